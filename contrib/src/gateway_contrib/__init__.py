@@ -1,0 +1,1 @@
+"""Optional, channel-independent parts of the outbound gateway."""
