@@ -1,0 +1,51 @@
+"""Instances (configured accounts) and the secrets that they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+
+class Secret:
+    """A value that never prints: `repr`, `str` and formatting show `Secret(***)`.
+
+    `reveal()` gives the value; adapters call it where the request is made and nowhere else.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str) or not value:
+            raise ValueError("a secret is a text that is not empty")
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("a Secret is not pickled")
+
+
+@attrs.frozen
+class Instance:
+    """One configured account on a channel: a bot, a workspace.
+
+    id        unique in the gateway; a part of every routing key
+    channel   the entry-point name of the adapter that serves it
+    settings  an instance of the adapter's `settings_type()`
+    """
+
+    id: str
+    channel: str
+    settings: Any = None
