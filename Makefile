@@ -1,0 +1,78 @@
+# Each target makes what it needs; a fresh machine needs python3, make and a package index only.
+#
+#   PYTHON   the interpreter that the environment is made with     (python3)
+#   VENV     where the environment stands                          (.venv)
+#   ARGS     passed on: make test ARGS="tests/core -q"
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+SEEDS ?= 200
+FIRST_SEED ?= 0
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
+MEMBERS := core plugins/telegram plugins/slack plugins/discord contrib
+EDITABLE := -e 'core[http,testing]' -e plugins/telegram -e plugins/slack -e plugins/discord \
+	-e 'contrib[cli,emulators]'
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check docs bench simulate clean
+
+help: ## show this list
+	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
+	@echo "make test      every test           (ARGS=\"tests/core -q\" for some)"
+	@echo "make check     ruff, ruff format, mypy --strict"
+	@echo "make docs      the documentation, into docs/_build/html; a warning is an error"
+	@echo "make bench     what every figure in the docs comes from"
+	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
+	@echo "make clean     remove $(VENV), caches and built pages"
+
+demo: $(RUN)
+	@echo "demo: three emulated platforms on loopback, 600 texts, 60 rooms"
+	@$(VENV)/bin/gateway demo $(ARGS)
+
+test: $(DEV)
+	@echo "test: pytest on $$($(PY) -V)"
+	@$(PY) -m pytest $(ARGS)
+
+check: $(DEV)
+	@echo "check: ruff"
+	@$(PY) -m ruff check .
+	@echo "check: ruff format"
+	@$(PY) -m ruff format --check .
+	@echo "check: mypy --strict"
+	@$(PY) -m mypy
+
+docs: $(DEV)
+	@echo "docs: building docs/_build/html"
+	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html $(ARGS)
+	@echo "docs: open docs/_build/html/index.html"
+
+bench: $(DEV)
+	@echo "bench: on $$($(PY) -V)"
+	@$(PY) -m bench $(ARGS)
+
+simulate: $(DEV)
+	@echo "simulate: $(SEEDS) seeds from $(FIRST_SEED)"
+	@$(PY) -m bench.simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED) $(ARGS)
+
+clean:
+	@echo "clean: removing $(VENV), caches and built pages"
+	@rm -rf $(VENV) docs/_build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+
+# pip and hatchling come first and pinned, so that the members build without a download each.
+$(RUN): constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml)
+	@echo "setup: making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "setup: installing the gateway, its channels, command line and emulators"
+	@$(PIP) install -c constraints.txt pip hatchling
+	@$(PIP) install -c constraints.txt --no-build-isolation $(EDITABLE)
+	@touch $@
+
+$(DEV): $(RUN)
+	@echo "setup: installing what tests, checks and docs need"
+	@$(PIP) install -c constraints.txt --group dev
+	@touch $@
