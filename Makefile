@@ -63,12 +63,12 @@ clean:
 	@echo "clean: removing $(VENV), caches and built pages"
 	@rm -rf $(VENV) docs/_build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 
-# pip and hatchling come first and pinned, so that the members build without a download each.
+# pip and the build backend come first and pinned, so that the members build without a download each.
 $(RUN): constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml)
 	@echo "setup: making $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "setup: installing the gateway, its channels, command line and emulators"
-	@$(PIP) install -c constraints.txt pip hatchling
+	@$(PIP) install -c constraints.txt pip hatchling editables
 	@$(PIP) install -c constraints.txt --no-build-isolation $(EDITABLE)
 	@touch $@
 
