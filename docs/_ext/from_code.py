@@ -1,0 +1,181 @@
+"""Fill reference pages from the code, so that they cannot say anything else than it does.
+
+A page holds a comment `<!-- from code: NAME argument -->` on a line of its own; it is replaced by
+Markdown made of signatures, defaults and docstrings. `NAME` is a key of `WRITERS`.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+MARK = re.compile(r"^<!-- from code: (\w+) ?(\S*) -->$", re.MULTILINE)
+ROW = re.compile(r"\S+(?:, \S+)*(?: {2,}\S|\n {8,}\S)")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Sphinx's entry: pages are filled as they are read."""
+    app.connect("source-read", lambda _app, _name, source: source.__setitem__(0, fill(source[0])))
+    return {"parallel_read_safe": True}
+
+
+def fill(page: str) -> str:
+    """The page with every mark replaced."""
+    return MARK.sub(lambda mark: "\n".join(WRITERS[mark[1]](mark[2])), page)
+
+
+def prose(doc: str | None) -> Iterator[str]:
+    """A docstring as Markdown: its aligned columns become tables."""
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(doc or "")):
+        yield from _table(paragraph) if ROW.match(paragraph) else [paragraph]
+        yield ""
+
+
+def columns(doc: str | None) -> dict[str, str]:
+    """Name -> meaning, out of every aligned column of a docstring."""
+    found: dict[str, str] = {}
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(doc or "")):
+        for names, text in _rows(paragraph) if ROW.match(paragraph) else ():
+            found.update(dict.fromkeys(names.split(", "), text))
+    return found
+
+
+def _rows(paragraph: str) -> Iterator[tuple[str, str]]:
+    """Names and meaning; a line that starts further in goes on with the row above it."""
+    for lines in re.split(r"\n(?=\S)", paragraph):
+        names, _, text = re.sub(r"\n\s+", "  ", lines, count=1).partition("  ")
+        yield names.replace("`", ""), " ".join(text.split())
+
+
+def _table(paragraph: str) -> Iterator[str]:
+    yield "| | |"
+    yield "| --- | --- |"
+    for name, text in _rows(paragraph):
+        yield f"| {_code(name)} | {_cell(text)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def hooks(_: str) -> Iterator[str]:
+    """Every hookspec: its signature, its colour, who is asked, and its docstring."""
+    from gateway_core import hookspecs  # noqa: PLC0415 - docs of other pages need no core
+
+    for name, spec in vars(hookspecs).items():
+        options = getattr(spec, "gateway_spec", None)
+        if options is not None:
+            yield from _hook(name, spec, first=options["firstresult"])
+
+
+def _hook(name: str, spec: Callable[..., Any], *, first: bool) -> Iterator[str]:
+    waits = inspect.iscoroutinefunction(spec)
+    asked = "one impl, the adapter's" if waits else "the first answer" if first else "everyone"
+    yield from ["", f"## {name}", "", "```python", signature(name, spec), "```", ""]
+    yield f"*{'async' if waits else 'sync'}; asked: {asked}*"
+    yield ""
+    yield from prose(spec.__doc__)
+
+
+def signature(name: str, function: Callable[..., Any]) -> str:
+    """`name(parameters) -> answer`, as it is written in the code."""
+    text = str(inspect.signature(function)).replace("'", "")
+    colour = "async def" if inspect.iscoroutinefunction(function) else "def"
+    return f"{colour} {name}{text}: ..."
+
+
+def values(module: str) -> Iterator[str]:
+    """Every public attrs class, enum and plain class of a module, with its fields."""
+    for name, thing in vars(importlib.import_module(module)).items():
+        if inspect.isclass(thing) and thing.__module__ == module and not name.startswith("_"):
+            yield from ["", f"## {name}", ""]
+            yield from prose(thing.__doc__)
+            yield from _members(thing)
+
+
+def _members(thing: type) -> Iterator[str]:
+    if issubclass(thing, enum.Enum):
+        yield "Values: " + ", ".join(f"`{member.value}`" for member in thing) + "."
+    elif attrs.has(thing):
+        yield "| field | type | default |"
+        yield "| --- | --- | --- |"
+        for field in attrs.fields(thing):
+            yield f"| `{field.name}` | {_code(_type(field))} | {default(field)} |"
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`"
+
+
+def _type(field: Any) -> str:
+    return field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+
+
+def default(field: Any) -> str:
+    """A field's default as the table shows it; required where there is none."""
+    if field.default is attrs.NOTHING:
+        return "required"
+    if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type] # Factory is a class
+        made = None if field.default.takes_self else field.default.factory()
+        return "derived" if made is None else _code(repr(made))
+    return _code(repr(field.default))
+
+
+def errors(module: str) -> Iterator[str]:
+    """The exceptions of a module as a tree: a nested list in the order of inheritance."""
+    found = [
+        thing
+        for thing in vars(importlib.import_module(module)).values()
+        if inspect.isclass(thing) and issubclass(thing, Exception) and thing.__module__ == module
+    ]
+    yield from _branch(found, found[0], 0)
+
+
+def _branch(found: list[type], root: type, depth: int) -> Iterator[str]:
+    first, *_ = inspect.cleandoc(root.__doc__ or "").split("\n\n")
+    yield f"{'  ' * depth}- `{root.__name__}`: {' '.join(first.split())}"
+    for thing in found:
+        if _parent(thing) is root:
+            yield from _branch(found, thing, depth + 1)
+
+
+def _parent(thing: type) -> type | None:
+    """The nearest public base; a private one only shares code."""
+    bases = [base for base in thing.__mro__[1:] if not base.__name__.startswith("_")]
+    return bases[0] if bases else None
+
+
+def adapter(name: str) -> Iterator[str]:
+    """The settings of a channel's instances."""
+    yield from settings_table(importlib.import_module(f"{name}.hooks").settings_type())
+
+
+def settings(where: str) -> Iterator[str]:
+    """The settings that are an attrs class of core: `module:Class`."""
+    module, _, name = where.partition(":")
+    yield from settings_table(getattr(importlib.import_module(module), name))
+
+
+def settings_table(thing: type) -> Iterator[str]:
+    """One table of an attrs class: name, type, default, meaning and reason."""
+    meanings = columns(thing.__doc__)
+    yield "| setting | type | default | meaning and reason |"
+    yield "| --- | --- | --- | --- |"
+    for field in (field for field in attrs.fields(thing) if field.init):
+        meaning = _cell(meanings.get(field.name, ""))
+        yield f"| `{field.name}` | {_code(_type(field))} | {default(field)} | {meaning} |"
+
+
+WRITERS: dict[str, Callable[[str], Iterator[str]]] = {
+    "hooks": hooks,
+    "values": values,
+    "errors": errors,
+    "settings": settings,
+    "adapter": adapter,
+}
