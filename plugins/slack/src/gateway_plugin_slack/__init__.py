@@ -1,0 +1,1 @@
+"""The Slack channel of the outbound gateway; start at `hooks`."""

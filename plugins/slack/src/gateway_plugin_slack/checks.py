@@ -1,0 +1,121 @@
+"""What is wrong with an envelope before it is accepted: room, thread, reply, fields, sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_slack.markup import carries_content, measure
+from gateway_plugin_slack.rooms import is_conversation, is_message_id, is_room, is_ts, locate
+from gateway_plugin_slack.settings import Settings
+
+_METHOD = re.compile(r"[a-z][A-Za-z]*(?:\.[A-Za-z][A-Za-z0-9]*)+")
+
+OURS: Mapping[str, str] = {
+    "channel": "it is the envelope's external_room_id",
+    "link_names": "set mentions instead",
+    "markdown_text": "Slack takes it instead of a text, never beside one",
+    "parse": "set mentions instead",
+    "text": "it is the envelope's text",
+    "thread_ts": "it is the envelope's thread_id",
+    "token": "it is a setting of the instance",
+    "ts": "it is the envelope's target",
+}
+"""Fields that `extra` must not set, with what to do instead."""
+
+MOST = {"blocks": 50, "attachments": 100}
+"""How many of them a message takes (docs.slack.dev, block kit and chat.postMessage)."""
+
+TEXT_LIMITS = {"section": 3000, "header": 150}
+"""Characters in the text of a block of that type (docs.slack.dev, reference/block-kit)."""
+
+
+def problems(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
+    """Every mistake in the envelope, each with its field; none: it may be accepted."""
+    if isinstance(envelope, Call):
+        return list(_of_call(envelope))
+    found = list(_of_room(envelope))
+    if isinstance(envelope, Send):
+        found += _of_thread(envelope)
+    else:
+        found += _of_target(envelope)
+    if not isinstance(envelope, Delete):
+        found += _of_extra(settings, envelope)
+    return found
+
+
+def _of_room(envelope: Envelope) -> Iterator[Problem]:
+    if not is_room(envelope.external_room_id):
+        yield Problem(
+            "external_room_id",
+            f"{envelope.external_room_id!r} is neither a Slack id (C…, G…, D…, U…) nor a #name",
+        )
+
+
+def _of_thread(envelope: Send) -> Iterator[Problem]:
+    if envelope.thread_id is not None and not is_ts(envelope.thread_id):
+        yield Problem("thread_id", f"{envelope.thread_id!r} is no ts (1700000000.000100)")
+    if envelope.reply_to is not None and not is_message_id(envelope.reply_to):
+        yield Problem("reply_to", f"{envelope.reply_to!r} is no message id (1700000000.000100)")
+
+
+def _of_target(envelope: Edit | Delete) -> Iterator[Problem]:
+    parts = envelope.target.parts if isinstance(envelope.target, MessageRef) else ()
+    for index, part in enumerate(parts):
+        place = f"target.parts[{index}].message_id"
+        if not is_message_id(part.message_id):
+            yield Problem(place, f"{part.message_id!r} is no message id (1700000000.000100)")
+        elif not is_conversation(locate(envelope.external_room_id, part.message_id)[0]):
+            yield Problem(place, "Slack edits and deletes by the conversation's id, not by a name")
+
+
+def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
+    extra = envelope.extra or {}
+    for field in sorted(extra.keys() & OURS.keys()):
+        yield Problem(f"extra.{field}", OURS[field])
+    for field in MOST:
+        yield from _of_list(field, extra.get(field))
+    if carries_content({"blocks": extra.get("blocks")}):
+        yield from _of_fallback(settings, envelope)
+
+
+def _of_fallback(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
+    size = measure(envelope.text)
+    if size > settings.part_bytes:
+        yield Problem(
+            "text",
+            f"{size} bytes; beside blocks Slack shows it in notifications only, so it must fit"
+            f" one message of {settings.part_bytes}",
+        )
+
+
+def _of_list(field: str, value: Any) -> Iterator[Problem]:
+    if value is None:
+        return
+    if not isinstance(value, list | tuple) or not all(isinstance(x, Mapping) for x in value):
+        yield Problem(f"extra.{field}", "not a list of objects")
+        return
+    if len(value) > MOST[field]:
+        yield Problem(f"extra.{field}", f"{len(value)} of them, at most {MOST[field]}")
+    if field == "blocks":
+        for index, block in enumerate(value):
+            yield from _of_block(f"extra.blocks[{index}]", block)
+
+
+def _of_block(place: str, block: Mapping[str, Any]) -> Iterator[Problem]:
+    if not isinstance(block.get("type"), str):
+        yield Problem(place, "a block needs its type")
+        return
+    limit, text = TEXT_LIMITS.get(block["type"]), block.get("text")
+    words = text.get("text") if isinstance(text, Mapping) else None
+    if limit is not None and isinstance(words, str) and len(words) > limit:
+        yield Problem(f"{place}.text", f"{len(words)} characters, at most {limit}")
+
+
+def _of_call(envelope: Call) -> Iterator[Problem]:
+    if not _METHOD.fullmatch(envelope.method):
+        yield Problem("method", f"{envelope.method!r} is no method of the Web API (reactions.add)")
+    if "token" in envelope.arguments:
+        yield Problem("arguments.token", OURS["token"])

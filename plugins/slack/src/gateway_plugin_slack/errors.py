@@ -1,0 +1,200 @@
+"""What Slack's errors mean: one table, by the words of docs.slack.dev (each method's errors)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from gateway_core import Attempt, ErrorClass, Reason, Scope, Verdict
+
+LONG_WAIT = 600.0
+"""Seconds to leave a workspace alone whose plan's message limit is reached."""
+
+_TOKEN = re.compile(r"xox[a-z]?[\w.-]*-[\w-]+|xapp-[\w-]+")
+
+
+class SlackApiError(Exception):
+    """Slack said no.
+
+    method       of the Web API
+    status       of HTTP; most errors come with 200
+    error        Slack's word for it, empty where there was none
+    detail       what else the answer tells: arguments named, scopes needed
+    retry_after  seconds, where the `Retry-After` header is a sensible number
+    """
+
+    def __init__(
+        self,
+        method: str,
+        *,
+        status: int,
+        error: str = "",
+        detail: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        self.method = method
+        self.status = status
+        self.error = error
+        self.detail = detail
+        self.retry_after = retry_after
+        super().__init__(method, status, error, detail, retry_after)
+
+    @property
+    def raw(self) -> str:
+        """Slack's own words, or the HTTP status; no token."""
+        words = f"{self.error or f'HTTP {self.status}'} {self.detail}".strip()
+        return _TOKEN.sub("[token]", words)
+
+    def __str__(self) -> str:
+        return f"{self.method}: {self.raw}"
+
+
+def _retryable(scope: Scope, **fields: Any) -> Verdict:
+    fields = {"reason": Reason.PLATFORM_ERROR, **fields}
+    return Verdict(error_class=ErrorClass.RETRYABLE, scope=scope, **fields)
+
+
+def _refused(reason: Reason, scope: Scope = Scope.MESSAGE) -> Verdict:
+    return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=reason, scope=scope)
+
+
+def _fatal(reason: Reason, scope: Scope = Scope.INSTANCE) -> Verdict:
+    return Verdict(error_class=ErrorClass.FATAL, reason=reason, scope=scope)
+
+
+_RATE_LIMITED = _retryable(Scope.ROOM, reason=Reason.RATE_LIMITED)
+_PLAN_SPENT = _retryable(Scope.INSTANCE, reason=Reason.RATE_LIMITED, retry_after=LONG_WAIT)
+_LATER = _retryable(Scope.INSTANCE)
+_HALF_DONE = _retryable(Scope.INSTANCE, dispatched="unknown")
+_TOO_LONG = _refused(Reason.TOO_LONG)
+_BAD_FORMAT = _refused(Reason.BAD_FORMAT)
+_BAD_REQUEST = _refused(Reason.BAD_REQUEST)
+_MESSAGE_GONE = _refused(Reason.MESSAGE_GONE)
+_MESSAGE_FORBIDDEN = _refused(Reason.FORBIDDEN)
+_ROOM_GONE = _refused(Reason.ROOM_GONE, Scope.ROOM)
+_ROOM_FORBIDDEN = _refused(Reason.FORBIDDEN, Scope.ROOM)
+_UNAUTHORIZED = _fatal(Reason.UNAUTHORIZED)
+_FORBIDDEN = _fatal(Reason.FORBIDDEN)
+_NO_METHOD = _fatal(Reason.UNSUPPORTED, Scope.OPERATION)
+_OTHER = _refused(Reason.UNCLASSIFIED)
+
+VERDICTS: Mapping[str, Verdict] = {
+    "ratelimited": _RATE_LIMITED,
+    "rate_limited": _RATE_LIMITED,
+    "message_limit_exceeded": _PLAN_SPENT,
+    "service_unavailable": _LATER,
+    "team_added_to_org": _LATER,
+    "org_login_required": _LATER,
+    "external_channel_migrating": _retryable(Scope.ROOM),
+    "request_timeout": _LATER,
+    "internal_error": _HALF_DONE,
+    "fatal_error": _HALF_DONE,
+    "msg_too_long": _TOO_LONG,
+    "msg_blocks_too_long": _TOO_LONG,
+    "invalid_blocks": _BAD_FORMAT,
+    "invalid_blocks_format": _BAD_FORMAT,
+    "markdown_text_conflict": _BAD_FORMAT,
+    "no_text": _BAD_REQUEST,
+    "invalid_charset": _BAD_REQUEST,
+    "invalid_form_data": _BAD_REQUEST,
+    "invalid_json": _BAD_REQUEST,
+    "invalid_post_type": _BAD_REQUEST,
+    "missing_post_type": _BAD_REQUEST,
+    "cannot_reply_to_message": _BAD_REQUEST,
+    "too_many_attachments": _BAD_REQUEST,
+    "metadata_too_large": _BAD_REQUEST,
+    "block_mismatch": _BAD_REQUEST,
+    "message_not_found": _MESSAGE_GONE,
+    "cant_update_message": _MESSAGE_FORBIDDEN,
+    "edit_window_closed": _MESSAGE_FORBIDDEN,
+    "cant_delete_message": _MESSAGE_FORBIDDEN,
+    "thread_not_found": _refused(Reason.THREAD_GONE, Scope.THREAD),
+    "channel_not_found": _ROOM_GONE,
+    "is_archived": _ROOM_GONE,
+    "is_inactive": _ROOM_GONE,
+    "not_in_channel": _ROOM_FORBIDDEN,
+    "messages_tab_disabled": _ROOM_FORBIDDEN,
+    "ekm_access_denied": _ROOM_FORBIDDEN,
+    "no_permission": _ROOM_FORBIDDEN,
+    "invalid_auth": _UNAUTHORIZED,
+    "not_authed": _UNAUTHORIZED,
+    "account_inactive": _UNAUTHORIZED,
+    "token_revoked": _UNAUTHORIZED,
+    "token_expired": _UNAUTHORIZED,
+    "not_allowed_token_type": _FORBIDDEN,
+    "app_access_restricted": _FORBIDDEN,
+    "accesslimited": _FORBIDDEN,
+    "access_denied": _FORBIDDEN,
+    "enterprise_is_restricted": _FORBIDDEN,
+    "two_factor_setup_required": _FORBIDDEN,
+    "missing_scope": _fatal(Reason.FORBIDDEN, Scope.OPERATION),
+    "unknown_method": _NO_METHOD,
+    "method_deprecated": _NO_METHOD,
+    "deprecated_endpoint": _NO_METHOD,
+}
+"""The meaning of each error. A new token cures only what is `unauthorized`."""
+
+PREFIXES: Mapping[str, Verdict] = {
+    "invalid_arg": _BAD_REQUEST,
+    "restricted_action": _ROOM_FORBIDDEN,
+}
+"""Families of errors: `invalid_arg_name`, `restricted_action_read_only_channel`, …"""
+
+_REPLANNED = frozenset(
+    {
+        "msg_too_long",
+        "msg_blocks_too_long",
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "markdown_text_conflict",
+    }
+)
+
+_FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
+    "as_asked": "stricter",
+    "stricter": "plain",
+}
+
+
+def classify(attempt: Attempt, error: SlackApiError) -> Verdict:
+    """What `error` means for the attempt that raised it."""
+    verdict = attrs.evolve(_verdict_of(error), raw=error.raw)
+    if verdict.reason is Reason.RATE_LIMITED:
+        return _paced(attempt, error, verdict)
+    if error.error in _REPLANNED:
+        return _replanned(attempt, verdict)
+    if error.error == "message_not_found" and attempt.operation == "delete" and attempt.number > 1:
+        # An earlier try whose answer was lost has deleted it: deleting is safe to repeat.
+        return attrs.evolve(verdict, error_class=ErrorClass.DONE)
+    return verdict
+
+
+def _verdict_of(error: SlackApiError) -> Verdict:
+    if error.status >= 500:  # noqa: PLR2004 - HTTP's own number
+        return _HALF_DONE
+    if error.status == 429:  # noqa: PLR2004 - likewise
+        return VERDICTS["ratelimited"]
+    if error.error in VERDICTS:
+        return VERDICTS[error.error]
+    family = (found for prefix, found in PREFIXES.items() if error.error.startswith(prefix))
+    return next(family, _OTHER)
+
+
+def _paced(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Verdict:
+    """Posts are counted by channel, every other method by workspace (docs.slack.dev)."""
+    if verdict.scope is Scope.INSTANCE:
+        return attrs.evolve(verdict, retry_after=max(error.retry_after or 0.0, LONG_WAIT))
+    posts = attempt.operation in {"send", "call:chat.postMessage"}
+    scope = Scope.ROOM if posts else Scope.OPERATION
+    return attrs.evolve(verdict, scope=scope, retry_after=error.retry_after)
+
+
+def _replanned(attempt: Attempt, verdict: Verdict) -> Verdict:
+    """A refused part is planned stricter, then plain; after that, and in a call, it is refused."""
+    following = _FOLLOWING.get(attempt.mode)
+    if attempt.part is None or following is None:
+        return verdict
+    return attrs.evolve(verdict, error_class=ErrorClass.RETRYABLE, transform=following)

@@ -1,0 +1,119 @@
+"""Start here: what the Slack channel answers to each hook of the gateway's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from gateway_core import (
+    Address,
+    Answer,
+    Attempt,
+    Edit,
+    Envelope,
+    Identity,
+    Instance,
+    Limit,
+    Part,
+    Problem,
+    Secret,
+    Send,
+    Traits,
+    Verdict,
+    hookimpl,
+)
+from gateway_plugin_slack import api, checks, errors, events, limits, markup
+from gateway_plugin_slack.settings import Settings
+
+GATEWAY_CONTRACT = 1
+
+
+@hookimpl
+def settings_type() -> type[Settings]:
+    """One workspace, as one app sees it."""
+    return Settings
+
+
+@hookimpl
+def traits() -> Traits:
+    """Edits and deletes; no deduplication: Slack documents no idempotency key.
+
+    A room is one lane, threads and all: the limit of a post counts by channel, so threads that
+    were lanes of their own would only compete for the same tokens.
+    """
+    return Traits(edit=True, delete=True, independent_threads=False, deduplicates_for=0.0)
+
+
+@hookimpl
+def open_session(instance: Instance) -> AbstractAsyncContextManager[api.SlackSession]:
+    """One HTTP client for the instance; its token is the one in use, also after an exchange."""
+    return api.open_session(instance.settings)
+
+
+@hookimpl
+async def credentials(session: api.SlackSession) -> Secret | None:
+    """A new token by oauth.v2.access, where the settings give what that takes."""
+    return await session.refresh()
+
+
+@hookimpl
+async def probe(session: api.SlackSession) -> Identity:
+    """auth.test, which has no limit worth naming."""
+    return await session.who()
+
+
+@hookimpl
+def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
+    """Forms of ids, fields of `extra` that are ours, numbers and sizes of blocks."""
+    return checks.problems(instance.settings, envelope)
+
+
+@hookimpl
+def address(event: Any) -> Address | None:
+    """Of the Events API, interactive payloads and slash commands."""
+    return events.address(event)
+
+
+@hookimpl
+def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] | None:
+    """Escaped text in parts of at most `part_bytes`."""
+    if not isinstance(envelope, Send | Edit):
+        return None
+    return markup.chunk(instance.settings, envelope, mode)
+
+
+@hookimpl
+def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]:
+    """By channel for posts, by method for everything else."""
+    return limits.limits(instance.settings, room, operation)
+
+
+@hookimpl
+async def send(session: api.SlackSession, attempt: Attempt) -> Answer:
+    """chat.postMessage."""
+    return await session.send(attempt)
+
+
+@hookimpl
+async def edit(session: api.SlackSession, attempt: Attempt) -> Answer:
+    """chat.update."""
+    return await session.edit(attempt)
+
+
+@hookimpl
+async def delete(session: api.SlackSession, attempt: Attempt) -> Answer:
+    """chat.delete."""
+    return await session.delete(attempt)
+
+
+@hookimpl
+async def call(session: api.SlackSession, attempt: Attempt) -> Answer:
+    """Any method of the Web API."""
+    return await session.call(attempt)
+
+
+@hookimpl
+def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
+    """By the table of errors; what is not Slack's is left to core."""
+    return errors.classify(attempt, error) if isinstance(error, errors.SlackApiError) else None

@@ -1,0 +1,66 @@
+"""Which limits an attempt draws on: Slack's tiers, as docs.slack.dev (rate limits) lists them."""
+
+from __future__ import annotations
+
+from gateway_core import Limit
+from gateway_plugin_slack.settings import Settings
+
+METHODS = {"send": "chat.postMessage", "edit": "chat.update", "delete": "chat.delete"}
+"""The method behind each operation."""
+
+TIERS = {
+    "assistant.threads.setSuggestedPrompts": "tier_3",
+    "assistant.threads.setTitle": "tier_3",
+    "bookmarks.add": "tier_2",
+    "chat.appendStream": "tier_4",
+    "chat.delete": "tier_3",
+    "chat.deleteScheduledMessage": "tier_3",
+    "chat.getPermalink": "tier_4",
+    "chat.meMessage": "tier_3",
+    "chat.postEphemeral": "tier_4",
+    "chat.scheduleMessage": "tier_3",
+    "chat.startStream": "tier_2",
+    "chat.stopStream": "tier_2",
+    "chat.unfurl": "tier_3",
+    "chat.update": "tier_3",
+    "conversations.info": "tier_3",
+    "conversations.join": "tier_3",
+    "conversations.open": "tier_3",
+    "files.completeUploadExternal": "tier_4",
+    "files.getUploadURLExternal": "tier_4",
+    "pins.add": "tier_2",
+    "pins.remove": "tier_2",
+    "reactions.add": "tier_3",
+    "reactions.remove": "tier_2",
+    "users.info": "tier_4",
+    "views.open": "tier_4",
+    "views.publish": "tier_4",
+    "views.update": "tier_4",
+}
+"""The tier of each method; one that is not here (assistant.threads.setStatus) draws on nothing."""
+
+MINUTE = 60.0
+
+
+def method_of(operation: str) -> str:
+    """The Web API's method for an operation: `chat.update` for `edit`, `x.y` for `call:x.y`."""
+    return METHODS.get(operation) or operation.removeprefix("call:")
+
+
+def limits(settings: Settings, room: str, operation: str) -> tuple[Limit, ...]:
+    """The limits of an operation in a room: a post's are its channel's, all others the method's."""
+    method = method_of(operation)
+    if method == "chat.postMessage":
+        return _of_posts(settings, room)
+    tier = TIERS.get(method)
+    if tier is None:
+        return ()
+    return (Limit(method, getattr(settings, tier), MINUTE, "window"),)
+
+
+def _of_posts(settings: Settings, room: str) -> tuple[Limit, ...]:
+    channel = Limit(f"chat.postMessage:{room}", settings.post_count, settings.post_seconds)
+    if not settings.posts_per_minute:
+        return (channel,)
+    workspace = Limit("chat.postMessage", settings.posts_per_minute, MINUTE, "window")
+    return (channel, workspace)

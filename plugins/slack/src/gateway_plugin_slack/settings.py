@@ -1,0 +1,76 @@
+"""What an instance on Slack is configured with: one workspace's token, and its limits."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+
+from gateway_core import Secret
+from gateway_core.http import check_base_url
+
+BASE_URL = "https://slack.com/api"
+_SENDABLE = re.compile(r"[!-~]+")
+
+
+def _sendable(_: Any, attribute: attrs.Attribute[Any], secret: Secret | None) -> None:
+    if secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
+        raise ValueError(f"{attribute.name} has characters that no Slack token has")
+
+
+@attrs.define(eq=False)
+class Tokens:
+    """The tokens that are in use now: those of the settings until Slack gave newer ones.
+
+    A refresh token works once, so what followed it must outlive the session that asked for it.
+    `generation` counts the exchanges. Nothing is kept beyond the process.
+    """
+
+    access: Secret
+    refresh: Secret | None = None
+    generation: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """One workspace, as one app sees it.
+
+    token             a bot's or user's token (`xoxb-…`, `xoxp-…`)
+    base_url          https, or http to loopback
+    refresh_token, client_id, client_secret
+                      all three: a token that expired is exchanged for a new one
+    part_bytes        the most a message's escaped text measures, in UTF-8 bytes (chat.update fails
+                      near 4,000 bytes, and what was sent must stay editable)
+    post_count, post_seconds
+                      chat.postMessage in one channel (docs.slack.dev: about 1 a second)
+    posts_per_minute  chat.postMessage in the whole workspace; Slack does not tell it. 0: no limit
+    tier_2, tier_3, tier_4
+                      calls a minute of a method of that tier (docs.slack.dev, rate limits)
+    timeout           seconds for a whole request
+    """
+
+    token: Secret = attrs.field(validator=_sendable)
+    base_url: str = attrs.field(default=BASE_URL, converter=check_base_url)
+    refresh_token: Secret | None = attrs.field(default=None, validator=_sendable)
+    client_id: str | None = None
+    client_secret: Secret | None = attrs.field(default=None, validator=_sendable)
+    part_bytes: int = attrs.field(default=4000, validator=attrs.validators.in_(range(100, 4001)))
+    post_count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    post_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    posts_per_minute: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    tier_2: int = attrs.field(default=20, validator=attrs.validators.ge(1))
+    tier_3: int = attrs.field(default=50, validator=attrs.validators.ge(1))
+    tier_4: int = attrs.field(default=100, validator=attrs.validators.ge(1))
+    timeout: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+    tokens: Tokens = attrs.field(
+        default=attrs.Factory(lambda self: Tokens(self.token, self.refresh_token), takes_self=True),
+        init=False,
+        eq=False,
+        repr=False,
+    )
+
+    @property
+    def renewable(self) -> bool:
+        """True where an expired token can be exchanged."""
+        return None not in (self.refresh_token, self.client_id, self.client_secret)
