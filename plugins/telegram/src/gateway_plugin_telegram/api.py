@@ -1,0 +1,141 @@
+"""Talk to the Bot API: a session per bot, requests out, answers or typed errors back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, TypeGuard
+
+import attrs
+
+from gateway_core import Answer, Attempt, Identity
+from gateway_core.http import (
+    HttpClient,
+    Response,
+    Timeouts,
+    UnreadableBody,
+    open_client,
+    retry_after_seconds,
+)
+from gateway_plugin_telegram.errors import TelegramApiError
+from gateway_plugin_telegram.requests import (
+    Request,
+    call_request,
+    delete_request,
+    edit_request,
+    send_request,
+)
+from gateway_plugin_telegram.settings import TelegramSettings
+
+_UNREADABLE = object()
+
+
+@asynccontextmanager
+async def open_telegram(settings: TelegramSettings) -> AsyncIterator[TelegramSession]:
+    """A session; the token goes into the path of each request, below this line only."""
+    timeouts = Timeouts(read=settings.read_timeout, total=settings.total_timeout)
+    async with open_client(
+        base_url=settings.base_url, path_secret=settings.token, timeouts=timeouts
+    ) as client:
+        yield TelegramSession(client)
+
+
+@attrs.define(eq=False)
+class TelegramSession:
+    """What attempts of one bot share.
+
+    Its methods raise `TelegramApiError` when Telegram does not say yes, and `TransportError` when
+    it says nothing. A yes that cannot be read is a yes without a message id.
+    """
+
+    _client: HttpClient
+
+    async def who_am_i(self) -> Identity:
+        """The bot's own id and name."""
+        result = await self._result(Request("getMe", {}))
+        if not isinstance(result, Mapping) or not isinstance(result.get("id"), int):
+            raise TelegramApiError(status=HTTPStatus.OK, description="getMe: no bot in the answer")
+        return Identity(id=str(result["id"]), name=str(result.get("username", "")))
+
+    async def send(self, attempt: Attempt) -> Answer:
+        """Make a message."""
+        result = await self._result(send_request(attempt))
+        return Answer(message_id=_message_id(result))
+
+    async def edit(self, attempt: Attempt) -> Answer:
+        """Give a message another text."""
+        await self._result(edit_request(attempt))
+        return Answer(message_id=attempt.message_id)
+
+    async def delete(self, attempt: Attempt) -> Answer:
+        """Take a message away."""
+        await self._result(delete_request(attempt))
+        return Answer(message_id=attempt.message_id)
+
+    async def call(self, attempt: Attempt) -> Answer:
+        """Call any method; the answer's `result` is Telegram's."""
+        result = await self._result(call_request(attempt))
+        known = None if result is _UNREADABLE else result
+        return Answer(message_id=_message_id(result), result=known)
+
+    async def _result(self, request: Request) -> Any:
+        path = f"/bot{{secret}}/{request.method}"
+        try:
+            response = await self._client.request("POST", path, json=request.parameters)
+        except UnreadableBody as error:
+            if _is_success(error.status):
+                return _UNREADABLE
+            raise TelegramApiError(
+                status=error.status, description="the body cannot be read"
+            ) from None
+        body = _json(response)
+        if _is_success(response.status) and body.get("ok") is not False:
+            return body.get("result", _UNREADABLE)
+        raise self._error(response, body)
+
+    def _error(self, response: Response, body: Mapping[str, Any]) -> TelegramApiError:
+        parameters = body.get("parameters")
+        parameters = parameters if isinstance(parameters, Mapping) else {}
+        code = body.get("error_code")
+        return TelegramApiError(
+            status=code if _is_whole(code) else response.status,
+            # What stands between may quote the request's path, and with it the token.
+            description=self._client.redact(str(body.get("description", "no description"))),
+            retry_after=_retry_after(response, parameters),
+            migrate_to=_moved_to(parameters),
+        )
+
+
+def _is_success(status: int) -> bool:
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _json(response: Response) -> Mapping[str, Any]:
+    """The answer's JSON object; an empty one for HTML, nothing, or anything else."""
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, Mapping) else {}
+
+
+def _retry_after(response: Response, parameters: Mapping[str, Any]) -> float | None:
+    told = retry_after_seconds(parameters.get("retry_after"))
+    if told is None and response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return retry_after_seconds(response.headers.get("retry-after"))
+    return told
+
+
+def _moved_to(parameters: Mapping[str, Any]) -> str | None:
+    target = parameters.get("migrate_to_chat_id")
+    return str(target) if _is_whole(target) else None
+
+
+def _message_id(result: Any) -> str | None:
+    number = result.get("message_id") if isinstance(result, Mapping) else None
+    return str(number) if _is_whole(number) else None

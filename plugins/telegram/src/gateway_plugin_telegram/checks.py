@@ -1,0 +1,66 @@
+"""What is wrong with an envelope, said before it is accepted. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_telegram.markup import is_blank
+
+_ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+_METHOD = re.compile(r"[A-Za-z]{1,64}")
+
+OWNED = frozenset(
+    {"chat_id", "entities", "message_id", "message_thread_id", "parse_mode", "rich_message", "text"}
+)
+"""Fields of a request that the envelope itself decides; `extra` must not name them."""
+
+
+def problems_of(envelope: Envelope) -> list[Problem]:
+    """Every problem of the envelope, each with the field's name."""
+    found = list(_room_problems(envelope.external_room_id))
+    if isinstance(envelope, Send):
+        found += _content_problems(envelope)
+        found += _number_problems(thread_id=envelope.thread_id, reply_to=envelope.reply_to)
+    elif isinstance(envelope, Edit):
+        found += [*_content_problems(envelope), *_target_problems(envelope)]
+    elif isinstance(envelope, Delete):
+        found += _target_problems(envelope)
+    else:
+        found += _call_problems(envelope)
+    return found
+
+
+def _room_problems(room: str) -> Iterator[Problem]:
+    if _ROOM.fullmatch(room) is None:
+        yield Problem("external_room_id", "a chat is a number such as -1001234567890, or @name")
+
+
+def _number_problems(**fields: str | None) -> Iterator[Problem]:
+    for place, value in fields.items():
+        if value is not None and _NUMBER.fullmatch(value) is None:
+            yield Problem(place, "Telegram's ids of messages and topics are positive numbers")
+
+
+def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
+    if is_blank(envelope.text):
+        yield Problem("text", "nothing in it is visible; Telegram calls such a text empty")
+    if envelope.format == "native":
+        yield Problem("format", 'Telegram\'s own markup is not served; use "plain" or "markdown"')
+    for name in sorted(OWNED.intersection(envelope.extra or ())):
+        yield Problem(f"extra.{name}", "the envelope decides this field itself")
+
+
+def _target_problems(envelope: Edit | Delete) -> Iterator[Problem]:
+    if not isinstance(envelope.target, MessageRef):
+        return
+    for index, part in enumerate(envelope.target.parts):
+        yield from _number_problems(**{f"target.parts[{index}].message_id": part.message_id})
+
+
+def _call_problems(envelope: Call) -> Iterator[Problem]:
+    if _METHOD.fullmatch(envelope.method) is None:
+        yield Problem("method", "a Bot API method has letters only, such as sendChatAction")
+    yield from _number_problems(thread_id=envelope.thread_id)

@@ -1,0 +1,118 @@
+"""The hookimpls of the Telegram channel: start here. Each answers through a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal
+
+from gateway_core import (
+    Address,
+    Answer,
+    Attempt,
+    Edit,
+    Envelope,
+    Identity,
+    Instance,
+    Limit,
+    Part,
+    Problem,
+    Send,
+    Traits,
+    Verdict,
+    hookimpl,
+)
+from gateway_plugin_telegram.addresses import address_of
+from gateway_plugin_telegram.api import TelegramSession, open_telegram
+from gateway_plugin_telegram.checks import problems_of
+from gateway_plugin_telegram.errors import TelegramApiError, verdict_of
+from gateway_plugin_telegram.limits import limits_of
+from gateway_plugin_telegram.markup import parts_of
+from gateway_plugin_telegram.settings import TelegramSettings
+
+GATEWAY_CONTRACT = 1
+
+
+@hookimpl
+def settings_type() -> type:
+    """`TelegramSettings`."""
+    return TelegramSettings
+
+
+@hookimpl
+def traits() -> Traits:
+    """Edits, deletes, topics as lanes of their own; no send is ever deduplicated."""
+    return Traits(independent_threads=True)
+
+
+@hookimpl
+def open_session(instance: Instance) -> AbstractAsyncContextManager[TelegramSession]:
+    """An HTTP client with the bot's token in its paths."""
+    return open_telegram(instance.settings)
+
+
+@hookimpl
+async def probe(session: TelegramSession) -> Identity:
+    """The bot, as getMe tells."""
+    return await session.who_am_i()
+
+
+@hookimpl
+def validate(envelope: Envelope) -> Sequence[Problem]:
+    """Room, topic, reply and message ids; a text that is not blank; fields of its own."""
+    return problems_of(envelope)
+
+
+@hookimpl
+def address(event: Any) -> Address | None:
+    """The address of an Update or a Message."""
+    return address_of(event)
+
+
+@hookimpl
+def chunk(
+    instance: Instance, envelope: Envelope, mode: Literal["as_asked", "stricter", "plain"]
+) -> Sequence[Part]:
+    """Parts of at most 4,096 code points, or of UTF-16 units after a refusal."""
+    if not isinstance(envelope, Send | Edit):
+        return ()
+    return parts_of(instance.settings, envelope, mode)
+
+
+@hookimpl
+def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]:
+    """The chat's, the group's and the bot's limits."""
+    return limits_of(instance.settings, room, operation)
+
+
+@hookimpl
+async def send(session: TelegramSession, attempt: Attempt) -> Answer:
+    """Make a message with sendMessage."""
+    return await session.send(attempt)
+
+
+@hookimpl
+async def edit(session: TelegramSession, attempt: Attempt) -> Answer:
+    """Give a message another text with editMessageText.
+
+    An inline keyboard that the request does not repeat is taken away by Telegram.
+    """
+    return await session.edit(attempt)
+
+
+@hookimpl
+async def delete(session: TelegramSession, attempt: Attempt) -> Answer:
+    """Take a message away with deleteMessage."""
+    return await session.delete(attempt)
+
+
+@hookimpl
+async def call(session: TelegramSession, attempt: Attempt) -> Answer:
+    """Call any method; a room's chat_id is filled in where the method is known to take one."""
+    return await session.call(attempt)
+
+
+@hookimpl
+def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
+    """By parameters, status and wording; None leaves transport errors to core."""
+    return verdict_of(attempt, error) if isinstance(error, TelegramApiError) else None

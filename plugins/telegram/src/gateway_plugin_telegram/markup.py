@@ -1,0 +1,57 @@
+"""From an envelope's text to Telegram's content fields: parts with `text`, never `parse_mode`.
+
+Formatting travels as `entities`; a plain text has none. Telegram has no switch against pings: an
+@name in a text notifies its owner whatever the request says, so `mentions` changes nothing here
+and the text goes out byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from gateway_core import Edit, Part, Send
+from gateway_core.text import cut
+from gateway_plugin_telegram.settings import TelegramSettings
+
+# What the server drops or counts as nothing: white space, controls, U+2028 to U+202E, zero-width
+# characters and blanks of other scripts (tdlib: clean_input_string, strip_empty_characters).
+_UNSEEN = re.compile(
+    "[\x00-\x20\xa0\u030a\u0333\u033f\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f"
+    "\u2800\u3000\ufeff\ufffc]*"
+)
+
+
+def utf16_units(text: str) -> int:
+    """The length in UTF-16 code units: what entities count in, and the stricter measure."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def is_blank(text: str) -> bool:
+    """Whether the server would call the text empty."""
+    return _UNSEEN.fullmatch(text) is not None
+
+
+def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> list[Part]:
+    """The plan: each part at most `text_limit` long, blank stretches left out.
+
+    Telegram's limit counts code points; after a refusal (any mode but `as_asked`) UTF-16 units
+    are counted, which are never fewer. Its other bound, 32,768 bytes of text, is out of reach:
+    4,096 code points have at most 16,384.
+    """
+    measure: Callable[[str], int] = len if mode == "as_asked" else utf16_units
+    fields = _switches(envelope)
+    return [
+        Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end))
+        for start, end in cut(envelope.text, limit=settings.text_limit, measure=measure)
+        if not is_blank(envelope.text[start:end])
+    ]
+
+
+def _switches(envelope: Send | Edit) -> Mapping[str, object]:
+    fields: dict[str, object] = {}
+    if not envelope.link_previews:
+        fields["link_preview_options"] = {"is_disabled": True}
+    if isinstance(envelope, Send) and envelope.silent:
+        fields["disable_notification"] = True
+    return fields

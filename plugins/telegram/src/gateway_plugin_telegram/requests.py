@@ -1,0 +1,128 @@
+"""From an attempt to a Bot API request: method and JSON parameters. Pure.
+
+Every name in the tables is of core.telegram.org/bots/api (#sendmessage, #editmessagetext,
+#deletemessage and the methods named below). Ids travel as numbers, absent values not at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core import Attempt
+
+FIELDS: Mapping[str, frozenset[str]] = {
+    "getMe": frozenset(),
+    "sendMessage": frozenset(
+        {
+            "chat_id",
+            "disable_notification",
+            "entities",
+            "link_preview_options",
+            "message_thread_id",
+            "reply_parameters",
+            "text",
+        }
+    ),
+    "editMessageText": frozenset(
+        {"chat_id", "entities", "link_preview_options", "message_id", "text"}
+    ),
+    "deleteMessage": frozenset({"chat_id", "message_id"}),
+}
+"""The methods that this adapter calls itself, and every field that it sends to each.
+
+`extra` and a call's arguments come on top: those are the application's.
+"""
+
+ROOM_CALLS: Mapping[str, frozenset[str]] = {
+    method.lower(): frozenset(fields)
+    for method, fields in {
+        "sendChatAction": {"chat_id", "message_thread_id"},
+        "sendPhoto": {"chat_id", "message_thread_id"},
+        "sendDocument": {"chat_id", "message_thread_id"},
+        "sendPoll": {"chat_id", "message_thread_id"},
+        "sendLocation": {"chat_id", "message_thread_id"},
+        "copyMessage": {"chat_id", "message_thread_id"},
+        "forwardMessage": {"chat_id", "message_thread_id"},
+        "editMessageReplyMarkup": {"chat_id"},
+        "setMessageReaction": {"chat_id"},
+        "pinChatMessage": {"chat_id"},
+        "unpinChatMessage": {"chat_id"},
+        "getChat": {"chat_id"},
+    }.items()
+}
+"""Methods of a `Call` that are given the envelope's room (and topic) unless it names its own."""
+
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
+
+
+@attrs.frozen
+class Request:
+    """One call of the Bot API."""
+
+    method: str
+    parameters: Mapping[str, Any]
+
+
+def send_request(attempt: Attempt) -> Request:
+    """SendMessage; a reply must find its message, so that a lost one is told, not hidden."""
+    fields = _fields(
+        "sendMessage",
+        {
+            **_content(attempt),
+            "chat_id": _id(attempt.room),
+            "message_thread_id": _id(attempt.thread),
+            "reply_parameters": _reply(attempt.reply),
+        },
+    )
+    return Request("sendMessage", {**fields, **_given(attempt.extra)})
+
+
+def edit_request(attempt: Attempt) -> Request:
+    """EditMessageText."""
+    fields = _fields("editMessageText", {**_content(attempt), **_message(attempt)})
+    return Request("editMessageText", {**fields, **_given(attempt.extra)})
+
+
+def delete_request(attempt: Attempt) -> Request:
+    """DeleteMessage."""
+    return Request("deleteMessage", _fields("deleteMessage", _message(attempt)))
+
+
+def call_request(attempt: Attempt) -> Request:
+    """The method that the application asked for, with its arguments as they are."""
+    method = attempt.method or ""
+    known = {"chat_id": _id(attempt.room), "message_thread_id": _id(attempt.thread)}
+    asked = ROOM_CALLS.get(method.lower(), frozenset())
+    filled = {name: value for name, value in known.items() if name in asked}
+    return Request(method, _given({**filled, **attempt.arguments}))
+
+
+def _content(attempt: Attempt) -> Mapping[str, Any]:
+    return attempt.part.payload if attempt.part is not None else {}
+
+
+def _message(attempt: Attempt) -> Mapping[str, Any]:
+    return {"chat_id": _id(attempt.room), "message_id": _id(attempt.message_id)}
+
+
+def _reply(message_id: str | None) -> Mapping[str, Any] | None:
+    if message_id is None:
+        return None
+    return {"message_id": _id(message_id), "allow_sending_without_reply": False}
+
+
+def _fields(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in _given(values).items() if name in FIELDS[method]}
+
+
+def _given(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (values or {}).items() if value is not None}
+
+
+def _id(value: str | None) -> int | str | None:
+    """A number where it is one; @names stay texts."""
+    return int(value) if value is not None and _WHOLE.fullmatch(value) else value

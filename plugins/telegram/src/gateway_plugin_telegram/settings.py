@@ -1,0 +1,62 @@
+"""What a Telegram instance is configured with; the documented limits stand here as defaults."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+
+from gateway_core import Secret
+from gateway_core.http import check_base_url
+
+TEXT_LIMIT = 4096
+"""Code points that a message's text may have (core.telegram.org/bots/api#sendmessage)."""
+
+_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,128}")
+
+
+def _well_formed(_settings: Any, _field: Any, token: Secret) -> None:
+    if _TOKEN.fullmatch(token.reveal()) is None:
+        raise ValueError("not a bot token: it looks like 123456789:AbC-dEf, digits first")
+
+
+def _checked_url(_settings: Any, _field: Any, url: str) -> None:
+    check_base_url(url)
+
+
+@attrs.frozen(kw_only=True)
+class TelegramSettings:
+    """A bot on Telegram.
+
+    token           the bot's token, as BotFather gives it
+    base_url        where the Bot API is served: https, or http to a loopback address
+    chat_count      messages and edits that one chat takes per `chat_seconds`; documented is one
+                    a second (core.telegram.org/bots/faq)
+    chat_seconds    seconds, see `chat_count`
+    group_count     messages and edits that one group takes in any `group_seconds`; documented are
+                    20 a minute
+    group_seconds   seconds, see `group_count`
+    bot_count       requests that the bot may make per `bot_seconds`, evenly spaced; documented are
+                    about 30 a second
+    bot_seconds     seconds, see `bot_count`
+    text_limit      the longest text of one message, in code points; at most Telegram's 4,096
+    read_timeout    seconds without a byte of the answer; at least 30, since the Bot API server
+                    itself sleeps through short flood waits
+    total_timeout   seconds for a whole request
+    """
+
+    token: Secret = attrs.field(validator=[attrs.validators.instance_of(Secret), _well_formed])
+    base_url: str = attrs.field(default="https://api.telegram.org", validator=_checked_url)
+    chat_count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    chat_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    group_count: int = attrs.field(default=20, validator=attrs.validators.ge(1))
+    group_seconds: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+    bot_count: int = attrs.field(default=30, validator=attrs.validators.ge(1))
+    bot_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    text_limit: int = attrs.field(
+        default=TEXT_LIMIT,
+        validator=[attrs.validators.ge(2), attrs.validators.le(TEXT_LIMIT)],
+    )
+    read_timeout: float = attrs.field(default=35.0, validator=attrs.validators.ge(30))
+    total_timeout: float = attrs.field(default=60.0, validator=attrs.validators.ge(30))
