@@ -1,0 +1,82 @@
+"""Which request fails, and how: a seeded plan that an emulator asks once per message request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+from random import Random
+from types import MappingProxyType
+
+
+class Fault(StrEnum):
+    """One way in which a platform fails a request that would change a message.
+
+    RATE_LIMITED   refused by a limit that nobody could foresee
+    SERVER_ERROR   502 with a body of HTML; nothing was stored
+    RESET_BEFORE   the connection is cut and nothing was stored
+    RESET_AFTER    the message was stored, then the connection is cut
+    NO_ANSWER      the message was stored, then silence for an hour
+    MALFORMED      the message was stored; 200 with a body that nobody can read
+    TOKEN_REVOKED  from now on the token is refused, until it is restored
+    ROOM_GONE      from now on the room does not exist for this bot
+    """
+
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    RESET_BEFORE = "reset_before"
+    RESET_AFTER = "reset_after"
+    NO_ANSWER = "no_answer"
+    MALFORMED = "malformed"
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a fault
+    ROOM_GONE = "room_gone"
+
+
+class FaultPlan:
+    """Answers, request by request, with the fault to inject or None.
+
+    seed    of the draws; the same seed gives the same faults
+    rates   the share of requests (0 to 1) that each fault hits
+    script  by the request's number, counted from 0; wins over the rates
+    limit   faults in all; None: without end
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: str = "0",
+        rates: Mapping[Fault, float] = MappingProxyType({}),
+        script: Mapping[int, Fault] = MappingProxyType({}),
+        limit: int | None = None,
+    ) -> None:
+        if min(rates.values(), default=0) < 0 or sum(rates.values()) > 1:
+            raise ValueError("the rates are shares that add up to at most 1")
+        self.counts: Counter[Fault] = Counter()
+        self._random = Random(f"faults:{seed}")  # noqa: S311 - a plan to repeat, not a secret
+        # In the order of the faults' definition: a mapping's own order must not change the plan.
+        self._rates = {fault: rates[fault] for fault in Fault if fault in rates}
+        self._script = dict(script)
+        self._limit = limit
+        self._number = 0
+
+    def next(self) -> Fault | None:
+        """The fault for the next request that would change a message."""
+        number, self._number = self._number, self._number + 1
+        # One draw per request, used or not: a script then moves none of the later draws.
+        drawn = self._drawn(self._random.random())
+        fault = self._script.get(number, drawn)
+        if fault is None or self._limit == self.counts.total():
+            return None
+        self.counts[fault] += 1
+        return fault
+
+    def stop(self) -> None:
+        """No more faults from now on."""
+        self._limit = self.counts.total()
+
+    def _drawn(self, draw: float) -> Fault | None:
+        for fault, rate in self._rates.items():
+            draw -= rate
+            if draw < 0:
+                return fault
+        return None

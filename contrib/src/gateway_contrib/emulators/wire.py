@@ -1,0 +1,79 @@
+"""How an emulator misbehaves on the wire: cut connections, silence, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from random import Random
+from typing import Any, NoReturn, TypeAlias
+
+import trio
+from starlette.requests import Request
+
+RESET = "gateway.reset"
+"""The ASGI extension: `scope["extensions"][RESET]()` cuts the connection and ends the task."""
+
+SILENCE = 3600.0
+"""Seconds that `silence` lasts."""
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def reset(request: Request) -> NoReturn:
+    """Cut the request's connection without an answer. Never returns: the request's task ends.
+
+    Works where the server offers the extension `gateway.reset`: under `serve` and in the
+    in-memory network. Raises RuntimeError under any other server.
+    """
+    cut = request.scope.get("extensions", {}).get(RESET)
+    if cut is None:
+        raise RuntimeError("this server cannot cut a connection: it lacks 'gateway.reset'")
+    cut()
+    await trio.sleep_forever()
+    raise AssertionError  # pragma: no cover - the cut cancels the sleep
+
+
+async def silence(request: Request | None = None) -> NoReturn:
+    """Give no answer for an hour; then cut the request's connection, if it is given."""
+    await trio.sleep(SILENCE)
+    if request is not None:
+        await reset(request)
+    await trio.sleep_forever()
+    raise AssertionError  # pragma: no cover - nothing but a cancellation ends the sleep
+
+
+class Latency:
+    """Round trips drawn between `low` and `high` seconds; called with an app, it wraps it.
+
+    Half of a round trip passes before the application sees the request, half before the client
+    sees the answer. As `Network.mount(latency=…)` the bound method `halves` serves as well.
+    """
+
+    def __init__(self, low: float, high: float, seed: str) -> None:
+        self.low = low
+        self.high = high
+        self._random = Random(f"latency:{seed}")  # noqa: S311 - a plan to repeat, not a secret
+
+    def halves(self) -> tuple[float, float]:
+        """Seconds on the way there and on the way back, of the next request."""
+        half = self._random.uniform(self.low, self.high) / 2
+        return half, half
+
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """The application behind this latency; the draws of all its apps are one sequence."""
+
+        async def distant(scope: Scope, receive: Receive, send: Send) -> None:
+            there, back = self.halves()
+
+            async def delayed(event: Event) -> None:
+                if event["type"] == "http.response.start":
+                    await trio.sleep(back)
+                await send(event)
+
+            await trio.sleep(there)
+            await app(scope, receive, delayed)
+
+        return distant
