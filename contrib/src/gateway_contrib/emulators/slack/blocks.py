@@ -1,0 +1,121 @@
+"""Blocks: what Slack refuses of them, and the text that they show (docs.slack.dev, block kit)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.text import shown
+
+MOST_BLOCKS = 50
+MOST_TEXT = 13_200
+"""Characters over all blocks from which `msg_blocks_too_long` has been seen."""
+
+TYPES = frozenset(
+    {
+        "actions",
+        "alert",
+        "call",
+        "card",
+        "carousel",
+        "context",
+        "context_actions",
+        "divider",
+        "file",
+        "header",
+        "image",
+        "input",
+        "markdown",
+        "plan",
+        "rich_text",
+        "section",
+        "table",
+        "task_card",
+        "video",
+    }
+)
+
+
+def check(blocks: Any) -> None:
+    """Refuse what Slack refuses: forms, numbers and lengths."""
+    if not isinstance(blocks, list):
+        raise Refusal("invalid_blocks_format")
+    if len(blocks) > MOST_BLOCKS:
+        raise Refusal("invalid_blocks", f"no more than {MOST_BLOCKS} items allowed [json-pointer:]")
+    for index, block in enumerate(blocks):
+        _check(f"/blocks/{index}", block)
+    if sum(map(len, _texts(blocks))) > MOST_TEXT:
+        raise Refusal("msg_blocks_too_long")
+
+
+def _check(place: str, block: Any) -> None:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind not in TYPES:
+        raise Refusal("invalid_blocks", f"unsupported type: {kind} [json-pointer:{place}/type]")
+    check = _CHECKS.get(kind)
+    if check is not None:
+        check(place, block)
+
+
+def _section(place: str, block: Mapping[str, Any]) -> None:
+    if "text" in block:
+        _text(f"{place}/text", block["text"], 3000)
+    elif not block.get("fields"):
+        raise Refusal("invalid_blocks", f"must define text or fields [json-pointer:{place}]")
+    _many(f"{place}/fields", block.get("fields") or [], 10)
+    for index, field in enumerate(block.get("fields") or []):
+        _text(f"{place}/fields/{index}", field, 2000)
+
+
+def _header(place: str, block: Mapping[str, Any]) -> None:
+    _text(f"{place}/text", block.get("text"), 150, ("plain_text",))
+
+
+def _actions(place: str, block: Mapping[str, Any]) -> None:
+    elements = block.get("elements")
+    if not isinstance(elements, list) or not elements:
+        raise Refusal("invalid_blocks", f"no items [json-pointer:{place}/elements]")
+    _many(f"{place}/elements", elements, 25)
+
+
+def _many(place: str, items: Any, most: int) -> None:
+    if not isinstance(items, list) or len(items) > most:
+        raise Refusal("invalid_blocks", f"no more than {most} items allowed [json-pointer:{place}]")
+
+
+def _text(
+    place: str, text: Any, most: int, kinds: tuple[str, ...] = ("mrkdwn", "plain_text")
+) -> None:
+    words = text.get("text") if isinstance(text, Mapping) else None
+    if not isinstance(words, str) or not words or text.get("type") not in kinds:
+        raise Refusal("invalid_blocks", f"missing required field: text [json-pointer:{place}]")
+    if len(words) > most:
+        raise Refusal(
+            "invalid_blocks", f"must be less than {most + 1} characters [json-pointer:{place}/text]"
+        )
+
+
+_CHECKS: Mapping[str, Callable[[str, Mapping[str, Any]], None]] = {
+    "section": _section,
+    "header": _header,
+    "actions": _actions,
+}
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Every text in blocks, depth first, as a person reads it."""
+    if isinstance(node, list):
+        for child in node:
+            yield from _texts(child)
+    elif isinstance(node, Mapping):
+        words = node.get("text")
+        if isinstance(words, str):
+            yield shown(words) if node.get("type") == "mrkdwn" else words
+        for child in node.values():
+            yield from _texts(child)
+
+
+def visible(blocks: Any) -> str:
+    """What blocks show, a block to a line."""
+    return "\n".join(filter(None, ("".join(_texts(block)) for block in blocks)))

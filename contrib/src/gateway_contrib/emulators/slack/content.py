@@ -1,0 +1,61 @@
+"""A message's content as Slack takes it: text, Markdown or blocks, within its lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_contrib.emulators.rooms import Message
+from gateway_contrib.emulators.slack import blocks
+from gateway_contrib.emulators.slack.limits import SlackLimits
+from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.text import called, shown, stored
+
+MOST_ATTACHMENTS = 100
+CONTENT = ("text", "blocks", "attachments", "markdown_text")
+
+
+def accepted(arguments: Mapping[str, Any], limits: SlackLimits) -> dict[str, Any]:
+    """The arguments with the text as Slack stores it. Raises Refusal for content it refuses."""
+    text, markdown = arguments.get("text") or "", arguments.get("markdown_text") or ""
+    if not isinstance(text, str) or not isinstance(markdown, str):
+        raise Refusal("invalid_arguments", "must be a string [json-pointer:/text]")
+    _check_markdown(arguments, markdown, limits)
+    _check_attachments(arguments.get("attachments"))
+    if arguments.get("blocks"):
+        blocks.check(arguments["blocks"])
+    if not text.strip() and not any(arguments.get(name) for name in CONTENT[1:]):
+        raise Refusal("no_text")
+    return {**arguments, "text": stored(text)}
+
+
+def _check_markdown(arguments: Mapping[str, Any], markdown: str, limits: SlackLimits) -> None:
+    if markdown and (arguments.get("text") or arguments.get("blocks")):
+        raise Refusal("markdown_text_conflict")
+    if len(markdown) > limits.markdown_text:
+        raise Refusal("msg_too_long")
+
+
+def _check_attachments(attachments: Any) -> None:
+    if attachments and not isinstance(attachments, list):
+        raise Refusal("invalid_attachments")
+    if len(attachments or ()) > MOST_ATTACHMENTS:
+        raise Refusal("too_many_attachments")
+
+
+def shown_text(fields: Mapping[str, Any]) -> str:
+    """What a reader sees of a message: its blocks, else its Markdown, else its text."""
+    if fields.get("blocks"):
+        return blocks.visible(fields["blocks"])
+    markdown = fields.get("markdown_text")
+    return markdown if isinstance(markdown, str) and markdown else shown(fields.get("text") or "")
+
+
+def visible_text(message: Message) -> str:
+    """What a person reads of a stored message; the same as its `text`."""
+    return shown_text(message.fields)
+
+
+def pings(message: Message) -> tuple[str, ...]:
+    """Whom a stored message notified: `@U…`, `!here`, `!channel`."""
+    return called(message.fields)

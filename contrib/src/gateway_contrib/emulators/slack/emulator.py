@@ -1,0 +1,187 @@
+"""The emulated Slack as an ASGI application: tokens, limits, faults, then the method."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.page import rooms_page
+from gateway_contrib.emulators.rooms import Rooms
+from gateway_contrib.emulators.slack.limits import Allowance, SlackLimits
+from gateway_contrib.emulators.slack.methods import CHANGING, METHODS, OPEN_METHODS, World
+from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.requests import Given, read
+from gateway_contrib.emulators.slack.workspace import Bot, Directory
+from gateway_contrib.emulators.wire import reset, silence
+
+_HTML = "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1>"
+_GARBAGE = '{"ok":true,"channel":"C0'
+_SCOPES = "chat:write,channels:read,groups:read,im:read,im:write,reactions:write,users:read"
+
+
+class SlackEmulator:
+    """One workspace, in memory, behind Slack's Web API.
+
+    tokens  those that are known; None: every well-formed one (`xoxb-…`)
+    limits  what is allowed
+    faults  the plan that posts, edits and deletes ask; None: no faults
+
+    `app` is the ASGI application (`/api/<method>`, and a page at `/`), `rooms` what arrived (a
+    message's `text` is what a person reads, its `fields["text"]` what Slack stores), `counters`
+    the numbers of requests, stored, edited, deleted, rate_limited and faults.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Collection[str] | None = None,
+        limits: SlackLimits | None = None,
+        faults: FaultPlan | None = None,
+    ) -> None:
+        self.rooms = Rooms()
+        self.counters: Counter[str] = Counter()
+        self._limits = limits or SlackLimits()
+        self._faults = faults
+        self._directory = Directory(tokens)
+        self._allowance = Allowance(self._limits)
+        self._world = World(self._directory, self.rooms, self._limits, self.counters)
+        both = ["GET", "POST"]
+        self.app = Starlette(
+            routes=[
+                Route("/", self._page, methods=["GET"]),
+                Route("/api/{method}", self._answer, methods=both),
+            ]
+        )
+
+    @property
+    def ephemeral(self) -> list[Any]:
+        """The messages of chat.postEphemeral, oldest first."""
+        return self._world.ephemeral
+
+    def reactions(self, room: str, ts: str) -> list[tuple[str, str]]:
+        """The reactions to a message, as (user, emoji)."""
+        return list(self._world.reactions.get((room, ts), ()))
+
+    def revoke(self, token: str) -> None:
+        """From now on the token gets `token_revoked`."""
+        self._directory.refuse(token, "token_revoked")
+
+    def expire(self, token: str) -> None:
+        """From now on the token gets `token_expired`."""
+        self._directory.refuse(token, "token_expired")
+
+    def deactivate(self, token: str) -> None:
+        """From now on the token gets `account_inactive`."""
+        self._directory.refuse(token, "account_inactive")
+
+    def restore(self, token: str) -> None:
+        """The token is good again."""
+        self._directory.refuse(token, None)
+
+    def grant_refresh(self, token: str) -> str:
+        """A refresh token, good once, for the bot behind an access token."""
+        return self._directory.grant(token)
+
+    def remove_room(self, room: str) -> None:
+        """The conversation is gone: `channel_not_found`."""
+        self._directory.channel(room).closed = "channel_not_found"
+
+    def archive_room(self, room: str) -> None:
+        """The conversation is archived: `is_archived`, and `is_inactive` for edits."""
+        self._directory.channel(room).closed = "is_archived"
+
+    def leave_room(self, room: str) -> None:
+        """The bot is no member any more: `not_in_channel`."""
+        self._directory.channel(room).closed = "not_in_channel"
+
+    def restore_room(self, room: str) -> None:
+        """The conversation is open again."""
+        self._directory.channel(room).closed = None
+
+    async def _page(self, _: Request) -> Response:
+        return HTMLResponse(rooms_page("slack", self.rooms))
+
+    async def _answer(self, request: Request) -> Response:
+        self.counters["requests"] += 1
+        method = request.path_params["method"]
+        # The plan is asked as the request arrives: its numbers then follow the arrivals.
+        fault = self._faults.next() if self._faults and method in CHANGING else None
+        if fault is not None:
+            self.counters["faults"] += 1
+        try:
+            given = await read(request)
+            return await self._failing(request, method, given, fault)
+        except Refusal as refusal:
+            return JSONResponse(refusal.answer)
+
+    async def _failing(
+        self, request: Request, method: str, given: Given, fault: Fault | None
+    ) -> Response:
+        """The answer, or what the fault makes of it."""
+        if fault is Fault.RATE_LIMITED:
+            return self._too_many(1)
+        if fault is Fault.SERVER_ERROR:
+            return HTMLResponse(_HTML, status_code=502)
+        if fault is Fault.RESET_BEFORE:
+            await reset(request)
+        self._lose(given, fault)
+        response = self._perform(method, given)
+        if fault is Fault.RESET_AFTER:
+            await reset(request)
+        if fault is Fault.NO_ANSWER:
+            await silence(request)
+        return HTMLResponse(_GARBAGE) if fault is Fault.MALFORMED else response
+
+    def _lose(self, given: Given, fault: Fault | None) -> None:
+        """The faults that last: a token revoked, a room gone."""
+        if fault is Fault.TOKEN_REVOKED and given.token:
+            self.revoke(given.token)
+        if fault is Fault.ROOM_GONE:
+            self.remove_room(given.arguments.get("channel", ""))
+
+    def _perform(self, method: str, given: Given) -> Response:
+        """Invariant: nothing is awaited between looking at the allowance and taking of it."""
+        if method in OPEN_METHODS:
+            return _ok(OPEN_METHODS[method](self._world, None, given.arguments), given)
+        bot = self._directory.bot(given.token)
+        if method not in METHODS:
+            raise Refusal("unknown_method", req_method=method)
+        return self._limited(method, bot, given)
+
+    def _limited(self, method: str, bot: Bot, given: Given) -> Response:
+        room, now = self._room(method, given), trio.current_time()
+        wait = self._allowance.wait(method, room, now)
+        if wait:
+            return self._too_many(wait)
+        fields = METHODS[method](self._world, bot, given.arguments)
+        self._allowance.take(method, room, now)
+        return _ok(fields, given)
+
+    def _room(self, method: str, given: Given) -> str:
+        """The channel whose posts are counted: the same for its id and its name."""
+        if method != "chat.postMessage":
+            return ""
+        return self._directory.channel(given.arguments.get("channel")).id
+
+    def _too_many(self, wait: int) -> Response:
+        self.counters["rate_limited"] += 1
+        body = {"ok": False, "error": "ratelimited"}
+        return JSONResponse(body, status_code=429, headers={"Retry-After": str(wait)})
+
+
+def _ok(fields: Mapping[str, Any], given: Given) -> Response:
+    """The answer of a success, with its warnings where Slack puts them."""
+    warnings = [*given.warnings, *([fields["warning"]] if "warning" in fields else [])]
+    body = {"ok": True, **fields}
+    if warnings:
+        body["warning"] = ",".join(warnings)
+        body["response_metadata"] = {"warnings": warnings}
+    return JSONResponse(body, headers={"X-OAuth-Scopes": _SCOPES})

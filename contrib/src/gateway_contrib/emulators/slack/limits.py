@@ -1,0 +1,79 @@
+"""What the emulated Slack allows, and what of it is used up (docs.slack.dev, rate limits)."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+
+import attrs
+
+TOLERANCE = 0.001
+"""Seconds that a comparison errs in the client's favour."""
+
+_MINUTE = 60.0
+_TIERS = {2: (20, _MINUTE), 3: (50, _MINUTE), 4: (100, _MINUTE)}
+
+
+def _tiers() -> Mapping[str, tuple[int, float]]:
+    tiers = {
+        "chat.delete": 3,
+        "chat.postEphemeral": 4,
+        "chat.update": 3,
+        "conversations.info": 3,
+        "conversations.open": 3,
+        "reactions.add": 3,
+        "reactions.remove": 2,
+        "users.info": 4,
+    }
+    return {method: _TIERS[tier] for method, tier in tiers.items()}
+
+
+@attrs.frozen(kw_only=True)
+class SlackLimits:
+    """Numbers and sizes.
+
+    posts          chat.postMessage in one channel: how many in how many seconds
+    tiers          any other method in one workspace, likewise
+    text_cut       characters above which a post's text is cut, with a warning
+    update_bytes   UTF-8 bytes above which chat.update refuses a text
+    markdown_text  characters that it takes
+    """
+
+    posts: tuple[int, float] = (1, 1.0)
+    tiers: Mapping[str, tuple[int, float]] = attrs.field(factory=_tiers)
+    text_cut: int = 40_000
+    update_bytes: int = 4_000
+    markdown_text: int = 12_000
+
+
+class Allowance:
+    """What was accepted lately, by method and by channel or workspace."""
+
+    def __init__(self, limits: SlackLimits) -> None:
+        self._limits = limits
+        self._accepted: dict[tuple[str, str], deque[float]] = {}
+
+    def wait(self, method: str, room: str, now: float) -> int:
+        """Whole seconds until the method is allowed there; 0: now."""
+        limit, accepted = self._limit(method), self._of(method, room)
+        if limit is None or len(accepted) < limit[0]:
+            return 0
+        left = accepted[-limit[0]] + limit[1] - now
+        return math.ceil(left) if left > TOLERANCE else 0
+
+    def take(self, method: str, room: str, now: float) -> None:
+        """Note one that was accepted."""
+        limit, accepted = self._limit(method), self._of(method, room)
+        if limit is not None:
+            accepted.append(now)
+            while len(accepted) > limit[0]:
+                accepted.popleft()
+
+    def _limit(self, method: str) -> tuple[int, float] | None:
+        posts = method == "chat.postMessage"
+        return self._limits.posts if posts else self._limits.tiers.get(method)
+
+    def _of(self, method: str, room: str) -> deque[float]:
+        scope = room if method == "chat.postMessage" else ""
+        return self._accepted.setdefault((method, scope), deque())
