@@ -1,0 +1,1 @@
+"""The Discord channel of the outbound gateway. Start reading at `hooks`."""

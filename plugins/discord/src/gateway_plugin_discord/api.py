@@ -1,0 +1,127 @@
+"""Requests to Discord's HTTP API for one instance: the part of the adapter that awaits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core import Answer, Attempt, Identity, Instance, Secret
+from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
+from gateway_plugin_discord.bodies import create_body, edit_body
+from gateway_plugin_discord.buckets import bucket_reports
+from gateway_plugin_discord.meter import InvalidAnswers
+from gateway_plugin_discord.refusal import DiscordApiError
+from gateway_plugin_discord.routes import (
+    PROBE,
+    ROUTES,
+    Route,
+    arguments_left,
+    has_body,
+    path_of,
+    route_of,
+)
+from gateway_plugin_discord.settings import DiscordSettings
+
+OK = range(200, 300)
+
+
+@attrs.define(eq=False)
+class DiscordSession:
+    """What an instance's attempts share: the connections and the count of invalid answers."""
+
+    client: HttpClient
+    meter: InvalidAnswers
+
+    async def request(self, verb: str, path: str, body: Mapping[str, Any] | None) -> Response:
+        """Ask once.
+
+        Raises DiscordApiError for a refusal, InvalidAnswersError where asking would be unwise,
+        TransportError below that. A 2xx whose body cannot be read has an empty one.
+        """
+        self.meter.check(trio.current_time())
+        try:
+            response = await self.client.request(verb, path, json=body)
+        except UnreadableBody as error:
+            self.meter.note(error.status, {}, trio.current_time())
+            if error.status not in OK:
+                raise
+            return Response(error.status, {}, b"")
+        self.meter.note(response.status, response.headers, trio.current_time())
+        if response.status not in OK:
+            raise DiscordApiError(response)
+        return response
+
+
+@asynccontextmanager
+async def open_discord_session(instance: Instance) -> AsyncIterator[DiscordSession]:
+    """A session of `instance` for the time of the block. Connects at the first request."""
+    settings: DiscordSettings = instance.settings
+    agent = f"DiscordBot ({settings.user_agent_url}, {version('gateway-plugin-discord')})"
+    async with open_client(
+        base_url=settings.base_url,
+        headers={"authorization": Secret(f"Bot {settings.token.reveal()}"), "user-agent": agent},
+        timeouts=Timeouts(total=settings.total_timeout),
+    ) as client:
+        yield DiscordSession(client, InvalidAnswers(settings.invalid_answers, instance.id))
+
+
+async def create_message(session: DiscordSession, attempt: Attempt) -> Answer:
+    """POST the part into its channel, deduplicated by the attempt's key."""
+    return await _perform(session, attempt, ROUTES["send"], create_body(attempt))
+
+
+async def edit_message(session: DiscordSession, attempt: Attempt) -> Answer:
+    """PATCH the message to what the part says."""
+    return await _perform(session, attempt, ROUTES["edit"], edit_body(attempt))
+
+
+async def delete_message(session: DiscordSession, attempt: Attempt) -> Answer:
+    """DELETE the message."""
+    return await _perform(session, attempt, ROUTES["delete"], None)
+
+
+async def call_method(session: DiscordSession, attempt: Attempt) -> Answer:
+    """Any other route, with the call's arguments in its path and its body or query."""
+    route = route_of(attempt.operation)
+    if route is None:
+        raise ValueError(f"{attempt.method!r} is no method of Discord's API")
+    arguments = arguments_left(route, attempt.arguments)
+    return await _perform(session, attempt, route, arguments if has_body(route) else None)
+
+
+async def who_am_i(session: DiscordSession) -> Identity:
+    """The bot's own user."""
+    response = await session.request(PROBE.verb, PROBE.path, None)
+    user = _json_object(response)
+    return Identity(id=str(user.get("id", "")), name=str(user.get("username", "")))
+
+
+async def _perform(
+    session: DiscordSession, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
+) -> Answer:
+    response = await session.request(route.verb, path_of(route, attempt), body or None)
+    result = _json(response)
+    message_id = result.get("id") if isinstance(result, dict) else None
+    return Answer(
+        message_id=message_id if isinstance(message_id, str) else None,
+        buckets=bucket_reports(attempt, response.headers),
+        result=result if attempt.method is not None else None,
+    )
+
+
+def _json(response: Response) -> Any:
+    """The body; None where there is none that can be read: the platform has acted anyway."""
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _json_object(response: Response) -> dict[str, Any]:
+    body = _json(response)
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,62 @@
+"""The JSON bodies of requests: a part's content, with what the attempt adds to it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_core import Attempt
+from gateway_plugin_discord.markup import SUPPRESS_EMBEDS
+
+CREATE_FIELDS = frozenset(
+    {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}
+    | {"message_reference", "nonce", "poll", "sticker_ids", "tts"}
+)
+EDIT_FIELDS = frozenset(
+    {"allowed_mentions", "attachments", "components", "content", "embeds", "flags"}
+)
+"""The fields that messages are made and edited with; nothing else is sent
+(discord.com/developers/docs/resources/message#create-message, #edit-message)."""
+
+OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
+"""Fields that the gateway fills in itself: none of them may stand in `extra`."""
+
+NONCE_BYTES = 12  # 24 characters; Discord takes up to 25.
+
+
+def nonce_of(key: str) -> str:
+    """The nonce of a step: the same over retries and restarts.
+
+    With `enforce_nonce`, creating a message with it again gives the message that is there
+    (discord.com/developers/docs/resources/message#create-message).
+    """
+    return hashlib.blake2b(key.encode(), digest_size=NONCE_BYTES).hexdigest()
+
+
+def edit_body(attempt: Attempt) -> dict[str, Any]:
+    """The content of `attempt.part` with its `extra`. Flags add up.
+
+    Suppressed embeds would hide the envelope's own as well as link previews: where it has some,
+    that flag is left out.
+    """
+    payload: Mapping[str, Any] = attempt.part.payload if attempt.part is not None else {}
+    extra = attempt.extra or {}
+    flags = payload.get("flags", 0) | extra.get("flags", 0)
+    if extra.get("embeds"):
+        flags &= ~SUPPRESS_EMBEDS
+    return {**payload, **extra, "flags": flags}
+
+
+def create_body(attempt: Attempt) -> dict[str, Any]:
+    """The same, with the nonce and the message that it answers.
+
+    An unknown message to answer is refused rather than passed over in silence, so that the
+    receipt can say that the reply was dropped.
+    """
+    body = edit_body(attempt)
+    if attempt.key:
+        body |= {"nonce": nonce_of(attempt.key), "enforce_nonce": True}
+    if attempt.reply is not None:
+        body["message_reference"] = {"message_id": attempt.reply, "fail_if_not_exists": True}
+    return body

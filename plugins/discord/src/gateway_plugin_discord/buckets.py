@@ -1,0 +1,39 @@
+"""What Discord tells of its buckets in the headers of an answer or an error. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway_core import Attempt, BucketReport
+from gateway_core.http import retry_after_seconds
+from gateway_plugin_discord.routes import Route, channel_of, route_of
+
+
+def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[BucketReport, ...]:
+    """The bucket that the headers of `attempt`'s answer name, split by its channel.
+
+    A thread has buckets of its own, while limits are asked for by the room: what is told of a
+    thread's bucket stands under its own name and is never taken for the room's.
+    """
+    route = route_of(attempt.operation)
+    name = headers.get("x-ratelimit-bucket")
+    if route is None or not route.of_channel or not route.draws or not name:
+        return ()
+    return (
+        BucketReport(
+            bucket=f"{name}:{channel_of(attempt)}",
+            limit=_count(headers, "limit"),
+            remaining=_count(headers, "remaining"),
+            reset_after=retry_after_seconds(headers.get("x-ratelimit-reset-after")),
+            provisional=_asked_as(route, attempt),
+        ),
+    )
+
+
+def _asked_as(route: Route, attempt: Attempt) -> str | None:
+    return route.bucket(attempt.room) if attempt.thread in (None, attempt.room) else None
+
+
+def _count(headers: Mapping[str, str], field: str) -> int | None:
+    text = headers.get(f"x-ratelimit-{field}", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None  # noqa: PLR2004 - a count, not a flood of digits

@@ -1,0 +1,83 @@
+"""What is wrong with an envelope for Discord, before it is accepted. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_discord.bodies import CREATE_FIELDS, EDIT_FIELDS, OWNED
+from gateway_plugin_discord.routes import CHANNEL, route_of_method
+
+_SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
+_BEYOND = 1 << 64
+_WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "sticker_ids"})
+"""Fields that make a message even where there is no text."""
+
+
+def problems_of(envelope: Envelope) -> tuple[Problem, ...]:
+    """Every mistake, each with the field that it is in."""
+    return (*_id_problems(envelope), *_content_problems(envelope))
+
+
+def _content_problems(envelope: Envelope) -> Iterable[Problem]:
+    if isinstance(envelope, Call):
+        return _call_problems(envelope)
+    if isinstance(envelope, Send):
+        return _message_problems(envelope.text, envelope.extra, CREATE_FIELDS)
+    if isinstance(envelope, Edit):
+        return _message_problems(envelope.text, envelope.extra or {}, EDIT_FIELDS)
+    return ()
+
+
+def _id_problems(envelope: Envelope) -> Iterable[Problem]:
+    for place, value in _ids(envelope):
+        if value is not None and not _is_snowflake(value):
+            yield Problem(place, f"{value!r} is no Discord id: a whole number in decimal digits")
+
+
+def _ids(envelope: Envelope) -> Iterable[tuple[str, str | None]]:
+    yield "external_room_id", envelope.external_room_id
+    if isinstance(envelope, Send | Call):
+        yield "thread_id", envelope.thread_id
+    if isinstance(envelope, Send):
+        yield "reply_to", envelope.reply_to
+    if isinstance(envelope, Edit | Delete) and isinstance(envelope.target, MessageRef):
+        yield "target.thread_id", envelope.target.thread_id
+        for index, part in enumerate(envelope.target.parts):
+            yield f"target.parts[{index}].message_id", part.message_id
+
+
+def _is_snowflake(value: object) -> bool:
+    digits = isinstance(value, str) and _SNOWFLAKE.fullmatch(value)
+    return bool(digits) and int(str(value)) < _BEYOND
+
+
+def _message_problems(
+    text: str, extra: Mapping[str, Any], fields: frozenset[str]
+) -> Iterable[Problem]:
+    if not text.strip() and not _WITHOUT_TEXT & extra.keys():
+        yield Problem("text", "is empty, or white space only")
+    for name in sorted(extra.keys() - (fields - OWNED)):
+        why = "is filled in by the gateway" if name in OWNED else "is no field of a Discord message"
+        yield Problem(f"extra.{name}", why)
+    if not isinstance(extra.get("flags", 0), int):
+        yield Problem("extra.flags", "must be a whole number")
+
+
+def _call_problems(envelope: Call) -> Iterable[Problem]:
+    route = route_of_method(envelope.method)
+    if route is None:
+        yield Problem("method", "must be a verb and a path: POST /channels/{channel}/typing")
+        return
+    if CHANNEL in envelope.arguments:
+        yield Problem(f"arguments.{CHANNEL}", "is the envelope's own room or thread")
+    for name in route.parameters:
+        if name != CHANNEL and not _fits_a_path(envelope.arguments.get(name)):
+            yield Problem(f"arguments.{name}", "is needed in the path, as a text or whole number")
+
+
+def _fits_a_path(value: object) -> bool:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return number or (isinstance(value, str) and value.strip(".") != "")

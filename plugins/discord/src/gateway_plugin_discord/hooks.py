@@ -1,0 +1,134 @@
+"""The Discord adapter: start here. Each function answers one hook of the contract.
+
+What it decides stands in pure modules: `markup` (escaping, cutting), `bodies` (what is sent),
+`routes` and `buckets` (limits), `errors` (what refusals mean), `checks`, `events`. Only `api`
+awaits the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from gateway_core import (
+    Address,
+    Answer,
+    Attempt,
+    Edit,
+    Envelope,
+    Identity,
+    Instance,
+    Limit,
+    Part,
+    Problem,
+    Send,
+    Traits,
+    Verdict,
+    hookimpl,
+)
+from gateway_plugin_discord import api
+from gateway_plugin_discord.checks import problems_of
+from gateway_plugin_discord.errors import verdict_of
+from gateway_plugin_discord.events import address_of
+from gateway_plugin_discord.markup import parts_of
+from gateway_plugin_discord.routes import route_of
+from gateway_plugin_discord.settings import DiscordSettings
+
+GATEWAY_CONTRACT = 1
+
+DEDUPLICATES_FOR = 120.0
+"""Seconds for which an enforced nonce is relied on. Discord says "a few minutes"
+(discord.com/developers/docs/resources/message#create-message): two, to be on the safe side."""
+
+
+@hookimpl
+def settings_type() -> type[DiscordSettings]:
+    """Settings of one bot."""
+    return DiscordSettings
+
+
+@hookimpl
+def traits() -> Traits:
+    """Threads are channels of their own; enforced nonces make a repeated send one message."""
+    return Traits(independent_threads=True, deduplicates_for=DEDUPLICATES_FOR)
+
+
+@hookimpl
+def open_session(instance: Instance) -> AbstractAsyncContextManager[api.DiscordSession]:
+    """Connections with the bot's token, and the count of its invalid answers."""
+    return api.open_discord_session(instance)
+
+
+@hookimpl
+async def probe(session: api.DiscordSession) -> Identity:
+    """The bot's own user, by GET /users/@me."""
+    return await api.who_am_i(session)
+
+
+@hookimpl
+def validate(envelope: Envelope) -> Sequence[Problem]:
+    """Ids are snowflakes, there is something to say, `extra` has known fields, calls a route."""
+    return problems_of(envelope)
+
+
+@hookimpl
+def address(event: Any) -> Address | None:
+    """Messages, reactions and interactions name their channel."""
+    return address_of(event)
+
+
+@hookimpl
+def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] | None:
+    """Parts of at most `max_length` characters after escaping; half of it when stricter."""
+    if not isinstance(envelope, Send | Edit):
+        return None
+    limit: int = instance.settings.max_length
+    return parts_of(envelope, limit=limit // 2 if mode == "stricter" else limit)
+
+
+@hookimpl
+def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]:
+    """The bot's global limit, and that of the route in this room until Discord names the bucket.
+
+    Typing draws on nothing, interactions and webhooks not on the global limit.
+    """
+    route, settings = route_of(operation), instance.settings
+    limits: list[Limit] = []
+    if route is not None and route.of_channel and route.draws:
+        bucket = route.bucket(room)
+        limits.append(Limit(bucket, settings.message_count, settings.message_per, "window"))
+    if route is not None and route.draws_global:
+        limits.append(Limit("global", settings.global_count, 1.0, "even"))
+        limits.append(Limit("global-window", settings.global_window, 1.0, "window"))
+    return limits
+
+
+@hookimpl
+async def send(session: api.DiscordSession, attempt: Attempt) -> Answer:
+    """POST /channels/{channel}/messages with an enforced nonce."""
+    return await api.create_message(session, attempt)
+
+
+@hookimpl
+async def edit(session: api.DiscordSession, attempt: Attempt) -> Answer:
+    """PATCH /channels/{channel}/messages/{message}."""
+    return await api.edit_message(session, attempt)
+
+
+@hookimpl
+async def delete(session: api.DiscordSession, attempt: Attempt) -> Answer:
+    """DELETE /channels/{channel}/messages/{message}."""
+    return await api.delete_message(session, attempt)
+
+
+@hookimpl
+async def call(session: api.DiscordSession, attempt: Attempt) -> Answer:
+    """Any route, named `VERB /path/{parameter}`: reactions, pins, typing, interaction answers."""
+    return await api.call_method(session, attempt)
+
+
+@hookimpl
+def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
+    """Discord's refusals by the table in `errors`; None for what is below it."""
+    return verdict_of(attempt, error)

@@ -1,0 +1,93 @@
+"""Text as Discord shows it: escaping for its Markdown dialect, measuring, cutting. Pure.
+
+The dialect is the one that its clients parse (a descendant of simple-markdown): what they would
+take for markup gets a backslash, and nothing else does. An address (`https://…`) is the one place
+where a backslash would be seen: it is left as it is, and so what stands before one and could be
+closed by a character inside it is escaped instead.
+
+Invariant: `length(escape(text))` never shrinks as `text` grows at its end; cutting relies on it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway_core import Edit, Part, Send
+from gateway_core.text import cut
+
+SUPPRESS_EMBEDS = 1 << 2
+SUPPRESS_NOTIFICATIONS = 1 << 12
+"""Message flags (discord.com/developers/docs/resources/message#message-object-message-flags)."""
+
+_URL = r"""https?://[^\s<]+[^\s<.,:;"'\]]"""
+_MARKUP = re.compile(
+    rf"""
+      (?P<url>{_URL})
+    | (?P<line>^[^\S\n]*+(?:[0-9]++(?=\.\s) | (?=-\#?\s | \#{{1,3}}\s | >\s | >>>)))
+    | (?P<mark>
+        [`]
+      | (?<!\S[ ])\*  | \*(?![ ])       # a star between two spaces means itself
+      | _(?![0-9A-Za-z])                # no underscore before a letter closes anything
+      | \\(?![0-9A-Za-z \n\r\t]|\Z)     # a backslash that would be taken for an escape
+      | ~(?=~) | \|(?=\|)
+      | <(?=[@\#:/+] | [A-Za-z0-9][A-Za-z0-9+._%-]*[:@])
+      | @(?=everyone|here)
+      | (?<=\])\(
+      | :(?=[\w+-]+:)
+      )
+    | (?P<opener>[_\[])
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+_CLOSES = {"_": "_", "[": "]("}
+"""What would close each opener that is left bare as long as no address holds that."""
+
+
+def escape(text: str) -> str:
+    """`text` with a backslash before each character that Discord would take for markup."""
+    addresses = re.findall(_URL, text)
+    live = {mark for mark, closer in _CLOSES.items() if any(closer in url for url in addresses)}
+
+    def replace(found: re.Match[str]) -> str:
+        whole = found[0]
+        if found.lastgroup == "url" or (found.lastgroup == "opener" and whole not in live):
+            return whole
+        return f"{whole}\\" if found.lastgroup == "line" else f"\\{whole}"
+
+    return _MARKUP.sub(replace, text)
+
+
+def length(content: str) -> int:
+    """Characters of a message, in code points or UTF-16 units, whichever are more.
+
+    Which one Discord counts is not documented. There are never fewer UTF-16 units.
+    """
+    return len(content) + sum(character > "\uffff" for character in content)
+
+
+def parts_of(envelope: Send | Edit, *, limit: int) -> tuple[Part, ...]:
+    """The plan: the text in parts of at most `limit` characters each, measured as sent."""
+    write = str if envelope.format == "native" else escape
+    text = envelope.text
+    spans = cut(text, limit=limit, measure=lambda piece: length(write(piece)))
+    shown = [_shown(text, start, end) for start, end in spans]
+    parts = tuple(_part(envelope, write(text[a:b]), (a, b)) for a, b in shown if a < b)
+    return parts if parts or not envelope.extra else (_part(envelope, "", (0, 0)),)
+
+
+def _shown(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space at its ends, which Discord takes off a message."""
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
+
+
+def _part(envelope: Send | Edit, content: str, span: tuple[int, int]) -> Part:
+    look: dict[str, object] = {"content": content} if content else {}
+    if not envelope.mentions:
+        look["allowed_mentions"] = {"parse": []}
+    flags = 0 if envelope.link_previews else SUPPRESS_EMBEDS
+    # Silence belongs to the sending: an edit to the same text changes nothing.
+    digest = Part(payload={**look, "flags": flags}).digest
+    if isinstance(envelope, Send) and envelope.silent:
+        flags |= SUPPRESS_NOTIFICATIONS
+    return Part(payload={**look, "flags": flags}, span=span, digest=digest)

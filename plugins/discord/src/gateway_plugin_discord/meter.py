@@ -1,0 +1,79 @@
+"""Counts the answers for which Discord would block the address. Synchronous: the time comes in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import attrs
+import structlog
+
+from gateway_core import GatewayError
+
+WINDOW = 600.0
+"""Seconds in which invalid answers count (discord.com/developers/docs/topics/rate-limits)."""
+
+INVALID = frozenset({401, 403, 429})
+WARN_AT = 0.5
+STOP_AT = 0.8
+
+_log = structlog.get_logger("gateway_plugin_discord")
+
+
+class InvalidAnswersError(GatewayError):
+    """Too many invalid answers: the session asks nothing more for `retry_after` seconds.
+
+    Discord's front door blocks an address after 10,000 of them in 10 minutes; nothing was sent.
+    """
+
+    def __init__(self, *, count: int, retry_after: float) -> None:
+        self.count = count
+        self.retry_after = retry_after
+        super().__init__(count, retry_after)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.count} answers of 401, 403 or 429 in 10 minutes: no more requests for"
+            f" {self.retry_after:.0f} s, before Discord blocks the address"
+        )
+
+
+@attrs.define(eq=False)
+class InvalidAnswers:
+    """The invalid answers of one session, against Discord's `limit` in any ten minutes.
+
+    Invariant: it holds no more times than `limit`: requests stop before.
+    """
+
+    limit: int
+    instance_id: str
+    _times: deque[float] = attrs.field(factory=deque, init=False)
+    _warned: bool = attrs.field(default=False, init=False)
+
+    def count(self, now: float) -> int:
+        """How many there were in the window that ends now."""
+        while self._times and self._times[0] <= now - WINDOW:
+            self._times.popleft()
+        return len(self._times)
+
+    def check(self, now: float) -> None:
+        """Raise InvalidAnswersError while there are too many to ask again."""
+        count = self.count(now)
+        if count >= self.limit * STOP_AT:
+            raise InvalidAnswersError(count=count, retry_after=self._times[0] + WINDOW - now)
+
+    def note(self, status: int, headers: Mapping[str, str], now: float) -> None:
+        """Count an answer if it is an invalid one; those of shared limits are not."""
+        if status not in INVALID or headers.get("x-ratelimit-scope") == "shared":
+            return
+        self._times.append(now)
+        high = self.count(now) >= self.limit * WARN_AT
+        if high and not self._warned:
+            _log.warning(
+                "discord.invalid_answers_high",
+                instance=self.instance_id,
+                count=len(self._times),
+                limit=self.limit,
+                window=WINDOW,
+            )
+        self._warned = high

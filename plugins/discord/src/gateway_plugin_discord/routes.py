@@ -1,0 +1,107 @@
+"""The routes of Discord's HTTP API that attempts take, and how their limits are named. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from gateway_core import Attempt
+
+_METHOD = re.compile(r"(GET|POST|PUT|PATCH|DELETE) ((?:/(?:\{[a-z_]+\}|[A-Za-z0-9_@-]+))+)")
+_PARAMETER = re.compile(r"\{([a-z_]+)\}")
+_FREE_OF_GLOBAL = ("/interactions/", "/webhooks/")
+
+CHANNEL = "channel"
+"""The path parameter that is the attempt's own room or thread, never an argument."""
+
+
+@attrs.frozen
+class Route:
+    """A verb and a path with parameters in braces: `POST /channels/{channel}/messages`.
+
+    Limits are split by the channel (discord.com/developers/docs/topics/rate-limits).
+    """
+
+    verb: str
+    path: str
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in braces, in order."""
+        return tuple(_PARAMETER.findall(self.path))
+
+    @property
+    def of_channel(self) -> bool:
+        """Whether it is a route of the attempt's room: those have limits of their own."""
+        return CHANNEL in self.parameters
+
+    @property
+    def draws(self) -> bool:
+        """Whether attempts wait for limits here: typing is too fleeting to wait for."""
+        return not self.path.endswith("/typing")
+
+    @property
+    def draws_global(self) -> bool:
+        """Interactions and webhooks do not count towards the bot's global limit."""
+        return self.draws and not self.path.startswith(_FREE_OF_GLOBAL)
+
+    def bucket(self, channel: str) -> str:
+        """The name of its limit in `channel` until Discord names the bucket."""
+        return f"{self.verb} {self.path.replace('{channel}', channel)}"
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """The path with every parameter filled in, quoted."""
+        return _PARAMETER.sub(lambda found: quote(values[found[1]], safe="@"), self.path)
+
+
+_MESSAGE = "/channels/{channel}/messages/{message}"
+CREATE = Route("POST", "/channels/{channel}/messages")
+PROBE = Route("GET", "/users/@me")
+ROUTES: Mapping[str, Route] = {
+    "send": CREATE,
+    "edit": Route("PATCH", _MESSAGE),
+    "delete": Route("DELETE", _MESSAGE),
+    "probe": PROBE,
+}
+"""The route of each operation; a call names its own."""
+
+
+def route_of_method(method: str) -> Route | None:
+    """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none."""
+    found = _METHOD.fullmatch(method)
+    return Route(found[1], found[2]) if found else None
+
+
+def route_of(operation: str) -> Route | None:
+    """The route of `send`, `edit`, `delete`, `probe` or `call:<method>`; None: it has none."""
+    if operation.startswith("call:"):
+        return route_of_method(operation.removeprefix("call:"))
+    return ROUTES.get(operation)
+
+
+def channel_of(attempt: Attempt) -> str:
+    """The Discord channel that an attempt is made in: a thread is a channel of its own."""
+    return attempt.thread or attempt.room
+
+
+def path_of(route: Route, attempt: Attempt) -> str:
+    """The path of an attempt, with the query where a call's arguments have no body to go in."""
+    values = {name: str(value) for name, value in attempt.arguments.items()}
+    if attempt.message_id is not None:
+        values["message"] = attempt.message_id
+    path = route.fill({**values, CHANNEL: channel_of(attempt)})
+    rest = arguments_left(route, attempt.arguments)
+    return f"{path}?{urlencode(rest)}" if rest and not has_body(route) else path
+
+
+def has_body(route: Route) -> bool:
+    """Whether arguments travel as a JSON body; else they are the query."""
+    return route.verb in ("POST", "PUT", "PATCH")
+
+
+def arguments_left(route: Route, arguments: Mapping[str, object]) -> dict[str, object]:
+    """The arguments that the path does not take."""
+    return {name: value for name, value in arguments.items() if name not in route.parameters}

@@ -1,0 +1,59 @@
+"""What an instance on Discord is configured with. Every number is a default, not a law."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from gateway_core import Secret
+from gateway_core.http import check_base_url
+
+BASE_URL = "https://discord.com/api/v10"
+MAX_LENGTH = 2000
+"""Characters of a bot's message (discord.com/developers/docs/resources/message)."""
+
+_AT_LEAST_ONE: Any = attrs.validators.ge(1)
+_POSITIVE: Any = attrs.validators.gt(0)
+
+
+def _token(_: object, field: attrs.Attribute[Secret], value: Secret) -> None:
+    if not isinstance(value, Secret):
+        raise TypeError(f"{field.name}: a secret is expected, as {{ env = … }} or {{ file = … }}")
+    if not value.reveal().isascii() or any(map(str.isspace, value.reveal())):
+        raise ValueError(f"{field.name}: a bot's token has no white space and no other alphabets")
+
+
+@attrs.frozen(kw_only=True)
+class DiscordSettings:
+    """Settings of one bot.
+
+    token            the bot's token, without the word `Bot`
+    base_url         the HTTP API, v10; https, or http to loopback
+    user_agent_url   the page of your bot: Discord asks for one in every request
+                     (discord.com/developers/docs/reference#user-agent)
+    max_length       characters of one message, counted in code points and in UTF-16 units,
+                     whichever is more: Discord does not say which it counts
+    message_count, message_per
+                     what a route of one room allows until Discord names the bucket: so many
+                     requests in so many seconds
+    global_count     requests per second of the whole bot, evenly paced: below the documented 50,
+                     since a burst of 47 was seen refused and an even 49 never
+    global_window    requests in any second: the documented 50
+    invalid_answers  answers of 401, 403 or 429 in 10 minutes after which Discord blocks the
+                     address; a warning at half, no more requests from 80 % on
+    total_timeout    seconds for a request in all
+    """
+
+    token: Secret = attrs.field(validator=_token)
+    base_url: str = attrs.field(default=BASE_URL, converter=check_base_url)
+    user_agent_url: str = attrs.field(
+        default="https://example.com/gateway", validator=attrs.validators.matches_re(r"[!-'*-~]+")
+    )
+    max_length: int = attrs.field(default=MAX_LENGTH, validator=attrs.validators.ge(100))
+    message_count: int = attrs.field(default=5, validator=_AT_LEAST_ONE)
+    message_per: float = attrs.field(default=5.0, validator=_POSITIVE)
+    global_count: int = attrs.field(default=48, validator=_AT_LEAST_ONE)
+    global_window: int = attrs.field(default=50, validator=_AT_LEAST_ONE)
+    invalid_answers: int = attrs.field(default=10_000, validator=attrs.validators.ge(10))
+    total_timeout: float = attrs.field(default=60.0, validator=_POSITIVE)
