@@ -1,23 +1,20 @@
-"""What HTTP adapters share: a client whose errors say whether the platform may have got it.
+"""Requests to a platform, and errors that say whether the platform may have got them.
 
-The one module of core that awaits a network. It uses httpx2's transports without
-httpx2's client: no redirects, cookies, proxies or logged URLs. The reasons, and why this is one
-module in spite of its length, stand in docs/explanation/transport.md.
+It uses httpx2's transports without httpx2's client: no redirects, cookies, proxies or logged URLs
+(docs/explanation/transport.md has the reasons).
 """
 
 from __future__ import annotations
 
 import functools
-import ipaddress
 import json as jsonlib
-import math
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import attrs
 import httpx2
@@ -25,26 +22,22 @@ import trio
 
 from gateway_core.envelopes import Json
 from gateway_core.errors import TransportError
+from gateway_core.http.answers import Body, Response
+from gateway_core.http.redaction import redactor
+from gateway_core.http.urls import DOTS, check_base_url
 from gateway_core.instances import Secret
-from gateway_core.redaction import redactor
-
-LONGEST_WAIT = 86_400.0
-"""Seconds that `retry_after_seconds` answers at most: a day."""
 
 KEEPALIVE = 20.0
 """Seconds that an idle connection is kept: shorter than the platforms keep theirs."""
 
 _CLOSING = 5.0
 _WRITING = "send_request_headers.started"  # The trace event before the first byte is written.
-_PATH = re.compile(r"/[!$-~]*")  # Printable ASCII but space, quote and fragment.
-_DOTS = re.compile(r"(^|[/\\])(\.|%2e){1,2}([/\\?]|$)", re.IGNORECASE)
+_PATH = re.compile(r"/[!$-~]{0,8191}")  # Printable ASCII but space, quote and fragment.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[!-~]([\t -~]*[!-~])?")
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
-_NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 _DEFAULT_HEADERS = {
     "accept": "*/*",
-    "accept-encoding": "gzip, deflate",
+    "accept-encoding": "gzip",
     "user-agent": "gateway-core",
 }
 
@@ -87,90 +80,6 @@ class Timeouts:
     read: float = attrs.field(default=35.0, validator=attrs.validators.gt(0))
     pool: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
     total: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-
-
-def _no_constant(token: str) -> float:
-    raise ValueError(f"{token} is not JSON")
-
-
-def _finite(token: str) -> float:
-    value = float(token)
-    if math.isinf(value):
-        raise ValueError("a number beyond a float's range")
-    return value
-
-
-_DECODER = jsonlib.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
-
-
-@attrs.frozen
-class Response:
-    """An answer of any status. `headers` have lower-case names; `body` is decompressed."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Json:
-        """The body as plain JSON. Raises ValueError if it is none; NaN and Infinity are none."""
-        try:
-            return _DECODER.decode(self.body.decode())
-        except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
-    address = _address(host)
-    loopback = host == "localhost" or (address is not None and address.is_loopback)
-    if scheme != "https" and not (scheme == "http" and loopback):
-        raise ValueError("must be https, or http to a loopback address")
-    if loopback:
-        return
-    if address is None and _NUMERIC_HOST.fullmatch(host):
-        raise ValueError("an address must be written in full, as in 192.0.2.1")
-    if address is not None and (address.is_link_local or not (allow_private or address.is_global)):
-        raise ValueError("private, link-local and reserved addresses are refused")
-
-
-def check_base_url(url: str, *, allow_private: bool = False) -> str:
-    """The URL without its trailing slash, if adapters may send secrets to it.
-
-    https, or http to loopback (127.0.0.0/8, ::1, localhost); no user, query or fragment; an
-    address must be public unless `allow_private` (link-local ones, where clouds keep their
-    metadata, are refused even then). Raises ValueError saying what is wrong.
-    """
-    if not isinstance(url, str) or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
-        raise ValueError("must be a URL in printable ASCII without spaces")
-    split = urlsplit(url)
-    _ = split.port  # Raises ValueError for a port out of range.
-    if not split.hostname:
-        raise ValueError("must name a host, as in https://api.example.org")
-    if "@" in split.netloc or "?" in url or "#" in url:
-        raise ValueError("must have no user, password, query or fragment")
-    _check_host(split.scheme, split.hostname, allow_private=allow_private)
-    if _DOTS.search(split.path):
-        raise ValueError("must have no '.' or '..' in its path")
-    return url.rstrip("/")
-
-
-def retry_after_seconds(value: object) -> float | None:
-    """Seconds to wait, out of a header or a JSON field; at most a day.
-
-    None for what is no such number: nan, inf, negative, a date, a boolean, anything else.
-    """
-    if isinstance(value, str) and _SECONDS.fullmatch(value.strip(" \t")):
-        return min(float(value), LONGEST_WAIT)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    # A nan compares false with everything.
-    return float(min(value, LONGEST_WAIT)) if 0 <= value < math.inf else None
 
 
 def _checked_headers(headers: Mapping[str, str | Secret]) -> dict[str, str]:
@@ -240,14 +149,19 @@ class _Progress:
         return TransportError(text, dispatched="unknown" if self.written else "no")
 
 
-async def _read(response: httpx2.Response, max_body: int) -> bytes:
-    body = bytearray()
-    async with aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > max_body:
-                raise ValueError(f"the body has more than {max_body} bytes")
-    return bytes(body)
+async def _read(response: httpx2.Response, bound: int) -> bytes:
+    body = Body(response.headers.get("content-encoding", "").strip().lower(), bound)
+    try:
+        async for chunk in response.aiter_raw():
+            body.add(chunk)
+            if body.refusal is not None:
+                # The reads that follow fail on the closed connection, and their failure unwinds
+                # the library's generators, which it does not close itself.
+                await response.aclose()
+    except httpx2.TransportError:
+        if body.refusal is None:
+            raise
+    return body.whole()
 
 
 class HttpClient:
@@ -316,7 +230,7 @@ class HttpClient:
         body: tuple[bytes | None, dict[str, str]],
         headers: Mapping[str, str | Secret],
     ) -> httpx2.Request:
-        if not _PATH.fullmatch(path) or _DOTS.search(path):
+        if not _PATH.fullmatch(path) or DOTS.search(path):
             raise ValueError("a path begins with '/', is percent-encoded and has no '..' in it")
         content, described = body
         return httpx2.Request(
