@@ -18,10 +18,12 @@ CONTRIB = sorted((ROOT / "contrib/src/gateway_contrib").rglob("*.py"))
 
 LAYERS = (
     # A module imports from its own line or from those above it, at run time.
-    {"envelopes", "verdicts", "errors", "instances"},
+    {"envelopes", "verdicts", "errors", "instances", "redaction"},
     {"hookspecs"},
     {
+        "admission",
         "backoff",
+        "circuit",
         "flights",
         "idempotency",
         "lanes",
@@ -32,8 +34,8 @@ LAYERS = (
         "revisions",
         "text",
     },
-    {"boundary", "telemetry"},
-    {"plugins", "defaults"},
+    {"boundary", "clock", "telemetry"},
+    {"channel_hooks", "defaults", "plugins"},
     {"config", "outbox"},
     {"partition"},
     {"gateway"},

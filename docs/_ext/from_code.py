@@ -133,6 +133,7 @@ def errors(module: str) -> Iterator[str]:
         thing
         for thing in vars(importlib.import_module(module)).values()
         if inspect.isclass(thing) and issubclass(thing, Exception) and thing.__module__ == module
+        if not thing.__name__.startswith("_")
     ]
     yield from _branch(found, found[0], 0)
 

@@ -1,0 +1,113 @@
+"""What the pages name exists, and what exists is named: hooks, endings, links, pins."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from gateway_core import Disposition, errors, hookspecs
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md")))
+MANIFESTS = (
+    *sorted(ROOT.glob("plugins/*/pyproject.toml")),
+    ROOT / "core/pyproject.toml",
+    ROOT / "contrib/pyproject.toml",
+)
+HOOKS = {name for name, thing in vars(hookspecs).items() if hasattr(thing, "gateway_spec")}
+
+
+@pytest.fixture(scope="module")
+def from_code():
+    """The Sphinx extension that fills reference pages."""
+    spec = importlib.util.spec_from_file_location("from_code", DOCS / "_ext/from_code.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def first_column(page: str, after: str) -> set[str]:
+    """The names in the first column of the table that follows a heading."""
+    table = (DOCS / page).read_text().split(after, 1)[1]
+    return set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+
+
+def test_every_hook_has_a_section_with_its_docstring(from_code):
+    page = from_code.fill((DOCS / "reference/hooks.md").read_text())
+    assert HOOKS == set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
+    assert all(getattr(hookspecs, name).__doc__.split("\n")[0] in page for name in HOOKS)
+
+
+def test_every_error_is_in_the_tree(from_code):
+    page = from_code.fill((DOCS / "reference/errors.md").read_text())
+    public = {n for n, t in vars(errors).items() if isinstance(t, type) and n[0] != "_"}
+    raised = {n for n in public if issubclass(getattr(errors, n), Exception)}
+    assert raised == set(re.findall(r"^ *- `(\w+)`:", page, re.MULTILINE))
+
+
+def test_every_disposition_is_explained():
+    assert set(Disposition) == first_column("reference/errors.md", "## Endings")
+
+
+def test_the_policy_guide_names_hooks_that_exist():
+    guide = (DOCS / "how-to/write-a-policy.md").read_text().split("## Which hook", 1)[1]
+    cells = re.findall(r"^\|[^|]+\|([^|]+)\|", guide.split("##")[0], re.MULTILINE)[2:]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert named
+    assert named <= HOOKS
+
+
+def test_every_setting_of_a_channel_has_its_meaning(from_code):
+    """A field without a line in its class' docstring would be an empty cell."""
+    page = from_code.fill((DOCS / "reference/settings.md").read_text())
+    rows = re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", page, re.MULTILINE)
+    assert rows
+    assert [] == [name for name, meaning in rows if not meaning.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(pin.name): str(pin.specifier) for pin in found}
+
+
+def required() -> set[str]:
+    """Everything that the members and the workspace's groups ask for by name."""
+    texts: list[str] = []
+    for manifest in MANIFESTS:
+        table = tomllib.loads(manifest.read_text())
+        texts += table["build-system"]["requires"]
+        texts += table["project"]["dependencies"]
+        for extra in table["project"].get("optional-dependencies", {}).values():
+            texts += extra
+    for group in tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"].values():
+        texts += [entry for entry in group if isinstance(entry, str)]
+    names = {canonicalize_name(Requirement(text).name) for text in texts}
+    return {name for name in names if not name.startswith("gateway-")}
+
+
+def test_everything_that_is_installed_is_pinned_exactly():
+    assert set() == required() - set(pins())
+    assert all(re.fullmatch(r"==[^,*]+", pin) for pin in pins().values())
+
+
+def test_every_dependency_has_a_line_that_says_why():
+    page = (DOCS / "explanation/dependencies.md").read_text()
+    named = {canonicalize_name(name) for name in re.findall(r"\[([\w.-]+)\]\(", page)}
+    plain = {"pip", "editables", "packaging"}
+    assert set() == required() - plain - named
