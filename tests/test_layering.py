@@ -18,12 +18,13 @@ CONTRIB = sorted((ROOT / "contrib/src/gateway_contrib").rglob("*.py"))
 
 LAYERS = (
     # A module imports from its own line or from those above it, at run time.
-    {"envelopes", "verdicts", "errors", "instances", "redaction"},
+    {"envelopes", "verdicts", "errors", "instances"},
     {"hookspecs"},
     {
         "admission",
         "backoff",
         "circuit",
+        "codec",
         "flights",
         "idempotency",
         "lanes",
@@ -36,7 +37,7 @@ LAYERS = (
     },
     {"boundary", "clock", "telemetry"},
     {"channel_hooks", "defaults", "plugins"},
-    {"config", "outbox"},
+    {"accounts", "config", "outbox", "sessions"},
     {"partition"},
     {"gateway"},
 )
