@@ -1,0 +1,104 @@
+"""Reading answers: bounded bodies, strict JSON, and the waits that platforms ask for. Pure."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import math
+import re
+import zlib
+from collections.abc import Mapping
+
+import attrs
+
+from gateway_core.envelopes import Json
+
+LONGEST_WAIT = 86_400.0
+"""Seconds that `retry_after_seconds` answers at most: a day."""
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+_COMPRESSED = ("gzip", "x-gzip", "deflate")
+
+
+def _no_constant(token: str) -> float:
+    raise ValueError(f"{token} is not JSON")
+
+
+def _finite(token: str) -> float:
+    value = float(token)
+    if math.isinf(value):
+        raise ValueError("a number beyond a float's range")
+    return value
+
+
+_DECODER = jsonlib.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+
+
+@attrs.frozen
+class Response:
+    """An answer of any status. `headers` have lower-case names; `body` is decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Json:
+        """The body as plain JSON. Raises ValueError if it is none; NaN and Infinity are none."""
+        try:
+            return _DECODER.decode(self.body.decode())
+        except RecursionError:
+            raise ValueError("the JSON is nested too deeply") from None
+
+
+class Body:
+    """A body as it comes in, decompressed and never larger than its bound."""
+
+    def __init__(self, encoding: str, bound: int) -> None:
+        self._parts = bytearray()
+        self._bound = bound
+        # 32 + 15: a header of gzip or zlib, whichever it is.
+        self._inflate = zlib.decompressobj(47) if encoding in _COMPRESSED else None
+        self._begun = False
+        known = encoding in (*_COMPRESSED, "identity", "")
+        self.refusal = None if known else "its encoding was not asked for"
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk, unless one was refused; `refusal` says why no more is wanted."""
+        if self.refusal is not None:
+            return
+        self._begun = True
+        if self._inflate is not None:
+            chunk = self._inflated(self._inflate, chunk)
+        self._parts += chunk
+        if len(self._parts) > self._bound:
+            self.refusal = f"it has more than {self._bound} bytes"
+
+    def _inflated(self, inflate: zlib._Decompress, chunk: bytes) -> bytes:
+        try:
+            plain = inflate.decompress(chunk, self._bound + 1 - len(self._parts))
+        except zlib.error:
+            self.refusal = "its compression is broken"
+            return b""
+        if inflate.unused_data:
+            self.refusal = "something follows its compressed part"
+        return plain
+
+    def whole(self) -> bytes:
+        """The body. Raises ValueError if it was refused or is not whole."""
+        if self.refusal is not None:
+            raise ValueError(self.refusal)
+        if self._inflate is not None and self._begun and not self._inflate.eof:
+            raise ValueError("its compression breaks off")
+        return bytes(self._parts)
+
+
+def retry_after_seconds(value: object) -> float | None:
+    """Seconds to wait, out of a header or a JSON field; at most a day.
+
+    None for what is no such number: nan, inf, negative, a date, a boolean, anything else.
+    """
+    if isinstance(value, str) and _SECONDS.fullmatch(value.strip(" \t")):
+        return min(float(value), LONGEST_WAIT)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # A nan compares false with everything.
+    return float(min(value, LONGEST_WAIT)) if 0 <= value < math.inf else None
