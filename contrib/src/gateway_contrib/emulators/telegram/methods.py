@@ -1,0 +1,286 @@
+"""The methods that the emulator serves, each as core.telegram.org/bots/api describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import attrs
+import trio
+
+from gateway_contrib.emulators.rooms import Message
+from gateway_contrib.emulators.telegram.answers import bad_request
+from gateway_contrib.emulators.telegram.chats import Chat, Content
+from gateway_contrib.emulators.telegram.markup import parsed
+from gateway_contrib.emulators.telegram.parameters import Parameters
+from gateway_contrib.emulators.telegram.text import Formatted, accepted
+from gateway_contrib.emulators.telegram.world import Bot, World
+
+Answering: TypeAlias = Callable[[World, Bot, Parameters], Any]
+
+_NOT_MODIFIED = (
+    "message is not modified: specified new message content and reply markup are exactly the same"
+    " as a current content and reply markup of the message"
+)
+_ACTIONS = frozenset(
+    {
+        "typing",
+        "choose_sticker",
+        "find_location",
+        "record_video",
+        "record_video_note",
+        "record_voice",
+        "upload_document",
+        "upload_photo",
+        "upload_video",
+        "upload_video_note",
+        "upload_voice",
+    }
+)
+
+
+def get_me(_world: World, bot: Bot, _parameters: Parameters) -> Any:
+    """The bot itself."""
+    return bot.described()
+
+
+def send_message(world: World, bot: Bot, parameters: Parameters) -> Any:
+    """Store a message and show it."""
+    formatted = _formatted(parameters)
+    chat = world.chat(parameters)
+    thread = parameters.integer("message_thread_id")
+    if thread:
+        chat.check_topic(str(thread))
+    reply = _reply(world, chat, parameters)
+    content = _content(bot, formatted, parameters)
+    world.admit(bot, chat)
+    message = Message(
+        id=chat.next_id(),
+        room=chat.room,
+        text=formatted.text,
+        thread=str(thread) if thread else None,
+        reply_to=reply,
+        fields=dict(parameters.values),
+        stored_at=trio.current_time(),
+    )
+    chat.contents[message.id] = content
+    world.rooms.add(message)
+    world.counters["stored"] += 1
+    return world.shown(chat, message)
+
+
+def edit_message_text(world: World, bot: Bot, parameters: Parameters) -> Any:
+    """Give a message of the bot another text, and the keyboard that is posted with it or none."""
+    formatted = _formatted(parameters)
+    chat, message = _own(world, bot, parameters)
+    content = _content(bot, formatted, parameters)
+    return _edited(world, chat, message, formatted.text, content)
+
+
+def edit_message_reply_markup(world: World, bot: Bot, parameters: Parameters) -> Any:
+    """Give a message of the bot another keyboard, or none."""
+    chat, message = _own(world, bot, parameters)
+    content = attrs.evolve(chat.contents[message.id], keyboard=_keyboard(parameters))
+    return _edited(world, chat, message, message.text, content)
+
+
+def delete_message(world: World, bot: Bot, parameters: Parameters) -> Any:
+    """Take a message of the bot away."""
+    chat = world.chat(parameters)
+    message = world.message(chat, parameters, "delete")
+    if chat.contents[message.id].author != bot.id:
+        raise bad_request("message can't be deleted")
+    world.admit(bot, None)
+    message.deleted = True
+    world.counters["deleted"] += 1
+    return True
+
+
+def delete_messages(world: World, bot: Bot, parameters: Parameters) -> Any:
+    """Take several away; those that are not there are passed over."""
+    chat = world.chat(parameters)
+    numbers = parameters.structure("message_ids", list, "message identifiers JSON array")
+    world.admit(bot, None)
+    for number in numbers or ():
+        message = world.rooms.get(chat.room, str(number))
+        if message is not None and not message.deleted:
+            message.deleted = True
+            world.counters["deleted"] += 1
+    return True
+
+
+def set_message_reaction(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Keep the reactions beside the message; an empty array takes them away."""
+    chat = world.chat(parameters)
+    message = world.message(chat, parameters, "react")
+    reactions = parameters.structure("reaction", list, "reaction types JSON array")
+    chat.reactions[message.id] = list(reactions or ())
+    return True
+
+
+def pin_chat_message(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Pin a message."""
+    chat = world.chat(parameters)
+    message = world.message(chat, parameters, "pin")
+    chat.pinned = [*(one for one in chat.pinned if one != message.id), message.id]
+    return True
+
+
+def unpin_chat_message(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Take a pin away: of the message that is named, else the newest."""
+    chat = world.chat(parameters)
+    named = parameters.integer("message_id")
+    gone = [str(named)] if named else chat.pinned[-1:]
+    chat.pinned = [one for one in chat.pinned if one not in gone]
+    return True
+
+
+def unpin_all_chat_messages(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Take every pin away."""
+    world.chat(parameters).pinned.clear()
+    return True
+
+
+def send_chat_action(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Typing and the like: nothing is kept."""
+    world.chat(parameters)
+    if parameters.text("action") not in _ACTIONS:
+        raise bad_request("wrong parameter action in request")
+    return True
+
+
+def answer_callback_query(_world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Every query that has an id is open."""
+    if not parameters.text("callback_query_id"):
+        raise bad_request("query is too old and response timeout expired or query ID is invalid")
+    return True
+
+
+def get_chat(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """The chat, with the two fields that clients insist on."""
+    shown = world.chat(parameters).described()
+    return {**shown, "accent_color_id": 0, "max_reaction_count": 11}
+
+
+def create_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Open a topic; its id is that of the message that tells of it."""
+    chat = world.chat(parameters)
+    name = parameters.text("name")
+    if not name:
+        raise bad_request("topic name is empty")
+    topic = chat.next_id()
+    chat.topics[topic] = name
+    return {"message_thread_id": int(topic), "name": name, "icon_color": 7322096}
+
+
+def close_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Close a topic: nothing more may be sent to it."""
+    chat = world.chat(parameters)
+    topic = str(parameters.integer("message_thread_id"))
+    chat.check_topic(topic)
+    chat.closed.add(topic)
+    return True
+
+
+def delete_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
+    """Take a topic away."""
+    chat = world.chat(parameters)
+    topic = str(parameters.integer("message_thread_id"))
+    if chat.topics.pop(topic, None) is None:
+        raise bad_request("message thread not found")
+    return True
+
+
+def _own(world: World, bot: Bot, parameters: Parameters) -> tuple[Chat, Message]:
+    chat = world.chat(parameters)
+    message = world.message(chat, parameters, "edit")
+    if chat.contents[message.id].author != bot.id:
+        raise bad_request("message can't be edited")
+    return chat, message
+
+
+def _edited(world: World, chat: Chat, message: Message, text: str, content: Content) -> Any:
+    before = chat.contents[message.id]
+    same = attrs.evolve(before, previews=content.previews)
+    if text == message.text and content == same:
+        raise bad_request(_NOT_MODIFIED)
+    world.admit(Bot(content.author), chat)
+    message.revisions.append(message.text)
+    message.text = text
+    message.edited_at = trio.current_time()
+    chat.contents[message.id] = content
+    world.counters["edited"] += 1
+    return world.shown(chat, message)
+
+
+def _formatted(parameters: Parameters) -> Formatted:
+    text = parameters.text("text")
+    if not text:
+        raise bad_request("message text is empty")
+    mode = parameters.text("parse_mode")
+    if mode:
+        # With a parse_mode, entities are ignored in silence.
+        marked = parsed(text, mode)
+        return accepted(marked.text, marked.entities)
+    entities = parameters.structure("entities", list, "entities JSON object")
+    return accepted(text, entities or ())
+
+
+def _content(bot: Bot, formatted: Formatted, parameters: Parameters) -> Content:
+    previews = parameters.structure(
+        "link_preview_options", dict, "link preview options JSON object"
+    )
+    return Content(bot.id, formatted.entities, _keyboard(parameters), previews)
+
+
+def _keyboard(parameters: Parameters) -> Mapping[str, Any] | None:
+    keyboard: Mapping[str, Any] | None = parameters.structure(
+        "reply_markup", dict, "reply keyboard markup JSON object"
+    )
+    return keyboard
+
+
+def _reply(world: World, chat: Chat, parameters: Parameters) -> str | None:
+    """The message that is answered; reply_to_message_id is the older way to name it."""
+    asked = parameters.structure("reply_parameters", dict, "reply parameters JSON object")
+    if asked is None:
+        asked = {"message_id": parameters.integer("reply_to_message_id")}
+        asked["allow_sending_without_reply"] = parameters.flag("allow_sending_without_reply")
+    number = asked.get("message_id")
+    if not number:
+        return None
+    message = world.rooms.get(chat.room, str(number))
+    if message is not None and not message.deleted:
+        return message.id
+    if asked.get("allow_sending_without_reply"):
+        return None
+    raise bad_request("message to be replied not found")
+
+
+@attrs.frozen
+class Method:
+    """A method: what answers it, and whether it makes or changes a message."""
+
+    answer: Answering
+    changes: bool = False
+
+
+METHODS: Mapping[str, Method] = {
+    "getme": Method(get_me),
+    "sendmessage": Method(send_message, changes=True),
+    "editmessagetext": Method(edit_message_text, changes=True),
+    "editmessagereplymarkup": Method(edit_message_reply_markup, changes=True),
+    "deletemessage": Method(delete_message, changes=True),
+    "deletemessages": Method(delete_messages, changes=True),
+    "setmessagereaction": Method(set_message_reaction),
+    "pinchatmessage": Method(pin_chat_message),
+    "unpinchatmessage": Method(unpin_chat_message),
+    "unpinallchatmessages": Method(unpin_all_chat_messages),
+    "sendchataction": Method(send_chat_action),
+    "answercallbackquery": Method(answer_callback_query),
+    "getchat": Method(get_chat),
+    "createforumtopic": Method(create_forum_topic),
+    "closeforumtopic": Method(close_forum_topic),
+    "deleteforumtopic": Method(delete_forum_topic),
+}
+"""By name in small letters: the server does not look at the case."""
