@@ -1,0 +1,283 @@
+"""Each row of Slack's error table, from the answer on the wire to the verdict."""
+
+import json
+
+import attrs
+import pytest
+
+from gateway_core import Attempt, ErrorClass, Part, Reason, Scope, TransportError, Verdict
+from gateway_core.http import Response
+from gateway_plugin_slack import api, hooks
+from gateway_plugin_slack.errors import LONG_WAIT, PREFIXES, VERDICTS, SlackApiError
+
+R, N, F = ErrorClass.RETRYABLE, ErrorClass.NON_RETRYABLE, ErrorClass.FATAL
+MESSAGE, THREAD, ROOM, OPERATION, INSTANCE = Scope
+
+SEND = Attempt(
+    operation="send",
+    envelope_id="e1",
+    instance_id="support",
+    room="C024BE91L",
+    part=Part(payload={"text": "hello"}),
+)
+EDIT = attrs.evolve(SEND, operation="edit", message_id="1700000000.000100")
+DELETE = attrs.evolve(EDIT, operation="delete", part=None)
+CALL = attrs.evolve(SEND, operation="call:reactions.add", part=None, method="reactions.add")
+
+
+def verdict(instance, *, status=200, body=b"", headers=None, attempt=SEND):
+    """What the gateway makes of an answer that Slack gave to the attempt."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(SlackApiError) as caught:
+        api.read("chat.postMessage", Response(status, headers or {}, raw))
+    found = hooks.classify_error(attempt=attempt, error=caught.value)
+    assert isinstance(found, Verdict)
+    return found
+
+
+def said(error, **more):
+    return {"ok": False, "error": error, **more}
+
+
+# error -> class, reason, scope, dispatched
+ROWS = {
+    "ratelimited": (R, Reason.RATE_LIMITED, ROOM, "no"),
+    "rate_limited": (R, Reason.RATE_LIMITED, ROOM, "no"),
+    "message_limit_exceeded": (R, Reason.RATE_LIMITED, INSTANCE, "no"),
+    "service_unavailable": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+    "team_added_to_org": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+    "org_login_required": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+    "external_channel_migrating": (R, Reason.PLATFORM_ERROR, ROOM, "no"),
+    "request_timeout": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+    "internal_error": (R, Reason.PLATFORM_ERROR, INSTANCE, "unknown"),
+    "fatal_error": (R, Reason.PLATFORM_ERROR, INSTANCE, "unknown"),
+    "msg_too_long": (R, Reason.TOO_LONG, MESSAGE, "no"),
+    "msg_blocks_too_long": (R, Reason.TOO_LONG, MESSAGE, "no"),
+    "invalid_blocks": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
+    "invalid_blocks_format": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
+    "markdown_text_conflict": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
+    "no_text": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "invalid_arg_name": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "invalid_args": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "invalid_arguments": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "invalid_charset": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "invalid_form_data": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "invalid_json": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "invalid_post_type": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "missing_post_type": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "cannot_reply_to_message": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "too_many_attachments": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "metadata_too_large": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "message_not_found": (N, Reason.MESSAGE_GONE, MESSAGE, "no"),
+    "cant_update_message": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+    "edit_window_closed": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+    "cant_delete_message": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+    "block_mismatch": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+    "thread_not_found": (N, Reason.THREAD_GONE, THREAD, "no"),
+    "channel_not_found": (N, Reason.ROOM_GONE, ROOM, "no"),
+    "not_in_channel": (N, Reason.FORBIDDEN, ROOM, "no"),
+    "is_archived": (N, Reason.ROOM_GONE, ROOM, "no"),
+    "is_inactive": (N, Reason.ROOM_GONE, ROOM, "no"),
+    "messages_tab_disabled": (N, Reason.FORBIDDEN, ROOM, "no"),
+    "restricted_action": (N, Reason.FORBIDDEN, ROOM, "no"),
+    "restricted_action_read_only_channel": (N, Reason.FORBIDDEN, ROOM, "no"),
+    "ekm_access_denied": (N, Reason.FORBIDDEN, ROOM, "no"),
+    "no_permission": (N, Reason.FORBIDDEN, ROOM, "no"),
+    "invalid_auth": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+    "not_authed": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+    "account_inactive": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+    "token_revoked": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+    "token_expired": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+    "not_allowed_token_type": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+    "app_access_restricted": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+    "accesslimited": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+    "access_denied": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+    "enterprise_is_restricted": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+    "two_factor_setup_required": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+    "missing_scope": (F, Reason.FORBIDDEN, OPERATION, "no"),
+    "unknown_method": (F, Reason.UNSUPPORTED, OPERATION, "no"),
+    "method_deprecated": (F, Reason.UNSUPPORTED, OPERATION, "no"),
+    "deprecated_endpoint": (F, Reason.UNSUPPORTED, OPERATION, "no"),
+    "a_word_from_next_year": (N, Reason.UNCLASSIFIED, MESSAGE, "no"),
+}
+
+
+@pytest.mark.parametrize("error", ROWS)
+def test_each_word_of_slack_has_its_meaning(instance, error):
+    found = verdict(instance, body=said(error))
+    assert ROWS[error] == (found.error_class, found.reason, found.scope, found.dispatched)
+    assert error == found.raw
+
+
+def test_no_word_of_the_adapter_is_left_untested():
+    families = {word for word in ROWS if word.startswith(tuple(PREFIXES))}
+    assert set(VERDICTS) == set(ROWS) - families - {"a_word_from_next_year"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, said("ratelimited")),
+        (429, said("rate_limited")),
+        (429, b""),
+        (429, b"<html>slow down</html>"),
+        (429, said("message_limit_exceeded")),
+        (200, said("ratelimited")),
+        (200, said("rate_limited")),
+    ],
+)
+def test_a_rate_limit_is_known_in_each_of_its_spellings(instance, status, body):
+    found = verdict(instance, status=status, body=body, headers={"retry-after": "7"})
+    assert (R, Reason.RATE_LIMITED, ROOM, 7.0, "no") == (
+        found.error_class,
+        found.reason,
+        found.scope,
+        found.retry_after,
+        found.dispatched,
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("30", 30.0),
+        ("0", 0.0),
+        ("1.5", 1.5),
+        (" 12 ", 12.0),
+        ("1000000000", 86_400.0),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+        ("soon", None),
+        ("", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (None, None),
+    ],
+)
+def test_an_odd_retry_after_leaves_the_wait_to_the_gateway(instance, header, seconds):
+    headers = {} if header is None else {"retry-after": header}
+    assert seconds == verdict(instance, status=429, headers=headers).retry_after
+
+
+@pytest.mark.parametrize("attempt", [EDIT, DELETE, CALL], ids=lambda a: a.operation)
+def test_edits_deletes_and_calls_are_limited_by_method_not_by_room(instance, attempt):
+    found = verdict(instance, status=429, headers={"retry-after": "3"}, attempt=attempt)
+    assert (OPERATION, 3.0) == (found.scope, found.retry_after)
+
+
+def test_a_called_post_is_limited_by_room(instance):
+    attempt = attrs.evolve(CALL, operation="call:chat.postMessage", method="chat.postMessage")
+    assert verdict(instance, status=429, attempt=attempt).scope is ROOM
+
+
+@pytest.mark.parametrize(("header", "seconds"), [({}, LONG_WAIT), ({"retry-after": "900"}, 900.0)])
+def test_a_spent_plan_waits_long(instance, header, seconds):
+    found = verdict(instance, body=said("message_limit_exceeded"), headers=header)
+    assert seconds == found.retry_after
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
+@pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", said("invalid_auth")])
+def test_a_server_error_may_have_acted(instance, status, body):
+    found = verdict(instance, status=status, body=body)
+    assert (R, Reason.PLATFORM_ERROR, INSTANCE, "unknown", None) == (
+        found.error_class,
+        found.reason,
+        found.scope,
+        found.dispatched,
+        found.transform,
+    )
+
+
+@pytest.mark.parametrize("attempt", [SEND, EDIT], ids=lambda a: a.operation)
+@pytest.mark.parametrize(
+    "error",
+    [
+        "msg_too_long",
+        "msg_blocks_too_long",
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "markdown_text_conflict",
+    ],
+)
+def test_a_refused_part_is_planned_stricter_then_plain_then_given_up(instance, error, attempt):
+    tried = [
+        verdict(instance, body=said(error), attempt=attrs.evolve(attempt, mode=mode))
+        for mode in ("as_asked", "stricter", "plain")
+    ]
+    assert ["stricter", "plain", None] == [found.transform for found in tried]
+    assert [R, R, N] == [found.error_class for found in tried]
+
+
+def test_a_call_has_no_part_to_plan_again(instance):
+    found = verdict(instance, body=said("invalid_blocks"), attempt=CALL)
+    assert (N, None) == (found.error_class, found.transform)
+
+
+def test_a_repeated_delete_that_finds_nothing_has_succeeded(instance):
+    again = attrs.evolve(DELETE, number=2)
+    body = said("message_not_found")
+    assert verdict(instance, body=body, attempt=again).error_class is ErrorClass.DONE
+    assert verdict(instance, body=body, attempt=DELETE).error_class is N
+    assert verdict(instance, body=body, attempt=attrs.evolve(EDIT, number=2)).error_class is N
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "raw"),
+    [
+        (200, {"ok": False}, "HTTP 200"),
+        (200, {"ok": False, "error": None}, "HTTP 200"),
+        (200, {"ok": False, "error": 17}, "17"),
+        (200, {"ok": False, "error": {"code": "x"}}, '{"code": "x"}'),
+        (302, b"", "HTTP 302"),
+        (404, b"<html>", "HTTP 404"),
+        (403, b"[1]", "HTTP 403"),
+        (413, b"null", "HTTP 413"),
+    ],
+)
+def test_an_answer_of_another_shape_is_a_refusal_of_the_message(instance, status, body, raw):
+    found = verdict(instance, status=status, body=body)
+    assert (N, Reason.UNCLASSIFIED, MESSAGE, raw) == (
+        found.error_class,
+        found.reason,
+        found.scope,
+        found.raw,
+    )
+
+
+def test_a_refusal_is_read_with_any_status(instance):
+    assert verdict(instance, status=403, body=said("invalid_auth")).error_class is F
+
+
+def test_the_details_that_slack_gives_are_kept(instance):
+    scope = verdict(instance, body=said("missing_scope", needed="chat:write", provided="x"))
+    assert "missing_scope (needed: chat:write)" == scope.raw
+    metadata = {"messages": ["[ERROR] missing required field: channel", 3]}
+    arguments = verdict(instance, body=said("invalid_arguments", response_metadata=metadata))
+    assert "invalid_arguments ([ERROR] missing required field: channel)" == arguments.raw
+
+
+def test_no_token_is_kept_in_the_words(instance):
+    metadata = {"messages": ["[ERROR] bad token xoxb-12-34-abcd, xoxe.xoxp-1-Mi0y, xapp-1-A0"]}
+    found = verdict(instance, body=said("invalid_auth", response_metadata=metadata))
+    assert "invalid_auth ([ERROR] bad token [token], [token], [token])" == found.raw
+
+
+def test_what_is_not_slacks_is_left_to_core():
+    errors = [TransportError("no route", dispatched="no"), ValueError("a bug")]
+    assert [None, None] == [hooks.classify_error(attempt=SEND, error=e) for e in errors]
+
+
+def test_an_error_names_the_method_and_the_word():
+    error = SlackApiError("chat.update", status=200, error="no_text")
+    assert "chat.update: no_text" == str(error)
+    assert "chat.update: HTTP 502" == str(SlackApiError("chat.update", status=502))
+
+
+def test_a_status_says_success_only_with_ok_true():
+    def answer(body):
+        return api.read("chat.postMessage", Response(200, {}, body))
+
+    assert {"ok": True, "ts": "1"} == answer(b'{"ok": true, "ts": "1"}')
+    unreadable = [b"", b"{", b"[]", b"{}", b'{"ok": 1}', b'{"ok": "false"}', b"\xff", b'{"ok":NaN}']
+    assert [None] * len(unreadable) == [answer(body) for body in unreadable]

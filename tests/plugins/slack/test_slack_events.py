@@ -1,0 +1,108 @@
+"""Where incoming events came from."""
+
+import pytest
+
+from gateway_core import Address
+from gateway_plugin_slack import hooks
+
+TS, THREAD = "1700000000.000200", "1700000000.000100"
+
+
+def wrapped(**event):
+    return {"type": "event_callback", "event_id": "Ev1", "event": event}
+
+
+@pytest.mark.parametrize(
+    ("event", "room", "thread", "reply", "key"),
+    [
+        (
+            wrapped(type="message", channel="C024BE91L", ts=TS),
+            "C024BE91L",
+            None,
+            TS,
+            f"C024BE91L:{TS}",
+        ),
+        (
+            wrapped(type="app_mention", channel="C024BE91L", ts=TS, thread_ts=THREAD),
+            "C024BE91L",
+            THREAD,
+            TS,
+            f"C024BE91L:{TS}",
+        ),
+        (
+            {"type": "message", "channel": "D024BE91L", "channel_type": "im", "ts": TS},
+            "D024BE91L",
+            None,
+            None,
+            f"D024BE91L:{TS}",
+        ),
+        (
+            wrapped(
+                type="message",
+                subtype="message_changed",
+                channel="C024BE91L",
+                ts="1700000001.000000",
+                message={"ts": TS, "thread_ts": THREAD},
+            ),
+            "C024BE91L",
+            THREAD,
+            TS,
+            f"C024BE91L:{TS}",
+        ),
+        (
+            wrapped(
+                type="reaction_added",
+                item={"type": "message", "channel": "C024BE91L", "ts": TS},
+                event_ts="1700000002.000000",
+            ),
+            "C024BE91L",
+            None,
+            TS,
+            "C024BE91L:1700000002.000000",
+        ),
+        (
+            {
+                "type": "block_actions",
+                "trigger_id": "12.34",
+                "channel": {"id": "C024BE91L", "name": "general"},
+                "message": {"ts": TS, "thread_ts": THREAD},
+            },
+            "C024BE91L",
+            THREAD,
+            TS,
+            "C024BE91L:12.34",
+        ),
+        (
+            {"command": "/deploy", "channel_id": "C024BE91L", "trigger_id": "56.78"},
+            "C024BE91L",
+            None,
+            None,
+            "C024BE91L:56.78",
+        ),
+    ],
+)
+def test_an_event_tells_where_to_answer(event, room, thread, reply, key):
+    expected = Address(external_room_id=room, thread_id=thread, reply_to=reply, key=key)
+    assert expected == hooks.address(event=event)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        "text",
+        [],
+        {},
+        {"type": "url_verification", "challenge": "x"},
+        wrapped(type="team_join", user={"id": "U1"}),
+        wrapped(type="message", channel=7, ts=TS),
+        wrapped(type="channel_rename", channel={"name": "no id"}),
+    ],
+)
+def test_what_belongs_to_no_conversation_has_no_address(event):
+    assert hooks.address(event=event) is None
+
+
+def test_a_ts_that_is_no_text_is_not_used():
+    event = wrapped(type="message", channel="C024BE91L", ts=1700000000.0002)
+    assert Address(external_room_id="C024BE91L") == hooks.address(event=event)
