@@ -1,0 +1,303 @@
+"""The session: what is sent, what the answers become."""
+
+import pytest
+import trio
+
+from gateway_core import Answer, Identity, Instance, Part, Reason, Secret, TransportError
+from gateway_plugin_slack import hooks
+from gateway_plugin_slack.errors import SlackApiError
+from gateway_plugin_slack.settings import Settings
+
+TOKEN = "xoxb-1111-2222-abcDEF"
+TS = "1700000000.000100"
+
+ARGUMENTS = {
+    # method -> the arguments that the adapter gives it of its own, and where they are documented
+    "chat.postMessage": (
+        {
+            "channel",
+            "link_names",
+            "mrkdwn",
+            "parse",
+            "text",
+            "thread_ts",
+            "unfurl_links",
+            "unfurl_media",
+        },
+        "docs.slack.dev/reference/methods/chat.postMessage",
+    ),
+    "chat.update": (
+        {"channel", "link_names", "parse", "text", "ts"},
+        "docs.slack.dev/reference/methods/chat.update",
+    ),
+    "chat.delete": ({"channel", "ts"}, "docs.slack.dev/reference/methods/chat.delete"),
+    "auth.test": (set(), "docs.slack.dev/reference/methods/auth.test"),
+    "oauth.v2.access": (
+        {"client_id", "client_secret", "grant_type", "refresh_token"},
+        "docs.slack.dev/reference/methods/oauth.v2.access",
+    ),
+}
+
+
+def rotating():
+    return Settings(
+        token=Secret(TOKEN),
+        refresh_token=Secret("xoxe-1-first"),
+        client_id="1.2",
+        client_secret=Secret("shh"),
+    )
+
+
+async def test_nothing_else_is_sent_than_the_documented_arguments(slack, attempt):
+    instance = Instance("support", "slack", rotating())
+    threaded = Part(payload={**attempt("send").part.payload, "thread_ts": TS})
+    async with hooks.open_session(instance=instance) as session:
+        await hooks.send(session=session, attempt=attempt("send", thread=TS))
+        await hooks.send(session=session, attempt=attempt("send", part=threaded))
+        await hooks.edit(session=session, attempt=attempt("edit", part=threaded))
+        await hooks.delete(session=session, attempt=attempt("delete"))
+        await hooks.probe(session=session)
+        await hooks.credentials(session=session)
+    sent = {}
+    for request in slack.requests:
+        sent.setdefault(request.method, set()).update(request.fields)
+    assert {method: known for method, (known, _) in ARGUMENTS.items()} == sent
+
+
+async def test_a_post_is_json_with_the_token_in_the_header(slack, session, attempt):
+    answer = await hooks.send(session=session, attempt=attempt("send"))
+    [request] = slack.requests
+    assert Answer(message_id=TS) == answer
+    assert "chat.postMessage" == request.method
+    assert f"Bearer {TOKEN}" == request.headers["authorization"]
+    assert "application/json; charset=utf-8" == request.headers["content-type"]
+    assert {
+        "channel": "C024BE91L",
+        "text": "hello",
+        "mrkdwn": False,
+        "parse": "none",
+        "link_names": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    } == request.fields
+
+
+@pytest.mark.parametrize(
+    ("where", "thread"),
+    [
+        ({}, None),
+        ({"thread": TS}, TS),
+        ({"reply": "1700000000.000300"}, "1700000000.000300"),
+        ({"reply": f"C024BE91L:{TS}"}, TS),
+        ({"thread": TS, "reply": "1700000000.000300"}, TS),
+    ],
+)
+async def test_a_reply_is_a_thread_unless_it_stands_in_one(slack, session, attempt, where, thread):
+    await hooks.send(session=session, attempt=attempt("send", **where))
+    assert thread == slack.requests[0].fields.get("thread_ts")
+
+
+@pytest.mark.parametrize("room", ["#general", "U024BE7LH"])
+async def test_a_message_to_a_name_keeps_the_conversation_in_its_id(slack, session, attempt, room):
+    slack.will_say({"ok": True, "channel": "D024BE91L", "ts": TS})
+    answer = await hooks.send(session=session, attempt=attempt("send", room=room))
+    assert f"D024BE91L:{TS}" == answer.message_id
+    for operation in ("edit", "delete"):
+        step = attempt(operation, room=room, message_id=answer.message_id)
+        again = await getattr(hooks, operation)(session=session, attempt=step)
+        fields = slack.requests[-1].fields
+        assert ("D024BE91L", TS) == (fields["channel"], fields["ts"])
+        assert answer.message_id == again.message_id
+
+
+async def test_an_edit_is_chat_update(slack, session, attempt):
+    answer = await hooks.edit(session=session, attempt=attempt("edit", thread=TS))
+    [request] = slack.requests
+    assert ("chat.update", TS) == (request.method, answer.message_id)
+    assert {
+        "channel": "C024BE91L",
+        "ts": TS,
+        "text": "hello",
+        "parse": "none",
+        "link_names": False,
+    } == request.fields
+
+
+async def test_the_platforms_own_fields_are_added_and_win(slack, session, attempt):
+    extra = {"blocks": [{"type": "divider"}], "username": "ada", "unfurl_links": True}
+    await hooks.send(session=session, attempt=attempt("send", extra=extra))
+    assert extra.items() <= slack.requests[0].fields.items()
+
+
+async def test_a_plain_part_goes_without_blocks(slack, session, attempt):
+    extra = {"blocks": [{"type": "divider"}], "attachments": [{}], "username": "ada"}
+    for operation in ("send", "edit"):
+        step = attempt(operation, extra=extra, mode="plain")
+        await getattr(hooks, operation)(session=session, attempt=step)
+        fields = slack.requests[-1].fields
+        assert ["ada"] == [fields[name] for name in extra if name in fields]
+
+
+async def test_a_call_goes_as_a_form_that_every_method_reads(slack, session, attempt):
+    slack.will_say({"ok": True, "view": {"id": "V1"}})
+    arguments = {"trigger_id": "1.2", "view": {"type": "modal"}, "n": 3, "on": True, "off": None}
+    step = attempt("call:views.open", method="views.open", arguments=arguments)
+    answer = await hooks.call(session=session, attempt=step)
+    [request] = slack.requests
+    assert "views.open" == request.method
+    assert {
+        "trigger_id": "1.2",
+        "view": '{"type": "modal"}',
+        "n": "3",
+        "on": "true",
+    } == request.fields
+    assert {"ok": True, "view": {"id": "V1"}} == answer.result
+
+
+async def test_probe_tells_who_it_is(slack, session):
+    slack.will_say({"ok": True, "user_id": "U0BOT", "user": "deploybot", "team": "T"})
+    assert Identity(id="U0BOT", name="deploybot") == await hooks.probe(session=session)
+
+
+async def test_a_probe_whose_answer_cannot_be_read_proves_nothing(slack, session):
+    slack.will_say(b"<html>")
+    with pytest.raises(TransportError) as caught:
+        await hooks.probe(session=session)
+    assert "no" == caught.value.dispatched
+
+
+async def test_slacks_no_is_raised_with_its_word(slack, session, attempt):
+    slack.will_say({"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": "9"})
+    with pytest.raises(SlackApiError) as caught:
+        await hooks.edit(session=session, attempt=attempt("edit"))
+    error = caught.value
+    assert ("chat.update", 429, "ratelimited", 9.0) == (
+        error.method,
+        error.status,
+        error.error,
+        error.retry_after,
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b'{"ok":tr', b"[]", b"<html>", b"\xff\xfe", b"x" * (2 << 20)]
+)
+async def test_a_success_that_cannot_be_read_is_a_message_of_unknown_id(
+    slack, session, attempt, body
+):
+    slack.will_say(body)
+    assert Answer(message_id=None) == await hooks.send(session=session, attempt=attempt("send"))
+    slack.will_say(body)
+    step = attempt("call:views.open", method="views.open")
+    assert Answer(result=None) == await hooks.call(session=session, attempt=step)
+
+
+async def test_a_refusal_that_cannot_be_read_is_known_by_its_status(slack, session, attempt):
+    slack.will_say(b"x" * (2 << 20), status=502)
+    with pytest.raises(SlackApiError) as caught:
+        await hooks.send(session=session, attempt=attempt("send"))
+    assert (502, "") == (caught.value.status, caught.value.error)
+
+
+@pytest.mark.parametrize("ts", [1700000000.0001, None, "", 17])
+async def test_a_ts_that_is_no_text_is_no_id(slack, session, attempt, ts):
+    slack.will_say({"ok": True, "channel": "C024BE91L", "ts": ts})
+    assert Answer(message_id=None) == await hooks.send(session=session, attempt=attempt("send"))
+
+
+async def test_a_truncated_message_is_still_there(slack, session, attempt):
+    slack.will_say({"ok": True, "ts": TS, "warning": "message_truncated"})
+    assert Answer(message_id=TS) == await hooks.send(session=session, attempt=attempt("send"))
+
+
+async def test_a_dead_server_did_not_get_it(slack, session, attempt):
+    slack.network.unmount("https://slack.com")
+    with pytest.raises(TransportError) as caught:
+        await hooks.send(session=session, attempt=attempt("send"))
+    assert "no" == caught.value.dispatched
+
+
+async def test_the_whole_request_has_a_time(slack, attempt, autojump_clock):
+    async def never(scope, receive, send):
+        await trio.sleep_forever()
+
+    slack.network.mount("https://slack.com", never)
+    instance = Instance("s", "slack", Settings(token=Secret(TOKEN), timeout=7.0))
+    async with hooks.open_session(instance=instance) as session:
+        with pytest.raises(TransportError) as caught:
+            await hooks.send(session=session, attempt=attempt("send"))
+    assert ("unknown", 7.0) == (caught.value.dispatched, trio.current_time())
+    assert TOKEN not in repr(caught.value)
+
+
+async def test_without_the_means_there_is_no_new_token(slack, session):
+    assert await hooks.credentials(session=session) is None
+    assert [] == slack.requests
+
+
+async def test_an_expired_token_is_exchanged_once_for_all_who_ask(slack, attempt):
+    instance = Instance("support", "slack", rotating())
+    slack.will_say({"ok": True, "access_token": "xoxe.xoxb-1-new", "refresh_token": "xoxe-1-next"})
+    found = []
+
+    async def ask(session):
+        found.append(await hooks.credentials(session=session))
+
+    async with hooks.open_session(instance=instance) as session:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(ask, session)
+        await hooks.send(session=session, attempt=attempt("send"))
+    exchange, post = slack.requests
+    assert [Secret("xoxe.xoxb-1-new")] * 5 == found
+    assert "authorization" not in exchange.headers
+    assert {
+        "grant_type": "refresh_token",
+        "client_id": "1.2",
+        "client_secret": "shh",
+        "refresh_token": "xoxe-1-first",
+    } == exchange.fields
+    assert "Bearer xoxe.xoxb-1-new" == post.headers["authorization"]
+
+
+async def test_a_new_session_goes_on_with_the_tokens_of_the_last(slack, attempt):
+    instance = Instance("support", "slack", rotating())
+    slack.will_say({"ok": True, "access_token": "xoxe.xoxb-1-new", "refresh_token": "xoxe-1-next"})
+    async with hooks.open_session(instance=instance) as session:
+        await hooks.credentials(session=session)
+    slack.will_say({"ok": True, "access_token": "xoxe.xoxb-1-newer"})
+    async with hooks.open_session(instance=instance) as session:
+        await hooks.credentials(session=session)
+        await hooks.send(session=session, attempt=attempt("send"))
+    assert "xoxe-1-next" == slack.requests[1].fields["refresh_token"]
+    assert "Bearer xoxe.xoxb-1-newer" == slack.requests[2].headers["authorization"]
+    assert Secret("xoxe-1-next") == instance.settings.tokens.refresh
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"ok": False, "error": "invalid_refresh_token"},
+        {"ok": True},
+        {"ok": True, "access_token": 7},
+        {"ok": True, "access_token": ""},
+        b"<html>",
+    ],
+)
+async def test_an_exchange_that_fails_leaves_the_old_tokens(slack, answer):
+    instance = Instance("support", "slack", rotating())
+    slack.will_say(answer)
+    async with hooks.open_session(instance=instance) as session:
+        assert await hooks.credentials(session=session) is None
+    assert Secret(TOKEN) == instance.settings.tokens.access
+    assert Secret("xoxe-1-first") == instance.settings.tokens.refresh
+
+
+async def test_no_token_shows_in_an_error(slack, session, attempt):
+    slack.will_say({"ok": False, "error": f"bad {TOKEN}"})
+    with pytest.raises(SlackApiError) as caught:
+        await hooks.send(session=session, attempt=attempt("send"))
+    verdict = hooks.classify_error(attempt=attempt("send"), error=caught.value)
+    assert ("bad [token]", Reason.UNCLASSIFIED) == (verdict.raw, verdict.reason)
+    assert TOKEN not in str(caught.value)
+    assert TOKEN not in repr(session)
