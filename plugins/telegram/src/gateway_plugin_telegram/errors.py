@@ -83,6 +83,7 @@ PHRASES: tuple[tuple[str, _Meaning], ...] = (
     ("message is not modified", _UNCHANGED),
     ("message is too long", _TOO_LONG),
     ("text is too long", _TOO_LONG),
+    ("message_too_long", _TOO_LONG),
     ("entities_too_long", _TOO_LONG),
     ("message to be replied not found", _REPLY_GONE),
     ("replied message not found", _REPLY_GONE),

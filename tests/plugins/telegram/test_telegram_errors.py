@@ -1,0 +1,251 @@
+"""What each of Telegram's answers means: wire answer in, verdict out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway_core import ErrorClass, Part, Reason, Scope, Verdict
+from gateway_plugin_telegram import TelegramApiError, hooks
+
+PART = Part(payload={"text": "hello"})
+
+
+def refusal(code: int, description: str, **parameters: Any) -> dict[str, Any]:
+    body = {"ok": False, "error_code": code, "description": description}
+    return {**body, "parameters": parameters} if parameters else body
+
+
+def verdict(error_class: str, reason: str, scope: str = "message", **more: Any) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass(error_class), reason=Reason(reason), scope=Scope(scope), **more
+    )
+
+
+LIMITED = verdict("retryable", "rate_limited", "room")
+ROOM_GONE = verdict("non_retryable", "room_gone", "room")
+NO_RIGHTS = verdict("non_retryable", "forbidden", "room")
+THREAD_GONE = verdict("non_retryable", "thread_gone", "thread")
+MESSAGE_GONE = verdict("non_retryable", "message_gone")
+BAD_REQUEST = verdict("non_retryable", "bad_request")
+UNAUTHORIZED = verdict("fatal", "unauthorized", "instance")
+TRY_PLAIN = verdict("retryable", "bad_format", transform="plain")
+TRY_STRICTER = verdict("retryable", "too_long", transform="stricter")
+TRY_WITHOUT_REPLY = verdict("retryable", "reply_gone", transform="without_reply")
+DOWN = verdict("retryable", "platform_error", "instance", dispatched="unknown")
+
+
+def waiting(seconds: float | None) -> Verdict:
+    return verdict("retryable", "rate_limited", "room", retry_after=seconds)
+
+
+# (operation, status, description, verdict): one line per wording.
+WORDED = [
+    ("send", 400, "Bad Request: can't parse entities: Unexpected end tag", TRY_PLAIN),
+    ("edit", 400, "Bad Request: Can't parse entities: unclosed \"chat not found\"", TRY_PLAIN),
+    ("send", 400, "Bad Request: message is too long", TRY_STRICTER),
+    ("send", 400, "Bad Request: text is too long", TRY_STRICTER),
+    ("edit", 400, "Bad Request: MESSAGE_TOO_LONG", TRY_STRICTER),
+    ("edit", 400, "Bad Request: ENTITIES_TOO_LONG", TRY_STRICTER),
+    ("edit", 400, "Bad Request: message is not modified: specified new message content and so on",
+     verdict("done", "not_modified")),
+    ("send", 400, "Bad Request: message thread not found", THREAD_GONE),
+    ("send", 400, "Bad Request: TOPIC_CLOSED", THREAD_GONE),
+    ("send", 400, "Bad Request: TOPIC_DELETED", THREAD_GONE),
+    ("send", 400, "Bad Request: chat not found", ROOM_GONE),
+    ("send", 400, "Bad Request: PEER_ID_INVALID", ROOM_GONE),
+    ("send", 400, "Bad Request: not enough rights to send text messages to the chat", NO_RIGHTS),
+    ("send", 400, "Bad Request: have no rights to send a message", NO_RIGHTS),
+    ("send", 400, "Bad Request: CHAT_WRITE_FORBIDDEN", NO_RIGHTS),
+    ("edit", 400, "Bad Request: message to edit not found", MESSAGE_GONE),
+    ("edit", 400, "Bad Request: message can't be edited", MESSAGE_GONE),
+    ("edit", 400, "Bad Request: MESSAGE_ID_INVALID", MESSAGE_GONE),
+    ("delete", 400, "Bad Request: message to delete not found", MESSAGE_GONE),
+    ("delete", 400, "Bad Request: message can't be deleted", BAD_REQUEST),
+    ("send", 400, "Bad Request: message text is empty", BAD_REQUEST),
+    ("send", 400, "Bad Request: text must be non-empty", BAD_REQUEST),
+    ("send", 400, "Bad Request: inline keyboard button URL 'chat not found' is invalid",
+     BAD_REQUEST),
+    ("send", 400, "Bad Request: BUTTON_DATA_INVALID", BAD_REQUEST),
+    ("send", 403, "Forbidden: bot was blocked by the user", ROOM_GONE),
+    ("send", 403, "Forbidden: user is deactivated", ROOM_GONE),
+    ("send", 403, "Forbidden: bot was kicked from the supergroup chat", ROOM_GONE),
+    ("send", 403, "Forbidden: bot is not a member of the channel chat", ROOM_GONE),
+    ("send", 403, "Forbidden: the group chat was deleted", ROOM_GONE),
+    ("send", 403, "Forbidden: bot can't initiate conversation with a user", ROOM_GONE),
+    ("send", 403, "Forbidden: bot can't send messages to bots", ROOM_GONE),
+    ("send", 403, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
+    ("send", 401, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
+    ("send", 403, "[Error]: Bot was blocked by the user", ROOM_GONE),
+    ("send", 403, "Forbidden: something new", verdict("non_retryable", "forbidden")),
+    ("send", 401, "Unauthorized", UNAUTHORIZED),
+    ("send", 404, "Not Found", UNAUTHORIZED),
+    ("call:nonsense", 404, "Not Found: method not found", verdict("non_retryable", "unsupported")),
+    ("send", 409, "Conflict: terminated by other getUpdates request",
+     verdict("retryable", "platform_error")),
+    ("send", 413, "Request Entity Too Large", verdict("non_retryable", "too_long")),
+    ("send", 405, "Method Not Allowed: unsupported", BAD_REQUEST),
+    ("send", 500, "Internal Server Error", DOWN),
+    ("send", 502, "Bad Gateway", DOWN),
+    ("send", 503, "Service Unavailable", DOWN),
+    ("send", 504, "Gateway Timeout", DOWN),
+    ("send", 524, "A Timeout Occurred", DOWN),
+    ("edit", 500, "Internal Server Error: chat not found", DOWN),
+    ("send", 429, "Too Many Requests", LIMITED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WORDED, ids=lambda case: f"{case[1]} {case[2]}")
+async def test_each_wording_has_its_meaning(telegram, attempt, perform, case):
+    operation, status, description, expected = case
+    telegram.answers(status, refusal(status, description))
+    tried = attempt(operation)
+    with pytest.raises(TelegramApiError) as caught:
+        await perform(tried)
+    answer = hooks.classify_error(tried, caught.value)
+    assert (expected.error_class, expected.reason, expected.scope) == (
+        answer.error_class,
+        answer.reason,
+        answer.scope,
+    )
+    assert (expected.dispatched, expected.transform) == (answer.dispatched, answer.transform)
+    assert (None, None) == (answer.retry_after, answer.moved_to)
+    assert f"{status} {description}" == answer.raw
+
+
+GATEWAY_PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+
+# (status, body, headers, verdict): answers that are told apart by more than their words.
+SHAPED = [
+    (429, refusal(429, "Too Many Requests: retry after 7", retry_after=7), {}, waiting(7.0)),
+    (429, refusal(429, "Too Many Requests: retry after 0", retry_after=0), {}, waiting(0.0)),
+    (429, refusal(429, "Too Many Requests", retry_after="12"), {}, waiting(12.0)),
+    (429, refusal(429, "Too Many Requests", retry_after=10**9), {}, waiting(86_400.0)),
+    (429, refusal(429, "Too Many Requests", retry_after=-1), {}, waiting(None)),
+    (429, refusal(429, "Too Many Requests", retry_after=True), {}, waiting(None)),
+    (429, refusal(429, "Too Many Requests", retry_after="Thu, 01 Jan 2026"), {}, waiting(None)),
+    (429, b'{"ok":false,"parameters":{"retry_after":NaN}}', {}, waiting(None)),
+    (429, b'{"ok":false,"parameters":[]}', {"Retry-After": "4"}, waiting(4.0)),
+    (429, GATEWAY_PAGE, {}, waiting(None)),
+    (429, b"", {"Retry-After": "nan"}, waiting(None)),
+    (400, refusal(400, "Bad Request: SLOWMODE_WAIT", retry_after=9), {}, waiting(9.0)),
+    (400, refusal(400, "Bad Request: can't parse entities", retry_after=9), {}, waiting(9.0)),
+    (500, refusal(500, "Internal Server Error: restart", retry_after=5), {}, waiting(5.0)),
+    (200, refusal(429, "Too Many Requests: retry after 3", retry_after=3), {}, waiting(3.0)),
+    (200, refusal(403, "Forbidden: bot was blocked by the user"), {}, ROOM_GONE),
+    (200, {"ok": False}, {}, verdict("retryable", "platform_error", "instance")),
+    (400, {"ok": False, "description": None}, {}, BAD_REQUEST),
+    (400, b"[1, 2]", {}, BAD_REQUEST),
+    (400, {"ok": False, "error_code": "400", "description": "chat not found"}, {}, ROOM_GONE),
+    (400, refusal(400, "Bad Request: group chat was upgraded to a supergroup chat",
+                  migrate_to_chat_id=-1001234567890), {},
+     verdict("retryable", "room_moved", "room", moved_to="-1001234567890")),
+    (403, refusal(403, "Forbidden: the group was migrated", migrate_to_chat_id=-1009), {},
+     verdict("retryable", "room_moved", "room", moved_to="-1009")),
+    (400, refusal(400, "Bad Request: group chat was upgraded", migrate_to_chat_id=None), {},
+     BAD_REQUEST),
+    (502, GATEWAY_PAGE, {"content-type": "text/html"}, DOWN),
+    (503, b"", {"Retry-After": "30"}, DOWN),
+    (504, b"\xff\xfe", {}, DOWN),
+    (404, b"<html>nginx</html>", {}, UNAUTHORIZED),
+    (302, b"", {"Location": "https://example.org/"},
+     verdict("retryable", "platform_error", "instance")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHAPED)
+async def test_each_shape_has_its_meaning(telegram, attempt, perform, case):
+    status, body, headers, expected = case
+    telegram.answers(status, body, headers)
+    with pytest.raises(TelegramApiError) as caught:
+        await perform(attempt())
+    answer = hooks.classify_error(attempt(), caught.value)
+    assert expected == Verdict(
+        error_class=answer.error_class,
+        reason=answer.reason,
+        scope=answer.scope,
+        dispatched=answer.dispatched,
+        retry_after=answer.retry_after,
+        transform=answer.transform,
+        moved_to=answer.moved_to,
+    )
+
+
+REPLY_LOST = [
+    "Bad Request: message to be replied not found",
+    "Bad Request: reply message not found",
+    "Bad Request: replied message not found",
+]
+
+
+@pytest.mark.parametrize("description", REPLY_LOST)
+def test_a_lost_reply_is_dropped_once(attempt, description):
+    error = TelegramApiError(status=400, description=description)
+    with_reply = hooks.classify_error(attempt(reply="5"), error)
+    without = hooks.classify_error(attempt(), error)
+    assert TRY_WITHOUT_REPLY.transform == with_reply.transform
+    assert (ErrorClass.RETRYABLE, Reason.REPLY_GONE) == (with_reply.error_class, with_reply.reason)
+    assert (ErrorClass.NON_RETRYABLE, None) == (without.error_class, without.transform)
+
+
+@pytest.mark.parametrize(
+    ("description", "mode", "transform"),
+    [
+        ("can't parse entities", "as_asked", "plain"),
+        ("can't parse entities", "stricter", "plain"),
+        ("can't parse entities", "plain", None),
+        ("message is too long", "as_asked", "stricter"),
+        ("message is too long", "stricter", None),
+        ("message is too long", "plain", None),
+    ],
+)
+def test_a_part_is_planned_again_only_where_that_changes_it(attempt, description, mode, transform):
+    error = TelegramApiError(status=400, description=f"Bad Request: {description}")
+    answer = hooks.classify_error(attempt(mode=mode), error)
+    assert transform == answer.transform
+    expected = ErrorClass.NON_RETRYABLE if transform is None else ErrorClass.RETRYABLE
+    assert expected == answer.error_class
+
+
+def test_a_call_has_no_part_to_plan_again(attempt):
+    error = TelegramApiError(status=400, description="Bad Request: can't parse entities: x")
+    answer = hooks.classify_error(attempt("call:sendPhoto"), error)
+    assert (ErrorClass.NON_RETRYABLE, None) == (answer.error_class, answer.transform)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, "non_retryable"), (2, "done")])
+def test_a_repeated_delete_finds_its_message_gone(attempt, number, expected):
+    """The first try of a delete may have worked though nobody heard of it."""
+    error = TelegramApiError(status=400, description="Bad Request: message to delete not found")
+    assert expected == hooks.classify_error(attempt("delete", number=number), error).error_class
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "description", "scope"),
+    [
+        ("call:pinChatMessage", {}, "not enough rights to manage pinned messages", "message"),
+        ("delete", {}, "not enough rights", "message"),
+        ("call:getChat", {"chat_id": "-5"}, "chat not found", "message"),
+        ("call:getChat", {"chat_id": -100123}, "chat not found", "room"),
+        ("call:sendChatAction", {}, "chat not found", "room"),
+        ("delete", {}, "chat not found", "room"),
+    ],
+)
+def test_a_room_is_given_up_only_for_what_concerns_it(
+    attempt, operation, arguments, description, scope
+):
+    """A missing right to pin, or another chat's end, must not end the room's backlog."""
+    error = TelegramApiError(status=400, description=f"Bad Request: {description}")
+    answer = hooks.classify_error(attempt(operation, arguments=arguments), error)
+    assert (ErrorClass.NON_RETRYABLE, Scope(scope)) == (answer.error_class, answer.scope)
+
+
+def test_a_limited_probe_closes_the_instance(attempt):
+    error = TelegramApiError(status=429, retry_after=3.0)
+    assert Scope.INSTANCE == hooks.classify_error(attempt("probe"), error).scope
+
+
+def test_other_errors_are_left_to_core(attempt):
+    assert hooks.classify_error(attempt(), RuntimeError("no answer of Telegram's")) is None
+    assert "500" == str(TelegramApiError(status=500))
