@@ -1,5 +1,12 @@
-"""From text to parts that fit: pure, without a clock, a network or a platform's numbers."""
+"""From text to parts that fit: pure, without a clock, a network or a platform's numbers.
+
+`cut` serves plain text. For Markdown, `parse` makes styled text of it and `plan` fills parts with
+that, by what an adapter's rendering says a stretch costs.
+"""
 
 from gateway_core.text.cut import cut
+from gateway_core.text.document import Block, Document, Kind, Span, Style
+from gateway_core.text.parse import parse
+from gateway_core.text.plan import Rendering, plan
 
-__all__ = ["cut"]
+__all__ = ["Block", "Document", "Kind", "Rendering", "Span", "Style", "cut", "parse", "plan"]

@@ -1,6 +1,7 @@
 """From an envelope's text to Telegram's content fields: parts with `text`, never `parse_mode`.
 
-Formatting travels as `entities`; a plain text has none. Telegram has no switch against pings: an
+Formatting travels as `entities`; a plain text has none, and a Markdown text that was refused is
+sent as its source. Telegram has no switch against pings: an
 @name in a text notifies its owner whatever the request says, so `mentions` changes nothing here
 and the text goes out byte for byte.
 """
@@ -11,7 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import cut
+from gateway_core.text import Document, cut, parse, plan
+from gateway_plugin_telegram.entities import Entities
 from gateway_plugin_telegram.settings import TelegramSettings
 
 # What the server drops or counts as nothing: white space, controls, U+2028 to U+202E, zero-width
@@ -41,11 +43,25 @@ def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> li
     """
     measure: Callable[[str], int] = len if mode == "as_asked" else utf16_units
     fields = _switches(envelope)
+    if envelope.format == "markdown" and mode != "plain":
+        return _styled(envelope.text, settings.text_limit, measure, fields)
     return [
         Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end))
         for start, end in cut(envelope.text, limit=settings.text_limit, measure=measure)
         if not is_blank(envelope.text[start:end])
     ]
+
+
+def _styled(
+    source: str, limit: int, measure: Callable[[str], int], fields: Mapping[str, object]
+) -> list[Part]:
+    """Markdown as text and entities."""
+
+    def render(document: Document) -> Entities:
+        return Entities(document, limit, measure, fields)
+
+    parts = plan(parse(source), render, limit=limit)
+    return [part for part in parts if not is_blank(part.payload["text"])]
 
 
 def _switches(envelope: Send | Edit) -> Mapping[str, object]:

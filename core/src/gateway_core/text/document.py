@@ -1,0 +1,138 @@
+"""Styled text: what a reader sees of a Markdown document, and how. Immutable.
+
+Spans and blocks are named tuples, not attrs values: a text has hundreds of them and a tuple costs a
+third to make.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+import attrs
+
+
+class Style(StrEnum):
+    """How characters look."""
+
+    BOLD = "bold"
+    ITALIC = "italic"
+    STRIKE = "strike"
+    UNDERLINE = "underline"
+    SPOILER = "spoiler"
+    CODE = "code"
+    LINK = "link"
+    QUOTE = "quote"
+
+
+class Kind(StrEnum):
+    """What a block is."""
+
+    PARAGRAPH = "paragraph"
+    HEADING = "heading"
+    CODE = "code"
+    TABLE = "table"
+    RULE = "rule"
+
+
+class Span(NamedTuple):
+    """`start..end` of the visible text in one style; `value` is a link's address."""
+
+    start: int
+    end: int
+    style: Style
+    value: str = ""
+
+
+class Block(NamedTuple):
+    """One leaf of the document: `start..end` of the visible text, its marker included.
+
+    body      where the content begins, behind the indentation and the marker of a list item;
+              in a table, where its first row below the header begins
+    level     of a heading, 1 to 6
+    language  of a code fence, as written
+    quote     the number of the quote that it stands in, counted from 1; 0: none
+    depth     of the list that it stands in; 0: none
+    marker    `• `, `3. `, `☐ ` or `☑ ` where it begins a list item
+    """
+
+    start: int
+    body: int
+    end: int
+    kind: Kind
+    level: int = 0
+    language: str = ""
+    quote: int = 0
+    depth: int = 0
+    marker: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Document:
+    """A Markdown text as a reader sees it.
+
+    text      the visible characters; blocks are separated by one or two line feeds
+    spans     styles, by start and then the longer first; they nest
+    blocks    in order; they do not overlap
+    source    the Markdown; `marks` are places of the text whose places in it are known
+    degraded  what no chat platform can show, as (place in the text, words)
+    """
+
+    source: str
+    text: str
+    spans: tuple[Span, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    marks: tuple[tuple[int, int], ...] = attrs.field(default=((0, 0),), repr=False)
+    degraded: tuple[tuple[int, str], ...] = ()
+
+    def block_at(self, place: int) -> Block | None:
+        """The block that the character at `place` stands in, or the one before a separator."""
+        found = bisect_right(self.blocks, place, key=_start) - 1
+        return self.blocks[found] if found >= 0 else None
+
+    def blocks_in(self, start: int, end: int) -> Iterator[Block]:
+        """The blocks with characters in `start..end`, whole as they are."""
+        first = max(bisect_right(self.blocks, start, key=_start) - 1, 0)
+        for block in self.blocks[first:]:
+            if block.start >= end:
+                return
+            if block.end > start:
+                yield block
+
+    def spans_in(self, start: int, end: int) -> list[Span]:
+        """The spans of `start..end`, clipped to it, their places counted from `start`."""
+        found = []
+        for span in self.spans:
+            if span.start >= end:
+                break
+            if span.end > start:
+                low, high = max(span.start, start), min(span.end, end)
+                found.append(Span(low - start, high - start, span.style, span.value))
+        return found
+
+    def header_at(self, place: int) -> str:
+        """The header to repeat where a part begins at `place` inside a table; else nothing."""
+        block = self.block_at(place)
+        if block is None or block.kind is not Kind.TABLE or not block.body <= place < block.end:
+            return ""
+        return self.text[block.start : block.body]
+
+    def source_at(self, place: int) -> int:
+        """Where in the source the character at `place` came from, in code points."""
+        found = bisect_left(self.marks, (place, -1))
+        if found < len(self.marks) and self.marks[found][0] == place:
+            mark, origin = self.marks[found]
+        else:
+            mark, origin = self.marks[found - 1]
+        follows = self.marks[found][1] if found < len(self.marks) else len(self.source)
+        return min(origin + place - mark, max(follows, origin))
+
+    def degraded_in(self, start: int, end: int) -> tuple[str, ...]:
+        """What of `start..end` no chat platform can show, each once."""
+        return tuple(dict.fromkeys(word for place, word in self.degraded if start <= place < end))
+
+
+def _start(block: Block) -> int:
+    return block.start

@@ -1,0 +1,28 @@
+"""Which addresses a chat platform makes a link of, and what is written out instead."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+LONGEST = 1000
+"""A longer address is written out: as a link it might not fit beside its own text."""
+
+_WEB = re.compile(r"https?://[^/\s?#]", re.IGNORECASE)
+_UNSAFE = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def web_address(destination: str) -> str:
+    """The address as a link's target, unsafe characters escaped; empty where it is none."""
+    if not _WEB.match(destination):
+        return ""
+    address = _UNSAFE.sub(lambda found: quote(found.group()), destination)
+    return address if len(address) <= LONGEST else ""
+
+
+def written_out(text: str, destination: str) -> str:
+    """What to write behind a link's text where it cannot be a link; anchors lead nowhere."""
+    bare = destination.removeprefix("mailto:")
+    if not bare or bare.startswith("#") or bare == text:
+        return ""
+    return f" ({bare})" if text else bare

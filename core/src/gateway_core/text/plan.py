@@ -1,0 +1,131 @@
+"""From styled text to parts: greedy filling by what a channel says that a stretch costs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from typing import Protocol
+
+import attrs
+
+from gateway_core.envelopes import Json, Part
+from gateway_core.text.cut import Filling
+from gateway_core.text.document import Block, Document, Kind, Style
+
+BARE = "formatting left out where it does not fit"
+"""The degradation of a part whose markup alone is over the limit."""
+
+
+class Rendering(Protocol):
+    """One document as a channel writes it; an adapter's `markup.py` has one.
+
+    A stretch that begins or ends inside a construct is written with the construct opened or
+    closed: what `start..end` costs and holds is what is sent, reopened table headers included.
+    """
+
+    def cost(self, start: int, end: int) -> int:
+        """What the stretch counts against the limit; never less for a greater `end`."""
+        ...
+
+    def payload(self, start: int, end: int) -> Mapping[str, Json]:
+        """The platform's content fields for the stretch, as plain JSON."""
+        ...
+
+
+def plan(
+    document: Document, render: Callable[[Document], Rendering], *, limit: int
+) -> tuple[Part, ...]:
+    """The parts of `document`, each within `limit` by its rendering's own cost.
+
+    Their visible text is the document's, but for white space at the cuts and repeated headers,
+    in the same styles. A cut stands between blocks, else as in `cut`; never in a link, a code
+    span, a list marker or a table's header that fits a part. Each part's span is the stretch of
+    the source that it came from; together the spans are the whole source.
+
+    Planning is pure and n log n. Text that grows at its end keeps the parts before the last, as
+    far as what Markdown makes of their text stays the same.
+    """
+    ruler = _Ruler(document, render, limit)
+    filling = Filling(document.text, ruler.fits, limit, _seams(document), _whole(document, limit))
+    stretches = list(filling)
+    origins = [document.source_at(start) for start, _ in stretches]
+    origins[:1], origins[len(stretches) :] = [0][: len(stretches)], [len(document.source)]
+    return tuple(
+        ruler.part(stretch, span)
+        for stretch, span in zip(stretches, pairwise(origins), strict=False)
+    )
+
+
+class _Ruler:
+    """Measures stretches by a rendering, without markup where that alone is over the limit."""
+
+    def __init__(
+        self, document: Document, render: Callable[[Document], Rendering], limit: int
+    ) -> None:
+        self.document = document
+        self.render = render
+        self.limit = limit
+        self.rendering = render(document)
+        self.bare: dict[int, Rendering | None] = {}
+
+    def fits(self, start: int, end: int) -> bool:
+        if self.rendering.cost(start, end) <= self.limit:
+            return True
+        bare = self._bare_at(start)
+        return bare is not None and bare.cost(start, end) <= self.limit
+
+    def _bare_at(self, start: int) -> Rendering | None:
+        if start not in self.bare:
+            needed = self.rendering.cost(start, start + 1) > self.limit
+            self.bare[start] = self.render(without_styles(self.document)) if needed else None
+        return self.bare[start]
+
+    def part(self, stretch: tuple[int, int], span: tuple[int, int]) -> Part:
+        start, end = stretch
+        degraded = self.document.degraded_in(start, end)
+        rendering = self.rendering
+        if self.rendering.cost(start, end) > self.limit:
+            rendering = self.bare[start] or rendering
+            degraded = (*degraded, BARE)
+        return Part(payload=rendering.payload(start, end), span=span, degraded=degraded)
+
+
+def without_styles(document: Document) -> Document:
+    """The same visible text as one paragraph in no style."""
+    end = len(document.text)
+    block = Block(0, 0, end, Kind.PARAGRAPH)
+    return attrs.evolve(document, spans=(), blocks=(block,))
+
+
+def _seams(document: Document) -> list[int]:
+    """Where a cut is best: behind each block."""
+    return [block.end for block in document.blocks]
+
+
+def _whole(document: Document, limit: int) -> list[tuple[int, int]]:
+    """What is not cut if it fits: links, code spans, markers, tables' headers; in order, apart.
+
+    What announces the next block (a heading, a paragraph that ends in a colon) stays with it.
+    """
+    apart: list[tuple[int, int]] = []
+    for start, end in sorted([*_kept(document), *_announced(document)]):
+        if end - start <= limit // 2 and (not apart or start >= apart[-1][1]):
+            apart.append((start, end))
+    return apart
+
+
+def _kept(document: Document) -> Iterator[tuple[int, int]]:
+    for span in document.spans:
+        if span.style is Style.LINK or span.style is Style.CODE:
+            yield span.start, span.end
+    for block in document.blocks:
+        if block.body > block.start:
+            yield block.start, block.body
+
+
+def _announced(document: Document) -> Iterator[tuple[int, int]]:
+    for block, following in pairwise(document.blocks):
+        if block.kind is Kind.HEADING:
+            yield block.start, following.start + 1
+        elif document.text[block.end - 1] == ":" and block.kind is Kind.PARAGRAPH:
+            yield block.end - 1, following.start + 1
