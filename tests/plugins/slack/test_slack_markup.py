@@ -69,11 +69,11 @@ def test_an_entity_in_the_source_is_no_mention(instance):
 
 
 def test_native_markup_passes_but_calls_nobody(instance):
-    text = "*bold* <http://x|y> <!date^1700000000^{date}|then> <!channel> <@U024BE7LH> &amp;"
+    text = "*b* <http://x|y> <!date^1700000000^{date}|then> <!channel> <@U024BE7LH> &amp;"
     [part] = parts(instance, message(text, format="native"))
     assert part.payload["mrkdwn"] is True
     assert (
-        "*bold* <http://x|y> <!date^1700000000^{date}|then> &lt;!channel> &lt;@U024BE7LH> &amp;"
+        "*b* <http://x|y> <!date^1700000000^{date}|then> &lt;!channel&gt; &lt;@U024BE7LH&gt; &amp;"
     ) == part.payload["text"]
     assert [text] == texts(instance, message(text, format="native", mentions=True))
 

@@ -23,7 +23,7 @@ STRICTER = 0.5
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _PING = r"@[UW][A-Z0-9]+|!(?:channel|here|everyone|subteam\^S[A-Z0-9]+)"
 _ESCAPED_PING = re.compile(rf"&lt;({_PING})(\|[^|&]{{0,80}})?&gt;")
-_NATIVE_PING = re.compile(r"<(?=[@!](?!date\^))")
+_NATIVE_PING = re.compile(r"<(?P<call>[@!](?!date\^)[^<>\n]*+)(?P<end>>?)")
 
 
 def escape(text: str) -> str:
@@ -44,7 +44,11 @@ def plain(text: str, *, mentions: bool) -> str:
 
 def native(text: str, *, mentions: bool) -> str:
     """Slack's own markup as it is sent; without `mentions`, those in it are shown, not called."""
-    return text if mentions else _NATIVE_PING.sub("&lt;", text)
+    return text if mentions else _NATIVE_PING.sub(_silenced, text)
+
+
+def _silenced(found: re.Match[str]) -> str:
+    return f"&lt;{found['call']}{escape(found['end'])}"
 
 
 def chunk(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[Part]:

@@ -1,0 +1,241 @@
+"""Styled text as a rich_text block: exact styles, nothing to escape, nothing that pings by itself.
+
+Of Slack's forms this keeps most. `mrkdwn` formats at word boundaries only, has no lists and must be
+escaped; `markdown_text` excludes `text`, which notifications and screen readers want, and makes
+mentions of what a model wrote. A rich_text block has nested lists, quotes, preformatted text and
+links with any style (docs.slack.dev, rich text block). Headings are bold, tables preformatted,
+task boxes and rules characters.
+
+All blocks of a message may have about 12,000 characters, their containers counted in part
+(github.com/slackapi/bolt-js/issues/2509, 2867), so what is measured here is the blocks' JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import attrs
+
+from gateway_core.text import Block, Document, Kind, Span, Style
+
+MOST_JSON = 12_000
+_ELEMENT = 100
+_CONTAINER = 160
+"""What an element or a container takes in JSON beside its text and address, at most."""
+
+_FLAGS = {
+    Style.BOLD: "bold",
+    Style.ITALIC: "italic",
+    Style.STRIKE: "strike",
+    Style.UNDERLINE: "underline",
+    Style.CODE: "code",
+}
+_PING = re.compile(
+    r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
+    r"|!subteam\^(?P<group>S[A-Z0-9]+))(?:\|[^|<>]{0,80})?>"
+)
+
+
+@attrs.define(eq=False)
+class RichText:
+    """One document as Slack shows it; a `Rendering` of gateway_core.text.
+
+    limit    what `measure` of the visible text may be: it stands in `text` as well
+    measure  of the text as it is written there
+    fields   what every part's payload has besides, made from its visible text
+    """
+
+    document: Document
+    limit: int
+    measure: Callable[[str], int]
+    fields: Callable[[str], Mapping[str, Any]]
+    mentions: bool = False
+    places: list[int] = attrs.field(init=False)
+    sizes: list[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        extras = sorted(_extras(self.document))
+        self.places = [place for place, _ in extras]
+        self.sizes = [0, *accumulate(size for _, size in extras)]
+
+    def cost(self, start: int, end: int) -> int:
+        """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""
+        text = self.document.header_at(start) + self.document.text[start:end]
+        first, last = bisect_left(self.places, start), bisect_left(self.places, end)
+        size = self.sizes[last] - self.sizes[first] + 2 * len(text) + 3 * _CONTAINER
+        open_links = sum(
+            len(span.value) for span in self._spans_at(start) if span.style is Style.LINK
+        )
+        return max(self.measure(text), -(-(size + open_links) * self.limit // MOST_JSON))
+
+    def _spans_at(self, place: int) -> list[Span]:
+        return self.document.spans_in(place, place + 1)
+
+    def payload(self, start: int, end: int) -> Mapping[str, Any]:
+        """`blocks`, and `text` for notifications and screen readers."""
+        text = self.document.header_at(start) + self.document.text[start:end]
+        elements = list(_Writer(self.document, self.mentions).elements(start, end))
+        return {**self.fields(text), "blocks": [{"type": "rich_text", "elements": elements}]}
+
+
+def _extras(document: Document) -> Iterator[tuple[int, int]]:
+    """Where JSON comes on top of the text, and how much."""
+    for block in document.blocks:
+        yield block.start, _CONTAINER
+    for span in document.spans:
+        yield span.start, _ELEMENT + len(span.value)
+        yield span.end, _ELEMENT
+
+
+@attrs.define(eq=False)
+class _Writer:
+    """Turns a stretch of the document into the elements of a rich_text block."""
+
+    document: Document
+    mentions: bool
+
+    def elements(self, start: int, end: int) -> Iterator[dict[str, Any]]:
+        """Sections, lists, quotes and preformatted text, in order."""
+        for blocks in _grouped(self._clipped(start, end)):
+            first = blocks[0]
+            border = {"border": 1} if first.quote else {}
+            if first.kind in (Kind.CODE, Kind.TABLE):
+                text = self.document.header_at(first.start) + self._text(first.start, first.end)
+                yield {
+                    "type": "rich_text_preformatted",
+                    "elements": [{"type": "text", "text": text}],
+                    **border,
+                }
+            elif _listed(first):
+                yield {**self._list(blocks), **border}
+            else:
+                kind = "rich_text_quote" if first.quote else "rich_text_section"
+                inline = list(self._inline(first.start, blocks[-1].end, blocks))
+                yield {"type": kind, "elements": inline}
+
+    def _clipped(self, start: int, end: int) -> Iterator[Block]:
+        """The blocks of the stretch. One that goes on from before has no marker any more."""
+        for block in self.document.blocks_in(start, end):
+            if block.start < start:
+                block = block._replace(start=start, body=start, marker="")  # noqa: PLW2901 - clipped
+            clipped = block._replace(end=min(block.end, end))
+            if clipped.end > clipped.start:
+                yield clipped
+
+    def _text(self, start: int, end: int) -> str:
+        return self.document.text[start:end]
+
+    def _list(self, blocks: Sequence[Block]) -> dict[str, Any]:
+        """Items of one list and level; a block without a marker belongs to the item before it."""
+        items: list[list[Block]] = []
+        for block in blocks:
+            if block.marker:
+                items.append([block])
+            else:
+                items[-1].append(block)
+        number = _number(blocks[0])
+        style = "bullet" if number is None else "ordered"
+        sections = [self._item(item) for item in items]
+        written: dict[str, Any] = {"type": "rich_text_list", "style": style, "elements": sections}
+        written["indent"] = blocks[0].depth - 1
+        return {**written, "offset": number - 1} if number else written
+
+    def _item(self, blocks: Sequence[Block]) -> dict[str, Any]:
+        first = blocks[0]._replace(start=blocks[0].body)
+        inline = list(self._inline(first.body, blocks[-1].end, blocks))
+        return {"type": "rich_text_section", "elements": inline or [_element("​", {})]}
+
+    def _inline(self, start: int, end: int, blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
+        """The characters of the stretch as elements of one style each."""
+        spans = self.document.spans_in(start, end)
+        spans += [
+            Span(block.start - start, block.end - start, Style.BOLD)
+            for block in blocks
+            if block.kind is Kind.HEADING
+        ]
+        text = self._text(start, end)
+        edges = sorted({0, len(text), *(edge for span in spans for edge in span[:2])})
+        edges = [edge for edge in edges if 0 <= edge <= len(text)]
+        for low, high in zip(edges, edges[1:], strict=False):
+            active = [span for span in spans if span.start <= low and span.end >= high]
+            yield from self._stretch(text[low:high], active)
+
+    def _stretch(self, text: str, active: Sequence[Span]) -> Iterator[dict[str, Any]]:
+        style = {_FLAGS[span.style]: True for span in active if span.style in _FLAGS}
+        link = next((span.value for span in active if span.style is Style.LINK), "")
+        if link:
+            yield _element(text, style, url=link)
+        elif self.mentions and not style.get("code"):
+            yield from _with_pings(text, style)
+        else:
+            yield _element(text, style)
+
+
+def _element(text: str, style: Mapping[str, bool], *, url: str = "") -> dict[str, Any]:
+    kind = {"type": "link", "url": url} if url else {"type": "text"}
+    return {**kind, "text": text, **({"style": dict(style)} if style else {})}
+
+
+def _with_pings(text: str, style: Mapping[str, bool]) -> Iterator[dict[str, Any]]:
+    """Text with `<@U…>`, `<!here>` and `<!subteam^S…>` as the elements that notify."""
+    last = 0
+    for found in _PING.finditer(text):
+        if found.start() > last:
+            yield _element(text[last : found.start()], style)
+        yield _ping(found)
+        last = found.end()
+    if last < len(text):
+        yield _element(text[last:], style)
+
+
+def _ping(found: re.Match[str]) -> dict[str, Any]:
+    if found["user"]:
+        return {"type": "user", "user_id": found["user"]}
+    if found["group"]:
+        return {"type": "usergroup", "usergroup_id": found["group"]}
+    return {"type": "broadcast", "range": found["range"]}
+
+
+def _grouped(blocks: Iterator[Block]) -> Iterator[list[Block]]:
+    """Blocks that one element holds: paragraphs together, items of one list and level."""
+    group: list[Block] = []
+    for block in blocks:
+        if group and not _continues(group, block):
+            yield group
+            group = []
+        group.append(block)
+    if group:
+        yield group
+
+
+def _continues(group: Sequence[Block], block: Block) -> bool:
+    first, last = group[0], group[-1]
+    solid = (Kind.CODE, Kind.TABLE)
+    if block.kind in solid or last.kind in solid or block.quote != first.quote:
+        return False
+    if not _listed(first):
+        return not _listed(block)
+    if block.depth != first.depth:
+        return False
+    return not block.marker or (_listed(block) and _follows(group, block))
+
+
+def _follows(group: Sequence[Block], block: Block) -> bool:
+    """Whether the item is the next of the group's list: another bullet, or the next number."""
+    number = _number(block)
+    last = next(_number(item) for item in reversed(group) if item.marker)
+    return number is None if last is None else number == last + 1
+
+
+def _listed(block: Block) -> bool:
+    """Whether the block begins an item of a list; a task's box is a character, not a bullet."""
+    return block.marker[:1] == "•" or block.marker[:1].isdigit()
+
+
+def _number(block: Block) -> int | None:
+    digits = block.marker.removesuffix(". ")
+    return int(digits) if digits.isdigit() else None
