@@ -1,0 +1,266 @@
+"""The emulated Discord as an ASGI application: front door, token, limits, faults, the method."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
+
+import attrs
+import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from gateway_contrib.emulators.discord.limits import (
+    VIA,
+    Allowance,
+    DiscordLimits,
+    FrontDoor,
+    Standing,
+    limited,
+)
+from gateway_contrib.emulators.discord.methods import METHODS, Method, major_of
+from gateway_contrib.emulators.discord.refusal import Refusal, coded, plain
+from gateway_contrib.emulators.discord.requests import Posted, read
+from gateway_contrib.emulators.discord.world import Bot, Interaction, World
+from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.page import rooms_page
+from gateway_contrib.emulators.rooms import Rooms
+from gateway_contrib.emulators.wire import reset, silence
+
+PREFIX = "/api/v10"
+UNFORESEEN_WAIT = 1.0
+"""Seconds for which an injected 429 leaves the bucket without tokens."""
+
+_TOKEN = re.compile(r"Bot (\S+)")
+_BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
+_BANNED = "<html><head><title>Access denied</title></head><body>Error 1015</body></html>"
+_NOBODY = Bot("0", "nobody")
+
+
+@attrs.frozen(kw_only=True)
+class _Asked:
+    """One request, read: the method, what was posted, by whom, and where it is counted."""
+
+    request: Request
+    method: Method
+    posted: Posted
+    token: str
+    bot: Bot
+
+    @property
+    def major(self) -> str:
+        return major_of(self.posted.path)
+
+
+class DiscordEmulator:
+    """A Discord in memory, behind its HTTP API v10.
+
+    tokens  those that are known; None: every well-formed one
+    limits  what is allowed
+    faults  asked once per request that would make or change a message
+
+    `app` is the ASGI application (`/api/v10/…`, and a page at `/`), `rooms` what arrived (a
+    message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
+    a room of its own), `counters` the numbers of requests, stored, edited, deleted, rate_limited
+    (by limits, not by the plan of faults) and faults.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Collection[str] | None = None,
+        limits: DiscordLimits | None = None,
+        faults: FaultPlan | None = None,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.faults = faults or FaultPlan()
+        limits = limits or DiscordLimits()
+        self._world = World(limits, self.counters)
+        self._tokens = None if tokens is None else frozenset(tokens)
+        self._revoked: set[str] = set()
+        self._allowance = Allowance(limits)
+        self._door = FrontDoor(limits)
+        self._shared: dict[str, float] = {}
+        self._before: Mapping[Fault | None, Callable[[_Asked], Awaitable[Response]]] = {
+            Fault.RATE_LIMITED: self._limit_unforeseen,
+            Fault.SERVER_ERROR: self._break,
+            Fault.RESET_BEFORE: self._cut,
+            Fault.TOKEN_REVOKED: self._revoke,
+            Fault.ROOM_GONE: self._lose_room,
+        }
+        self.app = self._application()
+
+    @property
+    def rooms(self) -> Rooms:
+        """What arrived."""
+        return self._world.rooms
+
+    def revoke(self, token: str) -> None:
+        """Refuse the token with 401 from now on."""
+        self._revoked.add(token)
+
+    def restore(self, token: str) -> None:
+        """Take the token again."""
+        self._revoked.discard(token)
+
+    def remove_room(self, room: str) -> None:
+        """The channel is deleted: Unknown Channel from now on."""
+        self.close_room(room, 10003)
+
+    def close_room(self, room: str, code: int = 50001) -> None:
+        """Refuse the channel with one of Discord's codes; by default the bot cannot see it."""
+        self._world.closed[room] = code
+
+    def restore_room(self, room: str) -> None:
+        """The channel is open again."""
+        self._world.closed.pop(room, None)
+
+    def limit_shared(self, room: str, seconds: float) -> None:
+        """Others have used up what a channel allows them all: 429s of scope `shared`."""
+        self._shared[room] = trio.current_time() + seconds
+
+    def interaction(self, room: str) -> Interaction:
+        """A user presses something: an interaction to answer, for a quarter of an hour."""
+        return self._world.interaction(room)
+
+    def reactions(self, room: str, message_id: str) -> list[tuple[str, str]]:
+        """The reactions to a message, as (user, emoji)."""
+        return list(self._world.reactions.get((room, message_id), ()))
+
+    def pins(self, room: str) -> list[str]:
+        """The pinned messages of a channel."""
+        return list(self._world.pins.get(room, ()))
+
+    def _application(self) -> Starlette:
+        routes = [Route("/", self._page, methods=["GET"])]
+        for method in METHODS:
+            serve = self._serving(method)
+            routes.append(Route(f"{PREFIX}{method.path}", serve, methods=[method.verb]))
+        missing: Mapping[Any, Any] = {404: self._missing, 405: self._missing}
+        return Starlette(routes=routes, exception_handlers=missing)
+
+    async def _page(self, _: Request) -> Response:
+        return HTMLResponse(rooms_page("discord", self.rooms))
+
+    async def _missing(self, _: Request, error: Any) -> Response:
+        return self._refused(plain(error.status_code, error.detail))
+
+    def _serving(self, method: Method) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            self.counters["requests"] += 1
+            closed = self._door.closed_for(trio.current_time())
+            if closed:
+                return HTMLResponse(_BANNED, 429, {"Retry-After": f"{closed:.0f}"})
+            try:
+                return await self._answer(request, method)
+            except Refusal as refusal:
+                return self._refused(refusal)
+
+        return serve
+
+    def _refused(self, refusal: Refusal) -> Response:
+        scope = refusal.headers.get("X-RateLimit-Scope")
+        self._door.note(refusal.status, scope, trio.current_time())
+        return JSONResponse(refusal.body, refusal.status, {**refusal.headers, **VIA})
+
+    async def _answer(self, request: Request, method: Method) -> Response:
+        token = self._authorized(request, method)
+        fault = self.faults.next() if method.changes else None
+        self.counters["faults"] += fault is not None
+        posted = await read(request)
+        bot = self._world.bot(token) if token else _NOBODY
+        asked = _Asked(request=request, method=method, posted=posted, token=token, bot=bot)
+        if fault in self._before:
+            return await self._before[fault](asked)
+        response = self._perform(asked)
+        return await _AFTER[fault](asked, response) if fault in _AFTER else response
+
+    def _authorized(self, request: Request, method: Method) -> str:
+        """The token of a good bot; empty where none is needed."""
+        found = _TOKEN.fullmatch(request.headers.get("authorization", ""))
+        token = found[1] if found else ""
+        known = self._tokens is None or token in self._tokens
+        if method.bot and (not token or not known or token in self._revoked):
+            raise plain(401, "Unauthorized")
+        return token if method.bot else ""
+
+    def _perform(self, asked: _Asked) -> Response:
+        """Invariant: nothing is awaited between looking at the limits and taking of them."""
+        now, method = trio.current_time(), asked.method
+        headers = self._take(asked, now)
+        try:
+            status, body = method.does(self._world, asked.bot, asked.posted)
+        except Refusal as refusal:
+            raise Refusal(refusal.status, refusal.body, {**headers, **refusal.headers}) from None
+        whole = {**headers, **VIA}
+        return (
+            Response(status_code=status, headers=whole)
+            if body is None
+            else JSONResponse(body, status, whole)
+        )
+
+    def _take(self, asked: _Asked, now: float) -> dict[str, str]:
+        """Take of every limit and say how the bucket stands, or refuse with the one that waits."""
+        method = asked.method
+        shared = self._shared.get(asked.major, 0.0) - now
+        if shared > 0:
+            raise self._limited(shared, "shared")
+        wait = self._allowance.take_global(asked.bot.id, now) if method.bot else 0.0
+        if wait:
+            raise self._limited(wait, "global")
+        allowed, standing = self._allowance.take(method.route, asked.major, now)
+        if not allowed:
+            if method.bot:
+                self._allowance.give_back_global(asked.bot.id)
+            raise self._limited(standing.reset_after, "user", standing)
+        return standing.headers(self._world.wall())
+
+    def _limited(self, wait: float, scope: str, standing: Standing | None = None) -> Refusal:
+        self.counters["rate_limited"] += 1
+        headers = standing.headers(self._world.wall()) if standing else {}
+        return limited(wait, scope=scope, headers=headers)
+
+    async def _limit_unforeseen(self, asked: _Asked) -> Response:
+        standing = self._allowance.exhaust(
+            asked.method.route, asked.major, trio.current_time(), UNFORESEEN_WAIT
+        )
+        headers = standing.headers(self._world.wall())
+        raise limited(UNFORESEEN_WAIT, scope="user", headers=headers)
+
+    async def _break(self, _: _Asked) -> Response:
+        return HTMLResponse(_BAD_GATEWAY, 502)
+
+    async def _cut(self, asked: _Asked) -> Response:
+        await reset(asked.request)
+
+    async def _revoke(self, asked: _Asked) -> Response:
+        self.revoke(asked.token)
+        raise plain(401, "Unauthorized")
+
+    async def _lose_room(self, asked: _Asked) -> Response:
+        self.remove_room(asked.major)
+        raise coded(10003)
+
+
+async def _reset_after(asked: _Asked, _: Response) -> Response:
+    await reset(asked.request)
+
+
+async def _no_answer(asked: _Asked, _: Response) -> Response:
+    await silence(asked.request)
+
+
+async def _malformed(_: _Asked, response: Response) -> Response:
+    headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
+    return Response('{"id": "12', 200, headers)
+
+
+_AFTER: Mapping[Fault | None, Callable[[_Asked, Response], Awaitable[Response]]] = {
+    Fault.RESET_AFTER: _reset_after,
+    Fault.NO_ANSWER: _no_answer,
+    Fault.MALFORMED: _malformed,
+}

@@ -1,0 +1,170 @@
+"""Discord's limits: buckets of routes and channels, the global one, and the front door's count.
+
+Source: discord.com/developers/docs/topics/rate-limits. Times are passed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Mapping
+
+import attrs
+
+from gateway_contrib.emulators.discord.refusal import Refusal
+
+TOLERANCE = 0.001
+"""Seconds by which a request may be early."""
+
+VIA = {"Via": "1.1 google"}
+"""The header that says that an answer came from behind the front door."""
+
+
+def _copied(value: Mapping[str, str]) -> Mapping[str, str]:
+    return dict(value)
+
+
+@attrs.frozen(kw_only=True)
+class DiscordLimits:
+    """What the emulator allows.
+
+    count, per     requests of one route in one channel, in any window that a first one opens
+    shared         routes that share a bucket: route to the route whose bucket it draws on, as
+                   `{"PATCH /channels/{channel}/messages/{message}": "POST /channels/…"}`
+    global_count   requests of a bot in any `global_per` seconds, interactions aside
+    invalid        answers of 401, 403 or 429 in `invalid_per` seconds that close the front door
+    nonce_for      seconds for which an enforced nonce is remembered ("a few minutes")
+    max_length     of a message's content, in code points or UTF-16 units, whichever are more:
+                   Discord does not say which, so this is the strict reading
+    """
+
+    count: int = 5
+    per: float = 5.0
+    shared: Mapping[str, str] = attrs.field(factory=dict, converter=_copied)
+    global_count: int = 50
+    global_per: float = 1.0
+    invalid: int = 10_000
+    invalid_per: float = 600.0
+    nonce_for: float = 180.0
+    max_length: int = 2000
+
+
+@attrs.define
+class _Window:
+    opened: float
+    used: int
+    ends: float
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """How a bucket stands after a request: what the `X-RateLimit-…` headers tell."""
+
+    bucket: str
+    limit: int
+    remaining: int
+    reset_after: float
+
+    def headers(self, wall: float) -> dict[str, str]:
+        """The headers; `wall` is the emulated POSIX time."""
+        return {
+            "X-RateLimit-Bucket": self.bucket,
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": f"{wall + self.reset_after:.3f}",
+            "X-RateLimit-Reset-After": f"{self.reset_after:.3f}",
+        }
+
+
+class Allowance:
+    """The state of every bucket of an emulator."""
+
+    def __init__(self, limits: DiscordLimits) -> None:
+        self._limits = limits
+        self._windows: dict[tuple[str, str], _Window] = {}
+        self._recent: dict[str, deque[float]] = {}
+
+    def take(self, route: str, major: str, now: float) -> tuple[bool, Standing]:
+        """Take a token if there is one; whether there was, and how the bucket stands."""
+        window = self._window(route, major, now)
+        allowed = window.used < self._limits.count
+        window.used += allowed
+        return allowed, self._standing(route, window, now)
+
+    def exhaust(self, route: str, major: str, now: float, seconds: float) -> Standing:
+        """Leave no token in the bucket for `seconds`: something else has used them up."""
+        window = self._window(route, major, now)
+        window.used, window.ends = self._limits.count, now + seconds
+        return self._standing(route, window, now)
+
+    def take_global(self, bot: str, now: float) -> float:
+        """Take one of the bot's own tokens; the seconds to wait if there is none, else 0."""
+        recent = self._recent.setdefault(bot, deque())
+        while recent and recent[0] <= now - self._limits.global_per + TOLERANCE:
+            recent.popleft()
+        if len(recent) >= self._limits.global_count:
+            return recent[0] + self._limits.global_per - now
+        recent.append(now)
+        return 0.0
+
+    def give_back_global(self, bot: str) -> None:
+        """The last one taken was not used: the route's own bucket refused."""
+        self._recent[bot].pop()
+
+    def _window(self, route: str, major: str, now: float) -> _Window:
+        key = (self._limits.shared.get(route, route), major)
+        window = self._windows.get(key)
+        if window is None or window.ends <= now + TOLERANCE:
+            window = self._windows[key] = _Window(now, 0, now + self._limits.per)
+        return window
+
+    def _standing(self, route: str, window: _Window, now: float) -> Standing:
+        return Standing(
+            bucket=bucket_hash(self._limits.shared.get(route, route)),
+            limit=self._limits.count,
+            remaining=self._limits.count - window.used,
+            reset_after=max(0.0, window.ends - now),
+        )
+
+
+def bucket_hash(route: str) -> str:
+    """The name of a route's bucket, as opaque as Discord's."""
+    return hashlib.blake2b(route.encode(), digest_size=16).hexdigest()
+
+
+def limited(wait: float, *, scope: str, headers: Mapping[str, str]) -> Refusal:
+    """The 429 of a limit of scope `user`, `shared` or `global`."""
+    wait = math.ceil(wait * 1000) / 1000
+    whole = {"Retry-After": str(math.ceil(wait)), "X-RateLimit-Scope": scope, **headers}
+    if scope == "global":
+        whole["X-RateLimit-Global"] = "true"
+    body = {
+        "message": "You are being rate limited.",
+        "retry_after": wait,
+        "global": scope == "global",
+    }
+    return Refusal(429, body, whole)
+
+
+class FrontDoor:
+    """Counts invalid answers of the one address, and closes when there are too many."""
+
+    def __init__(self, limits: DiscordLimits) -> None:
+        self._limits = limits
+        self._times: deque[float] = deque()
+        self._closed_until = 0.0
+
+    def closed_for(self, now: float) -> float:
+        """Seconds for which it is still closed."""
+        return max(0.0, self._closed_until - now)
+
+    def note(self, status: int, scope: str | None, now: float) -> None:
+        """Count an answer if it is an invalid one."""
+        if status not in (401, 403, 429) or scope == "shared":
+            return
+        self._times.append(now)
+        while self._times[0] <= now - self._limits.invalid_per:
+            self._times.popleft()
+        if len(self._times) >= self._limits.invalid:
+            self._closed_until = now + self._limits.invalid_per
