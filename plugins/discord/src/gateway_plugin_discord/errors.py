@@ -135,11 +135,11 @@ def _form(attempt: Attempt, error: DiscordApiError) -> Verdict:
 
 
 def _scope(row: Verdict, attempt: Attempt) -> Scope:
-    """A room's row names the thread in a thread, and only itself for what is in no room."""
+    """A room's row names the thread in a thread; a call outside rooms, or typing, only itself."""
     if row.scope is not Scope.ROOM:
         return row.scope
     route = route_of(attempt.operation)
-    if route is None or not route.of_channel:
+    if route is None or not route.of_channel or not route.draws:
         return Scope.MESSAGE
     return Scope.ROOM if attempt.thread in (None, attempt.room) else Scope.THREAD
 

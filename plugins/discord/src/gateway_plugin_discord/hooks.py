@@ -32,7 +32,7 @@ from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import verdict_of
 from gateway_plugin_discord.events import address_of
 from gateway_plugin_discord.markup import parts_of
-from gateway_plugin_discord.routes import route_of
+from gateway_plugin_discord.routes import REPEAT_SAFE_CALLS, route_of
 from gateway_plugin_discord.settings import DiscordSettings
 
 GATEWAY_CONTRACT = 1
@@ -51,7 +51,11 @@ def settings_type() -> type[DiscordSettings]:
 @hookimpl
 def traits() -> Traits:
     """Threads are channels of their own; enforced nonces make a repeated send one message."""
-    return Traits(independent_threads=True, deduplicates_for=DEDUPLICATES_FOR)
+    return Traits(
+        independent_threads=True,
+        deduplicates_for=DEDUPLICATES_FOR,
+        repeat_safe_calls=REPEAT_SAFE_CALLS,
+    )
 
 
 @hookimpl

@@ -1,11 +1,13 @@
-"""Text as Discord shows it: escaping for its Markdown dialect, measuring, cutting. Pure.
+r"""Text as Discord shows it: escaping for its Markdown dialect, measuring, cutting. Pure.
 
 The dialect is the one that its clients parse (a descendant of simple-markdown): what they would
 take for markup gets a backslash, and nothing else does. An address (`https://…`) is the one place
 where a backslash would be seen: it is left as it is, and so what stands before one and could be
-closed by a character inside it is escaped instead.
+closed by a character inside it is escaped instead. An address that touches what must be escaped
+is no address any more: its own colon gets the backslash.
 
-Invariant: `length(escape(text))` never shrinks as `text` grows at its end; cutting relies on it.
+Invariant: `length(escape(text))` never shrinks as `text` grows at its end, which cutting relies on
+(by one at most, where `https://_` or `https://\.` grows on: no cut falls there).
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ SUPPRESS_EMBEDS = 1 << 2
 SUPPRESS_NOTIFICATIONS = 1 << 12
 """Message flags (discord.com/developers/docs/resources/message#message-object-message-flags)."""
 
-_URL = r"""https?://[^\s<]+[^\s<.,:;"'\]]"""
+_TAIL = r"""[.,:;"'\]]"""
+_URL = rf"""https?://[^\s<]+[^\s<{_TAIL[1:]}"""
 _MARKUP = re.compile(
     rf"""
-      (?P<url>{_URL})
+      (?P<last>https?)(?P<rest>://[`*\[]{_TAIL}*\Z)
+    | (?P<glued>https?(?=://(?:[^\s<]+<(?![ >]|\Z) | [`*_\[\\]{_TAIL}*(?:[\s<]|\Z))))
+    | (?P<url>{_URL})
     | (?P<line>^[^\S\n]*+(?:[0-9]++(?=\.\s) | (?=-\#?\s | \#{{1,3}}\s | >\s | >>>)))
     | (?P<mark>
         [`]
@@ -30,31 +35,40 @@ _MARKUP = re.compile(
       | _(?![0-9A-Za-z])                # no underscore before a letter closes anything
       | \\(?![0-9A-Za-z \n\r\t]|\Z)     # a backslash that would be taken for an escape
       | ~(?=~) | \|(?=\|)
-      | <(?=[@\#:/+] | [A-Za-z0-9][A-Za-z0-9+._%-]*[:@])
+      | <(?=[@\#:/+] | [\w+.%-]+[:@])
       | @(?=everyone|here)
       | (?<=\])\(
       | :(?=[\w+-]+:)
       )
-    | (?P<opener>[_\[])
+    | (?P<opener> [_\[] | <(?![ >]|\Z))
     """,
     re.MULTILINE | re.VERBOSE,
 )
-_CLOSES = {"_": "_", "[": "]("}
-"""What would close each opener that is left bare as long as no address holds that."""
 
 
 def escape(text: str) -> str:
     """`text` with a backslash before each character that Discord would take for markup."""
-    addresses = re.findall(_URL, text)
-    live = {mark for mark, closer in _CLOSES.items() if any(closer in url for url in addresses)}
+    live = _live_openers(text)
 
     def replace(found: re.Match[str]) -> str:
-        whole = found[0]
-        if found.lastgroup == "url" or (found.lastgroup == "opener" and whole not in live):
+        kind, whole = found.lastgroup, found[0]
+        if kind == "rest":
+            # The end of the message: what stands here opens nothing any more.
+            return f"{found['last']}\\{found['rest']}"
+        if kind == "url" or (kind == "opener" and whole not in live):
             return whole
-        return f"{whole}\\" if found.lastgroup == "line" else f"\\{whole}"
+        return f"\\{whole}" if kind in ("mark", "opener") else f"{whole}\\"
 
     return _MARKUP.sub(replace, text)
+
+
+def _live_openers(text: str) -> frozenset[str]:
+    """The openers that something in an address may close, where no backslash can stop it."""
+    if ":/" not in text:
+        return frozenset()
+    addresses = re.findall(_URL, text)
+    closed = {"_": "_", "[": "]("}
+    return frozenset(o for o, end in closed.items() if any(end in url for url in addresses)) | {"<"}
 
 
 def length(content: str) -> int:

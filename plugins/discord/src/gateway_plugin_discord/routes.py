@@ -69,6 +69,14 @@ ROUTES: Mapping[str, Route] = {
 """The route of each operation; a call names its own."""
 
 
+_ON_MESSAGE = (f"{_MESSAGE}/reactions/{{emoji}}/@me", "/channels/{channel}/messages/pins/{message}")
+REPEAT_SAFE_CALLS = frozenset(
+    {f"{verb} {path}" for verb in ("PUT", "DELETE") for path in _ON_MESSAGE}
+    | {"POST /channels/{channel}/typing", "PATCH /webhooks/{webhook}/{token}/messages/@original"}
+)
+"""Calls that change nothing when they are made twice."""
+
+
 def route_of_method(method: str) -> Route | None:
     """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none."""
     found = _METHOD.fullmatch(method)
