@@ -15,6 +15,7 @@ ARGUMENTS = {
     # method -> the arguments that the adapter gives it of its own, and where they are documented
     "chat.postMessage": (
         {
+            "blocks",
             "channel",
             "link_names",
             "mrkdwn",
@@ -27,7 +28,7 @@ ARGUMENTS = {
         "docs.slack.dev/reference/methods/chat.postMessage",
     ),
     "chat.update": (
-        {"channel", "link_names", "parse", "text", "ts"},
+        {"blocks", "channel", "link_names", "parse", "text", "ts"},
         "docs.slack.dev/reference/methods/chat.update",
     ),
     "chat.delete": ({"channel", "ts"}, "docs.slack.dev/reference/methods/chat.delete"),
@@ -50,7 +51,8 @@ def rotating():
 
 async def test_nothing_else_is_sent_than_the_documented_arguments(slack, attempt):
     instance = Instance("support", "slack", rotating())
-    threaded = Part(payload={**attempt("send").part.payload, "thread_ts": TS})
+    most = {"thread_ts": TS, "blocks": [{"type": "divider"}]}
+    threaded = Part(payload={**attempt("send").part.payload, **most})
     async with hooks.open_session(instance=instance) as session:
         await hooks.send(session=session, attempt=attempt("send", thread=TS))
         await hooks.send(session=session, attempt=attempt("send", part=threaded))
@@ -127,6 +129,13 @@ async def test_the_platforms_own_fields_are_added_and_win(slack, session, attemp
     extra = {"blocks": [{"type": "divider"}], "username": "ada", "unfurl_links": True}
     await hooks.send(session=session, attempt=attempt("send", extra=extra))
     assert extra.items() <= slack.requests[0].fields.items()
+
+
+async def test_blocks_that_show_the_text_stay_before_the_platforms_own(slack, session, attempt):
+    styled = Part(payload={"text": "a", "blocks": [{"type": "rich_text", "elements": []}]})
+    step = attempt("send", part=styled, extra={"blocks": [{"type": "divider"}]})
+    await hooks.send(session=session, attempt=step)
+    assert ["rich_text", "divider"] == [b["type"] for b in slack.requests[0].fields["blocks"]]
 
 
 async def test_a_plain_part_goes_without_blocks(slack, session, attempt):

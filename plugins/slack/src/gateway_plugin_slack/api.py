@@ -27,10 +27,8 @@ from gateway_plugin_slack.errors import SlackApiError
 from gateway_plugin_slack.rooms import locate, message_id
 from gateway_plugin_slack.settings import Settings
 
-POST_FIELDS = frozenset(
-    {"link_names", "mrkdwn", "parse", "text", "thread_ts", "unfurl_links", "unfurl_media"}
-)
-UPDATE_FIELDS = frozenset({"link_names", "parse", "text"})
+UPDATE_FIELDS = frozenset({"blocks", "link_names", "parse", "text"})
+POST_FIELDS = UPDATE_FIELDS | {"mrkdwn", "thread_ts", "unfurl_links", "unfurl_media"}
 """Which of a part's fields a method knows: chat.update has no `mrkdwn`, thread or unfurling."""
 
 NOT_PLAIN = frozenset({"blocks", "attachments"})
@@ -180,12 +178,18 @@ def _detail(answer: Mapping[str, Any]) -> str:
 
 
 def _content(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
-    """The part's fields that the method knows, under the platform's own fields."""
+    """The part's fields that the method knows, under the platform's own fields.
+
+    Blocks that show the part's text stay, before those of the platform's own fields.
+    """
     payload = attempt.part.payload if attempt.part is not None else {}
-    extra = attempt.extra or {}
+    content = {name: value for name, value in payload.items() if name in known}
+    extra = dict(attempt.extra or {})
     if attempt.mode == "plain":
         extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
-    return {name: value for name, value in payload.items() if name in known} | dict(extra)
+    if content.get("blocks") and extra.get("blocks"):
+        extra["blocks"] = [*content["blocks"], *extra["blocks"]]
+    return {**content, **extra}
 
 
 def _target(attempt: Attempt) -> dict[str, Any]:
