@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import tomllib
 from pathlib import Path
 
+import attrs
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from gateway_core import Disposition, errors, hookspecs
+from gateway_core import (
+    CircuitSettings,
+    Disposition,
+    GatewayConfig,
+    PressureSettings,
+    RetrySettings,
+    Ttl,
+    errors,
+    hookspecs,
+)
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -70,6 +81,33 @@ def test_every_setting_of_a_channel_has_its_meaning(from_code):
     rows = re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", page, re.MULTILINE)
     assert rows
     assert [] == [name for name, meaning in rows if not meaning.strip()]
+
+
+SECTIONS = {
+    "## The gateway": GatewayConfig,
+    "### ttl": Ttl,
+    "### retries": RetrySettings,
+    "### circuit": CircuitSettings,
+    "### pressure": PressureSettings,
+    "### plugins": type(GatewayConfig().plugins),
+}
+
+
+def in_toml(value: object) -> str:
+    return "none" if value is None else f"`{json.dumps(value)}`"
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_setting_of_the_gateway_stands_with_its_default_and_reason(heading):
+    section = (DOCS / "reference/settings.md").read_text().split(f"{heading}\n", 1)[1]
+    table = re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", table, re.MULTILINE)
+    plain = {
+        field.name: in_toml(field.default)
+        for field in attrs.fields(SECTIONS[heading])
+        if field.name != "instances" and not attrs.has(type(field.default))
+    }
+    assert plain == {name: default for name, default, _ in rows}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
