@@ -1,0 +1,178 @@
+"""Plain text reaches the reader as it was written, in as few messages as will hold it."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway_contrib.emulators.discord.markup import visible
+from gateway_core import Edit, MessageRef, Send
+from gateway_plugin_discord.hooks import chunk
+from gateway_plugin_discord.markup import escape, length
+
+ROOM = "1100000000000000001"
+
+ESCAPED = {
+    "**bold** and *em*": r"\*\*bold\*\* and \*em\*",
+    "5 * 3 = 15": "5 * 3 = 15",
+    "* a star begins a list": r"\* a star begins a list",
+    "snake_case_name": "snake_case_name",
+    "__init__": r"\__init\_\_",
+    "_em_ é_é": r"_em\_ é\_é",
+    "~~gone~~ ~one~": r"\~~gone\~~ ~one~",
+    "a | b || c ||": r"a | b \|| c \||",
+    "`code` ```\nblock\n```": r"\`code\` \`\`\`" "\nblock\n" r"\`\`\`",
+    "C:\\new \\! \\": r"C:\new \\! " "\\",
+    "# title\n#no title\n### 3\n#### 4": "\\# title\n#no title\n\\### 3\n#### 4",
+    "-# small\n- item\n -x\n  - nested": "\\-# small\n\\- item\n -x\n  \\- nested",
+    "1. one\n12. two\n3.5 kg": "1\\. one\n12\\. two\n3.5 kg",
+    "> quote\n>no quote\n>>> all": "\\> quote\n>no quote\n\\>>> all",
+    "<@1> <@&2> <#3> <:a:4> <a:b:5>": r"\<@1> \<@&2> \<#3> \<\:a:4> \<a\:b:5>",
+    "<t:1700000000:R> <id:guide> </say:1> a < b": r"\<t\:1700000000:R> \<id:guide> \</say:1> a < b",
+    "@everyone @here @heretic me@x.org": r"\@everyone \@here \@heretic me@x.org",
+    "[label](https://example.org)": r"[label]\(https://example.org)",
+    "list[0](x)": r"list[0]\(x)",
+    ":tada: 12:30 a::b": r"\:tada: 12:30 a::b",
+    "¯\\_(ツ)_/¯": r"¯\\\_(ツ)\_/¯",
+    "Vec<T> and x<y": "Vec<T> and x<y",
+    "https://example.org/a_b_*c*?x=~~y~~": "https://example.org/a_b_*c*?x=~~y~~",
+    "<https://example.org>": r"\<https://example.org>",
+    "<user@example.org>": r"\<user@example.org>",
+    "https://x.org<@1>": r"https\://x.org\<@1>",
+    "a_b https://x.org/c_ d": r"a\_b https://x.org/c_ d",
+    "[a https://x.org](b)": r"\[a https://x.org](b)",
+    "https://* is a pattern": r"https\://\* is a pattern",
+    "`https://`": r"\`https\://`",
+}
+
+
+@pytest.mark.parametrize("text", ESCAPED)
+def test_escapes_what_would_be_markup_and_nothing_else(text):
+    assert ESCAPED[text] == escape(text)
+    assert text == visible(escape(text))
+
+
+FRAGMENTS = [
+    *"\\*_~`|<>@#:[]()-.!1 9aéツ\n",
+    "https://", "http://x", "x.org/", "everyone", "here", ":smile:", "```", "**", "__", "||", "~~",
+    "](", "<@123>", "<#5>", "<:a:55>", "<t:7>", "</x:5>", "# ", "- ", "> ", ">>> ", "1. ", "-# ",
+    "_a_", "🙂", "👩\u200d👩\u200d👧", "\t", "x@y.z", "<12:guide>", "foo:/bar", "<a", " \n ",
+]  # fmt: skip
+
+
+def texts(seed, count, longest):
+    draw = random.Random(seed)
+    for _ in range(count):
+        yield "".join(draw.choice(FRAGMENTS) for _ in range(draw.randint(1, longest)))
+
+
+def test_any_text_is_seen_as_it_was_written():
+    """20,000 texts made of whatever the dialect knows, put in the worst order."""
+    assert [] == [text for text in texts("seen", 20_000, 12) if visible(escape(text)) != text]
+
+
+def test_without_escaping_most_of_them_would_not_be():
+    """The oracle sees markup: it is not blind."""
+    changed = sum(visible(text) != text for text in texts("seen", 2_000, 12))
+    assert changed > 1_000
+
+
+@pytest.mark.parametrize("unit", ["`", "\\", "<", "https://", "_", "[", "](", ":a", "*", "1", " "])
+def test_time_is_linear(unit):
+    def seconds(size):
+        text = unit * (size // len(unit))
+        started = time.perf_counter()
+        escape(text)
+        return time.perf_counter() - started
+
+    small = min(seconds(100_000) for _ in range(3))
+    assert min(seconds(400_000) for _ in range(3)) < 20 * small + 0.05
+
+
+def send(text, **fields):
+    return Send(instance_id="support", external_room_id=ROOM, text=text, **fields)
+
+
+def plan(instance, envelope, mode="as_asked"):
+    return list(chunk(instance=instance, envelope=envelope, mode=mode))
+
+
+def test_two_thousand_characters_are_one_message(instance):
+    (part,) = plan(instance, send("a" * 2000))
+    assert ("a" * 2000, (0, 2000)) == (part.payload["content"], part.span)
+    assert 2 == len(plan(instance, send("a" * 2001)))
+
+
+def test_escapes_count(instance):
+    assert 1 == len(plan(instance, send("*" * 1000)))
+    assert 2 == len(plan(instance, send("*" * 1001)))
+
+
+def test_emoji_count_as_the_more_of_both_units(instance):
+    """One code point, two UTF-16 units."""
+    assert 1 == len(plan(instance, send("🙂" * 1000)))
+    assert 2 == len(plan(instance, send("🙂" * 1001)))
+    assert 3 == length("a🙂")
+
+
+def test_stricter_is_half(instance):
+    assert [1000, 1000] == [
+        len(part.payload["content"]) for part in plan(instance, send("a" * 2000), "stricter")
+    ]
+
+
+def test_long_texts_fit_and_lose_nothing_but_white_space_at_the_cuts(instance):
+    for number, text in enumerate(texts("long", 40, 2500)):
+        parts = plan(instance, send(text))
+        assert all(length(part.payload["content"]) <= 2000 for part in parts), number
+        seen = [visible(part.payload["content"]) for part in parts]
+        assert [text[slice(*part.span)] for part in parts] == seen
+        assert "".join(text.split()) == "".join("".join(seen).split())
+
+
+def test_spans_leave_out_the_white_space_that_discord_takes_off(instance):
+    (part,) = plan(instance, send("\n  code\n"))
+    assert ("code", (3, 7)) == (part.payload["content"], part.span)
+
+
+def test_the_bundled_texts_come_through(instance):
+    for path in sorted(Path("tests/texts").glob("*.md")):
+        text = path.read_text()
+        for part in plan(instance, send(text)):
+            assert text[slice(*part.span)] == visible(part.payload["content"]), path
+
+
+def test_native_markup_is_passed_on(instance):
+    (part,) = plan(instance, send("**bold** <@1>", format="native"))
+    assert "**bold** <@1>" == part.payload["content"]
+
+
+def test_nobody_is_pinged_and_nothing_unfolds_unless_asked(instance):
+    (quiet,) = plan(instance, send("hi"))
+    assert {"content": "hi", "allowed_mentions": {"parse": []}, "flags": 4} == quiet.payload
+    (loud,) = plan(instance, send("hi", mentions=True, link_previews=True))
+    assert {"content": "hi", "flags": 0} == loud.payload
+
+
+def test_silence_is_a_flag_that_makes_no_other_message(instance):
+    (loud,), (silent,) = plan(instance, send("hi")), plan(instance, send("hi", silent=True))
+    assert 4 | 4096 == silent.payload["flags"]
+    assert loud.digest == silent.digest
+
+
+def test_an_edit_to_the_same_text_has_the_same_digest(instance):
+    ref = MessageRef(instance_id="support", external_room_id=ROOM, envelope_id="e1")
+    edit = Edit(instance_id="support", external_room_id=ROOM, target=ref, text="hi")
+    assert plan(instance, send("hi"))[0].digest == plan(instance, edit)[0].digest
+    assert plan(instance, send("ho"))[0].digest != plan(instance, edit)[0].digest
+
+
+def test_embeds_alone_make_a_message(instance):
+    (part,) = plan(instance, send("", extra={"embeds": [{"title": "hi"}]}))
+    assert "content" not in part.payload
+    assert [] == plan(instance, send(" "))
+
+
+def test_only_texts_are_planned(instance):
+    assert chunk(instance=instance, envelope=None, mode="as_asked") is None
