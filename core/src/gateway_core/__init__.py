@@ -1,5 +1,8 @@
 """One outbound gateway for every chat platform: hand it an envelope, get exactly one answer."""
 
+from gateway_core.circuit import CircuitSettings
+from gateway_core.codec import from_json, to_json
+from gateway_core.config import GatewayConfig, Ttl, load_config, parse_config
 from gateway_core.envelopes import (
     Address,
     Attempt,
@@ -36,6 +39,7 @@ from gateway_core.errors import (
     TransportError,
     UnknownInstance,
 )
+from gateway_core.gateway import Gateway, Status, open_gateway
 from gateway_core.hookspecs import (
     CONTRACT_VERSION,
     Answer,
@@ -47,6 +51,11 @@ from gateway_core.hookspecs import (
     hookimpl,
 )
 from gateway_core.instances import Instance, Secret
+from gateway_core.outbox import Entry, MemoryOutbox, Outbox
+from gateway_core.pressure import PressureSettings
+from gateway_core.retries import RetrySettings
+from gateway_core.statistics import InstanceStatistics, PartitionStatistics, Statistics
+from gateway_core.tickets import Ticket
 from gateway_core.verdicts import BucketReport, ErrorClass, Reason, Scope, Verdict
 
 __all__ = [
@@ -58,43 +67,62 @@ __all__ = [
     "AttemptTimeout",
     "BucketReport",
     "Call",
+    "CircuitSettings",
     "ConfigError",
     "Delete",
     "DeliveryError",
     "Disposition",
     "Edit",
+    "Entry",
     "Envelope",
     "ErrorClass",
     "FormatVersionError",
+    "Gateway",
     "GatewayClosed",
+    "GatewayConfig",
     "GatewayError",
     "HookContractError",
     "IdempotencyConflict",
     "Identity",
     "Instance",
+    "InstanceStatistics",
     "InstanceSuspended",
     "Invalid",
     "KeyRef",
     "Limit",
+    "MemoryOutbox",
     "MessageRef",
+    "Outbox",
     "OutboxError",
     "Overloaded",
     "Part",
     "PartReceipt",
     "PartRef",
     "PartitionFailed",
+    "PartitionStatistics",
     "PluginError",
     "Pressure",
+    "PressureSettings",
     "Problem",
     "Reason",
     "Receipt",
     "Refused",
+    "RetrySettings",
     "Scope",
     "Secret",
     "Send",
+    "Statistics",
+    "Status",
+    "Ticket",
     "Traits",
     "TransportError",
+    "Ttl",
     "UnknownInstance",
     "Verdict",
+    "from_json",
     "hookimpl",
+    "load_config",
+    "open_gateway",
+    "parse_config",
+    "to_json",
 ]

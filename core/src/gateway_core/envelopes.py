@@ -201,10 +201,12 @@ class Call(_Envelope):
 Envelope: TypeAlias = Send | Edit | Delete | Call
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
 def digest_of(payload: Json) -> str:
     """A digest of plain JSON, the same in every process: what edits are compared by."""
-    text = json.dumps(payload, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_CANONICAL.encode(payload).encode(), digest_size=16).hexdigest()
 
 
 @attrs.frozen(kw_only=True)

@@ -60,21 +60,23 @@ class Traits:
     edit, delete         whether the channel has the operation
     independent_threads  threads of a room are lanes of their own (limits stay the room's)
     deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never
+    repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
     """
 
     edit: bool = True
     delete: bool = True
     independent_threads: bool = False
     deduplicates_for: float = 0.0
+    repeat_safe_calls: frozenset[str] = frozenset()
 
 
 @attrs.frozen
 class Limit:
     """At most `count` attempts per `per` seconds from the bucket named `bucket`.
 
-    pace  `even`: one every `per / count` seconds, counted from the platform's answer where one
-          attempt is in flight at a time; `window`: any `count` in any `per` seconds, where an
-          attempt counts from its start until `per` seconds after its answer
+    pace  `even`: one every `per / count` seconds, counted from the starts of attempts, and with
+          a count of one strictly from the platform's answers; `window`: any `count` in any
+          `per` seconds, where an attempt counts from its start until `per` after its answer
     """
 
     bucket: str

@@ -1,5 +1,17 @@
 """For authors of plugins and for applications' tests: the world in memory."""
 
+from gateway_core.testing.channel import FakeChannel, FakeSettings, Failure, Made
+from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
 from gateway_core.testing.network import Network, open_network
 
-__all__ = ["Network", "open_network"]
+__all__ = [
+    "EPOCH",
+    "Failure",
+    "FakeChannel",
+    "FakeSettings",
+    "Made",
+    "Network",
+    "open_network",
+    "open_test_gateway",
+    "virtual_wall",
+]

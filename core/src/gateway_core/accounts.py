@@ -1,0 +1,220 @@
+"""The runtime side of one instance: its limits, its circuit, whether it works. Decides only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway_core.channel_hooks import ChannelHooks
+from gateway_core.circuit import Circuit, CircuitSettings
+from gateway_core.instances import Instance
+from gateway_core.lanes import settle
+from gateway_core.limits import NEVER, Bucket, Limiter
+from gateway_core.verdicts import Reason, Scope, Verdict
+
+if TYPE_CHECKING:
+    from gateway_core.lanes import Lane
+    from gateway_core.sessions import Sessions
+
+
+class Account:
+    """One instance at run time, shared by all partitions.
+
+    gate         closed while the account waits: for a limit, a circuit, a suspension
+    suspended    the verdict that suspended it; None while it is in order
+    held         suspended by the application: only `resume` ends that
+    recovering   lanes whose part may have arrived: they wait until the instance works again
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        hooks: ChannelHooks,
+        *,
+        sessions: Sessions,
+        slots: int,
+        circuit: CircuitSettings,
+        keep: Callable[[Account], None],
+    ) -> None:
+        self.instance = instance
+        self.hooks = hooks
+        self.sessions = sessions
+        self.limiter = Limiter()
+        self.slots = Bucket(f"attempts of {instance.id}", slots)
+        self.gate = Bucket(f"instance {instance.id}")
+        self.operation_gates: dict[str, Bucket] = {}
+        self.circuit = Circuit(circuit)
+        self.circuit_settings = circuit
+        self.open = False
+        self.suspended: Verdict | None = None
+        self.removed = False
+        self.recovering: list[tuple[Lane, int]] = []
+        self.probes = 0
+        self.keeper_runs = False
+        self.moves: dict[str, str] = {}
+        self._rate_closed = 0
+        self._keep = keep
+        self.refusal: Verdict | None = None
+        self._fresh = False
+        self.held = False
+
+    # -- what attempts draw on
+
+    def buckets(self, room: str, operation: str, now: int) -> list[Bucket]:
+        """The buckets of every limit that the channel names for such an attempt.
+
+        Raises `HookContractError` where the hook fails.
+        """
+        limits = self.hooks.rate_limit(self.instance, room, operation)
+        return [self.limiter.bucket(limit, room, now) for limit in limits]
+
+    def address(self, room: str) -> str:
+        """The room's present address."""
+        return self.moves.get(room, room)
+
+    def moved(self, room: str, moved_to: str) -> None:
+        """A room has a new id; the old one is an alias from now on."""
+        for old, new in self.moves.items():
+            if new == room:
+                self.moves[old] = moved_to
+        self.moves[room] = moved_to
+
+    # -- closures
+
+    def close(self, scope: Scope, lane: Lane, operation: str, until: int, now: int) -> list[Bucket]:
+        """A 429 closes what its verdict names; the gates that were closed."""
+        room = lane.room
+        closed = []
+        if scope is Scope.INSTANCE:
+            closed.append(self.gate)
+        elif scope is Scope.OPERATION:
+            closed.append(self.operation_gates.setdefault(operation, Bucket(operation)))
+        elif scope is Scope.THREAD:
+            lane.gate = lane.gate or Bucket(f"thread {lane.key}")
+            closed.append(lane.gate)
+        elif scope is Scope.ROOM:
+            room.gate = room.gate or Bucket(f"room {room.id}")
+            closed.append(room.gate)
+            if self.limiter.hit(room.id, now):
+                closed.append(self.gate)
+        for gate in closed:
+            gate.close(until)
+        if self.gate in closed:
+            self._rate_closed = max(self._rate_closed, until)
+        return closed
+
+    # -- does it work?
+
+    def worked(self, now: int) -> None:
+        """An attempt or a probe was answered: those in doubt may go on."""
+        self.circuit.worked()
+        self._fresh = False
+        if self.open and self.suspended is None and self.refusal is None:
+            self._close_circuit(now)
+        if self.recovering:
+            waiting, self.recovering = self.recovering, []
+            for lane, not_before in waiting:
+                if lane.doubt:
+                    lane.home.pause(lane, max(now, not_before))
+
+    def failed(self) -> bool:
+        """An attempt failed as in an outage; true when that opened the circuit."""
+        if self.open:
+            self._half_open_failed()
+            return False
+        if not self.circuit.failed():
+            return False
+        self.open = True
+        self._shut()
+        return True
+
+    def in_doubt(self, lane: Lane, not_before: int) -> None:
+        """Let the lane wait until the instance works, and not before that time."""
+        lane.running = False
+        lane.home.leave(lane)
+        lane.doubt = True
+        self.recovering.append((lane, not_before))
+        self._wake_keeper()
+
+    def ask_credentials(self, verdict: Verdict) -> bool:
+        """Shut the gate and let the keeper ask for a fresh secret; false where that is vain."""
+        if verdict.reason is not Reason.UNAUTHORIZED or "credentials" not in self.hooks.can:
+            return False
+        if self.refusal is None and self._fresh:
+            return False
+        self.refusal = verdict
+        self._shut()
+        return True
+
+    def refreshed(self, now: int) -> None:
+        """A fresh secret is in use: go on. Refused again before a success, it is suspended."""
+        self.refusal = None
+        self.resume(now)
+        self._fresh = True
+
+    def suspend(self, verdict: Verdict) -> bool:
+        """Put it out of order; true if it was in order before."""
+        fresh = self.suspended is None
+        self.refusal = None
+        self.suspended = verdict
+        self._shut()
+        return fresh
+
+    def resume(self, now: int) -> None:
+        """It is in order again: all that waited goes on where it stopped."""
+        self.suspended = None
+        self.held = False
+        self.open = True
+        self.worked(now)
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether somebody should find out if it works."""
+        return not self.removed and (
+            self.open
+            or self.suspended is not None
+            or self.refusal is not None
+            or bool(self.recovering)
+        )
+
+    @property
+    def can_probe(self) -> bool:
+        """Whether the adapter can say without sending anything."""
+        return "probe" in self.hooks.can
+
+    def half_open(self, now: int) -> None:
+        """Without a probe: let one attempt through to find out."""
+        if self.suspended is not None:
+            return
+        if self.open:
+            self.gate.capacity = max(1, self.gate.in_flight + 1)
+            self.gate.closed_until = now
+            settle([self.gate], now)
+        elif self.recovering:
+            lane, not_before = self.recovering.pop(0)
+            if lane.doubt:
+                lane.home.pause(lane, max(now, not_before))
+
+    def _half_open_failed(self) -> None:
+        if self.gate.closed_until < NEVER:
+            self._shut()
+
+    def _shut(self) -> None:
+        self.gate.closed_until = NEVER
+        self.probes = 0 if not self.keeper_runs else self.probes
+        self._wake_keeper()
+
+    def _close_circuit(self, now: int) -> None:
+        self.circuit.reset()
+        if self.suspended is not None:
+            return
+        self.open = False
+        self.probes = 0
+        self.gate.capacity = NEVER
+        self.gate.closed_until = max(now, self._rate_closed)
+        settle([self.gate], now)
+
+    def _wake_keeper(self) -> None:
+        if not self.keeper_runs:
+            self.keeper_runs = True
+            self._keep(self)

@@ -1,0 +1,145 @@
+"""Who may come in: unfinished envelopes counted against three bounds. Pure.
+
+Partition, instance and room each have their bound, so that a backlog refuses only its own. A place
+that frees is handed to whoever has waited longest for it; newcomers never overtake.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+BoundKey: TypeAlias = tuple[str, ...]
+PARTITION: BoundKey = ("partition",)
+
+
+@attrs.frozen
+class Full:
+    """Which bound is reached."""
+
+    key: BoundKey
+    depth: int
+    bound: int
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """Somebody who waits for a place; `wake` is called once, with or without a place."""
+
+    instance_id: str
+    room_id: str
+    wake: Callable[[], None]
+    granted: bool = False
+
+
+class Admission:
+    """The places of one partition."""
+
+    def __init__(self, *, partition: int, instance: int, room: int) -> None:
+        self.bound = partition
+        self.depth = 0
+        self._bounds = (partition, instance, room)
+        self._counts: dict[BoundKey, int] = {}
+        self._waiting: dict[BoundKey, deque[Waiter]] = {}
+
+    def depth_of(self, instance_id: str) -> int:
+        """Unfinished envelopes of an instance here."""
+        return self._counts.get(("instance", instance_id), 0)
+
+    @property
+    def waiters(self) -> int:
+        """How many wait for a place."""
+        return sum(map(len, self._waiting.values()))
+
+    def full(self, instance_id: str, room_id: str) -> Full | None:
+        """The bound that keeps an envelope out, if one does."""
+        if self._waiting:
+            for key in (PARTITION, ("instance", instance_id), ("room", instance_id, room_id)):
+                if key in self._waiting:
+                    bound = self._bounds[len(key) - 1]
+                    return Full(key, self._depth(key), bound)
+        return self._reached(instance_id, room_id)
+
+    def add(self, instance_id: str, room_id: str) -> None:
+        """Take a place."""
+        counts = self._counts
+        self.depth += 1
+        key: BoundKey = ("instance", instance_id)
+        counts[key] = counts.get(key, 0) + 1
+        key = ("room", instance_id, room_id)
+        counts[key] = counts.get(key, 0) + 1
+
+    def remove(self, instance_id: str, room_id: str) -> None:
+        """Give a place back; hand it on where somebody waits for it."""
+        self.depth -= 1
+        room: BoundKey = ("room", instance_id, room_id)
+        instance: BoundKey = ("instance", instance_id)
+        for key in (instance, room):
+            left = self._counts[key] - 1
+            if left:
+                self._counts[key] = left
+            else:
+                del self._counts[key]
+        if self._waiting:
+            for key in (room, instance, PARTITION):
+                self._hand_on(key)
+
+    def wait(self, waiter: Waiter, full: Full) -> None:
+        """Queue at the bound that is reached."""
+        self._waiting.setdefault(full.key, deque()).append(waiter)
+
+    def give_up(self, waiter: Waiter) -> None:
+        """The waiter was cancelled: return its place, or take it out of its queue."""
+        if waiter.granted:
+            self.remove(waiter.instance_id, waiter.room_id)
+            return
+        for key, queue in list(self._waiting.items()):
+            if waiter in queue:
+                queue.remove(waiter)
+                self._forget_if_empty(key)
+                self._hand_on(key)
+
+    def close(self) -> None:
+        """Wake everybody without a place."""
+        waiting, self._waiting = self._waiting, {}
+        for queue in waiting.values():
+            for waiter in queue:
+                waiter.wake()
+
+    def _hand_on(self, key: BoundKey) -> None:
+        queue = self._waiting.get(key)
+        while queue:
+            waiter = queue[0]
+            full = self._reached(waiter.instance_id, waiter.room_id)
+            if full is not None and full.key == key:
+                return
+            queue.popleft()
+            if full is not None:
+                self._waiting.setdefault(full.key, deque()).append(waiter)
+                continue
+            self.add(waiter.instance_id, waiter.room_id)
+            waiter.granted = True
+            waiter.wake()
+        self._forget_if_empty(key)
+
+    def _forget_if_empty(self, key: BoundKey) -> None:
+        if key in self._waiting and not self._waiting[key]:
+            del self._waiting[key]
+
+    def _depth(self, key: BoundKey) -> int:
+        return self.depth if key == PARTITION else self._counts.get(key, 0)
+
+    def _reached(self, instance_id: str, room_id: str) -> Full | None:
+        partition, instance, room = self._bounds
+        if self.depth >= partition:
+            return Full(PARTITION, self.depth, partition)
+        key: BoundKey = ("instance", instance_id)
+        depth = self._counts.get(key, 0)
+        if depth >= instance:
+            return Full(key, depth, instance)
+        key = ("room", instance_id, room_id)
+        depth = self._counts.get(key, 0)
+        return Full(key, depth, room) if depth >= room else None

@@ -1,0 +1,293 @@
+"""The typed front of one channel's hooks: every call goes through here, and stops errors here.
+
+Each method says what the engine gets. A hookimpl that raises, or answers with the wrong type,
+becomes a `HookContractError` that names plugin and hook; `Cancelled` and its like pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeAlias
+
+import attrs
+
+from gateway_core import defaults
+from gateway_core.boundary import stopped
+from gateway_core.envelopes import Address, Attempt, Envelope, Mode, Part, Receipt
+from gateway_core.errors import HookContractError, Problem
+from gateway_core.hookspecs import (
+    Answer,
+    AttemptReport,
+    Identity,
+    Level,
+    Limit,
+    Pressure,
+    Session,
+    Traits,
+    Vote,
+)
+from gateway_core.instances import Instance, Secret
+from gateway_core.telemetry import HOOK_FAILED, log
+from gateway_core.verdicts import ErrorClass, Reason, Verdict
+
+Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
+
+VOTES = ("shed", "urgent", "normal", "bulk")
+
+
+@attrs.define(eq=False, kw_only=True)
+class ChannelHooks:
+    """The hooks that serve one channel, bound once.
+
+    adapter   the label of the plugin that serves it
+    can       the async hooks that the adapter has
+    policies  the labels of the policies that are asked as well
+    failures  errors that were stopped here, by plugin and hook
+    """
+
+    channel: str
+    adapter: str
+    callers: Mapping[str, Any]
+    labels: Mapping[int, str]
+    can: frozenset[str]
+    policies: tuple[str, ...] = ()
+    failures: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    traits: Traits = attrs.field(init=False)
+    settings_type: type | None = attrs.field(init=False)
+    _frozen: dict[str, Frozen] = attrs.field(init=False)
+    _observed: dict[str, bool] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
+        self.traits = self._ask("traits", Traits, {})
+        self.settings_type = self._ask("settings_type", type, {})
+        self._observed = {name: bool(_impls(self.callers[name])) for name in _OBSERVED}
+
+    def bound(self) -> dict[str, tuple[str, ...]]:
+        """For each hook, the plugins that are asked, in order."""
+        return {
+            name: tuple(self._label(impl.plugin) for impl in reversed(_impls(caller)))
+            for name, caller in self.callers.items()
+        }
+
+    # -- asked before acceptance
+
+    def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
+        """Every impl's problems, joined."""
+        answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
+        problems = [problem for answer in answers for problem in answer]
+        for problem in problems:
+            if not isinstance(problem, Problem):
+                raise self._wrong("validate", "Problem", problem)
+        return problems
+
+    def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
+        """The plan."""
+        kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
+        plan = tuple(self._ask("chunk", Sequence, kwargs))
+        for part in plan:
+            if not isinstance(part, Part):
+                raise self._wrong("chunk", "Part", part)
+        return plan
+
+    def address(self, event: Any) -> Address | None:
+        """Room, thread, reply and key of an incoming event."""
+        return self._ask("address", (Address, type(None)), {"event": event})  # type: ignore[no-any-return]  # checked
+
+    def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
+        """The policies' vote: any shed wins, else the first class named."""
+        if not self._observed["admit"]:
+            return None
+        votes = [
+            vote
+            for vote in self._each("admit", {"envelope": envelope, "pressure": pressure})
+            if self._is_vote(vote)
+        ]
+        return "shed" if "shed" in votes else next(iter(votes), None)
+
+    def _is_vote(self, vote: object) -> bool:
+        if vote is not None and vote not in VOTES:
+            self._note("admit", "policy", f"voted {vote!r}")
+        return vote in VOTES
+
+    # -- asked around attempts
+
+    def rate_limit(self, instance: Instance, room: str, operation: str) -> tuple[Limit, ...]:
+        """Every limit that such an attempt draws on."""
+        kwargs = {"instance": instance, "room": room, "operation": operation}
+        limits = tuple(self._ask("rate_limit", Sequence, kwargs))
+        for limit in limits:
+            if not isinstance(limit, Limit):
+                raise self._wrong("rate_limit", "Limit", limit)
+        return limits
+
+    def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
+        """What attempts need per instance; not entered yet."""
+        kinds = (AbstractAsyncContextManager, type(None))
+        return self._ask("open_session", kinds, {"instance": instance})  # type: ignore[no-any-return]  # checked
+
+    async def perform(
+        self, operation: str, instance: Instance, session: Session, attempt: Attempt
+    ) -> Answer:
+        """Make the attempt: `send`, `edit`, `delete` or `call`.
+
+        Raises what the adapter raised. A wrong answer of a call that succeeded is a
+        `HookContractError`, which must not lead to another try.
+        """
+        kwargs = {"instance": instance, "session": session, "attempt": attempt}
+        answer = await self._frozen[operation](kwargs)
+        if not isinstance(answer, Answer):
+            raise self._wrong(operation, "Answer", answer)
+        return answer
+
+    async def probe(self, instance: Instance, session: Session) -> Identity | None:
+        """Who the instance is; raises what an attempt would raise."""
+        answer = await self.callers["probe"](instance=instance, session=session)
+        if not isinstance(answer, Identity | None):
+            raise self._wrong("probe", "Identity", answer)
+        return answer
+
+    async def credentials(self, instance: Instance, session: Session) -> Secret | None:
+        """A fresh secret, where the adapter can have one."""
+        if "credentials" not in self.can:
+            return None
+        answer = await self.callers["credentials"](instance=instance, session=session)
+        if not isinstance(answer, Secret | None):
+            raise self._wrong("credentials", "Secret", answer)
+        return answer
+
+    def classify_error(self, instance: Instance, attempt: Attempt, error: Exception) -> Verdict:
+        """What the error means; a hook that fails here leaves core's own answer."""
+        if isinstance(error, HookContractError):
+            return _broken(error)
+        kwargs = {"instance": instance, "attempt": attempt, "error": error}
+        try:
+            return self._ask("classify_error", Verdict, kwargs)  # type: ignore[no-any-return]  # checked
+        except HookContractError as failure:
+            if failure.text.startswith("answered"):
+                return _broken(failure)
+            return attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
+
+    # -- told
+
+    def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
+        """Tell the observers of an attempt."""
+        if self._observed["after_attempt"]:
+            kwargs = {"instance": instance, "attempt": attempt, "report": report}
+            self._each("after_attempt", kwargs)
+
+    def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Tell the observers how an envelope ended."""
+        if self._observed["after_disposition"]:
+            self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
+
+    def pressure_changed(self, pressure: Pressure, previous: Level) -> None:
+        """Tell the observers of a new pressure level."""
+        self._each("pressure_changed", {"pressure": pressure, "previous": previous})
+
+    def instance_suspended(self, instance: Instance, verdict: Verdict) -> None:
+        """Tell the observers of a suspension."""
+        self._each("instance_suspended", {"instance": instance, "verdict": verdict})
+
+    def room_moved(self, instance: Instance, room: str, moved_to: str) -> None:
+        """Tell the observers of a room's new id."""
+        self._each("room_moved", {"instance": instance, "room": room, "moved_to": moved_to})
+
+    # -- the boundary
+
+    def _ask(self, name: str, kind: Any, kwargs: Mapping[str, Any]) -> Any:
+        """Ask a sync hook that answers once, and look at the type of the answer."""
+        try:
+            answer = self._frozen[name](kwargs)
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            error = stopped(raised)
+            plugin = self._culprit(error)
+            self._note(name, plugin, f"{type(error).__name__}: {error}")
+            text = f"raised {type(error).__name__}: {error}"
+            raise HookContractError(hook=name, plugin=plugin, text=text) from error
+        if not isinstance(answer, kind) or isinstance(answer, str):
+            raise self._wrong(name, getattr(kind, "__name__", str(kind)), answer)
+        return answer
+
+    def _each(self, name: str, kwargs: Mapping[str, Any]) -> list[Any]:
+        """Ask every impl by itself, each guarded: one that raises does not silence the others."""
+        answers = []
+        for impl in reversed(_impls(self.callers[name])):
+            try:
+                answers.append(impl.function(*[kwargs[key] for key in impl.argnames]))
+            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                error = stopped(raised)
+                self._note(name, self._label(impl.plugin), f"{type(error).__name__}: {error}")
+        return answers
+
+    def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
+        asked = [label for label in self.bound()[hook] if label != "gateway_core"]
+        plugin = " or ".join(asked) or "gateway_core"
+        text = f"answered with {type(answer).__name__}, expected {expected}"
+        self._note(hook, plugin, text)
+        return HookContractError(hook=hook, plugin=plugin, text=text)
+
+    def _note(self, hook: str, plugin: str, text: str) -> None:
+        self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
+        log.error(HOOK_FAILED, channel=self.channel, plugin=plugin, hook=hook, error=text)
+
+    def _culprit(self, error: BaseException) -> str:
+        """The plugin in whose code the error arose, by the traceback; else the adapter."""
+        files = {}
+        for caller in self.callers.values():
+            for impl in _impls(caller):
+                files[impl.function.__code__.co_filename] = self._label(impl.plugin)
+        plugin, trace = self.adapter, error.__traceback__
+        while trace is not None:
+            plugin = files.get(trace.tb_frame.f_code.co_filename, plugin)
+            trace = trace.tb_next
+        return plugin
+
+    def _label(self, plugin: object) -> str:
+        return self.labels.get(id(plugin), str(plugin))
+
+
+_OBSERVED = ("admit", "after_attempt", "after_disposition")
+
+
+def _freeze(caller: Any) -> Frozen:
+    """The call of a bound hook, its impls read once.
+
+    Nothing is registered after binding, so the order is fixed; where a policy wraps a hook,
+    pluggy's own call stays.
+    """
+    impls = list(reversed(_impls(caller)))
+    if any(impl.wrapper or impl.hookwrapper for impl in impls):
+        return lambda kwargs: caller(**kwargs)
+    steps = [(impl.function, impl.argnames) for impl in impls]
+    if caller.spec.opts["firstresult"]:
+
+        def first(kwargs: Mapping[str, Any]) -> Any:
+            for function, names in steps:
+                answer = function(*[kwargs[name] for name in names])
+                if answer is not None:
+                    return answer
+            return None
+
+        return first
+
+    def every(kwargs: Mapping[str, Any]) -> list[Any]:
+        answers = [function(*[kwargs[name] for name in names]) for function, names in steps]
+        return [answer for answer in answers if answer is not None]
+
+    return every
+
+
+def _impls(caller: Any) -> list[Any]:
+    impls: Callable[[], list[Any]] = caller.get_hookimpls
+    return impls()
+
+
+def _broken(error: HookContractError) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.HOOK_CONTRACT,
+        dispatched="unknown",
+        raw=str(error),
+    )

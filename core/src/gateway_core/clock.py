@@ -1,0 +1,32 @@
+"""The engine's time: integer nanoseconds since the gateway opened, on trio's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from gateway_core.limits import SECOND
+
+
+class Clock:
+    """What time it is. `wall` is the one source of POSIX time, passed in."""
+
+    __slots__ = ("_start", "wall")
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._start = trio.current_time()
+        self.wall = wall
+
+    def now(self) -> int:
+        """Nanoseconds since the gateway opened; monotonic."""
+        return round((trio.current_time() - self._start) * SECOND)
+
+    def trio_time(self, at: int) -> float:
+        """The same instant on trio's clock, in seconds."""
+        return self._start + at / SECOND
+
+
+def nanoseconds(seconds: float) -> int:
+    """Seconds as the engine counts them."""
+    return round(seconds * SECOND)

@@ -1,0 +1,126 @@
+"""To plain JSON and back without loss: envelopes, refs, receipts, verdicts, entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+from gateway_core import envelopes
+from gateway_core.envelopes import (
+    REF_VERSION,
+    Call,
+    Delete,
+    Edit,
+    Json,
+    KeyRef,
+    MessageRef,
+    Send,
+)
+from gateway_core.errors import FormatVersionError, Invalid, Problem
+
+T = TypeVar("T")
+
+FORMAT_VERSION = 1
+"""Written into every stored envelope; a release reads its own and all earlier ones."""
+
+_KINDS: Mapping[str, Any] = {"send": Send, "edit": Edit, "delete": Delete, "call": Call}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def _make() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True)
+    ref = make_dict_structure_fn(MessageRef, converter)
+    converter.register_structure_hook(MessageRef, lambda v, t: ref(_readable(v, REF_VERSION), t))
+    converter.register_structure_hook(envelopes.Target, _target(converter))
+    for kind in _KINDS.values():
+        _register(converter, kind)
+    converter.register_structure_hook(envelopes.Envelope, _envelope(converter))
+    return converter
+
+
+def _register(converter: cattrs.Converter, kind: Any) -> None:
+    """An envelope carries its kind and the format version."""
+    plain = cattrs.gen.make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True)
+    structure = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+    head = {"kind": _NAMES[kind], "version": FORMAT_VERSION}
+    converter.register_unstructure_hook(kind, lambda value: head | plain(value))
+
+    def read(value: Any, kind: Any) -> Any:
+        fields = dict(_readable(value, FORMAT_VERSION))
+        fields.pop("version", None)
+        fields.pop("kind", None)
+        return structure(fields, kind)
+
+    converter.register_structure_hook(kind, read)
+
+
+def _target(converter: cattrs.Converter) -> Any:
+    def read(value: Any, _: Any) -> Any:
+        return converter.structure(value, KeyRef if "key" in value else MessageRef)
+
+    return read
+
+
+def _envelope(converter: cattrs.Converter) -> Any:
+    def read(value: Any, _: Any) -> Any:
+        kind = _KINDS.get(value.get("kind"))
+        if kind is None:
+            raise Invalid([Problem("kind", f"{value.get('kind')!r} is no kind of envelope")])
+        return converter.structure(value, kind)
+
+    return read
+
+
+def _readable(value: Any, newest: int) -> Any:
+    """The value, if this release reads the version it was written in."""
+    version = value.get("version", newest) if isinstance(value, Mapping) else newest
+    if not isinstance(version, int) or not 1 <= version <= newest:
+        raise FormatVersionError(
+            f"written in format version {version!r}; this release reads 1 to {newest}"
+        )
+    return value
+
+
+_CONVERTER = _make()
+
+
+def to_json(value: Any) -> Json:
+    """Plain JSON of a value that travels; defaults are left out."""
+    plain = _CONVERTER.unstructure(value)
+    if isinstance(value, MessageRef):
+        plain["version"] = value.version
+    return plain
+
+
+def from_json(kind: type[T], plain: Json) -> T:
+    """The value again.
+
+    Raises `FormatVersionError` where a later release wrote it, and `Invalid` that lists every
+    field that does not fit.
+    """
+    try:
+        return _CONVERTER.structure(plain, kind)
+    except cattrs.BaseValidationError as error:
+        version = _version_error(error)
+        if version is not None:
+            raise version from None
+        texts = cattrs.transform_error(error, path="")
+        raise Invalid([_problem(text) for text in texts]) from None
+
+
+def _version_error(error: BaseException) -> FormatVersionError | None:
+    if isinstance(error, FormatVersionError):
+        return error
+    for part in getattr(error, "exceptions", ()):
+        found = _version_error(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _problem(text: str) -> Problem:
+    words, _, place = text.partition(" @ ")
+    return Problem(place.lstrip("."), words)

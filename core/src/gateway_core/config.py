@@ -1,0 +1,290 @@
+"""The configuration: `gateway.toml` or code, into frozen values; every mistake at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import attrs
+import cattrs
+from attrs.validators import ge, gt, in_, instance_of, optional
+
+from gateway_core.channel_hooks import ChannelHooks
+from gateway_core.circuit import CircuitSettings
+from gateway_core.errors import ConfigError, Problem
+from gateway_core.instances import Instance, Secret
+from gateway_core.partitioning import STRATEGIES, Strategy
+from gateway_core.plugins import Filter, Given, bind
+from gateway_core.pressure import PressureSettings
+from gateway_core.retries import RetrySettings
+
+WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
+
+
+@attrs.frozen(kw_only=True)
+class Ttl:
+    """Seconds after acceptance until an envelope expires, by its class."""
+
+    urgent: float = attrs.field(default=300.0, validator=gt(0))
+    normal: float = attrs.field(default=3600.0, validator=gt(0))
+    bulk: float = attrs.field(default=86400.0, validator=gt(0))
+
+
+def _strategy(_: object, __: object, value: object) -> None:
+    if not callable(value) and value not in STRATEGIES:
+        raise ValueError(f"must be one of {', '.join(STRATEGIES)} or a callable, not {value!r}")
+
+
+def _instances(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    return tuple(instances)
+
+
+@attrs.frozen(kw_only=True)
+class GatewayConfig:
+    """Everything that `open_gateway` needs to know. Each default has its reason in the reference.
+
+    partition_count        shards of the routing keys
+    partition_by           `room`, `instance`, or a callable (instance, room) -> int
+    partition_bound        unfinished envelopes in one partition, at the most
+    instance_bound         of those, one instance's; None: three quarters
+    room_bound             of those, one room's
+    attempts_per_partition attempts in flight in one partition, at the most
+    attempts_per_instance  attempts in flight of one instance, over all partitions
+    attempt_timeout        seconds after which a hook that has not returned is given up
+    session_idle           seconds without an attempt after which a session is closed
+    drain_timeout          seconds that the end waits for what is unfinished
+    max_parts              platform messages that one envelope may become
+    max_text               characters that one envelope may have
+    when_suspended         envelopes of a suspended instance wait, end at once, or are refused
+    shed                   let bulk that has not started make room for higher classes
+    idempotency_window     seconds for which a key is remembered
+    idempotency_keys       keys remembered in one partition, at the most
+    history                ended envelopes and sent messages remembered in one partition
+    outbox                 where accepted envelopes are kept; None: in memory
+    plugins                plugins allowed or denied by name
+    """
+
+    instances: tuple[Instance, ...] = attrs.field(default=(), converter=_instances)
+    partition_count: int = attrs.field(default=8, validator=[instance_of(int), ge(1)])
+    partition_by: Strategy = attrs.field(default="room", validator=_strategy)
+    partition_bound: int = attrs.field(default=10_000, validator=[instance_of(int), ge(1)])
+    instance_bound: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    room_bound: int = attrs.field(default=1_000, validator=[instance_of(int), ge(1)])
+    attempts_per_partition: int = attrs.field(default=64, validator=[instance_of(int), ge(1)])
+    attempts_per_instance: int = attrs.field(default=64, validator=[instance_of(int), ge(1)])
+    attempt_timeout: float = attrs.field(default=90.0, validator=gt(0))
+    session_idle: float = attrs.field(default=300.0, validator=gt(0))
+    drain_timeout: float = attrs.field(default=30.0, validator=ge(0))
+    max_parts: int = attrs.field(default=50, validator=[instance_of(int), ge(1)])
+    max_text: int = attrs.field(default=1_000_000, validator=[instance_of(int), ge(1)])
+    when_suspended: WhenSuspended = attrs.field(
+        default="wait", validator=in_(get_args(WhenSuspended))
+    )
+    shed: bool = False
+    idempotency_window: float = attrs.field(default=86_400.0, validator=gt(0))
+    idempotency_keys: int = attrs.field(default=100_000, validator=[instance_of(int), ge(1)])
+    history: int = attrs.field(default=10_000, validator=[instance_of(int), ge(1)])
+    ttl: Ttl = attrs.field(factory=Ttl)
+    retries: RetrySettings = attrs.field(factory=RetrySettings)
+    circuit: CircuitSettings = attrs.field(factory=CircuitSettings)
+    pressure: PressureSettings = attrs.field(factory=PressureSettings)
+    outbox: str | None = None
+    plugins: Filter = attrs.field(factory=Filter)
+
+    @property
+    def instance_share(self) -> int:
+        """The bound of one instance in one partition."""
+        if self.instance_bound is not None:
+            return self.instance_bound
+        return max(1, self.partition_bound * 3 // 4)
+
+
+Environment: TypeAlias = Mapping[str, str]
+
+
+def load_config(
+    path: str | os.PathLike[str],
+    plugins: Sequence[Given] = (),
+    *,
+    environ: Environment | None = None,
+) -> GatewayConfig:
+    """Read `gateway.toml` with the settings types of the installed and the given plugins.
+
+    A secret is `{ env = "NAME" }`, `{ file = "path" }` (relative to the configuration), or the
+    text itself. Raises `ConfigError` with every mistake by its place (`instances.support.token`),
+    and `PluginError` where plugins cannot be bound.
+    """
+    file = Path(path)
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), f"is not TOML: {error}")]) from None
+    return parse_config(content, plugins, environ=environ, folder=file.parent)
+
+
+def parse_config(
+    content: Mapping[str, Any],
+    plugins: Sequence[Given] = (),
+    *,
+    environ: Environment | None = None,
+    folder: Path = Path(),
+) -> GatewayConfig:
+    """The same from a mapping, as `tomllib` gives it."""
+    values = dict(content)
+    reader = _Reader(os.environ if environ is None else environ, folder)
+    names = values.pop("instances", {})
+    allowed = reader.structure(values.get("plugins", {}), Filter, "plugins") or Filter()
+    hooks = bind(plugins, allowed)
+    instances = reader.instances(names, hooks)
+    config: GatewayConfig | None = reader.structure(values, GatewayConfig, "")
+    if reader.problems or config is None:
+        raise ConfigError(reader.problems)
+    return attrs.evolve(config, instances=instances)
+
+
+class _Reader:
+    """Structures tables and collects what is wrong instead of raising it."""
+
+    def __init__(self, environ: Environment, folder: Path) -> None:
+        self.problems: list[Problem] = []
+        self._environ = environ
+        self._folder = folder
+        self._converter = cattrs.Converter(forbid_extra_keys=True)
+        self._converter.register_structure_hook(Secret, lambda value, _: self._secret(value))
+        self._converter.register_structure_hook(float, _number)
+        self._converter.register_structure_hook(int, _whole)
+        self._converter.register_structure_hook(bool, _exactly(bool, "true or false"))
+        self._converter.register_structure_hook(str, _exactly(str, "a text"))
+        self._converter.register_structure_hook(Strategy, lambda value, _: value)
+        self._converter.register_structure_hook(Instance, _no_instances)
+
+    def structure(self, value: Any, kind: Any, place: str) -> Any:
+        """The value, or None and its problems noted."""
+        try:
+            return self._converter.structure(value, kind)
+        except Exception as error:  # noqa: BLE001 - validators of a plugin's settings are its own
+            self.problems += _problems(error, place)
+            return None
+
+    def instances(self, tables: Any, hooks: Mapping[str, ChannelHooks]) -> tuple[Instance, ...]:
+        """Each table below `instances`, by its channel's settings type."""
+        if not isinstance(tables, Mapping):
+            self.problems.append(Problem("instances", "must be a table of tables"))
+            return ()
+        found = [self._instance(name, table, hooks) for name, table in tables.items()]
+        return tuple(instance for instance in found if instance is not None)
+
+    def _instance(
+        self, name: str, table: Any, hooks: Mapping[str, ChannelHooks]
+    ) -> Instance | None:
+        place = f"instances.{name}"
+        if not isinstance(table, Mapping):
+            self.problems.append(Problem(place, "must be a table"))
+            return None
+        fields = dict(table)
+        channel = fields.pop("channel", None)
+        if channel is None:
+            self.problems.append(Problem(f"{place}.channel", "is missing"))
+            return None
+        if channel not in hooks:
+            served = ", ".join(sorted(hooks)) or "none"
+            text = f"no plugin serves channel {channel!r}; installed: {served}"
+            self.problems.append(Problem(f"{place}.channel", text))
+            return None
+        kind = hooks[channel].settings_type
+        settings = None if kind is None else self.structure(fields, kind, place)
+        return Instance(name, channel, settings)
+
+    def _secret(self, value: Any) -> Secret:
+        if isinstance(value, Mapping) and set(value) == {"env"}:
+            name = value["env"]
+            if not self._environ.get(name):
+                raise ValueError(f"environment variable {name!r} is not set")
+            return Secret(self._environ[name])
+        if isinstance(value, Mapping) and set(value) == {"file"}:
+            return Secret(self._file(value["file"]))
+        if isinstance(value, str) and value:
+            return Secret(value)
+        raise ValueError('must be { env = "NAME" }, { file = "path" } or a text')
+
+    def _file(self, name: Any) -> str:
+        try:
+            text = (self._folder / str(name)).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"file {name!r}: {getattr(error, 'strerror', None) or error}"
+            ) from None
+        if not text:
+            raise ValueError(f"file {name!r} is empty")
+        return text
+
+
+def _problems(error: BaseException, place: str) -> list[Problem]:
+    """Every leaf of cattrs' error, by its place in the file."""
+    if isinstance(error, cattrs.ClassValidationError | cattrs.IterableValidationError):
+        return [
+            problem
+            for child in error.exceptions
+            for problem in _problems(child, _join(place, _where(child)))
+        ]
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        return [
+            Problem(_join(place, key), "is not a setting") for key in sorted(error.extra_fields)
+        ]
+    if isinstance(error, KeyError):
+        return [Problem(_join(place, str(error.args[0])), "is missing")]
+    return [Problem(*_validated(error, place))]
+
+
+def _where(error: BaseException) -> str:
+    for note in getattr(error, "__notes__", ()):
+        name = getattr(note, "name", None)
+        if name is not None:
+            return str(name)
+        index = getattr(note, "index", None)
+        if index is not None:
+            return str(index)
+    return ""
+
+
+def _validated(error: BaseException, place: str) -> tuple[str, str]:
+    """What an attrs validator says: it names the field itself."""
+    args = error.args
+    attribute = next((arg for arg in args if isinstance(arg, attrs.Attribute)), None)
+    if attribute is not None:
+        return _join(place, attribute.name), str(args[0]).partition(" (")[0]
+    return place, str(args[0]) if args else type(error).__name__
+
+
+def _join(place: str, name: str) -> str:
+    return ".".join(part for part in (place, name) if part)
+
+
+def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError(f"must be {words}, not {value!r}")  # noqa: TRY004 - one kind for all
+        return value
+
+    return read
+
+
+def _number(value: Any, _: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - nan
+        raise ValueError(f"must be a number, not {value!r}")
+    return float(value)
+
+
+def _whole(value: Any, _: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"must be a whole number, not {value!r}")  # noqa: TRY004 - likewise
+    return value
+
+
+def _no_instances(value: Any, _: Any) -> Instance:
+    raise ValueError(f"instances are tables, not {value!r}")

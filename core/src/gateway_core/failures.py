@@ -1,0 +1,266 @@
+"""What follows from a failed attempt: the verdict is counted, decided on, and carried out.
+
+The decision itself is `retries.decide`; each `_do_…` here carries out one kind of it, for one
+partition, without waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import TYPE_CHECKING
+
+import attrs
+
+from gateway_core.accounts import Account
+from gateway_core.clock import nanoseconds
+from gateway_core.envelopes import Attempt, Disposition, Edit, Mode, Part, Send
+from gateway_core.errors import HookContractError
+from gateway_core.flights import Flight, Step
+from gateway_core.hookspecs import Answer
+from gateway_core.lanes import Lane, settle
+from gateway_core.limits import SECOND
+from gateway_core.retries import Decision, decide
+from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log
+from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
+
+if TYPE_CHECKING:
+    from gateway_core.partition import Partition
+
+OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
+
+
+@attrs.frozen
+class Failed:
+    """A failed attempt at one step, its verdict, and when (engine nanoseconds)."""
+
+    lane: Lane
+    flight: Flight
+    step: Step
+    attempt: Attempt
+    verdict: Verdict
+    now: int
+
+    @property
+    def account(self) -> Account:
+        """Whose attempt it was."""
+        return self.lane.room.account
+
+
+class Failures:
+    """Carries out what verdicts mean in one partition."""
+
+    def __init__(
+        self, partition: Partition, rng: Random, on_suspension: Callable[[Account, Verdict], None]
+    ) -> None:
+        self._partition = partition
+        self._lanes = partition.lanes
+        self._settings = partition.config.retries
+        self._rng = rng
+        self._on_suspension = on_suspension
+        self.rate_limited = 0
+
+    def failed(self, failed: Failed, error: Exception) -> None:
+        """Take the verdict in and do what follows."""
+        flight, step, account = failed.flight, failed.step, failed.account
+        step.started = False
+        step.verdict = flight.verdict = failed.verdict
+        if isinstance(error, HookContractError):  # it was sent; the answer alone is wrong
+            step.outcome = "delivered"
+            self._partition.finish(flight, Disposition.CRASHED, failed.verdict, failed.now)
+            self._lanes.go_on(failed.lane, failed.now)
+            return
+        if failed.verdict.buckets:
+            settle(account.limiter.learn(failed.verdict.buckets, failed.now), failed.now)
+        self._count(failed)
+        decision = decide(
+            failed.verdict,
+            step,
+            settings=self._settings,
+            repeat_safe=self._repeat_safe(failed),
+            give_up_unknown=flight.envelope.on_unknown == "give_up",
+            left=(flight.deadline - failed.now) / SECOND,
+            rng=self._rng,
+        )
+        if decision.kind != "acknowledged":
+            self._log(failed, decision)
+        self._DO[decision.kind](self, failed, decision)
+
+    def _log(self, failed: Failed, decision: Decision) -> None:
+        verdict = failed.verdict
+        log.info(
+            ATTEMPT_FAILED,
+            envelope=failed.flight.id,
+            instance=failed.account.instance.id,
+            partition=self._partition.index,
+            operation=failed.attempt.operation,
+            attempt=failed.attempt.number,
+            reason=str(verdict.reason),
+            scope=str(verdict.scope),
+            raw=verdict.raw,
+            then=decision.kind,
+            wait=round(decision.wait, 3),
+        )
+
+    def _count(self, failed: Failed) -> None:
+        """Count the try: a 429 spends none; an unknown outcome may have made a copy."""
+        verdict, step, account = failed.verdict, failed.step, failed.account
+        limited = verdict.reason is Reason.RATE_LIMITED
+        self.rate_limited += limited
+        retryable = verdict.error_class is ErrorClass.RETRYABLE
+        changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
+        if retryable and not changes and not (limited and verdict.dispatched == "no"):
+            step.attempts += 1
+        if verdict.dispatched == "unknown" and step.kind in ("send", "call"):
+            safe = step.maybe_sent and within_dedup(account, step, failed.now)
+            step.maybe_sent += 0 if safe else 1
+            step.first_at = step.first_at or failed.now
+        if retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE:
+            if account.failed():
+                log.warning(CIRCUIT_OPENED, instance=account.instance.id)
+        elif verdict.error_class is not ErrorClass.FATAL:
+            account.worked(failed.now)
+
+    def _repeat_safe(self, failed: Failed) -> bool:
+        step, account = failed.step, failed.account
+        if step.kind in ("edit", "delete"):
+            return True
+        if step.kind == "call":
+            return failed.attempt.method in account.hooks.traits.repeat_safe_calls
+        return within_dedup(account, step, failed.now)
+
+    # -- one method for each kind of decision
+
+    def _do_acknowledged(self, failed: Failed, _: Decision) -> None:
+        step = failed.step
+        failed.flight.acknowledge(step, Answer(message_id=step.message_id))
+        if failed.verdict.reason is Reason.NOT_MODIFIED:
+            step.outcome = "unchanged"
+        self._partition.outbox.acknowledged(failed.flight.id, step.serial, step.message_id)
+        self._lanes.go_on(failed.lane, failed.now)
+
+    def _do_retry(self, failed: Failed, decision: Decision) -> None:
+        failed.flight.cause = "retry"
+        self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+
+    def _do_closed(self, failed: Failed, decision: Decision) -> None:
+        """Close what the 429 names, slow down what allowed it; the lane waits with the others."""
+        lane, now, scope = failed.lane, failed.now, failed.verdict.scope
+        operation = failed.attempt.operation
+        until = now + nanoseconds(decision.wait)
+        drawn = lane.asked.get(operation, ())
+        for bucket in drawn:
+            if bucket.shared == (scope in (Scope.INSTANCE, Scope.OPERATION)):
+                bucket.slow_down()
+        gates = failed.account.close(scope, lane, operation, until, now)
+        failed.flight.cause = "limit"
+        if not gates and not any(bucket.closed_until > now for bucket in drawn):
+            self._lanes.pause(lane, until)
+            return
+        settle(gates, now)
+        self._lanes.go_on(lane, now)
+
+    def _do_recover(self, failed: Failed, decision: Decision) -> None:
+        failed.flight.cause = "outcome unknown"
+        failed.account.in_doubt(failed.lane, failed.now + nanoseconds(decision.wait))
+
+    def _do_transform(self, failed: Failed, _: Decision) -> None:
+        """Drop the reply, or plan the refused part anew from its span of the source text."""
+        flight, step, transform = failed.flight, failed.step, failed.verdict.transform
+        step.transforms += 1
+        flight.transforms += (str(transform),)
+        if transform == "without_reply":
+            step.reply = None
+            flight.degradations += ("reply dropped",)
+        else:
+            self._replan_or_end(failed, "plain" if transform == "plain" else "stricter")
+        self._lanes.go_on(failed.lane, failed.now)
+
+    def _replan_or_end(self, failed: Failed, mode: Mode) -> None:
+        flight, step = failed.flight, failed.step
+        try:
+            parts = self._replanned(failed, mode)
+        except HookContractError as error:
+            self._partition.broken(flight, error, failed.now)
+            return
+        if not parts or flight.steps is None:
+            step.outcome = "failed"
+            self._partition.finish(flight, Disposition.REJECTED, failed.verdict, failed.now)
+            return
+        flight.replace(step, parts, mode)
+        flight.degradations += (mode,)
+
+    def _replanned(self, failed: Failed, mode: Mode) -> tuple[Part, ...]:
+        """The refused part's text as new parts; their spans are those of the whole text."""
+        envelope, part = failed.flight.envelope, failed.step.part
+        if part is None or not isinstance(envelope, Send | Edit):
+            return ()
+        start, end = part.span
+        piece = attrs.evolve(envelope, text=envelope.text[start:end])
+        parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
+        return tuple(attrs.evolve(p, span=(start + p.span[0], start + p.span[1])) for p in parts)
+
+    def _do_moved(self, failed: Failed, _: Decision) -> None:
+        """The room has a new address: the lane goes on there under its old routing key."""
+        room, account, new = failed.lane.room, failed.account, failed.verdict.moved_to
+        assert new is not None  # noqa: S101 - the decision saw it
+        failed.step.transforms += 1
+        failed.flight.moved_to = new
+        if room.address != new:
+            account.moved(room.address, new)
+            account.moved(room.id, new)
+            room.address = new
+            for lane in room.lanes.values():
+                lane.forget_limits()
+            log.info(ROOM_MOVED, instance=account.instance.id, partition=self._partition.index)
+            account.hooks.room_moved(account.instance, room.id, new)
+        self._lanes.go_on(failed.lane, failed.now)
+
+    def _do_suspend(self, failed: Failed, _: Decision) -> None:
+        """The instance is out of order, unless a fresh secret mends it."""
+        failed.flight.cause = "suspension"
+        if not failed.account.ask_credentials(failed.verdict):
+            self._on_suspension(failed.account, failed.verdict)
+        self._lanes.go_on(failed.lane, failed.now)
+
+    def _do_unknown(self, failed: Failed, decision: Decision) -> None:
+        """Nobody knows, and it is not tried again: after the quarantine, on with the next part."""
+        failed.step.outcome = "unknown"
+        self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+
+    def _do_end(self, failed: Failed, decision: Decision) -> None:
+        assert decision.disposition is not None  # noqa: S101 - an end names one
+        failed.step.outcome = "unknown" if failed.step.maybe_sent else "failed"
+        self._partition.finish(failed.flight, decision.disposition, failed.verdict, failed.now)
+        if decision.disposition is Disposition.REJECTED:
+            self._end_backlog(failed)
+        self._lanes.go_on(failed.lane, failed.now)
+
+    def _end_backlog(self, failed: Failed) -> None:
+        """What waits behind a room or thread that is gone ends with the same reason."""
+        scope, thread = failed.verdict.scope, failed.flight.envelope.thread_id
+        if scope not in (Scope.ROOM, Scope.THREAD):
+            return
+        waiting = [f for lane in failed.lane.room.lanes.values() for f in lane.queue]
+        for flight in waiting:
+            same = scope is Scope.ROOM or flight.envelope.thread_id == thread
+            if same and flight.receipt is None and not flight.started:
+                self._partition.end(flight, Disposition.REJECTED, failed.verdict, failed.now)
+
+    _DO: Mapping[str, Callable[[Failures, Failed, Decision], None]] = {
+        "acknowledged": _do_acknowledged,
+        "retry": _do_retry,
+        "closed": _do_closed,
+        "recover": _do_recover,
+        "transform": _do_transform,
+        "moved": _do_moved,
+        "suspend": _do_suspend,
+        "unknown": _do_unknown,
+        "end": _do_end,
+    }
+
+
+def within_dedup(account: Account, step: Step, now: int) -> bool:
+    """Whether the platform still knows the step's key, so that a repeat makes no copy."""
+    window = nanoseconds(account.hooks.traits.deduplicates_for)
+    return now - (step.first_at or now) < window

@@ -1,0 +1,277 @@
+"""An accepted envelope on its way: its steps, what is known of each, and its receipt. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from gateway_core.envelopes import (
+    Attempt,
+    Call,
+    Disposition,
+    Envelope,
+    MessageRef,
+    Mode,
+    Part,
+    PartReceipt,
+    PartRef,
+    Receipt,
+    Send,
+    digest_of,
+)
+from gateway_core.hookspecs import Answer
+from gateway_core.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from gateway_core.lanes import Lane
+
+Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
+ARRIVED = ("delivered", "deleted", "unchanged")
+
+
+class Step:
+    """One operation on one platform message, and what is known of it.
+
+    maybe_sent  how many of its tries may have been accepted without our knowing
+    started     an attempt is in flight, or was when its worker died
+    """
+
+    __slots__ = (
+        "attempts", "extra", "first_at", "kind", "maybe_sent", "message_id", "mode",
+        "number", "outcome", "part", "reply", "serial", "started", "transforms",
+        "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        kind: str,
+        serial: int,
+        *,
+        part: Part | None = None,
+        message_id: str | None = None,
+        reply: str | None = None,
+        extra: Any = None,
+    ) -> None:
+        self.kind = kind
+        self.serial = serial
+        self.part = part
+        self.message_id = message_id
+        self.reply = reply
+        self.extra = extra
+        self.mode: Mode = "as_asked"
+        self.attempts = 0
+        self.number = 0
+        self.maybe_sent = 0
+        self.transforms = 0
+        self.started = False
+        self.first_at = 0
+        self.outcome: Outcome | None = None
+        self.verdict: Verdict | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of what is sent: the part's, with the platform's own fields where there are some."""
+        if self.part is None:
+            return ""
+        return sent_digest(self.part, self.extra)
+
+    def receipt(self, index: int) -> PartReceipt:
+        """What the caller is told of it."""
+        part = self.part
+        return PartReceipt(
+            index=index,
+            outcome=self.outcome or "not_sent",
+            message_id=self.message_id,
+            attempts=self.number,
+            span=part.span if part is not None else (0, 0),
+            degraded=part.degraded if part is not None else (),
+            verdict=self.verdict,
+        )
+
+
+def sent_digest(part: Part, extra: Any) -> str:
+    """The digest of a part together with the platform's own fields on it."""
+    return digest_of([part.digest, extra]) if extra else part.digest
+
+
+def step_key(envelope_id: str, serial: int) -> str:
+    """What deduplicates a step on the platform: stable over retries and restarts."""
+    text = f"{envelope_id}/{serial}".encode()
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
+
+
+class Flight:
+    """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds."""
+
+    __slots__ = (
+        "accepted_at", "accepted_wall", "callbacks", "cause", "crashes", "deadline",
+        "degradations", "envelope", "id", "joined", "kept", "lane", "moved_to", "parked",
+        "plan", "position", "possible_duplicate", "priority", "receipt", "result",
+        "revision", "scope", "started", "steps", "trace", "transforms", "verdict",
+    )  # fmt: skip
+
+    def __init__(self, id: str, envelope: Envelope, plan: Sequence[Part]) -> None:  # noqa: A002 - its name everywhere
+        self.id = id
+        self.envelope = envelope
+        self.plan: Sequence[Part] = plan
+        self.priority = envelope.priority
+        self.accepted_at = 0
+        self.accepted_wall = 0.0
+        self.deadline = 0
+        self.lane: Lane | None = None
+        self.steps: list[Step] | None = None
+        self.position = 0
+        self.started = False
+        self.parked = False
+        self.crashes = 0
+        self.joined = 0
+        self.kept = False
+        self.cause = "queue"
+        self.verdict: Verdict | None = None
+        self.possible_duplicate = False
+        self.degradations: tuple[str, ...] = ()
+        self.transforms: tuple[str, ...] = ()
+        self.moved_to: str | None = None
+        self.revision = 0
+        self.result: Any = None
+        self.scope: Any = None
+        self.trace: Any = None
+        self.receipt: Receipt | None = None
+        self.callbacks: list[Callable[[], None]] | None = None
+
+    @property
+    def step(self) -> Step | None:
+        """The step whose turn it is; None when there is none left."""
+        steps = self.steps
+        if steps is None:
+            return None
+        while self.position < len(steps) and steps[self.position].outcome is not None:
+            self.position += 1
+        return steps[self.position] if self.position < len(steps) else None
+
+    def attempt(self, step: Step, room: str) -> Attempt:
+        """The step's next try, as the adapter gets it."""
+        envelope = self.envelope
+        call = envelope if isinstance(envelope, Call) else None
+        return Attempt(
+            operation=envelope.operation if call else step.kind,
+            envelope_id=self.id,
+            instance_id=envelope.instance_id,
+            room=room,
+            thread=envelope.thread_id,
+            reply=step.reply,
+            part=step.part,
+            extra=step.extra,
+            message_id=step.message_id,
+            method=call.method if call else None,
+            arguments=call.arguments if call else {},
+            number=step.number,
+            key=step_key(self.id, step.serial),
+            mode=step.mode,
+        )
+
+    def acknowledge(self, step: Step, answer: Answer) -> None:
+        """The platform said yes to `step`."""
+        step.started = False
+        step.outcome = "deleted" if step.kind == "delete" else "delivered"
+        if answer.message_id is not None and step.kind != "delete":
+            step.message_id = answer.message_id
+        if step.kind == "call":
+            self.result = answer.result
+
+    def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
+        """Put new parts where a refused one was: the first keeps its message, key and tries."""
+        assert self.steps is not None  # noqa: S101 - one of them is `step`
+        serial = max(s.serial for s in self.steps) + 1
+        first = Step(step.kind, step.serial, part=parts[0], message_id=step.message_id)
+        steps = [first, *(Step("send", serial + i, part=p) for i, p in enumerate(parts[1:]))]
+        first.reply, steps[-1].extra = step.reply, step.extra
+        first.number, first.attempts = step.number, step.attempts
+        first.maybe_sent, first.first_at = step.maybe_sent, step.first_at
+        for new in steps:
+            new.mode, new.transforms = mode, step.transforms
+        at = self.steps.index(step)
+        self.steps[at : at + 1] = steps
+
+    def disposition(self) -> Disposition:
+        """How an envelope ends that has no step left."""
+        outcomes = [step.outcome for step in self.steps or ()]
+        if "unknown" in outcomes:
+            return Disposition.UNKNOWN
+        return Disposition.DELIVERED
+
+    def end(
+        self, disposition: Disposition, *, verdict: Verdict | None, ended_wall: float
+    ) -> Receipt:
+        """Write the receipt; a flight ends once."""
+        assert self.receipt is None, self.id  # noqa: S101 - invariant: one disposition
+        envelope = self.envelope
+        steps = self.steps
+        if steps is None:
+            steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
+        self.receipt = Receipt(
+            envelope_id=self.id,
+            instance_id=envelope.instance_id,
+            external_room_id=envelope.external_room_id,
+            disposition=disposition,
+            parts=tuple([step.receipt(i) for i, step in enumerate(steps)]),
+            ref=self.ref(),
+            attempts=sum([step.number for step in steps]),
+            verdict=verdict if verdict is not None else self.verdict,
+            possible_duplicate=self.possible_duplicate,
+            degradations=self.degradations,
+            transforms=self.transforms,
+            moved_to=self.moved_to,
+            accepted_at=self.accepted_wall,
+            ended_at=ended_wall,
+            result=self.result,
+        )
+        return self.receipt
+
+    def ref(self) -> MessageRef | None:
+        """A ref to what stands in the room now; None where nothing does."""
+        envelope = self.envelope
+        if isinstance(envelope, Call) or envelope.operation == "delete":
+            return None
+        parts = tuple(_standing(self.steps or ()))
+        if not parts:
+            return None
+        origin = self.id
+        if not isinstance(envelope, Send):
+            target = envelope.target
+            origin = target.envelope_id if isinstance(target, MessageRef) else self.id
+        return MessageRef(
+            instance_id=envelope.instance_id,
+            external_room_id=envelope.external_room_id,
+            envelope_id=origin,
+            thread_id=envelope.thread_id,
+            parts=parts,
+            revision=self.revision,
+        )
+
+
+def _standing(steps: Sequence[Step]) -> Iterator[PartRef]:
+    """The platform messages that stand after these steps; a digest only where it is certain."""
+    for step in steps:
+        if step.message_id is not None and step.kind != "delete":
+            certain = step.outcome in ARRIVED
+            yield PartRef(message_id=step.message_id, digest=step.digest if certain else "")
+    for step in reversed(steps):
+        if step.message_id is not None and step.kind == "delete" and step.outcome != "deleted":
+            yield PartRef(message_id=step.message_id)
+
+
+def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
+    """One step a part: the reply on the first, the platform's own fields on the last."""
+    last = len(plan) - 1
+    return [
+        Step(
+            "send",
+            index,
+            part=part,
+            reply=envelope.reply_to if index == 0 else None,
+            extra=(envelope.extra or None) if index == last else None,
+        )
+        for index, part in enumerate(plan)
+    ]

@@ -1,0 +1,402 @@
+"""Lanes of one partition: who waits for what, and who goes next. Pure: the time is passed in.
+
+A lane is a conversation's queue. It is idle (forgotten), waiting (for a time, or at a bucket), or
+running: then it holds a token of every bucket it needs, one of the partition's attempt slots
+among them, and a worker serves it. No waiting lane holds a worker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from gateway_core.errors import HookContractError
+from gateway_core.flights import Flight
+from gateway_core.limits import NEVER, Blocked, Bucket, reserve, take_all, unreserve
+from gateway_core.queues import CLASSES, NORMAL, ClassQueue
+
+if TYPE_CHECKING:
+    from gateway_core.accounts import Account
+
+FEW = 64
+AGED = 5_000_000_000
+"""Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
+
+Rank = tuple[int, int, int]
+
+
+class Room:
+    """One conversation of an instance: what its lanes share."""
+
+    __slots__ = ("account", "address", "gate", "id", "lanes", "unfinished")
+
+    def __init__(self, account: Account, room_id: str, address: str) -> None:
+        self.account = account
+        self.id = room_id
+        self.address = address
+        self.gate: Bucket | None = None
+        self.lanes: dict[str | None, Lane] = {}
+        self.unfinished = 0
+
+
+class Lane:
+    """A conversation's queue inside its partition."""
+
+    __slots__ = (
+        "asked", "begun", "dead", "doubt", "gate", "home", "key", "queue", "rank", "room",
+        "running", "since", "timer_at", "tokens", "version", "wait_serial", "waits_at",
+        "waits_in",
+    )  # fmt: skip
+
+    def __init__(self, key: str | None, room: Room, home: Lanes) -> None:
+        self.key = key
+        self.room = room
+        self.home = home
+        self.queue: deque[Flight] = deque()
+        self.running = False
+        self.doubt = False
+        self.begun = 0
+        self.dead = 0
+        self.tokens: list[Bucket] | None = None
+        self.asked: dict[str, list[Bucket]] = {}
+        self.version = 0
+        self.gate: Bucket | None = None
+        self.rank: Rank = (NORMAL, 0, 0)
+        self.since = 0
+        self.timer_at: int | None = None
+        self.waits_in: ClassQueue | None = None
+        self.waits_at: Bucket | None = None
+        self.wait_serial = 0
+
+    def buckets(self, operation: str, now: int) -> list[Bucket]:
+        """All that an attempt of `operation` draws on here."""
+        account = self.room.account
+        if self.version != account.limiter.version:
+            self.forget_limits()
+            self.version = account.limiter.version
+        limits = self.asked.get(operation)
+        if limits is None:
+            limits = self.asked[operation] = account.buckets(self.room.address, operation, now)
+            for bucket in limits:
+                bucket.users += 1
+        drawn = [*self.home.slots(account), account.slots, account.gate, *limits]
+        gate = account.operation_gates.get(operation)
+        drawn += [g for g in (gate, self.room.gate, self.gate) if g is not None]
+        return drawn
+
+    def forget_limits(self) -> None:
+        """Let the buckets be asked for anew: the room moved, or buckets were merged."""
+        for buckets in self.asked.values():
+            for bucket in buckets:
+                bucket.users -= 1
+        self.asked.clear()
+
+
+class Lanes:
+    """The scheduler of one partition.
+
+    `prepare(flight)` readies a flight whose turn it is and names its operation; None: it ended or
+    waits for something else. `start(lane)` hands a lane that holds its tokens to a worker.
+    `broken(flight, …)` ends a flight for which the channel's limits cannot be asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        prepare: Callable[[Flight, int], str | None],
+        start: Callable[[Lane], None],
+        rearm: Callable[[], None],
+        broken: Callable[[Flight, HookContractError, int], None],
+    ) -> None:
+        self._prepare = prepare
+        self._start = start
+        self._rearm = rearm
+        self._broken = broken
+        self.capacity = slots
+        self.attempt_slots = Bucket("slots", slots)
+        self._shares: dict[tuple[str, str], tuple[Bucket, Bucket, Bucket]] = {}
+        self._channels: dict[str, Bucket] = {}
+        self._alarms: list[tuple[int, int, Bucket | Lane | Flight | Room]] = []
+        self._deadlines: list[tuple[int, int, Flight]] = []
+        self._ended = 0
+        self._serial = 0
+        self.rooms: dict[tuple[str, str], Room] = {}
+        self.stand_in: Lanes | None = None
+
+    # -- what an attempt draws on in this partition
+
+    def slots(self, account: Account) -> tuple[Bucket, Bucket, Bucket]:
+        """The partition's slots, and the channel's and the instance's share of them.
+
+        No channel takes the last quarter of the partition, no instance that of its channel.
+        """
+        key = (account.instance.channel, account.instance.id)
+        shares = self._shares.get(key)
+        if shares is None:
+            channel = self._channels.get(key[0])
+            if channel is None:
+                name = f"slots of {key[0]}"
+                channel = self._channels[key[0]] = Bucket(name, _three_quarters(self.capacity))
+            instance = Bucket(f"slots of {key[1]}", _three_quarters(channel.capacity))
+            shares = self._shares[key] = (self.attempt_slots, channel, instance)
+        return shares
+
+    def forget(self, account: Account) -> None:
+        """An instance was removed."""
+        self._shares.pop((account.instance.channel, account.instance.id), None)
+
+    # -- flights in
+
+    def room(self, account: Account, room_id: str) -> Room:
+        """The room, made when it is new."""
+        key = (account.instance.id, room_id)
+        room = self.rooms.get(key)
+        if room is None:
+            room = self.rooms[key] = Room(account, room_id, account.address(room_id))
+        return room
+
+    def push(self, flight: Flight, room: Room, key: str | None, now: int) -> None:
+        """Put `flight` at the end of its lane, and try to start it."""
+        lane = room.lanes.get(key)
+        if lane is None:
+            lane = room.lanes[key] = Lane(key, room, self)
+        flight.lane = lane
+        lane.queue.append(flight)
+        if len(lane.queue) == 1 and not lane.running:
+            self.offer(lane, now)
+
+    def at(self, when: int, what: Bucket | Lane | Flight | Room) -> None:
+        """Ring for `what` at `when`."""
+        self._serial += 1
+        heappush(self._alarms, (when, self._serial, what))
+        if self._alarms[0][1] == self._serial:
+            self._rearm()
+
+    def expires(self, flight: Flight) -> None:
+        """Ring when the deadline of `flight` passes."""
+        self._serial += 1
+        heappush(self._deadlines, (flight.deadline, self._serial, flight))
+        if self._deadlines[0][1] == self._serial:
+            self._rearm()
+
+    def ended(self) -> None:
+        """A flight ended: its deadline is stale. Stale ones are dropped once they outnumber."""
+        self._ended += 1
+        if self._ended > FEW and self._ended * 2 > len(self._deadlines):
+            self._deadlines = [entry for entry in self._deadlines if entry[2].receipt is None]
+            heapify(self._deadlines)
+            self._ended = 0
+
+    # -- who goes next
+
+    def offer(self, lane: Lane, now: int) -> None:
+        """Start the lane if all that it needs is free, else let it wait where it must."""
+        work: list[Bucket] = []
+        self.try_start(lane, now, None, work)
+        settle(work, now)
+
+    def try_start(
+        self, lane: Lane, now: int, woken: Bucket | None, work: list[Bucket]
+    ) -> Blocked | None:
+        """Start the lane; or queue it where it is blocked, and add that bucket to `work`."""
+        lane.waits_at = None
+        buckets = self._drawn(lane, now)
+        if buckets is None:
+            return None
+        blocked = take_all(lane, buckets, now, woken)
+        if blocked is None:
+            if lane.tokens is not None or lane.running:  # pragma: no cover - invariant
+                raise AssertionError("a lane is started once")
+            unreserve(lane, buckets)
+            lane.tokens, lane.running = buckets, True
+            self._start(lane)
+            return None
+        if blocked.at < NEVER and now - lane.since > AGED:
+            reserve(lane, buckets, blocked.at)
+        bucket = lane.waits_at = blocked.bucket
+        if bucket.waiting is None:
+            bucket.waiting = ClassQueue()
+        bucket.waiting.push(lane)
+        work.append(bucket)
+        return blocked
+
+    def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:
+        """What the lane's turn draws on; None when it has no turn."""
+        while (operation := self._head(lane, now)) is not None:
+            try:
+                return lane.buckets(operation, now)
+            except HookContractError as error:
+                self._broken(lane.queue[0], error, now)
+        return None
+
+    def _head(self, lane: Lane, now: int) -> str | None:
+        """The operation of the lane's turn; drops flights that have ended; None: nothing to do."""
+        while lane.queue:
+            flight = lane.queue[0]
+            if flight.receipt is None:
+                operation = self._prepare(flight, now)
+                if operation is not None:
+                    lane.since = lane.since or now or 1
+                    lane.rank = (CLASSES[flight.priority], _interim(flight), lane.since)
+                    return operation
+                if flight.receipt is None and lane.queue and lane.queue[0] is flight:
+                    return None
+            if lane.queue and lane.queue[0] is flight:
+                lane.queue.popleft()
+            lane.since = 0
+        self._drop(lane, now)
+        return None
+
+    def _drop(self, lane: Lane, now: int) -> None:
+        lane.forget_limits()
+        room = lane.room
+        if room.lanes.get(lane.key) is lane:
+            del room.lanes[lane.key]
+        self.tidy(room, now)
+
+    def tidy(self, room: Room, now: int) -> None:
+        """Forget a room in which nothing is left, and that nothing closes."""
+        if room.lanes or room.unfinished:
+            return
+        if room.gate is not None and room.gate.closed_until > now:
+            self.at(room.gate.closed_until, room)
+            return
+        key = (room.account.instance.id, room.id)
+        if self.rooms.get(key) is room:
+            del self.rooms[key]
+
+    def drop_ended(self, lane: Lane) -> None:
+        """A flight behind the head ended: rebuild the queue once most of it is such."""
+        lane.dead += 1
+        if lane.dead > 16 and lane.dead * 2 > len(lane.queue):  # noqa: PLR2004 - small queues stay
+            head = lane.queue[0]
+            lane.queue = deque(f for f in lane.queue if f is head or f.receipt is None)
+            lane.dead = 0
+
+    def release(self, lane: Lane, now: int, *, unused: bool = False) -> None:
+        """The attempt ended (or never began): give its tokens back and let others in."""
+        tokens, lane.tokens = lane.tokens, None
+        if tokens is None:
+            return
+        for bucket in tokens:
+            if unused:
+                bucket.give_back()
+            else:
+                bucket.release(now)
+        settle([bucket for bucket in tokens if bucket.waiting is not None], now)
+
+    def pause(self, lane: Lane, until: int) -> None:
+        """Nothing of the lane before `until`; it holds no worker meanwhile."""
+        lane.running = False
+        self.leave(lane)
+        lane.timer_at = until
+        self.at(until, lane)
+
+    def leave(self, lane: Lane) -> None:
+        """Take a waiting lane out of whatever queue it stands in."""
+        lane.waits_in = None
+        lane.waits_at = None
+        lane.timer_at = None
+        lane.doubt = False
+
+    def go_on(self, lane: Lane, now: int) -> None:
+        """The lane's worker has left it: offer it again."""
+        lane.running = False
+        self.offer(lane, now)
+
+    def look_again(self, lane: Lane, now: int) -> None:
+        """Something about a waiting lane changed (its head ended): offer it anew."""
+        if not lane.running:
+            self.leave(lane)
+            self.offer(lane, now)
+
+    # -- time
+
+    def next_alarm(self) -> int:
+        """When `ring` has something to do."""
+        alarm = self._alarms[0][0] if self._alarms else NEVER
+        return min(alarm, self._deadlines[0][0]) if self._deadlines else alarm
+
+    def ring(
+        self, now: int, expire: Callable[[Flight, int], None], due: Callable[[Flight, int], None]
+    ) -> None:
+        """Do what is due: wake lanes and buckets, let scheduled flights in, expire the late."""
+        while self._alarms and self._alarms[0][0] <= now:
+            when, _, what = heappop(self._alarms)
+            if isinstance(what, Flight):
+                due(what, now)
+            elif isinstance(what, Room):
+                self.tidy(what, now)
+            elif what.timer_at == when:
+                what.timer_at = None
+                if isinstance(what, Lane):
+                    self.offer(what, now)
+                else:
+                    settle([what], now)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            flight = heappop(self._deadlines)[2]
+            if flight.receipt is None:
+                expire(flight, now)
+            else:
+                self._ended = max(0, self._ended - 1)
+
+    def hand_over(self, other: Lanes) -> None:
+        """While this partition is down, `other` rings for the buckets shared with it."""
+        self.stand_in = other
+        for entry in self._alarms:
+            if isinstance(entry[2], Bucket):
+                other.at(entry[0], entry[2])
+        self._alarms = [entry for entry in self._alarms if not isinstance(entry[2], Bucket)]
+        heapify(self._alarms)
+
+
+def settle(work: list[Bucket], now: int) -> None:
+    """Serve the queues of these buckets as far as tokens go, then set their alarms."""
+    while work:
+        bucket = work.pop()
+        free = bucket.free_at(now) if bucket.merged is None else now
+        if free > now:
+            _set_alarm(bucket, free, now)
+            continue
+        lane = _next_of(bucket, now)
+        if lane is None:
+            continue
+        blocked = lane.home.try_start(lane, now, bucket, work)
+        if blocked is None or blocked.bucket is not bucket:
+            work.append(bucket)
+        else:  # an aged lane has reserved what this one wants
+            work.remove(bucket)
+            _set_alarm(bucket, blocked.at, now)
+
+
+def _next_of(bucket: Bucket, now: int) -> Lane | None:
+    """Whose turn it is at a free bucket: an aged lane whose time has come, else by class."""
+    if not bucket.waiting:
+        return None
+    if bucket.reserved is not None:
+        until, holder = bucket.reserved
+        if until <= now and holder.waits_at is bucket:
+            holder.waits_in = None
+            return holder
+    return bucket.waiting.pop(now)
+
+
+def _set_alarm(bucket: Bucket, at: int, now: int) -> None:
+    """Ring for the bucket when it frees, in the partition of whoever goes first."""
+    if at >= NEVER or not bucket.waiting or (bucket.timer_at is not None and at >= bucket.timer_at):
+        return
+    head = bucket.waiting.peek(now)
+    if head is not None:
+        bucket.timer_at = at
+        (head.home.stand_in or head.home).at(at, bucket)
+
+
+def _interim(flight: Flight) -> int:
+    return 1 if getattr(flight.envelope, "interim", False) else 0
+
+
+def _three_quarters(slots: int) -> int:
+    return max(1, slots - max(1, slots // 4)) if slots > 1 else 1

@@ -1,0 +1,333 @@
+"""What may go out now: buckets of tokens, in integer nanoseconds. Pure: the time is passed in.
+
+An attempt draws on several buckets (attempt slots, the account's limit, the room's) and takes all
+of its tokens in one step or none. A lane that must wait queues at the bucket that frees last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from gateway_core.hookspecs import Limit
+from gateway_core.queues import ClassQueue
+from gateway_core.verdicts import BucketReport
+
+if TYPE_CHECKING:
+    from gateway_core.lanes import Lane
+
+SECOND = 1_000_000_000
+NEVER = 1 << 62
+"""A time that only an event can bring nearer: an answer, a resume."""
+
+SLOWEST = 8.0
+RECOVERY = 0.97
+SWEEP = 4
+SEVERAL_ROOMS = 3
+TOGETHER = 2 * SECOND
+
+
+class Bucket:
+    """Something that attempts draw on: counts who is in flight, may be closed, has a queue.
+
+    The base is a gate (closed or open) with a bound on attempts in flight.
+    """
+
+    __slots__ = (
+        "asked", "capacity", "closed_until", "in_flight", "merged", "name", "reserved",
+        "room", "shared", "slowness", "timer_at", "users", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, name: str, capacity: int = NEVER) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.in_flight = 0
+        self.closed_until = 0
+        self.slowness = 1.0
+        self.waiting: ClassQueue | None = None
+        self.timer_at: int | None = None
+        self.reserved: tuple[int, Lane] | None = None
+        self.room: str | None = None
+        self.shared = False
+        self.users = 0
+        self.merged: Bucket | None = None
+        self.asked: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} in_flight={self.in_flight}>"
+
+    def free_at(self, now: int) -> int:
+        """The earliest time for the next token; `NEVER` where only an event tells."""
+        if self.in_flight >= self.capacity:
+            return NEVER
+        return max(now, self.closed_until)
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether a token taken now would still leave one at `until`."""
+        return self.in_flight + 1 < self.capacity and self.closed_until <= max(now, until)
+
+    def take(self, now: int) -> None:  # noqa: ARG002 - paced buckets need the time
+        """Take a token; the caller has seen that it is free."""
+        self.in_flight += 1
+
+    def give_back(self) -> None:
+        """Undo a take whose attempt never started."""
+        self.in_flight -= 1
+
+    def release(self, now: int) -> None:  # noqa: ARG002 - paced buckets need the time
+        """The attempt that took a token was answered, or failed, at `now`."""
+        self.in_flight -= 1
+        if self.slowness > 1.0:
+            self.slowness = max(1.0, self.slowness * RECOVERY)
+
+    def close(self, until: int) -> None:
+        """Let nobody pass before `until`."""
+        self.closed_until = max(self.closed_until, until)
+
+    def slow_down(self) -> None:
+        """The platform refused what this bucket allowed: halve the pace, to recover slowly."""
+        self.slowness = min(SLOWEST, self.slowness * 2.0)
+
+    def idle(self, now: int) -> bool:
+        """Whether forgetting the bucket would change nothing."""
+        return (
+            self.in_flight == 0
+            and self.users == 0
+            and not self.waiting
+            and self.closed_until <= now
+            and self.slowness == 1.0
+        )
+
+
+class EvenBucket(Bucket):
+    """One token every `per / count`, counted from the starts of attempts."""
+
+    __slots__ = ("interval", "next_at")
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit.bucket)
+        self.interval = round(limit.per * SECOND / limit.count)
+        self.next_at = 0
+
+    def free_at(self, now: int) -> int:
+        """The next tick of the pace, or the end of a closure."""
+        return max(super().free_at(now), self.next_at)
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether the tick after this one comes by `until`."""
+        return super().spare(now, until) and now + self._step() <= until
+
+    def take(self, now: int) -> None:
+        """Take this tick. One that comes late by less than a tick is made up for."""
+        self.in_flight += 1
+        step = self._step()
+        self.next_at = (self.next_at if now - self.next_at < step else now) + step
+
+    def idle(self, now: int) -> bool:
+        """Idle once the next tick has passed."""
+        return self.next_at <= now and super().idle(now)
+
+    def _step(self) -> int:
+        return round(self.interval * self.slowness) if self.slowness > 1.0 else self.interval
+
+
+class WindowBucket(Bucket):
+    """At most `count` in any `per`; a token comes back `per` after the answer.
+
+    Between the request and the answer nobody knows when the platform counted it, so this is the
+    earliest time at which a sliding window there has certainly let go of it.
+    """
+
+    __slots__ = ("count", "per", "spent")
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit.bucket)
+        self.count = limit.count
+        self.per = round(limit.per * SECOND)
+        self.spent: deque[int] = deque()
+
+    def free_at(self, now: int) -> int:
+        """When enough of the window has passed; `NEVER` while the tokens are in flight."""
+        spent = self.spent
+        while spent and spent[0] <= now:
+            spent.popleft()
+        at = max(now, self.closed_until)
+        count = self._allowed()
+        over = self.in_flight + len(spent) - count
+        if over < 0:
+            return at
+        return max(at, spent[over]) if over < len(spent) else NEVER
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether a token beyond the one taken now is there by `until`."""
+        back = sum(1 for at in self.spent if at <= until)
+        used = self.in_flight + len(self.spent) - back + 1
+        return used < self._allowed() and self.closed_until <= max(now, until)
+
+    def release(self, now: int) -> None:
+        """The answer came: the token is spent until `per` from now."""
+        super().release(now)
+        self.spent.append(now + self.per)
+
+    def idle(self, now: int) -> bool:
+        """Idle once the window is empty."""
+        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
+
+    def learn(self, report: BucketReport, now: int) -> None:
+        """Believe the platform's own count of this window."""
+        if report.limit is not None:
+            self.count = max(1, report.limit)
+        if report.remaining is None or report.reset_after is None:
+            return
+        reset = now + round(report.reset_after * SECOND)
+        used = max(0, self.count - report.remaining)
+        self.spent = deque([reset] * used)
+
+    def _allowed(self) -> int:
+        return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
+
+
+def bucket_for(limit: Limit) -> Bucket:
+    """The bucket that keeps `limit`. A count of one is strict: spaced from the answers."""
+    if limit.pace == "even" and limit.count > 1:
+        return EvenBucket(limit)
+    return WindowBucket(limit)
+
+
+@attrs.frozen
+class Blocked:
+    """Why tokens could not be taken: the bucket that frees last, and when that is."""
+
+    bucket: Bucket
+    at: int
+
+
+def take_all(
+    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+) -> Blocked | None:
+    """Take one token of each bucket, or none and say what is in the way.
+
+    `woken` is the bucket whose queue the lane was just popped from: there it is nobody's junior.
+    """
+    worst: Bucket | None = None
+    worst_at = now
+    for bucket in buckets:
+        at = bucket.free_at(now)
+        if at <= worst_at and bucket is not woken and bucket.waiting:
+            head = bucket.waiting.peek(now)
+            if head is not None and head is not lane and head.rank < lane.rank:
+                worst, worst_at = bucket, max(at, worst_at)
+                continue
+        if at <= now and bucket.reserved is not None:
+            at = _after_reservation(bucket, lane, now)
+        if at > worst_at:
+            worst, worst_at = bucket, at
+    if worst is not None:
+        return Blocked(worst, worst_at)
+    for bucket in buckets:
+        bucket.take(now)
+    return None
+
+
+def _after_reservation(bucket: Bucket, lane: Lane, now: int) -> int:
+    """When `lane` may take from a bucket that an aged lane has reserved."""
+    assert bucket.reserved is not None  # noqa: S101 - the caller looked
+    until, holder = bucket.reserved
+    if holder is lane or until <= now or bucket.spare(now, until):
+        return now
+    return until + 1
+
+
+def reserve(lane: Lane, buckets: Sequence[Bucket], until: int) -> None:
+    """An aged lane keeps younger ones from delaying it past `until`, where it waits anyway."""
+    for bucket in buckets:
+        holder = bucket.reserved
+        if holder is None or holder[1] is lane or lane.rank < holder[1].rank:
+            bucket.reserved = (until, lane)
+
+
+def unreserve(lane: Lane, buckets: Sequence[Bucket]) -> None:
+    """Give up what `reserve` took."""
+    for bucket in buckets:
+        if bucket.reserved is not None and bucket.reserved[1] is lane:
+            bucket.reserved = None
+
+
+class Limiter:
+    """The buckets of one instance by name, shared by all partitions."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, Bucket] = {}
+        self._alias: dict[str, str] = {}
+        self._hit_rooms: dict[str, int] = {}
+        self.version = 0
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def bucket(self, limit: Limit, room: str, now: int) -> Bucket:
+        """The bucket that `limit` names, made when it is new; forgets a few idle ones."""
+        name = self._alias.get(limit.bucket, limit.bucket)
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            self._sweep(now)
+            bucket = self._buckets[name] = bucket_for(limit)
+            bucket.room = room
+        elif bucket.room != room:
+            bucket.shared = True
+        return bucket
+
+    def _sweep(self, now: int) -> None:
+        """Look at a few old buckets for each new one, so that memory follows use."""
+        for _ in range(min(SWEEP, len(self._buckets))):
+            name = next(iter(self._buckets))
+            bucket = self._buckets.pop(name)
+            if not bucket.idle(now):
+                self._buckets[name] = bucket
+                continue
+            for asked in bucket.asked:
+                self._alias.pop(asked, None)
+
+    def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
+        """Take the platform's reports in; the buckets whose waiters should look again."""
+        return [bucket for report in reports if (bucket := self._learn(report, now)) is not None]
+
+    def _learn(self, report: BucketReport, now: int) -> Bucket | None:
+        bucket = self._named(report)
+        if bucket is None:
+            return None
+        if isinstance(bucket, WindowBucket):
+            bucket.learn(report, now)
+        if report.remaining == 0 and report.reset_after is not None:
+            bucket.close(now + round(report.reset_after * SECOND))
+        return bucket
+
+    def _named(self, report: BucketReport) -> Bucket | None:
+        """The bucket of a report; a provisional one gets its name here."""
+        real = self._buckets.get(report.bucket)
+        asked = report.provisional
+        if asked is None or self._alias.get(asked) == report.bucket:
+            return real
+        provisional = self._buckets.pop(self._alias.get(asked, asked), None)
+        self._alias[asked] = report.bucket
+        if real is None:
+            real = provisional
+            if real is None:
+                return None
+            real.name = report.bucket
+            self._buckets[report.bucket] = real
+        elif provisional is not None:
+            provisional.merged = real
+            real.shared = real.shared or provisional.room != real.room
+            self.version += 1
+        real.asked = (*real.asked, asked)
+        return real
+
+    def hit(self, room: str, now: int) -> bool:
+        """Note a 429 of `room`; true when several rooms were hit together: it is the account."""
+        self._hit_rooms[room] = now
+        self._hit_rooms = {r: at for r, at in self._hit_rooms.items() if now - at <= TOGETHER}
+        return len(self._hit_rooms) >= SEVERAL_ROOMS

@@ -1,0 +1,619 @@
+"""One partition: performs what the pure parts decide. Its workers call the adapters' hooks.
+
+This is the one module that is longer than most: it is the list of what is *done*, and every
+method does one decision of `retries`, `lanes` or `limits`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+import trio
+
+from gateway_core.admission import Admission
+from gateway_core.boundary import PASSING, stopped
+from gateway_core.clock import Clock, nanoseconds
+from gateway_core.config import GatewayConfig
+from gateway_core.envelopes import (
+    Attempt,
+    Call,
+    Delete,
+    Disposition,
+    Edit,
+    Receipt,
+    Send,
+)
+from gateway_core.errors import AttemptTimeout, HookContractError, TransportError
+from gateway_core.failures import Failed, Failures, within_dedup
+from gateway_core.flights import Flight, Step, send_steps
+from gateway_core.hookspecs import Answer, AttemptReport, Level, Pressure
+from gateway_core.idempotency import Keys
+from gateway_core.lanes import Lane, Lanes, Room, settle
+from gateway_core.limits import NEVER, SECOND
+from gateway_core.outbox import Outbox
+from gateway_core.pressure import Gauge
+from gateway_core.revisions import Revisions
+from gateway_core.statistics import PartitionStatistics
+from gateway_core.targets import Targets
+from gateway_core.telemetry import (
+    ENVELOPE_CRASHED,
+    PRESSURE_CHANGED,
+    log,
+)
+from gateway_core.verdicts import ErrorClass, Reason, Verdict
+
+if TYPE_CHECKING:
+    from gateway_core.accounts import Account
+
+MOST_CRASHES = 2
+
+
+class Partition:
+    """One shard of the routing keys: its queue, its lanes, its workers."""
+
+    def __init__(
+        self,
+        index: int,
+        config: GatewayConfig,
+        *,
+        clock: Clock,
+        rng: Random,
+        outbox: Outbox,
+        on_pressure: Callable[[Pressure, Level], None],
+        on_suspension: Callable[[Account, Verdict], None],
+    ) -> None:
+        self.index = index
+        self.config = config
+        self._clock = clock
+        self.outbox = outbox
+        self._on_pressure = on_pressure
+        self._attempt_timeout = config.attempt_timeout
+        self.admission = Admission(
+            partition=config.partition_bound,
+            instance=config.instance_share,
+            room=config.room_bound,
+        )
+        self.gauge = Gauge(config.pressure, config.partition_bound)
+        self.lanes = Lanes(
+            slots=config.attempts_per_partition,
+            prepare=self._prepare,
+            start=self._start,
+            rearm=self._rearm,
+            broken=self.broken,
+        )
+        self.keys = Keys(
+            most=config.idempotency_keys, window=nanoseconds(config.idempotency_window)
+        )
+        self.flights: dict[str, Flight] = {}
+        self.targets = Targets(self.keys, Revisions(config.history), self.flights)
+        self.failures = Failures(self, rng, on_suspension)
+        self.history: OrderedDict[str, Receipt] = OrderedDict()
+        self._sheddable: dict[str, Flight] = {}
+        self.accepted = 0
+        self.attempts = 0
+        self.restarts = 0
+        self.dispositions: Counter[Disposition] = Counter()
+        self._runnable: deque[Lane] = deque()
+        self._idle = trio.lowlevel.ParkingLot()
+        self._workers = 0
+        self._serving = False
+        self._alarm = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self.empty: Callable[[], None] = lambda: None
+
+    # -- the task of the partition
+
+    async def run(self) -> None:
+        """Ring the alarms and serve the lanes until cancelled. What it raises kills this life."""
+        self._workers = 0
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._revive()
+            try:
+                await self._keep_time()
+            finally:
+                self._nursery = None
+
+    async def _keep_time(self) -> None:
+        while True:
+            self.lanes.ring(self._clock.now(), self._expire, self._due)
+            self._alarm = trio.Event()
+            at = self.lanes.next_alarm()
+            if at >= NEVER:
+                await self._alarm.wait()
+                continue
+            with trio.CancelScope(deadline=self._clock.trio_time(at + 1)):
+                await self._alarm.wait()
+
+    def _rearm(self) -> None:
+        self._alarm.set()
+
+    def _revive(self) -> None:
+        """After a death: what was in flight is in doubt, everything else goes on."""
+        self.lanes.stand_in = None
+        now = self._clock.now()
+        runnable, self._runnable = self._runnable, deque()
+        for lane in runnable:
+            self.lanes.release(lane, now, unused=True)
+        for room in list(self.lanes.rooms.values()):
+            for lane in list(room.lanes.values()):
+                if lane.running:
+                    self._revive_lane(lane, now)
+
+    def _revive_lane(self, lane: Lane, now: int) -> None:
+        self.lanes.release(lane, now)
+        flight = lane.queue[0] if lane.queue else None
+        step = flight.step if flight is not None and flight.receipt is None else None
+        if flight is not None and step is not None and step.started:
+            lost = TransportError("the worker died during the attempt", dispatched="unknown")
+            self._failed(lane, flight, step, self._attempt(lane, flight, step), lost, now)
+        else:
+            self.lanes.go_on(lane, now)
+
+    def _start(self, lane: Lane) -> None:
+        """Hand a lane that holds its tokens to a worker."""
+        self._runnable.append(lane)
+        if self._serving and len(self._runnable) == 1:
+            return  # the worker that is just finishing takes it
+        self._call_worker()
+
+    def _call_worker(self) -> None:
+        if self._idle:
+            self._idle.unpark()
+        elif self._workers < self.lanes.capacity and self._nursery is not None:
+            self._workers += 1
+            self._nursery.start_soon(self._work)
+
+    async def _work(self) -> None:
+        while True:
+            while not self._runnable:
+                await self._idle.park()
+            lane = self._runnable.popleft()
+            try:
+                await self._serve(lane)
+            except PASSING:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
+                self._crashed(lane, stopped(raised))
+            finally:
+                self._serving = False
+
+    # -- one attempt
+
+    async def _serve(self, lane: Lane) -> None:
+        """Make the attempt that the lane holds its tokens for, and do what follows from it."""
+        flight = lane.queue[0]
+        step = flight.step
+        if flight.receipt is not None or step is None:
+            self._void(lane)
+            return
+        flight.started = True
+        step.number += 1
+        if step.maybe_sent and not within_dedup(lane.room.account, step, self._clock.now()):
+            flight.possible_duplicate = True
+        if self.outbox.durable:
+            await self.outbox.attempt_started(flight.id, step.serial, step.number)
+            now = self._clock.now()
+            if any(bucket.closed_until > now for bucket in lane.tokens or ()):
+                self.outbox.attempt_voided(flight.id, step.serial, step.number)
+                step.number -= 1
+                self._void(lane)
+                return
+        attempt = self._attempt(lane, flight, step)
+        account = lane.room.account
+        step.started = True
+        self.attempts += 1
+        begun = self._clock.now()
+        try:
+            answer = await self._call(account, attempt)
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            error = stopped(raised)
+            now = self._after(lane, begun)
+            self._failed(lane, flight, step, attempt, error, now)
+            return
+        now = self._after(lane, begun)
+        self._answered(lane, flight, step, attempt, answer, now)
+
+    def _after(self, lane: Lane, begun: int) -> int:
+        """The attempt is over: from here on this worker takes the next lane that starts."""
+        now = self._clock.now()
+        self._serving = True
+        lane.begun = begun
+        self.lanes.release(lane, now)
+        return now
+
+    async def _call(self, account: Account, attempt: Attempt) -> Answer:
+        operation = "call" if attempt.method is not None else attempt.operation
+        timeout = trio.move_on_after(self._attempt_timeout)
+        with timeout:
+            session = await account.sessions.acquire()
+            try:
+                return await account.hooks.perform(
+                    operation, account.instance, session.value, attempt
+                )
+            finally:
+                session.release()
+        raise AttemptTimeout(self._attempt_timeout)
+
+    def _attempt(self, lane: Lane, flight: Flight, step: Step) -> Attempt:
+        return flight.attempt(step, lane.room.address)
+
+    def _void(self, lane: Lane) -> None:
+        """The attempt does not begin: tokens back, the lane is offered again."""
+        now = self._clock.now()
+        self._serving = True
+        self.lanes.release(lane, now, unused=True)
+        self.lanes.go_on(lane, now)
+
+    def _answered(
+        self, lane: Lane, flight: Flight, step: Step, attempt: Attempt, answer: Answer, now: int
+    ) -> None:
+        account = lane.room.account
+        report = AttemptReport(answer=answer, seconds=_since(lane, now))
+        account.hooks.after_attempt(account.instance, attempt, report)
+        flight.acknowledge(step, answer)
+        self.outbox.acknowledged(flight.id, step.serial, answer.message_id)
+        if answer.buckets:
+            settle(account.limiter.learn(answer.buckets, now), now)
+        account.worked(now)
+        self.lanes.go_on(lane, now)
+
+    def _failed(
+        self, lane: Lane, flight: Flight, step: Step, attempt: Attempt, error: Exception, now: int
+    ) -> None:
+        account = lane.room.account
+        verdict = account.hooks.classify_error(account.instance, attempt, error)
+        report = AttemptReport(verdict=verdict, seconds=_since(lane, now))
+        account.hooks.after_attempt(account.instance, attempt, report)
+        self.failures.failed(Failed(lane, flight, step, attempt, verdict, now), error)
+
+    def end_all(self, account: Account, verdict: Verdict) -> None:
+        """The instance is out of order, and configured to end what waits for it."""
+        now = self._clock.now()
+        for flight in list(self.flights.values()):
+            step = flight.step
+            mine = flight.envelope.instance_id == account.instance.id
+            if mine and flight.receipt is None and not (step is not None and step.started):
+                self.end(flight, Disposition.FATAL, verdict, now)
+
+    def broken(self, flight: Flight, error: HookContractError, now: int) -> None:
+        """A pure hook failed on this envelope: it ends, naming plugin and hook."""
+        verdict = Verdict(
+            error_class=ErrorClass.NON_RETRYABLE, reason=Reason.HOOK_CONTRACT, raw=str(error)
+        )
+        self.finish(flight, Disposition.CRASHED, verdict, now)
+
+    def _crashed(self, lane: Lane, error: Exception) -> None:
+        """Something of ours broke on this envelope; twice, and it ends `crashed`."""
+        now = self._clock.now()
+        flight = lane.queue[0] if lane.queue else None
+        log.error(
+            ENVELOPE_CRASHED,
+            envelope=flight.id if flight else None,
+            partition=self.index,
+            error=f"{type(error).__name__}: {error}",
+            exc_info=error,
+        )
+        self.lanes.release(lane, now)
+        if flight is not None and flight.receipt is None:
+            flight.crashes += 1
+            if flight.crashes >= MOST_CRASHES:
+                self._end_crashed(flight, error, now)
+        self.lanes.go_on(lane, now)
+
+    def _end_crashed(self, flight: Flight, error: Exception, now: int) -> None:
+        step = flight.step
+        if step is not None and step.started:
+            step.outcome = "unknown"
+        verdict = Verdict(
+            error_class=ErrorClass.NON_RETRYABLE,
+            reason=Reason.CRASHED,
+            dispatched="unknown" if step is not None and step.number else "no",
+            raw=f"{type(error).__name__}: {error}",
+        )
+        self.finish(flight, Disposition.CRASHED, verdict, now)
+
+    # -- flights in
+
+    def accept(self, flight: Flight, account: Account, *, shed: bool = False) -> None:
+        """Take an envelope in. Its place was counted before; from here on it is accepted.
+
+        shed  a policy voted so: it ends at once
+        """
+        now = self._clock.now()
+        envelope = flight.envelope
+        self.accepted += 1
+        self.flights[flight.id] = flight
+        room = self.lanes.room(account, envelope.external_room_id)
+        room.unfinished += 1
+        flight.accepted_at = now
+        if shed:
+            self.finish(flight, Disposition.SHED, None, now)
+            return
+        self.lanes.expires(flight)
+        if self.config.shed and flight.priority == "bulk":
+            self._sheddable[flight.id] = flight
+        if isinstance(envelope, Edit):
+            older = self.targets.overtaken(flight, envelope)
+            if older is not None:
+                self.end(older, Disposition.SUPERSEDED, None, now)
+        self.measure()
+        if envelope.not_before is not None and envelope.not_before > flight.accepted_wall:
+            flight.parked, flight.cause = True, "schedule"
+            wait = envelope.not_before - flight.accepted_wall
+            self.lanes.at(now + nanoseconds(min(wait, 1e9)), flight)
+            return
+        self._enter(flight, room, now)
+
+    def _enter(self, flight: Flight, room: Room, now: int) -> None:
+        envelope = flight.envelope
+        key: str | None = None
+        if envelope.order == "none":
+            key = f"{flight.id} alone"
+        elif room.account.hooks.traits.independent_threads:
+            key = envelope.thread_id
+        self.lanes.push(flight, room, key, now)
+
+    def _due(self, flight: Flight, now: int) -> None:
+        """A scheduled flight's time has come: it enters its lane."""
+        if flight.receipt is None and flight.parked:
+            flight.parked, flight.cause = False, "queue"
+            room = self._room_of(flight)
+            self._enter(flight, room, now)
+
+    def _room_of(self, flight: Flight) -> Room:
+        envelope = flight.envelope
+        return self.lanes.rooms[envelope.instance_id, envelope.external_room_id]
+
+    # -- steps, when a flight's turn has come
+
+    def _prepare(self, flight: Flight, now: int) -> str | None:
+        """Ready a flight at the head of its lane; the operation of its next step, if any."""
+        if flight.deadline <= now:
+            self.finish(flight, Disposition.EXPIRED, _expired(flight), now)
+            return None
+        if self.config.when_suspended == "end" and self._suspended(flight) is not None:
+            self.finish(flight, Disposition.FATAL, self._suspended(flight), now)
+            return None
+        if flight.steps is None and not self._plan_steps(flight, now):
+            return None
+        step = flight.step
+        if step is None:
+            self.finish(flight, flight.disposition(), None, now)
+            return None
+        if step.maybe_sent and not self._may_repeat(flight, step, now):
+            step.outcome = "unknown"
+            return self._prepare(flight, now)
+        return _operation(flight, step)
+
+    def _suspended(self, flight: Flight) -> Verdict | None:
+        return self._room_of(flight).account.suspended
+
+    def _may_repeat(self, flight: Flight, step: Step, now: int) -> bool:
+        """The platform's memory of the key may have ended while the retry waited."""
+        lane = flight.lane
+        if lane is None or step.kind != "send" or within_dedup(lane.room.account, step, now):
+            return True
+        return (
+            flight.envelope.on_unknown == "retry"
+            and step.maybe_sent < self.config.retries.max_ambiguous
+        )
+
+    def _plan_steps(self, flight: Flight, now: int) -> bool:
+        envelope = flight.envelope
+        if isinstance(envelope, Send):
+            flight.steps = send_steps(envelope, flight.plan)
+        elif isinstance(envelope, Call):
+            flight.steps = [Step("call", 0)]
+        else:
+            return self._plan_change(flight, envelope, now)
+        return True
+
+    def _plan_change(self, flight: Flight, envelope: Edit | Delete, now: int) -> bool:
+        """Steps of an edit or delete, against what stands in the room now."""
+        origin = self.targets.origin(envelope.target, now)
+        if origin is not None:
+            self._step_aside(flight, origin)
+            return False
+        flight.steps = self.targets.steps(flight, envelope, now)
+        if flight.steps is None:
+            self.finish(flight, Disposition.REJECTED, NO_TARGET, now)
+            return False
+        return True
+
+    def _step_aside(self, flight: Flight, origin: Flight) -> None:
+        """Leave the lane until the message that it changes is there; then enter anew."""
+        lane, flight.lane = flight.lane, None
+        flight.parked, flight.cause = True, "target"
+        if lane is not None and lane.queue and lane.queue[0] is flight:
+            lane.queue.popleft()
+        callbacks = origin.callbacks = origin.callbacks or []
+        callbacks.append(lambda: self._due(flight, self._clock.now()))
+
+    # -- flights out
+
+    def finish(
+        self, flight: Flight, disposition: Disposition, verdict: Verdict | None, now: int
+    ) -> Receipt:
+        """End an envelope: exactly once, counted, remembered, told."""
+        receipt = flight.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
+        envelope = flight.envelope
+        self.dispositions[disposition] += 1
+        del self.flights[flight.id]
+        self._sheddable.pop(flight.id, None)
+        self._remember(flight, receipt, now)
+        self.outbox.finished(receipt)
+        self.lanes.ended()
+        room = self._room_of(flight)
+        room.unfinished -= 1
+        self.admission.remove(envelope.instance_id, envelope.external_room_id)
+        self.measure()
+        callbacks, flight.callbacks = flight.callbacks, None
+        for callback in callbacks or ():
+            callback()
+        room.account.hooks.after_disposition(envelope, receipt)
+        if not room.lanes and not room.unfinished:
+            self.lanes.tidy(room, now)
+        if not self.flights:
+            self.empty()
+        return receipt
+
+    def _remember(self, flight: Flight, receipt: Receipt, now: int) -> None:
+        envelope = flight.envelope
+        self.history[receipt.envelope_id] = receipt
+        if len(self.history) > self.config.history:
+            self.history.popitem(last=False)
+        if flight.scope is not None:
+            self.keys.end(flight.scope, receipt, now)
+        if isinstance(envelope, Send):
+            self.targets.sent(receipt)
+        elif not isinstance(envelope, Call):
+            self.targets.changed(flight, envelope, receipt, now)
+
+    def end(
+        self, flight: Flight, disposition: Disposition, verdict: Verdict | None, now: int
+    ) -> Receipt:
+        """End a flight that waits, and let its lane go on without it."""
+        receipt = self.finish(flight, disposition, verdict, now)
+        lane = flight.lane
+        if lane is not None and lane.queue:
+            if lane.queue[0] is flight:
+                self.lanes.look_again(lane, now)
+            else:
+                self.lanes.drop_ended(lane)
+        return receipt
+
+    def _expire(self, flight: Flight, now: int) -> None:
+        """The deadline passed. An attempt in flight is not disturbed; it looks itself."""
+        lane = flight.lane
+        if lane is not None and lane.running and lane.queue and lane.queue[0] is flight:
+            return
+        self.end(flight, Disposition.EXPIRED, _expired(flight), now)
+
+    def withdraw(self, flight: Flight) -> bool:
+        """End it `cancelled` if it has not started; false if it has."""
+        if flight.receipt is not None or flight.started:
+            return False
+        now = self._clock.now()
+        self.end(flight, Disposition.CANCELLED, None, now)
+        return True
+
+    def give_up(self, flight: Flight) -> Receipt:
+        """End it now: in doubt where it may have arrived, else cancelled."""
+        now = self._clock.now()
+        step = flight.step
+        if step is not None and (step.started or step.maybe_sent):
+            step.outcome = "unknown"
+            receipt = self.finish(flight, Disposition.UNKNOWN, None, now)
+        else:
+            receipt = self.end(flight, Disposition.CANCELLED, None, now)
+        return receipt
+
+    def keep(self) -> None:
+        """The gateway ends, and a durable outbox keeps what is unfinished."""
+        for flight in self.flights.values():
+            flight.kept = True
+            callbacks, flight.callbacks = flight.callbacks, None
+            for callback in callbacks or ():
+                callback()
+
+    def abandon(self) -> None:
+        """The gateway ends: what is unfinished ends now, in doubt where it was in flight."""
+        for flight in list(self.flights.values()):
+            self.give_up(flight)
+
+    def shed_one(self) -> bool:
+        """Make room for a higher class: the newest bulk that has not started ends `shed`."""
+        while self._sheddable:
+            _, flight = self._sheddable.popitem()
+            if not flight.started and flight.receipt is None:
+                now = self._clock.now()
+                self.end(flight, Disposition.SHED, None, now)
+                return True
+        return False
+
+    # -- figures
+
+    def measure(self) -> None:
+        """Take the depth in; tell of a changed pressure level."""
+        depth = self.admission.depth
+        previous = self.gauge.update(depth)
+        if previous is not None:
+            pressure = self.pressure()
+            log.info(
+                PRESSURE_CHANGED,
+                partition=self.index,
+                level=pressure.level,
+                previous=previous,
+                depth=depth,
+                bound=pressure.bound,
+            )
+            self._on_pressure(pressure, previous)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its task runs."""
+        return self._nursery is not None
+
+    def estimate(self) -> float:
+        """Seconds until a place is likely to free, from the pace of the last minute or so."""
+        ended = sum(self.dispositions.values())
+        uptime = self._clock.now() / SECOND
+        if not ended or uptime <= 0:
+            return 1.0
+        return min(60.0, max(0.01, uptime / ended))
+
+    def pressure(self) -> Pressure:
+        """How full it is."""
+        return Pressure(
+            partition=self.index,
+            level=self.gauge.level,
+            depth=self.admission.depth,
+            bound=self.admission.bound,
+        )
+
+    def statistics(self, total: int) -> PartitionStatistics:
+        """A snapshot; `total` envelopes were accepted by the whole gateway."""
+        return PartitionStatistics(
+            index=self.index,
+            accepted=self.accepted,
+            unfinished=len(self.flights),
+            depth=self.admission.depth,
+            bound=self.admission.bound,
+            waiting=self.admission.waiters,
+            in_flight=self.lanes.attempt_slots.in_flight,
+            level=self.gauge.level,
+            attempts=self.attempts,
+            rate_limited=self.failures.rate_limited,
+            restarts=self.restarts,
+            share=self.accepted / total if total else 0.0,
+            dispositions=dict(self.dispositions),
+        )
+
+
+def _operation(flight: Flight, step: Step) -> str:
+    return flight.envelope.operation if step.kind == "call" else step.kind
+
+
+def _expired(flight: Flight) -> Verdict:
+    if flight.verdict is not None:
+        return flight.verdict
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.EXPIRED,
+        raw=f"its deadline passed while it waited ({flight.cause})",
+    )
+
+
+NO_TARGET = Verdict(
+    error_class=ErrorClass.NON_RETRYABLE,
+    reason=Reason.MESSAGE_GONE,
+    raw="the message to change was deleted, never arrived, or is not known any more",
+)
+
+
+def _since(lane: Lane, now: int) -> float:
+    return (now - lane.begun) / SECOND

@@ -1,0 +1,32 @@
+"""Which partition a routing key belongs to: named strategies, the same in every process. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+Strategy: TypeAlias = str | Callable[[str, str], int]
+"""`room`, `instance`, or a callable (instance id, room id) -> whole number."""
+
+
+def by_room(instance_id: str, room_id: str) -> int:
+    """The default: rooms spread evenly, whatever the instances."""
+    return _stable(f"{len(instance_id)}:{instance_id}/{room_id}")
+
+
+def by_instance(instance_id: str, room_id: str) -> int:  # noqa: ARG001 - a strategy's signature
+    """All rooms of an instance together: one tenant's flood stays in its partition."""
+    return _stable(instance_id)
+
+
+def _stable(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+STRATEGIES: Mapping[str, Callable[[str, str], int]] = {"room": by_room, "instance": by_instance}
+
+
+def strategy(named: Strategy) -> Callable[[str, str], int]:
+    """The function behind a name, or the callable itself."""
+    return named if callable(named) else STRATEGIES[named]

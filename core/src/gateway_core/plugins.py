@@ -1,0 +1,262 @@
+"""Find plugins, inspect them, and bind each channel's hooks: all of them, or none and say why."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeAlias
+
+import attrs
+import pluggy
+
+from gateway_core import defaults, hookspecs
+from gateway_core.boundary import stopped
+from gateway_core.channel_hooks import ChannelHooks
+from gateway_core.errors import PluginError, Problem
+from gateway_core.hookspecs import ADAPTER_GROUP, CONTRACT_VERSION, POLICY_GROUP, Traits
+
+Given: TypeAlias = object | tuple[str, object]
+"""A plugin given in code: an object with hookimpls, or (channel, object) for one channel only."""
+
+ASYNC_HOOKS = frozenset({"credentials", "probe", "send", "edit", "delete", "call"})
+OBSERVERS = frozenset(
+    {"after_attempt", "after_disposition", "pressure_changed", "instance_suspended", "room_moved"}
+)
+REQUIRED = ("settings_type", "send")
+SPECS: Mapping[str, Any] = {
+    name: function
+    for name, function in vars(hookspecs).items()
+    if inspect.isfunction(function) and hasattr(function, "gateway_spec")
+}
+
+
+@attrs.frozen(kw_only=True)
+class Plugin:
+    """A plugin that was found.
+
+    name          the entry point's, or the object's own
+    channel       the one it serves (adapters) or is limited to (policies); None: all
+    adapter       whether it serves its channel
+    distribution  name and version; empty for one that was given in code
+    """
+
+    name: str
+    module: Any
+    channel: str | None = None
+    adapter: bool = False
+    distribution: str = ""
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        where = f" ({self.distribution})" if self.distribution else ""
+        return f"{self.name}{where}"
+
+
+@attrs.frozen
+class Filter:
+    """Which plugins may be used, by name. An empty `allow` allows all that `deny` does not name."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+    def __call__(self, name: str) -> bool:
+        """Whether the plugin of that name may be used."""
+        return name not in self.deny and (not self.allow or name in self.allow)
+
+
+def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
+    """The installed plugins by their entry points, and those that do not import."""
+    found: list[Plugin] = []
+    problems: list[Problem] = []
+    for group in (ADAPTER_GROUP, POLICY_GROUP):
+        for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
+            if allowed(point.name):
+                _load(point, group, found, problems)
+    return found, problems
+
+
+def _load(point: EntryPoint, group: str, found: list[Plugin], problems: list[Problem]) -> None:
+    dist = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
+    try:
+        module = point.load()
+    except BaseException as error:  # noqa: BLE001 - a stranger's import may raise anything
+        text = f"cannot be imported: {type(error).__name__}: {stopped(error)}"
+        problems.append(Problem(f"{point.name} ({dist})", text))
+        return
+    adapter = group == ADAPTER_GROUP
+    found.append(
+        Plugin(
+            name=point.name,
+            module=module,
+            channel=point.name if adapter else None,
+            adapter=adapter,
+            distribution=dist,
+        )
+    )
+
+
+def given(plugins: Sequence[Given]) -> list[Plugin]:
+    """Plugins given in code; one that has `send` serves the channel that it is given for."""
+    found = []
+    for item in plugins:
+        channel, module = item if isinstance(item, tuple) else (None, item)
+        name = getattr(module, "__name__", None) or type(module).__name__
+        adapter = _impl(getattr(module, "send", None)) is not None
+        found.append(Plugin(name=name, module=module, channel=channel, adapter=adapter))
+    return found
+
+
+def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str, ChannelHooks]:
+    """Find, inspect and bind all plugins; the hooks of each channel.
+
+    Raises `PluginError` with every fault of every plugin; then nothing is bound.
+    """
+    installed, problems = discover(allowed)
+    in_code = given(plugins)
+    everyone = [*in_code, *installed]
+    for plugin in everyone:
+        problems += inspect_plugin(plugin)
+    problems += _doubled(everyone)
+    if problems:
+        raise PluginError(problems)
+    return _bind_all(in_code, installed)
+
+
+def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
+    """Two adapters of one channel: nobody could say which one serves it."""
+    first: dict[str, Plugin] = {}
+    for plugin in plugins:
+        if plugin.adapter and plugin.channel is not None:
+            other = first.setdefault(plugin.channel, plugin)
+            if other is not plugin:
+                text = f"serves channel {plugin.channel!r}, which {other.label} serves already"
+                yield Problem(plugin.label, text)
+
+
+def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, ChannelHooks]:
+    manager = pluggy.PluginManager("gateway")
+    manager.add_hookspecs(hookspecs)
+    # Pluggy asks the last registered first: defaults, adapters, policies, what was given.
+    adapters = [p for p in (*in_code, *installed) if p.adapter]
+    policies = [p for p in installed if not p.adapter]
+    mine = [p for p in in_code if not p.adapter]
+    manager.register(defaults, "gateway_core defaults")
+    for number, plugin in enumerate((*adapters, *reversed(policies), *reversed(mine))):
+        manager.register(plugin.module, f"{number}:{plugin.label}")
+    everyone = [*adapters, *policies, *mine]
+    problems: list[Problem] = []
+    bound = {}
+    for adapter in adapters:
+        assert adapter.channel is not None  # noqa: S101 - inspected
+        hooks = _bind_channel(manager, adapter, everyone)
+        problems += _inconsistent(adapter, hooks.traits, adapter.module)
+        bound[adapter.channel] = hooks
+    if problems:
+        raise PluginError(problems)
+    return bound
+
+
+def _bind_channel(
+    manager: pluggy.PluginManager, adapter: Plugin, everyone: Sequence[Plugin]
+) -> ChannelHooks:
+    """The channel's hooks without the plugins of other channels, frozen."""
+    strangers = [p.module for p in everyone if p.channel not in (None, adapter.channel)]
+    callers = {name: manager.subset_hook_caller(name, strangers) for name in SPECS}
+    labels = {id(p.module): p.label for p in everyone}
+    labels[id(defaults)] = "gateway_core"
+    policies = [p for p in everyone if not p.adapter and p.channel in (None, adapter.channel)]
+    return ChannelHooks(
+        channel=str(adapter.channel),
+        adapter=adapter.label,
+        callers=callers,
+        labels=labels,
+        can=frozenset(
+            name for name in ASYNC_HOOKS if _impl(getattr(adapter.module, name, None)) is not None
+        ),
+        policies=tuple(p.label for p in policies),
+    )
+
+
+def _inconsistent(adapter: Plugin, traits: Traits, module: object) -> Iterable[Problem]:
+    """An adapter whose traits promise an operation that it does not have."""
+    for operation in ("edit", "delete"):
+        if getattr(traits, operation) and _impl(getattr(module, operation, None)) is None:
+            yield Problem(adapter.label, f"traits promise {operation}, but there is no such hook")
+
+
+# -- inspection
+
+
+def inspect_plugin(plugin: Plugin) -> list[Problem]:
+    """Every fault of one plugin, before anything is registered."""
+    problems = []
+    version = getattr(plugin.module, "GATEWAY_CONTRACT", None if plugin.adapter else 1)
+    if version != CONTRACT_VERSION:
+        text = f"is written for contract version {version}; served is {CONTRACT_VERSION}"
+        problems.append(Problem(plugin.label, text + " (GATEWAY_CONTRACT)"))
+    impls = {
+        opts["specname"] or name: (name, function, opts)
+        for name in dir(plugin.module)
+        if (opts := _impl(function := inspect.getattr_static(plugin.module, name, None)))
+        is not None
+    }
+    for hook, (name, function, opts) in impls.items():
+        for text in _faults(plugin, hook, _plain(function), opts):
+            problems.append(Problem(f"{plugin.label}: {name}", text))  # noqa: PERF401 - two levels
+    if plugin.adapter and plugin.channel is None:
+        problems.append(Problem(plugin.label, 'an adapter is given as ("channel", plugin)'))
+    if plugin.adapter:
+        missing = [hook for hook in REQUIRED if hook not in impls]
+        problems += [Problem(plugin.label, f"required hook {h} is missing") for h in missing]
+    return problems
+
+
+def _impl(function: object) -> Mapping[str, Any] | None:
+    """The marker's options, where `function` is a hookimpl."""
+    opts = getattr(_plain(function), "gateway_impl", None)
+    return opts if isinstance(opts, dict) else None
+
+
+def _plain(function: Any) -> Any:
+    return getattr(function, "__func__", function)
+
+
+def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -> Iterable[str]:
+    spec = SPECS.get(hook)
+    if spec is None:
+        yield f"there is no hook of the name {hook!r}"
+        return
+    yield from _colour_faults(hook, function)
+    yield from _parameter_faults(spec, function)
+    wraps = opts["wrapper"] or opts["hookwrapper"]
+    if hook in ASYNC_HOOKS and not plugin.adapter:
+        yield "async hooks belong to the adapter; policies use the sync hooks and observers"
+    elif hook in ASYNC_HOOKS and wraps:
+        yield "async hooks take no wrapper: it would end before the await"
+    elif plugin.adapter and (wraps or opts["tryfirst"] or opts["trylast"]):
+        yield "adapters use neither tryfirst nor trylast nor wrappers"
+
+
+def _colour_faults(hook: str, function: Any) -> Iterable[str]:
+    is_async = inspect.iscoroutinefunction(function)
+    if hook in ASYNC_HOOKS and not is_async:
+        yield "must be `async def`"
+    if hook not in ASYNC_HOOKS and is_async:
+        yield "must be a plain `def`: it is called without waiting"
+    if inspect.isasyncgenfunction(function):
+        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
+
+
+def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:
+    known = set(inspect.signature(spec).parameters)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            yield f"parameter {parameter.name!r}: neither keyword-only nor starred ones are served"
+        elif parameter.default is not parameter.empty:
+            yield f"parameter {parameter.name!r}: a default hides a wrong name"
+        elif parameter.name not in known:
+            yield f"parameter {parameter.name!r}: the hook has {', '.join(sorted(known)) or 'none'}"

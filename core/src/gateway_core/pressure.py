@@ -1,0 +1,66 @@
+"""How full a partition is, in levels with hysteresis. Pure."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway_core.hookspecs import Level
+
+LEVELS: tuple[Level, ...] = ("nominal", "elevated", "high", "saturated")
+
+
+def _rising(_instance: object, _attribute: object, value: tuple[float, ...]) -> None:
+    if len(value) != 3 or not 0 < value[0] < value[1] < value[2] <= 1:  # noqa: PLR2004 - levels
+        raise ValueError("three rising shares between 0 and 1")
+
+
+@attrs.frozen(kw_only=True)
+class PressureSettings:
+    """The occupancies from which a partition is elevated, high and saturated.
+
+    hysteresis  how far below its threshold a level is left again
+    """
+
+    thresholds: tuple[float, float, float] = attrs.field(
+        default=(0.70, 0.85, 0.95), validator=_rising
+    )
+    hysteresis: float = attrs.field(
+        default=0.05, validator=[attrs.validators.ge(0), attrs.validators.lt(0.5)]
+    )
+
+
+class Gauge:
+    """The level of one partition. `update` costs two comparisons while it stays."""
+
+    __slots__ = ("_bound", "_down", "_settings", "_up", "level")
+
+    def __init__(self, settings: PressureSettings, bound: int) -> None:
+        self._settings = settings
+        self._bound = bound
+        self.level: Level = "nominal"
+        self._up = self._down = 0
+        self._set_edges(0)
+
+    def update(self, depth: int) -> Level | None:
+        """Take the depth in; the previous level if it changed, else None."""
+        if self._down <= depth < self._up:
+            return None
+        previous = self.level
+        index = LEVELS.index(previous)
+        while index < 3 and depth >= self._edge(index):  # noqa: PLR2004 - the highest level
+            index += 1
+        while index > 0 and depth < self._edge(index - 1, falling=True):
+            index -= 1
+        self.level = LEVELS[index]
+        self._set_edges(index)
+        return previous if self.level != previous else None
+
+    def _edge(self, index: int, *, falling: bool = False) -> int:
+        share = self._settings.thresholds[index]
+        if falling:
+            share -= self._settings.hysteresis
+        return max(1, int(share * self._bound))
+
+    def _set_edges(self, index: int) -> None:
+        self._up = self._edge(index) if index < 3 else 1 << 62  # noqa: PLR2004 - highest level
+        self._down = self._edge(index - 1, falling=True) if index > 0 else -1

@@ -1,0 +1,85 @@
+"""Who goes first among waiting lanes: by class, with aging and reserved shares. Pure."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway_core.lanes import Lane
+
+URGENT, NORMAL, BULK = 0, 1, 2
+CLASSES = {"urgent": URGENT, "normal": NORMAL, "bulk": BULK}
+SHARES = (0.0, 0.2, 0.1)
+"""Of the grants that a higher class would take all: what normal and bulk get nevertheless."""
+
+AGING = 30_000_000_000
+"""Nanoseconds after which bulk competes with normal by age alone (never with urgent)."""
+
+_Entry = tuple[int, int, int, "Lane"]
+
+
+class ClassQueue:
+    """Lanes that wait for the same thing. Leaving is lazy: an entry counts while it is current."""
+
+    __slots__ = ("_credit", "_heaps", "_serial")
+
+    def __init__(self) -> None:
+        self._heaps: tuple[list[_Entry], list[_Entry], list[_Entry]] = ([], [], [])
+        self._credit = [0.0, 0.0, 0.0]
+        self._serial = 0
+
+    def __bool__(self) -> bool:
+        return any(self._trim(heap) for heap in self._heaps)
+
+    def push(self, lane: Lane) -> None:
+        """Let `lane` wait here."""
+        self._serial += 1
+        lane.waits_in = self
+        lane.wait_serial = self._serial
+        rank = lane.rank
+        heappush(self._heaps[rank[0]], (rank[1], rank[2], self._serial, lane))
+
+    def peek(self, now: int) -> Lane | None:
+        """The lane that `pop` would give."""
+        chosen = self._choose(now)
+        return None if chosen is None else self._heaps[chosen][0][3]
+
+    def pop(self, now: int) -> Lane | None:
+        """Take out the lane whose turn it is."""
+        chosen = self._choose(now)
+        if chosen is None:
+            return None
+        lane = heappop(self._heaps[chosen])[3]
+        lane.waits_in = None
+        self._account(chosen)
+        return lane
+
+    def _account(self, chosen: int) -> None:
+        """Who went pays; those below that were passed over earn their share."""
+        self._credit[chosen] = max(0.0, self._credit[chosen] - 1.0)
+        for below in range(chosen + 1, 3):
+            if self._heaps[below]:
+                self._credit[below] += SHARES[below]
+
+    def _choose(self, now: int) -> int | None:
+        waiting = [c for c in (URGENT, NORMAL, BULK) if self._trim(self._heaps[c])]
+        if not waiting:
+            return None
+        for owed in reversed(waiting):
+            if self._credit[owed] >= 1.0:
+                return owed
+        if waiting[0] == NORMAL and waiting[-1] == BULK:
+            normal, bulk = self._heaps[NORMAL][0], self._heaps[BULK][0]
+            if now - bulk[1] > AGING and bulk[1] < normal[1]:
+                return BULK
+        return waiting[0]
+
+    def _trim(self, heap: list[_Entry]) -> bool:
+        """Drop entries whose lane has left; whether one is there."""
+        while heap and not self._current(heap[0]):
+            heappop(heap)
+        return bool(heap)
+
+    def _current(self, entry: _Entry) -> bool:
+        return entry[3].waits_in is self and entry[3].wait_serial == entry[2]

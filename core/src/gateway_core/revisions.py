@@ -1,0 +1,63 @@
+"""What stands in the room now of messages that were sent: the newest revision of each. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from gateway_core.envelopes import Edit, MessageRef, Part, PartRef
+from gateway_core.flights import Step, sent_digest
+
+
+class Revisions:
+    """The newest refs of one partition's messages by envelope id, bounded by number."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._newest: OrderedDict[str, MessageRef | None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def newest(self, ref: MessageRef) -> MessageRef | None:
+        """The message as it stands now: what is known here, else the ref itself.
+
+        None: it was deleted, or never arrived.
+        """
+        if ref.envelope_id in self._newest:
+            return self._newest[ref.envelope_id]
+        return ref if ref.parts else None
+
+    def record(self, ref: MessageRef | None, envelope_id: str) -> None:
+        """The message stands so now; None: it is gone."""
+        self._newest[envelope_id] = ref
+        self._newest.move_to_end(envelope_id)
+        if len(self._newest) > self._most:
+            self._newest.popitem(last=False)
+
+
+def edit_steps(edit: Edit, plan: Sequence[Part], old: Sequence[PartRef]) -> list[Step]:
+    """Old parts against the new plan: edit what changed, append what is new, delete the rest."""
+    last = len(plan) - 1
+    steps = []
+    for index, part in enumerate(plan):
+        extra = (edit.extra or None) if index == last else None
+        known = old[index] if index < len(old) else None
+        kind = "send" if known is None else "edit"
+        step = Step(kind, index, part=part, extra=extra)
+        if known is not None:
+            step.message_id = known.message_id
+            if known.digest and known.digest == sent_digest(part, extra):
+                step.outcome = "unchanged"
+        steps.append(step)
+    spare = old[len(plan) :]
+    return steps + delete_steps(spare, first=len(plan))
+
+
+def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
+    """One step for each part, the newest first, so that what stays never looks cut off."""
+    steps = [
+        Step("delete", first + index, message_id=part.message_id)
+        for index, part in enumerate(parts)
+    ]
+    return steps[::-1]

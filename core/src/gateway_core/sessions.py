@@ -1,0 +1,137 @@
+"""What attempts need per instance, opened at first use by a task of its own.
+
+This module waits: a session belongs to its instance, not to a partition, and outlives both the
+attempts that use it and the partition that asked for it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from gateway_core.boundary import stopped
+from gateway_core.channel_hooks import ChannelHooks
+from gateway_core.errors import TransportError
+from gateway_core.hookspecs import Session
+from gateway_core.instances import Instance
+from gateway_core.telemetry import SESSION_FAILED, log
+
+Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+
+
+class Sessions:
+    """The session of one instance: none, or one that is shared by its attempts."""
+
+    def __init__(self, hooks: ChannelHooks, instance: Instance, spawn: Spawn, idle: float) -> None:
+        self._hooks = hooks
+        self._instance = instance
+        self._spawn = spawn
+        self._idle = idle
+        self._open: _OpenSession | None = None
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Session]:
+        """The session, for as long as the block lasts. Raises what opening it raised."""
+        session = await self.acquire()
+        try:
+            yield session.value
+        finally:
+            session.release()
+
+    async def acquire(self) -> _OpenSession:
+        """The open session, counted as in use until `release`."""
+        current = self._open
+        if current is None or current.closing:
+            current = self._open = _OpenSession(self._hooks, self._instance, self._idle)
+            self._spawn(current.run)
+        current.users += 1
+        if not current.ready.is_set():
+            try:
+                await current.ready.wait()
+            except trio.Cancelled:
+                current.release()
+                raise
+        if current.error is not None:
+            current.release()
+            raise current.error
+        return current
+
+    def close(self) -> None:
+        """Let the session end once nobody uses it; the next use opens a new one."""
+        if self._open is not None:
+            self._open.end()
+            self._open = None
+
+
+class _OpenSession:
+    """One entered session and the task that entered it."""
+
+    def __init__(self, hooks: ChannelHooks, instance: Instance, idle: float) -> None:
+        self._hooks = hooks
+        self._instance = instance
+        self._idle = idle
+        self._changed = trio.Event()
+        self.ready = trio.Event()
+        self.value: Session = None
+        self.error: Exception | None = None
+        self.users = 0
+        self.closing = False
+
+    def release(self) -> None:
+        """One user less."""
+        self.users -= 1
+        if not self.users:
+            self._changed.set()
+
+    def end(self) -> None:
+        """Take no new users; close when the last one is gone."""
+        self.closing = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Enter the session, keep it while it is used, leave it. No adapter's error gets out."""
+        try:
+            manager = self._hooks.open_session(self._instance)
+            if manager is None:
+                self.ready.set()
+                await self._until_unused()
+                return
+            async with manager as self.value:
+                self.ready.set()
+                await self._until_unused()
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            self._failed(stopped(raised))
+        finally:
+            self.closing = True
+            if not self.ready.is_set():
+                self.error = self.error or TransportError("session closed", dispatched="no")
+                self.ready.set()
+
+    def _failed(self, error: Exception) -> None:
+        log.error(
+            SESSION_FAILED,
+            instance=self._instance.id,
+            channel=self._instance.channel,
+            error=f"{type(error).__name__}: {error}",
+        )
+        if not self.ready.is_set():
+            self.error = error
+
+    async def _until_unused(self) -> None:
+        """Wait until nobody has used it for the idle time, or it is to close and unused."""
+        while True:
+            if not self.users:
+                if self.closing:
+                    return
+                changed = self._changed = trio.Event()
+                with trio.move_on_after(self._idle) as idle:
+                    await changed.wait()
+                if idle.cancelled_caught and not self.users:
+                    self.closing = True
+                    return
+            else:
+                changed = self._changed = trio.Event()
+                await changed.wait()

@@ -1,0 +1,155 @@
+"""A channel in memory for tests of applications and of the engine: records, fails as told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import attrs
+import trio
+
+from gateway_core.envelopes import Attempt
+from gateway_core.hookspecs import CONTRACT_VERSION, Answer, Identity, Limit, Traits, hookimpl
+from gateway_core.instances import Instance
+from gateway_core.verdicts import Verdict
+
+
+class Failure(Exception):
+    """What a scripted attempt raises: `verdict` is what `classify_error` will say of it."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(str(verdict))
+
+
+@attrs.frozen
+class FakeSettings:
+    """The fake channel has no settings of its own."""
+
+    name: str = ""
+
+
+@attrs.frozen
+class Made:
+    """An attempt that reached the fake platform, and when (trio time)."""
+
+    attempt: Attempt
+    at: float
+
+
+Script: TypeAlias = Callable[[Attempt], Awaitable[Answer | None]]
+"""What an attempt does: raise, wait, or give an answer; None: the message is stored."""
+
+
+class FakeChannel:
+    """An adapter whose platform is a dictionary.
+
+    limits   for each operation, the limits of an attempt; a callable gets the room
+    latency  seconds that an attempt takes
+    script   is awaited in each attempt before the message is stored
+    """
+
+    GATEWAY_CONTRACT = CONTRACT_VERSION
+
+    def __init__(
+        self,
+        *,
+        limits: Callable[[str, str], Sequence[Limit]] = lambda _room, _operation: (),
+        latency: float = 0.0,
+        script: Script | None = None,
+        traits: Traits = Traits(),  # noqa: B008 - frozen
+    ) -> None:
+        self.limits = limits
+        self.latency = latency
+        self.script = script
+        self._traits = traits
+        self.made: list[Made] = []
+        self.rooms: dict[str, dict[str, str]] = defaultdict(dict)
+        self.probes = 0
+        self.probe_error: Exception | None = None
+        self._count = 0
+
+    def texts(self, room: str) -> list[str]:
+        """What stands in a room, in order."""
+        return list(self.rooms[room].values())
+
+    @property
+    def times(self) -> list[float]:
+        """When attempts were made, in trio's seconds."""
+        return [made.at for made in self.made]
+
+    @hookimpl
+    def settings_type(self) -> type:
+        """The settings that carry nothing."""
+        return FakeSettings
+
+    @hookimpl
+    def traits(self) -> Traits:
+        """As given."""
+        return self._traits
+
+    @hookimpl
+    def rate_limit(self, room: str, operation: str) -> Sequence[Limit]:
+        """As given."""
+        return self.limits(room, operation)
+
+    @hookimpl
+    async def probe(self, instance: Instance) -> Identity:
+        """Works, unless `probe_error` is set."""
+        self.probes += 1
+        await trio.lowlevel.checkpoint()
+        if self.probe_error is not None:
+            raise self.probe_error
+        return Identity(id=instance.id, name=instance.id)
+
+    @hookimpl
+    async def send(self, attempt: Attempt) -> Answer:
+        """Store the part's text under a new id."""
+        answer = await self._attempt(attempt)
+        if answer is not None:
+            return answer
+        self._count += 1
+        message_id = str(self._count)
+        self.rooms[attempt.room][message_id] = _text(attempt)
+        return Answer(message_id=message_id)
+
+    @hookimpl
+    async def edit(self, attempt: Attempt) -> Answer:
+        """Replace the text."""
+        answer = await self._attempt(attempt)
+        if answer is None:
+            self.rooms[attempt.room][attempt.message_id or ""] = _text(attempt)
+        return answer or Answer(message_id=attempt.message_id)
+
+    @hookimpl
+    async def delete(self, attempt: Attempt) -> Answer:
+        """Forget the message."""
+        answer = await self._attempt(attempt)
+        if answer is None:
+            self.rooms[attempt.room].pop(attempt.message_id or "", None)
+        return answer or Answer(message_id=attempt.message_id)
+
+    @hookimpl
+    async def call(self, attempt: Attempt) -> Answer:
+        """Give the arguments back."""
+        answer = await self._attempt(attempt)
+        return answer or Answer(result=dict(attempt.arguments))
+
+    @hookimpl
+    def classify_error(self, error: Exception) -> Verdict | None:
+        """What the script's failure says."""
+        return error.verdict if isinstance(error, Failure) else None
+
+    async def _attempt(self, attempt: Attempt) -> Answer | None:
+        self.made.append(Made(attempt, trio.current_time()))
+        if self.latency:
+            await trio.sleep(self.latency)
+        else:
+            await trio.lowlevel.checkpoint()
+        return await self.script(attempt) if self.script is not None else None
+
+
+def _text(attempt: Attempt) -> str:
+    payload: Mapping[str, object] = attempt.part.payload if attempt.part is not None else {}
+    return str(payload.get("text", ""))

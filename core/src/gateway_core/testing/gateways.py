@@ -1,0 +1,51 @@
+"""A gateway on a fake channel, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import trio
+
+from gateway_core.config import GatewayConfig
+from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.instances import Instance
+from gateway_core.outbox import Outbox
+from gateway_core.plugins import Given
+from gateway_core.testing.channel import FakeChannel, FakeSettings
+
+EPOCH = 1_700_000_000.0
+"""POSIX time at trio time 0 in test gateways."""
+
+
+def virtual_wall() -> float:
+    """POSIX time that follows trio's clock."""
+    return EPOCH + trio.current_time()
+
+
+@asynccontextmanager
+async def open_test_gateway(
+    channel: FakeChannel | None = None,
+    *,
+    plugins: Sequence[Given] = (),
+    instances: Sequence[str] = ("bot",),
+    outbox: Outbox | None = None,
+    seed: str = "test",
+    **settings: Any,
+) -> AsyncIterator[Gateway]:
+    """A gateway with `channel` as `fake` and the named instances; `settings` as configured."""
+    channel = FakeChannel() if channel is None else channel
+    config = GatewayConfig(
+        instances=[Instance(name, "fake", FakeSettings()) for name in instances], **settings
+    )
+    given: list[Given] = [*plugins, ("fake", channel)]
+    async with open_gateway(
+        config,
+        plugins=given,
+        outbox=outbox,
+        rng=Random(seed),  # noqa: S311 - repeatable jitter
+        wall_clock=virtual_wall,
+    ) as gateway:
+        yield gateway
