@@ -590,3 +590,43 @@ async def test_reading_methods_are_not_failed(world, autojump_clock):
     emulator = SlackEmulator(faults=FaultPlan(rates={Fault.SERVER_ERROR: 1.0}))
     async with world.open(emulator) as http:
         assert (await Workspace(emulator, http).ask("auth.test"))["ok"]
+
+
+async def test_rich_text_is_read_as_it_looks(slack):
+    def section(*elements):
+        return {"type": "rich_text_section", "elements": list(elements)}
+
+    def text(words):
+        return {"type": "text", "text": words, "style": {"bold": True}}
+
+    link = {"type": "link", "url": "http://x", "text": "label"}
+    bare = {"type": "link", "url": "http://y"}
+    calling = [
+        {"type": "user", "user_id": "U1"},
+        {"type": "usergroup", "usergroup_id": "S1"},
+        {"type": "broadcast", "range": "here"},
+        {"type": "channel", "channel_id": "C1"},
+        {"type": "emoji", "name": "eyes"},
+    ]
+    items = [section(text("one")), section(text("two"))]
+    numbered = {"type": "rich_text_list", "style": "ordered", "offset": 4, "elements": items}
+    bullets = {"type": "rich_text_list", "style": "bullet", "indent": 1, "elements": items}
+    code = {"type": "rich_text_preformatted", "elements": [text("a <b>\n")]}
+    block = {
+        "type": "rich_text",
+        "elements": [
+            section(text("&amp; "), link, bare),
+            numbered,
+            bullets,
+            code,
+            section(*calling),
+        ],
+    }
+    called = {"type": "section", "text": {"type": "mrkdwn", "text": "<!channel>"}}
+    await slack.post("fallback", blocks=[block, called, {"type": "rich_text"}])
+    [message] = slack.emulator.rooms.conversation(ROOM)
+    assert (
+        "&amp; labelhttp://y\n5. one\n6. two\n  • one\n  • two\na <b>\n@U1@S1@here#C1:eyes:"
+        "\n@channel"
+    ) == message.text
+    assert ("!channel", "@U1", "!subteam^S1", "!here") == pings(message)

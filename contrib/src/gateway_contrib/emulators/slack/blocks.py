@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gateway_contrib.emulators.slack import rich_text
 from gateway_contrib.emulators.slack.refusal import Refusal
-from gateway_contrib.emulators.slack.text import shown
+from gateway_contrib.emulators.slack.text import calls, shown
 
 MOST_BLOCKS = 50
 MOST_TEXT = 13_200
@@ -118,4 +119,27 @@ def _texts(node: Any) -> Iterator[str]:
 
 def visible(blocks: Any) -> str:
     """What blocks show, a block to a line."""
-    return "\n".join(filter(None, ("".join(_texts(block)) for block in blocks)))
+    return "\n".join(filter(None, map(_shown, blocks)))
+
+
+def _shown(block: Mapping[str, Any]) -> str:
+    return rich_text.lines(block) if block["type"] == "rich_text" else "".join(_texts(block))
+
+
+def called(blocks: Any) -> Iterator[str]:
+    """Whom blocks notify: in Slack's markup, and by elements of rich text."""
+    for words in _marked(blocks):
+        yield from calls(words)
+    yield from rich_text.called([block for block in blocks if block["type"] == "rich_text"])
+
+
+def _marked(node: Any) -> Iterator[str]:
+    """Every text in Slack's markup."""
+    if isinstance(node, list):
+        for child in node:
+            yield from _marked(child)
+    elif isinstance(node, Mapping):
+        if node.get("type") == "mrkdwn" and isinstance(node.get("text"), str):
+            yield node["text"]
+        for child in node.values():
+            yield from _marked(child)

@@ -58,4 +58,5 @@ def visible_text(message: Message) -> str:
 
 def pings(message: Message) -> tuple[str, ...]:
     """Whom a stored message notified: `@U…`, `!here`, `!channel`."""
-    return called(message.fields)
+    shown = message.fields.get("blocks")
+    return called(message.fields) + (tuple(blocks.called(shown)) if shown else ())

@@ -52,10 +52,15 @@ def _label(token: str) -> str:
     return f"@{target[1:]}" if target.startswith("!") else target
 
 
+def calls(text: str) -> tuple[str, ...]:
+    """Whom the control sequences in a text notify: `@U…`, `!here`, `!subteam^S…`."""
+    return tuple(call[1] for call in _CALL.finditer(text))
+
+
 def called(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Whom a message's text notifies: `@U…`, `!here`, …; by name only if Slack was told to look."""
+    """Whom a message's text notifies; by a bare name only if Slack was told to look for one."""
     text = fields.get("text") or ""
-    found = [call[1] for call in _CALL.finditer(text)]
+    named: tuple[str, ...] = ()
     if fields.get("parse") == "full" or fields.get("link_names") in (True, "true", "1"):
-        found += [name[0] for name in _BY_NAME.finditer(shown(text))]
-    return tuple(found)
+        named = tuple(name[0] for name in _BY_NAME.finditer(shown(text)))
+    return calls(text) + named
