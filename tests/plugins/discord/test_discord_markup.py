@@ -53,6 +53,11 @@ def test_escapes_what_would_be_markup_and_nothing_else(text):
     assert text == visible(escape(text))
 
 
+def test_mentions_stay_mentions_where_they_are_wanted():
+    text = "<@1> <@!2> <@&3> @everyone @here <#4> *x*"
+    assert r"<@1> <@!2> <@&3> @everyone @here \<#4> \*x\*" == escape(text, mentions=True)
+
+
 FRAGMENTS = [
     *"\\*_~`|<>@#:[]()-.!1 9aéツ\n",
     "https://", "http://x", "x.org/", "everyone", "here", ":smile:", "```", "**", "__", "||", "~~",

@@ -12,6 +12,7 @@ Invariant: `length(escape(text))` never shrinks as `text` grows at its end, whic
 
 from __future__ import annotations
 
+import functools
 import re
 
 from gateway_core import Edit, Part, Send
@@ -29,6 +30,7 @@ _MARKUP = re.compile(
     | (?P<glued>https?(?=://(?:[^\s<]+<(?![ >]|\Z) | [`*_\[\\]{_TAIL}*(?:[\s<]|\Z))))
     | (?P<url>{_URL})
     | (?P<line>^[^\S\n]*+(?:[0-9]++(?=\.\s) | (?=-\#?\s | \#{{1,3}}\s | >\s | >>>)))
+    | (?P<mention><@[!&]?[0-9]++> | @everyone | @here)
     | (?P<mark>
         [`]
       | (?<!\S[ ])\*  | \*(?![ ])       # a star between two spaces means itself
@@ -36,7 +38,6 @@ _MARKUP = re.compile(
       | \\(?![0-9A-Za-z \n\r\t]|\Z)     # a backslash that would be taken for an escape
       | ~(?=~) | \|(?=\|)
       | <(?=[@\#:/+] | [\w+.%-]+[:@])
-      | @(?=everyone|here)
       | (?<=\])\(
       | :(?=[\w+-]+:)
       )
@@ -46,18 +47,22 @@ _MARKUP = re.compile(
 )
 
 
-def escape(text: str) -> str:
-    """`text` with a backslash before each character that Discord would take for markup."""
+def escape(text: str, *, mentions: bool = False) -> str:
+    """`text` with a backslash before each character that Discord would take for markup.
+
+    With `mentions`, those of people, roles, `@everyone` and `@here` stay what they are.
+    """
     live = _live_openers(text)
+    verbatim = ("url", "mention") if mentions else ("url",)
 
     def replace(found: re.Match[str]) -> str:
         kind, whole = found.lastgroup, found[0]
         if kind == "rest":
             # The end of the message: what stands here opens nothing any more.
             return f"{found['last']}\\{found['rest']}"
-        if kind == "url" or (kind == "opener" and whole not in live):
+        if kind in verbatim or (kind == "opener" and whole not in live):
             return whole
-        return f"\\{whole}" if kind in ("mark", "opener") else f"{whole}\\"
+        return f"{whole}\\" if kind in ("line", "glued") else f"\\{whole}"
 
     return _MARKUP.sub(replace, text)
 
@@ -81,7 +86,8 @@ def length(content: str) -> int:
 
 def parts_of(envelope: Send | Edit, *, limit: int) -> tuple[Part, ...]:
     """The plan: the text in parts of at most `limit` characters each, measured as sent."""
-    write = str if envelope.format == "native" else escape
+    escaping = functools.partial(escape, mentions=envelope.mentions)
+    write = str if envelope.format == "native" else escaping
     text = envelope.text
     spans = cut(text, limit=limit, measure=lambda piece: length(write(piece)))
     shown = [_shown(text, start, end) for start, end in spans]
