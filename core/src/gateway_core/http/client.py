@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -138,10 +139,17 @@ class _Progress:
 
     written: bool = False
     status: int | None = None
+    tcp: Any = None
 
-    async def trace(self, event: str, _: Mapping[str, object]) -> None:
+    async def trace(self, event: str, told: Mapping[str, Any]) -> None:
         if event.endswith(_WRITING):
             self.written = True
+        elif event == "connection.connect_tcp.complete":
+            self.tcp = told["return_value"]
+        elif event == "connection.start_tls.failed":
+            # The library leaves the socket open where a handshake is cancelled.
+            with trio.CancelScope(shield=True):
+                await self.tcp.aclose()
 
     def failure(self, text: str) -> TransportError:
         if self.status is not None:

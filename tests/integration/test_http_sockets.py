@@ -1,0 +1,489 @@
+"""The HTTP client against real servers on loopback that misbehave. Bounded to seconds."""
+
+import gzip
+import logging
+import traceback
+import tracemalloc
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from random import Random
+
+import pytest
+import trio
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.routing import Route
+
+from gateway_contrib.emulators.serve import serve
+from gateway_contrib.emulators.wire import reset, silence
+from gateway_core import Secret, TransportError
+from gateway_core.http import Timeouts, UnreadableBody, client, open_client
+
+TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+QUICK = Timeouts(connect=5, write=0.3, read=0.3, pool=5, total=5)
+PATIENT = Timeouts(connect=9, write=9, read=9, pool=9, total=15)
+ONE_SECOND = Timeouts(total=1)
+
+
+class Requests:
+    """The requests of a connection as they come."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.buffer = b""
+
+    async def next(self):
+        """The next head, after its body was read; None at the end of the connection."""
+        while b"\r\n\r\n" not in self.buffer:
+            got = await self.stream.receive_some()
+            if not got:
+                return None
+            self.buffer += got
+        head, _, rest = self.buffer.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        while len(rest) < length:
+            rest += await self.stream.receive_some()
+        self.buffer = rest[length:]
+        return head
+
+
+@asynccontextmanager
+async def raw_server(handler):
+    """A server whose every connection is given to `handler`; yields its base URL."""
+
+    async def guarded(stream):
+        async with stream:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await handler(stream)
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            listening = partial(trio.serve_tcp, guarded, 0, host="127.0.0.1")
+            [listener] = await nursery.start(listening)
+            yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def emulator(app):
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            yield await nursery.start(serve, app)
+            nursery.cancel_scope.cancel()
+
+
+def answering(answer):
+    """Answer every request of a connection with the same bytes."""
+
+    async def handler(stream):
+        requests = Requests(stream)
+        while await requests.next() is not None:
+            await stream.send_all(answer)
+
+    return handler
+
+
+async def failure_of(url, timeouts=PATIENT, **arguments):
+    """How one request ends that must fail."""
+    async with open_client(base_url=url, timeouts=timeouts) as opened:
+        with pytest.raises(TransportError) as caught:
+            await opened.request("POST", "/x", **(arguments or {"json": {}}))
+    return caught.value
+
+
+async def hello(request):
+    return PlainTextResponse(await request.body())
+
+
+async def cut(request):
+    await request.body()
+    await reset(request)
+
+
+async def quiet(request):
+    await silence(request)
+
+
+async def moved(request):
+    return RedirectResponse("/hello", status_code=307)
+
+
+async def slow(request):
+    await trio.sleep(0.002)
+    return PlainTextResponse(await request.body())
+
+
+APP = Starlette(
+    routes=[
+        Route(f"/{endpoint.__name__}", endpoint, methods=["GET", "POST"])
+        for endpoint in (hello, cut, quiet, moved, slow)
+    ]
+)
+
+
+# --- before anything was written
+
+
+async def test_a_refused_connection_is_not_dispatched():
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    assert (await failure_of(f"http://127.0.0.1:{port}")).dispatched == "no"
+
+
+async def test_a_failed_tls_handshake_is_not_dispatched():
+    async def handler(stream):
+        await stream.receive_some()
+        await stream.send_all(b"this is no TLS\r\n")
+
+    async with raw_server(handler) as url:
+        error = await failure_of(url.replace("http:", "https:"))
+    assert "ConnectError" in error.text
+    assert error.dispatched == "no"
+
+
+async def test_a_handshake_without_an_answer_ends_with_its_socket_closed():
+    closed = []
+
+    async def handler(stream):
+        while await stream.receive_some():
+            pass
+        closed.append(True)
+
+    async with raw_server(handler) as url:
+        hasty = Timeouts(connect=5, total=0.1)
+        async with open_client(base_url=url.replace("http:", "https:"), timeouts=hasty) as opened:
+            with pytest.raises(TransportError) as caught:
+                await opened.request("GET", "/x")
+            assert caught.value.dispatched == "no"
+            await trio.sleep(0.05)
+            assert closed == [True]
+
+
+@pytest.mark.parametrize("bounds", [{"pool": 0.2}, {"pool": 9, "total": 0.2}], ids=str)
+async def test_a_request_that_waits_for_a_connection_is_not_dispatched(bounds):
+    async with (
+        emulator(APP) as url,
+        open_client(base_url=url, max_connections=1) as opened,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(opened.request, "GET", "/quiet")
+        await trio.sleep(0.05)
+        hasty = Timeouts(**bounds)
+        opened._timeouts, opened._phases = hasty, {"pool": hasty.pool}
+        with pytest.raises(TransportError) as caught:
+            await opened.request("GET", "/hello")
+        assert caught.value.dispatched == "no"
+        nursery.cancel_scope.cancel()
+
+
+# --- after something may have been
+
+
+async def test_a_reset_after_the_request_is_unknown():
+    async with emulator(APP) as url, open_client(base_url=url) as opened:
+        with pytest.raises(TransportError, match="reset") as caught:
+            await opened.request("POST", "/cut", json={})
+        assert caught.value.dispatched == "unknown"
+        assert (await opened.request("POST", "/hello", json=1)).body == b"1"
+
+
+async def test_a_reset_before_the_request_was_read_is_unknown():
+    async def handler(stream):
+        await stream.receive_some(1)
+
+    async with raw_server(handler) as url:
+        error = await failure_of(url, json={"text": "x" * 1_000_000})
+    assert error.dispatched == "unknown"
+
+
+async def test_a_server_that_does_not_read_is_unknown():
+    async def handler(stream):
+        await trio.sleep_forever()
+
+    async with raw_server(handler) as url:
+        error = await failure_of(url, QUICK, form={"text": "x" * 20_000_000})
+    assert "WriteTimeout" in error.text
+    assert error.dispatched == "unknown"
+
+
+async def test_silence_is_unknown():
+    async with emulator(APP) as url, open_client(base_url=url, timeouts=QUICK) as opened:
+        with pytest.raises(TransportError, match="ReadTimeout") as caught:
+            await opened.request("POST", "/quiet")
+    assert caught.value.dispatched == "unknown"
+
+
+async def test_a_connection_that_ends_without_an_answer_is_unknown():
+    async def handler(stream):
+        requests = Requests(stream)
+        await requests.next()
+        await stream.send_all(OK)
+        await requests.next()
+
+    async with raw_server(handler) as url, open_client(base_url=url) as opened:
+        assert (await opened.request("POST", "/x", json={})).status == 200
+        with pytest.raises(TransportError) as caught:
+            await opened.request("POST", "/x", json={})
+        assert caught.value.dispatched == "unknown"
+        assert (await opened.request("POST", "/x", json={})).status == 200
+
+
+async def test_an_idle_connection_that_was_closed_meanwhile_is_not_used():
+    async def handler(stream):
+        await Requests(stream).next()
+        await stream.send_all(OK)
+
+    async with raw_server(handler) as url, open_client(base_url=url) as opened:
+        for _ in range(5):
+            assert (await opened.request("POST", "/x", json={})).status == 200
+            await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"garbage\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"\x16\x03\x01" * 99],
+)
+async def test_an_answer_that_is_no_http_is_unknown(answer):
+    async def handler(stream):
+        await Requests(stream).next()
+        await stream.send_all(answer)
+
+    async with raw_server(handler) as url:
+        assert (await failure_of(url)).dispatched == "unknown"
+
+
+async def test_a_head_without_end_is_unknown_and_bounded():
+    async def handler(stream):
+        await Requests(stream).next()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            await stream.send_all(b"x-more: " + b"x" * 10_000 + b"\r\n")
+
+    async with raw_server(handler) as url:
+        error = await failure_of(url)
+    assert error.dispatched == "unknown"
+    assert not isinstance(error, UnreadableBody)
+
+
+def dripping(before):
+    async def handler(stream):
+        await Requests(stream).next()
+        await stream.send_all(before)
+        while True:
+            await stream.send_all(b"x")
+            await trio.sleep(0.05)
+
+    return handler
+
+
+async def test_a_dripping_head_ends_at_the_total_deadline():
+    started = trio.current_time()
+    async with raw_server(dripping(b"HTTP/1.1 200 OK\r\nx-drip: ")) as url:
+        error = await failure_of(url, ONE_SECOND)
+    assert 0.9 < trio.current_time() - started < 3
+    assert error.dispatched == "unknown"
+    assert not isinstance(error, UnreadableBody)
+
+
+async def test_a_dripping_body_ends_at_the_total_deadline_and_its_status_is_known():
+    started = trio.current_time()
+    async with raw_server(dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n")) as url:
+        error = await failure_of(url, ONE_SECOND)
+    assert 0.9 < trio.current_time() - started < 3
+    assert isinstance(error, UnreadableBody)
+    assert error.status == 200
+
+
+async def test_a_truncated_body_is_unreadable():
+    async def handler(stream):
+        await Requests(stream).next()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{")
+
+    async with raw_server(handler) as url:
+        assert isinstance(await failure_of(url), UnreadableBody)
+
+
+# --- answers that are too much
+
+
+def peak_of(trace):
+    return trace.get_traced_memory()[1] / (1 << 20)
+
+
+async def test_a_huge_body_is_not_read():
+    async def handler(stream):
+        await Requests(stream).next()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n")
+        while True:
+            await stream.send_all(b"x" * 65536)
+
+    tracemalloc.start()
+    async with raw_server(handler) as url:
+        error = await failure_of(url)
+    peak = peak_of(tracemalloc)
+    tracemalloc.stop()
+    assert isinstance(error, UnreadableBody)
+    assert peak < 16
+
+
+async def test_a_gzip_bomb_is_not_inflated():
+    bomb = gzip.compress(bytes(64 << 20), 1)
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb)
+    tracemalloc.start()
+    async with raw_server(answering(head + bomb)) as url:
+        error = await failure_of(url)
+    peak = peak_of(tracemalloc)
+    tracemalloc.stop()
+    assert isinstance(error, UnreadableBody)
+    assert "more than" in error.text
+    assert peak < 16
+
+
+async def test_a_compressed_answer_is_read():
+    body = gzip.compress(b'{"ok": true}')
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with raw_server(answering(head + body)) as url, open_client(base_url=url) as opened:
+        for _ in range(2):
+            assert (await opened.request("GET", "/x")).json() == {"ok": True}
+
+
+async def test_redirects_are_answers():
+    async with emulator(APP) as url, open_client(base_url=url) as opened:
+        answer = await opened.request("POST", "/moved", json={})
+    assert (307, "/hello") == (answer.status, answer.headers["location"])
+
+
+async def test_cookies_are_not_kept():
+    seen = []
+
+    async def handler(stream):
+        requests = Requests(stream)
+        while (head := await requests.next()) is not None:
+            seen.append(head.lower())
+            await stream.send_all(OK.replace(b"\r\n\r\n", b"\r\nset-cookie: a=b\r\n\r\n"))
+
+    async with raw_server(handler) as url, open_client(base_url=url) as opened:
+        for _ in range(2):
+            await opened.request("GET", "/x")
+    assert len(seen) == 2
+    assert b"cookie" not in seen[1]
+
+
+# --- the pool, the TLS context, the logs
+
+
+async def test_three_hundred_cancelled_requests_leave_the_pool_usable():
+    random = Random("cancels")
+    ended = []
+
+    async def cancelled(opened):
+        with trio.move_on_after(random.uniform(0, 0.006)):
+            await opened.request("POST", "/slow", json={"text": "x" * random.randrange(100_000)})
+
+    async def good(opened, number):
+        ended.append((await opened.request("POST", "/slow", json=number)).json())
+
+    async with emulator(APP) as url, open_client(base_url=url, max_connections=8) as opened:
+        for _ in range(20):
+            async with trio.open_nursery() as nursery:
+                for _ in range(15):
+                    nursery.start_soon(cancelled, opened)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for number in range(16):
+                    nursery.start_soon(good, opened, number)
+    assert sorted(ended) == list(range(16))
+
+
+async def test_clients_share_one_tls_context():
+    assert client._tls_context() is client._tls_context()
+    one, two = client._sockets(1), client._sockets(2)
+    assert one._pool._ssl_context is two._pool._ssl_context
+
+
+@pytest.mark.parametrize("path", ["hello", "cut", "quiet", "moved"])
+async def test_no_secret_shows_in_any_log_or_error(path, caplog):
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx2", "httpcore2", "httpcore2.http11", "httpcore2.connection"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    errors = []
+    app = Starlette(
+        routes=[
+            Route(f"/bot{{token}}/{endpoint.__name__}", endpoint, methods=["POST"])
+            for endpoint in (hello, cut, quiet, moved)
+        ]
+    )
+    async with (
+        emulator(app) as url,
+        open_client(
+            base_url=url,
+            headers={"authorization": Secret("Bot MTk4NjIyNDgz")},
+            path_secret=Secret(TOKEN),
+            timeouts=QUICK,
+        ) as opened,
+    ):
+        try:
+            await opened.request("POST", f"/bot{{secret}}/{path}", json={})
+        except TransportError as error:
+            errors.append("".join(traceback.format_exception(error)) + repr(error))
+    shown = caplog.text + "".join(errors) + repr([r.__dict__ for r in caplog.records])
+    assert "send_request_headers.started" in shown
+    assert (path in {"cut", "quiet"}) == bool(errors)
+    for secret in (TOKEN, TOKEN.partition(":")[2], "MTk4NjIyNDgz"):
+        assert secret not in shown
+
+
+# --- the server of the emulators
+
+
+async def test_a_cancelled_server_ends_at_once_even_for_a_peer_that_never_reads():
+    async def flood(request):
+        return PlainTextResponse("x" * 50_000_000)
+
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(serve, Starlette(routes=[Route("/", flood)]))
+        stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+        await stream.send_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await stream.receive_some(1)
+        await trio.sleep(0.05)
+        started = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - started < 1
+    await stream.aclose()
+
+
+async def test_a_served_application_is_silent_but_for_its_own_errors(capfd, caplog):
+    async def failing(request):
+        raise LookupError("a mistake")
+
+    app = Starlette(routes=[Route("/failing", failing), Route("/hello", hello)])
+    async with emulator(app) as url, open_client(base_url=url) as opened:
+        assert (await opened.request("GET", "/hello")).status == 200
+        assert (await opened.request("GET", "/nowhere")).status == 404
+        quiet_until_here = [r for r in caplog.records if r.name.startswith("gateway")]
+        assert (await opened.request("GET", "/failing")).status == 500
+        await trio.sleep(0.05)  # the answer comes before the report
+    assert quiet_until_here == []
+    assert ("", "") == capfd.readouterr()
+    assert "a mistake" in caplog.text
+
+
+async def test_nonsense_on_one_connection_leaves_the_others_alone():
+    async with emulator(APP) as url, open_client(base_url=url) as opened:
+        port = int(url.rpartition(":")[2])
+        for nonsense in (
+            b"\0" * 99,
+            b"GET\r\n\r\n",
+            b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        ):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(nonsense)
+        assert (await opened.request("POST", "/hello", json=1)).body == b"1"
+
+
+async def test_an_address_in_use_is_an_error():
+    async with emulator(APP) as url:
+        with pytest.raises(OSError, match=r"[Ii]n use"):
+            await serve(APP, port=int(url.rpartition(":")[2]))
