@@ -142,9 +142,15 @@ def test_only_texts_are_planned(instance):
     assert ["x"] == texts(instance, keyed)
 
 
-def test_markdown_is_shown_as_text_for_now_and_that_is_said(instance):
-    [part] = parts(instance, message("**a**", format="markdown"))
-    assert ("**a**", ("markdown shown as plain text",)) == (part.payload["text"], part.degraded)
+def test_markdown_is_rich_text_with_its_visible_text_beside_it(instance):
+    [part] = parts(instance, message("**a** <b", format="markdown"))
+    assert ("a &lt;b", ()) == (part.payload["text"], part.degraded)
+    inline = [
+        {"type": "text", "text": "a", "style": {"bold": True}},
+        {"type": "text", "text": " <b"},
+    ]
+    section = {"type": "rich_text_section", "elements": inline}
+    assert [{"type": "rich_text", "elements": [section]}] == part.payload["blocks"]
 
 
 @given(

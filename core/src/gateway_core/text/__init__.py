@@ -6,7 +6,19 @@ that, by what an adapter's rendering says a stretch costs.
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
+from gateway_core.text.nesting import Nesting
 from gateway_core.text.parse import parse
 from gateway_core.text.plan import Rendering, plan
 
-__all__ = ["Block", "Document", "Kind", "Rendering", "Span", "Style", "cut", "parse", "plan"]
+__all__ = [
+    "Block",
+    "Document",
+    "Kind",
+    "Nesting",
+    "Rendering",
+    "Span",
+    "Style",
+    "cut",
+    "parse",
+    "plan",
+]

@@ -9,9 +9,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import attrs
+
+from gateway_core.text.nesting import Nesting
 
 
 class Style(StrEnum):
@@ -101,16 +104,17 @@ class Document:
             if block.end > start:
                 yield block
 
+    @cached_property
+    def nesting(self) -> Nesting[Span]:
+        """The spans by place; made when it is first asked for."""
+        return Nesting(self.spans)
+
     def spans_in(self, start: int, end: int) -> list[Span]:
         """The spans of `start..end`, clipped to it, their places counted from `start`."""
-        found = []
-        for span in self.spans:
-            if span.start >= end:
-                break
-            if span.end > start:
-                low, high = max(span.start, start), min(span.end, end)
-                found.append(Span(low - start, high - start, span.style, span.value))
-        return found
+        return [
+            Span(max(low - start, 0), min(high, end) - start, style, value)
+            for low, high, style, value in self.nesting.touching(start, end)
+        ]
 
     def header_at(self, place: int) -> str:
         """The header to repeat where a part begins at `place` inside a table; else nothing."""

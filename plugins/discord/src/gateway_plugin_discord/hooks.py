@@ -88,7 +88,8 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
     if not isinstance(envelope, Send | Edit):
         return None
     limit: int = instance.settings.max_length
-    return parts_of(envelope, limit=limit // 2 if mode == "stricter" else limit)
+    shorter = limit // 2 if mode == "stricter" else limit
+    return parts_of(envelope, limit=shorter, styled=mode != "plain")
 
 
 @hookimpl

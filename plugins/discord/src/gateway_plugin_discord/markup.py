@@ -14,9 +14,14 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
+from functools import partial
+
+import attrs
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import cut
+from gateway_core.text import Document, cut, parse, plan
+from gateway_plugin_discord.rendering import Dialect
 
 SUPPRESS_EMBEDS = 1 << 2
 SUPPRESS_NOTIFICATIONS = 1 << 12
@@ -84,15 +89,31 @@ def length(content: str) -> int:
     return len(content) + sum(character > "\uffff" for character in content)
 
 
-def parts_of(envelope: Send | Edit, *, limit: int) -> tuple[Part, ...]:
-    """The plan: the text in parts of at most `limit` characters each, measured as sent."""
+def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple[Part, ...]:
+    """The plan: the text in parts of at most `limit` characters each, measured as sent.
+
+    styled  write Markdown in Discord's dialect; False: show its source
+    """
+    if styled and envelope.format == "markdown":
+        return _styled(envelope, limit)
     escaping = functools.partial(escape, mentions=envelope.mentions)
     write = str if envelope.format == "native" else escaping
     text = envelope.text
     spans = cut(text, limit=limit, measure=lambda piece: length(write(piece)))
     shown = [_shown(text, start, end) for start, end in spans]
-    parts = tuple(_part(envelope, write(text[a:b]), (a, b)) for a, b in shown if a < b)
-    return parts if parts or not envelope.extra else (_part(envelope, "", (0, 0)),)
+    parts = tuple(_plain(envelope, write(text[a:b]), (a, b)) for a, b in shown if a < b)
+    return parts if parts or not envelope.extra else (_plain(envelope, "", (0, 0)),)
+
+
+def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
+    """Markdown in Discord's own dialect."""
+
+    def render(document: Document) -> Dialect:
+        fields = partial(_fields, envelope)
+        return Dialect(document, fields, envelope.link_previews, envelope.mentions)
+
+    parts = plan(parse(envelope.text), render, limit=limit)
+    return tuple(_part(envelope, part) for part in parts)
 
 
 def _shown(text: str, start: int, end: int) -> tuple[int, int]:
@@ -101,13 +122,20 @@ def _shown(text: str, start: int, end: int) -> tuple[int, int]:
     return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
 
 
-def _part(envelope: Send | Edit, content: str, span: tuple[int, int]) -> Part:
+def _plain(envelope: Send | Edit, content: str, span: tuple[int, int]) -> Part:
+    return _part(envelope, Part(payload=_fields(envelope, content), span=span))
+
+
+def _fields(envelope: Send | Edit, content: str) -> Mapping[str, object]:
     look: dict[str, object] = {"content": content} if content else {}
     if not envelope.mentions:
         look["allowed_mentions"] = {"parse": []}
-    flags = 0 if envelope.link_previews else SUPPRESS_EMBEDS
-    # Silence belongs to the sending: an edit to the same text changes nothing.
-    digest = Part(payload={**look, "flags": flags}).digest
-    if isinstance(envelope, Send) and envelope.silent:
-        flags |= SUPPRESS_NOTIFICATIONS
-    return Part(payload={**look, "flags": flags}, span=span, digest=digest)
+    return {**look, "flags": 0 if envelope.link_previews else SUPPRESS_EMBEDS}
+
+
+def _part(envelope: Send | Edit, part: Part) -> Part:
+    """The part as it is sent. Silence belongs to the sending: it is no part of the digest."""
+    if not isinstance(envelope, Send) or not envelope.silent:
+        return part
+    flags = part.payload["flags"] | SUPPRESS_NOTIFICATIONS
+    return attrs.evolve(part, payload={**part.payload, "flags": flags}, digest=part.digest)

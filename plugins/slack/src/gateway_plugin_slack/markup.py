@@ -4,7 +4,8 @@ Slack takes `&`, `<` and `>` as control characters; escaped they are shown as th
 `<!channel>` or `<@U…>` notifies anybody (docs.slack.dev, formatting message text). A part's measure
 is the UTF-8 bytes of its escaped text: chat.postMessage advises 4,000 characters and chat.update
 fails near 4,000 bytes, and bytes are never fewer than characters, so whatever was sent can be
-edited to the same text.
+edited to the same text. Markdown is sent as rich text (see rich_text.py) with its visible text in
+`text`; a Markdown text that was refused is sent as its source.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import cut
+from gateway_core.text import Document, cut, parse, plan
+from gateway_plugin_slack.rich_text import RichText
 from gateway_plugin_slack.rooms import locate
 from gateway_plugin_slack.settings import Settings
 
@@ -59,6 +61,8 @@ def chunk(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[Part
     full = carries_content(envelope.extra)
     stricter = mode == "stricter" and not full
     limit = int(settings.part_bytes * (STRICTER if stricter else 1))
+    if envelope.format == "markdown" and mode != "plain" and not carries_blocks(envelope.extra):
+        return _styled(envelope, limit)
     spans = cut(envelope.text, limit=limit, measure=measure)
     if not spans and full:
         spans = [(0, 0)]
@@ -66,33 +70,54 @@ def chunk(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[Part
     return [_part(envelope, mode, write, span) for span in spans]
 
 
+def carries_blocks(extra: Mapping[str, object] | None) -> bool:
+    """True where `extra` has blocks of its own, which stand in place of the text's."""
+    return bool((extra or {}).get("blocks"))
+
+
 def carries_content(extra: Mapping[str, object] | None) -> bool:
     """True where `extra` shows something even without a text."""
     return any((extra or {}).get(field) for field in ("blocks", "attachments"))
+
+
+def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
+    """Markdown as rich text."""
+
+    def fields(text: str) -> Mapping[str, object]:
+        return _content(envelope, plain(text, mentions=envelope.mentions))
+
+    def render(document: Document) -> RichText:
+        return RichText(document, limit, measure, fields, envelope.mentions)
+
+    parts = plan(parse(envelope.text), render, limit=limit)
+    return [_threaded(part, envelope) for part in parts]
 
 
 def _part(
     envelope: Send | Edit, mode: str, write: Callable[..., str], span: tuple[int, int]
 ) -> Part:
     text = write(envelope.text[slice(*span)], mentions=envelope.mentions)
-    content = {
+    content = _content(envelope, text, mrkdwn=write is native)
+    return _threaded(Part(payload=content, span=span, degraded=_degraded(envelope, mode)), envelope)
+
+
+def _content(envelope: Send | Edit, text: str, *, mrkdwn: bool = False) -> Mapping[str, object]:
+    return {
         "text": text,
-        "mrkdwn": write is native,
+        "mrkdwn": mrkdwn,
         "parse": "none",
         "link_names": False,
         "unfurl_links": envelope.link_previews,
         "unfurl_media": envelope.link_previews,
     }
-    part = Part(payload=content, span=span, degraded=_degraded(envelope, mode))
-    return _threaded(part, envelope) if isinstance(envelope, Send) else part
 
 
-def _threaded(part: Part, envelope: Send) -> Part:
+def _threaded(part: Part, envelope: Send | Edit) -> Part:
     """All parts of a reply stand in its thread, though only the first attempt carries the reply.
 
     The digest is that of the content alone: an edit of the same text finds it unchanged.
     """
-    if envelope.thread_id is not None or envelope.reply_to is None:
+    if isinstance(envelope, Edit) or envelope.thread_id or envelope.reply_to is None:
         return part
     _, ts = locate(envelope.external_room_id, envelope.reply_to)
     payload = {**part.payload, "thread_ts": ts}

@@ -13,9 +13,9 @@ All blocks of a message may have about 12,000 characters, their containers count
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import attrs
@@ -66,14 +66,10 @@ class RichText:
         """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""
         text = self.document.header_at(start) + self.document.text[start:end]
         first, last = bisect_left(self.places, start), bisect_left(self.places, end)
-        size = self.sizes[last] - self.sizes[first] + 2 * len(text) + 3 * _CONTAINER
-        open_links = sum(
-            len(span.value) for span in self._spans_at(start) if span.style is Style.LINK
-        )
-        return max(self.measure(text), -(-(size + open_links) * self.limit // MOST_JSON))
-
-    def _spans_at(self, place: int) -> list[Span]:
-        return self.document.spans_in(place, place + 1)
+        size = self.sizes[last] - self.sizes[first] + 3 * _CONTAINER
+        size += len(text) + text.count("\n") + text.count('"') + text.count("\\")
+        size += sum(_ELEMENT + len(span.value) for span in self.document.nesting.open_at(start))
+        return max(self.measure(text), -(-size * self.limit // MOST_JSON))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         """`blocks`, and `text` for notifications and screen readers."""
@@ -147,7 +143,7 @@ class _Writer:
     def _item(self, blocks: Sequence[Block]) -> dict[str, Any]:
         first = blocks[0]._replace(start=blocks[0].body)
         inline = list(self._inline(first.body, blocks[-1].end, blocks))
-        return {"type": "rich_text_section", "elements": inline or [_element("​", {})]}
+        return {"type": "rich_text_section", "elements": inline or [_element(" ", {})]}
 
     def _inline(self, start: int, end: int, blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
         """The characters of the stretch as elements of one style each."""
@@ -160,7 +156,7 @@ class _Writer:
         text = self._text(start, end)
         edges = sorted({0, len(text), *(edge for span in spans for edge in span[:2])})
         edges = [edge for edge in edges if 0 <= edge <= len(text)]
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in pairwise(edges):
             active = [span for span in spans if span.start <= low and span.end >= high]
             yield from self._stretch(text[low:high], active)
 

@@ -14,11 +14,9 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from gateway_core.text import Block, Document, Kind, Style
+from gateway_core.text import Block, Document, Kind, Nesting, Style
 
 MOST_ENTITIES = 100
-_NESTED = 8
-"""Entities that may reach into a part from before it: what nests is never deeper."""
 
 _TYPES = {
     Style.BOLD: "bold",
@@ -46,18 +44,14 @@ class Entities:
     limit: int
     measure: Callable[[str], int]
     fields: Mapping[str, Any]
-    entities: list[_Entity] = attrs.field(init=False)
-    starts: list[int] = attrs.field(init=False)
+    entities: Nesting[_Entity] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.entities = sorted(_entities(self.document), key=_outermost_first)
-        self.starts = [entity.start for entity in self.entities]
+        self.entities = Nesting(sorted(_entities(self.document), key=_outermost_first))
 
     def cost(self, start: int, end: int) -> int:
         """Characters by the given measure, or the share of entities, whichever is nearer."""
-        count = bisect_left(self.starts, end) - bisect_left(self.starts, start)
-        if start and count:
-            count += _NESTED
+        count = self.entities.begun(start, end) + len(self.entities.open_at(start))
         text = self.document.header_at(start) + self.document.text[start:end]
         return max(self.measure(text), -(-count * self.limit // MOST_ENTITIES))
 
@@ -74,10 +68,9 @@ class Entities:
 
     def _within(self, start: int, end: int, header: int) -> Iterator[tuple[int, int, _Entity]]:
         """The entities of the stretch, clipped; what was open before begins with the header."""
-        for entity in self.entities[: bisect_left(self.starts, end)]:
-            if entity.end > start:
-                low = entity.start - start + header if entity.start >= start else 0
-                yield low, min(entity.end, end) - start + header, entity
+        for entity in self.entities.touching(start, end):
+            low = entity.start - start + header if entity.start >= start else 0
+            yield low, min(entity.end, end) - start + header, entity
 
 
 class _Units:
@@ -95,7 +88,7 @@ class _Units:
 
 
 def _entities(document: Document) -> Iterator[_Entity]:
-    headings = {}
+    headings: dict[int, int] = {}
     for block in document.blocks:
         if block.kind is Kind.HEADING:
             headings[block.body] = block.end

@@ -1,0 +1,101 @@
+r"""How Discord writes styles, and what of a text it must not take for markup. Pure.
+
+The client's parser (a descendant of simple-markdown) tries its rules at each place of the source
+in turn. A backslash in front stops any of them, but not one that began before it: nothing in code,
+in an address or in a link's text may hold what closes an earlier mark. So marks are never open
+around code or addresses that hold one, link texts hold no brackets, and openers are escaped too
+where code or an address could close them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway_core.text import Style
+
+MARKS = {
+    Style.BOLD: "**",
+    Style.ITALIC: "*",
+    Style.STRIKE: "~~",
+    Style.UNDERLINE: "__",
+    Style.SPOILER: "||",
+}
+CLOSERS = frozenset("*_~|")
+"""Characters that could close a mark which is open around them."""
+
+APART = "\u200b"
+"""Between two marks of the same character, and between the backticks of a fence in code: unseen."""
+
+ADDRESS = re.compile(r"https?://[^\s<>]*[^\s<>.,:;!?\"'`*_~|()\[\]\\]/?")
+_LANGUAGE = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
+_UNSAFE = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
+_BACKTICKS = re.compile("`+")
+_LINE = r"(?P<line>^[^\S\n]*+(?:[0-9]++(?=\.\s)|(?=[-+*]\s|-\#\s|\#{1,3}\s|>\s|>>>\s)))"
+_MENTION = r"(?P<mention><@[!&]?[0-9]+>|@everyone|@here)"
+_MARK = r"""(?P<mark>
+    [\\*`]
+  | _(?![0-9A-Za-z])
+  | ~(?=~|\Z) | \|(?=\||\Z)
+  | <(?=[@\#:/+\w]|\Z)
+  | @(?=everyone|here)
+  | (?<=\])\(
+  | :(?=[\w+-]+:)
+  | (?<=http):(?=//) | (?<=https):(?=//)
+)"""
+_OPENER = r"(?P<opener>[_\[])"
+
+
+def _escaping(*, mentions: bool) -> re.Pattern[str]:
+    rules = [_LINE, *([_MENTION] if mentions else []), _MARK, _OPENER]
+    return re.compile("|".join(rules), re.MULTILINE | re.VERBOSE)
+
+
+_ESCAPING = {kept: _escaping(mentions=kept) for kept in (False, True)}
+
+
+def escape(text: str, *, openers: bool, mentions: bool = False) -> str:
+    """`text` with a backslash before each character that Discord would take for markup.
+
+    openers   escape also what opens and nothing in the text could close
+    mentions  leave `<@1>`, `@everyone` and `@here` what they are
+    """
+
+    def replace(found: re.Match[str]) -> str:
+        kind, whole = found.lastgroup, found[0]
+        if kind == "mention" or (kind == "opener" and not openers):
+            return whole
+        return f"{whole}\\" if kind == "line" else f"\\{whole}"
+
+    return _ESCAPING[mentions].sub(replace, text)
+
+
+def code(text: str) -> str:
+    """Inline code: between more backticks than stand in it."""
+    if "`" not in text:
+        return f"`{text}`"
+    runs = {len(run) for run in _BACKTICKS.findall(text)}
+    fence = "`" * next(n for n in range(1, len(runs) + 2) if n not in runs)
+    first = " " if text[0] == "`" else ""
+    last = " " if text[-1] == "`" else ""
+    return f"{fence}{first}{text}{last}{fence}"
+
+
+def fenced(text: str) -> str:
+    """The content of a code block: three backticks in it would end it."""
+    return text.replace("```", f"`{APART}`{APART}`") if "```" in text else text
+
+
+def fence(language: str) -> str:
+    """What opens a code block, with its language where Discord's grammar has such words."""
+    return f"```{language if _LANGUAGE.fullmatch(language) else ''}\n"
+
+
+def target(address: str, *, preview: bool) -> str:
+    """A link's address; between angle brackets Discord shows no preview of it."""
+    safe = _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", address)
+    return safe if preview else f"<{safe}>"
+
+
+def units(text: str) -> int:
+    """UTF-16 units of a text: never fewer than its code points, of which Discord may count."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
