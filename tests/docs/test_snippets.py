@@ -8,11 +8,13 @@ targets of the Makefile.
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import runpy
 import subprocess
 import sys
 import tomllib
+import types
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,9 +22,20 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from gateway_contrib.emulators.slack import SlackEmulator
-from gateway_core import load_config
+from gateway_core import (
+    GatewayConfig,
+    Instance,
+    Secret,
+    Send,
+    hookimpl,
+    load_config,
+    open_gateway,
+)
 from gateway_core.testing import open_network
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +152,70 @@ def test_a_program_of_the_docs_does_what_its_page_says(world, snippet, capsys):
     assert printed in capsys.readouterr().out
     found = {name: [m.text for m in world.slack.rooms.conversation(name)] for name in rooms}
     assert rooms == found
+
+
+class Endings:
+    """Remembers where envelopes ended, and how, in order."""
+
+    def __init__(self):
+        self.seen = []
+
+    @hookimpl
+    def after_disposition(self, envelope, receipt):
+        self.seen.append((envelope.external_room_id, receipt.disposition))
+
+
+@pytest.mark.parametrize("world", RUN, indirect=True)
+def test_the_policy_of_the_docs_changes_what_the_gateway_does(world):
+    """Ten rooms wait for one message a minute: bulk gives way, and the login code overtakes."""
+    courtesy = importlib.import_module("courtesy")
+    endings = Endings()
+    with (world.folder / "gateway.toml").open("a") as file:
+        file.write("posts_per_minute = 1\n")
+    bounds = {"partition_count": 1, "partition_bound": 12, "instance_bound": 12}
+
+    async def main():
+        config = attrs.evolve(load_config("gateway.toml"), **bounds)
+        async with open_gateway(config, plugins=[courtesy, endings]) as gateway:
+            tickets = [await gateway.submit(to(f"C0ROOM{n}")) for n in range(10)]
+            tickets.append(await gateway.submit(to("C0NEWS", priority="bulk")))
+            tickets.append(await gateway.submit(to("D0CODE", key="login:271828")))
+            for ticket in tickets:
+                await ticket.receipt()
+
+    trio.run(main)
+    assert ("C0NEWS", "shed") in endings.seen
+    order = [room for room, disposition in endings.seen if disposition == "delivered"]
+    assert 11 == len(order)
+    assert "D0CODE" in order[:3]
+
+
+def to(room, **fields):
+    return Send(instance_id="support-bot", external_room_id=room, text="hello", **fields)
+
+
+async def test_the_channel_of_the_guide_delivers(tmp_path, autojump_clock):
+    """The two hooks that a channel must have are enough."""
+    code = next(s.code for s in ALL if s.name == "gateway_plugin_matrix/hooks.py")
+    (tmp_path / "hooks.py").write_text(code)
+    matrix = types.ModuleType("gateway_plugin_matrix.hooks")
+    vars(matrix).update(runpy.run_path(str(tmp_path / "hooks.py"), run_name=matrix.__name__))
+    stored = []
+
+    async def put(request):
+        stored.append((request.path_params["room"], (await request.json())["body"]))
+        return JSONResponse({"event_id": f"$event{len(stored)}"})
+
+    path = "/_matrix/client/v3/rooms/{room}/send/m.room.message/{key}"
+    homeserver = Starlette(routes=[Route(path, put, methods=["PUT"])])
+    settings = matrix.MatrixSettings(token=Secret("syt_1"), base_url="https://matrix.example")
+    config = GatewayConfig(instances=[Instance("home", "matrix", settings)])
+    async with open_network() as network:
+        network.mount("https://matrix.example", homeserver)
+        async with open_gateway(config, plugins=[("matrix", matrix)]) as gateway:
+            receipt = await gateway.send("home", "!room:example", "hello")
+    assert [("!room:example", "hello")] == stored
+    assert "$event1" == receipt.parts[0].message_id
 
 
 def test_every_program_of_the_run_pages_is_expected():
