@@ -56,13 +56,17 @@ class ChannelHooks:
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)
-    _observed: dict[str, bool] = attrs.field(init=False)
+    votes: bool = attrs.field(init=False)
+    observes_attempts: bool = attrs.field(init=False)
+    observes_dispositions: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
         self.traits = self._ask("traits", Traits, {})
         self.settings_type = self._ask("settings_type", type, {})
-        self._observed = {name: bool(_impls(self.callers[name])) for name in _OBSERVED}
+        self.votes = bool(_impls(self.callers["admit"]))
+        self.observes_attempts = bool(_impls(self.callers["after_attempt"]))
+        self.observes_dispositions = bool(_impls(self.callers["after_disposition"]))
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """For each hook, the plugins that are asked, in order."""
@@ -97,7 +101,7 @@ class ChannelHooks:
 
     def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
         """The policies' vote: any shed wins, else the first class named."""
-        if not self._observed["admit"]:
+        if not self.votes:
             return None
         votes = [
             vote
@@ -127,14 +131,13 @@ class ChannelHooks:
         kinds = (AbstractAsyncContextManager, type(None))
         return self._ask("open_session", kinds, {"instance": instance})  # type: ignore[no-any-return]  # checked
 
-    async def perform(
-        self, operation: str, instance: Instance, session: Session, attempt: Attempt
-    ) -> Answer:
+    async def perform(self, instance: Instance, session: Session, attempt: Attempt) -> Answer:
         """Make the attempt: `send`, `edit`, `delete` or `call`.
 
         Raises what the adapter raised. A wrong answer of a call that succeeded is a
         `HookContractError`, which must not lead to another try.
         """
+        operation = attempt.operation if attempt.method is None else "call"
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
         answer = await self._frozen[operation](kwargs)
         if not isinstance(answer, Answer):
@@ -173,14 +176,12 @@ class ChannelHooks:
 
     def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
         """Tell the observers of an attempt."""
-        if self._observed["after_attempt"]:
-            kwargs = {"instance": instance, "attempt": attempt, "report": report}
-            self._each("after_attempt", kwargs)
+        kwargs = {"instance": instance, "attempt": attempt, "report": report}
+        self._each("after_attempt", kwargs)
 
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
         """Tell the observers how an envelope ended."""
-        if self._observed["after_disposition"]:
-            self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
+        self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
 
     def pressure_changed(self, pressure: Pressure, previous: Level) -> None:
         """Tell the observers of a new pressure level."""
@@ -246,9 +247,6 @@ class ChannelHooks:
 
     def _label(self, plugin: object) -> str:
         return self.labels.get(id(plugin), str(plugin))
-
-
-_OBSERVED = ("admit", "after_attempt", "after_disposition")
 
 
 def _freeze(caller: Any) -> Frozen:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
@@ -30,16 +30,42 @@ if TYPE_CHECKING:
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
-@attrs.frozen
-class Failed:
-    """A failed attempt at one step, its verdict, and when (engine nanoseconds)."""
+class Try(NamedTuple):
+    """An attempt under way: whose it is, and what the adapter got."""
 
     lane: Lane
     flight: Flight
     step: Step
     attempt: Attempt
+
+
+@attrs.frozen
+class Failed:
+    """A failed attempt, its verdict, and when (engine nanoseconds)."""
+
+    tried: Try
     verdict: Verdict
     now: int
+
+    @property
+    def lane(self) -> Lane:
+        """Whose turn it was."""
+        return self.tried.lane
+
+    @property
+    def flight(self) -> Flight:
+        """The envelope."""
+        return self.tried.flight
+
+    @property
+    def step(self) -> Step:
+        """The step that was tried."""
+        return self.tried.step
+
+    @property
+    def attempt(self) -> Attempt:
+        """What the adapter got."""
+        return self.tried.attempt
 
     @property
     def account(self) -> Account:
@@ -136,7 +162,9 @@ class Failures:
         failed.flight.acknowledge(step, Answer(message_id=step.message_id))
         if failed.verdict.reason is Reason.NOT_MODIFIED:
             step.outcome = "unchanged"
-        self._partition.outbox.acknowledged(failed.flight.id, step.serial, step.message_id)
+        outbox = self._partition.outbox
+        if outbox.durable:
+            outbox.acknowledged(failed.flight.id, step.serial, step.message_id)
         self._lanes.go_on(failed.lane, failed.now)
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:

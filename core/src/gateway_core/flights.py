@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,12 +94,6 @@ def sent_digest(part: Part, extra: Any) -> str:
     return digest_of([part.digest, extra]) if extra else part.digest
 
 
-def step_key(envelope_id: str, serial: int) -> str:
-    """What deduplicates a step on the platform: stable over retries and restarts."""
-    text = f"{envelope_id}/{serial}".encode()
-    return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
 class Flight:
     """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds."""
 
@@ -151,7 +144,7 @@ class Flight:
         return steps[self.position] if self.position < len(steps) else None
 
     def attempt(self, step: Step, room: str) -> Attempt:
-        """The step's next try, as the adapter gets it."""
+        """The step's next try, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
         call = envelope if isinstance(envelope, Call) else None
         return Attempt(
@@ -166,8 +159,8 @@ class Flight:
             message_id=step.message_id,
             method=call.method if call else None,
             arguments=call.arguments if call else {},
-            number=step.number,
-            key=step_key(self.id, step.serial),
+            number=step.number + 1,
+            key=f"{self.id}.{step.serial}",
             mode=step.mode,
         )
 

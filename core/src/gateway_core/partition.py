@@ -18,7 +18,6 @@ from gateway_core.boundary import PASSING, stopped
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
 from gateway_core.envelopes import (
-    Attempt,
     Call,
     Delete,
     Disposition,
@@ -27,7 +26,7 @@ from gateway_core.envelopes import (
     Send,
 )
 from gateway_core.errors import AttemptTimeout, HookContractError, TransportError
-from gateway_core.failures import Failed, Failures, within_dedup
+from gateway_core.failures import Failed, Failures, Try, within_dedup
 from gateway_core.flights import Flight, Step, send_steps
 from gateway_core.hookspecs import Answer, AttemptReport, Level, Pressure
 from gateway_core.idempotency import Keys
@@ -36,6 +35,7 @@ from gateway_core.limits import NEVER, SECOND
 from gateway_core.outbox import Outbox
 from gateway_core.pressure import Gauge
 from gateway_core.revisions import Revisions
+from gateway_core.sessions import OpenSession
 from gateway_core.statistics import PartitionStatistics
 from gateway_core.targets import Targets
 from gateway_core.telemetry import (
@@ -100,6 +100,7 @@ class Partition:
         self._idle = trio.lowlevel.ParkingLot()
         self._workers = 0
         self._serving = False
+        self._called = False
         self._alarm = trio.Event()
         self._nursery: trio.Nursery | None = None
         self.empty: Callable[[], None] = lambda: None
@@ -108,7 +109,7 @@ class Partition:
 
     async def run(self) -> None:
         """Ring the alarms and serve the lanes until cancelled. What it raises kills this life."""
-        self._workers = 0
+        self._workers, self._called, self._serving = 0, False, False
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._revive()
@@ -149,31 +150,47 @@ class Partition:
         step = flight.step if flight is not None and flight.receipt is None else None
         if flight is not None and step is not None and step.started:
             lost = TransportError("the worker died during the attempt", dispatched="unknown")
-            self._failed(lane, flight, step, self._attempt(lane, flight, step), lost, now)
+            attempt = flight.attempt(step, lane.room.address)
+            self._failed(Try(lane, flight, step, attempt), lost, now)
         else:
             self.lanes.go_on(lane, now)
 
     def _start(self, lane: Lane) -> None:
-        """Hand a lane that holds its tokens to a worker."""
+        """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
         self._runnable.append(lane)
-        if self._serving and len(self._runnable) == 1:
-            return  # the worker that is just finishing takes it
-        self._call_worker()
+        if not self._serving:
+            self._call_worker()
 
     def _call_worker(self) -> None:
+        """Wake one worker, or begin one; it calls the next itself before it waits."""
+        if self._called:
+            return
         if self._idle:
+            self._called = True
             self._idle.unpark()
         elif self._workers < self.lanes.capacity and self._nursery is not None:
+            self._called = True
             self._workers += 1
             self._nursery.start_soon(self._work)
 
     async def _work(self) -> None:
+        """Serve one lane after the other. The scope's deadline is that of the present attempt."""
+        self._called = False
         while True:
+            flown: list[Try] = []
+            with trio.CancelScope() as scope:
+                await self._work_within(scope, flown)
+            if flown and scope.cancelled_caught:
+                self._guarded(flown[0].lane, self._timed_out, flown[0])
+
+    async def _work_within(self, scope: trio.CancelScope, flown: list[Try]) -> None:
+        while not scope.cancel_called:
             while not self._runnable:
                 await self._idle.park()
+                self._called = False
             lane = self._runnable.popleft()
             try:
-                await self._serve(lane)
+                await self._serve(lane, scope, flown)
             except PASSING:
                 raise
             except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
@@ -181,65 +198,97 @@ class Partition:
             finally:
                 self._serving = False
 
+    def _guarded(self, lane: Lane, do: Callable[[Try], None], flown: Try) -> None:
+        try:
+            do(flown)
+        except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
+            self._crashed(lane, stopped(raised))
+
     # -- one attempt
 
-    async def _serve(self, lane: Lane) -> None:
+    async def _serve(self, lane: Lane, scope: trio.CancelScope, flown: list[Try]) -> None:
         """Make the attempt that the lane holds its tokens for, and do what follows from it."""
         flight = lane.queue[0]
         step = flight.step
         if flight.receipt is not None or step is None:
             self._void(lane)
             return
-        flight.started = True
-        step.number += 1
-        if step.maybe_sent and not within_dedup(lane.room.account, step, self._clock.now()):
-            flight.possible_duplicate = True
-        if self.outbox.durable:
-            await self.outbox.attempt_started(flight.id, step.serial, step.number)
-            now = self._clock.now()
-            if any(bucket.closed_until > now for bucket in lane.tokens or ()):
-                self.outbox.attempt_voided(flight.id, step.serial, step.number)
-                step.number -= 1
-                self._void(lane)
-                return
-        attempt = self._attempt(lane, flight, step)
+        if self._runnable:
+            self._call_worker()
         account = lane.room.account
-        step.started = True
-        self.attempts += 1
-        begun = self._clock.now()
-        try:
-            answer = await self._call(account, attempt)
-        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            error = stopped(raised)
-            now = self._after(lane, begun)
-            self._failed(lane, flight, step, attempt, error, now)
+        flying = Try(lane, flight, step, flight.attempt(step, lane.room.address))
+        scope.deadline = trio.current_time() + self._attempt_timeout
+        session = account.sessions.ready()
+        if session is None or self.outbox.durable:
+            session = await self._made_ready(flying, session)
+            if session is None:
+                return
+        now = self._clock.now()
+        if any(bucket.closed_until > now for bucket in lane.tokens or ()):
+            session.release()
+            self._call_off(flying)
             return
-        now = self._after(lane, begun)
-        self._answered(lane, flight, step, attempt, answer, now)
+        self._begin(flying, now)
+        flown.append(flying)
+        try:
+            answer = await account.hooks.perform(account.instance, session.value, flying.attempt)
+        except PASSING:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            self._failed(flying, stopped(raised), self._after(flying))
+        else:
+            self._answered(flying, answer, self._after(flying))
+        finally:
+            session.release()
+        flown.clear()
 
-    def _after(self, lane: Lane, begun: int) -> int:
+    async def _made_ready(self, flying: Try, session: OpenSession | None) -> OpenSession | None:
+        """Open the session, and record that an attempt begins; None: it failed, and was told."""
+        account = flying.lane.room.account
+        try:
+            session = session or await account.sessions.acquire()
+        except PASSING:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            self._begin(flying, self._clock.now())
+            self._failed(flying, stopped(raised), self._after(flying))
+            return None
+        if self.outbox.durable:
+            step = flying.step
+            await self.outbox.attempt_started(flying.flight.id, step.serial, step.number + 1)
+        return session
+
+    def _begin(self, flying: Try, now: int) -> None:
+        """From here on the outcome of the step may become unknown."""
+        lane, flight, step = flying.lane, flying.flight, flying.step
+        flight.started = step.started = True
+        step.number += 1
+        self.attempts += 1
+        lane.begun = now
+        if step.maybe_sent and not within_dedup(lane.room.account, step, now):
+            flight.possible_duplicate = True
+
+    def _after(self, flying: Try) -> int:
         """The attempt is over: from here on this worker takes the next lane that starts."""
         now = self._clock.now()
         self._serving = True
-        lane.begun = begun
-        self.lanes.release(lane, now)
+        self.lanes.release(flying.lane, now)
         return now
 
-    async def _call(self, account: Account, attempt: Attempt) -> Answer:
-        operation = "call" if attempt.method is not None else attempt.operation
-        timeout = trio.move_on_after(self._attempt_timeout)
-        with timeout:
-            session = await account.sessions.acquire()
-            try:
-                return await account.hooks.perform(
-                    operation, account.instance, session.value, attempt
-                )
-            finally:
-                session.release()
-        raise AttemptTimeout(self._attempt_timeout)
+    def _timed_out(self, flying: Try) -> None:
+        """The hook did not return in time, or its session did not open."""
+        error = AttemptTimeout(self._attempt_timeout)
+        self._failed(flying, error, self._after(flying))
+        self._serving = False
+        if self._runnable:
+            self._call_worker()
 
-    def _attempt(self, lane: Lane, flight: Flight, step: Step) -> Attempt:
-        return flight.attempt(step, lane.room.address)
+    def _call_off(self, flying: Try) -> None:
+        """Something closed meanwhile: the attempt does not begin, its record is void."""
+        if self.outbox.durable:
+            step = flying.step
+            self.outbox.attempt_voided(flying.flight.id, step.serial, step.number + 1)
+        self._void(flying.lane)
 
     def _void(self, lane: Lane) -> None:
         """The attempt does not begin: tokens back, the lane is offered again."""
@@ -248,27 +297,26 @@ class Partition:
         self.lanes.release(lane, now, unused=True)
         self.lanes.go_on(lane, now)
 
-    def _answered(
-        self, lane: Lane, flight: Flight, step: Step, attempt: Attempt, answer: Answer, now: int
-    ) -> None:
-        account = lane.room.account
-        report = AttemptReport(answer=answer, seconds=_since(lane, now))
-        account.hooks.after_attempt(account.instance, attempt, report)
-        flight.acknowledge(step, answer)
-        self.outbox.acknowledged(flight.id, step.serial, answer.message_id)
+    def _answered(self, flying: Try, answer: Answer, now: int) -> None:
+        lane, step, account = flying.lane, flying.step, flying.lane.room.account
+        if account.hooks.observes_attempts:
+            report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
+            account.hooks.after_attempt(account.instance, flying.attempt, report)
+        flying.flight.acknowledge(step, answer)
+        if self.outbox.durable:
+            self.outbox.acknowledged(flying.flight.id, step.serial, answer.message_id)
         if answer.buckets:
             settle(account.limiter.learn(answer.buckets, now), now)
         account.worked(now)
         self.lanes.go_on(lane, now)
 
-    def _failed(
-        self, lane: Lane, flight: Flight, step: Step, attempt: Attempt, error: Exception, now: int
-    ) -> None:
-        account = lane.room.account
-        verdict = account.hooks.classify_error(account.instance, attempt, error)
-        report = AttemptReport(verdict=verdict, seconds=_since(lane, now))
-        account.hooks.after_attempt(account.instance, attempt, report)
-        self.failures.failed(Failed(lane, flight, step, attempt, verdict, now), error)
+    def _failed(self, flying: Try, error: Exception, now: int) -> None:
+        lane, account = flying.lane, flying.lane.room.account
+        verdict = account.hooks.classify_error(account.instance, flying.attempt, error)
+        if account.hooks.observes_attempts:
+            report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
+            account.hooks.after_attempt(account.instance, flying.attempt, report)
+        self.failures.failed(Failed(flying, verdict, now), error)
 
     def end_all(self, account: Account, verdict: Verdict) -> None:
         """The instance is out of order, and configured to end what waits for it."""
@@ -445,7 +493,8 @@ class Partition:
         del self.flights[flight.id]
         self._sheddable.pop(flight.id, None)
         self._remember(flight, receipt, now)
-        self.outbox.finished(receipt)
+        if self.outbox.durable:
+            self.outbox.finished(receipt)
         self.lanes.ended()
         room = self._room_of(flight)
         room.unfinished -= 1
@@ -454,7 +503,8 @@ class Partition:
         callbacks, flight.callbacks = flight.callbacks, None
         for callback in callbacks or ():
             callback()
-        room.account.hooks.after_disposition(envelope, receipt)
+        if room.account.hooks.observes_dispositions:
+            room.account.hooks.after_disposition(envelope, receipt)
         if not room.lanes and not room.unfinished:
             self.lanes.tidy(room, now)
         if not self.flights:
@@ -613,7 +663,3 @@ NO_TARGET = Verdict(
     reason=Reason.MESSAGE_GONE,
     raw="the message to change was deleted, never arrived, or is not known any more",
 )
-
-
-def _since(lane: Lane, now: int) -> float:
-    return (now - lane.begun) / SECOND

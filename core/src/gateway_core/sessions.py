@@ -30,7 +30,7 @@ class Sessions:
         self._instance = instance
         self._spawn = spawn
         self._idle = idle
-        self._open: _OpenSession | None = None
+        self._open: OpenSession | None = None
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Session]:
@@ -41,11 +41,19 @@ class Sessions:
         finally:
             session.release()
 
-    async def acquire(self) -> _OpenSession:
+    def ready(self) -> OpenSession | None:
+        """The session if it is open, counted as in use until `release`; None: `acquire` it."""
+        current = self._open
+        if current is None or current.closing or not current.entered:
+            return None
+        current.users += 1
+        return current
+
+    async def acquire(self) -> OpenSession:
         """The open session, counted as in use until `release`."""
         current = self._open
         if current is None or current.closing:
-            current = self._open = _OpenSession(self._hooks, self._instance, self._idle)
+            current = self._open = OpenSession(self._hooks, self._instance, self._idle)
             self._spawn(current.run)
         current.users += 1
         if not current.ready.is_set():
@@ -66,7 +74,7 @@ class Sessions:
             self._open = None
 
 
-class _OpenSession:
+class OpenSession:
     """One entered session and the task that entered it."""
 
     def __init__(self, hooks: ChannelHooks, instance: Instance, idle: float) -> None:
@@ -78,13 +86,17 @@ class _OpenSession:
         self.value: Session = None
         self.error: Exception | None = None
         self.users = 0
+        self.entered = False
         self.closing = False
+        self._last_use = 0.0
 
     def release(self) -> None:
         """One user less."""
         self.users -= 1
         if not self.users:
-            self._changed.set()
+            self._last_use = trio.current_time()
+            if self.closing:
+                self._changed.set()
 
     def end(self) -> None:
         """Take no new users; close when the last one is gone."""
@@ -96,16 +108,14 @@ class _OpenSession:
         try:
             manager = self._hooks.open_session(self._instance)
             if manager is None:
-                self.ready.set()
                 await self._until_unused()
                 return
             async with manager as self.value:
-                self.ready.set()
                 await self._until_unused()
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             self._failed(stopped(raised))
         finally:
-            self.closing = True
+            self.closing, self.entered = True, False
             if not self.ready.is_set():
                 self.error = self.error or TransportError("session closed", dispatched="no")
                 self.ready.set()
@@ -122,16 +132,14 @@ class _OpenSession:
 
     async def _until_unused(self) -> None:
         """Wait until nobody has used it for the idle time, or it is to close and unused."""
-        while True:
-            if not self.users:
-                if self.closing:
-                    return
-                changed = self._changed = trio.Event()
-                with trio.move_on_after(self._idle) as idle:
-                    await changed.wait()
-                if idle.cancelled_caught and not self.users:
-                    self.closing = True
-                    return
-            else:
-                changed = self._changed = trio.Event()
-                await changed.wait()
+        self.entered = True
+        self._last_use = trio.current_time()
+        self.ready.set()
+        while self.users or not self.closing:
+            until = trio.current_time() if self.users else self._last_use
+            with trio.CancelScope(deadline=until + self._idle):
+                await self._changed.wait()
+                self._changed = trio.Event()
+            unused = trio.current_time() - self._last_use
+            if not self.users and unused >= self._idle:
+                self.closing = True

@@ -1,6 +1,6 @@
 """For authors of plugins and for applications' tests: the world in memory."""
 
-from gateway_core.testing.channel import FakeChannel, FakeSettings, Failure, Made
+from gateway_core.testing.channel import Failure, FakeChannel, FakeSettings, Made
 from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
 from gateway_core.testing.network import Network, open_network
 
