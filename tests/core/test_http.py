@@ -74,6 +74,7 @@ async def failure_of(client, path="/x", **arguments):
         ("http://localhost:8081/api", "http://localhost:8081/api"),
         ("https://localhost", "https://localhost"),
         ("https://9.9.9.9", "https://9.9.9.9"),
+        ("http://[::ffff:127.0.0.1]", "http://[::ffff:127.0.0.1]"),
     ],
 )
 def test_base_urls_that_may_get_secrets(given, kept):
@@ -87,7 +88,7 @@ def test_base_urls_that_may_get_secrets(given, kept):
         ("ftp://127.0.0.1", "https"),
         ("http://127.1", "https"),
         ("http://localhost.example.org", "https"),
-        ("http://[::ffff:127.0.0.1]", "https"),
+        ("http://[::ffff:9.9.9.9]", "https"),
         ("api.example.org", "host"),
         ("https://", "host"),
         ("https://user@api.example.org", "user"),
@@ -104,6 +105,7 @@ def test_base_urls_that_may_get_secrets(given, kept):
         ("https://10.0.0.5", "private"),
         ("https://169.254.169.254", "link-local"),
         ("https://[fe80::1]", "link-local"),
+        ("https://[::ffff:10.0.0.5]", "private"),
         ("https://2852039166", "in full"),
         ("https://0xa9fea9fe", "in full"),
         ("https://10.1", "in full"),
@@ -116,10 +118,11 @@ def test_base_urls_that_may_not(given, why):
         check_base_url(given)
 
 
-def test_private_addresses_can_be_allowed_but_metadata_cannot():
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]"])
+def test_private_addresses_can_be_allowed_but_metadata_cannot(host):
     assert check_base_url("https://10.0.0.5", allow_private=True) == "https://10.0.0.5"
     with pytest.raises(ValueError, match="link-local"):
-        check_base_url("https://169.254.169.254", allow_private=True)
+        check_base_url(f"https://{host}", allow_private=True)
 
 
 # --- retry-after

@@ -14,9 +14,11 @@ _NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    # What stands for an IPv4 address is judged as that one; Python's releases differ on it.
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
