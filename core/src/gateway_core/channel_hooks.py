@@ -56,6 +56,8 @@ class ChannelHooks:
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)
+    validates: bool = attrs.field(init=False)
+    limits: bool = attrs.field(init=False)
     votes: bool = attrs.field(init=False)
     observes_attempts: bool = attrs.field(init=False)
     observes_dispositions: bool = attrs.field(init=False)
@@ -64,6 +66,8 @@ class ChannelHooks:
         self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
         self.traits = self._ask("traits", Traits, {})
         self.settings_type = self._ask("settings_type", type, {})
+        self.validates = bool(_impls(self.callers["validate"]))
+        self.limits = len(_impls(self.callers["rate_limit"])) > 1
         self.votes = bool(_impls(self.callers["admit"]))
         self.observes_attempts = bool(_impls(self.callers["after_attempt"]))
         self.observes_dispositions = bool(_impls(self.callers["after_disposition"]))
@@ -79,6 +83,8 @@ class ChannelHooks:
 
     def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
         """Every impl's problems, joined."""
+        if not self.validates:
+            return []
         answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
         problems = [problem for answer in answers for problem in answer]
         for problem in problems:
@@ -119,6 +125,8 @@ class ChannelHooks:
 
     def rate_limit(self, instance: Instance, room: str, operation: str) -> tuple[Limit, ...]:
         """Every limit that such an attempt draws on."""
+        if not self.limits:
+            return ()
         kwargs = {"instance": instance, "room": room, "operation": operation}
         limits = tuple(self._ask("rate_limit", Sequence, kwargs))
         for limit in limits:

@@ -86,7 +86,7 @@ class GatewayConfig:
     shed: bool = False
     idempotency_window: float = attrs.field(default=86_400.0, validator=gt(0))
     idempotency_keys: int = attrs.field(default=100_000, validator=[instance_of(int), ge(1)])
-    history: int = attrs.field(default=10_000, validator=[instance_of(int), ge(1)])
+    history: int = attrs.field(default=1_000, validator=[instance_of(int), ge(1)])
     ttl: Ttl = attrs.field(factory=Ttl)
     retries: RetrySettings = attrs.field(factory=RetrySettings)
     circuit: CircuitSettings = attrs.field(factory=CircuitSettings)

@@ -286,7 +286,7 @@ class Gateway:
             if joined is None:
                 await self._place(partition, envelope, wait=wait)
                 joined = self._joined(partition, envelope, scope, print_)
-                if joined is not None:
+                if joined is not None:  # somebody used the key while this caller waited
                     partition.admission.remove(envelope.instance_id, envelope.external_room_id)
         except Exception as error:
             self._refused[type(error).__name__] += 1
@@ -394,6 +394,8 @@ class Gateway:
 
     async def _append(self, partition: Partition, flight: Flight) -> None:
         """Let the outbox have it; whatever goes wrong leaves no trace."""
+        if not self._outbox.durable:
+            return
         envelope = flight.envelope
         ttl = (flight.deadline - self._clock.now()) / 1e9
         entry = Entry(
