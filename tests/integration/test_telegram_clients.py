@@ -240,3 +240,33 @@ async def test_a_cut_connection_leaves_the_outcome_unknown(serving):
     assert "unknown" == caught.value.dispatched
     assert TOKEN not in repr(caught.value)
     assert ["x"] == [message.text for message in server.emulator.rooms.conversation(ROOM)]
+
+
+MARKDOWN = """# Release 👍🏽
+
+**Bold 😀** and *italic*, `code`, [a link](https://example.org/?a=1&b=2).
+
+```python
+print("😀")
+```
+
+> quoted
+
+- one
+- two
+"""
+
+
+async def test_markdown_arrives_as_text_and_entities(server, bot):
+    """The server accepts every entity of every part and stores the text unchanged."""
+    envelope = Send(**WHERE, text=MARKDOWN * 60, format="markdown")
+    parts = hooks.chunk(bot.instance, envelope, "as_asked")
+    assert len(parts) > 1
+    kinds = set()
+    for part in parts:
+        answer = await hooks.send(bot.session, attempt("send", part=part))
+        stored = server.emulator.rooms.get(ROOM, answer.message_id)
+        assert part.payload["text"].strip(" \n") == stored.text
+        assert "parse_mode" not in stored.fields
+        kinds |= {one["type"] for one in stored.fields["entities"]}
+    assert {"bold", "italic", "code", "text_link", "pre", "blockquote"} <= kinds
