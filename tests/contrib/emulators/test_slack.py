@@ -120,7 +120,10 @@ async def test_a_token_in_a_json_body_is_not_read(slack, autojump_clock):
     [
         (b"{", "application/json; charset=utf-8", "invalid_json"),
         (b'{"text":"\\ud800"}', "application/json; charset=utf-8", "invalid_json"),
+        (b'{"n":NaN}', "application/json; charset=utf-8", "invalid_json"),
+        (b"[" * 100_000, "application/json; charset=utf-8", "invalid_json"),
         (b"[]", "application/json; charset=utf-8", "json_not_object"),
+        (b"blocks=%22%5Cud800%22", "application/x-www-form-urlencoded", "invalid_blocks_format"),
         (b"x=1", "", "missing_post_type"),
         (b"x=1", "text/csv", "invalid_post_type"),
         (b"\xff", "application/x-www-form-urlencoded", "invalid_form_data"),
@@ -214,6 +217,18 @@ async def test_an_exchange_needs_the_app(slack, missing, error, autojump_clock):
     form = {"grant_type": "refresh_token", "client_id": "1", "client_secret": "s"}
     del form[missing]
     assert error == (await slack.ask("oauth.v2.access", form=form or {"x": "y"}))["error"]
+
+
+async def test_an_app_may_tell_who_it_is_by_http_basic(slack, autojump_clock):
+    form = {"grant_type": "refresh_token", "refresh_token": slack.emulator.grant_refresh(TOKEN)}
+    for authorization, error in [
+        ("Basic MS4yOg==", "bad_client_secret"),
+        ("Basic ####", "invalid_client_id"),
+        ("Basic MS4yOnM=", None),
+    ]:
+        headers = {"Authorization": authorization}
+        answer = await slack.response("oauth.v2.access", form=form, headers=headers)
+        assert error == answer.json().get("error")
 
 
 async def test_a_known_token_list_grows_by_what_is_exchanged(world, autojump_clock):

@@ -6,6 +6,7 @@ body's token must stand in the header.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +47,7 @@ async def read(request: Request) -> Given:
         warnings = () if "charset" in parameters else ("missing_charset",)
         arguments = {**query, **_json(body)}
         return Given(_token(request, query), _structured(arguments), warnings)
-    fields = {**query, **_form(kind, body)}
+    fields = {**query, **_form(kind, body), **_app(request)}
     return Given(_token(request, fields), _structured(fields))
 
 
@@ -60,12 +61,20 @@ def _check_charset(parameters: str) -> None:
         raise Refusal("invalid_charset")
 
 
+def _loads(text: str) -> Any:
+    """What the JSON says. Raises ValueError for what is none, and for texts that are no UTF-8."""
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return found
+
+
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        arguments = json.loads(body)
-        body.decode()
-        json.dumps(arguments, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        arguments = _loads(body.decode())
+    except ValueError:
         raise Refusal("invalid_json") from None
     if not isinstance(arguments, dict):
         raise Refusal("json_not_object")
@@ -90,7 +99,7 @@ def _structured(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, error in STRUCTURED.items():
         if isinstance(found.get(name), str):
             try:
-                found[name] = json.loads(found[name])
+                found[name] = _loads(found[name])
             except ValueError:
                 raise Refusal(error) from None
     return found
@@ -102,3 +111,15 @@ def _token(request: Request, fields: Mapping[str, str]) -> str | None:
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
     return fields.get("token")
+
+
+def _app(request: Request) -> dict[str, str]:
+    """An app's id and secret, where they come by HTTP Basic (docs.slack.dev, oauth.v2.access)."""
+    scheme, _, both = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return {}
+    try:
+        client, _, secret = base64.b64decode(both, validate=True).decode().partition(":")
+    except ValueError:
+        return {}
+    return {"client_id": client, "client_secret": secret}
