@@ -1,0 +1,191 @@
+"""The instances at run time: taken in, replaced, suspended, resumed, taken out.
+
+This module waits in `remove` alone, for what an instance has unfinished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import trio
+
+from gateway_core.accounts import Account
+from gateway_core.channel_hooks import ChannelHooks
+from gateway_core.clock import Clock
+from gateway_core.config import GatewayConfig
+from gateway_core.envelopes import Receipt
+from gateway_core.errors import ConfigError, Problem, UnknownInstance
+from gateway_core.flights import Flight
+from gateway_core.hookspecs import Identity
+from gateway_core.instances import Instance
+from gateway_core.partition import Partition
+from gateway_core.sessions import Sessions, Spawn
+from gateway_core.statistics import InstanceStatistics
+from gateway_core.telemetry import INSTANCE_SUSPENDED, log
+from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
+
+
+class Roster:
+    """Every instance of one gateway by its id."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        hooks: Mapping[str, ChannelHooks],
+        *,
+        clock: Clock,
+        spawn: Spawn,
+        keep: Callable[[Account], None],
+    ) -> None:
+        self._config = config
+        self._hooks = hooks
+        self._clock = clock
+        self._spawn = spawn
+        self._keep = keep
+        self._partitions: Sequence[Partition] = ()
+        self._accounts: dict[str, Account] = {}
+
+    def open(self, partitions: Sequence[Partition]) -> None:
+        """Take in the configured instances. Raises `ConfigError` for the first bad one."""
+        self._partitions = partitions
+        for instance in self._config.instances:
+            self.add(instance)
+
+    def statistics(self) -> tuple[InstanceStatistics, ...]:
+        """Each instance's state."""
+        return tuple(self._statistics(account) for account in self._accounts.values())
+
+    def _statistics(self, account: Account) -> InstanceStatistics:
+        instance = account.instance
+        return InstanceStatistics(
+            id=instance.id,
+            channel=instance.channel,
+            in_flight=account.slots.in_flight,
+            unfinished=sum(p.admission.depth_of(instance.id) for p in self._partitions),
+            suspended=str(account.suspended) if account.suspended is not None else None,
+            circuit_open=account.open,
+        )
+
+    def add(self, instance: Instance) -> None:
+        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel."""
+        if instance.id in self._accounts:
+            raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
+        self._accounts[instance.id] = self._account_of(instance)
+
+    def replace(self, instance: Instance) -> None:
+        """Give a known instance new settings (a new token); a suspended one goes on.
+
+        Raises `UnknownInstance`, and `ConfigError` where the channel would change.
+        """
+        account = self.account(instance.id)
+        if instance.channel != account.instance.channel:
+            place = f"instances.{instance.id}.channel"
+            raise ConfigError([Problem(place, "cannot change; add another instance")])
+        _check_settings(instance, account.hooks)
+        account.sessions.close()
+        account.instance = instance
+        account.sessions = self._sessions(account.hooks, instance)
+        account.resume(self._clock.now())
+
+    async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Receipt]:
+        """Take an instance out, after up to `drain` seconds for what is unfinished.
+
+        The receipts of what was ended undelivered. Other instances do not notice.
+        """
+        account = self.account(instance_id)
+        account.removed = True
+        with trio.move_on_after(drain):
+            while self._unfinished_of(instance_id):
+                ended = trio.Event()
+                flight = self._unfinished_of(instance_id)[0][1]
+                callbacks = flight.callbacks = flight.callbacks or []
+                callbacks.append(ended.set)
+                await ended.wait()
+        await trio.lowlevel.checkpoint()
+        receipts = [
+            partition.give_up(flight) for partition, flight in self._unfinished_of(instance_id)
+        ]
+        account.sessions.close()
+        del self._accounts[instance_id]
+        for partition in self._partitions:
+            partition.lanes.forget(account)
+        return receipts
+
+    def suspend(self, instance_id: str, why: str = "by the application") -> None:
+        """Let the instance's envelopes wait until `resume`."""
+        account = self.account(instance_id)
+        account.held = True
+        verdict = Verdict(
+            error_class=ErrorClass.FATAL, reason=Reason.SUSPENDED, scope=Scope.INSTANCE, raw=why
+        )
+        self.suspend_account(account, verdict)
+
+    def resume(self, instance_id: str) -> None:
+        """Let a suspended instance go on where it stopped."""
+        self.account(instance_id).resume(self._clock.now())
+
+    async def probe(self, instance_id: str) -> Identity | None:
+        """Ask the platform who the instance is; raises what the adapter raises."""
+        account = self.account(instance_id)
+        with trio.fail_after(self._config.attempt_timeout):
+            async with account.sessions.use() as session:
+                return await account.hooks.probe(account.instance, session)
+
+    def suspend_account(self, account: Account, verdict: Verdict) -> None:
+        """Put an account out of order, and say so once."""
+        if not account.suspend(verdict):
+            return
+        log.error(
+            INSTANCE_SUSPENDED,
+            instance=account.instance.id,
+            channel=account.instance.channel,
+            reason=str(verdict.reason),
+            raw=verdict.raw,
+        )
+        account.hooks.instance_suspended(account.instance, verdict)
+        if self._config.when_suspended == "end":
+            for partition in self._partitions:
+                partition.end_all(account, verdict)
+
+    def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Flight]]:
+        return [
+            (partition, flight)
+            for partition in self._partitions
+            for flight in partition.flights.values()
+            if flight.envelope.instance_id == instance_id
+        ]
+
+    def account(self, instance_id: str) -> Account:
+        """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
+        account = self._accounts.get(instance_id)
+        if account is None or account.removed:
+            known = ", ".join(sorted(self._accounts)) or "none"
+            text = f"there is no instance {instance_id!r}; configured: {known}"
+            raise UnknownInstance([Problem("instance_id", text)])
+        return account
+
+    def _account_of(self, instance: Instance) -> Account:
+        hooks = self._hooks.get(instance.channel)
+        if hooks is None:
+            served = ", ".join(sorted(self._hooks)) or "none"
+            text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
+            raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
+        _check_settings(instance, hooks)
+        return Account(
+            instance,
+            hooks,
+            sessions=self._sessions(hooks, instance),
+            slots=self._config.attempts_per_instance,
+            circuit=self._config.circuit,
+            keep=self._keep,
+        )
+
+    def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
+        return Sessions(hooks, instance, self._spawn, self._config.session_idle)
+
+
+def _check_settings(instance: Instance, hooks: ChannelHooks) -> None:
+    expected = hooks.settings_type
+    if expected is not None and not isinstance(instance.settings, expected):
+        text = f"must be {expected.__name__}, not {type(instance.settings).__name__}"
+        raise ConfigError([Problem(f"instances.{instance.id}.settings", text)])

@@ -1,0 +1,245 @@
+"""From an envelope to a ticket: checked, planned, deduplicated, given a place, kept, accepted.
+
+This module waits: for a place where a bound is reached, and for the outbox. Never for an adapter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core.accounts import Account
+from gateway_core.admission import Full, Waiter
+from gateway_core.channel_hooks import ChannelHooks
+from gateway_core.checks import problems_of
+from gateway_core.clock import Clock, nanoseconds
+from gateway_core.config import GatewayConfig
+from gateway_core.envelopes import Call, Edit, Envelope, Part, Send
+from gateway_core.errors import (
+    GatewayClosed,
+    IdempotencyConflict,
+    InstanceSuspended,
+    Invalid,
+    Overloaded,
+    Problem,
+)
+from gateway_core.flights import Flight
+from gateway_core.idempotency import Known, fingerprint, scope_of
+from gateway_core.ids import Ids
+from gateway_core.outbox import Entry, Outbox
+from gateway_core.partition import Partition
+from gateway_core.roster import Roster
+from gateway_core.tickets import Ticket
+
+
+class Submission:
+    """The door of the gateway."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        clock: Clock,
+        ids: Ids,
+        outbox: Outbox,
+        roster: Roster,
+        partitions: Sequence[Partition],
+        strategy: Callable[[str, str], int],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._ids = ids
+        self._outbox = outbox
+        self._roster = roster
+        self._partitions = partitions
+        self._hash = strategy
+        self.closed = False
+        self.refused: Counter[str] = Counter()
+
+    def index_of(self, instance_id: str, room: str) -> int:
+        """The partition of a routing key: computed, never stored."""
+        return self._hash(instance_id, room) % len(self._partitions)
+
+    def partition_of(self, instance_id: str, room: str) -> Partition:
+        """The partition that serves a room."""
+        return self._partitions[self.index_of(instance_id, room)]
+
+    def close(self) -> None:
+        """Accept nothing more; wake those who wait for a place with `GatewayClosed`."""
+        self.closed = True
+        for partition in self._partitions:
+            partition.admission.close()
+
+    async def submit(self, envelope: Envelope, *, wait: bool) -> Ticket:
+        """Accept the envelope, or raise why not. Waits only for a place and for the outbox."""
+        try:
+            account, plan = self._checked(envelope)
+            partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
+            scope = scope_of(envelope)
+            print_ = fingerprint(envelope) if scope is not None else ""
+            joined = self._joined(partition, envelope, scope, print_)
+            if joined is None:
+                await self._place(partition, envelope, wait=wait)
+                joined = self._joined(partition, envelope, scope, print_)
+                if joined is not None:  # somebody used the key while this caller waited
+                    partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+                elif account.removed:
+                    partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+                    account = self._roster.account(envelope.instance_id)
+        except Exception as error:
+            self.refused[type(error).__name__] += 1
+            raise
+        if joined is not None:
+            return joined
+        flight = self._flight(envelope, plan)
+        flight.scope = scope
+        if scope is not None:
+            partition.keys.begin(scope, flight, print_, self._clock.now())
+        await self._append(partition, flight)
+        return self._accept(partition, flight, account)
+
+    def _checked(self, envelope: Envelope) -> tuple[Account, tuple[Part, ...]]:
+        """Everything that is wrong with the envelope in itself; else its account and plan."""
+        if self.closed:
+            raise GatewayClosed
+        problems = problems_of(envelope, max_text=self._config.max_text)
+        if problems:
+            raise Invalid(problems)
+        account = self._roster.account(envelope.instance_id)
+        hooks, instance = account.hooks, account.instance
+        problems = [*_unsupported(hooks, envelope), *hooks.validate(instance, envelope)]
+        if problems:
+            raise Invalid(problems)
+        if account.suspended is not None and self._config.when_suspended == "refuse":
+            raise InstanceSuspended(instance_id=instance.id, why=str(account.suspended))
+        if not isinstance(envelope, Send | Edit):
+            return account, ()
+        plan = hooks.chunk(instance, envelope, "as_asked")
+        most = self._config.max_parts
+        if not plan:
+            raise Invalid([Problem("text", "leaves nothing to send")])
+        if len(plan) > most:
+            raise Invalid([Problem("text", f"needs {len(plan)} messages, at most {most}")])
+        return account, plan
+
+    def _joined(
+        self, partition: Partition, envelope: Envelope, scope: Any, print_: str
+    ) -> Ticket | None:
+        """The ticket of the envelope that has this key already, if there is one."""
+        if scope is None:
+            return None
+        known = partition.keys.find(scope, self._clock.now())
+        if known is None:
+            return None
+        if known.fingerprint != print_ and envelope.on_conflict == "raise":
+            raise IdempotencyConflict(key=scope[3], envelope_id=known.envelope_id)
+        return _replay(known, envelope)
+
+    async def _place(self, partition: Partition, envelope: Envelope, *, wait: bool) -> None:
+        """Take a place in the partition; wait for one, or say when to come back."""
+        admission = partition.admission
+        instance, room = envelope.instance_id, envelope.external_room_id
+        full = admission.full(instance, room)
+        if full is not None and self._config.shed and envelope.priority != "bulk":
+            while full is not None and partition.shed_one():
+                full = admission.full(instance, room)
+        if full is None:
+            admission.add(instance, room)
+        elif not wait:
+            raise self._overloaded(partition, full)
+        else:
+            await self._wait_for_room(partition, full, instance, room)
+
+    async def _wait_for_room(
+        self, partition: Partition, full: Full, instance: str, room: str
+    ) -> None:
+        woken = trio.Event()
+        waiter = Waiter(instance, room, woken.set)
+        partition.admission.wait(waiter, full)
+        try:
+            await woken.wait()
+        except trio.Cancelled:
+            partition.admission.give_up(waiter)
+            raise
+        if not waiter.granted:
+            raise GatewayClosed
+        if self.closed:
+            partition.admission.give_up(waiter)
+            raise GatewayClosed
+
+    def _overloaded(self, partition: Partition, full: Full) -> Overloaded:
+        return Overloaded(
+            bound_of=" ".join(full.key) if len(full.key) > 1 else f"partition {partition.index}",
+            pressure=partition.gauge.level,
+            depth=full.depth,
+            bound=full.bound,
+            retry_in=partition.estimate(),
+        )
+
+    def _flight(self, envelope: Envelope, plan: tuple[Part, ...]) -> Flight:
+        wall = self._clock.wall()
+        flight = Flight(self._ids.next(wall), envelope, plan)
+        flight.accepted_wall = wall
+        flight.deadline = self._clock.now() + nanoseconds(self._ttl(envelope))
+        return flight
+
+    def _ttl(self, envelope: Envelope) -> float:
+        if envelope.ttl is not None:
+            return envelope.ttl
+        ttl: float = getattr(self._config.ttl, envelope.priority)
+        return ttl
+
+    async def _append(self, partition: Partition, flight: Flight) -> None:
+        """Let the outbox have it; whatever goes wrong leaves no trace."""
+        if not self._outbox.durable:
+            return
+        envelope = flight.envelope
+        ttl = (flight.deadline - self._clock.now()) / 1e9
+        entry = Entry(
+            id=flight.id,
+            envelope=envelope,
+            plan=tuple(flight.plan),
+            accepted_at=flight.accepted_wall,
+            deadline=flight.accepted_wall + ttl,
+        )
+        try:
+            await self._outbox.append(entry)
+        except BaseException:
+            self._outbox.withdraw(flight.id)
+            if flight.scope is not None:
+                partition.keys.forget(flight.scope)
+            partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+            raise
+
+    def _accept(self, partition: Partition, flight: Flight, account: Account) -> Ticket:
+        """From here on it is accepted. Policies vote on what happens to it."""
+        vote = account.hooks.admit(flight.envelope, partition.pressure())
+        if vote is not None and vote != "shed":
+            flight.priority = vote
+            if flight.envelope.ttl is None:
+                ttl: float = getattr(self._config.ttl, vote)
+                flight.deadline = self._clock.now() + nanoseconds(ttl)
+        partition.accept(flight, account, shed=vote == "shed")
+        return Ticket(flight)
+
+
+def _unsupported(hooks: ChannelHooks, envelope: Envelope) -> list[Problem]:
+    """An operation that the channel does not have."""
+    operation = "call" if isinstance(envelope, Call) else envelope.operation
+    promised = getattr(hooks.traits, operation, True)
+    if operation in hooks.can and promised:
+        return []
+    return [Problem("operation", f"channel {hooks.channel!r} has no {operation}")]
+
+
+def _replay(known: Known, envelope: Envelope) -> Ticket:
+    if known.flight is not None:
+        return Ticket(known.flight)
+    assert known.receipt is not None  # noqa: S101 - one of the two
+    flight = Flight(known.envelope_id, envelope, ())
+    flight.receipt = known.receipt
+    return Ticket(flight, replayed=attrs.evolve(known.receipt, replayed=True))
