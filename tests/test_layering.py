@@ -44,7 +44,8 @@ LAYERS = (
     {"channel_hooks", "defaults", "plugins"},
     {"accounts", "config", "failures", "keeping", "outbox", "sessions", "tickets"},
     {"partition"},
-    {"supervision"},
+    {"roster", "supervision"},
+    {"submission"},
     {"gateway"},
 )
 APART = {"http": 0, "testing": len(LAYERS)}
