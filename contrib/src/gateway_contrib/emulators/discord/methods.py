@@ -59,7 +59,9 @@ def _check_reference(world: World, room: str, posted: Posted) -> None:
     reference = posted.fields.get("message_reference")
     if not reference:
         return
-    target = world.rooms.get(room, str(reference.get("message_id")))
+    # Clients write ids as numbers, too.
+    reference["message_id"] = str(reference.get("message_id"))
+    target = world.rooms.get(room, reference["message_id"])
     if (target is None or target.deleted) and reference.get("fail_if_not_exists", True):
         raise form("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
     if target is None or target.deleted:
