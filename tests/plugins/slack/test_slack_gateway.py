@@ -1,0 +1,177 @@
+"""The whole way: envelopes through a gateway and this adapter to the emulated Slack."""
+
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+import trio
+
+from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.slack import SlackEmulator, pings
+from gateway_contrib.emulators.wire import Latency
+from gateway_core import (
+    Delete,
+    Disposition,
+    GatewayConfig,
+    Instance,
+    Invalid,
+    Reason,
+    Secret,
+    Send,
+    open_gateway,
+)
+from gateway_core.testing import open_network, virtual_wall
+from gateway_plugin_slack.settings import Settings
+
+TOKEN = "xoxb-1111-2222-abcDEF"
+ROOM = "C024BE91L"
+
+
+@asynccontextmanager
+async def opened(emulator, settings=None):
+    """A gateway to the emulator; a round trip takes 20 to 80 ms."""
+    instance = Instance("support", "slack", settings or Settings(token=Secret(TOKEN)))
+    async with open_network() as network:
+        distance = Latency(0.02, 0.08, "wire").halves
+        network.mount("https://slack.com", emulator.app, latency=distance)
+        config = GatewayConfig(instances=[instance])
+        async with open_gateway(config, rng=Random("jitter"), wall_clock=virtual_wall) as gateway:
+            yield gateway
+
+
+def texts(emulator, room=ROOM):
+    return [message.text for message in emulator.rooms.conversation(room)]
+
+
+async def test_rooms_keep_their_order_without_one_foreseeable_429(autojump_clock):
+    emulator = SlackEmulator()
+    rooms = [f"C0ROOM{n:02d}" for n in range(20)]
+    async with opened(emulator) as gateway:
+        tickets = [
+            await gateway.submit(Send(instance_id="support", external_room_id=room, text=f"{n}"))
+            for n in range(5)
+            for room in rooms
+        ]
+        receipts = [await ticket.receipt() for ticket in tickets]
+    assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
+    assert [["0", "1", "2", "3", "4"]] * 20 == [texts(emulator, room) for room in rooms]
+    assert (100, 0) == (emulator.counters["stored"], emulator.counters["rate_limited"])
+
+
+async def test_a_text_is_sent_edited_and_deleted(autojump_clock):
+    emulator = SlackEmulator()
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send("support", ROOM, "a & b <!channel>")
+        edited = await gateway.edit(receipt.ref, "a &amp; b")
+        [message] = emulator.rooms.conversation(ROOM)
+        assert (["a & b <!channel>"], "a &amp; b", ()) == (
+            message.revisions,
+            message.text,
+            pings(message),
+        )
+        deleted = await gateway.submit(
+            Delete(instance_id="support", external_room_id=ROOM, target=edited.ref)
+        )
+        assert (await deleted.receipt()).delivered
+    assert [] == texts(emulator)
+
+
+async def test_the_same_text_again_is_no_request(autojump_clock):
+    emulator = SlackEmulator()
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send("support", ROOM, "word " * 2000, reply_to="1700000000.000100")
+        before = emulator.counters["requests"]
+        await gateway.edit(receipt.ref, "word " * 2000)
+    assert before == emulator.counters["requests"]
+
+
+async def test_a_direct_message_is_edited_by_what_its_ref_remembers(autojump_clock):
+    emulator = SlackEmulator()
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send("support", "U024BE7LH", "hi")
+        await gateway.edit(receipt.ref, "hello")
+    assert ["hello"] == texts(emulator, "D024BE7LH")
+
+
+async def test_all_parts_of_a_reply_stand_in_its_thread(autojump_clock):
+    emulator = SlackEmulator()
+    async with opened(emulator) as gateway:
+        parent = await gateway.send("support", ROOM, "question")
+        ts = parent.ref.parts[0].message_id
+        await gateway.send("support", ROOM, "word " * 2000, reply_to=ts)
+    assert [None, ts, ts, ts] == [m.thread for m in emulator.rooms.conversation(ROOM)]
+
+
+async def test_faults_lose_nothing_and_announce_what_they_may_double(autojump_clock):
+    faults = [Fault.RESET_AFTER, Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.MALFORMED]
+    plan = FaultPlan(script={2 * n: fault for n, fault in enumerate(faults)})
+    emulator = SlackEmulator(faults=plan)
+    async with opened(emulator) as gateway:
+        receipts = [await gateway.send("support", ROOM, f"text {n}") for n in range(4)]
+    assert ["text 0", "text 0", "text 1", "text 2", "text 3"] == texts(emulator)
+    assert [True, False, True, False] == [r.possible_duplicate for r in receipts]
+
+
+async def test_a_room_that_is_gone_ends_its_own_messages_only(autojump_clock):
+    emulator = SlackEmulator()
+    emulator.remove_room("C0GONE")
+    async with opened(emulator) as gateway:
+        gone = await gateway.send("support", "C0GONE", "x", raises=False)
+        there = await gateway.send("support", ROOM, "y")
+    assert (Disposition.REJECTED, Reason.ROOM_GONE) == (gone.disposition, gone.verdict.reason)
+    assert there.delivered
+
+
+async def test_a_revoked_token_suspends_until_it_is_good_again(autojump_clock):
+    emulator = SlackEmulator()
+    emulator.revoke(TOKEN)
+    async with opened(emulator) as gateway:
+        ticket = await gateway.submit(
+            Send(instance_id="support", external_room_id=ROOM, text="x", ttl=3000)
+        )
+        await trio.sleep(20)
+        assert [] == texts(emulator)
+        emulator.restore(TOKEN)
+        assert (await ticket.receipt()).delivered
+    assert ["x"] == texts(emulator)
+
+
+async def test_an_expired_token_is_exchanged_on_the_way(autojump_clock):
+    emulator = SlackEmulator(tokens=[TOKEN])
+    settings = Settings(
+        token=Secret(TOKEN),
+        refresh_token=Secret(emulator.grant_refresh(TOKEN)),
+        client_id="1.2",
+        client_secret=Secret("s"),
+    )
+    emulator.expire(TOKEN)
+    async with opened(emulator, settings) as gateway:
+        began = trio.current_time()
+        assert (await gateway.send("support", ROOM, "x")).delivered
+        assert trio.current_time() - began < 5
+    assert ["x"] == texts(emulator)
+
+
+async def test_blocks_that_slack_refuses_leave_the_text(autojump_clock):
+    emulator = SlackEmulator()
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send(
+            "support", ROOM, "the text", extra={"blocks": [{"type": "nothing"}]}
+        )
+    assert ["the text"] == texts(emulator)
+    assert receipt.degradations
+
+
+@pytest.mark.parametrize(
+    ("room", "fields", "place"),
+    [
+        ("general", {}, "external_room_id"),
+        (ROOM, {"thread": "x"}, "thread_id"),
+        (ROOM, {"extra": {"channel": "C0"}}, "extra.channel"),
+    ],
+)
+async def test_a_mistake_is_refused_by_its_field(room, fields, place, autojump_clock):
+    async with opened(SlackEmulator()) as gateway:
+        with pytest.raises(Invalid) as caught:
+            await gateway.send("support", room, "x", **fields)
+    assert [place] == [problem.place for problem in caught.value.problems]
