@@ -102,6 +102,25 @@ async def test_editing_and_deleting(ask, emulator, autojump_clock):
     assert (1, 1, 1) == tuple(emulator.counters[key] for key in ("stored", "edited", "deleted"))
 
 
+async def test_messages_are_listed_newest_first_in_pages(ask, autojump_clock):
+    ids = [(await post(ask, str(number)))[2]["id"] for number in range(4)]
+
+    async def page(query):
+        return [m["content"] for m in (await ask("GET", f"{MESSAGES}?{query}"))[2]]
+
+    assert ["3", "2"] == await page("limit=2")
+    assert ["1", "0"] == await page(f"before={ids[2]}")
+    assert ["3", "2"] == await page(f"after={ids[1]}")
+
+
+async def test_the_wall_clock_begins_where_it_is_told_to(autojump_clock):
+    async with running(DiscordEmulator(posix_time=1_500_000_000.0)) as ask:
+        status, headers, message = await post(ask)
+        assert 200 == status
+        assert "1500000005.000" == headers["x-ratelimit-reset"]
+        assert "2017-07-14T02:40:00+00:00" == message["timestamp"]
+
+
 async def test_a_reply_says_what_it_answers(ask, emulator, autojump_clock):
     first = (await post(ask))[2]["id"]
     reply = (await post(ask, message_reference={"message_id": first}))[2]

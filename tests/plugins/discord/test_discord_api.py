@@ -146,7 +146,19 @@ CALLS = [
         {"interaction": 9, "token": "aW50/x", "type": 4, "data": {"content": "hi"}},
         "/interactions/9/aW50/x/callback",
         "",
-        {"type": 4, "data": {"content": "hi"}},
+        {"type": 4, "data": {"allowed_mentions": {"parse": []}, "content": "hi"}},
+    ),
+    (
+        "POST /webhooks/{webhook}/{token}",
+        {
+            "webhook": 9,
+            "token": "t",
+            "content": "@here",
+            "allowed_mentions": {"parse": ["everyone"]},
+        },
+        "/webhooks/9/t",
+        "",
+        {"content": "@here", "allowed_mentions": {"parse": ["everyone"]}},
     ),
     (
         "GET /channels/{channel}/messages",

@@ -12,7 +12,7 @@ import trio
 
 from gateway_core import Answer, Attempt, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
-from gateway_plugin_discord.bodies import create_body, edit_body
+from gateway_plugin_discord.bodies import call_body, create_body, edit_body
 from gateway_plugin_discord.buckets import bucket_reports
 from gateway_plugin_discord.meter import InvalidAnswers
 from gateway_plugin_discord.refusal import DiscordApiError
@@ -91,7 +91,8 @@ async def call_method(session: DiscordSession, attempt: Attempt) -> Answer:
     if route is None:
         raise ValueError(f"{attempt.method!r} is no method of Discord's API")
     arguments = arguments_left(route, attempt.arguments)
-    return await _perform(session, attempt, route, arguments if has_body(route) else None)
+    body = call_body(arguments) if has_body(route) else None
+    return await _perform(session, attempt, route, body)
 
 
 async def who_am_i(session: DiscordSession) -> Identity:

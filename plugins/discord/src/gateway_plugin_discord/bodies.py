@@ -60,3 +60,11 @@ def create_body(attempt: Attempt) -> dict[str, Any]:
     if attempt.reply is not None:
         body["message_reference"] = {"message_id": attempt.reply, "fail_if_not_exists": True}
     return body
+
+
+def call_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a call: interactions and webhooks make messages, which ping nobody unasked."""
+    body = dict(arguments)
+    if isinstance(body.get("data"), Mapping):
+        body["data"] = call_body(body["data"])
+    return {"allowed_mentions": {"parse": []}, **body} if "content" in body else body

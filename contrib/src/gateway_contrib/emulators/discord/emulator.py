@@ -25,7 +25,7 @@ from gateway_contrib.emulators.discord.limits import (
 from gateway_contrib.emulators.discord.methods import METHODS, Method, major_of
 from gateway_contrib.emulators.discord.refusal import Refusal, coded, plain
 from gateway_contrib.emulators.discord.requests import Posted, read
-from gateway_contrib.emulators.discord.world import Bot, Interaction, World
+from gateway_contrib.emulators.discord.world import STARTED, Bot, Interaction, World
 from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
@@ -59,9 +59,11 @@ class _Asked:
 class DiscordEmulator:
     """A Discord in memory, behind its HTTP API v10.
 
-    tokens  those that are known; None: every well-formed one
-    limits  what is allowed
-    faults  asked once per request that would make or change a message
+    tokens      those that are known; None: every well-formed one
+    limits      what is allowed
+    faults      asked once per request that would make or change a message
+    posix_time  when the first request comes, by the emulated wall clock; clients that compare
+                `X-RateLimit-Reset` with their own clock (hikari) need the real time here
 
     `app` is the ASGI application (`/api/v10/…`, and a page at `/`), `rooms` what arrived (a
     message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
@@ -75,11 +77,12 @@ class DiscordEmulator:
         tokens: Collection[str] | None = None,
         limits: DiscordLimits | None = None,
         faults: FaultPlan | None = None,
+        posix_time: float = STARTED,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.faults = faults or FaultPlan()
         limits = limits or DiscordLimits()
-        self._world = World(limits, self.counters)
+        self._world = World(limits, self.counters, posix_time=posix_time)
         self._tokens = None if tokens is None else frozenset(tokens)
         self._revoked: set[str] = set()
         self._allowance = Allowance(limits)

@@ -19,6 +19,7 @@ _SNOWFLAKE = re.compile(r"[0-9]{1,20}")
 _FILLING = ("embeds", "components", "sticker_ids", "poll", "attachments")
 _NONCE_LENGTH = 25
 _MESSAGE_CALLBACKS = (4, 7)
+_PAGE = (("before", 1 << 64), ("after", -1))
 _NO_CONTENT: Answer = (204, None)
 
 CREATE = "POST /channels/{channel}/messages"
@@ -123,10 +124,12 @@ def get_message(world: World, _: Bot, posted: Posted) -> Answer:
 
 
 def list_messages(world: World, _: Bot, posted: Posted) -> Answer:
-    """The newest messages, newest first."""
+    """The newest messages, newest first, in pages by `limit`, `before` and `after`."""
+    before, after = (int(posted.query.get(name) or bound) for name, bound in _PAGE)
     newest = world.rooms.conversation(_room(world, posted))[::-1]
-    most = int(posted.query.get("limit", "50"))
-    return 200, [message_wire(world, message) for message in newest[:most]]
+    page = [message for message in newest if after < int(message.id) < before]
+    most = int(posted.query.get("limit") or 50)
+    return 200, [message_wire(world, message) for message in page[:most]]
 
 
 def get_channel(world: World, _: Bot, posted: Posted) -> Answer:
@@ -190,7 +193,8 @@ def unpin(world: World, _: Bot, posted: Posted) -> Answer:
 
 def current_user(_: World, bot: Bot, __: Posted) -> Answer:
     """Who am I."""
-    return 200, bot.wire()
+    account = {"mfa_enabled": False, "verified": True, "email": None, "locale": "en-US"}
+    return 200, {**bot.wire(), **account, "flags": 0, "public_flags": 0, "premium_type": 0}
 
 
 def current_application(_: World, bot: Bot, __: Posted) -> Answer:

@@ -15,7 +15,7 @@ from gateway_contrib.emulators.discord.refusal import coded
 from gateway_contrib.emulators.rooms import Message, Rooms
 
 STARTED = 1_767_225_600.0
-"""The POSIX time that the emulator's first request has: its clock is trio's from there on."""
+"""The POSIX time of the first request by default: the clock is trio's from there on."""
 
 DISCORD_EPOCH = 1_420_070_400.0
 GUILD = "1000000000000000000"
@@ -59,8 +59,11 @@ class Interaction:
 class World:
     """The state. Every method is synchronous; the time is trio's."""
 
-    def __init__(self, limits: DiscordLimits, counters: Counter[str]) -> None:
+    def __init__(
+        self, limits: DiscordLimits, counters: Counter[str], *, posix_time: float = STARTED
+    ) -> None:
         self.limits = limits
+        self._posix_time = posix_time
         self.counters = counters
         self.rooms = Rooms()
         self.closed: dict[str, int] = {}
@@ -78,7 +81,7 @@ class World:
         now = trio.current_time()
         if self._started is None:
             self._started = now
-        return STARTED + now - self._started
+        return self._posix_time + now - self._started
 
     def next_id(self) -> str:
         """A new snowflake: unique, and greater than all before it."""
