@@ -3,9 +3,11 @@
 from gateway_core.testing.channel import Failure, FakeChannel, FakeSettings, Made
 from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
 from gateway_core.testing.network import Network, open_network
+from gateway_core.testing.scheduling import Checkpoints, run_seeded, seeded_schedule
 
 __all__ = [
     "EPOCH",
+    "Checkpoints",
     "Failure",
     "FakeChannel",
     "FakeSettings",
@@ -13,5 +15,7 @@ __all__ = [
     "Network",
     "open_network",
     "open_test_gateway",
+    "run_seeded",
+    "seeded_schedule",
     "virtual_wall",
 ]
