@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import quote
 
 LONGEST = 1000
 """A longer address is written out: as a link it might not fit beside its own text."""
 
 _WEB = re.compile(r"https?://[^/\s?#]", re.IGNORECASE)
+_PAREN = r"\([^\s<>()]*\)"
+_BARE = re.compile(
+    rf"https?://(?:{_PAREN}|[^\s<>()])*(?:{_PAREN}|[^\s<>()\[\].,:;!?\"'`*_~|\\])",
+    re.IGNORECASE,
+)
 _UNSAFE = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
+    """The addresses that stand in a text by themselves, without a full stop or bracket behind."""
+    if "://" in text:
+        for found in _BARE.finditer(text):
+            if web_address(found.group()) == found.group():
+                yield found.span()
 
 
 def web_address(destination: str) -> str:

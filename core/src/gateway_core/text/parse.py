@@ -8,13 +8,14 @@ and controls are spaces, carriage returns and U+2028 to U+202E are dropped. The 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyromark
 
 from gateway_core.text.document import Block, Document, Kind, Span, Style
-from gateway_core.text.links import web_address, written_out
+from gateway_core.text.links import bare_addresses, web_address, written_out
+from gateway_core.text.nesting import Nesting
 from gateway_core.text.tables import aligned
 
 _OPTIONS = pyromark.Options
@@ -32,6 +33,7 @@ _DEEPEST = 8
 """List levels that are indented; deeper ones look like this one."""
 
 _INLINE = {"Emphasis": Style.ITALIC, "Strong": Style.BOLD, "Strikethrough": Style.STRIKE}
+NESTED_QUOTE = 2
 RULE = "─" * 8
 BOXES = {True: "☑ ", False: "☐ "}
 BULLET = "• "
@@ -51,7 +53,14 @@ def parse(source: str) -> Document:
                 handlers[kind](value, where["start"])
         else:
             handlers[event](event, where["start"])
-    return builder.document(source)
+    document = builder.document(source)
+    return document if document.text.strip() else _as_it_is(source)
+
+
+def _as_it_is(source: str) -> Document:
+    """A source of which nothing would be seen (an empty fence, definitions) is shown itself."""
+    text = source.translate(_CLEANED)
+    return Document(source=source, text=text, blocks=(Block(0, 0, len(text), Kind.PARAGRAPH),))
 
 
 class _Builder:
@@ -81,6 +90,7 @@ class _Builder:
         self.level = 0
         self.language = ""
         self.start = self.body = 0
+        self.before = (0, 0, 0)
 
     def handlers(self) -> dict[str, Callable[[Any, int], None]]:
         """What to do at each of pyromark's events, by its name."""
@@ -103,6 +113,8 @@ class _Builder:
         """Add visible characters that stand at `origin` in the source."""
         if not self.clean:
             text = self._cleaned(text)
+        if not text:
+            return
         if not self.open:
             self._open(origin)
         self.marks.append((self.length, origin))
@@ -127,6 +139,7 @@ class _Builder:
     def _open(self, origin: int) -> None:
         """Write what stands before a block's first character: the gap, indentation, marker."""
         self.open = True
+        self.before = (len(self.pieces), len(self.marks), self.length)
         depth = min(len(self.lists), _DEEPEST)
         gap = self._gap() if self.blocks else ""
         self.start = self.length + len(gap)
@@ -154,13 +167,21 @@ class _Builder:
     def _close(self) -> None:
         """End the open block, if there is one."""
         if self.marker and not self.open:
-            self.write("", self.origin or 0)
-        if self.open:
+            self.kind = Kind.PARAGRAPH
+            self._open(self.origin or 0)
+        if self.open and self.length == self.body and not self.marker:
+            self._take_back()
+        elif self.open:
             depth = min(len(self.lists), _DEEPEST)
             place = (self.start, self.body, self.length, self.kind, self.level, self.language)
             self.blocks.append(Block(*place, self.quote, depth, self.marker))
             self.marker = ""
         self._reset()
+
+    def _take_back(self) -> None:
+        """A block that turned out to be empty was never there."""
+        pieces, marks, self.length = self.before
+        del self.pieces[pieces:], self.marks[marks:]
 
     def _rule(self, _: str, origin: int) -> None:
         self._close()
@@ -216,6 +237,8 @@ class _Builder:
 
     def _begin_quote(self) -> None:
         self.counts[Style.QUOTE] += 1
+        if self.counts[Style.QUOTE] == NESTED_QUOTE:
+            self.degraded.append((self.length, "nested quote joined with its outer one"))
         if self.counts[Style.QUOTE] == 1:
             self.quotes += 1
             self.quote, self.quote_from = self.quotes, len(self.blocks)
@@ -234,7 +257,7 @@ class _Builder:
     def _end_block(self, name: str) -> None:
         if name == "Table":
             self._end_table()
-        if self.kind is Kind.CODE and self.open:
+        if self.open and (self.kind is Kind.CODE or name == "HtmlBlock"):
             self._trim()
         if self.open or name == "Item":
             self._close()
@@ -245,7 +268,7 @@ class _Builder:
         self.kind = Kind.PARAGRAPH
 
     def _trim(self) -> None:
-        """A code block's last line feed ends its last line; it is no character of it."""
+        """The last line feed of code and HTML ends its last line; it is no character of it."""
         last = self.pieces[-1]
         kept = last.removesuffix("\n")
         self.pieces[-1] = kept
@@ -284,11 +307,11 @@ class _Builder:
     def _end_link(self) -> None:
         name, destination, since = self.links.pop()
         text = "".join(self.pieces[since:])
-        address = web_address(destination)
+        address = "" if text == destination else web_address(destination)
         outer = self.links[0][1] if self.links else ""
         if not text and name == "Image":
             self._add(destination)
-        elif (not address or self.table) and not outer:
+        elif (not address or self.table) and not outer and text != destination:
             self._write_out(text, destination)
         self._unstyle(Style.LINK, address)
 
@@ -337,11 +360,14 @@ class _Builder:
     def document(self, source: str) -> Document:
         """The finished document of `source`."""
         self._close()
+        text = "".join(self.pieces)
         self.spans.sort(key=_outermost_first)
+        if bare := list(_bare_links(text, self.spans, self.blocks)):
+            self.spans = sorted([*self.spans, *bare], key=_outermost_first)
         marks = self.marks if source.isascii() else _in_code_points(self.marks, source)
         return Document(
             source=source,
-            text="".join(self.pieces),
+            text=text,
             spans=tuple(self.spans),
             blocks=tuple(self.blocks),
             marks=((0, 0), *marks),
@@ -383,6 +409,23 @@ def _language(value: Any) -> str:
 
 def _outermost_first(span: Span) -> tuple[int, int]:
     return span.start, -span.end
+
+
+def _bare_links(text: str, spans: list[Span], blocks: list[Block]) -> Iterator[Span]:
+    """Addresses in the text that are links by themselves: whole in their style, in no code."""
+    nesting = Nesting(spans)
+    solid = [block[:3] for block in blocks if block.kind in (Kind.CODE, Kind.TABLE)]
+    solids = Nesting([(start, end) for start, _, end in solid])
+    for start, end in bare_addresses(text):
+        around = nesting.touching(start, end)
+        if not solids.touching(start, end) and all(_holds(span, start, end) for span in around):
+            yield Span(start, end, Style.LINK, text[start:end])
+
+
+def _holds(span: Span, start: int, end: int) -> bool:
+    """Whether a span is a style all around a stretch."""
+    whole = span.start <= start and end <= span.end
+    return whole and span.style is not Style.CODE and span.style is not Style.LINK
 
 
 def _in_code_points(marks: list[tuple[int, int]], source: str) -> list[tuple[int, int]]:

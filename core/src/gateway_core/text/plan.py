@@ -16,6 +16,9 @@ BARE = "formatting left out where it does not fit"
 """The degradation of a part whose markup alone is over the limit."""
 
 
+_HEADER_SHARE = 3
+
+
 class Rendering(Protocol):
     """One document as a channel writes it; an adapter's `markup.py` has one.
 
@@ -45,6 +48,7 @@ def plan(
     Planning is pure and n log n. Text that grows at its end keeps the parts before the last, as
     far as what Markdown makes of their text stays the same.
     """
+    document = _without_long_headers(document, limit)
     ruler = _Ruler(document, render, limit)
     filling = Filling(document.text, ruler.fits, limit, _seams(document), _whole(document, limit))
     stretches = list(filling)
@@ -88,6 +92,20 @@ class _Ruler:
             rendering = self.bare[start] or rendering
             degraded = (*degraded, BARE)
         return Part(payload=rendering.payload(start, end), span=span, degraded=degraded)
+
+
+def _without_long_headers(document: Document, limit: int) -> Document:
+    """A table's header that would take a good part of every message is not repeated."""
+    most = limit // _HEADER_SHARE
+    if all(block.kind is not Kind.TABLE for block in document.blocks):
+        return document
+    blocks = (
+        block._replace(body=block.start)
+        if block.kind is Kind.TABLE and block.body - block.start > most
+        else block
+        for block in document.blocks
+    )
+    return attrs.evolve(document, blocks=tuple(blocks))
 
 
 def without_styles(document: Document) -> Document:

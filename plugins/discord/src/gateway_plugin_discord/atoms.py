@@ -6,7 +6,6 @@ is a difference of two sums, and only what is cut at its ends is written anew.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -16,7 +15,6 @@ import attrs
 
 from gateway_core.text import Block, Document, Kind, Span, Style
 from gateway_plugin_discord.dialect import (
-    ADDRESS,
     APART,
     CLOSERS,
     MARKS,
@@ -31,6 +29,8 @@ _NATIVE_HEADINGS = 3
 """Levels that Discord has; deeper headings, and those in lists, are bold."""
 
 _STYLES = frozenset(MARKS.values())
+
+_STRUCK = frozenset((MARKS[style],) * 2 for style in (Style.STRIKE, Style.SPOILER))
 
 Mark = tuple[str, str]
 """What opens a style and what closes it."""
@@ -69,21 +69,22 @@ class Atomizer:
     document: Document
     previews: bool
     mentions: bool
-    addresses: Sequence[tuple[int, int]] = attrs.field(init=False)
     escape: Callable[[str], str] = attrs.field(init=False)
+    escape_struck: Callable[[str], str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        text = self.document.text
-        found = ADDRESS.finditer(text) if "://" in text else iter(())
-        self.addresses = [match.span() for match in found]
-        self.escape = partial(escape, openers=self._closable(), mentions=self.mentions)
+        self.escape = partial(escape, mentions=self.mentions)
+        self.escape_struck = partial(escape, mentions=self.mentions, struck=True)
 
-    def _closable(self) -> bool:
-        """Whether code or an address holds what could close an opener that is left bare."""
-        text = self.document.text
-        spans = [text[s.start : s.end] for s in self.document.spans if s.style is Style.CODE]
-        held = [*spans, *(text[start:end] for start, end in self.addresses)]
-        return any("_" in piece or "](" in piece for piece in held)
+    def _text(self, span: Span) -> str:
+        return self.document.text[span.start : span.end]
+
+    def _literal(self, span: Span) -> bool:
+        """Whether a span is written without escapes: code, or an address that is its own text."""
+        return span.style is Style.CODE or self._bare(span)
+
+    def _bare(self, span: Span) -> bool:
+        return span.style is Style.LINK and span.value == self._text(span)
 
     def atoms(self) -> Iterator[Atom]:
         """The atoms in order."""
@@ -117,71 +118,43 @@ class Atomizer:
     def _pieces(self, low: int, high: int, around: tuple[Mark, ...]) -> list[_Piece]:
         """Stretches of one style in a line; white space between two styles has what both have."""
         spans = [s for s in self.document.nesting.touching(low, high) if s.style is not Style.QUOTE]
-        addresses = list(self._addresses_in(low, high, spans))
         if around:
             spans = [span for span in spans if span.style is not Style.BOLD]
-        if not spans and not addresses:
+        if not spans:
             return [_Piece(low, high, self.escape, around)]
         edges = {low, high}
-        for begin, end in (*(span[:2] for span in spans), *addresses):
-            edges |= {max(begin, low), min(end, high)}
-        places = sorted(edges)
-        pieces = [
-            self._piece(begin, end, spans, addresses, around) for begin, end in pairwise(places)
-        ]
+        for span in spans:
+            edges |= {max(span.start, low), min(span.end, high)}
+        pieces = [self._piece(begin, end, spans, around) for begin, end in pairwise(sorted(edges))]
         return list(_spaced(self.document.text, pieces))
 
-    def _addresses_in(
-        self, low: int, high: int, spans: Sequence[Span]
-    ) -> Iterator[tuple[int, int]]:
-        """The addresses of a line that are whole in their style, and in no code or link."""
-        first = bisect_left(self.addresses, (low, low)) if self.addresses else 0
-        for start, end in self.addresses[first:]:
-            if start >= high:
-                break
-            if all(_leaves_whole(span, start, end) for span in spans):
-                yield start, end
-
     def _piece(
-        self,
-        begin: int,
-        end: int,
-        spans: Sequence[Span],
-        addresses: Sequence[tuple[int, int]],
-        around: tuple[Mark, ...],
+        self, begin: int, end: int, spans: Sequence[Span], around: tuple[Mark, ...]
     ) -> _Piece:
         active = [span for span in spans if span.start <= begin and span.end >= end]
         stack = around + tuple(mark for span in active if (mark := self._mark(span)))
-        text = self.document.text[begin:end]
-        write = self._writer(begin, end, active, addresses)
-        if write is not self.escape and not CLOSERS.isdisjoint(text):
+        literal = next((span for span in active if self._literal(span)), None)
+        if literal is None:
+            struck = not _STRUCK.isdisjoint(stack)
+            return _Piece(begin, end, self.escape_struck if struck else self.escape, stack)
+        if not CLOSERS.isdisjoint(self.document.text[begin:end]):
             stack = tuple(mark for mark in stack if mark[0] not in _STYLES)
-        return _Piece(begin, end, write, stack)
+        return _Piece(begin, end, self._literally(literal), stack)
 
-    def _writer(
-        self,
-        begin: int,
-        end: int,
-        active: Sequence[Span],
-        addresses: Sequence[tuple[int, int]],
-    ) -> Callable[[str], str]:
-        if any(span.style is Style.CODE for span in active):
+    def _literally(self, span: Span) -> Callable[[str], str]:
+        """Previews come of bare addresses, and end where Discord sees that they end."""
+        if span.style is Style.CODE:
             return code
-        if any(low <= begin and high >= end for low, high in addresses):
-            return str if self.previews and self._free(end) else _bracketed
-        return self.escape
-
-    def _free(self, end: int) -> bool:
-        """Whether an address ends where Discord sees that it ends."""
-        return self.document.text[end : end + 1] in ("", " ", "\n")
+        free = self.document.text[span.end : span.end + 1] in ("", " ", "\n")
+        return str if self.previews and free else _bracketed
 
     def _mark(self, span: Span) -> Mark | None:
         if span.style is not Style.LINK:
             mark = MARKS.get(span.style)
             return (mark, mark) if mark else None
-        if not span.value:
+        text = self._text(span)
+        if not span.value or self._bare(span):
             return None
-        text = self.document.text[span.start : span.end]
         address = target(span.value, preview=self.previews)
         if "://" in text or "[" in text or "]" in text:
             return ("", f" ({address})")
@@ -193,14 +166,6 @@ class _Piece(NamedTuple):
     end: int
     write: Callable[[str], str]
     stack: tuple[Mark, ...]
-
-
-def _leaves_whole(span: Span, start: int, end: int) -> bool:
-    """Whether a span has nothing of an address, or is a style around it."""
-    if span.end <= start or span.start >= end:
-        return True
-    around = span.start <= start and span.end >= end
-    return around and span.style is not Style.CODE and span.style is not Style.LINK
 
 
 def _leads(block: Block) -> tuple[str, str, tuple[Mark, ...]]:
@@ -271,7 +236,7 @@ def common(one: Sequence[Mark], other: Sequence[Mark]) -> int:
     return count
 
 
-def joint(before: Atom, atom: Atom, gap: int) -> str:
+def joint(before: Atom, written: str, atom: Atom, gap: int) -> str:
     """What stands between two neighbours; `gap` line feeds where the second begins a line."""
     if atom.first:
         same = atom.quote and atom.quote == before.quote
@@ -279,8 +244,8 @@ def joint(before: Atom, atom: Atom, gap: int) -> str:
         return f"{before.closed()}{feeds}{atom.lead}{atom.opened()}"
     shared = common(before.stack, atom.stack)
     closed, opened = before.closed(shared), atom.opened(shared)
-    apart = APART if closed and opened and closed[-1] == opened[0] else ""
-    return f"{closed}{apart}{opened}"
+    touching = (closed or written)[-1:] == opened[:1] != ""
+    return f"{closed}{APART if touching else ''}{opened}"
 
 
 def _bracketed(address: str) -> str:

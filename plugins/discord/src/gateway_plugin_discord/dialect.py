@@ -3,8 +3,8 @@ r"""How Discord writes styles, and what of a text it must not take for markup. P
 The client's parser (a descendant of simple-markdown) tries its rules at each place of the source
 in turn. A backslash in front stops any of them, but not one that began before it: nothing in code,
 in an address or in a link's text may hold what closes an earlier mark. So marks are never open
-around code or addresses that hold one, link texts hold no brackets, and openers are escaped too
-where code or an address could close them.
+around code or addresses that hold one, link texts hold no brackets, and whatever could open is
+escaped, whether or not something closes it.
 """
 
 from __future__ import annotations
@@ -26,47 +26,56 @@ CLOSERS = frozenset("*_~|")
 APART = "\u200b"
 """Between two marks of the same character, and between the backticks of a fence in code: unseen."""
 
-ADDRESS = re.compile(r"https?://[^\s<>]*[^\s<>.,:;!?\"'`*_~|()\[\]\\]/?")
 _LANGUAGE = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
 _UNSAFE = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
 _BACKTICKS = re.compile("`+")
-_LINE = r"(?P<line>^[^\S\n]*+(?:[0-9]++(?=\.\s)|(?=[-+*]\s|-\#\s|\#{1,3}\s|>\s|>>>\s)))"
+_LINE = r"(?P<line>^[^\S\n]*+(?:[0-9]++(?=\.\s)|(?=[-+]\s|-\#\s|\#{1,3}\s|>\s|>>>\s)))"
 _MENTION = r"(?P<mention><@[!&]?[0-9]+>|@everyone|@here)"
 _MARK = r"""(?P<mark>
-    [\\*`]
-  | _(?![0-9A-Za-z])
-  | ~(?=~|\Z) | \|(?=\||\Z)
+    [\\*_`\[]
+  | ~(?=~) | (?<=~)~ | \|(?=\|) | (?<=\|)\|
   | <(?=[@\#:/+\w]|\Z)
   | @(?=everyone|here)
   | (?<=\])\(
   | :(?=[\w+-]+:)
   | (?<=http):(?=//) | (?<=https):(?=//)
 )"""
-_OPENER = r"(?P<opener>[_\[])"
+_CLOSER = r"(?P<closer>[~|])"
 
 
-def _escaping(*, mentions: bool) -> re.Pattern[str]:
-    rules = [_LINE, *([_MENTION] if mentions else []), _MARK, _OPENER]
+def _escaping(*, mentions: bool, struck: bool) -> re.Pattern[str]:
+    rules = [_LINE, *([_MENTION] if mentions else []), *([_CLOSER] if struck else []), _MARK]
     return re.compile("|".join(rules), re.MULTILINE | re.VERBOSE)
 
 
-_ESCAPING = {kept: _escaping(mentions=kept) for kept in (False, True)}
+_ESCAPING = {
+    (mentions, struck): _escaping(mentions=mentions, struck=struck)
+    for mentions in (False, True)
+    for struck in (False, True)
+}
 
 
-def escape(text: str, *, openers: bool, mentions: bool = False) -> str:
+def escape(text: str, *, mentions: bool = False, struck: bool = False) -> str:
     """`text` with a backslash before each character that Discord would take for markup.
 
-    openers   escape also what opens and nothing in the text could close
     mentions  leave `<@1>`, `@everyone` and `@here` what they are
+    struck    inside a strike or a spoiler: these end at the first two marks, with a backslash
+              before them or not, so no two may touch
     """
+    return _ESCAPING[mentions, struck].sub(_escaped, text)
 
-    def replace(found: re.Match[str]) -> str:
-        kind, whole = found.lastgroup, found[0]
-        if kind == "mention" or (kind == "opener" and not openers):
+
+def _escaped(found: re.Match[str]) -> str:
+    whole = found[0]
+    match found.lastgroup:
+        case "mention":
             return whole
-        return f"{whole}\\" if kind == "line" else f"\\{whole}"
-
-    return _ESCAPING[mentions].sub(replace, text)
+        case "line":
+            return f"{whole}\\"
+        case "closer":
+            return f"\\{whole}{APART}"
+        case _:
+            return f"\\{whole}"
 
 
 def code(text: str) -> str:

@@ -38,12 +38,15 @@ class Dialect:
         self.atoms = list(Atomizer(self.document, self.previews, self.mentions).atoms())
         self.starts = [atom.start for atom in self.atoms]
         self.bodies = [atom.write(text[atom.body : atom.end]) for atom in self.atoms]
-        self.joints = ["", *map(self._joint, self.atoms, self.atoms[1:])]
+        self.joints = [""] * bool(self.atoms)
+        self.joints += map(self._joint, self.atoms, self.bodies, self.atoms[1:])
         sizes = map(units, map("".join, zip(self.joints, self.bodies, strict=True)))
         self.sums = [0, *accumulate(sizes)]
 
-    def _joint(self, before: Atom, atom: Atom) -> str:
-        return joint(before, atom, self.document.text.count("\n", before.end, atom.start) or 1)
+    def _joint(self, before: Atom, written: str, atom: Atom) -> str:
+        return joint(
+            before, written, atom, self.document.text.count("\n", before.end, atom.start) or 1
+        )
 
     def cost(self, start: int, end: int) -> int:
         """UTF-16 units of the content; never fewer than its code points."""

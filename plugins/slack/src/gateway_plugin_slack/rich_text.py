@@ -149,7 +149,7 @@ class _Writer:
         """The characters of the stretch as elements of one style each."""
         spans = self.document.spans_in(start, end)
         spans += [
-            Span(block.start - start, block.end - start, Style.BOLD)
+            Span(block.body - start, block.end - start, Style.BOLD)
             for block in blocks
             if block.kind is Kind.HEADING
         ]

@@ -93,13 +93,15 @@ def _entities(document: Document) -> Iterator[_Entity]:
         if block.kind is Kind.HEADING:
             headings[block.body] = block.end
         for fields in _block_fields(block):
-            yield _Entity(block.start, block.end, fields)
+            start = block.body if block.kind is Kind.HEADING else block.start
+            yield _Entity(start, block.end, fields)
     for span in document.spans:
         if span.style is Style.BOLD and headings and _inside(headings, span.start):
             continue
         fields = {"type": _TYPES[span.style]}
         if span.style is Style.LINK:
-            if not span.value:
+            # An address that is its own text is found by the server.
+            if span.value in ("", document.text[span.start : span.end]):
                 continue
             fields["url"] = span.value
         yield _Entity(span.start, span.end, fields)
