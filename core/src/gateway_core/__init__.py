@@ -52,6 +52,7 @@ from gateway_core.hookspecs import (
 )
 from gateway_core.instances import Instance, Secret
 from gateway_core.outbox import Entry, MemoryOutbox, Outbox
+from gateway_core.plugins import ChannelBinding, installed_channels
 from gateway_core.pressure import PressureSettings
 from gateway_core.retries import RetrySettings
 from gateway_core.statistics import InstanceStatistics, PartitionStatistics, Statistics
@@ -67,6 +68,7 @@ __all__ = [
     "AttemptTimeout",
     "BucketReport",
     "Call",
+    "ChannelBinding",
     "CircuitSettings",
     "ConfigError",
     "Delete",
@@ -121,6 +123,7 @@ __all__ = [
     "Verdict",
     "from_json",
     "hookimpl",
+    "installed_channels",
     "load_config",
     "open_gateway",
     "parse_config",

@@ -124,6 +124,46 @@ def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str,
     return _bind_all(in_code, installed)
 
 
+@attrs.frozen(kw_only=True)
+class ChannelBinding:
+    """How a channel is served, for people to look at.
+
+    adapter       the label of the plugin that serves it
+    distribution  the adapter's, with `version`; both empty for one given in code
+    policies      the labels of the policies that are asked as well
+    hooks         for each hook, the labels of the plugins that are asked, in order
+    """
+
+    channel: str
+    adapter: str
+    distribution: str = ""
+    version: str = ""
+    policies: tuple[str, ...] = ()
+    hooks: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+
+
+def installed_channels(
+    plugins: Sequence[Given] = (), allowed: Filter = Filter()
+) -> tuple[ChannelBinding, ...]:
+    """The channels that the installed and the given plugins serve. Raises `PluginError`."""
+    bound = bind(plugins, allowed)
+    found = {p.channel: p.distribution for p in discover(allowed)[0] if p.adapter}
+    bindings = []
+    for channel, hooks in sorted(bound.items()):
+        distribution, _, version = found.get(channel, "").rpartition(" ")
+        bindings.append(
+            ChannelBinding(
+                channel=channel,
+                adapter=hooks.adapter,
+                distribution=distribution,
+                version=version,
+                policies=hooks.policies,
+                hooks=hooks.bound(),
+            )
+        )
+    return tuple(bindings)
+
+
 def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
     """Two adapters of one channel: nobody could say which one serves it."""
     first: dict[str, Plugin] = {}
