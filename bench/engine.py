@@ -18,7 +18,16 @@ from statistics import median
 import structlog
 import trio
 
-from gateway_core import Answer, GatewayConfig, Instance, Limit, Send, Traits, hookimpl, open_gateway
+from gateway_core import (
+    Answer,
+    GatewayConfig,
+    Instance,
+    Limit,
+    Send,
+    Traits,
+    hookimpl,
+    open_gateway,
+)
 from gateway_core.testing import FakeSettings
 
 CALLERS = 64

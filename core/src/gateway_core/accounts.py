@@ -60,13 +60,13 @@ class Account:
 
     # -- what attempts draw on
 
-    def buckets(self, room: str, operation: str, now: int) -> list[Bucket]:
+    def buckets(self, room: str, thread: str | None, operation: str, now: int) -> list[Bucket]:
         """The buckets of every limit that the channel names for such an attempt.
 
         Raises `HookContractError` where the hook fails.
         """
-        limits = self.hooks.rate_limit(self.instance, room, operation)
-        return [self.limiter.bucket(limit, room, now) for limit in limits]
+        limits = self.hooks.rate_limit(self.instance, room, thread, operation)
+        return self.limiter.buckets(limits, room, now)
 
     def address(self, room: str) -> str:
         """The room's present address."""

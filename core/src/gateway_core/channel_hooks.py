@@ -65,6 +65,9 @@ class ChannelHooks:
     def __attrs_post_init__(self) -> None:
         self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
         self.traits = self._ask("traits", Traits, {})
+        if len(_impls(self.callers["traits"])) == 1:  # core's default alone: what there is, it can
+            edit, delete = "edit" in self.can, "delete" in self.can
+            self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
         self.validates = bool(_impls(self.callers["validate"]))
         self.limits = len(_impls(self.callers["rate_limit"])) > 1
@@ -123,11 +126,13 @@ class ChannelHooks:
 
     # -- asked around attempts
 
-    def rate_limit(self, instance: Instance, room: str, operation: str) -> tuple[Limit, ...]:
+    def rate_limit(
+        self, instance: Instance, room: str, thread: str | None, operation: str
+    ) -> tuple[Limit, ...]:
         """Every limit that such an attempt draws on."""
         if not self.limits:
             return ()
-        kwargs = {"instance": instance, "room": room, "operation": operation}
+        kwargs = {"instance": instance, "room": room, "thread": thread, "operation": operation}
         limits = tuple(self._ask("rate_limit", Sequence, kwargs))
         for limit in limits:
             if not isinstance(limit, Limit):

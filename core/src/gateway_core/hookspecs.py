@@ -146,7 +146,7 @@ def settings_type() -> type | None:
 def traits() -> Traits | None:
     """What the channel can do; asked once, when plugins are bound.
 
-    None leaves core's default: edits, deletes, one lane a room, no deduplication.
+    None leaves core's default: it can do what it has hooks for, one lane a room, no deduplication.
     """
 
 
@@ -207,11 +207,14 @@ def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] 
 
 
 @hookspec(firstresult=True)
-def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit] | None:
+def rate_limit(
+    instance: Instance, room: str, thread: str | None, operation: str
+) -> Sequence[Limit] | None:
     """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
 
-    `operation` is `send`, `edit`, `delete`, or `call:<method>`. An attempt takes a token of each
-    bucket named, all at once. Buckets of one name are one bucket within the instance.
+    `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
+    `delete`, or `call:<method>`. An attempt takes a token of each bucket named, all at once.
+    Buckets of one name are one bucket within the instance.
     An empty sequence: no limit. None: the next impl is asked; core's default is no limit.
     """
 

@@ -46,12 +46,13 @@ class Lane:
 
     __slots__ = (
         "asked", "begun", "dead", "doubt", "gate", "home", "key", "queue", "rank", "room",
-        "running", "since", "timer_at", "tokens", "version", "wait_serial", "waits_at",
+        "running", "since", "thread", "timer_at", "tokens", "version", "wait_serial", "waits_at",
         "waits_in",
     )  # fmt: skip
 
-    def __init__(self, key: str | None, room: Room, home: Lanes) -> None:
+    def __init__(self, key: str | None, thread: str | None, room: Room, home: Lanes) -> None:
         self.key = key
+        self.thread = thread
         self.room = room
         self.home = home
         self.queue: deque[Flight] = deque()
@@ -78,9 +79,9 @@ class Lane:
             self.version = account.limiter.version
         limits = self.asked.get(operation)
         if limits is None:
-            limits = self.asked[operation] = account.buckets(self.room.address, operation, now)
-            for bucket in limits:
-                bucket.users += 1
+            limits = self.asked[operation] = account.buckets(
+                self.room.address, self.thread, operation, now
+            )
         drawn = [*self.home.slots(account), account.slots, account.gate, *limits]
         gate = account.operation_gates.get(operation)
         drawn += [g for g in (gate, self.room.gate, self.gate) if g is not None]
@@ -158,11 +159,16 @@ class Lanes:
             room = self.rooms[key] = Room(account, room_id, account.address(room_id))
         return room
 
-    def push(self, flight: Flight, room: Room, key: str | None, now: int) -> None:
-        """Put `flight` at the end of its lane, and try to start it."""
+    def push(
+        self, flight: Flight, room: Room, key: str | None, thread: str | None, now: int
+    ) -> None:
+        """Put `flight` at the end of the lane named `key`, and try to start it.
+
+        `thread` is the lane's own, where threads have lanes.
+        """
         lane = room.lanes.get(key)
         if lane is None:
-            lane = room.lanes[key] = Lane(key, room, self)
+            lane = room.lanes[key] = Lane(key, thread, room, self)
         flight.lane = lane
         lane.queue.append(flight)
         if len(lane.queue) == 1 and not lane.running:

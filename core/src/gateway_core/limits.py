@@ -268,21 +268,32 @@ class Limiter:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def bucket(self, limit: Limit, room: str, now: int) -> Bucket:
-        """The bucket that `limit` names, made when it is new; forgets a few idle ones."""
-        name = self._alias.get(limit.bucket, limit.bucket)
+    def buckets(self, limits: Sequence[Limit], room: str, now: int) -> list[Bucket]:
+        """The buckets that `limits` name, made where they are new, each with one user more.
+
+        For the new ones a few idle ones are forgotten, before any of these could be.
+        """
+        fresh = sum(self._name(limit) not in self._buckets for limit in limits)
+        self._sweep(SWEEP * fresh, now)
+        return [self._bucket(limit, room) for limit in limits]
+
+    def _bucket(self, limit: Limit, room: str) -> Bucket:
+        name = self._name(limit)
         bucket = self._buckets.get(name)
         if bucket is None:
-            self._sweep(now)
             bucket = self._buckets[name] = bucket_for(limit)
             bucket.room = room
         elif bucket.room != room:
             bucket.shared = True
+        bucket.users += 1
         return bucket
 
-    def _sweep(self, now: int) -> None:
+    def _name(self, limit: Limit) -> str:
+        return self._alias.get(limit.bucket, limit.bucket)
+
+    def _sweep(self, most: int, now: int) -> None:
         """Look at a few old buckets for each new one, so that memory follows use."""
-        for _ in range(min(SWEEP, len(self._buckets))):
+        for _ in range(min(most, len(self._buckets))):
             name = next(iter(self._buckets))
             bucket = self._buckets.pop(name)
             if not bucket.idle(now):

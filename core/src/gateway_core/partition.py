@@ -398,12 +398,10 @@ class Partition:
 
     def _enter(self, flight: Flight, room: Room, now: int) -> None:
         envelope = flight.envelope
-        key: str | None = None
-        if envelope.order == "none":
-            key = f"{flight.id} alone"
-        elif room.account.hooks.traits.independent_threads:
-            key = envelope.thread_id
-        self.lanes.push(flight, room, key, now)
+        independent = room.account.hooks.traits.independent_threads
+        thread = envelope.thread_id if independent else None
+        key = f"{flight.id} alone" if envelope.order == "none" else thread
+        self.lanes.push(flight, room, key, thread, now)
 
     def _due(self, flight: Flight, now: int) -> None:
         """A scheduled flight's time has come: it enters its lane."""

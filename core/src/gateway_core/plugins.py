@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias
 
@@ -232,6 +232,8 @@ def _inconsistent(adapter: Plugin, traits: Traits, module: object) -> Iterable[P
 def inspect_plugin(plugin: Plugin) -> list[Problem]:
     """Every fault of one plugin, before anything is registered."""
     problems = []
+    if not isinstance(plugin.module, Hashable):
+        problems.append(Problem(plugin.label, "is not hashable, which a plugin must be"))
     version = getattr(plugin.module, "GATEWAY_CONTRACT", None if plugin.adapter else 1)
     if version != CONTRACT_VERSION:
         text = f"is written for contract version {version}; served is {CONTRACT_VERSION}"

@@ -220,7 +220,7 @@ async def test_the_provisional_name_is_the_one_that_was_asked_for(
         discord.will_say({"id": MESSAGE}, headers=HEADERS)
         step = attempt(operation)
         answer = await getattr(hooks, operation)(session=session, attempt=step)
-        asked = hooks.rate_limit(instance=instance, room=ROOM, operation=operation)
+        asked = hooks.rate_limit(instance=instance, room=ROOM, thread=None, operation=operation)
         assert asked[0].bucket == answer.buckets[0].provisional
 
 

@@ -225,7 +225,13 @@ def test_row(row, attempt):
             retryable(
                 scope=Scope.THREAD,
                 retry_after=1.5,
-                buckets=(attrs.evolve(REPORT, bucket=f"{HASH}:{THREAD}", provisional=None),),
+                buckets=(
+                    attrs.evolve(
+                        REPORT,
+                        bucket=f"{HASH}:{THREAD}",
+                        provisional=f"PATCH /channels/{THREAD}/messages/{{message}}",
+                    ),
+                ),
             ),
             id="a thread's bucket is not taken for its room's",
         ),

@@ -65,7 +65,6 @@ async def test_rooms_keep_their_order_without_one_foreseeable_429(autojump_clock
     assert 0 == emulator.counters["rate_limited"]
 
 
-@pytest.mark.xfail(reason="core forgets a bucket while it makes the next one of the same attempt")
 async def test_routes_that_share_a_bucket_are_learned(autojump_clock):
     create, edit = (
         "POST /channels/{channel}/messages",

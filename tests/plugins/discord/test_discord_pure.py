@@ -189,7 +189,13 @@ MESSAGE = f"/channels/{ROOM}/messages"
     ],
 )
 def test_rate_limit(operation, expected, instance):
-    assert expected == hooks.rate_limit(instance=instance, room=ROOM, operation=operation)
+    asked = {"instance": instance, "room": ROOM, "thread": None, "operation": operation}
+    assert expected == hooks.rate_limit(**asked)
+
+
+def test_a_thread_has_the_bucket_of_a_channel(instance):
+    asked = {"instance": instance, "room": ROOM, "thread": "77", "operation": "send"}
+    assert hooks.rate_limit(**asked)[0].bucket == "POST /channels/77/messages"
 
 
 def test_a_nonce_is_stable_fits_and_tells_keys_apart():

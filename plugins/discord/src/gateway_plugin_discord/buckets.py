@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 from gateway_core import Attempt, BucketReport
 from gateway_core.http import retry_after_seconds
-from gateway_plugin_discord.routes import Route, channel_of, route_of
+from gateway_plugin_discord.routes import channel_of, route_of
 
 
 def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[BucketReport, ...]:
     """The bucket that the headers of `attempt`'s answer name, split by its channel.
 
-    A thread has buckets of its own, while limits are asked for by the room: what is told of a
-    thread's bucket stands under its own name and is never taken for the room's.
+    A thread is a channel and has buckets of its own.
     """
     route = route_of(attempt.operation)
     name = headers.get("x-ratelimit-bucket")
@@ -25,13 +24,9 @@ def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[Bucket
             limit=_count(headers, "limit"),
             remaining=_count(headers, "remaining"),
             reset_after=retry_after_seconds(headers.get("x-ratelimit-reset-after")),
-            provisional=_asked_as(route, attempt),
+            provisional=route.bucket(attempt.thread or attempt.room),
         ),
     )
-
-
-def _asked_as(route: Route, attempt: Attempt) -> str | None:
-    return route.bucket(attempt.room) if attempt.thread in (None, attempt.room) else None
 
 
 def _count(headers: Mapping[str, str], field: str) -> int | None:

@@ -93,15 +93,17 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
 
 
 @hookimpl
-def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]:
-    """The bot's global limit, and that of the route in this room until Discord names the bucket.
+def rate_limit(
+    instance: Instance, room: str, thread: str | None, operation: str
+) -> Sequence[Limit]:
+    """The bot's global limit, and that of the route here until Discord names the bucket.
 
     Typing draws on nothing, interactions and webhooks not on the global limit.
     """
     route, settings = route_of(operation), instance.settings
     limits: list[Limit] = []
     if route is not None and route.of_channel and route.draws:
-        bucket = route.bucket(room)
+        bucket = route.bucket(thread or room)
         limits.append(Limit(bucket, settings.message_count, settings.message_per, "window"))
     if route is not None and route.draws_global:
         limits.append(Limit("global", settings.global_count, 1.0, "even"))

@@ -1,0 +1,15 @@
+"""Every bench, one after the other: `python -m bench`."""
+
+from __future__ import annotations
+
+from bench import admission, engine, schedule
+
+
+def main() -> None:
+    for bench in (engine, admission, schedule):
+        print(f"\n{(bench.__doc__ or '').splitlines()[0]}", flush=True)
+        bench.main()
+
+
+if __name__ == "__main__":
+    main()
