@@ -18,6 +18,7 @@ from gateway_core.envelopes import (
     PartRef,
     Receipt,
     Send,
+    Undelivered,
 )
 from gateway_core.errors import (
     AttemptTimeout,
@@ -119,6 +120,7 @@ __all__ = [
     "Traits",
     "TransportError",
     "Ttl",
+    "Undelivered",
     "UnknownInstance",
     "Verdict",
     "from_json",

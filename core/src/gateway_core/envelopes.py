@@ -290,6 +290,14 @@ class Receipt:
         return self.disposition is Disposition.DELIVERED
 
 
+@attrs.frozen
+class Undelivered:
+    """An envelope that the end of a gateway or an instance left undelivered, and its receipt."""
+
+    envelope: Envelope
+    receipt: Receipt
+
+
 @attrs.frozen(kw_only=True)
 class Attempt:
     """One try at one step, as the async hooks of an adapter get it.

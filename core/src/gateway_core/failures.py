@@ -86,12 +86,18 @@ class Failures:
         self._on_suspension = on_suspension
         self.rate_limited = 0
 
-    def failed(self, failed: Failed, error: Exception) -> None:
-        """Take the verdict in and do what follows."""
+    def failed(self, failed: Failed, *, answered: bool = False) -> None:
+        """Take the verdict in and do what follows.
+
+        answered  the platform said yes, and the hook's answer alone was of the wrong type
+        """
         flight, step, account = failed.flight, failed.step, failed.account
         step.started = False
+        if flight.receipt is not None:  # it was given up while the attempt was in flight
+            self._lanes.go_on(failed.lane, failed.now)
+            return
         step.verdict = flight.verdict = failed.verdict
-        if isinstance(error, HookContractError):  # it was sent; the answer alone is wrong
+        if answered:
             step.outcome = "delivered"
             self._partition.finish(flight, Disposition.CRASHED, failed.verdict, failed.now)
             self._lanes.go_on(failed.lane, failed.now)

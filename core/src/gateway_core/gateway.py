@@ -33,6 +33,7 @@ from gateway_core.envelopes import (
     Receipt,
     Send,
     Target,
+    Undelivered,
 )
 from gateway_core.errors import (
     DeliveryError,
@@ -338,7 +339,10 @@ class Gateway:
     # -- instances at run time
 
     def add_instance(self, instance: Instance) -> None:
-        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel."""
+        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel.
+
+        One whose settings are not its channel's starts suspended; `replace_instance` mends it.
+        """
         self._roster.add(instance)
 
     def replace_instance(self, instance: Instance) -> None:
@@ -348,10 +352,10 @@ class Gateway:
         """
         self._roster.replace(instance)
 
-    async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Receipt]:
+    async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Take an instance out, after up to `drain` seconds for what is unfinished.
 
-        The receipts of what was ended undelivered. Other instances do not notice.
+        What was ended undelivered. Other instances do not notice.
         """
         return await self._roster.remove(instance_id, drain=drain)
 
@@ -423,16 +427,19 @@ class Gateway:
         self._closing.set()
         self._submission.close()
 
-    async def drain(self) -> list[Receipt]:
+    async def drain(self) -> list[Undelivered]:
         """Accept nothing more, wait up to `drain_timeout`, end the rest.
 
-        The receipts of every envelope that was unfinished then and did not get delivered.
+        Every envelope that was unfinished when this was called and did not get delivered.
         """
         flights = [f for partition in self._partitions for f in partition.flights.values()]
         self.quiet()
         await self._stopped.wait()
-        receipts = [flight.receipt for flight in flights if flight.receipt is not None]
-        return [receipt for receipt in receipts if not receipt.delivered]
+        return [
+            Undelivered(flight.envelope, flight.receipt)
+            for flight in flights
+            if flight.receipt is not None and not flight.receipt.delivered
+        ]
 
 
 @asynccontextmanager

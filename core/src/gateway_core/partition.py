@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from gateway_core.admission import Admission
@@ -43,12 +44,15 @@ from gateway_core.telemetry import (
     PRESSURE_CHANGED,
     log,
 )
-from gateway_core.verdicts import ErrorClass, Reason, Verdict
+from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
 
 MOST_CRASHES = 2
+
+
+_UNKNOWN_TO_ALL = (Reason.UNCLASSIFIED, Reason.HOOK_ERROR, Reason.HOOK_CONTRACT)
 
 
 class Partition:
@@ -184,10 +188,12 @@ class Partition:
                 self._guarded(flown[0].lane, self._timed_out, flown[0])
 
     async def _work_within(self, scope: trio.CancelScope, flown: list[Try]) -> None:
-        while not scope.cancel_called:
+        while True:
             while not self._runnable:
                 await self._idle.park()
                 self._called = False
+            if scope.cancel_called:  # an old attempt's deadline passed while the worker was idle
+                return
             lane = self._runnable.popleft()
             try:
                 await self._serve(lane, scope, flown)
@@ -197,6 +203,7 @@ class Partition:
                 self._crashed(lane, stopped(raised))
             finally:
                 self._serving = False
+            flown.clear()
 
     def _guarded(self, lane: Lane, do: Callable[[Try], None], flown: Try) -> None:
         try:
@@ -217,6 +224,7 @@ class Partition:
             self._call_worker()
         account = lane.room.account
         flying = Try(lane, flight, step, flight.attempt(step, lane.room.address))
+        flown.append(flying)
         scope.deadline = trio.current_time() + self._attempt_timeout
         session = account.sessions.ready()
         if session is None or self.outbox.durable:
@@ -229,7 +237,6 @@ class Partition:
             self._call_off(flying)
             return
         self._begin(flying, now)
-        flown.append(flying)
         try:
             answer = await account.hooks.perform(account.instance, session.value, flying.attempt)
         except PASSING:
@@ -240,7 +247,6 @@ class Partition:
             self._answered(flying, answer, self._after(flying))
         finally:
             session.release()
-        flown.clear()
 
     async def _made_ready(self, flying: Try, session: OpenSession | None) -> OpenSession | None:
         """Open the session, and record that an attempt begins; None: it failed, and was told."""
@@ -250,13 +256,27 @@ class Partition:
         except PASSING:
             raise
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            self._begin(flying, self._clock.now())
-            self._failed(flying, stopped(raised), self._after(flying))
+            self._unopened(flying, stopped(raised))
             return None
         if self.outbox.durable:
             step = flying.step
             await self.outbox.attempt_started(flying.flight.id, step.serial, step.number + 1)
         return session
+
+    def _unopened(self, flying: Try, error: Exception) -> None:
+        """The session did not open: nothing was sent. What nobody knows suspends the instance."""
+        account = flying.lane.room.account
+        verdict = account.hooks.classify_error(account.instance, flying.attempt, error)
+        if verdict.reason in _UNKNOWN_TO_ALL:
+            raw = f"its session does not open: {type(error).__name__}: {error}"
+            verdict = Verdict(
+                error_class=ErrorClass.FATAL,
+                reason=Reason.HOOK_ERROR,
+                scope=Scope.INSTANCE,
+                raw=raw,
+            )
+        verdict = attrs.evolve(verdict, dispatched="no")
+        self.failures.failed(Failed(flying, verdict, self._after(flying)))
 
     def _begin(self, flying: Try, now: int) -> None:
         """From here on the outcome of the step may become unknown."""
@@ -277,8 +297,13 @@ class Partition:
 
     def _timed_out(self, flying: Try) -> None:
         """The hook did not return in time, or its session did not open."""
-        error = AttemptTimeout(self._attempt_timeout)
-        self._failed(flying, error, self._after(flying))
+        if flying.step.started:
+            error = AttemptTimeout(self._attempt_timeout)
+            self._failed(flying, error, self._after(flying))
+        else:
+            seconds = f"{self._attempt_timeout:g} s"
+            lost = TransportError(f"no session within {seconds}", dispatched="no")
+            self._unopened(flying, lost)
         self._serving = False
         if self._runnable:
             self._call_worker()
@@ -316,7 +341,8 @@ class Partition:
         if account.hooks.observes_attempts:
             report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, flying.attempt, report)
-        self.failures.failed(Failed(flying, verdict, now), error)
+        answered = isinstance(error, HookContractError)
+        self.failures.failed(Failed(flying, verdict, now), answered=answered)
 
     def end_all(self, account: Account, verdict: Verdict) -> None:
         """The instance is out of order, and configured to end what waits for it."""

@@ -13,7 +13,7 @@ from gateway_core.accounts import Account
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
-from gateway_core.envelopes import Receipt
+from gateway_core.envelopes import Undelivered
 from gateway_core.errors import ConfigError, Problem, UnknownInstance
 from gateway_core.flights import Flight
 from gateway_core.hookspecs import Identity
@@ -67,10 +67,17 @@ class Roster:
         )
 
     def add(self, instance: Instance) -> None:
-        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel."""
+        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel.
+
+        One whose settings are not its channel's starts suspended.
+        """
         if instance.id in self._accounts:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
-        self._accounts[instance.id] = self._account_of(instance)
+        account = self._accounts[instance.id] = self._account_of(instance)
+        wrong = _wrong_settings(instance, account.hooks)
+        if wrong:
+            account.held = True
+            self.suspend_account(account, _refusal(wrong))
 
     def replace(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
@@ -81,16 +88,18 @@ class Roster:
         if instance.channel != account.instance.channel:
             place = f"instances.{instance.id}.channel"
             raise ConfigError([Problem(place, "cannot change; add another instance")])
-        _check_settings(instance, account.hooks)
+        wrong = _wrong_settings(instance, account.hooks)
+        if wrong:
+            raise ConfigError([Problem(f"instances.{instance.id}.settings", wrong)])
         account.sessions.close()
         account.instance = instance
         account.sessions = self._sessions(account.hooks, instance)
         account.resume(self._clock.now())
 
-    async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Receipt]:
+    async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Take an instance out, after up to `drain` seconds for what is unfinished.
 
-        The receipts of what was ended undelivered. Other instances do not notice.
+        What was ended undelivered. Other instances do not notice.
         """
         account = self.account(instance_id)
         account.removed = True
@@ -102,23 +111,21 @@ class Roster:
                 callbacks.append(ended.set)
                 await ended.wait()
         await trio.lowlevel.checkpoint()
-        receipts = [
-            partition.give_up(flight) for partition, flight in self._unfinished_of(instance_id)
+        left = [
+            Undelivered(flight.envelope, partition.give_up(flight))
+            for partition, flight in self._unfinished_of(instance_id)
         ]
         account.sessions.close()
         del self._accounts[instance_id]
         for partition in self._partitions:
             partition.lanes.forget(account)
-        return receipts
+        return left
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
         account = self.account(instance_id)
         account.held = True
-        verdict = Verdict(
-            error_class=ErrorClass.FATAL, reason=Reason.SUSPENDED, scope=Scope.INSTANCE, raw=why
-        )
-        self.suspend_account(account, verdict)
+        self.suspend_account(account, _refusal(why))
 
     def resume(self, instance_id: str) -> None:
         """Let a suspended instance go on where it stopped."""
@@ -170,7 +177,6 @@ class Roster:
             served = ", ".join(sorted(self._hooks)) or "none"
             text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
             raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
-        _check_settings(instance, hooks)
         return Account(
             instance,
             hooks,
@@ -184,8 +190,15 @@ class Roster:
         return Sessions(hooks, instance, self._spawn, self._config.session_idle)
 
 
-def _check_settings(instance: Instance, hooks: ChannelHooks) -> None:
+def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:
+    """What is wrong with them; empty: nothing."""
     expected = hooks.settings_type
-    if expected is not None and not isinstance(instance.settings, expected):
-        text = f"must be {expected.__name__}, not {type(instance.settings).__name__}"
-        raise ConfigError([Problem(f"instances.{instance.id}.settings", text)])
+    if expected is None or isinstance(instance.settings, expected):
+        return ""
+    return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
+
+
+def _refusal(why: str) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.FATAL, reason=Reason.SUSPENDED, scope=Scope.INSTANCE, raw=why
+    )

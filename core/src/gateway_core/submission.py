@@ -26,10 +26,12 @@ from gateway_core.errors import (
     Invalid,
     Overloaded,
     Problem,
+    Refused,
 )
 from gateway_core.flights import Flight
 from gateway_core.idempotency import Known, fingerprint, scope_of
 from gateway_core.ids import Ids
+from gateway_core.limits import SECOND
 from gateway_core.outbox import Entry, Outbox
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
@@ -57,6 +59,7 @@ class Submission:
         self._roster = roster
         self._partitions = partitions
         self._hash = strategy
+        self._appending: dict[str, trio.Event] = {}
         self.closed = False
         self.refused: Counter[str] = Counter()
 
@@ -74,6 +77,10 @@ class Submission:
         for partition in self._partitions:
             partition.admission.close()
 
+    def _check_open(self) -> None:
+        if self.closed:
+            raise GatewayClosed
+
     async def submit(self, envelope: Envelope, *, wait: bool) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a place and for the outbox."""
         try:
@@ -81,15 +88,15 @@ class Submission:
             partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
             scope = scope_of(envelope)
             print_ = fingerprint(envelope) if scope is not None else ""
-            joined = self._joined(partition, envelope, scope, print_)
-            if joined is None:
+            joined = await self._joined(partition, envelope, scope, print_)
+            while joined is None:
                 await self._place(partition, envelope, wait=wait)
-                joined = self._joined(partition, envelope, scope, print_)
-                if joined is not None:  # somebody used the key while this caller waited
-                    partition.admission.remove(envelope.instance_id, envelope.external_room_id)
-                elif account.removed:
-                    partition.admission.remove(envelope.instance_id, envelope.external_room_id)
-                    account = self._roster.account(envelope.instance_id)
+                if scope is None or partition.keys.find(scope, self._clock.now()) is None:
+                    account = self._still_there(partition, envelope)
+                    break
+                # Somebody used the key while this caller waited for its place.
+                partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+                joined = await self._joined(partition, envelope, scope, print_)
         except Exception as error:
             self.refused[type(error).__name__] += 1
             raise
@@ -99,13 +106,24 @@ class Submission:
         flight.scope = scope
         if scope is not None:
             partition.keys.begin(scope, flight, print_, self._clock.now())
-        await self._append(partition, flight)
+        if self._outbox.durable:
+            await self._append(partition, flight)
         return self._accept(partition, flight, account)
+
+    def _still_there(self, partition: Partition, envelope: Envelope) -> Account:
+        """The account of an envelope that has its place, or the place given back and the refusal.
+
+        The instance may have been removed while the place was waited for.
+        """
+        try:
+            return self._roster.account(envelope.instance_id)
+        except Refused:
+            partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+            raise
 
     def _checked(self, envelope: Envelope) -> tuple[Account, tuple[Part, ...]]:
         """Everything that is wrong with the envelope in itself; else its account and plan."""
-        if self.closed:
-            raise GatewayClosed
+        self._check_open()
         problems = problems_of(envelope, max_text=self._config.max_text)
         if problems:
             raise Invalid(problems)
@@ -126,18 +144,20 @@ class Submission:
             raise Invalid([Problem("text", f"needs {len(plan)} messages, at most {most}")])
         return account, plan
 
-    def _joined(
+    async def _joined(
         self, partition: Partition, envelope: Envelope, scope: Any, print_: str
     ) -> Ticket | None:
-        """The ticket of the envelope that has this key already, if there is one."""
+        """The ticket of the envelope that has this key already, once the outbox has that one."""
         if scope is None:
             return None
-        known = partition.keys.find(scope, self._clock.now())
-        if known is None:
-            return None
-        if known.fingerprint != print_ and envelope.on_conflict == "raise":
-            raise IdempotencyConflict(key=scope[3], envelope_id=known.envelope_id)
-        return _replay(known, envelope)
+        while (known := partition.keys.find(scope, self._clock.now())) is not None:
+            if known.fingerprint != print_ and envelope.on_conflict == "raise":
+                raise IdempotencyConflict(key=scope[3], envelope_id=known.envelope_id)
+            appended = self._appending.get(known.envelope_id)
+            if appended is None:
+                return _replay(known, envelope)
+            await appended.wait()
+        return None
 
     async def _place(self, partition: Partition, envelope: Envelope, *, wait: bool) -> None:
         """Take a place in the partition; wait for one, or say when to come back."""
@@ -195,25 +215,35 @@ class Submission:
 
     async def _append(self, partition: Partition, flight: Flight) -> None:
         """Let the outbox have it; whatever goes wrong leaves no trace."""
-        if not self._outbox.durable:
-            return
-        envelope = flight.envelope
-        ttl = (flight.deadline - self._clock.now()) / 1e9
+        ttl = (flight.deadline - self._clock.now()) / SECOND
         entry = Entry(
             id=flight.id,
-            envelope=envelope,
+            envelope=flight.envelope,
             plan=tuple(flight.plan),
             accepted_at=flight.accepted_wall,
             deadline=flight.accepted_wall + ttl,
         )
+        appended = self._appending[flight.id] = trio.Event()
         try:
             await self._outbox.append(entry)
+            self._check_open()
         except BaseException:
-            self._outbox.withdraw(flight.id)
-            if flight.scope is not None:
-                partition.keys.forget(flight.scope)
-            partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+            self._take_back(partition, flight)
             raise
+        finally:
+            del self._appending[flight.id]
+            appended.set()
+
+    def _take_back(self, partition: Partition, flight: Flight) -> None:
+        """It was not accepted after all: its key and place are free, nobody waits for it."""
+        envelope = flight.envelope
+        self._outbox.withdraw(flight.id)
+        if flight.scope is not None:
+            partition.keys.forget(flight.scope)
+        partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+        callbacks, flight.callbacks = flight.callbacks, None
+        for callback in callbacks or ():
+            callback()
 
     def _accept(self, partition: Partition, flight: Flight, account: Account) -> Ticket:
         """From here on it is accepted. Policies vote on what happens to it."""
