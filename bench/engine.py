@@ -147,6 +147,20 @@ async def queued_bytes(envelopes: int) -> float:
         return used / envelopes - sys.getsizeof(f"{0:08d}{text}")
 
 
+async def idle_instance_bytes(instances: int) -> float:
+    """Bytes per instance that is configured and has nothing to do."""
+    async with open_gateway(config(), plugins=[("nothing", Nothing())]) as gateway:
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(instances):
+            gateway.add_instance(Instance(f"bot{number}", "nothing", FakeSettings()))
+        gc.collect()
+        used = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        return used / instances
+
+
 def _send(room: str, text: str = "hello world") -> Send:
     return Send(instance_id="bot", external_room_id=room, text=text)
 
@@ -172,6 +186,7 @@ def measure() -> dict[str, float]:
         "waiting_lanes_core_share": round(share, 4),
         "waiting_lanes_per_s": round(rate, 2),
         "bytes_per_queued": round(trio.run(queued_bytes, 20_000)),
+        "bytes_per_idle_instance": round(trio.run(idle_instance_bytes, 1_000)),
         "five_ms_messages_per_s": round(MESSAGES // CALLERS * CALLERS / wall),
     }
 
@@ -184,6 +199,7 @@ WORKLOADS = {
     "waiting_lanes_core_share": "share of a core, 100,000 lanes waiting for one limit of 30/s",
     "waiting_lanes_per_s": "attempts per second meanwhile",
     "bytes_per_queued": "memory per queued envelope beyond its text, 20,000 in rooms of ten",
+    "bytes_per_idle_instance": "memory per configured instance that has nothing to do",
     "five_ms_messages_per_s": "messages/s on a channel that takes 5 ms, 64 callers, defaults",
 }
 

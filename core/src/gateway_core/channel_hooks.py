@@ -196,9 +196,10 @@ class ChannelHooks:
         """Tell the observers how an envelope ended."""
         self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
 
-    def pressure_changed(self, pressure: Pressure, previous: Level) -> None:
-        """Tell the observers of a new pressure level."""
-        self._each("pressure_changed", {"pressure": pressure, "previous": previous})
+    def pressure_changed(self, pressure: Pressure, previous: Level, told: set[int]) -> None:
+        """Tell the observers of a new pressure level, but for those `told` by another channel."""
+        kwargs = {"pressure": pressure, "previous": previous}
+        self._each("pressure_changed", kwargs, told=told)
 
     def instance_suspended(self, instance: Instance, verdict: Verdict) -> None:
         """Tell the observers of a suspension."""
@@ -224,10 +225,16 @@ class ChannelHooks:
             raise self._wrong(name, getattr(kind, "__name__", str(kind)), answer)
         return answer
 
-    def _each(self, name: str, kwargs: Mapping[str, Any]) -> list[Any]:
+    def _each(
+        self, name: str, kwargs: Mapping[str, Any], *, told: set[int] | None = None
+    ) -> list[Any]:
         """Ask every impl by itself, each guarded: one that raises does not silence the others."""
         answers = []
         for impl in reversed(_impls(self.callers[name])):
+            if told is not None:
+                if id(impl.plugin) in told:
+                    continue
+                told.add(id(impl.plugin))
             try:
                 answers.append(impl.function(*[kwargs[key] for key in impl.argnames]))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here

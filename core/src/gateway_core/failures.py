@@ -143,6 +143,7 @@ class Failures:
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         if retryable and not changes and not (limited and verdict.dispatched == "no"):
             step.attempts += 1
+        step.doubtful = step.doubtful or verdict.dispatched == "unknown"
         if verdict.dispatched == "unknown" and step.kind in ("send", "call"):
             safe = step.maybe_sent and within_dedup(account, step, failed.now)
             step.maybe_sent += 0 if safe else 1
@@ -258,13 +259,14 @@ class Failures:
         self._lanes.go_on(failed.lane, failed.now)
 
     def _do_unknown(self, failed: Failed, decision: Decision) -> None:
-        """Nobody knows, and it is not tried again: after the quarantine, on with the next part."""
+        """Nobody knows, and it is not tried again: after the quarantine, on with what follows."""
         failed.step.outcome = "unknown"
+        self._partition.finish_if_over(failed.flight, failed.now)
         self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
-        failed.step.outcome = "unknown" if failed.step.maybe_sent else "failed"
+        failed.step.outcome = "unknown" if failed.step.doubtful else "failed"
         self._partition.finish(failed.flight, decision.disposition, failed.verdict, failed.now)
         if decision.disposition is Disposition.REJECTED:
             self._end_backlog(failed)

@@ -33,11 +33,12 @@ class Step:
     """One operation on one platform message, and what is known of it.
 
     maybe_sent  how many of its tries may have been accepted without our knowing
+    doubtful    a try may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
     """
 
     __slots__ = (
-        "attempts", "extra", "first_at", "kind", "maybe_sent", "message_id", "mode",
+        "attempts", "doubtful", "extra", "first_at", "kind", "maybe_sent", "message_id", "mode",
         "number", "outcome", "part", "reply", "serial", "started", "transforms",
         "verdict",
     )  # fmt: skip
@@ -62,6 +63,7 @@ class Step:
         self.attempts = 0
         self.number = 0
         self.maybe_sent = 0
+        self.doubtful = False
         self.transforms = 0
         self.started = False
         self.first_at = 0
@@ -80,7 +82,7 @@ class Step:
         part = self.part
         return PartReceipt(
             index=index,
-            outcome=self.outcome or "not_sent",
+            outcome=self.outcome or ("unknown" if self.doubtful else "not_sent"),
             message_id=self.message_id,
             attempts=self.number,
             span=part.span if part is not None else (0, 0),
@@ -182,6 +184,7 @@ class Flight:
         first.reply, steps[-1].extra = step.reply, step.extra
         first.number, first.attempts = step.number, step.attempts
         first.maybe_sent, first.first_at = step.maybe_sent, step.first_at
+        first.doubtful = step.doubtful
         for new in steps:
             new.mode, new.transforms = mode, step.transforms
         at = self.steps.index(step)

@@ -382,9 +382,9 @@ class Gateway:
         self._spawn(lambda: self._keeper.keep(account))
 
     def _pressure_changed(self, pressure: Pressure, previous: Level) -> None:
+        told: set[int] = set()
         for hooks in self._hooks.values():
-            hooks.pressure_changed(pressure, previous)
-            break
+            hooks.pressure_changed(pressure, previous, told)
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Everything that works, inside one shield whose only exit is quiet, drain, cancel."""
