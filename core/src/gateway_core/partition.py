@@ -225,6 +225,7 @@ class Partition:
         account = lane.room.account
         flying = Try(lane, flight, step, flight.attempt(step, lane.room.address))
         flown.append(flying)
+        lane.begun = self._clock.now()
         scope.deadline = trio.current_time() + self._attempt_timeout
         session = account.sessions.ready()
         if session is None or self.outbox.durable:
@@ -232,7 +233,7 @@ class Partition:
             if session is None:
                 return
         now = self._clock.now()
-        if any(bucket.closed_until > now for bucket in lane.tokens or ()):
+        if not _may_begin(flying, now):
             session.release()
             self._call_off(flying)
             return
@@ -256,11 +257,18 @@ class Partition:
         except PASSING:
             raise
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            self._unopened(flying, stopped(raised))
+            if flying.flight.receipt is None:
+                self._unopened(flying, stopped(raised))
+            else:
+                self._void(flying.lane)
             return None
         if self.outbox.durable:
             step = flying.step
-            await self.outbox.attempt_started(flying.flight.id, step.serial, step.number + 1)
+            try:
+                await self.outbox.attempt_started(flying.flight.id, step.serial, step.number + 1)
+            except BaseException:
+                session.release()
+                raise
         return session
 
     def _unopened(self, flying: Try, error: Exception) -> None:
@@ -297,16 +305,20 @@ class Partition:
 
     def _timed_out(self, flying: Try) -> None:
         """The hook did not return in time, or its session did not open."""
-        if flying.step.started:
-            error = AttemptTimeout(self._attempt_timeout)
-            self._failed(flying, error, self._after(flying))
-        else:
-            seconds = f"{self._attempt_timeout:g} s"
-            lost = TransportError(f"no session within {seconds}", dispatched="no")
-            self._unopened(flying, lost)
-        self._serving = False
-        if self._runnable:
-            self._call_worker()
+        try:
+            if flying.step.started:
+                error = AttemptTimeout(self._attempt_timeout)
+                self._failed(flying, error, self._after(flying))
+            elif flying.flight.receipt is not None:
+                self._void(flying.lane)
+            else:
+                seconds = f"{self._attempt_timeout:g} s"
+                lost = TransportError(f"no session within {seconds}", dispatched="no")
+                self._unopened(flying, lost)
+        finally:
+            self._serving = False
+            if self._runnable:
+                self._call_worker()
 
     def _call_off(self, flying: Try) -> None:
         """Something closed meanwhile: the attempt does not begin, its record is void."""
@@ -444,8 +456,7 @@ class Partition:
 
     def _prepare(self, flight: Flight, now: int) -> str | None:
         """Ready a flight at the head of its lane; the operation of its next step, if any."""
-        if flight.deadline <= now:
-            self.finish(flight, Disposition.EXPIRED, _expired(flight), now)
+        if self.finish_if_over(flight, now):
             return None
         if self.config.when_suspended == "end" and self._suspended(flight) is not None:
             self.finish(flight, Disposition.FATAL, self._suspended(flight), now)
@@ -453,13 +464,23 @@ class Partition:
         if flight.steps is None and not self._plan_steps(flight, now):
             return None
         step = flight.step
-        if step is None:
+        if step is None:  # an edit that changes nothing
             self.finish(flight, flight.disposition(), None, now)
             return None
         if step.maybe_sent and not self._may_repeat(flight, step, now):
             step.outcome = "unknown"
             return self._prepare(flight, now)
         return _operation(flight, step)
+
+    def finish_if_over(self, flight: Flight, now: int) -> bool:
+        """End it where no step is left, or its deadline has passed; whether that was so."""
+        if flight.steps is not None and flight.step is None:
+            self.finish(flight, flight.disposition(), None, now)
+        elif flight.deadline <= now:
+            self.finish(flight, Disposition.EXPIRED, _expired(flight), now)
+        else:
+            return False
+        return True
 
     def _suspended(self, flight: Flight) -> Verdict | None:
         return self._room_of(flight).account.suspended
@@ -579,7 +600,7 @@ class Partition:
         """End it now: in doubt where it may have arrived, else cancelled."""
         now = self._clock.now()
         step = flight.step
-        if step is not None and (step.started or step.maybe_sent):
+        if step is not None and (step.started or step.doubtful):
             step.outcome = "unknown"
             receipt = self.finish(flight, Disposition.UNKNOWN, None, now)
         else:
@@ -666,6 +687,14 @@ class Partition:
             share=self.accepted / total if total else 0.0,
             dispositions=dict(self.dispositions),
         )
+
+
+def _may_begin(flying: Try, now: int) -> bool:
+    """Whether nothing closed, ended or ran out while the attempt was made ready."""
+    flight = flying.flight
+    if flight.receipt is not None or flight.deadline <= now:
+        return False
+    return all(bucket.closed_until <= now for bucket in flying.lane.tokens or ())
 
 
 def _operation(flight: Flight, step: Step) -> str:
