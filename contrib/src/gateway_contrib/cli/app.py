@@ -1,0 +1,52 @@
+"""`main()`: the program `gateway`. Whatever goes wrong is one line on standard error, no more.
+
+Exit codes: 0 done; 1 accepted, but ended otherwise than delivered; 2 not done, and the line says
+why; 128 and the signal's number when it was stopped.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway_contrib.cli.ending import Ended, one_line
+
+WRONG = 2
+"""The exit code of a command that was not done."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments (by default the process's) name; the exit code."""
+    try:
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except Ended as ended:
+        return _say(str(ended), ended.code)
+    except BrokenPipeError:
+        # Nobody reads on (`gateway plugins | head`): the interpreter's last flush must not tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except Exception as error:  # noqa: BLE001 - people get a line, never a traceback
+        return _say(one_line(error), WRONG)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        from gateway_contrib.cli.commands import app  # noqa: PLC0415 - its libraries are an extra
+    except ModuleNotFoundError as error:
+        name = error.name or str(error)
+        raise Ended(f"{name} is missing: pip install 'gateway-contrib[cli]'", WRONG) from None
+    from gateway_contrib.cli.stopping import run  # noqa: PLC0415 - likewise
+
+    command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    if inspect.iscoroutinefunction(command):
+        return run(lambda: command(*bound.args, **bound.kwargs))
+    return command(*bound.args, **bound.kwargs) or 0
+
+
+def _say(line: str, code: int) -> int:
+    print(f"gateway: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,20 @@
+"""The commands of `gateway`, by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from cyclopts import App
+
+from gateway_contrib.cli.emulating import emulate
+from gateway_contrib.cli.inspecting import check, plugins
+from gateway_contrib.cli.sending import delete, edit, send
+
+app = App(
+    name="gateway",
+    help="Deliver messages to Telegram, Slack and Discord.",
+    help_format="plaintext",
+    version=lambda: f"gateway {version('gateway-contrib')}",
+)
+for command in (send, edit, delete, plugins, check, emulate):
+    app.command(command)

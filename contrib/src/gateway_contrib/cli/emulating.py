@@ -1,0 +1,60 @@
+"""`gateway emulate`: an emulated platform on a loopback port, with a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import attrs
+import trio
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from gateway_contrib.cli.logs import Verbose, set_up_log
+from gateway_contrib.emulators.discord import DiscordEmulator
+from gateway_contrib.emulators.serve import serve
+from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.telegram import TelegramEmulator
+
+Channel = Literal["telegram", "slack", "discord"]
+
+
+@attrs.frozen
+class Platform:
+    """An emulator, the path of its API below the address, and a token that it takes."""
+
+    emulator: type[Any]
+    path: str
+    token: str
+
+
+PLATFORMS: Mapping[str, Platform] = {
+    "telegram": Platform(TelegramEmulator, "", "123456789:any-well-formed-token"),
+    "slack": Platform(SlackEmulator, "/api", "xoxb-any-well-formed-token"),
+    "discord": Platform(DiscordEmulator, "/api/v10", "any.well-formed.token"),
+}
+
+
+async def emulate(
+    channel: Annotated[Channel, Parameter(help="The platform.")],
+    /,
+    *,
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), help="0: a free one.")] = 0,
+    verbose: Verbose = False,
+) -> int:
+    """Serve an emulated platform on loopback until interrupted; its page shows what arrived."""
+    set_up_log(verbose=verbose)
+    platform = PLATFORMS[channel]
+    app = platform.emulator().app
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(partial(serve, app, port=port))
+        _introduce(channel, platform, url)
+    return 0
+
+
+def _introduce(channel: str, platform: Platform, url: str) -> None:
+    print(f"{channel} is emulated at {url}/ (a page to look at; Ctrl-C ends it)")
+    print("In gateway.toml:\n")
+    print(f'[instances.my-{channel}]\nchannel = "{channel}"')
+    print(f'token = "{platform.token}"\nbase_url = "{url}{platform.path}"', flush=True)

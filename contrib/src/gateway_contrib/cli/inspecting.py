@@ -1,0 +1,125 @@
+"""`gateway plugins` and `gateway check`: what is installed, and whether a configuration works."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import trio
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from gateway_contrib.cli.ending import Ended, one_line, printable
+from gateway_contrib.cli.logs import Verbose, set_up_log
+from gateway_core import (
+    ChannelBinding,
+    ConfigError,
+    Gateway,
+    GatewayConfig,
+    Instance,
+    PluginError,
+    installed_channels,
+    load_config,
+    open_gateway,
+)
+
+PROBE_SECONDS = 30.0
+"""How long `check --live` waits for one platform."""
+
+Json = Annotated[bool, Parameter(negative=(), help="Print one JSON object and nothing else.")]
+
+
+def plugins(*, json: Json = False) -> int:
+    """Show channels, distributions, versions, and what each hook is bound to."""
+    channels = installed_channels()
+    if json:
+        shown = {"channels": [attrs.asdict(channel) for channel in channels]}
+        print(jsonlib.dumps(shown, ensure_ascii=False, indent=2))
+        return 0
+    if not channels:
+        print("no channel is installed: pip install gateway-plugin-telegram (-slack, -discord)")
+    console = Console(highlight=False)
+    for channel in channels:
+        console.print(_table(channel))
+    return 0
+
+
+def _table(channel: ChannelBinding) -> Table:
+    what = f"{channel.distribution or channel.adapter} {channel.version}".strip()
+    policies = f", policies: {', '.join(channel.policies)}" if channel.policies else ""
+    table = Table(title=f"{channel.channel}: {what}{policies}", title_justify="left")
+    table.add_column("hook", no_wrap=True)
+    table.add_column("asked, in this order")
+    for hook, labels in channel.hooks.items():
+        table.add_row(hook, ", ".join(_short(label) for label in labels) or "nobody")
+    return table
+
+
+def _short(label: str) -> str:
+    """The plugin's name; its distribution stands in the title."""
+    return label.partition(" (")[0]
+
+
+async def check(
+    config: Annotated[Path, Parameter(help="The configuration file.")] = Path("gateway.toml"),
+    /,
+    *,
+    live: Annotated[
+        bool, Parameter(negative=(), help="Ask each platform as well who the instance is.")
+    ] = False,
+    verbose: Verbose = False,
+) -> int:
+    """Read a configuration and name every mistake by its place."""
+    set_up_log(verbose=verbose)
+    loaded = _loaded(config)
+    if not live:
+        for instance in loaded.instances:
+            print(f"{instance.id} ({instance.channel}): configured")
+        print(f"{config}: {_count(len(loaded.instances))}, no mistakes")
+        return 0
+    return await _probe_all(loaded)
+
+
+def _loaded(config: Path) -> GatewayConfig:
+    """The configuration; its mistakes are lines of their own, since there may be many."""
+    try:
+        return load_config(config)
+    except (ConfigError, PluginError) as error:
+        for problem in error.problems:
+            print(f"{config}: {printable(str(problem))}", file=sys.stderr)
+        count = len(error.problems)
+        raise Ended(f"{config} has {count} mistake{'s' * (count != 1)}") from None
+
+
+def _count(number: int) -> str:
+    return f"{number} instance{'s' * (number != 1)}"
+
+
+async def _probe_all(config: GatewayConfig) -> int:
+    failed = []
+    async with open_gateway(config) as gateway:
+        for instance in config.instances:
+            line, works = await _probed(gateway, instance)
+            print(f"{instance.id} ({instance.channel}): {line}", flush=True)
+            failed += [] if works else [instance.id]
+    if failed:
+        raise Ended(f"not working: {', '.join(failed)}", 1)
+    return 0
+
+
+async def _probed(gateway: Gateway, instance: Instance) -> tuple[str, bool]:
+    """What to say of an instance, and whether it works."""
+    identity: Any = None
+    with trio.move_on_after(PROBE_SECONDS) as limit:
+        try:
+            identity = await gateway.probe(instance.id)
+        except Exception as error:  # noqa: BLE001 - an adapter's own errors are of any kind
+            return f"does not work: {one_line(error)}", False
+    if limit.cancelled_caught:
+        return f"does not work: no answer within {PROBE_SECONDS:g} s", False
+    who = f", as {printable(identity.name)} ({printable(identity.id)})" if identity else ""
+    return f"works{who}", True

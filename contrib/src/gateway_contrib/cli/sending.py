@@ -1,0 +1,224 @@
+"""`gateway send`, `edit` and `delete`: one envelope, from the command line to its end."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import attrs
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from gateway_contrib.cli.ending import Ended, one_line, printable
+from gateway_contrib.cli.logs import Verbose, set_up_log
+from gateway_core import (
+    DeliveryError,
+    Disposition,
+    Gateway,
+    KeyRef,
+    MessageRef,
+    Receipt,
+    from_json,
+    load_config,
+    open_gateway,
+    to_json,
+)
+
+Format = Literal["plain", "markdown", "native"]
+Config = Annotated[Path, Parameter(help="The configuration file.")]
+File = Annotated[
+    str | None,
+    Parameter(allow_leading_hyphen=True, help="Take the text from this file; -: standard input."),
+]
+Json = Annotated[bool, Parameter(negative=(), help="Print the receipt as one JSON object.")]
+Ttl = Annotated[
+    float, Parameter(validator=Number(gt=0), help="Seconds after which it is given up.")
+]
+Key = Annotated[str | None, Parameter(help="Idempotency key: the same key is not sent twice.")]
+Ref = Annotated[
+    str | None,
+    Parameter(
+        allow_leading_hyphen=True,
+        help="The message: the JSON that `send --json` printed, or - to read it from input.",
+    ),
+]
+TargetKey = Annotated[
+    str | None,
+    Parameter(help="The message's key, with --instance and --room, where an outbox remembers it."),
+]
+Account = Annotated[str | None, Parameter(help="With --key: the instance that sent it.")]
+Room = Annotated[str | None, Parameter(help="With --key: the room that it stands in.")]
+Look = Annotated[Format, Parameter(help="How the text is read.")]
+Shown = Annotated[str | None, Parameter(help="The text, unless --file is given.")]
+
+CONFIG = Path("gateway.toml")
+PATIENCE = 60.0
+"""Seconds after which a command gives a message up: a person is waiting."""
+
+
+async def send(
+    text: Shown = None,
+    /,
+    *,
+    instance: Annotated[str, Parameter(help="The account, as gateway.toml names it.")],
+    room: Annotated[str, Parameter(help="The conversation, by the platform's id.")],
+    thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
+    reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
+    key: Key = None,
+    file: File = None,
+    format: Look = "plain",  # noqa: A002 - the field's standard term
+    ttl: Ttl = PATIENCE,
+    config: Config = CONFIG,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
+    """Send a message, wait for its end, and say what became of it."""
+    words = _text(text, file)
+    return await _deliver(
+        lambda gateway: gateway.send(
+            instance,
+            room,
+            words,
+            thread=thread,
+            reply_to=reply_to,
+            key=key,
+            format=format,
+            ttl=ttl,
+        ),
+        config=config,
+        json=json,
+        verbose=verbose,
+    )
+
+
+async def edit(
+    text: Shown = None,
+    /,
+    *,
+    ref: Ref = None,
+    key: TargetKey = None,
+    instance: Account = None,
+    room: Room = None,
+    file: File = None,
+    format: Look = "plain",  # noqa: A002 - the field's standard term
+    ttl: Ttl = PATIENCE,
+    config: Config = CONFIG,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
+    """Give a message that was sent a new text."""
+    if ref == "-" and file == "-":
+        raise Ended("--ref and --file cannot both be read from standard input")
+    target = _target(ref, key, instance, room)
+    words = _text(text, file)
+    return await _deliver(
+        lambda gateway: gateway.edit(target, words, format=format, ttl=ttl),
+        config=config,
+        json=json,
+        verbose=verbose,
+    )
+
+
+async def delete(
+    *,
+    ref: Ref = None,
+    key: TargetKey = None,
+    instance: Account = None,
+    room: Room = None,
+    ttl: Ttl = PATIENCE,
+    config: Config = CONFIG,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
+    """Take a message back, all of its parts."""
+    target = _target(ref, key, instance, room)
+    return await _deliver(
+        lambda gateway: gateway.delete(target, ttl=ttl),
+        config=config,
+        json=json,
+        verbose=verbose,
+    )
+
+
+async def _deliver(
+    operation: Callable[[Gateway], Awaitable[Receipt]], *, config: Path, json: bool, verbose: bool
+) -> int:
+    """Open a gateway, let the operation end, and show its receipt.
+
+    Raises `Ended` with code 1 for any ending but a delivery.
+    """
+    set_up_log(verbose=verbose)
+    # An account that is out of order is no reason to let a person wait.
+    loaded = attrs.evolve(load_config(config), when_suspended="end")
+    async with open_gateway(loaded) as gateway:
+        try:
+            receipt, failure = await operation(gateway), None
+        except DeliveryError as error:
+            receipt, failure = error.receipt, error
+    if json:
+        print(jsonlib.dumps(to_json(receipt), ensure_ascii=False))
+    if failure is not None:
+        raise Ended(one_line(failure), 1)
+    if not json:
+        print(printable(_said(receipt)))
+    return 0
+
+
+def _said(receipt: Receipt) -> str:
+    """A receipt in one line."""
+    where = f"{receipt.disposition} to {receipt.external_room_id}"
+    if receipt.disposition is not Disposition.DELIVERED:
+        return where
+    ids = [part.message_id or "(id unknown)" for part in receipt.parts]
+    notes = [f"{len(ids)} messages" if len(ids) > 1 else "", *receipt.degradations]
+    notes += ["it may be there twice"] if receipt.possible_duplicate else []
+    notes += ["sent before, not again"] if receipt.replayed else []
+    told = "; ".join(note for note in notes if note)
+    return f"{where}: {', '.join(ids)}" + (f" ({told})" if told else "")
+
+
+def _text(text: str | None, file: str | None) -> str:
+    """The text of the message: the argument, a file's, or what comes in."""
+    if (text is None) == (file is None):
+        raise Ended("give either a TEXT or --file")
+    if text is not None:
+        return text
+    try:
+        return _input() if file == "-" else Path(str(file)).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Ended(f"--file {file}: is not UTF-8 at byte {error.start}") from None
+
+
+def _input() -> str:
+    return sys.stdin.buffer.read().decode("utf-8")
+
+
+def _target(
+    ref: str | None, key: str | None, instance: str | None, room: str | None
+) -> MessageRef | KeyRef:
+    """The message that is meant: by its ref, or by its key."""
+    if (ref is None) == (key is None):
+        raise Ended("give either --ref or --key")
+    if ref is not None:
+        return _ref(_input() if ref == "-" else ref)
+    if key is None or instance is None or room is None:
+        raise Ended("--key needs --instance and --room")
+    return KeyRef(instance_id=instance, external_room_id=room, key=key)
+
+
+def _ref(text: str) -> MessageRef:
+    """A ref's JSON, or a receipt's, which has one."""
+    try:
+        plain: Any = jsonlib.loads(text)
+    except ValueError as error:
+        raise Ended(f"--ref is not JSON: {error}") from None
+    if isinstance(plain, dict) and "disposition" in plain:
+        plain = plain.get("ref")
+        if plain is None:
+            raise Ended("--ref is a receipt of a message that did not arrive")
+    if not isinstance(plain, dict):
+        raise Ended("--ref is not the JSON that `send --json` prints")
+    return from_json(MessageRef, plain)
