@@ -262,6 +262,10 @@ class Partition:
             else:
                 self._void(flying.lane)
             return None
+        if not _may_begin(flying, self._clock.now()):
+            session.release()
+            self._void(flying.lane)
+            return None
         if self.outbox.durable:
             step = flying.step
             try:

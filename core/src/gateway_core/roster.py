@@ -187,7 +187,8 @@ class Roster:
         )
 
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
-        return Sessions(hooks, instance, self._spawn, self._config.session_idle)
+        config = self._config
+        return Sessions(hooks, instance, self._spawn, config.session_idle, config.attempt_timeout)
 
 
 def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:

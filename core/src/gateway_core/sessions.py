@@ -6,6 +6,7 @@ attempts that use it and the partition that asked for it first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,13 +24,19 @@ Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
 class Sessions:
-    """The session of one instance: none, or one that is shared by its attempts."""
+    """The session of one instance: none, or one that is shared by its attempts.
 
-    def __init__(self, hooks: ChannelHooks, instance: Instance, spawn: Spawn, idle: float) -> None:
+    `idle` and `opening` are seconds: without use until it is closed, and for it to open at most.
+    """
+
+    def __init__(
+        self, hooks: ChannelHooks, instance: Instance, spawn: Spawn, idle: float, opening: float
+    ) -> None:
         self._hooks = hooks
         self._instance = instance
         self._spawn = spawn
         self._idle = idle
+        self._opening = opening
         self._open: OpenSession | None = None
 
     @asynccontextmanager
@@ -53,7 +60,9 @@ class Sessions:
         """The open session, counted as in use until `release`."""
         current = self._open
         if current is None or current.closing:
-            current = self._open = OpenSession(self._hooks, self._instance, self._idle)
+            current = self._open = OpenSession(
+                self._hooks, self._instance, self._idle, self._opening
+            )
             self._spawn(current.run)
         current.users += 1
         if not current.ready.is_set():
@@ -77,10 +86,13 @@ class Sessions:
 class OpenSession:
     """One entered session and the task that entered it."""
 
-    def __init__(self, hooks: ChannelHooks, instance: Instance, idle: float) -> None:
+    def __init__(
+        self, hooks: ChannelHooks, instance: Instance, idle: float, opening: float
+    ) -> None:
         self._hooks = hooks
         self._instance = instance
         self._idle = idle
+        self._opening = opening
         self._changed = trio.Event()
         self.ready = trio.Event()
         self.value: Session = None
@@ -110,8 +122,13 @@ class OpenSession:
             if manager is None:
                 await self._until_unused()
                 return
-            async with manager as self.value:
-                await self._until_unused()
+            with trio.move_on_after(self._opening) as scope:
+                async with manager as self.value:
+                    scope.deadline = math.inf
+                    await self._until_unused()
+            if not self.ready.is_set():
+                text = f"the session did not open within {self._opening:g} s"
+                self._failed(TransportError(text, dispatched="no"))
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             self._failed(stopped(raised))
         finally:
