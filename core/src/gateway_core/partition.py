@@ -140,13 +140,14 @@ class Partition:
         """After a death: what was in flight is in doubt, everything else goes on."""
         self.lanes.stand_in = None
         now = self._clock.now()
+        # Whom the old life left running: what is done for one may start others, which live.
+        rooms = list(self.lanes.rooms.values())
+        orphans = [lane for room in rooms for lane in room.lanes.values() if lane.running]
         runnable, self._runnable = self._runnable, deque()
         for lane in runnable:
             self.lanes.release(lane, now, unused=True)
-        for room in list(self.lanes.rooms.values()):
-            for lane in list(room.lanes.values()):
-                if lane.running:
-                    self._revive_lane(lane, now)
+        for lane in orphans:
+            self._revive_lane(lane, now)
 
     def _revive_lane(self, lane: Lane, now: int) -> None:
         self.lanes.release(lane, now)

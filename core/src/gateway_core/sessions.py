@@ -157,6 +157,6 @@ class OpenSession:
             with trio.CancelScope(deadline=until + self._idle):
                 await self._changed.wait()
                 self._changed = trio.Event()
-            unused = trio.current_time() - self._last_use
-            if not self.users and unused >= self._idle:
+            # The same sum as the deadline's: a difference may be a hair short of the idle time.
+            if not self.users and trio.current_time() >= self._last_use + self._idle:
                 self.closing = True
