@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -237,7 +238,7 @@ def _problems(error: BaseException, place: str) -> list[Problem]:
             Problem(_join(place, key), "is not a setting") for key in sorted(error.extra_fields)
         ]
     if isinstance(error, KeyError):
-        return [Problem(_join(place, str(error.args[0])), "is missing")]
+        return [Problem(place or str(error.args[0]), "is missing")]
     return [Problem(*_validated(error, place))]
 
 
@@ -252,13 +253,19 @@ def _where(error: BaseException) -> str:
     return ""
 
 
+_NAMED = re.compile(r"'(\w+)' (must .*)", re.DOTALL)
+"""How attrs' validators of numbers speak: they name the field in words only."""
+
+
 def _validated(error: BaseException, place: str) -> tuple[str, str]:
     """What an attrs validator says: it names the field itself."""
     args = error.args
     attribute = next((arg for arg in args if isinstance(arg, attrs.Attribute)), None)
     if attribute is not None:
         return _join(place, attribute.name), str(args[0]).partition(" (")[0]
-    return place, str(args[0]) if args else type(error).__name__
+    text = str(args[0]) if args else type(error).__name__
+    named = _NAMED.fullmatch(text)
+    return (_join(place, named[1]), named[2]) if named else (place, text)
 
 
 def _join(place: str, name: str) -> str:

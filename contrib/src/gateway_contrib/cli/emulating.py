@@ -11,6 +11,7 @@ import trio
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.serve import serve
@@ -48,7 +49,10 @@ async def emulate(
     platform = PLATFORMS[channel]
     app = platform.emulator().app
     async with trio.open_nursery() as nursery:
-        url = await nursery.start(partial(serve, app, port=port))
+        try:
+            url = await nursery.start(partial(serve, app, port=port))
+        except OSError as error:
+            raise Ended(f"port {port}: {error.strerror or error}") from None
         _introduce(channel, platform, url)
     return 0
 

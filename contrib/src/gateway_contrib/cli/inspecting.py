@@ -89,6 +89,8 @@ def _loaded(config: Path) -> GatewayConfig:
     try:
         return load_config(config)
     except (ConfigError, PluginError) as error:
+        if error.problems[0].place == str(config):  # the file itself cannot be read
+            raise
         for problem in error.problems:
             print(f"{config}: {printable(str(problem))}", file=sys.stderr)
         count = len(error.problems)
