@@ -1,0 +1,295 @@
+"""The load: callers that send, edit, delete, repeat themselves, lose patience, change their minds."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+import trio
+
+from gateway_core import (
+    Call,
+    Delete,
+    Edit,
+    Gateway,
+    GatewayClosed,
+    HookContractError,
+    IdempotencyConflict,
+    InstanceSuspended,
+    KeyRef,
+    OutboxError,
+    Overloaded,
+    Receipt,
+    Refused,
+    Send,
+    Ticket,
+)
+from gateway_core.testing import virtual_wall
+from simulated.drawing import Place, Setup
+from simulated.ledger import Ledger, number_of, words_of
+
+EXPECTED = (Overloaded, GatewayClosed, InstanceSuspended, HookContractError, OutboxError)
+CALLS = {"telegram": "sendChatAction", "discord": "POST /channels/{channel}/typing"}
+
+
+class Callers:
+    """All callers of one world, and what they share: the keys that were used."""
+
+    def __init__(self, setup: Setup, ledger: Ledger, gateway: Gateway, topics: Any) -> None:
+        self.setup = setup
+        self.ledger = ledger
+        self.gateway = gateway
+        self.topics = topics
+        self.texts = 0
+        self.left = setup.load.messages
+        self.keyed: list[Send] = []
+        self.sent: list[tuple[Send, Ticket | Receipt]] = []
+        self.waiting = 0
+
+    async def run(self) -> None:
+        """Every caller until there is nothing left to send."""
+        async with trio.open_nursery() as nursery:
+            for number in range(self.setup.load.callers):
+                nursery.start_soon(self._caller, self.setup.generator(f"caller {number}"))
+
+    async def _caller(self, rng: Random) -> None:
+        load = self.setup.load
+        kinds, weights = list(load.kinds), list(load.kinds.values())
+        while self.left > 0:
+            self.left -= 1
+            await trio.sleep(rng.choice(load.pauses))
+            kind = rng.choices(kinds, weights)[0]
+            patience = math.inf
+            if rng.random() < load.patience:
+                patience = rng.choice([0.0, 0.25, 0.5, 1.0, 3.0])
+            with trio.move_on_after(patience):
+                await self._attempted(kind, rng)
+
+    async def _attempted(self, kind: str, rng: Random) -> None:
+        try:
+            await getattr(self, f"_{kind}")(rng)
+        except EXPECTED as refusal:
+            self.ledger.refused[type(refusal).__name__] += 1
+            self.ledger.note("refused", type(refusal).__name__)
+            self.ledger.secret_places.append(f"{refusal} {refusal!r}")
+        except Refused as refusal:
+            self.ledger.wrong(f"refused without a reason: {refusal!r}")
+
+    # -- what is sent
+
+    def place(self, rng: Random) -> Place:
+        """One of the world's conversations."""
+        return rng.choice(self.setup.places)
+
+    def text(self, rng: Random) -> str:
+        """A text of words that occur nowhere else."""
+        self.texts += 1
+        count = rng.choice(self.setup.load.words)
+        return " ".join(f"m{self.texts}x{index}" for index in range(count))
+
+    def thread(self, place: Place) -> str | None:
+        """The thread of a place, by the platform's own id."""
+        if place.channel == "telegram" and place.thread is not None:
+            return str(self.topics[place.room])
+        return place.thread
+
+    def fields(self, rng: Random, place: Place) -> dict[str, Any]:
+        """What every envelope has."""
+        load = self.setup.load
+        plain = rng.random() < load.plain_class
+        fields: dict[str, Any] = {
+            "instance_id": place.instance,
+            "external_room_id": place.room,
+            "ttl": rng.choice(load.ttls),
+            "priority": "normal" if plain else rng.choice(["urgent", "normal", "bulk"]),
+            "on_unknown": "give_up" if rng.random() < load.give_up else "retry",
+        }
+        if rng.random() < load.unordered:
+            fields["order"] = "none"
+        if rng.random() < load.scheduled:
+            fields["not_before"] = virtual_wall() + rng.choice([-1.0, 0.0, 0.5, 3.0])
+        return fields
+
+    def envelope(self, rng: Random) -> Send:
+        """A message; some have a key."""
+        place = self.place(rng)
+        fields = self.fields(rng, place)
+        keyed = rng.random() < self.setup.load.keyed
+        key = f"key {self.texts}" if keyed else None
+        send = Send(text=self.text(rng), thread_id=self.thread(place), key=key, **fields)
+        if keyed:
+            self.keyed.append(send)
+        return send
+
+    # -- what callers do
+
+    async def _send(self, rng: Random) -> None:
+        """The public face, and the receipt waited for; a cancelled caller withdraws."""
+        send = self.envelope(rng)
+        try:
+            receipt = await self.gateway.send(
+                send.instance_id,
+                send.external_room_id,
+                send.text,
+                thread=send.thread_id,
+                key=send.key,
+                ttl=send.ttl,
+                not_before=send.not_before,
+                priority=send.priority,
+                order=send.order,
+                on_unknown=send.on_unknown,
+                raises=False,
+            )
+        except trio.Cancelled:
+            self._expect_withdrawn(send)
+            raise
+        self._expect_same(send, receipt)
+        self.sent.append((send, receipt))
+
+    def _expect_withdrawn(self, send: Send) -> None:
+        """A cancelled caller leaves no trace of what had not started, unless another joined."""
+        number = number_of(words_of(send.text)[0])
+        for entry in self.ledger.unfinished:
+            text = getattr(entry.envelope, "text", "")
+            if send.key is None and words_of(text)[:1] and number_of(words_of(text)[0]) == number:
+                flight = self.gateway._partitions[entry.partition].flights.get(entry.id)
+                started = bool(entry.calls) or flight is None or flight.started
+                self.ledger.expect(started, f"{entry} stays, though its caller is gone")
+
+    def _expect_same(self, send: Send, receipt: Receipt) -> None:
+        """The receipt is the one of the observers' event."""
+        entry = self.ledger.find(receipt.envelope_id)
+        self.ledger.secret_places.append(repr(receipt))
+        if entry is None or entry.receipt is None:
+            self.ledger.wrong(f"a receipt without an end: {receipt.envelope_id}")
+        else:
+            same = entry.receipt.disposition is receipt.disposition
+            self.ledger.expect(same, f"{entry} ended {entry.receipt.disposition}, but told other")
+        del send
+
+    async def _submit(self, rng: Random) -> None:
+        send = self.envelope(rng)
+        ticket = await self.gateway.submit(send)
+        self.sent.append((send, ticket))
+        if rng.random() < 0.5:
+            self._expect_same(send, await ticket.receipt())
+
+    async def _try(self, rng: Random) -> None:
+        """Without waiting: it may be refused, but not late."""
+        send, begun = self.envelope(rng), trio.current_time()
+        try:
+            self.sent.append((send, await self.gateway.submit(send, wait=False)))
+        except Overloaded as full:
+            self.ledger.expect(begun == trio.current_time(), "a refusal that took its time")
+            level = "saturated" if full.bound_of.startswith("partition") else full.pressure
+            self.ledger.expect(full.pressure == level, f"full, and only {full.pressure}")
+            raise
+
+    async def _edit(self, rng: Random) -> None:
+        send, target = self._target(rng)
+        if send is None:
+            return
+        fields = self.fields(rng, self._place_of(send))
+        del fields["not_before" if "not_before" in fields else "ttl"]
+        interim = rng.random() < 0.3
+        edit = Edit(target=target, text=self.text(rng), interim=interim, **fields)
+        ticket = await self.gateway.submit(edit)
+        if rng.random() < 0.5:
+            await ticket.receipt()
+
+    async def _delete(self, rng: Random) -> None:
+        send, target = self._target(rng)
+        if send is not None:
+            fields = self.fields(rng, self._place_of(send))
+            await self.gateway.submit(Delete(target=target, **fields))
+
+    def _place_of(self, send: Send) -> Place:
+        return Place(instance=send.instance_id, channel="", room=send.external_room_id)
+
+    def _target(self, rng: Random) -> tuple[Send | None, Any]:
+        """A message that was sent: by its ticket, its receipt or its key."""
+        if not self.sent:
+            return None, None
+        send, known = rng.choice(self.sent)
+        if send.key is not None and rng.random() < 0.3:
+            room = send.external_room_id
+            key = KeyRef(instance_id=send.instance_id, external_room_id=room, key=send.key)
+            return send, key
+        if isinstance(known, Ticket):
+            return send, known.ref
+        return (send, known.ref) if known.ref is not None else (None, None)
+
+    async def _again(self, rng: Random) -> None:
+        """The same message under the same key: the same envelope, or a new one if it was freed."""
+        if not self.keyed:
+            return
+        first = rng.choice(self.keyed)
+        holder = self._holder(first)
+        try:
+            ticket = await self.gateway.submit(first_again(first))
+        except IdempotencyConflict:
+            newest = self._holder(first)
+            mine = newest is None or newest.envelope.text == first.text
+            self.ledger.expect(not mine, f"{newest} conflicts with its equal")
+            return
+        if holder is not None and self._holder(first) is holder:
+            self.ledger.expect(ticket.id == holder.id, f"the key of {holder} leads elsewhere")
+            receipt = await ticket.receipt()
+            self.ledger.expect(receipt.envelope_id == holder.id, "the receipt of another")
+
+    async def _other(self, rng: Random) -> None:
+        """Another message under the same key: a conflict while the first one stands."""
+        if not self.keyed:
+            return
+        first = rng.choice(self.keyed)
+        other = Send(
+            instance_id=first.instance_id,
+            external_room_id=first.external_room_id,
+            text=self.text(rng),
+            thread_id=first.thread_id,
+            key=first.key,
+        )
+        holder = self._holder(first)
+        try:
+            await self.gateway.submit(other)
+        except IdempotencyConflict as conflict:
+            newest = self._holder(first)
+            known = [entry.id for entry in (holder, newest) if entry is not None]
+            pending = newest is None
+            self.ledger.expect(pending or conflict.envelope_id in known, "a conflict with nobody")
+
+    def _holder(self, send: Send) -> Any:
+        scope = (send.instance_id, send.external_room_id, "send", send.key or "")
+        return self.ledger.holder(scope)
+
+    async def _cancel(self, rng: Random) -> None:
+        """Change one's mind: true means that nothing of it is or will be sent."""
+        tickets = [known for _, known in self.sent if isinstance(known, Ticket)]
+        if not tickets:
+            return
+        ticket = rng.choice(tickets)
+        done = self.gateway.cancel(ticket)
+        self.ledger.note("cancel", ticket.id[:18], done)
+        if done:
+            receipt = await ticket.receipt()
+            self.ledger.expect(receipt.disposition == "cancelled", f"{ticket} was cancelled")
+
+    async def _call(self, rng: Random) -> None:
+        place = self.place(rng)
+        method = CALLS.get(place.channel)
+        if method is not None:
+            fields = self.fields(rng, place)
+            arguments = {"action": "typing"} if place.channel == "telegram" else {}
+            await self.gateway.submit(Call(method=method, arguments=arguments, **fields))
+
+
+def first_again(send: Send) -> Send:
+    """An equal envelope that is another object."""
+    return Send(
+        instance_id=send.instance_id,
+        external_room_id=send.external_room_id,
+        text=send.text,
+        thread_id=send.thread_id,
+        key=send.key,
+    )

@@ -1,0 +1,155 @@
+"""What must hold when a world has come to its end: receipts against what stands in the rooms."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from gateway_contrib.emulators.rooms import Message
+from gateway_core import Disposition, Edit, PartReceipt, Send
+from simulated.drawing import Setup
+from simulated.ledger import Entry, Ledger, lane_words, number_of, words_of
+from simulated.platforms import Platforms
+
+NONCE_LASTS = 120.0
+NEVER_THERE = ("failed", "not_sent")
+
+
+class Checks:
+    """The final invariants of one world."""
+
+    def __init__(self, setup: Setup, ledger: Ledger, platforms: Platforms) -> None:
+        self._setup = setup
+        self._ledger = ledger
+        self._platforms = platforms
+        self._expect = ledger.expect
+        self._seen: dict[str, list[Message]] = defaultdict(list)
+        for message in platforms.messages():
+            for word in dict.fromkeys(words_of(" ".join([*message.revisions, message.text]))):
+                self._seen[word].append(message)
+
+    def all(self) -> None:
+        """Every one of them."""
+        self._every_envelope_ended()
+        self._nothing_unasked()
+        self._no_foreseeable_refusal()
+        self._no_secret()
+        for entry in self._ledger.entries:
+            if entry.receipt is not None:
+                self._receipt(entry)
+        for entries in self._lanes().values():
+            self._order(entries)
+
+    def _every_envelope_ended(self) -> None:
+        kept = self._setup.durable and self._setup.closes_early
+        for entry in () if kept else self._ledger.unfinished:
+            self._ledger.wrong(f"{entry} never ended")
+
+    def _nothing_unasked(self) -> None:
+        """What stands in a room was accepted."""
+        accepted = {
+            number_of(word)
+            for entry in self._ledger.entries
+            for word in lane_words(entry.envelope)[:1]
+        }
+        for word in self._seen:
+            self._expect(number_of(word) in accepted, f"{word} was sent, but never accepted")
+
+    def _no_foreseeable_refusal(self) -> None:
+        """Where nothing goes wrong, no platform has to say 429."""
+        if not self._setup.calm:
+            return
+        for channel, emulator in self._platforms.emulators.items():
+            if channel == "discord" and "call" in self._setup.load.kinds:
+                continue  # typing draws on nothing, by decision of the adapter
+            refused = emulator.counters["rate_limited"]
+            self._expect(refused == 0, f"{channel} refused {refused} requests as too many")
+
+    def _no_secret(self) -> None:
+        seen = "\n".join([*self._ledger.trace, *self._ledger.secret_places])
+        for secret in self._setup.secrets():
+            for form in (secret, secret.partition(":")[2] or secret):
+                self._expect(form not in seen, "a secret was seen")
+
+    # -- one receipt
+
+    def _receipt(self, entry: Entry) -> None:
+        receipt = entry.receipt
+        assert receipt is not None
+        self._ledger.secret_places.append(repr(receipt))
+        if receipt.disposition is Disposition.DELIVERED:
+            arrived = ("delivered", "deleted", "unchanged")
+            whole = all(part.outcome in arrived for part in receipt.parts)
+            self._expect(whole, f"{entry} is delivered, but not all of it")
+        untouched = (Disposition.CANCELLED, Disposition.SHED, Disposition.SUPERSEDED)
+        if receipt.disposition in untouched and not self._setup.closes_early:
+            self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
+        for part in receipt.parts:
+            self._part(entry, part)
+
+    def _part(self, entry: Entry, part: PartReceipt) -> None:
+        text = getattr(entry.envelope, "text", "")
+        words = words_of(text[part.span[0] : part.span[1]])
+        if not words or not isinstance(entry.envelope, Send | Edit):
+            return
+        copies = [len(self._seen[word]) for word in words]
+        where = f"{entry} part {part.index} ({part.outcome})"
+        if part.outcome == "delivered":
+            self._expect(min(copies) > 0, f"{where} is nowhere")
+        if part.outcome in NEVER_THERE and not self._is_shared(entry):
+            self._expect(max(copies) == 0, f"{where} is there")
+        if entry.freed_by is not None:
+            self._expect(part.outcome in NEVER_THERE, f"{where}, but its key was freed")
+        self._copies(entry, words[0], where)
+
+    def _is_shared(self, entry: Entry) -> bool:
+        """Whether an equal text was sent by another envelope, after the key was freed."""
+        words = lane_words(entry.envelope)[:1]
+        others = [e for e in self._ledger.entries if lane_words(e.envelope)[:1] == words]
+        return len(others) > 1
+
+    def _copies(self, entry: Entry, word: str, where: str) -> None:
+        """At most so many, and never more than one without saying so."""
+        found, receipt = self._seen[word], entry.receipt
+        assert receipt is not None
+        most = max(1, self._setup.config.retries.max_ambiguous)
+        self._expect(len(found) <= most, f"{where} stands {len(found)} times")
+        if len(found) < 2 or self._is_shared(entry):
+            return
+        self._expect(receipt.possible_duplicate, f"{where} stands twice, and nobody said so")
+        if entry.envelope.instance_id.startswith("discord"):
+            times = sorted(message.stored_at for message in found)
+            self._expect(times[-1] - times[0] >= NONCE_LASTS, f"{where}: its nonce made two")
+
+    # -- one lane
+
+    def _lanes(self) -> dict[Any, list[Entry]]:
+        lanes: dict[Any, list[Entry]] = defaultdict(list)
+        for entry in self._ledger.entries:
+            if entry.lane is not None:
+                lanes[entry.lane].append(entry)
+        return lanes
+
+    def _order(self, entries: Sequence[Entry]) -> None:
+        """Sends stand in the order of acceptance, their parts together, where nothing was late."""
+        doubtful = any(call.in_doubt for entry in entries for call in entry.calls)
+        sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked]
+        if doubtful or len({lane_words(e.envelope)[0] for e in sends}) < len(sends):
+            return
+        wanted = [word for e in sends for word in lane_words(e.envelope) if self._seen[word]]
+        index = self._positions()
+        standing = sorted(wanted, key=lambda word: index[word])
+        late = next((w for w, s in zip(wanted, standing, strict=True) if w != s), None)
+        self._expect(late is None, f"{late} stands out of order")
+
+    def _positions(self) -> dict[str, int]:
+        if not hasattr(self, "_index"):
+            order: Counter[str] = Counter()
+            self._index: dict[str, int] = {}
+            for message in self._platforms.messages():
+                first = [*message.revisions, message.text][0]
+                for word in words_of(first):
+                    order["words"] += 1
+                    self._index.setdefault(word, order["words"])
+        return self._index

@@ -1,0 +1,368 @@
+"""What a seed draws: platforms, instances, rooms, bounds, load and trouble. A world for each seed.
+
+Times are multiples of `GRID`, so that things coincide: a race shows only where they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+import attrs
+
+from gateway_contrib.emulators.discord import DiscordLimits
+from gateway_contrib.emulators.faults import Fault
+from gateway_contrib.emulators.slack import SlackLimits
+from gateway_contrib.emulators.telegram import TelegramLimits
+from gateway_core import (
+    CircuitSettings,
+    GatewayConfig,
+    Instance,
+    RetrySettings,
+    Secret,
+    Ttl,
+)
+from gateway_core.plugins import Filter
+from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_slack.settings import Settings as SlackSettings
+from gateway_plugin_telegram.settings import TelegramSettings
+
+T = TypeVar("T")
+
+GRID = 0.25
+CHANNELS = ("telegram", "slack", "discord")
+URLS = {
+    "telegram": "https://telegram.test",
+    "slack": "https://slack.test/api",
+    "discord": "https://discord.test/api/v10",
+}
+TOKENS = {
+    "telegram": "10{n}:KeepThisTelegramTokenOff{n}",
+    "slack": "xoxb-1-keep-this-slack-token-off-{n}",
+    "discord": "KeepThisDiscordTokenOff{n}.abc.def",
+}
+UNANSWERED = (Fault.RESET_AFTER, Fault.NO_ANSWER, Fault.RESET_BEFORE, Fault.SERVER_ERROR)
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """A conversation: a room, or a thread in it. `alone`: it is a lane of its own."""
+
+    instance: str
+    channel: str
+    room: str
+    thread: str | None = None
+
+    @property
+    def lane(self) -> tuple[str, str, str | None]:
+        """What the engine keeps in order."""
+        thread = None if self.channel == "slack" else self.thread
+        return self.instance, self.room, thread
+
+
+@attrs.frozen(kw_only=True)
+class Load:
+    """Who sends what.
+
+    callers, messages   how many, in all
+    kinds               weights of what a caller does
+    patience            share of calls that are given up after a while
+    ttls                what is drawn from for `ttl`
+    words               what is drawn from for the length of a text, in words
+    """
+
+    callers: int
+    messages: int
+    kinds: Mapping[str, float]
+    patience: float
+    ttls: Sequence[float | None]
+    words: Sequence[int]
+    pauses: Sequence[float]
+    give_up: float
+    unordered: float
+    scheduled: float
+    keyed: float
+    plain_class: float
+
+
+@attrs.frozen(kw_only=True)
+class Trouble:
+    """What goes wrong while it is on: shares of calls, and events at their times.
+
+    platform   faults of the emulators, by share of the requests that change something
+    hooks      share of async hooks that raise, hang or answer nonsense
+    pure       share of sync hooks that raise
+    sessions   share of sessions that fail to open or to close
+    outbox     share of appends that fail
+    votes      share of envelopes that a policy sheds or moves to another class
+    events     (time, what, which): crashes, revocations, suspensions, lost and moved rooms
+    late       share of requests that take far longer than others
+    """
+
+    platform: Mapping[Fault, float]
+    hooks: float
+    pure: float
+    sessions: float
+    outbox: float
+    votes: float
+    late: float
+    events: tuple[tuple[float, str, int], ...]
+
+
+@attrs.frozen(kw_only=True)
+class Setup:
+    """Everything about one world. `lasts` is when trouble ends, in seconds."""
+
+    seed: str
+    config: GatewayConfig
+    channels: tuple[str, ...]
+    places: tuple[Place, ...]
+    latency: tuple[float, ...]
+    checkpoints: int
+    durable: bool
+    closes_early: bool
+    lasts: float
+    load: Load
+    trouble: Trouble
+    limits: Mapping[str, Any]
+
+    @property
+    def calm(self) -> bool:
+        """Nothing goes wrong: then no limit may ever be touched."""
+        trouble = self.trouble
+        shares = (trouble.hooks, trouble.pure, trouble.sessions, trouble.late)
+        return not trouble.events and not trouble.platform and not any(shares)
+
+    def secrets(self) -> list[str]:
+        """What must be seen nowhere."""
+        return [instance.settings.token.reveal() for instance in self.config.instances]
+
+    def generator(self, concern: str) -> Random:
+        """A generator for one concern, so that a change of one moves no other."""
+        return Random(f"{concern}:{self.seed}")
+
+
+def draw(seed: int) -> Setup:
+    """The world of a seed."""
+    rng = Random(f"setup:{seed}")
+    channels = tuple(rng.sample(CHANNELS, rng.choice([1, 1, 2, 3])))
+    limits = _limits(rng)
+    instances = _instances(rng, channels, limits)
+    places = _places(rng, instances)
+    mood = rng.choice(["calm", "one", "one", "hooks", "crashes", "storm", "storm"])
+    lasts = rng.choice([2.0, 6.0, 15.0, 30.0])
+    latency = rng.choice([(0.0,), (0.25,), (0.0, 0.25, 0.5), (0.25, 0.75, 1.0)])
+    config = _config(rng, instances, longest=2 * max(latency))
+    return Setup(
+        seed=str(seed),
+        config=config,
+        channels=channels,
+        places=places,
+        latency=latency,
+        checkpoints=rng.choice([0, 1, 3, 3]),
+        durable=rng.random() < 0.3,
+        closes_early=mood != "calm" and rng.random() < 0.1,
+        lasts=lasts,
+        load=_load(rng),
+        trouble=_trouble(rng, mood, lasts),
+        limits=limits,
+    )
+
+
+def _limits(rng: Random) -> Mapping[str, Any]:
+    """What the platforms allow; the instances are configured with the same."""
+    return {
+        "group": rng.choice([(20, 60.0), (3, 8.0)]),
+        "bot": rng.choice([30, 4, 2]),
+        "tier_3": rng.choice([50, 6]),
+        "discord": rng.choice([(5, 5.0), (2, 4.0)]),
+        "discord_global": rng.choice([50, 4]),
+    }
+
+
+def emulated_limits(limits: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same numbers as the emulators take them."""
+    group, discord = limits["group"], limits["discord"]
+    tiers = {method: (limits["tier_3"], 60.0) for method in ("chat.update", "chat.delete")}
+    return {
+        "telegram": TelegramLimits(
+            group_count=group[0], group_seconds=group[1], bot_count=limits["bot"]
+        ),
+        "slack": SlackLimits(tiers=tiers),
+        "discord": DiscordLimits(
+            count=discord[0], per=discord[1], global_count=limits["discord_global"]
+        ),
+    }
+
+
+def _instances(
+    rng: Random, channels: Sequence[str], limits: Mapping[str, Any]
+) -> tuple[Instance, ...]:
+    found = []
+    for channel in channels:
+        for number in range(rng.choice([1, 1, 2])):
+            token = Secret(TOKENS[channel].format(n=number))
+            settings = _SETTINGS[channel](rng, token, limits)
+            found.append(Instance(f"{channel}{number}", channel, settings))
+    return tuple(found)
+
+
+def _telegram(rng: Random, token: Secret, limits: Mapping[str, Any]) -> TelegramSettings:
+    return TelegramSettings(
+        token=token,
+        base_url=URLS["telegram"],
+        text_limit=rng.choice([40, 200]),
+        group_count=limits["group"][0],
+        group_seconds=limits["group"][1],
+        bot_count=limits["bot"],
+    )
+
+
+def _slack(_: Random, token: Secret, limits: Mapping[str, Any]) -> SlackSettings:
+    return SlackSettings(
+        token=token, base_url=URLS["slack"], part_bytes=100, tier_3=limits["tier_3"]
+    )
+
+
+def _discord(_: Random, token: Secret, limits: Mapping[str, Any]) -> DiscordSettings:
+    return DiscordSettings(
+        token=token,
+        base_url=URLS["discord"],
+        max_length=100,
+        message_count=limits["discord"][0],
+        message_per=limits["discord"][1],
+        global_count=max(1, limits["discord_global"] - 2),
+        global_window=limits["discord_global"],
+    )
+
+
+_SETTINGS = {"telegram": _telegram, "slack": _slack, "discord": _discord}
+
+_ROOMS: Mapping[str, Sequence[tuple[str, str | None]]] = {
+    "telegram": (
+        ("{n}01", None),
+        ("-{n}02", None),
+        ("-{n}03", "topic"),
+        ("{n}04", None),
+        ("-{n}05", None),
+        ("-{n}03", None),
+    ),
+    "slack": (
+        ("C{n}AAA", None),
+        ("C{n}BBB", "1700000000.000100"),
+        ("C{n}CCC", None),
+        ("C{n}BBB", None),
+        ("D{n}DDD", None),
+    ),
+    "discord": (("{n}001", None), ("{n}002", "{n}102"), ("{n}002", None), ("{n}003", None)),
+}
+
+
+def _places(rng: Random, instances: Sequence[Instance]) -> tuple[Place, ...]:
+    """One room or several; a thread has its room beside it or not."""
+    found = []
+    for index, instance in enumerate(instances, start=1):
+        rooms = _ROOMS[instance.channel]
+        for room, thread in rng.sample(rooms, rng.choice([1, 2, 2, len(rooms)])):
+            found.append(
+                Place(
+                    instance=instance.id,
+                    channel=instance.channel,
+                    room=room.format(n=index),
+                    thread=None if thread is None else thread.format(n=index),
+                )
+            )
+    return tuple(found)
+
+
+def _config(rng: Random, instances: Sequence[Instance], longest: float) -> GatewayConfig:
+    """The gateway's; an attempt has more time than the `longest` round trip without trouble."""
+    return GatewayConfig(
+        instances=instances,
+        plugins=Filter(deny=CHANNELS),
+        partition_count=rng.choice([1, 1, 2, 4]),
+        partition_by=rng.choice(["room", "room", "instance"]),
+        partition_bound=rng.choice([2, 6, 20, 10_000]),
+        instance_bound=rng.choice([None, None, 3]),
+        room_bound=rng.choice([1, 4, 1000, 1000]),
+        attempts_per_partition=rng.choice([1, 2, 4, 64]),
+        attempts_per_instance=rng.choice([1, 2, 64]),
+        attempt_timeout=rng.choice([longest + 1.0, 5.0, 20.0, 90.0]),
+        session_idle=rng.choice([0.5, 2.0, 300.0]),
+        drain_timeout=rng.choice([0.0, 2.0, 30.0]),
+        when_suspended=rng.choice(["wait", "wait", "end", "refuse"]),
+        shed=rng.random() < 0.3,
+        history=rng.choice([4, 1000, 1000]),
+        ttl=Ttl(urgent=rng.choice([10.0, 300.0])),
+        retries=RetrySettings(
+            attempts=rng.choice([1, 3, 6]),
+            base=rng.choice([1.0, 2.0]),
+            cap=rng.choice([2.0, 8.0]),
+            max_ambiguous=rng.choice([1, 2, 2, 3]),
+            quarantine=rng.choice([0.0, 0.5, 2.0]),
+        ),
+        circuit=CircuitSettings(
+            window=rng.choice([2, 5, 20]),
+            probe_base=rng.choice([0.5, 1.0]),
+            probe_cap=rng.choice([1.0, 4.0]),
+        ),
+    )
+
+
+def _load(rng: Random) -> Load:
+    kinds = {"send": 4.0, "submit": 4.0}
+    for kind in ("try", "edit", "delete", "again", "other", "cancel", "call"):
+        if rng.random() < 0.6:
+            kinds[kind] = rng.choice([0.5, 2.0])
+    return Load(
+        callers=rng.choice([1, 2, 4, 8]),
+        messages=rng.choice([3, 6, 15, 30, 45]),
+        kinds=kinds,
+        patience=rng.choice([0.0, 0.0, 0.2, 0.5]),
+        ttls=rng.choice([(None,), (None,), (None, 3.0), (1.0, 5.0, 20.0)]),
+        words=rng.choice([(1,), (1, 2), (2, 2, 12), (1, 12, 30)]),
+        pauses=rng.choice([(0.0,), (0.0, 0.25), (0.0, 0.25, 0.5, 1.0), (0.5, 2.0)]),
+        give_up=rng.choice([0.0, 0.0, 0.3, 1.0]),
+        unordered=rng.choice([0.0, 0.0, 0.3]),
+        scheduled=rng.choice([0.0, 0.0, 0.2]),
+        keyed=rng.choice([0.0, 0.3, 0.6]),
+        plain_class=rng.choice([1.0, 0.5]),
+    )
+
+
+def _trouble(rng: Random, mood: str, lasts: float) -> Trouble:
+    stormy = mood == "storm"
+    platform: dict[Fault, float] = {}
+    if mood == "one":
+        platform[rng.choice([*Fault, *UNANSWERED])] = rng.choice([0.05, 0.2, 0.5])
+    if stormy:
+        for fault in Fault:
+            if rng.random() < 0.6:
+                platform[fault] = rng.choice([0.02, 0.06, 0.12])
+    rooms_and_tokens = (Fault.ROOM_GONE, Fault.TOKEN_REVOKED)
+    platform.update({f: min(platform[f], 0.03) for f in rooms_and_tokens if f in platform})
+    hooked = mood == "hooks" or (stormy and rng.random() < 0.5)
+    return Trouble(
+        platform=platform,
+        hooks=rng.choice([0.05, 0.2]) if hooked else 0.0,
+        pure=rng.choice([0.0, 0.02]) if hooked else 0.0,
+        sessions=rng.choice([0.0, 0.3]) if hooked else 0.0,
+        outbox=rng.choice([0.0, 0.1]) if mood != "calm" else 0.0,
+        votes=rng.choice([0.0, 0.0, 0.1]),
+        late=rng.choice([0.0, 0.05, 0.2]) if mood in ("one", "storm") else 0.0,
+        events=_events(rng, mood, lasts),
+    )
+
+
+def _events(rng: Random, mood: str, lasts: float) -> tuple[tuple[float, str, int], ...]:
+    if mood == "calm" or (mood != "crashes" and rng.random() < 0.5):
+        return ()
+    kinds = ["cancel", "raise", "revoke", "revoke", "suspend", "replace", "room", "move"]
+    if mood == "crashes":
+        kinds += ["cancel", "raise", "cancel", "raise", "cancel"]
+    events = [
+        (rng.randrange(int(lasts / GRID)) * GRID, rng.choice(kinds), rng.randrange(1000))
+        for _ in range(rng.choice([1, 2, 4, 8]))
+    ]
+    return tuple(sorted(events))

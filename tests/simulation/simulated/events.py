@@ -1,0 +1,119 @@
+"""What happens to a world at drawn times: crashes, revocations, suspensions, rooms that go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core import Gateway
+from simulated.drawing import Setup
+from simulated.platforms import Platforms
+from simulated.ports import Ports
+
+RETURNS = (0.5, 2.0, 5.0)
+
+
+class Crash(Exception):
+    """What kills a partition's task."""
+
+
+class Events:
+    """Carries the events of a setup out."""
+
+    def __init__(
+        self, setup: Setup, ports: Ports, platforms: Platforms, gateway: Gateway
+    ) -> None:
+        self._setup = setup
+        self._ports = ports
+        self._ledger = ports.ledger
+        self._platforms = platforms
+        self._gateway = gateway
+        self._random = setup.generator("events")
+
+    async def run(self) -> None:
+        """Each event at its time, while trouble is on."""
+        async with trio.open_nursery() as nursery:
+            for at, what, which in self._setup.trouble.events:
+                await trio.sleep_until(at)
+                if not self._ports.on:
+                    break
+                self._ledger.note("event", what)
+                self._ledger.faults += 1
+                nursery.start_soon(getattr(self, f"_{what}"), which)
+
+    async def _cancel(self, which: int) -> None:
+        """A partition's task is cancelled from within."""
+        nursery = self._partition(which)._nursery
+        if nursery is not None:
+            nursery.cancel_scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+    async def _raise(self, which: int) -> None:
+        """Something in a partition's nursery raises."""
+
+        async def crash() -> None:
+            await trio.lowlevel.checkpoint()
+            raise Crash
+
+        nursery = self._partition(which)._nursery
+        if nursery is not None:
+            nursery.start_soon(crash)
+        await trio.lowlevel.checkpoint()
+
+    def _partition(self, which: int) -> Any:
+        partitions = self._gateway._partitions
+        return partitions[which % len(partitions)]
+
+    def _instance(self, which: int) -> Any:
+        instances = self._setup.config.instances
+        return instances[which % len(instances)]
+
+    async def _revoke(self, which: int) -> None:
+        """A token is refused for a while."""
+        instance = self._instance(which)
+        emulator = self._platforms.emulators[instance.channel]
+        token = instance.settings.token.reveal()
+        emulator.revoke(token)
+        await trio.sleep(self._random.choice(RETURNS))
+        emulator.restore(token)
+
+    async def _suspend(self, which: int) -> None:
+        """The application holds an instance for a while."""
+        instance = self._instance(which)
+        self._gateway.suspend(instance.id)
+        self._ledger.held.add(instance.id)
+        await trio.sleep(self._random.choice(RETURNS))
+        self.release(instance.id)
+
+    def release(self, instance_id: str) -> None:
+        """The application lets it go on."""
+        if instance_id in self._ledger.held:
+            self._ledger.held.discard(instance_id)
+            self._ledger.works_again(instance_id)
+            self._gateway.resume(instance_id)
+
+    async def _replace(self, which: int) -> None:
+        """The application has another token, which is the same one to the emulator."""
+        instance = self._instance(which)
+        self._ledger.held.discard(instance.id)
+        self._ledger.works_again(instance.id)
+        self._gateway.replace_instance(attrs.evolve(instance))
+        await trio.lowlevel.checkpoint()
+
+    async def _room(self, which: int) -> None:
+        """A room is gone for good."""
+        place = self._setup.places[which % len(self._setup.places)]
+        self._platforms.emulators[place.channel].remove_room(place.room)
+        await trio.lowlevel.checkpoint()
+
+    async def _move(self, which: int) -> None:
+        """A group becomes a supergroup."""
+        groups = [p for p in self._setup.places if p.room.startswith("-") and p.thread is None]
+        if groups:
+            room = groups[which % len(groups)].room
+            emulator = self._platforms.emulators["telegram"]
+            if room not in self._platforms.topics:
+                emulator.migrate_room(room)
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,383 @@
+"""What happened, as seen from outside the engine: envelopes, calls, events, the trace.
+
+Nothing here asks the engine what it thinks: what is checked at once (waits, order, bounds) is
+checked against what the ledger itself has seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core import (
+    Answer,
+    Attempt,
+    Disposition,
+    Edit,
+    ErrorClass,
+    Gateway,
+    Limit,
+    Reason,
+    Receipt,
+    Scope,
+    Send,
+    Verdict,
+)
+from simulated.drawing import GRID, Setup
+
+WORD = re.compile(r"m[0-9]+x[0-9]+")
+HAIR = 1e-6
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text: each names its text and its place in it, and occurs once."""
+    return WORD.findall(text)
+
+
+def number_of(word: str) -> int:
+    """The number of the text that a word is of."""
+    return int(word[1 : word.index("x")])
+
+
+@attrs.define(eq=False)
+class Call:
+    """One call of an adapter's async hook. `verdict` and `answered`: what it was told to be."""
+
+    entry: Entry
+    attempt: Attempt
+    begun: float
+    ended: float | None = None
+    answered: bool = False
+    verdict: Verdict | None = None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the platform may have acted without our knowing."""
+        if self.answered:
+            return False
+        return self.verdict is None or self.verdict.dispatched != "no"
+
+
+@attrs.define(eq=False)
+class Entry:
+    """One accepted envelope. `lane` is None where it has one of its own."""
+
+    number: int
+    envelope: Any
+    accepted_at: float
+    deadline: float
+    lane: tuple[str, str, str | None] | None
+    partition: int
+    parked: bool = False
+    id: str = ""
+    receipt: Receipt | None = None
+    ended_at: float = 0.0
+    calls: list[Call] = attrs.field(factory=list)
+    freed_by: int | None = None
+
+    @property
+    def open_call(self) -> bool:
+        """Whether an attempt is under way."""
+        return bool(self.calls) and self.calls[-1].ended is None
+
+    def __str__(self) -> str:
+        kind = type(self.envelope).__name__
+        text = getattr(self.envelope, "text", "")
+        return f"#{self.number} {kind} {self.envelope.external_room_id} {text[:12]!r} {self.id[:18]}"
+
+
+class Ledger:
+    """Everything that was seen in one world, and what was wrong with it."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.gateway: Gateway | None = None
+        self.limits: Callable[[str, Attempt], tuple[Limit, ...]] = lambda *_: ()
+        self.independent: Mapping[str, bool] = {}
+        self.violations: list[str] = []
+        self.trace: list[str] = []
+        self.secret_places: list[str] = []
+        self.entries: list[Entry] = []
+        self.refused: Counter[str] = Counter()
+        self.faults = 0
+        self.ended: Counter[Disposition] = Counter()
+        self.levels: dict[int, str] = defaultdict(lambda: "nominal")
+        self._by_object: dict[int, Entry] = {}
+        self._by_id: dict[str, Entry] = {}
+        self._by_key: dict[tuple[str, str, str, str], Entry] = {}
+        self._lanes: dict[Any, dict[int, Entry]] = defaultdict(dict)
+        self._unfinished: Counter[Any] = Counter()
+        self._in_flight: Counter[Any] = Counter()
+        self._closed: dict[Any, float] = {}
+        self._alias: dict[tuple[str, str], str] = {}
+        self._out_of_order: set[str] = set()
+        self.held: set[str] = set()
+        self._done: set[tuple[str, str]] = set()
+
+    # -- the trace
+
+    def note(self, event: str, *words: object) -> None:
+        """One line of the trace."""
+        self.trace.append(f"{trio.current_time():.3f} {event} {' '.join(map(str, words))}")
+
+    def wrong(self, text: str) -> None:
+        """A violation; the world stops at its next rest."""
+        self.note("VIOLATION", text)
+        self.violations.append(f"{trio.current_time():.3f} {text}")
+
+    def expect(self, holds: object, text: str) -> None:
+        """Note a violation where something does not hold."""
+        if not holds:
+            self.wrong(text)
+
+    # -- envelopes
+
+    def accepted(self, envelope: Any, vote: str | None, partition: int) -> Entry:
+        """The gateway asks for votes: from here on the envelope is accepted."""
+        now = trio.current_time()
+        priority = vote if vote not in (None, "shed") else envelope.priority
+        ttl = envelope.ttl
+        if ttl is None:
+            ttl = getattr(self.setup.config.ttl, str(priority))
+        entry = Entry(
+            number=len(self.entries),
+            envelope=envelope,
+            accepted_at=now,
+            deadline=now + ttl,
+            lane=self._lane(envelope),
+            partition=partition,
+        )
+        self.entries.append(entry)
+        self._by_object[id(envelope)] = entry
+        self._count(entry, 1)
+        if entry.lane is not None:
+            self._lanes[entry.lane][entry.number] = entry
+        self._take_key(entry)
+        self.note("accepted", entry)
+        return entry
+
+    def _lane(self, envelope: Any) -> tuple[str, str, str | None] | None:
+        if envelope.order == "none":
+            return None
+        free = self.independent[envelope.instance_id]
+        thread = envelope.thread_id if free else None
+        return envelope.instance_id, envelope.external_room_id, thread
+
+    def _count(self, entry: Entry, by: int) -> None:
+        envelope, unfinished = entry.envelope, self._unfinished
+        instance, room = envelope.instance_id, envelope.external_room_id
+        keys = (entry.partition, (entry.partition, instance), (instance, room, ""))
+        for key in keys:
+            unfinished[key] += by
+        if by > 0:
+            config = self.setup.config
+            bounds = (config.partition_bound, config.instance_share, config.room_bound)
+            for key, bound in zip(keys, bounds, strict=True):
+                self.expect(unfinished[key] <= bound, f"{key} holds {unfinished[key]} of {bound}")
+
+    def _take_key(self, entry: Entry) -> None:
+        """A key that is used again must be free: its first envelope certainly sent nothing."""
+        envelope = entry.envelope
+        if envelope.key is None:
+            return
+        scope = (
+            envelope.instance_id,
+            envelope.external_room_id,
+            envelope.operation,
+            envelope.key,
+        )
+        first = self._by_key.get(scope)
+        self._by_key[scope] = entry
+        if first is None:
+            return
+        self.expect(first.receipt is not None, f"the key of {first} was taken by {entry}")
+        first.freed_by = entry.number
+
+    def holder(self, scope: tuple[str, str, str, str]) -> Entry | None:
+        """The newest envelope that was accepted with a key."""
+        entry = self._by_key.get(scope)
+        if entry is not None and not entry.id and self.gateway is not None:
+            for flight in self.gateway._partitions[entry.partition].flights.values():
+                self.named(flight.envelope, flight.id)
+        return entry
+
+    def find(self, envelope_id: str) -> Entry | None:
+        """The entry of an id."""
+        entry = self._by_id.get(envelope_id)
+        if entry is None and self.gateway is not None:
+            for partition in self.gateway._partitions:
+                flight = partition.flights.get(envelope_id)
+                if flight is not None:
+                    return self.named(flight.envelope, envelope_id)
+        return entry
+
+    def named(self, envelope: Any, envelope_id: str) -> Entry | None:
+        """The entry of an envelope, which turns out to have that id."""
+        entry = self._by_object.get(id(envelope))
+        if entry is not None:
+            entry.id = envelope_id
+            self._by_id[envelope_id] = entry
+        return entry
+
+    def finished(self, envelope: Any, receipt: Receipt) -> None:
+        """The one final event of an envelope."""
+        entry = self.named(envelope, receipt.envelope_id)
+        if entry is None:
+            self.wrong(f"an end without acceptance: {receipt.envelope_id}")
+            return
+        self.expect(entry.receipt is None, f"{entry} ended twice")
+        self.expect(not entry.open_call or self.ending, f"{entry} ended during its call")
+        entry.receipt, entry.ended_at = receipt, trio.current_time()
+        self.ended[receipt.disposition] += 1
+        self._count(entry, -1)
+        if entry.lane is not None:
+            self._lanes[entry.lane].pop(entry.number, None)
+        outcomes = ",".join(part.outcome for part in receipt.parts)
+        self.note("ended", entry, receipt.disposition, outcomes)
+
+    ending = False
+    """Whether the gateway closes: then what is under way may be ended."""
+
+    @property
+    def unfinished(self) -> list[Entry]:
+        """Accepted and not ended."""
+        return [entry for entry in self.entries if entry.receipt is None]
+
+    # -- calls
+
+    def begin(self, instance_id: str, attempt: Attempt) -> Call | None:
+        """An adapter's hook is called: is it right that it is, now?"""
+        entry = self.find(attempt.envelope_id)
+        now = trio.current_time()
+        if entry is None:
+            self.wrong(f"a call for no envelope: {attempt.envelope_id}")
+            return None
+        self.note("call", entry, attempt.operation, attempt.key[-4:], attempt.number)
+        call = Call(entry, attempt, now)
+        self.expect(not entry.open_call, f"{entry} is called twice at once")
+        self.expect(entry.receipt is None, f"{entry} is called after its end")
+        self.expect(now <= entry.deadline + HAIR, f"{entry} is called after its deadline")
+        done = (attempt.envelope_id, attempt.key) in self._done
+        self.expect(not done, f"{entry} repeats step {attempt.key} after its answer")
+        self.expect(instance_id not in self._out_of_order, f"{entry} on a suspended instance")
+        self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
+        self._expect_turn(entry)
+        self._expect_open(instance_id, attempt, now)
+        entry.calls.append(call)
+        self._fly(entry, 1)
+        return call
+
+    def _expect_turn(self, entry: Entry) -> None:
+        """First in, first out within the lane, one at a time."""
+        if entry.lane is None:
+            return
+        for number, other in self._lanes[entry.lane].items():
+            if other is entry:
+                continue
+            begun = bool(other.calls)
+            waits = number < entry.number and not other.parked and not entry.parked
+            self.expect(not begun, f"{entry} starts between the parts of {other}")
+            self.expect(not waits, f"{entry} overtakes {other}")
+
+    def _expect_open(self, instance_id: str, attempt: Attempt, now: float) -> None:
+        for key in self._waits_of(instance_id, attempt):
+            until = self._closed.get(key, 0.0)
+            self.expect(now >= until - HAIR, f"a call within the wait of {key}, until {until:.3f}")
+
+    def _waits_of(self, instance_id: str, attempt: Attempt) -> list[Any]:
+        names = [
+            self._alias.get((instance_id, limit.bucket), limit.bucket)
+            for limit in self.limits(instance_id, attempt)
+        ]
+        return [
+            (instance_id,),
+            (instance_id, "operation", attempt.operation),
+            (instance_id, "room", attempt.room),
+            (instance_id, "thread", attempt.room, attempt.thread),
+            *((instance_id, "bucket", name) for name in names),
+        ]
+
+    def _fly(self, entry: Entry, by: int) -> None:
+        config, flying = self.setup.config, self._in_flight
+        instance = entry.envelope.instance_id
+        flying[entry.partition] += by
+        flying[instance] += by
+        slots = (config.attempts_per_partition, config.attempts_per_instance)
+        for key, most in zip((entry.partition, instance), slots, strict=True):
+            self.expect(0 <= flying[key] <= most, f"{flying[key]} calls at once on {key!r}")
+
+    def answered(self, call: Call, answer: object) -> None:
+        """The platform said yes; whatever the answer is worth, the step is done."""
+        call.answered = True
+        self._done.add((call.attempt.envelope_id, call.attempt.key))
+        if isinstance(answer, Answer):
+            self._reports(call.attempt.instance_id, answer.buckets)
+
+    def end(self, call: Call) -> None:
+        """The hook has returned, or was cut off."""
+        call.ended = trio.current_time()
+        self._fly(call.entry, -1)
+
+    def judged(self, instance_id: str, attempt: Attempt, verdict: Verdict) -> None:
+        """What the error of an attempt means. Waits are known from here on."""
+        if attempt.operation == "probe":
+            return
+        self.note("verdict", attempt.envelope_id[:18], verdict.reason, verdict.scope)
+        entry = self.find(attempt.envelope_id)
+        calls = entry.calls if entry is not None else []
+        if calls and calls[-1].attempt.key == attempt.key and calls[-1].verdict is None:
+            calls[-1].verdict = verdict
+        self._reports(instance_id, verdict.buckets)
+        limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
+        if limited and verdict.retry_after is not None:
+            self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
+        if verdict.error_class is ErrorClass.FATAL and verdict.scope is Scope.INSTANCE:
+            self._out_of_order.add(instance_id)
+
+    def _close(self, instance_id: str, attempt: Attempt, scope: Scope, wait: float) -> None:
+        until = trio.current_time() + wait
+        key: Any = {
+            Scope.INSTANCE: (instance_id,),
+            Scope.OPERATION: (instance_id, "operation", attempt.operation),
+            Scope.ROOM: (instance_id, "room", attempt.room),
+            Scope.THREAD: (instance_id, "thread", attempt.room, attempt.thread),
+        }.get(scope)
+        if key is not None:
+            self._closed[key] = max(self._closed.get(key, 0.0), until)
+
+    def _reports(self, instance_id: str, reports: Any) -> None:
+        for report in reports:
+            if report.provisional is not None:
+                self._alias[instance_id, report.provisional] = report.bucket
+            if report.remaining == 0 and report.reset_after is not None:
+                key = (instance_id, "bucket", report.bucket)
+                until = trio.current_time() + report.reset_after
+                self._closed[key] = max(self._closed.get(key, 0.0), until)
+
+    def works_again(self, instance_id: str) -> None:
+        """A probe succeeded, or the application resumed or replaced the instance."""
+        self._out_of_order.discard(instance_id)
+
+    def waits_until(self) -> float:
+        """When the last of the waits that the platforms asked for ends."""
+        return max(self._closed.values(), default=0.0)
+
+    def pressure(self, partition: int, level: str, previous: str) -> None:
+        """One event for each real change of level."""
+        self.note("pressure", partition, previous, level)
+        known = self.levels[partition]
+        self.expect(previous == known != level, f"pressure {known} told as {previous}->{level}")
+        self.levels[partition] = level
+
+
+def lane_words(envelope: Any) -> list[str]:
+    """The words of a send or an edit."""
+    return words_of(envelope.text) if isinstance(envelope, Send | Edit) else []
+
+
+__all__ = ["GRID", "Call", "Entry", "Ledger", "lane_words", "number_of", "words_of"]

@@ -1,0 +1,98 @@
+"""The emulated platforms of a world, mounted in its network: latency, late requests, the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_contrib.emulators.discord import DiscordEmulator
+from gateway_contrib.emulators.faults import FaultPlan
+from gateway_contrib.emulators.rooms import Message
+from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_core.testing import Network
+from simulated.drawing import URLS, Setup, emulated_limits
+from simulated.ports import Ports
+
+EMULATORS = {"telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator}
+LATE = (3.0, 8.0, 24.0)
+
+
+class Platforms:
+    """The emulators, by channel."""
+
+    def __init__(self, setup: Setup, ports: Ports) -> None:
+        self._setup = setup
+        self._ports = ports
+        self._network = setup.generator("network")
+        limits = emulated_limits(setup.limits)
+        self.plans = {
+            channel: FaultPlan(seed=f"{channel}:{setup.seed}", rates=setup.trouble.platform)
+            for channel in setup.channels
+        }
+        self.emulators: Mapping[str, Any] = {
+            channel: EMULATORS[channel](limits=limits[channel], faults=self.plans[channel])
+            for channel in setup.channels
+        }
+        self._topics()
+
+    def _topics(self) -> None:
+        """A topic has to be there before anything can be sent to it."""
+        self.topics: dict[str, str] = {}
+        for place in self._setup.places:
+            if place.channel == "telegram" and place.thread is not None:
+                self.topics[place.room] = self.emulators["telegram"].create_topic(place.room)
+
+    def mount(self, network: Network) -> None:
+        """Let every emulator answer at its address."""
+        for channel, emulator in self.emulators.items():
+            app = self._watched(channel, emulator.app)
+            network.mount(URLS[channel], app, latency=self._latency)
+
+    def _latency(self) -> tuple[float, float]:
+        """The way there and the way back; a late one is late on its way there."""
+        rng = self._network
+        up, down = rng.choice(self._setup.latency), rng.choice(self._setup.latency)
+        late = self._setup.trouble.late
+        if late and self._ports.on and rng.random() < late:
+            self._ports.ledger.faults += 1
+            up += rng.choice(LATE)
+        return up, down
+
+    def _watched(self, channel: str, app: Any) -> Any:
+        note, passed = self._ports.ledger.note, self._ports.passed
+
+        async def watched(scope: Any, receive: Any, send: Any) -> None:
+            what = scope["path"].rpartition("/")[2] if channel == "telegram" else scope["path"]
+            note("request", channel, scope["method"], what)
+
+            async def told(event: Any) -> None:
+                if event["type"] == "http.response.start":
+                    note("answer", channel, event["status"])
+                await send(event)
+
+            await passed()
+            await app(scope, receive, told)
+
+        return watched
+
+    def stop(self) -> None:
+        """No more faults, and every token is good again."""
+        for plan in self.plans.values():
+            plan.stop()
+        for instance in self._setup.config.instances:
+            self.emulators[instance.channel].restore(instance.settings.token.reveal())
+
+    @property
+    def faults(self) -> int:
+        """How many were injected."""
+        return sum(plan.counts.total() for plan in self.plans.values())
+
+    def messages(self) -> list[Message]:
+        """Everything that was ever stored, deleted or not."""
+        return [
+            message
+            for emulator in self.emulators.values()
+            for room in emulator.rooms.names()
+            for message in emulator.rooms.all(room)
+        ]

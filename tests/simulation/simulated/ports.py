@@ -1,0 +1,375 @@
+"""Where the world meets the engine: adapters that stumble, policies that watch, an outbox.
+
+The adapters are the real ones; each hook passes through here so that it can be seen, delayed by a
+few checkpoints, and made to fail, hang or answer nonsense while trouble is on.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import trio
+
+from gateway_core import Attempt, Instance, OutboxError, Pressure, Receipt, Verdict, defaults, hookimpl
+from gateway_core.outbox import Entry as Kept
+from gateway_core.testing import Checkpoints
+from gateway_plugin_discord import hooks as discord
+from gateway_plugin_slack import hooks as slack
+from gateway_plugin_telegram import hooks as telegram
+from simulated.drawing import Setup
+from simulated.ledger import Call, Ledger
+
+REAL = {"telegram": telegram, "slack": slack, "discord": discord}
+GRID_WAITS = (0.0, 0.0, 0.0, 0.25)
+
+
+class Stray(BaseException):
+    """What no hook should ever raise, and some library will."""
+
+
+class Stumbled(Exception):
+    """A hook's own failure."""
+
+
+def _group() -> BaseException:
+    return BaseExceptionGroup("two at once", [Stumbled("one"), Stray("two")])
+
+
+ERRORS: tuple[Callable[[], BaseException], ...] = (
+    lambda: Stumbled("a hook stumbled"),
+    lambda: Stray("a stray"),
+    _group,
+)
+
+
+class Ports:
+    """What all ports of one world share: the ledger, the generators, whether trouble is on."""
+
+    def __init__(self, setup: Setup, ledger: Ledger) -> None:
+        self.setup = setup
+        self.ledger = ledger
+        self.on = True
+        self.passed = Checkpoints(f"ports:{setup.seed}", setup.checkpoints)
+        self._hooks = setup.generator("hooks")
+        self._pure = setup.generator("pure")
+        self._sessions = setup.generator("sessions")
+
+    def error(self) -> BaseException:
+        """One of the things that hooks raise."""
+        self.ledger.faults += 1
+        return self._hooks.choice(ERRORS)()
+
+    def stumbles(self, where: str) -> str | None:
+        """What goes wrong with an async hook, if anything: `raise`, `hang`, `nonsense`."""
+        share = self.setup.trouble.hooks
+        if not self.on or not share or self._hooks.random() >= share:
+            return None
+        kinds = ["raise", "hang"] + (["nonsense"] if where == "after" else [])
+        return self._hooks.choice(kinds)
+
+    def pure_fails(self) -> bool:
+        """Whether a sync hook raises this time."""
+        share = self.setup.trouble.pure
+        return self.on and bool(share) and self._pure.random() < share
+
+    def session_fails(self) -> str | None:
+        """What goes wrong with a session, if anything."""
+        share = self.setup.trouble.sessions
+        if not self.on or not share or self._sessions.random() >= share:
+            return None
+        self.ledger.faults += 1
+        return self._sessions.choice(["enter", "hang", "leave", "linger"])
+
+    async def perform(self, do: Callable[[], Any], instance: Instance, attempt: Attempt) -> Any:
+        """One attempt, seen from the ledger."""
+        call = self.ledger.begin(instance.id, attempt)
+        try:
+            await self.passed()
+            await self._stumble("before")
+            answer = await do()
+            await self.passed()
+            answer = await self._stumble("after", answer)
+            if call is not None:
+                self.ledger.answered(call, answer)
+            return answer
+        finally:
+            if call is not None:
+                self.ledger.end(call)
+
+    async def _stumble(self, where: str, answer: Any = None) -> Any:
+        what = self.stumbles(where)
+        if what is None:
+            return answer
+        self.ledger.note("hook", where, what)
+        if what == "raise":
+            raise self.error()
+        self.ledger.faults += 1
+        if what == "hang":
+            await trio.sleep_forever()
+        return "nonsense"
+
+
+def adapter(channel: str, ports: Ports) -> Any:
+    """The real adapter of a channel behind the ports."""
+    real = REAL[channel]
+    plugin: Any = ModuleType(f"{channel} in the simulation")
+    plugin.GATEWAY_CONTRACT = 1
+    for name in ("settings_type", "traits", "validate", "address", "chunk", "rate_limit"):
+        setattr(plugin, name, _pure(getattr(real, name), ports))
+    for name in ("send", "edit", "delete", "call"):
+        setattr(plugin, name, _performed(getattr(real, name), ports))
+    plugin.probe = _probed(real.probe, ports)
+    plugin.open_session = _session(real.open_session, ports)
+    plugin.classify_error = _classified(real.classify_error, ports)
+    if hasattr(real, "credentials"):
+        plugin.credentials = _asked(real.credentials, ports)
+    return plugin
+
+
+def taken(function: Any) -> tuple[str, ...]:
+    """The arguments that a hookimpl lists."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def _pure(function: Any, ports: Ports) -> Any:
+    """A sync hook that raises now and then; asked once at binding, it does not."""
+    if function.__name__ in ("settings_type", "traits", "address"):
+        return function
+
+    def hook(*given: Any) -> Any:
+        if ports.pure_fails():
+            raise ports.error()
+        return function(*given)
+
+    return hookimpl(_named(hook, function.__name__, taken(function)))
+
+
+def _named(function: Any, name: str, names: Sequence[str]) -> Any:
+    """The same function with parameters of these names: hooks are called by them."""
+    listed = ", ".join(names)
+    space: dict[str, Any] = {"function": function}
+    exec(f"def {name}({listed}):\n return function({listed})", space)  # noqa: S102 - names of a signature
+    return space[name]
+
+
+def _performed(function: Any, ports: Ports) -> Any:
+    names = taken(function)
+
+    @hookimpl
+    async def perform(instance: Instance, session: Any, attempt: Attempt) -> Any:
+        given = {"instance": instance, "session": session, "attempt": attempt}
+        return await ports.perform(
+            lambda: function(*[given[name] for name in names]), instance, attempt
+        )
+
+    perform.__name__ = function.__name__
+    return perform
+
+
+def _probed(function: Any, ports: Ports) -> Any:
+    @hookimpl
+    async def probe(instance: Instance, session: Any) -> Any:
+        ports.ledger.note("probe", instance.id)
+        await ports.passed()
+        identity = await function(session)
+        await ports.passed()
+        ports.ledger.works_again(instance.id)
+        return identity
+
+    return probe
+
+
+def _asked(function: Any, ports: Ports) -> Any:
+    @hookimpl
+    async def credentials(session: Any) -> Any:
+        await ports.passed()
+        return await function(session)
+
+    return credentials
+
+
+def _session(function: Any, ports: Ports) -> Any:
+    @asynccontextmanager
+    async def opened(instance: Instance) -> AsyncIterator[Any]:
+        what = ports.session_fails()
+        ports.ledger.note("session", instance.id, what or "")
+        await ports.passed()
+        if what == "enter":
+            raise ports.error()
+        if what == "hang":
+            await trio.sleep_forever()
+        async with function(instance) as session:
+            yield session
+        if what == "leave":
+            raise ports.error()
+        if what == "linger":
+            await trio.sleep(20.0)
+
+    @hookimpl
+    def open_session(instance: Instance) -> Any:
+        return opened(instance)
+
+    return open_session
+
+
+def _classified(function: Any, ports: Ports) -> Any:
+    names = taken(function)
+
+    @hookimpl
+    def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Any:
+        if ports.pure_fails():
+            raise ports.error()
+        given = {"instance": instance, "attempt": attempt, "error": error}
+        verdict = function(*[given[name] for name in names])
+        told = verdict or defaults.classify_error(error)
+        ports.ledger.note("error", type(error).__name__, error)
+        ports.ledger.judged(instance.id, attempt, told)
+        return verdict
+
+    return classify_error
+
+
+class Witness:
+    """A policy that only looks, but for its votes."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._ledger = ports.ledger
+        self._random = ports.setup.generator("votes")
+
+    @hookimpl
+    def admit(self, envelope: Any, pressure: Pressure) -> str | None:
+        vote = None
+        if self._random.random() < self._ports.setup.trouble.votes:
+            vote = self._random.choice(["shed", "urgent", "normal", "bulk"])
+        entry = self._ledger.accepted(envelope, vote, pressure.partition)
+        entry.parked = _may_step_aside(envelope)
+        return vote
+
+    @hookimpl
+    def after_disposition(self, envelope: Any, receipt: Receipt) -> None:
+        self._ledger.finished(envelope, receipt)
+
+    @hookimpl
+    def pressure_changed(self, pressure: Pressure, previous: str) -> None:
+        self._ledger.pressure(pressure.partition, pressure.level, previous)
+
+    @hookimpl
+    def instance_suspended(self, instance: Instance, verdict: Verdict) -> None:
+        self._ledger.note("suspended", instance.id, verdict.reason)
+
+
+def _may_step_aside(envelope: Any) -> bool:
+    """Whether it may leave its place in the lane: until its time, or until its target is there."""
+    target = getattr(envelope, "target", None)
+    named = target is not None and not getattr(target, "parts", ())
+    return envelope.not_before is not None or named
+
+
+class Rude:
+    """A policy whose observers and votes raise now and then."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def _perhaps(self) -> None:
+        if self._ports.pure_fails():
+            raise self._ports.error()
+
+    @hookimpl
+    def admit(self) -> None:
+        self._perhaps()
+
+    @hookimpl
+    def after_attempt(self) -> None:
+        self._perhaps()
+
+    @hookimpl
+    def after_disposition(self) -> None:
+        self._perhaps()
+
+    @hookimpl
+    def instance_suspended(self) -> None:
+        self._perhaps()
+
+    @hookimpl
+    def room_moved(self) -> None:
+        self._perhaps()
+
+
+class Cabinet:
+    """An outbox that takes its time, refuses now and then, and remembers who told it what.
+
+    It keeps nothing beyond the process; `durable` makes the engine record attempts before they
+    begin, and so opens the gap between the tokens and the call.
+    """
+
+    durable = True
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._ledger = ports.ledger
+        self._random = ports.setup.generator("outbox")
+        self._kept: dict[str, Kept] = {}
+        self._started: set[tuple[str, int, int]] = set()
+        self._acknowledged: set[tuple[str, int]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def _wait(self) -> None:
+        await self._ports.passed()
+        wait = self._random.choice(GRID_WAITS)
+        if wait:
+            await trio.sleep(wait)
+
+    async def append(self, entry: Kept) -> None:
+        await self._wait()
+        if self._ports.on and self._random.random() < self._ports.setup.trouble.outbox:
+            self._ledger.faults += 1
+            raise OutboxError("the disk is full")
+        self._kept[entry.id] = entry
+
+    def withdraw(self, envelope_id: str) -> None:
+        self._kept.pop(envelope_id, None)
+
+    async def attempt_started(self, envelope_id: str, serial: int, number: int) -> None:
+        said = (envelope_id, serial, number)
+        done = (envelope_id, serial) in self._acknowledged
+        self._ledger.expect(said not in self._started, f"{said} is recorded twice")
+        self._ledger.expect(not done, f"{said} begins after it was acknowledged")
+        self._ledger.expect(envelope_id in self._kept, f"{said} is of no kept envelope")
+        self._started.add(said)
+        await self._wait()
+
+    def attempt_voided(self, envelope_id: str, serial: int, number: int) -> None:
+        said = (envelope_id, serial, number)
+        self._ledger.expect(said in self._started, f"{said} is voided, but had not begun")
+        self._started.discard(said)
+
+    def acknowledged(self, envelope_id: str, serial: int, message_id: str | None) -> None:
+        said = (envelope_id, serial)
+        self._ledger.expect(said not in self._acknowledged, f"{said} is acknowledged twice")
+        self._acknowledged.add(said)
+
+    def finished(self, receipt: Receipt) -> None:
+        kept = self._kept.pop(receipt.envelope_id, None)
+        self._ledger.expect(kept is not None, f"{receipt.envelope_id} ended, but was not kept")
+
+
+__all__ = ["Cabinet", "Call", "Ports", "Rude", "Stray", "Witness", "adapter"]

@@ -1,0 +1,163 @@
+"""Looks at the world whenever it is at rest: nothing can run before time moves.
+
+The one module that reads the engine's insides: what waits although nothing is in its way shows
+only there. Everything else is judged from outside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import trio
+import trio.testing
+
+from gateway_core import Gateway
+from gateway_core.limits import NEVER, SECOND
+from simulated.drawing import GRID
+from simulated.ledger import HAIR, Ledger
+
+LONGEST_RESTART = 1.0
+MOST_STEPS = 60_000
+"""Steps of tasks at one instant, beyond which nothing useful happens."""
+
+
+class Violated(Exception):
+    """An invariant does not hold; the ledger says which."""
+
+
+class Steps(trio.abc.Instrument):
+    """Counts steps since the last rest, and stops a world that never comes to one."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.count = 0
+        self.scope: trio.CancelScope | None = None
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """One step more."""
+        self.count += 1
+        if self.count == MOST_STEPS and self.scope is not None:
+            self._ledger.violations.append(f"{MOST_STEPS} steps at one instant, lately {task.name}")
+            self.scope.cancel()
+
+
+class Watch:
+    """Checks at every rest. What may last for a tick is told only after it."""
+
+    def __init__(self, ledger: Ledger, gateway: Gateway, steps: Steps) -> None:
+        self._ledger = ledger
+        self._gateway = gateway
+        self._steps = steps
+        self._since: dict[Any, float] = {}
+        self._seen: set[Any] = set()
+        self.rests = 0
+
+    async def run(self) -> None:
+        """At each instant of virtual time, once all that can happen there has happened."""
+        while True:
+            await trio.testing.wait_all_tasks_blocked()
+            self._steps.count = 0
+            self.rests += 1
+            self.look()
+            if self._ledger.violations:
+                raise Violated
+            wait = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            if wait == math.inf:
+                self._ledger.wrong("nothing will ever happen again")
+                raise Violated
+            await trio.sleep(max(0.0, wait))
+
+    def look(self) -> None:
+        """Every check that holds at rest."""
+        self._seen.clear()
+        self._conservation()
+        self._late()
+        for partition in self._gateway._partitions:
+            self._lanes(partition)
+            self._waiters(partition)
+        self._accounts()
+        self._since = {what: at for what, at in self._since.items() if what in self._seen}
+
+    def _conservation(self) -> None:
+        statistics, ledger = self._gateway.statistics(), self._ledger
+        expect = ledger.expect
+        expect(statistics.conserved, f"not conserved: {statistics.accepted}")
+        expect(statistics.accepted == len(ledger.entries), f"{statistics.accepted} accepted?")
+        counted = {d: n for d, n in statistics.dispositions.items() if n}
+        expect(counted == dict(ledger.ended), f"counted {counted}, told {dict(ledger.ended)}")
+        for part in statistics.partitions:
+            expect(part.depth <= part.bound, f"partition {part.index} holds {part.depth}")
+            expect(part.depth >= part.unfinished, f"partition {part.index} lost {part.depth}")
+
+    def _late(self) -> None:
+        """Nothing outlives its deadline, but for an attempt under way."""
+        now, patience = trio.current_time(), self._gateway.config.attempt_timeout
+        for entry in self._ledger.unfinished:
+            if now <= entry.deadline + GRID:
+                continue
+            partition = self._gateway._partitions[entry.partition]
+            flight = partition.flights.get(entry.id) or _flight(partition, entry.envelope)
+            running = flight is not None and flight.lane is not None and flight.lane.running
+            grace = patience if running else 0.0
+            grace += GRID + 2 * LONGEST_RESTART
+            self._ledger.expect(now <= entry.deadline + grace, f"{entry} outlives its deadline")
+
+    def _lasts(self, what: Any, longest: float, text: Callable[[], str]) -> None:
+        """A state that must not be the same for longer than that."""
+        now = trio.current_time()
+        since = self._since.setdefault(what, now)
+        self._seen.add(what)
+        if now - since > longest + HAIR:
+            self._ledger.wrong(text())
+
+    def _lanes(self, partition: Any) -> None:
+        """A lane runs, waits for something that is not there, or has nothing to do."""
+        if not partition.alive:
+            return
+        now = partition._clock.now()
+        if partition._runnable:
+            self._lasts(("runnable", partition.index), GRID, lambda: "a ready lane has no worker")
+        for room in partition.lanes.rooms.values():
+            for lane in room.lanes.values():
+                self._lane(lane, room, now)
+
+    def _lane(self, lane: Any, room: Any, now: int) -> None:
+        name = f"lane {room.id} {lane.key}"
+        if lane.running:
+            longest = self._gateway.config.attempt_timeout + GRID + LONGEST_RESTART
+            self._lasts((id(lane), lane.begun), longest, lambda: f"{name} runs for ever")
+        elif lane.waits_in is not None:
+            bucket = lane.waits_at
+            reserved = bucket.reserved is not None and bucket.reserved[0] > now
+            if bucket.free_at(now) <= now and not reserved and bucket.merged is None:
+                text = f"{name} waits for {bucket}, which is free"
+                self._lasts((id(lane), lane.wait_serial, "free"), GRID, lambda: text)
+        elif lane.timer_at is not None:
+            late = now > lane.timer_at + SECOND // 4
+            self._ledger.expect(not late, f"{name} sleeps on after its time")
+        elif not lane.doubt and lane.queue:
+            self._ledger.wrong(f"{name} is forgotten with {len(lane.queue)} in it")
+
+    def _waiters(self, partition: Any) -> None:
+        """Who waits for a place waits because there is none."""
+        admission = partition.admission
+        for key, queue in admission._waiting.items():
+            first = queue[0]
+            full = admission._reached(first.instance_id, first.room_id)
+            self._ledger.expect(full is not None, f"somebody waits at {key}, which has room")
+
+    def _accounts(self) -> None:
+        """An instance in trouble has somebody who looks after it."""
+        for account in self._gateway._roster._accounts.values():
+            name = account.instance.id
+            kept = account.keeper_runs or not account.needs_probe
+            self._ledger.expect(kept, f"nobody looks after {name}")
+            shut = account.gate.closed_until >= NEVER
+            reason = account.suspended or account.refusal or account.open
+            self._ledger.expect(not shut or reason, f"{name} is shut for no reason")
+
+
+def _flight(partition: Any, envelope: Any) -> Any:
+    return next((f for f in partition.flights.values() if f.envelope is envelope), None)

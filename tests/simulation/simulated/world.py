@@ -1,0 +1,254 @@
+"""One world from its seed to its end: trouble, then calm, then everything is looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import attrs
+import structlog
+import trio
+
+from gateway_core import Attempt, Gateway, Send, open_gateway
+from gateway_core.testing import open_network, run_seeded, virtual_wall
+from simulated.callers import Callers
+from simulated.checks import Checks
+from simulated.drawing import Setup, draw
+from simulated.drain import longest_drain
+from simulated.events import Events
+from simulated.ledger import Ledger
+from simulated.platforms import Platforms
+from simulated.ports import REAL, Cabinet, Ports, Rude, Witness, adapter, taken
+from simulated.watch import Steps, Violated, Watch
+
+
+class Violation(AssertionError):
+    """A world in which something did not hold. `seed` makes it again."""
+
+    def __init__(self, seed: int, found: list[str], trace: list[str]) -> None:
+        self.seed = seed
+        self.found = found
+        self.trace = trace
+        super().__init__(f"seed {seed}: {found[0] if found else '?'}")
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What a world was: envelopes accepted, faults injected, and a digest of all that happened."""
+
+    seed: int
+    messages: int
+    faults: int
+    rests: int
+    ended: Mapping[str, int]
+    digest: str
+    trace: tuple[str, ...] = attrs.field(repr=False)
+
+
+class Jitter(Random):
+    """Backoff on the grid: of every ceiling a quarter, a half, three quarters or nothing."""
+
+    def random(self) -> float:
+        return self.getrandbits(2) / 4
+
+    getrandbits = Random.getrandbits
+
+
+def simulate(seed: int) -> Outcome:
+    """Make the world of a seed. Raises `Violation` at the first thing that does not hold."""
+    setup = draw(seed)
+    ledger = Ledger(setup)
+    world = World(setup, ledger)
+    steps = Steps(ledger)
+    with _logs_to(ledger):
+        try:
+            run_seeded(f"schedule:{seed}", world.run, steps)
+        except BaseException as error:
+            if not ledger.violations:
+                ledger.violations.append(f"the world fell: {_innermost(error)}")
+                raise Violation(seed, ledger.violations, ledger.trace) from error
+    if ledger.violations:
+        raise Violation(seed, ledger.violations, ledger.trace)
+    return Outcome(
+        seed=seed,
+        messages=len(ledger.entries),
+        faults=ledger.faults + world.platforms.faults,
+        rests=world.rests,
+        ended={str(d): n for d, n in sorted(ledger.ended.items())},
+        digest=hashlib.sha256("\n".join(ledger.trace).encode()).hexdigest(),
+        trace=tuple(ledger.trace),
+    )
+
+
+def _innermost(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _logs_to(ledger: Ledger) -> Iterator[None]:
+    """Log events become lines of the trace; exceptions are looked at for secrets as well."""
+
+    def take(_: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
+        error = event.pop("exc_info", None)
+        if error is not None:
+            ledger.secret_places.append(f"{error} {error!r}")
+        ledger.note(f"log {level}", event)
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[take])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+class World:
+    """Network, platforms, gateway, callers, events, and who watches them."""
+
+    def __init__(self, setup: Setup, ledger: Ledger) -> None:
+        self.setup = setup
+        self.ledger = ledger
+        self.ports = Ports(setup, ledger)
+        self.platforms = Platforms(setup, self.ports)
+        self.rests = 0
+
+    async def run(self, steps: Steps) -> None:
+        """Everything, until the gateway has closed; then the last look."""
+        trio.lowlevel.add_instrument(steps)
+        with trio.CancelScope() as steps.scope:
+            async with open_network() as network:
+                self.platforms.mount(network)
+                await self._live(steps)
+        if not self.ledger.violations:
+            Checks(self.setup, self.ledger, self.platforms).all()
+
+    async def _live(self, steps: Steps) -> None:
+        setup, ports = self.setup, self.ports
+        plugins: list[Any] = [Witness(ports), Rude(ports)]
+        plugins += [(channel, adapter(channel, ports)) for channel in setup.channels]
+        outbox = Cabinet(ports) if setup.durable else None
+        async with open_gateway(
+            setup.config,
+            plugins=plugins,
+            outbox=outbox,
+            rng=setup.generator("gateway"),
+            wall_clock=virtual_wall,
+        ) as gateway:
+            self._acquaint(gateway)
+            await self._watched(gateway, steps)
+            self.ledger.ending = True
+
+    def _acquaint(self, gateway: Gateway) -> None:
+        """Let the ledger know the limits, and the jitter the grid."""
+        ledger, accounts = self.ledger, gateway._roster._accounts
+        ledger.gateway = gateway
+        ledger.independent = {
+            name: account.hooks.traits.independent_threads for name, account in accounts.items()
+        }
+        ledger.limits = self._limits_of
+        for partition in gateway._partitions:
+            partition.failures._rng = Jitter(f"jitter:{partition.index}:{self.setup.seed}")
+
+    def _limits_of(self, instance_id: str, attempt: Attempt) -> Any:
+        """As the real adapter names them, whatever the ports do to it."""
+        instance = next(i for i in self.setup.config.instances if i.id == instance_id)
+        thread = attempt.thread if self.ledger.independent[instance_id] else None
+        given = {
+            "instance": instance,
+            "room": attempt.room,
+            "thread": thread,
+            "operation": attempt.operation,
+        }
+        function = REAL[instance.channel].rate_limit
+        return function(*[given[name] for name in taken(function)])
+
+    async def _watched(self, gateway: Gateway, steps: Steps) -> None:
+        watch = Watch(self.ledger, gateway, steps)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run)
+            await self._phases(gateway)
+            self.rests = watch.rests
+            nursery.cancel_scope.cancel()
+
+    async def _phases(self, gateway: Gateway) -> None:
+        """Faults on; then off, and it must drain in the time computed."""
+        callers = Callers(self.setup, self.ledger, gateway, self.platforms.topics)
+        events = Events(self.setup, self.ports, self.platforms, gateway)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(events.run)
+            nursery.start_soon(callers.run)
+            await trio.sleep_until(self.setup.lasts)
+            if self.setup.closes_early:
+                self.ledger.ending = True
+                self._close_early(gateway)
+                nursery.cancel_scope.cancel()
+                return
+            self._calm(events)
+            await self._drained(nursery, gateway, callers)
+
+    def _close_early(self, gateway: Gateway) -> None:
+        self.ledger.note("closing")
+
+    def _calm(self, events: Events) -> None:
+        self.ledger.note("calm")
+        self.ports.on = False
+        self.platforms.stop()
+        for instance in self.setup.config.instances:
+            events.release(instance.id)
+
+    async def _drained(
+        self, nursery: trio.Nursery, gateway: Gateway, callers: Callers
+    ) -> None:
+        """Callers go on until they are done; then what is left has its time."""
+        ledger = self.ledger
+        while nursery.child_tasks or ledger.unfinished:
+            left = ledger.unfinished
+            if not left:
+                await self._until_someone(callers)
+                continue
+            bound = longest_drain(self.setup, ledger, left)
+            ledger.note("draining", len(left), f"{bound:.2f}")
+            with trio.move_on_after(bound):
+                while any(entry.receipt is None for entry in left):
+                    await trio.sleep(1.0)
+            for entry in left:
+                ledger.expect(entry.receipt is not None, f"{entry} did not end in {bound:.1f} s")
+            if ledger.violations:
+                raise Violated
+        await self._alive(gateway)
+
+    async def _until_someone(self, callers: Callers) -> None:
+        """Nothing is unfinished, but callers are still at it."""
+        await trio.sleep(1.0)
+        self.ledger.expect(trio.current_time() < 100_000, "callers are never done")
+
+    async def _in_order(self, gateway: Gateway) -> None:
+        """What was suspended is found to work by probes, each after its delay."""
+        circuit = self.setup.config.circuit
+        with trio.move_on_after(3 * (circuit.probe_cap + 2 * max(self.setup.latency) + 30.0)):
+            while any(instance.suspended for instance in gateway.statistics().instances):
+                await trio.sleep(0.25)
+            return
+        self.ledger.wrong("an instance that works stays suspended")
+
+    async def _alive(self, gateway: Gateway) -> None:
+        """Afterwards every room that is there takes a message, in the time computed."""
+        await self._in_order(gateway)
+        tickets = []
+        for number, place in enumerate(self.setup.places):
+            text = f"m{9000 + number}x0"
+            send = Send(instance_id=place.instance, external_room_id=place.room, text=text)
+            tickets.append(await gateway.submit(send))
+        bound = 1.0 + longest_drain(self.setup, self.ledger, self.ledger.unfinished)
+        with trio.move_on_after(bound) as scope:
+            for ticket in tickets:
+                receipt = await ticket.receipt()
+                fine = receipt.disposition in ("delivered", "rejected", "shed")
+                self.ledger.expect(fine, f"afterwards {ticket.id} ends {receipt.disposition}")
+        self.ledger.expect(not scope.cancelled_caught, f"afterwards not served in {bound:.1f} s")
