@@ -90,8 +90,7 @@ class Account:
         elif scope is Scope.OPERATION:
             closed.append(self.operation_gates.setdefault(operation, Bucket(operation)))
         elif scope is Scope.THREAD:
-            lane.gate = lane.gate or Bucket(f"thread {lane.key}")
-            closed.append(lane.gate)
+            closed.append(room.thread_gates.setdefault(lane.thread, Bucket(f"thread {lane.key}")))
         elif scope is Scope.ROOM:
             room.gate = room.gate or Bucket(f"room {room.id}")
             closed.append(room.gate)

@@ -68,6 +68,11 @@ class Failed:
         return self.tried.attempt
 
     @property
+    def limited(self) -> bool:
+        """Whether it was refused by a limit, so that no try was spent."""
+        return self.verdict.reason is Reason.RATE_LIMITED and self.verdict.dispatched == "no"
+
+    @property
     def account(self) -> Account:
         """Whose attempt it was."""
         return self.lane.room.account
@@ -137,11 +142,10 @@ class Failures:
     def _count(self, failed: Failed) -> None:
         """Count the try: a 429 spends none; an unknown outcome may have made a copy."""
         verdict, step, account = failed.verdict, failed.step, failed.account
-        limited = verdict.reason is Reason.RATE_LIMITED
-        self.rate_limited += limited
+        self.rate_limited += verdict.reason is Reason.RATE_LIMITED
         retryable = verdict.error_class is ErrorClass.RETRYABLE
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
-        if retryable and not changes and not (limited and verdict.dispatched == "no"):
+        if retryable and not changes and not failed.limited:
             step.attempts += 1
         step.doubtful = step.doubtful or verdict.dispatched == "unknown"
         if verdict.dispatched == "unknown" and step.kind in ("send", "call"):
@@ -179,21 +183,25 @@ class Failures:
         self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_closed(self, failed: Failed, decision: Decision) -> None:
-        """Close what the 429 names, slow down what allowed it; the lane waits with the others."""
+        """What the 429 names is closed; the lane waits with the others."""
+        lane, now = failed.lane, failed.now
+        failed.flight.cause = "limit"
+        if self._close(failed, decision.wait):
+            self._lanes.go_on(lane, now)
+        else:
+            self._lanes.pause(lane, now + nanoseconds(decision.wait))
+
+    def _close(self, failed: Failed, wait: float) -> bool:
+        """Close what a 429 names, slow down what allowed it; whether anything is closed now."""
         lane, now, scope = failed.lane, failed.now, failed.verdict.scope
         operation = failed.attempt.operation
-        until = now + nanoseconds(decision.wait)
         drawn = lane.asked.get(operation, ())
         for bucket in drawn:
             if bucket.shared == (scope in (Scope.INSTANCE, Scope.OPERATION)):
                 bucket.slow_down()
-        gates = failed.account.close(scope, lane, operation, until, now)
-        failed.flight.cause = "limit"
-        if not gates and not any(bucket.closed_until > now for bucket in drawn):
-            self._lanes.pause(lane, until)
-            return
-        settle(gates, now)
-        self._lanes.go_on(lane, now)
+        gates = failed.account.close(scope, lane, operation, now + nanoseconds(wait), now)
+        settle(list(gates), now)
+        return bool(gates) or any(bucket.closed_until > now for bucket in drawn)
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
         failed.flight.cause = "outcome unknown"
@@ -267,6 +275,8 @@ class Failures:
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
         failed.step.outcome = "unknown" if failed.step.doubtful else "failed"
+        if failed.limited:  # it cannot wait so long, but those behind it must
+            self._close(failed, decision.wait)
         self._partition.finish(failed.flight, decision.disposition, failed.verdict, failed.now)
         if decision.disposition is Disposition.REJECTED:
             self._end_backlog(failed)

@@ -30,22 +30,28 @@ Rank = tuple[int, int, int]
 class Room:
     """One conversation of an instance: what its lanes share."""
 
-    __slots__ = ("account", "address", "gate", "id", "lanes", "unfinished")
+    __slots__ = ("account", "address", "gate", "id", "lanes", "thread_gates", "unfinished")
 
     def __init__(self, account: Account, room_id: str, address: str) -> None:
         self.account = account
         self.id = room_id
         self.address = address
         self.gate: Bucket | None = None
+        self.thread_gates: dict[str | None, Bucket] = {}
         self.lanes: dict[str | None, Lane] = {}
         self.unfinished = 0
+
+    def closed_until(self) -> int:
+        """When the last of its closures ends, and those of its threads."""
+        gates = [*self.thread_gates.values(), *([self.gate] if self.gate is not None else ())]
+        return max([gate.closed_until for gate in gates], default=0)
 
 
 class Lane:
     """A conversation's queue inside its partition."""
 
     __slots__ = (
-        "asked", "begun", "dead", "doubt", "gate", "home", "key", "queue", "rank", "room",
+        "asked", "begun", "dead", "doubt", "home", "key", "queue", "rank", "room",
         "running", "since", "thread", "timer_at", "tokens", "version", "wait_serial", "waits_at",
         "waits_in",
     )  # fmt: skip
@@ -63,7 +69,6 @@ class Lane:
         self.tokens: list[Bucket] | None = None
         self.asked: dict[str, list[Bucket]] = {}
         self.version = 0
-        self.gate: Bucket | None = None
         self.rank: Rank = (NORMAL, 0, 0)
         self.since = 0
         self.timer_at: int | None = None
@@ -83,9 +88,17 @@ class Lane:
                 self.room.address, self.thread, operation, now
             )
         drawn = [*self.home.slots(account), account.slots, account.gate, *limits]
-        gate = account.operation_gates.get(operation)
-        drawn += [g for g in (gate, self.room.gate, self.gate) if g is not None]
-        return drawn
+        return drawn + self.gates(operation)
+
+    def gates(self, operation: str) -> list[Bucket]:
+        """What a refusal may have closed: the operation, the room, the thread. Mostly nothing."""
+        room = self.room
+        gates = (
+            room.account.operation_gates.get(operation),
+            room.gate,
+            room.thread_gates.get(self.thread),
+        )
+        return [gate for gate in gates if gate is not None]
 
     def forget_limits(self) -> None:
         """Let the buckets be asked for anew: the room moved, or buckets were merged."""
@@ -267,8 +280,9 @@ class Lanes:
         """Forget a room in which nothing is left, and that nothing closes."""
         if room.lanes or room.unfinished:
             return
-        if room.gate is not None and room.gate.closed_until > now:
-            self.at(room.gate.closed_until, room)
+        closed_until = room.closed_until()
+        if closed_until > now:
+            self.at(closed_until, room)
             return
         key = (room.account.instance.id, room.id)
         if self.rooms.get(key) is room:

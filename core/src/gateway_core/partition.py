@@ -699,7 +699,9 @@ def _may_begin(flying: Try, now: int) -> bool:
     flight = flying.flight
     if flight.receipt is not None or flight.deadline <= now:
         return False
-    return all(bucket.closed_until <= now for bucket in flying.lane.tokens or ())
+    lane = flying.lane
+    shut = (*(lane.tokens or ()), *lane.gates(flying.attempt.operation))
+    return all(bucket.closed_until <= now for bucket in shut)
 
 
 def _operation(flight: Flight, step: Step) -> str:

@@ -127,5 +127,5 @@ def _wait(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) ->
 def _unless_late(decision: Decision, left: float) -> Decision:
     """A wait beyond the deadline ends it at once: waiting would change nothing."""
     if decision.wait > left:
-        return Decision("end", disposition=Disposition.EXPIRED)
+        return Decision("end", decision.wait, Disposition.EXPIRED)
     return decision

@@ -173,6 +173,8 @@ class Submission:
             raise self._overloaded(partition, full)
         else:
             await self._wait_for_room(partition, full, instance, room)
+        if self._outbox.durable:  # else it is accepted in the same step
+            partition.measure()
 
     async def _wait_for_room(
         self, partition: Partition, full: Full, instance: str, room: str
@@ -241,6 +243,7 @@ class Submission:
         if flight.scope is not None:
             partition.keys.forget(flight.scope)
         partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+        partition.measure()
         callbacks, flight.callbacks = flight.callbacks, None
         for callback in callbacks or ():
             callback()
