@@ -69,7 +69,7 @@ class Callers:
     async def _attempted(self, kind: str, rng: Random) -> None:
         try:
             await getattr(self, f"_{kind}")(rng)
-        except EXPECTED as refusal:
+        except (*EXPECTED, IdempotencyConflict) as refusal:
             self.ledger.refused[type(refusal).__name__] += 1
             self.ledger.note("refused", type(refusal).__name__)
             self.ledger.secret_places.append(f"{refusal} {refusal!r}")

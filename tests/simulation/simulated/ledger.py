@@ -117,6 +117,7 @@ class Ledger:
         self._alias: dict[tuple[str, str], str] = {}
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
+        self.begun: set[tuple[str, str, int]] = set()
         self._done: set[tuple[str, str]] = set()
 
     # -- the trace
@@ -269,6 +270,7 @@ class Ledger:
         self._expect_turn(entry)
         self._expect_open(instance_id, attempt, now)
         entry.calls.append(call)
+        self.begun.add((attempt.envelope_id, attempt.key, attempt.number))
         self._fly(entry, 1)
         return call
 

@@ -351,7 +351,8 @@ class Cabinet:
     async def attempt_started(self, envelope_id: str, serial: int, number: int) -> None:
         said = (envelope_id, serial, number)
         done = (envelope_id, serial) in self._acknowledged
-        self._ledger.expect(said not in self._started, f"{said} is recorded twice")
+        begun = (envelope_id, f"{envelope_id}.{serial}", number) in self._ledger.begun
+        self._ledger.expect(not begun, f"{said} is recorded after it was made")
         self._ledger.expect(not done, f"{said} begins after it was acknowledged")
         self._ledger.expect(envelope_id in self._kept, f"{said} is of no kept envelope")
         self._started.add(said)

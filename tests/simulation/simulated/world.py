@@ -230,6 +230,8 @@ class World:
 
     async def _in_order(self, gateway: Gateway) -> None:
         """What was suspended is found to work by probes, each after its delay."""
+        if self.setup.trouble.sessions:  # one that hangs is given up after this
+            await trio.sleep(self.setup.config.attempt_timeout)
         circuit = self.setup.config.circuit
         with trio.move_on_after(3 * (circuit.probe_cap + 2 * max(self.setup.latency) + 30.0)):
             while any(instance.suspended for instance in gateway.statistics().instances):
