@@ -97,12 +97,11 @@ class Document:
 
     def blocks_in(self, start: int, end: int) -> Iterator[Block]:
         """The blocks with characters in `start..end`, whole as they are."""
-        first = max(bisect_right(self.blocks, start, key=_start) - 1, 0)
-        for block in self.blocks[first:]:
-            if block.start >= end:
-                return
-            if block.end > start:
-                yield block
+        index = max(bisect_right(self.blocks, start, key=_start) - 1, 0)
+        while index < len(self.blocks) and self.blocks[index].start < end:
+            if self.blocks[index].end > start:
+                yield self.blocks[index]
+            index += 1
 
     @cached_property
     def nesting(self) -> Nesting[Span]:

@@ -71,6 +71,7 @@ class Atomizer:
     mentions: bool
     escape: Callable[[str], str] = attrs.field(init=False)
     escape_struck: Callable[[str], str] = attrs.field(init=False)
+    marks: dict[Span, Mark | None] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.escape = partial(escape, mentions=self.mentions)
@@ -84,7 +85,8 @@ class Atomizer:
         return span.style is Style.CODE or self._bare(span)
 
     def _bare(self, span: Span) -> bool:
-        return span.style is Style.LINK and span.value == self._text(span)
+        same = span.style is Style.LINK and len(span.value) == span.end - span.start
+        return same and span.value == self._text(span)
 
     def atoms(self) -> Iterator[Atom]:
         """The atoms in order."""
@@ -125,13 +127,15 @@ class Atomizer:
         edges = {low, high}
         for span in spans:
             edges |= {max(span.start, low), min(span.end, high)}
-        pieces = [self._piece(begin, end, spans, around) for begin, end in pairwise(sorted(edges))]
+        pieces = [
+            self._piece(begin, end, active, around)
+            for begin, end, active in _swept(spans, sorted(edges))
+        ]
         return list(_spaced(self.document.text, pieces))
 
     def _piece(
-        self, begin: int, end: int, spans: Sequence[Span], around: tuple[Mark, ...]
+        self, begin: int, end: int, active: Sequence[Span], around: tuple[Mark, ...]
     ) -> _Piece:
-        active = [span for span in spans if span.start <= begin and span.end >= end]
         stack = around + tuple(mark for span in active if (mark := self._mark(span)))
         literal = next((span for span in active if self._literal(span)), None)
         if literal is None:
@@ -149,6 +153,11 @@ class Atomizer:
         return str if self.previews and free else _bracketed
 
     def _mark(self, span: Span) -> Mark | None:
+        if span not in self.marks:
+            self.marks[span] = self._made(span)
+        return self.marks[span]
+
+    def _made(self, span: Span) -> Mark | None:
         if span.style is not Style.LINK:
             mark = MARKS.get(span.style)
             return (mark, mark) if mark else None
@@ -166,6 +175,20 @@ class _Piece(NamedTuple):
     end: int
     write: Callable[[str], str]
     stack: tuple[Mark, ...]
+
+
+def _swept(
+    spans: Sequence[Span], edges: Sequence[int]
+) -> Iterator[tuple[int, int, Sequence[Span]]]:
+    """Each stretch between two edges with the spans that it stands in, the outermost first."""
+    active: list[Span] = []
+    following = 0
+    for begin, end in pairwise(edges):
+        active = [span for span in active if span.end > begin]
+        while following < len(spans) and spans[following].start <= begin:
+            active.append(spans[following])
+            following += 1
+        yield begin, end, active
 
 
 def _leads(block: Block) -> tuple[str, str, tuple[Mark, ...]]:
