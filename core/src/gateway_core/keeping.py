@@ -60,7 +60,9 @@ class Keeper:
                 scope=verdict.scope,
                 raw=raw,
             )
-        if secret is None:
+        if account.held:  # by the application, meanwhile
+            account.refusal = None
+        elif secret is None:
             self._suspend(account, verdict)
         else:
             account.refreshed(self._clock.now())
@@ -74,6 +76,8 @@ class Keeper:
             return
         verdict = await self._probe(account)
         now = self._clock.now()
+        if account.held:  # by the application, while the probe was on its way
+            return
         if verdict is None:
             suspended, was_open = account.suspended, account.open
             account.resume(now)
