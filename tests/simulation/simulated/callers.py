@@ -198,6 +198,23 @@ class Callers:
         if rng.random() < 0.5:
             await ticket.receipt()
 
+    async def _stream(self, rng: Random) -> None:
+        """A message that is edited again and again: only the newest text has to go out."""
+        send, target = self._target(rng)
+        if send is None:
+            return
+        room = send.external_room_id
+        for left in reversed(range(rng.choice([2, 3]))):
+            edit = Edit(
+                instance_id=send.instance_id,
+                external_room_id=room,
+                target=target,
+                text=self.text(rng),
+                interim=left > 0,
+            )
+            await self.gateway.submit(edit)
+            await trio.sleep(rng.choice([0.0, 0.0, 0.25]))
+
     async def _delete(self, rng: Random) -> None:
         send, target = self._target(rng)
         if send is not None:

@@ -85,6 +85,10 @@ class Checks:
         untouched = (Disposition.CANCELLED, Disposition.SHED, Disposition.SUPERSEDED)
         if receipt.disposition in untouched and not self._setup.closes_early:
             self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
+        if receipt.disposition is Disposition.EXHAUSTED:
+            most = max(n for (i, _), n in self._ledger.tries.items() if i == entry.id)
+            enough = most >= self._setup.config.retries.attempts
+            self._expect(enough, f"{entry} is exhausted after {most} tries")
         for part in receipt.parts:
             self._part(entry, part)
 

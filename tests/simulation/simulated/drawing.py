@@ -95,6 +95,7 @@ class Trouble:
     pure       share of sync hooks that raise
     sessions   share of sessions that fail to open or to close
     outbox     share of appends that fail
+    breaks     share of attempts that break their worker before they begin
     votes      share of envelopes that a policy sheds or moves to another class
     events     (time, what, which): crashes, revocations, suspensions, lost and moved rooms
     late       share of requests that take far longer than others
@@ -105,6 +106,7 @@ class Trouble:
     pure: float
     sessions: float
     outbox: float
+    breaks: float
     votes: float
     late: float
     events: tuple[tuple[float, str, int], ...]
@@ -312,7 +314,7 @@ def _config(rng: Random, instances: Sequence[Instance], longest: float) -> Gatew
 
 def _load(rng: Random) -> Load:
     kinds = {"send": 4.0, "submit": 4.0}
-    for kind in ("try", "edit", "delete", "again", "other", "cancel", "call"):
+    for kind in ("try", "edit", "stream", "delete", "again", "other", "cancel", "call"):
         if rng.random() < 0.6:
             kinds[kind] = rng.choice([0.5, 2.0])
     return Load(
@@ -349,6 +351,7 @@ def _trouble(rng: Random, mood: str, lasts: float) -> Trouble:
         pure=rng.choice([0.0, 0.02]) if hooked else 0.0,
         sessions=rng.choice([0.0, 0.3]) if hooked else 0.0,
         outbox=rng.choice([0.0, 0.1]) if mood != "calm" else 0.0,
+        breaks=rng.choice([0.0, 0.2]) if mood in ("crashes", "storm") else 0.0,
         votes=rng.choice([0.0, 0.0, 0.1]),
         late=rng.choice([0.0, 0.05, 0.2]) if mood in ("one", "storm") else 0.0,
         events=_events(rng, mood, lasts),

@@ -104,6 +104,8 @@ class Ledger:
         self.secret_places: list[str] = []
         self.entries: list[Entry] = []
         self.refused: Counter[str] = Counter()
+        self.tries: Counter[tuple[str, str]] = Counter()
+        self.appending = 0
         self.faults = 0
         self.ended: Counter[Disposition] = Counter()
         self.levels: dict[int, str] = defaultdict(lambda: "nominal")
@@ -335,11 +337,18 @@ class Ledger:
         if calls and calls[-1].attempt.key == attempt.key and calls[-1].verdict is None:
             calls[-1].verdict = verdict
         self._reports(instance_id, verdict.buckets)
+        spent = verdict.error_class is ErrorClass.RETRYABLE
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
+        if spent and not limited:
+            self.tried(attempt)
         if limited and verdict.retry_after is not None:
             self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
         if verdict.error_class is ErrorClass.FATAL and verdict.scope is Scope.INSTANCE:
             self._out_of_order.add(instance_id)
+
+    def tried(self, attempt: Attempt) -> None:
+        """One of the tries of a step is spent; those refused by a limit are not."""
+        self.tries[attempt.envelope_id, attempt.key] += 1
 
     def _close(self, instance_id: str, attempt: Attempt, scope: Scope, wait: float) -> None:
         until = trio.current_time() + wait

@@ -222,6 +222,7 @@ def _classified(function: Any, ports: Ports) -> Any:
     @hookimpl
     def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Any:
         if ports.pure_fails():
+            ports.ledger.tried(attempt)
             raise ports.error()
         given = {"instance": instance, "attempt": attempt, "error": error}
         verdict = function(*[given[name] for name in names])
@@ -339,11 +340,19 @@ class Cabinet:
             await trio.sleep(wait)
 
     async def append(self, entry: Kept) -> None:
-        await self._wait()
-        if self._ports.on and self._random.random() < self._ports.setup.trouble.outbox:
-            self._ledger.faults += 1
-            raise OutboxError("the disk is full")
+        self._ledger.appending += 1
+        try:
+            await self._wait()
+            if self._fails(self._ports.setup.trouble.outbox):
+                raise OutboxError("the disk is full")
+        finally:
+            self._ledger.appending -= 1
         self._kept[entry.id] = entry
+
+    def _fails(self, share: float) -> bool:
+        fails = self._ports.on and self._random.random() < share
+        self._ledger.faults += fails
+        return fails
 
     def withdraw(self, envelope_id: str) -> None:
         self._kept.pop(envelope_id, None)
@@ -357,6 +366,8 @@ class Cabinet:
         self._ledger.expect(envelope_id in self._kept, f"{said} is of no kept envelope")
         self._started.add(said)
         await self._wait()
+        if self._fails(self._ports.setup.trouble.breaks):
+            raise Stumbled("something of the engine's own breaks")
 
     def attempt_voided(self, envelope_id: str, serial: int, number: int) -> None:
         said = (envelope_id, serial, number)

@@ -89,7 +89,8 @@ class Watch:
         expect(counted == dict(ledger.ended), f"counted {counted}, told {dict(ledger.ended)}")
         for part in statistics.partitions:
             expect(part.depth <= part.bound, f"partition {part.index} holds {part.depth}")
-            expect(part.depth >= part.unfinished, f"partition {part.index} lost {part.depth}")
+        places = sum(part.depth - part.unfinished for part in statistics.partitions)
+        expect(places == ledger.appending, f"{places} places taken for {ledger.appending} appends")
 
     def _late(self) -> None:
         """Nothing outlives its deadline, but for an attempt under way."""

@@ -1,0 +1,79 @@
+"""Simulated worlds, as many as asked: `python -m bench.simulate --seeds 10000 --first-seed 1`.
+
+Each seed draws a world of its own (tests/simulation). The last line counts what was looked at;
+before it stands, for each world in which something did not hold, the seed that makes it again.
+
+    --seeds N        how many                    --first-seed K  the first
+    --trace          print what happened (with one seed: to find out why)
+    --digests        print the digest of each world: equal in every process
+    --keep-going     do not stop at the first violation
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+COLLECT_EVERY = 50
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--digests", action="store_true")
+    parser.add_argument("--keep-going", action="store_true")
+    return parser.parse_args()
+
+
+def worlds(asked: argparse.Namespace) -> Iterator[Any]:
+    """The outcome or the violation of each seed."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "simulation"))
+    from simulated.world import Violation, simulate  # noqa: PLC0415 - the path is set above
+
+    gc.freeze()
+    for number, seed in enumerate(range(asked.first_seed, asked.first_seed + asked.seeds)):
+        try:
+            yield simulate(seed)
+        except Violation as violation:
+            yield violation
+            if not asked.keep_going:
+                return
+        if number % COLLECT_EVERY == 0:
+            gc.collect()
+
+
+def told(world: Any, asked: argparse.Namespace) -> None:
+    """What is printed about one world."""
+    if asked.trace:
+        print("\n".join(world.trace))
+    if isinstance(world, Exception):
+        print(f"VIOLATION {world}")
+        print(f"replay: python -m bench.simulate --seeds 1 --first-seed {world.seed} --trace")  # type: ignore[attr-defined]  # a Violation
+    elif asked.digests:
+        print(world.seed, world.digest)
+
+
+def main() -> int:
+    """Run, print, and answer 1 where something did not hold."""
+    asked = arguments()
+    seeds = messages = faults = violations = 0
+    for world in worlds(asked):
+        told(world, asked)
+        seeds += 1
+        if isinstance(world, Exception):
+            violations += 1
+        else:
+            messages += world.messages
+            faults += world.faults
+    print(f"{seeds} seeds, {messages} messages, {faults} faults: {violations} violations")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

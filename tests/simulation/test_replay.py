@@ -1,0 +1,41 @@
+"""The same seed gives the same world, byte for byte, in every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from simulated.world import simulate
+
+ROOT = Path(__file__).parents[2]
+FIRST, SEEDS = 300, 12
+
+
+def digests(hash_seed: str) -> list[str]:
+    """The digests that another process gets for the seeds."""
+    command = [sys.executable, "-m", "bench.simulate", "--digests"]
+    command += ["--seeds", str(SEEDS), "--first-seed", str(FIRST)]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_two_processes_with_other_hash_seeds_see_the_same():
+    first, second = digests("1"), digests("4242")
+    assert first == second
+    assert first[-1].startswith(f"{SEEDS} seeds, ")
+    assert first[-1].endswith(" faults: 0 violations")
+
+
+def test_this_process_sees_what_another_one_sees():
+    """Its heap is another one, and other tests ran in it before."""
+    here = [f"{seed} {simulate(seed).digest}" for seed in range(FIRST, FIRST + 4)]
+    assert here == digests("7")[:4]
+
+
+def test_other_seeds_are_other_worlds():
+    assert 8 == len({simulate(seed).digest for seed in range(8)})

@@ -1,0 +1,49 @@
+"""Two hundred drawn worlds, each looked at while it lives and when it has ended."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+
+import pytest
+
+from simulated.world import simulate
+
+SEEDS = 200
+BLOCK = 20
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """What became of the worlds, as far as they were made."""
+    gc.collect()
+    gc.freeze()
+    yield []
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+def test_every_invariant_holds_in_every_world(first, outcomes):
+    outcomes += [simulate(seed) for seed in range(first, first + BLOCK)]
+    gc.collect()
+
+
+def test_the_worlds_were_worth_looking_at(outcomes):
+    """A harness that finds nothing is usually blind: all that can happen did happen."""
+    if len(outcomes) < SEEDS:
+        pytest.skip(f"only {len(outcomes)} of {SEEDS} worlds were made in this run")
+    ended = sum((Counter(outcome.ended) for outcome in outcomes), Counter())
+    trace = "\n".join(line for outcome in outcomes for line in outcome.trace)
+    assert {
+        "delivered", "rejected", "fatal", "exhausted", "expired", "unknown", "superseded", "shed",
+        "cancelled", "crashed",
+    } == set(ended)  # fmt: skip
+    assert ended["delivered"] > ended.total() / 2
+    assert sum(outcome.faults for outcome in outcomes) > SEEDS
+    for happened in (
+        "partition_restarted", "instance_suspended", "instance_resumed", "circuit_opened",
+        "circuit_closed", "room_moved", "session_failed", "hook_failed", "envelope_crashed",
+        "outcome_unknown", "rate_limited", "refused Overloaded", "refused GatewayClosed",
+        "hook before hang", "hook after nonsense",
+    ):  # fmt: skip
+        assert happened in trace, happened
