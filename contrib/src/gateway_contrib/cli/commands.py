@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from cyclopts import App
 
+from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
 from gateway_contrib.cli.inspecting import check, plugins
 from gateway_contrib.cli.sending import delete, edit, send
@@ -16,5 +17,5 @@ app = App(
     help_format="plaintext",
     version=lambda: f"gateway {version('gateway-contrib')}",
 )
-for command in (send, edit, delete, plugins, check, emulate):
+for command in (demo, send, edit, delete, plugins, check, emulate):
     app.command(command)

@@ -1,0 +1,1 @@
+"""`gateway demo`: 600 real texts through the installed plugins to three emulated platforms."""

@@ -1,0 +1,61 @@
+"""`gateway demo` as a command: what it prints, and its exit code."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import trio
+from cyclopts import Parameter
+from rich.console import Console
+
+from gateway_contrib.cli.demo.display import conversation, outcome, remarks, watcher
+from gateway_contrib.cli.demo.load import TEXTS_PER_ROOM
+from gateway_contrib.cli.demo.run import Demo, deliver, open_demo
+from gateway_contrib.cli.logs import Verbose, set_up_log
+
+
+async def demo(
+    *,
+    json: Annotated[
+        bool, Parameter(negative=(), help="Print one JSON object and nothing else.")
+    ] = False,
+    seed: Annotated[str, Parameter(help="Draws texts, order, latencies, faults and jitter.")] = "0",
+    keep: Annotated[
+        bool, Parameter(negative=(), help="Go on serving the platforms' pages until interrupted.")
+    ] = False,
+    verbose: Verbose = False,
+) -> int:
+    """Deliver 600 texts to 60 rooms of three emulated platforms, and tell what became of them.
+
+    Exit code 1 if anything was lost or late.
+    """
+    # The faults are the demo's own: their warnings would only disturb the table.
+    set_up_log(verbose=verbose, level=logging.ERROR)
+    console = Console(highlight=False, quiet=json)
+    with TemporaryDirectory(prefix="gateway-demo-") as folder:
+        async with open_demo(Path(folder), seed=seed) as running:
+            _introduce(console, running, folder)
+            report = await deliver(running, seed=seed, watch=watcher(console))
+            console.print(conversation(running))
+            console.print(outcome(report))
+            for remark in remarks(running, report):
+                console.print(f"- {remark}", markup=False)
+            if json:
+                print(jsonlib.dumps(report.json(), indent=2), flush=True)
+            if keep:
+                console.print("the pages stay until Ctrl-C")
+                await trio.sleep_forever()
+    return 0 if report.good else 1
+
+
+def _introduce(console: Console, running: Demo, folder: str) -> None:
+    rooms = len(running.rooms)
+    texts = rooms * TEXTS_PER_ROOM
+    console.print(f"{texts} texts ({texts - rooms} messages, {rooms} edits) for {rooms} rooms;")
+    console.print(f"configuration: {folder}/gateway.toml")
+    for channel, address in running.addresses.items():
+        console.print(f"  {channel:9} {address}/  (a page: look at what arrives)")

@@ -1,0 +1,174 @@
+"""How the demo looks: a live table on a terminal, lines elsewhere, and the outcome at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import trio
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from gateway_contrib.cli.demo.load import RoomPlan
+from gateway_contrib.cli.demo.report import Report, Row
+from gateway_contrib.cli.demo.run import Demo, Watch
+from gateway_contrib.emulators.rooms import Message
+
+_FRAME = 0.1
+_LINE = 5.0
+"""Seconds between two pictures, and between two lines."""
+
+_BAR = 20
+_OUTCOME = (
+    ("accepted", "accepted"),
+    ("delivered", "delivered"),
+    ("parts", "parts"),
+    ("attempts", "attempts"),
+    ("429s", "rate_limited"),
+    ("lost", "lost"),
+    ("dupli-\ncated", "duplicated"),
+    ("late", "late"),
+)
+
+
+def watcher(console: Console) -> Watch:
+    """What shows a running demo on this console."""
+
+    async def live(demo: Demo) -> None:
+        with Live(console=console, auto_refresh=False, transient=True) as shown:
+            while True:
+                shown.update(picture(demo), refresh=True)
+                await trio.sleep(_FRAME)
+
+    async def lines(demo: Demo) -> None:
+        while True:
+            await trio.sleep(_LINE)
+            console.print(_progress(demo))
+
+    return live if console.is_terminal else lines
+
+
+def _progress(demo: Demo) -> str:
+    done = ", ".join(
+        f"{channel} {tally.ended} of {tally.accepted}"
+        for channel, tally in demo.tally.channels.items()
+    )
+    return f"{trio.current_time() - demo.started:4.0f} s: {done}"
+
+
+def picture(demo: Demo) -> Group:
+    """The state of a running demo: what each channel has done, where the rest waits."""
+    clock = Text(f"{trio.current_time() - demo.started:5.1f} s", style="bold")
+    return Group(_channels(demo), _partitions(demo), clock)
+
+
+def _channels(demo: Demo) -> Table:
+    table = Table(title="channels", title_justify="left")
+    table.add_column("channel")
+    table.add_column("ended", no_wrap=True)
+    for name in ("of", "parts", "attempts", "in flight", "429s", "faults"):
+        table.add_column(name, justify="right")
+    flying = {each.id: each.in_flight for each in demo.gateway.statistics().instances}
+    for channel, platform in demo.platforms.items():
+        tally = demo.tally.of(channel)
+        counts = (
+            tally.accepted,
+            tally.parts,
+            tally.attempts,
+            flying[channel],
+            tally.rate_limited,
+            platform.faults.counts.total(),
+        )
+        bar = _bar(tally.ended, tally.accepted)
+        table.add_row(channel, f"{bar} {tally.ended:3}", *map(str, counts))
+    return table
+
+
+def _bar(done: int, of: int) -> str:
+    full = _BAR * done // max(1, of)
+    return "█" * full + "░" * (_BAR - full)
+
+
+def _partitions(demo: Demo) -> Table:
+    statistics = demo.gateway.statistics()
+    table = Table(title="partitions: texts that wait, by channel", title_justify="left")
+    table.add_column("")
+    for partition in statistics.partitions:
+        table.add_column(str(partition.index), justify="right", min_width=3)
+    for channel in demo.platforms:
+        waiting = (demo.tally.waiting[channel, p.index] for p in statistics.partitions)
+        table.add_row(channel, *(str(count or "·") for count in waiting))
+    table.add_section()
+    table.add_row("in flight", *(str(p.in_flight or "·") for p in statistics.partitions))
+    return table
+
+
+def outcome(report: Report) -> Table:
+    """The table of the end."""
+    table = Table(title="what became of it", title_justify="left")
+    table.add_column("channel", no_wrap=True)
+    for heading, _ in _OUTCOME:
+        table.add_column(heading, justify="right")
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("limits\nallow", justify="right", no_wrap=True)
+    for channel, row in report.channels.items():
+        table.add_row(channel, *_cells(row))
+    table.add_section()
+    table.add_row("total", *_cells(report.total), style="bold")
+    return table
+
+
+def _cells(row: Row) -> Iterator[str]:
+    for _, name in _OUTCOME:
+        yield str(getattr(row, name))
+    yield f"{row.makespan_s:.1f} s"
+    yield f"{row.bound_s:.1f} s"
+
+
+def remarks(demo: Demo, report: Report) -> Iterator[str]:
+    """What the numbers mean, in sentences."""
+    total = report.total
+    for channel, platform in demo.platforms.items():
+        counts = sorted(platform.faults.counts.items())
+        if counts:
+            told = ", ".join(f"{n} {fault.replace('_', ' ')}" for fault, n in counts)
+            yield f"faults on {channel}: {told}"
+    unforeseen = total.rate_limited - total.injected
+    yield f"429s: {total.injected} injected as faults, {unforeseen} that pacing should have avoided"
+    yield (
+        f"duplicated: {total.duplicated}; {total.announced} receipts said that it might happen."
+        " A connection that breaks after the platform has stored a message looks like one that"
+        " breaks before; only Discord takes a key that makes sending again harmless"
+    )
+    yield (
+        "lost, duplicated and late are counted in the platforms' stores; 'limits allow' is the"
+        " shortest time that their limits leave for these messages, without round trips or faults"
+    )
+
+
+def conversation(demo: Demo) -> Group:
+    """One room as its reader sees it: the shortest one in which a text became several messages."""
+    room, messages = _telling(demo)
+    title = f"[bold]{room.channel}[/], room {escape(room.room)}: what its reader sees"
+    first = messages[0].stored_at
+    shown = [part for message in messages for part in _message(message, first)]
+    return Group(Rule(title, align="left"), *shown, Rule())
+
+
+def _telling(demo: Demo) -> tuple[RoomPlan, list[Message]]:
+    rooms = [
+        (room, demo.platforms[room.channel].emulator.rooms.conversation(room.room))
+        for room in demo.rooms
+    ]
+    split = [(room, said) for room, said in rooms if len(said) > len(room.lines) - 1]
+    return min(split or rooms, key=lambda pair: sum(len(message.text) for message in pair[1]))
+
+
+def _message(message: Message, first: float) -> Iterator[Text | Padding]:
+    edited = "  (edited)" if message.revisions else ""
+    yield Text(f"● {message.stored_at - first:5.1f} s{edited}", style="cyan")
+    yield Padding(Text(message.text), (0, 0, 1, 2))

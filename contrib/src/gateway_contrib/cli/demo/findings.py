@@ -1,0 +1,130 @@
+"""What really arrived: a platform's rooms compared with what was to be said. Pure.
+
+The gateway's own words are not asked. A message belongs to the text whose letters and digits hold
+its own, in their order: what is left of both when markup, white space and symbols are gone.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from gateway_contrib.cli.demo.load import Line, RoomPlan
+from gateway_contrib.emulators.rooms import Message
+
+_FENCE = re.compile(r"^( *```)\w+$", re.MULTILINE)
+_BOX = re.compile(r"^( *[-*] )\[[ xX]\]", re.MULTILINE)
+_VARIATIONS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+"""Selectors of how an emoji looks: marks, but nothing that is said."""
+
+_TARGET = re.compile(r"\]\([^)\s]*\)")
+
+
+@attrs.frozen(kw_only=True)
+class Findings:
+    """Of one room or more.
+
+    lost        texts and edits that are not there, or not whole
+    duplicated  messages that stand there once more
+    late        messages stored after a later one of their room
+    strange     messages that nobody wanted to send
+    """
+
+    lost: int = 0
+    duplicated: int = 0
+    late: int = 0
+    strange: int = 0
+
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(
+            lost=self.lost + other.lost,
+            duplicated=self.duplicated + other.duplicated,
+            late=self.late + other.late,
+            strange=self.strange + other.strange,
+        )
+
+
+def skeleton(words: str, *, markdown: bool = False) -> str:
+    """Letters, marks and digits alone; of Markdown, those that a reader sees."""
+    if markdown:
+        words = _TARGET.sub("]", _BOX.sub(r"\1", _FENCE.sub(r"\1", words)))
+    return "".join(c for c in unicodedata.normalize("NFC", words) if _is_said(c))
+
+
+def _is_said(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM" and character not in _VARIATIONS
+
+
+@attrs.frozen
+class _Piece:
+    """Where a message's letters stand: in which line of the room, from where to where."""
+
+    line: int
+    start: int
+    end: int
+
+
+def examine(plan: RoomPlan, conversation: Sequence[Message]) -> Findings:
+    """Compare one room with its plan; `conversation` is in the order of storing."""
+    wanted = {n: _said(line) for n, line in enumerate(plan.lines) if line.edits is None}
+    found: list[tuple[_Piece, Message]] = []
+    duplicated = late = strange = 0
+    for message in conversation:
+        pieces = {piece for piece, _ in found}
+        piece = _place(skeleton(_first(message)), wanted, pieces)
+        if piece is None:
+            strange += 1
+            continue
+        duplicated += piece in pieces
+        late += any(_is_after(other, piece) for other in pieces)
+        found.append((piece, message))
+    lost = sum(not _covered(wanted[n], (p for p, _ in found if p.line == n)) for n in wanted)
+    lost += not _edited(plan.edit, found)
+    return Findings(lost=lost, duplicated=duplicated, late=late, strange=strange)
+
+
+def _said(line: Line) -> str:
+    return skeleton(line.words, markdown=True)
+
+
+def _first(message: Message) -> str:
+    """The message as it was sent."""
+    return message.revisions[0] if message.revisions else message.text
+
+
+def _place(said: str, wanted: dict[int, str], taken: set[_Piece]) -> _Piece | None:
+    """The first place that holds it and is free; else one that is taken: then it is a copy."""
+    places = [
+        _Piece(line, start, start + len(said))
+        for line, text in wanted.items()
+        if said and (start := text.find(said)) >= 0
+    ]
+    free = [piece for piece in places if piece not in taken]
+    return next(iter([*free, *places]), None)
+
+
+def _is_after(other: _Piece, piece: _Piece) -> bool:
+    return (other.line, other.start) > (piece.line, piece.start)
+
+
+def _covered(text: str, pieces: Iterable[_Piece]) -> bool:
+    """Whether the pieces hold all of the text."""
+    reached = 0
+    for piece in sorted(pieces, key=lambda piece: piece.start):
+        if piece.start > reached:
+            return False
+        reached = max(reached, piece.end)
+    return reached == len(text)
+
+
+def _edited(edit: Line, found: Sequence[tuple[_Piece, Message]]) -> bool:
+    """Whether the message that was to be edited reads as the edit wants it."""
+    text = _said(edit)
+    now = [skeleton(message.text) for piece, message in found if piece.line == edit.edits]
+    return _covered(
+        text,
+        (_Piece(0, start, start + len(said)) for said in now if (start := text.find(said)) >= 0),
+    )

@@ -1,0 +1,87 @@
+"""What the demo delivers: which room gets which texts and edits, in which order. Seeded, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import attrs
+
+from gateway_contrib.cli.demo.texts import Text, bundled, long, medium, short
+
+CHANNELS = ("telegram", "slack", "discord")
+ROOMS_PER_CHANNEL = 20
+TEXTS_PER_ROOM = 10
+"""Nine messages and an edit of one of them."""
+
+_GROUPS = 6
+_MIXTURE = (2, 3, 4)
+"""Long, medium and short messages of a room: a group on Telegram takes 20 a minute."""
+
+
+@attrs.frozen
+class Line:
+    """One text for a room: a message, or an edit of the message `edits` (its place in the room)."""
+
+    text: Text
+    edits: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The Markdown that is handed to the gateway."""
+        return self.text.words if self.edits is None else self.text.corrected
+
+
+@attrs.frozen
+class RoomPlan:
+    """One room's lines, in the order of handing over."""
+
+    channel: str
+    room: str
+    lines: tuple[Line, ...]
+
+    @property
+    def edit(self) -> Line:
+        """The one edit."""
+        return next(line for line in self.lines if line.edits is not None)
+
+
+def plan(seed: str, channels: Sequence[str] = CHANNELS) -> list[RoomPlan]:
+    """Every room of the channels, with texts drawn from the bundled ones."""
+    texts = bundled()
+    return [
+        RoomPlan(channel, room, _lines(texts, Random(f"lines:{seed}:{channel}:{room}")))  # noqa: S311 - a load to repeat
+        for channel in channels
+        for room in rooms_of(channel)
+    ]
+
+
+def rooms_of(channel: str) -> list[str]:
+    """The ids of a channel's rooms, of the form that its platform uses."""
+    numbers = range(1, ROOMS_PER_CHANNEL + 1)
+    if channel == "telegram":
+        first_person = _GROUPS + 1
+        groups = [f"-100{1_700_000_000 + n}" for n in range(1, first_person)]
+        return [*groups, *(str(40_000_000 + n) for n in range(first_person, numbers.stop))]
+    if channel == "slack":
+        return [f"C0DEMO{n:03d}" for n in numbers]
+    return [str(1_200_000_000_000_000_000 + n) for n in numbers]
+
+
+def in_turn(rooms: Sequence[RoomPlan], seed: str) -> Iterator[tuple[RoomPlan, int]]:
+    """Every line of every room, as (room, place): rooms at random, each in its own order."""
+    order = [room for room in rooms for _ in room.lines]
+    Random(f"turns:{seed}").shuffle(order)  # noqa: S311 - a load to repeat
+    done = dict.fromkeys((room.room for room in rooms), 0)
+    for room in order:
+        yield room, done[room.room]
+        done[room.room] += 1
+
+
+def _lines(texts: Sequence[Text], random: Random) -> tuple[Line, ...]:
+    kinds = zip((long(texts), medium(texts), short(texts)), _MIXTURE, strict=True)
+    lines = [Line(text) for kind, count in kinds for text in random.sample(kind, count)]
+    random.shuffle(lines)
+    place = random.choice([n for n, line in enumerate(lines) if line.text.correction])
+    lines.insert(random.randint(place + 1, len(lines)), Line(lines[place].text, edits=place))
+    return tuple(lines)

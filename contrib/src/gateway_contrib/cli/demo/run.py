@@ -1,0 +1,125 @@
+"""The demo itself: emulators, a configuration, a gateway on the installed plugins, 600 texts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from time import time as system_time
+from typing import TypeAlias
+
+import attrs
+import trio
+
+from gateway_contrib.cli.demo.load import Line, RoomPlan, in_turn, plan
+from gateway_contrib.cli.demo.platforms import (
+    Addresses,
+    Emulated,
+    Hosting,
+    build,
+    on_sockets,
+    write_configuration,
+)
+from gateway_contrib.cli.demo.report import Report, row
+from gateway_contrib.cli.demo.tally import Tally
+from gateway_core import Edit, Gateway, Send, Ticket, load_config, open_gateway
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Demo:
+    """A demo under way: what a display looks at.
+
+    addresses  the platforms' base URLs, each with a page at `/`
+    started    when the first text was handed over (trio's clock)
+    """
+
+    rooms: Sequence[RoomPlan]
+    platforms: Mapping[str, Emulated]
+    addresses: Addresses
+    gateway: Gateway
+    tally: Tally
+    started: float
+
+    def report(self) -> Report:
+        """What has become of it so far."""
+        return Report(
+            channels={
+                channel: row(
+                    platform,
+                    [room for room in self.rooms if room.channel == channel],
+                    self.tally.of(channel),
+                    started=self.started,
+                )
+                for channel, platform in self.platforms.items()
+            }
+        )
+
+
+Watch: TypeAlias = Callable[[Demo], Awaitable[None]]
+"""Shows a demo while it runs; cancelled at its end."""
+
+
+@asynccontextmanager
+async def open_demo(
+    folder: Path,
+    *,
+    seed: str = "0",
+    hosting: Hosting = on_sockets,
+    wall_clock: Callable[[], float] = system_time,
+) -> AsyncIterator[Demo]:
+    """Platforms and a gateway, ready; `folder` takes the configuration."""
+    platforms, tally = build(seed), Tally()
+    async with hosting({channel: each.app for channel, each in platforms.items()}) as addresses:
+        config = load_config(write_configuration(folder, platforms, addresses))
+        rng = Random(f"gateway:{seed}")  # noqa: S311 - jitter that can be repeated
+        async with open_gateway(config, plugins=[tally], rng=rng, wall_clock=wall_clock) as gateway:
+            yield Demo(
+                rooms=plan(seed),
+                platforms=platforms,
+                addresses=addresses,
+                gateway=gateway,
+                tally=tally,
+                started=trio.current_time(),
+            )
+
+
+async def deliver(demo: Demo, *, seed: str = "0", watch: Watch | None = None) -> Report:
+    """Hand every text over at once, wait for every end, and compare with what arrived."""
+    async with trio.open_nursery() as nursery:
+        if watch is not None:
+            nursery.start_soon(watch, demo)
+        tickets = await _submit(demo, seed)
+        for ticket in tickets:
+            await ticket.receipt()
+        nursery.cancel_scope.cancel()
+    return demo.report()
+
+
+async def _submit(demo: Demo, seed: str) -> list[Ticket]:
+    tickets: dict[tuple[str, int], Ticket] = {}
+    for room, place in in_turn(demo.rooms, seed):
+        line = room.lines[place]
+        target = None if line.edits is None else tickets[room.room, line.edits]
+        tickets[room.room, place] = await demo.gateway.submit(_envelope(room, line, target))
+        partition = demo.gateway.partition_index(room.channel, room.room)
+        demo.tally.accepted(room.channel, room.room, partition)
+    return list(tickets.values())
+
+
+def _envelope(room: RoomPlan, line: Line, target: Ticket | None) -> Send | Edit:
+    instance, conversation = room.channel, room.room
+    if target is None:
+        return Send(
+            instance_id=instance,
+            external_room_id=conversation,
+            text=line.words,
+            format="markdown",
+        )
+    return Edit(
+        instance_id=instance,
+        external_room_id=conversation,
+        target=target.ref,
+        text=line.words,
+        format="markdown",
+    )

@@ -1,0 +1,88 @@
+"""What happens while the demo runs, counted by a policy of its own: it observes, no more."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+import trio
+
+from gateway_core import (
+    Attempt,
+    AttemptReport,
+    Disposition,
+    Envelope,
+    Instance,
+    Reason,
+    Receipt,
+    hookimpl,
+)
+
+DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
+
+
+@attrs.define(eq=False)
+class ChannelTally:
+    """One channel's counts.
+
+    endings    envelopes by their disposition
+    announced  receipts that say that a part may be there twice
+    last_end   when the last envelope ended (trio's clock)
+    """
+
+    accepted: int = 0
+    endings: Counter[Disposition] = attrs.field(factory=Counter)
+    parts: int = 0
+    attempts: int = 0
+    rate_limited: int = 0
+    announced: int = 0
+    last_end: float = 0.0
+
+    @property
+    def ended(self) -> int:
+        """Envelopes that have their receipt."""
+        return self.endings.total()
+
+    @property
+    def delivered(self) -> int:
+        """Envelopes that arrived."""
+        return sum(self.endings[disposition] for disposition in DELIVERED)
+
+
+class Tally:
+    """A policy: given to `open_gateway(plugins=…)`, it sees every attempt and every end."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, ChannelTally] = {}
+        self.waiting: Counter[tuple[str, int]] = Counter()
+        self._partitions: dict[tuple[str, str], int] = {}
+
+    def accepted(self, channel: str, room: str, partition: int) -> None:
+        """An envelope was accepted."""
+        self.of(channel).accepted += 1
+        self._partitions[channel, room] = partition
+        self.waiting[channel, partition] += 1
+
+    def of(self, channel: str) -> ChannelTally:
+        """The counts of a channel."""
+        return self.channels.setdefault(channel, ChannelTally())
+
+    @hookimpl
+    def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:  # noqa: ARG002 - the hook's own arguments
+        """Count an attempt."""
+        tally = self.of(instance.channel)
+        tally.attempts += 1
+        if report.verdict is not None and report.verdict.reason is Reason.RATE_LIMITED:
+            tally.rate_limited += 1
+
+    @hookimpl
+    def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Count an end. The demo's instances are named like their channels."""
+        channel = envelope.instance_id
+        tally = self.of(channel)
+        tally.endings[receipt.disposition] += 1
+        tally.parts += len(receipt.parts)
+        tally.announced += receipt.possible_duplicate
+        tally.last_end = trio.current_time()
+        partition = self._partitions.get((channel, envelope.external_room_id), 0)
+        self.waiting[channel, partition] -= 1
