@@ -134,19 +134,28 @@ def remarks(demo: Demo, report: Report) -> Iterator[str]:
     total = report.total
     for channel, platform in demo.platforms.items():
         counts = sorted(platform.faults.counts.items())
-        if counts:
-            told = ", ".join(f"{n} {fault.replace('_', ' ')}" for fault, n in counts)
-            yield f"faults on {channel}: {told}"
+        told = ", ".join(f"{n} {fault.replace('_', ' ')}" for fault, n in counts)
+        yield f"faults on {channel}: {told or 'none'}"
+    untroubled = ", ".join(f"{c} {row.untroubled_s:.1f} s" for c, row in report.channels.items())
+    yield f"time: rooms that no fault touched were done after {untroubled}; the others wait alone"
     unforeseen = total.rate_limited - total.injected
     yield f"429s: {total.injected} injected as faults, {unforeseen} that pacing should have avoided"
-    yield (
-        f"duplicated: {total.duplicated}; {total.announced} receipts said that it might happen."
-        " A connection that breaks after the platform has stored a message looks like one that"
-        " breaks before; only Discord takes a key that makes sending again harmless"
-    )
+    yield f"duplicated: {_copies(total)}"
     yield (
         "lost, duplicated and late are counted in the platforms' stores; 'limits allow' is the"
         " shortest time that their limits leave for these messages, without round trips or faults"
+    )
+    if total.strange:
+        yield f"{total.strange} messages arrived that nobody sent"
+
+
+def _copies(total: Row) -> str:
+    if not total.announced:
+        return f"{total.duplicated}"
+    return (
+        f"{total.duplicated}, and {total.announced} receipts warned of one. A connection that"
+        " breaks after the message was stored looks like one that breaks before; only Discord"
+        " takes a key that makes sending again harmless"
     )
 
 

@@ -18,9 +18,10 @@ from gateway_contrib.cli.demo.tally import ChannelTally
 class Row:
     """One channel's outcome, or the total; `lost`, `duplicated` and `late` by the platform's store.
 
-    announced  copies that may be there by the receipts' own words
-    injected   the 429s that the demo's faults made
-    strange    messages that nobody wanted to send
+    announced     copies that may be there by the receipts' own words
+    injected      the 429s that the demo's faults made
+    strange       messages that nobody wanted to send
+    untroubled_s  when the last room was done in which no attempt failed
     """
 
     accepted: int
@@ -36,12 +37,14 @@ class Row:
     announced: int = 0
     injected: int = 0
     strange: int = 0
+    untroubled_s: float = 0.0
 
 
 SHOWN = tuple(field.name for field in attrs.fields(Row))[:10]
 """What `--json` tells of each."""
 
 _TIMES = ("makespan_s", "bound_s")
+_LONGEST = {*_TIMES, "untroubled_s"}
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +59,7 @@ class Report:
         rows = self.channels.values()
         return Row(
             **{
-                field.name: (max if field.name in _TIMES else sum)(
+                field.name: (max if field.name in _LONGEST else sum)(
                     getattr(row, field.name) for row in rows
                 )
                 for field in attrs.fields(Row)
@@ -97,6 +100,7 @@ def row(platform: Emulated, rooms: list[RoomPlan], tally: ChannelTally, *, start
         rate_limited=tally.rate_limited,
         makespan_s=tally.last_end - started,
         bound_s=shortest(platform.channel, writes),
+        untroubled_s=tally.untroubled_end - started,
         announced=tally.announced,
         injected=sum(n for fault, n in platform.faults.counts.items() if fault == "rate_limited"),
         **attrs.asdict(findings),

@@ -27,7 +27,8 @@ class ChannelTally:
 
     endings    envelopes by their disposition
     announced  receipts that say that a part may be there twice
-    last_end   when the last envelope ended (trio's clock)
+    last_end   when the last envelope ended (trio's clock); by room: in `room_ends`
+    troubled   rooms in which an attempt failed
     """
 
     accepted: int = 0
@@ -37,6 +38,8 @@ class ChannelTally:
     rate_limited: int = 0
     announced: int = 0
     last_end: float = 0.0
+    room_ends: dict[str, float] = attrs.field(factory=dict)
+    troubled: set[str] = attrs.field(factory=set)
 
     @property
     def ended(self) -> int:
@@ -47,6 +50,12 @@ class ChannelTally:
     def delivered(self) -> int:
         """Envelopes that arrived."""
         return sum(self.endings[disposition] for disposition in DELIVERED)
+
+    @property
+    def untroubled_end(self) -> float:
+        """When the last room was done in which no attempt failed."""
+        ends = (end for room, end in self.room_ends.items() if room not in self.troubled)
+        return max(ends, default=self.last_end)
 
 
 class Tally:
@@ -68,12 +77,13 @@ class Tally:
         return self.channels.setdefault(channel, ChannelTally())
 
     @hookimpl
-    def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:  # noqa: ARG002 - the hook's own arguments
+    def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
         """Count an attempt."""
         tally = self.of(instance.channel)
         tally.attempts += 1
-        if report.verdict is not None and report.verdict.reason is Reason.RATE_LIMITED:
-            tally.rate_limited += 1
+        if report.verdict is not None:
+            tally.troubled.add(attempt.room)
+            tally.rate_limited += report.verdict.reason is Reason.RATE_LIMITED
 
     @hookimpl
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
@@ -83,6 +93,6 @@ class Tally:
         tally.endings[receipt.disposition] += 1
         tally.parts += len(receipt.parts)
         tally.announced += receipt.possible_duplicate
-        tally.last_end = trio.current_time()
+        tally.last_end = tally.room_ends[envelope.external_room_id] = trio.current_time()
         partition = self._partitions.get((channel, envelope.external_room_id), 0)
         self.waiting[channel, partition] -= 1
