@@ -391,16 +391,23 @@ class Gateway:
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
-                async with trio.open_nursery() as workers:
-                    for partition in self._partitions:
-                        workers.start_soon(self._supervisor.keep, partition)
-                    task_status.started()
-                    await self._closing.wait()
-                    await self._drain()
-                    workers.cancel_scope.cancel()
-                self._end_rest()
-                self._stopped.set()
-                sessions.cancel_scope.cancel()
+                try:
+                    await self._serve(task_status)
+                finally:  # a gateway that gives up tells those who wait as well
+                    self.quiet()
+                    self._end_rest()
+                    self._stopped.set()
+                    sessions.cancel_scope.cancel()
+
+    async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
+        """Keep the partitions alive until the gateway closes and has drained."""
+        async with trio.open_nursery() as workers:
+            for partition in self._partitions:
+                workers.start_soon(self._supervisor.keep, partition)
+            task_status.started()
+            await self._closing.wait()
+            await self._drain()
+            workers.cancel_scope.cancel()
 
     async def _drain(self) -> None:
         """Give what is unfinished its grace."""

@@ -141,13 +141,17 @@ class Partition:
         self.lanes.stand_in = None
         now = self._clock.now()
         # Whom the old life left running: what is done for one may start others, which live.
-        rooms = list(self.lanes.rooms.values())
-        orphans = [lane for room in rooms for lane in room.lanes.values() if lane.running]
+        lanes = [lane for room in self.lanes.rooms.values() for lane in room.lanes.values()]
+        orphans = [lane for lane in lanes if lane.running]
+        waiting = [lane for lane in lanes if not lane.running]
         runnable, self._runnable = self._runnable, deque()
         for lane in runnable:
             self.lanes.release(lane, now, unused=True)
         for lane in orphans:
             self._revive_lane(lane, now)
+        for lane in waiting:  # its alarm may have been the one that rang as the old life died
+            if lane.timer_at is None and not lane.doubt:
+                self.lanes.look_again(lane, now)
 
     def _revive_lane(self, lane: Lane, now: int) -> None:
         self.lanes.release(lane, now)

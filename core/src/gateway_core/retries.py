@@ -78,7 +78,10 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
         case ErrorClass.DONE:
             return Decision("acknowledged")
         case ErrorClass.NON_RETRYABLE if verdict.transform is None:
-            return Decision("end", disposition=Disposition.REJECTED)
+            broken = verdict.reason is Reason.HOOK_CONTRACT
+            return Decision(
+                "end", disposition=Disposition.CRASHED if broken else Disposition.REJECTED
+            )
         case ErrorClass.FATAL:
             if verdict.scope is Scope.INSTANCE:
                 return Decision("suspend")

@@ -1,0 +1,657 @@
+"""Every row of the table of crash boundaries: one thing is killed, and only that thing notices."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.lowlevel
+
+from gateway_core import (
+    Answer,
+    Disposition,
+    HookContractError,
+    Invalid,
+    Limit,
+    Part,
+    PartitionFailed,
+    Reason,
+    Traits,
+    Verdict,
+    hookimpl,
+)
+from gateway_core.testing import FakeChannel, open_test_gateway
+
+
+class Stray(BaseException):
+    """Neither an `Exception` nor one of the four that must pass."""
+
+
+def cancelled() -> trio.Cancelled:
+    return trio.Cancelled._create(source="deadline")
+
+
+# -- a hookimpl raises
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("broken"),
+        Stray("stray"),
+        ExceptionGroup("several", [ValueError("one"), KeyError("two")]),
+        BaseExceptionGroup("several", [Stray("one"), ValueError("two")]),
+    ],
+    ids=["exception", "stray", "group", "base_group"],
+)
+async def test_an_async_hook_that_raises_touches_its_envelope_alone(
+    engine, say, error, autojump_clock
+):
+    channel = FakeChannel(script=say.script(error))
+    async with engine(channel) as gateway:
+        broken = await gateway.send("bot", "r", "first", raises=False)
+        assert Disposition.REJECTED is broken.disposition
+        assert Reason.UNCLASSIFIED is broken.verdict.reason
+        assert "unknown" == broken.parts[0].outcome
+        assert (await gateway.send("bot", "r", "second")).delivered
+        assert (await gateway.send("bot", "other", "third")).delivered
+        assert all(p.restarts == 0 for p in gateway.statistics().partitions)
+
+
+async def test_a_group_that_the_attempts_own_timeout_made_is_a_timeout(engine, say, autojump_clock):
+    """A hook's nursery joins the Cancelled of our deadline with an error of its clean-up."""
+
+    async def clumsy(_) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise ValueError("clean-up")
+
+    channel = FakeChannel(script=clumsy)
+    async with engine(channel, attempt_timeout=5) as gateway:
+        receipt = await gateway.send("bot", "r", "x", on_unknown="give_up", raises=False)
+        assert Disposition.UNKNOWN is receipt.disposition
+        channel.script = None
+        assert (await gateway.send("bot", "r", "y")).delivered
+
+
+@pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit])
+async def test_what_stops_the_program_passes_through_every_boundary(say, passing, autojump_clock):
+    channel = FakeChannel(script=say.script(passing()))
+    with pytest.raises(passing):
+        async with open_test_gateway(channel) as gateway:
+            await gateway.send("bot", "r", "x")
+
+
+async def test_in_a_group_too(say, autojump_clock):
+    group = BaseExceptionGroup("both", [ValueError("dropped"), KeyboardInterrupt()])
+    channel = FakeChannel(script=say.script(group))
+    with pytest.raises(KeyboardInterrupt):
+        async with open_test_gateway(channel) as gateway:
+            await gateway.send("bot", "r", "x")
+
+
+class _Broken:
+    """A policy whose hook of one name raises."""
+
+    def __init__(self, hook: str) -> None:
+        self.hook = hook
+        self.asked = 0
+
+    def _maybe(self, hook: str):
+        if hook == self.hook:
+            self.asked += 1
+            raise ZeroDivisionError(hook)
+
+    @hookimpl
+    def validate(self):
+        self._maybe("validate")
+
+    @hookimpl
+    def chunk(self):
+        self._maybe("chunk")
+
+    @hookimpl
+    def rate_limit(self):
+        self._maybe("rate_limit")
+
+    @hookimpl
+    def classify_error(self):
+        self._maybe("classify_error")
+
+    @hookimpl
+    def admit(self):
+        self._maybe("admit")
+
+    @hookimpl
+    def after_attempt(self):
+        self._maybe("after_attempt")
+
+    @hookimpl
+    def after_disposition(self):
+        self._maybe("after_disposition")
+
+    @hookimpl
+    def pressure_changed(self):
+        self._maybe("pressure_changed")
+
+    @hookimpl
+    def instance_suspended(self):
+        self._maybe("instance_suspended")
+
+    @hookimpl
+    def room_moved(self):
+        self._maybe("room_moved")
+
+
+@pytest.mark.parametrize(
+    "hook", ["admit", "after_attempt", "after_disposition", "pressure_changed"]
+)
+async def test_an_observer_that_raises_is_counted_and_nothing_else(engine, hook, autojump_clock):
+    policy = _Broken(hook)
+    async with engine(plugins=[policy], partition_bound=1, partition_count=1) as gateway:
+        assert (await gateway.send("bot", "r", "x")).delivered
+        assert policy.asked > 0
+        assert policy.asked == gateway._hooks["fake"].failures["_Broken", hook]
+
+
+async def test_an_observer_of_suspensions_that_raises_keeps_nothing_from_suspension(
+    engine, say, autojump_clock
+):
+    policy = _Broken("instance_suspended")
+    channel = FakeChannel(script=say.script(say.fatal()))
+    async with engine(channel, plugins=[policy]) as gateway:
+        receipt = await gateway.send("bot", "r", "x")
+        assert receipt.delivered  # the keeper's probe found it well
+        assert 1 == policy.asked
+
+
+async def test_an_observer_of_moves_that_raises_keeps_nothing_from_moving(
+    engine, say, autojump_clock
+):
+    moved = say.busy().verdict
+    moved = Verdict(error_class=moved.error_class, reason=Reason.ROOM_MOVED, moved_to="new")
+    policy = _Broken("room_moved")
+    channel = FakeChannel(script=say.script(type(say.busy())(moved)))
+    async with engine(channel, plugins=[policy]) as gateway:
+        assert "new" == (await gateway.send("bot", "old", "x")).moved_to
+        assert ["x"] == channel.texts("new")
+        assert 1 == policy.asked
+
+
+@pytest.mark.parametrize("hook", ["validate", "chunk"])
+async def test_a_pure_hook_that_raises_at_the_door_refuses(engine, hook, autojump_clock):
+    async with engine(plugins=[_Broken(hook)]) as gateway:
+        with pytest.raises(HookContractError, match=f"_Broken: hook {hook}: raised ZeroDivision"):
+            await gateway.send("bot", "r", "x")
+        assert 0 == gateway.statistics().accepted
+
+
+async def test_limits_that_cannot_be_asked_end_the_envelope_crashed(engine, autojump_clock):
+    async with engine(plugins=[_Broken("rate_limit")]) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+        assert Disposition.CRASHED is receipt.disposition
+        assert "_Broken: hook rate_limit: raised ZeroDivisionError" in receipt.verdict.raw
+
+
+async def test_a_classification_that_raises_leaves_cores_own(engine, say, autojump_clock):
+    """A refused connection stays retryable, whoever classifies it."""
+    channel = FakeChannel(script=say.script(say.refused(), say.refused()))
+    async with engine(channel, plugins=[_Broken("classify_error")]) as gateway:
+        receipt = await gateway.send("bot", "r", "x")
+        assert receipt.delivered
+        assert 3 == receipt.attempts
+        assert Reason.HOOK_ERROR is receipt.verdict.reason
+
+
+# -- a hookimpl answers with the wrong type
+
+
+class Wrong:
+    """A policy that answers one hook with nonsense."""
+
+    def __init__(self, hook: str, answer: object) -> None:
+        self.hook, self.answer = hook, answer
+
+    @hookimpl
+    def validate(self):
+        return self.answer if self.hook == "validate" else None
+
+    @hookimpl
+    def chunk(self, mode):
+        return self.answer if self.hook in ("chunk", mode) else None
+
+    @hookimpl
+    def rate_limit(self):
+        return self.answer if self.hook == "rate_limit" else None
+
+    @hookimpl
+    def classify_error(self):
+        return self.answer if self.hook == "classify_error" else None
+
+    @hookimpl
+    def admit(self):
+        return self.answer if self.hook == "admit" else None
+
+
+@pytest.mark.parametrize("answer", ["stored", 17, {"message_id": "1"}])
+async def test_a_successful_send_with_a_bad_answer_is_not_sent_again(
+    engine, say, answer, autojump_clock
+):
+    channel = FakeChannel(script=say.script(answer if not isinstance(answer, int) else {"n": 1}))
+    async with engine(channel) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+        assert Disposition.CRASHED is receipt.disposition
+        assert Reason.HOOK_CONTRACT is receipt.verdict.reason
+        assert "FakeChannel: hook send: answered with" in receipt.verdict.raw
+        assert 1 == len(channel.made)
+        assert "delivered" == receipt.parts[0].outcome
+        assert (await gateway.send("bot", "r", "y")).delivered
+
+
+@pytest.mark.parametrize(("hook", "answer"), [("rate_limit", ["1/s"]), ("rate_limit", 5)])
+async def test_limits_of_the_wrong_type_end_it_crashed(engine, hook, answer, autojump_clock):
+    async with engine(plugins=[Wrong(hook, answer)]) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+        assert Disposition.CRASHED is receipt.disposition
+        assert "hook rate_limit: answered with" in receipt.verdict.raw
+
+
+async def test_a_verdict_of_the_wrong_type_ends_it_crashed(engine, say, autojump_clock):
+    channel = FakeChannel(script=say.script(say.refused()))
+    async with engine(channel, plugins=[Wrong("classify_error", "retryable")]) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+        assert Disposition.CRASHED is receipt.disposition
+        assert "hook classify_error: answered with str, expected Verdict" in receipt.verdict.raw
+        assert 1 == len(channel.made)
+
+
+@pytest.mark.parametrize("answer", ["text", ["text"], 5])
+async def test_a_plan_of_the_wrong_type_refuses_at_the_door(engine, answer, autojump_clock):
+    async with engine(plugins=[Wrong("chunk", answer)]) as gateway:
+        with pytest.raises(HookContractError, match="hook chunk: answered with"):
+            await gateway.send("bot", "r", "x")
+
+
+async def test_a_later_plan_of_the_wrong_type_ends_it_crashed(engine, say, autojump_clock):
+    channel = FakeChannel(script=say.script(say.rejected(transform="plain")))
+    async with engine(channel, plugins=[Wrong("plain", ["text"])]) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+        assert Disposition.CRASHED is receipt.disposition
+        assert "hook chunk" in receipt.verdict.raw
+
+
+async def test_a_vote_that_is_none_is_logged_and_does_not_count(engine, autojump_clock):
+    async with engine(plugins=[Wrong("admit", "perhaps")]) as gateway:
+        assert (await gateway.send("bot", "r", "x")).delivered
+        assert 1 == sum(gateway._hooks["fake"].failures.values())
+
+
+# -- a hookimpl never returns
+
+
+async def test_a_hook_that_never_returns_times_out_unknown(engine, say, autojump_clock):
+    async def hang(attempt) -> Answer | None:
+        if attempt.room == "stuck":
+            await trio.sleep_forever()
+        return None
+
+    channel = FakeChannel(script=hang)
+    async with engine(channel, attempt_timeout=30) as gateway:
+        async with trio.open_nursery() as nursery:
+            stuck = await gateway.submit(say.message("stuck", on_unknown="give_up"))
+            for n in range(20):
+                nursery.start_soon(gateway.send, "bot", f"room {n}", "x")
+        assert 0 == trio.current_time()
+        receipt = await stuck.receipt()
+        assert Disposition.UNKNOWN is receipt.disposition
+        assert Reason.OUTCOME_UNKNOWN is receipt.verdict.reason
+        assert 30.0 == pytest.approx(trio.current_time())
+
+
+async def test_a_session_that_never_opens_times_out_and_nothing_was_sent(
+    engine, say, autojump_clock
+):
+    class Slow(FakeChannel):
+        opened = 0
+
+        @hookimpl
+        def open_session(self, instance):
+            return self._session(instance)
+
+        @asynccontextmanager
+        async def _session(self, instance):
+            type(self).opened += 1
+            if instance.id == "bot":
+                await trio.sleep_forever()
+            yield "session"
+
+    channel = Slow()
+    async with engine(channel, instances=["bot", "other"], attempt_timeout=30) as gateway:
+        ticket = await gateway.submit(say.message(ttl=100))
+        assert (await gateway.send("other", "r", "x")).delivered
+        receipt = await ticket.receipt()
+        assert Disposition.EXPIRED is receipt.disposition
+        assert "failed" == receipt.parts[0].outcome or "not_sent" == receipt.parts[0].outcome
+        assert not receipt.possible_duplicate
+        assert 1 == len(channel.made)
+        assert all(p.in_flight == 0 for p in gateway.statistics().partitions)
+
+
+async def test_a_cancelled_envelope_is_not_sent_when_the_session_opens_at_last(
+    engine, say, autojump_clock
+):
+    class Slow(FakeChannel):
+        @hookimpl
+        def open_session(self):
+            return self._session()
+
+        @asynccontextmanager
+        async def _session(self):
+            await trio.sleep(5)
+            yield "session"
+
+    channel = Slow()
+    async with engine(channel) as gateway:
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(1)
+        assert gateway.cancel(ticket)
+        await trio.sleep(10)
+        assert Disposition.CANCELLED is (await ticket.receipt()).disposition
+        assert [] == channel.made
+        assert (await gateway.send("bot", "r", "next")).delivered
+
+
+async def test_a_session_that_fails_is_classified_like_an_attempt(engine, say, autojump_clock):
+    class Shy(FakeChannel):
+        failures = 2
+
+        @hookimpl
+        def open_session(self):
+            return self._session()
+
+        @asynccontextmanager
+        async def _session(self):
+            if self.failures:
+                self.failures -= 1
+                raise say.refused()
+            yield "session"
+
+    channel = Shy()
+    async with engine(channel) as gateway:
+        receipt = await gateway.send("bot", "r", "x")
+        assert receipt.delivered
+        assert 1 == receipt.attempts == len(channel.made)
+        assert Reason.UNREACHABLE is receipt.verdict.reason
+
+
+async def test_an_error_while_a_session_closes_is_logged_only(engine, autojump_clock):
+    class Sticky(FakeChannel):
+        @hookimpl
+        def open_session(self):
+            return self._session()
+
+        @asynccontextmanager
+        async def _session(self):
+            yield "session"
+            raise Stray("while closing")
+
+    async with engine(Sticky(), session_idle=10) as gateway:
+        assert (await gateway.send("bot", "r", "x")).delivered
+        await trio.sleep(20)
+        assert (await gateway.send("bot", "r", "x")).delivered
+
+
+# -- an envelope breaks the worker itself
+
+
+async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
+    engine, say, autojump_clock, monkeypatch
+):
+    channel = FakeChannel(script=say.script(say.refused(), say.refused()))
+    async with engine(channel, partition_count=1) as gateway:
+        failures = gateway._partitions[0].failures
+        whole, broken = failures.failed, []
+
+        def breaks(failed, **how):
+            if failed.flight.envelope.text == "poison":
+                broken.append(failed.flight.id)
+                raise Stray("the worker itself")
+            whole(failed, **how)
+
+        monkeypatch.setattr(failures, "failed", breaks)
+        tickets = [
+            await gateway.submit(say.message(text=text)) for text in ("poison", "next", "last")
+        ]
+        receipts = [await ticket.receipt() for ticket in tickets]
+        assert [Disposition.CRASHED, Disposition.DELIVERED, Disposition.DELIVERED] == [
+            r.disposition for r in receipts
+        ]
+        assert 2 == len(broken)
+        assert "Stray: the worker itself" in receipts[0].verdict.raw
+        assert 0 == gateway.statistics().partitions[0].restarts
+
+
+async def test_a_timeout_after_a_crash_is_blamed_on_the_right_envelope(
+    engine, say, autojump_clock, monkeypatch
+):
+    """What a broken envelope leaves behind in its worker must not speak for the next one."""
+
+    async def hang(attempt) -> None:
+        if attempt.part.payload["text"] == "poison":
+            raise ValueError("poison")
+        await trio.sleep_forever()
+
+    channel = FakeChannel(script=hang)
+    async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
+        failures = gateway._partitions[0].failures
+        whole = failures.failed
+
+        def breaks(failed, **how):
+            if failed.flight.envelope.text == "poison":
+                raise Stray("the worker itself")
+            whole(failed, **how)
+
+        monkeypatch.setattr(failures, "failed", breaks)
+        poison = await gateway.submit(say.message("a", "poison"))
+        await poison.receipt()
+        receipt = await gateway.send("bot", "b", "x", on_unknown="give_up", raises=False)
+        assert Disposition.UNKNOWN is receipt.disposition
+        assert 1 == receipt.attempts
+
+
+async def test_a_crash_in_what_follows_a_timeout_stalls_nobody(
+    engine, say, autojump_clock, monkeypatch
+):
+    async def hang(attempt) -> None:
+        if attempt.part.payload["text"] == "poison":
+            await trio.sleep_forever()
+
+    channel = FakeChannel(script=hang)
+    async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
+        failures = gateway._partitions[0].failures
+
+        def breaks(failed, **how):
+            raise Stray("the worker itself")
+
+        monkeypatch.setattr(failures, "failed", breaks)
+        poison = await gateway.submit(say.message("a", "poison"))
+        assert Disposition.CRASHED is (await poison.receipt()).disposition
+        with trio.fail_after(1):
+            for n in range(4):
+                assert (await gateway.send("bot", f"room {n}", "x")).delivered
+
+
+# -- a partition's task dies
+
+
+def _deaths(partition, monkeypatch, times: int) -> None:
+    """Let the partition's own task die so often when its alarm rings."""
+    whole, left = partition.lanes.ring, [times]
+
+    def ring(*args):
+        if left[0] and partition.lanes.next_alarm() <= args[0]:
+            left[0] -= 1
+            raise Stray("the partition's task")
+        whole(*args)
+
+    monkeypatch.setattr(partition.lanes, "ring", ring)
+
+
+def _limits(room: str, operation: str):
+    return [Limit(f"room {room}", 1, 1.0), Limit("account", 20, 1.0)]
+
+
+async def test_a_partition_that_dies_is_restarted_and_the_others_do_not_notice(
+    engine, say, autojump_clock, monkeypatch
+):
+    channel = FakeChannel(limits=_limits, latency=0.05)
+    async with engine(channel, partition_count=2) as gateway:
+        rooms = [f"room {n}" for n in range(12)]
+        tickets = {
+            room: [await gateway.submit(say.message(room, f"{n}")) for n in range(4)]
+            for room in rooms
+        }
+        _deaths(gateway._partitions[0], monkeypatch, 3)
+        with trio.fail_after(60):
+            for room in rooms:
+                for ticket in tickets[room]:
+                    assert (await ticket.receipt()).delivered or (
+                        await ticket.receipt()
+                    ).disposition is Disposition.UNKNOWN
+        assert 3 == gateway.statistics().partitions[0].restarts
+        assert 0 == gateway.statistics().partitions[1].restarts
+        for room in rooms:
+            assert channel.texts(room) == [str(n) for n in range(4)]
+            if gateway.partition_index("bot", room) == 1:
+                times = [m.at for m in channel.made if m.attempt.room == room]
+                assert times[-1] < 5
+
+
+async def test_an_attempt_in_flight_when_its_partition_dies_is_in_doubt(
+    engine, say, autojump_clock, monkeypatch
+):
+    channel = FakeChannel(latency=10)
+    async with engine(channel, partition_count=1) as gateway:
+        partition = gateway._partitions[0]
+        first = await gateway.submit(say.message("a", "in flight", on_unknown="give_up"))
+        queued = await gateway.submit(say.message("a", "behind it"))
+        await trio.sleep(1)
+        partition._nursery.start_soon(_raise)
+        await trio.lowlevel.checkpoint()
+        receipt = await first.receipt()
+        assert Disposition.UNKNOWN is receipt.disposition
+        assert (await queued.receipt()).delivered
+        assert ["behind it"] == channel.texts("a")
+        assert 1 == partition.restarts
+
+
+async def _raise() -> None:
+    raise Stray("a worker's task")
+
+
+async def test_no_lane_is_served_twice_after_a_death(engine, say, autojump_clock):
+    """What starts because a dead worker's tokens came back is not itself revived."""
+    channel = FakeChannel(limits=lambda *_: [Limit("account", 1, 1.0)], latency=3)
+    async with engine(channel, partition_count=1) as gateway:
+        partition = gateway._partitions[0]
+        tickets = [
+            await gateway.submit(say.message(f"room {n}", str(n), on_unknown="give_up"))
+            for n in range(6)
+        ]
+        for _ in range(3):
+            await trio.sleep(1.5)
+            partition._nursery.start_soon(_raise)
+            await trio.lowlevel.checkpoint()
+        for ticket in tickets:
+            await ticket.receipt()
+        made = [m.attempt.room for m in channel.made]
+        assert len(set(made)) == len(made)
+
+
+async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
+    engine, say, autojump_clock, monkeypatch
+):
+    """The alarm that rang as the task died was taken from its heap: its lanes wait for nothing."""
+    channel = FakeChannel(limits=lambda *_: [Limit("account", 2, 1.0)])
+    async with engine(channel, partition_count=1) as gateway:
+        lanes = gateway._partitions[0].lanes
+        tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(6)]
+        whole, left = lanes.try_start, [2]
+
+        def dies(lane, now, woken, work):
+            if woken is not None and left[0]:
+                left[0] -= 1
+                raise Stray("while serving a queue")
+            return whole(lane, now, woken, work)
+
+        monkeypatch.setattr(lanes, "try_start", dies)
+        with trio.fail_after(30):
+            for ticket in tickets:
+                assert (await ticket.receipt()).delivered
+        assert 2 == gateway.statistics().partitions[0].restarts
+
+
+async def test_too_many_restarts_end_the_gateway_loudly(say, autojump_clock, monkeypatch):
+    """The 31st restart within a minute: `PartitionFailed`, alone, and every ticket is told."""
+    outside = []
+
+    async def wait_outside(ticket, task_status=trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        outside.append(await ticket.receipt())
+
+    async def doomed(nursery) -> None:
+        async with open_test_gateway(channel, partition_count=1) as gateway:
+            await nursery.start(wait_outside, await gateway.submit(say.message()))
+            partition = gateway._partitions[0]
+            monkeypatch.setattr(partition, "_keep_time", _raise)
+            partition._nursery.start_soon(_raise)
+            await trio.sleep_forever()
+
+    channel = FakeChannel(script=say.script(1000))
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(PartitionFailed, match="31 restarts"):
+                await doomed(nursery)
+    assert outside[0].disposition in (Disposition.UNKNOWN, Disposition.CANCELLED)
+
+
+async def test_thirty_restarts_in_a_minute_are_borne(engine, say, autojump_clock, monkeypatch):
+    async with engine(partition_count=1) as gateway:
+        partition = gateway._partitions[0]
+        for _ in range(3):
+            for _ in range(30):
+                await trio.sleep(1.5)
+                partition._nursery.start_soon(_raise)
+            await trio.sleep(61)
+        assert 90 == partition.restarts
+        assert (await gateway.send("bot", "r", "x")).delivered
+
+
+# -- a part of the contract that is easily forgotten
+
+
+async def test_parts_of_a_crashed_envelope_say_each_what_became_of_it(engine, say, autojump_clock):
+    class Three(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope):
+            return [Part(payload={"text": word}) for word in envelope.text.split()]
+
+    channel = Three(script=say.script(None, {"wrong": 1}))
+    async with engine(channel) as gateway:
+        receipt = await gateway.send("bot", "r", "one two three", raises=False)
+        assert Disposition.CRASHED is receipt.disposition
+        assert ["delivered", "delivered", "not_sent"] == [p.outcome for p in receipt.parts]
+
+
+async def test_an_adapter_without_edits_is_not_asked_for_one(engine, say, autojump_clock):
+    channel = FakeChannel(traits=Traits(edit=False, delete=False))
+    async with engine(channel) as gateway:
+        receipt = await gateway.send("bot", "r", "x")
+        with pytest.raises(Invalid, match="has no edit"):
+            await gateway.edit(receipt.ref, "y")
+        with pytest.raises(Invalid, match="has no delete"):
+            await gateway.delete(receipt.ref)
