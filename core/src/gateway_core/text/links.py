@@ -11,6 +11,7 @@ LONGEST = 1000
 
 _WEB = re.compile(r"https?://[^/\s?#]", re.IGNORECASE)
 _PAREN = r"\([^\s<>()]*\)"
+_SCHEME = re.compile(r"https?\Z", re.IGNORECASE)
 _BARE = re.compile(
     rf"https?://(?:{_PAREN}|[^\s<>()])*(?:{_PAREN}|[^\s<>()\[\].,:;!?\"'`*_~|\\])",
     re.IGNORECASE,
@@ -20,10 +21,13 @@ _UNSAFE = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]
 
 def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
     """The addresses that stand in a text by themselves, without a full stop or bracket behind."""
-    if "://" in text:
-        for found in _BARE.finditer(text):
-            if web_address(found.group()) == found.group():
-                yield found.span()
+    mark = text.find("://")
+    while mark >= 0:
+        scheme = _SCHEME.search(text, max(mark - 5, 0), mark)
+        found = _BARE.match(text, scheme.start()) if scheme else None
+        if found and web_address(found.group()) == found.group():
+            yield found.span()
+        mark = text.find("://", found.end() if found else mark + 3)
 
 
 def web_address(destination: str) -> str:

@@ -97,14 +97,11 @@ class _Ruler:
 def _without_long_headers(document: Document, limit: int) -> Document:
     """A table's header that would take a good part of every message is not repeated."""
     most = limit // _HEADER_SHARE
-    if all(block.kind is not Kind.TABLE for block in document.blocks):
+    tables = [block for block in document.blocks if block.kind is Kind.TABLE]
+    long = {block for block in tables if block.body - block.start > most}
+    if not long:
         return document
-    blocks = (
-        block._replace(body=block.start)
-        if block.kind is Kind.TABLE and block.body - block.start > most
-        else block
-        for block in document.blocks
-    )
+    blocks = [b._replace(body=b.start) if b in long else b for b in document.blocks]
     return attrs.evolve(document, blocks=tuple(blocks))
 
 

@@ -8,6 +8,7 @@ is preformatted text.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import attrs
 from gateway_core.text import Block, Document, Kind, Nesting, Style
 
 MOST_ENTITIES = 100
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
 
 _TYPES = {
     Style.BOLD: "bold",
@@ -77,8 +79,8 @@ class _Units:
     """Places of a text in UTF-16 code units."""
 
     def __init__(self, text: str) -> None:
-        beyond = not text.isascii() and max(text) > "\uffff"
-        self.wide = [at for at, sign in enumerate(text) if sign > "\uffff"] if beyond else []
+        beyond = () if text.isascii() else _BEYOND.finditer(text)
+        self.wide = [found.start() for found in beyond]
 
     def before(self, place: int) -> int:
         return place + bisect_left(self.wide, place) if self.wide else place
