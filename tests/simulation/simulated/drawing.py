@@ -34,9 +34,11 @@ GRID = 0.25
 CHANNELS = ("telegram", "slack", "discord")
 URLS = {
     "telegram": "https://telegram.test",
-    "slack": "https://slack.test/api",
+    "slack": "https://slack{n}.test/api",
     "discord": "https://discord.test/api/v10",
 }
+"""Each instance on Slack has a workspace of its own: its limits are the workspace's."""
+
 TOKENS = {
     "telegram": "10{n}:KeepThisTelegramTokenOff{n}",
     "slack": "xoxb-1-keep-this-slack-token-off-{n}",
@@ -205,15 +207,18 @@ def _instances(
     for channel in channels:
         for number in range(rng.choice([1, 1, 2])):
             token = Secret(TOKENS[channel].format(n=number))
-            settings = _SETTINGS[channel](rng, token, limits)
+            url = URLS[channel].format(n=number)
+            settings = _SETTINGS[channel](rng, token, url, limits)
             found.append(Instance(f"{channel}{number}", channel, settings))
     return tuple(found)
 
 
-def _telegram(rng: Random, token: Secret, limits: Mapping[str, Any]) -> TelegramSettings:
+def _telegram(
+    rng: Random, token: Secret, url: str, limits: Mapping[str, Any]
+) -> TelegramSettings:
     return TelegramSettings(
         token=token,
-        base_url=URLS["telegram"],
+        base_url=url,
         text_limit=rng.choice([40, 200]),
         group_count=limits["group"][0],
         group_seconds=limits["group"][1],
@@ -221,16 +226,14 @@ def _telegram(rng: Random, token: Secret, limits: Mapping[str, Any]) -> Telegram
     )
 
 
-def _slack(_: Random, token: Secret, limits: Mapping[str, Any]) -> SlackSettings:
-    return SlackSettings(
-        token=token, base_url=URLS["slack"], part_bytes=100, tier_3=limits["tier_3"]
-    )
+def _slack(_: Random, token: Secret, url: str, limits: Mapping[str, Any]) -> SlackSettings:
+    return SlackSettings(token=token, base_url=url, part_bytes=100, tier_3=limits["tier_3"])
 
 
-def _discord(_: Random, token: Secret, limits: Mapping[str, Any]) -> DiscordSettings:
+def _discord(_: Random, token: Secret, url: str, limits: Mapping[str, Any]) -> DiscordSettings:
     return DiscordSettings(
         token=token,
-        base_url=URLS["discord"],
+        base_url=url,
         max_length=100,
         message_count=limits["discord"][0],
         message_per=limits["discord"][1],

@@ -73,7 +73,7 @@ class Events:
     async def _revoke(self, which: int) -> None:
         """A token is refused for a while."""
         instance = self._instance(which)
-        emulator = self._platforms.emulators[instance.channel]
+        emulator = self._platforms.of(instance.id)
         token = instance.settings.token.reveal()
         emulator.revoke(token)
         await trio.sleep(self._random.choice(RETURNS))
@@ -105,15 +105,14 @@ class Events:
     async def _room(self, which: int) -> None:
         """A room is gone for good."""
         place = self._setup.places[which % len(self._setup.places)]
-        self._platforms.emulators[place.channel].remove_room(place.room)
+        self._platforms.of(place.instance).remove_room(place.room)
         await trio.lowlevel.checkpoint()
 
     async def _move(self, which: int) -> None:
         """A group becomes a supergroup."""
         groups = [p for p in self._setup.places if p.room.startswith("-") and p.thread is None]
         if groups:
-            room = groups[which % len(groups)].room
-            emulator = self._platforms.emulators["telegram"]
-            if room not in self._platforms.topics:
-                emulator.migrate_room(room)
+            group = groups[which % len(groups)]
+            if group.room not in self._platforms.topics:
+                self._platforms.of(group.instance).migrate_room(group.room)
         await trio.lowlevel.checkpoint()

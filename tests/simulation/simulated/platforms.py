@@ -11,7 +11,7 @@ from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
 from gateway_core.testing import Network
-from simulated.drawing import URLS, Setup, emulated_limits
+from simulated.drawing import Setup, emulated_limits
 from simulated.ports import Ports
 
 EMULATORS = {"telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator}
@@ -19,35 +19,42 @@ LATE = (3.0, 8.0, 24.0)
 
 
 class Platforms:
-    """The emulators, by channel."""
+    """The emulators, by address; `of` has the one of an instance."""
 
     def __init__(self, setup: Setup, ports: Ports) -> None:
         self._setup = setup
         self._ports = ports
         self._network = setup.generator("network")
         limits = emulated_limits(setup.limits)
+        self._instances = {instance.id: instance for instance in setup.config.instances}
+        channels = {i.settings.base_url: i.channel for i in setup.config.instances}
         self.plans = {
-            channel: FaultPlan(seed=f"{channel}:{setup.seed}", rates=setup.trouble.platform)
-            for channel in setup.channels
+            url: FaultPlan(seed=f"{url}:{setup.seed}", rates=setup.trouble.platform)
+            for url in channels
         }
         self.emulators: Mapping[str, Any] = {
-            channel: EMULATORS[channel](limits=limits[channel], faults=self.plans[channel])
-            for channel in setup.channels
+            url: EMULATORS[channel](limits=limits[channel], faults=self.plans[url])
+            for url, channel in channels.items()
         }
+        self._channels = channels
         self._topics()
+
+    def of(self, instance_id: str) -> Any:
+        """The platform that an instance is an account of."""
+        return self.emulators[self._instances[instance_id].settings.base_url]
 
     def _topics(self) -> None:
         """A topic has to be there before anything can be sent to it."""
         self.topics: dict[str, str] = {}
         for place in self._setup.places:
             if place.channel == "telegram" and place.thread is not None:
-                self.topics[place.room] = self.emulators["telegram"].create_topic(place.room)
+                self.topics[place.room] = self.of(place.instance).create_topic(place.room)
 
     def mount(self, network: Network) -> None:
         """Let every emulator answer at its address."""
-        for channel, emulator in self.emulators.items():
-            app = self._watched(channel, emulator.app)
-            network.mount(URLS[channel], app, latency=self._latency)
+        for url, emulator in self.emulators.items():
+            app = self._watched(self._channels[url], emulator.app)
+            network.mount(url, app, latency=self._latency)
 
     def _latency(self) -> tuple[float, float]:
         """The way there and the way back; a late one is late on its way there."""
@@ -81,7 +88,7 @@ class Platforms:
         for plan in self.plans.values():
             plan.stop()
         for instance in self._setup.config.instances:
-            self.emulators[instance.channel].restore(instance.settings.token.reveal())
+            self.of(instance.id).restore(instance.settings.token.reveal())
 
     @property
     def faults(self) -> int:

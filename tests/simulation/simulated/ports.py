@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 import trio
 
-from gateway_core import Attempt, Instance, OutboxError, Pressure, Receipt, Verdict, defaults, hookimpl
+from gateway_core import Attempt, Instance, MemoryOutbox, OutboxError, Pressure, Receipt, StepRecord, Verdict, defaults, hookimpl
 from gateway_core.outbox import Entry as Kept
 from gateway_core.testing import Checkpoints
 from gateway_plugin_discord import hooks as discord
@@ -302,36 +302,16 @@ class Rude:
         self._perhaps()
 
 
-class Cabinet:
-    """An outbox that takes its time, refuses now and then, and remembers who told it what.
-
-    It keeps nothing beyond the process; `durable` makes the engine record attempts before they
-    begin, and so opens the gap between the tokens and the call.
-    """
-
-    durable = True
+class Cabinet(MemoryOutbox):
+    """An outbox that takes its time, refuses now and then, and remembers who told it what."""
 
     def __init__(self, ports: Ports) -> None:
+        super().__init__(survives=True)
         self._ports = ports
         self._ledger = ports.ledger
         self._random = ports.setup.generator("outbox")
-        self._kept: dict[str, Kept] = {}
         self._started: set[tuple[str, int, int]] = set()
         self._acknowledged: set[tuple[str, int]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
-
-    def __len__(self) -> int:
-        return len(self._kept)
 
     async def _wait(self) -> None:
         await self._ports.passed()
@@ -339,49 +319,35 @@ class Cabinet:
         if wait:
             await trio.sleep(wait)
 
-    async def append(self, entry: Kept) -> None:
-        self._ledger.appending += 1
-        try:
-            await self._wait()
-            if self._fails(self._ports.setup.trouble.outbox):
-                raise OutboxError("the disk is full")
-        finally:
-            self._ledger.appending -= 1
-        self._kept[entry.id] = entry
+    async def append(self, entry: Kept, kept: Callable[[], None]) -> None:
+        await self._wait()
+        if self._ports.on and self._random.random() < self._ports.setup.trouble.outbox:
+            self._ledger.faults += 1
+            raise OutboxError("the disk is full")
+        await super().append(entry, kept)
 
-    def _fails(self, share: float) -> bool:
-        fails = self._ports.on and self._random.random() < share
-        self._ledger.faults += fails
-        return fails
-
-    def withdraw(self, envelope_id: str) -> None:
-        self._kept.pop(envelope_id, None)
-
-    async def attempt_started(self, envelope_id: str, serial: int, number: int) -> None:
-        said = (envelope_id, serial, number)
-        done = (envelope_id, serial) in self._acknowledged
-        begun = (envelope_id, f"{envelope_id}.{serial}", number) in self._ledger.begun
+    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
+        said = (envelope_id, record.serial, record.number)
+        done = (envelope_id, record.serial) in self._acknowledged
+        key = f"{envelope_id}.{record.serial}"
+        begun = (envelope_id, key, record.number) in self._ledger.begun
         self._ledger.expect(not begun, f"{said} is recorded after it was made")
         self._ledger.expect(not done, f"{said} begins after it was acknowledged")
-        self._ledger.expect(envelope_id in self._kept, f"{said} is of no kept envelope")
+        self._ledger.expect(envelope_id in self._rows, f"{said} is of no kept envelope")
         self._started.add(said)
+        await super().attempt_started(envelope_id, record)
         await self._wait()
-        if self._fails(self._ports.setup.trouble.breaks):
-            raise Stumbled("something of the engine's own breaks")
 
-    def attempt_voided(self, envelope_id: str, serial: int, number: int) -> None:
-        said = (envelope_id, serial, number)
-        self._ledger.expect(said in self._started, f"{said} is voided, but had not begun")
-        self._started.discard(said)
-
-    def acknowledged(self, envelope_id: str, serial: int, message_id: str | None) -> None:
-        said = (envelope_id, serial)
+    def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
+        said = (envelope_id, record.serial)
         self._ledger.expect(said not in self._acknowledged, f"{said} is acknowledged twice")
         self._acknowledged.add(said)
+        super().acknowledged(envelope_id, record)
 
     def finished(self, receipt: Receipt) -> None:
-        kept = self._kept.pop(receipt.envelope_id, None)
-        self._ledger.expect(kept is not None, f"{receipt.envelope_id} ended, but was not kept")
+        kept = receipt.envelope_id in self._rows
+        self._ledger.expect(kept, f"{receipt.envelope_id} ended, but was not kept")
+        super().finished(receipt)
 
 
 __all__ = ["Cabinet", "Call", "Ports", "Rude", "Stray", "Witness", "adapter"]

@@ -73,6 +73,8 @@ class Watch:
         """Every check that holds at rest."""
         self._seen.clear()
         self._conservation()
+        if self._gateway._stopped.is_set():
+            return
         self._late()
         for partition in self._gateway._partitions:
             self._lanes(partition)

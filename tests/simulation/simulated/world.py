@@ -185,15 +185,24 @@ class World:
             nursery.start_soon(callers.run)
             await trio.sleep_until(self.setup.lasts)
             if self.setup.closes_early:
-                self.ledger.ending = True
-                self._close_early(gateway)
-                nursery.cancel_scope.cancel()
+                await self._closed_early(gateway)
                 return
             self._calm(events)
             await self._drained(nursery, gateway, callers)
 
-    def _close_early(self, gateway: Gateway) -> None:
-        self.ledger.note("closing")
+    async def _closed_early(self, gateway: Gateway) -> None:
+        """In the middle of it all: what is unfinished has its grace, and is told of."""
+        ledger, begun = self.ledger, trio.current_time()
+        ledger.note("closing")
+        ledger.ending = True
+        left = ledger.unfinished
+        told = {undelivered.receipt.envelope_id for undelivered in await gateway.drain()}
+        took = trio.current_time() - begun
+        grace = self.setup.config.drain_timeout
+        ledger.expect(took <= grace, f"closing took {took:.2f} s of {grace:.2f} s")
+        for entry in left:
+            undelivered = entry.receipt is not None and not entry.receipt.delivered
+            ledger.expect(not undelivered or entry.id in told, f"nobody was told of {entry}")
 
     def _calm(self, events: Events) -> None:
         self.ledger.note("calm")
