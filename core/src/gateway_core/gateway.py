@@ -44,8 +44,10 @@ from gateway_core.flights import Flight
 from gateway_core.hookspecs import Identity, Level, Pressure
 from gateway_core.ids import Ids
 from gateway_core.instances import Instance
+from gateway_core.journal import Journal
 from gateway_core.keeping import Keeper
 from gateway_core.outbox import MemoryOutbox, Outbox
+from gateway_core.paging import Pager
 from gateway_core.partition import Partition
 from gateway_core.partitioning import strategy
 from gateway_core.plugins import Given, bind
@@ -101,26 +103,41 @@ class Gateway:
         self._roster = Roster(
             config, hooks, clock=self._clock, spawn=self._spawn, keep=self._keep_account
         )
+        ids = self._ids = Ids(rng)
+        journal = Journal(outbox, self._clock, ids) if outbox.durable else None
         self._partitions = tuple(
             Partition(
                 index,
                 config,
                 clock=self._clock,
                 rng=Random(rng.getrandbits(64)),  # noqa: S311 - jitter is no secret
-                outbox=outbox,
+                journal=journal,
                 on_pressure=self._pressure_changed,
                 on_suspension=self._roster.suspend_account,
             )
             for index in range(config.partition_count)
         )
+        self._pager: Pager | None = None
+        if journal is not None:
+            self._pager = Pager(
+                outbox,
+                journal,
+                roster=self._roster,
+                partition_of=lambda *key: self._submission.partition_of(*key),  # noqa: PLW0108 - made below
+                clock=self._clock,
+                capacity=config.outbox_capacity,
+            )
+            for partition in self._partitions:
+                partition.freed = self._pager.freed
         self._submission = Submission(
             config,
             clock=self._clock,
-            ids=Ids(rng),
+            ids=ids,
             outbox=outbox,
             roster=self._roster,
             partitions=self._partitions,
             strategy=strategy(config.partition_by),
+            pager=self._pager,
         )
         self._supervisor = Supervisor(self._partitions)
         self._keeper = Keeper(self._clock, config.attempt_timeout, self._roster.suspend_account)
@@ -276,6 +293,7 @@ class Gateway:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._submission.submit(envelope, wait=wait)
+        ticket._flight.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
         await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
 
@@ -288,6 +306,9 @@ class Gateway:
             flight = partition.flights.get(envelope_id)
             if flight is not None:
                 return partition.withdraw(flight)
+        if self._pager is not None:
+            flight = what._flight if isinstance(what, Ticket) else self._pager.outside(what)  # noqa: SLF001 - a ticket is this module's own
+            return flight is not None and self._pager.withdraw(flight)
         return False
 
     def status(self, what: Ticket | KeyRef | str) -> Status | None:
@@ -344,6 +365,8 @@ class Gateway:
         One whose settings are not its channel's starts suspended; `replace_instance` mends it.
         """
         self._roster.add(instance)
+        if self._pager is not None:
+            self._pager.serve(instance.id)
 
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
@@ -357,7 +380,10 @@ class Gateway:
 
         What was ended undelivered. Other instances do not notice.
         """
-        return await self._roster.remove(instance_id, drain=drain)
+        receipts = await self._roster.remove(instance_id, drain=drain)
+        if self._pager is not None:
+            self._pager.leave_off(instance_id)
+        return receipts
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
@@ -372,6 +398,15 @@ class Gateway:
         return await self._roster.probe(instance_id)
 
     # -- the gateway's own tasks
+
+    async def recover(self) -> None:
+        """Own the outbox's partitions, and know what earlier lives left. Raises `OutboxError`."""
+        if self._pager is None:
+            return
+        await self._outbox.claim(range(self.config.partition_count))
+        recovery = await self._outbox.recover()
+        self._ids.go_on_after(recovery.last_id)
+        self._pager.open(recovery)
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         """Start a task of the gateway's, in the gateway's context and never a caller's."""
@@ -404,6 +439,8 @@ class Gateway:
         async with trio.open_nursery() as workers:
             for partition in self._partitions:
                 workers.start_soon(self._supervisor.keep, partition)
+            if self._pager is not None:
+                workers.start_soon(self._pager.run)
             task_status.started()
             await self._closing.wait()
             await self._drain()
@@ -428,10 +465,14 @@ class Gateway:
             log.warning(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
         for partition in self._partitions:
             partition.keep() if self._outbox.durable else partition.abandon()
+        if self._pager is not None:
+            self._pager.keep()
 
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for room with `GatewayClosed`."""
         self._closing.set()
+        if self._pager is not None:
+            self._pager.close()
         self._submission.close()
 
     async def drain(self) -> list[Undelivered]:
@@ -476,6 +517,7 @@ async def open_gateway(
         gateway = Gateway(
             config, hooks, outbox=outbox, rng=rng or SystemRandom(), wall_clock=wall_clock
         )
+        await gateway.recover()
         body: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:

@@ -86,7 +86,16 @@ def auditor():
 @pytest.fixture
 def engine(auditor):
     """Opens a gateway on a fake channel and holds its books to the law until it is closed."""
+    return _audited(auditor)
 
+
+@pytest.fixture
+def new_engine():
+    """Makes an `engine` of its own for each of a test's many runs."""
+    return lambda: _audited(Auditor())
+
+
+def _audited(auditor: Auditor) -> Any:
     @asynccontextmanager
     async def opened(channel: FakeChannel | None = None, **settings: Any) -> AsyncIterator[Gateway]:
         plugins = [*settings.pop("plugins", ()), auditor]
