@@ -19,7 +19,7 @@ from gateway_core.errors import HookContractError
 from gateway_core.flights import Flight, Step
 from gateway_core.hookspecs import Answer
 from gateway_core.lanes import Lane, settle
-from gateway_core.limits import SECOND
+from gateway_core.limits import SECOND, slow_down
 from gateway_core.retries import Decision, decide
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
@@ -196,9 +196,8 @@ class Failures:
         lane, now, scope = failed.lane, failed.now, failed.verdict.scope
         operation = failed.attempt.operation
         drawn = lane.asked.get(operation, ())
-        for bucket in drawn:
-            if bucket.shared == (scope in (Scope.INSTANCE, Scope.OPERATION)):
-                bucket.slow_down()
+        wide = scope in (Scope.INSTANCE, Scope.OPERATION)
+        slow_down([bucket for bucket in drawn if bucket.shared == wide])
         gates = failed.account.close(scope, lane, operation, now + nanoseconds(wait), now)
         settle(list(gates), now)
         return bool(gates) or any(bucket.closed_until > now for bucket in drawn)

@@ -87,6 +87,11 @@ class Bucket:
         """Let nobody pass before `until`."""
         self.closed_until = max(self.closed_until, until)
 
+    @property
+    def period(self) -> int:
+        """How long a token takes to come back."""
+        return NEVER
+
     def slow_down(self) -> None:
         """The platform refused what this bucket allowed: halve the pace, to recover slowly."""
         self.slowness = min(SLOWEST, self.slowness * 2.0)
@@ -111,6 +116,11 @@ class EvenBucket(Bucket):
         super().__init__(limit.bucket)
         self.interval = round(limit.per * SECOND / limit.count)
         self.next_at = 0
+
+    @property
+    def period(self) -> int:
+        """From one tick to the next."""
+        return self.interval
 
     def free_at(self, now: int) -> int:
         """The next tick of the pace, or the end of a closure."""
@@ -141,13 +151,24 @@ class WindowBucket(Bucket):
     earliest time at which a sliding window there has certainly let go of it.
     """
 
-    __slots__ = ("count", "per", "spent")
+    __slots__ = ("count", "per", "reported", "spent")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
         self.count = limit.count
         self.per = round(limit.per * SECOND)
+        self.reported = False
         self.spent: deque[int] = deque()
+
+    @property
+    def period(self) -> int:
+        """The whole window."""
+        return self.per
+
+    def slow_down(self) -> None:
+        """What the platform itself reports is no guess of ours: its report is believed instead."""
+        if not self.reported:
+            super().slow_down()
 
     def free_at(self, now: int) -> int:
         """When enough of the window has passed; `NEVER` while the tokens are in flight."""
@@ -182,6 +203,7 @@ class WindowBucket(Bucket):
             self.count = max(1, report.limit)
         if report.remaining is None or report.reset_after is None:
             return
+        self.reported = True
         reset = now + round(report.reset_after * SECOND)
         used = max(0, self.count - report.remaining)
         self.spent = deque([reset] * used)
@@ -195,6 +217,16 @@ def bucket_for(limit: Limit) -> Bucket:
     if limit.pace == "even" and limit.count > 1:
         return EvenBucket(limit)
     return WindowBucket(limit)
+
+
+def slow_down(buckets: Sequence[Bucket]) -> None:
+    """After a 429 that nobody foresaw: slow down the one of these whose tokens come back first.
+
+    Which of them refused is not known. The fastest one, slowed, eases the others as well; a long
+    window, halved where half of it is spent, would hold its room for all the rest of the window.
+    """
+    if buckets:
+        min(buckets, key=lambda bucket: bucket.period).slow_down()
 
 
 @attrs.frozen
