@@ -55,7 +55,8 @@ def _is_clean(source: str) -> bool:
 def _as_it_is(source: str) -> Document:
     """A source of which nothing would be seen (an empty fence, definitions) is shown itself."""
     text = source.translate(CLEANED)
-    return Document(source=source, text=text, blocks=(Block(0, 0, len(text), Kind.PARAGRAPH),))
+    blocks = (Block(0, 0, len(text), Kind.PARAGRAPH),) if text else ()
+    return Document(source=source, text=text, blocks=blocks)
 
 
 def _finished(builder: Builder, source: str) -> Document:

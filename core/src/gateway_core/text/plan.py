@@ -124,8 +124,11 @@ def _whole(document: Document, limit: int) -> list[tuple[int, int]]:
     """
     apart: list[tuple[int, int]] = []
     for start, end in sorted([*_kept(document), *_announced(document)]):
-        if end - start <= limit // 2 and (not apart or start >= apart[-1][1]):
-            apart.append((start, end))
+        if end - start > limit // 2:
+            continue
+        if apart and start < apart[-1][1]:
+            start, end = apart[-1][0], max(end, apart.pop()[1])  # noqa: PLW2901 - the two as one
+        apart.append((start, end))
     return apart
 
 

@@ -1,0 +1,172 @@
+"""Markdown as styled text: what is seen, in which styles, from where in the source."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_core.text import Document, Kind, Style, parse
+
+
+def spans(document: Document) -> list[tuple[str, str]]:
+    return [(s.style.value, document.text[s.start : s.end]) for s in document.spans]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("one\ntwo", "one\ntwo"),
+        ("one  \ntwo\\\nthree", "one\ntwo\nthree"),
+        ("one\n\n\n\ntwo", "one\n\ntwo"),
+        ("# One\ntwo\n## Three", "One\ntwo\n\nThree"),
+        ("One\n===\ntwo", "One\ntwo"),
+        ("text\n- a\n- b\n\ntext", "text\n• a\n• b\n\ntext"),
+        ("- a\n\n- b\n\n  c", "• a\n• b\n  c"),
+        ("- a\n  - b\n    1. c", "• a\n  • b\n    1. c"),
+        ("3. a\n4. b", "3. a\n4. b"),
+        ("- [x] done\n- [ ] open", "☑ done\n☐ open"),
+        ("-\n- b", "• \n• b"),
+        ("- - a", "• \n  • a"),
+        ("- ```\n  x\n  ```\n- b", "• \nx\n• b"),
+        ("> a\n>\n> b\n\nc", "a\n\nb\nc"),
+        ("> a\n\n<!-- -->\n\n> b", "a\n<!-- -->\nb"),
+        ("```py\nx = 1\n\ny = 2\n```\ntext", "x = 1\n\ny = 2\ntext"),
+        ("    x\n    y", "x\ny"),
+        ("a\n\n---\n\nb", "a\n────────\nb"),
+        ("<b>x</b> &amp; &copy;", "<b>x</b> & ©"),
+        ("<div>\nx\n</div>\n\ntext", "<div>\nx\n</div>\n\ntext"),
+        ("\\*a\\*", "*a*"),
+        ("a\ttab\u202eb\r\nc", "a tabb\nc"),
+        ("```\na\tb\n```", "a    b"),
+        ("![alt](http://a.b)", "alt"),
+        ("![](http://a.b/c)", "http://a.b/c"),
+        ("[a](../b.md) [c](#d) [e](mailto:f@g.h)", "a (../b.md) c e (f@g.h)"),
+        ("\ud800a", "\ufffda"),
+        ("", ""),
+        ("```\n```", "```\n```"),
+        ("[a]: http://b.c", "[a]: http://b.c"),
+        ("# \n\ntext", "text"),
+        ("- ~~~\n\n\ntext", "• \n\ntext"),
+    ],
+)
+def test_what_is_seen(source, text):
+    assert text == parse(source).text
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("**a *b* c**", [("bold", "a b c"), ("italic", "b")]),
+        ("***a***", [("italic", "a"), ("bold", "a")]),
+        ("**a **b** c**", [("bold", "a b c")]),
+        ("~~a~~ `b`", [("strike", "a"), ("code", "b")]),
+        ("[a **b**](http://c.d)", [("link", "a b"), ("bold", "b")]),
+        ("[![a](http://b.c)](http://d.e)", [("link", "a")]),
+        ("> a\n>\n> - b\n\nc", [("quote", "a\n• b")]),
+        ("> > a", [("quote", "a")]),
+        ("see http://a.b/c_d(e)f, ok", [("link", "http://a.b/c_d(e)f")]),
+        ("`http://a.b` <http://c.d>", [("code", "http://a.b"), ("link", "http://c.d")]),
+        ("http://a.b/*c*", [("italic", "c")]),
+        ("[a](http://b.c/ü d)", [("link", "http://b.c/ü")]),
+        ("[a](javascript:x)", []),
+    ],
+)
+def test_styles(source, expected):
+    found = spans(parse(source))
+    assert sorted(expected) == sorted(found)
+
+
+def test_an_address_is_made_safe():
+    [link] = parse("[a](<http://b.c/d e|f>)").spans
+    assert "http://b.c/d%20e%7Cf" == link.value
+
+
+def test_a_long_address_is_written_out():
+    document = parse(f"[a](http://b.c/{'x' * 1000})")
+    assert document.text.startswith("a (http://b.c/xxx")
+    assert ("link written out",) == document.degraded_in(0, len(document.text))
+
+
+def test_a_table_is_aligned_by_what_its_characters_take():
+    document = parse(
+        "| a | 価格 | c |\n|:-|-:|:-:|\n| 猫 | 1 | *x* |\n| `é` | 22 | [y](http://z.q) |"
+    )
+    lines = ["a  | 価格 |        c", "---+------+-----------------"]
+    lines += ["猫 |    1 |        x", "é  |   22 | y (http://z.q)"]
+    [table] = document.blocks
+    seen = document.text.split("\n")
+    assert (Kind.TABLE, lines[2:]) == (table.kind, [lines[2], seen[3].rstrip()])
+    assert seen[2].startswith("猫 |    1 |")
+    assert len(seen[0].split("|")) == 3
+    assert document.text[table.body :].startswith("猫")
+    assert not document.spans
+    assert "table shown in monospace" in document.degraded_in(0, 1)
+
+
+def test_blocks_tell_what_they_are():
+    source = "## H\n\n> q\n\n1. a\n   - b\n\n```js x\ncode\n```\n\n---"
+    found = [
+        (b.kind.value, b.level, b.language, b.quote, b.depth, b.marker)
+        for b in parse(source).blocks
+    ]
+    assert [
+        ("heading", 2, "", 0, 0, ""),
+        ("paragraph", 0, "", 1, 0, ""),
+        ("paragraph", 0, "", 0, 1, "1. "),
+        ("paragraph", 0, "", 0, 2, "• "),
+        ("code", 0, "js", 0, 0, ""),
+        ("rule", 0, "", 0, 0, ""),
+    ] == found
+
+
+@pytest.mark.parametrize("lead", ["", "é😀\n\n"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "word **bold** end",
+        "# h\n\nend",
+        "- a\n- **b** end",
+        "`c` &amp; end",
+        "```\nx\n```\nend",
+        "> q\n> end",
+    ],
+)
+def test_places_are_known_in_the_source(lead, source):
+    source = lead + source
+    document = parse(source)
+    assert source.index("end") == document.source_at(document.text.index("end"))
+
+
+def test_a_block_begins_in_the_source_with_its_marker():
+    source = "a\n\n- b\n\n> # c\n\n```py\nd\n```"
+    document = parse(source)
+    starts = [source[document.source_at(block.start) :][:4] for block in document.blocks]
+    assert ["a\n\n-", "- b\n", "> # ", "```p"] == starts
+
+
+def test_spans_of_a_stretch_are_clipped():
+    document = parse("**bold** *italic*")
+    found = [(s.start, s.end, s.style) for s in document.spans_in(2, 8)]
+    assert [(0, 2, Style.BOLD), (3, 6, Style.ITALIC)] == found
+
+
+def test_what_lies_before_the_first_block_is_in_none():
+    assert parse("").block_at(0) is None
+    assert "" == parse("a").header_at(0)
+
+
+MARKS = "*_`~[]()<>!#->|\\\n \t1.a\r\ud800\u202e"
+
+
+@given(st.text(max_size=200) | st.text(alphabet=MARKS, max_size=80))
+def test_any_text_can_be_parsed(source):
+    document = parse(source)
+    cleaned = source.translate(dict.fromkeys([*range(0x20), 0x7F, *range(0x2028, 0x202F)]))
+    assert bool(document.text.strip()) == bool(cleaned.strip())
+    places = [place for place, _ in document.marks]
+    assert places == sorted(places)
+    assert all(0 <= s.start < s.end <= len(document.text) for s in document.spans)
+    edges = [edge for b in document.blocks for edge in (b.start, b.end)]
+    assert edges == sorted(edges)
+    assert 0 <= document.source_at(len(document.text)) <= len(source)
