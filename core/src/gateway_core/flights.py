@@ -97,13 +97,17 @@ def sent_digest(part: Part, extra: Any) -> str:
 
 
 class Flight:
-    """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds."""
+    """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds.
+
+    target   of an edit or delete that has begun: the message as it stood then
+    changes  of an edit or delete: the identity of its message
+    """
 
     __slots__ = (
-        "accepted_at", "accepted_wall", "callbacks", "cause", "crashes", "deadline",
-        "degradations", "envelope", "id", "joined", "kept", "lane", "moved_to", "parked",
-        "plan", "position", "possible_duplicate", "priority", "receipt", "result",
-        "revision", "scope", "started", "steps", "trace", "transforms", "verdict",
+        "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes", "crashes",
+        "deadline", "degradations", "envelope", "id", "joined", "kept", "lane", "moved_to",
+        "parked", "plan", "position", "possible_duplicate", "priority", "receipt", "result",
+        "revision", "scope", "started", "steps", "target", "trace", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(self, id: str, envelope: Envelope, plan: Sequence[Part]) -> None:  # noqa: A002 - its name everywhere
@@ -129,6 +133,8 @@ class Flight:
         self.transforms: tuple[str, ...] = ()
         self.moved_to: str | None = None
         self.revision = 0
+        self.target: MessageRef | None = None
+        self.changes = ""
         self.result: Any = None
         self.scope: Any = None
         self.trace: Any = None
@@ -145,6 +151,11 @@ class Flight:
             self.position += 1
         return steps[self.position] if self.position < len(steps) else None
 
+    @property
+    def thread_id(self) -> str | None:
+        """The envelope's thread; of a change by key, the thread of the message found."""
+        return self.envelope.thread_id if self.target is None else self.target.thread_id
+
     def attempt(self, step: Step, room: str) -> Attempt:
         """The step's next try, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
@@ -154,7 +165,7 @@ class Flight:
             envelope_id=self.id,
             instance_id=envelope.instance_id,
             room=room,
-            thread=envelope.thread_id,
+            thread=self.thread_id,
             reply=step.reply,
             part=step.part,
             extra=step.extra,
@@ -225,6 +236,13 @@ class Flight:
         )
         return self.receipt
 
+    def _origin(self) -> str:
+        """The envelope that made the message: this one, or that of the message changed."""
+        if self.target is not None:
+            return self.target.envelope_id
+        target = getattr(self.envelope, "target", None)
+        return target.envelope_id if isinstance(target, MessageRef) else self.id
+
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""
         envelope = self.envelope
@@ -233,15 +251,11 @@ class Flight:
         parts = tuple(_standing(self.steps or ()))
         if not parts:
             return None
-        origin = self.id
-        if not isinstance(envelope, Send):
-            target = envelope.target
-            origin = target.envelope_id if isinstance(target, MessageRef) else self.id
         return MessageRef(
             instance_id=envelope.instance_id,
             external_room_id=envelope.external_room_id,
-            envelope_id=origin,
-            thread_id=envelope.thread_id,
+            envelope_id=self._origin(),
+            thread_id=self.thread_id,
             parts=parts,
             revision=self.revision,
         )

@@ -432,7 +432,7 @@ class Partition:
         if self.config.shed and flight.priority == "bulk":
             self._sheddable[flight.id] = flight
         if isinstance(envelope, Edit):
-            older = self.targets.overtaken(flight, envelope)
+            older = self.targets.overtaken(flight, envelope, now)
             if older is not None:
                 self.end(older, Disposition.SUPERSEDED, None, now)
         self.measure()
@@ -446,7 +446,7 @@ class Partition:
     def _enter(self, flight: Flight, room: Room, now: int) -> None:
         envelope = flight.envelope
         independent = room.account.hooks.traits.independent_threads
-        thread = envelope.thread_id if independent else None
+        thread = self.targets.thread(envelope, now) if independent else None
         key = f"{flight.id} alone" if envelope.order == "none" else thread
         self.lanes.push(flight, room, key, thread, now)
 
@@ -516,9 +516,9 @@ class Partition:
 
     def _plan_change(self, flight: Flight, envelope: Edit | Delete, now: int) -> bool:
         """Steps of an edit or delete, against what stands in the room now."""
-        origin = self.targets.origin(envelope.target, now)
-        if origin is not None:
-            self._step_aside(flight, origin)
+        before = self.targets.before(flight, envelope, now)
+        if before is not None:
+            self._step_aside(flight, before)
             return False
         flight.steps = self.targets.steps(flight, envelope, now)
         if flight.steps is None:
@@ -526,13 +526,13 @@ class Partition:
             return False
         return True
 
-    def _step_aside(self, flight: Flight, origin: Flight) -> None:
-        """Leave the lane until the message that it changes is there; then enter anew."""
+    def _step_aside(self, flight: Flight, before: Flight) -> None:
+        """Leave the lane until the message that it changes can be changed; then enter anew."""
         lane, flight.lane = flight.lane, None
         flight.parked, flight.cause = True, "target"
         if lane is not None and lane.queue and lane.queue[0] is flight:
             lane.queue.popleft()
-        callbacks = origin.callbacks = origin.callbacks or []
+        callbacks = before.callbacks = before.callbacks or []
         callbacks.append(lambda: self._due(flight, self._clock.now()))
 
     # -- flights out

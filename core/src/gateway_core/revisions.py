@@ -19,6 +19,10 @@ class Revisions:
     def __len__(self) -> int:
         return len(self._newest)
 
+    def knows(self, envelope_id: str) -> bool:
+        """Whether the message's fate is remembered."""
+        return envelope_id in self._newest
+
     def newest(self, ref: MessageRef) -> MessageRef | None:
         """The message as it stands now: what is known here, else the ref itself.
 

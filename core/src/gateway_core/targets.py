@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import attrs
 
-from gateway_core.envelopes import Delete, Edit, KeyRef, MessageRef, Receipt, Target
+from gateway_core.envelopes import (
+    Call,
+    Delete,
+    Edit,
+    Envelope,
+    KeyRef,
+    MessageRef,
+    Receipt,
+    Send,
+    Target,
+)
 from gateway_core.flights import Flight, Step
 from gateway_core.idempotency import Keys
 from gateway_core.revisions import Revisions, delete_steps, edit_steps
@@ -18,12 +28,13 @@ class Targets:
         self._revisions = revisions
         self._flights = flights
         self._edits: dict[str, Flight] = {}
+        self._begun: dict[str, Flight] = {}
 
-    def overtaken(self, flight: Flight, edit: Edit) -> Flight | None:
+    def overtaken(self, flight: Flight, edit: Edit, now: int) -> Flight | None:
         """Note a new edit; the one of the same message that waits before it, if one does."""
-        identity = _identity(edit.target)
-        older = self._edits.get(identity)
-        self._edits[identity] = flight
+        flight.changes = self._identity(edit.target, now)
+        older = self._edits.get(flight.changes)
+        self._edits[flight.changes] = flight
         if older is None or older.receipt is not None or older.started:
             return None
         return older
@@ -34,6 +45,41 @@ class Targets:
             return None if target.parts else self._flights.get(target.envelope_id)
         known = self._keys.find(_scope(target), now)
         return known.flight if known is not None else None
+
+    def knows(self, ref: MessageRef) -> bool:
+        """Whether it is known here what became of the message."""
+        return ref.envelope_id in self._flights or self._revisions.knows(ref.envelope_id)
+
+    def before(self, flight: Flight, change: Edit | Delete, now: int) -> Flight | None:
+        """What must end before `change` begins: the send of its message, or another change.
+
+        Two changes of one message are never under way together, in whatever lanes they are. None:
+        it begins now.
+        """
+        origin = self.origin(change.target, now)
+        if origin is not None:
+            return origin
+        identity = self._identity(change.target, now)
+        other = self._begun.setdefault(identity, flight)
+        if other is not flight:
+            return other
+        self._forget_edit(flight)
+        flight.changes = identity
+        if isinstance(change, Edit):
+            self._edits.setdefault(identity, flight)
+        return None
+
+    def thread(self, envelope: Envelope, now: int) -> str | None:
+        """The envelope's thread; of a change by key, that of the message which has the key."""
+        if isinstance(envelope, Send | Call) or isinstance(envelope.target, MessageRef):
+            return envelope.thread_id
+        known = self._keys.find(_scope(envelope.target), now)
+        if known is None:
+            return None
+        if known.flight is not None:
+            return known.flight.thread_id
+        ref = known.receipt.ref if known.receipt is not None else None
+        return ref.thread_id if ref is not None else None
 
     def newest(self, target: Target, now: int) -> MessageRef | None:
         """The message as it stands; None: it was deleted, never arrived, or is not known."""
@@ -49,7 +95,7 @@ class Targets:
         ref = self.newest(change.target, now)
         if ref is None or not ref.parts:
             return None
-        flight.revision = ref.revision + 1
+        flight.target, flight.revision = ref, ref.revision + 1
         if isinstance(change, Edit):
             return edit_steps(change, flight.plan, ref.parts)
         return delete_steps(ref.parts)
@@ -61,11 +107,14 @@ class Targets:
 
     def changed(self, flight: Flight, change: Edit | Delete, receipt: Receipt, now: int) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""
-        identity = _identity(change.target)
-        if self._edits.get(identity) is flight:
-            del self._edits[identity]
-        newest = self.newest(change.target, now) if flight.started else None
-        origin = newest.envelope_id if newest is not None else ""
+        self._forget_edit(flight)
+        if self._begun.get(flight.changes) is flight:
+            del self._begun[flight.changes]
+        if not flight.started and not receipt.delivered:
+            return
+        # The steps of one that began in an earlier life were planned there.
+        target = flight.target or self.newest(change.target, now)
+        origin = target.envelope_id if target is not None else ""
         if not origin:
             return
         if receipt.ref is not None:
@@ -73,13 +122,19 @@ class Targets:
         elif isinstance(change, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
 
+    def _forget_edit(self, flight: Flight) -> None:
+        if self._edits.get(flight.changes) is flight:
+            del self._edits[flight.changes]
+
+    def _identity(self, target: Target, now: int) -> str:
+        """The message that a change is of, by whatever name."""
+        room = (target.instance_id, target.external_room_id)
+        if isinstance(target, KeyRef):
+            known = self._keys.find(_scope(target), now)
+            return known.envelope_id if known is not None else f"{room} key {target.key}"
+        first = target.parts[0].message_id if target.parts else ""
+        return target.envelope_id or f"{room} message {first}"
+
 
 def _scope(target: KeyRef) -> tuple[str, str, str, str]:
     return (target.instance_id, target.external_room_id, "send", target.key)
-
-
-def _identity(target: Target) -> str:
-    """The message that an edit is of."""
-    if isinstance(target, KeyRef):
-        return f"key {target.key}"
-    return target.envelope_id or f"message {target.parts[0].message_id if target.parts else ''}"
