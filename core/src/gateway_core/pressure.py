@@ -6,6 +6,9 @@ import attrs
 
 from gateway_core.hookspecs import Level
 
+_ROUNDING = 1e-9
+"""0.95 - 0.05 is a little less than 0.9: what a float lacks must cost no place."""
+
 LEVELS: tuple[Level, ...] = ("nominal", "elevated", "high", "saturated")
 
 
@@ -59,7 +62,7 @@ class Gauge:
         share = self._settings.thresholds[index]
         if falling:
             share -= self._settings.hysteresis
-        return max(1, int(share * self._bound))
+        return max(1, int(share * self._bound + _ROUNDING))
 
     def _set_edges(self, index: int) -> None:
         self._up = self._edge(index) if index < 3 else 1 << 62  # noqa: PLR2004 - highest level
