@@ -42,9 +42,10 @@ LAYERS = (
     },
     {"boundary", "clock", "telemetry"},
     {"channel_hooks", "defaults", "plugins"},
-    {"accounts", "config", "failures", "keeping", "outbox", "sessions", "tickets"},
+    {"accounts", "config", "failures", "journal", "keeping", "outbox", "sessions", "tickets"},
     {"partition"},
     {"roster", "supervision"},
+    {"paging"},
     {"submission"},
     {"gateway"},
 )

@@ -51,8 +51,20 @@ from gateway_core.hookspecs import (
     Traits,
     hookimpl,
 )
+from gateway_core.idempotency import frees_its_key, scope_of
+from gateway_core.ids import position_of
 from gateway_core.instances import Instance, Secret
-from gateway_core.outbox import Entry, MemoryOutbox, Outbox
+from gateway_core.outbox import (
+    Entry,
+    Found,
+    Kept,
+    MemoryOutbox,
+    Outbox,
+    Recovery,
+    Request,
+    StepRecord,
+    StepShape,
+)
 from gateway_core.plugins import ChannelBinding, installed_channels
 from gateway_core.pressure import PressureSettings
 from gateway_core.retries import RetrySettings
@@ -80,6 +92,7 @@ __all__ = [
     "Envelope",
     "ErrorClass",
     "FormatVersionError",
+    "Found",
     "Gateway",
     "GatewayClosed",
     "GatewayConfig",
@@ -91,6 +104,7 @@ __all__ = [
     "InstanceStatistics",
     "InstanceSuspended",
     "Invalid",
+    "Kept",
     "KeyRef",
     "Limit",
     "MemoryOutbox",
@@ -109,13 +123,17 @@ __all__ = [
     "Problem",
     "Reason",
     "Receipt",
+    "Recovery",
     "Refused",
+    "Request",
     "RetrySettings",
     "Scope",
     "Secret",
     "Send",
     "Statistics",
     "Status",
+    "StepRecord",
+    "StepShape",
     "Ticket",
     "Traits",
     "TransportError",
@@ -123,11 +141,14 @@ __all__ = [
     "Undelivered",
     "UnknownInstance",
     "Verdict",
+    "frees_its_key",
     "from_json",
     "hookimpl",
     "installed_channels",
     "load_config",
     "open_gateway",
     "parse_config",
+    "position_of",
+    "scope_of",
     "to_json",
 ]

@@ -65,6 +65,7 @@ class GatewayConfig:
     idempotency_keys       keys remembered in one partition, at the most
     history                ended envelopes and sent messages remembered in one partition
     outbox                 where accepted envelopes are kept; None: in memory
+    outbox_capacity        unfinished envelopes that a durable outbox keeps, at the most
     plugins                plugins allowed or denied by name
     """
 
@@ -93,6 +94,7 @@ class GatewayConfig:
     circuit: CircuitSettings = attrs.field(factory=CircuitSettings)
     pressure: PressureSettings = attrs.field(factory=PressureSettings)
     outbox: str | None = None
+    outbox_capacity: int = attrs.field(default=1_000_000, validator=[instance_of(int), ge(1)])
     plugins: Filter = attrs.field(factory=Filter)
 
     @property

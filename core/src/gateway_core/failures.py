@@ -16,7 +16,7 @@ from gateway_core.accounts import Account
 from gateway_core.clock import nanoseconds
 from gateway_core.envelopes import Attempt, Disposition, Edit, Mode, Part, Send
 from gateway_core.errors import HookContractError
-from gateway_core.flights import Flight, Step
+from gateway_core.flights import ARRIVED, Flight, Step
 from gateway_core.hookspecs import Answer
 from gateway_core.lanes import Lane, settle
 from gateway_core.limits import SECOND, slow_down
@@ -122,6 +122,9 @@ class Failures:
         if decision.kind != "acknowledged":
             self._log(failed, decision)
         self._DO[decision.kind](self, failed, decision)
+        journal = self._partition.journal
+        if journal is not None and flight.receipt is None and step.outcome not in ARRIVED:
+            journal.ended(flight, step, decision.wait)
 
     def _log(self, failed: Failed, decision: Decision) -> None:
         verdict = failed.verdict
@@ -173,9 +176,9 @@ class Failures:
         failed.flight.acknowledge(step, Answer(message_id=step.message_id))
         if failed.verdict.reason is Reason.NOT_MODIFIED:
             step.outcome = "unchanged"
-        outbox = self._partition.outbox
-        if outbox.durable:
-            outbox.acknowledged(failed.flight.id, step.serial, step.message_id)
+        journal = self._partition.journal
+        if journal is not None:
+            journal.acknowledged(failed.flight, step)
         self._lanes.go_on(failed.lane, failed.now)
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:
@@ -214,6 +217,8 @@ class Failures:
         if transform == "without_reply":
             step.reply = None
             flight.degradations += ("reply dropped",)
+            if self._partition.journal is not None:
+                self._partition.journal.planned(flight)
         else:
             self._replan_or_end(failed, "plain" if transform == "plain" else "stricter")
         self._lanes.go_on(failed.lane, failed.now)
@@ -231,6 +236,8 @@ class Failures:
             return
         flight.replace(step, parts, mode)
         flight.degradations += (mode,)
+        if self._partition.journal is not None:
+            self._partition.journal.planned(flight)
 
     def _replanned(self, failed: Failed, mode: Mode) -> tuple[Part, ...]:
         """The refused part's text as new parts; their spans are those of the whole text."""
@@ -256,6 +263,8 @@ class Failures:
                 lane.forget_limits()
             log.info(ROOM_MOVED, instance=account.instance.id, partition=self._partition.index)
             account.hooks.room_moved(account.instance, room.id, new)
+            if self._partition.journal is not None:
+                self._partition.journal.moved(account.instance.id, room.id, new)
         self._lanes.go_on(failed.lane, failed.now)
 
     def _do_suspend(self, failed: Failed, _: Decision) -> None:

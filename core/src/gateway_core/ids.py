@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+_COUNT_BITS = 14
+_MOST = (1 << _COUNT_BITS) - 1
+
 
 class Ids:
     """Ids of 30 hexadecimal digits: milliseconds, a counter, and the gateway's own mark."""
@@ -13,11 +16,24 @@ class Ids:
         self._last = 0
         self._count = 0
 
+    def go_on_after(self, last_id: str) -> None:
+        """Later ids sort after this one of an earlier life, whatever the wall clock says."""
+        if last_id:
+            self._last = max(self._last, int(last_id[:12], 16) + 1)
+            self._count = 0
+
     def next(self, wall: float) -> str:
         """A new id; later ones sort later, even when the wall clock steps back."""
         milliseconds = max(int(wall * 1000), self._last)
-        if milliseconds == self._last:
+        if milliseconds > self._last:
+            self._last, self._count = milliseconds, 0
+        elif self._count < _MOST:
             self._count += 1
         else:
-            self._last, self._count = milliseconds, 0
-        return f"{milliseconds:012x}{self._count:06x}{self._mark}"
+            self._last, self._count = milliseconds + 1, 0
+        return f"{self._last:012x}{self._count:06x}{self._mark}"
+
+
+def position_of(envelope_id: str) -> int:
+    """An id's place among all others of one outbox, as an integer below 2**62."""
+    return int(envelope_id[:12], 16) << _COUNT_BITS | int(envelope_id[12:18], 16)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway_core.errors import HookContractError
 from gateway_core.flights import Flight
@@ -25,6 +25,13 @@ AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
 
 Rank = tuple[int, int, int]
+
+
+class Hold(NamedTuple):
+    """Why a flight of an earlier life waits: until a time, and in doubt until it works again."""
+
+    until: int
+    doubt: bool
 
 
 class Room:
@@ -173,19 +180,33 @@ class Lanes:
         return room
 
     def push(
-        self, flight: Flight, room: Room, key: str | None, thread: str | None, now: int
+        self,
+        flight: Flight,
+        room: Room,
+        key: str | None,
+        thread: str | None,
+        now: int,
+        *,
+        hold: Hold | None = None,
     ) -> None:
         """Put `flight` at the end of the lane named `key`, and try to start it.
 
-        `thread` is the lane's own, where threads have lanes.
+        `thread` is the lane's own, where threads have lanes; at the head of its lane, the flight
+        does not start before what `hold` says.
         """
         lane = room.lanes.get(key)
         if lane is None:
             lane = room.lanes[key] = Lane(key, thread, room, self)
         flight.lane = lane
         lane.queue.append(flight)
-        if len(lane.queue) == 1 and not lane.running:
+        if len(lane.queue) != 1 or lane.running:
+            return
+        if hold is None:
             self.offer(lane, now)
+        elif hold.doubt:
+            room.account.in_doubt(lane, hold.until)
+        else:
+            self.pause(lane, hold.until)
 
     def at(self, when: int, what: Bucket | Lane | Flight | Room) -> None:
         """Ring for `what` at `when`."""

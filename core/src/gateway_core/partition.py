@@ -26,14 +26,14 @@ from gateway_core.envelopes import (
     Receipt,
     Send,
 )
-from gateway_core.errors import AttemptTimeout, HookContractError, TransportError
+from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
 from gateway_core.failures import Failed, Failures, Try, within_dedup
 from gateway_core.flights import Flight, Step, send_steps
 from gateway_core.hookspecs import Answer, AttemptReport, Level, Pressure
 from gateway_core.idempotency import Keys
-from gateway_core.lanes import Lane, Lanes, Room, settle
+from gateway_core.journal import Journal
+from gateway_core.lanes import Hold, Lane, Lanes, Room, settle
 from gateway_core.limits import NEVER, SECOND
-from gateway_core.outbox import Outbox
 from gateway_core.pressure import Gauge
 from gateway_core.revisions import Revisions
 from gateway_core.sessions import OpenSession
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from gateway_core.accounts import Account
 
 MOST_CRASHES = 2
+OUTBOX_PAUSE = SECOND
+"""Nanoseconds until an attempt that the outbox could not record is offered again."""
 
 
 _UNKNOWN_TO_ALL = (Reason.UNCLASSIFIED, Reason.HOOK_ERROR, Reason.HOOK_CONTRACT)
@@ -65,14 +67,14 @@ class Partition:
         *,
         clock: Clock,
         rng: Random,
-        outbox: Outbox,
+        journal: Journal | None,
         on_pressure: Callable[[Pressure, Level], None],
         on_suspension: Callable[[Account, Verdict], None],
     ) -> None:
         self.index = index
         self.config = config
         self._clock = clock
-        self.outbox = outbox
+        self.journal = journal
         self._on_pressure = on_pressure
         self._attempt_timeout = config.attempt_timeout
         self.admission = Admission(
@@ -108,6 +110,7 @@ class Partition:
         self._alarm = trio.Event()
         self._nursery: trio.Nursery | None = None
         self.empty: Callable[[], None] = lambda: None
+        self.freed: Callable[[Flight], None] = lambda _flight: None
 
     # -- the task of the partition
 
@@ -233,7 +236,7 @@ class Partition:
         lane.begun = self._clock.now()
         scope.deadline = trio.current_time() + self._attempt_timeout
         session = account.sessions.ready()
-        if session is None or self.outbox.durable:
+        if session is None or self.journal is not None:
             session = await self._made_ready(flying, session)
             if session is None:
                 return
@@ -271,14 +274,32 @@ class Partition:
             session.release()
             self._void(flying.lane)
             return None
-        if self.outbox.durable:
-            step = flying.step
-            try:
-                await self.outbox.attempt_started(flying.flight.id, step.serial, step.number + 1)
-            except BaseException:
+        if self.journal is None:
+            return session
+        recorded = False
+        try:
+            recorded = await self._recorded(flying, self.journal)
+        finally:
+            if not recorded:
                 session.release()
-                raise
-        return session
+        return session if recorded else None
+
+    async def _recorded(self, flying: Try, journal: Journal) -> bool:
+        """Let the outbox know that the attempt begins; false: it cannot, so it does not begin."""
+        lane = flying.lane
+        try:
+            await journal.starting(flying.flight, flying.step)
+        except OutboxError:
+            now = self._clock.now()
+            self._serving = True
+            self.lanes.release(lane, now, unused=True)
+            flying.flight.cause = "outbox"
+            self.lanes.pause(lane, now + OUTBOX_PAUSE)
+            return False
+        except trio.Cancelled:
+            journal.ended(flying.flight, flying.step)
+            raise
+        return True
 
     def _unopened(self, flying: Try, error: Exception) -> None:
         """The session did not open: nothing was sent. What nobody knows suspends the instance."""
@@ -331,9 +352,8 @@ class Partition:
 
     def _call_off(self, flying: Try) -> None:
         """Something closed meanwhile: the attempt does not begin, its record is void."""
-        if self.outbox.durable:
-            step = flying.step
-            self.outbox.attempt_voided(flying.flight.id, step.serial, step.number + 1)
+        if self.journal is not None:
+            self.journal.ended(flying.flight, flying.step)
         self._void(flying.lane)
 
     def _void(self, lane: Lane) -> None:
@@ -349,8 +369,8 @@ class Partition:
             report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, flying.attempt, report)
         flying.flight.acknowledge(step, answer)
-        if self.outbox.durable:
-            self.outbox.acknowledged(flying.flight.id, step.serial, answer.message_id)
+        if self.journal is not None:
+            self.journal.acknowledged(flying.flight, step)
         if answer.buckets:
             settle(account.limiter.learn(answer.buckets, now), now)
         account.worked(now)
@@ -443,16 +463,53 @@ class Partition:
             return
         self._enter(flight, room, now)
 
-    def _enter(self, flight: Flight, room: Room, now: int) -> None:
+    def resume(self, flight: Flight, account: Account, print_: str, hold: float = 0.0) -> None:
+        """Take in a flight that was accepted before. Its place was counted.
+
+        print_  its fingerprint, where it has a key
+        hold    seconds for which the platform asked to be left alone
+        """
+        now = self._clock.now()
+        envelope = flight.envelope
+        self.accepted += 1
+        self.flights[flight.id] = flight
+        room = self.lanes.room(account, envelope.external_room_id)
+        room.unfinished += 1
+        flight.accepted_at = now
+        if flight.scope is not None and self.keys.find(flight.scope, now) is None:
+            self.keys.begin(flight.scope, flight, print_, now)
+        self.lanes.expires(flight)
+        if isinstance(envelope, Edit):
+            self.targets.overtaken(flight, envelope, now)
+        self.measure()
+        wait = (envelope.not_before or 0.0) - self._clock.wall()
+        if wait > 0 and not flight.started:
+            flight.parked, flight.cause = True, "schedule"
+            self.lanes.at(now + nanoseconds(min(wait, 1e9)), flight)
+            return
+        self._enter(flight, room, now, hold=self._held(flight, account, hold, now))
+
+    def _held(self, flight: Flight, account: Account, hold: float, now: int) -> Hold | None:
+        """Why a resumed flight must not start at once: an unknown outcome, or the platform."""
+        step = flight.step
+        if step is not None and step.maybe_sent and step.verdict is not None:
+            quarantine = self.config.retries.quarantine
+            if step.kind in ("send", "call") and not within_dedup(account, step, now):
+                return Hold(now + nanoseconds(max(hold, quarantine)), doubt=True)
+        return Hold(now + nanoseconds(hold), doubt=False) if hold > 0 else None
+
+    def _enter(self, flight: Flight, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = flight.envelope
         independent = room.account.hooks.traits.independent_threads
         thread = self.targets.thread(envelope, now) if independent else None
         key = f"{flight.id} alone" if envelope.order == "none" else thread
-        self.lanes.push(flight, room, key, thread, now)
+        self.lanes.push(flight, room, key, thread, now, hold=hold)
 
     def _due(self, flight: Flight, now: int) -> None:
         """A scheduled flight's time has come: it enters its lane."""
         if flight.receipt is None and flight.parked:
+            if self.journal is not None and flight.cause == "schedule":
+                self.journal.entered(flight)
             flight.parked, flight.cause = False, "queue"
             room = self._room_of(flight)
             self._enter(flight, room, now)
@@ -497,7 +554,13 @@ class Partition:
     def _may_repeat(self, flight: Flight, step: Step, now: int) -> bool:
         """The platform's memory of the key may have ended while the retry waited."""
         lane = flight.lane
-        if lane is None or step.kind != "send" or within_dedup(lane.room.account, step, now):
+        if lane is None or step.kind not in ("send", "call"):
+            return True
+        traits = lane.room.account.hooks.traits
+        envelope = flight.envelope
+        if isinstance(envelope, Call) and envelope.method in traits.repeat_safe_calls:
+            return True
+        if step.kind == "send" and within_dedup(lane.room.account, step, now):
             return True
         return (
             flight.envelope.on_unknown == "retry"
@@ -524,6 +587,8 @@ class Partition:
         if flight.steps is None:
             self.finish(flight, Disposition.REJECTED, NO_TARGET, now)
             return False
+        if self.journal is not None:
+            self.journal.planned(flight)
         return True
 
     def _step_aside(self, flight: Flight, before: Flight) -> None:
@@ -547,8 +612,8 @@ class Partition:
         del self.flights[flight.id]
         self._sheddable.pop(flight.id, None)
         self._remember(flight, receipt, now)
-        if self.outbox.durable:
-            self.outbox.finished(receipt)
+        if self.journal is not None:
+            self.journal.finished(receipt)
         self.lanes.ended()
         room = self._room_of(flight)
         room.unfinished -= 1
@@ -561,6 +626,8 @@ class Partition:
             room.account.hooks.after_disposition(envelope, receipt)
         if not room.lanes and not room.unfinished:
             self.lanes.tidy(room, now)
+        if self.journal is not None:
+            self.freed(flight)
         if not self.flights:
             self.empty()
         return receipt
@@ -607,6 +674,8 @@ class Partition:
 
     def give_up(self, flight: Flight) -> Receipt:
         """End it now: in doubt where it may have arrived, else cancelled."""
+        if flight.receipt is not None:  # the end of another one ended it
+            return flight.receipt
         now = self._clock.now()
         step = flight.step
         if step is not None and (step.started or step.doubtful):

@@ -29,10 +29,11 @@ from gateway_core.errors import (
     Refused,
 )
 from gateway_core.flights import Flight
-from gateway_core.idempotency import Known, fingerprint, scope_of
+from gateway_core.idempotency import Known, Scope, fingerprint, scope_of
 from gateway_core.ids import Ids
 from gateway_core.limits import SECOND
 from gateway_core.outbox import Entry, Outbox
+from gateway_core.paging import Pager
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
 from gateway_core.tickets import Ticket
@@ -51,6 +52,7 @@ class Submission:
         roster: Roster,
         partitions: Sequence[Partition],
         strategy: Callable[[str, str], int],
+        pager: Pager | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -59,6 +61,7 @@ class Submission:
         self._roster = roster
         self._partitions = partitions
         self._hash = strategy
+        self._pager = pager
         self._appending: dict[str, trio.Event] = {}
         self.closed = False
         self.refused: Counter[str] = Counter()
@@ -88,11 +91,14 @@ class Submission:
             partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
             scope = scope_of(envelope)
             print_ = fingerprint(envelope) if scope is not None else ""
+            placed = True
+            if self._pager is not None:
+                await self._ask(self._pager, partition, envelope, wait=wait)
             joined = await self._joined(partition, envelope, scope, print_)
             while joined is None:
-                await self._place(partition, envelope, wait=wait)
+                placed = await self._place(partition, envelope, wait=wait)
                 if scope is None or partition.keys.find(scope, self._clock.now()) is None:
-                    account = self._still_there(partition, envelope)
+                    account = self._still_there(partition, envelope, placed=placed)
                     break
                 # Somebody used the key while this caller waited for its place.
                 partition.admission.remove(envelope.instance_id, envelope.external_room_id)
@@ -106,11 +112,29 @@ class Submission:
         flight.scope = scope
         if scope is not None:
             partition.keys.begin(scope, flight, print_, self._clock.now())
-        if self._outbox.durable:
-            await self._append(partition, flight)
-        return self._accept(partition, flight, account)
+        if self._pager is None:
+            self._accept(partition, flight, account)
+        else:
+            await self._append(self._pager, partition, flight, account, placed=placed)
+        return Ticket(flight)
 
-    def _still_there(self, partition: Partition, envelope: Envelope) -> Account:
+    async def _ask(
+        self, pager: Pager, partition: Partition, envelope: Envelope, *, wait: bool
+    ) -> None:
+        """Wait for a place in the outbox; recall from it what the envelope refers to."""
+        if pager.full and not wait:
+            raise Overloaded(
+                bound_of="the outbox",
+                pressure="saturated",
+                depth=pager.unfinished,
+                bound=self._config.outbox_capacity,
+                retry_in=partition.estimate(),
+            )
+        await pager.place()
+        self._check_open()
+        await pager.recall(partition, envelope)
+
+    def _still_there(self, partition: Partition, envelope: Envelope, *, placed: bool) -> Account:
         """The account of an envelope that has its place, or the place given back and the refusal.
 
         The instance may have been removed while the place was waited for.
@@ -118,7 +142,8 @@ class Submission:
         try:
             return self._roster.account(envelope.instance_id)
         except Refused:
-            partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+            if placed:
+                partition.admission.remove(envelope.instance_id, envelope.external_room_id)
             raise
 
     def _checked(self, envelope: Envelope) -> tuple[Account, tuple[Part, ...]]:
@@ -150,7 +175,7 @@ class Submission:
         """The ticket of the envelope that has this key already, once the outbox has that one."""
         if scope is None:
             return None
-        while (known := partition.keys.find(scope, self._clock.now())) is not None:
+        while (known := await self._known(partition, scope)) is not None:
             if known.fingerprint != print_ and envelope.on_conflict == "raise":
                 raise IdempotencyConflict(key=scope[3], envelope_id=known.envelope_id)
             appended = self._appending.get(known.envelope_id)
@@ -159,8 +184,18 @@ class Submission:
             await appended.wait()
         return None
 
-    async def _place(self, partition: Partition, envelope: Envelope, *, wait: bool) -> None:
-        """Take a place in the partition; wait for one, or say when to come back."""
+    async def _known(self, partition: Partition, scope: Scope) -> Known | None:
+        """What the key stands for, of this life or of an earlier one."""
+        known = partition.keys.find(scope, self._clock.now())
+        if known is not None or self._pager is None:
+            return known
+        return await self._pager.known(partition, scope)
+
+    async def _place(self, partition: Partition, envelope: Envelope, *, wait: bool) -> bool:
+        """Take a place in the partition; wait for one, or say when to come back.
+
+        With a durable outbox nobody waits: false, and the envelope stays there for now.
+        """
         admission = partition.admission
         instance, room = envelope.instance_id, envelope.external_room_id
         full = admission.full(instance, room)
@@ -169,12 +204,15 @@ class Submission:
                 full = admission.full(instance, room)
         if full is None:
             admission.add(instance, room)
+        elif self._pager is not None:
+            return False
         elif not wait:
             raise self._overloaded(partition, full)
         else:
             await self._wait_for_room(partition, full, instance, room)
-        if self._outbox.durable:  # else it is accepted in the same step
+        if self._pager is not None:  # else it is accepted in the same step
             partition.measure()
+        return True
 
     async def _wait_for_room(
         self, partition: Partition, full: Full, instance: str, room: str
@@ -215,40 +253,67 @@ class Submission:
         ttl: float = getattr(self._config.ttl, envelope.priority)
         return ttl
 
-    async def _append(self, partition: Partition, flight: Flight) -> None:
+    async def _append(
+        self,
+        pager: Pager,
+        partition: Partition,
+        flight: Flight,
+        account: Account,
+        *,
+        placed: bool,
+    ) -> None:
         """Let the outbox have it; whatever goes wrong leaves no trace."""
         ttl = (flight.deadline - self._clock.now()) / SECOND
+        envelope, due = flight.envelope, flight.envelope.not_before
+        scope = flight.scope
+        known = partition.keys.find(scope, self._clock.now()) if scope is not None else None
         entry = Entry(
             id=flight.id,
-            envelope=flight.envelope,
+            envelope=envelope,
             plan=tuple(flight.plan),
             accepted_at=flight.accepted_wall,
             deadline=flight.accepted_wall + ttl,
+            fingerprint=known.fingerprint if known is not None else "",
+            due=due if due is not None and due > flight.accepted_wall else None,
         )
+
+        def kept() -> None:
+            self._check_open()
+            pager.unfinished += 1
+            self._accept(partition, flight, account, pager, placed=placed)
+
         appended = self._appending[flight.id] = trio.Event()
         try:
-            await self._outbox.append(entry)
-            self._check_open()
+            await self._outbox.append(entry, kept)
         except BaseException:
-            self._take_back(partition, flight)
+            self._take_back(partition, flight, placed=placed)
             raise
         finally:
             del self._appending[flight.id]
             appended.set()
 
-    def _take_back(self, partition: Partition, flight: Flight) -> None:
+    def _take_back(self, partition: Partition, flight: Flight, *, placed: bool) -> None:
         """It was not accepted after all: its key and place are free, nobody waits for it."""
         envelope = flight.envelope
         self._outbox.withdraw(flight.id)
         if flight.scope is not None:
             partition.keys.forget(flight.scope)
-        partition.admission.remove(envelope.instance_id, envelope.external_room_id)
-        partition.measure()
+        if placed:
+            partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+            partition.measure()
         callbacks, flight.callbacks = flight.callbacks, None
         for callback in callbacks or ():
             callback()
 
-    def _accept(self, partition: Partition, flight: Flight, account: Account) -> Ticket:
+    def _accept(
+        self,
+        partition: Partition,
+        flight: Flight,
+        account: Account,
+        pager: Pager | None = None,
+        *,
+        placed: bool = True,
+    ) -> None:
         """From here on it is accepted. Policies vote on what happens to it."""
         vote = account.hooks.admit(flight.envelope, partition.pressure())
         if vote is not None and vote != "shed":
@@ -256,8 +321,18 @@ class Submission:
             if flight.envelope.ttl is None:
                 ttl: float = getattr(self._config.ttl, vote)
                 flight.deadline = self._clock.now() + nanoseconds(ttl)
-        partition.accept(flight, account, shed=vote == "shed")
-        return Ticket(flight)
+        shed = vote == "shed"
+        if pager is not None and not shed and (not placed or pager.must_wait(flight)):
+            envelope = flight.envelope
+            if placed:
+                partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+            if flight.scope is not None:
+                partition.keys.forget(flight.scope)  # the outbox knows it
+            pager.leave(flight)
+            return
+        if not placed:
+            partition.admission.add(flight.envelope.instance_id, flight.envelope.external_room_id)
+        partition.accept(flight, account, shed=shed)
 
 
 def _unsupported(hooks: ChannelHooks, envelope: Envelope) -> list[Problem]:

@@ -14,7 +14,18 @@ from typing import Any
 
 import trio
 
-from gateway_core import Attempt, Instance, MemoryOutbox, OutboxError, Pressure, Receipt, StepRecord, Verdict, defaults, hookimpl
+from gateway_core import (
+    Attempt,
+    Instance,
+    MemoryOutbox,
+    OutboxError,
+    Pressure,
+    Receipt,
+    StepRecord,
+    Verdict,
+    defaults,
+    hookimpl,
+)
 from gateway_core.outbox import Entry as Kept
 from gateway_core.testing import Checkpoints
 from gateway_plugin_discord import hooks as discord
@@ -320,11 +331,19 @@ class Cabinet(MemoryOutbox):
             await trio.sleep(wait)
 
     async def append(self, entry: Kept, kept: Callable[[], None]) -> None:
-        await self._wait()
-        if self._ports.on and self._random.random() < self._ports.setup.trouble.outbox:
-            self._ledger.faults += 1
-            raise OutboxError("the disk is full")
+        self._ledger.appending += 1
+        try:
+            await self._wait()
+            if self._fails(self._ports.setup.trouble.outbox):
+                raise OutboxError("the disk is full")
+        finally:
+            self._ledger.appending -= 1
         await super().append(entry, kept)
+
+    def _fails(self, share: float) -> bool:
+        fails = self._ports.on and self._random.random() < share
+        self._ledger.faults += fails
+        return fails
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
         said = (envelope_id, record.serial, record.number)
@@ -337,6 +356,8 @@ class Cabinet(MemoryOutbox):
         self._started.add(said)
         await super().attempt_started(envelope_id, record)
         await self._wait()
+        if self._fails(self._ports.setup.trouble.breaks):
+            raise Stumbled("something of the engine's own breaks")
 
     def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
         said = (envelope_id, record.serial)

@@ -1,0 +1,107 @@
+"""What waits to be written, in the order in which it was told; what a failure leaves of it. Pure.
+
+Within a batch only the newest state of each thing is written: a step that began and was
+acknowledged before the commit costs one row, an entry that was withdrawn none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+from gateway_contrib.sqlite.rows import Row, not_begun
+from gateway_core import OutboxError
+
+Told: TypeAlias = Callable[[OutboxError | None], None]
+"""Called on trio's thread when the batch is committed, or with why it is not."""
+
+
+@attrs.define(eq=False)
+class Batch:
+    """Changes to commit together.
+
+    entries    appended: row by position      told     in the order of the calls
+    steps      by (position, serial)          started  those of them that somebody awaits
+    ended      receipts of what ended         freed    keys that are free again
+    withdrawn  appended before, but the caller was cancelled
+    """
+
+    entries: dict[int, Row] = attrs.field(factory=dict)
+    keys: dict[int, Row] = attrs.field(factory=dict)
+    entered: dict[int, Row] = attrs.field(factory=dict)
+    shapes: dict[int, Row] = attrs.field(factory=dict)
+    steps: dict[tuple[int, int], Row] = attrs.field(factory=dict)
+    started: set[tuple[int, int]] = attrs.field(factory=set)
+    ended: dict[int, Row] = attrs.field(factory=dict)
+    freed: dict[int, None] = attrs.field(factory=dict)
+    withdrawn: dict[int, None] = attrs.field(factory=dict)
+    moves: dict[tuple[str, str], Row] = attrs.field(factory=dict)
+    told: list[Told] = attrs.field(factory=list)
+
+    def __len__(self) -> int:
+        return (
+            len(self.entries) + len(self.entered) + len(self.shapes) + len(self.steps)
+            + len(self.ended) + len(self.withdrawn) + len(self.moves)
+        )  # fmt: skip
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do and nobody to tell."""
+        return not self.told and not len(self)
+
+    def forget(self, seq: int) -> None:
+        """The entry is not wanted any more; written already, it is to be taken back."""
+        if self.entries.pop(seq, None) is not None:
+            self.keys.pop(seq, None)
+        else:
+            self.withdrawn[seq] = None
+
+    def step(self, row: Row, *, started: bool) -> None:
+        """The newest state of a step."""
+        place = (row[0], row[1])
+        self.steps[place] = row
+        if started:
+            self.started.add(place)
+        else:
+            self.started.discard(place)
+
+    def end(self, row: Row, *, frees: bool) -> None:
+        """An entry ended."""
+        self.ended[row[0]] = row
+        if frees:
+            self.freed[row[0]] = None
+
+    def left_over(self) -> Batch:
+        """What is still to be written after a failed commit: all that nobody was waiting for."""
+        for place in self.started:
+            self.steps[place] = not_begun(self.steps[place])
+        lost = self.entries.keys()
+        return Batch(
+            entered=self.entered,
+            shapes=_without(self.shapes, lost),
+            steps=self.steps,
+            ended=_without(self.ended, lost),
+            freed=self.freed,
+            withdrawn={seq: None for seq in self.withdrawn if seq not in lost},
+            moves=self.moves,
+        )
+
+    def follow(self, newer: Batch) -> None:
+        """Take in what was told later than all of this."""
+        self.entries |= newer.entries
+        self.keys |= newer.keys
+        self.entered |= newer.entered
+        self.shapes |= newer.shapes
+        for place in newer.steps:
+            self.step(newer.steps[place], started=place in newer.started)
+        self.ended |= newer.ended
+        self.freed |= newer.freed
+        self.withdrawn |= newer.withdrawn
+        self.moves |= newer.moves
+        self.told += newer.told
+
+
+def _without(rows: dict[int, Row], lost: object) -> dict[int, Row]:
+    return {seq: row for seq, row in rows.items() if seq not in lost}  # type: ignore[operator]  # a keys view

@@ -1,0 +1,57 @@
+"""What SQLite and the system say when something fails, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import apsw
+import structlog
+
+from gateway_core import OutboxError
+
+log: Any = structlog.get_logger("gateway")
+
+WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, "the disk is full"),
+    (apsw.ReadOnlyError, "the file is read-only"),
+    (apsw.CantOpenError, "the file cannot be opened"),
+    (apsw.PermissionsError, "access is denied"),
+    (apsw.BusyError, "the file is locked by another connection"),
+    (apsw.LockedError, "the file is locked by another connection"),
+    (apsw.NotADBError, "the file is damaged, or no database"),
+    (apsw.CorruptError, "the file is damaged"),
+    (apsw.IOError, "reading or writing failed"),
+)
+
+
+def words(error: Exception) -> str:
+    """What it means."""
+    for kind, text in WORDS:
+        if isinstance(error, kind):
+            return f"{text} ({error})"
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def typed(what: str) -> Iterator[None]:
+    """What SQLite or the system raises becomes an `OutboxError`."""
+    try:
+        yield
+    except (apsw.Error, OSError) as error:
+        raise OutboxError(f"{what}: {words(error)}") from error
+
+
+@contextmanager
+def logged(event: str) -> Iterator[None]:
+    """What SQLite or the system raises is logged, where nobody could do anything about it."""
+    try:
+        yield
+    except (apsw.Error, OSError, OutboxError) as error:
+        log.error(event, error=words(error))  # noqa: TRY400 - an event with fields, no traceback
+
+
+def unreadable(envelope_id: str, error: Exception) -> None:
+    """A row that this release cannot read stays where it is."""
+    log.error("gateway.outbox_unreadable", envelope=envelope_id, error=str(error))

@@ -1,0 +1,103 @@
+"""The connections that read: pages, single envelopes, and what there is at the opening."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, STEP_COLUMNS, Row, kept_of, receipt_of
+from gateway_core import FormatVersionError, Found, Invalid, Kept, Recovery
+
+_ENTRY = ", ".join(ENTRY_COLUMNS)
+_STEP = ", ".join(STEP_COLUMNS)
+
+
+class Reader:
+    """Reads what is committed. `unreadable` is told of rows that a later release wrote."""
+
+    def __init__(self, path: Path, unreadable: Callable[[str, Exception], None]) -> None:
+        self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        self._db.set_busy_timeout(5_000)
+        self._db.execute("PRAGMA query_only = 1")
+        self._unreadable = unreadable
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def recovery(self) -> Recovery:
+        """What earlier lives left."""
+        query = self._db.execute
+        counts: Counter[str] = Counter()
+        for placed in ("NULL", "NOT NULL"):
+            sql = f"SELECT instance, count(*) FROM envelopes WHERE due IS {placed} GROUP BY 1"  # noqa: S608 - constants
+            counts.update(dict(query(sql)))
+        moves = query("SELECT instance, room, moved_to FROM moves")
+        return Recovery(
+            last_id=max(self._newest("envelopes"), self._newest("history")),
+            unfinished=dict(counts),
+            scheduled=query("SELECT count(*) FROM envelopes WHERE due IS NOT NULL").get,
+            moves={(instance, room): moved_to for instance, room, moved_to in moves},
+        )
+
+    def _newest(self, table: str) -> str:
+        sql = f"SELECT id FROM {table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant
+        return self._db.execute(sql).get or ""
+
+    def page(self, instance_id: str, room: str | None, after: int, limit: int) -> list[Kept]:
+        """Unfinished with a place, by their places."""
+        where, bound = "instance = ?", [instance_id]
+        if room is not None:
+            where, bound = where + " AND room = ?", [instance_id, room]
+        sql = f"""SELECT {_ENTRY} FROM envelopes WHERE due IS NULL AND {where} AND position > ?
+            ORDER BY position LIMIT ?"""  # noqa: S608 - constants
+        return self._kept(sql, [*bound, after, limit])
+
+    def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[Kept]:
+        """Scheduled by their times."""
+        sql = f"""SELECT {_ENTRY} FROM envelopes
+            WHERE due IS NOT NULL AND due <= ? AND (due, position) > (?, ?)
+            ORDER BY due, position LIMIT ?"""  # noqa: S608 - constants
+        return self._kept(sql, [until, *after, limit])
+
+    def _kept(self, sql: str, bound: Sequence[Any]) -> list[Kept]:
+        rows: list[Row] = self._db.execute(sql, bound).fetchall()
+        steps: dict[int, list[Row]] = {}
+        seqs = json.dumps([row[0] for row in rows])
+        sql = f"SELECT {_STEP} FROM steps WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+        for step in self._db.execute(sql, (seqs,)):
+            steps.setdefault(step[0], []).append(step)
+        return [kept for row in rows for kept in self._one(row, steps.get(row[0], ()))]
+
+    def _one(self, row: Row, steps: Iterable[Row]) -> list[Kept]:
+        """The entry; none where this release cannot read it: it stays where it is."""
+        try:
+            return [kept_of(row, steps)]
+        except (FormatVersionError, Invalid) as error:
+            self._unreadable(row[1], error)
+            return []
+
+    def find(self, seq: int) -> Found | None:
+        """By the number of an id."""
+        sql = "SELECT id, fingerprint, receipt FROM history WHERE seq = ?"
+        row = self._db.execute(sql, (seq,)).get
+        if row is not None:
+            name, fingerprint, receipt = row
+            return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt_of(receipt))
+        kept = self._kept(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
+        if not kept:
+            return None
+        entry = kept[0].entry
+        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, kept=kept[0])
+
+    def find_key(self, scope: Sequence[str], since: float) -> Found | None:
+        """By an idempotency key, unless it ended before `since`."""
+        sql = """SELECT seq FROM keys WHERE instance = ? AND room = ? AND operation = ?
+            AND key = ? AND (ended_at IS NULL OR ended_at >= ?)"""
+        seq = self._db.execute(sql, (*scope, since)).get
+        return self.find(seq) if seq is not None else None

@@ -1,0 +1,147 @@
+"""What operators ask of the running gateway, through a table that its owner reads.
+
+Also what the owner does to the file unasked: forgetting what is older than it is remembered for.
+Everything here blocks: it runs in the worker thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import apsw
+
+from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, STEP_COLUMNS, Row, kept_of
+from gateway_core import FormatVersionError, Invalid, Request
+
+FORGET = 1_000
+"""Rows of history that are forgotten at once, at the most."""
+EVERY = 60.0
+
+_ENTRY = ", ".join(ENTRY_COLUMNS)
+
+
+class Desk:
+    """Serves the table `requests` on the owner's connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+        self._looked = 0.0
+        self._forgot = -1e18
+        self._seen: object = None
+
+    def due(self, now: float, every: float) -> bool:
+        """Whether it is time to look again."""
+        if now - self._looked < every:
+            return False
+        self._looked = now
+        return True
+
+    def serve(self, wall: float, history: float, keys: float) -> list[Request]:
+        """Do what was asked since the last look; what the gateway has to do about it."""
+        done: list[Request] = []
+        if wall - self._forgot >= EVERY:
+            self._forgot = wall
+            self._forget(history, keys)
+        version = self._db.execute("PRAGMA data_version").get
+        if version != self._seen:
+            self._seen = version
+            asked = self._db.execute(
+                "SELECT number, kind, seq, instance, room FROM requests WHERE done_at IS NULL"
+            ).fetchall()
+            for row in asked:
+                done += self._serve_one(row, wall)
+        return done
+
+    def _serve_one(self, row: Row, wall: float) -> Sequence[Request]:
+        number, kind, seq, instance, room = row
+        if kind == "erase":
+            answer, todo = self._erase(instance, room)
+        elif kind == "retry":
+            answer, todo = self._retry(seq, wall)
+        else:
+            answer, todo = self._discard(seq)
+        self._db.execute(
+            "UPDATE requests SET done_at = ?, answer = ? WHERE number = ?",
+            (wall, json.dumps(answer), number),
+        )
+        return todo
+
+    def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
+        """Put it back among the unfinished, its time to begin anew."""
+        with self._db:
+            self._db.execute(
+                """INSERT INTO envelopes SELECT seq, id, instance, room, seq, NULL, ?,
+                ? + deadline - accepted_at, fingerprint, entry, shapes
+                FROM history WHERE seq = ? AND entry IS NOT NULL""",
+                (wall, wall, seq),
+            )
+            if not self._db.changes():
+                return "there is nothing to try again", []
+            self._db.execute("DELETE FROM history WHERE seq = ?", (seq,))
+            self._db.execute("UPDATE keys SET ended_at = NULL WHERE seq = ?", (seq,))
+            self._db.execute(
+                """UPDATE steps SET started = 0, attempts = 0, outcome = NULL
+                WHERE seq = ? AND (outcome IS NULL OR outcome NOT IN
+                    ('delivered', 'deleted', 'unchanged'))""",
+                (seq,),
+            )
+        row = self._db.execute(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,)).get  # noqa: S608 - constants
+        columns = ", ".join(STEP_COLUMNS)
+        steps = self._db.execute(f"SELECT {columns} FROM steps WHERE seq = ?", (seq,)).fetchall()  # noqa: S608 - constants
+        try:
+            kept = kept_of(row, steps)
+        except (FormatVersionError, Invalid) as error:
+            return f"it cannot be read: {error}", []
+        return "goes on", [Request(kind="retry", envelope_id=kept.entry.id, kept=kept)]
+
+    def _discard(self, seq: int) -> tuple[str, list[Request]]:
+        """Forget a failed one at once; an unfinished one is the gateway's to end."""
+        name = self._db.execute("SELECT id FROM envelopes WHERE seq = ?", (seq,)).get
+        if name is not None:
+            return "ends, unless it has started", [Request(kind="discard", envelope_id=name)]
+        with self._db:
+            self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
+            self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
+        return "discarded", []
+
+    def _erase(self, instance: str, room: str) -> tuple[str, list[Request]]:
+        """Take everything of a room out of the file; the gateway withdraws what is queued."""
+        bound = (instance, room)
+        started = "SELECT count(DISTINCT e.seq) FROM envelopes e JOIN steps s USING (seq)"
+        in_flight = self._db.execute(
+            f"{started} WHERE instance = ? AND room = ? AND s.started",
+            bound,
+        ).get
+        mine = "(SELECT seq FROM {} WHERE instance = ? AND room = ?)"
+        self._db.execute("PRAGMA secure_delete = ON")
+        with self._db:
+            for table in ("history", "envelopes"):
+                self._db.execute(f"DELETE FROM steps WHERE seq IN {mine.format(table)}", bound)  # noqa: S608 - constants
+            erased = 0
+            for table in ("history", "envelopes", "keys", "moves"):
+                self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", bound)  # noqa: S608 - constants
+                erased += self._db.changes()
+        self._db.execute("PRAGMA secure_delete = FAST")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        answer = f"{erased} rows erased, {in_flight} in flight"
+        return answer, [Request(kind="erase", instance_id=instance, room=room)]
+
+    def _forget(self, history: float, keys: float) -> None:
+        """Forget some of what is too old, so that no commit waits long for it."""
+        old = "SELECT seq FROM history WHERE ended_at < ? ORDER BY ended_at LIMIT ?"
+        with self._db:
+            self._db.execute(
+                f"DELETE FROM steps WHERE seq IN ({old})",  # noqa: S608 - a constant
+                (history, FORGET),
+            )
+            self._db.execute(
+                f"DELETE FROM history WHERE seq IN ({old})",  # noqa: S608 - a constant
+                (history, FORGET),
+            )
+            self._db.execute(
+                """DELETE FROM keys WHERE ended_at < ? AND seq IN
+                (SELECT seq FROM keys WHERE ended_at < ? LIMIT ?)""",
+                (keys, keys, FORGET),
+            )
+        self._db.execute("DELETE FROM requests WHERE done_at < ?", (history,))

@@ -1,0 +1,131 @@
+"""Between the outbox's values and the rows of its tables. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from gateway_core import (
+    Disposition,
+    Entry,
+    Envelope,
+    Kept,
+    Part,
+    Receipt,
+    StepRecord,
+    StepShape,
+    from_json,
+    to_json,
+)
+
+Row: TypeAlias = tuple[Any, ...]
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+ENTRY_COLUMNS = (
+    "seq", "id", "instance", "room", "position", "due", "accepted_at", "deadline", "fingerprint",
+    "entry", "shapes",
+)  # fmt: skip
+STEP_COLUMNS = (
+    "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
+    "not_before", "outcome", "message_id",
+)  # fmt: skip
+END_COLUMNS = ("seq", "disposition", "reason", "raw", "ended_at", "receipt")
+SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
+"""What nobody will want to try again: only the receipt is kept."""
+
+
+def entry_row(entry: Entry, seq: int) -> Row:
+    """As `ENTRY_COLUMNS`."""
+    envelope = entry.envelope
+    plan = [[part.payload, part.span, part.digest, part.degraded] for part in entry.plan]
+    return (
+        seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, entry.due,
+        entry.accepted_at, entry.deadline, entry.fingerprint,
+        _encode([to_json(envelope), plan, entry.priority]), None,
+    )  # fmt: skip
+
+
+def entry_of(row: Row) -> Entry:
+    """The entry of a row of `ENTRY_COLUMNS`.
+
+    Raises `FormatVersionError` or `Invalid` where this release cannot read it.
+    """
+    _, name, _, _, _, due, accepted_at, deadline, fingerprint, text, _ = row
+    envelope, plan, priority = json.loads(text)
+    return Entry(
+        id=name,
+        envelope=from_json(Envelope, envelope),  # type: ignore[arg-type]  # a union is a type here
+        plan=tuple(_part(*part) for part in plan),
+        accepted_at=accepted_at,
+        deadline=deadline,
+        priority=priority,
+        fingerprint=fingerprint,
+        due=due,
+    )
+
+
+def _part(payload: Any, span: Sequence[int], digest: str, degraded: Iterable[str]) -> Part:
+    start, end = span
+    return Part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
+
+
+def kept_of(row: Row, steps: Iterable[Row]) -> Kept:
+    """The entry with what is known of its steps."""
+    shapes = json.loads(row[10]) if row[10] is not None else None
+    return Kept(
+        entry=entry_of(row),
+        position=row[4],
+        records=tuple(map(record_of, steps)),
+        shapes=tuple(from_json(StepShape, shape) for shape in shapes) if shapes else None,
+    )
+
+
+def record_row(seq: int, record: StepRecord) -> Row:
+    """As `STEP_COLUMNS`."""
+    return (
+        seq, record.serial, record.number, int(record.started), record.attempts,
+        record.maybe_sent, record.transforms, record.first_at, record.not_before, record.outcome,
+        record.message_id,
+    )  # fmt: skip
+
+
+def record_of(row: Row) -> StepRecord:
+    """The record of a row of `STEP_COLUMNS`."""
+    return StepRecord(
+        serial=row[1],
+        number=row[2],
+        started=bool(row[3]),
+        attempts=row[4],
+        maybe_sent=row[5],
+        transforms=row[6],
+        first_at=row[7],
+        not_before=row[8],
+        outcome=row[9],
+        message_id=row[10],
+    )
+
+
+def not_begun(row: Row) -> Row:
+    """The row of a try that was recorded as begun and then did not begin."""
+    return (*row[:2], row[2] - 1, 0, *row[4:])
+
+
+def shapes_text(shapes: Sequence[StepShape]) -> str:
+    """All steps as one JSON text."""
+    return _encode([to_json(shape) for shape in shapes])
+
+
+def end_row(seq: int, receipt: Receipt) -> Row:
+    """As `END_COLUMNS`."""
+    verdict = receipt.verdict
+    return (
+        seq, str(receipt.disposition), str(verdict.reason) if verdict is not None else "",
+        verdict.raw if verdict is not None else "", receipt.ended_at, _encode(to_json(receipt)),
+    )  # fmt: skip
+
+
+def receipt_of(text: str) -> Receipt:
+    """The receipt again."""
+    return from_json(Receipt, json.loads(text))

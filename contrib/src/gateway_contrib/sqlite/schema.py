@@ -1,0 +1,123 @@
+"""The tables of the database file, their version, and the steps from each version to the next."""
+
+from __future__ import annotations
+
+import apsw
+
+from gateway_core import OutboxError
+
+APPLICATION_ID = 0x67776F62
+"""Marks the file as an outbox ("gwob"), so that nobody else's database is written to."""
+
+_FIRST = """
+CREATE TABLE envelopes (
+    seq INTEGER PRIMARY KEY,          -- the id as an integer
+    id TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    room TEXT NOT NULL,
+    position INTEGER NOT NULL,        -- its place among the unfinished
+    due REAL,                         -- POSIX time of a scheduled one, until then without a place
+    accepted_at REAL NOT NULL,
+    deadline REAL NOT NULL,
+    fingerprint TEXT NOT NULL,
+    entry TEXT NOT NULL,              -- JSON: envelope, plan, class
+    shapes TEXT                       -- JSON: its steps, where they were planned anew
+) STRICT;
+CREATE INDEX by_instance ON envelopes (instance, position) WHERE due IS NULL;
+CREATE INDEX by_room ON envelopes (instance, room, position) WHERE due IS NULL;
+CREATE INDEX by_due ON envelopes (due, position) WHERE due IS NOT NULL;
+CREATE TABLE steps (
+    seq INTEGER NOT NULL,
+    serial INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    maybe_sent INTEGER NOT NULL,
+    transforms INTEGER NOT NULL,
+    first_at REAL NOT NULL,
+    not_before REAL NOT NULL,
+    outcome TEXT,
+    message_id TEXT,
+    PRIMARY KEY (seq, serial)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE keys (
+    instance TEXT NOT NULL,
+    room TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    ended_at REAL,
+    PRIMARY KEY (instance, room, operation, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keys_by_seq ON keys (seq);
+CREATE TABLE history (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    room TEXT NOT NULL,
+    disposition TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    raw TEXT NOT NULL,
+    accepted_at REAL NOT NULL,
+    deadline REAL NOT NULL,
+    ended_at REAL NOT NULL,
+    fingerprint TEXT NOT NULL,
+    receipt TEXT NOT NULL,
+    entry TEXT,                       -- kept where nothing or not all was delivered
+    shapes TEXT
+) STRICT;
+CREATE INDEX history_by_end ON history (ended_at);
+CREATE INDEX history_by_room ON history (instance, room);
+CREATE TABLE moves (
+    instance TEXT NOT NULL,
+    room TEXT NOT NULL,
+    moved_to TEXT NOT NULL,
+    PRIMARY KEY (instance, room)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE requests (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    seq INTEGER,
+    instance TEXT NOT NULL DEFAULT '',
+    room TEXT NOT NULL DEFAULT '',
+    asked_at REAL NOT NULL,
+    done_at REAL,
+    answer TEXT
+) STRICT;
+"""
+
+MIGRATIONS = (_FIRST,)
+"""What brings a file of version n to n + 1; a release reads every earlier one."""
+
+VERSION = len(MIGRATIONS)
+
+
+def prepare(connection: apsw.Connection) -> None:
+    """Make the tables, or bring them up to date. Raises `OutboxError` for another's file."""
+    version = number(connection, "PRAGMA user_version")
+    mark = number(connection, "PRAGMA application_id")
+    tables = number(connection, "SELECT count(*) FROM sqlite_schema")
+    if mark != APPLICATION_ID and tables:
+        raise OutboxError("the file is a database, but not an outbox of this gateway")
+    check_version(version)
+    if version == VERSION:
+        return
+    with connection:
+        for migration in MIGRATIONS[version:]:
+            connection.execute(migration)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def check_version(version: int) -> None:
+    """Raises `OutboxError` where a later release wrote the file."""
+    if version > VERSION:
+        raise OutboxError(
+            f"the file has schema version {version}; this release reads 1 to {VERSION}"
+        )
+
+
+def number(connection: apsw.Connection, sql: str) -> int:
+    """The one integer that the statement gives."""
+    value = connection.execute(sql).get
+    return int(value)

@@ -1,0 +1,456 @@
+"""Brings what a durable outbox keeps into the lanes: after a restart, and whenever places free.
+
+What is kept but not in memory is *outside*. Within a room everything enters memory strictly by
+its position, so a room of which something is outside is *behind*: what is accepted for it
+meanwhile stays outside as well, until its turn. This module waits: for the outbox alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from weakref import WeakValueDictionary
+
+import attrs
+import trio
+
+from gateway_core.accounts import Account
+from gateway_core.clock import Clock, nanoseconds
+from gateway_core.envelopes import Call, Delete, Edit, Envelope, KeyRef, Send
+from gateway_core.errors import OutboxError, Refused
+from gateway_core.flights import Flight
+from gateway_core.idempotency import Known, Scope
+from gateway_core.ids import position_of
+from gateway_core.journal import Journal, flight_of, waits_until
+from gateway_core.outbox import Found, Kept, Outbox, Recovery
+from gateway_core.partition import Partition
+from gateway_core.roster import Roster
+from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log
+
+PAGE = 500
+ROOMS_AT_ONCE = 100
+HORIZON = 60.0
+"""Seconds ahead of its time that a scheduled envelope enters memory."""
+AGAIN = 1.0
+
+
+@attrs.define(eq=False)
+class Behind:
+    """A room of which something is outside: loaded up to one position, there up to another."""
+
+    loaded: int
+    newest: int
+
+
+@attrs.define(eq=False)
+class Stream:
+    """What an instance has outside.
+
+    cursor  everything up to here is in memory or in a room that is behind
+    done    nothing is beyond the cursor but what is accepted from now on
+    """
+
+    cursor: int = -1
+    done: bool = False
+    behind: OrderedDict[str, Behind] = attrs.field(factory=OrderedDict)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is outside."""
+        return self.done and not self.behind
+
+    def leave(self, room: str, position: int) -> None:
+        """Something at `position` stays outside."""
+        behind = self.behind.get(room)
+        if behind is not None:
+            behind.newest = max(behind.newest, position)
+            return
+        loaded = position - 1 if self.done else min(self.cursor, position - 1)
+        self.behind[room] = Behind(loaded, position)
+
+
+class Pager:
+    """The way from the outbox into the partitions, for one gateway."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        journal: Journal,
+        *,
+        roster: Roster,
+        partition_of: Callable[[str, str], Partition],
+        clock: Clock,
+        capacity: int,
+    ) -> None:
+        self._outbox = outbox
+        self._journal = journal
+        self._roster = roster
+        self._partition_of = partition_of
+        self._clock = clock
+        self._capacity = capacity
+        self._streams: dict[str, Stream] = {}
+        self._unserved: dict[str, int] = {}
+        self._outside: WeakValueDictionary[str, Flight] = WeakValueDictionary()
+        self._scheduled = False
+        self._due: tuple[float, int] = (0.0, -1)
+        self._scanned = -1e18
+        self._woken = trio.Event()
+        self._places = trio.lowlevel.ParkingLot()
+        self.unfinished = 0
+        self.closed = False
+
+    # -- opening
+
+    def open(self, recovery: Recovery) -> None:
+        """Know what there is, and whose it is."""
+        self.unfinished = sum(recovery.unfinished.values())
+        self._scheduled = bool(recovery.scheduled)
+        for instance_id, count in recovery.unfinished.items():
+            if self._account(instance_id) is not None:
+                self._streams[instance_id] = Stream()
+            else:
+                self._unserved[instance_id] = count
+                log.warning(OUTBOX_UNSERVED, instance=instance_id, kept=count)
+        for (instance_id, room), moved_to in recovery.moves.items():
+            account = self._account(instance_id)
+            if account is not None:
+                account.moved(room, moved_to)
+        if self.unfinished:
+            log.info(OUTBOX_RECOVERED, unfinished=self.unfinished)
+
+    @property
+    def unserved(self) -> dict[str, int]:
+        """How many are kept of each instance that is not there."""
+        return dict(self._unserved)
+
+    def serve(self, instance_id: str) -> None:
+        """An instance was taken in: what is kept of it goes on."""
+        if self._unserved.pop(instance_id, None) is not None:
+            self._streams[instance_id] = Stream()
+            self._due, self._scanned, self._scheduled = (0.0, -1), -1e18, True
+            self.wake()
+
+    def leave_off(self, instance_id: str) -> None:
+        """An instance was taken out: what it has outside is kept."""
+        stream = self._streams.pop(instance_id, None)
+        if stream is not None and not stream.idle:
+            self._unserved[instance_id] = self._unserved.get(instance_id, 0)
+
+    def _account(self, instance_id: str) -> Account | None:
+        try:
+            return self._roster.account(instance_id)
+        except Refused:
+            return None
+
+    # -- the outbox's bound
+
+    @property
+    def full(self) -> bool:
+        """Whether the outbox keeps as much as it may."""
+        return self.unfinished >= self._capacity
+
+    async def place(self) -> None:
+        """Wait until the outbox may keep one more."""
+        while self.full and not self.closed:
+            await self._places.park()
+
+    def close(self) -> None:
+        """Bring nothing in any more; wake those who wait for a place."""
+        self.closed = True
+        self._places.unpark_all()
+        self.wake()
+
+    # -- what stays outside
+
+    def must_wait(self, flight: Flight) -> bool:
+        """Whether it cannot enter memory yet: before its time, or after others of its room."""
+        envelope = flight.envelope
+        if (envelope.not_before or 0.0) > flight.accepted_wall + HORIZON:
+            return True
+        stream = self._streams.get(envelope.instance_id)
+        return stream is not None and not (
+            stream.done and envelope.external_room_id not in stream.behind
+        )
+
+    def leave(self, flight: Flight) -> None:
+        """It is kept, and stays outside for now."""
+        envelope = flight.envelope
+        self._outside[flight.id] = flight
+        flight.cause = "outbox"
+        if (envelope.not_before or 0.0) > flight.accepted_wall:
+            flight.cause = "schedule"
+            self._scheduled = True
+            self._note_due(envelope.not_before or 0.0)
+            return
+        stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
+        stream.leave(envelope.external_room_id, position_of(flight.id))
+        self.wake()
+
+    def _note_due(self, due: float) -> None:
+        """Look again from the beginning, where the last look went beyond this time."""
+        if due <= self._due[0]:
+            self._due = (0.0, -1)
+            self.wake()
+
+    def outside(self, envelope_id: str) -> Flight | None:
+        """The flight of an envelope outside, if anybody waits for it."""
+        return self._outside.get(envelope_id)
+
+    def join(self, found: Found) -> Flight | None:
+        """The flight of an envelope that the outbox found, so that one can wait for it."""
+        if found.kept is None:
+            return None
+        flight = self._outside.get(found.envelope_id)
+        if flight is None:
+            flight = self._outside[found.envelope_id] = self._made(found.kept)
+            flight.cause = "outbox"
+        return flight
+
+    async def known(self, partition: Partition, scope: Scope) -> Known | None:
+        """What a key that is not in memory stands for. Raises `OutboxError`."""
+        found = await self._outbox.find(scope)
+        now = self._clock.now()
+        known = partition.keys.find(scope, now)
+        if known is not None or found is None:
+            return known
+        if found.receipt is not None:
+            since = now - nanoseconds(max(0.0, self._clock.wall() - found.receipt.ended_at))
+            partition.keys.remember(scope, found.fingerprint, found.receipt, since)
+            return partition.keys.find(scope, now)
+        flight = partition.flights.get(found.envelope_id) or self.join(found)
+        return Known(found.fingerprint, found.envelope_id, now, flight=flight)
+
+    async def recall(self, partition: Partition, envelope: Envelope) -> None:
+        """Let the partition know the message that an edit or a delete is of."""
+        if not isinstance(envelope, Edit | Delete):
+            return
+        target = envelope.target
+        if isinstance(target, KeyRef):
+            scope = (target.instance_id, target.external_room_id, "send", target.key)
+            if partition.keys.find(scope, self._clock.now()) is None:
+                await self.known(partition, scope)
+        elif not target.parts and not partition.targets.knows(target):
+            found = await self._outbox.find(target.envelope_id)
+            if found is not None and found.receipt is not None:
+                partition.targets.sent(found.receipt)
+
+    def withdraw(self, flight: Flight) -> bool:
+        """End one that is outside; false where it has started."""
+        if flight.started or flight.receipt is not None:
+            return False
+        partition, account = self._enter(flight)
+        if account is None:
+            return False
+        partition.resume(flight, account, "", hold=1.0)
+        return partition.withdraw(flight)
+
+    def keep(self) -> None:
+        """The gateway ends: who waits for one outside hears that it is kept."""
+        for flight in sorted(self._outside.values(), key=lambda flight: flight.id):
+            flight.kept = True
+            callbacks, flight.callbacks = flight.callbacks, None
+            for callback in callbacks or ():
+                callback()
+
+    def freed(self, flight: Flight) -> None:
+        """An envelope in memory ended."""
+        self.unfinished -= 1
+        if self._places:
+            self._places.unpark()
+        envelope = flight.envelope
+        stream = self._streams.get(envelope.instance_id)
+        if stream is None or stream.idle:
+            return
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        if partition.admission.depth * 4 <= partition.admission.bound * 3:
+            self.wake()
+
+    def wake(self) -> None:
+        """There may be something to bring in."""
+        self._woken.set()
+
+    # -- the task
+
+    async def run(self) -> None:
+        """Bring in what is outside, as places allow, until closed."""
+        while not self.closed:
+            self._woken = trio.Event()
+            try:
+                busy = await self._round()
+            except OutboxError as error:
+                log.error(OUTBOX_FAILED, error=str(error))
+                await trio.sleep(AGAIN)
+                continue
+            if not busy:
+                with trio.move_on_after(self._patience()):
+                    await self._woken.wait()
+
+    def _patience(self) -> float:
+        """Seconds until the next look unasked."""
+        if any(not stream.idle for stream in self._streams.values()):
+            return AGAIN
+        return HORIZON / 2 if self._scheduled else math.inf
+
+    async def _round(self) -> bool:
+        """One page of each instance and of rooms that are behind; whether anything came in."""
+        busy = False
+        if self._scheduled and self._clock.wall() - self._scanned >= HORIZON / 2:
+            busy = await self._scan_scheduled()
+        for instance_id, stream in list(self._streams.items()):
+            account = self._account(instance_id)
+            if account is None or self.closed or stream.idle:
+                continue
+            if not stream.done:
+                busy = await self._next_page(instance_id, stream) or busy
+            busy = await self._catch_up(instance_id, stream) or busy
+        return busy
+
+    async def _next_page(self, instance_id: str, stream: Stream) -> bool:
+        page = await self._outbox.page(instance_id, after=stream.cursor, limit=PAGE)
+        before = stream.cursor
+        for kept in page:
+            await self._recall(kept)
+            if not self._take_in_turn(stream, kept):
+                return stream.cursor > before
+            stream.cursor = kept.position
+        if len(page) < PAGE:
+            stream.done = True
+            for room in [r for r, b in stream.behind.items() if b.loaded >= b.newest]:
+                del stream.behind[room]
+        return bool(page)
+
+    def _take_in_turn(self, stream: Stream, kept: Kept) -> bool:
+        """Take it in, or leave it to its room; false: no place at all."""
+        envelope = kept.entry.envelope
+        room = envelope.external_room_id
+        behind = stream.behind.get(room)
+        if behind is not None:
+            behind.newest = max(behind.newest, kept.position)
+            return True
+        full = self._partition_of(envelope.instance_id, room).admission.full(
+            envelope.instance_id, room
+        )
+        if full is None:
+            self._take(kept)
+        elif full.key[0] == "room":
+            stream.behind[room] = Behind(kept.position - 1, kept.position)
+        else:
+            return False
+        return True
+
+    async def _catch_up(self, instance_id: str, stream: Stream) -> bool:
+        """The next of rooms that are behind and have places."""
+        came = False
+        for room in self._rooms_with_places(instance_id, stream):
+            behind = stream.behind[room]
+            newest = behind.newest
+            page = await self._outbox.page(instance_id, room=room, after=behind.loaded, limit=PAGE)
+            admission = self._partition_of(instance_id, room).admission
+            for kept in page:
+                await self._recall(kept)
+                if admission.full(instance_id, room) is not None:
+                    break
+                self._take(kept)
+                behind.loaded = kept.position
+                came = True
+            else:
+                if len(page) < PAGE:
+                    behind.loaded = max(behind.loaded, newest)
+            if behind.loaded >= behind.newest and stream.done:
+                del stream.behind[room]
+            else:
+                stream.behind.move_to_end(room)
+            if self.closed:
+                break
+        return came
+
+    def _rooms_with_places(self, instance_id: str, stream: Stream) -> Iterator[str]:
+        """Some rooms that are behind, the one served longest ago first."""
+        for room in list(stream.behind)[:ROOMS_AT_ONCE]:
+            behind = stream.behind[room]
+            if behind.loaded >= behind.newest and not stream.done:
+                stream.behind.move_to_end(room)
+                continue
+            admission = self._partition_of(instance_id, room).admission
+            if admission.full(instance_id, room) is None:
+                yield room
+            else:
+                stream.behind.move_to_end(room)
+
+    async def _scan_scheduled(self) -> bool:
+        """Bring in what is due soon; what is overdue takes its place after all that is there."""
+        wall = self._clock.wall()
+        page = await self._outbox.scheduled(until=wall + HORIZON, after=self._due, limit=PAGE)
+        for kept in page:
+            envelope = kept.entry.envelope
+            if self._account(envelope.instance_id) is not None:
+                self._schedule(kept, wall)
+            self._due = (kept.entry.due or 0.0, kept.position)
+        if len(page) < PAGE:
+            self._scanned = wall
+        return bool(page)
+
+    def _schedule(self, kept: Kept, wall: float) -> None:
+        envelope = kept.entry.envelope
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        if self._known(partition, kept.entry.id):
+            return
+        admission = partition.admission
+        full = admission.full(envelope.instance_id, envelope.external_room_id)
+        if (kept.entry.due or 0.0) > wall and full is None:
+            self._take(kept)
+            return
+        position = self._journal.entered_id(kept.entry.id)
+        stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
+        stream.leave(envelope.external_room_id, position)
+
+    async def _recall(self, kept: Kept) -> None:
+        envelope = kept.entry.envelope
+        if kept.shapes is None and not isinstance(envelope, Send | Call):
+            room = envelope.external_room_id
+            await self.recall(self._partition_of(envelope.instance_id, room), envelope)
+
+    # -- into memory
+
+    def _known(self, partition: Partition, envelope_id: str) -> bool:
+        """Whether it is in memory, or ended since the page was read."""
+        return envelope_id in partition.flights or envelope_id in partition.history
+
+    def _take(self, kept: Kept) -> None:
+        """Bring it into its lane."""
+        entry = kept.entry
+        envelope = entry.envelope
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        if self._known(partition, entry.id):
+            return
+        flight = self._outside.get(entry.id) or self._made(kept)
+        _, account = self._enter(flight)
+        if account is not None:
+            wall = self._clock.wall()
+            partition.resume(flight, account, entry.fingerprint, waits_until(kept, wall))
+
+    def _made(self, kept: Kept) -> Flight:
+        account = self._account(kept.entry.envelope.instance_id)
+        window = account.hooks.traits.deduplicates_for if account is not None else 0.0
+        return flight_of(
+            kept, now=self._clock.now(), wall=self._clock.wall(), deduplicates_for=window
+        )
+
+    def _enter(self, flight: Flight) -> tuple[Partition, Account | None]:
+        """Give it a place in memory."""
+        envelope = flight.envelope
+        self._outside.pop(flight.id, None)
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        account = self._account(envelope.instance_id)
+        if account is not None:
+            partition.admission.add(envelope.instance_id, envelope.external_room_id)
+        return partition, account
+
+    def again(self, kept: Kept) -> None:
+        """An operator wants a failed one tried again."""
+        envelope = kept.entry.envelope
+        self.unfinished += 1
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        partition.history.pop(kept.entry.id, None)
+        self._take(kept)

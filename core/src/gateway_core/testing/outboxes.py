@@ -1,0 +1,241 @@
+"""The contract of an outbox as tests: authors of one subclass it and give their own.
+
+    class TestMine(OutboxContract):
+        @asynccontextmanager
+        async def life(self):
+            async with MyOutbox(...) as outbox:
+                yield outbox
+
+Each `life` is one process: what one told, the next must find.
+"""
+
+# ruff: noqa: S101 - these are tests, shipped to authors
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from gateway_core.envelopes import Disposition, Part, Receipt, Send
+from gateway_core.idempotency import scope_of
+from gateway_core.ids import Ids, position_of
+from gateway_core.outbox import Entry, Kept, StepRecord, StepShape
+
+START = 1_700_000_000.0
+
+
+class Entries:
+    """Makes entries as the gateway would."""
+
+    def __init__(self) -> None:
+        self._ids = Ids(Random("contract"))  # noqa: S311 - ids of tests
+        self.count = 0
+
+    def __call__(
+        self, text: str, *, instance: str = "bot", room: str = "room", **fields: Any
+    ) -> Entry:
+        """An entry of one part."""
+        self.count += 1
+        at = START + self.count
+        due = fields.pop("due", None)
+        envelope = Send(
+            instance_id=instance, external_room_id=room, text=text, not_before=due, **fields
+        )
+        return Entry(
+            id=self._ids.next(at),
+            envelope=envelope,
+            plan=(Part(payload={"text": text, "n": [1, None, 0.5]}, span=(0, len(text))),),
+            accepted_at=at,
+            deadline=at + 3600.0,
+            fingerprint="print" if envelope.key is not None else "",
+            due=due,
+        )
+
+
+def receipt_of(
+    entry: Entry, disposition: Disposition = Disposition.DELIVERED, **fields: Any
+) -> Receipt:
+    """How the entry ended."""
+    return Receipt(
+        envelope_id=entry.id,
+        instance_id=entry.envelope.instance_id,
+        external_room_id=entry.envelope.external_room_id,
+        disposition=disposition,
+        accepted_at=entry.accepted_at,
+        ended_at=fields.pop("ended_at", entry.accepted_at + 1.0),
+        **fields,
+    )
+
+
+def texts(kept: Sequence[Kept]) -> list[str]:
+    """What the entries say."""
+    return [getattr(one.entry.envelope, "text", "") for one in kept]
+
+
+class OutboxContract:
+    """What every durable outbox does."""
+
+    def life(self) -> Any:
+        """An async context manager: the outbox as one process has it."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def entry(self) -> Entries:
+        """Makes entries."""
+        return Entries()
+
+    async def test_an_entry_is_found_again_as_it_was(self, entry: Entries) -> None:
+        """Envelope, plan, times and class come back without loss."""
+        one = entry("hëllo\nworld 🙂", key="k", extra={"a": [1, {"b": None}]}, ttl=5.0)
+        async with self.life() as outbox:
+            await outbox.append(one, lambda: None)
+        async with self.life() as outbox:
+            (kept,) = await outbox.page("bot")
+        assert one == kept.entry
+        assert (kept.records, kept.shapes) == ((), None)
+
+    async def test_entries_come_back_in_order_whoever_waited(self, entry: Entries) -> None:
+        """Order is that of the appends; `kept` is called in it, before the append returns."""
+        entries = [entry(str(n)) for n in range(20)]
+        order: list[str] = []
+        async with self.life() as outbox, trio.open_nursery() as nursery:
+            for one in entries:
+                nursery.start_soon(outbox.append, one, lambda one=one: order.append(one.id))
+                await trio.testing.wait_all_tasks_blocked()
+        assert [one.id for one in entries] == sorted(order)
+        assert order == [one.id for one in entries]
+        async with self.life() as outbox:
+            assert [str(n) for n in range(20)] == texts(await outbox.page("bot"))
+
+    async def test_pages_are_of_one_instance_or_room_and_bounded(self, entry: Entries) -> None:
+        """`after` is exclusive, `limit` a bound, and rooms are read apart."""
+        async with self.life() as outbox:
+            for n in range(6):
+                await outbox.append(entry(str(n), room=f"room{n % 2}"), lambda: None)
+            await outbox.append(entry("other", instance="other"), lambda: None)
+            page = await outbox.page("bot", limit=4)
+            assert texts(page) == ["0", "1", "2", "3"]
+            assert texts(await outbox.page("bot", after=page[-1].position)) == ["4", "5"]
+            assert texts(await outbox.page("bot", room="room1")) == ["1", "3", "5"]
+
+    async def test_what_ended_is_not_unfinished_but_found(self, entry: Entries) -> None:
+        """A receipt answers by id, whatever it says."""
+        one, other = entry("one"), entry("other")
+        receipt = receipt_of(one, attempts=3, degradations=("plain",))
+        async with self.life() as outbox:
+            await outbox.append(one, lambda: None)
+            await outbox.append(other, lambda: None)
+            outbox.finished(receipt)
+        async with self.life() as outbox:
+            assert texts(await outbox.page("bot")) == ["other"]
+            found = await outbox.find(one.id)
+            assert found is not None
+            assert receipt == found.receipt
+            assert await outbox.find("0" * 30) is None
+
+    async def test_keys_answer_until_they_are_free(self, entry: Entries) -> None:
+        """Unfinished, ended after a delivery, and freed by an end without one."""
+        one, two = entry("one", key="a"), entry("two", key="b")
+        async with self.life() as outbox:
+            await outbox.append(one, lambda: None)
+            await outbox.append(two, lambda: None)
+            found = await outbox.find(scope_of(one.envelope))
+            assert found is not None
+            assert (one.id, "print") == (found.envelope_id, found.fingerprint)
+            assert found.kept is not None
+            outbox.finished(receipt_of(one))
+            outbox.finished(receipt_of(two, Disposition.EXPIRED))
+        async with self.life() as outbox:
+            found = await outbox.find(scope_of(one.envelope))
+            assert found is not None
+            assert found.receipt == receipt_of(one)
+            assert await outbox.find(scope_of(two.envelope)) is None
+
+    async def test_steps_come_back_as_last_told(self, entry: Entries) -> None:
+        """Of every step only the newest state counts; shapes replace the plan."""
+        one = entry("one")
+        begun = StepRecord(serial=0, number=1, started=True, first_at=START)
+        done = StepRecord(serial=0, number=1, outcome="delivered", message_id="7")
+        second = StepRecord(serial=1, number=2, started=True, maybe_sent=1, attempts=1)
+        shapes = (StepShape(kind="send", serial=0), StepShape(kind="edit", serial=1, reply="r"))
+        async with self.life() as outbox:
+            await outbox.append(one, lambda: None)
+            await outbox.attempt_started(one.id, begun)
+        async with self.life() as outbox:
+            (kept,) = await outbox.page("bot")
+            assert (begun,) == kept.records
+            outbox.acknowledged(one.id, done)
+            outbox.replanned(one.id, shapes)
+            await outbox.attempt_started(one.id, second)
+        async with self.life() as outbox:
+            (kept,) = await outbox.page("bot")
+            assert (done, second) == kept.records
+            assert shapes == kept.shapes
+            outbox.attempt_ended(one.id, StepRecord(serial=1, number=1))
+        async with self.life() as outbox:
+            (kept,) = await outbox.page("bot")
+            assert not any(record.started for record in kept.records)
+
+    async def test_what_is_withdrawn_was_never_there(self, entry: Entries) -> None:
+        """Neither the entry nor its key remains."""
+        one = entry("one", key="a")
+        async with self.life() as outbox:
+            await outbox.append(one, lambda: None)
+            outbox.withdraw(one.id)
+        async with self.life() as outbox:
+            assert list(await outbox.page("bot")) == []
+            assert await outbox.find(scope_of(one.envelope)) is None
+
+    async def test_a_cancelled_append_leaves_nothing(self, entry: Entries) -> None:
+        """The caller gave up: `kept` did not run, and the next life finds nothing."""
+        ran: list[str] = []
+        async with self.life() as outbox:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await trio.lowlevel.checkpoint_if_cancelled()
+                await outbox.append(entry("one"), lambda: ran.append("kept"))
+        async with self.life() as outbox:
+            assert (list(await outbox.page("bot")), ran) == ([], [])
+
+    async def test_scheduled_ones_have_no_place_until_they_enter(self, entry: Entries) -> None:
+        """Read by their times; entered, they stand behind what was there."""
+        late = entry("late", due=START + 100)
+        soon = entry("soon", due=START + 50)
+        now = entry("now")
+        async with self.life() as outbox:
+            for one in (late, soon, now):
+                await outbox.append(one, lambda: None)
+            assert texts(await outbox.page("bot")) == ["now"]
+            assert texts(await outbox.scheduled(until=START + 100)) == ["soon", "late"]
+            assert texts(await outbox.scheduled(until=START + 99)) == ["soon"]
+            outbox.entered(soon.id, position_of(entry("later").id))
+        async with self.life() as outbox:
+            assert texts(await outbox.page("bot")) == ["now", "soon"]
+            assert texts(await outbox.scheduled(until=START + 100)) == ["late"]
+
+    async def test_a_new_life_knows_what_there_is(self, entry: Entries) -> None:
+        """Counts, the newest id, and where rooms moved."""
+        entries = [entry("1"), entry("2", instance="other"), entry("3", due=START + 9)]
+        async with self.life() as outbox:
+            for one in entries:
+                await outbox.append(one, lambda: None)
+            outbox.moved("bot", "old", "new")
+            outbox.finished(receipt_of(entries[0]))
+        async with self.life() as outbox:
+            recovery = await outbox.recover()
+        assert dict(recovery.unfinished) == {"bot": 1, "other": 1}
+        assert (1, entries[2].id) == (recovery.scheduled, recovery.last_id)
+        assert dict(recovery.moves) == {("bot", "old"): "new"}
+
+    async def test_an_embedded_outbox_is_claimed_whole(self) -> None:
+        """Those partitions that were asked for, at least."""
+        async with self.life() as outbox:
+            assert list(range(8)) == list(await outbox.claim(range(8)))
+
+
+__all__ = ["Entries", "OutboxContract", "receipt_of", "texts"]

@@ -1,0 +1,21 @@
+"""The outbox in a file keeps the contract: with its worker thread, and without one."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_core.testing.outboxes import START, OutboxContract
+
+
+class TestSqliteOutbox(OutboxContract):
+    @pytest.fixture(autouse=True, params=[True, False], ids=["thread", "inline"])
+    def file(self, request, tmp_path):
+        self.path = tmp_path / "outbox.db"
+        self.in_thread = request.param
+
+    @asynccontextmanager
+    async def life(self):
+        settings = SqliteSettings(in_thread=self.in_thread, synchronous="NORMAL")
+        async with SqliteOutbox(self.path, settings, wall_clock=lambda: START) as outbox:
+            yield outbox
