@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
 URGENT, NORMAL, BULK = 0, 1, 2
 CLASSES = {"urgent": URGENT, "normal": NORMAL, "bulk": BULK}
-SHARES = (0.0, 0.2, 0.1)
-"""Of the grants that a higher class would take all: what normal and bulk get nevertheless."""
+GRANT = 10
+SHARES = (0, 2, 1)
+"""Tenths of a grant that normal and bulk earn with each one that a higher class takes."""
 
 AGING = 30_000_000_000
 """Nanoseconds after which bulk competes with normal by age alone (never with urgent)."""
@@ -26,7 +27,7 @@ class ClassQueue:
 
     def __init__(self) -> None:
         self._heaps: tuple[list[_Entry], list[_Entry], list[_Entry]] = ([], [], [])
-        self._credit = [0.0, 0.0, 0.0]
+        self._credit = [0, 0, 0]
         self._serial = 0
 
     def __bool__(self) -> bool:
@@ -57,7 +58,7 @@ class ClassQueue:
 
     def _account(self, chosen: int) -> None:
         """Who went pays; those below that were passed over earn their share."""
-        self._credit[chosen] = max(0.0, self._credit[chosen] - 1.0)
+        self._credit[chosen] = max(0, self._credit[chosen] - GRANT)
         for below in range(chosen + 1, 3):
             if self._heaps[below]:
                 self._credit[below] += SHARES[below]
@@ -67,7 +68,7 @@ class ClassQueue:
         if not waiting:
             return None
         for owed in reversed(waiting):
-            if self._credit[owed] >= 1.0:
+            if self._credit[owed] >= GRANT:
                 return owed
         if waiting[0] == NORMAL and waiting[-1] == BULK:
             normal, bulk = self._heaps[NORMAL][0], self._heaps[BULK][0]
