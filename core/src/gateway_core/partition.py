@@ -673,7 +673,10 @@ class Partition:
         return True
 
     def give_up(self, flight: Flight) -> Receipt:
-        """End it now: in doubt where it may have arrived, else cancelled."""
+        """End it now: in doubt where it may have arrived, else cancelled.
+
+        Whoever gives up several begins with the newest, so that no lane goes on meanwhile.
+        """
         if flight.receipt is not None:  # the end of another one ended it
             return flight.receipt
         now = self._clock.now()
@@ -695,7 +698,7 @@ class Partition:
 
     def abandon(self) -> None:
         """The gateway ends: what is unfinished ends now, in doubt where it was in flight."""
-        for flight in list(self.flights.values()):
+        for flight in reversed(list(self.flights.values())):
             self.give_up(flight)
 
     def shed_one(self) -> bool:

@@ -99,27 +99,35 @@ class Roster:
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Take an instance out, after up to `drain` seconds for what is unfinished.
 
-        What was ended undelivered. Other instances do not notice.
+        What was ended undelivered. Other instances do not notice. A cancelled caller has removed
+        nothing.
         """
         account = self.account(instance_id)
         account.removed = True
-        with trio.move_on_after(drain):
-            while self._unfinished_of(instance_id):
-                ended = trio.Event()
-                flight = self._unfinished_of(instance_id)[0][1]
-                callbacks = flight.callbacks = flight.callbacks or []
-                callbacks.append(ended.set)
-                await ended.wait()
-        await trio.lowlevel.checkpoint()
+        try:
+            with trio.move_on_after(drain):
+                await self._until_finished(instance_id)
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            account.removed = False
+            raise
         left = [
             Undelivered(flight.envelope, partition.give_up(flight))
-            for partition, flight in self._unfinished_of(instance_id)
-        ]
+            for partition, flight in reversed(self._unfinished_of(instance_id))
+        ][::-1]
         account.sessions.close()
         del self._accounts[instance_id]
         for partition in self._partitions:
             partition.lanes.forget(account)
         return left
+
+    async def _until_finished(self, instance_id: str) -> None:
+        while unfinished := self._unfinished_of(instance_id):
+            ended = trio.Event()
+            flight = unfinished[0][1]
+            callbacks = flight.callbacks = flight.callbacks or []
+            callbacks.append(ended.set)
+            await ended.wait()
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
