@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from random import Random
 
+import httpx2
 import pytest
 import trio
 from starlette.applications import Starlette
@@ -399,8 +400,8 @@ async def test_three_hundred_cancelled_requests_leave_the_pool_usable():
 
 async def test_clients_share_one_tls_context():
     assert client._tls_context() is client._tls_context()
-    one, two = client._sockets(1), client._sockets(2)
-    assert one._pool._ssl_context is two._pool._ssl_context
+    one, two = (client._make_wire(httpx2.URL(url), 1)() for url in ("https://a.b", "https://c.d"))
+    assert one.tls is two.tls is client._tls_context()
 
 
 @pytest.mark.parametrize("path", ["hello", "cut", "quiet", "moved"])

@@ -1,7 +1,8 @@
 """Requests to a platform, and errors that say whether the platform may have got them.
 
-It uses httpx2's transports without httpx2's client: no redirects, cookies, proxies or logged URLs
-(docs/explanation/transport.md has the reasons).
+It uses httpcore2's connections without a client above them: no redirects, cookies, proxies or
+logged URLs (docs/explanation/transport.md has the reasons). Where a transport of httpx2 is put in
+their place, as in tests, the same requests go through that.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json as jsonlib
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import attrs
+import httpcore2
 import httpx2
 import trio
 
@@ -25,6 +27,7 @@ from gateway_core.envelopes import Json
 from gateway_core.errors import TransportError
 from gateway_core.http.answers import Body, Response
 from gateway_core.http.redaction import redactor
+from gateway_core.http.sockets import Sockets
 from gateway_core.http.urls import DOTS, check_base_url
 from gateway_core.instances import Secret
 
@@ -34,6 +37,9 @@ KEEPALIVE = 20.0
 _CLOSING = 5.0
 _WRITING = "send_request_headers.started"  # The trace event before the first byte is written.
 _PATH = re.compile(r"/[!$-~]{0,8191}")  # Printable ASCII but space, quote and fragment.
+_UNQUOTED = "/%?=&:@!$'()*+,;~[]"  # What stands for itself in a path that is percent-encoded.
+_LENGTH_WANTED = frozenset({"PATCH", "POST", "PUT"})  # Also without a body (RFC 9110, 8.6).
+_BROKEN = (httpx2.TransportError, httpcore2.NetworkError, httpcore2.ProtocolError)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[!-~]([\t -~]*[!-~])?")
 _DEFAULT_HEADERS = {
@@ -120,16 +126,54 @@ def _tls_context() -> ssl.SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
-def _sockets(max_connections: int) -> httpx2.AsyncBaseTransport:
-    return httpx2.AsyncHTTPTransport(
-        verify=_tls_context(),
-        trust_env=False,
-        retries=0,
-        limits=httpx2.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=KEEPALIVE,
-        ),
+class _Wire(Protocol):
+    """What carries requests to one origin."""
+
+    def exchange(
+        self, request: httpcore2.Request, content: bytes | None
+    ) -> AbstractAsyncContextManager[httpcore2.Response]: ...
+
+    async def aclose(self) -> None: ...
+
+
+@attrs.define(eq=False)
+class _Replaced:
+    """A transport of httpx2 in the place of sockets."""
+
+    _transport: httpx2.AsyncBaseTransport
+
+    @asynccontextmanager
+    async def exchange(
+        self, request: httpcore2.Request, content: bytes | None
+    ) -> AsyncIterator[httpcore2.Response]:
+        response = await self._transport.handle_async_request(
+            httpx2.Request(
+                request.method.decode(),
+                bytes(request.url).decode(),
+                headers=request.headers,
+                content=content,
+                extensions=request.extensions,
+            )
+        )
+        try:
+            yield httpcore2.Response(
+                response.status_code, headers=response.headers.raw, content=response.stream
+            )
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _make_wire(base: httpx2.URL, max_connections: int) -> Callable[[], _Wire]:
+    made = transport_factory.get()
+    if made is not None:
+        return lambda: _Replaced(made())
+    secure = base.scheme == "https"
+    origin = httpcore2.Origin(base.raw_scheme, base.raw_host, base.port or (443 if secure else 80))
+    return lambda: Sockets(
+        origin, tls=_tls_context(), max_connections=max_connections, keepalive=KEEPALIVE
     )
 
 
@@ -157,19 +201,28 @@ class _Progress:
         return TransportError(text, dispatched="unknown" if self.written else "no")
 
 
-async def _read(response: httpx2.Response, bound: int) -> bytes:
-    body = Body(response.headers.get("content-encoding", "").strip().lower(), bound)
+async def _read(response: httpcore2.Response, encoding: str, bound: int) -> bytes:
+    body = Body(encoding.strip().lower(), bound)
     try:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_stream():
             body.add(chunk)
             if body.refusal is not None:
                 # The reads that follow fail on the closed connection, and their failure unwinds
                 # the library's generators, which it does not close itself.
                 await response.aclose()
-    except httpx2.TransportError:
+    except _BROKEN:
         if body.refusal is None:
             raise
     return body.whole()
+
+
+def _read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By lower-case name; those that are repeated are joined (RFC 9110, 5.3)."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("ascii").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 class HttpClient:
@@ -182,11 +235,14 @@ class HttpClient:
         headers: Mapping[str, str | Secret],
         path_secret: Secret | None,
         timeouts: Timeouts,
-        make_transport: Callable[[], httpx2.AsyncBaseTransport],
+        max_connections: int,
         max_body: int,
     ) -> None:
-        self._base = base_url
-        self._headers = {**_DEFAULT_HEADERS, **_checked_headers(headers)}
+        base = httpx2.URL(base_url)
+        self._base = base
+        self._root = base.raw_path.decode().rstrip("/")
+        host = {"host": base.netloc.decode()}
+        self._headers = {**host, **_DEFAULT_HEADERS, **_checked_headers(headers)}
         in_path = [] if path_secret is None else [path_secret.reveal()]
         self._secrets = (*in_path, *_secrets_of(headers))
         self._in_path = quote("".join(in_path), safe=":")
@@ -194,9 +250,9 @@ class HttpClient:
         self._phases = {
             phase: getattr(timeouts, phase) for phase in ("connect", "write", "read", "pool")
         }
-        self._make_transport = make_transport
+        self._make_wire = _make_wire(base, max_connections)
         self._max_body = max_body
-        self._transport: httpx2.AsyncBaseTransport | None = None
+        self._wire: _Wire | None = None
         self._closed = False
 
     def redact(self, text: str) -> str:
@@ -218,13 +274,14 @@ class HttpClient:
         becomes the path secret. Raises ValueError for what cannot be sent, `UnreadableBody` when
         the status came but not the body, and `TransportError` for every other failure.
         """
-        request = self._build(method, path, _body(json, form), headers)
+        content, described = _body(json, form)
+        request = self._build(method, path, content, {**described, **headers})
         progress = _Progress()
         request.extensions["trace"] = progress.trace
         words = f"no answer within {self._timeouts.total:g} s"
         with trio.move_on_after(self._timeouts.total):
             try:
-                return await self._exchange(request, progress)
+                return await self._exchange(request, content, progress)
             except Exception as error:  # noqa: BLE001 - whatever it is, it may show a secret
                 words = f"{type(error).__name__}: {error}"
         # Raised out here so that the library's exception is not even its context.
@@ -235,43 +292,50 @@ class HttpClient:
         self,
         method: str,
         path: str,
-        body: tuple[bytes | None, dict[str, str]],
+        content: bytes | None,
         headers: Mapping[str, str | Secret],
-    ) -> httpx2.Request:
+    ) -> httpcore2.Request:
         if not _PATH.fullmatch(path) or DOTS.search(path):
             raise ValueError("a path begins with '/', is percent-encoded and has no '..' in it")
-        content, described = body
-        return httpx2.Request(
+        every = {**self._headers, **_checked_headers(headers)}
+        if content is not None or method in _LENGTH_WANTED:
+            every["content-length"] = str(len(content or b""))
+        target = self._root + path.replace("{secret}", self._in_path)
+        return httpcore2.Request(
             method,
-            self._base + path.replace("{secret}", self._in_path),
-            headers={**self._headers, **described, **_checked_headers(headers)},
+            httpcore2.URL(
+                scheme=self._base.raw_scheme,
+                host=self._base.raw_host,
+                port=self._base.port,
+                target=quote(target, safe=_UNQUOTED).encode(),
+            ),
+            headers=list(every.items()),
             content=content,
             extensions={"timeout": self._phases},
         )
 
-    async def _exchange(self, request: httpx2.Request, progress: _Progress) -> Response:
-        response = await self._opened().handle_async_request(request)
-        progress.status = response.status_code
-        try:
-            body = await _read(response, self._max_body)
-        finally:
-            await response.aclose()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, body)
+    async def _exchange(
+        self, request: httpcore2.Request, content: bytes | None, progress: _Progress
+    ) -> Response:
+        async with self._opened().exchange(request, content) as answer:
+            progress.status = answer.status
+            headers = _read_headers(answer.headers)
+            body = await _read(answer, headers.get("content-encoding", ""), self._max_body)
+        return Response(answer.status, headers, body)
 
-    def _opened(self) -> httpx2.AsyncBaseTransport:
+    def _opened(self) -> _Wire:
         if self._closed:
             raise trio.ClosedResourceError("the session's client is closed")
-        if self._transport is None:
-            self._transport = self._make_transport()
-        return self._transport
+        if self._wire is None:
+            self._wire = self._make_wire()
+        return self._wire
 
     async def aclose(self) -> None:
         """Close the connections, within a few seconds; requests from now on fail undispatched."""
         self._closed = True
-        if self._transport is not None:
+        if self._wire is not None:
             with trio.move_on_after(_CLOSING, shield=True):
-                await self._transport.aclose()
+                await self._wire.aclose()
 
 
 @asynccontextmanager
@@ -295,7 +359,7 @@ async def open_client(
         headers=headers,
         path_secret=path_secret,
         timeouts=timeouts,
-        make_transport=transport_factory.get() or functools.partial(_sockets, max_connections),
+        max_connections=max_connections,
         max_body=max_body,
     )
     try:
