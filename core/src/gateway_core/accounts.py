@@ -147,7 +147,6 @@ class Account:
 
     def refreshed(self, now: int) -> None:
         """A fresh secret is in use: go on. Refused again before a success, it is suspended."""
-        self.refusal = None
         self.resume(now)
         self._fresh = True
 
@@ -160,8 +159,11 @@ class Account:
         return fresh
 
     def resume(self, now: int) -> None:
-        """It is in order again: all that waited goes on where it stopped."""
-        self.suspended = None
+        """It is in order again: all that waited goes on where it stopped.
+
+        Whatever is still being found out about it is no news then.
+        """
+        self.suspended = self.refusal = None
         self.held = False
         self.open = True
         self.worked(now)
@@ -169,7 +171,7 @@ class Account:
     @property
     def needs_probe(self) -> bool:
         """Whether somebody should find out if it works."""
-        return not self.removed and (
+        return not (self.removed or self.held) and (
             self.open
             or self.suspended is not None
             or self.refusal is not None
@@ -214,6 +216,6 @@ class Account:
         settle([self.gate], now)
 
     def _wake_keeper(self) -> None:
-        if not self.keeper_runs:
+        if not self.keeper_runs and self.needs_probe:
             self.keeper_runs = True
             self._keep(self)

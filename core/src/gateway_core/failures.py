@@ -18,6 +18,7 @@ from gateway_core.envelopes import Attempt, Disposition, Edit, Mode, Part, Send
 from gateway_core.errors import HookContractError
 from gateway_core.flights import ARRIVED, Flight, Step
 from gateway_core.hookspecs import Answer
+from gateway_core.instances import Instance
 from gateway_core.lanes import Lane, settle
 from gateway_core.limits import SECOND, slow_down
 from gateway_core.retries import Decision, decide
@@ -31,12 +32,13 @@ OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
 class Try(NamedTuple):
-    """An attempt under way: whose it is, and what the adapter got."""
+    """An attempt under way: whose it is, with which settings, and what the adapter got."""
 
     lane: Lane
     flight: Flight
     step: Step
     attempt: Attempt
+    instance: Instance
 
 
 @attrs.frozen
@@ -268,9 +270,13 @@ class Failures:
         self._lanes.go_on(failed.lane, failed.now)
 
     def _do_suspend(self, failed: Failed, _: Decision) -> None:
-        """The instance is out of order, unless a fresh secret mends it."""
+        """The instance is out of order, unless a fresh secret mends it.
+
+        Where its settings were replaced meanwhile, nothing is known of the new ones.
+        """
         failed.flight.cause = "suspension"
-        if not failed.account.ask_credentials(failed.verdict):
+        replaced = failed.tried.instance is not failed.account.instance
+        if not replaced and not failed.account.ask_credentials(failed.verdict):
             self._on_suspension(failed.account, failed.verdict)
         self._lanes.go_on(failed.lane, failed.now)
 

@@ -44,7 +44,7 @@ class Keeper:
 
     async def _refresh(self, account: Account) -> None:
         """Ask once for a fresh secret; without one, the account is suspended."""
-        verdict = account.refusal
+        asked = verdict = account.refusal
         assert verdict is not None  # noqa: S101 - it led here
         secret = None
         try:
@@ -60,23 +60,22 @@ class Keeper:
                 scope=verdict.scope,
                 raw=raw,
             )
-        if account.held:  # by the application, meanwhile
-            account.refusal = None
-        elif secret is None:
+        if account.refusal is not asked:  # the application suspended, resumed or replaced it
+            return
+        if secret is None:
             self._suspend(account, verdict)
         else:
             account.refreshed(self._clock.now())
             log.info(INSTANCE_RESUMED, instance=account.instance.id, by="credentials")
 
     async def _look(self, account: Account) -> None:
-        if account.held:
-            return
         if not account.can_probe:
             account.half_open(self._clock.now())
             return
+        instance = account.instance
         verdict = await self._probe(account)
         now = self._clock.now()
-        if account.held:  # by the application, while the probe was on its way
+        if account.held or account.instance is not instance:  # by the application, meanwhile
             return
         if verdict is None:
             suspended, was_open = account.suspended, account.open

@@ -37,11 +37,12 @@ class Hold(NamedTuple):
 class Room:
     """One conversation of an instance: what its lanes share."""
 
-    __slots__ = ("account", "address", "gate", "id", "lanes", "thread_gates", "unfinished")
+    __slots__ = ("account", "address", "gate", "id", "key", "lanes", "thread_gates", "unfinished")
 
     def __init__(self, account: Account, room_id: str, address: str) -> None:
         self.account = account
         self.id = room_id
+        self.key = (account.instance.id, room_id)
         self.address = address
         self.gate: Bucket | None = None
         self.thread_gates: dict[str | None, Bucket] = {}
@@ -166,8 +167,17 @@ class Lanes:
         return shares
 
     def forget(self, account: Account) -> None:
-        """An instance was removed."""
+        """An instance was removed: one of the same id finds nothing of it here.
+
+        Where its last attempts are under way, its lanes are kept under another name.
+        """
         self._shares.pop((account.instance.channel, account.instance.id), None)
+        for key in [key for key, room in self.rooms.items() if room.account is account]:
+            room = self.rooms.pop(key)
+            if room.lanes:
+                self._serial += 1
+                room.key = (f"{key[0]} removed {self._serial}", key[1])
+                self.rooms[room.key] = room
 
     # -- flights in
 
@@ -305,9 +315,8 @@ class Lanes:
         if closed_until > now:
             self.at(closed_until, room)
             return
-        key = (room.account.instance.id, room.id)
-        if self.rooms.get(key) is room:
-            del self.rooms[key]
+        if self.rooms.get(room.key) is room:
+            del self.rooms[room.key]
 
     def drop_ended(self, lane: Lane) -> None:
         """A flight behind the head ended: rebuild the queue once most of it is such."""

@@ -163,7 +163,7 @@ class Partition:
         if flight is not None and step is not None and step.started:
             lost = TransportError("the worker died during the attempt", dispatched="unknown")
             attempt = flight.attempt(step, lane.room.address)
-            self._failed(Try(lane, flight, step, attempt), lost, now)
+            self._failed(Try(lane, flight, step, attempt, lane.room.account.instance), lost, now)
         else:
             self.lanes.go_on(lane, now)
 
@@ -231,7 +231,8 @@ class Partition:
         if self._runnable:
             self._call_worker()
         account = lane.room.account
-        flying = Try(lane, flight, step, flight.attempt(step, lane.room.address))
+        attempt = flight.attempt(step, lane.room.address)
+        flying = Try(lane, flight, step, attempt, account.instance)
         flown.append(flying)
         lane.begun = self._clock.now()
         scope.deadline = trio.current_time() + self._attempt_timeout
@@ -247,7 +248,7 @@ class Partition:
             return
         self._begin(flying, now)
         try:
-            answer = await account.hooks.perform(account.instance, session.value, flying.attempt)
+            answer = await account.hooks.perform(flying.instance, session.value, attempt)
         except PASSING:
             raise
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here

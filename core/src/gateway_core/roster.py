@@ -44,6 +44,7 @@ class Roster:
         self._keep = keep
         self._partitions: Sequence[Partition] = ()
         self._accounts: dict[str, Account] = {}
+        self._leaving: set[str] = set()
 
     def open(self, partitions: Sequence[Partition]) -> None:
         """Take in the configured instances. Raises `ConfigError` for the first bad one."""
@@ -103,14 +104,14 @@ class Roster:
         nothing.
         """
         account = self.account(instance_id)
-        account.removed = True
+        self._leaving.add(instance_id)
         try:
             with trio.move_on_after(drain):
                 await self._until_finished(instance_id)
             await trio.lowlevel.checkpoint()
-        except trio.Cancelled:
-            account.removed = False
-            raise
+        finally:
+            self._leaving.remove(instance_id)
+        account.removed = True
         left = [
             Undelivered(flight.envelope, partition.give_up(flight))
             for partition, flight in reversed(self._unfinished_of(instance_id))
@@ -173,7 +174,7 @@ class Roster:
     def account(self, instance_id: str) -> Account:
         """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
         account = self._accounts.get(instance_id)
-        if account is None or account.removed:
+        if account is None or instance_id in self._leaving:
             known = ", ".join(sorted(self._accounts)) or "none"
             text = f"there is no instance {instance_id!r}; configured: {known}"
             raise UnknownInstance([Problem("instance_id", text)])

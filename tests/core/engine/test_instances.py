@@ -1,0 +1,666 @@
+"""Instances at run time: each comes, changes and goes without another noticing."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from gateway_core import (
+    CircuitSettings,
+    ConfigError,
+    Disposition,
+    GatewayConfig,
+    Instance,
+    InstanceSuspended,
+    Limit,
+    Reason,
+    Secret,
+    UnknownInstance,
+    hookimpl,
+    open_gateway,
+)
+from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway
+
+
+class Named(FakeChannel):
+    """Notes with which settings each attempt was made, and each session opened and closed."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.used: list[str] = []
+        self.sessions: list[str] = []
+
+    @hookimpl
+    def open_session(self, instance):
+        return self._session(instance.settings.name)
+
+    @asynccontextmanager
+    async def _session(self, name):
+        self.sessions.append(f"open {name}")
+        try:
+            yield name
+        finally:
+            self.sessions.append(f"close {name}")
+
+    @hookimpl
+    async def send(self, session, attempt):
+        self.used.append(session)
+        return await FakeChannel.send(self, attempt)
+
+
+class Mute(FakeChannel):
+    """An adapter that cannot say whether it works."""
+
+    probe = None
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.suspended: list[tuple[str, Reason]] = []
+
+    @hookimpl
+    def instance_suspended(self, instance, verdict):
+        self.suspended.append((instance.id, verdict.reason))
+
+
+def bot(name: str = "", id: str = "bot") -> Instance:  # noqa: A002 - its name everywhere
+    return Instance(id, "fake", FakeSettings(name))
+
+
+def state(gateway, id: str = "bot"):  # noqa: A002 - likewise
+    return next(i for i in gateway.statistics().instances if i.id == id)
+
+
+# -- taken in
+
+
+async def test_an_instance_is_taken_in_at_run_time(engine, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel, instances=["bot"]) as gateway:
+        with pytest.raises(UnknownInstance, match="configured: bot"):
+            await gateway.send("new", "r", "x")
+        gateway.add_instance(bot(id="new"))
+        assert (await gateway.send("new", "r", "x")).delivered
+
+
+async def test_a_known_id_or_an_unserved_channel_is_refused(engine, autojump_clock):
+    async with engine() as gateway:
+        with pytest.raises(ConfigError, match="is there already"):
+            gateway.add_instance(bot())
+        with pytest.raises(ConfigError, match=r"no plugin serves channel 'telex'; bound: .*fake"):
+            gateway.add_instance(Instance("other", "telex", FakeSettings()))
+        assert ["bot"] == [instance.id for instance in gateway.statistics().instances]
+
+
+async def test_a_bad_instance_starts_suspended_and_is_mended(engine, say, autojump_clock):
+    watcher = Watcher()
+    async with engine(plugins=[watcher]) as gateway:
+        gateway.add_instance(Instance("new", "fake", {"not": "settings"}))
+        assert [("new", Reason.SUSPENDED)] == watcher.suspended
+        assert "settings must be FakeSettings, not dict" in state(gateway, "new").suspended
+        ticket = await gateway.submit(say.message(instance_id="new"))
+        await trio.sleep(600)
+        assert not ticket.ended
+        assert (await gateway.send("bot", "r", "x")).delivered
+        gateway.replace_instance(bot(id="new"))
+        assert (await ticket.receipt()).delivered
+
+
+async def test_a_bad_configured_instance_does_not_keep_the_gateway_from_opening(autojump_clock):
+    channel = FakeChannel()
+    config = GatewayConfig(instances=[Instance("bad", "fake", None), bot()], drain_timeout=0)
+    async with open_gateway(config, plugins=[("fake", channel)]) as gateway:
+        assert state(gateway, "bad").suspended is not None
+        assert (await gateway.send("bot", "r", "x")).delivered
+
+
+# -- replaced
+
+
+async def test_a_new_token_is_used_at_once_and_the_old_session_is_closed(engine, autojump_clock):
+    channel = Named()
+    async with engine(channel) as gateway:
+        await gateway.send("bot", "r", "x")
+        gateway.replace_instance(bot("new"))
+        await gateway.send("bot", "r", "x")
+        assert ["", "new"] == channel.used
+        await trio.sleep(0.1)
+        assert "open " == channel.sessions[0]
+        assert ["close ", "open new"] == sorted(channel.sessions[1:])
+
+
+async def test_a_suspended_instance_goes_on_with_its_new_token(engine, say, autojump_clock):
+    channel = FakeChannel(script=say.script(say.fatal()))
+    channel.probe_error = say.fatal()
+    async with engine(channel) as gateway:
+        tickets = [await gateway.submit(say.message(text=f"{n}")) for n in range(3)]
+        await trio.sleep(600)
+        assert Reason.UNAUTHORIZED.value in state(gateway).suspended
+        assert 1 == len(channel.made)
+        gateway.replace_instance(bot("new"))
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+        assert 600 == trio.current_time()
+        assert ["0", "1", "2"] == channel.texts("r")
+
+
+async def test_an_attempt_under_way_at_a_replacement_ends_in_its_own_session(
+    engine, say, autojump_clock
+):
+    channel = Named(latency=5)
+    async with engine(channel) as gateway:
+        first = await gateway.submit(say.message("a"))
+        await trio.sleep(1)
+        gateway.replace_instance(bot("new"))
+        second = await gateway.submit(say.message("b"))
+        assert (await first.receipt()).delivered
+        assert "close " not in channel.sessions[:2]
+        assert (await second.receipt()).delivered
+        assert ["", "new"] == channel.used
+
+
+async def test_an_attempt_that_fails_with_the_old_token_suspends_nobody(
+    engine, say, autojump_clock
+):
+    """The token was replaced because the old one is worth nothing: that is no news."""
+    watcher, channel = Watcher(), Named()
+
+    async def revoked(attempt):
+        first = len(channel.made) == 1
+        await trio.sleep(5)
+        if first:
+            raise say.fatal()
+
+    channel.script = revoked
+    async with engine(channel, plugins=[watcher], when_suspended="end") as gateway:
+        first = await gateway.submit(say.message("a"))
+        await trio.sleep(1)
+        gateway.replace_instance(bot("new"))
+        second = await gateway.submit(say.message("b"))
+        assert (await second.receipt()).delivered
+        assert (await first.receipt()).delivered
+        assert [] == watcher.suspended
+        assert ["", "new", "new"] == channel.used
+
+
+async def test_a_probe_of_the_old_token_says_nothing_of_the_new_one(engine, say, autojump_clock):
+    class Slow(FakeChannel):
+        @hookimpl
+        async def probe(self, instance):
+            self.probes += 1
+            await trio.sleep(20)
+            if instance.settings.name != "new":
+                raise say.fatal()
+
+    watcher, channel = Watcher(), Slow(script=say.script(say.fatal()))
+    async with engine(channel, plugins=[watcher]) as gateway:
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(10)
+        assert 1 == channel.probes
+        gateway.replace_instance(bot("new"))
+        assert (await ticket.receipt()).delivered
+        await trio.sleep(60)
+        assert state(gateway).suspended is None
+        assert 1 == len(watcher.suspended)
+
+
+async def test_a_replacement_with_wrong_settings_or_channel_changes_nothing(engine, autojump_clock):
+    channel = Named()
+    async with engine(channel) as gateway:
+        with pytest.raises(ConfigError, match="settings must be FakeSettings"):
+            gateway.replace_instance(Instance("bot", "fake", 7))
+        with pytest.raises(ConfigError, match="cannot change"):
+            gateway.replace_instance(Instance("bot", "telex", FakeSettings()))
+        with pytest.raises(UnknownInstance):
+            gateway.replace_instance(bot(id="nobody"))
+        assert (await gateway.send("bot", "r", "x")).delivered
+
+
+# -- taken out
+
+
+async def test_a_removed_instance_gives_back_what_was_undelivered(engine, say, autojump_clock):
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("account", 1, 1.0)])
+    async with engine(channel, instances=["bot", "other"]) as gateway:
+        envelopes = [say.message(text=f"{n}") for n in range(4)]
+        tickets = [await gateway.submit(envelope) for envelope in envelopes]
+        left = await gateway.remove_instance("bot", drain=1.5)
+        assert envelopes[2:] == [undelivered.envelope for undelivered in left]
+        assert {Disposition.CANCELLED} == {u.receipt.disposition for u in left}
+        assert [True, True, False, False] == [(await t.receipt()).delivered for t in tickets]
+        assert 1.5 == pytest.approx(trio.current_time())
+        with pytest.raises(UnknownInstance):
+            await gateway.send("bot", "r", "x")
+        assert (await gateway.send("other", "r", "x")).delivered
+
+
+async def test_a_removal_waits_no_longer_than_it_must(engine, say, autojump_clock):
+    channel = FakeChannel(latency=2)
+    async with engine(channel) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(f"room {n}"))
+        assert [] == await gateway.remove_instance("bot", drain=60)
+        assert 2 == trio.current_time()
+        assert [] == await _gone(gateway)
+
+
+async def _gone(gateway):
+    return list(gateway.statistics().instances)
+
+
+async def test_nothing_is_accepted_while_an_instance_is_removed(engine, say, autojump_clock):
+    channel = FakeChannel(latency=10)
+    async with engine(channel) as gateway, trio.open_nursery() as nursery:
+        await gateway.submit(say.message())
+        nursery.start_soon(lambda: gateway.remove_instance("bot", drain=60))
+        await trio.sleep(1)
+        with pytest.raises(UnknownInstance):
+            await gateway.submit(say.message())
+
+
+async def test_those_who_wait_for_room_hear_of_the_removal(engine, say, autojump_clock):
+    channel = FakeChannel(latency=10)
+    heard = []
+    async with engine(channel, partition_count=1, partition_bound=1) as gateway:
+
+        async def submit() -> None:
+            with pytest.raises(UnknownInstance):
+                await gateway.submit(say.message())
+            heard.append(trio.current_time())
+
+        await gateway.submit(say.message())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(submit)
+            await trio.sleep(1)
+            await gateway.remove_instance("bot")
+        assert [1] == heard
+
+
+async def test_an_attempt_under_way_at_a_removal_is_in_doubt(engine, say, autojump_clock):
+    channel = FakeChannel(latency=10)
+    async with engine(channel) as gateway:
+        await gateway.submit(say.message())
+        await trio.sleep(1)
+        left = await gateway.remove_instance("bot", drain=1)
+        assert [Disposition.UNKNOWN] == [u.receipt.disposition for u in left]
+        await trio.sleep(20)
+        assert all(p.in_flight == 0 for p in gateway.statistics().partitions)
+
+
+async def test_a_removal_that_is_cancelled_leaves_the_instance_in(engine, say, autojump_clock):
+    channel = FakeChannel(latency=10)
+    async with engine(channel) as gateway:
+        await gateway.submit(say.message())
+        with trio.move_on_after(1) as scope:
+            await gateway.remove_instance("bot", drain=60)
+        assert scope.cancelled_caught
+        assert (await gateway.send("bot", "other", "x")).delivered
+        assert [] == await gateway.remove_instance("bot", drain=60)
+
+
+@pytest.mark.parametrize("what", ["under_way", "closed", "idle"])
+async def test_an_instance_that_comes_again_has_nothing_of_the_old_one(
+    engine, say, what, autojump_clock
+):
+    channel = Named()
+    async with engine(channel, partition_count=1) as gateway:
+        channel.script = say.script({"under_way": 10.0, "closed": say.limited(100)}.get(what))
+        await gateway.submit(say.message())
+        await trio.sleep(1)
+        await gateway.remove_instance("bot")
+        gateway.add_instance(bot("new"))
+        receipt = await gateway.send("bot", "r", "x")
+        assert receipt.delivered
+        assert 1 == trio.current_time()
+        assert ["", "new"] == channel.used
+        await trio.sleep(200)
+        assert all(p.in_flight == 0 for p in gateway.statistics().partitions)
+        assert 0 == len(gateway._partitions[0].lanes.rooms)
+
+
+# -- suspended and resumed
+
+
+async def test_what_waits_for_a_suspended_instance_goes_on_where_it_stopped(
+    engine, say, autojump_clock
+):
+    channel = FakeChannel()
+    async with engine(channel, instances=["bot", "other"]) as gateway:
+        gateway.suspend("bot", "for the night")
+        tickets = [await gateway.submit(say.message(text=f"{n}")) for n in range(3)]
+        await trio.sleep(1000)
+        assert (await gateway.send("other", "s", "x")).delivered
+        assert 1 == len(channel.made)
+        assert "for the night" in state(gateway).suspended
+        assert 3 == state(gateway).unfinished
+        gateway.resume("bot")
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+        assert ["0", "1", "2"] == channel.texts("r")
+        assert state(gateway).suspended is None
+
+
+async def test_an_instance_held_by_the_application_is_not_probed_back(engine, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        gateway.suspend("bot")
+        await trio.sleep(600)
+        assert 0 == channel.probes
+        assert state(gateway).suspended is not None
+
+
+async def test_waiting_envelopes_of_a_suspended_instance_expire(engine, say, autojump_clock):
+    async with engine() as gateway:
+        gateway.suspend("bot")
+        receipt = await gateway.send("bot", "r", "x", ttl=10, raises=False)
+        assert Disposition.EXPIRED is receipt.disposition
+        assert 0 == receipt.attempts
+
+
+async def test_when_suspended_end_ends_what_waits_and_what_comes(engine, say, autojump_clock):
+    async def revoked(attempt):
+        if attempt.instance_id == "bot":
+            raise say.fatal()
+
+    channel = FakeChannel(latency=1, script=revoked)
+    channel.probe_error = say.fatal()
+    async with engine(channel, instances=["bot", "other"], when_suspended="end") as gateway:
+        tickets = [await gateway.submit(say.message(text=f"{n}")) for n in range(3)]
+        other = await gateway.submit(say.message(instance_id="other"))
+        ends = [(await ticket.receipt()).disposition for ticket in tickets]
+        assert [Disposition.FATAL] * 3 == ends
+        assert 1 == trio.current_time()
+        assert Disposition.FATAL is (await gateway.send("bot", "s", "x", raises=False)).disposition
+        assert (await other.receipt()).delivered
+
+
+async def test_when_suspended_end_lets_what_is_under_way_finish(engine, say, autojump_clock):
+    channel = FakeChannel(latency=5)
+    async with engine(channel, when_suspended="end") as gateway:
+        under_way = await gateway.submit(say.message("a"))
+        await trio.sleep(1)
+        waiting = await gateway.submit(say.message("a"))
+        gateway.suspend("bot")
+        assert Disposition.FATAL is (await waiting.receipt()).disposition
+        assert 1 == trio.current_time()
+        assert (await under_way.receipt()).delivered
+
+
+async def test_when_suspended_refuse_accepts_nothing(engine, say, autojump_clock):
+    async with engine(instances=["bot", "other"], when_suspended="refuse") as gateway:
+        gateway.suspend("bot", "token revoked")
+        with pytest.raises(InstanceSuspended, match="token revoked") as caught:
+            await gateway.submit(say.message())
+        assert "bot" == caught.value.instance_id
+        assert (await gateway.send("other", "r", "x")).delivered
+        gateway.resume("bot")
+        assert (await gateway.send("bot", "r", "x")).delivered
+        assert 1 == gateway.statistics().refused
+
+
+async def test_a_fatal_verdict_suspends_once_and_a_probe_ends_it(engine, say, autojump_clock):
+    watcher, channel = Watcher(), FakeChannel(latency=1)
+    down = [True]
+
+    async def revoked(_attempt):
+        if down[0]:
+            raise say.fatal()
+
+    channel.script = revoked
+    channel.probe_error = say.fatal()
+    async with engine(channel, plugins=[watcher]) as gateway:
+        tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(5)]
+        await trio.sleep(100)
+        assert [("bot", Reason.UNAUTHORIZED)] == watcher.suspended
+        assert 5 == len(channel.made)
+        assert 6 == channel.probes  # at 2, 4, 8, 16, 32 and 64 s
+        down[0], channel.probe_error = False, None
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+        assert trio.current_time() < 200
+        assert state(gateway).suspended is None
+
+
+async def test_probes_of_a_suspended_instance_back_off(engine, say, autojump_clock):
+    channel = FakeChannel(script=say.script(say.fatal()))
+    channel.probe_error = say.fatal()
+    circuit = CircuitSettings(probe_base=10, probe_cap=100)
+    async with engine(channel, circuit=circuit) as gateway:
+        await gateway.submit(say.message(ttl=5000))
+        await trio.sleep(9)
+        assert 0 == channel.probes
+        await trio.sleep(1000)
+        # at 10, 30, 70, 150, 250, 350, … 950
+        assert 12 == channel.probes
+        assert 1 == len(channel.made)
+        gateway.resume("bot")
+
+
+# -- credentials
+
+
+class Rotating(Named):
+    """Its token expires; `credentials` makes a fresh one, as often as `fresh` says."""
+
+    def __init__(self, fresh: int, **options) -> None:
+        super().__init__(**options)
+        self.fresh, self.asked, self.valid = fresh, 0, False
+        self.takes = 0.0
+
+    @hookimpl
+    async def credentials(self):
+        self.asked += 1
+        await trio.sleep(self.takes)
+        if self.asked > self.fresh:
+            return None
+        self.valid = True
+        return Secret("fresh")
+
+
+async def test_credentials_are_refreshed_once_and_nobody_is_suspended(engine, say, autojump_clock):
+    watcher, channel = Watcher(), Rotating(1, latency=1)
+
+    async def expired(_attempt):
+        if not channel.valid:
+            raise say.fatal()
+
+    channel.script = expired
+    async with engine(channel, plugins=[watcher]) as gateway:
+        tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(4)]
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+        assert 1 == channel.asked
+        assert [] == watcher.suspended
+        assert 2 == trio.current_time()
+
+
+async def test_a_fresh_secret_that_is_refused_too_suspends(engine, say, autojump_clock):
+    watcher, channel = Watcher(), Rotating(9)
+
+    async def expired(_attempt):
+        raise say.fatal()
+
+    channel.script = expired
+    channel.probe_error = say.fatal()
+    async with engine(channel, plugins=[watcher]) as gateway:
+        receipt = await gateway.send("bot", "r", "x", ttl=50, raises=False)
+        assert Disposition.EXPIRED is receipt.disposition
+        assert (1, 2) == (channel.asked, len(channel.made))
+        assert [("bot", Reason.UNAUTHORIZED)] == watcher.suspended
+
+
+async def test_without_a_fresh_secret_it_is_suspended(engine, say, autojump_clock):
+    watcher, channel = Watcher(), Rotating(0, script=say.script(say.fatal()))
+    channel.probe_error = say.fatal()
+    async with engine(channel, plugins=[watcher]) as gateway:
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(10)
+        assert [("bot", Reason.UNAUTHORIZED)] == watcher.suspended
+        assert 1 == channel.asked
+        gateway.replace_instance(bot("new"))
+        assert (await ticket.receipt()).delivered
+
+
+async def test_a_credentials_hook_that_raises_suspends_with_its_words(engine, say, autojump_clock):
+    class Broken(FakeChannel):
+        @hookimpl
+        async def credentials(self):
+            raise ValueError("the vault is shut")
+
+    channel = Broken(script=say.script(say.fatal()))
+    channel.probe_error = say.fatal()
+    async with engine(channel) as gateway:
+        await gateway.submit(say.message())
+        await trio.sleep(0.5)
+        assert "the vault is shut" in state(gateway).suspended
+        gateway.resume("bot")
+
+
+async def test_a_replacement_while_credentials_are_asked_for_wins(engine, say, autojump_clock):
+    """The old token's refusal is no news once a new one is there."""
+    watcher, channel = Watcher(), Rotating(0, script=say.script(say.fatal()))
+    channel.takes = 20
+    async with engine(channel, plugins=[watcher]) as gateway:
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(10)
+        gateway.replace_instance(bot("new"))
+        assert (await ticket.receipt()).delivered
+        assert 10 == trio.current_time()
+        await trio.sleep(60)
+        assert [] == watcher.suspended
+        assert (await gateway.send("bot", "r", "x")).delivered
+
+
+# -- costs of an idle one, and of the others
+
+
+async def test_an_idle_instance_costs_no_task(engine, autojump_clock):
+    names = ["bot", *(f"idle {n}" for n in range(50))]
+    async with engine(Named(), instances=names, session_idle=10) as gateway:
+        before = trio.lowlevel.current_statistics().tasks_living
+        await gateway.send("bot", "r", "x")
+        with_worker = trio.lowlevel.current_statistics().tasks_living
+        gateway.add_instance(bot(id="new"))
+        assert with_worker == trio.lowlevel.current_statistics().tasks_living
+        await trio.sleep(20)
+        assert with_worker - 1 == trio.lowlevel.current_statistics().tasks_living
+        assert with_worker - before <= 2  # a worker, a session
+
+
+async def test_a_session_is_shared_and_closed_when_idle(engine, say, autojump_clock):
+    channel = Named(latency=2)
+    async with engine(channel, session_idle=10) as gateway:
+        tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(5)]
+        for ticket in tickets:
+            await ticket.receipt()
+        assert ["open "] == channel.sessions
+        await trio.sleep(9)
+        await gateway.send("bot", "r", "x")
+        assert ["open "] == channel.sessions
+        await trio.sleep(11)
+        assert ["open ", "close "] == channel.sessions
+        await gateway.send("bot", "r", "x")
+        assert ["open ", "close ", "open "] == channel.sessions
+
+
+async def test_an_instance_out_of_order_disturbs_no_other(engine, say, autojump_clock):
+    """The same partitions, the same channel, the same moment: only its own envelopes wait."""
+    channel = FakeChannel(latency=0.1)
+
+    async def broken(attempt):
+        if attempt.instance_id == "bad":
+            raise say.fatal()
+
+    channel.script = broken
+    channel.probe_error = say.fatal()
+    async with engine(channel, instances=["bad", "good"], partition_count=2) as gateway:
+        for n in range(100):
+            await gateway.submit(say.message(f"room {n}", instance_id="bad", ttl=100))
+        started = trio.current_time()
+        for n in range(50):
+            await gateway.send("good", f"room {n}", "x")
+        assert 5 == pytest.approx(trio.current_time() - started)
+
+
+# -- a circuit without a probe
+
+
+async def test_without_a_probe_a_half_open_circuit_lets_one_attempt_through(
+    engine, say, autojump_clock
+):
+    down = [True]
+
+    async def outage(_attempt):
+        if down[0]:
+            raise say.refused()
+
+    channel = Mute(script=outage)
+    circuit = CircuitSettings(window=4, probe_base=10, probe_cap=40)
+    async with engine(channel, circuit=circuit) as gateway:
+        tickets = [await gateway.submit(say.message(f"room {n}", ttl=9000)) for n in range(20)]
+        await trio.sleep(5)
+        assert state(gateway).circuit_open
+        within = len(channel.made)
+        assert within <= 20
+        await trio.sleep(6)
+        assert within + 1 == len(channel.made)
+        await trio.sleep(20)
+        assert within + 2 == len(channel.made)
+        await trio.sleep(40)
+        assert within + 3 == len(channel.made)
+        down[0] = False
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+        assert not state(gateway).circuit_open
+        assert trio.current_time() < 180
+
+
+async def test_without_a_probe_a_refused_instance_waits_for_the_application(
+    engine, say, autojump_clock
+):
+    """Nothing can tell whether the token works but an attempt that is known to be refused."""
+    channel = Mute(script=say.script(say.fatal()))
+    async with engine(channel) as gateway:
+        ticket = await gateway.submit(say.message(ttl=9000))
+        await trio.sleep(1000)
+        assert 1 == len(channel.made)
+        gateway.resume("bot")
+        assert (await ticket.receipt()).delivered
+
+
+async def test_a_probe_by_the_application(engine, say, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        assert "bot" == (await gateway.probe("bot")).id
+        channel.probe_error = error = say.fatal()
+        with pytest.raises(type(error)):
+            await gateway.probe("bot")
+        with pytest.raises(UnknownInstance):
+            await gateway.probe("nobody")
+
+
+async def test_instances_come_and_go_under_load(say, autojump_clock):
+    """Others are delivered to meanwhile, at their own pace."""
+    channel = FakeChannel(latency=0.25)
+    async with open_test_gateway(channel, instances=["steady"], partition_count=2) as gateway:
+
+        async def come_and_go(n: int) -> None:
+            name = f"passing {n}"
+            for _ in range(4):
+                gateway.add_instance(bot(id=name))
+                for m in range(3):
+                    await gateway.submit(say.message(f"room {m}", instance_id=name))
+                await trio.sleep(0.25)
+                await gateway.remove_instance(name, drain=0.25 * n)
+                assert gateway.statistics().conserved
+
+        async with trio.open_nursery() as nursery:
+            for n in range(3):
+                nursery.start_soon(come_and_go, n)
+            for n in range(8):
+                receipt = await gateway.send("steady", "r", f"{n}")
+                assert receipt.delivered
+                assert 0.25 * (n + 1) == pytest.approx(trio.current_time())
+        assert gateway.statistics().conserved
