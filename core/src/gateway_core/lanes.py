@@ -265,7 +265,7 @@ class Lanes:
             self._start(lane)
             return None
         if blocked.at < NEVER and now - lane.since > AGED:
-            reserve(lane, buckets, blocked.at)
+            reserve(lane, buckets, blocked.at, now)
         bucket = lane.waits_at = blocked.bucket
         if bucket.waiting is None:
             bucket.waiting = ClassQueue()

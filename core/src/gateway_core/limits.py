@@ -28,6 +28,8 @@ RECOVERY = 0.97
 SWEEP = 4
 SEVERAL_ROOMS = 3
 TOGETHER = 2 * SECOND
+SOON = 5 * SECOND
+"""How far ahead a place among the attempts in flight may be reserved."""
 
 
 class Bucket:
@@ -91,6 +93,12 @@ class Bucket:
     def period(self) -> int:
         """How long a token takes to come back."""
         return NEVER
+
+    @property
+    def horizon(self) -> int:
+        """How far ahead a lane may reserve: a token taken before is back by then."""
+        period = self.period
+        return 2 * period if period < NEVER else SOON
 
     def slow_down(self) -> None:
         """The platform refused what this bucket allowed: halve the pace, to recover slowly."""
@@ -273,11 +281,22 @@ def _after_reservation(bucket: Bucket, lane: Lane, now: int) -> int:
     return until + 1
 
 
-def reserve(lane: Lane, buckets: Sequence[Bucket], until: int) -> None:
-    """An aged lane keeps younger ones from delaying it past `until`, where it waits anyway."""
+def reserve(lane: Lane, buckets: Sequence[Bucket], until: int, now: int) -> None:
+    """An aged lane keeps younger ones from delaying it past `until`, where it waits anyway.
+
+    Only what a token taken now may still miss by then: a lane that waits for long (its room is
+    closed for an hour) tries again when its time has come, and holds up nobody till then.
+    """
     for bucket in buckets:
+        if until - now > bucket.horizon:
+            continue
         holder = bucket.reserved
-        if holder is None or holder[1] is lane or lane.rank < holder[1].rank:
+        if (
+            holder is None
+            or holder[1] is lane
+            or holder[0] < now  # it left, or waits elsewhere and reserves anew
+            or lane.rank < holder[1].rank
+        ):
             bucket.reserved = (until, lane)
 
 
