@@ -123,6 +123,14 @@ class Recovery:
 
 
 @attrs.frozen(kw_only=True)
+class Overdue:
+    """Entries whose deadline has passed, and the next deadline of any other; None: no other."""
+
+    kept: Sequence[Kept] = ()
+    next: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Request:
     """Something that an operator asks of the running gateway.
 
@@ -191,6 +199,12 @@ class Outbox(Protocol):
         """Scheduled entries due by `until` (POSIX time), by (due, position)."""
         ...
 
+    async def overdue(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Overdue:
+        """Unfinished entries whose deadline is at `until` or before, by (deadline, id)."""
+        ...
+
     async def find(self, what: What) -> Found | None:
         """What is known of an id or a key; None: nothing (any more)."""
         ...
@@ -204,6 +218,9 @@ class Outbox(Protocol):
 
     def withdraw(self, envelope_id: str) -> None:
         """The caller was cancelled during its append: forget the entry."""
+
+    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
+        """A policy gave the entry another class, and so another deadline (POSIX time)."""
 
     def entered(self, envelope_id: str, position: int) -> None:
         """A scheduled entry's time has come: from now on it has this position."""
@@ -323,6 +340,18 @@ class MemoryOutbox:
         )
         return [self._rows[name].kept() for _, _, name in due[:limit]]
 
+    async def overdue(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Overdue:
+        """By their deadlines."""
+        order = sorted(
+            (row.entry.deadline, position_of(name), name) for name, row in self._rows.items()
+        )
+        past = [name for at, position, name in order if at <= until and (at, position) > after]
+        later = [at for at, _, _ in order if at > until]
+        kept = [self._rows[name].kept() for name in past[:limit]]
+        return Overdue(kept=kept, next=min(later, default=None))
+
     async def find(self, what: What) -> Found | None:
         """Unfinished or ended."""
         found = self._ended.get(what) if isinstance(what, str) else self._keys.get(what)
@@ -358,6 +387,12 @@ class MemoryOutbox:
         if row is not None and row.due is None:
             self._order.remove((row.position, envelope_id))
         return row
+
+    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
+        """Note the class."""
+        row = self._rows.get(envelope_id)
+        if row is not None:
+            row.entry = attrs.evolve(row.entry, priority=priority, deadline=deadline)
 
     def entered(self, envelope_id: str, position: int) -> None:
         """It has its place now."""

@@ -17,12 +17,13 @@ import trio
 
 from gateway_core.accounts import Account
 from gateway_core.clock import Clock, nanoseconds
-from gateway_core.envelopes import Call, Delete, Edit, Envelope, KeyRef, Send
+from gateway_core.envelopes import Call, Delete, Disposition, Edit, Envelope, KeyRef, Send
 from gateway_core.errors import OutboxError, Refused
 from gateway_core.flights import Flight
 from gateway_core.idempotency import Known, Scope
 from gateway_core.ids import position_of
 from gateway_core.journal import Journal, flight_of, waits_until
+from gateway_core.limits import SECOND
 from gateway_core.outbox import Found, Kept, Outbox, Recovery
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
@@ -95,8 +96,11 @@ class Pager:
         self._scheduled = False
         self._due: tuple[float, int] = (0.0, -1)
         self._scanned = -1e18
+        self._overdue: tuple[float, int] = (0.0, -1)
+        self._deadline = 0.0
         self._woken = trio.Event()
         self._places = trio.lowlevel.ParkingLot()
+        self._earlier = -1
         self.unfinished = 0
         self.closed = False
 
@@ -106,6 +110,7 @@ class Pager:
         """Know what there is, and whose it is."""
         self.unfinished = sum(recovery.unfinished.values())
         self._scheduled = bool(recovery.scheduled)
+        self._earlier = position_of(recovery.last_id) if recovery.last_id else -1
         for instance_id, count in recovery.unfinished.items():
             if self._account(instance_id) is not None:
                 self._streams[instance_id] = Stream()
@@ -177,7 +182,15 @@ class Pager:
         """It is kept, and stays outside for now."""
         envelope = flight.envelope
         self._outside[flight.id] = flight
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        partition.accepted += 1
+        partition.outside += 1
         flight.cause = "outbox"
+        left = (flight.deadline - self._clock.now()) / SECOND
+        deadline = self._clock.wall() + left
+        if deadline < self._deadline:
+            self._deadline = deadline
+            self.wake()
         if (envelope.not_before or 0.0) > flight.accepted_wall:
             flight.cause = "schedule"
             self._scheduled = True
@@ -239,11 +252,19 @@ class Pager:
         """End one that is outside; false where it has started."""
         if flight.started or flight.receipt is not None:
             return False
-        partition, account = self._enter(flight)
+        return self._end(flight, Disposition.CANCELLED)
+
+    def _end(self, flight: Flight, disposition: Disposition) -> bool:
+        """End one that is outside; false where its instance is not there."""
+        envelope = flight.envelope
+        account = self._account(envelope.instance_id)
         if account is None:
             return False
-        partition.resume(flight, account, "", hold=1.0)
-        return partition.withdraw(flight)
+        self._outside.pop(flight.id, None)
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        self._came_in(partition, flight.id)
+        partition.finish_outside(flight, account, disposition)
+        return True
 
     def keep(self) -> None:
         """The gateway ends: who waits for one outside hears that it is kept."""
@@ -288,13 +309,23 @@ class Pager:
 
     def _patience(self) -> float:
         """Seconds until the next look unasked."""
-        if any(not stream.idle for stream in self._streams.values()):
-            return AGAIN
-        return HORIZON / 2 if self._scheduled else math.inf
+        if not self._something:
+            return math.inf
+        late = max(0.0, self._deadline - self._clock.wall()) + 1e-3
+        paging = any(not stream.idle for stream in self._streams.values())
+        return min(late, AGAIN if paging else HORIZON / 2)
+
+    @property
+    def _something(self) -> bool:
+        """Whether anything may be outside."""
+        paging = any(not stream.idle for stream in self._streams.values())
+        return paging or self._scheduled
 
     async def _round(self) -> bool:
         """One page of each instance and of rooms that are behind; whether anything came in."""
         busy = False
+        if self._something and self._clock.wall() >= self._deadline:
+            busy = await self._expire()
         if self._scheduled and self._clock.wall() - self._scanned >= HORIZON / 2:
             busy = await self._scan_scheduled()
         for instance_id, stream in list(self._streams.items()):
@@ -378,6 +409,21 @@ class Pager:
             else:
                 stream.behind.move_to_end(room)
 
+    async def _expire(self) -> bool:
+        """End what is outside and past its deadline; whether there may be more."""
+        wall = self._clock.wall()
+        found = await self._outbox.overdue(until=wall, after=self._overdue, limit=PAGE)
+        for kept in found.kept:
+            envelope = kept.entry.envelope
+            partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+            if not self._known(partition, kept.entry.id):
+                self._end(self._flight(kept), Disposition.EXPIRED)
+            self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
+        if len(found.kept) == PAGE:
+            return True
+        self._deadline = found.next if found.next is not None else math.inf
+        return False
+
     async def _scan_scheduled(self) -> bool:
         """Bring in what is due soon; what is overdue takes its place after all that is there."""
         wall = self._clock.wall()
@@ -424,11 +470,23 @@ class Pager:
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         if self._known(partition, entry.id):
             return
-        flight = self._outside.get(entry.id) or self._made(kept)
+        flight = self._flight(kept)
         _, account = self._enter(flight)
         if account is not None:
+            self._came_in(partition, entry.id)
             wall = self._clock.wall()
             partition.resume(flight, account, entry.fingerprint, waits_until(kept, wall))
+
+    def _flight(self, kept: Kept) -> Flight:
+        """The one that somebody waits for, or a new one."""
+        return self._outside.get(kept.entry.id) or self._made(kept)
+
+    def _came_in(self, partition: Partition, envelope_id: str) -> None:
+        """Count it: as outside before, or as accepted now where an earlier life accepted it."""
+        if position_of(envelope_id) > self._earlier:
+            partition.outside -= 1
+        else:
+            partition.accepted += 1
 
     def _made(self, kept: Kept) -> Flight:
         account = self._account(kept.entry.envelope.instance_id)
@@ -453,4 +511,7 @@ class Pager:
         self.unfinished += 1
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         partition.history.pop(kept.entry.id, None)
+        if position_of(kept.entry.id) > self._earlier:
+            partition.accepted += 1
+            partition.outside += 1
         self._take(kept)

@@ -99,6 +99,7 @@ class Partition:
         self.history: OrderedDict[str, Receipt] = OrderedDict()
         self._sheddable: dict[str, Flight] = {}
         self.accepted = 0
+        self.outside = 0
         self.attempts = 0
         self.restarts = 0
         self.dispositions: Counter[Disposition] = Counter()
@@ -465,14 +466,13 @@ class Partition:
         self._enter(flight, room, now)
 
     def resume(self, flight: Flight, account: Account, print_: str, hold: float = 0.0) -> None:
-        """Take in a flight that was accepted before. Its place was counted.
+        """Take in a flight that was accepted and counted before, and has its place.
 
         print_  its fingerprint, where it has a key
         hold    seconds for which the platform asked to be left alone
         """
         now = self._clock.now()
         envelope = flight.envelope
-        self.accepted += 1
         self.flights[flight.id] = flight
         room = self.lanes.room(account, envelope.external_room_id)
         room.unfinished += 1
@@ -607,14 +607,10 @@ class Partition:
         self, flight: Flight, disposition: Disposition, verdict: Verdict | None, now: int
     ) -> Receipt:
         """End an envelope: exactly once, counted, remembered, told."""
-        receipt = flight.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
+        receipt = self._ended(flight, disposition, verdict, now)
         envelope = flight.envelope
-        self.dispositions[disposition] += 1
         del self.flights[flight.id]
         self._sheddable.pop(flight.id, None)
-        self._remember(flight, receipt, now)
-        if self.journal is not None:
-            self.journal.finished(receipt)
         self.lanes.ended()
         room = self._room_of(flight)
         room.unfinished -= 1
@@ -631,6 +627,29 @@ class Partition:
             self.freed(flight)
         if not self.flights:
             self.empty()
+        return receipt
+
+    def finish_outside(self, flight: Flight, account: Account, disposition: Disposition) -> Receipt:
+        """End one that was accepted, and counted, and never took a place in memory."""
+        verdict = _expired(flight) if disposition is Disposition.EXPIRED else None
+        receipt = self._ended(flight, disposition, verdict, self._clock.now())
+        callbacks, flight.callbacks = flight.callbacks, None
+        for callback in callbacks or ():
+            callback()
+        if account.hooks.observes_dispositions:
+            account.hooks.after_disposition(flight.envelope, receipt)
+        self.freed(flight)
+        return receipt
+
+    def _ended(
+        self, flight: Flight, disposition: Disposition, verdict: Verdict | None, now: int
+    ) -> Receipt:
+        """Write the receipt; count it, remember it, let the outbox have it."""
+        receipt = flight.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
+        self.dispositions[disposition] += 1
+        self._remember(flight, receipt, now)
+        if self.journal is not None:
+            self.journal.finished(receipt)
         return receipt
 
     def _remember(self, flight: Flight, receipt: Receipt, now: int) -> None:
@@ -757,7 +776,8 @@ class Partition:
         return PartitionStatistics(
             index=self.index,
             accepted=self.accepted,
-            unfinished=len(self.flights),
+            unfinished=len(self.flights) + self.outside,
+            outside=self.outside,
             depth=self.admission.depth,
             bound=self.admission.bound,
             waiting=self.admission.waiters,

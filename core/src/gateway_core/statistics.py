@@ -14,8 +14,9 @@ from gateway_core.hookspecs import Level
 class PartitionStatistics:
     """One partition's counts since the gateway opened.
 
-    depth       unfinished envelopes, and those being accepted
+    depth       unfinished envelopes with a place in memory, and those being accepted
     unfinished  accepted and not ended
+    outside     of those, kept in the outbox without a place in memory
     waiting     callers that wait for room
     in_flight   attempts under way
     share       of all envelopes accepted, the part that came here
@@ -34,6 +35,7 @@ class PartitionStatistics:
     restarts: int
     share: float
     dispositions: Mapping[Disposition, int]
+    outside: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -18,7 +18,7 @@ from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.checks import problems_of
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
-from gateway_core.envelopes import Call, Edit, Envelope, Part, Send
+from gateway_core.envelopes import Call, Disposition, Edit, Envelope, Part, Send
 from gateway_core.errors import (
     GatewayClosed,
     IdempotencyConflict,
@@ -321,6 +321,9 @@ class Submission:
             if flight.envelope.ttl is None:
                 ttl: float = getattr(self._config.ttl, vote)
                 flight.deadline = self._clock.now() + nanoseconds(ttl)
+            if self._pager is not None:
+                left = (flight.deadline - self._clock.now()) / SECOND
+                self._outbox.classed(flight.id, vote, self._clock.wall() + left)
         shed = vote == "shed"
         if pager is not None and not shed and (not placed or pager.must_wait(flight)):
             envelope = flight.envelope
@@ -330,9 +333,11 @@ class Submission:
                 partition.keys.forget(flight.scope)  # the outbox knows it
             pager.leave(flight)
             return
-        if not placed:
-            partition.admission.add(flight.envelope.instance_id, flight.envelope.external_room_id)
-        partition.accept(flight, account, shed=shed)
+        if placed:
+            partition.accept(flight, account, shed=shed)
+        else:
+            partition.accepted += 1
+            partition.finish_outside(flight, account, Disposition.SHED)
 
 
 def _unsupported(hooks: ChannelHooks, envelope: Envelope) -> list[Problem]:

@@ -21,6 +21,7 @@ from gateway_core import (
     Edit,
     ErrorClass,
     Gateway,
+    KeyRef,
     Limit,
     Reason,
     Receipt,
@@ -168,8 +169,17 @@ class Ledger:
         if envelope.order == "none":
             return None
         free = self.independent[envelope.instance_id]
-        thread = envelope.thread_id if free else None
+        thread = self._thread(envelope) if free else None
         return envelope.instance_id, envelope.external_room_id, thread
+
+    def _thread(self, envelope: Any) -> str | None:
+        """The envelope's thread; an edit by key is in that of the message it names."""
+        target = getattr(envelope, "target", None)
+        if not isinstance(target, KeyRef):
+            return envelope.thread_id
+        scope = (target.instance_id, target.external_room_id, "send", target.key)
+        named = self._by_key.get(scope)
+        return None if named is None else named.envelope.thread_id
 
     def _count(self, entry: Entry, by: int) -> None:
         envelope, unfinished = entry.envelope, self._unfinished
@@ -177,7 +187,7 @@ class Ledger:
         keys = (entry.partition, (entry.partition, instance), (instance, room, ""))
         for key in keys:
             unfinished[key] += by
-        if by > 0:
+        if by > 0 and not self.setup.durable:  # a durable outbox keeps what has no place in memory
             config = self.setup.config
             bounds = (config.partition_bound, config.instance_share, config.room_bound)
             for key, bound in zip(keys, bounds, strict=True):
@@ -207,6 +217,8 @@ class Ledger:
         if entry is not None and not entry.id and self.gateway is not None:
             for flight in self.gateway._partitions[entry.partition].flights.values():
                 self.named(flight.envelope, flight.id)
+            for kept in self._outside():
+                self.named(kept.entry.envelope, kept.entry.id)
         return entry
 
     def find(self, envelope_id: str) -> Entry | None:
@@ -217,7 +229,14 @@ class Ledger:
                 flight = partition.flights.get(envelope_id)
                 if flight is not None:
                     return self.named(flight.envelope, envelope_id)
+            for kept in self._outside():
+                if kept.entry.id == envelope_id:
+                    return self.named(kept.entry.envelope, envelope_id)
         return entry
+
+    def _outside(self) -> list[Any]:
+        """What a durable outbox keeps, in memory or not."""
+        return list(getattr(self.gateway._outbox, "_rows", {}).values())
 
     def named(self, envelope: Any, envelope_id: str) -> Entry | None:
         """The entry of an envelope, which turns out to have that id."""

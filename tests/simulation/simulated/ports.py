@@ -321,6 +321,7 @@ class Cabinet(MemoryOutbox):
         self._ports = ports
         self._ledger = ports.ledger
         self._random = ports.setup.generator("outbox")
+        self._line = trio.Lock()
         self._started: set[tuple[str, int, int]] = set()
         self._acknowledged: set[tuple[str, int]] = set()
 
@@ -333,9 +334,13 @@ class Cabinet(MemoryOutbox):
     async def append(self, entry: Kept, kept: Callable[[], None]) -> None:
         self._ledger.appending += 1
         try:
-            await self._wait()
-            if self._fails(self._ports.setup.trouble.outbox):
-                raise OutboxError("the disk is full")
+            await self._line.acquire()  # the order of the appends is that of their places
+            try:
+                await self._wait()
+                if self._fails(self._ports.setup.trouble.outbox):
+                    raise OutboxError("the disk is full")
+            finally:
+                self._line.release()
         finally:
             self._ledger.appending -= 1
         await super().append(entry, kept)

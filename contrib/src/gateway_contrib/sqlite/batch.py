@@ -30,6 +30,7 @@ class Batch:
 
     entries: dict[int, Row] = attrs.field(factory=dict)
     keys: dict[int, Row] = attrs.field(factory=dict)
+    classes: dict[int, Row] = attrs.field(factory=dict)
     entered: dict[int, Row] = attrs.field(factory=dict)
     shapes: dict[int, Row] = attrs.field(factory=dict)
     steps: dict[tuple[int, int], Row] = attrs.field(factory=dict)
@@ -42,7 +43,7 @@ class Batch:
 
     def __len__(self) -> int:
         return (
-            len(self.entries) + len(self.entered) + len(self.shapes) + len(self.steps)
+            len(self.entries) + len(self.classes) + len(self.entered) + len(self.shapes) + len(self.steps)
             + len(self.ended) + len(self.withdrawn) + len(self.moves)
         )  # fmt: skip
 
@@ -79,6 +80,7 @@ class Batch:
             self.steps[place] = not_begun(self.steps[place])
         lost = self.entries.keys()
         return Batch(
+            classes=_without(self.classes, lost),
             entered=self.entered,
             shapes=_without(self.shapes, lost),
             steps=self.steps,
@@ -92,6 +94,7 @@ class Batch:
         """Take in what was told later than all of this."""
         self.entries |= newer.entries
         self.keys |= newer.keys
+        self.classes |= newer.classes
         self.entered |= newer.entered
         self.shapes |= newer.shapes
         for place in newer.steps:

@@ -33,6 +33,7 @@ from gateway_core import (
     Found,
     Kept,
     OutboxError,
+    Overdue,
     Receipt,
     Recovery,
     Request,
@@ -298,6 +299,12 @@ class SqliteOutbox:
         self._batch.forget(position_of(envelope_id))
         self._wake(urgent=False)
 
+    def classed(self, envelope_id: str, priority: str, deadline: float) -> None:
+        """Written with the next batch."""
+        seq = position_of(envelope_id)
+        self._batch.classes[seq] = (seq, priority, deadline)
+        self._wake(urgent=False)
+
     def entered(self, envelope_id: str, position: int) -> None:
         """A scheduled entry has its place now."""
         seq = position_of(envelope_id)
@@ -353,6 +360,12 @@ class SqliteOutbox:
     ) -> Sequence[Kept]:
         """By their times."""
         return await self._read(lambda: self._reader.scheduled(until, after, limit))
+
+    async def overdue(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Overdue:
+        """By their deadlines."""
+        return await self._read(lambda: self._reader.overdue(until, after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """By id or key."""

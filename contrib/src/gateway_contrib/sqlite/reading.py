@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, STEP_COLUMNS, Row, kept_of, receipt_of
-from gateway_core import FormatVersionError, Found, Invalid, Kept, Recovery
+from gateway_core import FormatVersionError, Found, Invalid, Kept, Overdue, Recovery
 
 _ENTRY = ", ".join(ENTRY_COLUMNS)
 _STEP = ", ".join(STEP_COLUMNS)
@@ -64,6 +64,14 @@ class Reader:
             WHERE due IS NOT NULL AND due <= ? AND (due, position) > (?, ?)
             ORDER BY due, position LIMIT ?"""  # noqa: S608 - constants
         return self._kept(sql, [until, *after, limit])
+
+    def overdue(self, until: float, after: tuple[float, int], limit: int) -> Overdue:
+        """By their deadlines."""
+        sql = f"""SELECT {_ENTRY} FROM envelopes
+            WHERE deadline <= ? AND (deadline, seq) > (?, ?) ORDER BY deadline, seq LIMIT ?"""  # noqa: S608 - constants
+        kept = self._kept(sql, [until, *after, limit])
+        later = "SELECT min(deadline) FROM envelopes WHERE deadline > ?"
+        return Overdue(kept=kept, next=self._db.execute(later, (until,)).get)
 
     def _kept(self, sql: str, bound: Sequence[Any]) -> list[Kept]:
         rows: list[Row] = self._db.execute(sql, bound).fetchall()

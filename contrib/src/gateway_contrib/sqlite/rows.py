@@ -25,7 +25,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 ENTRY_COLUMNS = (
     "seq", "id", "instance", "room", "position", "due", "accepted_at", "deadline", "fingerprint",
-    "entry", "shapes",
+    "class", "entry", "shapes",
 )  # fmt: skip
 STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
@@ -43,7 +43,7 @@ def entry_row(entry: Entry, seq: int) -> Row:
     return (
         seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, entry.due,
         entry.accepted_at, entry.deadline, entry.fingerprint,
-        _encode([to_json(envelope), plan, entry.priority]), None,
+        entry.priority, _encode([to_json(envelope), plan]), None,
     )  # fmt: skip
 
 
@@ -52,8 +52,8 @@ def entry_of(row: Row) -> Entry:
 
     Raises `FormatVersionError` or `Invalid` where this release cannot read it.
     """
-    _, name, _, _, _, due, accepted_at, deadline, fingerprint, text, _ = row
-    envelope, plan, priority = json.loads(text)
+    _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, _ = row
+    envelope, plan = json.loads(text)
     return Entry(
         id=name,
         envelope=from_json(Envelope, envelope),  # type: ignore[arg-type]  # a union is a type here
@@ -73,7 +73,7 @@ def _part(payload: Any, span: Sequence[int], digest: str, degraded: Iterable[str
 
 def kept_of(row: Row, steps: Iterable[Row]) -> Kept:
     """The entry with what is known of its steps."""
-    shapes = json.loads(row[10]) if row[10] is not None else None
+    shapes = json.loads(row[11]) if row[11] is not None else None
     return Kept(
         entry=entry_of(row),
         position=row[4],

@@ -20,12 +20,14 @@ CREATE TABLE envelopes (
     accepted_at REAL NOT NULL,
     deadline REAL NOT NULL,
     fingerprint TEXT NOT NULL,
-    entry TEXT NOT NULL,              -- JSON: envelope, plan, class
+    class TEXT,                       -- where a policy gave it another
+    entry TEXT NOT NULL,              -- JSON: envelope, plan
     shapes TEXT                       -- JSON: its steps, where they were planned anew
 ) STRICT;
 CREATE INDEX by_instance ON envelopes (instance, position) WHERE due IS NULL;
 CREATE INDEX by_room ON envelopes (instance, room, position) WHERE due IS NULL;
 CREATE INDEX by_due ON envelopes (due, position) WHERE due IS NOT NULL;
+CREATE INDEX by_deadline ON envelopes (deadline, seq);
 CREATE TABLE steps (
     seq INTEGER NOT NULL,
     serial INTEGER NOT NULL,
@@ -62,6 +64,7 @@ CREATE TABLE history (
     deadline REAL NOT NULL,
     ended_at REAL NOT NULL,
     fingerprint TEXT NOT NULL,
+    class TEXT,
     receipt TEXT NOT NULL,
     entry TEXT,                       -- kept where nothing or not all was delivered
     shapes TEXT

@@ -75,6 +75,8 @@ class Writer:
         self._insert("envelopes", len(ENTRY_COLUMNS), batch.entries.values())
         self._insert("keys", 6, batch.keys.values())
         self._insert("steps", len(STEP_COLUMNS), batch.steps.values())
+        if batch.classes:
+            self._update("class = v.column2, deadline = v.column3", 3, batch.classes.values())
         if batch.entered:
             self._update("position = v.column2, due = NULL", 2, batch.entered.values())
         if batch.shapes:
@@ -90,7 +92,7 @@ class Writer:
         self._in_chunks(
             f"""INSERT OR REPLACE INTO history
             SELECT e.seq, e.id, e.instance, e.room, v.column2, v.column3, v.column4,
-                e.accepted_at, e.deadline, v.column5, e.fingerprint, v.column6,
+                e.accepted_at, e.deadline, v.column5, e.fingerprint, e.class, v.column6,
                 iif(v.column2 IN ({_SETTLED}), NULL, e.entry),
                 iif(v.column2 IN ({_SETTLED}), NULL, e.shapes)
             FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1""",  # noqa: S608 - constants

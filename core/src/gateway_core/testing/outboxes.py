@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -96,7 +97,12 @@ class OutboxContract:
             await outbox.append(one, lambda: None)
         async with self.life() as outbox:
             (kept,) = await outbox.page("bot")
-        assert one == kept.entry
+            assert one == kept.entry
+            outbox.classed(one.id, "urgent", START + 9)
+            changed = attrs.evolve(one, priority="urgent", deadline=START + 9)
+        async with self.life() as outbox:
+            (kept,) = await outbox.page("bot")
+        assert changed == kept.entry
         assert (kept.records, kept.shapes) == ((), None)
 
     async def test_entries_come_back_in_order_whoever_waited(self, entry: Entries) -> None:
@@ -217,6 +223,20 @@ class OutboxContract:
         async with self.life() as outbox:
             assert texts(await outbox.page("bot")) == ["now", "soon"]
             assert texts(await outbox.scheduled(until=START + 100)) == ["late"]
+
+    async def test_overdue_ones_are_read_by_their_deadlines(self, entry: Entries) -> None:
+        """Up to a time, from a place on, and when to ask again."""
+        entries = [entry(str(n)) for n in range(3)]
+        first, second, third = (one.deadline for one in entries)
+        async with self.life() as outbox:
+            for one in reversed(entries):
+                await outbox.append(one, lambda: None)
+            found = await outbox.overdue(until=second)
+            assert ["0", "1"] == texts(found.kept)
+            assert third == found.next
+            after = (first, position_of(entries[0].id))
+            found = await outbox.overdue(until=third, after=after)
+            assert (["1", "2"], None) == (texts(found.kept), found.next)
 
     async def test_a_new_life_knows_what_there_is(self, entry: Entries) -> None:
         """Counts, the newest id, and where rooms moved."""
