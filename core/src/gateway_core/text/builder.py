@@ -48,6 +48,8 @@ class Builder:
         self.marker = ""
         self.origin: int | None = None
         self.table: _Table | None = None
+        self.start = self.body = 0
+        self.before = (0, 0, 0)
         self._reset()
 
     def _reset(self) -> None:
@@ -55,8 +57,6 @@ class Builder:
         self.kind = Kind.PARAGRAPH
         self.level = 0
         self.language = ""
-        self.start = self.body = 0
-        self.before = (0, 0, 0)
 
     def handlers(self) -> dict[str, Callable[[Any, int], None]]:
         """What to do at each of pyromark's events, by its name: its value, its place in UTF-8."""
@@ -156,26 +156,33 @@ class Builder:
         """Write what stands before a block's first character: the gap, indentation, marker."""
         self.open = True
         self.before = (len(self.pieces), len(self.marks), self.length)
-        depth = min(len(self.lists), _DEEPEST)
-        gap = self._gap() if self.blocks else ""
-        self.start = self.length + len(gap)
+        lead = self._gap() if self.blocks else ""
+        self.start = self.length + len(lead)
         self.marks.append((self.start, origin if self.origin is None else self.origin))
-        lead = ""
-        if depth and self.kind in (Kind.PARAGRAPH, Kind.HEADING):
-            lead = "  " * (depth if not self.marker else depth - 1)
-        lead = gap + lead + self.marker
-        self.pieces.append(lead)
-        self.length += len(lead)
+        if self.lists:
+            lead += self._indentation() + self.marker
+        if lead:
+            self.pieces.append(lead)
+            self.length += len(lead)
         self.body = self.length
         self.origin = None
+
+    def _depth(self) -> int:
+        return min(len(self.lists), _DEEPEST)
+
+    def _indentation(self) -> str:
+        """Of a list's level; what goes on in an item stands where its text does."""
+        if self.kind is not Kind.PARAGRAPH and self.kind is not Kind.HEADING:
+            return ""
+        return "  " * (self._depth() - 1 if self.marker else self._depth())
 
     def _gap(self) -> str:
         """One line feed or two between the last block and the one that begins."""
         last = self.blocks[-1]
-        if last.quote != self.quote:
-            return "\n\n" if last.quote and self.quote else "\n"
         if self.kind is Kind.HEADING:
             return "\n\n"
+        if last.quote != self.quote:
+            return "\n\n" if last.quote and self.quote else "\n"
         if last.kind is not Kind.PARAGRAPH or self.kind is not Kind.PARAGRAPH:
             return "\n"
         return "\n" if self.lists else "\n\n"
@@ -188,9 +195,10 @@ class Builder:
         if self.open and self.length == self.body and not self.marker:
             self._take_back()
         elif self.open:
-            depth = min(len(self.lists), _DEEPEST)
-            place = (self.start, self.body, self.length, self.kind, self.level, self.language)
-            self.blocks.append(Block(*place, self.quote, depth, self.marker))
+            depth = self._depth() if self.lists else 0
+            place = (self.start, self.body, self.length)
+            kind = (self.kind, self.level, self.language, self.quote, depth, self.marker)
+            self.blocks.append(Block._make((*place, *kind)))
             self.marker = ""
         self._reset()
 

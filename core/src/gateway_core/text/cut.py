@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import attrs
 
@@ -22,21 +23,22 @@ def cut(text: str, *, limit: int, measure: Callable[[str], int] = len) -> list[t
     Raises ValueError where one code point alone measures more than `limit`.
     """
 
-    def fits(start: int, end: int) -> bool:
-        return measure(text[start:end]) <= limit
+    def cost(start: int, end: int) -> int:
+        return measure(text[start:end])
 
-    return list(Filling(text, fits, guess=limit))
+    return list(Filling(text, cost, limit, guess=limit))
 
 
 @attrs.define(eq=False)
 class Filling:
-    """Greedy filling: the spans of `text` as `fits(start, end)` allows them.
+    """Greedy filling: the spans of `text` whose `cost(start, end)` is within the limit.
 
-    `fits` must be true up to some end and false after it. `seams` and `whole` as in `Window`.
+    `cost` must never shrink as the end grows. `seams` and `whole` as in `Window`.
     """
 
     text: str
-    fits: Callable[[int, int], bool]
+    cost: Callable[[int, int], int]
+    limit: int
     guess: int
     seams: Sequence[int] = ()
     whole: Sequence[tuple[int, int]] = ()
@@ -59,7 +61,8 @@ class Filling:
 
     def _reach(self, start: int) -> int:
         """The furthest end that still fits."""
-        reach = furthest(lambda end: self.fits(start, end), start, len(self.text), self.guess)
+        end = len(self.text)
+        reach = furthest(partial(self.cost, start), self.limit, start, end, self.guess)
         if reach == start:
             raise ValueError(f"the character at {start} alone is over the limit")
         self.guess = reach - start

@@ -117,10 +117,14 @@ class Document:
 
     def header_at(self, place: int) -> str:
         """The header to repeat where a part begins at `place` inside a table; else nothing."""
-        block = self.block_at(place)
-        if block is None or block.kind is not Kind.TABLE or not block.body <= place < block.end:
-            return ""
-        return self.text[block.start : block.body]
+        found = self._tables.touching(place, place + 1) if self._tables.items else ()
+        return self.text[found[0][2] : found[0][0]] if found else ""
+
+    @cached_property
+    def _tables(self) -> Nesting[tuple[int, int, int]]:
+        """Where the rows of each table stand, and where its header begins."""
+        tables = [block for block in self.blocks if block.kind is Kind.TABLE]
+        return Nesting([(table.body, table.end, table.start) for table in tables])
 
     def source_at(self, place: int) -> int:
         """Where in the source the character at `place` came from, in code points."""

@@ -1,30 +1,44 @@
-"""How much of a text fits: the longest stretch within a limit, by galloping and bisection."""
+"""How much of a text fits: the longest stretch within a limit, by guessing in proportion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 
-def furthest(fits: Callable[[int], bool], start: int, end: int, guess: int) -> int:
-    """The largest place in `start..end` that fits; `start` itself always does.
+def furthest(cost: Callable[[int], int], limit: int, start: int, end: int, guess: int) -> int:
+    """The largest place in `start..end` whose cost is within the limit; `start` costs nothing.
 
-    `fits` must be true up to some place and false after it. The search begins `guess` behind
-    `start` and doubles or halves from there, so its work grows with the stretch that is found
-    (and with the guess), never with the rest of the text.
+    `cost` must never shrink as the place grows. The search begins `guess` behind `start`; its
+    work grows with the stretch that is found (and the guess), never with the rest of the text.
+    Costs that grow evenly need four or five questions, others twice those of a bisection.
     """
-    step = max(1, min(guess, end - start))
-    if not fits(start + step):
-        while step > 1 and not fits(start + step // 2):
-            step //= 2
-        return _bisect(fits, start + step // 2, start + step)
-    while start + step < end and fits(min(start + step * 2, end)):
-        step *= 2
-    return _bisect(fits, min(start + step, end), min(start + step * 2, end + 1))
+    low, spent = start, 0
+    place = min(start + max(guess, 1), end)
+    while (asked := cost(place)) <= limit:
+        if place == end:
+            return end
+        low, spent = place, asked
+        ahead = (place - start) * limit // max(asked, 1) + 1
+        place = min(max(start + ahead, place + 1), start + 2 * (place - start), end)
+        place = max(place, low + 1)
+    return _between(cost, limit, (low, spent), (place, asked))
 
 
-def _bisect(fits: Callable[[int], bool], low: int, high: int) -> int:
-    """The last place that fits, between `low`, which does, and `high`, which does not."""
+def _between(
+    cost: Callable[[int], int], limit: int, fits: tuple[int, int], over: tuple[int, int]
+) -> int:
+    """The last place that fits, between one that does and one that does not, with their costs."""
+    (low, spent), (high, asked) = fits, over
+    proportional = True
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        place = (low + high) // 2
+        if proportional:
+            place = low + (limit - spent) * (high - low) // max(asked - spent, 1)
+            place = min(max(place, low + 1), high - 1)
+        found = cost(place)
+        if found <= limit:
+            low, spent = place, found
+        else:
+            high, asked = place, found
+        proportional = not proportional
     return low

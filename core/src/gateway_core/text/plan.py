@@ -50,8 +50,8 @@ def plan(
     """
     document = _without_long_headers(document, limit)
     ruler = _Ruler(document, render, limit)
-    filling = Filling(document.text, ruler.fits, limit, _seams(document), _whole(document, limit))
-    stretches = list(filling)
+    seams, whole = _seams(document), _whole(document, limit)
+    stretches = list(Filling(document.text, ruler.cost, limit, limit, seams, whole))
     origins = [document.source_at(start) for start, _ in stretches]
     origins[:1], origins[len(stretches) :] = [0][: len(stretches)], [len(document.source)]
     return tuple(
@@ -72,11 +72,10 @@ class _Ruler:
         self.rendering = render(document)
         self.bare: dict[int, Rendering | None] = {}
 
-    def fits(self, start: int, end: int) -> bool:
-        if self.rendering.cost(start, end) <= self.limit:
-            return True
-        bare = self._bare_at(start)
-        return bare is not None and bare.cost(start, end) <= self.limit
+    def cost(self, start: int, end: int) -> int:
+        cost = self.rendering.cost(start, end)
+        bare = self._bare_at(start) if cost > self.limit else None
+        return bare.cost(start, end) if bare is not None else cost
 
     def _bare_at(self, start: int) -> Rendering | None:
         if start not in self.bare:

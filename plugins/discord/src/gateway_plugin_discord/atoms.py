@@ -90,7 +90,12 @@ class Atomizer:
 
     def atoms(self) -> Iterator[Atom]:
         """The atoms in order."""
-        for block in self.document.blocks:
+        for before, block in pairwise((None, *self.document.blocks)):
+            if block is None:
+                continue
+            if _restarts(before, block):
+                # Discord counts on from a list's first number; as text it stays what it is.
+                block = block._replace(marker=block.marker.replace(".", "\\."))  # noqa: PLW2901
             if block.kind in (Kind.CODE, Kind.TABLE):
                 yield self._solid(block)
             else:
@@ -199,6 +204,14 @@ def _leads(block: Block) -> tuple[str, str, tuple[Mark, ...]]:
         sign = "#" * block.level + " "
         return (sign, sign, ()) if native else (_marker(block), "  " * block.depth, (bold,))
     return _marker(block), "  " * block.depth, ()
+
+
+def _restarts(before: Block | None, block: Block) -> bool:
+    """Whether a numbered item does not go on counting where it follows another."""
+    numbers = [b.marker.removesuffix(". ") for b in (before, block) if b is not None]
+    if before is None or before.depth != block.depth or not all(n.isdigit() for n in numbers):
+        return False
+    return int(numbers[0]) + 1 != int(numbers[1])
 
 
 def _marker(block: Block) -> str:

@@ -29,8 +29,9 @@ APART = "\u200b"
 _LANGUAGE = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
 _UNSAFE = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
 _BACKTICKS = re.compile("`+")
-_LINE = r"(?P<line>^[^\S\n]*+(?:[0-9]++(?=\.\s)|(?=[-+]\s|-\#\s|\#{1,3}\s|>\s|>>>\s)))"
+_LINE = re.compile(r"\s*+(?:[0-9]++(?=\.\s)|(?=[-+]\s|-#\s|#{1,3}\s|>\s|>>>\s))")
 _MENTION = r"(?P<mention><@[!&]?[0-9]+>|@everyone|@here)"
+_SPECIAL = r"(?=[\\*_`\[~|<@(:])"
 _MARK = r"""(?P<mark>
     [\\*_`\[]
   | ~(?=~) | (?<=~)~ | \|(?=\|) | (?<=\|)\|
@@ -44,8 +45,8 @@ _CLOSER = r"(?P<closer>[~|])"
 
 
 def _escaping(*, mentions: bool, struck: bool) -> re.Pattern[str]:
-    rules = [_LINE, *([_MENTION] if mentions else []), *([_CLOSER] if struck else []), _MARK]
-    return re.compile("|".join(rules), re.MULTILINE | re.VERBOSE)
+    rules = [*([_MENTION] if mentions else []), *([_CLOSER] if struck else []), _MARK]
+    return re.compile(f"{_SPECIAL}(?:{'|'.join(rules)})", re.VERBOSE)
 
 
 _ESCAPING = {
@@ -56,13 +57,16 @@ _ESCAPING = {
 
 
 def escape(text: str, *, mentions: bool = False, struck: bool = False) -> str:
-    """`text` with a backslash before each character that Discord would take for markup.
+    """`text`, of one line, with a backslash before each character that Discord takes for markup.
 
     mentions  leave `<@1>`, `@everyone` and `@here` what they are
     struck    inside a strike or a spoiler: these end at the first two marks, with a backslash
               before them or not, so no two may touch
     """
-    return _ESCAPING[mentions, struck].sub(_escaped, text)
+    escaping = _ESCAPING[mentions, struck]
+    if line := _LINE.match(text):
+        return f"{line[0]}\\{escaping.sub(_escaped, text[line.end() :])}"
+    return escaping.sub(_escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -70,8 +74,6 @@ def _escaped(found: re.Match[str]) -> str:
     match found.lastgroup:
         case "mention":
             return whole
-        case "line":
-            return f"{whole}\\"
         case "closer":
             return f"\\{whole}{APART}"
         case _:

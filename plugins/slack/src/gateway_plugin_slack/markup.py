@@ -22,7 +22,6 @@ from gateway_plugin_slack.settings import Settings
 STRICTER = 0.5
 """The share of the usual measure that is tried when Slack calls a part too long."""
 
-_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _PING = r"@[UW][A-Z0-9]+|!(?:channel|here|everyone|subteam\^S[A-Z0-9]+)"
 _ESCAPED_PING = re.compile(rf"&lt;({_PING})(\|[^|&]{{0,80}})?&gt;")
 _NATIVE_PING = re.compile(r"<(?P<call>[@!](?!date\^)[^<>\n]*+)(?P<end>>?)")
@@ -30,7 +29,7 @@ _NATIVE_PING = re.compile(r"<(?P<call>[@!](?!date\^)[^<>\n]*+)(?P<end>>?)")
 
 def escape(text: str) -> str:
     """The text with Slack's three control characters made harmless."""
-    return text.translate(_ESCAPES)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def measure(text: str) -> int:

@@ -1,0 +1,260 @@
+"""Markdown to messages, beside what others do: over the limit, lost, wrongly styled, µs per KB.
+
+`python -m bench.text` prints the table, `--json` one object; `--fuzz N` plans N hostile texts and
+texts of half a megabyte against the clock instead. The others are optional: telegramify-markdown,
+chatgpt-md-converter, slackify-markdown, markdown-to-mrkdwn, semantic-text-splitter; whichever is
+not installed is printed as absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+from bench import text_reading as reading
+from gateway_core import Part, Secret, Send
+from gateway_core.text import parse
+from gateway_plugin_discord import markup as discord
+from gateway_plugin_slack import markup as slack
+from gateway_plugin_slack.settings import Settings as SlackSettings
+from gateway_plugin_telegram import markup as telegram
+from gateway_plugin_telegram.settings import TelegramSettings
+
+TEXTS = Path(__file__).parents[1] / "tests/texts"
+TELEGRAM, DISCORD, SLACK = 4096, 2000, 4000
+Outcome = tuple[list[int], reading.Seen]
+"""The size of each message, and what is seen of all of them."""
+
+
+def message(source: str) -> Send:
+    return Send(instance_id="i", external_room_id="1", text=source, format="markdown")
+
+
+def on_telegram(source: str) -> list[Part]:
+    settings = TelegramSettings(token=Secret("1:" + "a" * 35))
+    return list(telegram.parts_of(settings, message(source), "as_asked"))
+
+
+def on_slack(source: str) -> list[Part]:
+    return list(slack.chunk(SlackSettings(token=Secret("xoxb-1")), message(source), "as_asked"))
+
+
+def on_discord(source: str) -> list[Part]:
+    return list(discord.parts_of(message(source), limit=DISCORD))
+
+
+def read_telegram(parts: list[Part]) -> Outcome:
+    seen: reading.Seen = []
+    for part in parts:
+        entities = part.payload.get("entities", [])
+        places = [(e["type"], e["offset"], e["length"]) for e in entities]
+        seen += [*reading.of_entities(part.payload["text"], places), ("\n", frozenset())]
+    return [len(part.payload["text"]) for part in parts], seen
+
+
+def read_slack(parts: list[Part]) -> Outcome:
+    seen = [pair for part in parts for pair in reading.of_rich_text(part.payload["blocks"])]
+    return [len(part.payload["text"].encode()) for part in parts], seen
+
+
+def read_discord(parts: list[Part]) -> Outcome:
+    """Discord's dialect is near enough to CommonMark for its letters; styles: see the tests."""
+    contents = [part.payload["content"] for part in parts]
+    return [len(c.encode("utf-16-le")) // 2 for c in contents], reading.of_chunks(contents)
+
+
+# -- the others: how each is called for a text of any length, and how its messages are read
+
+
+def _telegramify(module: Any, source: str) -> Any:
+    return module.split_entities(*module.convert(source), TELEGRAM)
+
+
+def _read_telegramify(pieces: Any) -> Outcome:
+    seen: reading.Seen = []
+    for text, entities in pieces:
+        places = [(e.type, e.offset, e.length) for e in entities]
+        seen += [*reading.of_entities(text, places), ("\n", frozenset())]
+    return [len(text) for text, _ in pieces], seen
+
+
+def _chatgpt(module: Any, source: str) -> Any:
+    return module.split_html_for_telegram(module.telegram_format(source))
+
+
+def _read_html(pieces: Any) -> Outcome:
+    read = [reading.of_html(piece) for piece in pieces]
+    seen = [pair for one in read for pair in [*one, ("\n", frozenset())]]
+    return [len(one) for one in read], seen
+
+
+def _slackify(module: Any, source: str) -> Any:
+    return [module.slackify_markdown(source)]
+
+
+def _mrkdwn(module: Any, source: str) -> Any:
+    return [module.SlackMarkdownConverter().convert(source)]
+
+
+def _read_mrkdwn(pieces: Any) -> Outcome:
+    seen = [pair for piece in pieces for pair in reading.of_mrkdwn(piece)]
+    return [len(piece.encode()) for piece in pieces], seen
+
+
+def _splitter(module: Any, source: str) -> Any:
+    return module.MarkdownSplitter(TELEGRAM).chunks(source)
+
+
+def _read_chunks(pieces: Any) -> Outcome:
+    return [len(piece) for piece in pieces], reading.of_chunks(pieces)
+
+
+OURS: dict[str, tuple[int, Callable[[str], Any], Callable[[Any], Outcome]]] = {
+    "gateway, Telegram": (TELEGRAM, on_telegram, read_telegram),
+    "gateway, Slack": (SLACK, on_slack, read_slack),
+    "gateway, Discord": (DISCORD, on_discord, read_discord),
+}
+OTHERS: dict[str, tuple[str, int, Callable[[Any, str], Any], Callable[[Any], Outcome]]] = {
+    "telegramify-markdown": ("telegramify_markdown", TELEGRAM, _telegramify, _read_telegramify),
+    "chatgpt-md-converter": ("chatgpt_md_converter", TELEGRAM, _chatgpt, _read_html),
+    "slackify-markdown": ("slackify_markdown", SLACK, _slackify, _read_mrkdwn),
+    "markdown-to-mrkdwn": ("markdown_to_mrkdwn", SLACK, _mrkdwn, _read_mrkdwn),
+    "semantic-text-splitter": ("semantic_text_splitter", TELEGRAM, _splitter, _read_chunks),
+}
+
+
+def texts() -> list[str]:
+    """The bundled texts, and all of them as one: the only one that every limit cuts."""
+    single = [path.read_text() for path in sorted(TEXTS.glob("[0-9]*.md"))]
+    return [*single, "\n\n".join(single)]
+
+
+def fastest(call: Callable[[], Any], rounds: int = 5) -> float:
+    """Seconds of the fastest of some rounds: what the work takes when nothing else runs."""
+    took = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - start)
+    return min(took)
+
+
+def measured(
+    limit: int, plan: Callable[[str], Any], read: Callable[[Any], Outcome]
+) -> dict[str, Any]:
+    """One row of the table."""
+    row = {"messages": 0, "over": 0, "lost": 0, "wrong": 0, "failed": 0}
+    rates = []
+    for source in texts():
+        try:
+            sizes, seen = read(plan(source))
+        except Exception:  # noqa: BLE001 - whatever a library raises on a text counts
+            row["failed"] += 1
+            continue
+        lost, wrong = reading.compare(reading.of_document(parse(source)), seen)
+        row["messages"] += len(sizes)
+        row["over"] += sum(size > limit for size in sizes)
+        row["lost"] += lost
+        row["wrong"] += wrong
+        rates.append(fastest(partial(plan, source)) * 1e6 / (len(source.encode()) / 1024))
+    return {**row, "us_per_kb": round(median(rates), 1)}
+
+
+def four_kilobytes() -> dict[str, dict[str, float]]:
+    """µs for a plan of an answer of 4 KB: prose, and one of headings, lists, code and a table."""
+    by_name = {path.stem: path.read_text() for path in TEXTS.glob("[0-9]*.md")}
+    prose = by_name["13-long-essay-en"]
+    dense = by_name["01-deploy-checklist-en"]
+    answers = {"prose": prose + "\n\n" + prose, "dense": dense + "\n\n" + dense}
+    planned: dict[str, dict[str, float]] = {}
+    for name, text in answers.items():
+        cut = text.encode()[:4096].decode(errors="ignore")
+        planned[name] = {
+            channel: round(fastest(partial(plan, cut), 60) * 1e6, 1)
+            for channel, (_, plan, _) in OURS.items()
+        }
+    return planned
+
+
+def table() -> dict[str, Any]:
+    rows: dict[str, Any] = {name: measured(*how) for name, how in OURS.items()}
+    for name, (module, limit, plan, read) in OTHERS.items():
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            rows[name] = "absent"
+            continue
+        rows[name] = measured(limit, partial(plan, found), read)
+    return {"texts": len(texts()), "table": rows, "plan_of_4_kb_us": four_kilobytes()}
+
+
+# -- hostile texts
+
+PIECES = [
+    "[", "](", "**", "*", "_", "~~", "`", "```\n", "|", "\n", "> ", "- ", "# ", "\\", "<", "a",
+    "http://a.b/", "\u200d", "\u202e", "\u0301", "🇫🇷", "\ud83d", "word ", "|-|-|\n",
+]  # fmt: skip
+PLANS = (on_telegram, on_slack, on_discord)
+
+
+def hostile(random: Random) -> str:
+    few = random.sample(PIECES, random.randint(1, 6))
+    return "".join(
+        random.choice(few) * random.choice((1, 2, random.randint(1, 90)))
+        for _ in range(random.randint(1, 40))
+    )
+
+
+def fuzz(count: int) -> dict[str, Any]:
+    """No exception, and twice the text takes about twice the time (the worst ratio is told)."""
+    random = Random("hostile")
+    slowest = 0.0
+    for _ in range(count):
+        source = hostile(random)
+        start = time.perf_counter()
+        for plan in PLANS:
+            plan(source)
+        slowest = max(slowest, (time.perf_counter() - start) / max(len(source), 1000) * 1e6)
+    ratios = {repr(piece): max(map(partial(_ratio, piece), PLANS)) for piece in PIECES}
+    worst = max(ratios, key=lambda piece: ratios[piece])
+    return {
+        "inputs": count,
+        "slowest_us_per_character": round(slowest, 2),
+        "worst_ratio_of_double": {worst: round(ratios[worst], 2)},
+    }
+
+
+def _ratio(piece: str, plan: Callable[[str], Any]) -> float:
+    half = piece * (250_000 // len(piece))
+    once = fastest(partial(plan, half), 2)
+    return fastest(partial(plan, half * 2), 2) / max(once, 0.01)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one object and nothing else")
+    parser.add_argument("--fuzz", type=int, default=0, metavar="N", help="plan N hostile texts")
+    arguments = parser.parse_args()
+    figures = fuzz(arguments.fuzz) if arguments.fuzz else table()
+    if arguments.json or arguments.fuzz:
+        print(json.dumps(figures))
+        return
+    columns = ("messages", "over", "lost", "wrong", "failed", "us_per_kb")
+    print(f"{figures['texts']} texts\n{'':24}" + "".join(f"{name:>11}" for name in columns))
+    for name, row in figures["table"].items():
+        cells = [row] if row == "absent" else [row[column] for column in columns]
+        print(f"{name:24}" + "".join(f"{cell:>11}" for cell in cells))
+    for name, times in figures["plan_of_4_kb_us"].items():
+        print(f"plan of 4 KB, {name}: " + ", ".join(f"{k} {v} µs" for k, v in times.items()))
+
+
+if __name__ == "__main__":
+    main()
