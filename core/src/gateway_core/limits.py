@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,6 +26,7 @@ NEVER = 1 << 62
 
 SLOWEST = 8.0
 RECOVERY = 0.97
+LONGEST_RESET = 86_400.0
 SWEEP = 4
 SEVERAL_ROOMS = 3
 TOGETHER = 2 * SECOND
@@ -199,7 +201,10 @@ class WindowBucket(Bucket):
     def release(self, now: int) -> None:
         """The answer came: the token is spent until `per` from now."""
         super().release(now)
-        self.spent.append(now + self.per)
+        back = now + self.per
+        if self.spent and self.spent[-1] > back:  # the platform reported a longer window
+            back = self.spent[-1]
+        self.spent.append(back)
 
     def idle(self, now: int) -> bool:
         """Idle once the window is empty."""
@@ -209,15 +214,23 @@ class WindowBucket(Bucket):
         """Believe the platform's own count of this window."""
         if report.limit is not None:
             self.count = max(1, report.limit)
-        if report.remaining is None or report.reset_after is None:
+        reset = reset_of(report, now)
+        if report.remaining is None or reset is None:
             return
         self.reported = True
-        reset = now + round(report.reset_after * SECOND)
         used = max(0, self.count - report.remaining)
         self.spent = deque([reset] * used)
 
     def _allowed(self) -> int:
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
+
+
+def reset_of(report: BucketReport, now: int) -> int | None:
+    """When the platform's window is fresh, within a day; None where it names no time."""
+    seconds = report.reset_after
+    if seconds is None or not isfinite(seconds):
+        return None
+    return now + round(min(max(0.0, seconds), LONGEST_RESET) * SECOND)
 
 
 def bucket_for(limit: Limit) -> Bucket:
@@ -363,8 +376,9 @@ class Limiter:
             return None
         if isinstance(bucket, WindowBucket):
             bucket.learn(report, now)
-        if report.remaining == 0 and report.reset_after is not None:
-            bucket.close(now + round(report.reset_after * SECOND))
+        reset = reset_of(report, now)
+        if report.remaining == 0 and reset is not None:
+            bucket.close(reset)
         return bucket
 
     def _named(self, report: BucketReport) -> Bucket | None:
