@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote
 
+import attrs
 import pytest
 from structlog.testing import capture_logs
 
@@ -279,8 +280,8 @@ async def test_the_session_stops_before_the_front_door_closes(
 
 
 async def test_a_dead_server_gives_a_transport_error_without_the_token(instance, attempt):
-    async with hooks.open_session(instance=instance) as session:
-        session.client._base = "http://127.0.0.1:9"
+    settings = attrs.evolve(instance.settings, base_url="http://127.0.0.1:9")
+    async with hooks.open_session(instance=attrs.evolve(instance, settings=settings)) as session:
         with pytest.raises(TransportError) as caught:
             await hooks.send(session=session, attempt=attempt("send"))
     assert "no" == caught.value.dispatched
