@@ -124,6 +124,8 @@ class Atomizer:
 
     def _pieces(self, low: int, high: int, around: tuple[Mark, ...]) -> list[_Piece]:
         """Stretches of one style in a line; white space between two styles has what both have."""
+        if low == high:
+            return [_Piece(low, high, self.escape, ())]
         spans = [s for s in self.document.nesting.touching(low, high) if s.style is not Style.QUOTE]
         if around:
             spans = [span for span in spans if span.style is not Style.BOLD]

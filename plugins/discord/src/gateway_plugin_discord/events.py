@@ -12,23 +12,30 @@ def address_of(event: Any) -> Address | None:
 
     A message in a thread says the thread's id as its channel, and so does the address: a thread
     is a channel of its own. The key is the event's own id, so that an answer to an event that was
-    delivered twice is made once. None: it is not of a conversation.
+    delivered twice is made once. None: it is not of a conversation. The objects of discord.py,
+    which have the same names, serve as well.
     """
-    inner = event.get("d", event) if isinstance(event, dict) else None
-    if not isinstance(inner, dict):
-        return None
-    room = _text(inner, "channel_id")
+    inner = event.get("d", event) if isinstance(event, dict) else event
+    room = _text(inner, "channel_id") or _text(_get(inner, "channel"), "id")
     if room is None:
         return None
-    origin, message = _text(inner, "id"), inner.get("message")
-    if isinstance(message, dict) or "token" in inner:
+    origin, message = _text(inner, "id"), _get(inner, "message")
+    if _text(message, "id") or _get(inner, "token"):
         # An interaction: its id is no message's; a component's has its message inside.
-        replied = _text(message, "id") if isinstance(message, dict) else None
+        replied = _text(message, "id")
     else:
         replied = origin or _text(inner, "message_id")
     return Address(external_room_id=room, reply_to=replied, key=origin)
 
 
-def _text(event: dict[str, Any], name: str) -> str | None:
-    value = event.get(name)
-    return value if isinstance(value, str) and value else None
+def _get(event: Any, name: str) -> Any:
+    return event.get(name) if isinstance(event, dict) else getattr(event, name, None)
+
+
+def _text(event: Any, name: str) -> str | None:
+    """An id: a text in JSON, a number in the objects of libraries."""
+    value = _get(event, name)
+    if isinstance(value, str):
+        return value or None
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return str(int(value)) if number and not isinstance(event, dict) else None
