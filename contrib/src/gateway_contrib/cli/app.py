@@ -20,7 +20,9 @@ WRONG = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments (by default the process's) name; the exit code."""
     try:
-        return _run(sys.argv[1:] if arguments is None else list(arguments))
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+        return code
     except Ended as ended:
         return _say(str(ended), ended.code)
     except BrokenPipeError:

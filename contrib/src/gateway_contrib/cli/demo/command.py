@@ -39,7 +39,7 @@ async def demo(
     with TemporaryDirectory(prefix="gateway-demo-") as folder:
         async with open_demo(Path(folder), seed=seed) as running:
             _introduce(console, running, folder)
-            report = await deliver(running, seed=seed, watch=watcher(console))
+            report = await deliver(running, seed=seed, watch=None if json else watcher(console))
             console.print(conversation(running))
             console.print(outcome(report))
             for remark in remarks(running, report):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import trio
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -30,7 +31,7 @@ _OUTCOME = (
     ("attempts", "attempts"),
     ("429s", "rate_limited"),
     ("lost", "lost"),
-    ("dupli-\ncated", "duplicated"),
+    ("dupl.", "duplicated"),
     ("late", "late"),
 )
 
@@ -66,8 +67,20 @@ def picture(demo: Demo) -> Group:
     return Group(_channels(demo), _partitions(demo), clock)
 
 
+def _table(title: str) -> Table:
+    """A table that fits 80 columns."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=0,
+        pad_edge=False,
+    )
+
+
 def _channels(demo: Demo) -> Table:
-    table = Table(title="channels", title_justify="left")
+    table = _table("channels")
     table.add_column("channel")
     table.add_column("ended", no_wrap=True)
     for name in ("of", "parts", "attempts", "in flight", "429s", "faults"):
@@ -95,7 +108,7 @@ def _bar(done: int, of: int) -> str:
 
 def _partitions(demo: Demo) -> Table:
     statistics = demo.gateway.statistics()
-    table = Table(title="partitions: texts that wait, by channel", title_justify="left")
+    table = _table("partitions: texts that wait, by channel")
     table.add_column("")
     for partition in statistics.partitions:
         table.add_column(str(partition.index), justify="right", min_width=3)
@@ -109,12 +122,12 @@ def _partitions(demo: Demo) -> Table:
 
 def outcome(report: Report) -> Table:
     """The table of the end."""
-    table = Table(title="what became of it", title_justify="left")
+    table = _table("what became of it")
     table.add_column("channel", no_wrap=True)
     for heading, _ in _OUTCOME:
         table.add_column(heading, justify="right")
     table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("limits\nallow", justify="right", no_wrap=True)
+    table.add_column("bound", justify="right", no_wrap=True)
     for channel, row in report.channels.items():
         table.add_row(channel, *_cells(row))
     table.add_section()
@@ -142,7 +155,7 @@ def remarks(demo: Demo, report: Report) -> Iterator[str]:
     yield f"429s: {total.injected} injected as faults, {unforeseen} that pacing should have avoided"
     yield f"duplicated: {_copies(total)}"
     yield (
-        "lost, duplicated and late are counted in the platforms' stores; 'limits allow' is the"
+        "lost, duplicated and late are counted in the platforms' stores; the bound is the"
         " shortest time that their limits leave for these messages, without round trips or faults"
     )
     if total.strange:

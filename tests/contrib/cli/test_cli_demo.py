@@ -1,0 +1,174 @@
+"""The demo in memory: what it delivers, what it finds in the stores, what it shows."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import trio
+from rich.console import Console
+
+from gateway_contrib.cli.demo import command
+from gateway_contrib.cli.demo.display import conversation, outcome, picture, remarks, watcher
+from gateway_contrib.cli.demo.run import deliver
+from gateway_contrib.emulators.faults import Fault
+from gateway_core import load_config
+
+CHANNELS = ["telegram", "slack", "discord"]
+KEYS = {
+    "accepted",
+    "delivered",
+    "parts",
+    "attempts",
+    "rate_limited",
+    "lost",
+    "duplicated",
+    "late",
+    "makespan_s",
+    "bound_s",
+}
+
+
+def shown(thing):
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(thing)
+    return console.file.getvalue()
+
+
+def test_everything_arrives_in_order_within_what_the_limits_and_faults_allow(finished):
+    _, report = finished
+    assert CHANNELS == list(report.channels)
+    for channel, row in report.channels.items():
+        assert (200, 200) == (row.accepted, row.delivered)
+        assert (0, 0, 0) == (row.lost, row.late, row.strange)
+        assert row.parts > row.accepted
+        assert row.bound_s < row.untroubled_s < row.bound_s * 1.25, channel
+    assert report.good
+    assert report.total.makespan_s < 30
+
+
+def test_each_kind_of_fault_strikes_once_on_each_platform_and_no_other_429_comes(finished):
+    running, report = finished
+    expected = {Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER}
+    for platform in running.platforms.values():
+        assert dict.fromkeys(expected, 1) == dict(platform.faults.counts)
+    assert (3, 3) == (report.total.rate_limited, report.total.injected)
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_with_other_seeds_copies_are_announced_and_discord_has_none(demo, seed):
+    _, report = demo(seed=seed)
+    assert report.good
+    assert report.total.makespan_s < 30
+    assert 0 == report.channels["discord"].duplicated
+    for row in report.channels.values():
+        assert row.duplicated <= row.announced
+
+
+def test_the_same_seed_makes_the_same_demo(demo, finished):
+    _, again = demo()
+    for name in ("accepted", "parts", "attempts", "bound_s"):
+        assert getattr(finished[1].total, name) == getattr(again.total, name)
+
+
+def test_what_is_missing_from_a_store_is_lost_whatever_the_gateway_says(finished):
+    running, _ = finished
+    victim = running.platforms["slack"].emulator.rooms.conversation("C0DEMO001")[0]
+    victim.deleted = True
+    report = running.report()
+    victim.deleted = False
+    assert (200, 1) == (report.channels["slack"].delivered, report.channels["slack"].lost)
+    assert not report.good
+
+
+def test_the_configuration_is_one_that_people_can_read(demo, tmp_path):
+    demo()
+    config = load_config(tmp_path / "gateway.toml")
+    assert CHANNELS == [instance.id for instance in config.instances]
+    assert "token = { file = " in (tmp_path / "gateway.toml").read_text()
+
+
+def test_the_report_as_json_has_the_promised_keys_and_no_others(finished):
+    plain = json.loads(json.dumps(finished[1].json()))
+    assert {"channels", "total"} == set(plain)
+    assert CHANNELS == list(plain["channels"])
+    rows = plain["channels"].values()
+    assert all(KEYS == set(row) for row in [*rows, plain["total"]])
+    assert 600 == plain["total"]["accepted"] == sum(row["accepted"] for row in rows)
+    assert max(row["makespan_s"] for row in rows) == plain["total"]["makespan_s"]
+
+
+def test_the_picture_shows_channels_and_partitions_while_it_runs(demo):
+    pictures = []
+
+    async def watch(running):
+        while True:
+            await trio.sleep(4)
+            pictures.append(shown(picture(running)))
+
+    demo(watch=watch)
+    lines = pictures[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {"channels", "partitions: texts that wait, by channel"} <= set(map(str.strip, lines))
+    for channel in CHANNELS:
+        counts = [line for line in lines if line.strip().startswith(channel)]
+        assert 2 == len(counts)
+        assert "█" in counts[0]
+        waiting = sum(int(cell) for cell in counts[1].split()[1:] if cell.isdigit())
+        assert 0 < waiting < 200
+
+
+@pytest.mark.parametrize(("terminal", "expected"), [(True, "partitions"), (False, "5 s: telegram")])
+def test_a_terminal_gets_a_table_and_anything_else_gets_lines(demo, terminal, expected):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=80, highlight=False)
+    demo(watch=watcher(console))
+    told = console.file.getvalue()
+    assert expected in told
+    assert terminal == ("\x1b[" in told)
+
+
+def test_the_outcome_and_a_conversation_are_told_at_the_end(finished):
+    running, report = finished
+    table = shown(outcome(report))
+    assert "…" not in table
+    [total] = [line.split() for line in table.splitlines() if line.strip().startswith("total")]
+    assert ["total", "600", "600"] == total[:3]
+    told = "\n".join(remarks(running, report))
+    assert "faults on telegram: 1 rate limited, 1 reset after, 1 reset before, 1 server" in told
+    assert "3 injected as faults, 0 that pacing should have avoided" in told
+    assert "receipts warned of one" in told
+    read = shown(conversation(running))
+    assert "what its reader sees" in read
+    assert "(edited)" in read
+
+
+def test_without_faults_nothing_is_said_about_copies(demo, monkeypatch):
+    monkeypatch.setattr("gateway_contrib.cli.demo.platforms.FAULTS", ())
+    running, report = demo()
+    told = list(remarks(running, report))
+    assert "faults on slack: none" in told
+    assert "duplicated: 0" in told
+    assert report.total.attempts == report.total.parts
+
+
+def test_the_command_prints_one_object_and_nothing_else(program, demo_of_the_command):
+    code, out, err = program("demo", "--json")
+    assert (0, []) == (code, err)
+    assert {"channels", "total"} == set(json.loads(out))
+
+
+def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
+    program, demo_of_the_command, monkeypatch
+):
+    async def losing(running, **options):
+        await deliver(running, **options)
+        rooms = running.platforms["discord"].emulator.rooms
+        rooms.conversation("1200000000000000001")[0].deleted = True
+        return running.report()
+
+    monkeypatch.setattr(command, "deliver", losing)
+    code, out, err = program("demo", "--seed", "3")
+    assert (1, []) == (code, err)
+    assert out.startswith("600 texts (540 messages, 60 edits) for 60 rooms;")
+    assert "what became of it" in out

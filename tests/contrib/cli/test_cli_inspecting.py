@@ -1,0 +1,112 @@
+"""`gateway plugins` and `gateway check`, and what the program says of itself."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from importlib.metadata import version
+
+import pytest
+
+from gateway_contrib.cli.ending import LONGEST, one_line, printable
+
+CHANNELS = ("discord", "slack", "telegram")
+
+
+def test_plugins_tells_channels_distributions_versions_and_bindings(program):
+    code, out, err = program("plugins", "--json")
+    assert (0, []) == (code, err)
+    channels = {channel["channel"]: channel for channel in json.loads(out)["channels"]}
+    assert CHANNELS == tuple(channels)
+    slack = channels["slack"]
+    name = "gateway-plugin-slack"
+    assert (name, version(name)) == (slack["distribution"], slack["version"])
+    assert [f"slack ({name} {version(name)})"] == slack["hooks"]["send"]
+    assert "gateway_core" == slack["hooks"]["chunk"][-1]
+
+
+def test_plugins_is_a_table_for_people(program):
+    code, out, _ = program("plugins")
+    assert 0 == code
+    assert f"slack: gateway-plugin-slack {version('gateway-plugin-slack')}" in out
+    assert "classify_error" in out
+
+
+def test_check_says_what_is_configured(program):
+    expected = "bot (slack): configured\ngateway.toml: 1 instance, no mistakes\n"
+    assert (0, expected, []) == program("check")
+    assert (0, expected, []) == program("check", "gateway.toml")
+
+
+def test_check_names_every_mistake_by_its_place(program, tmp_path):
+    (tmp_path / "bad.toml").write_text(
+        "partition_count = 0\n"
+        "[instances.a]\nchannel = 'slack'\n"
+        "[instances.b]\nchannel = 'irc'\n"
+        "[instances.c]\nchannel = 'discord'\ntoken = { env = 'NOT_SET' }\nbogus = 1\n"
+    )
+    code, out, err = program("check", "bad.toml")
+    assert (2, "") == (code, out)
+    assert "gateway: bad.toml has 5 mistakes" == err[-1]
+    assert {
+        "instances.a.token",
+        "instances.b.channel",
+        "instances.c.token",
+        "instances.c.bogus",
+        "partition_count",
+    } == {line.split(": ")[1] for line in err[:-1]}
+
+
+def test_check_of_no_file_is_one_line(program):
+    assert (2, "", ["gateway: no.toml: No such file or directory"]) == program("check", "no.toml")
+
+
+@pytest.mark.parametrize("program", CHANNELS, indirect=True)
+def test_check_live_asks_the_platform_who_the_account_is(program):
+    code, out, err = program("check", "--live")
+    assert (0, []) == (code, err)
+    assert out.startswith(f"bot ({program.channel}): works, as ")
+
+
+def test_check_live_names_what_does_not_work(program, monkeypatch):
+    monkeypatch.setenv("BOT_TOKEN", "xoxb-wrong")
+    code, out, err = program("check", "--live")
+    assert (1, ["gateway: not working: bot"]) == (code, err)
+    assert "bot (slack): does not work: " in out
+    assert "invalid_auth" in out
+
+
+def test_check_live_does_not_wait_for_ever(program, monkeypatch):
+    from gateway_contrib.cli import inspecting  # noqa: PLC0415 - its bound is changed here
+
+    monkeypatch.setattr(inspecting, "PROBE_SECONDS", 0.0)
+    code, out, _ = program("check", "--live")
+    assert (1, "bot (slack): does not work: no answer within 0 s\n") == (code, out)
+
+
+def test_the_version_and_the_help_are_told(program):
+    assert (0, f"gateway {version('gateway-contrib')}\n", []) == program("--version")
+    code, out, _ = program("--help")
+    assert 0 == code
+    assert all(name in out for name in ("demo", "send", "edit", "delete", "plugins", "check"))
+
+
+def test_a_missing_extra_is_one_line(program, monkeypatch):
+    real = builtins.__import__
+
+    def without_cyclopts(name, *args, **kwargs):
+        if name == "gateway_contrib.cli.commands":
+            raise ModuleNotFoundError("No module named 'cyclopts'", name="cyclopts")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_cyclopts)
+    expected = "gateway: cyclopts is missing: pip install 'gateway-contrib[cli]'"
+    assert (2, "", [expected]) == program("plugins")
+
+
+def test_an_error_is_one_printable_line_of_bounded_length():
+    error = ExceptionGroup("several", [ValueError("a\nb\x1b[31m" + "c" * 1000), KeyError("other")])
+    line = one_line(error)
+    assert line.startswith("ValueError: a b\\x1b[31mccc")
+    assert LONGEST == len(line)
+    assert "tab return line" == printable("tab\treturn\rline")

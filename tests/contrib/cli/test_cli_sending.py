@@ -1,0 +1,148 @@
+"""`gateway send`, `edit` and `delete` against emulators in memory: what people see, and codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+ROOMS = {"slack": "C024BE91L", "telegram": "77", "discord": "1200000000000000001"}
+ROOM = ROOMS["slack"]
+TO = ("--instance", "bot", "--room", ROOM)
+
+
+def typed(monkeypatch, content: bytes):
+    """Standard input with this content."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+
+@pytest.mark.parametrize("program", ROOMS, indirect=True)
+def test_a_message_is_sent_edited_by_what_send_printed_and_taken_back(program):
+    room = ROOMS[program.channel]
+    code, out, err = program("send", "--instance", "bot", "--room", room, "--json", "first")
+    assert (0, []) == (code, err)
+    receipt = json.loads(out)
+    assert "delivered" == receipt["disposition"]
+    assert (0, ["first"]) == (code, program.texts(room))
+    code, out, err = program("edit", "--ref", json.dumps(receipt["ref"]), "second")
+    assert (0, []) == (code, err)
+    assert out.startswith(f"delivered to {room}: ")
+    assert ["second"] == program.texts(room)
+    assert 0 == program("delete", "--ref", json.dumps(receipt))[0]
+    assert [] == program.texts(room)
+
+
+def test_the_line_of_a_message_in_parts_tells_their_ids(program):
+    code, out, err = program("send", *TO, "word " * 2_000)
+    ids = [message.id for message in program.emulator.rooms.conversation(ROOM)]
+    assert (0, []) == (code, err)
+    assert f"delivered to {ROOM}: {', '.join(ids)} (3 messages)\n" == out
+
+
+def test_a_text_comes_from_a_file_or_from_standard_input(program, tmp_path, monkeypatch):
+    (tmp_path / "text.md").write_text("grüße\n", encoding="utf-8")
+    assert 0 == program("send", *TO, "--file", "text.md")[0]
+    typed(monkeypatch, "שלום".encode())
+    assert 0 == program("send", *TO, "--file", "-")[0]
+    assert ["grüße", "שלום"] == [text.strip() for text in program.texts(ROOM)]
+
+
+def test_thread_reply_format_and_key_reach_the_platform(program):
+    thread = json.loads(program("send", *TO, "--json", "root")[1])["parts"][0]["message_id"]
+    options = ("--thread", thread, "--format", "markdown", "--key", "k1")
+    assert 0 == program("send", *TO, *options, "**bold**")[0]
+    [_, answer] = program.emulator.rooms.conversation(ROOM)
+    assert (thread, "bold") == (answer.thread, answer.text)
+
+
+def test_a_ref_is_read_from_standard_input(program, monkeypatch):
+    receipt = program("send", *TO, "--json", "first")[1]
+    typed(monkeypatch, receipt.encode())
+    assert 0 == program("edit", "--ref", "-", "second")[0]
+    assert ["second"] == program.texts(ROOM)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("send", *TO), "gateway: give either a TEXT or --file"),
+        (("send", *TO, "x", "--file", "-"), "gateway: give either a TEXT or --file"),
+        (("send", *TO, ""), "gateway: text: is empty"),
+        (("send", *TO, "a\x00b"), "gateway: text: has a lone surrogate or NUL"),
+        (("send", *TO, "a\udc80b"), "gateway: text: has a lone surrogate or NUL"),
+        (("send", *TO, "--file", "nowhere"), "gateway: nowhere: No such file or directory"),
+        (
+            ("send", "--instance", "nobody", "--room", ROOM, "x"),
+            "gateway: instance_id: there is no instance 'nobody'; configured: bot",
+        ),
+        (
+            ("send", "--instance", "bot", "--room", "a room", "x"),
+            "gateway: external_room_id: 'a room' is neither a Slack id (C…, G…, D…, U…) nor a #",
+        ),
+        (("send", "--room", ROOM, "x"), "--instance requires an argument."),
+        (("send", *TO, "--ttl", "0", "x"), "--ttl. Must be > 0."),
+        (("send", *TO, "--config", "no.toml", "x"), "gateway: no.toml: No such file or directory"),
+        (("edit", "x"), "gateway: give either --ref or --key"),
+        (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON:"),
+        (("edit", "--ref", "[]", "x"), "gateway: --ref is not the JSON that `send --json` prints"),
+        (("edit", "--ref", "{}", "x"), "gateway: instance_id:"),
+        (("edit", "--ref", '{"disposition": "expired"}', "x"), "did not arrive"),
+        (("edit", "--ref", "-", "--file", "-"), "cannot both be read from standard input"),
+        (("edit", "--key", "k", "x"), "gateway: --key needs --instance and --room"),
+        (("delete", "--ref", '{"version": 99}'), "written in format version 99"),
+        (("send", *TO, "--bogus", "x"), "gateway: Unknown option: --bogus"),
+        (("nothing",), 'gateway: Unknown command "nothing"'),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(program, arguments, line):
+    code, out, err = program(*arguments)
+    assert (2, "", 1) == (code, out, len(err)), err
+    assert err[0].startswith("gateway: ")
+    assert line in err[0]
+
+
+def test_input_that_is_not_utf_8_is_told_by_its_place(program, monkeypatch):
+    typed(monkeypatch, b"ab\xff")
+    expected = ["gateway: --file -: is not UTF-8 at byte 2"]
+    assert (2, "", expected) == program("send", *TO, "--file", "-")
+
+
+def test_a_delivery_that_ends_otherwise_is_exit_code_1_and_one_line(program):
+    program.emulator.remove_room(ROOM)
+    code, out, err = program("send", *TO, "x")
+    assert (1, "", 1) == (code, out, len(err))
+    assert "ended rejected" in err[0]
+    assert "channel_not_found" in err[0]
+
+
+def test_the_receipt_of_a_failure_is_printed_as_json_too(program):
+    program.emulator.remove_room(ROOM)
+    code, out, err = program("send", *TO, "--json", "x")
+    assert (1, "rejected", 1) == (code, json.loads(out)["disposition"], len(err))
+
+
+def test_an_account_out_of_order_ends_at_once_and_the_log_stays_off_standard_output(
+    program, monkeypatch
+):
+    monkeypatch.setenv("BOT_TOKEN", "xoxb-wrong")
+    code, out, err = program("send", *TO, "x")
+    assert (1, "") == (code, out)
+    assert "gateway.instance_suspended" in err[0]
+    assert "ended fatal" in err[-1]
+    assert "xoxb-wrong" not in "".join(err)
+
+
+def test_a_key_that_no_outbox_remembers_is_no_message_to_edit(program):
+    code, _, err = program("edit", "--key", "k", *TO, "x")
+    assert (1, 1) == (code, len(err))
+    assert "not known" in err[0]
+
+
+def test_verbose_shows_the_log_on_standard_error(program):
+    code, out, err = program("send", *TO, "--verbose", "x")
+    assert 0 == code
+    assert out.startswith("delivered")
+    assert any("gateway.outbox_in_memory" in line for line in err)

@@ -1,0 +1,79 @@
+"""The program as people run it: processes, sockets, signals, pipes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BOUND = 60
+"""Seconds that the whole demo may take."""
+
+
+@pytest.fixture(scope="module")
+def gateway():
+    """Where the program is installed: beside this Python."""
+    path = shutil.which("gateway", path=str(Path(sys.executable).parent))
+    assert path, "the command line is installed beside Python"
+    return path
+
+
+def started(*command):
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def line_of(process, start):
+    """The first line on standard output that starts so."""
+    line = next((line for line in process.stdout if line.startswith(start)), None)
+    assert line is not None, process.stderr.read()
+    return line
+
+
+def test_the_demo_delivers_everything_in_time_and_prints_one_object(gateway):
+    done = subprocess.run(
+        [gateway, "demo", "--json"], capture_output=True, text=True, timeout=BOUND, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    report = json.loads(done.stdout)
+    total = report["total"]
+    assert (600, 600, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
+    assert 3 == total["rate_limited"], "each platform injects one, and pacing foresees the rest"
+    assert 0 == report["channels"]["discord"]["duplicated"]
+    assert total["bound_s"] < total["makespan_s"] < BOUND
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_stopped_ends_soon_and_says_so_in_one_line(gateway, number):
+    process = started(gateway, "demo")
+    line_of(process, "   5 s:")
+    began = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=BOUND)
+    assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_emulator_serves_until_it_is_stopped(gateway, number):
+    process = started(gateway, "emulate", "telegram")
+    introduced = line_of(process, "telegram is emulated at http://127.0.0.1:")
+    port = introduced.partition("127.0.0.1:")[2].partition("/")[0]
+    again = started(gateway, "emulate", "slack", "--port", port)
+    _, err = again.communicate(timeout=BOUND)
+    assert (2, f"gateway: port {port}: Address already in use\n") == (again.returncode, err)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=BOUND)
+    assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)
+
+
+def test_a_reader_that_leaves_is_no_error_to_tell(gateway):
+    with started(gateway, "plugins", "--json") as process:
+        process.stdout.close()
+        assert "" == process.stderr.read()
+        assert 1 == process.wait(BOUND)
