@@ -481,6 +481,8 @@ class Gateway:
         Every envelope that was unfinished when this was called and did not get delivered.
         """
         flights = [f for partition in self._partitions for f in partition.flights.values()]
+        if self._pager is not None:
+            flights += self._pager.flights()
         self.quiet()
         await self._stopped.wait()
         return [

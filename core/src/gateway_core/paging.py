@@ -32,7 +32,7 @@ from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSER
 PAGE = 500
 ROOMS_AT_ONCE = 100
 HORIZON = 60.0
-"""Seconds ahead of its time that a scheduled envelope enters memory."""
+"""Seconds ahead of its time within which a scheduled envelope may wait in memory."""
 AGAIN = 1.0
 
 
@@ -95,7 +95,7 @@ class Pager:
         self._outside: WeakValueDictionary[str, Flight] = WeakValueDictionary()
         self._scheduled = False
         self._due: tuple[float, int] = (0.0, -1)
-        self._scanned = -1e18
+        self._next_due = math.inf
         self._overdue: tuple[float, int] = (0.0, -1)
         self._deadline = 0.0
         self._woken = trio.Event()
@@ -110,6 +110,7 @@ class Pager:
         """Know what there is, and whose it is."""
         self.unfinished = sum(recovery.unfinished.values())
         self._scheduled = bool(recovery.scheduled)
+        self._next_due = 0.0 if self._scheduled else math.inf
         self._earlier = position_of(recovery.last_id) if recovery.last_id else -1
         for instance_id, count in recovery.unfinished.items():
             if self._account(instance_id) is not None:
@@ -133,7 +134,8 @@ class Pager:
         """An instance was taken in: what is kept of it goes on."""
         if self._unserved.pop(instance_id, None) is not None:
             self._streams[instance_id] = Stream()
-            self._due, self._scanned, self._scheduled = (0.0, -1), -1e18, True
+            self._note_due(0.0)
+            self._scheduled = True
             self.wake()
 
     def leave_off(self, instance_id: str) -> None:
@@ -201,9 +203,11 @@ class Pager:
         self.wake()
 
     def _note_due(self, due: float) -> None:
-        """Look again from the beginning, where the last look went beyond this time."""
+        """Look when it is due; from the beginning, where the last look went beyond that time."""
         if due <= self._due[0]:
             self._due = (0.0, -1)
+        if due < self._next_due:
+            self._next_due = due
             self.wake()
 
     def outside(self, envelope_id: str) -> Flight | None:
@@ -266,9 +270,13 @@ class Pager:
         partition.finish_outside(flight, account, disposition)
         return True
 
+    def flights(self) -> list[Flight]:
+        """Those outside that anybody waits for, in order."""
+        return sorted(self._outside.values(), key=lambda flight: flight.id)
+
     def keep(self) -> None:
         """The gateway ends: who waits for one outside hears that it is kept."""
-        for flight in sorted(self._outside.values(), key=lambda flight: flight.id):
+        for flight in self.flights():
             flight.kept = True
             callbacks, flight.callbacks = flight.callbacks, None
             for callback in callbacks or ():
@@ -311,9 +319,9 @@ class Pager:
         """Seconds until the next look unasked."""
         if not self._something:
             return math.inf
-        late = max(0.0, self._deadline - self._clock.wall()) + 1e-3
+        wait = max(0.0, min(self._deadline, self._next_due) - self._clock.wall())
         paging = any(not stream.idle for stream in self._streams.values())
-        return min(late, AGAIN if paging else HORIZON / 2)
+        return min(wait + 1e-6, AGAIN if paging else HORIZON)
 
     @property
     def _something(self) -> bool:
@@ -326,7 +334,7 @@ class Pager:
         busy = False
         if self._something and self._clock.wall() >= self._deadline:
             busy = await self._expire()
-        if self._scheduled and self._clock.wall() - self._scanned >= HORIZON / 2:
+        if self._scheduled and self._clock.wall() >= self._next_due:
             busy = await self._scan_scheduled()
         for instance_id, stream in list(self._streams.items()):
             account = self._account(instance_id)
@@ -425,31 +433,25 @@ class Pager:
         return False
 
     async def _scan_scheduled(self) -> bool:
-        """Bring in what is due soon; what is overdue takes its place after all that is there."""
+        """Give what is due its place, after all that is there; whether there may be more."""
         wall = self._clock.wall()
-        page = await self._outbox.scheduled(until=wall + HORIZON, after=self._due, limit=PAGE)
+        page = await self._outbox.scheduled(until=wall, after=self._due, limit=PAGE)
         for kept in page:
-            envelope = kept.entry.envelope
-            if self._account(envelope.instance_id) is not None:
-                self._schedule(kept, wall)
             self._due = (kept.entry.due or 0.0, kept.position)
-        if len(page) < PAGE:
-            self._scanned = wall
+            envelope = kept.entry.envelope
+            partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+            served = self._account(envelope.instance_id) is not None
+            if served and not self._known(partition, kept.entry.id):
+                position = self._journal.entered_id(kept.entry.id)
+                stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
+                stream.leave(envelope.external_room_id, position)
+        if len(page) == PAGE:
+            return True
+        self._next_due = math.inf
+        for kept in await self._outbox.scheduled(until=math.inf, after=self._due, limit=1):
+            self._next_due = min(self._next_due, kept.entry.due or 0.0)
+        self._scheduled = self._next_due < math.inf
         return bool(page)
-
-    def _schedule(self, kept: Kept, wall: float) -> None:
-        envelope = kept.entry.envelope
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        if self._known(partition, kept.entry.id):
-            return
-        admission = partition.admission
-        full = admission.full(envelope.instance_id, envelope.external_room_id)
-        if (kept.entry.due or 0.0) > wall and full is None:
-            self._take(kept)
-            return
-        position = self._journal.entered_id(kept.entry.id)
-        stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
-        stream.leave(envelope.external_room_id, position)
 
     async def _recall(self, kept: Kept) -> None:
         envelope = kept.entry.envelope

@@ -42,10 +42,11 @@ class Batch:
     told: list[Told] = attrs.field(factory=list)
 
     def __len__(self) -> int:
-        return (
-            len(self.entries) + len(self.classes) + len(self.entered) + len(self.shapes) + len(self.steps)
-            + len(self.ended) + len(self.withdrawn) + len(self.moves)
+        kinds = (
+            self.entries, self.classes, self.entered, self.shapes, self.steps, self.ended,
+            self.withdrawn, self.moves,
         )  # fmt: skip
+        return sum(len(kind) for kind in kinds)
 
     @property
     def empty(self) -> bool:

@@ -1,0 +1,523 @@
+"""A life ends in the middle; the next one goes on where it must, and sends nothing it need not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from gateway_core import (
+    Call,
+    Edit,
+    ErrorClass,
+    GatewayClosed,
+    IdempotencyConflict,
+    Instance,
+    KeyRef,
+    MemoryOutbox,
+    OutboxError,
+    Part,
+    Reason,
+    Scope,
+    Send,
+    Traits,
+    Verdict,
+    hookimpl,
+)
+from gateway_core.journal import flight_of
+from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway
+
+WRITES = {
+    "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
+    "moved",
+}  # fmt: skip
+AWAITED = {"append", "attempt_started", "page", "scheduled", "overdue", "find", "recover", "claim"}
+
+
+class Fence:
+    """An outbox as one life has it: behind the fence once that life is killed.
+
+    stop  the name of a call at which the life is killed, before or after it took effect
+    """
+
+    durable = True
+    requested = None
+
+    def __init__(self, outbox: Any, *, stop: str = "", before: bool = True, skip: int = 0) -> None:
+        self._outbox = outbox
+        self._stop, self._before, self._skip = stop, before, skip
+        self.scope = trio.CancelScope()
+        self.dead = False
+
+    def kill(self) -> None:
+        self.dead = True
+        self.scope.cancel()
+
+    async def __aenter__(self) -> Any:
+        await self._outbox.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._outbox.__aexit__(None, None, None)
+
+    def _now(self, name: str) -> bool:
+        if name != self._stop or self.dead:
+            return False
+        self._skip -= 1
+        return self._skip < 0
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._outbox, name)
+        if name in AWAITED:
+            return self._awaited(name, call)
+        return self._written(name, call) if name in WRITES else call
+
+    def _awaited(self, name: str, call: Any) -> Any:
+        async def awaited(*args: Any, **fields: Any) -> Any:
+            now = self._now(name)
+            if now and self._before:
+                self.kill()
+            if self.dead:
+                await trio.sleep_forever()
+            if now and name == "append":
+                args = (args[0], lambda: None)
+            answer = await call(*args, **fields)
+            if now:
+                self.kill()
+                await trio.sleep_forever()
+            return answer
+
+        return awaited
+
+    def _written(self, name: str, call: Any) -> Any:
+        def written(*args: Any) -> None:
+            now = self._now(name)
+            if now and self._before:
+                self.kill()
+            if not self.dead:
+                call(*args)
+            if now:
+                self.kill()
+
+        return written
+
+
+@asynccontextmanager
+async def life(
+    outbox: MemoryOutbox, channel: FakeChannel, *, fence: Fence | None = None, **settings: Any
+) -> AsyncIterator[tuple[Any, Fence]]:
+    """A gateway until the block ends, or the fence falls."""
+    fence = fence or Fence(outbox)
+    with fence.scope:
+        settings = {"drain_timeout": 0.0, "partition_count": 2} | settings
+        async with open_test_gateway(channel, outbox=fence, **settings) as gateway:
+            yield gateway, fence
+            if fence.dead:
+                await trio.sleep_forever()
+
+
+class Parts(FakeChannel):
+    """Every word is a message of its own."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        words, at = [], 0
+        for word in envelope.text.split():
+            at = envelope.text.index(word, at)
+            words.append(Part(payload={"text": word}, span=(at, at + len(word))))
+            at += len(word)
+        return words
+
+
+def send(text="hello", room="room", **fields):
+    return Send(instance_id="bot", external_room_id=room, text=text, **fields)
+
+
+async def ended(gateway):
+    """Until nothing is unfinished."""
+    while gateway.statistics().unfinished:  # noqa: ASYNC110 - what is looked at has no event
+        await trio.sleep(0.1)
+
+
+@pytest.fixture
+def outbox():
+    return MemoryOutbox(survives=True)
+
+
+STEPS = [
+    ("append", True, 0), ("append", False, 0), ("attempt_started", True, 0),
+    ("attempt_started", False, 0), ("acknowledged", True, 0), ("acknowledged", False, 0),
+    ("attempt_started", True, 1), ("attempt_started", False, 1), ("acknowledged", True, 1),
+    ("attempt_started", False, 2), ("acknowledged", True, 2), ("finished", True, 0),
+    ("finished", False, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stop", "before", "skip"), STEPS)
+async def test_killed_at_every_named_step_nothing_is_lost(
+    outbox, autojump_clock, stop, before, skip
+):
+    """One extra copy at the most, announced; the order of the parts as they first appeared."""
+    channel, accepted, told = Parts(latency=0.25), [], []
+    fence = Fence(outbox, stop=stop, before=before, skip=skip)
+    async with life(outbox, channel, fence=fence) as (gateway, _):
+        await gateway.submit(send("a b c"))
+        accepted.append("a b c")
+        await trio.sleep_forever()
+    assert fence.dead
+
+    class Told:
+        @hookimpl
+        def after_disposition(self, receipt):
+            told.append(receipt)
+
+    async with life(outbox, channel, plugins=[Told()]) as (gateway, _):
+        await trio.sleep(1)
+        await ended(gateway)
+    texts = channel.texts("room")
+    first_seen = list(dict.fromkeys(texts))
+    assert first_seen == ([] if stop == "append" and before else ["a", "b", "c"])
+    assert len(texts) <= 4
+    if len(texts) == 4:
+        (receipt,) = told
+        assert receipt.possible_duplicate
+    assert not outbox._rows
+
+
+@pytest.mark.parametrize("kill_at", [0.1 * n for n in range(30)])
+async def test_rooms_go_on_in_order(outbox, autojump_clock, kill_at):
+    """Whenever the kill comes: every message once or twice, none out of turn."""
+    channel = FakeChannel(latency=0.25)
+    async with life(outbox, channel) as (gateway, fence):
+        for n in range(12):
+            await gateway.submit(send(str(n // 3), room=f"room{n % 3}"))
+        await trio.sleep(kill_at)
+        fence.kill()
+    async with life(outbox, channel, partition_count=5) as (gateway, _):
+        await trio.sleep(1)
+        await ended(gateway)
+    for n in range(3):
+        texts = channel.texts(f"room{n}")
+        assert ["0", "1", "2", "3"] == list(dict.fromkeys(texts))
+        assert sorted(texts) == texts
+        assert len(texts) <= 5
+
+
+async def test_a_part_in_flight_waits_until_the_instance_works(outbox, autojump_clock):
+    """Nobody knows of it: it is tried again after a probe, and not within the quarantine."""
+    channel = Parts(latency=1.0)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send("a b"))
+        await trio.sleep(0.5)
+        fence.kill()
+    channel.probe_error = ConnectionError("down")
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(30)
+        assert 1 == len(channel.made)
+        channel.probe_error = None
+        await ended(gateway)
+    assert ["a", "b"] == channel.texts("room")
+    assert channel.probes > 1
+    assert (channel.made[1].attempt.key, 2) == (
+        channel.made[0].attempt.key,
+        channel.made[1].attempt.number,
+    )
+
+
+async def test_give_up_means_unknown_after_a_kill_too(outbox, autojump_clock):
+    """The envelope's own `on_unknown` counts: the part is not tried again, the next one is."""
+    channel = Parts(latency=1.0)
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(send("a b", on_unknown="give_up"))
+        await trio.sleep(0.5)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(10)
+        receipt = gateway.status(ticket.id).receipt
+    assert ["unknown", "delivered"] == [part.outcome for part in receipt.parts]
+    assert ["b"] == channel.texts("room")
+
+
+async def begun_or_ended(gateway, envelope_id):
+    """Until an attempt of the envelope is under way, or it has ended."""
+    status = None
+    while status is None or status.state == "unfinished":
+        await trio.sleep(0.1)
+        flights = [f for part in gateway._partitions for f in part.flights.values()]
+        if any(step.started for flight in flights for step in flight.steps or ()):
+            return
+        status = gateway.status(envelope_id)
+
+
+async def test_kills_in_a_row_make_no_more_copies_than_allowed(outbox, autojump_clock):
+    """The count is durable: two sends of unknown outcome, then the part ends unknown."""
+    channel = FakeChannel(latency=1.0)
+    for _ in range(5):
+        async with life(outbox, channel) as (gateway, fence):
+            if not outbox._rows and not channel.made:
+                ticket = await gateway.submit(send())
+            with trio.move_on_after(60):
+                await begun_or_ended(gateway, ticket.id)
+            fence.kill()
+    assert 2 == len(channel.made)
+    assert not outbox._rows
+
+
+async def test_a_platform_that_knows_the_key_gets_the_same_one_at_once(outbox, autojump_clock):
+    """No quarantine and no announcement: the repeat makes no copy."""
+    channel = FakeChannel(latency=1.0, traits=Traits(deduplicates_for=120.0))
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(send())
+        await trio.sleep(0.5)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(1.5)
+        receipt = gateway.status(ticket.id).receipt
+    first, second = channel.made
+    assert first.attempt.key == second.attempt.key
+    assert (True, False) == (receipt.delivered, receipt.possible_duplicate)
+
+
+async def test_retry_counters_and_deadlines_survive(outbox, autojump_clock):
+    """Three tries before the kill and three after it, by default six in all."""
+
+    async def fail(attempt):
+        raise Failure(Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.UNREACHABLE))
+
+    channel = FakeChannel(script=fail)
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(send(ttl=1000.0))
+        late = await gateway.submit(send(room="other", ttl=5.0, not_before=EPOCH + 100))
+        while len(channel.made) < 3:  # noqa: ASYNC110 - likewise
+            await trio.sleep(0.01)
+        fence.kill()
+    await trio.sleep(20)
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(600)
+        assert 6 == len(channel.made)
+        assert "exhausted" == gateway.status(ticket.id).receipt.disposition
+        assert "expired" == gateway.status(late.id).receipt.disposition
+
+
+async def test_a_stored_deadline_is_clamped_when_the_wall_clock_stepped_back(
+    outbox, autojump_clock
+):
+    """It is never further away than it was at acceptance."""
+    channel = FakeChannel(limits=lambda _room, _operation: [])
+
+    async def hang(attempt):
+        await trio.sleep_forever()
+
+    channel.script = hang
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send("first"))
+        second = await gateway.submit(send("second", ttl=50.0))
+        await trio.sleep(1)
+        fence.kill()
+    row = outbox._rows[second.id]
+    assert EPOCH + 50 == pytest.approx(row.entry.deadline, abs=1)
+
+    flight = flight_of(row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0.0)
+    assert 50_000_000_000 == pytest.approx(flight.deadline, abs=10)
+
+
+async def test_idempotency_answers_survive(outbox, autojump_clock):
+    """The receipt again, a conflict for another payload, and joining what is unfinished."""
+    channel = FakeChannel()
+    async with life(outbox, channel) as (gateway, fence):
+        first = await gateway.send("bot", "room", "hello", key="k")
+        channel.latency = 5.0
+        pending = await gateway.submit(send("later", key="p"))
+        await trio.sleep(1)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        again = await gateway.send("bot", "room", "hello", key="k")
+        assert (first.envelope_id, True) == (again.envelope_id, again.replayed)
+        with pytest.raises(IdempotencyConflict):
+            await gateway.submit(send("other", key="k"))
+        joined = await gateway.submit(send("later", key="p"))
+        assert pending.id == joined.id
+        assert (await joined.receipt()).delivered
+    assert ["hello", "later"] == channel.texts("room")
+
+
+async def test_an_edit_in_the_next_life_finds_its_message(outbox, autojump_clock):
+    """By a ticket's ref and by key; and one that waited behind its message goes out after it."""
+    channel = FakeChannel()
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(send("one", key="k"))
+        await ticket.receipt()
+        channel.latency = 5.0
+        slow = await gateway.submit(send("two"))
+        ref = ticket.ref
+
+        await gateway.submit(
+            Edit(instance_id="bot", external_room_id="room", target=slow.ref, text="two!")
+        )
+        await trio.sleep(1)
+        fence.kill()
+    channel.latency = 0.0
+    async with life(outbox, channel) as (gateway, _):
+        key = KeyRef(instance_id="bot", external_room_id="room", key="k")
+        assert (await gateway.edit(key, "one by key")).delivered
+        assert (await gateway.edit(ref, "one by ref")).delivered
+        await ended(gateway)
+    assert ["one by ref", "two!"] == channel.texts("room")
+
+
+async def test_a_wait_that_a_platform_asked_for_survives(outbox, autojump_clock):
+    """No call inside it, in the next life either."""
+    limited = Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.RATE_LIMITED,
+        scope=Scope.ROOM,
+        retry_after=60.0,
+    )
+    refused = []
+
+    async def once(attempt):
+        if not refused:
+            refused.append(trio.current_time())
+            raise Failure(limited)
+
+    channel = FakeChannel(script=once)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send())
+        await trio.sleep(5)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(1)
+        await ended(gateway)
+    assert channel.times[1] - refused[0] == pytest.approx(60.0, abs=0.5)
+
+
+async def test_room_moves_survive(outbox, autojump_clock):
+    """A new message to the old room goes to the new one at once."""
+    moved = Verdict(
+        error_class=ErrorClass.RETRYABLE, reason=Reason.ROOM_MOVED, scope=Scope.ROOM, moved_to="new"
+    )
+
+    async def gone(attempt):
+        if attempt.room == "room":
+            raise Failure(moved)
+
+    channel = FakeChannel(script=gone)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.send("bot", "room", "one")
+        fence.kill()
+    made = len(channel.made)
+    async with life(outbox, channel) as (gateway, _):
+        await gateway.send("bot", "room", "two")
+    assert ["one", "two"] == channel.texts("new")
+    assert made + 1 == len(channel.made)
+
+
+async def test_a_call_that_is_not_safe_to_repeat_is_in_doubt(outbox, autojump_clock):
+    """It follows `on_unknown` as a send does."""
+    channel = FakeChannel(latency=1.0)
+    call = Call(
+        instance_id="bot", external_room_id="room", method="pin", arguments={"a": 1},
+        on_unknown="give_up",
+    )  # fmt: skip
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(call)
+        await trio.sleep(0.5)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(10)
+        assert "unknown" == gateway.status(ticket.id).receipt.disposition
+    assert 1 == len(channel.made)
+
+
+async def test_parts_planned_anew_are_not_planned_again(outbox, autojump_clock):
+    """The refused part became two; the next life sends the second of them."""
+    stricter = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.TOO_LONG, transform="stricter"
+    )
+
+    class Strict(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope, mode):
+            words = envelope.text.split() if mode == "stricter" else [envelope.text]
+            return [Part(payload={"text": word}, span=(0, len(envelope.text))) for word in words]
+
+    async def refuse(attempt):
+        if " " in attempt.part.payload["text"]:
+            raise Failure(stricter)
+        await trio.sleep(1)
+
+    channel = Strict(script=refuse)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send("a b"))
+        await trio.sleep(1.5)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(1)
+        await ended(gateway)
+    assert ["a", "b"] == channel.texts("room")
+    assert ["a b", "a", "b", "b"] == [m.attempt.part.payload["text"] for m in channel.made]
+
+
+async def test_those_who_wait_hear_that_it_is_kept(outbox, autojump_clock):
+    """The gateway closes with work left: the ticket says so, and the next life does it."""
+    channel = FakeChannel(latency=5.0)
+    waiting = []
+
+    async def wait(ticket):
+        with pytest.raises(GatewayClosed) as closed:
+            await ticket.receipt()
+        waiting.append(closed.value.kept)
+
+    async with (
+        trio.open_nursery() as nursery,
+        life(outbox, channel, room_bound=1) as (gateway, _),
+    ):
+        for n in range(3):
+            nursery.start_soon(wait, await gateway.submit(send(str(n))))
+        await trio.sleep(1)
+    assert [True] * 3 == waiting
+    channel.latency = 0.0
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(5)
+        await ended(gateway)
+    assert ["0", "1", "2"] == channel.texts("room")
+
+
+async def test_rows_of_an_instance_that_is_not_there_are_kept(outbox, autojump_clock):
+    """Neither failed nor expired; they go on when it is taken in."""
+    channel = FakeChannel(latency=5.0)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send())
+        fence.kill()
+    channel.latency = 0.0
+    async with life(outbox, channel, instances=("other",)) as (gateway, _):
+        await trio.sleep(10)
+        assert {"bot": 1} == gateway._pager.unserved
+        assert 1 == len(outbox._rows)
+
+        gateway.add_instance(Instance("bot", "fake", FakeSettings()))
+        await trio.sleep(10)
+    assert ["hello"] == channel.texts("room")
+
+
+async def test_an_answer_of_a_step_that_cannot_be_recorded_is_not_lost(outbox, autojump_clock):
+    """An outbox that refuses to record an attempt holds it up, and no longer."""
+
+    class Refusing(MemoryOutbox):
+        refusals = 3
+
+        async def attempt_started(self, envelope_id, record):
+            if self.refusals:
+                self.refusals -= 1
+
+                raise OutboxError("the disk is full")
+            await super().attempt_started(envelope_id, record)
+
+    channel, full = FakeChannel(), Refusing(survives=True)
+    async with life(full, channel) as (gateway, _):
+        receipt = await gateway.send("bot", "room", "hello")
+    assert (True, 1) == (receipt.delivered, receipt.attempts)
+    assert [pytest.approx(3.0, abs=0.1)] == channel.times
