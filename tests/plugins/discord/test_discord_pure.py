@@ -1,5 +1,8 @@
 """Settings, what is refused at the door, addresses, limits, nonces and the meter."""
 
+import warnings
+from types import SimpleNamespace
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -21,6 +24,11 @@ from gateway_plugin_discord.bodies import nonce_of
 from gateway_plugin_discord.meter import InvalidAnswers, InvalidAnswersError
 from gateway_plugin_discord.routes import REPEAT_SAFE_CALLS, route_of
 from gateway_plugin_discord.settings import DiscordSettings
+
+with warnings.catch_warnings():
+    # discord.py's voice part imports a deprecated module of the standard library.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    discord = pytest.importorskip("discord", reason="discord.py is not installed")
 
 ROOM = "1100000000000000001"
 TYPING = "POST /channels/{channel}/typing"
@@ -166,6 +174,22 @@ EVENTS = {
 def test_address(name):
     event, expected = EVENTS[name]
     assert expected == hooks.address(event=event)
+
+
+def test_the_address_of_discord_py_objects():
+    """A message's is the library's own; interactions are stand-ins with its names."""
+    message = discord.Client(intents=discord.Intents.none()).get_partial_messageable(int(ROOM))
+    expected = Address(external_room_id=ROOM, reply_to="5", key="5")
+    assert expected == hooks.address(event=message.get_partial_message(5))
+    command = SimpleNamespace(id=9, token="t", channel_id=int(ROOM), message=None)
+    assert Address(external_room_id=ROOM, key="9") == hooks.address(event=command)
+    button = SimpleNamespace(
+        id=9, token="t", channel_id=int(ROOM), message=SimpleNamespace(id=5, channel_id=int(ROOM))
+    )
+    assert Address(external_room_id=ROOM, reply_to="5", key="9") == hooks.address(event=button)
+    reaction = SimpleNamespace(channel_id=int(ROOM), message_id=5)
+    assert Address(external_room_id=ROOM, reply_to="5") == hooks.address(event=reaction)
+    assert hooks.address(event=object()) is None
 
 
 GLOBAL = [Limit("global", 48, 1.0, "even"), Limit("global-window", 50, 1.0, "window")]

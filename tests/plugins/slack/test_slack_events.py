@@ -1,5 +1,7 @@
 """Where incoming events came from."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from gateway_core import Address
@@ -106,3 +108,10 @@ def test_what_belongs_to_no_conversation_has_no_address(event):
 def test_a_ts_that_is_no_text_is_not_used():
     event = wrapped(type="message", channel="C024BE91L", ts=1700000000.0002)
     assert Address(external_room_id="C024BE91L") == hooks.address(event=event)
+
+
+def test_a_request_of_slack_bolt_is_read_by_its_body():
+    body = {"event": {"type": "message", "channel": "C024BE91L", "ts": "1700000000.000100"}}
+    request = SimpleNamespace(body=body, context={})
+    assert hooks.address(event=body) == hooks.address(event=request)
+    assert hooks.address(event=request) is not None

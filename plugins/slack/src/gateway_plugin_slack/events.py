@@ -12,10 +12,14 @@ from gateway_plugin_slack.rooms import is_conversation, is_ts
 def address(event: Any) -> Address | None:
     """Room, thread, reply and key of an event; None for what belongs to no conversation.
 
+    slack_bolt's `event`, `body`, `command`, `action` payloads and its request serve alike.
+
     The key is the message's own identity, so that the two events of one mention, and Slack's
     repeated deliveries, lead to one answer. In a direct message nobody expects a thread, so a
     message there is not replied to.
     """
+    if not isinstance(event, Mapping):
+        event = getattr(event, "body", None)  # slack_bolt's request
     if not isinstance(event, Mapping):
         return None
     inner = event.get("event")

@@ -26,38 +26,55 @@ _CARRIERS = (
 
 
 def address_of(event: Any) -> Address | None:
-    """The address of an Update, or of a bare Message; None where it names no chat."""
-    if not isinstance(event, Mapping):
-        return None
+    """The address of an Update, a CallbackQuery or a bare Message; None where it names no chat.
+
+    As the Bot API's JSON, or as an object with the same names: those of python-telegram-bot and
+    aiogram have them.
+    """
     message = _message(event)
-    chat = message.get("chat")
-    if not isinstance(chat, Mapping) or not isinstance(chat.get("id"), int):
+    room = _text(_get(_get(message, "chat"), "id"))
+    if room is None:
         return None
     return Address(
-        external_room_id=str(chat["id"]),
+        external_room_id=room,
         thread_id=_thread(message),
-        reply_to=_text(message.get("message_id")),
-        key=_key(event),
+        reply_to=_text(_get(message, "message_id")),
+        key=_key(event, message, room),
     )
 
 
-def _message(event: Mapping[str, Any]) -> Mapping[str, Any]:
+def _get(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _message(event: Any) -> Any:
     for name in _CARRIERS:
-        carrier = event.get(name)
-        if isinstance(carrier, Mapping):
-            inner = carrier.get("message")
-            return inner if isinstance(inner, Mapping) else carrier
+        carrier = _get(event, name)
+        if carrier is not None and not isinstance(carrier, str | int):
+            inner = _get(carrier, "message")
+            return carrier if inner is None or isinstance(inner, str | int) else inner
     return event
 
 
-def _thread(message: Mapping[str, Any]) -> str | None:
+def _thread(message: Any) -> str | None:
     # Outside of topics a thread's id marks a chain of replies; sending to it is refused.
-    return _text(message.get("message_thread_id")) if message.get("is_topic_message") else None
+    return _text(_get(message, "message_thread_id")) if _get(message, "is_topic_message") else None
 
 
-def _key(event: Mapping[str, Any]) -> str | None:
-    number = _text(event.get("update_id"))
-    return f"update-{number}" if number else None
+def _key(event: Any, message: Any, room: str) -> str | None:
+    """The update's own number; else the query's, or the message's with the time of its edit."""
+    update = _text(_get(event, "update_id"))
+    if update is not None:
+        return f"update-{update}"
+    query = _get(event, "id")
+    if isinstance(query, str) and _get(event, "chat_instance"):
+        return f"callback-{query}"
+    number, edited = _text(_get(message, "message_id")), _get(message, "edit_date")
+    if number is None:
+        return None
+    # A time is a number in JSON, and an object in the libraries.
+    at = int(edited.timestamp()) if hasattr(edited, "timestamp") else edited
+    return f"message-{room}-{number}" + (f"-{at}" if at else "")
 
 
 def _text(value: Any) -> str | None:
