@@ -146,6 +146,11 @@ class EvenBucket(Bucket):
         step = self._step()
         self.next_at = (self.next_at if now - self.next_at < step else now) + step
 
+    def give_back(self) -> None:
+        """The tick is there for the next one."""
+        super().give_back()
+        self.next_at -= self._step()
+
     def idle(self, now: int) -> bool:
         """Idle once the next tick has passed."""
         return self.next_at <= now and super().idle(now)

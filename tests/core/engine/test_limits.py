@@ -1,0 +1,469 @@
+"""The platform's budget: spent to the last token, never over it, and closed where it says so."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import trio
+
+from gateway_core import (
+    Answer,
+    BucketReport,
+    Disposition,
+    Limit,
+    Reason,
+    Scope,
+    Traits,
+)
+from gateway_core.testing import FakeChannel, run_seeded
+
+
+def always(*limits: Limit):
+    return lambda *_: limits
+
+
+def at_most(times: list[float], count: int, per: float) -> bool:
+    """Whether no more than `count` of `times` lie in any window of `per` seconds."""
+    times = sorted(times)
+    return all(b - a >= per - 1e-6 for a, b in zip(times, times[count:], strict=False))
+
+
+# -- pacing
+
+
+async def test_even_pace_counts_from_the_starts_of_attempts(engine, say, autojump_clock):
+    channel = FakeChannel(limits=always(Limit("account", 10, 1.0)), latency=0.75)
+    async with engine(channel, drain_timeout=100) as gateway:
+        for n in range(20):
+            await gateway.submit(say.message(f"room {n}"))
+    assert [n / 10 for n in range(20)] == pytest.approx(channel.times)
+
+
+async def test_a_window_lets_its_count_go_at_once_and_then_waits_from_the_answers(
+    engine, say, autojump_clock
+):
+    channel = FakeChannel(limits=always(Limit("group", 5, 10.0, "window")), latency=1)
+    async with engine(channel, drain_timeout=100) as gateway:
+        for n in range(12):
+            await gateway.submit(say.message(f"room {n}"))
+    assert [0] * 5 + [11] * 5 + [22] * 2 == pytest.approx(channel.times)
+
+
+async def test_a_count_of_one_is_spaced_strictly_from_the_answers(engine, say, autojump_clock):
+    channel = FakeChannel(limits=always(Limit("chat", 1, 1.0)), latency=0.25)
+    async with engine(channel, drain_timeout=100) as gateway:
+        for n in range(4):
+            await gateway.submit(say.message(f"room {n}"))
+    assert [0, 1.25, 2.5, 3.75] == pytest.approx(channel.times)
+
+
+async def test_the_answers_count_even_when_the_latency_jumps(engine, say, autojump_clock):
+    """An attempt of 5 s may have been counted at its end: the next comes a second after that."""
+    channel = FakeChannel(limits=always(Limit("chat", 1, 1.0)), script=say.script(5))
+    async with engine(channel, drain_timeout=100) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message("r", str(n)))
+    assert [0, 6, 7] == pytest.approx(channel.times)
+
+
+async def test_a_budget_is_shared_by_all_partitions_of_an_instance(engine, say, autojump_clock):
+    channel = FakeChannel(limits=always(Limit("account", 30, 1.0)))
+    async with engine(channel, partition_count=16, drain_timeout=100) as gateway:
+        for n in range(90):
+            await gateway.submit(say.message(f"room {n}"))
+        used = {gateway.partition_index("bot", f"room {n}") for n in range(90)}
+        assert 16 == len(used)
+    assert 89 / 30 == pytest.approx(max(channel.times), abs=1e-3)
+    assert at_most(channel.times, 31, 1.0)
+
+
+async def test_instances_have_budgets_of_their_own(engine, say, autojump_clock):
+    channel = FakeChannel(limits=always(Limit("account", 1, 1.0)))
+    async with engine(channel, instances=["bot", "other"], drain_timeout=100) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(f"room {n}"))
+            await gateway.submit(say.message(f"room {n}", instance_id="other"))
+    assert [0, 0, 1, 1, 2, 2] == pytest.approx(channel.times)
+
+
+async def test_operations_have_the_limits_that_they_are_asked_for(engine, say, autojump_clock):
+    limits = {"send": [Limit("send", 1, 1.0)], "edit": [Limit("edit", 1, 3.0)]}
+    channel = FakeChannel(limits=lambda _, operation: limits.get(operation, ()))
+    async with engine(channel, drain_timeout=100) as gateway:
+        receipt = await gateway.send("bot", "r", "x")
+        for n in range(3):
+            await gateway.edit(receipt.ref, str(n))
+        for _ in range(5):
+            await gateway.call("bot", "r", "typing")
+    assert [0, 0, 3, 6] == pytest.approx(channel.times[:4])
+    assert [6] * 5 == pytest.approx(channel.times[4:])
+
+
+async def test_unused_tokens_are_not_saved_up(engine, say, autojump_clock):
+    channel = FakeChannel(limits=always(Limit("account", 10, 1.0)))
+    async with engine(channel, drain_timeout=100) as gateway:
+        await gateway.send("bot", "r", "x")
+        await trio.sleep(60)
+        for n in range(10):
+            await gateway.submit(say.message(f"room {n}"))
+    assert at_most(channel.times, 2, 0.1)
+
+
+def test_no_tick_is_lost_as_the_gateway_opens(new_engine, say):
+    """A lane that got tokens before its partition ran gives them back, and they count."""
+    for seed in range(20):
+        run_seeded(f"open {seed}", _first_at_once, new_engine(), say)
+
+
+async def _first_at_once(engine, say) -> None:
+    channel = FakeChannel(limits=always(Limit("account", 2, 1.0)))
+    async with engine(channel, drain_timeout=100) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(f"room {n}"))
+    assert [0, 0.5, 1] == pytest.approx(channel.times)
+
+
+# -- several buckets at once
+
+
+async def test_all_tokens_are_taken_or_none(engine, say, autojump_clock):
+    """The room's closed bucket keeps nothing of the account's while it waits."""
+    channel = FakeChannel(
+        limits=lambda room, _: [Limit("account", 1, 1.0), Limit(f"room {room}", 1, 30.0)]
+    )
+    async with engine(channel, drain_timeout=100) as gateway:
+        for _ in range(2):
+            await gateway.submit(say.message("slow"))
+        for n in range(20):
+            await gateway.submit(say.message(f"room {n}"))
+    times = sorted(channel.times)
+    assert [*range(21), 30] == pytest.approx(times)
+
+
+@pytest.mark.parametrize("phase", [0.25, 0.5, 0.75])
+async def test_a_lane_that_needs_two_busy_buckets_is_not_starved(
+    engine, say, phase, autojump_clock
+):
+    """Fresh traffic on `a` and on `b`, out of phase: without help they are never free together."""
+
+    def limits(room: str, _: str):
+        buckets = {"a": ["a"], "b": ["b"], "both": ["a", "b"]}[room.partition(" ")[0]]
+        return [Limit(name, 1, 1.0) for name in buckets]
+
+    channel = FakeChannel(limits=limits)
+    async with (
+        engine(channel, partition_count=2, drain_timeout=1000) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(_stream, gateway, say, "a", 1.0)
+        await trio.sleep(phase)
+        nursery.start_soon(_stream, gateway, say, "b", 1.0)
+        await trio.sleep(10)
+        waits = []
+        for n in range(5):
+            begun = trio.current_time()
+            await gateway.send("bot", f"both {n}", "x")
+            waits.append(trio.current_time() - begun)
+        nursery.cancel_scope.cancel()
+    assert max(waits) < 10  # it ages for five seconds, then nobody younger delays it
+
+
+async def _stream(gateway, say, name: str, every: float) -> None:
+    """A message to a fresh room in each period, two at the start so that one always waits."""
+    for n in range(10_000):
+        await gateway.submit(say.message(f"{name} {n}", ttl=10_000))
+        if n:
+            await trio.sleep(every)
+
+
+async def test_nor_is_one_that_needs_three_windows(engine, say, autojump_clock):
+    def limits(room: str, _: str):
+        name = room.partition(" ")[0]
+        buckets = ["a", "b", "c"] if name == "all" else [name]
+        return [Limit(bucket, 3, 2.0 + ord(bucket) / 100, "window") for bucket in buckets]
+
+    channel = FakeChannel(limits=limits, latency=0.125)
+    async with (
+        engine(channel, partition_count=2, drain_timeout=3000) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        for name in "abc":
+            nursery.start_soon(_stream, gateway, say, name, 1.0)
+        await trio.sleep(10)
+        waits = []
+        for n in range(5):
+            begun = trio.current_time()
+            await gateway.send("bot", f"all {n}", "x")
+            waits.append(trio.current_time() - begun)
+        nursery.cancel_scope.cancel()
+    assert max(waits) < 10
+
+
+# -- 429
+
+
+async def test_a_429_closes_its_room_alone_and_spends_no_attempt(engine, say, autojump_clock):
+    async def limit_first(attempt):
+        if attempt.room == "r" and attempt.number <= 9:
+            raise say.limited(10)
+
+    channel = FakeChannel(script=limit_first)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        ticket = await gateway.submit(say.message("r"))
+        assert (await gateway.send("bot", "other", "x")).delivered
+        receipt = await ticket.receipt()
+        assert receipt.delivered  # nine refusals, where six attempts are allowed
+        assert 90 == pytest.approx(trio.current_time())
+        assert 9 == gateway.statistics().rate_limited
+        assert 10 == receipt.attempts
+
+
+@pytest.mark.parametrize(
+    ("scope", "waits"),
+    [
+        (Scope.MESSAGE, {"same"}),
+        (Scope.THREAD, {"same"}),
+        (Scope.ROOM, {"same", "thread"}),
+        (Scope.OPERATION, {"same", "thread", "room"}),
+        (Scope.INSTANCE, {"same", "thread", "room", "call"}),
+    ],
+)
+async def test_a_429_closes_what_its_verdict_names(engine, say, scope, waits, autojump_clock):
+    channel = FakeChannel(
+        script=say.script(say.limited(10, scope)), traits=Traits(independent_threads=True)
+    )
+    async with engine(channel, instances=["bot", "another"], drain_timeout=1000) as gateway:
+        first = await gateway.submit(say.message("r", "first", thread_id="t"))
+        await trio.sleep(1)
+        others = {
+            "same": await gateway.submit(say.message("r", thread_id="t")),
+            "thread": await gateway.submit(say.message("r", thread_id="u")),
+            "room": await gateway.submit(say.message("s")),
+            "instance": await gateway.submit(say.message("r", instance_id="another")),
+        }
+        called = trio.Event()
+        ended: dict[str, float] = {}
+
+        async def call() -> None:
+            await gateway.call("bot", "s", "typing", order="none")
+            ended["call"] = trio.current_time()
+            called.set()
+
+        async def watch(name: str) -> None:
+            await others[name].receipt()
+            ended[name] = trio.current_time()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            for name in others:
+                nursery.start_soon(watch, name)
+        assert (await first.receipt()).delivered
+        late = {name for name, at in ended.items() if at > 9}
+        assert waits == late
+        assert all(at == pytest.approx(10) for name, at in ended.items() if name in late)
+
+
+async def test_three_rooms_hit_within_two_seconds_close_the_instance(engine, say, autojump_clock):
+    async def limit(attempt):
+        if attempt.room.startswith("hit") and attempt.number == 1:
+            raise say.limited(20)
+
+    channel = FakeChannel(script=limit)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(2):
+            await gateway.submit(say.message(f"hit {n}"))
+        await trio.sleep(1)
+        assert (await gateway.send("bot", "fresh", "x")).delivered
+        assert 1 == trio.current_time()
+        await gateway.submit(say.message("hit 2"))
+        await trio.sleep(0.5)
+        assert (await gateway.send("bot", "fresh", "x")).delivered
+        assert 21 == pytest.approx(trio.current_time())
+
+
+async def test_three_rooms_hit_within_more_are_three_rooms(engine, say, autojump_clock):
+    async def limit(attempt):
+        if attempt.room.startswith("hit") and attempt.number == 1:
+            raise say.limited(20)
+
+    channel = FakeChannel(script=limit)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(5):
+            await gateway.submit(say.message(f"hit {n}"))
+            await trio.sleep(1.01)
+        assert (await gateway.send("bot", "fresh", "x")).delivered
+        assert trio.current_time() < 6
+
+
+async def test_a_retry_after_beyond_the_deadline_ends_it_at_once_with_that_value(
+    engine, say, autojump_clock
+):
+    channel = FakeChannel(script=say.script(say.limited(500)))
+    async with engine(channel, drain_timeout=1000) as gateway:
+        receipt = await gateway.send("bot", "r", "x", ttl=300, raises=False)
+        assert Disposition.EXPIRED is receipt.disposition
+        assert 0 == trio.current_time()
+        assert 500 == receipt.verdict.retry_after
+        assert Reason.RATE_LIMITED is receipt.verdict.reason
+        # The room stays closed for those who may wait so long.
+        assert (await gateway.send("bot", "r", "y", ttl=600)).delivered
+        assert 500 == pytest.approx(trio.current_time())
+
+
+@pytest.mark.parametrize("after", [math.nan, -1.0, None])
+async def test_a_retry_after_that_is_none_falls_back_to_the_backoff(
+    engine, say, after, autojump_clock
+):
+    channel = FakeChannel(script=say.script(say.limited(after)))
+    async with engine(channel, drain_timeout=1000) as gateway:
+        assert (await gateway.send("bot", "r", "x")).delivered
+        assert trio.current_time() <= 0.5
+
+
+@pytest.mark.parametrize("after", [math.inf, 1e9])
+async def test_a_retry_after_without_end_is_a_day_at_most(engine, say, after, autojump_clock):
+    channel = FakeChannel(script=say.script(say.limited(after)))
+    async with engine(channel, drain_timeout=1000) as gateway:
+        assert (await gateway.send("bot", "r", "x", ttl=100_000)).delivered
+        assert 86_400 == pytest.approx(trio.current_time())
+
+
+async def test_no_call_is_made_inside_a_wait_that_is_known(engine, say, autojump_clock):
+    """Tokens taken before the 429 of a neighbour are looked at again right before the call."""
+
+    async def run(attempt):
+        await trio.sleep(0.5)
+        if attempt.room == "room 0" and attempt.number == 1:
+            raise say.limited(30, Scope.INSTANCE)
+
+    channel = FakeChannel(script=run, limits=always(Limit("account", 10, 1.0)))
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(30):
+            await gateway.submit(say.message(f"room {n}"))
+    assert not [at for at in channel.times if 0.5 <= at < 30.5 - 1e-6]
+    assert 5 <= len([at for at in channel.times if at <= 0.5])
+    assert {Disposition.DELIVERED: 30} == gateway.statistics().dispositions
+
+
+async def test_an_unforeseen_429_slows_its_bucket_down_and_it_recovers_slowly(
+    engine, say, autojump_clock
+):
+    async def third_is_limited(attempt):
+        if len(channel.made) == 3:
+            raise say.limited(1, Scope.ROOM)
+
+    channel = FakeChannel(
+        limits=lambda room, _: [Limit(f"room {room}", 10, 1.0)], script=third_is_limited
+    )
+    async with engine(channel, drain_timeout=10_000, room_bound=10_000) as gateway:
+        for n in range(300):
+            await gateway.submit(say.message("r", str(n)))
+    gaps = [b - a for a, b in pairwise(channel.times)]
+    assert [0.1, 0.1] == pytest.approx(gaps[:2])
+    assert 0.15 < gaps[5] <= 0.2  # half the pace
+    assert all(b <= a + 1e-6 for a, b in pairwise(gaps[4:]))
+    assert 0.1 == pytest.approx(gaps[-1])
+
+
+# -- what the platform reports of its buckets
+
+
+def report(**fields) -> BucketReport:
+    return BucketReport(bucket=fields.pop("bucket", "real"), **fields)
+
+
+async def test_an_answer_that_says_none_left_is_believed(engine, say, autojump_clock):
+    answer = Answer(
+        message_id="1",
+        buckets=(report(limit=5, remaining=0, reset_after=30.0, provisional="guess"),),
+    )
+    channel = FakeChannel(
+        limits=always(Limit("guess", 5, 5.0, "window")), script=say.script(answer)
+    )
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(4):
+            await gateway.submit(say.message("r", str(n)))
+    assert [0, 30, 30, 30] == pytest.approx(channel.times)
+
+
+async def test_errors_are_learned_from_as_well(engine, say, autojump_clock):
+    told = (report(limit=5, remaining=0, reset_after=30.0, provisional="guess"),)
+    failure = say.limited(30, Scope.MESSAGE, buckets=told)
+    channel = FakeChannel(
+        limits=always(Limit("guess", 5, 5.0, "window")), script=say.script(failure)
+    )
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(f"room {n}"))
+    assert 30 == pytest.approx(channel.times[3], abs=1e-3)
+
+
+async def test_provisional_buckets_that_turn_out_to_be_one_are_one(engine, say, autojump_clock):
+    """Two routes, one bucket at the platform: after both said so, they share its five."""
+
+    async def tell(attempt) -> Answer:
+        name = f"guess {attempt.room.partition(' ')[0]}"
+        return Answer(message_id="1", buckets=(report(provisional=name),))
+
+    def limits(room: str, _: str):
+        return [Limit(f"guess {room.partition(' ')[0]}", 5, 10.0, "window")]
+
+    channel = FakeChannel(limits=limits, script=tell)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        await gateway.send("bot", "a 0", "x")
+        await gateway.send("bot", "b 0", "x")
+        await trio.sleep(60)
+        for n in range(10):
+            await gateway.submit(say.message(f"a {n}"))
+            await gateway.submit(say.message(f"b {n}"))
+    assert at_most(channel.times[2:], 5, 10.0)
+    assert 22 == len(channel.made)
+
+
+async def test_lanes_that_wait_at_a_bucket_as_it_is_merged_go_on(engine, say, autojump_clock):
+    async def tell(attempt) -> Answer:
+        await trio.sleep(0.5)
+        name = f"guess {attempt.room.partition(' ')[0]}"
+        return Answer(message_id="1", buckets=(report(provisional=name),))
+
+    def limits(room: str, _: str):
+        return [Limit(f"guess {room.partition(' ')[0]}", 1, 2.0)]
+
+    channel = FakeChannel(limits=limits, script=tell)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(6):
+            for name in "abc":
+                await gateway.submit(say.message(f"{name} {n}"))
+    assert 18 == len(channel.made)
+    assert {Disposition.DELIVERED: 18} == gateway.statistics().dispositions
+    assert at_most(channel.times[3:], 1, 2.0)
+
+
+@pytest.mark.parametrize("reset", [math.nan, math.inf, -5.0, 1e300])
+async def test_a_reset_that_is_no_time_hurts_nobody(engine, say, reset, autojump_clock):
+    answer = Answer(
+        message_id="1",
+        buckets=(report(limit=5, remaining=3, reset_after=reset, provisional="guess"),),
+    )
+    channel = FakeChannel(
+        limits=always(Limit("guess", 5, 5.0, "window")), script=say.script(answer)
+    )
+    async with engine(channel, drain_timeout=1000) as gateway:
+        assert (await gateway.send("bot", "r", "x")).delivered
+        assert (await gateway.send("bot", "r", "y")).delivered
+        assert 0 == trio.current_time()
+
+
+@pytest.mark.parametrize("reset", [math.nan, math.inf, 1e300])
+async def test_an_empty_bucket_without_a_time_opens_again(engine, say, reset, autojump_clock):
+    told = report(limit=5, remaining=0, reset_after=reset, provisional="guess")
+    channel = FakeChannel(
+        limits=always(Limit("guess", 5, 5.0, "window")),
+        script=say.script(Answer(message_id="1", buckets=(told,))),
+    )
+    async with engine(channel, drain_timeout=1000) as gateway:
+        assert (await gateway.send("bot", "r", "x", ttl=200_000)).delivered
+        assert (await gateway.send("bot", "r", "y", ttl=200_000)).delivered
+        assert trio.current_time() <= 86_401
