@@ -33,7 +33,7 @@ from gateway_plugin_discord.errors import verdict_of
 from gateway_plugin_discord.events import address_of
 from gateway_plugin_discord.markup import parts_of
 from gateway_plugin_discord.routes import REPEAT_SAFE_CALLS, route_of
-from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_discord.settings import DiscordSettings, RoomLimits
 
 GATEWAY_CONTRACT = 1
 
@@ -103,8 +103,10 @@ def rate_limit(
     route, settings = route_of(operation), instance.settings
     limits: list[Limit] = []
     if route is not None and route.of_channel and route.draws:
-        bucket = route.bucket(thread or room)
-        limits.append(Limit(bucket, settings.message_count, settings.message_per, "window"))
+        own = settings.rooms.get(thread or room, RoomLimits())
+        count = own.message_count or settings.message_count
+        per = own.message_per or settings.message_per
+        limits.append(Limit(route.bucket(thread or room), count, per, "window"))
     if route is not None and route.draws_global:
         limits.append(Limit("global", settings.global_count, 1.0, "even"))
         limits.append(Limit("global-window", settings.global_window, 1.0, "window"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -25,6 +26,18 @@ def _token(_: object, field: attrs.Attribute[Secret], value: Secret) -> None:
 
 
 @attrs.frozen(kw_only=True)
+class RoomLimits:
+    """What one channel's routes allow, where it is not what the instance says; None: as there."""
+
+    message_count: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_AT_LEAST_ONE)
+    )
+    message_per: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_POSITIVE)
+    )
+
+
+@attrs.frozen(kw_only=True)
 class DiscordSettings:
     """Settings of one bot.
 
@@ -37,6 +50,8 @@ class DiscordSettings:
     message_count, message_per
                      what a route of one room allows until Discord names the bucket: so many
                      requests in so many seconds
+    rooms            the same for single channels, by id: a table with `message_count` or
+                     `message_per`
     global_count     requests per second of the whole bot, evenly paced: below the documented 50,
                      since a burst of 47 was seen refused and an even 49 never
     global_window    requests in any second: the documented 50
@@ -53,6 +68,7 @@ class DiscordSettings:
     max_length: int = attrs.field(default=MAX_LENGTH, validator=attrs.validators.ge(100))
     message_count: int = attrs.field(default=5, validator=_AT_LEAST_ONE)
     message_per: float = attrs.field(default=5.0, validator=_POSITIVE)
+    rooms: Mapping[str, RoomLimits] = attrs.field(factory=dict, hash=False)
     global_count: int = attrs.field(default=48, validator=_AT_LEAST_ONE)
     global_window: int = attrs.field(default=50, validator=_AT_LEAST_ONE)
     invalid_answers: int = attrs.field(default=10_000, validator=attrs.validators.ge(10))

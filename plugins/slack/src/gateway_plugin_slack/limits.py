@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway_core import Limit
-from gateway_plugin_slack.settings import Settings
+from gateway_plugin_slack.settings import RoomLimits, Settings
 
 METHODS = {"send": "chat.postMessage", "edit": "chat.update", "delete": "chat.delete"}
 """The method behind each operation."""
@@ -59,7 +59,9 @@ def limits(settings: Settings, room: str, operation: str) -> tuple[Limit, ...]:
 
 
 def _of_posts(settings: Settings, room: str) -> tuple[Limit, ...]:
-    channel = Limit(f"chat.postMessage:{room}", settings.post_count, settings.post_seconds)
+    own = settings.rooms.get(room, RoomLimits())
+    count = own.post_count or settings.post_count
+    channel = Limit(f"chat.postMessage:{room}", count, own.post_seconds or settings.post_seconds)
     if not settings.posts_per_minute:
         return (channel,)
     workspace = Limit("chat.postMessage", settings.posts_per_minute, MINUTE, "window")

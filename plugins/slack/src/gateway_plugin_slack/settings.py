@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -33,6 +34,18 @@ class Tokens:
 
 
 @attrs.frozen(kw_only=True)
+class RoomLimits:
+    """chat.postMessage in one channel, where it is not what the instance says; None: as there."""
+
+    post_count: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.ge(1))
+    )
+    post_seconds: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
+    )
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """One workspace, as one app sees it.
 
@@ -44,6 +57,8 @@ class Settings:
                       near 4,000 bytes, and what was sent must stay editable)
     post_count, post_seconds
                       chat.postMessage in one channel (docs.slack.dev: about 1 a second)
+    rooms             the same for single channels, by id: a table with `post_count` or
+                      `post_seconds`
     posts_per_minute  chat.postMessage in the whole workspace; Slack does not tell it. 0: no limit
     tier_2, tier_3, tier_4
                       calls a minute of a method of that tier (docs.slack.dev, rate limits)
@@ -58,6 +73,7 @@ class Settings:
     part_bytes: int = attrs.field(default=4000, validator=attrs.validators.in_(range(100, 4001)))
     post_count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     post_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    rooms: Mapping[str, RoomLimits] = attrs.field(factory=dict, hash=False)
     posts_per_minute: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     tier_2: int = attrs.field(default=20, validator=attrs.validators.ge(1))
     tier_3: int = attrs.field(default=50, validator=attrs.validators.ge(1))

@@ -26,8 +26,18 @@ def limits_of(settings: TelegramSettings, room: str, operation: str) -> tuple[Li
 
 
 def _room_limits(settings: TelegramSettings, room: str) -> tuple[Limit, ...]:
-    chat = Limit(f"chat:{room}", settings.chat_count, settings.chat_seconds)
+    chat = Limit(f"chat:{room}", *_numbers(settings, room, "chat"))
     if not room.startswith("-"):
         return (chat,)
-    group = Limit(f"group:{room}", settings.group_count, settings.group_seconds, "window")
+    group = Limit(f"group:{room}", *_numbers(settings, room, "group"), "window")
     return (chat, group)
+
+
+def _numbers(settings: TelegramSettings, room: str, kind: str) -> tuple[int, float]:
+    """The room's own count and seconds, each where it has one, else the instance's."""
+    own = settings.rooms.get(room)
+    count, seconds = f"{kind}_count", f"{kind}_seconds"
+    return (
+        getattr(own, count, None) or getattr(settings, count),
+        getattr(own, seconds, None) or getattr(settings, seconds),
+    )

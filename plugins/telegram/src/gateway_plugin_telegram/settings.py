@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -25,6 +26,20 @@ def _checked_url(_settings: Any, _field: Any, url: str) -> None:
     check_base_url(url)
 
 
+_COUNT: Any = attrs.validators.optional(attrs.validators.ge(1))
+_SECONDS: Any = attrs.validators.optional(attrs.validators.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class RoomLimits:
+    """What one chat or group takes, where it is not what the instance says; None: as there."""
+
+    chat_count: int | None = attrs.field(default=None, validator=_COUNT)
+    chat_seconds: float | None = attrs.field(default=None, validator=_SECONDS)
+    group_count: int | None = attrs.field(default=None, validator=_COUNT)
+    group_seconds: float | None = attrs.field(default=None, validator=_SECONDS)
+
+
 @attrs.frozen(kw_only=True)
 class TelegramSettings:
     """A bot on Telegram.
@@ -40,6 +55,8 @@ class TelegramSettings:
     bot_count       requests that the bot may make per `bot_seconds`, evenly spaced; documented are
                     about 30 a second
     bot_seconds     seconds, see `bot_count`
+    rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
+                    `chat_seconds`, `group_count` and `group_seconds`
     text_limit      the longest text of one message, in code points; at most Telegram's 4,096
     read_timeout    seconds without a byte of the answer; at least 30, since the Bot API server
                     itself sleeps through short flood waits
@@ -54,6 +71,7 @@ class TelegramSettings:
     group_seconds: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
     bot_count: int = attrs.field(default=30, validator=attrs.validators.ge(1))
     bot_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    rooms: Mapping[str, RoomLimits] = attrs.field(factory=dict, hash=False)
     text_limit: int = attrs.field(
         default=TEXT_LIMIT,
         validator=[attrs.validators.ge(2), attrs.validators.le(TEXT_LIMIT)],
