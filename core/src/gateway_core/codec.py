@@ -20,6 +20,7 @@ from gateway_core.envelopes import (
     Send,
 )
 from gateway_core.errors import FormatVersionError, Invalid, Problem
+from gateway_core.mistakes import problems_in, take_no_other_for
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 def _make() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True)
+    take_no_other_for(converter)
     ref = make_dict_structure_fn(MessageRef, converter)
     converter.register_structure_hook(MessageRef, lambda v, t: ref(_readable(v, REF_VERSION), t))
     converter.register_structure_hook(envelopes.Target, _target(converter))
@@ -51,7 +53,8 @@ def _register(converter: cattrs.Converter, kind: Any) -> None:
     def read(value: Any, kind: Any) -> Any:
         fields = dict(_readable(value, FORMAT_VERSION))
         fields.pop("version", None)
-        fields.pop("kind", None)
+        if fields.pop("kind", head["kind"]) != head["kind"]:
+            raise Invalid([Problem("kind", f"is {value['kind']!r}, not {head['kind']!r}")])
         return structure(fields, kind)
 
     converter.register_structure_hook(kind, read)
@@ -59,14 +62,14 @@ def _register(converter: cattrs.Converter, kind: Any) -> None:
 
 def _target(converter: cattrs.Converter) -> Any:
     def read(value: Any, _: Any) -> Any:
-        return converter.structure(value, KeyRef if "key" in value else MessageRef)
+        return converter.structure(value, KeyRef if "key" in _table(value) else MessageRef)
 
     return read
 
 
 def _envelope(converter: cattrs.Converter) -> Any:
     def read(value: Any, _: Any) -> Any:
-        kind = _KINDS.get(value.get("kind"))
+        kind = _KINDS.get(str(_table(value).get("kind")))
         if kind is None:
             raise Invalid([Problem("kind", f"{value.get('kind')!r} is no kind of envelope")])
         return converter.structure(value, kind)
@@ -74,14 +77,20 @@ def _envelope(converter: cattrs.Converter) -> Any:
     return read
 
 
-def _readable(value: Any, newest: int) -> Any:
+def _table(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Invalid([Problem("", "must be a table")])
+    return value
+
+
+def _readable(value: Any, newest: int) -> Mapping[str, Any]:
     """The value, if this release reads the version it was written in."""
-    version = value.get("version", newest) if isinstance(value, Mapping) else newest
+    version = _table(value).get("version", newest)
     if not isinstance(version, int) or not 1 <= version <= newest:
         raise FormatVersionError(
             f"written in format version {version!r}; this release reads 1 to {newest}"
         )
-    return value
+    return value  # type: ignore[no-any-return]  # a table, as looked at
 
 
 _CONVERTER = _make()
@@ -102,13 +111,12 @@ def from_json(kind: type[T], plain: Json) -> T:
     field that does not fit.
     """
     try:
-        return _CONVERTER.structure(plain, kind)
+        return _CONVERTER.structure(_table(plain), kind)
     except cattrs.BaseValidationError as error:
         version = _version_error(error)
         if version is not None:
             raise version from None
-        texts = cattrs.transform_error(error, path="")
-        raise Invalid([_problem(text) for text in texts]) from None
+        raise Invalid(problems_in(error)) from None
 
 
 def _version_error(error: BaseException) -> FormatVersionError | None:
@@ -119,8 +127,3 @@ def _version_error(error: BaseException) -> FormatVersionError | None:
         if found is not None:
             return found
     return None
-
-
-def _problem(text: str) -> Problem:
-    words, _, place = text.partition(" @ ")
-    return Problem(place.lstrip("."), words)

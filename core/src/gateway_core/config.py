@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -17,6 +16,7 @@ from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.circuit import CircuitSettings
 from gateway_core.errors import ConfigError, Problem
 from gateway_core.instances import Instance, Secret
+from gateway_core.mistakes import problems_in, take_no_other_for
 from gateway_core.partitioning import STRATEGIES, Strategy
 from gateway_core.plugins import Filter, Given, bind
 from gateway_core.pressure import PressureSettings
@@ -159,10 +159,7 @@ class _Reader:
         self._folder = folder
         self._converter = cattrs.Converter(forbid_extra_keys=True)
         self._converter.register_structure_hook(Secret, lambda value, _: self._secret(value))
-        self._converter.register_structure_hook(float, _number)
-        self._converter.register_structure_hook(int, _whole)
-        self._converter.register_structure_hook(bool, _exactly(bool, "true or false"))
-        self._converter.register_structure_hook(str, _exactly(str, "a text"))
+        take_no_other_for(self._converter)
         self._converter.register_structure_hook(Strategy, lambda value, _: value)
         self._converter.register_structure_hook(Instance, _no_instances)
 
@@ -171,7 +168,7 @@ class _Reader:
         try:
             return self._converter.structure(value, kind)
         except Exception as error:  # noqa: BLE001 - validators of a plugin's settings are its own
-            self.problems += _problems(error, place)
+            self.problems += problems_in(error, place)
             return None
 
     def instances(self, tables: Any, hooks: Mapping[str, ChannelHooks]) -> tuple[Instance, ...]:
@@ -225,74 +222,6 @@ class _Reader:
         if not text:
             raise ValueError(f"file {name!r} is empty")
         return text
-
-
-def _problems(error: BaseException, place: str) -> list[Problem]:
-    """Every leaf of cattrs' error, by its place in the file."""
-    if isinstance(error, cattrs.ClassValidationError | cattrs.IterableValidationError):
-        return [
-            problem
-            for child in error.exceptions
-            for problem in _problems(child, _join(place, _where(child)))
-        ]
-    if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        return [
-            Problem(_join(place, key), "is not a setting") for key in sorted(error.extra_fields)
-        ]
-    if isinstance(error, KeyError):
-        return [Problem(place or str(error.args[0]), "is missing")]
-    return [Problem(*_validated(error, place))]
-
-
-def _where(error: BaseException) -> str:
-    for note in getattr(error, "__notes__", ()):
-        name = getattr(note, "name", None)
-        if name is not None:
-            return str(name)
-        index = getattr(note, "index", None)
-        if index is not None:
-            return str(index)
-    return ""
-
-
-_NAMED = re.compile(r"'(\w+)' (must .*)", re.DOTALL)
-"""How attrs' validators of numbers speak: they name the field in words only."""
-
-
-def _validated(error: BaseException, place: str) -> tuple[str, str]:
-    """What an attrs validator says: it names the field itself."""
-    args = error.args
-    attribute = next((arg for arg in args if isinstance(arg, attrs.Attribute)), None)
-    if attribute is not None:
-        return _join(place, attribute.name), str(args[0]).partition(" (")[0]
-    text = str(args[0]) if args else type(error).__name__
-    named = _NAMED.fullmatch(text)
-    return (_join(place, named[1]), named[2]) if named else (place, text)
-
-
-def _join(place: str, name: str) -> str:
-    return ".".join(part for part in (place, name) if part)
-
-
-def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
-    def read(value: Any, _: Any) -> Any:
-        if not isinstance(value, kind):
-            raise ValueError(f"must be {words}, not {value!r}")  # noqa: TRY004 - one kind for all
-        return value
-
-    return read
-
-
-def _number(value: Any, _: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - nan
-        raise ValueError(f"must be a number, not {value!r}")
-    return float(value)
-
-
-def _whole(value: Any, _: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"must be a whole number, not {value!r}")  # noqa: TRY004 - likewise
-    return value
 
 
 def _no_instances(value: Any, _: Any) -> Instance:
