@@ -6,6 +6,7 @@ that, by what an adapter's rendering says a stretch costs.
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
+from gateway_core.text.excerpt import excerpt
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.parse import parse
 from gateway_core.text.plan import Rendering, plan
@@ -19,6 +20,7 @@ __all__ = [
     "Span",
     "Style",
     "cut",
+    "excerpt",
     "parse",
     "plan",
 ]

@@ -136,6 +136,20 @@ class Document:
         follows = self.marks[found][1] if found < len(self.marks) else len(self.source)
         return min(origin + place - mark, max(follows, origin))
 
+    def place_of(self, origin: int) -> int:
+        """Where the first character is that came from `origin` of the source or from behind it.
+
+        The other way round from `source_at`: for places that it gave.
+        """
+        found = max(
+            (index for index, mark in enumerate(self.marks) if mark[1] <= origin), default=0
+        )
+        while found and self.marks[found - 1][1] == self.marks[found][1]:
+            found -= 1
+        mark, begun = self.marks[found]
+        follows = self.marks[found + 1][0] if found + 1 < len(self.marks) else len(self.text)
+        return min(mark + origin - begun, follows)
+
     def degraded_in(self, start: int, end: int) -> tuple[str, ...]:
         """What of `start..end` no chat platform can show, each once."""
         return tuple(dict.fromkeys(word for place, word in self.degraded if start <= place < end))
