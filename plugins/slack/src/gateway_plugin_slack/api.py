@@ -99,9 +99,7 @@ class SlackSession:
         access, renewed = answer.get("access_token"), answer.get("refresh_token")
         if not isinstance(access, str) or not access:
             return None
-        tokens.access = Secret(access)
-        tokens.refresh = Secret(renewed) if isinstance(renewed, str) and renewed else tokens.refresh
-        tokens.generation += 1
+        tokens.exchanged(access, renewed if isinstance(renewed, str) else None)
         return tokens.access
 
     async def _post(self, method: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -124,7 +122,8 @@ class SlackSession:
 
 @asynccontextmanager
 async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
-    """A session on one HTTP client, closed at the end."""
+    """A session on one HTTP client, closed at the end. ValueError: the token file is damaged."""
+    settings.tokens.load()
     timeouts = Timeouts(total=settings.timeout)
     async with open_client(base_url=settings.base_url, timeouts=timeouts) as http:
         yield SlackSession(settings, http)

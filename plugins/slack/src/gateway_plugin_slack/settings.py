@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from gateway_core import Secret
 from gateway_core.http import check_base_url
+from gateway_plugin_slack.tokens import Tokens
 
 BASE_URL = "https://slack.com/api"
 _SENDABLE = re.compile(r"[!-~]+")
@@ -18,19 +20,6 @@ _SENDABLE = re.compile(r"[!-~]+")
 def _sendable(_: Any, attribute: attrs.Attribute[Any], secret: Secret | None) -> None:
     if secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
         raise ValueError(f"{attribute.name} has characters that no Slack token has")
-
-
-@attrs.define(eq=False)
-class Tokens:
-    """The tokens that are in use now: those of the settings until Slack gave newer ones.
-
-    A refresh token works once, so what followed it must outlive the session that asked for it.
-    `generation` counts the exchanges. Nothing is kept beyond the process.
-    """
-
-    access: Secret
-    refresh: Secret | None = None
-    generation: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +42,9 @@ class Settings:
     base_url          https, or http to loopback
     refresh_token, client_id, client_secret
                       all three: a token that expired is exchanged for a new one
+    token_file        where exchanged tokens are kept, readable by their owner only, so that they
+                      outlive the process; None: in memory, and a restart begins with the
+                      configured ones, which Slack takes only if none was exchanged
     part_bytes        the most a message's escaped text measures, in UTF-8 bytes (chat.update fails
                       near 4,000 bytes, and what was sent must stay editable)
     post_count, post_seconds
@@ -70,6 +62,7 @@ class Settings:
     refresh_token: Secret | None = attrs.field(default=None, validator=_sendable)
     client_id: str | None = None
     client_secret: Secret | None = attrs.field(default=None, validator=_sendable)
+    token_file: str | None = None
     part_bytes: int = attrs.field(default=4000, validator=attrs.validators.in_(range(100, 4001)))
     post_count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     post_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
@@ -80,7 +73,7 @@ class Settings:
     tier_4: int = attrs.field(default=100, validator=attrs.validators.ge(1))
     timeout: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
     tokens: Tokens = attrs.field(
-        default=attrs.Factory(lambda self: Tokens(self.token, self.refresh_token), takes_self=True),
+        default=attrs.Factory(lambda self: self._tokens(), takes_self=True),
         init=False,
         eq=False,
         repr=False,
@@ -90,3 +83,7 @@ class Settings:
     def renewable(self) -> bool:
         """True where an expired token can be exchanged."""
         return None not in (self.refresh_token, self.client_id, self.client_secret)
+
+    def _tokens(self) -> Tokens:
+        file = Path(self.token_file) if self.token_file else None
+        return Tokens(self.token, self.refresh_token, file)

@@ -1,0 +1,87 @@
+"""The tokens that an instance uses now, and the file that lets them outlive the process.
+
+Slack's rotating tokens expire after 12 hours and a refresh token works once
+(docs.slack.dev, token rotation): after an exchange the configured ones are worth nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import attrs
+import structlog
+
+from gateway_core import Secret
+
+_log = structlog.get_logger("gateway_plugin_slack")
+_OWNER_ONLY = 0o600
+
+
+def _digest(tokens: Tokens) -> str:
+    configured = (tokens.refresh or tokens.access).reveal()
+    return hashlib.sha256(configured.encode()).hexdigest()
+
+
+@attrs.define(eq=False)
+class Tokens:
+    """Those of the settings until Slack gave newer ones; `generation` counts the exchanges.
+
+    Given a `file`, each exchange is written there, and a new process goes on with what stands in
+    it as long as the configured refresh token is the one that it began from.
+    """
+
+    access: Secret
+    refresh: Secret | None = None
+    file: Path | None = None
+    generation: int = 0
+    _begun_from: str = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_digest, takes_self=True)
+    )
+
+    def load(self) -> None:
+        """Take the file's tokens into use, once. Raises ValueError for a file that is damaged."""
+        if self.file is None or self.generation:
+            return
+        try:
+            kept = json.loads(self.file.read_text(encoding="utf-8"))
+            mine = kept["begun_from"] == self._begun_from
+            access, refresh = Secret(str(kept["access"])), Secret(str(kept["refresh"]))
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError):
+            # The text of the error would quote the file, and with it the tokens.
+            raise ValueError(f"{self.file}: no file of Slack tokens") from None
+        if mine:
+            self.access, self.refresh, self.generation = access, refresh, 1
+
+    def exchanged(self, access: str, refresh: str | None) -> None:
+        """Take what Slack gave into use, and keep it. A file that cannot be written is logged."""
+        self.access = Secret(access)
+        self.refresh = Secret(refresh) if refresh else self.refresh
+        self.generation += 1
+        if self.file is None or self.refresh is None:
+            return
+        try:
+            self._keep(self.file, self.refresh)
+        except OSError as error:
+            _log.error("slack.tokens_not_kept", file=str(self.file), error=error.strerror)
+
+    def _keep(self, file: Path, refresh: Secret) -> None:
+        """Whole or not at all: another file takes the old one's place."""
+        text = json.dumps(
+            {
+                "begun_from": self._begun_from,
+                "access": self.access.reveal(),
+                "refresh": refresh.reveal(),
+            }
+        )
+        beside = file.with_name(f"{file.name}.new")
+        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
+        with os.fdopen(opened, "w", encoding="utf-8") as written:
+            written.write(text)
+            written.flush()
+            os.fsync(written.fileno())
+        beside.replace(file)

@@ -1,0 +1,76 @@
+"""Tokens that outlive the process, in the file that is configured for them."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway_core import Instance, Secret
+from gateway_plugin_slack import hooks
+from gateway_plugin_slack.settings import Settings
+
+NEW = {"ok": True, "access_token": "xoxe.xoxb-1-new", "refresh_token": "xoxe-1-next"}
+
+
+def rotating(file, refresh="xoxe-1-first"):
+    settings = Settings(
+        token=Secret("xoxe.xoxb-1-old"),
+        refresh_token=Secret(refresh),
+        client_id="1.2",
+        client_secret=Secret("shh"),
+        token_file=str(file),
+    )
+    return Instance("support", "slack", settings)
+
+
+async def bearer(slack, instance, attempt):
+    async with hooks.open_session(instance=instance) as session:
+        await hooks.send(session=session, attempt=attempt("send"))
+    return slack.requests[-1].headers["authorization"]
+
+
+@pytest.fixture(name="file")
+async def _file(slack, tmp_path):
+    """The file after an exchange."""
+    slack.will_say(NEW)
+    async with hooks.open_session(instance=rotating(tmp_path / "tokens.json")) as session:
+        assert Secret("xoxe.xoxb-1-new") == await hooks.credentials(session=session)
+    return tmp_path / "tokens.json"
+
+
+async def test_a_new_process_goes_on_with_the_exchanged_tokens(slack, file, attempt):
+    instance = rotating(file)
+    assert "Bearer xoxe.xoxb-1-new" == await bearer(slack, instance, attempt)
+    slack.will_say({"ok": True, "access_token": "xoxe.xoxb-1-newer", "refresh_token": "xoxe-1-3"})
+    async with hooks.open_session(instance=instance) as session:
+        await hooks.credentials(session=session)
+    assert "xoxe-1-next" == slack.requests[-1].fields["refresh_token"]
+    assert "Bearer xoxe.xoxb-1-newer" == await bearer(slack, rotating(file), attempt)
+
+
+async def test_only_its_owner_may_read_it(file):
+    assert 0o600 == file.stat().st_mode & 0o777
+    assert [file] == list(file.parent.iterdir())
+
+
+async def test_newly_configured_tokens_win_over_the_file(slack, file, attempt):
+    fresh = rotating(file, refresh="xoxe-1-of-a-new-installation")
+    assert "Bearer xoxe.xoxb-1-old" == await bearer(slack, fresh, attempt)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"begun_from": 1, "access": "xoxe-secret'])
+async def test_a_damaged_file_is_named_and_never_quoted(tmp_path, text):
+    file = tmp_path / "tokens.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"tokens\.json: no file of Slack tokens") as caught:
+        async with hooks.open_session(instance=rotating(file)):
+            pass
+    assert "xoxe-secret" not in repr(caught.value)
+
+
+async def test_a_file_that_cannot_be_written_is_logged_and_the_token_used(slack, tmp_path, attempt):
+    instance = rotating(tmp_path / "missing" / "tokens.json")
+    slack.will_say(NEW)
+    with capture_logs() as logged:
+        async with hooks.open_session(instance=instance) as session:
+            await hooks.credentials(session=session)
+    assert ["slack.tokens_not_kept"] == [entry["event"] for entry in logged]
+    assert "Bearer xoxe.xoxb-1-new" == await bearer(slack, instance, attempt)
