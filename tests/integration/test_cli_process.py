@@ -72,6 +72,29 @@ def test_an_emulator_serves_until_it_is_stopped(gateway, number):
     assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)
 
 
+CONFIG = """
+[instances.bot]
+channel = "slack"
+token = "xoxb-1"
+base_url = "http://127.0.0.1:9/api"
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_wait_for_the_drain(gateway, number, tmp_path):
+    """Nobody listens at port 9: the message would be tried again for a while."""
+    (tmp_path / "gateway.toml").write_text(CONFIG)
+    to = ("--instance", "bot", "--room", "C024BE91L", "--config", str(tmp_path / "gateway.toml"))
+    process = started(gateway, "send", *to, "--verbose", "x")
+    next(line for line in process.stderr if "gateway.attempt_failed" in line)
+    process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(number)
+    assert process.communicate(timeout=5)[1].endswith(f"gateway: ended by a second {number.name}\n")
+    assert 128 + number == process.returncode
+
+
 def test_a_reader_that_leaves_is_no_error_to_tell(gateway):
     with started(gateway, "plugins", "--json") as process:
         process.stdout.close()

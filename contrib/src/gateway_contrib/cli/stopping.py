@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
+from types import FrameType
 
 import attrs
 import trio
@@ -28,7 +31,12 @@ def run(command: Callable[[], Awaitable[int | None]]) -> int:
     signal's number) when it was stopped.
     """
     outcome = _Outcome()
-    trio.run(_supervised, command, outcome)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        trio.run(_supervised, command, outcome)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if outcome.code is None and outcome.signal is not None:
         raise Ended(f"stopped by {outcome.signal.name}", 128 + outcome.signal)
     return outcome.code or 0
@@ -49,13 +57,21 @@ async def _listen(
     outcome: _Outcome,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Wait for a signal; when this returns, the next one has its usual effect again."""
+    """Wait for a signal and cancel; from then on the next one does not wait for the drain."""
     with trio.open_signal_receiver(*_SIGNALS) as received:
         task_status.started()
         async for number in received:
             outcome.signal = signal.Signals(number)
             break
+    for number in _SIGNALS:
+        signal.signal(number, _end_at_once)
     scope.cancel()
+
+
+def _end_at_once(number: int, _: FrameType | None) -> None:
+    sys.stderr.write(f"gateway: ended by a second {signal.Signals(number).name}\n")
+    sys.stderr.flush()
+    os._exit(128 + number)
 
 
 def _lone(group: BaseExceptionGroup[BaseException]) -> BaseException:
