@@ -11,12 +11,13 @@ from typing import Any, Literal, TypeAlias, get_args
 import attrs
 import cattrs
 from attrs.validators import ge, gt, in_, instance_of, optional
+from cattrs.gen import make_dict_structure_fn
 
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.circuit import CircuitSettings
-from gateway_core.errors import ConfigError, Problem
+from gateway_core.errors import ConfigError, Invalid, Problem
 from gateway_core.instances import Instance, Secret
-from gateway_core.mistakes import problems_in, take_no_other_for
+from gateway_core.mistakes import out_of_range, problems_in, take_no_other_for
 from gateway_core.partitioning import STRATEGIES, Strategy
 from gateway_core.plugins import Filter, Given, bind
 from gateway_core.pressure import PressureSettings
@@ -141,13 +142,13 @@ def parse_config(
     values = dict(content)
     reader = _Reader(os.environ if environ is None else environ, folder)
     names = values.pop("instances", {})
-    allowed = reader.structure(values.get("plugins", {}), Filter, "plugins") or Filter()
+    allowed = reader.structure(values.pop("plugins", {}), Filter, "plugins") or Filter()
     hooks = bind(plugins, allowed)
     instances = reader.instances(names, hooks)
     config: GatewayConfig | None = reader.structure(values, GatewayConfig, "")
     if reader.problems or config is None:
         raise ConfigError(reader.problems)
-    return attrs.evolve(config, instances=instances)
+    return attrs.evolve(config, instances=instances, plugins=allowed)
 
 
 class _Reader:
@@ -161,7 +162,7 @@ class _Reader:
         self._converter.register_structure_hook(Secret, lambda value, _: self._secret(value))
         take_no_other_for(self._converter)
         self._converter.register_structure_hook(Strategy, lambda value, _: value)
-        self._converter.register_structure_hook(Instance, _no_instances)
+        self._converter.register_structure_hook_factory(attrs.has, self._table)
 
     def structure(self, value: Any, kind: Any, place: str) -> Any:
         """The value, or None and its problems noted."""
@@ -170,6 +171,23 @@ class _Reader:
         except Exception as error:  # noqa: BLE001 - validators of a plugin's settings are its own
             self.problems += problems_in(error, place)
             return None
+
+    def _table(self, kind: Any) -> Any:
+        """Reads a table of settings: what does not fit and what is out of range, all at once."""
+        read = make_dict_structure_fn(kind, self._converter, _cattrs_forbid_extra_keys=True)
+
+        def table(value: Any, _: Any) -> Any:
+            try:
+                return read(value, kind)
+            except Exception as error:  # noqa: BLE001 - likewise
+                ranges = out_of_range(kind, value, self._converter.structure)
+                told = {problem.text for problem in ranges}
+                misfits = [
+                    p for p in problems_in(error, kind=kind) if p.place or p.text not in told
+                ]
+            raise Invalid(list(dict.fromkeys([*misfits, *ranges])))
+
+        return table
 
     def instances(self, tables: Any, hooks: Mapping[str, ChannelHooks]) -> tuple[Instance, ...]:
         """Each table below `instances`, by its channel's settings type."""
@@ -222,7 +240,3 @@ class _Reader:
         if not text:
             raise ValueError(f"file {name!r} is empty")
         return text
-
-
-def _no_instances(value: Any, _: Any) -> Instance:
-    raise ValueError(f"instances are tables, not {value!r}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, get_origin
 
 import attrs
 import cattrs
@@ -36,25 +36,43 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
 def _where(error: BaseException, place: str) -> tuple[str, object]:
     """The place of a child, and what was wanted there, as cattrs noted it."""
     for note in getattr(error, "__notes__", ()):
-        step = getattr(note, "name", getattr(note, "index", None))
-        if step is not None:
-            return join(place, str(step)), getattr(note, "type", None)
+        if isinstance(note, cattrs.AttributeValidationNote):
+            return join(place, note.name), note.type
+        if isinstance(note, cattrs.IterableValidationNote):
+            return join(place, str(note.index)), note.type
     return place, None
 
 
 _NAMED = re.compile(r"'(\w+)' (must .*)", re.DOTALL)
-"""How attrs' validators of numbers speak: they name the field in words only."""
+"""How attrs' validators speak: they name the field in words."""
 
 
 def _validated(error: BaseException, place: str) -> tuple[str, str]:
     """What an attrs validator says: it names the field itself."""
     args = error.args
-    attribute = next((arg for arg in args if isinstance(arg, attrs.Attribute)), None)
-    if attribute is not None:
-        return join(place, attribute.name), str(args[0]).partition(" (")[0]
-    text = str(args[0]) if args else type(error).__name__
+    text = str(args[0]).partition(" (got ")[0] if args else type(error).__name__
     named = _NAMED.fullmatch(text)
     return (join(place, named[1]), named[2]) if named else (place, text)
+
+
+def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
+    """What the validators of the attrs class `kind` say of the fields in `value`: all of them.
+
+    The class itself would stop at the first. Fields that do not structure are left out.
+    """
+    problems: list[Problem] = []
+    for field in attrs.fields(kind):
+        if isinstance(value, Mapping) and field.name in value and field.validator is not None:
+            try:
+                read = structure(value[field.name], field.type)
+            except Exception:  # noqa: BLE001, S112 - told as what does not fit
+                continue
+            try:
+                field.validator(None, field, read)
+            except Exception as error:  # noqa: BLE001 - a validator may raise what it likes
+                found = problems_in(error)
+                problems += [Problem(p.place or field.name, p.text) for p in found]
+    return problems
 
 
 def join(place: str, name: str) -> str:
@@ -71,6 +89,29 @@ def take_no_other_for(converter: cattrs.Converter) -> None:
     converter.register_structure_hook(int, _whole)
     converter.register_structure_hook(bool, _exactly(bool, "true or false"))
     converter.register_structure_hook(str, _exactly(str, "a text"))
+    _take_only_lists(converter)
+
+
+def _take_only_lists(converter: cattrs.Converter) -> None:
+    """A text is no list of its letters."""
+    asked: set[Any] = set()
+
+    def is_list(kind: Any) -> bool:
+        return get_origin(kind) in {tuple, list} and kind not in asked
+
+    def make(kind: Any) -> Any:
+        asked.add(kind)  # so that the converter answers with its own hook
+        read = converter.get_structure_hook(kind, cache_result=False)
+        asked.discard(kind)
+
+        def only_lists(value: Any, wanted: Any) -> Any:
+            if not isinstance(value, list | tuple):
+                raise ValueError("must be a list")  # noqa: TRY004 - one kind for all
+            return read(value, wanted)
+
+        return only_lists
+
+    converter.register_structure_hook_factory(is_list, make)
 
 
 def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:

@@ -1,0 +1,368 @@
+"""The configuration: every mistake at once, each by its place."""
+
+from enum import StrEnum
+
+import attrs
+import pytest
+
+from gateway_core import (
+    ConfigError,
+    GatewayConfig,
+    Instance,
+    PluginError,
+    Secret,
+    hookimpl,
+    load_config,
+    parse_config,
+)
+from gateway_core.testing import FakeChannel
+
+
+class Speed(StrEnum):
+    SLOW = "slow"
+    FAST = "fast"
+
+
+@attrs.frozen(kw_only=True)
+class PostSettings:
+    """Settings of a channel of letters."""
+
+    token: Secret
+    speed: Speed = Speed.SLOW
+    copies: int = attrs.field(default=1, validator=attrs.validators.in_((1, 2, 3)))
+    wait: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    boxes: tuple[int, ...] = ()
+    registered: bool = False
+
+
+class Post(FakeChannel):
+    """A channel whose settings have a secret."""
+
+    @hookimpl
+    def settings_type(self):
+        return PostSettings
+
+
+CHANNELS = [("post", Post()), ("fake", FakeChannel())]
+
+
+def parsed(content, **given):
+    given.setdefault("environ", {})
+    return parse_config(content, CHANNELS, **given)
+
+
+def mistakes(content, **given):
+    """Place and words of each."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(content, **given)
+    return sorted((problem.place, problem.text) for problem in caught.value.problems)
+
+
+def post(**fields):
+    return {"instances": {"letters": {"channel": "post", "token": "t"} | fields}}
+
+
+# -- what is read
+
+
+def test_an_empty_file_is_the_defaults():
+    assert GatewayConfig() == parsed({})
+
+
+def test_settings_and_instances_are_read():
+    config = parsed(
+        {
+            "partition_count": 4,
+            "partition_by": "instance",
+            "ttl": {"urgent": 60},
+            "retries": {"attempts": 3},
+            "circuit": {"window": 5},
+            "pressure": {"thresholds": [0.5, 0.6, 0.7]},
+            "plugins": {"deny": ["telegram", "slack", "discord"]},
+            "instances": {
+                "letters": {"channel": "post", "token": "t", "speed": "fast", "boxes": [1, 2]},
+                "tests": {"channel": "fake", "name": "n"},
+            },
+        }
+    )
+    assert (4, "instance", 60.0, 3600.0) == (
+        config.partition_count,
+        config.partition_by,
+        config.ttl.urgent,
+        config.ttl.normal,
+    )
+    assert (3, 5) == (config.retries.attempts, config.circuit.window)
+    assert (0.5, 0.6, 0.7) == config.pressure.thresholds
+    assert ("telegram", "slack", "discord") == config.plugins.deny
+    letters, tests = config.instances
+    settings = PostSettings(token=Secret("t"), speed=Speed.FAST, boxes=(1, 2))
+    assert Instance("letters", "post", settings) == letters
+    assert Speed.FAST is letters.settings.speed
+    assert ("tests", "fake", "n") == (tests.id, tests.channel, tests.settings.name)
+
+
+def test_a_file_is_read(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text('partition_count = 2\n[instances.tests]\nchannel = "fake"\n')
+    config = load_config(file, CHANNELS)
+    assert (2, ["tests"]) == (config.partition_count, [i.id for i in config.instances])
+
+
+def test_whole_numbers_are_seconds():
+    assert 5.0 == parsed({"drain_timeout": 5}).drain_timeout
+
+
+# -- secrets
+
+
+def secret(value, **given):
+    (instance,) = parsed(post(token=value), **given).instances
+    return instance.settings.token
+
+
+def test_a_secret_may_stand_in_the_environment():
+    assert Secret("s3cret") == secret({"env": "TOKEN"}, environ={"TOKEN": "s3cret"})
+
+
+def test_the_process_s_environment_is_asked_where_none_is_given(monkeypatch):
+    monkeypatch.setenv("POST_TOKEN", "s3cret")
+    assert Secret("s3cret") == secret({"env": "POST_TOKEN"}, environ=None)
+
+
+def test_a_secret_may_stand_in_a_file_beside_the_configuration(tmp_path):
+    (tmp_path / "token").write_text("s3cret\n")
+    assert Secret("s3cret") == secret({"file": "token"}, folder=tmp_path)
+    assert Secret("s3cret") == secret({"file": str(tmp_path / "token")})
+
+
+def test_a_secret_may_be_the_text_itself():
+    assert Secret("t") == secret("t")
+
+
+def test_a_secret_never_prints():
+    (instance,) = parsed(post(token="s3cret")).instances
+    assert "s3cret" not in repr(instance)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"env": "NONE"}, "environment variable 'NONE' is not set"),
+        ({"env": "EMPTY"}, "environment variable 'EMPTY' is not set"),
+        ({"file": "none"}, "file 'none': No such file or directory"),
+        ({"file": "empty"}, "file 'empty' is empty"),
+        ({"file": "."}, "file '.': Is a directory"),
+        ({"env": "A", "file": "b"}, 'must be { env = "NAME" }, { file = "path" } or a text'),
+        ("", 'must be { env = "NAME" }, { file = "path" } or a text'),
+        (5, 'must be { env = "NAME" }, { file = "path" } or a text'),
+    ],
+    ids=str,
+)
+def test_a_secret_that_is_not_there_is_a_mistake(value, text, tmp_path):
+    (tmp_path / "empty").write_text(" \n")
+    found = mistakes(post(token=value), environ={"EMPTY": ""}, folder=tmp_path)
+    assert [("instances.letters.token", text)] == found
+
+
+def test_a_secret_file_that_is_no_text_is_a_mistake(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    ((place, text),) = mistakes(post(token={"file": "binary"}), folder=tmp_path)
+    assert "instances.letters.token" == place
+    assert text.startswith("file 'binary': ")
+
+
+@pytest.mark.parametrize("name", [5, ["A"]], ids=str)
+def test_the_name_of_a_variable_is_a_text(name):
+    ((place, _),) = mistakes(post(token={"env": name}))
+    assert "instances.letters.token" == place
+
+
+# -- mistakes
+
+
+def test_every_mistake_is_told_at_once_by_its_place():
+    content = {
+        "partition_count": 0,
+        "partition_bound": -1,
+        "room_bound": "many",
+        "colour": "red",
+        "when_suspended": "cry",
+        "ttl": {"urgent": -1, "nobody": 5},
+        "retries": 5,
+        "circuit": {"share": 2.0},
+        "pressure": {"thresholds": [0.9, 0.5]},
+        "plugins": {"allow": "post"},
+        "instances": {
+            "nameless": {"token": "t"},
+            "strange": {"channel": "pigeon"},
+            "letters": {
+                "channel": "post",
+                "speed": "slower",
+                "copies": 9,
+                "wait": 0,
+                "boxes": [1, "two"],
+                "registered": "yes",
+                "stamp": 1,
+            },
+        },
+    }
+    expected = [
+        "circuit.share",
+        "colour",
+        "instances.letters.boxes.1",
+        "instances.letters.copies",
+        "instances.letters.registered",
+        "instances.letters.speed",
+        "instances.letters.stamp",
+        "instances.letters.token",
+        "instances.letters.wait",
+        "instances.nameless.channel",
+        "instances.strange.channel",
+        "partition_bound",
+        "partition_count",
+        "plugins.allow",
+        "pressure.thresholds",
+        "retries",
+        "room_bound",
+        "ttl.nobody",
+        "ttl.urgent",
+        "when_suspended",
+    ]
+    assert expected == [place for place, _ in mistakes(content)]
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "text"),
+    [
+        ({"partition_count": 0}, "partition_count", "must be >= 1: 0"),
+        ({"partition_count": 1.5}, "partition_count", "must be a whole number, not 1.5"),
+        ({"partition_count": True}, "partition_count", "must be a whole number, not True"),
+        ({"instance_bound": 0}, "instance_bound", "must be >= 1: 0"),
+        ({"shed": 1}, "shed", "must be true or false, not 1"),
+        ({"outbox": 5}, "outbox", "must be a text, not 5"),
+        ({"attempt_timeout": "soon"}, "attempt_timeout", "must be a number, not 'soon'"),
+        ({"attempt_timeout": float("nan")}, "attempt_timeout", "must be a number, not nan"),
+        ({"attempt_timeout": True}, "attempt_timeout", "must be a number, not True"),
+        ({"colour": "red"}, "colour", "is not a setting"),
+        ({"retries": 5}, "retries", "must be a table"),
+        ({"plugins": {"deny": "slack"}}, "plugins.deny", "must be a list"),
+        ({"pressure": {"thresholds": [0.5, 0.6]}}, "pressure.thresholds", "Not enough values"),
+        (post(boxes=5), "instances.letters.boxes", "must be a list"),
+        ({"instances": 5}, "instances", "must be a table of tables"),
+        ({"instances": {"a": 5}}, "instances.a", "must be a table"),
+        ({"instances": {"a": {}}}, "instances.a.channel", "is missing"),
+        (
+            {"pressure": {"thresholds": [0.9, 0.5, 0.6]}},
+            "pressure.thresholds",
+            "three rising shares between 0 and 1",
+        ),
+        (
+            {"partition_by": "hash"},
+            "partition_by",
+            "must be one of room, instance or a callable, not 'hash'",
+        ),
+        (post(copies=9), "instances.letters.copies", "must be in (1, 2, 3)"),
+        (post(wait=0), "instances.letters.wait", "must be > 0: 0.0"),
+        (
+            {"instances": {"a": {"channel": "post"}}},
+            "instances.a.token",
+            "is missing",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_mistake_is_told_in_words(content, place, text):
+    ((found_place, found_text),) = mistakes(content)
+    assert place == found_place
+    assert text in found_text
+
+
+def test_a_channel_that_nobody_serves_is_told_with_those_that_are():
+    ((place, text),) = mistakes({"instances": {"a": {"channel": "pigeon"}}})
+    assert "instances.a.channel" == place
+    assert text.startswith("no plugin serves channel 'pigeon'; installed: ")
+    assert {"fake", "post"} <= set(text.rpartition(": ")[2].split(", "))
+
+
+def test_instances_in_the_wrong_hands_are_told():
+    """`instances` of a nested table is no setting; a list of them neither."""
+    ((place, _),) = mistakes({"instances": [{"channel": "post"}]})
+    assert "instances" == place
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path):
+    with pytest.raises(ConfigError, match=r"gateway\.toml: No such file or directory"):
+        load_config(tmp_path / "gateway.toml", CHANNELS)
+
+
+@pytest.mark.parametrize("content", [b"= 5", b"\xff"])
+def test_a_file_that_is_no_toml_is_a_mistake(tmp_path, content):
+    file = tmp_path / "gateway.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_config(file, CHANNELS)
+
+
+def test_a_plugin_that_is_denied_serves_no_channel():
+    content = {"plugins": {"deny": ["slack"]}, "instances": {"a": {"channel": "slack"}}}
+    ((place, text),) = mistakes(content)
+    assert "instances.a.channel" == place
+    assert "slack" not in text.rpartition(": ")[2]
+
+
+def test_plugins_that_cannot_be_bound_are_told_as_such():
+    with pytest.raises(PluginError):
+        parse_config({}, [("post", Post()), ("post", Post())])
+
+
+# -- in code
+
+
+def test_instances_given_in_code_may_be_any_iterable():
+    config = GatewayConfig(instances=iter([Instance("a", "fake")]))
+    assert (Instance("a", "fake"),) == config.instances
+
+
+def test_partition_by_may_be_a_callable_in_code():
+    assert len is GatewayConfig(partition_by=len).partition_by
+    with pytest.raises(ValueError, match="must be one of room, instance or a callable"):
+        GatewayConfig(partition_by="hash")
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({"partition_bound": 100}, 75),
+        ({"partition_bound": 1}, 1),
+        ({"partition_bound": 100, "instance_bound": 10}, 10),
+    ],
+)
+def test_an_instance_has_three_quarters_of_a_partition_unless_told_otherwise(settings, share):
+    assert share == GatewayConfig(**settings).instance_share
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("partition_count", 0),
+        ("partition_count", 1.5),
+        ("partition_bound", 0),
+        ("instance_bound", 0),
+        ("room_bound", 0),
+        ("attempts_per_partition", 0),
+        ("attempts_per_instance", 0),
+        ("attempt_timeout", 0),
+        ("session_idle", 0),
+        ("drain_timeout", -1),
+        ("max_parts", 0),
+        ("max_text", 0),
+        ("when_suspended", "cry"),
+        ("idempotency_window", 0),
+        ("idempotency_keys", 0),
+        ("history", 0),
+        ("outbox_capacity", 0),
+    ],
+)
+def test_values_out_of_range_are_refused_in_code_as_well(field, value):
+    with pytest.raises((ValueError, TypeError), match=field):
+        GatewayConfig(**{field: value})
