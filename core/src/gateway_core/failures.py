@@ -156,7 +156,8 @@ class Failures:
         if verdict.dispatched == "unknown" and step.kind in ("send", "call"):
             safe = step.maybe_sent and within_dedup(account, step, failed.now)
             step.maybe_sent += 0 if safe else 1
-            step.first_at = step.first_at or failed.now
+            # The platform may have got it as the try began, and remembers it from then on.
+            step.first_at = step.first_at or failed.lane.begun or -1
         if retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE:
             if account.failed():
                 log.warning(CIRCUIT_OPENED, instance=account.instance.id)
