@@ -377,7 +377,7 @@ class Builder:
         self.pieces, self.length = table.pieces, table.length
         del self.spans[table.spans :], self.marks[table.marks :]
         lines = table.lines()
-        header = len(lines[0]) + len(lines[1]) + 2
+        header = len(lines[0]) + len(lines[1]) + (2 if lines[2:] else 1)
         self.body = self.start + header
         self.marks += table.places(lines, self.length)
         self._add("\n".join(lines))
@@ -408,7 +408,8 @@ class _Table:
 
     def places(self, lines: list[str], start: int) -> list[tuple[int, int]]:
         """Where each row begins, in the text and in the source."""
-        origins = [self.origins[0], *self.origins]
+        # The rule under the header comes from a row that the parser does not tell of.
+        origins = [self.origins[0], self.origins[min(1, len(self.origins) - 1)], *self.origins[1:]]
         places = []
         for line, origin in zip(lines, origins, strict=True):
             places.append((start, origin))

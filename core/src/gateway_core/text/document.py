@@ -124,7 +124,8 @@ class Document:
     def _tables(self) -> Nesting[tuple[int, int, int]]:
         """Where the rows of each table stand, and where its header begins."""
         tables = [block for block in self.blocks if block.kind is Kind.TABLE]
-        return Nesting([(table.body, table.end, table.start) for table in tables])
+        rows = [(table.body, table.end, table.start) for table in tables if table.body < table.end]
+        return Nesting(rows)
 
     def source_at(self, place: int) -> int:
         """Where in the source the character at `place` came from, in code points."""

@@ -136,13 +136,14 @@ def _kept(document: Document) -> Iterator[tuple[int, int]]:
         if span.style is Style.LINK or span.style is Style.CODE:
             yield span.start, span.end
     for block in document.blocks:
-        if block.body > block.start:
+        if block.kind is Kind.HEADING:
+            yield block.start, block.end
+        elif block.body > block.start:
             yield block.start, block.body
 
 
 def _announced(document: Document) -> Iterator[tuple[int, int]]:
     for block, following in pairwise(document.blocks):
-        if block.kind is Kind.HEADING:
-            yield block.start, following.start + 1
-        elif document.text[block.end - 1] == ":" and block.kind is Kind.PARAGRAPH:
+        colon = document.text[block.end - 1] == ":" and block.kind is Kind.PARAGRAPH
+        if colon or block.kind is Kind.HEADING:
             yield block.end - 1, following.start + 1
