@@ -31,6 +31,7 @@ LAYERS = (
         "ids",
         "lanes",
         "limits",
+        "mistakes",
         "partitioning",
         "pressure",
         "queues",

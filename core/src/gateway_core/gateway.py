@@ -42,6 +42,7 @@ from gateway_core.errors import (
 )
 from gateway_core.flights import Flight
 from gateway_core.hookspecs import Identity, Level, Pressure
+from gateway_core.idempotency import Scope
 from gateway_core.ids import Ids
 from gateway_core.instances import Instance
 from gateway_core.journal import Journal
@@ -50,7 +51,7 @@ from gateway_core.outbox import MemoryOutbox, Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
 from gateway_core.partitioning import strategy
-from gateway_core.plugins import Given, bind
+from gateway_core.plugins import Given, bind, outbox_at
 from gateway_core.roster import Roster
 from gateway_core.statistics import Statistics
 from gateway_core.submission import Submission
@@ -323,14 +324,23 @@ class Gateway:
             receipt = partition.history.get(envelope_id)
             if receipt is not None:
                 return _ended(receipt)
-        return None
+        return self._kept_status(envelope_id)
+
+    def _kept_status(self, what: str | Scope) -> Status | None:
+        """What a durable outbox remembers."""
+        found = self._outbox.peek(what) if self._outbox.durable else None
+        if found is None:
+            return None
+        if found.receipt is not None:
+            return _ended(found.receipt)
+        return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
 
     def _status_of_key(self, key: KeyRef) -> Status | None:
         partition = self._submission.partition_of(key.instance_id, key.external_room_id)
         scope = (key.instance_id, key.external_room_id, "send", key.key)
         known = partition.keys.find(scope, self._clock.now())
         if known is None:
-            return None
+            return self._kept_status(scope)
         return _status(known.flight) if known.flight else _ended(known.receipt)
 
     def statistics(self) -> Statistics:
@@ -404,6 +414,7 @@ class Gateway:
         if self._pager is None:
             return
         await self._outbox.claim(range(self.config.partition_count))
+        self._outbox.requested = self._pager.asked
         recovery = await self._outbox.recover()
         self._ids.go_on_after(recovery.last_id)
         self._pager.open(recovery)
@@ -504,7 +515,8 @@ async def open_gateway(
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
     plugins     objects with hookimpls, asked before the installed ones; ("channel", plugin) for one
-    outbox      where accepted envelopes are kept; None: in memory, said so once in the log
+    outbox      where accepted envelopes are kept; None: where the configuration says, else in
+                memory, said so once in the log
     rng         where jitter comes from; a seeded one makes delays repeatable
     wall_clock  POSIX time, for `not_before` and the times on receipts
 
@@ -512,6 +524,8 @@ async def open_gateway(
     `PartitionFailed` out of the block when a partition cannot be kept alive.
     """
     hooks = bind(plugins, config.plugins)
+    if outbox is None and config.outbox is not None:
+        outbox = outbox_at(config.outbox, plugins, config.plugins)
     if outbox is None:
         outbox = MemoryOutbox()
         log.info(OUTBOX_IN_MEMORY)

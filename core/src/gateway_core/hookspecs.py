@@ -262,6 +262,15 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
     """
 
 
+@hookspec(firstresult=True)
+def open_outbox(url: str) -> Any:
+    """The outbox that `url` (the setting `outbox`) names, not yet entered. For policies.
+
+    None: the URL is of another plugin's scheme. Raises `ConfigError` where it is of this one and
+    wrong. Asked once, when a gateway opens without an outbox given in code.
+    """
+
+
 @hookspec
 def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
     """A vote on an envelope that asks to be admitted: shed it, change its class, or None.

@@ -116,6 +116,12 @@ class Keys:
         """The key is free: its envelope was never accepted."""
         self._known.pop(scope, None)
 
+    def forget_room(self, instance_id: str, room_id: str) -> None:
+        """Forget the ended ones of a room."""
+        for scope, known in list(self._known.items()):
+            if scope[:2] == (instance_id, room_id) and known.flight is None:
+                del self._known[scope]
+
     def end(self, scope: Scope, receipt: Receipt, now: int) -> None:
         """Its flight ended: remember the receipt, or free the key."""
         known = self._known.get(scope)

@@ -134,12 +134,13 @@ class Overdue:
 class Request:
     """Something that an operator asks of the running gateway.
 
-    kind      `retry` (the entry is unfinished again, in `kept`), `discard` (an unfinished one
-              shall end), or `erase` (all of a room)
+    kind      `retry` (the entry in `kept` is unfinished again), `discard` (it shall end), or
+              `erase` (end what is queued of a room, then have the outbox erase the rest)
+    number    which request it is
     """
 
     kind: str
-    envelope_id: str = ""
+    number: int = 0
     instance_id: str = ""
     room: str = ""
     kept: Kept | None = None
@@ -208,6 +209,13 @@ class Outbox(Protocol):
     async def find(self, what: What) -> Found | None:
         """What is known of an id or a key; None: nothing (any more)."""
         ...
+
+    def peek(self, what: What) -> Found | None:
+        """The same at once, as far as it is at hand: from memory or this machine's disk."""
+        ...
+
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Take all of a room out: payloads, history, keys, moves. The last step of a request."""
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
         """Keep the entry. The caller hears "accepted" after this returns.
@@ -354,6 +362,10 @@ class MemoryOutbox:
 
     async def find(self, what: What) -> Found | None:
         """Unfinished or ended."""
+        return self.peek(what)
+
+    def peek(self, what: What) -> Found | None:
+        """All of it is at hand."""
         found = self._ended.get(what) if isinstance(what, str) else self._keys.get(what)
         if found is not None and found.receipt is not None:
             return found
@@ -362,6 +374,22 @@ class MemoryOutbox:
             return None
         entry = row.entry
         return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, kept=row.kept())
+
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Forget the room."""
+        del in_flight  # there is nobody to answer
+        room = (request.instance_id, request.room)
+        for name, row in list(self._rows.items()):
+            if (row.entry.envelope.instance_id, row.entry.envelope.external_room_id) == room:
+                self._drop(name)
+        self._keys = {scope: f for scope, f in self._keys.items() if scope[:2] != room}
+        self._ended = {
+            name: found
+            for name, found in self._ended.items()
+            if found.receipt is None
+            or (found.receipt.instance_id, found.receipt.external_room_id) != room
+        }
+        self._moves.pop(room, None)
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
         """Keep the entry. Does not wait."""

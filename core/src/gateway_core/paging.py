@@ -8,7 +8,7 @@ meanwhile stays outside as well, until its turn. This module waits: for the outb
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from weakref import WeakValueDictionary
 
@@ -24,7 +24,7 @@ from gateway_core.idempotency import Known, Scope
 from gateway_core.ids import position_of
 from gateway_core.journal import Journal, flight_of, waits_until
 from gateway_core.limits import SECOND
-from gateway_core.outbox import Found, Kept, Outbox, Recovery
+from gateway_core.outbox import Found, Kept, Outbox, Recovery, Request
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log
@@ -101,6 +101,7 @@ class Pager:
         self._woken = trio.Event()
         self._places = trio.lowlevel.ParkingLot()
         self._earlier = -1
+        self._requests: deque[Request] = deque()
         self.unfinished = 0
         self.closed = False
 
@@ -306,6 +307,9 @@ class Pager:
         while not self.closed:
             self._woken = trio.Event()
             try:
+                while self._requests:
+                    await self._serve(self._requests[0])
+                    self._requests.popleft()
                 busy = await self._round()
             except OutboxError as error:
                 log.error(OUTBOX_FAILED, error=str(error))
@@ -507,7 +511,42 @@ class Pager:
             partition.admission.add(envelope.instance_id, envelope.external_room_id)
         return partition, account
 
-    def again(self, kept: Kept) -> None:
+    # -- what operators ask
+
+    def asked(self, request: Request) -> None:
+        """Take a request; the task does it."""
+        self._requests.append(request)
+        self.wake()
+
+    async def _serve(self, request: Request) -> None:
+        if request.kind == "retry" and request.kept is not None:
+            self._again(request.kept)
+        elif request.kind == "discard" and request.kept is not None:
+            self._discard(request.kept)
+        elif request.kind == "erase":
+            await self._erase(request)
+
+    def _discard(self, kept: Kept) -> None:
+        """End one that has not started."""
+        envelope = kept.entry.envelope
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        flight = partition.flights.get(kept.entry.id)
+        if flight is not None:
+            partition.withdraw(flight)
+        elif not self._known(partition, kept.entry.id):
+            self._end(self._flight(kept), Disposition.CANCELLED)
+
+    async def _erase(self, request: Request) -> None:
+        """End what is queued of a room, then let the outbox erase all that it has of it."""
+        instance_id, room, after = request.instance_id, request.room, -1
+        while page := await self._outbox.page(instance_id, room=room, after=after, limit=PAGE):
+            after = page[-1].position
+            for kept in page:
+                self._discard(kept)
+        partition = self._partition_of(instance_id, room)
+        await self._outbox.erase(request, partition.forget_room(instance_id, room))
+
+    def _again(self, kept: Kept) -> None:
         """An operator wants a failed one tried again."""
         envelope = kept.entry.envelope
         self.unfinished += 1

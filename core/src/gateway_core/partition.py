@@ -692,6 +692,17 @@ class Partition:
         self.end(flight, Disposition.CANCELLED, None, now)
         return True
 
+    def forget_room(self, instance_id: str, room_id: str) -> int:
+        """Forget what ended in a room; how many of it are under way still."""
+        for name, receipt in list(self.history.items()):
+            if (receipt.instance_id, receipt.external_room_id) == (instance_id, room_id):
+                del self.history[name]
+        self.keys.forget_room(instance_id, room_id)
+        return sum(
+            (f.envelope.instance_id, f.envelope.external_room_id) == (instance_id, room_id)
+            for f in self.flights.values()
+        )
+
     def give_up(self, flight: Flight) -> Receipt:
         """End it now: in doubt where it may have arrived, else cancelled.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ import pluggy
 from gateway_core import defaults, hookspecs
 from gateway_core.boundary import stopped
 from gateway_core.channel_hooks import ChannelHooks
-from gateway_core.errors import PluginError, Problem
+from gateway_core.errors import ConfigError, PluginError, Problem
 from gateway_core.hookspecs import ADAPTER_GROUP, CONTRACT_VERSION, POLICY_GROUP, Traits
 
 Given: TypeAlias = object | tuple[str, object]
@@ -164,10 +164,31 @@ def installed_channels(
     return tuple(bindings)
 
 
+def outbox_at(url: str, plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> Any:
+    """The outbox that a plugin opens for `url`. Raises `ConfigError` where none does."""
+    manager = pluggy.PluginManager("gateway")
+    manager.add_hookspecs(hookspecs)
+    mine = [plugin for plugin in given(plugins) if not plugin.adapter]
+    installed = [plugin for plugin in discover(allowed)[0] if not plugin.adapter]
+    for number, plugin in enumerate((*reversed(installed), *reversed(mine))):
+        manager.register(plugin.module, f"{number}:{plugin.label}")
+    outbox = manager.hook.open_outbox(url=url)
+    if outbox is None:
+        scheme = url.partition(":")[0]
+        text = (
+            f"no plugin opens outboxes of scheme {scheme!r}; sqlite is in gateway-contrib[sqlite]"
+        )
+        raise ConfigError([Problem("outbox", text)])
+    return outbox
+
+
 def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
-    """Two adapters of one channel: nobody could say which one serves it."""
+    """Two adapters of one channel: nobody could say which one serves it; one plugin twice."""
     first: dict[str, Plugin] = {}
-    for plugin in plugins:
+    for number, plugin in enumerate(plugins):
+        if any(plugin.module == other.module for other in plugins[:number]):
+            yield Problem(plugin.label, "is given twice")
+            continue
         if plugin.adapter and plugin.channel is not None:
             other = first.setdefault(plugin.channel, plugin)
             if other is not plugin:
@@ -232,27 +253,37 @@ def _inconsistent(adapter: Plugin, traits: Traits, module: object) -> Iterable[P
 def inspect_plugin(plugin: Plugin) -> list[Problem]:
     """Every fault of one plugin, before anything is registered."""
     problems = []
-    if not isinstance(plugin.module, Hashable):
+    if not _hashable(plugin.module):
         problems.append(Problem(plugin.label, "is not hashable, which a plugin must be"))
     version = getattr(plugin.module, "GATEWAY_CONTRACT", None if plugin.adapter else 1)
     if version != CONTRACT_VERSION:
         text = f"is written for contract version {version}; served is {CONTRACT_VERSION}"
         problems.append(Problem(plugin.label, text + " (GATEWAY_CONTRACT)"))
-    impls = {
-        opts["specname"] or name: (name, function, opts)
-        for name in dir(plugin.module)
-        if (opts := _impl(function := inspect.getattr_static(plugin.module, name, None)))
-        is not None
-    }
-    for hook, (name, function, opts) in impls.items():
-        for text in _faults(plugin, hook, _plain(function), opts):
-            problems.append(Problem(f"{plugin.label}: {name}", text))  # noqa: PERF401 - two levels
+    impls: dict[str, str] = {}
+    for name in dir(plugin.module):
+        function = inspect.getattr_static(plugin.module, name, None)
+        opts = _impl(function)
+        if opts is None:
+            continue
+        hook = opts["specname"] or name
+        texts = list(_faults(plugin, hook, _plain(function), opts))
+        if (other := impls.setdefault(hook, name)) != name:
+            texts.append(f"is the second of the hook {hook!r}, beside {other!r}")
+        problems += [Problem(f"{plugin.label}: {name}", text) for text in texts]
     if plugin.adapter and plugin.channel is None:
         problems.append(Problem(plugin.label, 'an adapter is given as ("channel", plugin)'))
     if plugin.adapter:
         missing = [hook for hook in REQUIRED if hook not in impls]
         problems += [Problem(plugin.label, f"required hook {h} is missing") for h in missing]
     return problems
+
+
+def _hashable(module: object) -> bool:
+    try:
+        hash(module)  # pluggy keeps plugins in sets; the value goes nowhere
+    except TypeError:
+        return False
+    return True
 
 
 def _impl(function: object) -> Mapping[str, Any] | None:
@@ -294,7 +325,7 @@ def _colour_faults(hook: str, function: Any) -> Iterable[str]:
 def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:
     known = set(inspect.signature(spec).parameters)
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "self":
+        if parameter.name in {"self", "cls"}:
             continue
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
             yield f"parameter {parameter.name!r}: neither keyword-only nor starred ones are served"

@@ -343,6 +343,13 @@ class SqliteOutbox:
         self._batch.moves[instance_id, room] = (instance_id, room, moved_to)
         self._wake(urgent=False)
 
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Everything of a room, and the answer to who asked for it."""
+        await self.flush()
+        wall = self._wall()
+        with typed("the outbox cannot erase"):
+            await self._in_thread(lambda: self._desk.erase(request, in_flight, wall), self._writing)
+
     # -- what the gateway asks
 
     async def recover(self) -> Recovery:

@@ -6,13 +6,12 @@ Everything here blocks: it runs in the worker thread.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import apsw
 
 from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, STEP_COLUMNS, Row, kept_of
-from gateway_core import FormatVersionError, Invalid, Request
+from gateway_core import FormatVersionError, Invalid, Kept, Request
 
 FORGET = 1_000
 """Rows of history that are forgotten at once, at the most."""
@@ -29,6 +28,7 @@ class Desk:
         self._looked = 0.0
         self._forgot = -1e18
         self._seen: object = None
+        self._erasing: set[int] = set()
 
     def due(self, now: float, every: float) -> bool:
         """Whether it is time to look again."""
@@ -56,16 +56,21 @@ class Desk:
     def _serve_one(self, row: Row, wall: float) -> Sequence[Request]:
         number, kind, seq, instance, room = row
         if kind == "erase":
-            answer, todo = self._erase(instance, room)
-        elif kind == "retry":
-            answer, todo = self._retry(seq, wall)
-        else:
-            answer, todo = self._discard(seq)
-        self._db.execute(
-            "UPDATE requests SET done_at = ?, answer = ? WHERE number = ?",
-            (wall, json.dumps(answer), number),
-        )
+            return self._erase_first(number, instance, room)
+        answer, todo = self._retry(seq, wall) if kind == "retry" else self._discard(seq)
+        self._answer(number, wall, answer)
         return todo
+
+    def _answer(self, number: int, wall: float, answer: str) -> None:
+        sql = "UPDATE requests SET done_at = ?, answer = ? WHERE number = ?"
+        self._db.execute(sql, (wall, answer, number))
+
+    def _erase_first(self, number: int, instance: str, room: str) -> Sequence[Request]:
+        """The gateway ends what is queued before the file forgets it."""
+        if number in self._erasing:
+            return ()
+        self._erasing.add(number)
+        return [Request(kind="erase", number=number, instance_id=instance, room=room)]
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         """Put it back among the unfinished, its time to begin anew."""
@@ -86,46 +91,44 @@ class Desk:
                     ('delivered', 'deleted', 'unchanged'))""",
                 (seq,),
             )
+        kept = self._read(seq)
+        return ("goes on", [Request(kind="retry", kept=kept)]) if kept else ("cannot be read", [])
+
+    def _read(self, seq: int) -> Kept | None:
         row = self._db.execute(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,)).get  # noqa: S608 - constants
+        if row is None:
+            return None
         columns = ", ".join(STEP_COLUMNS)
         steps = self._db.execute(f"SELECT {columns} FROM steps WHERE seq = ?", (seq,)).fetchall()  # noqa: S608 - constants
         try:
-            kept = kept_of(row, steps)
-        except (FormatVersionError, Invalid) as error:
-            return f"it cannot be read: {error}", []
-        return "goes on", [Request(kind="retry", envelope_id=kept.entry.id, kept=kept)]
+            return kept_of(row, steps)
+        except (FormatVersionError, Invalid):
+            return None
 
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
         """Forget a failed one at once; an unfinished one is the gateway's to end."""
-        name = self._db.execute("SELECT id FROM envelopes WHERE seq = ?", (seq,)).get
-        if name is not None:
-            return "ends, unless it has started", [Request(kind="discard", envelope_id=name)]
+        kept = self._read(seq)
+        if kept is not None:
+            return "ends, unless it has started", [Request(kind="discard", kept=kept)]
         with self._db:
             self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
             self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
         return "discarded", []
 
-    def _erase(self, instance: str, room: str) -> tuple[str, list[Request]]:
-        """Take everything of a room out of the file; the gateway withdraws what is queued."""
-        bound = (instance, room)
-        started = "SELECT count(DISTINCT e.seq) FROM envelopes e JOIN steps s USING (seq)"
-        in_flight = self._db.execute(
-            f"{started} WHERE instance = ? AND room = ? AND s.started",
-            bound,
-        ).get
+    def erase(self, request: Request, in_flight: int, wall: float) -> None:
+        """Take everything of a room out of the file and its log, so that no disk keeps it."""
+        bound = (request.instance_id, request.room)
         mine = "(SELECT seq FROM {} WHERE instance = ? AND room = ?)"
-        self._db.execute("PRAGMA secure_delete = ON")
+        erased = 0
         with self._db:
             for table in ("history", "envelopes"):
                 self._db.execute(f"DELETE FROM steps WHERE seq IN {mine.format(table)}", bound)  # noqa: S608 - constants
-            erased = 0
             for table in ("history", "envelopes", "keys", "moves"):
                 self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", bound)  # noqa: S608 - constants
                 erased += self._db.changes()
-        self._db.execute("PRAGMA secure_delete = FAST")
+            self._answer(request.number, wall, f"{erased} rows erased, {in_flight} in flight")
+        self._db.execute("PRAGMA incremental_vacuum").fetchall()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        answer = f"{erased} rows erased, {in_flight} in flight"
-        return answer, [Request(kind="erase", instance_id=instance, room=room)]
 
     def _forget(self, history: float, keys: float) -> None:
         """Forget some of what is too old, so that no commit waits long for it."""

@@ -36,6 +36,7 @@ def connect(path: Path, *, synchronous: str) -> apsw.Connection:
     try:
         connection.set_busy_timeout(BUSY)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA secure_delete = ON")  # what an erasure removes leaves no trace
         if fresh:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _log_ahead(connection, path)

@@ -1,0 +1,62 @@
+"""The outbox schemes that this distribution opens: `sqlite:///path`, for `gateway.toml`.
+
+Options stand in the query: `sqlite:///var/lib/app/outbox.db?owner_wait=60&synchronous=NORMAL`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from gateway_core import ConfigError, Problem, hookimpl
+
+
+def _whether(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "synchronous": str.upper,
+    "integrity_check": _whether,
+    "owner_wait": float,
+    "history_for": float,
+    "key_window": float,
+}
+
+
+@hookimpl
+def open_outbox(url: str) -> Any:
+    """An outbox in the file that the URL names; None for another scheme.
+
+    Raises `ConfigError` for an option that is not one, and where the extra is not installed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite":
+        return None
+    try:
+        from gateway_contrib.sqlite import (  # noqa: PLC0415 - its library is an extra
+            SqliteOutbox,
+            SqliteSettings,
+        )
+    except ModuleNotFoundError as error:
+        text = f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'"
+        raise ConfigError([Problem("outbox", text)]) from None
+    path = unquote(parts.path)
+    if parts.netloc or not path.strip("/"):
+        raise ConfigError([Problem("outbox", f"{url!r} names no file: sqlite:///path/to/file")])
+    try:
+        settings = SqliteSettings(**_options(parts.query))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ConfigError([Problem("outbox", f"{url!r}: {error.args[0]}")]) from None
+    return SqliteOutbox(Path(path), settings)
+
+
+def _options(query: str) -> dict[str, Any]:
+    options = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in OPTIONS:
+            raise ValueError(f"{name!r} is no option; there are {', '.join(OPTIONS)}")
+        options[name] = OPTIONS[name](text)
+    return options

@@ -1,0 +1,232 @@
+"""The outbox in a file below a gateway: configured, owned by one, asked by operators."""
+
+import os
+import sqlite3
+from random import Random
+
+import pytest
+import trio
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_core import (
+    ConfigError,
+    ErrorClass,
+    GatewayConfig,
+    Instance,
+    KeyRef,
+    OutboxError,
+    Reason,
+    Send,
+    Verdict,
+    open_gateway,
+    position_of,
+)
+from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway, virtual_wall
+
+
+def send(text="hello", room="room", **fields):
+    return Send(instance_id="bot", external_room_id=room, text=text, **fields)
+
+
+def inline(path, **settings):
+    """As virtual worlds have it: no thread, and the time is theirs."""
+    settings = SqliteSettings(in_thread=False, **settings)
+    return SqliteOutbox(path, settings, wall_clock=virtual_wall)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.db"
+
+
+def rows(path, sql, *bound):
+    """What another process sees; never of a file that this process has open."""
+    connection = sqlite3.connect(path)
+    try:
+        found = connection.execute(sql, bound).fetchall()
+        connection.commit()
+    finally:
+        connection.close()
+    return found
+
+
+async def test_the_configuration_names_the_file(path):
+    config = GatewayConfig(
+        instances=[Instance("bot", "fake", FakeSettings())], outbox=f"sqlite://{path}"
+    )
+    channel = FakeChannel()
+    async with open_gateway(config, plugins=[("fake", channel)], rng=Random(1)) as gateway:
+        receipt = await gateway.send("bot", "room", "hello", key="k")
+    assert receipt.delivered
+    async with open_gateway(config, plugins=[("fake", channel)], rng=Random(2)) as gateway:
+        assert gateway.status(receipt.envelope_id).receipt == receipt
+        key = KeyRef(instance_id="bot", external_room_id="room", key="k")
+        assert gateway.status(key).receipt == receipt
+        assert gateway.status("nonsense") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("other://x", "no plugin opens outboxes of scheme 'other'"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///x?colour=red", "'colour' is no option"),
+        ("sqlite:///x?owner_wait=soon", "could not convert"),
+        ("sqlite:///x?synchronous=off", "synchronous"),
+    ],
+)
+async def test_a_wrong_url_is_a_mistake_of_the_configuration(url, words):
+    with pytest.raises(ConfigError, match=words):
+        async with open_gateway(GatewayConfig(outbox=url)):
+            pass
+
+
+async def test_a_second_owner_is_refused_and_told_who_has_it(path):
+    async with SqliteOutbox(path):
+        with pytest.raises(OutboxError, match=f"process {os.getpid()} on "):
+            async with SqliteOutbox(path):
+                pass
+
+
+async def test_a_replacement_waits_for_the_old_owner(path):
+    async with trio.open_nursery() as nursery:
+        async with SqliteOutbox(path):
+            entered = trio.Event()
+
+            async def replace():
+                async with SqliteOutbox(path, SqliteSettings(owner_wait=10.0)):
+                    entered.set()
+
+            nursery.start_soon(replace)
+            await trio.sleep(0.25)
+            assert not entered.is_set()
+        await entered.wait()
+
+
+async def test_what_has_no_place_in_memory_stays_in_the_file_and_comes_in_order(
+    path, autojump_clock
+):
+    """Bounds of a few, hundreds accepted: memory holds the few, and nothing changes places."""
+    channel = FakeChannel(latency=0.01)
+    bounds = {"partition_bound": 8, "instance_bound": 8, "room_bound": 3, "partition_count": 1}
+    async with open_test_gateway(
+        channel, outbox=inline(path), outbox_capacity=300, drain_timeout=0.0, **bounds
+    ) as gateway:
+        for n in range(300):
+            await gateway.submit(send(str(n // 10), room=f"room{n % 10}"))
+            assert len(gateway._partitions[0].flights) <= 8
+        statistics = gateway.statistics()
+        assert (300, True) == (statistics.accepted, statistics.conserved)
+        assert statistics.partitions[0].outside > 200
+        await trio.sleep(1)
+    async with open_test_gateway(channel, outbox=inline(path), **bounds) as gateway:
+        await trio.sleep(1)
+        while gateway._pager.unfinished:
+            assert len(gateway._partitions[0].flights) <= 8
+            await trio.sleep(0.1)
+    for n in range(10):
+        texts = channel.texts(f"room{n}")
+        assert [str(i) for i in range(30)] == list(dict.fromkeys(texts))
+        assert sorted(texts, key=int) == texts
+
+
+async def test_a_scheduled_message_waits_in_the_file(path, autojump_clock):
+    """Hours ahead it is no flight; it goes out in its second, in the next life too."""
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=inline(path), drain_timeout=0.0) as gateway:
+        await gateway.submit(send("soon", not_before=virtual_wall() + 3600, ttl=9e4))
+        await gateway.submit(send("late", not_before=virtual_wall() + 7200, ttl=9e4))
+        assert not any(part.flights for part in gateway._partitions)
+        await trio.sleep(4000)
+        assert [3600.0] == [pytest.approx(at, abs=0.1) for at in channel.times]
+    async with open_test_gateway(channel, outbox=inline(path)) as gateway:
+        await trio.sleep(4000)
+    assert [3600.0, 7200.0] == [pytest.approx(at, abs=0.1) for at in channel.times]
+
+
+async def test_what_waits_outside_expires_in_its_time(path, autojump_clock):
+    channel = FakeChannel(latency=1000.0)
+    async with open_test_gateway(
+        channel, outbox=inline(path), room_bound=1, drain_timeout=0.0
+    ) as gateway:
+        await gateway.submit(send("first"))
+        ticket = await gateway.submit(send("second", ttl=20.0))
+        start = trio.current_time()
+        receipt = await ticket.receipt()
+    assert "expired" == receipt.disposition
+    assert 20.0 == pytest.approx(trio.current_time() - start, abs=0.2)
+
+
+async def refuse(attempt):
+    if attempt.part.payload["text"] == "bad":
+        raise Failure(
+            Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.INVALID_REQUEST, raw="no")
+        )
+
+
+def ask(outbox, kind, *, seq=None, room=""):
+    """As the command line does, on a connection of the same library."""
+    outbox._writer._db.execute(
+        "INSERT INTO requests (kind, seq, instance, room, asked_at) VALUES (?, ?, 'bot', ?, 0)",
+        (kind, seq, room),
+    )
+    outbox._desk._seen = None  # this connection's own writes do not count as another's
+
+
+async def test_operators_try_again_what_failed(path, autojump_clock):
+    channel, outbox = FakeChannel(script=refuse), inline(path)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        receipt = await gateway.send("bot", "room", "bad", raises=False)
+        assert "rejected" == receipt.disposition
+        await outbox.flush()
+        channel.script = None
+        ask(outbox, "retry", seq=position_of(receipt.envelope_id))
+        await trio.sleep(5)
+        again = gateway.status(receipt.envelope_id).receipt
+        assert again.delivered
+        assert gateway.statistics().conserved
+        answer = outbox._writer._db.execute("SELECT answer FROM requests").get
+    assert ("goes on", ["bad"]) == (answer, channel.texts("room"))
+
+
+async def test_operators_discard_what_has_not_started(path, autojump_clock):
+    channel, outbox = FakeChannel(latency=100.0), inline(path)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        await gateway.submit(send("first"))
+        second = await gateway.submit(send("second"))
+        ask(outbox, "discard", seq=position_of(second.id))
+        await trio.sleep(5)
+        assert "cancelled" == (await second.receipt()).disposition
+
+
+async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
+    """Queued, ended, keys and moves: not a byte of it stays in the file or its log."""
+    channel, outbox = FakeChannel(), inline(path)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        await gateway.send("bot", "room", "SECRETTEXT one", key="SECRETKEY")
+        await gateway.send("bot", "other", "hello")
+        channel.latency = 100.0
+        flying = await gateway.submit(send("SECRETTEXT two"))
+        queued = await gateway.submit(send("SECRETTEXT three"))
+        await trio.sleep(5)
+        ask(outbox, "erase", room="room")
+        await trio.sleep(5)
+        assert "cancelled" == (await queued.receipt()).disposition
+        assert not flying.ended
+        answer = outbox._writer._db.execute("SELECT answer FROM requests").get
+        assert answer.endswith("1 in flight")
+    content = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert b"SECRETTEXT" not in content
+    assert b"SECRETKEY" not in content
+    assert [("other",)] == rows(path, "SELECT room FROM history")
+
+
+async def test_history_is_forgotten_in_its_time(path, autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=inline(path), history=1) as gateway:
+        first = await gateway.send("bot", "room", "one")
+        await gateway.send("bot", "room", "two")
+        await trio.sleep(86_400 * 6.9)
+        assert gateway.status(first.envelope_id).receipt == first
+        await trio.sleep(86_400 * 0.2)
+        assert gateway.status(first.envelope_id) is None
