@@ -274,11 +274,10 @@ def take_all(
     worst_at = now
     for bucket in buckets:
         at = bucket.free_at(now)
-        if at <= worst_at and bucket is not woken and bucket.waiting:
-            head = bucket.waiting.peek(now)
-            if head is not None and head is not lane and head.rank < lane.rank:
-                worst, worst_at = bucket, max(at, worst_at)
-                continue
+        queue = None if bucket is woken or at > worst_at else bucket.waiting
+        if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
+            worst, worst_at = bucket, max(at, worst_at)
+            continue
         if at <= now and bucket.reserved is not None:
             at = _after_reservation(bucket, lane, now)
         if at > worst_at:
@@ -287,6 +286,8 @@ def take_all(
         return Blocked(worst, worst_at)
     for bucket in buckets:
         bucket.take(now)
+        if woken is None and bucket.waiting is not None:
+            bucket.waiting.passed_by(lane)
     return None
 
 

@@ -46,6 +46,28 @@ class ClassQueue:
         chosen = self._choose(now)
         return None if chosen is None else self._heaps[chosen][0][3]
 
+    def ahead_of(self, lane: Lane, now: int, *, fresh: bool) -> bool:
+        """Whether one that waits here goes before `lane`, which waits elsewhere or has only come.
+
+        Shares and age count against a `fresh` one only. Between lanes that wait at several
+        buckets the bare rank decides: one order for all, so that none waits in a circle.
+        """
+        chosen = self._choose(now)
+        if chosen is None:
+            return False
+        _, since, _, head = self._heaps[chosen][0]
+        mine = lane.rank[0]
+        if head is lane:
+            return False
+        if chosen <= mine or not fresh:
+            return head.rank < lane.rank
+        aged = mine == NORMAL and now - since > AGING and since < lane.rank[2]
+        return aged or self._credit[chosen] >= GRANT
+
+    def passed_by(self, lane: Lane) -> None:
+        """`lane` went without having waited here: it was a grant like any other."""
+        self._account(lane.rank[0])
+
     def pop(self, now: int) -> Lane | None:
         """Take out the lane whose turn it is."""
         chosen = self._choose(now)
@@ -60,7 +82,7 @@ class ClassQueue:
         """Who went pays; those below that were passed over earn their share."""
         self._credit[chosen] = max(0, self._credit[chosen] - GRANT)
         for below in range(chosen + 1, 3):
-            if self._heaps[below]:
+            if self._trim(self._heaps[below]):
                 self._credit[below] += SHARES[below]
 
     def _choose(self, now: int) -> int | None:
