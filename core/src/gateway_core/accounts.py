@@ -189,12 +189,15 @@ class Account:
             return
         if self.open:
             self.gate.capacity = max(1, self.gate.in_flight + 1)
-            self.gate.closed_until = now
+            self.gate.closed_until = max(now, self._rate_closed)
             settle([self.gate], now)
-        elif self.recovering:
+        if self.open and self.gate.waiting:
+            return
+        while self.recovering:  # nobody else is there to find out
             lane, not_before = self.recovering.pop(0)
             if lane.doubt:
                 lane.home.pause(lane, max(now, not_before))
+                return
 
     def _half_open_failed(self) -> None:
         if self.gate.closed_until < NEVER:

@@ -1,0 +1,218 @@
+"""An instance that is down: its circuit, its probes, and what an outage costs."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import trio
+
+from gateway_core import CircuitSettings, Disposition, Limit, Scope, TransportError
+from gateway_core.testing import FakeChannel
+
+HOUR = 3600.0
+
+
+class Unprobed(FakeChannel):
+    """A channel without the probe hook: only attempts can find out."""
+
+    probe = None
+
+
+class Platform:
+    """Down between two times; counts what it gets meanwhile."""
+
+    def __init__(self, channel: FakeChannel, begins: float, ends: float, error) -> None:
+        self.channel, self.begins, self.ends, self.error = channel, begins, ends, error
+        channel.script = self.run
+        self.during: list[float] = []
+
+    def down(self) -> bool:
+        return self.begins <= trio.current_time() < self.ends
+
+    async def run(self, attempt) -> None:
+        if self.down():
+            self.during.append(trio.current_time())
+            raise self.error()
+
+    async def keep_probe(self) -> None:
+        """The probe fails for as long as the platform is down."""
+        await trio.sleep_until(self.begins)
+        self.channel.probe_error = self.error()
+        await trio.sleep_until(self.ends)
+        self.channel.probe_error = None
+
+
+@pytest.mark.parametrize("kind", [FakeChannel, Unprobed], ids=["probe", "no probe"])
+@pytest.mark.parametrize("dispatched", ["no", "unknown"])
+async def test_an_hours_outage_costs_one_try_an_envelope_the_window_and_the_probes(
+    engine, say, kind, dispatched, autojump_clock
+):
+    """40 rooms send once a minute through an hour of nothing; afterwards all of it arrives."""
+    channel = kind(limits=lambda *_: [Limit("account", 10, 1.0)])
+
+    def error() -> TransportError:
+        return TransportError("down", dispatched=dispatched)
+
+    platform = Platform(channel, 60.0, 60.0 + HOUR, error)
+    circuit = CircuitSettings(window=20, probe_base=1.0, probe_cap=60.0)
+    async with (
+        engine(channel, circuit=circuit, drain_timeout=2 * HOUR) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(platform.keep_probe)
+        envelopes = 0
+        for _ in range(60):
+            for n in range(40):
+                await gateway.submit(say.message(f"room {n}", ttl=3 * HOUR))
+                envelopes += 1
+            await trio.sleep(60)
+    probes = channel.probes if kind is FakeChannel else 70
+    assert len(platform.during) <= envelopes + 20 + probes
+    assert len(platform.during) <= 40 + 20 + probes  # lanes wait: not even one each
+    assert channel.probes <= 70  # 1 + 2 + 4 + … up to one a minute
+    ends = gateway.statistics().dispositions
+    if dispatched == "no":
+        assert {Disposition.DELIVERED: envelopes} == ends
+    else:
+        assert envelopes == sum(ends.values())
+        # Where only attempts can find out, each of those may have made a copy.
+        doubtful = 20 if kind is FakeChannel else 20 + 70
+        assert ends.get(Disposition.UNKNOWN, 0) <= doubtful
+        assert ends[Disposition.DELIVERED] >= envelopes - doubtful
+
+
+async def test_after_an_outage_the_limit_is_used_again_at_once(engine, say, autojump_clock):
+    channel = FakeChannel(limits=lambda *_: [Limit("account", 10, 1.0)])
+    platform = Platform(channel, 0.0, 600.0, say.refused)
+    async with engine(channel, drain_timeout=HOUR) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(platform.keep_probe)
+        for n in range(1000):
+            await gateway.submit(say.message(f"room {n}"))
+    sent = [at for at in channel.times if at >= 600]
+    assert 1000 <= len(sent)
+    busy = sent[-1] - sent[0]
+    assert busy <= 1000 / 10 / 0.9
+
+
+async def test_the_circuit_opens_on_a_share_of_failures_only(engine, say, autojump_clock):
+    """Every third attempt fails: the instance is not down."""
+
+    async def third(attempt):
+        if len(channel.made) % 3 == 0:
+            raise say.refused()
+
+    channel = FakeChannel(script=third)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        for n in range(200):
+            await gateway.send("bot", f"room {n % 20}", "x")
+        assert 0 == channel.probes
+        assert not gateway.statistics().instances[0].circuit_open
+
+
+async def test_the_circuit_is_the_instances_alone(engine, say, autojump_clock):
+    async def down(attempt):
+        if attempt.instance_id == "bot":
+            raise say.refused()
+
+    channel = FakeChannel(script=down)
+    channel.probe_error = say.refused()
+    async with engine(channel, instances=["bot", "other"]) as gateway:
+        for n in range(40):
+            await gateway.submit(say.message(f"room {n}"))
+        await trio.sleep(30)
+        one, other = gateway.statistics().instances
+        assert one.circuit_open
+        assert not other.circuit_open
+        for n in range(20):
+            assert (await gateway.send("other", f"room {n}", "x")).delivered
+        assert 30 == trio.current_time()
+
+
+async def test_probes_back_off_and_one_that_answers_closes_the_circuit(engine, say, autojump_clock):
+    channel = FakeChannel()
+    platform = Platform(channel, 0.0, 200.0, say.refused)
+    seen: list[float] = []
+    async with engine(channel, drain_timeout=HOUR) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(platform.keep_probe)
+        for n in range(40):
+            await gateway.submit(say.message(f"room {n}"))
+        count = 0
+        for _ in range(400):
+            await trio.sleep(0.5)
+            if channel.probes > count:
+                count = channel.probes
+                seen.append(trio.current_time())
+    steps = [b - a for a, b in pairwise(seen)]
+    assert all(b >= a - 0.5 for a, b in pairwise(steps))
+    assert channel.probes < 12
+    assert {Disposition.DELIVERED: 40} == gateway.statistics().dispositions
+
+
+async def test_without_a_probe_hook_one_attempt_a_step_finds_out(engine, say, autojump_clock):
+    channel = Unprobed()
+    platform = Platform(channel, 0.0, 300.0, say.refused)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        for n in range(60):
+            await gateway.submit(say.message(f"room {n}"))
+    late = [at for at in platform.during if at > 30]
+    assert len(late) <= 8
+    assert {Disposition.DELIVERED: 60} == gateway.statistics().dispositions
+
+
+async def test_a_half_open_circuit_calls_nobody_inside_a_known_wait(engine, say, autojump_clock):
+    """A 429 that closed the instance still holds when the circuit looks whether it works."""
+
+    async def run(attempt):
+        if attempt.room == "limited" and attempt.number == 1:
+            await trio.sleep(0.25)
+            raise say.limited(300, Scope.INSTANCE)
+        await trio.sleep(0.5)
+        if trio.current_time() < 60:
+            raise say.refused()
+
+    channel = Unprobed(script=run)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        for n in range(40):
+            await gateway.submit(say.message("limited" if not n else f"room {n}"))
+        await trio.sleep(1)
+        assert gateway.statistics().instances[0].circuit_open
+        await gateway.submit(say.message("another"))
+    assert not [at for at in channel.times if 0.5 < at < 300]
+    assert {Disposition.DELIVERED: 41} == gateway.statistics().dispositions
+
+
+async def test_if_everybody_is_in_doubt_somebody_finds_out_all_the_same(
+    engine, say, autojump_clock
+):
+    """No probe, and no envelope left that waits for the circuit: one of the doubtful goes."""
+    channel = Unprobed()
+    platform = Platform(channel, 0.0, 120.0, say.unknown)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(20)]
+        ends = [(await ticket.receipt()).disposition for ticket in tickets]
+        assert trio.current_time() < 300
+    assert len(platform.during) < 20 + 10
+    assert ends.count(Disposition.DELIVERED) >= 10
+
+
+async def test_a_429_is_no_outage(engine, say, autojump_clock):
+    async def limit(attempt):
+        if attempt.number == 1:
+            raise say.limited(5, Scope.MESSAGE)
+
+    channel = FakeChannel(script=limit)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        for n in range(60):
+            await gateway.submit(say.message(f"room {n}"))
+    assert 0 == channel.probes
+
+
+async def test_an_idle_instance_that_is_well_costs_no_task(engine, say, autojump_clock):
+    channel = FakeChannel()
+    async with engine(channel, session_idle=10) as gateway:
+        before = trio.lowlevel.current_statistics().tasks_living
+        await gateway.send("bot", "r", "x")
+        await trio.sleep(HOUR)
+        after = trio.lowlevel.current_statistics().tasks_living
+        assert after - before <= 1  # the worker that served it
