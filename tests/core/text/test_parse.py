@@ -47,6 +47,7 @@ def spans(document: Document) -> list[tuple[str, str]]:
         ("```\n```", "```\n```"),
         ("[a]: http://b.c", "[a]: http://b.c"),
         ("# \n\ntext", "text"),
+        ("|a|\n|-|\n\ntext", "a\n-\ntext"),
         ("- ~~~\n\n\ntext", "• \n\ntext"),
     ],
 )

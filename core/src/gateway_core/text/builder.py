@@ -377,7 +377,7 @@ class Builder:
         self.pieces, self.length = table.pieces, table.length
         del self.spans[table.spans :], self.marks[table.marks :]
         lines = table.lines()
-        header = len(lines[0]) + len(lines[1]) + (2 if lines[2:] else 1)
+        header = len(lines[0]) + len(lines[1]) + 2 if lines[2:] else 0
         self.body = self.start + header
         self.marks += table.places(lines, self.length)
         self._add("\n".join(lines))
