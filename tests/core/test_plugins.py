@@ -437,6 +437,15 @@ def test_an_adapter_stands_in_its_place(options):
     assert [text] == fault_of(hookimpl(**options)(chunk))
 
 
+@pytest.mark.parametrize("name", ["admit", *sorted(OBSERVERS)])
+def test_who_is_called_one_by_one_takes_no_wrapper(name):
+    def hook(self):
+        yield
+
+    text = f"Plugin: {name}: takes no wrapper: its impls are called one by one"
+    assert [text] == fault_of(hookimpl(wrapper=True)(hook), name=name, adapter=False)
+
+
 def test_two_impls_of_one_hook_in_one_plugin_are_told():
     class Twice(Adapter):
         @hookimpl(specname="send")

@@ -89,6 +89,9 @@ class ChannelHooks:
         if not self.validates:
             return []
         answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
+        for answer in answers:
+            if not isinstance(answer, Sequence):
+                raise self._wrong("validate", "Sequence", answer)
         problems = [problem for answer in answers for problem in answer]
         for problem in problems:
             if not isinstance(problem, Problem):
@@ -114,14 +117,14 @@ class ChannelHooks:
             return None
         votes = [
             vote
-            for vote in self._each("admit", {"envelope": envelope, "pressure": pressure})
-            if self._is_vote(vote)
+            for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure})
+            if self._is_vote(plugin, vote)
         ]
         return "shed" if "shed" in votes else next(iter(votes), None)
 
-    def _is_vote(self, vote: object) -> bool:
+    def _is_vote(self, plugin: str, vote: object) -> bool:
         if vote is not None and vote not in VOTES:
-            self._note("admit", "policy", f"voted {vote!r}")
+            self._note("admit", plugin, f"voted {vote!r}")
         return vote in VOTES
 
     # -- asked around attempts
@@ -227,7 +230,7 @@ class ChannelHooks:
 
     def _each(
         self, name: str, kwargs: Mapping[str, Any], *, told: set[int] | None = None
-    ) -> list[Any]:
+    ) -> list[tuple[str, Any]]:
         """Ask every impl by itself, each guarded: one that raises does not silence the others."""
         answers = []
         for impl in reversed(_impls(self.callers[name])):
@@ -235,11 +238,12 @@ class ChannelHooks:
                 if id(impl.plugin) in told:
                     continue
                 told.add(id(impl.plugin))
+            plugin = self._label(impl.plugin)
             try:
-                answers.append(impl.function(*[kwargs[key] for key in impl.argnames]))
+                answers.append((plugin, impl.function(*[kwargs[key] for key in impl.argnames])))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
                 error = stopped(raised)
-                self._note(name, self._label(impl.plugin), f"{type(error).__name__}: {error}")
+                self._note(name, plugin, f"{type(error).__name__}: {error}")
         return answers
 
     def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
@@ -258,7 +262,8 @@ class ChannelHooks:
         files = {}
         for caller in self.callers.values():
             for impl in _impls(caller):
-                files[impl.function.__code__.co_filename] = self._label(impl.plugin)
+                code = getattr(impl.function, "__code__", None)  # compiled ones have none
+                files[getattr(code, "co_filename", "")] = self._label(impl.plugin)
         plugin, trace = self.adapter, error.__traceback__
         while trace is not None:
             plugin = files.get(trace.tb_frame.f_code.co_filename, plugin)

@@ -23,6 +23,7 @@ ASYNC_HOOKS = frozenset({"credentials", "probe", "send", "edit", "delete", "call
 OBSERVERS = frozenset(
     {"after_attempt", "after_disposition", "pressure_changed", "instance_suspended", "room_moved"}
 )
+ONE_BY_ONE = OBSERVERS | {"admit"}
 REQUIRED = ("settings_type", "send")
 SPECS: Mapping[str, Any] = {
     name: function
@@ -308,6 +309,8 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
         yield "async hooks belong to the adapter; policies use the sync hooks and observers"
     elif hook in ASYNC_HOOKS and wraps:
         yield "async hooks take no wrapper: it would end before the await"
+    elif wraps and hook in ONE_BY_ONE:
+        yield "takes no wrapper: its impls are called one by one"
     elif plugin.adapter and (wraps or opts["tryfirst"] or opts["trylast"]):
         yield "adapters use neither tryfirst nor trylast nor wrappers"
 
