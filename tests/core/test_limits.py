@@ -283,6 +283,22 @@ def test_twenty_three_answers_bring_the_pace_back():
     assert [1.0, 1.0] == slowness[22:]
 
 
+def test_a_slowed_bucket_of_one_waits_longer_and_soon_no_more():
+    bucket = WindowBucket(Limit("chat", 1, 1.0))
+    bucket.slow_down()
+    waits = []
+    now = 0
+    for _ in range(5):
+        bucket.take(now)
+        bucket.release(now)
+        at = bucket.free_at(now)
+        waits.append((at - now) / SECOND)
+        now = at
+    assert 2.0 == waits[0]
+    assert sorted(waits, reverse=True) == waits
+    assert 1.0 == waits[4]
+
+
 def test_what_the_platform_reports_is_not_slowed_down():
     bucket = window(5)
     bucket.learn(report(limit=5, remaining=5, reset_after=1.0), 0)

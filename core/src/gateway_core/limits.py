@@ -26,6 +26,8 @@ NEVER = 1 << 62
 
 SLOWEST = 8.0
 RECOVERY = 0.97
+STRICT_RECOVERY = 0.8
+"""With each answer of a bucket of one token: a room sends too little for the slower one."""
 LONGEST_RESET = 86_400.0
 SWEEP = 4
 SEVERAL_ROOMS = 3
@@ -205,8 +207,11 @@ class WindowBucket(Bucket):
 
     def release(self, now: int) -> None:
         """The answer came: the token is spent until `per` from now."""
-        super().release(now)
         back = now + self.per
+        if self.count == 1 and self.slowness > 1.0:  # half of one token is twice the wait
+            back = now + round(self.per * self.slowness)
+            self.slowness = max(1.0, self.slowness * STRICT_RECOVERY)
+        super().release(now)
         if self.spent and self.spent[-1] > back:  # the platform reported a longer window
             back = self.spent[-1]
         self.spent.append(back)
