@@ -10,7 +10,7 @@ ROOMS = 60
 ARRIVALS = ("round_robin", "mixed", "room_by_room")
 FAULTS = ("reset_after", "reset_before", "server_error", "no_answer")
 FAULTY = 20
-"""Requests that a fault run fails, of its first `FAULT_MESSAGES`."""
+"""Texts whose first request a fault run fails, of its `FAULT_MESSAGES`."""
 
 MESSAGES = 600
 FAULT_MESSAGES = 200
