@@ -99,7 +99,8 @@ class _Envelope:
     """The fields that every envelope has.
 
     key          idempotency key, unique in (instance, room, operation); None: none
-    ttl          seconds from acceptance after which it ends `expired`; None: by its class
+    ttl          seconds from acceptance after which it ends `expired`; None: by its class, and
+                 counted from `not_before` where that is later
     not_before   POSIX time before which it is not sent; None: at once
     priority     the class: `urgent`, `normal` or `bulk`
     order        `room`: first in, first out within its lane; `none`: a lane of its own

@@ -244,14 +244,17 @@ class Submission:
         wall = self._clock.wall()
         flight = Flight(self._ids.next(wall), envelope, plan)
         flight.accepted_wall = wall
-        flight.deadline = self._clock.now() + nanoseconds(self._ttl(envelope))
+        flight.deadline = self._deadline(flight)
         return flight
 
-    def _ttl(self, envelope: Envelope) -> float:
-        if envelope.ttl is not None:
-            return envelope.ttl
-        ttl: float = getattr(self._config.ttl, envelope.priority)
-        return ttl
+    def _deadline(self, flight: Flight) -> int:
+        """Its own ttl from now; that of its class counts from when it is due."""
+        envelope = flight.envelope
+        ttl = envelope.ttl
+        if ttl is None:
+            ahead = (envelope.not_before or 0.0) - flight.accepted_wall
+            ttl = getattr(self._config.ttl, flight.priority) + max(0.0, ahead)
+        return self._clock.now() + nanoseconds(ttl)
 
     async def _append(
         self,
@@ -318,9 +321,7 @@ class Submission:
         vote = account.hooks.admit(flight.envelope, partition.pressure())
         if vote is not None and vote != "shed":
             flight.priority = vote
-            if flight.envelope.ttl is None:
-                ttl: float = getattr(self._config.ttl, vote)
-                flight.deadline = self._clock.now() + nanoseconds(ttl)
+            flight.deadline = self._deadline(flight)
             if self._pager is not None:
                 left = (flight.deadline - self._clock.now()) / SECOND
                 self._outbox.classed(flight.id, vote, self._clock.wall() + left)

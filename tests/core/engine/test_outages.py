@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import trio
 
-from gateway_core import CircuitSettings, Disposition, Limit, Scope, TransportError
+from gateway_core import CircuitSettings, Disposition, Limit, Scope, TransportError, hookimpl
 from gateway_core.testing import FakeChannel
 
 HOUR = 3600.0
@@ -130,22 +130,21 @@ async def test_the_circuit_is_the_instances_alone(engine, say, autojump_clock):
 
 
 async def test_probes_back_off_and_one_that_answers_closes_the_circuit(engine, say, autojump_clock):
-    channel = FakeChannel()
-    platform = Platform(channel, 0.0, 200.0, say.refused)
     seen: list[float] = []
-    async with engine(channel, drain_timeout=HOUR) as gateway, trio.open_nursery() as nursery:
-        nursery.start_soon(platform.keep_probe)
+
+    class Probed(FakeChannel):
+        @hookimpl
+        async def probe(self):
+            seen.append(trio.current_time())
+            if trio.current_time() < 200:
+                raise say.refused()
+
+    channel = Probed()
+    Platform(channel, 0.0, 200.0, say.refused)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
         for n in range(40):
             await gateway.submit(say.message(f"room {n}"))
-        count = 0
-        for _ in range(400):
-            await trio.sleep(0.5)
-            if channel.probes > count:
-                count = channel.probes
-                seen.append(trio.current_time())
-    steps = [b - a for a, b in pairwise(seen)]
-    assert all(b >= a - 0.5 for a, b in pairwise(steps))
-    assert channel.probes < 12
+    assert [2, 4, 8, 16, 32, 60, 60, 60] == pytest.approx([b - a for a, b in pairwise(seen)])
     assert {Disposition.DELIVERED: 40} == gateway.statistics().dispositions
 
 
