@@ -60,7 +60,7 @@ def _default(field: Any) -> object:
 def _plain(value: object) -> object:
     if isinstance(value, MessageRef):
         return value.envelope_id or [part.message_id for part in value.parts]
-    return value.key if isinstance(value, KeyRef) else value
+    return {"key": value.key} if isinstance(value, KeyRef) else value
 
 
 def frees_its_key(receipt: Receipt) -> bool:
@@ -111,6 +111,7 @@ class Keys:
     def remember(self, scope: Scope, print_: str, receipt: Receipt, since: int) -> None:
         """The key stood for an envelope of an earlier life."""
         self._known[scope] = Known(print_, receipt.envelope_id, since, receipt=receipt)
+        self._trim(since)
 
     def forget(self, scope: Scope) -> None:
         """The key is free: its envelope was never accepted."""
