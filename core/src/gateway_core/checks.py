@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from math import isfinite
 
 from gateway_core.envelopes import Call, Delete, Edit, Envelope, KeyRef, MessageRef, Send
 from gateway_core.errors import Problem
 
 DEEPEST = 32
+MOST = 100
+"""Problems that are told of one envelope; a value that holds itself twice has billions."""
 _UNSENDABLE = "has a lone surrogate or NUL"
 
 
@@ -16,7 +19,7 @@ def problems_of(envelope: object, *, max_text: int) -> list[Problem]:
     """Every mistake: wrong types, texts that cannot be sent, values that are not plain JSON."""
     if type(envelope) is Send and _plainly_fine(envelope, max_text):
         return []
-    return list(_problems(envelope, max_text))
+    return list(islice(_problems(envelope, max_text), MOST))
 
 
 def _plainly_fine(send: Send, max_text: int) -> bool:
@@ -54,7 +57,7 @@ def _problems(envelope: object, max_text: int) -> Iterator[Problem]:
     yield from _times(envelope)
     if isinstance(envelope, Send | Edit):
         yield from _text(envelope.text, max_text)
-        yield from _json("extra", envelope.extra or {})
+        yield from _extra(envelope.extra)
     if isinstance(envelope, Edit | Delete):
         yield from _target(envelope)
     if isinstance(envelope, Call):
@@ -90,6 +93,13 @@ def _text(text: object, max_text: int) -> Iterator[Problem]:
         yield Problem("text", f"has {len(text)} characters, at most {max_text}")
     elif not _sendable(text):
         yield Problem("text", _UNSENDABLE)
+
+
+def _extra(extra: object) -> Iterator[Problem]:
+    if extra is None or isinstance(extra, Mapping):
+        yield from _json("extra", extra)
+    else:
+        yield Problem("extra", f"must be a table, not {type(extra).__name__}")
 
 
 def _times(envelope: Envelope) -> Iterator[Problem]:
