@@ -9,6 +9,7 @@ VENV ?= .venv
 ARGS ?=
 SEEDS ?= 200
 FIRST_SEED ?= 0
+KILLS ?= 200
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
@@ -19,7 +20,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench simulate clean
+.PHONY: help demo test check docs bench simulate crash-test clean
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
@@ -28,6 +29,7 @@ help: ## show this list
 	@echo "make docs      the documentation, into docs/_build/html; a warning is an error"
 	@echo "make bench     what every figure in the docs comes from"
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
+	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
 	@echo "make clean     remove $(VENV), caches and built pages"
 
 demo: $(RUN)
@@ -58,6 +60,10 @@ bench: $(DEV)
 simulate: $(DEV)
 	@echo "simulate: $(SEEDS) seeds from $(FIRST_SEED)"
 	@$(PY) -m bench.simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED) $(ARGS)
+
+crash-test: $(DEV)
+	@echo "crash-test: $(KILLS) kills"
+	@$(PY) -m bench.crashes --kills $(KILLS) $(ARGS)
 
 clean:
 	@echo "clean: removing $(VENV), caches and built pages"

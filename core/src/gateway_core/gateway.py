@@ -361,6 +361,8 @@ class Gateway:
             skew=busiest * len(parts) if total else 1.0,
             partitions=parts,
             instances=self._roster.statistics(),
+            kept=self._pager.unfinished if self._pager is not None else 0,
+            unserved=self._pager.unserved if self._pager is not None else {},
         )
 
     def partition_index(self, instance_id: str, room: str) -> int:
@@ -546,14 +548,33 @@ async def open_gateway(
                     body = error
                 gateway.quiet()
         except BaseExceptionGroup as group:
-            raise _unwrapped(group) from None
+            raise _leaving(body, group) from None
         if body is not None:
             raise body
 
 
-def _unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _leaving(
+    body: BaseException | None, group: BaseExceptionGroup[BaseException]
+) -> BaseException:
+    """What leaves the block when the gateway's own tasks raised `group`, or were cancelled.
+
+    An error goes before a `Cancelled`: the application's own is not lost because somebody lost
+    patience while the gateway drained, and the gateway's not in what it cancelled itself.
+    """
+    own, ours = _without_cancelled(body), _without_cancelled(group)
+    if own is not None and ours is not None:
+        return BaseExceptionGroup("of the application and of the gateway", [own, _unwrapped(ours)])
+    return own or _unwrapped(ours or group)
+
+
+def _without_cancelled(error: BaseException | None) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1]
+    return None if isinstance(error, trio.Cancelled) else error
+
+
+def _unwrapped(error: BaseException) -> BaseException:
     """A single exception leaves alone, without the groups around it."""
-    error: BaseException = group
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

@@ -54,7 +54,9 @@ class InstanceStatistics:
 class Statistics:
     """The whole gateway. `accepted == sum(dispositions) + unfinished` at every instant.
 
-    skew  the busiest partition's share of the accepted, over the even share; 1 is perfect
+    skew      the busiest partition's share of the accepted, over the even share; 1 is perfect
+    kept      unfinished envelopes in a durable outbox, those of earlier lives among them
+    unserved  of those, by instance, what waits for an instance that is not there
     """
 
     accepted: int
@@ -66,6 +68,8 @@ class Statistics:
     skew: float
     partitions: tuple[PartitionStatistics, ...]
     instances: tuple[InstanceStatistics, ...]
+    kept: int = 0
+    unserved: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def conserved(self) -> bool:

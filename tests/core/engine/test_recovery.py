@@ -495,7 +495,7 @@ async def test_rows_of_an_instance_that_is_not_there_are_kept(outbox, autojump_c
     channel.latency = 0.0
     async with life(outbox, channel, instances=("other",)) as (gateway, _):
         await trio.sleep(10)
-        assert {"bot": 1} == gateway._pager.unserved
+        assert {"bot": 1} == gateway.statistics().unserved
         assert 1 == len(outbox._rows)
 
         gateway.add_instance(Instance("bot", "fake", FakeSettings()))

@@ -1,0 +1,201 @@
+"""Kills a gateway again and again, and looks at what the platforms got: `python -m bench.crashes`.
+
+Every other kill comes at a named step of a message of several parts, the rest at random moments.
+The three emulated platforms live on in this process. The last line is
+`N kills, M accepted: 0 lost, 0 late, D duplicated (all announced)`; the exit code is 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apsw
+import attrs
+import trio
+
+from bench.crashing import ROOMS, STEPS, TOKENS, WORDS
+from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
+from gateway_contrib.emulators.serve import serve
+from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits
+from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
+from gateway_contrib.emulators.wire import Latency
+
+ROOT = Path(__file__).parents[1]
+MESSAGES = 6
+
+
+@attrs.define
+class Outcome:
+    """What was seen."""
+
+    kills: int = 0
+    accepted: dict[int, tuple[str, str, str]] = attrs.field(factory=dict)
+    lost: list[str] = attrs.field(factory=list)
+    late: list[str] = attrs.field(factory=list)
+    duplicated: list[str] = attrs.field(factory=list)
+    unannounced: list[str] = attrs.field(factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not (self.lost or self.late or self.unannounced)
+
+    def __str__(self) -> str:
+        told = "all announced" if not self.unannounced else f"{len(self.unannounced)} UNANNOUNCED"
+        return (
+            f"{self.kills} kills, {len(self.accepted)} accepted: {len(self.lost)} lost,"
+            f" {len(self.late)} late, {len(self.duplicated)} duplicated ({told})"
+        )
+
+
+def platforms() -> dict[str, Any]:
+    token = {name: {value} for name, value in TOKENS.items()}
+    telegram = TelegramLimits(chat_seconds=0.0001, bot_count=100_000)
+    slack = SlackLimits(posts=(100_000, 1.0))
+    discord = DiscordLimits(count=100_000, global_count=100_000)
+    return {
+        "telegram": TelegramEmulator(tokens=token["telegram"], limits=telegram),
+        "slack": SlackEmulator(tokens=token["slack"], limits=slack),
+        "discord": DiscordEmulator(tokens=token["discord"], limits=discord),
+    }
+
+
+async def life(command: list[str], patience: float | None) -> tuple[int, str]:
+    """One process until it ends, or is killed that long after it is ready; what it said."""
+    process = await trio.lowlevel.open_process(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    said, errors, ready = bytearray(), bytearray(), trio.Event()
+
+    async def listen() -> None:
+        async for some in process.stdout:
+            said.extend(some)
+            ready.set()
+        ready.set()
+
+    async def complaints() -> None:
+        async for some in process.stderr:
+            errors.extend(some)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen)
+        nursery.start_soon(complaints)
+        if patience is not None:
+            await ready.wait()
+            with trio.move_on_after(patience):
+                await process.wait()
+            process.kill()
+        with trio.move_on_after(60):
+            await process.wait()
+        process.kill()
+    if process.returncode not in (0, -9):
+        raise RuntimeError(errors.decode()[-2000:])
+    return process.returncode, said.decode()
+
+
+async def next_life(
+    path: Path, addresses: str, outcome: Outcome, rng: Random, *, first: int, kill: bool
+) -> int:
+    """A life that is to be killed, or to finish everything; the first number not used."""
+    named = kill and outcome.kills % 2 == 0
+    command = [
+        sys.executable, "-m", "bench.crashing", "--path", str(path), "--addresses", addresses,
+        "--first", str(first), "--count", str(MESSAGES if kill else 0),
+        "--partitions", str(rng.choice([1, 3, 8])),
+    ]  # fmt: skip
+    if named:
+        step = STEPS[outcome.kills // 2 % len(STEPS)]
+        command += ["--step", step, "--nth", str(rng.randrange(4))]
+    code, said = await life(command, rng.random() * 0.8 if kill and not named else None)
+    for line in said.splitlines():
+        word, *rest = line.split()
+        if word == "submitting":
+            first = int(rest[0]) + 1
+        elif word == "accepted":
+            outcome.accepted[int(rest[0])] = (rest[1], rest[2], rest[3])
+    if not kill and code:
+        raise RuntimeError(f"the last life did not finish: {said[-500:]}")
+    outcome.kills += code == -9
+    return first
+
+
+def judge(outcome: Outcome, emulators: dict[str, Any], path: Path) -> None:
+    """What stands in the rooms, against what was accepted and what the receipts say."""
+    connection = apsw.Connection(str(path))
+    receipts = {
+        int(key[1:]): json.loads(receipt)
+        for key, receipt in connection.execute(
+            "SELECT k.key, h.receipt FROM keys k JOIN history h USING (seq)"
+        )
+    }
+    connection.close()
+    seen: dict[int, int] = {}
+    for channel, rooms in ROOMS.items():
+        for room in rooms:
+            messages = emulators[channel].rooms.conversation(room)
+            words = [
+                (int(number), int(word))
+                for message in messages
+                for number, word in re.findall(r"m(\d+)w(\d+)", message.text)
+            ]
+            firsts = list(dict.fromkeys(words))
+            outcome.late += [
+                f"{channel} {room}: {b} after {a}" for a, b in pairwise(firsts) if b < a
+            ]
+            for number, _ in firsts:
+                seen[number] = seen.get(number, 0) + 1
+            for number in sorted({n for n, _ in words}):
+                copies = len([1 for n, _ in words if n == number]) > seen[number]
+                if copies:
+                    outcome.duplicated.append(f"{channel} m{number}")
+                    announced = receipts.get(number, {}).get("possible_duplicate", False)
+                    if channel == "discord" or not announced:
+                        outcome.unannounced.append(f"{channel} m{number}")
+    for number in outcome.accepted:
+        ended = receipts.get(number, {}).get("disposition")
+        if seen.get(number, 0) != WORDS or ended not in ("delivered", "unknown"):
+            outcome.lost.append(f"m{number}: {seen.get(number, 0)} of {WORDS} words, {ended}")
+
+
+async def crash(kills: int, folder: Path, seed: str = "0") -> Outcome:
+    """Kill so often, let the last life finish, and judge."""
+    outcome, rng, first = Outcome(), Random(seed), 0
+    path, emulators = folder / "outbox.db", platforms()
+    async with trio.open_nursery() as nursery:
+        addresses = {}
+        for name, emulator in emulators.items():
+            app = Latency(0.005, 0.06, f"{seed}:{name}")(emulator.app)
+            addresses[name] = await nursery.start(partial(serve, app))
+        told = json.dumps(addresses)
+        while outcome.kills < kills:
+            first = await next_life(path, told, outcome, rng, first=first, kill=True)
+        await next_life(path, told, outcome, rng, first=first, kill=False)
+        nursery.cancel_scope.cancel()
+    judge(outcome, emulators, path)
+    return outcome
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", default="0")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = trio.run(crash, asked.kills, Path(folder), asked.seed)
+    for line in (*outcome.lost, *outcome.late, *outcome.unannounced):
+        print(line)
+    print(outcome)
+    sys.exit(0 if outcome.holds else 1)
+
+
+if __name__ == "__main__":
+    main()

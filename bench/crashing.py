@@ -1,0 +1,156 @@
+"""The process that `bench.crashes` kills: a gateway on three channels, its outbox in a file.
+
+It submits messages of several parts, and prints a line for each that was accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import structlog
+import trio
+
+from gateway_contrib.sqlite import SqliteOutbox
+from gateway_core import (
+    GatewayConfig,
+    Instance,
+    RetrySettings,
+    Secret,
+    Send,
+    hookimpl,
+    open_gateway,
+)
+from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_slack.settings import Settings as SlackSettings
+from gateway_plugin_telegram.settings import TelegramSettings
+
+STEPS = (
+    "before append", "after append", "before the attempt", "during", "after the answer",
+    "before the acknowledgement", "between parts", "at the end",
+)  # fmt: skip
+TOKENS = {
+    "telegram": "123456789:crash-crash-crash-crash",
+    "slack": "xoxb-0-crash-crash",
+    "discord": "crash.crash.crash-crash",
+}
+PATHS = {"telegram": "", "slack": "/api", "discord": "/api/v10"}
+ROOMS = {"telegram": ("101", "102"), "slack": ("C1CRASH", "C2CRASH"), "discord": ("201", "202")}
+WORDS = 36
+
+
+def text_of(number: int) -> str:
+    """A message of three or four parts; each word tells where it belongs."""
+    return " ".join(f"m{number}w{word:02d}" for word in range(WORDS))
+
+
+def instances(addresses: dict[str, str]) -> list[Instance]:
+    url = {name: address + PATHS[name] for name, address in addresses.items()}
+    secret = {name: Secret(token) for name, token in TOKENS.items()}
+    fast: dict[str, Any] = {"chat_count": 100, "bot_count": 1000}
+    settings: dict[str, Any] = {
+        "telegram": TelegramSettings(
+            token=secret["telegram"], base_url=url["telegram"], text_limit=100, **fast
+        ),
+        "slack": SlackSettings(
+            token=secret["slack"], base_url=url["slack"], part_bytes=100, post_count=100
+        ),
+        "discord": DiscordSettings(
+            token=secret["discord"], base_url=url["discord"], max_length=100, message_count=500
+        ),
+    }
+    return [Instance(name, name, value) for name, value in settings.items()]
+
+
+class Killer:
+    """Kills this process when a step is reached for the n-th time."""
+
+    def __init__(self, step: str, nth: int) -> None:
+        self._step, self._left = step, nth
+
+    def at(self, step: str) -> None:
+        if step == self._step:
+            self._left -= 1
+            if self._left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    @hookimpl
+    def after_attempt(self, report: Any) -> None:
+        if report.answer is not None:
+            self.at("after the answer")
+
+
+class Watched(SqliteOutbox):
+    """The outbox, with a killer at each of its steps."""
+
+    killer: Killer
+
+    async def append(self, entry: Any, kept: Callable[[], None]) -> None:
+        self.killer.at("before append")
+        await super().append(entry, kept)
+        self.killer.at("after append")
+
+    async def attempt_started(self, envelope_id: str, record: Any) -> None:
+        self.killer.at("before the attempt")
+        await super().attempt_started(envelope_id, record)
+        trio.lowlevel.spawn_system_task(self._soon)
+
+    async def _soon(self) -> None:
+        await trio.sleep(0.01)
+        self.killer.at("during")
+
+    def acknowledged(self, envelope_id: str, record: Any) -> None:
+        self.killer.at("before the acknowledgement")
+        super().acknowledged(envelope_id, record)
+        if record.serial == 0:
+            trio.lowlevel.spawn_system_task(self._between)
+
+    async def _between(self) -> None:
+        await self.flush()
+        self.killer.at("between parts")
+
+    def finished(self, receipt: Any) -> None:
+        super().finished(receipt)
+        self.killer.at("at the end")
+
+
+async def main(asked: argparse.Namespace) -> None:
+    outbox = Watched(asked.path)
+    outbox.killer = Killer(asked.step, asked.nth)
+    config = GatewayConfig(
+        instances=instances(json.loads(asked.addresses)),
+        partition_count=asked.partitions,
+        retries=RetrySettings(quarantine=0.2, base=0.05, attempts=50),
+    )
+    rng = Random(asked.first)
+    async with open_gateway(config, plugins=[outbox.killer], outbox=outbox) as gateway:
+        print("ready", flush=True)
+        for number in range(asked.first, asked.first + asked.count):
+            instance = rng.choice(list(ROOMS))
+            room = rng.choice(ROOMS[instance])
+            envelope = Send(
+                instance_id=instance, external_room_id=room, text=text_of(number),
+                key=f"m{number}",
+            )  # fmt: skip
+            print("submitting", number, flush=True)
+            ticket = await gateway.submit(envelope)
+            print("accepted", number, instance, room, ticket.id, flush=True)
+            await trio.sleep(rng.random() * 0.05)
+        while gateway.statistics().kept:  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.02)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for name, kind in (("path", str), ("addresses", str), ("step", str)):
+        parser.add_argument(f"--{name}", type=kind, default="")
+    for name in ("nth", "first", "count", "partitions"):
+        parser.add_argument(f"--{name}", type=int, default=0)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    trio.run(main, parser.parse_args())
