@@ -10,12 +10,8 @@ LONGEST = 1000
 """A longer address is written out: as a link it might not fit beside its own text."""
 
 _WEB = re.compile(r"https?://[^/\s?#]", re.IGNORECASE)
-_PAREN = r"\([^\s<>()]*\)"
-_SCHEME = re.compile(r"https?\Z", re.IGNORECASE)
-_BARE = re.compile(
-    rf"https?://(?:{_PAREN}|[^\s<>()])*(?:{_PAREN}|[^\s<>()\[\].,:;!?\"'`*_~|\\])",
-    re.IGNORECASE,
-)
+_BARE = re.compile(r"https?://(?:\([^\s<>()]*+\)|[^\s<>()]++)*+", re.IGNORECASE)
+_TRAILING = ".,:;!?\"'`*_~|\\[]"
 _UNSAFE = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -25,8 +21,10 @@ def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
     while mark >= 0:
         scheme = _SCHEME.search(text, max(mark - 5, 0), mark)
         found = _BARE.match(text, scheme.start()) if scheme else None
-        if found and web_address(found.group()) == found.group():
-            yield found.span()
+        if found:
+            address = found.group().rstrip(_TRAILING)
+            if len(address) <= LONGEST and web_address(address) == address:
+                yield found.start(), found.start() + len(address)
         mark = text.find("://", found.end() if found else mark + 3)
 
 
