@@ -10,6 +10,7 @@ LONGEST = 1000
 """A longer address is written out: as a link it might not fit beside its own text."""
 
 _WEB = re.compile(r"https?://[^/\s?#]", re.IGNORECASE)
+_SCHEME = re.compile(r"https?\Z", re.IGNORECASE)
 _BARE = re.compile(r"https?://(?:\([^\s<>()]*+\)|[^\s<>()]++)*+", re.IGNORECASE)
 _TRAILING = ".,:;!?\"'`*_~|\\[]"
 _UNSAFE = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
