@@ -37,6 +37,7 @@ LAYERS = (
         "queues",
         "retries",
         "revisions",
+        "shedding",
         "targets",
         "statistics",
         "text",

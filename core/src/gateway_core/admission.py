@@ -16,6 +16,11 @@ BoundKey: TypeAlias = tuple[str, ...]
 PARTITION: BoundKey = ("partition",)
 
 
+def keys_of(instance_id: str, room_id: str) -> tuple[BoundKey, BoundKey, BoundKey]:
+    """The bounds that an envelope counts against, the widest first."""
+    return PARTITION, ("instance", instance_id), ("room", instance_id, room_id)
+
+
 @attrs.frozen
 class Full:
     """Which bound is reached."""
@@ -57,11 +62,17 @@ class Admission:
     def full(self, instance_id: str, room_id: str) -> Full | None:
         """The bound that keeps an envelope out, if one does."""
         if self._waiting:
-            for key in (PARTITION, ("instance", instance_id), ("room", instance_id, room_id)):
+            for key in keys_of(instance_id, room_id):
                 if key in self._waiting:
                     bound = self._bounds[len(key) - 1]
                     return Full(key, self._depth(key), bound)
         return self._reached(instance_id, room_id)
+
+    def narrowest(self, instance_id: str, room_id: str) -> BoundKey:
+        """The narrowest bound that is reached: whoever leaves there makes room under them all."""
+        keys = keys_of(instance_id, room_id)
+        reached = [k for k, b in zip(keys, self._bounds, strict=True) if self._depth(k) >= b]
+        return reached[-1] if reached else PARTITION
 
     def add(self, instance_id: str, room_id: str) -> None:
         """Take a place."""

@@ -37,10 +37,12 @@ from gateway_core.limits import NEVER, SECOND
 from gateway_core.pressure import Gauge
 from gateway_core.revisions import Revisions
 from gateway_core.sessions import OpenSession
+from gateway_core.shedding import Sheddable
 from gateway_core.statistics import PartitionStatistics
 from gateway_core.targets import Targets
 from gateway_core.telemetry import (
     ENVELOPE_CRASHED,
+    ENVELOPE_SHED,
     PRESSURE_CHANGED,
     log,
 )
@@ -97,7 +99,7 @@ class Partition:
         self.targets = Targets(self.keys, Revisions(config.history), self.flights)
         self.failures = Failures(self, rng, on_suspension)
         self.history: OrderedDict[str, Receipt] = OrderedDict()
-        self._sheddable: dict[str, Flight] = {}
+        self._sheddable = Sheddable()
         self.accepted = 0
         self.outside = 0
         self.attempts = 0
@@ -452,7 +454,7 @@ class Partition:
             return
         self.lanes.expires(flight)
         if self.config.shed and flight.priority == "bulk":
-            self._sheddable[flight.id] = flight
+            self._sheddable.add(flight)
         if isinstance(envelope, Edit):
             older = self.targets.overtaken(flight, envelope, now)
             if older is not None:
@@ -610,7 +612,8 @@ class Partition:
         receipt = self._ended(flight, disposition, verdict, now)
         envelope = flight.envelope
         del self.flights[flight.id]
-        self._sheddable.pop(flight.id, None)
+        if self.config.shed:
+            self._sheddable.discard(flight)
         self.lanes.ended()
         room = self._room_of(flight)
         room.unfinished -= 1
@@ -647,6 +650,8 @@ class Partition:
         """Write the receipt; count it, remember it, let the outbox have it."""
         receipt = flight.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
         self.dispositions[disposition] += 1
+        if disposition is Disposition.SHED:
+            log.info(ENVELOPE_SHED, envelope=flight.id, partition=self.index)
         self._remember(flight, receipt, now)
         if self.journal is not None:
             self.journal.finished(receipt)
@@ -732,15 +737,18 @@ class Partition:
         for flight in reversed(list(self.flights.values())):
             self.give_up(flight)
 
-    def shed_one(self) -> bool:
-        """Make room for a higher class: the newest bulk that has not started ends `shed`."""
-        while self._sheddable:
-            _, flight = self._sheddable.popitem()
-            if not flight.started and flight.receipt is None:
-                now = self._clock.now()
-                self.end(flight, Disposition.SHED, None, now)
-                return True
-        return False
+    def shed_for(self, instance_id: str, room_id: str) -> bool:
+        """Take a place of a higher class by ending the newest bulk that is in its way.
+
+        The place passes from one to the other: nobody who waits can take it. False: there is
+        no bulk whose end would help, and none ends.
+        """
+        victim = self._sheddable.newest(self.admission.narrowest(instance_id, room_id))
+        if victim is None:
+            return False
+        self.admission.add(instance_id, room_id)
+        self.end(victim, Disposition.SHED, None, self._clock.now())
+        return True
 
     # -- figures
 

@@ -199,11 +199,11 @@ class Submission:
         admission = partition.admission
         instance, room = envelope.instance_id, envelope.external_room_id
         full = admission.full(instance, room)
-        if full is not None and self._config.shed and envelope.priority != "bulk":
-            while full is not None and partition.shed_one():
-                full = admission.full(instance, room)
+        may_shed = self._config.shed and envelope.priority != "bulk"
         if full is None:
             admission.add(instance, room)
+        elif may_shed and partition.shed_for(instance, room):
+            return True
         elif self._pager is not None:
             return False
         elif not wait:
