@@ -248,7 +248,7 @@ class Flight:
         envelope = self.envelope
         if isinstance(envelope, Call) or envelope.operation == "delete":
             return None
-        parts = tuple(_standing(self.steps or ()))
+        parts = tuple(standing(self.steps or ()))
         if not parts:
             return None
         return MessageRef(
@@ -261,7 +261,7 @@ class Flight:
         )
 
 
-def _standing(steps: Sequence[Step]) -> Iterator[PartRef]:
+def standing(steps: Sequence[Step]) -> Iterator[PartRef]:
     """The platform messages that stand after these steps; a digest only where it is certain."""
     for step in steps:
         if step.message_id is not None and step.kind != "delete":

@@ -15,7 +15,7 @@ from gateway_core.envelopes import (
     Send,
     Target,
 )
-from gateway_core.flights import Flight, Step
+from gateway_core.flights import Flight, Step, standing
 from gateway_core.idempotency import Keys
 from gateway_core.revisions import Revisions, delete_steps, edit_steps
 
@@ -121,6 +121,11 @@ class Targets:
             self._revisions.record(attrs.evolve(receipt.ref, envelope_id=origin), origin)
         elif isinstance(change, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
+        elif isinstance(change, Delete) and target is not None and flight.steps is not None:
+            left = tuple(standing(flight.steps))  # some may be gone
+            if len(left) < len(target.parts):
+                ref = attrs.evolve(target, parts=left, revision=flight.revision)
+                self._revisions.record(ref, origin)
 
     def _forget_edit(self, flight: Flight) -> None:
         if self._edits.get(flight.changes) is flight:

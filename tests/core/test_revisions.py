@@ -1,0 +1,130 @@
+"""What stands in the room now of messages that were sent, and what an edit means for it."""
+
+import attrs
+import pytest
+
+from gateway_core import Edit, MessageRef, Part, PartRef
+from gateway_core.flights import sent_digest
+from gateway_core.revisions import Revisions, delete_steps, edit_steps
+
+REF = MessageRef(
+    instance_id="bot", external_room_id="r", envelope_id="e", parts=(PartRef(message_id="1"),)
+)
+
+
+def part(text):
+    return Part(payload={"text": text})
+
+
+def stands(*texts, extra=None):
+    """Refs of messages 1, 2, … that hold these texts; `extra` was on the last."""
+    last = len(texts) - 1
+    return tuple(
+        PartRef(message_id=f"{n + 1}", digest=sent_digest(part(text), extra if n == last else None))
+        for n, text in enumerate(texts)
+    )
+
+
+def edit(extra=None):
+    return Edit(instance_id="bot", external_room_id="r", target=REF, text="whatever", extra=extra)
+
+
+def steps(old, new, *, extra=None):
+    """Kind, message and outcome of each step from the old messages to the new texts."""
+    made = edit_steps(edit(extra), [part(text) for text in new], old)
+    return [(step.kind, step.message_id, step.outcome) for step in made]
+
+
+# -- the newest revision
+
+
+def test_what_is_not_known_here_is_the_ref_itself():
+    revisions = Revisions(9)
+    assert REF is revisions.newest(REF)
+    assert not revisions.knows("e")
+
+
+def test_a_ticket_s_ref_that_is_not_known_here_names_nothing():
+    assert Revisions(9).newest(attrs.evolve(REF, parts=())) is None
+
+
+def test_what_was_recorded_wins_over_the_ref():
+    revisions, newer = Revisions(9), attrs.evolve(REF, revision=1)
+    revisions.record(newer, "e")
+    assert newer is revisions.newest(REF)
+    assert newer is revisions.newest(attrs.evolve(REF, parts=()))
+    assert revisions.knows("e")
+
+
+def test_what_is_gone_is_gone_whatever_the_ref_says():
+    revisions = Revisions(9)
+    revisions.record(None, "e")
+    assert revisions.newest(REF) is None
+    assert revisions.knows("e")
+
+
+def test_of_too_many_the_one_not_recorded_for_longest_is_forgotten():
+    revisions = Revisions(2)
+    for envelope_id in ("a", "b", "a", "c"):
+        revisions.record(REF, envelope_id)
+    assert [True, False, True] == [revisions.knows(envelope_id) for envelope_id in "abc"]
+    assert 2 == len(revisions)
+
+
+# -- edits
+
+
+def test_changed_parts_are_edited_and_unchanged_ones_are_not():
+    assert [("edit", "1", "unchanged"), ("edit", "2", None)] == steps(stands("a", "b"), "ac")
+
+
+def test_missing_parts_are_appended():
+    assert [("edit", "1", "unchanged"), ("send", None, None), ("send", None, None)] == steps(
+        stands("a"), "abc"
+    )
+
+
+def test_spare_parts_are_deleted_the_newest_first():
+    assert [("edit", "1", None), ("delete", "3", None), ("delete", "2", None)] == steps(
+        stands("a", "b", "c"), "x"
+    )
+
+
+def test_a_part_of_which_nobody_knows_what_it_holds_is_edited():
+    assert [("edit", "1", None)] == steps((PartRef(message_id="1"),), "a")
+
+
+def test_extra_goes_with_the_last_part_only():
+    made = edit_steps(edit({"b": 1}), [part("a"), part("b")], stands("a", "b"))
+    assert [(None, "unchanged"), ({"b": 1}, None)] == [(step.extra, step.outcome) for step in made]
+
+
+def test_the_same_extra_again_is_no_change():
+    assert [("edit", "1", "unchanged")] == steps(stands("a", extra={"b": 1}), "a", extra={"b": 1})
+
+
+def test_an_edit_that_takes_extra_off_is_a_change():
+    assert [("edit", "1", None)] == steps(stands("a", extra={"b": 1}), "a")
+    assert [("edit", "1", None)] == steps(stands("a", extra={"b": 1}), "a", extra={})
+
+
+def test_each_step_has_a_number_of_its_own():
+    """It is part of the key that deduplicates on the platform."""
+    made = edit_steps(edit(), [part("x")], stands("a", "b", "c"))
+    assert [0, 2, 1] == [step.serial for step in made]
+
+
+def test_steps_carry_their_parts():
+    made = edit_steps(edit(), [part("x"), part("y")], stands("a"))
+    assert ["x", "y"] == [step.part.payload["text"] for step in made]
+
+
+# -- deletes
+
+
+@pytest.mark.parametrize(("count", "order"), [(0, ""), (1, "1"), (3, "321")])
+def test_a_message_is_deleted_from_its_end(count, order):
+    """What stays meanwhile never looks cut off."""
+    made = delete_steps(stands(*"abc"[:count]))
+    assert order == "".join(step.message_id for step in made)
+    assert {"delete"} >= {step.kind for step in made}
