@@ -38,10 +38,26 @@ AGAIN = 1.0
 
 @attrs.define(eq=False)
 class Behind:
-    """A room of which something is outside: loaded up to one position, there up to another."""
+    """A room of which something is outside: loaded up to one position, there up to another.
+
+    passed  below what came after later ones: its append took longer than their way in
+    """
 
     loaded: int
     newest: int
+    passed: float = math.inf
+
+    def leave(self, position: int) -> None:
+        """Something more stays outside."""
+        if position <= self.newest:
+            self.passed = min(self.passed, position - 1)
+        self.newest = max(self.newest, position)
+
+    def look_back(self) -> None:
+        """What was passed over has its turn."""
+        if self.passed < self.loaded:
+            self.loaded = int(self.passed)
+        self.passed = math.inf
 
 
 @attrs.define(eq=False)
@@ -65,7 +81,7 @@ class Stream:
         """Something at `position` stays outside."""
         behind = self.behind.get(room)
         if behind is not None:
-            behind.newest = max(behind.newest, position)
+            behind.leave(position)
             return
         loaded = position - 1 if self.done else min(self.cursor, position - 1)
         self.behind[room] = Behind(loaded, position)
@@ -400,6 +416,7 @@ class Pager:
             else:
                 if len(page) < PAGE:
                     behind.loaded = max(behind.loaded, newest)
+            behind.look_back()
             if behind.loaded >= behind.newest and stream.done:
                 del stream.behind[room]
             else:

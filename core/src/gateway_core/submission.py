@@ -176,12 +176,13 @@ class Submission:
         if scope is None:
             return None
         while (known := await self._known(partition, scope)) is not None:
+            appended = self._appending.get(known.envelope_id)
+            if appended is not None:
+                await appended.wait()
+                continue
             if known.fingerprint != print_ and envelope.on_conflict == "raise":
                 raise IdempotencyConflict(key=scope[3], envelope_id=known.envelope_id)
-            appended = self._appending.get(known.envelope_id)
-            if appended is None:
-                return _replay(known, envelope)
-            await appended.wait()
+            return _replay(known, envelope)
         return None
 
     async def _known(self, partition: Partition, scope: Scope) -> Known | None:
