@@ -44,6 +44,11 @@ TOKENS = {
     "slack": "xoxb-1-keep-this-slack-token-off-{n}",
     "discord": "KeepThisDiscordTokenOff{n}.abc.def",
 }
+MOODS = (
+    "calm", "one", "one", "doubt", "limited", "hooks", "crashes", "crashes", "storm", "storm",
+)  # fmt: skip
+"""What goes wrong: nothing, one fault, lost answers, refusals, hooks, deaths, everything."""
+
 UNANSWERED = (Fault.RESET_AFTER, Fault.NO_ANSWER, Fault.RESET_BEFORE, Fault.SERVER_ERROR)
 
 
@@ -154,7 +159,7 @@ def draw(seed: int) -> Setup:
     limits = _limits(rng)
     instances = _instances(rng, channels, limits)
     places = _places(rng, instances)
-    mood = rng.choice(["calm", "one", "one", "hooks", "crashes", "storm", "storm"])
+    mood = rng.choice(MOODS)
     lasts = rng.choice([2.0, 6.0, 15.0, 30.0])
     latency = rng.choice([(0.0,), (0.25,), (0.0, 0.25, 0.5), (0.25, 0.75, 1.0)])
     config = _config(rng, instances, longest=2 * max(latency))
@@ -168,7 +173,7 @@ def draw(seed: int) -> Setup:
         durable=rng.random() < 0.3,
         closes_early=mood != "calm" and rng.random() < 0.1,
         lasts=lasts,
-        load=_load(rng),
+        load=_load(rng, mood),
         trouble=_trouble(rng, mood, lasts),
         limits=limits,
     )
@@ -315,7 +320,8 @@ def _config(rng: Random, instances: Sequence[Instance], longest: float) -> Gatew
     )
 
 
-def _load(rng: Random) -> Load:
+def _load(rng: Random, mood: str) -> Load:
+    doubtful, limited = mood == "doubt", mood == "limited"
     kinds = {"send": 4.0, "submit": 4.0}
     for kind in ("try", "edit", "stream", "delete", "again", "other", "cancel", "call"):
         if rng.random() < 0.6:
@@ -328,8 +334,8 @@ def _load(rng: Random) -> Load:
         ttls=rng.choice([(None,), (None,), (None, 3.0), (1.0, 5.0, 20.0)]),
         words=rng.choice([(1,), (1, 2), (2, 2, 12), (1, 12, 30)]),
         pauses=rng.choice([(0.0,), (0.0, 0.25), (0.0, 0.25, 0.5, 1.0), (0.5, 2.0)]),
-        give_up=rng.choice([0.0, 0.0, 0.3, 1.0]),
-        unordered=rng.choice([0.0, 0.0, 0.3]),
+        give_up=0.0 if doubtful else rng.choice([0.0, 0.0, 0.3, 1.0]),
+        unordered=0.5 if limited else rng.choice([0.0, 0.0, 0.3]),
         scheduled=rng.choice([0.0, 0.0, 0.2]),
         keyed=rng.choice([0.0, 0.3, 0.6]),
         plain_class=rng.choice([1.0, 0.5]),
@@ -341,6 +347,10 @@ def _trouble(rng: Random, mood: str, lasts: float) -> Trouble:
     platform: dict[Fault, float] = {}
     if mood == "one":
         platform[rng.choice([*Fault, *UNANSWERED])] = rng.choice([0.05, 0.2, 0.5])
+    if mood == "doubt":
+        platform[rng.choice(UNANSWERED[:2])] = 0.5
+    if mood == "limited":
+        platform[Fault.RATE_LIMITED] = 0.3
     if stormy:
         for fault in Fault:
             if rng.random() < 0.6:

@@ -47,7 +47,11 @@ def number_of(word: str) -> int:
 
 @attrs.define(eq=False)
 class Call:
-    """One call of an adapter's async hook. `verdict` and `answered`: what it was told to be."""
+    """One call of an adapter's async hook.
+
+    verdict, answered  what became of it
+    evidence           how often its instance had been seen to work when that was known
+    """
 
     entry: Entry
     attempt: Attempt
@@ -55,6 +59,7 @@ class Call:
     ended: float | None = None
     answered: bool = False
     verdict: Verdict | None = None
+    evidence: int = 0
 
     @property
     def in_doubt(self) -> bool:
@@ -105,6 +110,7 @@ class Ledger:
         self.secret_places: list[str] = []
         self.entries: list[Entry] = []
         self.refused: Counter[str] = Counter()
+        self.worked: Counter[str] = Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
         self.appending = 0
         self.faults = 0
@@ -290,6 +296,7 @@ class Ledger:
         self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
         self._expect_turn(entry)
         self._expect_open(instance_id, attempt, now)
+        self._expect_doubt_is_over(entry, attempt, now)
         entry.calls.append(call)
         self.begun.add((attempt.envelope_id, attempt.key, attempt.number))
         self._fly(entry, 1)
@@ -306,6 +313,21 @@ class Ledger:
             waits = number < entry.number and not other.parked and not entry.parked
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
+
+    def _expect_doubt_is_over(self, entry: Entry, attempt: Attempt, now: float) -> None:
+        """What may have arrived is sent again only within the bound, and once it works again."""
+        instance_id = attempt.instance_id
+        doubts = [c for c in entry.calls if c.attempt.key == attempt.key and c.in_doubt]
+        if attempt.operation != "send" or not doubts or instance_id.startswith("discord"):
+            return
+        retries, last = self.setup.config.retries, doubts[-1]
+        fewer = len(doubts) < retries.max_ambiguous
+        self.expect(fewer, f"{entry} is sent again after {len(doubts)} unknown outcomes")
+        works = self.worked[instance_id] > last.evidence
+        self.expect(works, f"{entry} is sent again before its instance was seen to work")
+        rest = now - (last.begun if last.ended is None else last.ended)
+        quiet = rest >= retries.quarantine - HAIR
+        self.expect(quiet, f"{entry} is sent again {rest:.2f} s after an unknown outcome")
 
     def _expect_open(self, instance_id: str, attempt: Attempt, now: float) -> None:
         for key in self._waits_of(instance_id, attempt):
@@ -337,6 +359,7 @@ class Ledger:
     def answered(self, call: Call, answer: object) -> None:
         """The platform said yes; whatever the answer is worth, the step is done."""
         call.answered = True
+        self.worked[call.attempt.instance_id] += 1
         self._done.add((call.attempt.envelope_id, call.attempt.key))
         if isinstance(answer, Answer):
             self._reports(call.attempt.instance_id, answer.buckets)
@@ -355,6 +378,9 @@ class Ledger:
         calls = entry.calls if entry is not None else []
         if calls and calls[-1].attempt.key == attempt.key and calls[-1].verdict is None:
             calls[-1].verdict = verdict
+            calls[-1].evidence = self.worked[instance_id]
+        if verdict.error_class is not ErrorClass.FATAL and not _as_in_an_outage(verdict):
+            self.worked[instance_id] += 1
         self._reports(instance_id, verdict.buckets)
         spent = verdict.error_class is ErrorClass.RETRYABLE
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
@@ -362,8 +388,6 @@ class Ledger:
             self.tried(attempt)
         if limited and verdict.retry_after is not None:
             self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
-        if verdict.error_class is ErrorClass.FATAL and verdict.scope is Scope.INSTANCE:
-            self._out_of_order.add(instance_id)
 
     def tried(self, attempt: Attempt) -> None:
         """One of the tries of a step is spent; those refused by a limit are not."""
@@ -389,9 +413,15 @@ class Ledger:
                 until = trio.current_time() + report.reset_after
                 self._closed[key] = max(self._closed.get(key, 0.0), until)
 
+    def suspended(self, instance_id: str) -> None:
+        """The gateway says so: until it works again nothing may be called there."""
+        self.note("suspended", instance_id)
+        self._out_of_order.add(instance_id)
+
     def works_again(self, instance_id: str) -> None:
         """A probe succeeded, or the application resumed or replaced the instance."""
         self._out_of_order.discard(instance_id)
+        self.worked[instance_id] += 1
 
     def waits_until(self) -> float:
         """When the last of the waits that the platforms asked for ends."""
@@ -403,6 +433,13 @@ class Ledger:
         known = self.levels[partition]
         self.expect(previous == known != level, f"pressure {known} told as {previous}->{level}")
         self.levels[partition] = level
+
+
+def _as_in_an_outage(verdict: Verdict) -> bool:
+    """Whether it leaves open that the instance does not work at all."""
+    reasons = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
+    retryable = verdict.error_class is ErrorClass.RETRYABLE
+    return retryable and verdict.scope is Scope.INSTANCE and verdict.reason in reasons
 
 
 def lane_words(envelope: Any) -> list[str]:

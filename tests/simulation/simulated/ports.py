@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any
 
+import attrs
 import trio
 
 from gateway_core import (
@@ -20,9 +21,9 @@ from gateway_core import (
     MemoryOutbox,
     OutboxError,
     Pressure,
+    Reason,
     Receipt,
     StepRecord,
-    Verdict,
     defaults,
     hookimpl,
 )
@@ -232,10 +233,11 @@ def _classified(function: Any, ports: Ports) -> Any:
 
     @hookimpl
     def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Any:
-        if ports.pure_fails():
-            ports.ledger.tried(attempt)
-            raise ports.error()
         given = {"instance": instance, "attempt": attempt, "error": error}
+        if ports.pure_fails():
+            stands = attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
+            ports.ledger.judged(instance.id, attempt, stands)
+            raise ports.error()
         verdict = function(*[given[name] for name in names])
         told = verdict or defaults.classify_error(error)
         ports.ledger.note("error", type(error).__name__, error)
@@ -271,8 +273,8 @@ class Witness:
         self._ledger.pressure(pressure.partition, pressure.level, previous)
 
     @hookimpl
-    def instance_suspended(self, instance: Instance, verdict: Verdict) -> None:
-        self._ledger.note("suspended", instance.id, verdict.reason)
+    def instance_suspended(self, instance: Instance) -> None:
+        self._ledger.suspended(instance.id)
 
 
 def _may_step_aside(envelope: Any) -> bool:

@@ -151,8 +151,8 @@ class Watch:
         """Who waits for a place waits because there is none."""
         admission = partition.admission
         for key, queue in admission._waiting.items():
-            first = queue[0]
-            full = admission._reached(first.instance_id, first.room_id)
+            first = queue[0] if queue else None
+            full = first and admission._reached(first.instance_id, first.room_id)
             self._ledger.expect(full is not None, f"somebody waits at {key}, which has room")
 
     def _accounts(self) -> None:

@@ -1,0 +1,452 @@
+"""Bugs put into the engine on purpose: the simulation must notice each of them, and soon.
+
+A harness that finds nothing is usually blind. Each bug is the kind that a tired afternoon makes:
+a line forgotten, a comparison the wrong way round, a rule bent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import pytest
+
+from gateway_core import (
+    Disposition,
+    HookContractError,
+    TransportError,
+    accounts,
+    admission,
+    defaults,
+    failures,
+    idempotency,
+    lanes,
+    limits,
+    sessions,
+    targets,
+)
+from gateway_core import partition as partitions
+from gateway_core import submission as submissions
+from gateway_core.clock import nanoseconds
+from gateway_core.limits import NEVER
+from simulated.world import Violation, simulate
+
+MOST_SEEDS = 150
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+@attrs.frozen
+class Bug:
+    """How it is put in, and the words (one of them) with which it is found."""
+
+    put: Patch
+    found: str
+
+
+BUGS: dict[str, Bug] = {}
+
+
+def bug(found: str) -> Callable[[Patch], Patch]:
+    """Take a bug into the list."""
+
+    def take(put: Patch) -> Patch:
+        BUGS[put.__name__] = Bug(put, found)
+        return put
+
+    return take
+
+
+# -- waking up, tokens, lanes
+
+
+@bug("which is free|did not end|runs for ever|never|afterwards|nothing will")
+def a_wake_up_is_lost(patch):
+    """A token that comes back wakes nobody."""
+
+    def release(self: Any, lane: Any, now: int, *, unused: bool = False) -> None:
+        tokens, lane.tokens = lane.tokens, None
+        for bucket in tokens or ():
+            bucket.give_back() if unused else bucket.release(now)
+
+    patch.setattr(lanes.Lanes, "release", release)
+
+
+@bug("runs for ever|did not end|which is free|afterwards|outlives")
+def a_token_is_not_given_back(patch):
+    """An attempt that is called off keeps its tokens."""
+    patch.setattr(limits.Bucket, "give_back", lambda self: None)
+
+
+@bug("calls at once")
+def slots_are_without_number(patch):
+    """The bound on an instance's attempts in flight is not looked at."""
+    whole = lanes.Lane.buckets
+
+    def buckets(self: Any, operation: str, now: int) -> Any:
+        return [b for b in whole(self, operation, now) if b is not self.room.account.slots]
+
+    patch.setattr(lanes.Lane, "buckets", buckets)
+
+
+@bug("overtakes|between the parts")
+def parts_are_interleaved(patch):
+    """After each step the lane's next envelope has its turn."""
+    whole = lanes.Lanes.go_on
+
+    def go_on(self: Any, lane: Any, now: int) -> None:
+        if len(lane.queue) > 1:
+            lane.queue.rotate(-1)
+        whole(self, lane, now)
+
+    patch.setattr(lanes.Lanes, "go_on", go_on)
+
+
+@bug("overtakes|between the parts")
+def a_retry_goes_to_the_end(patch):
+    """What failed is queued behind what came after it."""
+    whole = lanes.Lanes.pause
+
+    def pause(self: Any, lane: Any, until: int) -> None:
+        lane.queue.rotate(-1)
+        whole(self, lane, until)
+
+    patch.setattr(lanes.Lanes, "pause", pause)
+
+
+@bug("forgotten|sleeps on|did not end|outlives|never|afterwards")
+def a_paused_lane_is_dropped(patch):
+    """Nobody is asked to wake it."""
+
+    def pause(self: Any, lane: Any, until: int) -> None:
+        lane.running = False
+        self.leave(lane)
+        lane.timer_at = until
+
+    patch.setattr(lanes.Lanes, "pause", pause)
+
+
+@bug("requests as too many|within the wait")
+def pacing_counts_from_the_request(patch):
+    """As if the platform had counted when we asked, not when it answered."""
+
+    def release(self: Any, now: int) -> None:
+        self.in_flight -= 1
+        self.spent.append(now + self.per - nanoseconds(0.5))
+
+    patch.setattr(limits.WindowBucket, "release", release)
+
+
+@bug("within the wait|suspended|held")
+def closures_are_not_looked_at_again(patch):
+    """What closed between the tokens and the call is called nevertheless."""
+
+    def may_begin(flying: Any, now: int) -> bool:
+        return flying.flight.receipt is None and flying.flight.deadline > now
+
+    patch.setattr(partitions, "_may_begin", may_begin)
+
+
+@bug("within the wait")
+def a_refusal_closes_nothing(patch):
+    """A 429 makes only its own envelope wait."""
+    patch.setattr(accounts.Account, "close", lambda self, *given: [])
+
+
+# -- deadlines, endings
+
+
+@bug("deadline")
+def deadlines_are_ignored(patch):
+    def finish_if_over(self: Any, flight: Any, now: int) -> bool:
+        if flight.steps is None or flight.step is not None:
+            return False
+        self.finish(flight, flight.disposition(), None, now)
+        return True
+
+    patch.setattr(lanes.Lanes, "expires", lambda self, flight: None)
+    patch.setattr(partitions.Partition, "finish_if_over", finish_if_over)
+
+
+@bug("ended during its call|ended twice|after its end|fell")
+def an_attempt_is_ended_by_its_deadline(patch):
+    """What is under way is ended, too; its answer comes to nobody."""
+
+    def expire(self: Any, flight: Any, now: int) -> None:
+        self.end(flight, Disposition.EXPIRED, None, now)
+
+    patch.setattr(partitions.Partition, "_expire", expire)
+
+
+@bug("counted|ended twice")
+def an_end_is_told_twice(patch):
+    whole = partitions.Partition.finish
+
+    def finish(self: Any, flight: Any, *given: Any) -> Any:
+        receipt = whole(self, flight, *given)
+        account = self._room_of(flight).account if self.flights else None
+        if account is not None and flight.envelope.priority == "bulk":
+            account.hooks.after_disposition(flight.envelope, receipt)
+        return receipt
+
+    patch.setattr(partitions.Partition, "finish", finish)
+
+
+@bug("after its end")
+def what_ended_meanwhile_is_sent(patch):
+    """It was cancelled while its session opened."""
+
+    def may_begin(flying: Any, now: int) -> bool:
+        return all(bucket.closed_until <= now for bucket in flying.lane.tokens or ())
+
+    patch.setattr(partitions, "_may_begin", may_begin)
+
+
+@bug("though its caller is gone|was cancelled")
+def a_cancelled_caller_leaves_its_envelope(patch):
+    patch.setattr(partitions.Partition, "withdraw", lambda self, flight: False)
+
+
+# -- unknown outcomes
+
+
+@bug("is sent again|stands")
+def unknown_is_tried_again_without_asking(patch):
+    patch.setattr(failures.Failures, "_repeat_safe", lambda self, failed: True)
+
+
+@bug("is sent again|stands [0-9] times")
+def one_copy_too_many(patch):
+    whole = failures.decide
+
+    def decide(verdict: Any, step: Any, *, settings: Any, **given: Any) -> Any:
+        settings = attrs.evolve(settings, max_ambiguous=settings.max_ambiguous + 1)
+        return whole(verdict, step, settings=settings, **given)
+
+    patch.setattr(failures, "decide", decide)
+
+
+@bug("nobody said so|stands [0-9] times")
+def a_death_forgets_what_was_in_flight(patch):
+    def revive(self: Any, lane: Any, now: int) -> None:
+        self.lanes.release(lane, now)
+        if lane.queue and lane.queue[0].step is not None:
+            lane.queue[0].step.started = False
+        self.lanes.go_on(lane, now)
+
+    patch.setattr(partitions.Partition, "_revive_lane", revive)
+
+
+@bug("nobody said so")
+def a_possible_copy_is_not_announced(patch):
+    whole = partitions.Partition._begin
+
+    def begin(self: Any, flying: Any, now: int) -> None:
+        whole(self, flying, now)
+        flying.flight.possible_duplicate = False
+
+    patch.setattr(partitions.Partition, "_begin", begin)
+
+
+@bug("is there|key was freed")
+def doubt_is_called_failure(patch):
+    """The receipt says that nothing was sent where nobody knows."""
+    whole = partitions.Partition.finish
+
+    def finish(self: Any, flight: Any, *given: Any) -> Any:
+        for step in flight.steps or ():
+            step.doubtful = False
+            step.outcome = "failed" if step.outcome == "unknown" else step.outcome
+        return whole(self, flight, *given)
+
+    patch.setattr(partitions.Partition, "finish", finish)
+
+
+@bug("repeats step|is recorded after|is called")
+def a_bad_answer_is_sent_again(patch):
+    """The hook answered nonsense after it had sent; as if it had not."""
+    whole = failures.Failures.failed
+
+    def failed(self: Any, what: Any, error: Exception) -> None:
+        if isinstance(error, HookContractError):
+            verdict = defaults.transport_verdict(TransportError(str(error), dispatched="no"))
+            what, error = attrs.evolve(what, verdict=verdict), RuntimeError(str(error))
+        whole(self, what, error)
+
+    patch.setattr(failures.Failures, "failed", failed)
+
+
+# -- retries, 429s
+
+
+@bug("exhausted after")
+def a_refusal_spends_a_try(patch):
+    """A 429 counts like a failure."""
+    whole = failures.Failures._count
+
+    def count(self: Any, failed: Any) -> None:
+        whole(self, failed)
+        failed.step.attempts += failed.limited
+
+    def decide(verdict: Any, step: Any, *, settings: Any, **given: Any) -> Any:
+        limited = verdict.reason == "rate_limited"
+        if limited and step.attempts >= settings.attempts:
+            return failures.Decision("end", verdict.retry_after or 0.0, Disposition.EXHAUSTED)
+        return real(verdict, step, settings=settings, **given)
+
+    real = failures.decide
+    patch.setattr(failures, "decide", decide)
+    patch.setattr(failures.Failures, "_count", count)
+
+
+# -- admission, keys, classes
+
+
+@bug("places taken|has room|did not end|not conserved")
+def a_place_leaks(patch):
+    """Whoever gives up waiting keeps the place that was handed over meanwhile."""
+
+    def give_up(self: Any, waiter: Any) -> None:
+        for queue in self._waiting.values():
+            if waiter in queue:
+                queue.remove(waiter)
+
+    patch.setattr(admission.Admission, "give_up", give_up)
+
+
+@bug("has room|callers are never done|nothing will")
+def a_free_place_is_handed_to_nobody(patch):
+    patch.setattr(admission.Admission, "_hand_on", lambda self, key: None)
+
+
+@bug("holds [0-9]+ of")
+def a_bound_is_not_kept(patch):
+    patch.setattr(admission.Admission, "_reached", lambda self, *given: None)
+
+
+@bug("was taken by|key was freed|stands")
+def a_key_is_forgotten(patch):
+    patch.setattr(idempotency.Keys, "begin", lambda self, *given: None)
+
+
+@bug("key was freed|stands")
+def a_key_is_freed_too_early(patch):
+    """Whatever ended without delivering everything frees its key."""
+    patch.setattr(idempotency, "frees_its_key", lambda receipt: not receipt.delivered)
+
+
+@bug("pressure")
+def pressure_is_told_all_the_time(patch):
+    def measure(self: Any) -> None:
+        previous = self.gauge.level
+        self.gauge.update(self.admission.depth)
+        self._on_pressure(self.pressure(), previous)
+
+    patch.setattr(partitions.Partition, "measure", measure)
+
+
+@bug("after a call|ended during its call")
+def an_edit_under_way_is_superseded(patch):
+    def overtaken(self: Any, flight: Any, edit: Any) -> Any:
+        identity = targets._identity(edit.target)
+        older = self._edits.get(identity)
+        self._edits[identity] = flight
+        return older if older is not None and older.receipt is None else None
+
+    patch.setattr(targets.Targets, "overtaken", overtaken)
+
+
+@bug("was sent, but never accepted|kept")
+def a_refused_append_is_accepted(patch):
+    """The disk is full, and the caller is told so; the envelope goes out all the same."""
+    whole = submissions.Submission._append
+
+    async def append(self: Any, partition: Any, flight: Any) -> None:
+        try:
+            await whole(self, partition, flight)
+        except submissions.Refused:
+            raise
+        except Exception:  # noqa: BLE001, S110 - the bug
+            pass
+
+    patch.setattr(submissions.Submission, "_append", append)
+
+
+# -- instances, deaths, sessions
+
+
+@bug("on a suspended instance|is held|stays suspended")
+def a_suspended_instance_goes_on(patch):
+    def shut(self: Any) -> None:
+        self._wake_keeper()
+
+    patch.setattr(accounts.Account, "_shut", shut)
+
+
+@bug("nobody looks after")
+def nobody_looks_after_an_instance(patch):
+    patch.setattr(accounts.Account, "_wake_keeper", lambda self: None)
+
+
+@bug("shut for no reason|did not end|afterwards|which is free|outlives")
+def a_circuit_never_closes(patch):
+    def close(self: Any, now: int) -> None:
+        self.open = False
+        self.gate.closed_until = NEVER
+
+    patch.setattr(accounts.Account, "_close_circuit", close)
+
+
+@bug("runs for ever|did not end")
+def a_death_leaves_its_lanes_running(patch):
+    patch.setattr(partitions.Partition, "_revive", lambda self: None)
+
+
+@bug("runs for ever|ended exhausted|did not end|ends exhausted|outlives|afterwards")
+def a_session_that_hangs_is_kept(patch):
+    """Everybody goes on waiting for the one that never opens."""
+    whole = sessions.OpenSession.__init__
+
+    def init(self: Any, hooks: Any, instance: Any, idle: float, opening: float) -> None:
+        whole(self, hooks, instance, idle, opening * 1e6)
+
+    patch.setattr(sessions.OpenSession, "__init__", init)
+
+
+@bug("a secret was seen")
+def a_token_is_logged(patch):
+    whole = failures.Failures._log
+
+    def log(self: Any, failed: Any, decision: Any) -> None:
+        settings = failed.account.instance.settings
+        failures.log.info("gateway.refused", token=settings.token.reveal())
+        whole(self, failed, decision)
+
+    patch.setattr(failures.Failures, "_log", log)
+
+
+# -- each of them is found
+
+
+def violations() -> Iterator[Violation]:
+    """The violations of the first seeds, in order."""
+    for seed in range(MOST_SEEDS):
+        try:
+            simulate(seed)
+        except Violation as violation:
+            yield violation
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    violation = next(violations(), None)
+    assert violation is not None, f"{name} was in {MOST_SEEDS} worlds, and nobody noticed"
+    told = " / ".join(violation.found)
+    assert re.search(BUGS[name].found, told), f"seed {violation.seed}: {told}"
+
+
+def test_there_are_at_least_twelve():
+    assert len(BUGS) >= 12
