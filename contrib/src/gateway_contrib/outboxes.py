@@ -53,6 +53,12 @@ def open_outbox(url: str) -> Any:
     return SqliteOutbox(Path(path), settings)
 
 
+def path_of(url: str) -> Path | None:
+    """The file that a URL of this scheme names; None for others."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "sqlite" and parts.path else None
+
+
 def _options(query: str) -> dict[str, Any]:
     options = {}
     for name, text in parse_qsl(query, keep_blank_values=True):

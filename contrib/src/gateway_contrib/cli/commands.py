@@ -9,6 +9,7 @@ from cyclopts import App
 from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
 from gateway_contrib.cli.inspecting import check, plugins
+from gateway_contrib.cli.outbox import app as outbox
 from gateway_contrib.cli.sending import delete, edit, send
 
 app = App(
@@ -17,5 +18,5 @@ app = App(
     help_format="plaintext",
     version=lambda: f"gateway {version('gateway-contrib')}",
 )
-for command in (demo, send, edit, delete, plugins, check, emulate):
+for command in (demo, send, edit, delete, plugins, check, emulate, outbox):
     app.command(command)

@@ -1,0 +1,166 @@
+"""`gateway outbox list|show|retry|discard|stats|erase`: what is kept, what becomes of it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import tomllib
+from pathlib import Path
+from time import time
+from typing import Annotated, Any
+
+import trio
+from cyclopts import App, Parameter
+
+from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.outboxes import path_of
+
+app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
+
+Config = Annotated[Path, Parameter(help="The configuration file, which names the outbox.")]
+Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
+Instance = Annotated[str | None, Parameter(help="Only of this instance.")]
+Room = Annotated[str | None, Parameter(help="Only of this room.")]
+Disposition = Annotated[str | None, Parameter(help="Only what ended so (rejected, unknown, …).")]
+Age = Annotated[
+    float | None, Parameter(help="Only what was accepted this many seconds ago, or more.")
+]
+
+CONFIG = Path("gateway.toml")
+PATIENCE = 10.0
+"""Seconds to wait for a running gateway's answer."""
+
+
+def _operator(config: Path) -> Any:
+    try:
+        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
+    try:
+        url = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
+    except tomllib.TOMLDecodeError as error:
+        raise Ended(f"{config}: {error}") from None
+    path = path_of(url) if isinstance(url, str) else None
+    if path is None:
+        raise Ended(f"{config} names no outbox in a file")
+    return Operator(path)
+
+
+def _which(
+    instance: str | None, room: str | None, disposition: str | None, age: float | None
+) -> Any:
+    from gateway_contrib.sqlite.operating import Which  # noqa: PLC0415 - an extra
+
+    older = time() - age if age is not None else None
+    return Which(instance=instance, room=room, disposition=disposition, older=older)
+
+
+@app.command(name="list")
+def list_(
+    *,
+    config: Config = CONFIG,
+    waiting: Annotated[
+        bool, Parameter(negative=(), help="What is unfinished, instead of what failed.")
+    ] = False,
+    instance: Instance = None,
+    room: Room = None,
+    disposition: Disposition = None,
+    age: Age = None,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 100,
+    json: Json = False,
+) -> None:
+    """List what failed and can be tried again."""
+    with _operator(config) as operator:
+        which = _which(instance, room, disposition, age)
+        rows = (operator.waiting if waiting else operator.failed)(which, limit)
+    if json:
+        print(jsonlib.dumps(rows))
+        return
+    for row in rows:
+        words = (row[name] for name in ("id", "instance", "room", "disposition", "reason", "raw"))
+        print(printable("  ".join(filter(None, words))))
+
+
+@app.command
+def show(envelope: str, *, config: Config = CONFIG) -> None:
+    """Show all that is kept of an envelope, as JSON."""
+    with _operator(config) as operator:
+        found = operator.show(envelope)
+    if found is None:
+        raise Ended(f"the outbox does not know {envelope}")
+    print(jsonlib.dumps(found, indent=2))
+
+
+@app.command
+def stats(*, config: Config = CONFIG, json: Json = False) -> None:
+    """Count what is kept, and name the owner."""
+    with _operator(config) as operator:
+        found = operator.stats()
+    if json:
+        print(jsonlib.dumps(found))
+        return
+    for name, value in found.items():
+        print(printable(f"{name}: {value if value is not None else 'none'}"))
+
+
+@app.command
+async def retry(
+    *envelopes: str,
+    config: Config = CONFIG,
+    instance: Instance = None,
+    room: Room = None,
+    disposition: Disposition = None,
+    age: Age = None,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 1000,
+) -> None:
+    """Try failed envelopes again, from the first part that did not arrive.
+
+    Those named, or those that the filters fit; at least one filter is needed then.
+    """
+    with _operator(config) as operator:
+        chosen = list(envelopes)
+        if not chosen:
+            if (instance, room, disposition, age) == (None,) * 4:
+                raise Ended("name envelopes, or give a filter")
+            which = _which(instance, room, disposition, age)
+            chosen = [row["id"] for row in operator.failed(which, limit)]
+        numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
+        await _answers(operator, numbers)
+
+
+@app.command
+async def discard(*envelopes: str, config: Config = CONFIG) -> None:
+    """Drop failed envelopes' content; end unfinished ones that have not started."""
+    with _operator(config) as operator:
+        numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in envelopes}
+        await _answers(operator, numbers)
+
+
+@app.command
+async def erase(
+    *,
+    instance: Annotated[str, Parameter(help="The instance.")],
+    room: Annotated[str, Parameter(help="The room.")],
+    config: Config = CONFIG,
+) -> None:
+    """Withdraw what is queued of a room, and take all that is kept of it off the disk."""
+    with _operator(config) as operator:
+        number = operator.ask("erase", time(), place=(instance, room))
+        await _answers(operator, {f"{instance} {room}": number})
+
+
+async def _answers(operator: Any, numbers: dict[str, int]) -> None:
+    """Print what the running gateway answers; without one, say that it is kept for the next."""
+    if operator.owner is None:
+        print(f"{len(numbers)} asked: done when a gateway next opens the outbox")
+        return
+    left = dict(numbers)
+    with trio.move_on_after(PATIENCE):
+        while left:
+            for name, number in list(left.items()):
+                answer = operator.answer(number)
+                if answer is not None:
+                    print(printable(f"{name}: {answer}"))
+                    del left[name]
+            await trio.sleep(0.1)
+    if left:
+        raise Ended(f"{len(left)} asked, without an answer yet", 1)

@@ -1,0 +1,149 @@
+"""What operators do with an outbox that a gateway may have open: look, and ask.
+
+A second connection, by the same library. It changes nothing but the table of requests, which the
+owner reads about once a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+import attrs
+
+from gateway_contrib.sqlite.failing import typed
+from gateway_contrib.sqlite.ownership import Owner, Ownership
+from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number
+from gateway_core import OutboxError, position_of
+
+_FAILED = """SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at
+    FROM history WHERE entry IS NOT NULL"""
+_WAITING = """SELECT id, instance, room, 'unfinished', '', '', accepted_at, NULL
+    FROM envelopes WHERE 1"""
+COLUMNS = ("id", "instance", "room", "disposition", "reason", "raw", "accepted_at", "ended_at")
+
+
+@attrs.frozen(kw_only=True)
+class Which:
+    """Filters; None: any. `older` and `newer` are POSIX times of acceptance."""
+
+    instance: str | None = None
+    room: str | None = None
+    disposition: str | None = None
+    older: float | None = None
+    newer: float | None = None
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """The conditions and what is bound to them."""
+        tests = {
+            "instance = ?": self.instance,
+            "room = ?": self.room,
+            "disposition = ?": self.disposition,
+            "accepted_at <= ?": self.older,
+            "accepted_at >= ?": self.newer,
+        }
+        asked = {test: value for test, value in tests.items() if value is not None}
+        return "".join(f" AND {test}" for test in asked), list(asked.values())
+
+
+class Operator:
+    """An open look at the outbox at `path`. Raises `OutboxError` where there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            raise OutboxError(f"there is no outbox at {path}")
+        with typed(f"outbox {path} cannot be opened"):
+            self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            self._db.set_busy_timeout(5_000)
+            if number(self._db, "PRAGMA application_id") != APPLICATION_ID:
+                raise OutboxError(f"{path} is not an outbox of this gateway")
+            check_version(number(self._db, "PRAGMA user_version"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    @property
+    def owner(self) -> Owner | None:
+        """The gateway that has it open, if one has."""
+        return Ownership(self._path).present()
+
+    def failed(self, which: Which, limit: int) -> list[dict[str, Any]]:
+        """What ended undelivered and can be tried again, the newest first."""
+        where, bound = which.sql()
+        return self._rows(f"{_FAILED}{where} ORDER BY seq DESC LIMIT ?", [*bound, limit])
+
+    def waiting(self, which: Which, limit: int) -> list[dict[str, Any]]:
+        """What is unfinished, the oldest first."""
+        where, bound = attrs.evolve(which, disposition=None).sql()
+        return self._rows(f"{_WAITING}{where} ORDER BY seq LIMIT ?", [*bound, limit])
+
+    def _rows(self, sql: str, bound: Sequence[Any]) -> list[dict[str, Any]]:
+        with typed("the outbox cannot be read"):
+            found = self._db.execute(sql, bound).fetchall()
+        return [dict(zip(COLUMNS, row, strict=True)) for row in found]
+
+    def show(self, envelope_id: str) -> dict[str, Any] | None:
+        """All that is kept of one: its envelope, its steps, its receipt."""
+        seq = _seq(envelope_id)
+        sql = """SELECT entry, NULL FROM envelopes WHERE seq = ?1
+            UNION ALL SELECT entry, receipt FROM history WHERE seq = ?1"""
+        row = self._db.execute(sql, (seq,)).get
+        if row is None:
+            return None
+        entry, receipt = (json.loads(text) if text is not None else None for text in row)
+        steps = self._db.execute(
+            "SELECT serial, number, started, outcome, message_id FROM steps WHERE seq = ?", (seq,)
+        )
+        names = ("serial", "tries", "started", "outcome", "message_id")
+        return {
+            "id": envelope_id,
+            "envelope": entry[0] if entry is not None else None,
+            "parts": len(entry[1]) if entry is not None else None,
+            "steps": [dict(zip(names, step, strict=True)) for step in steps],
+            "receipt": receipt,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """Counts by instance and by disposition, and who owns the file."""
+        waiting = self._db.execute("SELECT instance, count(*) FROM envelopes GROUP BY instance")
+        ended = self._db.execute("SELECT disposition, count(*) FROM history GROUP BY disposition")
+        owner = self.owner
+        return {
+            "unfinished": dict(waiting),
+            "scheduled": number(self._db, "SELECT count(*) FROM envelopes WHERE due IS NOT NULL"),
+            "ended": dict(ended),
+            "asked": number(self._db, "SELECT count(*) FROM requests WHERE done_at IS NULL"),
+            "bytes": self._path.stat().st_size,
+            "owner": str(owner) if owner is not None else None,
+        }
+
+    def ask(
+        self, kind: str, wall: float, *, envelope_id: str = "", place: Sequence[str] = ()
+    ) -> int:
+        """Leave a request for the owner; its number."""
+        seq = _seq(envelope_id) if envelope_id else None
+        instance, room = place or ("", "")
+        sql = """INSERT INTO requests (kind, seq, instance, room, asked_at)
+            VALUES (?, ?, ?, ?, ?) RETURNING number"""
+        with typed("the outbox cannot take the request"):
+            return int(self._db.execute(sql, (kind, seq, instance, room, wall)).get)
+
+    def answer(self, request: int) -> str | None:
+        """What the owner answered; None: nothing yet."""
+        sql = "SELECT answer FROM requests WHERE number = ?"
+        answer: str | None = self._db.execute(sql, (request,)).get
+        return answer
+
+
+def _seq(envelope_id: str) -> int:
+    try:
+        return position_of(envelope_id)
+    except ValueError:
+        raise OutboxError(f"{envelope_id!r} is not the id of an envelope") from None
