@@ -230,3 +230,19 @@ def test_whatever_happens_bounds_hold_and_nobody_waits_beside_a_free_place(moves
         assert all(inside.count(name) <= 2 for name in NAMES)
         assert len(waiting) == guests.places.waiters
         assert all(guests.places._reached(*where(name)) is not None for name, _ in waiting)
+
+
+@pytest.mark.parametrize(
+    ("inside", "key"),
+    [
+        (("a2",), PARTITION),
+        (("b1", "b2", "c1", "c2"), PARTITION),
+        (("a2", "a2", "a3"), ("instance", "a")),
+        (("a1", "a1"), ("room", "a", "1")),
+        (("a1", "a1", "a2", "b1"), ("room", "a", "1")),
+    ],
+    ids=str,
+)
+def test_the_narrowest_bound_that_is_reached_is_where_room_must_be_made(guests, inside, key):
+    guests.add(*inside)
+    assert key == guests.places.narrowest("a", "1")

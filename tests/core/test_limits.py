@@ -672,3 +672,11 @@ def test_a_name_nobody_asked_for_by_yet_is_an_alias_all_the_same():
     limiter.learn([named("abc", "POST /r"), named("abc", "PATCH /r")], 0)
     assert [bucket] == limiter.buckets([Limit("PATCH /r")], "r", 0)
     assert 0 == limiter.version
+
+
+def test_a_tick_given_back_is_there_for_the_next():
+    bucket = even(10)
+    bucket.take(0)
+    bucket.take(100 * MS)
+    bucket.give_back()
+    assert (1, 100 * MS) == (bucket.in_flight, bucket.free_at(0))

@@ -8,6 +8,7 @@ import pytest
 from gateway_core import (
     CONTRACT_VERSION,
     Answer,
+    ConfigError,
     Instance,
     Limit,
     Part,
@@ -17,7 +18,7 @@ from gateway_core import (
     hookimpl,
     installed_channels,
 )
-from gateway_core.plugins import ASYNC_HOOKS, OBSERVERS, SPECS, Filter, bind, discover
+from gateway_core.plugins import ASYNC_HOOKS, OBSERVERS, SPECS, Filter, bind, discover, outbox_at
 from gateway_core.testing import FakeChannel
 
 NOBODY = Filter(allow=("nobody",))
@@ -496,3 +497,17 @@ def test_what_is_no_plugin_at_all_changes_nothing():
 
 def test_the_fake_channel_is_in_order():
     assert {"send", "edit", "delete", "call", "probe"} == bound(("post", FakeChannel())).can
+
+
+# -- outboxes
+
+
+def test_the_outbox_of_a_url_is_opened_by_the_plugin_of_its_scheme():
+    class Files:
+        @hookimpl
+        def open_outbox(self, url):
+            return f"opened {url}" if url.startswith("file:") else None
+
+    assert "opened file:x" == outbox_at("file:x", [Files()], NOBODY)
+    with pytest.raises(ConfigError, match="outbox: no plugin opens outboxes of scheme 'tape'"):
+        outbox_at("tape:x", [Files(), ("post", Adapter())], NOBODY)

@@ -159,3 +159,50 @@ def test_a_popped_lane_waits_nowhere(queue):
     assert queue is waiting.waits_in
     queue.pop(2)
     assert waiting.waits_in is None
+
+
+# -- one that has only come
+
+
+def test_who_waits_at_the_same_rank_or_above_goes_before_a_newcomer(queue):
+    waiting = lane(NORMAL, 2)
+    queue.push(waiting)
+    assert queue.ahead_of(lane(NORMAL, 3), 9, fresh=True)
+    assert queue.ahead_of(lane(BULK, 1), 9, fresh=True)
+    assert not queue.ahead_of(lane(NORMAL, 1), 9, fresh=True)
+    assert not queue.ahead_of(lane(URGENT, 3), 9, fresh=True)
+
+
+def test_nobody_is_ahead_of_itself_or_in_an_empty_queue(queue):
+    waiting = lane(NORMAL, 2)
+    assert not queue.ahead_of(waiting, 9, fresh=True)
+    queue.push(waiting)
+    assert not queue.ahead_of(waiting, 9, fresh=True)
+
+
+def test_newcomers_pay_for_passing_those_who_wait(queue):
+    """Ten of normal that never waited here, and bulk has earned its turn before the eleventh."""
+    queue.push(lane(BULK, 1))
+    passed = 0
+    while not queue.ahead_of(newcomer := lane(NORMAL, 5), 9, fresh=True):
+        queue.passed_by(newcomer)
+        passed += 1
+    assert 10 == passed
+
+
+def test_aged_bulk_goes_before_normal_that_has_only_come(queue):
+    queue.push(lane(BULK, 1 * SECOND))
+    young = lane(NORMAL, 40 * SECOND)
+    assert not queue.ahead_of(young, 1 * SECOND + AGING, fresh=True)
+    assert queue.ahead_of(young, 1 * SECOND + AGING + 1, fresh=True)
+    assert not queue.ahead_of(lane(URGENT, 40 * SECOND), 99 * SECOND, fresh=True)
+
+
+def test_between_lanes_that_wait_at_several_queues_the_bare_rank_decides(queue):
+    """Share and age would let two wait for each other in a circle."""
+    queue.push(lane(BULK, 1))
+    waits_elsewhere = lane(NORMAL, 5)
+    for _ in range(10):
+        queue.passed_by(waits_elsewhere)
+    assert queue.ahead_of(waits_elsewhere, 9, fresh=True)
+    assert not queue.ahead_of(waits_elsewhere, 9, fresh=False)
