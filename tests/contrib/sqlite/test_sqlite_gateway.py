@@ -223,7 +223,9 @@ async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
 
 async def test_history_is_forgotten_in_its_time(path, autojump_clock):
     channel = FakeChannel()
-    async with open_test_gateway(channel, outbox=inline(path, history_for=600.0), history=1) as gateway:
+    async with open_test_gateway(
+        channel, outbox=inline(path, history_for=600.0), history=1
+    ) as gateway:
         first = await gateway.send("bot", "room", "one")
         await gateway.send("bot", "room", "two")
         await trio.sleep(500)

@@ -1,0 +1,169 @@
+"""When the disk or the file fails: said before acceptance, nothing accepted lost; it goes on."""
+
+import resource
+from contextlib import contextmanager
+
+import apsw
+import pytest
+import trio
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_core import OutboxError, Send
+from gateway_core.testing import FakeChannel, open_test_gateway
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.db"
+
+
+@contextmanager
+def full(outbox):
+    """No page more than there are."""
+    database = outbox._writer._db
+    pages = database.execute("PRAGMA page_count").get
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    yield
+    database.execute("PRAGMA max_page_count = 1000000")
+
+
+@contextmanager
+def read_only(outbox):
+    outbox._writer._db.execute("PRAGMA query_only = 1")
+    yield
+    outbox._writer._db.execute("PRAGMA query_only = 0")
+
+
+@contextmanager
+def locked(outbox):
+    """Another connection holds a transaction for longer than a commit waits."""
+    outbox._writer._db.set_busy_timeout(50)
+    other = apsw.Connection(str(outbox.path))
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.execute("ROLLBACK")
+    other.close()
+
+
+@contextmanager
+def failing_writes(outbox):
+    """The system refuses to write beyond what the log has now."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (full, "the disk is full"),
+        (read_only, "read-only"),
+        (locked, "locked by another connection"),
+        (failing_writes, "reading or writing failed"),
+    ],
+)
+async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, words):
+    channel, outbox = FakeChannel(), SqliteOutbox(path)
+    big = Send(instance_id="bot", external_room_id="room", text="x" * 200_000)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        first = Send(instance_id="bot", external_room_id="room", text="first")
+        accepted = await gateway.submit(first)
+        assert (await accepted.receipt()).delivered
+        await outbox.flush()
+        with trouble(outbox):
+            for _ in range(2):
+                with pytest.raises(OutboxError, match=words):
+                    await gateway.submit(big)
+        assert 0 == gateway.statistics().unfinished
+        with trio.fail_after(20):
+            receipt = await gateway.send("bot", "room", "again")
+        assert receipt.delivered
+    assert ["first", "again"] == channel.texts("room")
+    async with open_test_gateway(channel, outbox=SqliteOutbox(path)) as gateway:
+        assert 0 == gateway.statistics().kept
+        assert gateway.status(accepted.id).receipt.delivered
+        assert gateway.status(receipt.envelope_id).receipt.delivered
+
+
+async def test_results_in_flight_are_kept_and_recorded_when_it_works_again(path):
+    """The answer comes while the disk is full: no attempt is repeated, nothing is forgotten."""
+    release = trio.Event()
+
+    async def held(attempt):
+        await release.wait()
+
+    channel, outbox = FakeChannel(script=held), SqliteOutbox(path)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        ticket = await gateway.submit(
+            Send(instance_id="bot", external_room_id="room", text="x" * 9000)
+        )
+        while not channel.made:  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.01)
+        with read_only(outbox):
+            release.set()
+            assert (await ticket.receipt()).delivered
+            await trio.sleep(0.3)
+    async with open_test_gateway(channel, outbox=SqliteOutbox(path)) as gateway:
+        assert 0 == gateway.statistics().kept
+        assert gateway.status(ticket.id).receipt.delivered
+    assert 1 == len(channel.made)
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: 4096 * 3 + 100])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def garbled(path):
+    path.write_bytes(b"not a database at all " * 1000)
+
+
+def scrambled(path):
+    content = bytearray(path.read_bytes())
+    for at in range(4096, len(content), 7):
+        content[at] ^= 0x5A
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncated, emptied, garbled, scrambled])
+async def test_a_damaged_file_is_refused_and_left_alone(path, damage):
+    async with open_test_gateway(FakeChannel(), outbox=SqliteOutbox(path)) as gateway:
+        for n in range(50):
+            await gateway.send("bot", "room", "x" * 500, key=str(n))
+    damage(path)
+    before = path.read_bytes()
+    settings = SqliteSettings(integrity_check=True)
+    with pytest.raises(OutboxError, match=r"damaged|malformed|not a database"):
+        async with open_test_gateway(FakeChannel(), outbox=SqliteOutbox(path, settings)):
+            pass
+    assert before == path.read_bytes()
+
+
+async def test_another_programs_database_is_refused(path):
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TABLE theirs (a)")
+    other.close()
+    with pytest.raises(OutboxError, match="not an outbox of this gateway"):
+        async with SqliteOutbox(path):
+            pass
+
+
+async def test_a_later_releases_file_is_refused_by_its_version(path):
+    async with SqliteOutbox(path):
+        pass
+    other = apsw.Connection(str(path))
+    other.execute("PRAGMA user_version = 99")
+    other.close()
+    with pytest.raises(OutboxError, match="schema version 99; this release reads 1 to 1"):
+        async with SqliteOutbox(path):
+            pass
+
+
+async def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(OutboxError, match=r"cannot be opened.*No such file or directory"):
+        async with SqliteOutbox(tmp_path / "nowhere" / "outbox.db"):
+            pass
