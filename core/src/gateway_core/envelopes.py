@@ -137,7 +137,9 @@ class Send(_Envelope):
     text: str
     thread_id: str | None = None
     reply_to: str | None = None
-    format: Format = attrs.field(default="plain", validator=_one_of("plain", "markdown", "native"))
+    format: Format = attrs.field(
+        default="markdown", validator=_one_of("plain", "markdown", "native")
+    )
     extra: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
     mentions: bool = False
     link_previews: bool = False
@@ -157,7 +159,9 @@ class Edit(_Envelope):
 
     target: Target
     text: str
-    format: Format = attrs.field(default="plain", validator=_one_of("plain", "markdown", "native"))
+    format: Format = attrs.field(
+        default="markdown", validator=_one_of("plain", "markdown", "native")
+    )
     extra: Mapping[str, Json] | None = None
     mentions: bool = False
     link_previews: bool = False

@@ -23,6 +23,7 @@ from gateway_core.lanes import Lane, settle
 from gateway_core.limits import SECOND, slow_down
 from gateway_core.retries import Decision, decide
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log
+from gateway_core.text import excerpt
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 if TYPE_CHECKING:
@@ -248,9 +249,17 @@ class Failures:
         if part is None or not isinstance(envelope, Send | Edit):
             return ()
         start, end = part.span
-        piece = attrs.evolve(envelope, text=envelope.text[start:end])
+        text, added = envelope.text[start:end], 0
+        if envelope.format == "markdown" and mode == "stricter":
+            text, added = excerpt(envelope.text, start, end)
+        piece = attrs.evolve(envelope, text=text)
         parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
-        return tuple(attrs.evolve(p, span=(start + p.span[0], start + p.span[1])) for p in parts)
+        first = start - added
+
+        def within(place: int) -> int:
+            return min(max(first + place, start), end)
+
+        return tuple(attrs.evolve(p, span=(within(p.span[0]), within(p.span[1]))) for p in parts)
 
     def _do_moved(self, failed: Failed, _: Decision) -> None:
         """The room has a new address: the lane goes on there under its old routing key."""

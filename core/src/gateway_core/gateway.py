@@ -37,6 +37,7 @@ from gateway_core.envelopes import (
 )
 from gateway_core.errors import (
     DeliveryError,
+    GatewayError,
     Invalid,
     Problem,
 )
@@ -100,6 +101,7 @@ class Gateway:
         self._closing = trio.Event()
         self._drained = trio.Event()
         self._stopped = trio.Event()
+        self.opened = trio.Event()
         self._tasks: trio.Nursery | None = None
         self._roster = Roster(
             config, hooks, clock=self._clock, spawn=self._spawn, keep=self._keep_account
@@ -159,7 +161,7 @@ class Gateway:
         not_before: float | None = None,
         priority: Priority = "normal",
         order: Order = "room",
-        format: Format = "plain",  # noqa: A002 - the field's standard term
+        format: Format = "markdown",  # noqa: A002 - the field's standard term
         on_unknown: OnUnknown = "retry",
         extra: Mapping[str, Json] | None = None,
         raises: bool = True,
@@ -196,7 +198,7 @@ class Gateway:
         key: str | None = None,
         ttl: float | None = None,
         priority: Priority = "normal",
-        format: Format = "plain",  # noqa: A002 - the field's standard term
+        format: Format = "markdown",  # noqa: A002 - the field's standard term
         extra: Mapping[str, Json] | None = None,
         interim: bool = False,
         raises: bool = True,
@@ -434,27 +436,27 @@ class Gateway:
         for hooks in self._hooks.values():
             hooks.pressure_changed(pressure, previous, told)
 
-    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self) -> None:
         """Everything that works, inside one shield whose only exit is quiet, drain, cancel."""
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
                 try:
-                    await self._serve(task_status)
+                    await self._serve()
                 finally:  # a gateway that gives up tells those who wait as well
                     self.quiet()
                     self._end_rest()
                     self._stopped.set()
                     sessions.cancel_scope.cancel()
 
-    async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _serve(self) -> None:
         """Keep the partitions alive until the gateway closes and has drained."""
         async with trio.open_nursery() as workers:
             for partition in self._partitions:
                 workers.start_soon(self._supervisor.keep, partition)
             if self._pager is not None:
                 workers.start_soon(self._pager.run)
-            task_status.started()
+            self.opened.set()
             await self._closing.wait()
             await self._drain()
             workers.cancel_scope.cancel()
@@ -539,8 +541,10 @@ async def open_gateway(
         body: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(gateway.run)
+                # Not `nursery.start`: cancelled in there, it would wait for a shielded task.
+                nursery.start_soon(gateway.run)
                 try:
+                    await gateway.opened.wait()
                     yield gateway
                 except GeneratorExit:
                     raise
@@ -553,24 +557,24 @@ async def open_gateway(
             raise body
 
 
-def _leaving(
-    body: BaseException | None, group: BaseExceptionGroup[BaseException]
-) -> BaseException:
+def _leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException]) -> BaseException:
     """What leaves the block when the gateway's own tasks raised `group`, or were cancelled.
 
     An error goes before a `Cancelled`: the application's own is not lost because somebody lost
-    patience while the gateway drained, and the gateway's not in what it cancelled itself.
+    patience while the gateway drained. Where the gateway failed, what it told the application
+    of that (`GatewayClosed`, an undelivered receipt) is no error besides.
     """
-    own, ours = _without_cancelled(body), _without_cancelled(group)
+    ours = _without(group, trio.Cancelled)
+    own = _without(body, trio.Cancelled if ours is None else (trio.Cancelled, GatewayError))
     if own is not None and ours is not None:
         return BaseExceptionGroup("of the application and of the gateway", [own, _unwrapped(ours)])
     return own or _unwrapped(ours or group)
 
 
-def _without_cancelled(error: BaseException | None) -> BaseException | None:
+def _without(error: BaseException | None, what: Any) -> BaseException | None:
     if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)[1]
-    return None if isinstance(error, trio.Cancelled) else error
+        return error.split(what)[1]
+    return None if isinstance(error, what) else error
 
 
 def _unwrapped(error: BaseException) -> BaseException:

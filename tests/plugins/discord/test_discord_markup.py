@@ -96,6 +96,7 @@ def test_time_is_linear(unit):
 
 
 def send(text, **fields):
+    fields = {"format": "plain"} | fields
     return Send(instance_id="support", external_room_id=ROOM, text=text, **fields)
 
 

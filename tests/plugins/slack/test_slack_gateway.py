@@ -61,8 +61,8 @@ async def test_rooms_keep_their_order_without_one_foreseeable_429(autojump_clock
 async def test_a_text_is_sent_edited_and_deleted(autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
-        receipt = await gateway.send("support", ROOM, "a & b <!channel>")
-        edited = await gateway.edit(receipt.ref, "a &amp; b")
+        receipt = await gateway.send("support", ROOM, "a & b <!channel>", format="plain")
+        edited = await gateway.edit(receipt.ref, "a &amp; b", format="plain")
         [message] = emulator.rooms.conversation(ROOM)
         assert (["a & b <!channel>"], "a &amp; b", ()) == (
             message.revisions,

@@ -12,11 +12,12 @@ TARGET = MessageRef(instance_id="support", external_room_id="C024BE91L", envelop
 
 
 def message(text, **fields):
+    fields = {"format": "plain"} | fields
     return Send(instance_id="support", external_room_id="C024BE91L", text=text, **fields)
 
 
 def edit(text, **fields):
-    fields = {"target": TARGET, **fields}
+    fields = {"target": TARGET, "format": "plain", **fields}
     return Edit(instance_id="support", external_room_id="C024BE91L", text=text, **fields)
 
 

@@ -161,6 +161,7 @@ def test_a_text_of_something_visible_is_not(text):
 
 
 def plan(instance, text, mode="as_asked", **fields):
+    fields = {"format": "plain"} | fields
     return hooks.chunk(instance, Send(**WHERE, text=text, **fields), mode)
 
 

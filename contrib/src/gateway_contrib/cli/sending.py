@@ -69,7 +69,7 @@ async def send(
     reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
     key: Key = None,
     file: File = None,
-    format: Look = "plain",  # noqa: A002 - the field's standard term
+    format: Look = "markdown",  # noqa: A002 - the field's standard term
     ttl: Ttl = PATIENCE,
     config: Config = CONFIG,
     json: Json = False,
@@ -103,7 +103,7 @@ async def edit(
     instance: Account = None,
     room: Room = None,
     file: File = None,
-    format: Look = "plain",  # noqa: A002 - the field's standard term
+    format: Look = "markdown",  # noqa: A002 - the field's standard term
     ttl: Ttl = PATIENCE,
     config: Config = CONFIG,
     json: Json = False,
