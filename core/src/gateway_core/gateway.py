@@ -573,7 +573,8 @@ def _leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException
 
 def _without(error: BaseException | None, what: Any) -> BaseException | None:
     if isinstance(error, BaseExceptionGroup):
-        return error.split(what)[1]
+        rest: BaseException | None = error.split(what)[1]
+        return rest
     return None if isinstance(error, what) else error
 
 

@@ -73,7 +73,7 @@ async def test_how_it_is_sent_is_no_part_of_the_payload(engine, say, fields, aut
         {"text": "other"},
         {"thread_id": "t"},
         {"reply_to": "7"},
-        {"format": "markdown"},
+        {"format": "native"},
         {"extra": {"a": 1}},
         {"silent": True},
     ],

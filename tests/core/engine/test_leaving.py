@@ -1,0 +1,269 @@
+"""How the block of `open_gateway` is left: what is raised out of it, and when."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from gateway_core import Disposition, GatewayClosed, Limit, PartitionFailed, Send
+from gateway_core.testing import FakeChannel, open_test_gateway, run_seeded
+
+
+async def test_a_value_is_returned_through_the_block(autojump_clock):
+    async def body() -> int:
+        async with open_test_gateway():
+            return 7
+
+    assert 7 == await body()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt("^C"), SystemExit(3), ValueError("x")])
+async def test_whatever_the_body_raises_leaves_as_it_is(error, say, autojump_clock):
+    channel = FakeChannel(latency=3)
+
+    async def application() -> None:
+        async with open_test_gateway(channel) as gateway:
+            await gateway.submit(say.message())
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        await application()
+    assert error is caught.value
+    assert ["hello"] == channel.texts("r")
+
+
+async def test_a_group_of_one_stays_a_group(autojump_clock):
+    group = ExceptionGroup("the application's nursery", [ValueError("one")])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_test_gateway():
+            raise group
+    assert group is caught.value
+
+
+async def test_the_applications_error_outlives_the_loss_of_patience(say, autojump_clock):
+    """It failed, the gateway drains, and somebody cancels: what failed is what counts."""
+    channel = FakeChannel(latency=100)
+
+    async def application() -> None:
+        async with open_test_gateway(channel, drain_timeout=30) as gateway:
+            await gateway.submit(say.message())
+            raise LookupError("the application's own")
+
+    with pytest.raises(LookupError, match="the application's own"), trio.move_on_after(1):
+        await application()
+    assert 30 == trio.current_time()
+
+
+async def test_a_group_of_the_application_loses_its_cancelled_part_alone(say, autojump_clock):
+    channel = FakeChannel(latency=100)
+
+    async def fails() -> None:
+        raise LookupError("the application's own")
+
+    async def application() -> None:
+        async with open_test_gateway(channel, drain_timeout=30) as gateway:
+            await gateway.submit(say.message())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fails)
+                nursery.start_soon(trio.sleep_forever)
+
+    with pytest.raises(ExceptionGroup) as caught, trio.move_on_after(1):
+        await application()
+    assert caught.group_contains(LookupError, match="the application's own", depth=1)
+
+
+def _breaks(gateway, monkeypatch) -> None:
+    async def dies() -> None:
+        raise RuntimeError("at once")
+
+    monkeypatch.setattr(gateway._partitions[0], "_keep_time", dies)
+    gateway._partitions[0]._nursery.cancel_scope.cancel()
+
+
+async def test_a_partition_that_fails_leaves_alone(monkeypatch, autojump_clock):
+    async def application() -> None:
+        async with open_test_gateway(partition_count=1) as gateway:
+            await trio.lowlevel.checkpoint()
+            _breaks(gateway, monkeypatch)
+            await trio.sleep_forever()
+
+    with pytest.raises(PartitionFailed):
+        await application()
+
+
+async def test_a_partition_that_fails_while_the_body_is_in_a_nursery_leaves_alone(
+    monkeypatch, autojump_clock
+):
+    async def application() -> None:
+        async with open_test_gateway(partition_count=1) as gateway:
+            await trio.lowlevel.checkpoint()
+            _breaks(gateway, monkeypatch)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                nursery.start_soon(trio.sleep_forever)
+
+    with pytest.raises(PartitionFailed):
+        await application()
+
+
+async def test_both_errors_leave_together(say, monkeypatch, autojump_clock):
+    channel = FakeChannel(latency=1000)
+    own = LookupError("the application's own")
+
+    async def application() -> None:
+        async with open_test_gateway(channel, partition_count=1, drain_timeout=500) as gateway:
+            await gateway.submit(say.message())
+            await trio.sleep(1)
+            _breaks(gateway, monkeypatch)
+            raise own
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await application()
+    assert [LookupError, PartitionFailed] == [type(e) for e in caught.value.exceptions]
+
+
+# -- at the end
+
+
+async def test_after_the_block_nothing_is_accepted(say, autojump_clock):
+    async with open_test_gateway() as gateway:
+        pass
+    for wait in (True, False):
+        with pytest.raises(GatewayClosed) as caught:
+            await gateway.submit(say.message(), wait=wait)
+        assert not caught.value.kept
+    with pytest.raises(GatewayClosed):
+        await gateway.send("bot", "r", "x")
+    assert 0 == gateway.statistics().accepted
+
+
+async def test_the_books_can_be_read_after_the_block(say, autojump_clock):
+    async with open_test_gateway(drain_timeout=0) as gateway:
+        gateway.suspend("bot")
+        ticket = await gateway.submit(say.message())
+    assert gateway.statistics().conserved
+    assert {Disposition.CANCELLED: 1} == gateway.statistics().dispositions
+    assert "ended" == gateway.status(ticket).state
+    assert not gateway.cancel(ticket)
+
+
+async def test_no_task_is_left_behind(say, autojump_clock):
+    before = trio.lowlevel.current_statistics().tasks_living
+    channel = FakeChannel(latency=1000, script=say.script(say.unknown(), say.fatal()))
+    async with open_test_gateway(channel, drain_timeout=1) as gateway:
+        for n in range(20):
+            await gateway.submit(say.message(f"room {n}"))
+    assert before == trio.lowlevel.current_statistics().tasks_living
+
+
+async def test_two_gateways_in_one_application(say, autojump_clock):
+    one, two = FakeChannel(), FakeChannel()
+    async with open_test_gateway(one) as first, open_test_gateway(two) as second:
+        await first.send("bot", "r", "to one")
+        await second.send("bot", "r", "to two")
+        await second.drain()
+        assert (await first.send("bot", "r", "still open")).delivered
+    assert (["to one", "still open"], ["to two"]) == (one.texts("r"), two.texts("r"))
+
+
+async def test_drain_by_several_callers_tells_each(engine, say, autojump_clock):
+    channel = FakeChannel(latency=10)
+    told = []
+    async with engine(channel, drain_timeout=3) as gateway:
+        ticket = await gateway.submit(say.message())
+        gateway.suspend("bot")
+        waiting = await gateway.submit(say.message())
+
+        async def drain() -> None:
+            told.append([u.receipt.envelope_id for u in await gateway.drain()])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain)
+            nursery.start_soon(drain)
+        assert 3 == trio.current_time()
+    assert [[ticket.id, waiting.id]] * 2 == told
+
+
+async def test_a_cancelled_drain_goes_on_draining(engine, say, autojump_clock):
+    channel = FakeChannel(latency=10)
+    async with engine(channel, drain_timeout=30) as gateway:
+        ticket = await gateway.submit(say.message())
+        with trio.move_on_after(1):
+            await gateway.drain()
+        with pytest.raises(GatewayClosed):
+            await gateway.submit(say.message())
+        assert (await ticket.receipt()).delivered
+
+
+# -- an application whose whole life is cancelled, at every await
+
+
+class _Cut(trio.abc.Instrument):
+    """Cancels a scope before the nth step of any task."""
+
+    def __init__(self, scope: trio.CancelScope, at: int) -> None:
+        self.scope, self.at, self.seen = scope, at, 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.seen += 1
+        if self.seen == self.at:
+            self.scope.cancel()
+
+
+class _Application:
+    """Opens a gateway, sends this and that, and drains."""
+
+    def __init__(self) -> None:
+        self.channel = FakeChannel(
+            limits=lambda room, _: [Limit(f"room {room}", 1, 0.5)], latency=0.25
+        )
+        self.gateway = None
+        self.tickets = []
+        self.cut: _Cut | None = None
+
+    async def main(self, at: int) -> None:
+        with trio.CancelScope() as scope:
+            self.cut = _Cut(scope, at)
+            trio.lowlevel.add_instrument(self.cut)
+            try:
+                await self._live()
+            finally:
+                trio.lowlevel.remove_instrument(self.cut)
+
+    async def _live(self) -> None:
+        async with open_test_gateway(self.channel, room_bound=2, drain_timeout=5) as gateway:
+            self.gateway = gateway
+            async with trio.open_nursery() as nursery:
+                for n in range(4):
+                    nursery.start_soon(self._submit, gateway, f"{n}")
+                await gateway.send("bot", "b", "x", key="k")
+            await gateway.edit(self.tickets[0], "edited")
+            await gateway.drain()
+
+    async def _submit(self, gateway, text: str) -> None:
+        envelope = Send(instance_id="bot", external_room_id="a", text=text, key=text)
+        self.tickets.append(await gateway.submit(envelope))
+
+
+def _life(at: int) -> int:
+    """One life that is cut at the nth step of all; how many steps it had."""
+    application = _Application()
+    run_seeded(f"cut at {at}", application.main, at)
+    gateway = application.gateway
+    if gateway is not None:
+        statistics = gateway.statistics()
+        assert statistics.conserved
+        assert 0 == statistics.unfinished
+        assert all((0, 0) == (p.depth, p.waiting) for p in statistics.partitions)
+        assert len(application.tickets) <= statistics.accepted
+        assert all(ticket.ended for ticket in application.tickets)
+    made = [m.attempt.key for m in application.channel.made if m.attempt.operation == "send"]
+    assert len(set(made)) == len(made)
+    return application.cut.seen
+
+
+def test_a_life_that_is_cut_at_any_step_ends_in_order():
+    steps = _life(1 << 30)
+    assert 60 < steps
+    for at in range(1, steps + 1):
+        _life(at)
