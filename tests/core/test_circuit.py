@@ -31,12 +31,12 @@ def test_successes_push_failures_out_of_the_window():
     assert breaker.failed(), "two of the newest four"
 
 
-def test_successes_before_the_first_failure_are_not_counted():
-    """A window of old successes must not hide an outage: it opens after as many as a new one."""
-    breaker = circuit(window=3, share=1.0)
+def test_successes_before_the_first_failure_fill_no_window():
+    """A hundred successes, then two failures of four outcomes looked at: that is no outage yet."""
+    breaker = circuit(window=4, share=0.5)
     for _ in range(100):
         breaker.worked()
-    assert [False, False, True] == [breaker.failed() for _ in range(3)]
+    assert [False, False, False, True] == [breaker.failed() for _ in range(4)]
 
 
 def test_after_a_reset_the_window_fills_anew():

@@ -45,6 +45,14 @@ def test_a_leap_is_one_change():
     assert "nominal" == full.level
 
 
+def test_a_leap_down_ends_where_its_level_is_not_left_yet():
+    """High is left below 80: at 82 a partition that was saturated is still high."""
+    full = gauge()
+    full.update(100)
+    assert "saturated" == full.update(82)
+    assert "high" == full.level
+
+
 def test_without_hysteresis_a_level_is_left_where_it_was_entered():
     full = gauge(hysteresis=0.0)
     assert "nominal" == full.update(70)

@@ -132,4 +132,4 @@ def _number(value: Any, wanted: Any) -> float:
 def _whole(value: Any, wanted: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"must be a whole number, not {value!r}")  # noqa: TRY004 - likewise
-    return value if wanted is int else wanted(value)  # type: ignore[no-any-return]  # likewise
+    return value if wanted is int else wanted(value)
