@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import asynccontextmanager
 
 import pytest
@@ -547,6 +548,24 @@ async def test_an_idle_instance_costs_no_task(engine, autojump_clock):
         await trio.sleep(20)
         assert with_worker - 1 == trio.lowlevel.current_statistics().tasks_living
         assert with_worker - before <= 2  # a worker, a session
+
+
+async def test_an_idle_instance_costs_little_memory(engine, autojump_clock):
+    """Under 10 KB each, those included that sent something once."""
+    async with engine(instances=[], session_idle=10) as gateway:
+        gateway.add_instance(bot())
+        await gateway.send("bot", "r", "x")
+        tracemalloc.start()
+        try:
+            for n in range(300):
+                gateway.add_instance(bot(id=f"idle {n}"))
+            for n in range(0, 300, 3):
+                await gateway.send(f"idle {n}", "r", "x")
+            await trio.sleep(60)
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert grown / 300 < 10_000
 
 
 async def test_a_session_is_shared_and_closed_when_idle(engine, say, autojump_clock):
