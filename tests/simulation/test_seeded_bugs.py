@@ -4,6 +4,8 @@ A harness that finds nothing is usually blind. Each bug is the kind that a tired
 a line forgotten, a comparison the wrong way round, a rule bent.
 """
 
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
 from __future__ import annotations
 
 import re
@@ -12,10 +14,10 @@ from typing import Any
 
 import attrs
 import pytest
+from simulated.world import Violation, simulate
 
 from gateway_core import (
     Disposition,
-    HookContractError,
     TransportError,
     accounts,
     admission,
@@ -31,7 +33,6 @@ from gateway_core import partition as partitions
 from gateway_core import submission as submissions
 from gateway_core.clock import nanoseconds
 from gateway_core.limits import NEVER
-from simulated.world import Violation, simulate
 
 MOST_SEEDS = 150
 
@@ -167,6 +168,7 @@ def deadlines_are_ignored(patch):
         return True
 
     patch.setattr(lanes.Lanes, "expires", lambda self, flight: None)
+    patch.setattr(partitions, "_may_begin", lambda flying, now: flying.flight.receipt is None)
     patch.setattr(partitions.Partition, "finish_if_over", finish_if_over)
 
 
@@ -225,10 +227,11 @@ def one_copy_too_many(patch):
         settings = attrs.evolve(settings, max_ambiguous=settings.max_ambiguous + 1)
         return whole(verdict, step, settings=settings, **given)
 
+    patch.setattr(partitions.Partition, "_may_repeat", lambda self, *given: True)
     patch.setattr(failures, "decide", decide)
 
 
-@bug("nobody said so|stands [0-9] times")
+@bug("nobody said so|stands [0-9] times|is sent again")
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:
         self.lanes.release(lane, now)
@@ -264,16 +267,16 @@ def doubt_is_called_failure(patch):
     patch.setattr(partitions.Partition, "finish", finish)
 
 
-@bug("repeats step|is recorded after|is called")
+@bug("repeats step|is recorded after|is called|begins after")
 def a_bad_answer_is_sent_again(patch):
     """The hook answered nonsense after it had sent; as if it had not."""
     whole = failures.Failures.failed
 
-    def failed(self: Any, what: Any, error: Exception) -> None:
-        if isinstance(error, HookContractError):
-            verdict = defaults.transport_verdict(TransportError(str(error), dispatched="no"))
-            what, error = attrs.evolve(what, verdict=verdict), RuntimeError(str(error))
-        whole(self, what, error)
+    def failed(self: Any, what: Any, *, answered: bool = False) -> None:
+        if answered:
+            lost = TransportError("no answer that could be read", dispatched="no")
+            what = attrs.evolve(what, verdict=defaults.transport_verdict(lost))
+        whole(self, what)
 
     patch.setattr(failures.Failures, "failed", failed)
 
@@ -349,29 +352,21 @@ def pressure_is_told_all_the_time(patch):
 
 @bug("after a call|ended during its call")
 def an_edit_under_way_is_superseded(patch):
-    def overtaken(self: Any, flight: Any, edit: Any) -> Any:
-        identity = targets._identity(edit.target)
-        older = self._edits.get(identity)
-        self._edits[identity] = flight
+    whole = targets.Targets.overtaken
+
+    def overtaken(self: Any, flight: Any, edit: Any, now: int) -> Any:
+        before = dict(self._edits)
+        whole(self, flight, edit, now)
+        older = before.get(flight.changes)
         return older if older is not None and older.receipt is None else None
 
     patch.setattr(targets.Targets, "overtaken", overtaken)
 
 
-@bug("was sent, but never accepted|kept")
-def a_refused_append_is_accepted(patch):
-    """The disk is full, and the caller is told so; the envelope goes out all the same."""
-    whole = submissions.Submission._append
-
-    async def append(self: Any, partition: Any, flight: Any) -> None:
-        try:
-            await whole(self, partition, flight)
-        except submissions.Refused:
-            raise
-        except Exception:  # noqa: BLE001, S110 - the bug
-            pass
-
-    patch.setattr(submissions.Submission, "_append", append)
+@bug("places taken|did not end|afterwards|has room|nothing will|never")
+def a_refused_append_keeps_its_place(patch):
+    """The disk is full: the caller is told so, and the place stays taken."""
+    patch.setattr(submissions.Submission, "_take_back", lambda self, *given, **named: None)
 
 
 # -- instances, deaths, sessions

@@ -6,7 +6,6 @@ import gc
 from collections import Counter
 
 import pytest
-
 from simulated.world import simulate
 
 SEEDS = 200

@@ -1,4 +1,4 @@
-"""The load: callers that send, edit, delete, repeat themselves, lose patience, change their minds."""
+"""The load: callers that send, edit, delete, repeat themselves and lose patience."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from random import Random
 from typing import Any
 
 import trio
+from simulated.drawing import Place, Setup
+from simulated.ledger import Ledger, number_of, words_of
 
 from gateway_core import (
     Call,
@@ -26,8 +28,6 @@ from gateway_core import (
     Ticket,
 )
 from gateway_core.testing import virtual_wall
-from simulated.drawing import Place, Setup
-from simulated.ledger import Ledger, number_of, words_of
 
 EXPECTED = (Overloaded, GatewayClosed, InstanceSuspended, HookContractError, OutboxError)
 CALLS = {"telegram": "sendChatAction", "discord": "POST /channels/{channel}/typing"}
@@ -153,8 +153,9 @@ class Callers:
         for entry in self.ledger.unfinished:
             text = getattr(entry.envelope, "text", "")
             if send.key is None and words_of(text)[:1] and number_of(words_of(text)[0]) == number:
-                flight = self.gateway._partitions[entry.partition].flights.get(entry.id)
-                started = bool(entry.calls) or flight is None or flight.started
+                flights = self.gateway._partitions[entry.partition].flights.values()
+                flight = next((f for f in flights if f.envelope is entry.envelope), None)
+                started = bool(entry.calls) or (flight is not None and flight.started)
                 self.ledger.expect(started, f"{entry} stays, though its caller is gone")
 
     def _expect_same(self, send: Send, receipt: Receipt) -> None:

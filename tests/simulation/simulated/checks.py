@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from gateway_contrib.emulators.rooms import Message
-from gateway_core import Disposition, Edit, PartReceipt, Send
 from simulated.drawing import Setup
 from simulated.ledger import Entry, Ledger, lane_words, number_of, words_of
 from simulated.platforms import Platforms
+
+from gateway_contrib.emulators.rooms import Message
+from gateway_core import Disposition, Edit, PartReceipt, Send
 
 NONCE_LASTS = 120.0
 NEVER_THERE = ("failed", "not_sent")
@@ -86,7 +87,8 @@ class Checks:
         if receipt.disposition in untouched and not self._setup.closes_early:
             self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
         if receipt.disposition is Disposition.EXHAUSTED:
-            most = max(n for (i, _), n in self._ledger.tries.items() if i == entry.id)
+            tries = [n for (i, _), n in self._ledger.tries.items() if i == entry.id]
+            most = max(tries, default=0)
             enough = most >= self._setup.config.retries.attempts
             self._expect(enough, f"{entry} is exhausted after {most} tries")
         for part in receipt.parts:

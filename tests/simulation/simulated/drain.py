@@ -10,11 +10,11 @@ from collections import Counter
 from typing import Any
 
 import trio
-
-from gateway_core.limits import SLOWEST
 from simulated.drawing import Setup
 from simulated.ledger import Entry, Ledger, words_of
 from simulated.platforms import LATE
+
+from gateway_core.limits import SLOWEST
 
 MARGIN = 5.0
 

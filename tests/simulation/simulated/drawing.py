@@ -193,7 +193,7 @@ def _limits(rng: Random) -> Mapping[str, Any]:
 def emulated_limits(limits: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same numbers as the emulators take them."""
     group, discord = limits["group"], limits["discord"]
-    tiers = {method: (limits["tier_3"], 60.0) for method in ("chat.update", "chat.delete")}
+    tiers = dict.fromkeys(("chat.update", "chat.delete"), (limits["tier_3"], 60.0))
     return {
         "telegram": TelegramLimits(
             group_count=group[0], group_seconds=group[1], bot_count=limits["bot"]
@@ -218,9 +218,7 @@ def _instances(
     return tuple(found)
 
 
-def _telegram(
-    rng: Random, token: Secret, url: str, limits: Mapping[str, Any]
-) -> TelegramSettings:
+def _telegram(rng: Random, token: Secret, url: str, limits: Mapping[str, Any]) -> TelegramSettings:
     return TelegramSettings(
         token=token,
         base_url=url,
@@ -330,7 +328,7 @@ def _load(rng: Random, mood: str) -> Load:
         callers=rng.choice([1, 2, 4, 8]),
         messages=rng.choice([3, 6, 15, 30, 45]),
         kinds=kinds,
-        patience=rng.choice([0.0, 0.0, 0.2, 0.5]),
+        patience=rng.choice([0.0, 0.2, 0.5]),
         ttls=rng.choice([(None,), (None,), (None, 3.0), (1.0, 5.0, 20.0)]),
         words=rng.choice([(1,), (1, 2), (2, 2, 12), (1, 12, 30)]),
         pauses=rng.choice([(0.0,), (0.0, 0.25), (0.0, 0.25, 0.5, 1.0), (0.5, 2.0)]),
@@ -362,7 +360,7 @@ def _trouble(rng: Random, mood: str, lasts: float) -> Trouble:
         platform=platform,
         hooks=rng.choice([0.05, 0.2]) if hooked else 0.0,
         pure=rng.choice([0.0, 0.02]) if hooked else 0.0,
-        sessions=rng.choice([0.0, 0.3]) if hooked else 0.0,
+        sessions=rng.choice([0.0, 0.3, 0.6]) if hooked else 0.0,
         outbox=rng.choice([0.0, 0.1]) if mood != "calm" else 0.0,
         breaks=rng.choice([0.0, 0.2]) if mood in ("crashes", "storm") else 0.0,
         votes=rng.choice([0.0, 0.0, 0.1]),

@@ -6,11 +6,11 @@ from typing import Any
 
 import attrs
 import trio
-
-from gateway_core import Gateway
 from simulated.drawing import Setup
 from simulated.platforms import Platforms
 from simulated.ports import Ports
+
+from gateway_core import Gateway
 
 RETURNS = (0.5, 2.0, 5.0)
 
@@ -22,9 +22,7 @@ class Crash(Exception):
 class Events:
     """Carries the events of a setup out."""
 
-    def __init__(
-        self, setup: Setup, ports: Ports, platforms: Platforms, gateway: Gateway
-    ) -> None:
+    def __init__(self, setup: Setup, ports: Ports, platforms: Platforms, gateway: Gateway) -> None:
         self._setup = setup
         self._ports = ports
         self._ledger = ports.ledger

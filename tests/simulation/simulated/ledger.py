@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import trio
+from simulated.drawing import GRID, Setup
 
 from gateway_core import (
     Answer,
@@ -29,7 +30,6 @@ from gateway_core import (
     Send,
     Verdict,
 )
-from simulated.drawing import GRID, Setup
 
 WORD = re.compile(r"m[0-9]+x[0-9]+")
 HAIR = 1e-6
@@ -93,8 +93,8 @@ class Entry:
 
     def __str__(self) -> str:
         kind = type(self.envelope).__name__
-        text = getattr(self.envelope, "text", "")
-        return f"#{self.number} {kind} {self.envelope.external_room_id} {text[:12]!r} {self.id[:18]}"
+        text, room = getattr(self.envelope, "text", ""), self.envelope.external_room_id
+        return f"#{self.number} {kind} {room} {text[:12]!r} {self.id[:18]}"
 
 
 class Ledger:

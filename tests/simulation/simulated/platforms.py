@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from simulated.drawing import Setup, emulated_limits
+from simulated.ports import Ports
+
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.faults import FaultPlan
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
 from gateway_core.testing import Network
-from simulated.drawing import Setup, emulated_limits
-from simulated.ports import Ports
 
 EMULATORS = {"telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator}
 LATE = (3.0, 8.0, 24.0)

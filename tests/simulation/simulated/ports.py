@@ -14,6 +14,8 @@ from typing import Any
 
 import attrs
 import trio
+from simulated.drawing import Setup
+from simulated.ledger import Call, Ledger
 
 from gateway_core import (
     Attempt,
@@ -32,8 +34,6 @@ from gateway_core.testing import Checkpoints
 from gateway_plugin_discord import hooks as discord
 from gateway_plugin_slack import hooks as slack
 from gateway_plugin_telegram import hooks as telegram
-from simulated.drawing import Setup
-from simulated.ledger import Call, Ledger
 
 REAL = {"telegram": telegram, "slack": slack, "discord": discord}
 GRID_WAITS = (0.0, 0.0, 0.0, 0.25)
@@ -261,8 +261,18 @@ class Witness:
         if self._random.random() < self._ports.setup.trouble.votes:
             vote = self._random.choice(["shed", "urgent", "normal", "bulk"])
         entry = self._ledger.accepted(envelope, vote, pressure.partition)
-        entry.parked = _may_step_aside(envelope)
+        entry.parked = self._may_step_aside(envelope)
         return vote
+
+    def _may_step_aside(self, envelope: Any) -> bool:
+        """Whether it may leave its place in the lane.
+
+        It does until its time, until its target is there, and while another lane changes that.
+        """
+        target = getattr(envelope, "target", None)
+        named = target is not None and not getattr(target, "parts", ())
+        shared = target is not None and self._ports.setup.load.unordered > 0
+        return envelope.not_before is not None or named or shared
 
     @hookimpl
     def after_disposition(self, envelope: Any, receipt: Receipt) -> None:
@@ -275,13 +285,6 @@ class Witness:
     @hookimpl
     def instance_suspended(self, instance: Instance) -> None:
         self._ledger.suspended(instance.id)
-
-
-def _may_step_aside(envelope: Any) -> bool:
-    """Whether it may leave its place in the lane: until its time, or until its target is there."""
-    target = getattr(envelope, "target", None)
-    named = target is not None and not getattr(target, "parts", ())
-    return envelope.not_before is not None or named
 
 
 class Rude:

@@ -12,11 +12,11 @@ from typing import Any
 
 import trio
 import trio.testing
+from simulated.drawing import GRID
+from simulated.ledger import HAIR, Ledger
 
 from gateway_core import Gateway
 from gateway_core.limits import NEVER, SECOND
-from simulated.drawing import GRID
-from simulated.ledger import HAIR, Ledger
 
 LONGEST_RESTART = 1.0
 MOST_STEPS = 60_000

@@ -11,18 +11,18 @@ from typing import Any
 import attrs
 import structlog
 import trio
-
-from gateway_core import Attempt, Gateway, Send, open_gateway
-from gateway_core.testing import open_network, run_seeded, virtual_wall
 from simulated.callers import Callers
 from simulated.checks import Checks
-from simulated.drawing import Setup, draw
 from simulated.drain import longest_drain
+from simulated.drawing import Setup, draw
 from simulated.events import Events
 from simulated.ledger import Ledger
 from simulated.platforms import Platforms
 from simulated.ports import REAL, Cabinet, Ports, Rude, Witness, adapter, taken
 from simulated.watch import Steps, Violated, Watch
+
+from gateway_core import Attempt, Gateway, Send, open_gateway
+from gateway_core.testing import open_network, run_seeded, virtual_wall
 
 
 class Violation(AssertionError):
@@ -211,9 +211,7 @@ class World:
         for instance in self.setup.config.instances:
             events.release(instance.id)
 
-    async def _drained(
-        self, nursery: trio.Nursery, gateway: Gateway, callers: Callers
-    ) -> None:
+    async def _drained(self, nursery: trio.Nursery, gateway: Gateway, callers: Callers) -> None:
         """Callers go on until they are done; then what is left has its time."""
         ledger = self.ledger
         while nursery.child_tasks or ledger.unfinished:
@@ -224,7 +222,7 @@ class World:
             bound = longest_drain(self.setup, ledger, left)
             ledger.note("draining", len(left), f"{bound:.2f}")
             with trio.move_on_after(bound):
-                while any(entry.receipt is None for entry in left):
+                while any(entry.receipt is None for entry in left):  # noqa: ASYNC110 - virtual time
                     await trio.sleep(1.0)
             for entry in left:
                 ledger.expect(entry.receipt is not None, f"{entry} did not end in {bound:.1f} s")
@@ -243,7 +241,7 @@ class World:
             await trio.sleep(self.setup.config.attempt_timeout)
         circuit = self.setup.config.circuit
         with trio.move_on_after(3 * (circuit.probe_cap + 2 * max(self.setup.latency) + 30.0)):
-            while any(instance.suspended for instance in gateway.statistics().instances):
+            while any(i.suspended for i in gateway.statistics().instances):  # noqa: ASYNC110 - likewise
                 await trio.sleep(0.25)
             return
         self.ledger.wrong("an instance that works stays suspended")
