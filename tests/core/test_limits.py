@@ -680,3 +680,11 @@ def test_a_tick_given_back_is_there_for_the_next():
     bucket.take(100 * MS)
     bucket.give_back()
     assert (1, 100 * MS) == (bucket.in_flight, bucket.free_at(0))
+
+
+def test_newcomers_that_pass_by_pay_the_share_of_those_who_wait():
+    """Ten of normal take what bulk waits for; the eleventh finds bulk before it."""
+    bucket, gate = Bucket("slots"), Bucket("gate")
+    waiting_at(bucket, lane(1, BULK))
+    newcomers = [take_all(lane(5), [bucket, gate], 9, None) for _ in range(11)]
+    assert [None] * 10 + [Blocked(bucket, 9)] == newcomers
