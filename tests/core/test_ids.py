@@ -80,3 +80,17 @@ def test_positions_order_as_ids_do():
     assert sorted(places) == places
     assert max(places) < 1 << 62
     assert [(1000 << 14), (1000 << 14) + 1, 1500 << 14] == places[:3]
+
+
+def test_ids_go_on_after_the_last_of_many_of_one_millisecond():
+    old = make("old")
+    last = [old.next(5.0) for _ in range(3)][-1]
+    ids = make("new")
+    ids.go_on_after(last)
+    assert last < ids.next(5.0)
+
+
+def test_a_full_millisecond_under_a_clock_that_stepped_back_still_rises():
+    ids = make()
+    made = [ids.next(5.0 if n == 0 else 1.0) for n in range((1 << 14) + 2)]
+    assert sorted(set(made)) == made
