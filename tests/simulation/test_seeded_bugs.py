@@ -334,6 +334,12 @@ def a_key_is_forgotten(patch):
     patch.setattr(idempotency.Keys, "begin", lambda self, *given: None)
 
 
+@bug("another payload|conflicts with its equal|leads elsewhere")
+def any_payload_fits_a_key(patch):
+    """The fingerprint tells nothing apart."""
+    patch.setattr(submissions, "fingerprint", lambda envelope: "the same")
+
+
 @bug("key was freed|stands")
 def a_key_is_freed_too_early(patch):
     """Whatever ended without delivering everything frees its key."""

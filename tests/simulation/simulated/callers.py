@@ -270,7 +270,9 @@ class Callers:
         )
         holder = self._holder(first)
         try:
-            await self.gateway.submit(other)
+            ticket = await self.gateway.submit(other)
+            mine = holder is None or ticket.id != holder.id
+            self.ledger.expect(mine, f"another payload is taken for {holder}")
         except IdempotencyConflict as conflict:
             newest = self._holder(first)
             known = [entry.id for entry in (holder, newest) if entry is not None]
