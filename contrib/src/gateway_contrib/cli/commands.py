@@ -8,6 +8,7 @@ from cyclopts import App
 
 from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
+from gateway_contrib.cli.explaining import explain_command
 from gateway_contrib.cli.inspecting import check, plugins
 from gateway_contrib.cli.outbox import app as outbox
 from gateway_contrib.cli.sending import delete, edit, send
@@ -20,3 +21,4 @@ app = App(
 )
 for command in (demo, send, edit, delete, plugins, check, emulate, outbox):
     app.command(command)
+app.command(explain_command, name="explain")

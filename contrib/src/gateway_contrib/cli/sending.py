@@ -76,7 +76,7 @@ async def send(
     verbose: Verbose = False,
 ) -> int:
     """Send a message, wait for its end, and say what became of it."""
-    words = _text(text, file)
+    words = text_of(text, file)
     return await _deliver(
         lambda gateway: gateway.send(
             instance,
@@ -113,7 +113,7 @@ async def edit(
     if ref == "-" and file == "-":
         raise Ended("--ref and --file cannot both be read from standard input")
     target = _target(ref, key, instance, room)
-    words = _text(text, file)
+    words = text_of(text, file)
     return await _deliver(
         lambda gateway: gateway.edit(target, words, format=format, ttl=ttl),
         config=config,
@@ -180,7 +180,7 @@ def _said(receipt: Receipt) -> str:
     return f"{where}: {', '.join(ids)}" + (f" ({told})" if told else "")
 
 
-def _text(text: str | None, file: str | None) -> str:
+def text_of(text: str | None, file: str | None) -> str:
     """The text of the message: the argument, a file's, or what comes in."""
     if (text is None) == (file is None):
         raise Ended("give either a TEXT or --file")

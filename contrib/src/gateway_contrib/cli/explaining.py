@@ -1,0 +1,150 @@
+"""`gateway explain`: what would become of a text, on each channel, before anything is sent."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway_contrib.cli.bubbles import page_of
+from gateway_contrib.cli.ending import Ended, one_line, printable
+from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, explain, seconds
+from gateway_contrib.cli.sending import CONFIG, File, Look, Shown, text_of
+from gateway_core import (
+    ConfigError,
+    GatewayConfig,
+    Instance,
+    Send,
+    installed_channels,
+    load_config,
+    parse_config,
+)
+
+Json = Annotated[bool, Parameter(negative=(), help="Print the plans as one JSON object.")]
+
+
+def explain_command(
+    text: Shown = None,
+    /,
+    *,
+    channel: Annotated[str | None, Parameter(help="The platform; else all installed ones.")] = None,
+    file: File = None,
+    format: Look = "markdown",  # noqa: A002 - the field's standard term
+    room: Annotated[str | None, Parameter(help="The conversation; it may have limits.")] = None,
+    config: Annotated[
+        Path | None, Parameter(help="Take accounts and their settings from this file.")
+    ] = None,
+    instance: Annotated[str | None, Parameter(help="Only this account of it.")] = None,
+    html: Annotated[Path | None, Parameter(help="Write a page to look at.")] = None,
+    json: Json = False,
+) -> int:
+    """Show the messages that a text becomes: sizes, losses, costs and time. Sends nothing."""
+    words = text_of(text, file)
+    if instance is not None and config is None:
+        config = CONFIG
+    settings = _defaults(channel) if config is None else load_config(config)
+    plans = [
+        explain(
+            account,
+            Send(
+                instance_id=account.id,
+                external_room_id=room or ROOMS.get(account.channel, "room"),
+                text=words,
+                format=format,
+            ),
+            max_parts=settings.max_parts,
+        )
+        for account in _accounts(settings, channel, instance)
+    ]
+    if html is not None:
+        title = f"gateway explain: {file or 'a text'}"
+        html.write_text(page_of(plans, title), encoding="utf-8", errors="replace")
+    _show(plans, json=json)
+    return _code(plans)
+
+
+def _accounts(
+    config: GatewayConfig, channel: str | None, instance: str | None
+) -> Sequence[Instance]:
+    found = [
+        account
+        for account in config.instances
+        if channel in (None, account.channel) and instance in (None, account.id)
+    ]
+    if not found:
+        what = " ".join(word for word in (channel, instance) if word)
+        raise Ended(f"no account{f' of {what}' if what else ''} is configured")
+    return found
+
+
+def _defaults(channel: str | None) -> GatewayConfig:
+    """An account with default settings on the channel, or on each that needs no more than that."""
+    if channel is not None:
+        return parse_config({"instances": {channel: _table(channel)}})
+    accounts: list[Instance] = []
+    for binding in installed_channels():
+        name = binding.channel
+        try:
+            accounts += parse_config({"instances": {name: _table(name)}}).instances
+        except ConfigError as error:
+            print(f"gateway: {name} needs --config: {one_line(error)}", file=sys.stderr)
+    return GatewayConfig(instances=tuple(accounts))
+
+
+def _table(channel: str) -> dict[str, str]:
+    token = TOKENS.get(channel)
+    return {"channel": channel} | ({"token": token} if token else {})
+
+
+def _show(plans: Sequence[Explained], *, json: bool) -> None:
+    if json:
+        plain = [{**attrs.asdict(plan), "last_at": plan.last_at} for plan in plans]
+        print(jsonlib.dumps({"plans": plain}, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    for plan in plans:
+        if not plan.pieces:
+            continue
+        console.print(_parts_of(plan))
+        for line in _lines(plan):
+            console.print(Text(printable(line)), soft_wrap=True)
+
+
+def _parts_of(plan: Explained) -> Table:
+    bound = f", at most {plan.limit:,}" if plan.limit is not None else ""
+    title = Text(printable(f"{plan.instance} ({plan.channel}): {plan.unit}{bound}"))
+    table = Table(title=title, title_justify="left")
+    for name in ("part", "size", "source", "out after"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("degraded")
+    for number, piece in enumerate(plan.pieces, 1):
+        span = f"{piece.span[0]}\u2013{piece.span[1]}"
+        lost = Text(printable("; ".join(piece.degraded)))
+        table.add_row(str(number), f"{piece.size:,}", span, f"{seconds(piece.at)}", lost)
+    return table
+
+
+def _lines(plan: Explained) -> list[str]:
+    """What stands below the table: the budgets, then the time."""
+    budgets = [
+        f"{budget.bucket}: takes {budget.tokens}, allows {budget.count} in {seconds(budget.per)}"
+        f" ({budget.pace})"
+        for budget in plan.budgets
+    ]
+    return [*budgets, f"the last part is out after {seconds(plan.last_at)} on an idle account"]
+
+
+def _code(plans: Sequence[Explained]) -> int:
+    """0, or the end of the program where somebody would refuse the text."""
+    refused = [f"{plan.instance}: {'; '.join(plan.refused)}" for plan in plans if plan.refused]
+    if refused:
+        raise Ended(printable(f"would be refused: {' | '.join(refused)}"))
+    return 0

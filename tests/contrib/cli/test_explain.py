@@ -1,0 +1,205 @@
+"""`gateway explain`: the plan of a text, before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from gateway_contrib.cli.plans import ROOMS, starts
+from gateway_core import Limit
+
+CHANNELS = ("discord", "slack", "telegram")
+LONG = "A sentence of some words & signs. " * 400
+"""13,600 characters: four parts and more on every channel."""
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its tags, and the texts of its bubbles."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.bubbles, self.headings = set(), [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.bubbles += [""] if tag == "pre" else []
+        self.here = tag
+
+    def handle_endtag(self, tag):
+        self.here = None
+
+    def handle_data(self, data):
+        if self.here == "pre":
+            self.bubbles[-1] += data
+        if self.here == "h2":
+            self.headings.append(data)
+
+
+@pytest.fixture
+def explained(program):
+    """The plans that `--json` prints, by instance."""
+
+    def explain(*arguments):
+        code, out, err = program("explain", *arguments, "--json")
+        assert (0, []) == (code, err)
+        return {plan["instance"]: plan for plan in json.loads(out)["plans"]}
+
+    return explain
+
+
+@pytest.mark.parametrize(
+    ("channel", "limit"), [("discord", 2000), ("slack", 4000), ("telegram", 4096)]
+)
+def test_every_part_is_told_with_its_size_against_the_limit(explained, channel, limit):
+    plan = explained(LONG, "--channel", channel)[channel]
+    sizes = [piece["size"] for piece in plan["pieces"]]
+    assert limit == plan["limit"]
+    assert len(sizes) >= len(LONG) // limit
+    assert all(0 < size <= limit for size in sizes)
+    assert min(sizes[:-1]) > limit * 0.9
+
+
+def test_slack_measures_bytes_of_the_escaped_text_and_shows_what_is_seen(explained):
+    (piece,) = explained("é & ü", "--channel", "slack")["slack"]["pieces"]
+    assert (len("é &amp; ü".encode()), "é & ü") == (piece["size"], piece["text"])
+
+
+def test_discord_measures_utf_16(explained):
+    (piece,) = explained("😀a", "--channel", "discord")["discord"]["pieces"]
+    assert 3 == piece["size"]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_the_spans_cover_the_source_but_for_white_space(explained, channel):
+    spans = [p["span"] for p in explained(LONG, "--channel", channel)[channel]["pieces"]]
+    edges = [0, *(edge for span in spans for edge in span), len(LONG)]
+    gaps = zip(edges[::2], edges[1::2], strict=True)
+    assert [""] * (len(spans) + 1) == [LONG[start:end].strip() for start, end in gaps]
+
+
+def test_each_bucket_gives_a_token_a_part_and_the_last_part_has_its_time(explained):
+    plan = explained(LONG, "--channel", "slack")["slack"]
+    count = len(plan["pieces"])
+    assert [(f"chat.postMessage:{ROOMS['slack']}", count)] == [
+        (budget["bucket"], budget["tokens"]) for budget in plan["budgets"]
+    ]
+    assert [float(n) for n in range(count)] == [piece["at"] for piece in plan["pieces"]]
+    assert count - 1 == plan["last_at"]
+
+
+def test_the_room_decides_the_limits(explained):
+    plan = explained("hi", "--channel", "telegram", "--room", "-1001")["telegram"]
+    assert ["chat:-1001", "group:-1001", "bot"] == [b["bucket"] for b in plan["budgets"]]
+
+
+def test_losses_are_told_and_plain_text_loses_nothing(explained):
+    table = "| a | b |\n|---|---|\n| 1 | 2 |"
+    asked = explained(table, "--channel", "slack")["slack"]["pieces"][0]
+    plain = explained(table, "--channel", "slack", "--format", "plain")["slack"]["pieces"][0]
+    assert ["table shown in monospace"] == asked["degraded"]
+    assert ([], table) == (plain["degraded"], plain["text"])
+
+
+def test_without_a_channel_all_that_are_installed_are_told(explained):
+    assert CHANNELS == tuple(explained("hi"))
+
+
+def test_the_settings_of_an_account_count(explained, tmp_path):
+    with (tmp_path / "gateway.toml").open("a") as config:
+        config.write("part_bytes = 100\npost_seconds = 3.0\n")
+    plan = explained("word " * 50, "--instance", "bot")["bot"]
+    assert (100, 3) == (plan["limit"], len(plan["pieces"]))
+    assert 6.0 == plan["last_at"]
+    assert {"bot": plan} == explained("word " * 50, "--config", "gateway.toml")
+
+
+def test_people_get_a_table(program, tmp_path):
+    (tmp_path / "answer.md").write_text(LONG)
+    code, out, err = program("explain", "--channel", "slack", "--file", "answer.md")
+    assert (0, []) == (code, err)
+    assert "slack (slack): bytes, at most 4,000" in out
+    assert "chat.postMessage:C0000000000: takes 4, allows 1 in 1 s (even)" in out
+    assert "the last part is out after 3 s on an idle account" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("hi", "--channel", "slack", "--room", "nowhere!"), "slack: external_room_id: "),
+        (("", "--channel", "slack"), "slack: text: "),
+        (("hi " * 50_000, "--channel", "discord"), "text: needs 75 messages, at most 50"),
+    ],
+)
+def test_what_would_be_refused_is_told_so(program, arguments, why):
+    code, _, err = program("explain", *arguments)
+    assert 2 == code
+    assert err[-1].startswith("gateway: would be refused: ")
+    assert why in err[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--channel", "slack"), "gateway: give either a TEXT or --file"),
+        (("hi", "--instance", "other"), "gateway: no account of other is configured"),
+        (("hi", "--channel", "irc"), "instances.irc.channel: no plugin serves channel 'irc'"),
+    ],
+)
+def test_a_wrong_command_is_one_line(program, arguments, line):
+    code, out, err = program("explain", *arguments)
+    assert (2, "", 1) == (code, out, len(err))
+    assert line in err[0]
+
+
+def test_a_channel_that_needs_more_than_a_token_is_left_out_with_a_line(program, monkeypatch):
+    monkeypatch.setattr("gateway_contrib.cli.explaining.TOKENS", {"slack": "xoxb-1"})
+    code, out, err = program("explain", "hi", "--json")
+    assert (0, ["slack"]) == (code, [plan["channel"] for plan in json.loads(out)["plans"]])
+    assert ["gateway: discord needs --config", "gateway: telegram needs --config"] == [
+        line.partition(": instances")[0] for line in err
+    ]
+
+
+def test_the_page_shows_the_parts_side_by_side(program, tmp_path):
+    (tmp_path / "answer.md").write_text(LONG)
+    code, _, _ = program("explain", "--file", "answer.md", "--html", "out.html")
+    page = Page((tmp_path / "out.html").read_text())
+    assert (0, list(CHANNELS)) == (code, page.headings)
+    assert 4 + 4 + 7 <= len(page.bubbles)
+    assert "".join(LONG.split()) * 2 == "".join("".join(page.bubbles[-8:]).split())
+
+
+def test_what_the_text_holds_is_text_on_the_page(program, tmp_path):
+    evil = "</pre><script>alert(1)</script>&amp;<img src=x onerror=alert(1)>"
+    arguments = (evil, "--format", "plain", "--html", "out.html")
+    assert 0 == program("explain", *arguments)[0]
+    page = Page((tmp_path / "out.html").read_text())
+    assert not {"script", "img"} & page.tags
+    assert [evil, evil] == page.bubbles[1:]
+    assert "<script" not in (tmp_path / "out.html").read_text()
+
+
+def test_the_page_names_the_account_and_the_refusal(program, tmp_path):
+    arguments = ("hi", "--instance", "bot", "--room", "<b>!", "--html", "out.html")
+    assert 2 == program("explain", *arguments)[0]
+    page = (tmp_path / "out.html").read_text()
+    assert "<h2>slack</h2><div>bot</div>" in page
+    assert 'class="refused"' in page
+    assert "b" not in Page(page).tags
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ([], [0, 0, 0, 0]),
+        ([Limit("a")], [0, 1, 2, 3]),
+        ([Limit("a", 2, 1.0)], [0, 0.5, 1, 1.5]),
+        ([Limit("a", 3, 60, "window")], [0, 0, 0, 60]),
+        ([Limit("a", 3, 60, "window"), Limit("b")], [0, 1, 2, 60]),
+    ],
+)
+def test_when_each_part_may_start(limits, expected):
+    assert expected == starts(limits, 4)
