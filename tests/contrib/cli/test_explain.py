@@ -203,3 +203,20 @@ def test_the_page_names_the_account_and_the_refusal(program, tmp_path):
 )
 def test_when_each_part_may_start(limits, expected):
     assert expected == starts(limits, 4)
+
+
+@pytest.mark.parametrize("program", CHANNELS, indirect=True)
+def test_a_real_send_makes_the_same_parts_at_the_same_times(program, explained, tmp_path):
+    """What is explained is what a gateway does with an emulated platform that answers at once."""
+    (tmp_path / "answer.md").write_text(LONG)
+    plan = explained("--file", "answer.md", "--instance", "bot")["bot"]
+    where = ("--instance", "bot", "--room", ROOMS[program.channel], "--file", "answer.md")
+    code, _, err = program("send", *where)
+    assert (0, []) == (code, err)
+    (room,) = program.emulator.rooms.names()
+    arrived = program.emulator.rooms.conversation(room)
+    began = arrived[0].stored_at
+    assert len(plan["pieces"]) == len(arrived)
+    assert [piece["at"] for piece in plan["pieces"]] == pytest.approx(
+        [message.stored_at - began for message in arrived], abs=0.05
+    )
