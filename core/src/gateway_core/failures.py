@@ -153,12 +153,8 @@ class Failures:
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         if retryable and not changes and not failed.limited:
             step.attempts += 1
-        step.doubtful = step.doubtful or verdict.dispatched == "unknown"
-        if verdict.dispatched == "unknown" and step.kind in ("send", "call"):
-            safe = step.maybe_sent and within_dedup(account, step, failed.now)
-            step.maybe_sent += 0 if safe else 1
-            # The platform may have got it as the try began, and remembers it from then on.
-            step.first_at = step.first_at or failed.lane.begun or -1
+        if verdict.dispatched == "unknown":
+            note_doubt(failed.lane, step, failed.now)
         if retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE:
             if account.failed():
                 log.warning(CIRCUIT_OPENED, instance=account.instance.id)
@@ -328,6 +324,16 @@ class Failures:
         "unknown": _do_unknown,
         "end": _do_end,
     }
+
+
+def note_doubt(lane: Lane, step: Step, now: int) -> None:
+    """Nobody knows what became of the lane's try of `step`: it may have made a copy."""
+    step.doubtful = True
+    if step.kind in ("send", "call"):
+        safe = step.maybe_sent and within_dedup(lane.room.account, step, now)
+        step.maybe_sent += 0 if safe else 1
+        # The platform may have got it as the try began, and remembers it from then on.
+        step.first_at = step.first_at or lane.begun or -1
 
 
 def within_dedup(account: Account, step: Step, now: int) -> bool:

@@ -27,7 +27,7 @@ from gateway_core.envelopes import (
     Send,
 )
 from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
-from gateway_core.failures import Failed, Failures, Try, within_dedup
+from gateway_core.failures import Failed, Failures, Try, note_doubt, within_dedup
 from gateway_core.flights import Flight, Step, send_steps
 from gateway_core.hookspecs import Answer, AttemptReport, Level, Pressure
 from gateway_core.idempotency import Keys
@@ -418,6 +418,12 @@ class Partition:
         )
         self.lanes.release(lane, now)
         if flight is not None and flight.receipt is None:
+            step = flight.step
+            if step is not None and step.started:  # its try was made, and its outcome is lost
+                step.started = False
+                note_doubt(lane, step, now)
+                if self.journal is not None:
+                    self.journal.ended(flight, step)
             flight.crashes += 1
             if flight.crashes >= MOST_CRASHES:
                 self._end_crashed(flight, error, now)
@@ -425,12 +431,11 @@ class Partition:
 
     def _end_crashed(self, flight: Flight, error: Exception, now: int) -> None:
         step = flight.step
-        if step is not None and step.started:
-            step.outcome = "unknown"
+        doubtful = step is not None and step.doubtful
         verdict = Verdict(
             error_class=ErrorClass.NON_RETRYABLE,
             reason=Reason.CRASHED,
-            dispatched="unknown" if step is not None and step.number else "no",
+            dispatched="unknown" if doubtful else "no",
             raw=f"{type(error).__name__}: {error}",
         )
         self.finish(flight, Disposition.CRASHED, verdict, now)

@@ -12,6 +12,7 @@ from gateway_core import (
     Instance,
     Invalid,
     Overloaded,
+    Part,
     PressureSettings,
     UnknownInstance,
     hookimpl,
@@ -251,6 +252,39 @@ async def test_one_that_is_removed_and_added_again_meanwhile(engine, say, autoju
             channel.latency = 0
         await trio.sleep(10)
         assert ["again"] == channel.texts("r")
+
+
+async def test_a_place_that_came_as_the_gateway_closed_is_given_back(engine, say, autojump_clock):
+    found = []
+    async with engine(room_bound=1) as gateway:
+        first = (await fill(gateway, say, 1, "r"))[0]
+
+        async def caller() -> None:
+            try:
+                await gateway.submit(say.message("r"))
+            except GatewayClosed as error:
+                found.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(caller)
+            await trio.sleep(1)
+            gateway.cancel(first)
+            gateway.quiet()
+        assert 1 == len(found)
+
+
+async def test_what_needs_too_many_messages_or_none_is_refused(engine, say, autojump_clock):
+    class Letters(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope):
+            return [Part(payload={"text": letter}) for letter in envelope.text if letter != "-"]
+
+    async with engine(Letters(), max_parts=3) as gateway:
+        with pytest.raises(Invalid, match="text: needs 4 messages, at most 3"):
+            await gateway.submit(say.message(text="abcd"))
+        with pytest.raises(Invalid, match="text: leaves nothing to send"):
+            await gateway.submit(say.message(text="---"))
+        assert 0 == gateway.statistics().accepted
 
 
 async def test_refusals_are_counted_and_leave_nothing(engine, say, autojump_clock):

@@ -388,6 +388,72 @@ async def test_a_session_that_fails_is_classified_like_an_attempt(engine, say, a
         assert Reason.UNREACHABLE is receipt.verdict.reason
 
 
+class _Opening(FakeChannel):
+    """Its session opens after `opening` seconds, or fails with `error` then."""
+
+    opening: float = 0.0
+    error: BaseException | None = None
+
+    @hookimpl
+    def open_session(self):
+        return self._session()
+
+    @asynccontextmanager
+    async def _session(self):
+        await trio.sleep(self.opening)
+        if self.error is not None:
+            raise self.error
+        yield "session"
+
+
+@pytest.mark.parametrize("opening", [5.0, 50.0], ids=["fails", "never opens"])
+async def test_a_session_that_fails_for_one_that_was_cancelled_counts_for_nobody(
+    engine, say, opening, autojump_clock
+):
+    channel = _Opening()
+    channel.opening, channel.error = opening, say.refused()
+    async with engine(channel, attempt_timeout=20) as gateway:
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(1)
+        assert gateway.cancel(ticket)
+        await trio.sleep(30)
+        channel.opening, channel.error = 0.0, None
+        assert (await gateway.send("bot", "r", "x")).delivered
+        assert 1 == len(channel.made)
+        assert gateway.statistics().instances[0].suspended is None
+
+
+async def test_a_session_error_that_nobody_knows_suspends_the_instance(engine, say, autojump_clock):
+    channel = _Opening()
+    channel.error = ValueError("no such workspace")
+    async with engine(channel) as gateway:
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(0.5)
+        suspended = gateway.statistics().instances[0].suspended
+        assert "its session does not open: ValueError: no such workspace" in suspended
+        channel.error = None
+        assert (await ticket.receipt()).delivered  # a probe found it well
+
+
+async def test_an_idle_workers_old_deadline_is_nobodys_timeout(engine, say, autojump_clock):
+    """It passes in the instant in which the worker is given its next lane."""
+
+    class Leap:
+        @hookimpl
+        def admit(self, envelope):
+            if envelope.text == "late":
+                autojump_clock.jump(2)
+
+    channel = FakeChannel()
+    async with engine(channel, plugins=[Leap()], partition_count=1, attempt_timeout=30) as gateway:
+        await gateway.send("bot", "r", "early")
+        await trio.sleep(29)
+        receipt = await gateway.send("bot", "r", "late")
+        assert 1 == receipt.attempts
+        assert receipt.verdict is None
+        assert 31 == trio.current_time()
+
+
 async def test_an_error_while_a_session_closes_is_logged_only(engine, autojump_clock):
     class Sticky(FakeChannel):
         @hookimpl
@@ -433,6 +499,33 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
         assert 2 == len(broken)
         assert "Stray: the worker itself" in receipts[0].verdict.raw
         assert 0 == gateway.statistics().partitions[0].restarts
+
+
+@pytest.mark.parametrize("on_unknown", ["retry", "give_up"])
+async def test_a_try_whose_answer_was_lost_in_a_crash_is_in_doubt(
+    engine, say, on_unknown, autojump_clock, monkeypatch
+):
+    """The message stands in the room, and the worker broke before it could note that."""
+    channel = FakeChannel()
+    async with engine(channel, partition_count=1) as gateway:
+        partition = gateway._partitions[0]
+        whole, left = partition._answered, [1]
+
+        def breaks(*args):
+            if left[0]:
+                left[0] -= 1
+                raise Stray("before it was noted")
+            whole(*args)
+
+        monkeypatch.setattr(partition, "_answered", breaks)
+        receipt = await gateway.send("bot", "r", "x", on_unknown=on_unknown, raises=False)
+        if on_unknown == "retry":
+            assert receipt.delivered
+            assert receipt.possible_duplicate
+            assert ["x", "x"] == channel.texts("r")
+        else:
+            assert Disposition.UNKNOWN is receipt.disposition
+            assert ["x"] == channel.texts("r")
 
 
 async def test_a_timeout_after_a_crash_is_blamed_on_the_right_envelope(

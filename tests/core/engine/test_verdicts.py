@@ -453,6 +453,20 @@ async def test_moves_are_bounded_too(engine, say, autojump_clock):
         assert 4 == receipt.attempts
 
 
+async def test_a_plan_that_leaves_nothing_of_the_refused_part_ends_it(engine, say, autojump_clock):
+    class Empty(FakeChannel):
+        @hookimpl
+        def chunk(self, mode):
+            return [] if mode == "plain" else None
+
+    channel = Empty(script=say.script(say.rejected(transform="plain", raw="bad markup")))
+    async with engine(channel) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+        assert Disposition.REJECTED is receipt.disposition
+        assert "bad markup" == receipt.verdict.raw
+        assert "failed" == receipt.parts[0].outcome
+
+
 async def test_a_transform_spends_no_attempt(engine, say, autojump_clock):
     changes = [say.rejected(transform="plain"), *[say.busy()] * 5]
     channel = FakeChannel(script=say.script(*changes))
