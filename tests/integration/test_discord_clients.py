@@ -153,7 +153,7 @@ def attempt(operation, **fields):
 
 async def deliver(instance, session, text):
     """Every part of a text through the adapter; the parts with their messages' ids."""
-    envelope = Send(instance_id="support", external_room_id=ROOM, text=text)
+    envelope = Send(instance_id="support", external_room_id=ROOM, text=text, format="plain")
     assert not hooks.validate(envelope=envelope)
     sent = []
     for number, part in enumerate(
@@ -197,7 +197,13 @@ async def test_an_edit_a_reply_a_delete_and_a_call_over_sockets(make_instance):
             second = (await hooks.send(session=session, attempt=reply)).message_id
             assert second == (await hooks.send(session=session, attempt=reply)).message_id
             ref = MessageRef(instance_id="support", external_room_id=ROOM, envelope_id="e1")
-            edit = Edit(instance_id="support", external_room_id=ROOM, target=ref, text="*1*")
+            edit = Edit(
+                instance_id="support",
+                external_room_id=ROOM,
+                target=ref,
+                text="*1*",
+                format="plain",
+            )
             (part,) = hooks.chunk(instance=instance, envelope=edit, mode="as_asked")
             step = attempt("edit", part=part, message_id=first)
             assert first == (await hooks.edit(session=session, attempt=step)).message_id

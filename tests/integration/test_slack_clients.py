@@ -154,6 +154,7 @@ def step(operation, **fields):
 
 async def deliver(instance, session, text, **fields):
     """Send the text as its parts; the ids of the messages."""
+    fields = {"format": "plain"} | fields
     envelope = Send(instance_id="support", external_room_id=ROOM, text=text, **fields)
     assert [] == list(hooks.validate(instance=instance, envelope=envelope))
     parts = hooks.chunk(instance=instance, envelope=envelope, mode="as_asked")
@@ -204,7 +205,13 @@ async def test_every_part_of_a_real_text_can_be_edited_to_itself(path):
         target = MessageRef(
             instance_id="support", external_room_id=ROOM, envelope_id="e", parts=refs
         )
-        edit = Edit(instance_id="support", external_room_id=ROOM, target=target, text=text)
+        edit = Edit(
+            instance_id="support",
+            external_room_id=ROOM,
+            target=target,
+            text=text,
+            format="plain",
+        )
         parts = hooks.chunk(instance=instance, envelope=edit, mode="as_asked")
         for message_id, part in zip(ids, parts, strict=True):
             attempt = step("edit", part=part, message_id=message_id)
