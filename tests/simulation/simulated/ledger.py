@@ -30,6 +30,7 @@ from gateway_core import (
     Send,
     Verdict,
 )
+from gateway_core.testing import virtual_wall
 
 WORD = re.compile(r"m[0-9]+x[0-9]+")
 HAIR = 1e-6
@@ -150,10 +151,7 @@ class Ledger:
     def accepted(self, envelope: Any, vote: str | None, partition: int) -> Entry:
         """The gateway asks for votes: from here on the envelope is accepted."""
         now = trio.current_time()
-        priority = vote if vote not in (None, "shed") else envelope.priority
-        ttl = envelope.ttl
-        if ttl is None:
-            ttl = getattr(self.setup.config.ttl, str(priority))
+        ttl = self._ttl(envelope, vote)
         entry = Entry(
             number=len(self.entries),
             envelope=envelope,
@@ -170,6 +168,14 @@ class Ledger:
         self._take_key(entry)
         self.note("accepted", entry)
         return entry
+
+    def _ttl(self, envelope: Any, vote: str | None) -> float:
+        """Its own from now; that of its class counts from when it is due."""
+        if envelope.ttl is not None:
+            return float(envelope.ttl)
+        priority = vote if vote not in (None, "shed") else envelope.priority
+        ahead = (envelope.not_before or 0.0) - virtual_wall()
+        return float(getattr(self.setup.config.ttl, str(priority)) + max(0.0, ahead))
 
     def _lane(self, envelope: Any) -> tuple[str, str, str | None] | None:
         if envelope.order == "none":
