@@ -62,10 +62,22 @@ class Checks:
         if not self._setup.calm:
             return
         for url, emulator in self._platforms.emulators.items():
-            if "discord" in url and "call" in self._setup.load.kinds:
-                continue  # typing draws on nothing, by decision of the adapter
             refused = emulator.counters["rate_limited"]
-            self._expect(refused == 0, f"{url} refused {refused} requests as too many")
+            seen = refused == 0 or self._unforeseeable(url)
+            self._expect(seen, f"{url} refused {refused} requests as too many")
+
+    def _unforeseeable(self, url: str) -> bool:
+        """Typing draws on nothing, by decision of the adapter.
+
+        And what is evenly paced as it leaves comes in bunches where the way is not always as long:
+        a platform that allows only a few a second at once refuses some of those.
+        """
+        setup = self._setup
+        if "discord" in url and "call" in setup.load.kinds:
+            return True
+        jitters = len(set(setup.latency)) > 1
+        few = {"telegram": setup.limits["bot"] < 30, "discord": setup.limits["discord_global"] < 50}
+        return jitters and any(name in url and tight for name, tight in few.items())
 
     def _no_secret(self) -> None:
         seen = "\n".join([*self._ledger.trace, *self._ledger.secret_places])

@@ -106,6 +106,8 @@ class Watch:
                 continue
             partition = self._gateway._partitions[entry.partition]
             flight = partition.flights.get(entry.id) or _flight(partition, entry.envelope)
+            if flight is None and self._ledger.ending and self._ledger.setup.durable:
+                continue  # outside memory: it is the next life's to end it
             running = flight is not None and flight.lane is not None and flight.lane.running
             grace = patience if running else 0.0
             grace += GRID + 2 * LONGEST_RESTART
