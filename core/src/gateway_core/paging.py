@@ -403,6 +403,7 @@ class Pager:
         came = False
         for room in self._rooms_with_places(instance_id, stream):
             behind = stream.behind[room]
+            behind.look_back()
             newest = behind.newest
             page = await self._outbox.page(instance_id, room=room, after=behind.loaded, limit=PAGE)
             admission = self._partition_of(instance_id, room).admission
