@@ -1,7 +1,6 @@
 """Settings, what is refused at the door, addresses, limits, nonces and the meter."""
 
 import warnings
-from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -176,20 +175,81 @@ def test_address(name):
     assert expected == hooks.address(event=event)
 
 
-def test_the_address_of_discord_py_objects():
-    """A message's is the library's own; interactions are stand-ins with its names."""
-    message = discord.Client(intents=discord.Intents.none()).get_partial_messageable(int(ROOM))
-    expected = Address(external_room_id=ROOM, reply_to="5", key="5")
-    assert expected == hooks.address(event=message.get_partial_message(5))
-    command = SimpleNamespace(id=9, token="t", channel_id=int(ROOM), message=None)
-    assert Address(external_room_id=ROOM, key="9") == hooks.address(event=command)
-    button = SimpleNamespace(
-        id=9, token="t", channel_id=int(ROOM), message=SimpleNamespace(id=5, channel_id=int(ROOM))
-    )
-    assert Address(external_room_id=ROOM, reply_to="5", key="9") == hooks.address(event=button)
-    reaction = SimpleNamespace(channel_id=int(ROOM), message_id=5)
-    assert Address(external_room_id=ROOM, reply_to="5") == hooks.address(event=reaction)
+USER = {"id": "7", "username": "ada", "discriminator": "0", "avatar": None}
+WRITTEN = {
+    "id": "5",
+    "channel_id": ROOM,
+    "author": USER,
+    "content": "hello",
+    "timestamp": "2026-01-01T00:00:00+00:00",
+    "edited_timestamp": None,
+    "type": 0,
+    **dict.fromkeys(("tts", "mention_everyone", "pinned"), False),
+    **{name: [] for name in ("mentions", "mention_roles", "attachments", "embeds")},
+}
+EDITED = {**WRITTEN, "edited_timestamp": "2026-01-01T00:00:01.500000+00:00"}
+COMMAND = {
+    "id": "9",
+    "application_id": "3",
+    "type": 2,
+    "token": "t",
+    "version": 1,
+    "channel_id": ROOM,
+    "channel": {"id": ROOM, "type": 1, "recipients": [USER]},
+    "user": USER,
+    "data": {"id": "1", "name": "deploy", "type": 1},
+    "entitlements": [],
+    "authorizing_integration_owners": {},
+    "locale": "de",
+    "attachment_size_limit": 10,
+}
+PRESS = {**COMMAND, "type": 3, "data": {"custom_id": "x", "component_type": 2}, "message": WRITTEN}
+REACTION = {
+    "user_id": "7",
+    "channel_id": ROOM,
+    "message_id": "5",
+    "emoji": {"id": None, "name": "x"},
+    "burst": False,
+    "type": 0,
+}
+
+
+@pytest.fixture(name="of_discord_py")
+def _of_discord_py():
+    """Makes discord.py's own object of an event's JSON."""
+    client = discord.Client(intents=discord.Intents.none())
+    state, channel = client._connection, client.get_partial_messageable(int(ROOM))
+
+    def made(event):
+        if "emoji" in event:
+            emoji = discord.PartialEmoji(name="x")
+            return discord.RawReactionActionEvent(event, emoji, "REACTION_ADD")
+        if "application_id" in event:
+            return discord.Interaction(data=event, state=state)
+        return discord.Message(state=state, channel=channel, data=event)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (WRITTEN, Address(external_room_id=ROOM, reply_to="5", key="5")),
+        (EDITED, Address(external_room_id=ROOM, reply_to="5", key="5-1767225601500")),
+        (COMMAND, Address(external_room_id=ROOM, key="9")),
+        (PRESS, Address(external_room_id=ROOM, reply_to="5", key="9")),
+        (REACTION, Address(external_room_id=ROOM, reply_to="5")),
+    ],
+)
+def test_the_objects_of_discord_py_say_the_same_as_their_json(of_discord_py, event, expected):
+    assert expected == hooks.address(event=event)
+    assert expected == hooks.address(event=of_discord_py(event))
+
+
+def test_an_event_of_another_make_has_no_address():
     assert hooks.address(event=object()) is None
+    odd = {**WRITTEN, "edited_timestamp": "yesterday"}
+    assert "5" == hooks.address(event=odd).key
 
 
 GLOBAL = [Limit("global", 48, 1.0, "even"), Limit("global-window", 50, 1.0, "window")]

@@ -1,6 +1,7 @@
 """Where incoming events came from."""
 
-from types import SimpleNamespace
+import json
+from urllib.parse import urlencode
 
 import pytest
 
@@ -110,8 +111,45 @@ def test_a_ts_that_is_no_text_is_not_used():
     assert Address(external_room_id="C024BE91L") == hooks.address(event=event)
 
 
-def test_a_request_of_slack_bolt_is_read_by_its_body():
-    body = {"event": {"type": "message", "channel": "C024BE91L", "ts": "1700000000.000100"}}
-    request = SimpleNamespace(body=body, context={})
-    assert hooks.address(event=body) == hooks.address(event=request)
+def test_an_edit_has_a_key_of_its_own_the_same_for_both_of_its_events():
+    """Whoever is mentioned by an edit gets an `app_mention` and a `message_changed`."""
+    edited = {"user": "U1", "ts": "1700000009.000000"}
+    told = {"channel": "C024BE91L", "ts": TS, "edited": edited}
+    mention = wrapped(type="app_mention", **told)
+    changed = wrapped(
+        type="message", subtype="message_changed", channel="C024BE91L", ts="1700000009.000100",
+        message={"ts": TS, "edited": edited},
+    )  # fmt: skip
+    keys = {hooks.address(event=event).key for event in (mention, changed)}
+    assert {f"C024BE91L:{TS}:1700000009.000000"} == keys
+
+
+BODIES = {
+    "event": wrapped(type="message", channel="C024BE91L", ts=TS, thread_ts=THREAD),
+    "command": {"command": "/deploy", "channel_id": "C024BE91L", "trigger_id": "56.78"},
+    "action": {
+        "type": "block_actions",
+        "trigger_id": "12.34",
+        "channel": {"id": "C024BE91L"},
+        "message": {"ts": TS},
+        "actions": [],
+    },
+}
+
+
+def posted(name):
+    """The request's body and type, as Slack posts it."""
+    body = BODIES[name]
+    if name == "event":
+        return json.dumps(body), "application/json"
+    form = body if name == "command" else {"payload": json.dumps(body)}
+    return urlencode(form), "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_request_of_slack_bolt_says_the_same_as_its_json(name):
+    bolt = pytest.importorskip("slack_bolt", reason="slack_bolt is not installed")
+    raw, kind = posted(name)
+    request = bolt.BoltRequest(body=raw, headers={"content-type": [kind]})
+    assert hooks.address(event=BODIES[name]) == hooks.address(event=request)
     assert hooks.address(event=request) is not None

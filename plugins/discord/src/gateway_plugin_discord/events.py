@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from gateway_core import Address
@@ -11,9 +12,9 @@ def address_of(event: Any) -> Address | None:
     """The address of a gateway event (`{"t": …, "d": {…}}`) or of its `d`, or of an interaction.
 
     A message in a thread says the thread's id as its channel, and so does the address: a thread
-    is a channel of its own. The key is the event's own id, so that an answer to an event that was
-    delivered twice is made once. None: it is not of a conversation. The objects of discord.py,
-    which have the same names, serve as well.
+    is a channel of its own. The key is the event's own id, with the time of an edit, so that an
+    answer to an event that was delivered twice is made once. None: it is not of a conversation.
+    The objects of discord.py, which have the same names, serve as well.
     """
     inner = event.get("d", event) if isinstance(event, dict) else event
     room = _text(inner, "channel_id") or _text(_get(inner, "channel"), "id")
@@ -25,7 +26,19 @@ def address_of(event: Any) -> Address | None:
         replied = _text(message, "id")
     else:
         replied = origin or _text(inner, "message_id")
-    return Address(external_room_id=room, reply_to=replied, key=origin)
+    key = origin and f"{origin}{_edited(inner)}"
+    return Address(external_room_id=room, reply_to=replied, key=key)
+
+
+def _edited(event: Any) -> str:
+    """The milliseconds of a message's last edit; an embed that unfolded is none."""
+    at = _get(event, "edited_timestamp") or _get(event, "edited_at")
+    if isinstance(at, str):
+        try:
+            at = datetime.fromisoformat(at)
+        except ValueError:
+            return ""
+    return f"-{int(at.timestamp() * 1000)}" if isinstance(at, datetime) else ""
 
 
 def _get(event: Any, name: str) -> Any:

@@ -14,9 +14,9 @@ def address(event: Any) -> Address | None:
 
     slack_bolt's `event`, `body`, `command`, `action` payloads and its request serve alike.
 
-    The key is the message's own identity, so that the two events of one mention, and Slack's
-    repeated deliveries, lead to one answer. In a direct message nobody expects a thread, so a
-    message there is not replied to.
+    The key is the message's own identity (and its edit's), so that the two events of one mention,
+    and Slack's repeated deliveries, lead to one answer. In a direct message nobody expects a
+    thread, so a message there is not replied to.
     """
     if not isinstance(event, Mapping):
         event = getattr(event, "body", None)  # slack_bolt's request
@@ -39,7 +39,7 @@ def _addressed(room: str, message: Mapping[str, Any], event: Mapping[str, Any]) 
         external_room_id=room,
         thread_id=thread if is_ts(thread) else None,
         reply_to=ts if is_ts(ts) and not direct else None,
-        key=_key(room, ts, event),
+        key=_key(room, ts, event, message.get("edited")),
     )
 
 
@@ -57,10 +57,13 @@ def _room(event: Mapping[str, Any], message: Mapping[str, Any]) -> Any:
     return found.get("id") if isinstance(found, Mapping) else found
 
 
-def _key(room: str, ts: Any, event: Mapping[str, Any]) -> str | None:
-    """A press or a command by its trigger, anything else by its message."""
+def _key(room: str, ts: Any, event: Mapping[str, Any], edited: Any) -> str | None:
+    """A press or a command by its trigger, anything else by its message and the edit of it."""
     trigger = event.get("trigger_id")
     if isinstance(trigger, str):
         return f"{room}:{trigger}"
     own = event.get("event_ts", ts) if "item" in event else ts
-    return f"{room}:{own}" if is_ts(own) else None
+    again = edited.get("ts") if isinstance(edited, Mapping) else None
+    if not is_ts(own):
+        return None
+    return f"{room}:{own}:{again}" if is_ts(again) and "item" not in event else f"{room}:{own}"
