@@ -25,14 +25,24 @@ def stands(*texts, extra=None):
     )
 
 
+def standing_at(parts, extra=None):
+    return attrs.evolve(REF, parts=parts, extra=extra)
+
+
 def edit(extra=None):
     return Edit(instance_id="bot", external_room_id="r", target=REF, text="whatever", extra=extra)
 
 
-def steps(old, new, *, extra=None):
+def steps(old, new, *, extra=None, had=None):
     """Kind, message and outcome of each step from the old messages to the new texts."""
-    made = edit_steps(edit(extra), [part(text) for text in new], old)
+    made = edit_steps(edit(extra), [part(text) for text in new], standing_at(old, had))
     return [(step.kind, step.message_id, step.outcome) for step in made]
+
+
+def carried(old, new, *, extra=None, had=None):
+    """The platform's own fields of each step, and what becomes of it."""
+    made = edit_steps(edit(extra), [part(text) for text in new], standing_at(old, had))
+    return [(step.kind, step.extra, step.outcome) for step in made]
 
 
 # -- the newest revision
@@ -94,28 +104,68 @@ def test_a_part_of_which_nobody_knows_what_it_holds_is_edited():
     assert [("edit", "1", None)] == steps((PartRef(message_id="1"),), "a")
 
 
+BUTTONS, OTHERS = {"b": 1}, {"b": 2}
+
+
 def test_extra_goes_with_the_last_part_only():
-    made = edit_steps(edit({"b": 1}), [part("a"), part("b")], stands("a", "b"))
-    assert [(None, "unchanged"), ({"b": 1}, None)] == [(step.extra, step.outcome) for step in made]
+    assert [("edit", None, "unchanged"), ("edit", BUTTONS, None)] == carried(
+        stands("a", "b"), "ab", extra=BUTTONS
+    )
 
 
-def test_the_same_extra_again_is_no_change():
-    assert [("edit", "1", "unchanged")] == steps(stands("a", extra={"b": 1}), "a", extra={"b": 1})
+@pytest.mark.parametrize("extra", [None, BUTTONS])
+def test_the_same_extra_again_is_no_change(extra):
+    assert [("edit", BUTTONS, "unchanged")] == carried(
+        stands("a", extra=BUTTONS), "a", extra=extra, had=BUTTONS
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "then"), [(None, BUTTONS), (OTHERS, OTHERS), (BUTTONS, BUTTONS), ({}, {})]
+)
+def test_extra_is_kept_changed_or_dropped_as_the_edit_says(extra, then):
+    assert [("edit", then, None)] == carried(
+        stands("a", extra=BUTTONS), "x", extra=extra, had=BUTTONS
+    )
+
+
+@pytest.mark.parametrize(("extra", "then"), [(None, BUTTONS), (OTHERS, OTHERS), ({}, None)])
+def test_extra_moves_to_the_new_last_part_and_off_the_old_one(extra, then):
+    """The text of the old one is the same, and still it is edited: its buttons go."""
+    assert [("edit", {}, None), ("send", then, None)] == carried(
+        stands("a", extra=BUTTONS), "ab", extra=extra, had=BUTTONS
+    )
+
+
+def test_extra_moves_back_when_the_message_shrinks():
+    old = stands("a", "b", extra=BUTTONS)
+    assert [("edit", BUTTONS, None), ("delete", None, None)] == carried(old, "a", had=BUTTONS)
+
+
+def test_the_old_last_part_is_not_touched_where_it_had_nothing():
+    assert [("edit", {}, "unchanged"), ("send", None, None)] == carried(stands("a"), "ab")
+
+
+def test_of_what_is_not_known_nothing_is_said():
+    """A ref made by hand, of a message that may have buttons."""
+    unknown = (PartRef(message_id="1"),)
+    assert [("edit", None, None)] == carried(unknown, "x")
+    assert [("edit", {}, None)] == carried(unknown, "x", extra={})
 
 
 def test_an_edit_that_takes_extra_off_is_a_change():
-    assert [("edit", "1", None)] == steps(stands("a", extra={"b": 1}), "a")
-    assert [("edit", "1", None)] == steps(stands("a", extra={"b": 1}), "a", extra={})
+    old = stands("a", extra=BUTTONS)
+    assert [("edit", "1", None)] == steps(old, "a", extra={}, had=BUTTONS)
 
 
 def test_each_step_has_a_number_of_its_own():
     """It is part of the key that deduplicates on the platform."""
-    made = edit_steps(edit(), [part("x")], stands("a", "b", "c"))
+    made = edit_steps(edit(), [part("x")], standing_at(stands("a", "b", "c")))
     assert [0, 2, 1] == [step.serial for step in made]
 
 
 def test_steps_carry_their_parts():
-    made = edit_steps(edit(), [part("x"), part("y")], stands("a"))
+    made = edit_steps(edit(), [part("x"), part("y")], standing_at(stands("a")))
     assert ["x", "y"] == [step.part.payload["text"] for step in made]
 
 

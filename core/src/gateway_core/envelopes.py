@@ -58,6 +58,7 @@ class MessageRef:
     parts             the platform messages in order; empty in a ticket's ref, which is
                       resolved when the edit starts
     revision          0 for the message as sent, one more with each edit
+    extra             the platform's own fields on its last part; None: none, or not known
     version           the format version that it was written with
     """
 
@@ -67,6 +68,7 @@ class MessageRef:
     thread_id: str | None = None
     parts: tuple[PartRef, ...] = ()
     revision: int = 0
+    extra: Mapping[str, Json] | None = None
     version: int = REF_VERSION
 
 
@@ -153,7 +155,8 @@ class Edit(_Envelope):
     """A new text for a message that was sent.
 
     target   the message: a ref (of a receipt, of a ticket, or stored), or its key
-    extra    a mapping sets the platform's own fields; None keeps them off the request
+    extra    the platform's own fields (buttons), on the last part as the text is now: None keeps
+             what the message has, an empty mapping takes it off, any other takes its place
     interim  one of a stream's passing states: it ranks below finals
     """
 
@@ -313,7 +316,8 @@ class Attempt:
     thread       the thread or topic; None: the room itself
     reply        the message to answer: on the first part of a send only
     part         the content, for send and edit
-    extra        the platform's own fields, on the last part; None on others
+    extra        the platform's own fields, on the last part; None: nothing is said of them;
+                 empty, in an edit: what the message has of them is taken off
     message_id   the platform message, for edit and delete
     method       of a call, with its arguments
     number       1 for the first try of this step

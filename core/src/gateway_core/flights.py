@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from gateway_core.envelopes import (
@@ -10,6 +10,7 @@ from gateway_core.envelopes import (
     Call,
     Disposition,
     Envelope,
+    Json,
     MessageRef,
     Mode,
     Part,
@@ -192,6 +193,8 @@ class Flight:
         serial = max(s.serial for s in self.steps) + 1
         first = Step(step.kind, step.serial, part=parts[0], message_id=step.message_id)
         steps = [first, *(Step("send", serial + i, part=p) for i, p in enumerate(parts[1:]))]
+        if step.kind == "edit" and step.extra is not None:
+            first.extra = {}  # what stood on the message goes on to the last part
         first.reply, steps[-1].extra = step.reply, step.extra
         first.number, first.attempts = step.number, step.attempts
         first.maybe_sent, first.first_at = step.maybe_sent, step.first_at
@@ -258,7 +261,14 @@ class Flight:
             thread_id=self.thread_id,
             parts=parts,
             revision=self.revision,
+            extra=_carried(self.steps or ()),
         )
+
+
+def _carried(steps: Sequence[Step]) -> Mapping[str, Json] | None:
+    """The platform's own fields that the last part has, or shall have."""
+    last = [step for step in steps if step.kind != "delete"][-1:]
+    return (last[0].extra or None) if last else None
 
 
 def standing(steps: Sequence[Step]) -> Iterator[PartRef]:

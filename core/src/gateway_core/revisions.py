@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from gateway_core.envelopes import Edit, MessageRef, Part, PartRef
-from gateway_core.flights import Step, sent_digest
+from gateway_core.envelopes import Edit, Json, MessageRef, Part, PartRef
+from gateway_core.flights import Step
 
 
 class Revisions:
@@ -40,22 +40,31 @@ class Revisions:
             self._newest.popitem(last=False)
 
 
-def edit_steps(edit: Edit, plan: Sequence[Part], old: Sequence[PartRef]) -> list[Step]:
-    """Old parts against the new plan: edit what changed, append what is new, delete the rest."""
-    last = len(plan) - 1
+def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:
+    """Old parts against the new plan: edit what changed, append what is new, delete the rest.
+
+    The platform's own fields stand on the last part: those that the edit names, or that the
+    message has. The part that was the last before loses them.
+    """
+    old, last = ref.parts, len(plan) - 1
+    extra = ref.extra if edit.extra is None else edit.extra
     steps = []
     for index, part in enumerate(plan):
-        extra = (edit.extra or None) if index == last else None
-        known = old[index] if index < len(old) else None
-        kind = "send" if known is None else "edit"
-        step = Step(kind, index, part=part, extra=extra)
-        if known is not None:
-            step.message_id = known.message_id
-            if known.digest and known.digest == sent_digest(part, extra):
-                step.outcome = "unchanged"
-        steps.append(step)
-    spare = old[len(plan) :]
-    return steps + delete_steps(spare, first=len(plan))
+        carried = extra if index == last else {} if index == len(old) - 1 else None
+        steps.append(_edited(index, part, carried, old[index] if index < len(old) else None))
+    return steps + delete_steps(old[len(plan) :], first=len(plan))
+
+
+def _edited(
+    index: int, part: Part, extra: Mapping[str, Json] | None, known: PartRef | None
+) -> Step:
+    """One part: a new message, or the change of one that stands, if it is a change."""
+    if known is None:
+        return Step("send", index, part=part, extra=extra or None)
+    step = Step("edit", index, part=part, extra=extra, message_id=known.message_id)
+    if known.digest and known.digest == step.digest:
+        step.outcome = "unchanged"
+    return step
 
 
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:

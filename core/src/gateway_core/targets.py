@@ -97,7 +97,7 @@ class Targets:
             return None
         flight.target, flight.revision = ref, ref.revision + 1
         if isinstance(change, Edit):
-            return edit_steps(change, flight.plan, ref.parts)
+            return edit_steps(change, flight.plan, ref)
         return delete_steps(ref.parts)
 
     def sent(self, receipt: Receipt) -> None:
