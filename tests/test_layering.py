@@ -45,6 +45,7 @@ LAYERS = (
     {"boundary", "clock", "telemetry"},
     {"channel_hooks", "defaults", "plugins"},
     {"accounts", "config", "failures", "journal", "keeping", "outbox", "sessions", "tickets"},
+    {"arrivals", "endings", "turns", "workers"},
     {"partition"},
     {"roster", "supervision"},
     {"paging"},

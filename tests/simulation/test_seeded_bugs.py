@@ -28,7 +28,10 @@ from gateway_core import (
     limits,
     sessions,
     targets,
+    turns,
+    workers,
 )
+from gateway_core import endings as ends
 from gateway_core import partition as partitions
 from gateway_core import submission as submissions
 from gateway_core.clock import nanoseconds
@@ -147,7 +150,7 @@ def closures_are_not_looked_at_again(patch):
     def may_begin(flying: Any, now: int) -> bool:
         return flying.flight.receipt is None and flying.flight.deadline > now
 
-    patch.setattr(partitions, "_may_begin", may_begin)
+    patch.setattr(workers, "_may_begin", may_begin)
 
 
 @bug("within the wait")
@@ -168,8 +171,8 @@ def deadlines_are_ignored(patch):
         return True
 
     patch.setattr(lanes.Lanes, "expires", lambda self, flight: None)
-    patch.setattr(partitions, "_may_begin", lambda flying, now: flying.flight.receipt is None)
-    patch.setattr(partitions.Partition, "finish_if_over", finish_if_over)
+    patch.setattr(workers, "_may_begin", lambda flying, now: flying.flight.receipt is None)
+    patch.setattr(ends.Endings, "finish_if_over", finish_if_over)
 
 
 @bug("ended during its call|ended twice|after its end|fell")
@@ -179,21 +182,22 @@ def an_attempt_is_ended_by_its_deadline(patch):
     def expire(self: Any, flight: Any, now: int) -> None:
         self.end(flight, Disposition.EXPIRED, None, now)
 
-    patch.setattr(partitions.Partition, "_expire", expire)
+    patch.setattr(ends.Endings, "expire", expire)
 
 
 @bug("counted|ended twice")
 def an_end_is_told_twice(patch):
-    whole = partitions.Partition.finish
+    whole = ends.Endings.finish
 
     def finish(self: Any, flight: Any, *given: Any) -> Any:
         receipt = whole(self, flight, *given)
-        account = self._room_of(flight).account if self.flights else None
+        lanes = self._partition.lanes
+        account = lanes.room_of(flight.envelope).account if self._flights else None
         if account is not None and flight.envelope.priority == "bulk":
             account.hooks.after_disposition(flight.envelope, receipt)
         return receipt
 
-    patch.setattr(partitions.Partition, "finish", finish)
+    patch.setattr(ends.Endings, "finish", finish)
 
 
 @bug("after its end")
@@ -203,12 +207,12 @@ def what_ended_meanwhile_is_sent(patch):
     def may_begin(flying: Any, now: int) -> bool:
         return all(bucket.closed_until <= now for bucket in flying.lane.tokens or ())
 
-    patch.setattr(partitions, "_may_begin", may_begin)
+    patch.setattr(workers, "_may_begin", may_begin)
 
 
 @bug("though its caller is gone|was cancelled")
 def a_cancelled_caller_leaves_its_envelope(patch):
-    patch.setattr(partitions.Partition, "withdraw", lambda self, flight: False)
+    patch.setattr(ends.Endings, "withdraw", lambda self, flight: False)
 
 
 # -- unknown outcomes
@@ -227,36 +231,36 @@ def one_copy_too_many(patch):
         settings = attrs.evolve(settings, max_ambiguous=settings.max_ambiguous + 1)
         return whole(verdict, step, settings=settings, **given)
 
-    patch.setattr(partitions.Partition, "_may_repeat", lambda self, *given: True)
+    patch.setattr(turns.Turns, "_may_repeat", lambda self, *given: True)
     patch.setattr(failures, "decide", decide)
 
 
 @bug("nobody said so|stands [0-9] times|is sent again")
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:
-        self.lanes.release(lane, now)
+        self._lanes.release(lane, now)
         if lane.queue and lane.queue[0].step is not None:
             lane.queue[0].step.started = False
-        self.lanes.go_on(lane, now)
+        self._lanes.go_on(lane, now)
 
-    patch.setattr(partitions.Partition, "_revive_lane", revive)
+    patch.setattr(workers.Workers, "_revive_lane", revive)
 
 
 @bug("nobody said so")
 def a_possible_copy_is_not_announced(patch):
-    whole = partitions.Partition._begin
+    whole = workers.Workers._begin
 
     def begin(self: Any, flying: Any, now: int) -> None:
         whole(self, flying, now)
         flying.flight.possible_duplicate = False
 
-    patch.setattr(partitions.Partition, "_begin", begin)
+    patch.setattr(workers.Workers, "_begin", begin)
 
 
 @bug("is there|key was freed")
 def doubt_is_called_failure(patch):
     """The receipt says that nothing was sent where nobody knows."""
-    whole = partitions.Partition.finish
+    whole = ends.Endings.finish
 
     def finish(self: Any, flight: Any, *given: Any) -> Any:
         for step in flight.steps or ():
@@ -264,7 +268,7 @@ def doubt_is_called_failure(patch):
             step.outcome = "failed" if step.outcome == "unknown" else step.outcome
         return whole(self, flight, *given)
 
-    patch.setattr(partitions.Partition, "finish", finish)
+    patch.setattr(ends.Endings, "finish", finish)
 
 
 @bug("repeats step|is recorded after|is called|begins after")
@@ -402,7 +406,7 @@ def a_circuit_never_closes(patch):
 
 @bug("runs for ever|did not end")
 def a_death_leaves_its_lanes_running(patch):
-    patch.setattr(partitions.Partition, "_revive", lambda self: None)
+    patch.setattr(workers.Workers, "_revive", lambda self: None)
 
 
 @bug("runs for ever|ended exhausted|did not end|ends exhausted|outlives|afterwards")

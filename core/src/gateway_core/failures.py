@@ -89,6 +89,7 @@ class Failures:
     ) -> None:
         self._partition = partition
         self._lanes = partition.lanes
+        self._endings = partition.endings
         self._settings = partition.config.retries
         self._rng = rng
         self._on_suspension = on_suspension
@@ -107,7 +108,7 @@ class Failures:
         step.verdict = flight.verdict = failed.verdict
         if answered:
             step.outcome = "delivered"
-            self._partition.finish(flight, Disposition.CRASHED, failed.verdict, failed.now)
+            self._endings.finish(flight, Disposition.CRASHED, failed.verdict, failed.now)
             self._lanes.go_on(failed.lane, failed.now)
             return
         if failed.verdict.buckets:
@@ -228,11 +229,11 @@ class Failures:
         try:
             parts = self._replanned(failed, mode)
         except HookContractError as error:
-            self._partition.broken(flight, error, failed.now)
+            self._endings.broken(flight, error, failed.now)
             return
         if not parts or flight.steps is None:
             step.outcome = "failed"
-            self._partition.finish(flight, Disposition.REJECTED, failed.verdict, failed.now)
+            self._endings.finish(flight, Disposition.REJECTED, failed.verdict, failed.now)
             return
         flight.replace(step, parts, mode)
         flight.degradations += (mode,)
@@ -289,7 +290,7 @@ class Failures:
     def _do_unknown(self, failed: Failed, decision: Decision) -> None:
         """Nobody knows, and it is not tried again: after the quarantine, on with what follows."""
         failed.step.outcome = "unknown"
-        self._partition.finish_if_over(failed.flight, failed.now)
+        self._endings.finish_if_over(failed.flight, failed.now)
         self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_end(self, failed: Failed, decision: Decision) -> None:
@@ -297,7 +298,7 @@ class Failures:
         failed.step.outcome = "unknown" if failed.step.doubtful else "failed"
         if failed.limited:  # it cannot wait so long, but those behind it must
             self._close(failed, decision.wait)
-        self._partition.finish(failed.flight, decision.disposition, failed.verdict, failed.now)
+        self._endings.finish(failed.flight, decision.disposition, failed.verdict, failed.now)
         if decision.disposition is Disposition.REJECTED:
             self._end_backlog(failed)
         self._lanes.go_on(failed.lane, failed.now)
@@ -311,7 +312,7 @@ class Failures:
         for flight in waiting:
             same = scope is Scope.ROOM or flight.envelope.thread_id == thread
             if same and flight.receipt is None and not flight.started:
-                self._partition.end(flight, Disposition.REJECTED, failed.verdict, failed.now)
+                self._endings.end(flight, Disposition.REJECTED, failed.verdict, failed.now)
 
     _DO: Mapping[str, Callable[[Failures, Failed, Decision], None]] = {
         "acknowledged": _do_acknowledged,

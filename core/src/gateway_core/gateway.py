@@ -131,7 +131,7 @@ class Gateway:
                 capacity=config.outbox_capacity,
             )
             for partition in self._partitions:
-                partition.freed = self._pager.freed
+                partition.endings.freed = self._pager.freed
         self._submission = Submission(
             config,
             clock=self._clock,
@@ -308,7 +308,7 @@ class Gateway:
         for partition in self._partitions:
             flight = partition.flights.get(envelope_id)
             if flight is not None:
-                return partition.withdraw(flight)
+                return partition.endings.withdraw(flight)
         if self._pager is not None:
             flight = what._flight if isinstance(what, Ticket) else self._pager.outside(what)  # noqa: SLF001 - a ticket is this module's own
             return flight is not None and self._pager.withdraw(flight)
@@ -323,7 +323,7 @@ class Gateway:
             flight = partition.flights.get(envelope_id)
             if flight is not None:
                 return _status(flight)
-            receipt = partition.history.get(envelope_id)
+            receipt = partition.endings.history.get(envelope_id)
             if receipt is not None:
                 return _ended(receipt)
         return self._kept_status(envelope_id)
@@ -351,7 +351,7 @@ class Gateway:
         parts = tuple(partition.statistics(total) for partition in self._partitions)
         dispositions: Counter[Disposition] = Counter()
         for partition in self._partitions:
-            dispositions.update(partition.dispositions)
+            dispositions.update(partition.endings.dispositions)
         busiest = max(part.share for part in parts)
         return Statistics(
             accepted=total,
@@ -464,7 +464,7 @@ class Gateway:
     async def _drain(self) -> None:
         """Give what is unfinished its grace."""
         for partition in self._partitions:
-            partition.empty = self._look_if_drained
+            partition.endings.empty = self._look_if_drained
         self._look_if_drained()
         with trio.move_on_after(self.config.drain_timeout):
             await self._drained.wait()
@@ -479,7 +479,7 @@ class Gateway:
         if left:
             log.warning(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
         for partition in self._partitions:
-            partition.keep() if self._outbox.durable else partition.abandon()
+            partition.endings.keep() if self._outbox.durable else partition.endings.abandon()
         if self._pager is not None:
             self._pager.keep()
 

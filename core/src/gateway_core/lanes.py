@@ -12,6 +12,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway_core.envelopes import Envelope
 from gateway_core.errors import HookContractError
 from gateway_core.flights import Flight
 from gateway_core.limits import NEVER, Blocked, Bucket, reserve, take_all, unreserve
@@ -119,24 +120,15 @@ class Lane:
 class Lanes:
     """The scheduler of one partition.
 
-    `prepare(flight)` readies a flight whose turn it is and names its operation; None: it ended or
-    waits for something else. `start(lane)` hands a lane that holds its tokens to a worker.
-    `broken(flight, …)` ends a flight for which the channel's limits cannot be asked.
+    `rearm()` is called when the next alarm is earlier than it was.
     """
 
-    def __init__(
-        self,
-        *,
-        slots: int,
-        prepare: Callable[[Flight, int], str | None],
-        start: Callable[[Lane], None],
-        rearm: Callable[[], None],
-        broken: Callable[[Flight, HookContractError, int], None],
-    ) -> None:
-        self._prepare = prepare
-        self._start = start
+    _prepare: Callable[[Flight, int], str | None]
+    _start: Callable[[Lane], None]
+    _broken: Callable[[Flight, HookContractError, int], None]
+
+    def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
         self._rearm = rearm
-        self._broken = broken
         self.capacity = slots
         self.attempt_slots = Bucket("slots", slots)
         self._shares: dict[tuple[str, str], tuple[Bucket, Bucket, Bucket]] = {}
@@ -147,6 +139,22 @@ class Lanes:
         self._serial = 0
         self.rooms: dict[tuple[str, str], Room] = {}
         self.stand_in: Lanes | None = None
+
+    def serve(
+        self,
+        *,
+        prepare: Callable[[Flight, int], str | None],
+        start: Callable[[Lane], None],
+        broken: Callable[[Flight, HookContractError, int], None],
+    ) -> None:
+        """Name whom the lanes call, before the first flight comes.
+
+        prepare  readies a flight whose turn it is and names its operation; None: it ended, or
+                 waits for something else
+        start    hands a lane that holds its tokens to a worker
+        broken   ends a flight for which the channel's limits cannot be asked
+        """
+        self._prepare, self._start, self._broken = prepare, start, broken
 
     # -- what an attempt draws on in this partition
 
@@ -188,6 +196,10 @@ class Lanes:
         if room is None:
             room = self.rooms[key] = Room(account, room_id, account.address(room_id))
         return room
+
+    def room_of(self, envelope: Envelope) -> Room:
+        """The room of an unfinished envelope."""
+        return self.rooms[envelope.instance_id, envelope.external_room_id]
 
     def push(
         self,

@@ -284,7 +284,7 @@ class Pager:
         self._outside.pop(flight.id, None)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._came_in(partition, flight.id)
-        partition.finish_outside(flight, account, disposition)
+        partition.endings.finish_outside(flight, account, disposition)
         return True
 
     def flights(self) -> list[Flight]:
@@ -485,7 +485,7 @@ class Pager:
 
     def _known(self, partition: Partition, envelope_id: str) -> bool:
         """Whether it is in memory, or ended since the page was read."""
-        return envelope_id in partition.flights or envelope_id in partition.history
+        return envelope_id in partition.flights or envelope_id in partition.endings.history
 
     def _take(self, kept: Kept) -> None:
         """Bring it into its lane."""
@@ -499,7 +499,7 @@ class Pager:
         if account is not None:
             self._came_in(partition, entry.id)
             wall = self._clock.wall()
-            partition.resume(flight, account, entry.fingerprint, waits_until(kept, wall))
+            partition.arrivals.resume(flight, account, entry.fingerprint, waits_until(kept, wall))
 
     def _flight(self, kept: Kept) -> Flight:
         """The one that somebody waits for, or a new one."""
@@ -550,7 +550,7 @@ class Pager:
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         flight = partition.flights.get(kept.entry.id)
         if flight is not None:
-            partition.withdraw(flight)
+            partition.endings.withdraw(flight)
         elif not self._known(partition, kept.entry.id):
             self._end(self._flight(kept), Disposition.CANCELLED)
 
@@ -562,14 +562,14 @@ class Pager:
             for kept in page:
                 self._discard(kept)
         partition = self._partition_of(instance_id, room)
-        await self._outbox.erase(request, partition.forget_room(instance_id, room))
+        await self._outbox.erase(request, partition.endings.forget_room(instance_id, room))
 
     def _again(self, kept: Kept) -> None:
         """An operator wants a failed one tried again."""
         envelope = kept.entry.envelope
         self.unfinished += 1
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        partition.history.pop(kept.entry.id, None)
+        partition.endings.history.pop(kept.entry.id, None)
         if position_of(kept.entry.id) > self._earlier:
             partition.accepted += 1
             partition.outside += 1

@@ -113,7 +113,7 @@ class Roster:
             self._leaving.remove(instance_id)
         account.removed = True
         left = [
-            Undelivered(flight.envelope, partition.give_up(flight))
+            Undelivered(flight.envelope, partition.endings.give_up(flight))
             for partition, flight in reversed(self._unfinished_of(instance_id))
         ][::-1]
         account.sessions.close()
@@ -161,7 +161,7 @@ class Roster:
         account.hooks.instance_suspended(account.instance, verdict)
         if self._config.when_suspended == "end":
             for partition in self._partitions:
-                partition.end_all(account, verdict)
+                partition.endings.end_all(account, verdict)
 
     def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Flight]]:
         return [

@@ -203,7 +203,7 @@ class Submission:
         may_shed = self._config.shed and envelope.priority != "bulk"
         if full is None:
             admission.add(instance, room)
-        elif may_shed and partition.shed_for(instance, room):
+        elif may_shed and partition.endings.shed_for(instance, room):
             return True
         elif self._pager is not None:
             return False
@@ -336,10 +336,10 @@ class Submission:
             pager.leave(flight)
             return
         if placed:
-            partition.accept(flight, account, shed=shed)
+            partition.arrivals.accept(flight, account, shed=shed)
         else:
             partition.accepted += 1
-            partition.finish_outside(flight, account, Disposition.SHED)
+            partition.endings.finish_outside(flight, account, Disposition.SHED)
 
 
 def _unsupported(hooks: ChannelHooks, envelope: Envelope) -> list[Problem]:

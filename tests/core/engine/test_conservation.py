@@ -128,9 +128,9 @@ async def test_the_look_itself_bites(engine, say, autojump_clock):
         (id_, flight) = partition.flights.popitem()
         assert law.look()
         partition.flights[id_] = flight
-        partition.dispositions[Disposition.EXPIRED] += 1
+        partition.endings.dispositions[Disposition.EXPIRED] += 1
         assert law.look()
-        partition.dispositions[Disposition.EXPIRED] -= 1
+        partition.endings.dispositions[Disposition.EXPIRED] -= 1
         partition.admission.depth -= 1
         assert law.look()
         partition.admission.depth += 1
@@ -252,7 +252,7 @@ class Mixed:
         rng = Random(f"accidents {self._seed}")
         for _ in range(rng.randrange(4)):
             await trio.sleep(rng.randrange(1, 9) / 4)
-            nursery = rng.choice(self.gateway._partitions)._nursery
+            nursery = rng.choice(self.gateway._partitions).workers.nursery
             if nursery is not None:
                 nursery.start_soon(_die)
 

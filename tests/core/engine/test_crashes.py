@@ -509,7 +509,7 @@ async def test_a_try_whose_answer_was_lost_in_a_crash_is_in_doubt(
     channel = FakeChannel()
     async with engine(channel, partition_count=1) as gateway:
         partition = gateway._partitions[0]
-        whole, left = partition._answered, [1]
+        whole, left = partition.workers._answered, [1]
 
         def breaks(*args):
             if left[0]:
@@ -517,7 +517,7 @@ async def test_a_try_whose_answer_was_lost_in_a_crash_is_in_doubt(
                 raise Stray("before it was noted")
             whole(*args)
 
-        monkeypatch.setattr(partition, "_answered", breaks)
+        monkeypatch.setattr(partition.workers, "_answered", breaks)
         receipt = await gateway.send("bot", "r", "x", on_unknown=on_unknown, raises=False)
         if on_unknown == "retry":
             assert receipt.delivered
@@ -633,7 +633,7 @@ async def test_an_attempt_in_flight_when_its_partition_dies_is_in_doubt(
         first = await gateway.submit(say.message("a", "in flight", on_unknown="give_up"))
         queued = await gateway.submit(say.message("a", "behind it"))
         await trio.sleep(1)
-        partition._nursery.start_soon(_raise)
+        partition.workers.nursery.start_soon(_raise)
         await trio.lowlevel.checkpoint()
         receipt = await first.receipt()
         assert Disposition.UNKNOWN is receipt.disposition
@@ -657,7 +657,7 @@ async def test_no_lane_is_served_twice_after_a_death(engine, say, autojump_clock
         ]
         for _ in range(3):
             await trio.sleep(1.5)
-            partition._nursery.start_soon(_raise)
+            partition.workers.nursery.start_soon(_raise)
             await trio.lowlevel.checkpoint()
         for ticket in tickets:
             await ticket.receipt()
@@ -701,7 +701,7 @@ async def test_too_many_restarts_end_the_gateway_loudly(say, autojump_clock, mon
             await nursery.start(wait_outside, await gateway.submit(say.message()))
             partition = gateway._partitions[0]
             monkeypatch.setattr(partition, "_keep_time", _raise)
-            partition._nursery.start_soon(_raise)
+            partition.workers.nursery.start_soon(_raise)
             await trio.sleep_forever()
 
     channel = FakeChannel(script=say.script(1000))
@@ -718,7 +718,7 @@ async def test_thirty_restarts_in_a_minute_are_borne(engine, say, autojump_clock
         for _ in range(3):
             for _ in range(30):
                 await trio.sleep(1.5)
-                partition._nursery.start_soon(_raise)
+                partition.workers.nursery.start_soon(_raise)
             await trio.sleep(61)
         assert 90 == partition.restarts
         assert (await gateway.send("bot", "r", "x")).delivered

@@ -152,7 +152,7 @@ async def test_a_thousand_rooms_that_wait_for_their_limits_hold_no_worker(
         assert 0 == gateway.statistics().partitions[0].in_flight
         assert (await gateway.send("bot", "fresh", "x")).delivered
         assert 1 == trio.current_time()
-        assert 1 == gateway._partitions[0]._workers
+        assert 1 == gateway._partitions[0].workers.count
     assert 101 > trio.current_time()
 
 
@@ -170,7 +170,7 @@ async def test_a_thousand_rooms_that_wait_for_a_retry_hold_no_worker(engine, say
         assert 0 == gateway.statistics().partitions[0].in_flight
         assert (await gateway.send("bot", "fresh", "x")).delivered
         assert 1 == trio.current_time()
-        assert 1 == gateway._partitions[0]._workers
+        assert 1 == gateway._partitions[0].workers.count
     assert 61 > trio.current_time()
     assert {Disposition.DELIVERED: 1001} == gateway.statistics().dispositions
 

@@ -77,7 +77,7 @@ def _breaks(gateway, monkeypatch) -> None:
         raise RuntimeError("at once")
 
     monkeypatch.setattr(gateway._partitions[0], "_keep_time", dies)
-    gateway._partitions[0]._nursery.cancel_scope.cancel()
+    gateway._partitions[0].workers.nursery.cancel_scope.cancel()
 
 
 async def test_a_partition_that_fails_leaves_alone(monkeypatch, autojump_clock):

@@ -43,7 +43,7 @@ class Events:
 
     async def _cancel(self, which: int) -> None:
         """A partition's task is cancelled from within."""
-        nursery = self._partition(which)._nursery
+        nursery = self._partition(which).workers.nursery
         if nursery is not None:
             nursery.cancel_scope.cancel()
         await trio.lowlevel.checkpoint()
@@ -55,7 +55,7 @@ class Events:
             await trio.lowlevel.checkpoint()
             raise Crash
 
-        nursery = self._partition(which)._nursery
+        nursery = self._partition(which).workers.nursery
         if nursery is not None:
             nursery.start_soon(crash)
         await trio.lowlevel.checkpoint()

@@ -125,8 +125,8 @@ class Watch:
         """A lane runs, waits for something that is not there, or has nothing to do."""
         if not partition.alive:
             return
-        now = partition._clock.now()
-        if partition._runnable:
+        now = partition.clock.now()
+        if partition.workers.runnable:
             self._lasts(("runnable", partition.index), GRID, lambda: "a ready lane has no worker")
         for room in partition.lanes.rooms.values():
             for lane in room.lanes.values():

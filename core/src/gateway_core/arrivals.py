@@ -1,0 +1,112 @@
+"""How envelopes come into a partition's lanes: new, brought back, or due. Never waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway_core.clock import nanoseconds
+from gateway_core.envelopes import Disposition, Edit
+from gateway_core.failures import within_dedup
+from gateway_core.lanes import Hold, Room
+
+if TYPE_CHECKING:
+    from gateway_core.accounts import Account
+    from gateway_core.flights import Flight
+    from gateway_core.partition import Partition
+
+FARTHEST = 1e9
+"""Seconds: a schedule beyond is looked at again then."""
+
+
+class Arrivals:
+    """Takes flights into the lanes of one partition."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        self._clock = partition.clock
+        self._lanes = partition.lanes
+        self._targets = partition.targets
+        self._endings = partition.endings
+        self._shed = partition.config.shed
+
+    def accept(self, flight: Flight, account: Account, *, shed: bool = False) -> None:
+        """Take an envelope in. Its place was counted before; from here on it is accepted.
+
+        shed  a policy voted so: it ends at once
+        """
+        now = self._clock.now()
+        partition, envelope = self._partition, flight.envelope
+        partition.accepted += 1
+        room = self._come_in(flight, account, now)
+        if shed:
+            self._endings.finish(flight, Disposition.SHED, None, now)
+            return
+        self._lanes.expires(flight)
+        if self._shed and flight.priority == "bulk":
+            self._endings.sheddable.add(flight)
+        if isinstance(envelope, Edit):
+            older = self._targets.overtaken(flight, envelope, now)
+            if older is not None:
+                self._endings.end(older, Disposition.SUPERSEDED, None, now)
+        partition.measure()
+        if envelope.not_before is not None and envelope.not_before > flight.accepted_wall:
+            self._park(flight, envelope.not_before - flight.accepted_wall, now)
+        else:
+            self._enter(flight, room, now)
+
+    def resume(self, flight: Flight, account: Account, print_: str, hold: float = 0.0) -> None:
+        """Take in a flight that was accepted and counted before, and has its place.
+
+        print_  its fingerprint, where it has a key
+        hold    seconds for which the platform asked to be left alone
+        """
+        now = self._clock.now()
+        envelope, keys = flight.envelope, self._partition.keys
+        room = self._come_in(flight, account, now)
+        if flight.scope is not None and keys.find(flight.scope, now) is None:
+            keys.begin(flight.scope, flight, print_, now)
+        self._lanes.expires(flight)
+        if isinstance(envelope, Edit):
+            self._targets.overtaken(flight, envelope, now)
+        self._partition.measure()
+        wait = (envelope.not_before or 0.0) - self._clock.wall()
+        if wait > 0 and not flight.started:
+            self._park(flight, wait, now)
+        else:
+            self._enter(flight, room, now, hold=self._held(flight, account, hold, now))
+
+    def due(self, flight: Flight, now: int) -> None:
+        """What a parked flight waited for has come: it enters its lane."""
+        if flight.receipt is None and flight.parked:
+            journal = self._partition.journal
+            if journal is not None and flight.cause == "schedule":
+                journal.entered(flight)
+            flight.parked, flight.cause = False, "queue"
+            self._enter(flight, self._lanes.room_of(flight.envelope), now)
+
+    def _come_in(self, flight: Flight, account: Account, now: int) -> Room:
+        self._partition.flights[flight.id] = flight
+        room = self._lanes.room(account, flight.envelope.external_room_id)
+        room.unfinished += 1
+        flight.accepted_at = now
+        return room
+
+    def _park(self, flight: Flight, wait: float, now: int) -> None:
+        flight.parked, flight.cause = True, "schedule"
+        self._lanes.at(now + nanoseconds(min(wait, FARTHEST)), flight)
+
+    def _held(self, flight: Flight, account: Account, hold: float, now: int) -> Hold | None:
+        """Why a resumed flight must not start at once: an unknown outcome, or the platform."""
+        step = flight.step
+        if step is not None and step.maybe_sent and step.verdict is not None:
+            quarantine = self._partition.config.retries.quarantine
+            if step.kind in ("send", "call") and not within_dedup(account, step, now):
+                return Hold(now + nanoseconds(max(hold, quarantine)), doubt=True)
+        return Hold(now + nanoseconds(hold), doubt=False) if hold > 0 else None
+
+    def _enter(self, flight: Flight, room: Room, now: int, *, hold: Hold | None = None) -> None:
+        envelope = flight.envelope
+        independent = room.account.hooks.traits.independent_threads
+        thread = self._targets.thread(envelope, now) if independent else None
+        key = f"{flight.id} alone" if envelope.order == "none" else thread
+        self._lanes.push(flight, room, key, thread, now, hold=hold)

@@ -1,0 +1,345 @@
+"""The workers of one partition: each serves lane after lane, and makes their attempts.
+
+This module waits, for the adapters' hooks. Every method does one decision of `lanes`, `limits`
+or `retries`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from gateway_core.boundary import PASSING, stopped
+from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
+from gateway_core.failures import Failed, Try, note_doubt, within_dedup
+from gateway_core.hookspecs import Answer, AttemptReport
+from gateway_core.journal import Journal
+from gateway_core.lanes import Lane, settle
+from gateway_core.limits import SECOND
+from gateway_core.sessions import OpenSession
+from gateway_core.telemetry import ENVELOPE_CRASHED, log
+from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
+
+if TYPE_CHECKING:
+    from gateway_core.partition import Partition
+
+MOST_CRASHES = 2
+OUTBOX_PAUSE = SECOND
+"""Nanoseconds until an attempt that the outbox could not record is offered again."""
+
+_UNKNOWN_TO_ALL = (Reason.UNCLASSIFIED, Reason.HOOK_ERROR, Reason.HOOK_CONTRACT)
+
+
+class Workers:
+    """Tasks that make attempts: as many as were ever at work together, none for a waiting lane."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._index = partition.index
+        self._clock = partition.clock
+        self._journal = partition.journal
+        self._lanes = partition.lanes
+        self._endings = partition.endings
+        self._failures = partition.failures
+        self._attempt_timeout = partition.config.attempt_timeout
+        self.attempts = 0
+        self.count = 0
+        self.runnable: deque[Lane] = deque()
+        self.nursery: trio.Nursery | None = None
+        self._idle = trio.lowlevel.ParkingLot()
+        self._serving = False
+        self._called = False
+
+    # -- lanes to workers
+
+    def begin(self, nursery: trio.Nursery) -> None:
+        """Work in the nursery of a new life of the partition."""
+        self.count, self._called, self._serving = 0, False, False
+        self.nursery = nursery
+        self._revive()
+
+    def start(self, lane: Lane) -> None:
+        """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
+        self.runnable.append(lane)
+        if not self._serving:
+            self._call_worker()
+
+    def _call_worker(self) -> None:
+        """Wake one worker, or begin one; it calls the next itself before it waits."""
+        if self._called:
+            return
+        if self._idle:
+            self._called = True
+            self._idle.unpark()
+        elif self.count < self._lanes.capacity and self.nursery is not None:
+            self._called = True
+            self.count += 1
+            self.nursery.start_soon(self._work)
+
+    async def _work(self) -> None:
+        """Serve one lane after the other. The scope's deadline is that of the present attempt."""
+        self._called = False
+        while True:
+            flown: list[Try] = []
+            with trio.CancelScope() as scope:
+                await self._work_within(scope, flown)
+            if flown and scope.cancelled_caught:
+                self._guarded(flown[0].lane, self._timed_out, flown[0])
+
+    async def _work_within(self, scope: trio.CancelScope, flown: list[Try]) -> None:
+        while True:
+            while not self.runnable:
+                await self._idle.park()
+                self._called = False
+            if scope.cancel_called:  # an old attempt's deadline passed while the worker was idle
+                return
+            lane = self.runnable.popleft()
+            try:
+                await self._serve(lane, scope, flown)
+            except PASSING:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
+                self._crashed(lane, stopped(raised))
+            finally:
+                self._serving = False
+            flown.clear()
+
+    def _guarded(self, lane: Lane, do: Callable[[Try], None], flown: Try) -> None:
+        try:
+            do(flown)
+        except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
+            self._crashed(lane, stopped(raised))
+
+    # -- after a death
+
+    def _revive(self) -> None:
+        """After a death: what was in flight is in doubt, everything else goes on."""
+        self._lanes.stand_in = None
+        now = self._clock.now()
+        # Whom the old life left running: what is done for one may start others, which live.
+        lanes = [lane for room in self._lanes.rooms.values() for lane in room.lanes.values()]
+        orphans = [lane for lane in lanes if lane.running]
+        waiting = [lane for lane in lanes if not lane.running]
+        runnable, self.runnable = self.runnable, deque()
+        for lane in runnable:
+            self._lanes.release(lane, now, unused=True)
+        for lane in orphans:
+            self._revive_lane(lane, now)
+        for lane in waiting:  # its alarm may have been the one that rang as the old life died
+            if lane.timer_at is None and not lane.doubt:
+                self._lanes.look_again(lane, now)
+
+    def _revive_lane(self, lane: Lane, now: int) -> None:
+        self._lanes.release(lane, now)
+        flight = lane.queue[0] if lane.queue else None
+        step = flight.step if flight is not None and flight.receipt is None else None
+        if flight is not None and step is not None and step.started:
+            lost = TransportError("the worker died during the attempt", dispatched="unknown")
+            attempt = flight.attempt(step, lane.room.address)
+            self._failed(Try(lane, flight, step, attempt, lane.room.account.instance), lost, now)
+        else:
+            self._lanes.go_on(lane, now)
+
+    # -- one attempt
+
+    async def _serve(self, lane: Lane, scope: trio.CancelScope, flown: list[Try]) -> None:
+        """Make the attempt that the lane holds its tokens for, and do what follows from it."""
+        flight = lane.queue[0]
+        step = flight.step
+        if flight.receipt is not None or step is None:
+            self._void(lane)
+            return
+        if self.runnable:
+            self._call_worker()
+        account = lane.room.account
+        attempt = flight.attempt(step, lane.room.address)
+        flying = Try(lane, flight, step, attempt, account.instance)
+        flown.append(flying)
+        lane.begun = self._clock.now()
+        scope.deadline = trio.current_time() + self._attempt_timeout
+        session = account.sessions.ready()
+        if session is None or self._journal is not None:
+            session = await self._made_ready(flying, session)
+            if session is None:
+                return
+        now = self._clock.now()
+        if not _may_begin(flying, now):
+            session.release()
+            self._call_off(flying)
+            return
+        self._begin(flying, now)
+        try:
+            answer = await account.hooks.perform(flying.instance, session.value, attempt)
+        except PASSING:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            self._failed(flying, stopped(raised), self._after(flying))
+        else:
+            self._answered(flying, answer, self._after(flying))
+        finally:
+            session.release()
+
+    async def _made_ready(self, flying: Try, session: OpenSession | None) -> OpenSession | None:
+        """Open the session, and record that an attempt begins; None: it failed, and was told."""
+        account = flying.lane.room.account
+        try:
+            session = session or await account.sessions.acquire()
+        except PASSING:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            if flying.flight.receipt is None:
+                self._unopened(flying, stopped(raised))
+            else:
+                self._void(flying.lane)
+            return None
+        if not _may_begin(flying, self._clock.now()):
+            session.release()
+            self._void(flying.lane)
+            return None
+        if self._journal is None:
+            return session
+        recorded = False
+        try:
+            recorded = await self._recorded(flying, self._journal)
+        finally:
+            if not recorded:
+                session.release()
+        return session if recorded else None
+
+    async def _recorded(self, flying: Try, journal: Journal) -> bool:
+        """Let the outbox know that the attempt begins; false: it cannot, so it does not begin."""
+        lane = flying.lane
+        try:
+            await journal.starting(flying.flight, flying.step)
+        except OutboxError:
+            now = self._clock.now()
+            self._serving = True
+            self._lanes.release(lane, now, unused=True)
+            flying.flight.cause = "outbox"
+            self._lanes.pause(lane, now + OUTBOX_PAUSE)
+            return False
+        except trio.Cancelled:
+            journal.ended(flying.flight, flying.step)
+            raise
+        return True
+
+    def _unopened(self, flying: Try, error: Exception) -> None:
+        """The session did not open: nothing was sent. What nobody knows suspends the instance."""
+        account = flying.lane.room.account
+        verdict = account.hooks.classify_error(account.instance, flying.attempt, error)
+        if verdict.reason in _UNKNOWN_TO_ALL:
+            raw = f"its session does not open: {type(error).__name__}: {error}"
+            verdict = Verdict(
+                error_class=ErrorClass.FATAL,
+                reason=Reason.HOOK_ERROR,
+                scope=Scope.INSTANCE,
+                raw=raw,
+            )
+        verdict = attrs.evolve(verdict, dispatched="no")
+        self._failures.failed(Failed(flying, verdict, self._after(flying)))
+
+    def _begin(self, flying: Try, now: int) -> None:
+        """From here on the outcome of the step may become unknown."""
+        lane, flight, step = flying.lane, flying.flight, flying.step
+        flight.started = step.started = True
+        step.number += 1
+        self.attempts += 1
+        lane.begun = now
+        if step.maybe_sent and not within_dedup(lane.room.account, step, now):
+            flight.possible_duplicate = True
+
+    def _after(self, flying: Try) -> int:
+        """The attempt is over: from here on this worker takes the next lane that starts."""
+        now = self._clock.now()
+        self._serving = True
+        self._lanes.release(flying.lane, now)
+        return now
+
+    def _timed_out(self, flying: Try) -> None:
+        """The hook did not return in time, or its session did not open."""
+        try:
+            if flying.step.started:
+                error = AttemptTimeout(self._attempt_timeout)
+                self._failed(flying, error, self._after(flying))
+            elif flying.flight.receipt is not None:
+                self._void(flying.lane)
+            else:
+                seconds = f"{self._attempt_timeout:g} s"
+                lost = TransportError(f"no session within {seconds}", dispatched="no")
+                self._unopened(flying, lost)
+        finally:
+            self._serving = False
+            if self.runnable:
+                self._call_worker()
+
+    def _call_off(self, flying: Try) -> None:
+        """Something closed meanwhile: the attempt does not begin, its record is void."""
+        if self._journal is not None:
+            self._journal.ended(flying.flight, flying.step)
+        self._void(flying.lane)
+
+    def _void(self, lane: Lane) -> None:
+        """The attempt does not begin: tokens back, the lane is offered again."""
+        now = self._clock.now()
+        self._serving = True
+        self._lanes.release(lane, now, unused=True)
+        self._lanes.go_on(lane, now)
+
+    def _answered(self, flying: Try, answer: Answer, now: int) -> None:
+        lane, step, account = flying.lane, flying.step, flying.lane.room.account
+        if account.hooks.observes_attempts:
+            report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
+            account.hooks.after_attempt(account.instance, flying.attempt, report)
+        flying.flight.acknowledge(step, answer)
+        if self._journal is not None:
+            self._journal.acknowledged(flying.flight, step)
+        if answer.buckets:
+            settle(account.limiter.learn(answer.buckets, now), now)
+        account.worked(now)
+        self._lanes.go_on(lane, now)
+
+    def _failed(self, flying: Try, error: Exception, now: int) -> None:
+        lane, account = flying.lane, flying.lane.room.account
+        verdict = account.hooks.classify_error(account.instance, flying.attempt, error)
+        if account.hooks.observes_attempts:
+            report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
+            account.hooks.after_attempt(account.instance, flying.attempt, report)
+        answered = isinstance(error, HookContractError)
+        self._failures.failed(Failed(flying, verdict, now), answered=answered)
+
+    def _crashed(self, lane: Lane, error: Exception) -> None:
+        """Something of ours broke on this envelope; twice, and it ends `crashed`."""
+        now = self._clock.now()
+        flight = lane.queue[0] if lane.queue else None
+        log.error(
+            ENVELOPE_CRASHED,
+            envelope=flight.id if flight else None,
+            partition=self._index,
+            error=f"{type(error).__name__}: {error}",
+            exc_info=error,
+        )
+        self._lanes.release(lane, now)
+        if flight is not None and flight.receipt is None:
+            step = flight.step
+            if step is not None and step.started:  # its try was made, and its outcome is lost
+                step.started = False
+                note_doubt(lane, step, now)
+                if self._journal is not None:
+                    self._journal.ended(flight, step)
+            flight.crashes += 1
+            if flight.crashes >= MOST_CRASHES:
+                self._endings.crashed(flight, error, now)
+        self._lanes.go_on(lane, now)
+
+
+def _may_begin(flying: Try, now: int) -> bool:
+    """Whether nothing closed, ended or ran out while the attempt was made ready."""
+    flight = flying.flight
+    if flight.receipt is not None or flight.deadline <= now:
+        return False
+    lane = flying.lane
+    shut = (*(lane.tokens or ()), *lane.gates(flying.attempt.operation))
+    return all(bucket.closed_until <= now for bucket in shut)
