@@ -1,0 +1,16 @@
+"""Every event, span, metric and attribute by name, as docs/reference/telemetry.md shows them.
+
+What performs them stands in `meters` and `spans`; log events are told where they happen.
+"""
+
+from gateway_core.telemetry.attributes import *  # noqa: F403 - names, all of them
+from gateway_core.telemetry.events import *  # noqa: F403 - likewise
+from gateway_core.telemetry.kinds import *  # noqa: F403 - likewise
+from gateway_core.telemetry.metrics import *  # noqa: F403 - likewise
+from gateway_core.telemetry.spans import *  # noqa: F403 - likewise
+
+SCHEMA_VERSION = 1
+"""Goes up when a name, a unit, an attribute or a meaning changes; additions leave it."""
+
+SCOPE = "gateway_core"
+"""The instrumentation scope of every span and metric."""

@@ -1,0 +1,62 @@
+"""Every attribute of metrics, spans and span events. Pure."""
+
+from __future__ import annotations
+
+from gateway_core.telemetry.kinds import Attribute
+
+CHANNEL = Attribute("messaging.system", "a channel's name", "the channel")
+INSTANCE = Attribute("gateway.instance", "a configured id", "the instance")
+PARTITION = Attribute("gateway.partition", "0 to `partition_count` - 1", "the partition")
+OPERATION = Attribute(
+    "messaging.operation.name", "`send`, `edit`, `delete`, `call`", "what is done to a message"
+)
+OPERATION_TYPE = Attribute(
+    "messaging.operation.type", "`create` (envelope), `send` (attempt)", "the convention's own word"
+)
+DISPOSITION = Attribute("gateway.disposition", "a disposition", "how the envelope ended")
+ERROR_CLASS = Attribute(
+    "gateway.error_class",
+    "`none`, `retryable`, `non_retryable`, `fatal`, `done`",
+    "what the verdict said happens next; `none`: the platform said yes",
+)
+ERROR_TYPE = Attribute(
+    "error.type",
+    "a normalised reason, or the name of a refusal",
+    "why it failed; absent where it did not",
+)
+CAUSE = Attribute(
+    "gateway.wait.cause",
+    "`queue`, `slots`, `room limit`, `account limit`, `retry`, `outcome unknown`, `circuit`, "
+    "`suspension`, `schedule`, `target`, `outbox`",
+    "what the envelope waited for",
+)
+FORESEEN = Attribute(
+    "gateway.foreseen",
+    "`true`, `false`",
+    "whether what the 429 closed was closed already as it came: it was in flight then",
+)
+DEGRADATION = Attribute(
+    "gateway.degradation",
+    "`planned`, `stricter`, `plain`, `reply dropped`",
+    "what was lost of the asked-for look; `planned`: the channel cannot show it",
+)
+PLUGIN = Attribute("gateway.plugin", "a plugin's label", "whose hookimpl")
+HOOK = Attribute("gateway.hook", "a hook's name", "which hook")
+SIGNAL = Attribute("gateway.signal", "`traces`, `metrics`", "what was to be exported")
+
+ENVELOPE_ID = Attribute("messaging.message.id", "an envelope's id", "the envelope")
+ROOM = Attribute(
+    "messaging.destination.name",
+    'a pseudonym; the id with `telemetry.rooms = "plain"`, absent with `"none"`',
+    "the room",
+)
+PRIORITY = Attribute("gateway.class", "`urgent`, `normal`, `bulk`", "the envelope's class")
+RECOVERED = Attribute("gateway.recovered", "`true`", "an earlier life of the gateway accepted it")
+PARTS = Attribute("gateway.parts", "a number", "the platform messages that it became")
+ATTEMPTS = Attribute("gateway.attempts", "a number", "tries over all of its parts")
+POSSIBLE_DUPLICATE = Attribute(
+    "gateway.possible_duplicate", "`true`", "a part may stand in the room more than once"
+)
+ATTEMPT = Attribute("gateway.attempt", "1 and up", "which try of its part")
+PART = Attribute("gateway.part", "0 and up", "which part")
+SECONDS = Attribute("gateway.wait.seconds", "seconds", "how long it waited")

@@ -1,0 +1,111 @@
+"""Every log event: one name for each fact, its level, its fields; and `tell`, which logs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from gateway_core.telemetry.kinds import Event
+
+log: Any = structlog.get_logger("gateway")
+
+
+def tell(event: Event, **fields: Any) -> None:
+    """Log the event at its level."""
+    getattr(log, event.level)(event, **fields)
+
+
+ENVELOPE_ACCEPTED = Event(
+    "envelope_accepted", "debug", "an envelope was accepted",
+    "envelope instance partition room operation class",
+)  # fmt: skip
+ENVELOPE_REFUSED = Event(
+    "envelope_refused", "debug", "an envelope was refused; the caller has the exception",
+    "instance error",
+)  # fmt: skip
+ENVELOPE_ENDED = Event(
+    "envelope_ended", "debug", "an envelope ended as asked, or in favour of a newer edit",
+    "envelope instance partition disposition attempts seconds",
+)  # fmt: skip
+ENVELOPE_FAILED = Event(
+    "envelope_failed", "info", "an envelope ended undelivered, or nobody knows",
+    "envelope instance partition disposition attempts seconds reason raw",
+)  # fmt: skip
+ENVELOPE_CRASHED = Event(
+    "envelope_crashed", "error", "something of the gateway's own broke on an envelope",
+    "envelope partition error where",
+)  # fmt: skip
+ATTEMPT_STARTED = Event(
+    "attempt_started", "debug", "a try began",
+    "envelope instance partition operation attempt",
+)  # fmt: skip
+ATTEMPT_ANSWERED = Event(
+    "attempt_answered", "debug", "the platform said yes",
+    "envelope instance partition operation attempt seconds",
+)  # fmt: skip
+ATTEMPT_FAILED = Event(
+    "attempt_failed", "info", "a try failed, what that means, and what follows after `wait` s",
+    "envelope instance partition operation attempt reason scope raw then wait",
+)  # fmt: skip
+INSTANCE_SUSPENDED = Event(
+    "instance_suspended", "error", "it is out of order: nothing is sent until it is mended",
+    "instance channel reason raw",
+)  # fmt: skip
+INSTANCE_RESUMED = Event(
+    "instance_resumed", "info", "it is in order again, by whom or what", "instance by"
+)
+CIRCUIT_OPENED = Event(
+    "circuit_opened", "warning", "an outage: nothing but probes is sent", "instance"
+)
+CIRCUIT_CLOSED = Event("circuit_closed", "info", "the outage is over", "instance")
+HOOK_FAILED = Event(
+    "hook_failed", "error", "a hookimpl raised, or answered wrongly; it was stopped there",
+    "channel plugin hook error where",
+)  # fmt: skip
+PARTITION_RESTARTED = Event(
+    "partition_restarted", "error", "a partition's task died and gets a new life",
+    "partition restarts error where",
+)  # fmt: skip
+PRESSURE_CHANGED = Event(
+    "pressure_changed", "warning", "a partition's pressure has another level",
+    "partition level previous depth bound",
+)  # fmt: skip
+ROOM_MOVED = Event(
+    "room_moved", "info", "a room has a new id; its lane goes on there", "instance partition room"
+)
+SESSION_FAILED = Event(
+    "session_failed", "error", "an adapter's session did not open, or broke",
+    "instance channel error",
+)  # fmt: skip
+OUTBOX_IN_MEMORY = Event(
+    "outbox_in_memory", "info", "what is accepted does not outlive the process"
+)
+OUTBOX_FAILED = Event(
+    "outbox_failed", "error", "the outbox could not do what was asked; it is asked again",
+    "error waiting wait",
+)  # fmt: skip
+OUTBOX_RECOVERED = Event(
+    "outbox_recovered", "info", "earlier lives left envelopes, which go on now", "unfinished"
+)
+OUTBOX_UNSERVED = Event(
+    "outbox_unserved", "warning", "the outbox keeps envelopes of an instance that is not there",
+    "instance kept",
+)  # fmt: skip
+OUTBOX_UNREADABLE = Event(
+    "outbox_unreadable", "error", "a row of the outbox cannot be read; it is left alone",
+    "envelope error",
+)  # fmt: skip
+LOOP_STALLED = Event(
+    "loop_stalled", "warning", "something blocked the event loop for a second or more", "seconds"
+)
+TELEMETRY_DROPPING = Event(
+    "telemetry_dropping", "warning", "an exporter does not take what it is given",
+    "signal dropped",
+)  # fmt: skip
+UNFINISHED_AT_CLOSE = Event(
+    "unfinished_at_close", "warning", "the grace of the drain was over", "count kept"
+)
+
+EVENTS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Event))
+ENVELOPE_SHED = Event("envelope_shed", "info", "a bulk envelope made room", "envelope partition")

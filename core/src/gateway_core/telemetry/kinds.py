@@ -1,0 +1,68 @@
+"""What a schema is made of: kinds of declarations. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import attrs
+
+Severity = Literal["debug", "info", "warning", "error"]
+MetricKind = Literal["counter", "gauge", "histogram"]
+SpanKind = Literal["producer", "client"]
+
+
+class Event(str):
+    """The name of a log event, which knows its level, its fields and its meaning."""
+
+    __slots__ = ("fields", "level", "meaning")
+
+    def __new__(cls, name: str, level: Severity, meaning: str, fields: str = "") -> Self:
+        """Declare it; `fields` are words."""
+        event = super().__new__(cls, f"gateway.{name}")
+        event.level, event.meaning, event.fields = level, meaning, tuple(fields.split())
+        return event
+
+    level: Severity
+    meaning: str
+    fields: tuple[str, ...]
+
+
+@attrs.frozen
+class Attribute:
+    """An attribute of metrics, spans or span events, and what its values can be."""
+
+    name: str
+    values: str
+    meaning: str
+
+
+@attrs.frozen
+class Metric:
+    """An instrument. Counters and gauges are observed; histograms are recorded, within `bounds`."""
+
+    name: str
+    unit: str
+    kind: MetricKind
+    attributes: tuple[Attribute, ...]
+    meaning: str
+    bounds: tuple[float, ...] = ()
+
+
+@attrs.frozen
+class SpanEvent:
+    """Something that happens within a span."""
+
+    name: str
+    attributes: tuple[Attribute, ...]
+    meaning: str
+
+
+@attrs.frozen
+class Span:
+    """A kind of span; `{}` in its name stands for the attribute in braces."""
+
+    name: str
+    kind: SpanKind
+    attributes: tuple[Attribute, ...]
+    events: tuple[SpanEvent, ...]
+    meaning: str

@@ -1,0 +1,163 @@
+"""Every metric: its name, unit, kind, attributes and meaning. Pure.
+
+Label sets are bounded: by partitions, instances, and words of our own. No room id is among them.
+"""
+
+from __future__ import annotations
+
+from gateway_core.telemetry.attributes import (
+    CAUSE,
+    CHANNEL,
+    DEGRADATION,
+    DISPOSITION,
+    ERROR_CLASS,
+    ERROR_TYPE,
+    FORESEEN,
+    HOOK,
+    INSTANCE,
+    OPERATION,
+    PARTITION,
+    PLUGIN,
+    SIGNAL,
+)
+from gateway_core.telemetry.kinds import Metric
+
+QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Bounds in seconds of what should take milliseconds; 50 ms is the aim of `accept`."""
+REQUEST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 90.0)
+"""Bounds of requests: from a near server to the default `attempt_timeout`."""
+WAIT = (0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0)
+"""Bounds of waiting: the default times to live are among them."""
+STALL = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_BY_PARTITION = (PARTITION,)
+_BY_INSTANCE = (CHANNEL, INSTANCE)
+
+DEPTH = Metric(
+    "gateway.partition.depth", "{envelope}", "gauge", _BY_PARTITION,
+    "unfinished envelopes with a place in memory",
+)  # fmt: skip
+BOUND = Metric(
+    "gateway.partition.bound", "{envelope}", "gauge", _BY_PARTITION, "places in memory"
+)  # fmt: skip
+OCCUPANCY = Metric(
+    "gateway.partition.occupancy", "1", "gauge", _BY_PARTITION, "depth over bound, 0 to 1"
+)
+UNFINISHED = Metric(
+    "gateway.partition.unfinished", "{envelope}", "gauge", _BY_PARTITION,
+    "accepted and not ended, those outside memory among them",
+)  # fmt: skip
+IN_FLIGHT = Metric(
+    "gateway.partition.in_flight", "{attempt}", "gauge", _BY_PARTITION, "attempts under way"
+)
+OLDEST_WAIT = Metric(
+    "gateway.partition.oldest_wait", "s", "gauge", _BY_PARTITION,
+    "since the oldest unfinished envelope was accepted, or was due",
+)  # fmt: skip
+PRESSURE = Metric(
+    "gateway.partition.pressure", "1", "gauge", _BY_PARTITION,
+    "the level: 0 nominal, 1 elevated, 2 high, 3 saturated",
+)  # fmt: skip
+CALLERS_WAITING = Metric(
+    "gateway.partition.callers_waiting", "{caller}", "gauge", _BY_PARTITION,
+    "callers of `submit` that wait for a place",
+)  # fmt: skip
+SHARE = Metric(
+    "gateway.partition.share", "1", "gauge", _BY_PARTITION,
+    "of all envelopes accepted, the part that came here",
+)  # fmt: skip
+RESTARTS = Metric(
+    "gateway.partition.restarts", "{restart}", "counter", _BY_PARTITION,
+    "deaths of the partition's task",
+)  # fmt: skip
+SKEW = Metric(
+    "gateway.skew", "1", "gauge", (),
+    "the busiest partition's share over the even share; 1 is perfect",
+)  # fmt: skip
+ACCEPTED = Metric(
+    "gateway.envelopes.accepted", "{envelope}", "counter", _BY_INSTANCE, "envelopes accepted"
+)
+REFUSED = Metric(
+    "gateway.envelopes.refused", "{envelope}", "counter", (*_BY_INSTANCE, ERROR_TYPE),
+    "envelopes refused, by the exception; without an instance where it is none of ours",
+)  # fmt: skip
+ENDED = Metric(
+    "gateway.envelopes.ended", "{envelope}", "counter", (*_BY_INSTANCE, DISPOSITION),
+    "envelopes ended; superseded and shed ones are dispositions",
+)  # fmt: skip
+RECOVERED_COUNT = Metric(
+    "gateway.envelopes.recovered", "{envelope}", "counter", _BY_INSTANCE,
+    "envelopes that an earlier life accepted and this one took over",
+)  # fmt: skip
+DUPLICATES = Metric(
+    "gateway.envelopes.possible_duplicates", "{envelope}", "counter", _BY_INSTANCE,
+    "envelopes ended of which a part may stand in the room more than once",
+)  # fmt: skip
+DEGRADED = Metric(
+    "gateway.envelopes.degraded", "{envelope}", "counter", (*_BY_INSTANCE, DEGRADATION),
+    "envelopes delivered with something lost of their look",
+)  # fmt: skip
+ATTEMPTS_COUNT = Metric(
+    "gateway.attempts", "{attempt}", "counter", (*_BY_INSTANCE, ERROR_CLASS, ERROR_TYPE),
+    "attempts ended, by class and reason",
+)  # fmt: skip
+RATE_LIMITED = Metric(
+    "gateway.rate_limited", "{attempt}", "counter", (*_BY_INSTANCE, FORESEEN),
+    "attempts that the platform refused for a limit (429s)",
+)  # fmt: skip
+SUSPENDED = Metric(
+    "gateway.instance.suspended", "1", "gauge", _BY_INSTANCE, "1 while it is out of order"
+)
+CIRCUIT = Metric(
+    "gateway.instance.circuit_open", "1", "gauge", _BY_INSTANCE,
+    "1 while nothing but probes is sent",
+)  # fmt: skip
+INSTANCE_UNFINISHED = Metric(
+    "gateway.instance.unfinished", "{envelope}", "gauge", _BY_INSTANCE,
+    "unfinished envelopes of the instance with a place in memory",
+)  # fmt: skip
+INSTANCE_IN_FLIGHT = Metric(
+    "gateway.instance.in_flight", "{attempt}", "gauge", _BY_INSTANCE, "attempts under way"
+)
+OUTBOX_UNFINISHED = Metric(
+    "gateway.outbox.unfinished", "{envelope}", "gauge", (),
+    "unfinished envelopes in a durable outbox",
+)  # fmt: skip
+OUTBOX_UNSERVED_COUNT = Metric(
+    "gateway.outbox.unserved", "{envelope}", "gauge", (),
+    "of those, what waits for instances that are not there",
+)  # fmt: skip
+HOOK_ERRORS = Metric(
+    "gateway.hook.errors", "{error}", "counter", (CHANNEL, PLUGIN, HOOK),
+    "errors and wrong answers of hookimpls that were stopped",
+)  # fmt: skip
+TELEMETRY_DROPPED = Metric(
+    "gateway.telemetry.dropped", "{item}", "counter", (SIGNAL,),
+    "spans, and exports of metrics, that the exporter did not take; of `gateway_contrib.otel`",
+)  # fmt: skip
+ACCEPT_DURATION = Metric(
+    "gateway.accept.duration", "s", "histogram", _BY_INSTANCE,
+    "time to accept: `submit` from the call to the ticket, waiting for a place included", QUICK,
+)  # fmt: skip
+APPEND_DURATION = Metric(
+    "gateway.outbox.append.duration", "s", "histogram", (),
+    "until the durable outbox had an envelope", QUICK,
+)  # fmt: skip
+WAIT_DURATION = Metric(
+    "gateway.wait.duration", "s", "histogram", (*_BY_INSTANCE, CAUSE),
+    "one wait of an envelope for one cause; what starts at once has none", WAIT,
+)  # fmt: skip
+ATTEMPT_DURATION = Metric(
+    "messaging.client.operation.duration", "s", "histogram", (*_BY_INSTANCE, OPERATION, ERROR_TYPE),
+    "one attempt, as the convention has it", REQUEST,
+)  # fmt: skip
+ENVELOPE_DURATION = Metric(
+    "gateway.envelope.duration", "s", "histogram", (*_BY_INSTANCE, DISPOSITION),
+    "total latency: from acceptance, or from when it was due, to the disposition", WAIT,
+)  # fmt: skip
+STALL_DURATION = Metric(
+    "gateway.loop.stall.duration", "s", "histogram", (),
+    "times of 50 ms or more in which the event loop ran tasks and looked at nothing else", STALL,
+)  # fmt: skip
+
+METRICS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Metric))
