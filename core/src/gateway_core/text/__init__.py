@@ -1,12 +1,13 @@
 """From text to parts that fit: pure, without a clock, a network or a platform's numbers.
 
-`cut` serves plain text. For Markdown, `parse` makes styled text of it and `plan` fills parts with
-that, by what an adapter's rendering says a stretch costs.
+`cut` serves plain text. `parse` makes styled text of Markdown, `literal` of a plain text, and
+`plan` fills parts with it, by what an adapter's rendering says a stretch costs.
 """
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.excerpt import excerpt
+from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.parse import parse
 from gateway_core.text.plan import Rendering, plan
@@ -21,6 +22,8 @@ __all__ = [
     "Style",
     "cut",
     "excerpt",
+    "literal",
+    "neutral",
     "parse",
     "plan",
 ]

@@ -1,0 +1,38 @@
+"""A plain text as styled text: every character is itself, and addresses are links."""
+
+from __future__ import annotations
+
+import re
+
+from gateway_core.text.document import Block, Document, Kind, Span, Style
+from gateway_core.text.links import bare_addresses
+
+_NEUTRAL: dict[int, str | None] = {
+    **dict.fromkeys([*range(0x20), 0x7F], " "),
+    **dict.fromkeys([0x0D, *range(0x2028, 0x202F)]),
+    0x09: "\t",
+    0x0A: "\n",
+}
+_DROPPED = re.compile("[\r\u2028-\u202e]+")
+
+
+def neutral(text: str) -> str:
+    """`text` without what would show it otherwise than it is written.
+
+    Control characters become spaces; carriage returns, line and paragraph separators and
+    U+202A to U+202E, which turn the direction of what follows, are dropped. That is what
+    Telegram's server does; the other platforms pass them on.
+    """
+    return text.translate(_NEUTRAL)
+
+
+def literal(source: str) -> Document:
+    """The document of a plain text. Its visible text is the `neutral` one."""
+    text = neutral(source)
+    blocks = (Block(0, 0, len(text), Kind.PARAGRAPH),) if text else ()
+    spans = [Span(*place, Style.LINK, text[slice(*place)]) for place in bare_addresses(text)]
+    marks, dropped = [(0, 0)], 0
+    for found in _DROPPED.finditer(source):
+        dropped += found.end() - found.start()
+        marks.append((found.end() - dropped, found.end()))
+    return Document(source=source, text=text, spans=tuple(spans), blocks=blocks, marks=tuple(marks))
