@@ -18,7 +18,7 @@ CONTRIB = sorted((ROOT / "contrib/src/gateway_contrib").rglob("*.py"))
 
 LAYERS = (
     # A module imports from its own line or from those above it, at run time.
-    {"envelopes", "verdicts", "errors", "instances"},
+    {"envelopes", "verdicts", "errors", "instances", "redaction"},
     {"hookspecs"},
     {
         "admission",
@@ -32,8 +32,10 @@ LAYERS = (
         "lanes",
         "limits",
         "mistakes",
+        "groups",
         "partitioning",
         "pressure",
+        "privacy",
         "queues",
         "retries",
         "revisions",

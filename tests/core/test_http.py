@@ -24,7 +24,7 @@ from gateway_core.http import (
     transport_factory,
 )
 from gateway_core.http.answers import Body
-from gateway_core.http.redaction import redactor
+from gateway_core.redaction import redactor
 from gateway_core.testing import open_network
 
 URL = "https://api.example"

@@ -26,10 +26,10 @@ import trio
 from gateway_core.envelopes import Json
 from gateway_core.errors import TransportError
 from gateway_core.http.answers import Body, Response
-from gateway_core.http.redaction import redactor
 from gateway_core.http.sockets import Sockets
 from gateway_core.http.urls import DOTS, check_base_url
 from gateway_core.instances import Secret
+from gateway_core.redaction import redactor
 
 KEEPALIVE = 20.0
 """Seconds that an idle connection is kept: shorter than the platforms keep theirs."""
