@@ -15,6 +15,7 @@ from typing import NamedTuple
 import attrs
 
 from gateway_core.text.nesting import Nesting
+from gateway_core.text.octets import Octets
 
 
 class Style(StrEnum):
@@ -79,7 +80,8 @@ class Document:
     text      the visible characters; blocks are separated by one or two line feeds
     spans     styles, by start and then the longer first; they nest
     blocks    in order; they do not overlap
-    source    the Markdown; `marks` are places of the text whose places in it are known
+    source    what was written; `marks` are places of the text whose places in it are known,
+              `in_octets` of its UTF-8, as the parser counts, or in code points
     degraded  what no chat platform can show, as (place in the text, words)
     """
 
@@ -89,6 +91,7 @@ class Document:
     blocks: tuple[Block, ...] = ()
     marks: tuple[tuple[int, int], ...] = attrs.field(default=((0, 0),), repr=False)
     degraded: tuple[tuple[int, str], ...] = ()
+    in_octets: bool = False
 
     def block_at(self, place: int) -> Block | None:
         """The block that the character at `place` stands in, or the one before a separator."""
@@ -131,10 +134,12 @@ class Document:
         """Where in the source the character at `place` came from, in code points."""
         found = bisect_left(self.marks, (place, -1))
         if found < len(self.marks) and self.marks[found][0] == place:
-            mark, origin = self.marks[found]
-        else:
-            mark, origin = self.marks[found - 1]
-        follows = self.marks[found][1] if found < len(self.marks) else len(self.source)
+            return self._octets.code_points(self.marks[found][1])
+        mark, octet = self.marks[found - 1]
+        origin = self._octets.code_points(octet)
+        if found == len(self.marks):
+            return min(origin + place - mark, len(self.source))
+        follows = self._octets.code_points(self.marks[found][1])
         return min(origin + place - mark, max(follows, origin))
 
     def place_of(self, origin: int) -> int:
@@ -142,14 +147,17 @@ class Document:
 
         The other way round from `source_at`: for places that it gave.
         """
-        found = max(
-            (index for index, mark in enumerate(self.marks) if mark[1] <= origin), default=0
-        )
+        most = len(self.source[:origin].encode()) if self.in_octets else origin
+        found = max((index for index, mark in enumerate(self.marks) if mark[1] <= most), default=0)
         while found and self.marks[found - 1][1] == self.marks[found][1]:
             found -= 1
         mark, begun = self.marks[found]
         follows = self.marks[found + 1][0] if found + 1 < len(self.marks) else len(self.text)
-        return min(mark + origin - begun, follows)
+        return min(mark + origin - self._octets.code_points(begun), follows)
+
+    @cached_property
+    def _octets(self) -> Octets:
+        return Octets(self.source if self.in_octets else "")
 
     def degraded_in(self, start: int, end: int) -> tuple[str, ...]:
         """What of `start..end` no chat platform can show, each once."""

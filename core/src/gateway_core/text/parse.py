@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pyromark
 
-from gateway_core.text.builder import CLEANED, SURROGATE, Builder
+from gateway_core.text.builder import Builder
+from gateway_core.text.canvas import CLEANED, SURROGATE
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.links import bare_addresses
 from gateway_core.text.nesting import Nesting
@@ -33,13 +34,7 @@ def parse(source: str) -> Document:
     if not source.isascii():
         source = SURROGATE.sub("\ufffd", source)
     builder = Builder(clean=_is_clean(source))
-    handlers = builder.handlers()
-    for event, where in _MARKDOWN.events_with_range(source):
-        if isinstance(event, dict):
-            for kind, value in event.items():
-                handlers[kind](value, where["start"])
-        else:
-            handlers[event](event, where["start"])
+    builder.read(_MARKDOWN.events_with_range(source))
     document = _finished(builder, source)
     return document if document.text.strip() else _as_it_is(source)
 
@@ -60,18 +55,18 @@ def _as_it_is(source: str) -> Document:
 
 
 def _finished(builder: Builder, source: str) -> Document:
-    text = builder.close()
-    spans = sorted(builder.spans, key=_outermost_first)
-    if bare := list(_bare_links(text, spans, builder.blocks)):
+    text = builder.text()
+    spans = [span for span in builder.spans if span]
+    if "://" in text and (bare := list(_bare_links(text, spans, builder.blocks))):
         spans = sorted([*spans, *bare], key=_outermost_first)
-    marks = builder.marks if source.isascii() else _in_code_points(builder.marks, source)
     return Document(
         source=source,
         text=text,
         spans=tuple(spans),
         blocks=tuple(builder.blocks),
-        marks=((0, 0), *marks),
+        marks=((0, 0), *builder.marks),
         degraded=tuple(builder.degraded),
+        in_octets=True,
     )
 
 
@@ -94,18 +89,3 @@ def _holds(span: Span, start: int, end: int) -> bool:
     """Whether a span is a style all around a stretch."""
     whole = span.start <= start and end <= span.end
     return whole and span.style is not Style.CODE and span.style is not Style.LINK
-
-
-def _in_code_points(marks: list[tuple[int, int]], source: str) -> list[tuple[int, int]]:
-    """The marks with their places in the source's UTF-8 turned into places in its text."""
-    octets = source.encode()
-    converted = []
-    last = count = 0
-    for place, origin in marks:
-        if origin >= last:
-            count += len(octets[last:origin].decode())
-        else:
-            count -= len(octets[origin:last].decode())
-        last = origin
-        converted.append((place, count))
-    return converted

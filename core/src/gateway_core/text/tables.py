@@ -2,30 +2,85 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 _GAP = " | "
 _CROSS = "-+-"
+_SHARES = {"Right": 1.0, "Center": 0.5}
+"""How much of a cell's free room stands before its text."""
+
+# Letters and signs of one column each: what most cells are made of.
+_NARROW = re.compile(
+    r"[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u0590\u1e00-\u1fff\u2010-\u2027\u2030-\u205e"
+    r"\u2190-\u2319]*"
+)
+
+
+class Table:
+    """A table while its cells are read: they are laid out when the widths are known.
+
+    pieces, length, spans, marks  of the document, as they were before it
+    """
+
+    def __init__(
+        self, aligns: tuple[str, ...], pieces: list[str], length: int, spans: int, marks: int
+    ) -> None:
+        self.aligns = aligns
+        self.pieces, self.length, self.spans, self.marks = pieces, length, spans, marks
+        self.rows: list[list[list[str]]] = []
+        self.origins: list[int] = []
+
+    def begin_row(self, origin: int) -> None:
+        """What follows is the row that stands at `origin` in the source."""
+        self.rows.append([])
+        self.origins.append(origin)
+
+    def begin_cell(self) -> list[str]:
+        """Where the next cell's characters are to be added."""
+        cell: list[str] = []
+        self.rows[-1].append(cell)
+        return cell
+
+    def lines(self) -> list[str]:
+        """The aligned lines; white space in a cell is one space, for a row is one line."""
+        rows = [[" ".join("".join(cell).split()) for cell in row] for row in self.rows]
+        return aligned(rows, self.aligns)
+
+    def places(self, lines: list[str], start: int) -> list[tuple[int, int]]:
+        """Where each row begins, in the text and in the source."""
+        # The rule under the header comes from a row that the parser does not tell of.
+        origins = [self.origins[0], self.origins[min(1, len(self.origins) - 1)], *self.origins[1:]]
+        places = []
+        for line, origin in zip(lines, origins, strict=True):
+            places.append((start, origin))
+            start += len(line) + 1
+        return places
 
 
 def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> list[str]:
     """The lines of a table: its header, a rule, its rows. `aligns`: Left, Right, Center, None."""
-    widths = [1] * len(aligns)
-    sizes = [[display_width(cell) for cell in row] for row in rows]
-    for size in sizes:
-        widths = [max(pair) for pair in zip(widths, size, strict=True)]
-    lines = [
-        _GAP.join(map(_padded, row, size, widths, aligns)).rstrip()
-        for row, size in zip(rows, sizes, strict=True)
-    ]
-    lines.insert(1, _CROSS.join("-" * width for width in widths))
+    columns = [*map(_column, zip(*rows, strict=True), aligns)]
+    lines = [_GAP.join(row).rstrip() for row in zip(*columns, strict=True)]
+    lines.insert(1, _CROSS.join("-" * display_width(column[0]) for column in columns))
     return lines
+
+
+def _column(cells: Sequence[str], align: str) -> list[str]:
+    """The cells of a column, each as wide as the widest."""
+    sizes = [*map(display_width, cells)]
+    width = max(1, *sizes)
+    rooms = [width - size for size in sizes]
+    share = _SHARES.get(align, 0)
+    before = [" " * int(room * share) for room in rooms]
+    after = [" " * (room - len(blank)) for room, blank in zip(rooms, before, strict=True)]
+    return [*map("".join, zip(before, cells, after, strict=True))]
 
 
 def display_width(text: str) -> int:
     """Columns that a text takes in a monospace font."""
-    if text.isascii():
+    if text.isascii() or _NARROW.fullmatch(text):
         return len(text)
     return sum(map(_width, text))
 
@@ -34,12 +89,3 @@ def _width(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
-
-
-def _padded(cell: str, size: int, width: int, align: str) -> str:
-    room = width - size
-    if align == "Right":
-        return " " * room + cell
-    if align == "Center":
-        return " " * (room // 2) + cell + " " * (room - room // 2)
-    return cell + " " * room

@@ -1,0 +1,142 @@
+"""The visible text while it is written: characters, and what stands before and between blocks."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gateway_core.text.document import Block, Kind, Span
+
+if TYPE_CHECKING:
+    from gateway_core.text.tables import Table
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+CLEANED: dict[int, str | None] = {
+    **dict.fromkeys([*range(0x20), 0x7F], " "),
+    **dict.fromkeys([0x0D, *range(0x2028, 0x202F)]),
+    0x0A: "\n",
+}
+"""What control and bidirectional formatting characters become."""
+
+_DEEPEST = 8
+"""List levels that are indented; deeper ones look like this one."""
+
+
+class Canvas:
+    """The document so far. A block is written when its first character comes, not before.
+
+    Invariant: `spans` has a place for each style that was begun, in that order, which is the
+    outermost first; None where nothing came of it.
+    """
+
+    def __init__(self, *, clean: bool) -> None:
+        self.clean = clean
+        self.pieces: list[str] = []
+        self.length = 0
+        self.marks: list[tuple[int, int]] = []
+        self.spans: list[Span | None] = []
+        self.blocks: list[Block] = []
+        self.degraded: list[tuple[int, str]] = []
+        self.lists: list[int | None] = []
+        self.quote = 0
+        self.marker = ""
+        self.origin: int | None = None
+        self.table: Table | None = None
+        self.start = self.body = 0
+        self.before = (0, 0)
+        self.open = False
+        self.kind = Kind.PARAGRAPH
+        self.level = 0
+        self.language = ""
+
+    def write(self, text: str, origin: int) -> None:
+        """Add visible characters that stand at `origin` in the source."""
+        if not self.clean:
+            text = self._cleaned(text)
+            if not text:
+                return
+        if not self.open:
+            self.begin(origin)
+        self.marks.append((self.length, origin))
+        self.pieces.append(text)
+        self.length += len(text)
+
+    def _cleaned(self, text: str) -> str:
+        if self.kind is Kind.CODE:
+            text = text.replace("\t", "    ")
+        return text.translate(CLEANED)
+
+    def add(self, words: str) -> None:
+        """Add visible characters that the source has elsewhere."""
+        self.put(SURROGATE.sub("\ufffd", words).translate(CLEANED))
+
+    def put(self, text: str) -> None:
+        """Add characters that are as they should be."""
+        self.pieces.append(text)
+        self.length += len(text)
+
+    def begin(self, origin: int) -> None:
+        """Write what stands before a block's first character: the gap, indentation, marker."""
+        self.open = True
+        self.before = (len(self.pieces), len(self.marks))
+        lead = self._gap() if self.blocks else ""
+        self.start = self.length + len(lead)
+        self.marks.append((self.start, origin if self.origin is None else self.origin))
+        if self.lists:
+            lead += self._indentation() + self.marker
+        if lead:
+            self.put(lead)
+        self.body = self.length
+        self.origin = None
+
+    def _indentation(self) -> str:
+        """Of a list's level; what goes on in an item stands where its text does."""
+        if self.kind is not Kind.PARAGRAPH and self.kind is not Kind.HEADING:
+            return ""
+        depth = min(len(self.lists), _DEEPEST)
+        return "  " * (depth - 1 if self.marker else depth)
+
+    def _gap(self) -> str:
+        """One line feed or two between the last block and the one that begins."""
+        last = self.blocks[-1]
+        if self.kind is Kind.HEADING:
+            return "\n\n"
+        if last.quote != self.quote:
+            return "\n\n" if last.quote and self.quote else "\n"
+        if last.kind is not Kind.PARAGRAPH or self.kind is not Kind.PARAGRAPH:
+            return "\n"
+        return "\n" if self.lists else "\n\n"
+
+    def finish(self) -> None:
+        """End the open block, if there is one; a marker without text is one."""
+        if not self.open and self.marker:
+            self.kind = Kind.PARAGRAPH
+            self.begin(self.origin or 0)
+        if self.open:
+            if self.length == self.body and not self.marker:
+                self.take_back()
+            else:
+                depth = min(len(self.lists), _DEEPEST)
+                place = (self.start, self.body, self.length)
+                look = (self.kind, self.level, self.language, self.quote, depth, self.marker)
+                self.blocks.append(Block._make((*place, *look)))
+                self.marker = ""
+        self.reset()
+
+    def take_back(self) -> None:
+        """A block that turned out to be empty was never there."""
+        pieces, marks = self.before
+        self.length -= len("".join(self.pieces[pieces:]))
+        del self.pieces[pieces:], self.marks[marks:]
+
+    def reset(self) -> None:
+        """What comes next is a paragraph, until something says otherwise."""
+        self.open = False
+        self.kind = Kind.PARAGRAPH
+        self.level = 0
+        self.language = ""
+
+    def text(self) -> str:
+        """End what is open; the visible text."""
+        self.finish()
+        return "".join(self.pieces)
