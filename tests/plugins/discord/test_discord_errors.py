@@ -11,6 +11,7 @@ from gateway_plugin_discord.errors import FRONT_DOOR_WAIT, LONG_BACKOFF
 from gateway_plugin_discord.hooks import classify_error
 from gateway_plugin_discord.meter import InvalidAnswersError
 from gateway_plugin_discord.refusal import DiscordApiError
+from gateway_plugin_discord.webhooks import BucketSpentError
 
 ROOM = "1100000000000000001"
 THREAD = "1100000000000000002"
@@ -256,8 +257,8 @@ def test_row(row, attempt):
         pytest.param(
             limited(headers=BUCKET),
             {"operation": "call:POST /channels/{channel}/typing"},
-            retryable(scope=Scope.MESSAGE, retry_after=1.5),
-            id="too much typing closes nothing",
+            refused(Reason.RATE_LIMITED),
+            id="too much typing closes nothing, and nothing waits behind it",
         ),
         pytest.param(
             limited(headers=BUCKET),
@@ -270,6 +271,36 @@ def test_row(row, attempt):
             {"operation": "probe"},
             retryable(scope=Scope.MESSAGE, retry_after=1.5),
             id="a probe is in no room",
+        ),
+        pytest.param(
+            limited(0.3, **{"global": True}),
+            {"operation": "call:POST /channels/{channel}/typing"},
+            retryable(scope=Scope.INSTANCE, retry_after=0.3),
+            id="typing may meet the limit of the whole bot",
+        ),
+        pytest.param(
+            error(401, {"message": "401: Unauthorized", "code": 0}),
+            {"operation": "call:POST /webhooks/{webhook}/{token}"},
+            refused(Reason.UNAUTHORIZED),
+            id="a webhook's own token is not the bot's",
+        ),
+        pytest.param(
+            coded(400, 40060),
+            {"operation": "call:POST /interactions/{interaction}/{token}/callback"},
+            refused(Reason.UNCLASSIFIED),
+            id="another process has answered the interaction",
+        ),
+        pytest.param(
+            coded(400, 40060),
+            {"operation": "call:POST /interactions/{interaction}/{token}/callback", "number": 2},
+            Meaning(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED),
+            id="the try before has answered the interaction",
+        ),
+        pytest.param(
+            BucketSpentError(retry_after=2.5),
+            {"operation": "call:POST /webhooks/{webhook}/{token}"},
+            retryable(scope=Scope.MESSAGE, retry_after=2.5),
+            id="a webhook's bucket is known to be empty",
         ),
         pytest.param(
             InvalidAnswersError(count=8000, retry_after=12.5),

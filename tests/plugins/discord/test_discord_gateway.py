@@ -159,6 +159,65 @@ async def test_calls_reach_their_routes(autojump_clock):
     assert ["👍"] == [emoji for _, emoji in emulator.reactions(ROOM, message)]
 
 
+CALLBACK = "POST /interactions/{interaction}/{token}/callback"
+FOLLOW_UP = "POST /webhooks/{webhook}/{token}"
+ORIGINAL = "PATCH /webhooks/{webhook}/{token}/messages/@original"
+
+
+async def called(gateway, method, **arguments):
+    ticket = await gateway.submit(Call(**HERE, method=method, arguments=arguments))
+    return await ticket.receipt()
+
+
+async def test_an_interaction_is_answered_changed_and_followed_without_one_429(autojump_clock):
+    """The buckets of its token are learned from the answers' headers."""
+    emulator = DiscordEmulator()
+    pressed = emulator.interaction(ROOM)
+    own = {"token": pressed.token, "webhook": pressed.application}
+    async with opened(emulator) as gateway:
+        answer = {"interaction": pressed.id, "token": pressed.token, "type": 5}
+        assert (await called(gateway, CALLBACK, **answer)).delivered
+        assert (await called(gateway, ORIGINAL, **own, content="0")).delivered
+        for number in range(1, 12):
+            assert (await called(gateway, FOLLOW_UP, **own, content=f"{number}")).delivered
+    assert [str(number) for number in range(12)] == texts(emulator)
+    assert 0 == emulator.counters["rate_limited"]
+
+
+async def test_an_answer_whose_answer_was_lost_is_not_made_twice(autojump_clock):
+    emulator = DiscordEmulator(faults=FaultPlan(script={0: Fault.RESET_AFTER}))
+    pressed = emulator.interaction(ROOM)
+    answer = {"interaction": pressed.id, "token": pressed.token, "type": 4}
+    async with opened(emulator) as gateway:
+        receipt = await called(gateway, CALLBACK, **answer, data={"content": "done"})
+    assert (True, ["done"]) == (receipt.delivered, texts(emulator))
+
+
+async def test_a_message_is_pinned_and_unpinned(autojump_clock):
+    emulator = DiscordEmulator()
+    path = "/channels/{channel}/messages/pins/{message}"
+    async with opened(emulator) as gateway:
+        message = (await gateway.send("support", ROOM, "one")).ref.parts[0].message_id
+        assert (await called(gateway, f"PUT {path}", message=message)).delivered
+        assert [message] == emulator.pins(ROOM)
+        assert (await called(gateway, f"DELETE {path}", message=message)).delivered
+    assert [] == emulator.pins(ROOM)
+
+
+async def test_typing_takes_nothing_from_messages(autojump_clock):
+    """A hundred signs of typing delay no message and close nothing, refused or not."""
+    emulator = DiscordEmulator()
+    async with opened(emulator) as gateway:
+        before = trio.current_time()
+        typing = [Call(**HERE, method="POST /channels/{channel}/typing", order="none")] * 100
+        tickets = [await gateway.submit(call) for call in typing]
+        for number in range(5):
+            await gateway.send("support", ROOM, f"{number}")
+        assert trio.current_time() - before < 1
+        ends = {(await ticket.receipt()).disposition for ticket in tickets}
+    assert {Disposition.DELIVERED, Disposition.REJECTED} == ends
+
+
 async def test_a_room_that_is_gone_ends_its_own_envelopes_only(autojump_clock):
     emulator = DiscordEmulator()
     emulator.remove_room(ROOM)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -14,7 +14,7 @@ from gateway_core import Answer, Attempt, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
 from gateway_plugin_discord.bodies import call_body, create_body, edit_body
 from gateway_plugin_discord.buckets import bucket_reports
-from gateway_plugin_discord.meter import InvalidAnswers
+from gateway_plugin_discord.meter import InvalidAnswers, times_of
 from gateway_plugin_discord.refusal import DiscordApiError
 from gateway_plugin_discord.routes import (
     PROBE,
@@ -26,18 +26,40 @@ from gateway_plugin_discord.routes import (
     route_of,
 )
 from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_discord.webhooks import WebhookBuckets
 
 OK = range(200, 300)
 
 
 @attrs.define(eq=False)
 class DiscordSession:
-    """What an instance's attempts share: the connections and the count of invalid answers."""
+    """What an instance's attempts share: connections, invalid answers, buckets of webhooks."""
 
     client: HttpClient
     meter: InvalidAnswers
+    webhooks: WebhookBuckets = attrs.field(factory=WebhookBuckets)
 
-    async def request(self, verb: str, path: str, body: Mapping[str, Any] | None) -> Response:
+    async def perform(
+        self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
+    ) -> Response:
+        """Make the attempt's request. Raises what `request` does, and BucketSpentError."""
+        self.webhooks.take(route, attempt, trio.current_time())
+        redact = _redactor(self.client, attempt)
+        try:
+            response = await self.request(route.verb, path_of(route, attempt), body, redact)
+        except DiscordApiError as error:
+            self.webhooks.learn(route, attempt, error.headers, trio.current_time())
+            raise
+        self.webhooks.learn(route, attempt, response.headers, trio.current_time())
+        return response
+
+    async def request(
+        self,
+        verb: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        redact: Callable[[str], str] = str,
+    ) -> Response:
         """Ask once.
 
         Raises DiscordApiError for a refusal, InvalidAnswersError where asking would be unwise,
@@ -53,7 +75,7 @@ class DiscordSession:
             return Response(error.status, {}, b"")
         self.meter.note(response.status, response.headers, trio.current_time())
         if response.status not in OK:
-            raise DiscordApiError(response)
+            raise DiscordApiError(response, redact=redact)
         return response
 
 
@@ -67,7 +89,8 @@ async def open_discord_session(instance: Instance) -> AsyncIterator[DiscordSessi
         headers={"authorization": Secret(f"Bot {settings.token.reveal()}"), "user-agent": agent},
         timeouts=Timeouts(total=settings.total_timeout),
     ) as client:
-        yield DiscordSession(client, InvalidAnswers(settings.invalid_answers, instance.id))
+        times = times_of(settings.base_url)
+        yield DiscordSession(client, InvalidAnswers(settings.invalid_answers, instance.id, times))
 
 
 async def create_message(session: DiscordSession, attempt: Attempt) -> Answer:
@@ -97,7 +120,7 @@ async def call_method(session: DiscordSession, attempt: Attempt) -> Answer:
 
 async def who_am_i(session: DiscordSession) -> Identity:
     """The bot's own user."""
-    response = await session.request(PROBE.verb, PROBE.path, None)
+    response = await session.request(PROBE.verb, PROBE.path, None, session.client.redact)
     user = _json_object(response)
     return Identity(id=str(user.get("id", "")), name=str(user.get("username", "")))
 
@@ -105,7 +128,7 @@ async def who_am_i(session: DiscordSession) -> Identity:
 async def _perform(
     session: DiscordSession, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
 ) -> Answer:
-    response = await session.request(route.verb, path_of(route, attempt), body or None)
+    response = await session.perform(attempt, route, body or None)
     result = _json(response)
     message_id = result.get("id") if isinstance(result, dict) else None
     return Answer(
@@ -113,6 +136,16 @@ async def _perform(
         buckets=bucket_reports(attempt, response.headers),
         result=result if attempt.method is not None else None,
     )
+
+
+def _redactor(client: HttpClient, attempt: Attempt) -> Callable[[str], str]:
+    """Takes the bot's token and a webhook's out of a text: that one stands in the path."""
+    token = str(attempt.arguments.get("token") or "")
+
+    def redact(text: str) -> str:
+        return client.redact(text.replace(token, "***") if token else text)
+
+    return redact
 
 
 def _json(response: Response) -> Any:

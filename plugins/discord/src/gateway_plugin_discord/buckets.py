@@ -21,14 +21,15 @@ def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[Bucket
     return (
         BucketReport(
             bucket=f"{name}:{channel_of(attempt)}",
-            limit=_count(headers, "limit"),
-            remaining=_count(headers, "remaining"),
+            limit=count_in(headers, "limit"),
+            remaining=count_in(headers, "remaining"),
             reset_after=retry_after_seconds(headers.get("x-ratelimit-reset-after")),
             provisional=route.bucket(attempt.thread or attempt.room),
         ),
     )
 
 
-def _count(headers: Mapping[str, str], field: str) -> int | None:
+def count_in(headers: Mapping[str, str], field: str) -> int | None:
+    """A count out of the headers `X-RateLimit-…`; None for what is none."""
     text = headers.get(f"x-ratelimit-{field}", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None  # noqa: PLR2004 - a count, not a flood of digits

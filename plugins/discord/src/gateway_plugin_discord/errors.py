@@ -14,7 +14,8 @@ from gateway_core import Attempt, ErrorClass, Reason, Scope, Verdict
 from gateway_plugin_discord.buckets import bucket_reports
 from gateway_plugin_discord.meter import InvalidAnswersError
 from gateway_plugin_discord.refusal import RATE_LIMITED, DiscordApiError
-from gateway_plugin_discord.routes import route_of
+from gateway_plugin_discord.routes import Route, route_of
+from gateway_plugin_discord.webhooks import BucketSpentError
 
 FRONT_DOOR_WAIT = 600.0
 """Seconds that the front door keeps an address out at least."""
@@ -26,6 +27,7 @@ BLOCKED_BY_FRONT_DOOR = 40333
 REQUEST_TOO_LARGE = 40005
 INVALID_FORM_BODY = 50035
 UNKNOWN_MESSAGE = 10008
+ALREADY_ANSWERED = 40060
 UNAUTHORIZED = 401
 SERVER_ERROR = 500
 
@@ -40,6 +42,7 @@ LIMITED = _Row(error_class=_RETRYABLE, reason=Reason.RATE_LIMITED, scope=Scope.R
 LIMITED_GLOBALLY = attrs.evolve(LIMITED, scope=Scope.INSTANCE)
 FRONT_DOOR = attrs.evolve(LIMITED_GLOBALLY, retry_after=FRONT_DOOR_WAIT)
 NOT_NOW = attrs.evolve(LIMITED, retry_after=LONG_BACKOFF)
+TOO_MUCH_TYPING = _Row(error_class=_REFUSED, reason=Reason.RATE_LIMITED)
 BUSY = attrs.evolve(NOT_NOW, reason=Reason.PLATFORM_ERROR)
 MALFORMED = _Row(error_class=_REFUSED, reason=Reason.BAD_REQUEST)
 TOO_LONG = _Row(error_class=_REFUSED, reason=Reason.TOO_LONG)
@@ -48,6 +51,7 @@ WITHOUT_REPLY = _Row(error_class=_RETRYABLE, reason=Reason.REPLY_GONE, transform
 NOT_ALLOWED = _Row(error_class=_REFUSED, reason=Reason.FORBIDDEN)
 NO_MESSAGE = _Row(error_class=_REFUSED, reason=Reason.MESSAGE_GONE)
 ALREADY_GONE = attrs.evolve(NO_MESSAGE, error_class=ErrorClass.DONE)
+ALREADY_DONE = _Row(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 NO_ROOM = _Row(error_class=_REFUSED, reason=Reason.ROOM_GONE, scope=Scope.ROOM)
 CLOSED_ROOM = attrs.evolve(NO_ROOM, reason=Reason.FORBIDDEN)
 NO_TOKEN = _Row(error_class=_REFUSED, reason=Reason.UNAUTHORIZED)
@@ -84,6 +88,9 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
     """What `error` means for `attempt`; None: it is none of Discord's."""
     if isinstance(error, InvalidAnswersError):
         return attrs.evolve(LIMITED_GLOBALLY, retry_after=error.retry_after, raw=str(error))
+    if isinstance(error, BucketSpentError):
+        wait, raw = error.retry_after, str(error)
+        return attrs.evolve(LIMITED, scope=Scope.MESSAGE, retry_after=wait, raw=raw)
     if not isinstance(error, DiscordApiError):
         return None
     row = _row(attempt, error)
@@ -100,12 +107,22 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
     if error.at_front_door:
         return FRONT_DOOR
     row = ROWS.get(error.code, _by_status(error.status))
+    route = route_of(attempt.operation)
     if error.status == RATE_LIMITED:
-        limited = LIMITED_GLOBALLY if error.is_global else LIMITED
-        return row if row in (FRONT_DOOR, NOT_NOW) and not error.is_global else limited
+        return _limited(row, route, error)
     if error.status == UNAUTHORIZED and row is not NO_TOKEN:
-        return NO_ACCOUNT
+        # Interactions and webhooks bring a token of their own: theirs is refused, not the bot's.
+        return NO_TOKEN if route is not None and route.of_webhook else NO_ACCOUNT
     return _as_attempted(row, attempt, error)
+
+
+def _limited(row: Verdict, route: Route | None, error: DiscordApiError) -> Verdict:
+    if error.is_global:
+        return LIMITED_GLOBALLY
+    if route is not None and not route.draws:
+        # A sign of typing that comes late is worth nothing, and messages would wait behind it.
+        return TOO_MUCH_TYPING
+    return row if row in (FRONT_DOOR, NOT_NOW) else LIMITED
 
 
 def _by_status(status: int) -> Verdict:
@@ -116,6 +133,9 @@ def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Ver
     """The row, where what was attempted changes its meaning."""
     if row is NO_MESSAGE and attempt.operation == "delete":
         return ALREADY_GONE
+    if error.code == ALREADY_ANSWERED and attempt.number > 1:
+        # An earlier try, whose answer was lost, has answered the interaction.
+        return ALREADY_DONE
     if row is CLOSED_ROOM and attempt.operation not in ("send", "edit"):
         # Not being allowed to pin, or to delete another's message, says nothing of sending.
         return NOT_ALLOWED

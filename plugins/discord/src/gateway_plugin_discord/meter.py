@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 import structlog
+import trio
 
 from gateway_core import GatewayError
 
@@ -18,6 +19,18 @@ WARN_AT = 0.5
 STOP_AT = 0.8
 
 _log = structlog.get_logger("gateway_plugin_discord")
+_of_addresses: trio.lowlevel.RunVar[dict[str, deque[float]]] = trio.lowlevel.RunVar("times")
+
+
+def times_of(base_url: str) -> deque[float]:
+    """The times of the invalid answers there: Discord counts by the address of the asking host.
+
+    So every session of the process, also one opened later, counts together with the others.
+    """
+    known = _of_addresses.get({})
+    if base_url not in known:
+        _of_addresses.set(known := {**known, base_url: deque()})
+    return known[base_url]
 
 
 class InvalidAnswersError(GatewayError):
@@ -40,14 +53,15 @@ class InvalidAnswersError(GatewayError):
 
 @attrs.define(eq=False)
 class InvalidAnswers:
-    """The invalid answers of one session, against Discord's `limit` in any ten minutes.
+    """The invalid answers of one address, against Discord's `limit` in any ten minutes.
 
-    Invariant: it holds no more times than `limit`: requests stop before.
+    Invariant: `times` holds no more than the highest limit and what is in flight: requests stop
+    before it.
     """
 
     limit: int
     instance_id: str
-    _times: deque[float] = attrs.field(factory=deque, init=False)
+    _times: deque[float] = attrs.field(factory=deque)
     _warned: bool = attrs.field(default=False, init=False)
 
     def count(self, now: float) -> int:

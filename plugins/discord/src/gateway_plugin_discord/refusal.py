@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateway_core import GatewayError
@@ -12,9 +12,13 @@ RATE_LIMITED = 429
 
 
 class DiscordApiError(GatewayError):
-    """Discord answered with a refusal. Nothing in it is trusted to have its documented shape."""
+    """Discord answered with a refusal. Nothing in it is trusted to have its documented shape.
 
-    def __init__(self, response: Response) -> None:
+    `redact` takes secrets out of its words: what stands between may quote the request.
+    """
+
+    def __init__(self, response: Response, *, redact: Callable[[str], str] = str) -> None:
+        self._redact = redact
         self.status = response.status
         self.headers = response.headers
         self.body = _object(response)
@@ -32,7 +36,8 @@ class DiscordApiError(GatewayError):
         """Discord's own words, with the places of an invalid form's mistakes."""
         words = self.body.get("message") if self.body else None
         mistakes = "; ".join(f"{place}: {', '.join(said)}" for place, said in self.mistakes.items())
-        return f"{words if isinstance(words, str) else self.text}{mistakes and f' ({mistakes})'}"
+        said = words if isinstance(words, str) else self.text
+        return self._redact(f"{said}{mistakes and f' ({mistakes})'}")
 
     @property
     def mistakes(self) -> Mapping[str, tuple[str, ...]]:

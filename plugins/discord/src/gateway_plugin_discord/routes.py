@@ -12,7 +12,7 @@ from gateway_core import Attempt
 
 _METHOD = re.compile(r"(GET|POST|PUT|PATCH|DELETE) ((?:/(?:\{[a-z_]+\}|[A-Za-z0-9_@-]+))+)")
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
-_FREE_OF_GLOBAL = ("/interactions/", "/webhooks/")
+_WITHOUT_BOT = ("/interactions/", "/webhooks/")
 
 CHANNEL = "channel"
 """The path parameter that is the attempt's own room or thread, never an argument."""
@@ -44,9 +44,19 @@ class Route:
         return not self.path.endswith("/typing")
 
     @property
+    def method(self) -> str:
+        """The route as a call names it."""
+        return f"{self.verb} {self.path}"
+
+    @property
+    def of_webhook(self) -> bool:
+        """Whether a token of its own, not the bot's, opens it: interactions and webhooks."""
+        return self.path.startswith(_WITHOUT_BOT)
+
+    @property
     def draws_global(self) -> bool:
         """Interactions and webhooks do not count towards the bot's global limit."""
-        return self.draws and not self.path.startswith(_FREE_OF_GLOBAL)
+        return self.draws and not self.of_webhook
 
     def bucket(self, channel: str) -> str:
         """The name of its limit in `channel` until Discord names the bucket."""
