@@ -34,6 +34,7 @@ INSTANCE = Instance("bot", "post")
 SEND = Send(instance_id="bot", external_room_id="r", text="hello")
 ATTEMPT = Attempt(operation="send", envelope_id="e", instance_id="bot", room="r")
 PRESSURE = Pressure(partition=0, level="high", depth=9, bound=10)
+LIMITS = ("rate_limit", INSTANCE, "r", None, "send", "normal")
 RECEIPT = Receipt(
     envelope_id="e",
     instance_id="bot",
@@ -105,7 +106,7 @@ def test_the_first_that_does_not_decline_answers():
         policy(rate_limit=limits("never asked", [])),
         rate_limit=limits("adapter", []),
     )
-    assert (Limit("mine"),) == hooks.rate_limit(INSTANCE, "r", None, "send")
+    assert (Limit("mine"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
     assert ["declines", "answers"] == asked
 
 
@@ -114,14 +115,25 @@ def test_an_impl_gets_the_arguments_that_it_lists():
         return [Limit(f"{operation} {room}")]
 
     hooks = bound(rate_limit=rate_limit)
-    assert (Limit("send r"),) == hooks.rate_limit(INSTANCE, "r", None, "send")
+    assert (Limit("send r"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+
+
+def test_limits_may_differ_with_the_class_where_somebody_asks_for_it():
+    def by_class(self, priority):
+        return [Limit(priority)] if priority == "bulk" else None
+
+    hooks = bound(policy(rate_limit=by_class), rate_limit=answers([Limit("own")]))
+    assert hooks.by_class
+    assert (Limit("bulk"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "bulk")
+    assert (Limit("own"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+    assert not bound(rate_limit=answers([Limit("own")])).by_class
 
 
 def test_core_answers_where_nobody_else_does():
     hooks = bound(policy(chunk=answers(None), rate_limit=answers(None)))
     (part,) = hooks.chunk(INSTANCE, SEND, "as_asked")
     assert ({"text": "hello"}, (0, 5)) == (part.payload, part.span)
-    assert () == hooks.rate_limit(INSTANCE, "r", None, "send")
+    assert () == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
     assert hooks.address({}) is None
     assert hooks.open_session(INSTANCE) is None
     assert [] == hooks.validate(INSTANCE, SEND)
@@ -129,7 +141,7 @@ def test_core_answers_where_nobody_else_does():
 
 
 def test_without_a_hook_for_limits_nobody_is_asked():
-    assert () == bound().rate_limit(INSTANCE, "r", None, "send")
+    assert () == bound().rate_limit(INSTANCE, "r", None, "send", "normal")
 
 
 def test_a_problem_of_any_impl_counts():
@@ -175,8 +187,18 @@ def test_a_session_is_given_unopened():
         ("chunk", 5, ("chunk", INSTANCE, SEND, "as_asked"), "int, expected Sequence"),
         ("chunk", "text", ("chunk", INSTANCE, SEND, "as_asked"), "str, expected Sequence"),
         ("chunk", ["text"], ("chunk", INSTANCE, SEND, "as_asked"), "str, expected Part"),
-        ("rate_limit", 5, ("rate_limit", INSTANCE, "r", None, "send"), "int, expected Sequence"),
-        ("rate_limit", [5], ("rate_limit", INSTANCE, "r", None, "send"), "int, expected Limit"),
+        (
+            "rate_limit",
+            5,
+            LIMITS,
+            "int, expected Sequence",
+        ),
+        (
+            "rate_limit",
+            [5],
+            LIMITS,
+            "int, expected Limit",
+        ),
         ("validate", ["bad"], ("validate", INSTANCE, SEND), "str, expected Problem"),
         ("validate", "bad", ("validate", INSTANCE, SEND), "str, expected Problem"),
         ("validate", 5, ("validate", INSTANCE, SEND), "int, expected Sequence"),
@@ -501,7 +523,7 @@ def test_a_wrapped_hook_is_asked_through_pluggy():
             return [*limits, Limit("more")]
 
     hooks = bound(Wrapper(), rate_limit=answers([Limit("own")]))
-    limits = hooks.rate_limit(INSTANCE, "r", None, "send")
+    limits = hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
     assert ["own", "more"] == [limit.bucket for limit in limits]
 
 

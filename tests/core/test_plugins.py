@@ -122,7 +122,7 @@ def test_an_impl_may_be_static_or_of_the_class():
 
     hooks = bound(("post", Odd()))
     assert 5.0 == hooks.traits.deduplicates_for
-    assert (Limit("room r"),) == hooks.rate_limit(INSTANCE, "r", None, "send")
+    assert (Limit("room r"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
 
 
 def test_a_policy_may_wrap_a_sync_hook():
@@ -326,7 +326,7 @@ def misnamed(self, rooom):
         (a_default, "parameter 'room': a default hides a wrong name"),
         (starred, "parameter 'args': neither keyword-only nor starred ones are served"),
         (keywords, "parameter 'kwargs': neither keyword-only nor starred ones are served"),
-        (misnamed, "parameter 'rooom': the hook has instance, operation, room, thread"),
+        (misnamed, "parameter 'rooom': the hook has instance, operation, priority, room, thread"),
     ],
 )
 def test_a_parameter_that_would_never_be_given_is_told(function, text):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.circuit import Circuit, CircuitSettings
+from gateway_core.envelopes import Priority
 from gateway_core.instances import Instance
 from gateway_core.lanes import settle
 from gateway_core.limits import NEVER, Bucket, Limiter
@@ -60,12 +61,14 @@ class Account:
 
     # -- what attempts draw on
 
-    def buckets(self, room: str, thread: str | None, operation: str, now: int) -> list[Bucket]:
+    def buckets(
+        self, room: str, thread: str | None, operation: str, priority: Priority, now: int
+    ) -> list[Bucket]:
         """The buckets of every limit that the channel names for such an attempt.
 
         Raises `HookContractError` where the hook fails.
         """
-        limits = self.hooks.rate_limit(self.instance, room, thread, operation)
+        limits = self.hooks.rate_limit(self.instance, room, thread, operation, priority)
         return self.limiter.buckets(limits, room, now)
 
     def address(self, room: str) -> str:

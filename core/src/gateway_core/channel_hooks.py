@@ -14,7 +14,7 @@ import attrs
 
 from gateway_core import defaults
 from gateway_core.boundary import stopped
-from gateway_core.envelopes import Address, Attempt, Envelope, Mode, Part, Receipt
+from gateway_core.envelopes import Address, Attempt, Envelope, Mode, Part, Priority, Receipt
 from gateway_core.errors import HookContractError, Problem
 from gateway_core.hookspecs import (
     Answer,
@@ -44,6 +44,7 @@ class ChannelHooks:
     can       the async hooks that the adapter has
     policies  the labels of the policies that are asked as well
     failures  errors that were stopped here, by plugin and hook
+    by_class  whether limits may differ with the envelope's class
     """
 
     channel: str
@@ -58,6 +59,7 @@ class ChannelHooks:
     _frozen: dict[str, Frozen] = attrs.field(init=False)
     validates: bool = attrs.field(init=False)
     limits: bool = attrs.field(init=False)
+    by_class: bool = attrs.field(init=False)
     votes: bool = attrs.field(init=False)
     observes_attempts: bool = attrs.field(init=False)
     observes_dispositions: bool = attrs.field(init=False)
@@ -70,7 +72,9 @@ class ChannelHooks:
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
         self.validates = bool(_impls(self.callers["validate"]))
-        self.limits = len(_impls(self.callers["rate_limit"])) > 1
+        limiting = _impls(self.callers["rate_limit"])
+        self.limits = len(limiting) > 1
+        self.by_class = any("priority" in impl.argnames for impl in limiting)
         self.votes = bool(_impls(self.callers["admit"]))
         self.observes_attempts = bool(_impls(self.callers["after_attempt"]))
         self.observes_dispositions = bool(_impls(self.callers["after_disposition"]))
@@ -130,12 +134,23 @@ class ChannelHooks:
     # -- asked around attempts
 
     def rate_limit(
-        self, instance: Instance, room: str, thread: str | None, operation: str
+        self,
+        instance: Instance,
+        room: str,
+        thread: str | None,
+        operation: str,
+        priority: Priority,
     ) -> tuple[Limit, ...]:
         """Every limit that such an attempt draws on."""
         if not self.limits:
             return ()
-        kwargs = {"instance": instance, "room": room, "thread": thread, "operation": operation}
+        kwargs = {
+            "instance": instance,
+            "room": room,
+            "thread": thread,
+            "operation": operation,
+            "priority": priority,
+        }
         limits = tuple(self._ask("rate_limit", Sequence, kwargs))
         for limit in limits:
             if not isinstance(limit, Limit):

@@ -199,7 +199,7 @@ class Failures:
         """Close what a 429 names, slow down what allowed it; whether anything is closed now."""
         lane, now, scope = failed.lane, failed.now, failed.verdict.scope
         operation = failed.attempt.operation
-        drawn = lane.asked.get(operation, ())
+        drawn = lane.asked.get(lane.asked_as(operation), ())
         wide = scope in (Scope.INSTANCE, Scope.OPERATION)
         slow_down([bucket for bucket in drawn if bucket.shared == wide])
         gates = failed.account.close(scope, lane, operation, now + nanoseconds(wait), now)

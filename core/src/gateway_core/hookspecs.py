@@ -208,12 +208,15 @@ def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] 
 
 @hookspec(firstresult=True)
 def rate_limit(
-    instance: Instance, room: str, thread: str | None, operation: str
+    instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
 ) -> Sequence[Limit] | None:
     """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
 
     `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
-    `delete`, or `call:<method>`. An attempt takes a token of each bucket named, all at once.
+    `delete`, or `call:<method>`. `priority` is the envelope's class, as policies left it; where
+    an impl lists it, limits are asked for once per class as well, and may differ: a bucket that
+    is named for bulk alone paces bulk alone.
+    An attempt takes a token of each bucket named, all at once.
     Buckets of one name are one bucket within the instance.
     An empty sequence: no limit. None: the next impl is asked; core's default is no limit.
     """

@@ -91,13 +91,19 @@ class Lane:
         if self.version != account.limiter.version:
             self.forget_limits()
             self.version = account.limiter.version
-        limits = self.asked.get(operation)
+        asked = self.asked_as(operation) if account.hooks.by_class else operation
+        limits = self.asked.get(asked)
         if limits is None:
-            limits = self.asked[operation] = account.buckets(
-                self.room.address, self.thread, operation, now
+            limits = self.asked[asked] = account.buckets(
+                self.room.address, self.thread, operation, self.queue[0].priority, now
             )
         drawn = [*self.home.slots(account), account.slots, account.gate, *limits]
         return drawn + self.gates(operation)
+
+    def asked_as(self, operation: str) -> str:
+        """Under what its limits are kept: the operation, with the class where that matters."""
+        by_class = self.room.account.hooks.by_class
+        return f"{self.queue[0].priority} {operation}" if by_class else operation
 
     def gates(self, operation: str) -> list[Bucket]:
         """What a refusal may have closed: the operation, the room, the thread. Mostly nothing."""

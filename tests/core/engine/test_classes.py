@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import trio
 
-from gateway_core import Disposition, Edit, Limit, Ttl, hookimpl
-from gateway_core.testing import FakeChannel
+from gateway_core import CONTRACT_VERSION, Answer, Disposition, Edit, Limit, Ttl, hookimpl
+from gateway_core.testing import FakeChannel, FakeSettings
 
 
 def one_a_second(_room: str, _operation: str) -> list[Limit]:
@@ -227,3 +227,84 @@ async def test_each_class_has_its_time_to_live_and_a_vote_gives_it(
             for text in tickets:
                 nursery.start_soon(wait, text)
         assert {"urgent": 5, "up": 5, "own": 7, "normal": 50, "bulk": 500} == ended
+
+
+async def test_limits_may_differ_with_the_class(engine, say, autojump_clock):
+    """Bulk is paced at one every ten seconds; what is normal passes it by, in rooms of its own."""
+    paces = {"bulk": [Limit("bulk", 2, 20.0)], "normal": [Limit("normal", 2, 2.0)]}
+    channel = FakeChannel(limits_by_class=lambda priority: paces.get(priority, ()))
+    async with engine(channel) as gateway:
+        tickets = [
+            await gateway.submit(say.message(f"{priority} {n}", "x", priority=priority))
+            for priority in ("bulk", "normal", "urgent")
+            for n in range(3)
+        ]
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    times = {m.attempt.room: round(m.at, 6) for m in channel.made}
+    assert [0.0, 10.0, 20.0] == sorted(at for room, at in times.items() if room[:4] == "bulk")
+    assert [0.0, 1.0, 2.0] == sorted(at for room, at in times.items() if room[:6] == "normal")
+    assert [0.0, 0.0, 0.0] == sorted(at for room, at in times.items() if room[:6] == "urgent")
+
+
+async def test_limits_are_asked_with_the_class_that_a_policy_gave(engine, say, autojump_clock):
+    asked = []
+
+    class Demotes:
+        @hookimpl
+        def admit(self):
+            return "bulk"
+
+    def limits(priority):
+        asked.append(priority)
+        return ()
+
+    channel = FakeChannel(limits_by_class=limits)
+    async with engine(channel, plugins=[Demotes()]) as gateway:
+        assert (await gateway.send("bot", "r", "x")).delivered
+    assert ["bulk"] == asked
+
+
+@pytest.mark.parametrize(("by_class", "times"), [(False, 1), (True, 2)])
+async def test_limits_are_asked_once_a_lane_and_by_class_where_that_matters(
+    engine, say, by_class, times, autojump_clock
+):
+    asked = []
+
+    class Counts:
+        @hookimpl
+        def rate_limit(self, operation):
+            asked.append(operation)
+            return ()
+
+    class CountsByClass:
+        @hookimpl
+        def rate_limit(self, operation, priority):
+            asked.append(operation)
+            return ()
+
+    policy = CountsByClass() if by_class else Counts()
+    plain = _Plain()
+    async with engine(plain, plugins=[policy]) as gateway:
+        tickets = [
+            await gateway.submit(say.message("r", "x", priority=priority))
+            for priority in ("bulk", "normal") * 3
+        ]
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    assert ["send"] * times == asked
+
+
+class _Plain:
+    """A channel whose own limits do not ask for the class."""
+
+    GATEWAY_CONTRACT = CONTRACT_VERSION
+
+    @hookimpl
+    def settings_type(self):
+        return FakeSettings
+
+    @hookimpl
+    async def send(self):
+        await trio.sleep(1)
+        return Answer(message_id="1")

@@ -80,6 +80,7 @@ class Entry:
     deadline: float
     lane: tuple[str, str, str | None] | None
     partition: int
+    priority: str = "normal"
     parked: bool = False
     id: str = ""
     receipt: Receipt | None = None
@@ -151,7 +152,8 @@ class Ledger:
     def accepted(self, envelope: Any, vote: str | None, partition: int) -> Entry:
         """The gateway asks for votes: from here on the envelope is accepted."""
         now = trio.current_time()
-        ttl = self._ttl(envelope, vote)
+        priority = str(vote if vote not in (None, "shed") else envelope.priority)
+        ttl = self._ttl(envelope, priority)
         entry = Entry(
             number=len(self.entries),
             envelope=envelope,
@@ -159,6 +161,7 @@ class Ledger:
             deadline=now + ttl,
             lane=self._lane(envelope),
             partition=partition,
+            priority=priority,
         )
         self.entries.append(entry)
         self._by_object[id(envelope)] = entry
@@ -169,13 +172,12 @@ class Ledger:
         self.note("accepted", entry)
         return entry
 
-    def _ttl(self, envelope: Any, vote: str | None) -> float:
+    def _ttl(self, envelope: Any, priority: str) -> float:
         """Its own from now; that of its class counts from when it is due."""
         if envelope.ttl is not None:
             return float(envelope.ttl)
-        priority = vote if vote not in (None, "shed") else envelope.priority
         ahead = (envelope.not_before or 0.0) - virtual_wall()
-        return float(getattr(self.setup.config.ttl, str(priority)) + max(0.0, ahead))
+        return float(getattr(self.setup.config.ttl, priority) + max(0.0, ahead))
 
     def _lane(self, envelope: Any) -> tuple[str, str, str | None] | None:
         if envelope.order == "none":
@@ -232,6 +234,11 @@ class Ledger:
             for kept in self._outside():
                 self.named(kept.entry.envelope, kept.entry.id)
         return entry
+
+    def priority_of(self, envelope_id: str) -> str:
+        """The class of an envelope under way, as policies left it."""
+        entry = self.find(envelope_id)
+        return entry.priority if entry is not None else "normal"
 
     def find(self, envelope_id: str) -> Entry | None:
         """The entry of an id."""

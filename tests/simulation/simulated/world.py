@@ -166,6 +166,7 @@ class World:
             "room": attempt.room,
             "thread": thread,
             "operation": attempt.operation,
+            "priority": self.ledger.priority_of(attempt.envelope_id),
         }
         function = REAL[instance.channel].rate_limit
         return function(*[given[name] for name in taken(function)])

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import trio
 
-from gateway_core.envelopes import Attempt
+from gateway_core.envelopes import Attempt, Priority
 from gateway_core.hookspecs import CONTRACT_VERSION, Answer, Identity, Limit, Traits, hookimpl
 from gateway_core.instances import Instance
 from gateway_core.verdicts import Verdict
@@ -45,9 +45,10 @@ Script: TypeAlias = Callable[[Attempt], Awaitable[Answer | None]]
 class FakeChannel:
     """An adapter whose platform is a dictionary.
 
-    limits   for each operation, the limits of an attempt; a callable gets the room
-    latency  seconds that an attempt takes
-    script   is awaited in each attempt before the message is stored
+    limits           the limits of an attempt, by room and operation
+    limits_by_class  those that it has besides, by the envelope's class
+    latency          seconds that an attempt takes
+    script           is awaited in each attempt before the message is stored
     """
 
     GATEWAY_CONTRACT = CONTRACT_VERSION
@@ -56,11 +57,13 @@ class FakeChannel:
         self,
         *,
         limits: Callable[[str, str], Sequence[Limit]] = lambda _room, _operation: (),
+        limits_by_class: Callable[[Priority], Sequence[Limit]] = lambda _priority: (),
         latency: float = 0.0,
         script: Script | None = None,
         traits: Traits = Traits(),  # noqa: B008 - frozen
     ) -> None:
         self.limits = limits
+        self.limits_by_class = limits_by_class
         self.latency = latency
         self.script = script
         self._traits = traits
@@ -90,9 +93,9 @@ class FakeChannel:
         return self._traits
 
     @hookimpl
-    def rate_limit(self, room: str, operation: str) -> Sequence[Limit]:
+    def rate_limit(self, room: str, operation: str, priority: Priority) -> Sequence[Limit]:
         """As given."""
-        return self.limits(room, operation)
+        return [*self.limits(room, operation), *self.limits_by_class(priority)]
 
     @hookimpl
     async def probe(self, instance: Instance) -> Identity:
