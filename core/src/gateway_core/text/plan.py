@@ -50,8 +50,7 @@ def plan(
     """
     document = _without_long_headers(document, limit)
     ruler = _Ruler(document, render, limit)
-    seams, whole = _seams(document), _whole(document, limit)
-    stretches = list(Filling(document.text, ruler.cost, limit, limit, seams, whole))
+    stretches = ruler.stretches()
     origins = [document.source_at(start) for start, _ in stretches]
     origins[:1], origins[len(stretches) :] = [0][: len(stretches)], [len(document.source)]
     return tuple(
@@ -72,6 +71,14 @@ class _Ruler:
         self.rendering = render(document)
         self.bare: dict[int, Rendering | None] = {}
 
+    def stretches(self) -> list[tuple[int, int]]:
+        """What each part holds. Most texts fit whole: that is asked first, and nothing else."""
+        text = self.document.text
+        if text and not text.isspace() and self.rendering.cost(0, len(text)) <= self.limit:
+            return [(0, len(text))]
+        seams, whole = _seams(self.document), _whole(self.document, self.limit)
+        return list(Filling(text, self.cost, self.limit, self.limit, seams, whole))
+
     def cost(self, start: int, end: int) -> int:
         cost = self.rendering.cost(start, end)
         bare = self._bare_at(start) if cost > self.limit else None
@@ -85,10 +92,11 @@ class _Ruler:
 
     def part(self, stretch: tuple[int, int], span: tuple[int, int]) -> Part:
         start, end = stretch
-        degraded = self.document.degraded_in(start, end)
+        degraded = self.document.degraded_in(start, end) if self.document.degraded else ()
         rendering = self.rendering
-        if self.rendering.cost(start, end) > self.limit:
-            rendering = self.bare[start] or rendering
+        bare = self.bare.get(start)
+        if bare is not None and rendering.cost(start, end) > self.limit:
+            rendering = bare
             degraded = (*degraded, BARE)
         return Part(payload=rendering.payload(start, end), span=span, degraded=degraded)
 

@@ -9,26 +9,27 @@ is preformatted text.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import attrs
 
-from gateway_core.text import Block, Document, Kind, Nesting, Style
+from gateway_core.text import Document, Kind, Nesting, Style
 
 MOST_ENTITIES = 100
 _BEYOND = re.compile("[\U00010000-\U0010ffff]")
 
-_TYPES = {
-    Style.BOLD: "bold",
-    Style.ITALIC: "italic",
-    Style.STRIKE: "strikethrough",
-    Style.UNDERLINE: "underline",
-    Style.SPOILER: "spoiler",
-    Style.CODE: "code",
-    Style.LINK: "text_link",
-    Style.QUOTE: "blockquote",
+_BOLD = {"type": "bold"}
+_UNDERLINE = {"type": "underline"}
+_FIELDS = {
+    Style.BOLD: _BOLD,
+    Style.ITALIC: {"type": "italic"},
+    Style.STRIKE: {"type": "strikethrough"},
+    Style.UNDERLINE: _UNDERLINE,
+    Style.SPOILER: {"type": "spoiler"},
+    Style.CODE: {"type": "code"},
+    Style.QUOTE: {"type": "blockquote"},
 }
 
 
@@ -49,13 +50,17 @@ class Entities:
     entities: Nesting[_Entity] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.entities = Nesting(sorted(_entities(self.document), key=_outermost_first))
+        found = sorted(_entities(self.document), key=_outermost_first)
+        self.entities = Nesting(found)
 
     def cost(self, start: int, end: int) -> int:
         """Characters by the given measure, or the share of entities, whichever is nearer."""
         count = self.entities.begun(start, end) + len(self.entities.open_at(start))
-        text = self.document.header_at(start) + self.document.text[start:end]
-        return max(self.measure(text), -(-count * self.limit // MOST_ENTITIES))
+        header = self.document.header_at(start)
+        length = end - start + len(header)
+        if self.measure is not len:
+            length = self.measure(header + self.document.text[start:end])
+        return max(length, -(-count * self.limit // MOST_ENTITIES))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         """`text` and `entities`, with the fields that every part has."""
@@ -90,42 +95,29 @@ class _Units:
 
 
 def _entities(document: Document) -> Iterator[_Entity]:
-    headings: dict[int, int] = {}
+    """Of blocks, then of spans. A heading is bold all over: no span in one is so again."""
+    starts, ends = [0], [0]
     for block in document.blocks:
-        if block.kind is Kind.HEADING:
-            headings[block.body] = block.end
-        for fields in _block_fields(block):
-            start = block.body if block.kind is Kind.HEADING else block.start
-            yield _Entity(start, block.end, fields)
-    for span in document.spans:
-        if span.style is Style.BOLD and headings and _inside(headings, span.start):
-            continue
-        fields = {"type": _TYPES[span.style]}
-        if span.style is Style.LINK:
-            # An address that is its own text is found by the server.
-            if span.value in ("", document.text[span.start : span.end]):
-                continue
-            fields["url"] = span.value
-        yield _Entity(span.start, span.end, fields)
-
-
-def _inside(headings: dict[int, int], place: int) -> bool:
-    starts = list(headings)
-    found = bisect_left(starts, place + 1) - 1
-    return found >= 0 and place < headings[starts[found]]
-
-
-def _block_fields(block: Block) -> Iterator[dict[str, str]]:
-    match block.kind:
-        case Kind.HEADING:
-            yield {"type": "bold"}
+        kind = block.kind
+        if kind is Kind.HEADING:
+            starts.append(block.body)
+            ends.append(block.end)
+            yield _Entity(block.body, block.end, _BOLD)
             if block.level == 1:
-                yield {"type": "underline"}
-        case Kind.TABLE:
-            yield {"type": "pre"}
-        case Kind.CODE:
-            language = {"language": block.language} if block.language else {}
-            yield {"type": "pre", **language}
+                yield _Entity(block.body, block.end, _UNDERLINE)
+        elif kind is Kind.CODE or kind is Kind.TABLE:
+            yield _Entity(block.start, block.end, _pre(block.language))
+    for start, end, style, value in document.spans:
+        if style is Style.LINK:
+            # An address that is its own text is found by the server.
+            if value not in ("", document.text[start:end]):
+                yield _Entity(start, end, {"type": "text_link", "url": value})
+        elif style is not Style.BOLD or start >= ends[bisect_right(starts, start) - 1]:
+            yield _Entity(start, end, _FIELDS[style])
+
+
+def _pre(language: str) -> Mapping[str, str]:
+    return {"type": "pre", "language": language} if language else {"type": "pre"}
 
 
 def _outermost_first(entity: _Entity) -> tuple[int, int]:
