@@ -372,7 +372,7 @@ async def test_names_call_people_where_slack_is_told_to_look(slack, fields, auto
 
 
 async def test_an_edit_replaces_the_content(slack, autojump_clock):
-    first = await slack.post("one", blocks=[{"type": "divider"}], thread_ts="1600000000.000100")
+    first = await slack.post("one", thread_ts="1600000000.000100")
     await trio.sleep(3)
     answer = await slack.ask("chat.update", channel=ROOM, ts=first["ts"], text="two &amp; three")
     [message] = slack.emulator.rooms.conversation(ROOM)
@@ -380,14 +380,25 @@ async def test_an_edit_replaces_the_content(slack, autojump_clock):
         answer[name] for name in ("ok", "channel", "ts", "text")
     )
     assert {"user": "U0BOT0001", "ts": first["ts"]} == answer["message"]["edited"]
-    assert ("two & three", [""], "1600000000.000100") == (
+    assert ("two & three", ["one"], "1600000000.000100") == (
         message.text,
         message.revisions,
         message.thread,
     )
     assert 3.0 == message.edited_at - message.stored_at
-    assert "blocks" not in message.fields
     assert 1 == slack.emulator.counters["edited"]
+
+
+async def test_blocks_stay_on_an_edited_message_until_it_names_others(slack, autojump_clock):
+    """They hide the new text meanwhile: docs.slack.dev, chat.update."""
+    header = {"type": "header", "text": {"type": "plain_text", "text": "Title"}}
+    first = await slack.post("one", blocks=[header])
+    [message] = slack.emulator.rooms.conversation(ROOM)
+    edit = {"channel": ROOM, "ts": first["ts"], "text": "two"}
+    await slack.ask("chat.update", **edit)
+    assert "Title" == message.text
+    await slack.ask("chat.update", **edit, blocks=[])
+    assert ("two", []) == (message.text, message.fields["blocks"])
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,22 @@ async def test_flags_add_up_and_embeds_are_shown(discord, session, attempt, extr
     assert {**CONTENT, **extra, "flags": flags} == discord.requests[0].body
 
 
+@pytest.mark.parametrize(
+    ("extra", "then"),
+    [
+        (None, {}),
+        ({}, {"components": [], "embeds": []}),
+        ({"embeds": [{"title": "x"}]}, {"components": [], "embeds": [{"title": "x"}]}),
+        ({"tts": True, "poll": {}}, {"components": [], "embeds": []}),
+    ],
+)
+async def test_an_edit_names_what_the_message_loses(discord, session, attempt, extra, then):
+    """What a PATCH does not name stays; what it does not know is not sent."""
+    await hooks.edit(session=session, attempt=attempt("edit", extra=extra))
+    fields = discord.requests[0].body
+    assert then == {name: fields[name] for name in fields if name not in {*CONTENT, "flags"}}
+
+
 async def test_an_edit(discord, session, attempt):
     """Neither nonce nor reference: they do not exist on PATCH."""
     part = Part(payload={"content": "ho", "flags": 0})
@@ -107,7 +123,7 @@ async def test_an_edit(discord, session, attempt):
     assert MESSAGE == (await hooks.edit(session=session, attempt=step)).message_id
     (asked,) = discord.requests
     assert ("PATCH", f"/channels/{ROOM}/messages/{MESSAGE}") == (asked.verb, asked.path)
-    assert {"content": "ho", "flags": 0, "components": []} == asked.body
+    assert {"content": "ho", "flags": 0, "components": [], "embeds": []} == asked.body
 
 
 async def test_a_delete_has_no_body_and_no_answer(discord, session, attempt):

@@ -161,6 +161,17 @@ def test_nobody_is_pinged_and_nothing_unfolds_unless_asked(instance):
     assert {"content": "hi", "flags": 0} == loud.payload
 
 
+@pytest.mark.parametrize("form", ["plain", "native", "markdown"])
+def test_control_and_bidirectional_characters_are_neutral(instance, form):
+    (part,) = plan(instance, send("a\x07b\u202ec", format=form))
+    assert "a bc" == part.payload["content"]
+
+
+@pytest.mark.parametrize("form", ["plain", "native"])
+def test_a_text_of_nothing_seen_makes_no_message(instance, form):
+    assert [] == plan(instance, send("\x07\u202e", format=form))
+
+
 def test_silence_is_a_flag_that_makes_no_other_message(instance):
     (loud,), (silent,) = plan(instance, send("hi")), plan(instance, send("hi", silent=True))
     assert 4 | 4096 == silent.payload["flags"]

@@ -122,7 +122,24 @@ async def test_an_edit_is_chat_update(slack, session, attempt):
         "text": "hello",
         "parse": "none",
         "link_names": False,
+        "blocks": [],
     } == request.fields
+
+
+@pytest.mark.parametrize(
+    ("extra", "then"),
+    [
+        (None, {"blocks": []}),
+        ({}, {"blocks": [], "attachments": []}),
+        ({"blocks": [{"type": "divider"}]}, {"blocks": [{"type": "divider"}], "attachments": []}),
+        ({"attachments": [{"text": "x"}]}, {"blocks": [], "attachments": [{"text": "x"}]}),
+    ],
+)
+async def test_an_edit_names_what_the_message_loses(slack, session, attempt, extra, then):
+    """What chat.update does not name stays, and blocks would hide the new text."""
+    await hooks.edit(session=session, attempt=attempt("edit", extra=extra))
+    fields = slack.requests[0].fields
+    assert then == {name: fields[name] for name in ("blocks", "attachments") if name in fields}
 
 
 async def test_the_platforms_own_fields_are_added_and_win(slack, session, attempt):
@@ -144,7 +161,7 @@ async def test_a_plain_part_goes_without_blocks(slack, session, attempt):
         step = attempt(operation, extra=extra, mode="plain")
         await getattr(hooks, operation)(session=session, attempt=step)
         fields = slack.requests[-1].fields
-        assert ["ada"] == [fields[name] for name in extra if name in fields]
+        assert ["ada"] == [fields[name] for name in extra if fields.get(name)]
 
 
 async def test_a_call_goes_as_a_form_that_every_method_reads(slack, session, attempt):

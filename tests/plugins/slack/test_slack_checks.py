@@ -62,7 +62,7 @@ def test_what_the_envelope_says_is_not_said_again_in_extra(instance, field):
 
 def test_the_platforms_own_fields_pass(instance):
     extra = {
-        "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}}] * 50,
+        "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}}] * 49,
         "attachments": [{"text": "x"}] * 100,
         "username": "ada",
         "reply_broadcast": True,
@@ -76,7 +76,7 @@ def test_the_platforms_own_fields_pass(instance):
     [
         ({"blocks": "[]"}, "extra.blocks"),
         ({"blocks": [1]}, "extra.blocks"),
-        ({"blocks": [{"type": "divider"}] * 51}, "extra.blocks"),
+        ({"blocks": [{"type": "divider"}] * 50}, "extra.blocks"),
         ({"attachments": [{}] * 101}, "extra.attachments"),
         ({"blocks": [{"text": "x"}]}, "extra.blocks[0]"),
         (
@@ -91,11 +91,19 @@ def test_blocks_and_attachments_are_counted_and_measured(instance, extra, place)
     assert [place] == places(instance, edit(extra=extra))
 
 
-def test_a_text_beside_blocks_must_fit_one_message(instance):
+def test_a_text_that_is_shown_is_one_of_the_blocks(instance):
+    full = {"blocks": [{"type": "divider"}] * 50}
+    assert [] == places(instance, message(text="", extra=full))
+    assert [] == places(instance, message(text="a", format="native", extra=full))
+    assert ["extra.blocks"] == places(instance, message(text="a", format="plain", extra=full))
+
+
+def test_a_text_for_notifications_must_fit_one_message(instance):
     blocks = {"blocks": [{"type": "divider"}]}
-    assert [] == places(instance, message(text="a" * 4000, extra=blocks))
-    assert ["text"] == places(instance, message(text="a" * 4001, extra=blocks))
-    assert [] == places(instance, message(text="a" * 4001, extra={"blocks": []}))
+    assert [] == places(instance, message(text="a" * 4000, format="native", extra=blocks))
+    assert ["text"] == places(instance, message(text="a" * 4001, format="native", extra=blocks))
+    assert [] == places(instance, message(text="a" * 4001, extra=blocks))
+    assert [] == places(instance, message(text="a" * 4001, format="native", extra={"blocks": []}))
 
 
 def test_edits_and_deletes_need_the_conversations_id(instance):

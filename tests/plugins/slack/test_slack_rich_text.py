@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gateway_core import Secret, Send
@@ -87,13 +89,41 @@ def test_an_item_that_goes_on_in_the_next_part_has_no_second_marker():
     assert ("rich_text_list", "rich_text_section") == (first["type"], second["type"])
 
 
-def test_blocks_of_the_callers_own_stand_in_place_of_the_texts():
-    divider = {"blocks": [{"type": "divider"}]}
-    message = Send(
-        instance_id="i", external_room_id="C1", text="**a**", format="markdown", extra=divider
-    )
-    [part] = chunk(Settings(token=Secret("xoxb-1")), message, "as_asked")
-    assert "blocks" not in part.payload
+def planned(text: str, **fields) -> list:
+    message = Send(instance_id="i", external_room_id="C1", text=text, **fields)
+    return list(chunk(Settings(token=Secret("xoxb-1")), message, "as_asked"))
+
+
+@pytest.mark.parametrize("form", ["markdown", "plain"])
+def test_a_text_stands_beside_blocks_of_the_callers_own(form):
+    """The attempt puts theirs behind it."""
+    [part] = planned("a", format=form, extra={"blocks": [{"type": "divider"}]})
+    assert [{"type": "rich_text", "elements": [section(text("a"))]}] == part.payload["blocks"]
+
+
+def test_the_callers_own_blocks_take_of_the_room_for_all():
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}}] * 3
+    without = planned("**a** " * 600)
+    beside = planned("**a** " * 600, extra={"blocks": blocks})
+    sizes = [len(json.dumps(part.payload["blocks"])) for part in beside]
+    assert len(beside) > len(without)
+    assert max(sizes) <= 12_000 - len(json.dumps(blocks))
+    full = planned("**a** " * 600, extra={"blocks": blocks * 4})
+    assert max(len(json.dumps(part.payload["blocks"])) for part in full) <= 3_000
+
+
+def test_a_plain_text_is_exact_and_its_addresses_are_links():
+    [part] = planned("*a* _b_ :c: <!here> https://x.example.", format="plain")
+    link = {"type": "link", "url": "https://x.example", "text": "https://x.example"}
+    assert [section(text("*a* _b_ :c: <!here> "), link, text("."))] == part.payload["blocks"][0][
+        "elements"
+    ]
+
+
+def test_control_and_bidirectional_characters_are_neutral():
+    for form, shown in (("plain", "a b\tc"), ("native", "a b\tc"), ("markdown", "a b c")):
+        [part] = planned("a\x07b\t\u202ec", format=form)
+        assert shown == part.payload["text"]
 
 
 def test_a_part_whose_blocks_were_refused_is_its_source():

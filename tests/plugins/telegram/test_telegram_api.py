@@ -51,6 +51,31 @@ async def test_extra_fields_are_merged_over_the_content(telegram, attempt, perfo
     assert [("sendMessage", expected)] == telegram.posted
 
 
+@pytest.mark.parametrize(
+    ("markup", "kept"),
+    [({"inline_keyboard": []}, True), ({"keyboard": []}, False), ({"force_reply": True}, False)],
+)
+async def test_of_keyboards_only_one_on_the_message_goes_with_an_edit(
+    telegram, attempt, perform, instance, markup, kept
+):
+    """The others belong to the chat, and editMessageText refuses them."""
+    await perform(attempt("edit", part=part_of(instance), extra={"reply_markup": markup}))
+    [(_, fields)] = telegram.posted
+    assert kept == ("reply_markup" in fields)
+
+
+def test_an_edit_that_names_a_keyboard_of_the_chat_is_refused(instance):
+    edit = Edit(
+        instance_id="support",
+        external_room_id="-100123",
+        target=REF,
+        text="hello",
+        extra={"reply_markup": {"remove_keyboard": True}},
+    )
+    [problem] = hooks.validate(edit)
+    assert "extra.reply_markup" == problem.place
+
+
 async def test_an_edit_and_a_delete(telegram, attempt, perform, instance):
     # A part that was planned for a silent send may come back in an edit.
     edited = await perform(attempt("edit", part=part_of(instance, silent=True)))

@@ -19,6 +19,9 @@ EDIT_FIELDS = frozenset(
 """The fields that messages are made and edited with; nothing else is sent
 (discord.com/developers/docs/resources/message#create-message, #edit-message)."""
 
+CARRIED = ("components", "embeds")
+"""Fields of a message's own that an edit takes away by naming them empty."""
+
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 """Fields that the gateway fills in itself: none of them may stand in `extra`."""
 
@@ -35,6 +38,16 @@ def nonce_of(key: str) -> str:
 
 
 def edit_body(attempt: Attempt) -> dict[str, Any]:
+    """The content of `attempt.part` with its `extra`, as far as edits take these fields.
+
+    What a PATCH does not name stays on the message: fields that it shall lose are named, empty.
+    """
+    named = {name: value for name, value in _content(attempt).items() if name in EDIT_FIELDS}
+    lost = CARRIED if attempt.extra is not None else ()
+    return {**{name: [] for name in lost}, **named}
+
+
+def _content(attempt: Attempt) -> dict[str, Any]:
     """The content of `attempt.part` with its `extra`. Flags add up.
 
     Suppressed embeds would hide the envelope's own as well as link previews: where it has some,
@@ -49,12 +62,12 @@ def edit_body(attempt: Attempt) -> dict[str, Any]:
 
 
 def create_body(attempt: Attempt) -> dict[str, Any]:
-    """The same, with the nonce and the message that it answers.
+    """Content and `extra`, with the nonce and the message that it answers.
 
     An unknown message to answer is refused rather than passed over in silence, so that the
     receipt can say that the reply was dropped.
     """
-    body = edit_body(attempt)
+    body = _content(attempt)
     if attempt.key:
         body |= {"nonce": nonce_of(attempt.key), "enforce_nonce": True}
     if attempt.reply is not None:

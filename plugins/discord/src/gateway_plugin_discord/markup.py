@@ -12,7 +12,6 @@ Invariant: `length(escape(text))` never shrinks as `text` grows at its end, whic
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -20,7 +19,7 @@ from functools import partial
 import attrs
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import Document, cut, parse, plan
+from gateway_core.text import Document, cut, neutral, parse, plan
 from gateway_plugin_discord.rendering import Dialect
 
 SUPPRESS_EMBEDS = 1 << 2
@@ -96,9 +95,12 @@ def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple
     """
     if styled and envelope.format == "markdown":
         return _styled(envelope, limit)
-    escaping = functools.partial(escape, mentions=envelope.mentions)
-    write = str if envelope.format == "native" else escaping
     text = envelope.text
+
+    def write(piece: str) -> str:
+        piece = neutral(piece)
+        return piece if envelope.format == "native" else escape(piece, mentions=envelope.mentions)
+
     spans = cut(text, limit=limit, measure=lambda piece: length(write(piece)))
     shown = [_shown(text, start, end) for start, end in spans]
     parts = tuple(_plain(envelope, write(text[a:b]), (a, b)) for a, b in shown if a < b)
@@ -117,8 +119,13 @@ def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
 
 
 def _shown(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space at its ends, which Discord takes off a message."""
+    """The span without the white space at its ends, which Discord takes off a message.
+
+    Empty where nothing else is in it.
+    """
     piece = text[start:end]
+    if not neutral(piece).strip():
+        return start, start
     return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
 
 

@@ -53,8 +53,13 @@ class SlackSession:
         return Answer(message_id=_id_in(answer, attempt.room))
 
     async def edit(self, attempt: Attempt) -> Answer:
-        """chat.update, by the conversation's id; it has no thread."""
-        fields = _content(attempt, UPDATE_FIELDS)
+        """chat.update, by the conversation's id; it has no thread.
+
+        Blocks and attachments that it does not name stay on the message (docs.slack.dev,
+        chat.update) and would hide the new text: what the message shall lose is named, empty.
+        """
+        lost = ("blocks",) if attempt.extra is None else ("blocks", "attachments")
+        fields = {**{name: [] for name in lost}, **_content(attempt, UPDATE_FIELDS)}
         await self._post("chat.update", {**_target(attempt), **fields})
         return Answer(message_id=attempt.message_id)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_slack.markup import carries_content, measure
+from gateway_plugin_slack.markup import is_fallback, measure
 from gateway_plugin_slack.rooms import is_conversation, is_message_id, is_room, is_ts, locate
 from gateway_plugin_slack.settings import Settings
 
@@ -26,7 +26,8 @@ OURS: Mapping[str, str] = {
 """Fields that `extra` must not set, with what to do instead."""
 
 MOST = {"blocks": 50, "attachments": 100}
-"""How many of them a message takes (docs.slack.dev, block kit and chat.postMessage)."""
+"""How many of them a message takes (docs.slack.dev, block kit and chat.postMessage); a text that
+is shown is one of the blocks."""
 
 TEXT_LIMITS = {"section": 3000, "header": 150}
 """Characters in the text of a block of that type (docs.slack.dev, reference/block-kit)."""
@@ -75,9 +76,10 @@ def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
     extra = envelope.extra or {}
     for field in sorted(extra.keys() & OURS.keys()):
         yield Problem(f"extra.{field}", OURS[field])
-    for field in MOST:
-        yield from _of_list(field, extra.get(field))
-    if carries_content({"blocks": extra.get("blocks")}):
+    shown = bool(envelope.text.strip()) and not is_fallback(envelope)
+    yield from _of_list("blocks", extra.get("blocks"), MOST["blocks"] - shown)
+    yield from _of_list("attachments", extra.get("attachments"), MOST["attachments"])
+    if is_fallback(envelope):
         yield from _of_fallback(settings, envelope)
 
 
@@ -91,14 +93,14 @@ def _of_fallback(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]
         )
 
 
-def _of_list(field: str, value: Any) -> Iterator[Problem]:
+def _of_list(field: str, value: Any, most: int) -> Iterator[Problem]:
     if value is None:
         return
     if not isinstance(value, list | tuple) or not all(isinstance(x, Mapping) for x in value):
         yield Problem(f"extra.{field}", "not a list of objects")
         return
-    if len(value) > MOST[field]:
-        yield Problem(f"extra.{field}", f"{len(value)} of them, at most {MOST[field]}")
+    if len(value) > most:
+        yield Problem(f"extra.{field}", f"{len(value)} of them, at most {most}")
     if field == "blocks":
         for index, block in enumerate(value):
             yield from _of_block(f"extra.blocks[{index}]", block)

@@ -1,26 +1,33 @@
-"""A text for Slack: escaped, quiet unless asked otherwise, in parts that fit and can be edited.
+"""A text for Slack: exact, quiet unless asked otherwise, in parts that fit and can be edited.
+
+Markdown and plain texts are rich text (see rich_text.py), with the visible text in `text` for
+notifications. A plain text too: chat.update has no `mrkdwn` to switch formatting off, so that an
+edited `*text*` would turn bold. Blocks of the caller's own stand behind it.
 
 Slack takes `&`, `<` and `>` as control characters; escaped they are shown as they are, and no
 `<!channel>` or `<@U…>` notifies anybody (docs.slack.dev, formatting message text). A part's measure
 is the UTF-8 bytes of its escaped text: chat.postMessage advises 4,000 characters and chat.update
 fails near 4,000 bytes, and bytes are never fewer than characters, so whatever was sent can be
-edited to the same text. Markdown is sent as rich text (see rich_text.py) with its visible text in
-`text`; a Markdown text that was refused is sent as its source.
+edited to the same text. What was refused is sent as its source, without blocks.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import Document, cut, parse, plan
-from gateway_plugin_slack.rich_text import RichText
+from gateway_core.text import Document, cut, literal, neutral, parse, plan
+from gateway_plugin_slack.rich_text import MOST_JSON, RichText
 from gateway_plugin_slack.rooms import locate
 from gateway_plugin_slack.settings import Settings
 
 STRICTER = 0.5
 """The share of the usual measure that is tried when Slack calls a part too long."""
+
+LEAST_JSON = 3_000
+"""What of the room for blocks is left to the text, whatever the caller's own blocks take."""
 
 _PING = r"@[UW][A-Z0-9]+|!(?:channel|here|everyone|subteam\^S[A-Z0-9]+)"
 _ESCAPED_PING = re.compile(rf"&lt;({_PING})(\|[^|&]{{0,80}})?&gt;")
@@ -54,25 +61,27 @@ def _silenced(found: re.Match[str]) -> str:
 
 
 def chunk(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[Part]:
-    """The parts of a text; where there is none but blocks or attachments, one part without.
+    """The parts of a text; where there is none but blocks or attachments, one part without."""
+    fallback = is_fallback(envelope)
+    limit = int(settings.part_bytes * (STRICTER if mode == "stricter" and not fallback else 1))
+    if envelope.format == "native" or mode == "plain":
+        spans = cut(envelope.text, limit=limit, measure=measure)
+        write = native if mode != "plain" else plain
+        seen = [span for span in spans if neutral(envelope.text[slice(*span)]).strip()]
+        parts: Sequence[Part] = [_part(envelope, mode, write, span) for span in seen]
+    else:
+        parts = _styled(envelope, limit)
+    if not parts and carries_content(envelope.extra):
+        parts = [_part(envelope, mode, plain, (0, 0))]
+    return [_threaded(part, envelope) for part in parts]
 
-    A text beside blocks is never cut smaller: Slack shows it in notifications only.
+
+def is_fallback(envelope: Send | Edit) -> bool:
+    """Whether the text is shown in notifications only: Slack's own way beside blocks.
+
+    Such a text is never cut smaller.
     """
-    full = carries_content(envelope.extra)
-    stricter = mode == "stricter" and not full
-    limit = int(settings.part_bytes * (STRICTER if stricter else 1))
-    if envelope.format == "markdown" and mode != "plain" and not carries_blocks(envelope.extra):
-        return _styled(envelope, limit)
-    spans = cut(envelope.text, limit=limit, measure=measure)
-    if not spans and full:
-        spans = [(0, 0)]
-    write = native if envelope.format == "native" and mode != "plain" else plain
-    return [_part(envelope, mode, write, span) for span in spans]
-
-
-def carries_blocks(extra: Mapping[str, object] | None) -> bool:
-    """True where `extra` has blocks of its own, which stand in place of the text's."""
-    return bool((extra or {}).get("blocks"))
+    return envelope.format == "native" and bool((envelope.extra or {}).get("blocks"))
 
 
 def carries_content(extra: Mapping[str, object] | None) -> bool:
@@ -81,24 +90,26 @@ def carries_content(extra: Mapping[str, object] | None) -> bool:
 
 
 def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
-    """Markdown as rich text."""
+    """Markdown, or a plain text, as rich text."""
+    blocks = (envelope.extra or {}).get("blocks")
+    room = MOST_JSON - (len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0)
+    document = (parse if envelope.format == "markdown" else literal)(envelope.text)
 
     def fields(text: str) -> Mapping[str, object]:
         return _content(envelope, plain(text, mentions=envelope.mentions))
 
     def render(document: Document) -> RichText:
-        return RichText(document, limit, measure, fields, envelope.mentions)
+        return RichText(document, limit, measure, fields, envelope.mentions, max(room, LEAST_JSON))
 
-    parts = plan(parse(envelope.text), render, limit=limit)
-    return [_threaded(part, envelope) for part in parts]
+    return plan(document, render, limit=limit)
 
 
 def _part(
     envelope: Send | Edit, mode: str, write: Callable[..., str], span: tuple[int, int]
 ) -> Part:
-    text = write(envelope.text[slice(*span)], mentions=envelope.mentions)
+    text = write(neutral(envelope.text[slice(*span)]), mentions=envelope.mentions)
     content = _content(envelope, text, mrkdwn=write is native)
-    return _threaded(Part(payload=content, span=span, degraded=_degraded(envelope, mode)), envelope)
+    return Part(payload=content, span=span, degraded=_degraded(envelope, mode))
 
 
 def _content(envelope: Send | Edit, text: str, *, mrkdwn: bool = False) -> Mapping[str, object]:
@@ -126,9 +137,7 @@ def _threaded(part: Part, envelope: Send | Edit) -> Part:
 
 def _degraded(envelope: Send | Edit, mode: str) -> tuple[str, ...]:
     """What the reader misses of the asked-for look."""
-    if mode != "plain":
-        return ("markdown shown as plain text",) if envelope.format == "markdown" else ()
-    lost = ["formatting"] if envelope.format != "plain" else []
-    if carries_content(envelope.extra):
+    lost = ["formatting"] if mode == "plain" and envelope.format != "plain" else []
+    if mode == "plain" and carries_content(envelope.extra):
         lost.append("blocks and attachments")
     return tuple(lost)

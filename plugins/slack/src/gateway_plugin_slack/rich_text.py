@@ -47,6 +47,7 @@ class RichText:
     limit    what `measure` of the visible text may be: it stands in `text` as well
     measure  of the text as it is written there
     fields   what every part's payload has besides, made from its visible text
+    room     characters that the JSON of the blocks may have
     """
 
     document: Document
@@ -54,6 +55,7 @@ class RichText:
     measure: Callable[[str], int]
     fields: Callable[[str], Mapping[str, Any]]
     mentions: bool = False
+    room: int = MOST_JSON
     places: list[int] = attrs.field(init=False)
     sizes: list[int] = attrs.field(init=False)
 
@@ -67,9 +69,9 @@ class RichText:
         text = self.document.header_at(start) + self.document.text[start:end]
         first, last = bisect_left(self.places, start), bisect_left(self.places, end)
         size = self.sizes[last] - self.sizes[first] + 3 * _CONTAINER
-        size += len(text) + text.count("\n") + text.count('"') + text.count("\\")
+        size += len(text) + sum(map(text.count, '\n\t"\\'))
         size += sum(_ELEMENT + len(span.value) for span in self.document.nesting.open_at(start))
-        return max(self.measure(text), -(-size * self.limit // MOST_JSON))
+        return max(self.measure(text), -(-size * self.limit // self.room))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         """`blocks`, and `text` for notifications and screen readers."""

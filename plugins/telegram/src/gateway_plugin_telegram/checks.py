@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.markup import is_blank
+from gateway_plugin_telegram.requests import stands_on_message
 
 _ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
@@ -26,6 +27,7 @@ def problems_of(envelope: Envelope) -> list[Problem]:
         found += _number_problems(thread_id=envelope.thread_id, reply_to=envelope.reply_to)
     elif isinstance(envelope, Edit):
         found += [*_content_problems(envelope), *_target_problems(envelope)]
+        found += _keyboard_problems(envelope)
     elif isinstance(envelope, Delete):
         found += _target_problems(envelope)
     else:
@@ -51,6 +53,12 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
         yield Problem("format", 'Telegram\'s own markup is not served; use "plain" or "markdown"')
     for name in sorted(OWNED.intersection(envelope.extra or ())):
         yield Problem(f"extra.{name}", "the envelope decides this field itself")
+
+
+def _keyboard_problems(edit: Edit) -> Iterator[Problem]:
+    markup = (edit.extra or {}).get("reply_markup")
+    if markup is not None and not stands_on_message(markup):
+        yield Problem("extra.reply_markup", "an edit takes an inline_keyboard only")
 
 
 def _target_problems(envelope: Edit | Delete) -> Iterator[Problem]:

@@ -82,9 +82,20 @@ def send_request(attempt: Attempt) -> Request:
 
 
 def edit_request(attempt: Attempt) -> Request:
-    """EditMessageText."""
+    """EditMessageText. A keyboard that the request does not name is taken away by Telegram.
+
+    Of what came with the message, only a keyboard that stands on it can be kept.
+    """
     fields = _fields("editMessageText", {**_content(attempt), **_message(attempt)})
-    return Request("editMessageText", {**fields, **_given(attempt.extra)})
+    extra = _given(attempt.extra)
+    if not stands_on_message(extra.get("reply_markup")):
+        extra.pop("reply_markup", None)
+    return Request("editMessageText", {**fields, **extra})
+
+
+def stands_on_message(markup: Any) -> bool:
+    """Whether it is an inline keyboard: others belong to the chat, and edits cannot name them."""
+    return isinstance(markup, Mapping) and "inline_keyboard" in markup
 
 
 def delete_request(attempt: Attempt) -> Request:

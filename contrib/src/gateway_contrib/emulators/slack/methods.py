@@ -209,6 +209,9 @@ CHANGING = frozenset({"chat.postMessage", "chat.update", "chat.delete"})
 KEPT = ("user", "bot_id", "thread_ts")
 """What of a message an edit leaves."""
 
+KEPT_UNNAMED = ("blocks", "attachments")
+"""What of a message an edit leaves unless it names it; an empty list takes it off."""
+
 
 def _open(channel: Channel) -> Channel:
     if channel.closed is not None:
@@ -261,10 +264,11 @@ def _own(world: World, bot: Bot, channel: Channel, given: Arguments, refusal: st
 
 
 def _revise(message: Message, fields: Fields) -> None:
-    """Content that the edit does not name is gone; the thread and the author stay."""
+    """Blocks and attachments that the edit does not name stay, like thread and author."""
     kept = {name: message.fields[name] for name in KEPT if name in message.fields}
     message.revisions.append(message.text)
-    message.fields = {**fields, **kept}
+    unnamed = {n: message.fields[n] for n in KEPT_UNNAMED if n in message.fields}
+    message.fields = {**unnamed, **fields, **kept}
     message.text = shown_text(message.fields)
     message.edited_at = trio.current_time()
 
