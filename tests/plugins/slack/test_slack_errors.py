@@ -11,6 +11,7 @@ from gateway_plugin_slack import api, hooks
 from gateway_plugin_slack.errors import LONG_WAIT, PREFIXES, VERDICTS, SlackApiError
 
 R, N, F = ErrorClass.RETRYABLE, ErrorClass.NON_RETRYABLE, ErrorClass.FATAL
+DONE = ErrorClass.DONE
 MESSAGE, THREAD, ROOM, OPERATION, INSTANCE = Scope
 
 SEND = Attempt(
@@ -74,6 +75,14 @@ ROWS = {
     "cant_delete_message": (N, Reason.FORBIDDEN, MESSAGE, "no"),
     "block_mismatch": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
     "thread_not_found": (N, Reason.THREAD_GONE, THREAD, "no"),
+    "restricted_action_thread_locked": (N, Reason.FORBIDDEN, THREAD, "no"),
+    "restricted_action_non_threadable_channel": (N, Reason.FORBIDDEN, THREAD, "no"),
+    "restricted_action_thread_only_channel": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+    "already_reacted": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+    "no_reaction": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+    "already_pinned": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+    "no_pin": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+    "not_pinned": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
     "channel_not_found": (N, Reason.ROOM_GONE, ROOM, "no"),
     "not_in_channel": (N, Reason.FORBIDDEN, ROOM, "no"),
     "is_archived": (N, Reason.ROOM_GONE, ROOM, "no"),
@@ -104,13 +113,14 @@ ROWS = {
 
 @pytest.mark.parametrize("error", ROWS)
 def test_each_word_of_slack_has_its_meaning(instance, error):
-    found = verdict(instance, body=said(error))
+    threaded = attrs.evolve(SEND, thread="1700000000.000100")
+    found = verdict(instance, body=said(error), attempt=threaded)
     assert ROWS[error] == (found.error_class, found.reason, found.scope, found.dispatched)
     assert error == found.raw
 
 
 def test_no_word_of_the_adapter_is_left_untested():
-    families = {word for word in ROWS if word.startswith(tuple(PREFIXES))}
+    families = {word for word in set(ROWS) - set(VERDICTS) if word.startswith(tuple(PREFIXES))}
     assert set(VERDICTS) == set(ROWS) - families - {"a_word_from_next_year"}
 
 
@@ -168,6 +178,55 @@ def test_edits_deletes_and_calls_are_limited_by_method_not_by_room(instance, att
 def test_a_called_post_is_limited_by_room(instance):
     attempt = attrs.evolve(CALL, operation="call:chat.postMessage", method="chat.postMessage")
     assert verdict(instance, status=429, attempt=attempt).scope is ROOM
+
+
+def test_a_room_that_is_limited_again_though_it_is_paced_is_not_what_is_limited():
+    error = SlackApiError("chat.postMessage", status=429, retry_after=2.0, again=True)
+    found = hooks.classify_error(attempt=SEND, error=error)
+    assert (OPERATION, 2.0) == (found.scope, found.retry_after)
+
+
+def test_a_late_sign_of_typing_is_dropped(instance):
+    method = "assistant.threads.setStatus"
+    attempt = attrs.evolve(CALL, operation=f"call:{method}", method=method)
+    found = verdict(instance, status=429, headers={"retry-after": "30"}, attempt=attempt)
+    assert (N, Reason.RATE_LIMITED, MESSAGE, None) == (
+        found.error_class,
+        found.reason,
+        found.scope,
+        found.retry_after,
+    )
+
+
+@pytest.mark.parametrize("error", ["thread_not_found", "restricted_action_thread_locked"])
+def test_a_refused_reply_ends_no_message_of_the_room(instance, error):
+    """It would have begun a thread of its own; what waits at the room's top level may pass."""
+    reply = attrs.evolve(SEND, reply="1700000000.000100")
+    assert verdict(instance, body=said(error), attempt=reply).scope is MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("error", "arguments", "scope"),
+    [
+        ("channel_not_found", {"channel": "C024BE91L"}, ROOM),
+        ("channel_not_found", {"channel_id": "C0OTHER"}, MESSAGE),
+        ("is_archived", {"channel": "C0OTHER"}, MESSAGE),
+        ("not_in_channel", {"channel": "C024BE91L"}, MESSAGE),
+        ("no_permission", {}, MESSAGE),
+        ("not_allowed_token_type", {}, OPERATION),
+        ("access_denied", {}, OPERATION),
+        ("invalid_auth", {}, INSTANCE),
+    ],
+)
+def test_a_refused_call_reaches_no_further_than_it_tells(instance, error, arguments, scope):
+    """A reaction that is not allowed, or another channel's end, ends no message of the room."""
+    attempt = attrs.evolve(CALL, arguments=arguments)
+    assert verdict(instance, body=said(error), attempt=attempt).scope is scope
+
+
+def test_not_being_allowed_to_delete_says_nothing_of_posting(instance):
+    assert verdict(instance, body=said("no_permission"), attempt=DELETE).scope is MESSAGE
+    assert verdict(instance, body=said("channel_not_found"), attempt=DELETE).scope is ROOM
 
 
 @pytest.mark.parametrize(("header", "seconds"), [({}, LONG_WAIT), ({"retry-after": "900"}, 900.0)])

@@ -4,6 +4,7 @@ import pytest
 
 from gateway_core import Secret, Traits
 from gateway_plugin_slack import hooks
+from gateway_plugin_slack.limits import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.settings import Settings
 
 TOKEN = Secret("xoxb-1")
@@ -18,7 +19,7 @@ def test_a_token_is_enough():
     )
     assert hooks.settings_type() is Settings
     assert 1 == hooks.GATEWAY_CONTRACT
-    assert Traits() == hooks.traits()
+    assert Traits(repeat_safe_calls=REPEAT_SAFE_CALLS) == hooks.traits()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ class SlackApiError(Exception):
     error        Slack's word for it, empty where there was none
     detail       what else the answer tells: arguments named, scopes needed
     retry_after  seconds, where the `Retry-After` header is a sensible number
+    again        it is a limit that was met in the same room a short time ago
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class SlackApiError(Exception):
         error: str = "",
         detail: str = "",
         retry_after: float | None = None,
+        again: bool = False,
     ) -> None:
         self.method = method
         self.status = status
         self.error = error
         self.detail = detail
         self.retry_after = retry_after
+        self.again = again
         super().__init__(method, status, error, detail, retry_after)
 
     @property
@@ -79,6 +82,9 @@ _ROOM_FORBIDDEN = _refused(Reason.FORBIDDEN, Scope.ROOM)
 _UNAUTHORIZED = _fatal(Reason.UNAUTHORIZED)
 _FORBIDDEN = _fatal(Reason.FORBIDDEN)
 _NO_METHOD = _fatal(Reason.UNSUPPORTED, Scope.OPERATION)
+_THREAD_FORBIDDEN = _refused(Reason.FORBIDDEN, Scope.THREAD)
+_TOO_LATE = _refused(Reason.RATE_LIMITED)
+_AS_ASKED = Verdict(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 _OTHER = _refused(Reason.UNCLASSIFIED)
 
 VERDICTS: Mapping[str, Verdict] = {
@@ -112,6 +118,15 @@ VERDICTS: Mapping[str, Verdict] = {
     "edit_window_closed": _MESSAGE_FORBIDDEN,
     "cant_delete_message": _MESSAGE_FORBIDDEN,
     "thread_not_found": _refused(Reason.THREAD_GONE, Scope.THREAD),
+    "restricted_action_thread_locked": _THREAD_FORBIDDEN,
+    "restricted_action_non_threadable_channel": _THREAD_FORBIDDEN,
+    # Replies in threads still pass, and the messages that wait may be some.
+    "restricted_action_thread_only_channel": _MESSAGE_FORBIDDEN,
+    "already_reacted": _AS_ASKED,
+    "no_reaction": _AS_ASKED,
+    "already_pinned": _AS_ASKED,
+    "no_pin": _AS_ASKED,
+    "not_pinned": _AS_ASKED,
     "channel_not_found": _ROOM_GONE,
     "is_archived": _ROOM_GONE,
     "is_inactive": _ROOM_GONE,
@@ -153,6 +168,12 @@ _REPLANNED = frozenset(
     }
 )
 
+_BY_METHOD = frozenset({"access_denied", "enterprise_is_restricted", "not_allowed_token_type"})
+"""What says of a method called by the application that it is not for this token."""
+
+_FLEETING = frozenset({"call:assistant.threads.setStatus"})
+"""Signs of typing: late they are worth nothing, and messages would wait behind them."""
+
 _FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
     "as_asked": "stricter",
     "stricter": "plain",
@@ -169,7 +190,28 @@ def classify(attempt: Attempt, error: SlackApiError) -> Verdict:
     if error.error == "message_not_found" and attempt.operation == "delete" and attempt.number > 1:
         # An earlier try whose answer was lost has deleted it: deleting is safe to repeat.
         return attrs.evolve(verdict, error_class=ErrorClass.DONE)
-    return verdict
+    return attrs.evolve(verdict, scope=_scope(attempt, error, verdict))
+
+
+def _scope(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Scope:
+    """How far the refusal of such an attempt reaches."""
+    scope, called = verdict.scope, attempt.operation.startswith("call:")
+    if scope is Scope.THREAD and attempt.thread is None:
+        # A reply begins a thread of its own: those that wait have not asked for it.
+        return Scope.MESSAGE
+    if scope is Scope.ROOM and not _concerns_room(attempt, verdict):
+        return Scope.MESSAGE
+    return Scope.OPERATION if called and error.error in _BY_METHOD else scope
+
+
+def _concerns_room(attempt: Attempt, verdict: Verdict) -> bool:
+    """Whether posting there is refused: not where another right or channel was asked for."""
+    if verdict.error_class is ErrorClass.RETRYABLE or attempt.operation in {"send", "edit"}:
+        return True
+    given = attempt.arguments
+    return verdict.reason is Reason.ROOM_GONE and attempt.room == given.get(
+        "channel", given.get("channel_id", attempt.room)
+    )
 
 
 def _verdict_of(error: SlackApiError) -> Verdict:
@@ -184,11 +226,17 @@ def _verdict_of(error: SlackApiError) -> Verdict:
 
 
 def _paced(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Verdict:
-    """Posts are counted by channel, every other method by workspace (docs.slack.dev)."""
+    """Posts are counted by channel, every other method by workspace (docs.slack.dev).
+
+    A room that is limited again although its posts are paced is not what is limited: an
+    undocumented limit counts the workspace's posts.
+    """
     if verdict.scope is Scope.INSTANCE:
         return attrs.evolve(verdict, retry_after=max(error.retry_after or 0.0, LONG_WAIT))
+    if attempt.operation in _FLEETING:
+        return attrs.evolve(_TOO_LATE, raw=error.raw)
     posts = attempt.operation in {"send", "call:chat.postMessage"}
-    scope = Scope.ROOM if posts else Scope.OPERATION
+    scope = Scope.ROOM if posts and not error.again else Scope.OPERATION
     return attrs.evolve(verdict, scope=scope, retry_after=error.retry_after)
 
 

@@ -42,7 +42,7 @@ def traits() -> Traits:
     A room is one lane, threads and all: the limit of a post counts by channel, so threads that
     were lanes of their own would only compete for the same tokens.
     """
-    return Traits(edit=True, delete=True, independent_threads=False, deduplicates_for=0.0)
+    return Traits(independent_threads=False, repeat_safe_calls=limits.REPEAT_SAFE_CALLS)
 
 
 @hookimpl

@@ -39,6 +39,29 @@ TIERS = {
 }
 """The tier of each method; one that is not here (assistant.threads.setStatus) draws on nothing."""
 
+REPEAT_SAFE_CALLS = frozenset(
+    {
+        "assistant.threads.setStatus",
+        "assistant.threads.setSuggestedPrompts",
+        "assistant.threads.setTitle",
+        "chat.delete",
+        "chat.getPermalink",
+        "chat.update",
+        "conversations.info",
+        "conversations.join",
+        "conversations.open",
+        "pins.add",
+        "pins.remove",
+        "reactions.add",
+        "reactions.remove",
+        "users.info",
+        "views.publish",
+        "views.update",
+    }
+)
+"""Calls that change nothing when they are made twice: a repeated reaction or pin is refused, and
+that refusal counts as success."""
+
 MINUTE = 60.0
 
 
