@@ -35,7 +35,8 @@ message_per = 10
 
 
 def limits(hooks, instance, room, **more):
-    found = hooks.rate_limit(instance=instance, room=room, operation="send", **more)
+    asked = {"instance": instance, "room": room, "operation": "send", **more}
+    found = hooks.rate_limit(**asked)
     return {limit.bucket: (limit.count, limit.per) for limit in found}
 
 
@@ -47,9 +48,9 @@ def _configured():
 
 def test_telegram(configured):
     own = {"chat:-7": (1, 3.0), "group:-7": (10, 60.0), "bot": (10, 1.0)}
-    assert own == limits(telegram, configured["tg"], "-7")
+    assert own == limits(telegram, configured["tg"], "-7", priority="normal")
     other = {"chat:-8": (1, 1.0), "group:-8": (20, 60.0), "bot": (10, 1.0)}
-    assert other == limits(telegram, configured["tg"], "-8")
+    assert other == limits(telegram, configured["tg"], "-8", priority="normal")
 
 
 def test_slack(configured):

@@ -48,6 +48,8 @@ WORDED = [
     ("send", 400, "Bad Request: text is too long", TRY_STRICTER),
     ("edit", 400, "Bad Request: MESSAGE_TOO_LONG", TRY_STRICTER),
     ("edit", 400, "Bad Request: ENTITIES_TOO_LONG", TRY_STRICTER),
+    ("call:closeForumTopic", 400, "Bad Request: TOPIC_NOT_MODIFIED",
+     verdict("done", "not_modified")),
     ("edit", 400, "Bad Request: message is not modified: specified new message content and so on",
      verdict("done", "not_modified")),
     ("send", 400, "Bad Request: message thread not found", THREAD_GONE),
@@ -214,11 +216,12 @@ def test_a_call_has_no_part_to_plan_again(attempt):
     assert (ErrorClass.NON_RETRYABLE, None) == (answer.error_class, answer.transform)
 
 
+@pytest.mark.parametrize("operation", ["delete", "call:deleteMessage"])
 @pytest.mark.parametrize(("number", "expected"), [(1, "non_retryable"), (2, "done")])
-def test_a_repeated_delete_finds_its_message_gone(attempt, number, expected):
+def test_a_repeated_delete_finds_its_message_gone(attempt, operation, number, expected):
     """The first try of a delete may have worked though nobody heard of it."""
     error = TelegramApiError(status=400, description="Bad Request: message to delete not found")
-    assert expected == hooks.classify_error(attempt("delete", number=number), error).error_class
+    assert expected == hooks.classify_error(attempt(operation, number=number), error).error_class
 
 
 @pytest.mark.parametrize(
@@ -239,6 +242,28 @@ def test_a_room_is_given_up_only_for_what_concerns_it(
     error = TelegramApiError(status=400, description=f"Bad Request: {description}")
     answer = hooks.classify_error(attempt(operation, arguments=arguments), error)
     assert (ErrorClass.NON_RETRYABLE, Scope(scope)) == (answer.error_class, answer.scope)
+
+
+@pytest.mark.parametrize(
+    ("operation", "error_class", "scope", "wait"),
+    [
+        ("send", "retryable", "room", 3.0),
+        ("call:pinChatMessage", "retryable", "room", 3.0),
+        ("call:answerCallbackQuery", "retryable", "message", 3.0),
+        ("call:getChat", "retryable", "message", 3.0),
+        ("call:sendChatAction", "non_retryable", "message", None),
+        ("probe", "retryable", "instance", 3.0),
+    ],
+)
+def test_a_limit_closes_what_draws_on_it(attempt, operation, error_class, scope, wait):
+    """A late sign of typing is dropped; an answer to a press keeps no message back."""
+    answer = hooks.classify_error(attempt(operation), TelegramApiError(status=429, retry_after=3.0))
+    assert (ErrorClass(error_class), Reason.RATE_LIMITED, Scope(scope), wait) == (
+        answer.error_class,
+        answer.reason,
+        answer.scope,
+        answer.retry_after,
+    )
 
 
 def test_a_limited_probe_closes_the_instance(attempt):

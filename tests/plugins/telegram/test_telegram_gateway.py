@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
+import attrs
 import pytest
 import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan
-from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
 from gateway_contrib.emulators.wire import Latency
 from gateway_core import (
     DeliveryError,
@@ -70,6 +71,26 @@ async def test_people_groups_and_topics_without_one_foreseeable_429(opened, auto
         arrived = [message.text for message in emulator.rooms.conversation(room)
                    if message.thread == topic]  # fmt: skip
         assert [f"{topic} {n}" for n in range(5)] == arrived
+
+
+@pytest.mark.parametrize(("priority", "seconds"), [("normal", 1), ("bulk", 2)])
+async def test_a_higher_ceiling_is_for_all_classes_but_bulk(
+    network, instance, autojump_clock, priority, seconds
+):
+    """60 rooms at 60 a second; bulk keeps to the 30 that are documented for it."""
+    emulator = TelegramEmulator(limits=TelegramLimits(bot_count=60))
+    network.mount(instance.settings.base_url, emulator.app)
+    settings = attrs.evolve(instance.settings, bot_count=60)
+    config = GatewayConfig(instances=[attrs.evolve(instance, settings=settings)])
+    sends = [
+        Send(instance_id="support", external_room_id=str(n), text="x", priority=priority)
+        for n in range(1, 61)
+    ]
+    async with open_gateway(config, wall_clock=virtual_wall) as gateway:
+        before = trio.current_time()
+        await receipts_of(gateway, sends)
+        assert seconds - 0.1 < trio.current_time() - before < seconds + 0.1
+    assert (60, 0) == (emulator.counters["stored"], emulator.counters["rate_limited"])
 
 
 async def test_a_moved_group_gets_its_message_in_its_new_room(opened, autojump_clock):

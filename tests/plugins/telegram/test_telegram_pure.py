@@ -22,6 +22,7 @@ from gateway_core import (
 )
 from gateway_plugin_telegram import TelegramSettings, hooks
 from gateway_plugin_telegram.checks import OWNED
+from gateway_plugin_telegram.limits import REPEAT_SAFE_CALLS
 from gateway_plugin_telegram.markup import is_blank, utf16_units
 
 TOKEN = "123456789:AAbbCCddEEffGGhh-iiJJkkLLmm_nnOOpp"
@@ -77,7 +78,8 @@ def test_settings_never_print_the_token():
 
 
 def test_traits_promise_no_deduplication():
-    assert Traits(independent_threads=True, deduplicates_for=0.0) == hooks.traits()
+    expected = Traits(independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS)
+    assert expected == hooks.traits()
 
 
 @pytest.mark.parametrize("room", ["7", "-7", "-1001234567890", "@name", "@a_b_1"])
@@ -233,7 +235,18 @@ GROUP = [Limit("chat:-7", 1, 1.0, "even"), Limit("group:-7", 20, 60.0, "window")
     ],
 )
 def test_what_an_attempt_draws_on(instance, room, operation, expected):
-    assert expected == list(hooks.rate_limit(instance, room, operation))
+    assert expected == list(hooks.rate_limit(instance, room, operation, "normal"))
+    assert expected == list(hooks.rate_limit(instance, room, operation, "bulk"))
+
+
+def test_a_higher_ceiling_leaves_bulk_at_what_is_documented():
+    """Thirty a second are documented for bulk notifications; other classes may go beyond."""
+    bot = Instance("i", "telegram", settings(bot_count=60))
+    for priority in ("urgent", "normal"):
+        assert [CHAT, Limit("bot", 60)] == list(hooks.rate_limit(bot, "7", "send", priority))
+    bulk = [CHAT, Limit("bulk", 30), Limit("bot", 60)]
+    assert bulk == list(hooks.rate_limit(bot, "7", "send", "bulk"))
+    assert bulk[1:] == list(hooks.rate_limit(bot, "7", "delete", "bulk"))
 
 
 def test_limits_are_settings():
@@ -244,7 +257,9 @@ def test_limits_are_settings():
         Limit("group:-7", 4, 5, "window"),
         Limit("bot", 6, 7, "even"),
     ]
-    assert expected == list(hooks.rate_limit(Instance("i", "telegram", own), "-7", "send"))
+    assert expected == list(
+        hooks.rate_limit(Instance("i", "telegram", own), "-7", "send", "urgent")
+    )
 
 
 MESSAGE = {"message_id": 5, "chat": {"id": -100123, "type": "supergroup"}, "date": 0}

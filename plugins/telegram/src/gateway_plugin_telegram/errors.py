@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from gateway_core import Attempt, ErrorClass, Reason, Scope, Verdict
+from gateway_plugin_telegram.limits import FREE
 
 Transform: TypeAlias = Literal["stricter", "plain", "without_reply"]
 
@@ -81,6 +82,7 @@ _FAILED = attrs.evolve(_ASTRAY, dispatched="unknown")
 PHRASES: tuple[tuple[str, _Meaning], ...] = (
     ("can't parse entities", _UNFORMATTED),
     ("message is not modified", _UNCHANGED),
+    ("topic_not_modified", _UNCHANGED),
     ("message is too long", _TOO_LONG),
     ("text is too long", _TOO_LONG),
     ("message_too_long", _TOO_LONG),
@@ -118,6 +120,8 @@ _STATUSES: Mapping[int, _Meaning] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _final(Reason.TOO_LONG),
 }
 _WORDED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_TYPING = "call:sendchataction"
+_DELETES = ("delete", "call:deleteMessage")
 _QUOTE = re.compile("[\"\u201c]| '")
 
 
@@ -149,14 +153,26 @@ def _moved(error: TelegramApiError) -> Verdict:
 
 
 def _limited(attempt: Attempt, error: TelegramApiError) -> Verdict:
-    # Which limit it was is not told. A probe has no room: the bot itself is asked to wait.
+    name = attempt.operation.lower()
+    if name == _TYPING:
+        # A sign of typing that comes late is worth nothing, and messages would wait behind it.
+        words = str(error)
+        return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.RATE_LIMITED, raw=words)
     return Verdict(
         error_class=ErrorClass.RETRYABLE,
         reason=Reason.RATE_LIMITED,
-        scope=Scope.INSTANCE if attempt.operation == "probe" else Scope.ROOM,
+        scope=_limited_scope(name),
         retry_after=error.retry_after,
         raw=str(error),
     )
+
+
+def _limited_scope(name: str) -> Scope:
+    """Which limit it was is not told: the room's, until core sees several rooms limited at once."""
+    if name == "probe":  # it has no room: the bot itself is asked to wait
+        return Scope.INSTANCE
+    # What draws on no limit of the room's says nothing of its messages.
+    return Scope.MESSAGE if name.startswith(FREE) else Scope.ROOM
 
 
 def _meaning(error: TelegramApiError) -> _Meaning:
@@ -183,7 +199,7 @@ def _fitted(meaning: _Meaning, attempt: Attempt) -> _Meaning:
     """The meaning, with what this attempt can still change and what it really concerns."""
     if meaning.transform is not None and not _can(meaning.transform, attempt):
         return _final(meaning.reason)
-    if meaning is _MESSAGE_GONE and attempt.operation == "delete" and attempt.number > 1:
+    if meaning is _MESSAGE_GONE and attempt.operation in _DELETES and attempt.number > 1:
         return _ALREADY_GONE
     if meaning.scope is Scope.ROOM and not _concerns_room(meaning, attempt):
         return attrs.evolve(meaning, scope=Scope.MESSAGE)

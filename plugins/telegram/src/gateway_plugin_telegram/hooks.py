@@ -16,6 +16,7 @@ from gateway_core import (
     Instance,
     Limit,
     Part,
+    Priority,
     Problem,
     Send,
     Traits,
@@ -26,7 +27,7 @@ from gateway_plugin_telegram.addresses import address_of
 from gateway_plugin_telegram.api import TelegramSession, open_telegram
 from gateway_plugin_telegram.checks import problems_of
 from gateway_plugin_telegram.errors import TelegramApiError, verdict_of
-from gateway_plugin_telegram.limits import limits_of
+from gateway_plugin_telegram.limits import REPEAT_SAFE_CALLS, limits_of
 from gateway_plugin_telegram.markup import parts_of
 from gateway_plugin_telegram.settings import TelegramSettings
 
@@ -42,7 +43,7 @@ def settings_type() -> type:
 @hookimpl
 def traits() -> Traits:
     """Edits, deletes, topics as lanes of their own; no send is ever deduplicated."""
-    return Traits(independent_threads=True)
+    return Traits(independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS)
 
 
 @hookimpl
@@ -80,9 +81,11 @@ def chunk(
 
 
 @hookimpl
-def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]:
-    """The chat's, the group's and the bot's limits."""
-    return limits_of(instance.settings, room, operation)
+def rate_limit(
+    instance: Instance, room: str, operation: str, priority: Priority
+) -> Sequence[Limit]:
+    """The chat's, the group's and the bot's limits, the last of these by class."""
+    return limits_of(instance.settings, room, operation, priority)
 
 
 @hookimpl

@@ -1,28 +1,62 @@
 """Which of Telegram's limits an attempt draws on. Pure.
 
-One message or edit a second per chat, 20 in 60 s per group, about 30 requests a second per bot
-(core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). Edits share the chat's
-allowance with sends; deletions are documented as no part of it.
+One message or edit a second per chat, 20 in 60 s per group, about 30 requests a second per bot for
+bulk notifications (core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). Edits
+share the chat's allowance with sends; deletions are documented as no part of it.
 """
 
 from __future__ import annotations
 
-from gateway_core import Limit
+from gateway_core import Limit, Priority
 from gateway_plugin_telegram.settings import TelegramSettings
 
 _WRITES = ("send", "edit", "call:send", "call:edit", "call:copy", "call:forward")
-_FREE = ("call:get", "call:answer", "call:sendchataction")
+FREE = ("call:get", "call:answer", "call:sendchataction")
+"""Operations, in small letters, that draw on nothing."""
+
+REPEAT_SAFE_CALLS = frozenset(
+    {
+        "answerCallbackQuery",
+        "answerInlineQuery",
+        "closeForumTopic",
+        "deleteMessage",
+        "deleteMessages",
+        "editForumTopic",
+        "editMessageCaption",
+        "editMessageMedia",
+        "editMessageReplyMarkup",
+        "editMessageText",
+        "getChat",
+        "getChatMember",
+        "getMe",
+        "pinChatMessage",
+        "reopenForumTopic",
+        "sendChatAction",
+        "setMessageReaction",
+        "unpinAllChatMessages",
+    }
+)
+"""Calls that change nothing when they are made twice. unpinChatMessage is none of them: without a
+message it takes away the newest pin, and then the one before."""
 
 
-def limits_of(settings: TelegramSettings, room: str, operation: str) -> tuple[Limit, ...]:
+def limits_of(
+    settings: TelegramSettings, room: str, operation: str, priority: Priority
+) -> tuple[Limit, ...]:
     """Every limit of the operation, the bot's last; typing, answers and look-ups have none."""
     name = operation.lower()
-    if name.startswith(_FREE):
+    if name.startswith(FREE):
         return ()
+    bot = _bot_limits(settings, priority)
+    return (*_room_limits(settings, room), *bot) if name.startswith(_WRITES) else bot
+
+
+def _bot_limits(settings: TelegramSettings, priority: Priority) -> tuple[Limit, ...]:
+    """What all classes share, and under it what bulk alone keeps to, where that is less."""
+    bulk = Limit("bulk", settings.bulk_count, settings.bulk_seconds, "even")
     bot = Limit("bot", settings.bot_count, settings.bot_seconds, "even")
-    if not name.startswith(_WRITES):
-        return (bot,)
-    return (*_room_limits(settings, room), bot)
+    slower = bulk.count / bulk.per < bot.count / bot.per
+    return (bulk, bot) if priority == "bulk" and slower else (bot,)
 
 
 def _room_limits(settings: TelegramSettings, room: str) -> tuple[Limit, ...]:

@@ -52,8 +52,13 @@ class TelegramSettings:
     group_count     messages and edits that one group takes in any `group_seconds`; documented are
                     20 a minute
     group_seconds   seconds, see `group_count`
-    bot_count       requests that the bot may make per `bot_seconds`, evenly spaced; documented are
-                    about 30 a second
+    bulk_count      requests of class `bulk` per `bulk_seconds`, evenly spaced; about 30 a second
+                    are documented, for bulk notifications
+    bulk_seconds    seconds, see `bulk_count`
+    bot_count       requests of all classes per `bot_seconds`, evenly spaced. No more than bulk's
+                    is documented, so that is the default and no refusal is foreseeable; Telegram
+                    takes more of some bots. The pace slows down after a refusal that nobody
+                    foresaw, and recovers with the answers
     bot_seconds     seconds, see `bot_count`
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
@@ -69,6 +74,8 @@ class TelegramSettings:
     chat_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
     group_count: int = attrs.field(default=20, validator=attrs.validators.ge(1))
     group_seconds: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+    bulk_count: int = attrs.field(default=30, validator=attrs.validators.ge(1))
+    bulk_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
     bot_count: int = attrs.field(default=30, validator=attrs.validators.ge(1))
     bot_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
     rooms: Mapping[str, RoomLimits] = attrs.field(factory=dict, hash=False)
