@@ -6,20 +6,20 @@ is a difference of two sums, and only what is cut at its ends is written anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import attrs
 
-from gateway_core.text import Block, Document, Kind, Span, Style
+from gateway_core.text import Block, Document, Kind, Nesting, Span, Style
 from gateway_plugin_discord.dialect import (
     APART,
     CLOSERS,
     MARKS,
     code,
-    escape,
+    escaping,
     fence,
     fenced,
     target,
@@ -30,7 +30,9 @@ _NATIVE_HEADINGS = 3
 
 _STYLES = frozenset(MARKS.values())
 
-_STRUCK = frozenset((MARKS[style],) * 2 for style in (Style.STRIKE, Style.SPOILER))
+_MARKED = {style: (mark, mark) for style, mark in MARKS.items()}
+
+_STRUCK = frozenset((_MARKED[Style.STRIKE], _MARKED[Style.SPOILER]))
 
 Mark = tuple[str, str]
 """What opens a style and what closes it."""
@@ -62,6 +64,22 @@ class Atom(NamedTuple):
         return "".join([mark[1] for mark in reversed(self.stack[since:])])
 
 
+class _Look(NamedTuple):
+    """How a span is written: its marks, or what writes it without escapes."""
+
+    start: int
+    end: int
+    mark: Mark | None
+    literally: Callable[[str], str] | None
+
+
+class _Piece(NamedTuple):
+    begin: int
+    end: int
+    write: Callable[[str], str]
+    stack: tuple[Mark, ...]
+
+
 @attrs.define(eq=False)
 class Atomizer:
     """Makes the atoms of a document."""
@@ -70,36 +88,48 @@ class Atomizer:
     previews: bool
     mentions: bool
     escape: Callable[[str], str] = attrs.field(init=False)
-    escape_struck: Callable[[str], str] = attrs.field(init=False)
-    marks: dict[Span, Mark | None] = attrs.field(init=False, factory=dict)
+    escape_struck: Callable[[str], str] | None = attrs.field(init=False)
+    looks: Nesting[_Look] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.escape = partial(escape, mentions=self.mentions)
-        self.escape_struck = partial(escape, mentions=self.mentions, struck=True)
+        self.escape = escaping(mentions=self.mentions)
+        spans = [span for span in self.document.spans if span.style is not Style.QUOTE]
+        self.looks = Nesting([*map(self._look, spans)])
+        struck = not _STRUCK.isdisjoint(look.mark for look in self.looks.items)
+        self.escape_struck = escaping(mentions=self.mentions, struck=True) if struck else None
 
-    def _text(self, span: Span) -> str:
-        return self.document.text[span.start : span.end]
+    def _look(self, span: Span) -> _Look:
+        start, end, style, value = span
+        if style is Style.CODE:
+            return _Look(start, end, None, code)
+        if style is not Style.LINK:
+            return _Look(start, end, _MARKED[style], None)
+        text = self.document.text[start:end]
+        if not value or value == text:
+            return _Look(start, end, None, self._bare(end) if value else None)
+        address = target(value, preview=self.previews)
+        if "://" in text or "[" in text or "]" in text:
+            return _Look(start, end, ("", f" ({address})"), None)
+        return _Look(start, end, ("[", f"]({address})"), None)
 
-    def _literal(self, span: Span) -> bool:
-        """Whether a span is written without escapes: code, or an address that is its own text."""
-        return span.style is Style.CODE or self._bare(span)
-
-    def _bare(self, span: Span) -> bool:
-        same = span.style is Style.LINK and len(span.value) == span.end - span.start
-        return same and span.value == self._text(span)
+    def _bare(self, end: int) -> Callable[[str], str]:
+        """Previews come of bare addresses, and end where Discord sees that they end."""
+        free = self.document.text[end : end + 1] in ("", " ", "\n")
+        return str if self.previews and free else _bracketed
 
     def atoms(self) -> Iterator[Atom]:
         """The atoms in order."""
-        for before, block in pairwise((None, *self.document.blocks)):
-            if block is None:
-                continue
-            if _restarts(before, block):
+        before: Block | None = None
+        for block in self.document.blocks:
+            shown = block
+            if before is not None and block.marker[:1].isdigit() and _restarts(before, block):
                 # Discord counts on from a list's first number; as text it stays what it is.
-                block = block._replace(marker=block.marker.replace(".", "\\."))  # noqa: PLW2901
-            if block.kind in (Kind.CODE, Kind.TABLE):
-                yield self._solid(block)
+                shown = block._replace(marker=block.marker.replace(".", "\\."))
+            if block.kind is Kind.CODE or block.kind is Kind.TABLE:
+                yield self._solid(shown)
             else:
-                yield from self._flow(block)
+                yield from self._flow(shown)
+            before = block
 
     def _solid(self, block: Block) -> Atom:
         """A code block, or a table as one; white space alone cannot be fenced."""
@@ -112,88 +142,62 @@ class Atomizer:
 
     def _flow(self, block: Block) -> Iterator[Atom]:
         """The lines of a paragraph, a heading or an item."""
-        prefix = "> " if block.quote else ""
         lead, again, around = _leads(block)
-        line = (prefix + again, block.quote)
-        start, head = block.start, prefix + lead
+        if block.quote:
+            lead, again = f"> {lead}", f"> {again}"
+        start = block.start
         for low, high in _lines(self.document.text, block.body, block.end):
-            first, *others = self._pieces(low, high, around)
-            yield Atom(start, *first, head, *line, first=True)
-            yield from [Atom(piece.begin, *piece, "", *line) for piece in others]
-            start, head = high + 1, prefix + again
+            first = True
+            for begin, end, write, stack in self._pieces(low, high, around):
+                place = start if first else begin
+                yield Atom(place, begin, end, write, stack, lead, again, block.quote, first)
+                lead, first = "", False
+            start, lead = high + 1, again
 
-    def _pieces(self, low: int, high: int, around: tuple[Mark, ...]) -> list[_Piece]:
+    def _pieces(self, low: int, high: int, around: tuple[Mark, ...]) -> Iterable[_Piece]:
         """Stretches of one style in a line; white space between two styles has what both have."""
         if low == high:
             return [_Piece(low, high, self.escape, ())]
-        spans = [s for s in self.document.nesting.touching(low, high) if s.style is not Style.QUOTE]
+        looks = self.looks.touching(low, high)
         if around:
-            spans = [span for span in spans if span.style is not Style.BOLD]
-        if not spans:
+            looks = [look for look in looks if look.mark not in around]
+        if not looks:
             return [_Piece(low, high, self.escape, around)]
         edges = {low, high}
-        for span in spans:
-            edges |= {max(span.start, low), min(span.end, high)}
-        pieces = [
-            self._piece(begin, end, active, around)
-            for begin, end, active in _swept(spans, sorted(edges))
-        ]
-        return list(_spaced(self.document.text, pieces))
+        for look in looks:
+            edges |= {max(look.start, low), min(look.end, high)}
+        return _spaced(
+            self.document.text,
+            [self._piece(*stretch, around) for stretch in _swept(looks, sorted(edges))],
+        )
 
     def _piece(
-        self, begin: int, end: int, active: Sequence[Span], around: tuple[Mark, ...]
+        self, begin: int, end: int, active: Sequence[_Look], around: tuple[Mark, ...]
     ) -> _Piece:
-        stack = around + tuple(mark for span in active if (mark := self._mark(span)))
-        literal = next((span for span in active if self._literal(span)), None)
-        if literal is None:
-            struck = not _STRUCK.isdisjoint(stack)
-            return _Piece(begin, end, self.escape_struck if struck else self.escape, stack)
-        if not CLOSERS.isdisjoint(self.document.text[begin:end]):
-            stack = tuple(mark for mark in stack if mark[0] not in _STYLES)
-        return _Piece(begin, end, self._literally(literal), stack)
-
-    def _literally(self, span: Span) -> Callable[[str], str]:
-        """Previews come of bare addresses, and end where Discord sees that they end."""
-        if span.style is Style.CODE:
-            return code
-        free = self.document.text[span.end : span.end + 1] in ("", " ", "\n")
-        return str if self.previews and free else _bracketed
-
-    def _mark(self, span: Span) -> Mark | None:
-        if span not in self.marks:
-            self.marks[span] = self._made(span)
-        return self.marks[span]
-
-    def _made(self, span: Span) -> Mark | None:
-        if span.style is not Style.LINK:
-            mark = MARKS.get(span.style)
-            return (mark, mark) if mark else None
-        text = self._text(span)
-        if not span.value or self._bare(span):
-            return None
-        address = target(span.value, preview=self.previews)
-        if "://" in text or "[" in text or "]" in text:
-            return ("", f" ({address})")
-        return ("[", f"]({address})")
-
-
-class _Piece(NamedTuple):
-    begin: int
-    end: int
-    write: Callable[[str], str]
-    stack: tuple[Mark, ...]
+        if not active:
+            return _Piece(begin, end, self.escape, around)
+        stack = (*around, *[look.mark for look in active if look.mark])
+        for look in active:
+            if look.literally:
+                if not CLOSERS.isdisjoint(self.document.text[begin:end]):
+                    stack = tuple(mark for mark in stack if mark[0] not in _STYLES)
+                return _Piece(begin, end, look.literally, stack)
+        if self.escape_struck and not _STRUCK.isdisjoint(stack):
+            return _Piece(begin, end, self.escape_struck, stack)
+        return _Piece(begin, end, self.escape, stack)
 
 
 def _swept(
-    spans: Sequence[Span], edges: Sequence[int]
-) -> Iterator[tuple[int, int, Sequence[Span]]]:
+    looks: Sequence[_Look], edges: Sequence[int]
+) -> Iterator[tuple[int, int, Sequence[_Look]]]:
     """Each stretch between two edges with the spans that it stands in, the outermost first."""
-    active: list[Span] = []
+    active: list[_Look] = []
     following = 0
     for begin, end in pairwise(edges):
-        active = [span for span in active if span.end > begin]
-        while following < len(spans) and spans[following].start <= begin:
-            active.append(spans[following])
+        if active:
+            active = [look for look in active if look.end > begin]
+        while following < len(looks) and looks[following].start <= begin:
+            active.append(looks[following])
             following += 1
         yield begin, end, active
 
@@ -208,12 +212,11 @@ def _leads(block: Block) -> tuple[str, str, tuple[Mark, ...]]:
     return _marker(block), "  " * block.depth, ()
 
 
-def _restarts(before: Block | None, block: Block) -> bool:
+def _restarts(before: Block, block: Block) -> bool:
     """Whether a numbered item does not go on counting where it follows another."""
-    numbers = [b.marker.removesuffix(". ") for b in (before, block) if b is not None]
-    if before is None or before.depth != block.depth or not all(n.isdigit() for n in numbers):
+    if before.depth != block.depth or not before.marker[:1].isdigit():
         return False
-    return int(numbers[0]) + 1 != int(numbers[1])
+    return int(before.marker[:-2]) + 1 != int(block.marker[:-2])
 
 
 def _marker(block: Block) -> str:
@@ -239,25 +242,35 @@ def _spaced(text: str, pieces: Sequence[_Piece]) -> Iterator[_Piece]:
     Discord's italics may neither begin nor end with a space.
     """
     for index, piece in enumerate(pieces):
-        begin, end, write, stack = piece
-        before = pieces[index - 1].stack if index else ()
-        after = pieces[index + 1].stack if index + 1 < len(pieces) else ()
-        content = text[begin:end]
-        head = len(content) - len(content.lstrip(" ")) if stack != before else 0
-        tail = len(content) - len(content.rstrip(" ")) if stack != after else 0
-        if head == len(content) and head:
-            yield _Piece(
-                begin, end, write, stack[: min(common(stack, before), common(stack, after))]
-            )
-            continue
-        if write is code or _writes_link(stack) or head + tail == 0:
+        begin, end, _, stack = piece
+        if not stack or (text[begin] != " " and text[end - 1] != " "):
             yield piece
             continue
+        before = pieces[index - 1].stack if index else ()
+        after = pieces[index + 1].stack if index + 1 < len(pieces) else ()
+        yield from _trimmed(
+            text, piece, stack[: common(stack, before)], stack[: common(stack, after)]
+        )
+
+
+def _trimmed(
+    text: str, piece: _Piece, before: tuple[Mark, ...], after: tuple[Mark, ...]
+) -> Iterator[_Piece]:
+    """A piece and the white space around it, which has what it shares with its neighbours."""
+    begin, end, write, stack = piece
+    content = text[begin:end]
+    head = len(content) - len(content.lstrip(" ")) if stack != before else 0
+    tail = len(content) - len(content.rstrip(" ")) if stack != after else 0
+    if head == len(content) and head:
+        yield _Piece(begin, end, write, min(before, after, key=len))
+    elif write is code or _writes_link(stack):
+        yield piece
+    else:
         if head:
-            yield _Piece(begin, begin + head, write, stack[: common(stack, before)])
+            yield _Piece(begin, begin + head, write, before)
         yield _Piece(begin + head, end - tail, write, stack)
         if tail:
-            yield _Piece(end - tail, end, write, stack[: common(stack, after)])
+            yield _Piece(end - tail, end, write, after)
 
 
 def _writes_link(stack: Sequence[Mark]) -> bool:
@@ -280,6 +293,8 @@ def joint(before: Atom, written: str, atom: Atom, gap: int) -> str:
         same = atom.quote and atom.quote == before.quote
         feeds = ("\n> " if same else "\n") * (gap - 1) + "\n"
         return f"{before.closed()}{feeds}{atom.lead}{atom.opened()}"
+    if before.stack == atom.stack:
+        return ""
     shared = common(before.stack, atom.stack)
     closed, opened = before.closed(shared), atom.opened(shared)
     touching = (closed or written)[-1:] == opened[:1] != ""

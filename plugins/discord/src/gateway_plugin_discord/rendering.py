@@ -40,13 +40,13 @@ class Dialect:
         self.bodies = [atom.write(text[atom.body : atom.end]) for atom in self.atoms]
         self.joints = [""] * bool(self.atoms)
         self.joints += map(self._joint, self.atoms, self.bodies, self.atoms[1:])
-        sizes = map(units, map("".join, zip(self.joints, self.bodies, strict=True)))
-        self.sums = [0, *accumulate(sizes)]
+        pairs = [*map("".join, zip(self.joints, self.bodies, strict=True))]
+        whole = "".join(pairs)
+        self.sums = [0, *accumulate(map(len if units(whole) == len(whole) else units, pairs))]
 
     def _joint(self, before: Atom, written: str, atom: Atom) -> str:
-        return joint(
-            before, written, atom, self.document.text.count("\n", before.end, atom.start) or 1
-        )
+        gap = self.document.text.count("\n", before.end, atom.start) if atom.first else 0
+        return joint(before, written, atom, gap or 1)
 
     def cost(self, start: int, end: int) -> int:
         """UTF-16 units of the content; never fewer than its code points."""
