@@ -69,6 +69,7 @@ from gateway_core.outbox import (
 )
 from gateway_core.plugins import ChannelBinding, installed_channels
 from gateway_core.pressure import PressureSettings
+from gateway_core.previews import Preview, preview
 from gateway_core.retries import RetrySettings
 from gateway_core.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.tickets import Ticket
@@ -123,6 +124,7 @@ __all__ = [
     "PluginError",
     "Pressure",
     "PressureSettings",
+    "Preview",
     "Priority",
     "Problem",
     "Reason",
@@ -153,6 +155,7 @@ __all__ = [
     "open_gateway",
     "parse_config",
     "position_of",
+    "preview",
     "scope_of",
     "to_json",
 ]

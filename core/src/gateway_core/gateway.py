@@ -53,6 +53,7 @@ from gateway_core.paging import Pager
 from gateway_core.partition import Partition
 from gateway_core.partitioning import strategy
 from gateway_core.plugins import Given, bind, outbox_at
+from gateway_core.previews import Preview, foresee
 from gateway_core.roster import Roster
 from gateway_core.statistics import Statistics
 from gateway_core.submission import Submission
@@ -301,6 +302,15 @@ class Gateway:
         return ticket
 
     # -- about envelopes
+
+    def preview(self, envelope: Envelope) -> Preview:
+        """What would become of it: problems, parts, limits. Accepts and sends nothing.
+
+        Raises `UnknownInstance`, and `HookContractError` where a hook fails.
+        """
+        account = self._roster.account(envelope.instance_id)
+        address = account.address(envelope.external_room_id)
+        return foresee(account.hooks, account.instance, envelope, self.config, address)
 
     def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so."""

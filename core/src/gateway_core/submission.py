@@ -14,18 +14,16 @@ import trio
 
 from gateway_core.accounts import Account
 from gateway_core.admission import Full, Waiter
-from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.checks import problems_of
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
-from gateway_core.envelopes import Call, Disposition, Edit, Envelope, Part, Send
+from gateway_core.envelopes import Disposition, Envelope, Part
 from gateway_core.errors import (
     GatewayClosed,
     IdempotencyConflict,
     InstanceSuspended,
     Invalid,
     Overloaded,
-    Problem,
     Refused,
 )
 from gateway_core.flights import Flight
@@ -35,6 +33,7 @@ from gateway_core.limits import SECOND
 from gateway_core.outbox import Entry, Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
+from gateway_core.previews import planned
 from gateway_core.roster import Roster
 from gateway_core.tickets import Ticket
 
@@ -153,20 +152,12 @@ class Submission:
         if problems:
             raise Invalid(problems)
         account = self._roster.account(envelope.instance_id)
-        hooks, instance = account.hooks, account.instance
-        problems = [*_unsupported(hooks, envelope), *hooks.validate(instance, envelope)]
+        instance = account.instance
+        plan, problems = planned(account.hooks, instance, envelope, self._config.max_parts)
         if problems:
             raise Invalid(problems)
         if account.suspended is not None and self._config.when_suspended == "refuse":
             raise InstanceSuspended(instance_id=instance.id, why=str(account.suspended))
-        if not isinstance(envelope, Send | Edit):
-            return account, ()
-        plan = hooks.chunk(instance, envelope, "as_asked")
-        most = self._config.max_parts
-        if not plan:
-            raise Invalid([Problem("text", "leaves nothing to send")])
-        if len(plan) > most:
-            raise Invalid([Problem("text", f"needs {len(plan)} messages, at most {most}")])
         return account, plan
 
     async def _joined(
@@ -340,15 +331,6 @@ class Submission:
         else:
             partition.accepted += 1
             partition.endings.finish_outside(flight, account, Disposition.SHED)
-
-
-def _unsupported(hooks: ChannelHooks, envelope: Envelope) -> list[Problem]:
-    """An operation that the channel does not have."""
-    operation = "call" if isinstance(envelope, Call) else envelope.operation
-    promised = getattr(hooks.traits, operation, True)
-    if operation in hooks.can and promised:
-        return []
-    return [Problem("operation", f"channel {hooks.channel!r} has no {operation}")]
 
 
 def _replay(known: Known, envelope: Envelope) -> Ticket:
