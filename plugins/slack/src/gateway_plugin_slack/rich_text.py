@@ -62,7 +62,7 @@ class RichText:
     def __attrs_post_init__(self) -> None:
         extras = sorted(_extras(self.document))
         self.places = [place for place, _ in extras]
-        self.sizes = [0, *accumulate(size for _, size in extras)]
+        self.sizes = [0, *accumulate([size for _, size in extras])]
 
     def cost(self, start: int, end: int) -> int:
         """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""
@@ -70,7 +70,8 @@ class RichText:
         first, last = bisect_left(self.places, start), bisect_left(self.places, end)
         size = self.sizes[last] - self.sizes[first] + 3 * _CONTAINER
         size += len(text) + sum(map(text.count, '\n\t"\\'))
-        size += sum(_ELEMENT + len(span.value) for span in self.document.nesting.open_at(start))
+        for span in self.document.nesting.open_at(start):
+            size += _ELEMENT + len(span.value)
         return max(self.measure(text), -(-size * self.limit // self.room))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
@@ -118,9 +119,12 @@ class _Writer:
     def _clipped(self, start: int, end: int) -> Iterator[Block]:
         """The blocks of the stretch. One that goes on from before has no marker any more."""
         for block in self.document.blocks_in(start, end):
-            if block.start < start:
-                block = block._replace(start=start, body=start, marker="")  # noqa: PLW2901 - clipped
+            if block.start >= start and block.end <= end:
+                yield block
+                continue
             clipped = block._replace(end=min(block.end, end))
+            if block.start < start:
+                clipped = clipped._replace(start=start, body=start, marker="")
             if clipped.end > clipped.start:
                 yield clipped
 
@@ -143,42 +147,73 @@ class _Writer:
         return {**written, "offset": number - 1} if number else written
 
     def _item(self, blocks: Sequence[Block]) -> dict[str, Any]:
-        first = blocks[0]._replace(start=blocks[0].body)
-        inline = list(self._inline(first.body, blocks[-1].end, blocks))
+        inline = list(self._inline(blocks[0].body, blocks[-1].end, blocks))
         return {"type": "rich_text_section", "elements": inline or [_element(" ", {})]}
 
     def _inline(self, start: int, end: int, blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
         """The characters of the stretch as elements of one style each."""
-        spans = self.document.spans_in(start, end)
-        spans += [
-            Span(block.body - start, block.end - start, Style.BOLD)
+        spans = self.document.nesting.touching(start, end)
+        headings = [
+            Span(max(block.body, start), block.end, Style.BOLD)
             for block in blocks
             if block.kind is Kind.HEADING
         ]
-        text = self._text(start, end)
-        edges = sorted({0, len(text), *(edge for span in spans for edge in span[:2])})
-        edges = [edge for edge in edges if 0 <= edge <= len(text)]
-        for low, high in pairwise(edges):
-            active = [span for span in spans if span.start <= low and span.end >= high]
-            yield from self._stretch(text[low:high], active)
+        if not spans and not headings:
+            if end > start:
+                yield from self._stretch(self._text(start, end), ())
+            return
+        spans = sorted([*headings, *spans], key=_place) if headings else spans
+        edges = {start, end}
+        for span in spans:
+            edges |= {max(span.start, start), min(span.end, end)}
+        for low, high, active in _swept(spans, sorted(edges)):
+            yield from self._stretch(self._text(low, high), active)
 
     def _stretch(self, text: str, active: Sequence[Span]) -> Iterator[dict[str, Any]]:
-        style = {_FLAGS[span.style]: True for span in active if span.style in _FLAGS}
-        link = next((span.value for span in active if span.style is Style.LINK), "")
+        style: dict[str, bool] = {}
+        link = ""
+        for span in active:
+            if span.style is Style.LINK:
+                link = span.value
+            elif flag := _FLAGS.get(span.style):
+                style[flag] = True
         if link:
             yield _element(text, style, url=link)
-        elif self.mentions and not style.get("code"):
+        elif self.mentions and "code" not in style:
             yield from _with_pings(text, style)
         else:
             yield _element(text, style)
 
 
-def _element(text: str, style: Mapping[str, bool], *, url: str = "") -> dict[str, Any]:
-    kind = {"type": "link", "url": url} if url else {"type": "text"}
-    return {**kind, "text": text, **({"style": dict(style)} if style else {})}
+def _swept(
+    spans: Sequence[Span], edges: Sequence[int]
+) -> Iterator[tuple[int, int, Sequence[Span]]]:
+    """Each stretch between two edges with the spans that it stands in."""
+    active: list[Span] = []
+    following = 0
+    for low, high in pairwise(edges):
+        if active:
+            active = [span for span in active if span.end > low]
+        while following < len(spans) and spans[following].start <= low:
+            active.append(spans[following])
+            following += 1
+        yield low, high, active
 
 
-def _with_pings(text: str, style: Mapping[str, bool]) -> Iterator[dict[str, Any]]:
+def _place(span: Span) -> tuple[int, int]:
+    return span.start, -span.end
+
+
+def _element(text: str, style: dict[str, bool], *, url: str = "") -> dict[str, Any]:
+    element: dict[str, Any] = {"type": "text", "text": text}
+    if url:
+        element = {"type": "link", "url": url, "text": text}
+    if style:
+        element["style"] = style
+    return element
+
+
+def _with_pings(text: str, style: dict[str, bool]) -> Iterator[dict[str, Any]]:
     """Text with `<@U…>`, `<!here>` and `<!subteam^S…>` as the elements that notify."""
     last = 0
     for found in _PING.finditer(text):
