@@ -56,7 +56,7 @@ def escaping(*, mentions: bool = False, struck: bool = False) -> Callable[[str],
     struck    inside a strike or a spoiler: these end at the first two marks, with a backslash
               before them or not, so no two may touch
     """
-    escape = partial(_PLAIN.sub, r"\\\g<0>")
+    escape = partial(_PLAIN.sub, _backslashed)
     if mentions or struck:
         rules = [*([_MENTION] if mentions else []), *([_CLOSER] if struck else []), _MARK]
         escape = partial(re.compile("|".join(rules), re.VERBOSE).sub, _escaped)
@@ -67,6 +67,10 @@ def escaping(*, mentions: bool = False, struck: bool = False) -> Callable[[str],
         return escape(text)
 
     return write
+
+
+def _backslashed(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
 
 
 def _escaped(found: re.Match[str]) -> str:
