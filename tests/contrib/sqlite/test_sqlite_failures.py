@@ -9,12 +9,17 @@ import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import OutboxError, Send
-from gateway_core.testing import FakeChannel, open_test_gateway
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "outbox.db"
+
+
+def kept_at(path, **settings):
+    """Its time is that of the gateways above it: history is not too old."""
+    return SqliteOutbox(path, SqliteSettings(**settings), wall_clock=virtual_wall)
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def failing_writes(outbox):
     ],
 )
 async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, words):
-    channel, outbox = FakeChannel(), SqliteOutbox(path)
+    channel, outbox = FakeChannel(), kept_at(path)
     big = Send(instance_id="bot", external_room_id="room", text="x" * 200_000)
     async with open_test_gateway(channel, outbox=outbox) as gateway:
         first = Send(instance_id="bot", external_room_id="room", text="first")
@@ -80,7 +85,7 @@ async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, word
             receipt = await gateway.send("bot", "room", "again")
         assert receipt.delivered
     assert ["first", "again"] == channel.texts("room")
-    async with open_test_gateway(channel, outbox=SqliteOutbox(path)) as gateway:
+    async with open_test_gateway(channel, outbox=kept_at(path)) as gateway:
         assert 0 == gateway.statistics().kept
         assert gateway.status(accepted.id).receipt.delivered
         assert gateway.status(receipt.envelope_id).receipt.delivered
@@ -93,7 +98,7 @@ async def test_results_in_flight_are_kept_and_recorded_when_it_works_again(path)
     async def held(attempt):
         await release.wait()
 
-    channel, outbox = FakeChannel(script=held), SqliteOutbox(path)
+    channel, outbox = FakeChannel(script=held), kept_at(path)
     async with open_test_gateway(channel, outbox=outbox) as gateway:
         ticket = await gateway.submit(
             Send(instance_id="bot", external_room_id="room", text="x" * 9000)
@@ -104,7 +109,7 @@ async def test_results_in_flight_are_kept_and_recorded_when_it_works_again(path)
             release.set()
             assert (await ticket.receipt()).delivered
             await trio.sleep(0.3)
-    async with open_test_gateway(channel, outbox=SqliteOutbox(path)) as gateway:
+    async with open_test_gateway(channel, outbox=kept_at(path)) as gateway:
         assert 0 == gateway.statistics().kept
         assert gateway.status(ticket.id).receipt.delivered
     assert 1 == len(channel.made)
@@ -131,14 +136,13 @@ def scrambled(path):
 
 @pytest.mark.parametrize("damage", [truncated, emptied, garbled, scrambled])
 async def test_a_damaged_file_is_refused_and_left_alone(path, damage):
-    async with open_test_gateway(FakeChannel(), outbox=SqliteOutbox(path)) as gateway:
+    async with open_test_gateway(FakeChannel(), outbox=kept_at(path)) as gateway:
         for n in range(50):
             await gateway.send("bot", "room", "x" * 500, key=str(n))
     damage(path)
     before = path.read_bytes()
-    settings = SqliteSettings(integrity_check=True)
     with pytest.raises(OutboxError, match=r"damaged|malformed|not a database"):
-        async with open_test_gateway(FakeChannel(), outbox=SqliteOutbox(path, settings)):
+        async with open_test_gateway(FakeChannel(), outbox=kept_at(path, integrity_check=True)):
             pass
     assert before == path.read_bytes()
 

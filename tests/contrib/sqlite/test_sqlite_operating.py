@@ -9,7 +9,7 @@ import trio
 from gateway_contrib.cli.app import main
 from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core import ErrorClass, Reason, Verdict
-from gateway_core.testing import Failure, FakeChannel, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNCLASSIFIED, raw="no")
 
@@ -35,7 +35,9 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config):
 
     channel, option = FakeChannel(script=refuse), ("--config", str(config))
     path = config.parent / "outbox.db"
-    async with open_test_gateway(channel, outbox=SqliteOutbox(path)) as gateway:
+    async with open_test_gateway(
+        channel, outbox=SqliteOutbox(path, wall_clock=virtual_wall)
+    ) as gateway:
         receipt = await gateway.send("bot", "room", "hello", raises=False)
         await trio.sleep(0.2)
         code, out, _ = await gateway_command("list", "--json", "--disposition", "rejected", *option)
@@ -57,8 +59,10 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config):
     assert (0, "") == (code, out)
     code, out, _ = await gateway_command("erase", "--instance", "bot", "--room", "room", *option)
     assert "when a gateway next opens" in out
+    async with open_test_gateway(channel, outbox=SqliteOutbox(path, wall_clock=virtual_wall)):
+        await trio.sleep(1.5)
     code, out, _ = await gateway_command("stats", "--json", *option)
-    assert (0, 1) == (code, json.loads(out)["asked"])
+    assert ({}, 0) == (json.loads(out)["ended"], json.loads(out)["asked"])
 
 
 @pytest.mark.parametrize(

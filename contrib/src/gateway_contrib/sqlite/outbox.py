@@ -96,7 +96,7 @@ class SqliteOutbox:
     ) -> None:
         self.path = Path(path)
         self.settings = settings
-        self.requested: Callable[[Request], None] | None = None
+        self._requested: Callable[[Request], None] | None = None
         self._wall = wall_clock or system_time
         self._batch = Batch()
         self._filled = trio.Event()
@@ -108,6 +108,16 @@ class SqliteOutbox:
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)
         self._tasks: Any = None
+
+    @property
+    def requested(self) -> Callable[[Request], None] | None:
+        """Who does what operators ask; until somebody does, nobody looks for it."""
+        return self._requested
+
+    @requested.setter
+    def requested(self, told: Callable[[Request], None] | None) -> None:
+        self._requested = told
+        self._wake(urgent=False)  # the committer may be waiting without a limit
 
     # -- opening and closing
 
@@ -376,24 +386,16 @@ class SqliteOutbox:
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """By id or key."""
+        since = self._wall() - self.settings.key_window
         with typed("the outbox cannot read"):
-            return await self._in_thread(lambda: self._find(self._reader, what), self._reading)
+            return await self._in_thread(lambda: _find(self._reader, what, since), self._reading)
 
     def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """The same at once, of what is committed: a look-up on this machine's disk."""
         try:
-            return self._find(self._glance, what)
+            return _find(self._glance, what, self._wall() - self.settings.key_window)
         except apsw.Error:  # the worker thread's own reads and writes tell of it
             return None
-
-    def _find(self, reader: Reader, what: str | tuple[str, str, str, str]) -> Found | None:
-        if not isinstance(what, str):
-            return reader.find_key(what, self._wall() - self.settings.key_window)
-        try:
-            found = reader.find(position_of(what))
-        except ValueError:  # not an id at all
-            return None
-        return found if found is not None and found.envelope_id == what else None
 
     async def _read(self, do: Callable[[], T]) -> T:
         """After all that was told before."""
@@ -401,3 +403,13 @@ class SqliteOutbox:
             await self.flush()
         with typed("the outbox cannot read"):
             return await self._in_thread(do, self._reading)
+
+
+def _find(reader: Reader, what: str | tuple[str, str, str, str], since: float) -> Found | None:
+    if not isinstance(what, str):
+        return reader.find_key(what, since)
+    try:
+        found = reader.find(position_of(what))
+    except ValueError:  # not an id at all
+        return None
+    return found if found is not None and found.envelope_id == what else None
