@@ -84,7 +84,7 @@ def emulator_of(channel: str, fault: str) -> Any:
         more["faults"] = OncePerMessage(fault)
     if channel == "discord":
         # hikari holds the times in Discord's answers against its own clock.
-        more["posix_time"] = time.time()
+        more["wall_clock"] = time.time
     return platform.emulator(**more)
 
 

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.wire import Latency, reset, silence
@@ -48,6 +48,19 @@ def test_a_script_names_requests_by_number_and_moves_no_other():
     assert [plain[n] for n in range(50) if n not in {3, 7}] == [
         scripted[n] for n in range(50) if n not in {3, 7}
     ]
+
+
+def test_an_answer_word_for_word_is_given_but_is_no_fault_to_count():
+    said = Said(status=429, body={"ok": False}, headers={"Retry-After": "7"})
+    faults, plan = drawn(3, script={1: said}, limit=1)
+    assert ([None, said, None], {}) == (faults, plan.counts)
+    response = said.response()
+    assert (429, b'{"ok": false}', "7") == (
+        response.status_code,
+        response.body,
+        response.headers["retry-after"],
+    )
+    assert b"<html>" == Said(body=b"<html>").response().body
 
 
 def test_faults_end_at_the_limit():

@@ -113,8 +113,8 @@ async def test_messages_are_listed_newest_first_in_pages(ask, autojump_clock):
     assert ["3", "2"] == await page(f"after={ids[1]}")
 
 
-async def test_the_wall_clock_begins_where_it_is_told_to(autojump_clock):
-    async with running(DiscordEmulator(posix_time=1_500_000_000.0)) as ask:
+async def test_the_wall_clock_is_the_one_that_is_given(autojump_clock):
+    async with running(DiscordEmulator(wall_clock=lambda: 1_500_000_000.0)) as ask:
         status, headers, message = await post(ask)
         assert 200 == status
         assert "1500000005.000" == headers["x-ratelimit-reset"]

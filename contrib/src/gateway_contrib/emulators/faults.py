@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from random import Random
 from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import attrs
+from starlette.responses import Response
 
 
 class Fault(StrEnum):
@@ -32,12 +37,34 @@ class Fault(StrEnum):
     ROOM_GONE = "room_gone"
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class Said:
+    """An answer word for word in the place of the platform's own; nothing is stored.
+
+    For what a platform was seen to answer and no emulator would come to by itself. `body` goes out
+    as it is where it is bytes, else as JSON.
+    """
+
+    status: int = 200
+    body: Any = b""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+    def response(self) -> Response:
+        """The answer, to be sent."""
+        raw = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        return Response(raw, self.status, dict(self.headers))
+
+
+Planned: TypeAlias = Fault | Said
+
+
 class FaultPlan:
     """Answers, request by request, with the fault to inject or None.
 
     seed    of the draws; the same seed gives the same faults
     rates   the share of requests (0 to 1) that each fault hits
-    script  by the request's number, counted from 0; wins over the rates
+    script  faults, or answers word for word, by the request's number, counted from 0; it wins
+            over the rates
     limit   faults in all; None: without end
     """
 
@@ -46,7 +73,7 @@ class FaultPlan:
         *,
         seed: str = "0",
         rates: Mapping[Fault, float] = MappingProxyType({}),
-        script: Mapping[int, Fault] = MappingProxyType({}),
+        script: Mapping[int, Planned] = MappingProxyType({}),
         limit: int | None = None,
     ) -> None:
         if min(rates.values(), default=0) < 0 or sum(rates.values()) > 1:
@@ -58,21 +85,24 @@ class FaultPlan:
         self._script = dict(script)
         self._limit = limit
         self._number = 0
+        self._given = 0
 
-    def next(self) -> Fault | None:
-        """The fault for the next request that would change a message."""
+    def next(self) -> Planned | None:
+        """What to do to the next request that would change a message."""
         number, self._number = self._number, self._number + 1
         # One draw per request, used or not: a script then moves none of the later draws.
         drawn = self._drawn(self._random.random())
         fault = self._script.get(number, drawn)
-        if fault is None or self._limit == self.counts.total():
+        if fault is None or self._limit == self._given:
             return None
-        self.counts[fault] += 1
+        self._given += 1
+        if isinstance(fault, Fault):
+            self.counts[fault] += 1
         return fault
 
     def stop(self) -> None:
         """No more faults from now on."""
-        self._limit = self.counts.total()
+        self._limit = self._given
 
     def _drawn(self, draw: float) -> Fault | None:
         for fault, rate in self._rates.items():

@@ -25,8 +25,8 @@ from gateway_contrib.emulators.discord.limits import (
 from gateway_contrib.emulators.discord.methods import METHODS, Method, major_of
 from gateway_contrib.emulators.discord.refusal import Refusal, coded, plain
 from gateway_contrib.emulators.discord.requests import Posted, read
-from gateway_contrib.emulators.discord.world import STARTED, Bot, Interaction, World
-from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.discord.world import Bot, Interaction, VirtualWall, World
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.wire import reset, silence
@@ -62,8 +62,8 @@ class DiscordEmulator:
     tokens      those that are known; None: every well-formed one
     limits      what is allowed
     faults      asked once per request that would make or change a message
-    posix_time  when the first request comes, by the emulated wall clock; clients that compare
-                `X-RateLimit-Reset` with their own clock (hikari) need the real time here
+    wall_clock  the POSIX time of timestamps, ids and `X-RateLimit-Reset`, which some clients
+                (hikari) hold against their own clock; None: it follows trio's, from a fixed moment
 
     `app` is the ASGI application (`/api/v10/…`, and a page at `/`), `rooms` what arrived (a
     message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
@@ -77,18 +77,18 @@ class DiscordEmulator:
         tokens: Collection[str] | None = None,
         limits: DiscordLimits | None = None,
         faults: FaultPlan | None = None,
-        posix_time: float = STARTED,
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.faults = faults or FaultPlan()
         limits = limits or DiscordLimits()
-        self._world = World(limits, self.counters, posix_time=posix_time)
+        self._world = World(limits, self.counters, wall_clock=wall_clock or VirtualWall())
         self._tokens = None if tokens is None else frozenset(tokens)
         self._revoked: set[str] = set()
         self._allowance = Allowance(limits)
         self._door = FrontDoor(limits)
         self._shared: dict[str, float] = {}
-        self._before: Mapping[Fault | None, Callable[[_Asked], Awaitable[Response]]] = {
+        self._before: Mapping[Planned | None, Callable[[_Asked], Awaitable[Response]]] = {
             Fault.RATE_LIMITED: self._limit_unforeseen,
             Fault.SERVER_ERROR: self._break,
             Fault.RESET_BEFORE: self._cut,
@@ -177,6 +177,8 @@ class DiscordEmulator:
         posted = await read(request)
         bot = self._world.bot(token) if token else _NOBODY
         asked = _Asked(request=request, method=method, posted=posted, token=token, bot=bot)
+        if isinstance(fault, Said):
+            return fault.response()
         if fault in self._before:
             return await self._before[fault](asked)
         response = self._perform(asked)
@@ -262,7 +264,7 @@ async def _malformed(_: _Asked, response: Response) -> Response:
     return Response('{"id": "12', 200, headers)
 
 
-_AFTER: Mapping[Fault | None, Callable[[_Asked, Response], Awaitable[Response]]] = {
+_AFTER: Mapping[Planned | None, Callable[[_Asked, Response], Awaitable[Response]]] = {
     Fault.RESET_AFTER: _reset_after,
     Fault.NO_ANSWER: _no_answer,
     Fault.MALFORMED: _malformed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -15,7 +16,7 @@ from gateway_contrib.emulators.discord.refusal import coded
 from gateway_contrib.emulators.rooms import Message, Rooms
 
 STARTED = 1_767_225_600.0
-"""The POSIX time of the first request by default: the clock is trio's from there on."""
+"""The POSIX time at which a virtual wall clock begins."""
 
 DISCORD_EPOCH = 1_420_070_400.0
 GUILD = "1000000000000000000"
@@ -44,6 +45,20 @@ class Bot:
 
 
 @attrs.define(eq=False)
+class VirtualWall:
+    """A wall clock that shows `STARTED` when it is first looked at, and goes on with trio's."""
+
+    _began: float | None = attrs.field(default=None, init=False)
+
+    def __call__(self) -> float:
+        """The POSIX time, in seconds."""
+        now = trio.current_time()
+        if self._began is None:
+            self._began = now
+        return STARTED + now - self._began
+
+
+@attrs.define(eq=False)
 class Interaction:
     """Something a user did that a bot may answer: its id, its token, and the room."""
 
@@ -57,13 +72,13 @@ class Interaction:
 
 
 class World:
-    """The state. Every method is synchronous; the time is trio's."""
+    """The state. Every method is synchronous; the time is trio's, `wall` the POSIX time shown."""
 
     def __init__(
-        self, limits: DiscordLimits, counters: Counter[str], *, posix_time: float = STARTED
+        self, limits: DiscordLimits, counters: Counter[str], *, wall_clock: Callable[[], float]
     ) -> None:
         self.limits = limits
-        self._posix_time = posix_time
+        self.wall = wall_clock
         self.counters = counters
         self.rooms = Rooms()
         self.closed: dict[str, int] = {}
@@ -73,15 +88,7 @@ class World:
         self._bots: dict[str, Bot] = {}
         self._authors: dict[tuple[str, str], Bot] = {}
         self._nonces: dict[tuple[str, str, str], tuple[float, str]] = {}
-        self._started: float | None = None
         self._last_id = 0
-
-    def wall(self) -> float:
-        """The emulated POSIX time."""
-        now = trio.current_time()
-        if self._started is None:
-            self._started = now
-        return self._posix_time + now - self._started
 
     def next_id(self) -> str:
         """A new snowflake: unique, and greater than all before it."""

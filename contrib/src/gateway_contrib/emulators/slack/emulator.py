@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.slack.limits import Allowance, SlackLimits
@@ -90,17 +90,39 @@ class SlackEmulator:
         """A refresh token, good once, for the bot behind an access token."""
         return self._directory.grant(token)
 
+    def close_room(self, room: str, error: str) -> None:
+        """Refuse the conversation with one of Slack's words."""
+        self._directory.channel(room).closed = error
+
     def remove_room(self, room: str) -> None:
         """The conversation is gone: `channel_not_found`."""
-        self._directory.channel(room).closed = "channel_not_found"
+        self.close_room(room, "channel_not_found")
 
     def archive_room(self, room: str) -> None:
         """The conversation is archived: `is_archived`, and `is_inactive` for edits."""
-        self._directory.channel(room).closed = "is_archived"
+        self.close_room(room, "is_archived")
 
     def leave_room(self, room: str) -> None:
         """The bot is no member any more: `not_in_channel`."""
-        self._directory.channel(room).closed = "not_in_channel"
+        self.close_room(room, "not_in_channel")
+
+    def lock_thread(self, room: str, ts: str) -> None:
+        """Admins lock a thread: `restricted_action_thread_locked` for what is posted there."""
+        self._directory.channel(room).locked.add(ts)
+
+    def pins(self, room: str) -> list[str]:
+        """The pinned messages of a conversation."""
+        return list(self._world.pins.get(room, ()))
+
+    @property
+    def statuses(self) -> dict[tuple[str, str], str]:
+        """What the bot is said to be doing in a thread (assistant.threads.setStatus)."""
+        return dict(self._world.statuses)
+
+    @property
+    def views(self) -> list[Any]:
+        """The views that were opened for a trigger, oldest first."""
+        return list(self._world.views)
 
     def restore_room(self, room: str) -> None:
         """The conversation is open again."""
@@ -123,9 +145,11 @@ class SlackEmulator:
             return JSONResponse(refusal.answer)
 
     async def _failing(
-        self, request: Request, method: str, given: Given, fault: Fault | None
+        self, request: Request, method: str, given: Given, fault: Planned | None
     ) -> Response:
         """The answer, or what the fault makes of it."""
+        if isinstance(fault, Said):
+            return fault.response()
         if fault is Fault.RATE_LIMITED:
             return self._too_many(1)
         if fault is Fault.SERVER_ERROR:

@@ -22,9 +22,12 @@ def _tiers() -> Mapping[str, tuple[int, float]]:
         "chat.update": 3,
         "conversations.info": 3,
         "conversations.open": 3,
+        "pins.add": 2,
+        "pins.remove": 2,
         "reactions.add": 3,
         "reactions.remove": 2,
         "users.info": 4,
+        "views.open": 4,
     }
     return {method: _TIERS[tier] for method, tier in tiers.items()}
 

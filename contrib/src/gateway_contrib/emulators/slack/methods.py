@@ -36,6 +36,9 @@ class World:
     clock: Clock = attrs.field(factory=Clock)
     ephemeral: list[Message] = attrs.field(factory=list)
     reactions: dict[tuple[str, str], list[tuple[str, str]]] = attrs.field(factory=dict)
+    pins: dict[str, list[str]] = attrs.field(factory=dict)
+    statuses: dict[tuple[str, str], str] = attrs.field(factory=dict)
+    views: list[Any] = attrs.field(factory=list)
 
 
 Method: TypeAlias = Callable[[World, Bot, Arguments], Fields]
@@ -137,6 +140,55 @@ def _reaction(world: World, _: Bot, given: Arguments) -> tuple[list[tuple[str, s
     return world.reactions.setdefault((channel.id, message.id), []), name.strip(":")
 
 
+def pin(world: World, _: Bot, given: Arguments) -> Fields:
+    """pins.add: a message, once."""
+    pins, ts = _pinnable(world, given)
+    if ts in pins:
+        raise Refusal("already_pinned")
+    pins.append(ts)
+    return {}
+
+
+def unpin(world: World, _: Bot, given: Arguments) -> Fields:
+    """pins.remove: the message stays."""
+    pins, ts = _pinnable(world, given)
+    if ts not in pins:
+        raise Refusal("no_pin")
+    pins.remove(ts)
+    return {}
+
+
+def _pinnable(world: World, given: Arguments) -> tuple[list[str], str]:
+    channel = world.directory.by_id(given.get("channel"))
+    if not given.get("timestamp"):
+        raise Refusal("no_item_specified")
+    message = _found(world, channel, given["timestamp"])
+    return world.pins.setdefault(channel.id, []), message.id
+
+
+def set_status(world: World, _: Bot, given: Arguments) -> Fields:
+    """assistant.threads.setStatus: what the bot is doing in a thread; empty: nothing."""
+    channel = _open(world.directory.by_id(given.get("channel_id")))
+    thread = given.get("thread_ts")
+    if not is_ts(thread):
+        raise Refusal("invalid_thread_ts")
+    world.statuses[channel.id, str(thread)] = str(given.get("status") or "")
+    return {}
+
+
+def open_view(world: World, _: Bot, given: Arguments) -> Fields:
+    """views.open: a view for a trigger, which serves once."""
+    trigger, view = given.get("trigger_id"), given.get("view")
+    if not isinstance(trigger, str) or not trigger:
+        raise Refusal("invalid_trigger_id")
+    if any(trigger == seen for seen, _ in world.views):
+        raise Refusal("exchanged_trigger_id")
+    if not view:
+        raise Refusal("invalid_arguments", "missing required field: view")
+    world.views.append((trigger, view))
+    return {"view": {"id": f"V0VIEW{len(world.views):04d}", "type": "modal"}}
+
+
 def conversation(world: World, _: Bot, given: Arguments) -> Fields:
     """conversations.info: what kind of conversation it is."""
     channel = world.directory.by_id(given.get("channel"))
@@ -186,6 +238,7 @@ def exchange(world: World, _: Bot | None, given: Arguments) -> Fields:
 
 
 METHODS: Mapping[str, Method] = {
+    "assistant.threads.setStatus": set_status,
     "auth.test": auth_test,
     "chat.delete": delete,
     "chat.postEphemeral": post_ephemeral,
@@ -193,9 +246,12 @@ METHODS: Mapping[str, Method] = {
     "chat.update": update,
     "conversations.info": conversation,
     "conversations.open": open_conversation,
+    "pins.add": pin,
+    "pins.remove": unpin,
     "reactions.add": add_reaction,
     "reactions.remove": remove_reaction,
     "users.info": user,
+    "views.open": open_view,
 }
 OPEN_METHODS: Mapping[str, Callable[[World, Bot | None, Arguments], Fields]] = {
     "api.test": api_test,
@@ -246,6 +302,8 @@ def _thread(world: World, channel: Channel, ts: Any) -> str | None:
     parent = world.rooms.get(channel.id, ts)
     if parent is not None and parent.deleted:
         raise Refusal("thread_not_found")
+    if ts in channel.locked:
+        raise Refusal("restricted_action_thread_locked")
     return str(ts)
 
 

@@ -43,6 +43,7 @@ class Channel:
     id: str
     name: str
     closed: str | None = None
+    locked: set[str] = attrs.field(factory=set)
 
     @property
     def private(self) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.telegram.answers import Refusal, body_of, flood
@@ -83,7 +84,23 @@ class TelegramEmulator:
 
     def forget_room(self, room: str) -> None:
         """Let the chat be unknown: 400 `chat not found` from now on."""
-        self._world.chats.forget(room)
+        self.close_room(room, 400, "chat not found")
+
+    def close_room(self, room: str, status: int, words: str) -> None:
+        """Refuse the chat with a status and Telegram's words for it, without their prefix."""
+        self._world.chats.find(room).removed = Refusal(status, words)
+
+    def restore_room(self, room: str) -> None:
+        """The chat takes messages again."""
+        self._world.chats.find(room).removed = None
+
+    def reactions(self, room: str, message_id: str) -> list[Any]:
+        """The bot's reactions to a message, as posted."""
+        return list(self._world.chats.find(room).reactions.get(message_id, ()))
+
+    def pins(self, room: str) -> list[str]:
+        """The pinned messages of a chat, the newest last."""
+        return list(self._world.chats.find(room).pinned)
 
     def migrate_room(self, room: str) -> str:
         """Turn the group into a supergroup; its new id. The old one answers with it."""
@@ -125,6 +142,8 @@ class TelegramEmulator:
         if fault is None:
             return self._done(method, bot, parameters)
         self.counters["faults"] += 1
+        if isinstance(fault, Said):
+            return fault.response()
         return await self._failing(fault, request, parameters, method, bot)
 
     def _bot(self, token: str) -> Bot:

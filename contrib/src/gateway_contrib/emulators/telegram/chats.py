@@ -116,10 +116,6 @@ class Chats:
         kicked = f"bot was kicked from the {chat.kind} chat"
         chat.removed = Refusal(403, "bot was blocked by the user" if chat.id > 0 else kicked)
 
-    def forget(self, address: str) -> None:
-        """The chat is not to be found any more."""
-        self.find(address).removed = bad_request("chat not found")
-
     def migrate(self, address: str) -> str:
         """The group becomes a supergroup; its new id."""
         chat = self.find(address)
