@@ -100,17 +100,17 @@ def test_what_nobody_knows_leads_nowhere(world):
     assert world.targets.origin(KEY, 0) is None
     assert world.targets.newest(TICKET, 0) is None
     assert world.targets.newest(KEY, 0) is None
-    assert not world.targets.knows(REF)
+    assert not world.targets.knows(REF.envelope_id)
 
 
 def test_what_was_sent_is_found_by_ref_ticket_and_key(world):
     world.sending()
-    assert world.targets.knows(REF)
+    assert world.targets.knows(REF.envelope_id)
     assert world.targets.newest(KEY, 0) is None
     world.sent()
     assert [REF] * 3 == [world.targets.newest(target, 0) for target in (REF, TICKET, KEY)]
     assert world.targets.origin(KEY, 0) is None
-    assert world.targets.knows(REF)
+    assert world.targets.knows(REF.envelope_id)
 
 
 def test_a_send_of_which_nothing_arrived_leaves_nothing(world):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
 from gateway_contrib.emulators.wire import Latency
-from gateway_core import Gateway, GatewayConfig, Instance, Secret, open_gateway
+from gateway_core import Gateway, GatewayConfig, Instance, Outbox, Secret, open_gateway
 from gateway_core.testing import open_network, virtual_wall
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings
@@ -154,15 +154,17 @@ class World:
         return self.channel.room
 
     @asynccontextmanager
-    async def opened(self, **config: Any) -> Iterator[Gateway]:
+    async def opened(self, outbox: Outbox | None = None) -> AsyncIterator[Gateway]:
         """One life of the gateway; the platform outlives it."""
         instance = Instance("bot", self.name, self.channel.settings(self.limit))
         async with open_network() as network:
             distance = Latency(0.02, 0.08, "wire").halves
             network.mount(self.channel.host, self.front, latency=distance)
-            settings = GatewayConfig(instances=[instance], **config)
             async with open_gateway(
-                settings, rng=Random("jitter"), wall_clock=virtual_wall
+                GatewayConfig(instances=[instance]),
+                rng=Random("jitter"),
+                wall_clock=virtual_wall,
+                outbox=outbox,
             ) as gateway:
                 yield gateway
 

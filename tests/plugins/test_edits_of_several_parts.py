@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import attrs
 import pytest
 
-from gateway_core import Disposition, MessageRef, from_json, to_json
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_core import Disposition, KeyRef, MemoryOutbox, MessageRef, from_json, to_json
+from gateway_core.testing import virtual_wall
 
 
 def text(*words: str) -> str:
@@ -141,6 +144,51 @@ async def test_a_stale_ref_is_resolved_and_nothing_doubles(world, autojump_clock
         assert (4, 0, 0) == world.counts()
         await gateway.edit(first, text("x"))
     assert standing("x") == world.texts()
+
+
+OUTBOXES = {
+    "memory": lambda _: MemoryOutbox(survives=True),
+    "sqlite": lambda path: SqliteOutbox(
+        path / "outbox.db", SqliteSettings(in_thread=False), wall_clock=virtual_wall
+    ),
+}
+
+
+@pytest.mark.parametrize("outbox", OUTBOXES)
+@pytest.mark.parametrize("by", ["ref", "ticket", "key"])
+async def test_a_stale_ref_is_resolved_in_a_later_life(world, outbox, by, tmp_path, autojump_clock):
+    """The process that made the newer revisions is gone; its outbox is not."""
+    kept = OUTBOXES[outbox](tmp_path)
+    async with world.opened(outbox=kept) as gateway:
+        sent = await gateway.send("bot", world.room, text("a"), key="k")
+        first = stored(sent.ref)
+        await gateway.edit(first, text("a", "b"))
+        await gateway.edit(first, text("a", "b", "c"))
+    target = {
+        "ref": first,
+        "ticket": attrs.evolve(first, parts=()),
+        "key": KeyRef(instance_id="bot", external_room_id=world.room, key="k"),
+    }[by]
+    async with world.opened(
+        outbox=OUTBOXES[outbox](tmp_path) if outbox == "sqlite" else kept
+    ) as gateway:
+        edited = await gateway.edit(target, text("a", "B", "c", "d"))
+    assert standing("a", "B", "c", "d") == world.texts()
+    assert (4, 1, 0) == world.counts()
+    assert 3 == edited.ref.revision
+
+
+async def test_a_ref_newer_than_what_the_outbox_remembers_is_taken_as_it_is(world, autojump_clock):
+    outbox = MemoryOutbox(survives=True)
+    async with world.opened(outbox=outbox) as gateway:
+        first = (await gateway.send("bot", world.room, text("a"))).ref
+        second = (await gateway.edit(first, text("a", "b"))).ref
+    async with world.opened() as gateway:  # it does not know of that outbox
+        third = (await gateway.edit(second, text("a", "b", "c"))).ref
+    async with world.opened(outbox=outbox) as gateway:
+        await gateway.edit(third, text("a", "b", "c", "d"))
+    assert standing("a", "b", "c", "d") == world.texts()
+    assert (4, 0, 0) == world.counts()
 
 
 async def test_a_ref_without_parts_that_nobody_remembers_is_refused(world, autojump_clock):

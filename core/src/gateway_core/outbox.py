@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 import attrs
 
-from gateway_core.envelopes import Envelope, Part, Priority, Receipt
+from gateway_core.envelopes import Envelope, MessageRef, Part, Priority, Receipt
 from gateway_core.idempotency import Scope, frees_its_key, scope_of
 from gateway_core.ids import position_of
 
@@ -98,12 +98,16 @@ class Kept:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What an outbox knows of an id or a key: an unfinished entry, or a receipt."""
+    """What an outbox knows of an id or a key: an unfinished entry, or a receipt.
+
+    newest  the message of that id as the last edit left it, whoever holds an older ref
+    """
 
     envelope_id: str
     fingerprint: str = ""
     kept: Kept | None = None
     receipt: Receipt | None = None
+    newest: MessageRef | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -207,7 +211,10 @@ class Outbox(Protocol):
         ...
 
     async def find(self, what: What) -> Found | None:
-        """What is known of an id or a key; None: nothing (any more)."""
+        """What is known of an id or a key; None: nothing (any more).
+
+        Of an id, edits of the message that the envelope made are told as well.
+        """
         ...
 
     def peek(self, what: What) -> Found | None:
@@ -290,6 +297,7 @@ class MemoryOutbox:
         self._keys: dict[Scope, Found] = {}
         self._ended: dict[str, Found] = {}
         self._moves: dict[tuple[str, str], str] = {}
+        self._newest: dict[str, MessageRef] = {}
         self._last = ""
 
     async def __aenter__(self) -> Self:
@@ -368,7 +376,7 @@ class MemoryOutbox:
         """All of it is at hand."""
         found = self._ended.get(what) if isinstance(what, str) else self._keys.get(what)
         if found is not None and found.receipt is not None:
-            return found
+            return attrs.evolve(found, newest=self._newest.get(found.envelope_id))
         row = self._rows.get(found.envelope_id if found is not None else str(what))
         if row is None:
             return None
@@ -388,6 +396,11 @@ class MemoryOutbox:
             for name, found in self._ended.items()
             if found.receipt is None
             or (found.receipt.instance_id, found.receipt.external_room_id) != room
+        }
+        self._newest = {
+            name: ref
+            for name, ref in self._newest.items()
+            if (ref.instance_id, ref.external_room_id) != room
         }
         self._moves.pop(room, None)
 
@@ -461,6 +474,8 @@ class MemoryOutbox:
             envelope_id=receipt.envelope_id, fingerprint=row.entry.fingerprint, receipt=receipt
         )
         self._ended[receipt.envelope_id] = found
+        if receipt.ref is not None and receipt.ref.revision:
+            self._newest[receipt.ref.envelope_id] = receipt.ref
         scope = scope_of(row.entry.envelope)
         if scope is not None and frees_its_key(receipt):
             self._keys.pop(scope, None)

@@ -17,7 +17,16 @@ import trio
 
 from gateway_core.accounts import Account
 from gateway_core.clock import Clock, nanoseconds
-from gateway_core.envelopes import Call, Delete, Disposition, Edit, Envelope, KeyRef, Send
+from gateway_core.envelopes import (
+    Call,
+    Delete,
+    Disposition,
+    Edit,
+    Envelope,
+    KeyRef,
+    MessageRef,
+    Send,
+)
 from gateway_core.errors import OutboxError, Refused
 from gateway_core.flights import Flight
 from gateway_core.idempotency import Known, Scope
@@ -260,14 +269,17 @@ class Pager:
         if not isinstance(envelope, Edit | Delete):
             return
         target = envelope.target
+        name = target.envelope_id if isinstance(target, MessageRef) else ""
         if isinstance(target, KeyRef):
             scope = (target.instance_id, target.external_room_id, "send", target.key)
-            if partition.keys.find(scope, self._clock.now()) is None:
-                await self.known(partition, scope)
-        elif not target.parts and not partition.targets.knows(target):
-            found = await self._outbox.find(target.envelope_id)
-            if found is not None and found.receipt is not None:
-                partition.targets.sent(found.receipt)
+            known = partition.keys.find(scope, self._clock.now())
+            known = known or await self.known(partition, scope)
+            name = known.envelope_id if known is not None else ""
+        if name and not partition.targets.knows(name):
+            found = await self._outbox.find(name)
+            sent = found.receipt if found is not None else None
+            newest = found.newest if found is not None else None
+            partition.targets.recalled(target, newest or (sent.ref if sent is not None else None))
 
     def withdraw(self, flight: Flight) -> bool:
         """End one that is outside; false where it has started."""

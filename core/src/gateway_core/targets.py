@@ -46,9 +46,9 @@ class Targets:
         known = self._keys.find(_scope(target), now)
         return known.flight if known is not None else None
 
-    def knows(self, ref: MessageRef) -> bool:
-        """Whether it is known here what became of the message."""
-        return ref.envelope_id in self._flights or self._revisions.knows(ref.envelope_id)
+    def knows(self, envelope_id: str) -> bool:
+        """Whether it is known here what became of the message of that id."""
+        return envelope_id in self._flights or self._revisions.knows(envelope_id)
 
     def before(self, flight: Flight, change: Edit | Delete, now: int) -> Flight | None:
         """What must end before `change` begins: the send of its message, or another change.
@@ -104,6 +104,11 @@ class Targets:
         """A send ended: what arrived of it can be edited."""
         if receipt.ref is not None:
             self._revisions.record(receipt.ref, receipt.envelope_id)
+
+    def recalled(self, target: Target, ref: MessageRef | None) -> None:
+        """An outbox remembers the message so; a target that knows a later state wins."""
+        if ref is not None and ref.revision >= getattr(target, "revision", 0):
+            self._revisions.record(ref, ref.envelope_id)
 
     def changed(self, flight: Flight, change: Edit | Delete, receipt: Receipt, now: int) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""

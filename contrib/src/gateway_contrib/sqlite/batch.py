@@ -26,6 +26,7 @@ class Batch:
     steps      by (position, serial)          started  those of them that somebody awaits
     ended      receipts of what ended         freed    keys that are free again
     withdrawn  appended before, but the caller was cancelled
+    revisions  messages as edits left them
     """
 
     entries: dict[int, Row] = attrs.field(factory=dict)
@@ -38,13 +39,14 @@ class Batch:
     ended: dict[int, Row] = attrs.field(factory=dict)
     freed: dict[int, None] = attrs.field(factory=dict)
     withdrawn: dict[int, None] = attrs.field(factory=dict)
+    revisions: dict[str, Row] = attrs.field(factory=dict)
     moves: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     told: list[Told] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         kinds = (
             self.entries, self.classes, self.entered, self.shapes, self.steps, self.ended,
-            self.withdrawn, self.moves,
+            self.withdrawn, self.revisions, self.moves,
         )  # fmt: skip
         return sum(len(kind) for kind in kinds)
 
@@ -88,6 +90,7 @@ class Batch:
             ended=_without(self.ended, lost),
             freed=self.freed,
             withdrawn={seq: None for seq in self.withdrawn if seq not in lost},
+            revisions=self.revisions,
             moves=self.moves,
         )
 
@@ -103,6 +106,7 @@ class Batch:
         self.ended |= newer.ended
         self.freed |= newer.freed
         self.withdrawn |= newer.withdrawn
+        self.revisions |= newer.revisions
         self.moves |= newer.moves
         self.told += newer.told
 

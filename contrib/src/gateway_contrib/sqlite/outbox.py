@@ -26,7 +26,7 @@ from gateway_contrib.sqlite.failing import logged, typed, unreadable
 from gateway_contrib.sqlite.ownership import Ownership, refusal
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.requests import Desk
-from gateway_contrib.sqlite.rows import end_row, entry_row, record_row, shapes_text
+from gateway_contrib.sqlite.rows import end_row, entry_row, record_row, revision_row, shapes_text
 from gateway_contrib.sqlite.writing import Writer, connect
 from gateway_core import (
     Entry,
@@ -346,6 +346,9 @@ class SqliteOutbox:
         """Written with the next batch."""
         seq = position_of(receipt.envelope_id)
         self._batch.end(end_row(seq, receipt), frees=frees_its_key(receipt))
+        if receipt.ref is not None and receipt.ref.revision:
+            ref = receipt.ref
+            self._batch.revisions[ref.envelope_id] = revision_row(ref, receipt.ended_at)
         self._wake(urgent=False)
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
@@ -388,7 +391,7 @@ class SqliteOutbox:
         """By id or key."""
         since = self._wall() - self.settings.key_window
         with typed("the outbox cannot read"):
-            return await self._in_thread(lambda: _find(self._reader, what, since), self._reading)
+            return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
 
     def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """The same at once, of what is committed: a look-up on this machine's disk."""
@@ -413,3 +416,12 @@ def _find(reader: Reader, what: str | tuple[str, str, str, str], since: float) -
     except ValueError:  # not an id at all
         return None
     return found if found is not None and found.envelope_id == what else None
+
+
+def _found(reader: Reader, what: str | tuple[str, str, str, str], since: float) -> Found | None:
+    """The same, and what edits made of a message."""
+    found = _find(reader, what, since)
+    newest = reader.newest(what) if isinstance(what, str) else None
+    if newest is None:
+        return found
+    return attrs.evolve(found or Found(envelope_id=str(what)), newest=newest)

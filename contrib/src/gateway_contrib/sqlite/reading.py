@@ -10,8 +10,15 @@ from typing import Any
 
 import apsw
 
-from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, STEP_COLUMNS, Row, kept_of, receipt_of
-from gateway_core import FormatVersionError, Found, Invalid, Kept, Overdue, Recovery
+from gateway_contrib.sqlite.rows import (
+    ENTRY_COLUMNS,
+    STEP_COLUMNS,
+    Row,
+    kept_of,
+    receipt_of,
+    ref_of,
+)
+from gateway_core import FormatVersionError, Found, Invalid, Kept, MessageRef, Overdue, Recovery
 
 _ENTRY = ", ".join(ENTRY_COLUMNS)
 _STEP = ", ".join(STEP_COLUMNS)
@@ -91,7 +98,7 @@ class Reader:
             return []
 
     def find(self, seq: int) -> Found | None:
-        """By the number of an id."""
+        """An envelope by the number of its id."""
         sql = "SELECT id, fingerprint, receipt FROM history WHERE seq = ?"
         row = self._db.execute(sql, (seq,)).get
         if row is not None:
@@ -102,6 +109,11 @@ class Reader:
             return None
         entry = kept[0].entry
         return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, kept=kept[0])
+
+    def newest(self, envelope_id: str) -> MessageRef | None:
+        """The message of that id as its last edit left it; None: nobody edited it."""
+        row = self._db.execute("SELECT ref FROM revisions WHERE id = ?", (envelope_id,)).get
+        return ref_of(row) if row is not None else None
 
     def find_key(self, scope: Sequence[str], since: float) -> Found | None:
         """By an idempotency key, unless it ended before `since`."""

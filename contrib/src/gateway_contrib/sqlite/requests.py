@@ -123,7 +123,7 @@ class Desk:
         with self._db:
             for table in ("history", "envelopes"):
                 self._db.execute(f"DELETE FROM steps WHERE seq IN {mine.format(table)}", bound)  # noqa: S608 - constants
-            for table in ("history", "envelopes", "keys", "moves"):
+            for table in ("history", "envelopes", "keys", "revisions", "moves"):
                 self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", bound)  # noqa: S608 - constants
                 erased += self._db.changes()
             self._answer(request.number, wall, f"{erased} rows erased, {in_flight} in flight")
@@ -146,5 +146,10 @@ class Desk:
                 """DELETE FROM keys WHERE ended_at < ? AND seq IN
                 (SELECT seq FROM keys WHERE ended_at < ? LIMIT ?)""",
                 (keys, keys, FORGET),
+            )
+            self._db.execute(
+                """DELETE FROM revisions WHERE id IN
+                (SELECT id FROM revisions WHERE ended_at < ? LIMIT ?)""",
+                (history, FORGET),
             )
         self._db.execute("DELETE FROM requests WHERE done_at < ?", (history,))

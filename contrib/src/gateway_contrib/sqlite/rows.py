@@ -10,7 +10,10 @@ from gateway_core import (
     Disposition,
     Entry,
     Envelope,
+    FormatVersionError,
+    Invalid,
     Kept,
+    MessageRef,
     Part,
     Receipt,
     StepRecord,
@@ -124,6 +127,20 @@ def end_row(seq: int, receipt: Receipt) -> Row:
         seq, str(receipt.disposition), str(verdict.reason) if verdict is not None else "",
         verdict.raw if verdict is not None else "", receipt.ended_at, _encode(to_json(receipt)),
     )  # fmt: skip
+
+
+def revision_row(ref: MessageRef, ended_at: float) -> Row:
+    """The message as an edit left it."""
+    text = _encode(to_json(ref))
+    return (ref.envelope_id, ref.instance_id, ref.external_room_id, ended_at, text)
+
+
+def ref_of(text: str) -> MessageRef | None:
+    """The ref again; None where this release cannot read it."""
+    try:
+        return from_json(MessageRef, json.loads(text))
+    except (FormatVersionError, Invalid):
+        return None
 
 
 def receipt_of(text: str) -> Receipt:

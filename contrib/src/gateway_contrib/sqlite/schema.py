@@ -89,7 +89,19 @@ CREATE TABLE requests (
 ) STRICT;
 """
 
-MIGRATIONS = (_FIRST,)
+_REVISIONS = """
+CREATE TABLE revisions (
+    id TEXT PRIMARY KEY,              -- the envelope that made the message
+    instance TEXT NOT NULL,
+    room TEXT NOT NULL,
+    ended_at REAL NOT NULL,           -- of its last edit
+    ref TEXT NOT NULL                 -- JSON: the message as that edit left it
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revisions_by_end ON revisions (ended_at);
+CREATE INDEX revisions_by_room ON revisions (instance, room);
+"""
+
+MIGRATIONS = (_FIRST, _REVISIONS)
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
 VERSION = len(MIGRATIONS)

@@ -86,6 +86,7 @@ class Writer:
             self._end(batch)
         if batch.withdrawn:
             self._forget(batch.withdrawn)
+        self._insert("revisions", 5, batch.revisions.values())
         self._insert("moves", 3, batch.moves.values())
 
     def _end(self, batch: Batch) -> None:

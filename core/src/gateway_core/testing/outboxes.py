@@ -22,7 +22,7 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core.envelopes import Disposition, Part, Receipt, Send
+from gateway_core.envelopes import Disposition, MessageRef, Part, PartRef, Receipt, Send
 from gateway_core.idempotency import scope_of
 from gateway_core.ids import Ids, position_of
 from gateway_core.outbox import Entry, Kept, StepRecord, StepShape
@@ -143,6 +143,33 @@ class OutboxContract:
             assert found is not None
             assert receipt == found.receipt
             assert await outbox.find("0" * 30) is None
+
+    async def test_of_a_message_the_last_edit_is_remembered(self, entry: Entries) -> None:
+        """Whoever still has an older ref of it."""
+        sent, *edits = entry("sent"), entry("once"), entry("twice")
+        refs = [
+            MessageRef(
+                instance_id="bot",
+                external_room_id="room",
+                envelope_id=sent.id,
+                parts=(PartRef(message_id="1"),) * (revision + 1),
+                revision=revision,
+                extra={"buttons": revision},
+            )
+            for revision in range(3)
+        ]
+        async with self.life() as outbox:
+            for one, ref in zip((sent, *edits), refs, strict=True):
+                await outbox.append(one, lambda: None)
+                outbox.finished(receipt_of(one, ref=ref))
+        async with self.life() as outbox:
+            found = await outbox.find(sent.id)
+            assert found is not None
+            assert found.receipt is not None
+            assert (found.newest, found.receipt.ref) == (refs[2], refs[0])
+            untouched = await outbox.find(edits[0].id)
+            assert untouched is not None
+            assert untouched.newest is None
 
     async def test_keys_answer_until_they_are_free(self, entry: Entries) -> None:
         """Unfinished, ended after a delivery, and freed by an end without one."""
