@@ -329,6 +329,8 @@ async def test_what_cannot_be_sent_is_a_value_error():
             await client.request("POST", "/x", json={}, form={})
         with pytest.raises(ValueError, match="JSON compliant"):
             await client.request("POST", "/x", json={"a": math.nan})
+        with pytest.raises(ValueError, match="DELETE, GET, PATCH, POST, PUT"):
+            await client.request("HEAD", "/x")
         with pytest.raises(ValueError, match="surrogates"):
             await client.request("POST", "/x", json={"a": "\ud800"})
 

@@ -2,10 +2,12 @@
 
 import gzip
 import logging
+import ssl
 import traceback
 import tracemalloc
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from random import Random
 
 import httpx2
@@ -140,7 +142,7 @@ async def test_a_failed_tls_handshake_is_not_dispatched():
 
     async with raw_server(handler) as url:
         error = await failure_of(url.replace("http:", "https:"))
-    assert "ConnectError" in error.text
+    assert "SSL" in error.text
     assert error.dispatched == "no"
 
 
@@ -171,8 +173,7 @@ async def test_a_request_that_waits_for_a_connection_is_not_dispatched(bounds):
     ):
         nursery.start_soon(opened.request, "GET", "/quiet")
         await trio.sleep(0.05)
-        hasty = Timeouts(**bounds)
-        opened._timeouts, opened._phases = hasty, {"pool": hasty.pool}
+        opened._timeouts = Timeouts(**bounds)
         with pytest.raises(TransportError) as caught:
             await opened.request("GET", "/hello")
         assert caught.value.dispatched == "no"
@@ -398,17 +399,122 @@ async def test_three_hundred_cancelled_requests_leave_the_pool_usable():
     assert sorted(ended) == list(range(16))
 
 
+async def test_a_connection_is_used_again_and_closed_once_it_was_idle_for_long(monkeypatch):
+    monkeypatch.setattr(client, "KEEPALIVE", 0.05)
+    opened_and_closed = []
+
+    async def handler(stream):
+        opened_and_closed.append("opened")
+        await answering(OK)(stream)
+        opened_and_closed.append("closed")
+
+    async def ask(opened, at):
+        await trio.sleep(at)
+        await opened.request("GET", "/x")
+
+    async with raw_server(handler) as url, open_client(base_url=url) as opened:
+        for _ in range(3):
+            await opened.request("GET", "/x")
+        assert opened_and_closed == ["opened"]
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask, opened, 0)
+        await trio.sleep(0.1)
+        await opened.request("GET", "/x")
+        await trio.sleep(0.02)
+        assert opened_and_closed == ["opened"] * 3 + ["closed"] * 3 + ["opened"]
+
+
+async def test_an_answer_that_announces_the_end_is_the_last_of_its_connection():
+    async def handler(stream):
+        await Requests(stream).next()
+        await stream.send_all(OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        assert not await stream.receive_some()
+
+    async with raw_server(handler) as url, open_client(base_url=url) as opened:
+        for _ in range(3):
+            assert (await opened.request("POST", "/x", json={})).status == 200
+
+
+async def test_what_comes_unasked_is_no_answer_to_the_next_request():
+    async def handler(stream):
+        requests = Requests(stream)
+        await requests.next()
+        await stream.send_all(OK + OK.replace(b"{}", b"[]"))
+        assert await requests.next() is None
+
+    async with raw_server(handler) as url, open_client(base_url=url) as opened:
+        for _ in range(3):
+            assert (await opened.request("POST", "/x", json={})).body == b"{}"
+
+
+async def test_the_answer_to_a_request_that_is_not_read_to_its_end_is_read():
+    async def handler(stream):
+        await stream.receive_some(1)
+        await stream.send_all(OK.replace(b"200 OK", b"413 Large"))
+        await stream.send_eof()
+        await trio.sleep(0.1)
+
+    async with raw_server(handler) as url, open_client(base_url=url, timeouts=QUICK) as opened:
+        answer = None
+        with suppress(TransportError):
+            answer = await opened.request("POST", "/x", json={"text": "x" * 30_000_000})
+    assert answer is None or answer.status == 413
+
+
+async def test_a_closed_client_ends_the_requests_under_way():
+    ends = []
+
+    async def ask(opened):
+        with pytest.raises(TransportError) as caught:
+            await opened.request("POST", "/quiet")
+        ends.append(caught.value.dispatched)
+
+    async with (
+        emulator(APP) as url,
+        trio.open_nursery() as nursery,
+        open_client(base_url=url) as opened,
+    ):
+        nursery.start_soon(ask, opened)
+        await trio.sleep(0.05)
+    assert ends == ["unknown"]
+
+
 async def test_clients_share_one_tls_context():
     assert client._tls_context() is client._tls_context()
     one, two = (client._make_wire(httpx2.URL(url), 1)() for url in ("https://a.b", "https://c.d"))
     assert one.tls is two.tls is client._tls_context()
 
 
+async def test_requests_go_over_tls_to_whom_the_certificate_names(monkeypatch):
+    """Not that the context is a good one: that it is used, for the host of the base URL."""
+    certificate = Path(__file__).parent / "certificates/localhost.pem"
+    trusting = ssl.create_default_context(cafile=certificate)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate)
+    monkeypatch.setattr(client, "_tls_context", lambda: trusting)
+
+    async def handler(stream):
+        secured = trio.SSLStream(stream, serving, server_side=True, https_compatible=True)
+        with suppress(trio.BrokenResourceError):
+            await answering(OK)(secured)
+
+    async with raw_server(handler) as url:
+        port = url.rpartition(":")[2]
+        async with open_client(base_url=f"https://localhost:{port}") as opened:
+            for _ in range(3):
+                assert (await opened.request("POST", "/x", json={"a": "x" * 100_000})).body == b"{}"
+        error = await failure_of(f"https://127.0.0.2:{port}")
+        assert error.dispatched == "no"
+        monkeypatch.setattr(client, "_tls_context", ssl.create_default_context)
+        error = await failure_of(f"https://localhost:{port}")
+        assert "CERTIFICATE_VERIFY_FAILED" in error.text
+        assert error.dispatched == "no"
+
+
 @pytest.mark.parametrize("path", ["hello", "cut", "quiet", "moved"])
 async def test_no_secret_shows_in_any_log_or_error(path, caplog):
     caplog.set_level(logging.DEBUG)
-    for name in ("httpx2", "httpcore2", "httpcore2.http11", "httpcore2.connection"):
-        caplog.set_level(logging.DEBUG, logger=name)
     errors = []
     app = Starlette(
         routes=[
@@ -430,7 +536,6 @@ async def test_no_secret_shows_in_any_log_or_error(path, caplog):
         except TransportError as error:
             errors.append("".join(traceback.format_exception(error)) + repr(error))
     shown = caplog.text + "".join(errors) + repr([r.__dict__ for r in caplog.records])
-    assert "send_request_headers.started" in shown
     assert (path in {"cut", "quiet"}) == bool(errors)
     for secret in (TOKEN, TOKEN.partition(":")[2], "MTk4NjIyNDgz"):
         assert secret not in shown

@@ -1,13 +1,9 @@
 """What HTTP adapters share. The one room of core that awaits a network; adapters alone use it."""
 
 from gateway_core.http.answers import Response, retry_after_seconds
-from gateway_core.http.client import (
-    HttpClient,
-    Timeouts,
-    UnreadableBody,
-    open_client,
-    transport_factory,
-)
+from gateway_core.http.client import HttpClient, open_client
+from gateway_core.http.progress import Timeouts, UnreadableBody
+from gateway_core.http.replaced import transport_factory
 from gateway_core.http.urls import check_base_url
 
 __all__ = [

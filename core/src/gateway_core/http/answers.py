@@ -53,6 +53,7 @@ class Body:
     """A body as it comes in, decompressed and never larger than its bound."""
 
     def __init__(self, encoding: str, bound: int) -> None:
+        encoding = encoding.strip().lower()
         self._parts = bytearray()
         self._bound = bound
         # 32 + 15: a header of gzip or zlib, whichever it is.

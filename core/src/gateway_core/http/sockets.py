@@ -1,153 +1,147 @@
-# ruff: noqa: ASYNC109 - parameters named `timeout` are httpcore2's interface.
-"""Connections to one origin: httpcore2's, kept in a pool of our own that has one origin to serve.
-
-httpcore2's own pool looks at every idle connection for every request, and its connections write
-head and body apart; at 64 connections that is most of a request's CPU
-(docs/explanation/dependencies.md has the figures).
-"""
+"""Connections to one origin, and which of them carries a request."""
 
 from __future__ import annotations
 
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import TypeAlias
 
-import httpcore2
 import trio
 
+from gateway_core.http.answers import Response
+from gateway_core.http.progress import Progress
+from gateway_core.http.wire import Reading, Request
 
-class _OneWrite(httpcore2.AsyncNetworkStream):
-    """A stream that sends a request's head and body together.
+_MOST = 1 << 16  # Bytes taken in one read.
+_Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 
-    What is written waits for the empty write with which the library ends a body of known length,
-    or at the latest for the next read.
-    """
 
-    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+class Connection:
+    """A connected stream, one request at a time."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self.expires = 0.0
         self._stream = stream
-        self._waiting: list[bytes] = []
+        tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
+        self._socket = tcp.socket
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._waiting:
-            await self._flush(timeout)
-        return await self._stream.read(max_bytes, timeout)
+    def is_stale(self) -> bool:
+        """While idle: whether it ended, or holds something that nobody asked for."""
+        return trio.current_time() >= self.expires or self._socket.is_readable()
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if buffer:
-            self._waiting.append(buffer)
-        elif self._waiting:
-            await self._flush(timeout)
+    async def ask(self, request: Request, progress: Progress, bound: int) -> Reading:
+        """Write the request and read its answer.
 
-    async def _flush(self, timeout: float | None) -> None:
-        joined = b"".join(self._waiting)
-        self._waiting.clear()
-        await self._stream.write(joined, timeout)
+        Raises WireError for no whole answer, trio.BrokenResourceError for a connection that broke.
+        """
+        progress.enter("write")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        progress.written = True
+        try:
+            await self._stream.send_all(request.encoded())
+        except trio.BrokenResourceError:
+            # A request that is refused for its size may have its answer before its end.
+            return await self._read(progress, bound)
+        return await self._read(progress, bound)
 
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+    async def _read(self, progress: Progress, bound: int) -> Reading:
+        reading = Reading(bound)
+        while not reading.complete and not reading.refused:
+            progress.enter("read")
+            reading.feed(await self._stream.receive_some(_MOST))
+            progress.status = reading.status
+        return reading
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        return _OneWrite(await self._stream.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _Backend(httpcore2.TrioBackend):
-    """trio's sockets, with those streams."""
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
-        return _OneWrite(stream)
+    async def close(self) -> None:
+        """Close it without ceremony and, but for a checkpoint, at once."""
+        await trio.aclose_forcefully(self._stream)
 
 
 class Sockets:
-    """At most `max_connections` to `origin`; an idle one is used again for `keepalive` seconds."""
+    """At most `most` connections to an origin; an idle one is used again for `keepalive` seconds.
+
+    tls  the context for https; None: plain http
+    """
 
     def __init__(
-        self,
-        origin: httpcore2.Origin,
-        *,
-        tls: ssl.SSLContext,
-        max_connections: int,
-        keepalive: float,
+        self, host: str, port: int, *, tls: ssl.SSLContext | None, most: int, keepalive: float
     ) -> None:
         self.tls = tls
-        self._origin = origin
+        self._host = host
+        self._port = port
         self._keepalive = keepalive
-        self._backend = _Backend()
-        self._seats = trio.Semaphore(max_connections)
+        self._seats = trio.Semaphore(most)
         # Invariant: the newest is at the right and is used first, so that the oldest expire.
-        self._idle: deque[httpcore2.AsyncHTTPConnection] = deque()
-        self._busy: dict[int, httpcore2.AsyncHTTPConnection] = {}
+        self._idle: deque[Connection] = deque()
+        self._busy: set[Connection] = set()
+        self._closed = False
 
-    @asynccontextmanager
-    async def exchange(
-        self, request: httpcore2.Request, _content: bytes | None
-    ) -> AsyncIterator[httpcore2.Response]:
-        """Send the request, and hand out the response for the time of the block."""
-        await self._seat(request.extensions["timeout"]["pool"])
+    async def exchange(self, request: Request, progress: Progress, bound: int) -> Response:
+        """Send the request, and read the answer to it: at most `bound` bytes of body."""
+        await self._seat(progress)
         try:
-            connection = await self._connection()
-            self._busy[id(connection)] = connection
-            try:
-                response = await connection.handle_async_request(request)
-                try:
-                    yield response
-                finally:
-                    # Shielded: a connection that is neither closed nor idle would be lost.
-                    with trio.CancelScope(shield=True):
-                        await response.aclose()
-                    await self._keep(connection)
-            finally:
-                self._busy.pop(id(connection), None)
+            connection = await self._connection(progress)
+            return await self._carried(connection, request, progress, bound)
         finally:
             self._seats.release()
 
-    async def aclose(self) -> None:
-        """Close every connection, also those in use."""
-        for connection in (*self._idle, *self._busy.values()):
-            await connection.aclose()
-        self._idle.clear()
-
-    async def _seat(self, seconds: float) -> None:
-        with trio.move_on_after(seconds) as scope:
+    async def _seat(self, progress: Progress) -> None:
+        try:
+            self._seats.acquire_nowait()
+        except trio.WouldBlock:
+            progress.enter("pool")
             await self._seats.acquire()
-        if scope.cancelled_caught:
-            raise httpcore2.PoolTimeout("all connections are in use")
 
-    async def _connection(self) -> httpcore2.AsyncHTTPConnection:
-        """The idle connection that was used last, or a new one; connects at its first request."""
+    async def _connection(self, progress: Progress) -> Connection:
+        """The idle connection that was used last, or a new one."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.has_expired():
+            if not connection.is_stale():
                 return connection
-            await connection.aclose()
-        return httpcore2.AsyncHTTPConnection(
-            origin=self._origin,
-            ssl_context=self.tls,
-            keepalive_expiry=self._keepalive,
-            network_backend=self._backend,
-        )
+            await connection.close()
+        progress.enter("connect")
+        return Connection(await self._connected())
 
-    async def _keep(self, connection: httpcore2.AsyncHTTPConnection) -> None:
-        """Put it with the idle ones if it can serve again, and drop the oldest if that expired."""
-        if connection.is_available():
-            self._idle.append(connection)
-        if len(self._idle) > 1 and self._idle[0].has_expired():
-            with trio.CancelScope(shield=True):
-                await self._idle.popleft().aclose()
+    async def _connected(self) -> _Stream:
+        tcp = await trio.open_tcp_stream(self._host, self._port)
+        if self.tls is None:
+            return tcp
+        stream = trio.SSLStream(tcp, self.tls, server_hostname=self._host, https_compatible=True)
+        try:
+            await stream.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(tcp)
+            raise
+        return stream
+
+    async def _carried(
+        self, connection: Connection, request: Request, progress: Progress, bound: int
+    ) -> Response:
+        """Invariant: afterwards the connection is idle and whole, or closed."""
+        self._busy.add(connection)
+        keep = False
+        try:
+            reading = await connection.ask(request, progress, bound)
+            keep = reading.complete and reading.keep and not self._closed
+            return reading.response()
+        finally:
+            self._busy.discard(connection)
+            if keep:
+                connection.expires = trio.current_time() + self._keepalive
+                self._idle.append(connection)
+                await self._drop_expired()
+            else:
+                await connection.close()
+
+    async def _drop_expired(self) -> None:
+        """The oldest of many may be past its time, and nobody would ask for it again."""
+        if len(self._idle) > 1 and trio.current_time() >= self._idle[0].expires:
+            await self._idle.popleft().close()
+
+    async def aclose(self) -> None:
+        """Close every connection, also those in use."""
+        self._closed = True
+        connections = (*self._idle, *self._busy)
+        self._idle.clear()
+        for connection in connections:
+            await connection.close()

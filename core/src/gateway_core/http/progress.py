@@ -1,0 +1,89 @@
+"""How far a request came, by when its present phase must end, and what a failure of it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core.errors import TransportError
+
+_WRITING = "send_request_headers.started"  # A transport's trace event before the first byte.
+_LATE = {
+    "pool": "PoolTimeout: all connections were in use for",
+    "connect": "ConnectTimeout: no connection within",
+    "write": "WriteTimeout: the request could not be written within",
+    "read": "ReadTimeout: nothing came for",
+}
+
+
+class UnreadableBody(TransportError):
+    """An answer of known `status` whose body could not be read, or was too big.
+
+    After a 2xx the message is there: an adapter answers with an unknown id instead of raising.
+    `dispatched` is `no` for 3xx and 4xx, which are refusals, and else `unknown`.
+    """
+
+    def __init__(self, text: str, *, status: int) -> None:
+        self.status = status
+        refused = 300 <= status < 500  # noqa: PLR2004 - the classes of HTTP status
+        super().__init__(f"HTTP {status}: {text}", dispatched="no" if refused else "unknown")
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """Seconds for each phase of a request, and for all of it together.
+
+    connect  name lookup, TCP and TLS
+    write    writing the request
+    read     each read of the answer; at least 30 for Telegram, whose server itself sleeps
+    pool     waiting for a connection while all are in use
+    total    the whole request: what ends an answer of one byte per second
+    """
+
+    connect: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    write: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
+    read: float = attrs.field(default=35.0, validator=attrs.validators.gt(0))
+    pool: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
+    total: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+
+
+class Progress:
+    """One request's. Its `scope` surrounds the request; each phase moves the scope's deadline.
+
+    written  the first byte may have gone out
+    status   of the answer, once its head was read
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self.timeouts = timeouts
+        self.written = False
+        self.status: int | None = None
+        self._end = trio.current_time() + timeouts.total
+        self._late = ""
+        self.scope = trio.CancelScope(deadline=self._end)
+
+    def enter(self, phase: str) -> None:
+        """From now on the phase's own timeout runs, within the total."""
+        at = trio.current_time() + getattr(self.timeouts, phase)
+        self._late = phase if at < self._end else ""
+        self.scope.deadline = min(at, self._end)
+
+    def late(self) -> str:
+        """What to say when the deadline has passed."""
+        if not self._late:
+            return f"no answer within {self.timeouts.total:g} s"
+        return f"{_LATE[self._late]} {getattr(self.timeouts, self._late):g} s"
+
+    async def trace(self, event: str, _told: Mapping[str, Any]) -> None:
+        """Hear from a transport of httpx2 how far it came."""
+        if event.endswith(_WRITING):
+            self.written = True
+
+    def failure(self, text: str) -> TransportError:
+        """The error that a failure at this point is."""
+        if self.status is not None:
+            return UnreadableBody(text, status=self.status)
+        return TransportError(text, dispatched="unknown" if self.written else "no")

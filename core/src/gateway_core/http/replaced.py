@@ -1,0 +1,78 @@
+"""A transport of httpx2 in the place of the sockets: what tests and applications may put there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable
+from contextvars import ContextVar
+
+import attrs
+import httpx2
+
+from gateway_core.http.answers import Body, Response
+from gateway_core.http.progress import Progress
+from gateway_core.http.wire import Request, add_header
+
+transport_factory: ContextVar[Callable[[], httpx2.AsyncBaseTransport] | None] = ContextVar(
+    "transport_factory", default=None
+)
+"""Makes the transport of clients opened from here on; None: sockets, on the shared TLS context.
+
+A transport of one's own must report `http11.send_request_headers.started` to the request's `trace`
+extension before it writes: until then a failure counts as not dispatched. The timeouts of the
+phases are in its `timeout` extension; only the total is kept for it.
+"""
+
+
+@attrs.define(eq=False)
+class Replaced:
+    """Requests to the origin `base`, an URL without a path, through that transport."""
+
+    _transport: httpx2.AsyncBaseTransport
+    _base: str
+
+    async def exchange(self, request: Request, progress: Progress, bound: int) -> Response:
+        """As sockets do it."""
+        phases = attrs.asdict(progress.timeouts)
+        phases.pop("total")
+        answer = await self._transport.handle_async_request(
+            httpx2.Request(
+                request.method,
+                self._base + request.target,
+                headers=list(request.headers.items()),
+                content=request.content,
+                extensions={"timeout": phases, "trace": progress.trace},
+            )
+        )
+        try:
+            progress.status = answer.status_code
+            return await _read(answer, bound)
+        finally:
+            await answer.aclose()
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
+
+
+async def _read(answer: httpx2.Response, bound: int) -> Response:
+    headers: dict[str, str] = {}
+    for name, value in answer.headers.raw:
+        add_header(headers, name, value)
+    body = Body(headers.get("content-encoding", ""), bound)
+    try:
+        async for chunk in _stream(answer):
+            body.add(chunk)
+            if body.refusal is not None:
+                # The reads that follow fail on the closed connection, and their failure unwinds
+                # the transport's generators, which would else be left to the garbage collector.
+                await answer.aclose()
+    except httpx2.TransportError:
+        if body.refusal is None:
+            raise
+    return Response(answer.status_code, headers, body.whole())
+
+
+def _stream(answer: httpx2.Response) -> AsyncIterable[bytes]:
+    if not isinstance(answer.stream, httpx2.AsyncByteStream):
+        raise TypeError("the transport's answer has no asynchronous body")
+    return answer.stream

@@ -1,0 +1,138 @@
+"""HTTP/1.1 as bytes: a request written, an answer read as it comes in. Pure.
+
+The answer's syntax is llhttp's affair (the parser of Node.js, through httptools): strict, in C, and
+told here what it may hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import httptools
+
+from gateway_core.http.answers import Body, Response
+
+HEAD_BOUND = 1 << 16
+"""Bytes that an answer's head may have."""
+
+_FRAMING = 16  # Bytes on the wire for one of a body, at most: chunks of one byte take six.
+_FRAMED = ("content-length", "transfer-encoding")
+
+
+@attrs.frozen
+class Request:
+    """A request as it goes out: everything in it was checked before."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    content: bytes
+
+    def encoded(self) -> bytes:
+        """Head and body: one write, since each is a system call and often a packet."""
+        fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
+        head = f"{self.method} {self.target} HTTP/1.1\r\n{fields}\r\n"
+        return head.encode("ascii") + self.content
+
+
+class WireError(Exception):
+    """What came is no answer, or not the whole of one."""
+
+
+class Reading:
+    """An answer that is being read.
+
+    status    once the head is there
+    complete  whether the answer is
+    keep      whether the connection may carry another request
+    """
+
+    def __init__(self, bound: int) -> None:
+        self.status: int | None = None
+        self.complete = False
+        self.keep = False
+        self._bound = bound
+        self._received = 0
+        self._headers: dict[str, str] = {}
+        self._body: Body | None = None
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes | bytearray) -> None:
+        """Take what came; nothing: the connection ended. Raises WireError for no whole answer."""
+        if not data or self._parser is None:
+            self._ended()
+            return
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete:
+                raise WireError(f"the answer is no HTTP: {error}") from None
+            self.keep = False
+        if self._received > HEAD_BOUND and not self.complete:
+            self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        if self.status is None:
+            raise WireError(f"the answer's head has more than {HEAD_BOUND} bytes")
+        if self._received > HEAD_BOUND + _FRAMING * self._bound:
+            raise WireError("the answer has too many bytes for its body")
+
+    def _ended(self) -> None:
+        """The connection's end is the body's where nothing else tells that."""
+        if self.status is None or any(name in self._headers for name in _FRAMED):
+            raise WireError("the connection ended before the answer did")
+        self.complete = True
+        self.keep = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether no more of the body is wanted."""
+        return self._body is not None and self._body.refusal is not None
+
+    def response(self) -> Response:
+        """The answer; nothing is fed after it. ValueError: its body was refused or is not whole."""
+        self._parser = None  # It refers back to this: a cycle for each answer, else.
+        if self.status is None or self._body is None:
+            raise WireError("there is no answer yet")
+        return Response(self.status, self._headers, self._body.whole())
+
+    # -- what the parser calls
+
+    def on_message_begin(self) -> None:
+        """What follows a whole answer was not asked for."""
+        if self.complete:
+            self.keep = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers, which come after the head, are not kept."""
+        if self._body is None:
+            add_header(self._headers, name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        if self._parser is None or self._body is not None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:  # noqa: PLR2004 - 1xx: the answer itself is still to come
+            self._headers.clear()
+            return
+        self.status = status
+        self.keep = self._parser.should_keep_alive()
+        self._body = Body(self._headers.get("content-encoding", ""), self._bound)
+
+    def on_body(self, chunk: bytes) -> None:
+        """A piece of the body, without its framing."""
+        if self._body is not None and not self.complete:
+            self._body.add(chunk)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        self.complete = self._body is not None
+
+
+def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
+    """By lower-case name; those that are repeated are joined (RFC 9110, 5.3)."""
+    key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+    headers[key] = f"{headers[key]}, {text}" if key in headers else text
