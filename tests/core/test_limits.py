@@ -610,6 +610,30 @@ def test_two_provisional_buckets_of_one_name_become_one():
     assert [post] == limiter.buckets([Limit("PATCH /r")], "r", 0)
 
 
+@pytest.mark.parametrize("pace", ["even", "window"])
+def test_a_merged_bucket_takes_its_closure_along(pace):
+    """The platform closed it under its provisional name, and does not say so again."""
+    limits = [Limit("POST /r", 5, 5.0, pace), Limit("PATCH /r", 5, 5.0, pace)]
+    limiter, (post, patch) = limiter_of(*limits)
+    limiter.learn([named("abc", "POST /r")], 0)
+    patch.close(9 * SECOND)
+    patch.slow_down()
+    limiter.learn([named("abc", "PATCH /r")], 0)
+    assert 9 * SECOND == post.free_at(0)
+    assert 2.0 == post.slowness
+
+
+def test_a_merged_window_is_spent_by_both():
+    limits = [Limit("POST /r", 2, 5.0, "window"), Limit("PATCH /r", 2, 5.0, "window")]
+    limiter, (post, patch) = limiter_of(*limits)
+    limiter.learn([named("abc", "POST /r")], 0)
+    for bucket, at in ((post, 1), (patch, 0)):
+        bucket.take(0)
+        bucket.release(at * SECOND)
+    limiter.learn([named("abc", "PATCH /r")], SECOND)
+    assert 5 * SECOND == post.free_at(SECOND)
+
+
 def test_a_bucket_that_two_rooms_turn_out_to_share_is_shared():
     limiter, (mine,) = limiter_of(Limit("POST /r"), room="r")
     limiter.buckets([Limit("POST /s")], "s", 0)

@@ -91,6 +91,7 @@ class Failures:
         self._lanes = partition.lanes
         self._endings = partition.endings
         self._settings = partition.config.retries
+        self._quarantine = nanoseconds(partition.config.retries.quarantine)
         self._rng = rng
         self._on_suspension = on_suspension
         self.rate_limited = 0
@@ -155,7 +156,7 @@ class Failures:
         if retryable and not changes and not failed.limited:
             step.attempts += 1
         if verdict.dispatched == "unknown":
-            note_doubt(failed.lane, step, failed.now)
+            note_doubt(failed.lane, step, failed.now, self._quarantine)
         if retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE:
             if account.failed():
                 log.warning(CIRCUIT_OPENED, instance=account.instance.id)
@@ -301,7 +302,10 @@ class Failures:
         self._endings.finish(failed.flight, decision.disposition, failed.verdict, failed.now)
         if decision.disposition is Disposition.REJECTED:
             self._end_backlog(failed)
-        self._lanes.go_on(failed.lane, failed.now)
+        if failed.lane.quiet > failed.now:
+            self._lanes.pause(failed.lane, failed.lane.quiet)
+        else:
+            self._lanes.go_on(failed.lane, failed.now)
 
     def _end_backlog(self, failed: Failed) -> None:
         """What waits behind a room or thread that is gone ends with the same reason."""
@@ -327,9 +331,13 @@ class Failures:
     }
 
 
-def note_doubt(lane: Lane, step: Step, now: int) -> None:
-    """Nobody knows what became of the lane's try of `step`: it may have made a copy."""
+def note_doubt(lane: Lane, step: Step, now: int, quarantine: int = 0) -> None:
+    """Nobody knows what became of the lane's try of `step`: it may have made a copy.
+
+    quarantine  nanoseconds in which it may still arrive, so that nothing else follows
+    """
     step.doubtful = True
+    lane.quiet = now + quarantine
     if step.kind in ("send", "call"):
         safe = step.maybe_sent and within_dedup(lane.room.account, step, now)
         step.maybe_sent += 0 if safe else 1

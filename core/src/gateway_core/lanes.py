@@ -57,10 +57,13 @@ class Room:
 
 
 class Lane:
-    """A conversation's queue inside its partition."""
+    """A conversation's queue inside its partition.
+
+    quiet  until then nothing follows its last try, which may arrive as late as that
+    """
 
     __slots__ = (
-        "asked", "begun", "dead", "doubt", "home", "key", "queue", "rank", "room",
+        "asked", "begun", "dead", "doubt", "home", "key", "queue", "quiet", "rank", "room",
         "running", "since", "thread", "timer_at", "tokens", "version", "wait_serial", "waits_at",
         "waits_in",
     )  # fmt: skip
@@ -74,6 +77,7 @@ class Lane:
         self.running = False
         self.doubt = False
         self.begun = 0
+        self.quiet = 0
         self.dead = 0
         self.tokens: list[Bucket] | None = None
         self.asked: dict[str, list[Bucket]] = {}
@@ -232,6 +236,7 @@ class Lanes:
         if hold is None:
             self.offer(lane, now)
         elif hold.doubt:
+            lane.quiet = hold.until
             room.account.in_doubt(lane, hold.until)
         else:
             self.pause(lane, hold.until)
@@ -377,7 +382,11 @@ class Lanes:
 
     def look_again(self, lane: Lane, now: int) -> None:
         """Something about a waiting lane changed (its head ended): offer it anew."""
-        if not lane.running:
+        if lane.running:
+            return
+        if lane.quiet > now:
+            self.pause(lane, lane.quiet)
+        else:
             self.leave(lane)
             self.offer(lane, now)
 

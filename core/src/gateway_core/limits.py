@@ -93,6 +93,11 @@ class Bucket:
         """Let nobody pass before `until`."""
         self.closed_until = max(self.closed_until, until)
 
+    def absorb(self, other: Bucket) -> None:
+        """`other` turns out to be this one: what is known of it holds here."""
+        self.close(other.closed_until)
+        self.slowness = max(self.slowness, other.slowness)
+
     @property
     def period(self) -> int:
         """How long a token takes to come back."""
@@ -215,6 +220,12 @@ class WindowBucket(Bucket):
         if self.spent and self.spent[-1] > back:  # the platform reported a longer window
             back = self.spent[-1]
         self.spent.append(back)
+
+    def absorb(self, other: Bucket) -> None:
+        """Both drew on one window."""
+        super().absorb(other)
+        if isinstance(other, WindowBucket):
+            self.spent = deque(sorted([*self.spent, *other.spent]))
 
     def idle(self, now: int) -> bool:
         """Idle once the window is empty."""
@@ -409,6 +420,7 @@ class Limiter:
         elif provisional is not None:
             provisional.merged = real
             real.shared = real.shared or provisional.room != real.room
+            real.absorb(provisional)
             self.version += 1
         real.asked = (*real.asked, asked)
         return real

@@ -255,6 +255,33 @@ async def test_a_quarantine_keeps_the_room_in_order_after_an_unknown_outcome(
         assert 2 == pytest.approx(trio.current_time())
 
 
+async def test_an_expiry_within_the_quarantine_does_not_shorten_it(engine, say, autojump_clock):
+    """The first of two parts is in doubt, and at 1 s the message expires: the next waits till 2."""
+    channel = _Words(script=say.script(say.unknown()))
+    async with engine(channel) as gateway:
+        first = await gateway.submit(say.message("r", "1 2", ttl=1, on_unknown="give_up"))
+        await gateway.submit(say.message("r", "next"))
+        assert Disposition.EXPIRED is (await first.receipt()).disposition
+        assert 1 == pytest.approx(trio.current_time())
+        await trio.sleep(5)
+    assert [0, 2] == [round(m.at, 6) for m in channel.made]
+    assert ["next"] == channel.texts("r")
+
+
+@pytest.mark.parametrize("settings", [{"attempts": 1}, {"base": 90.0, "cap": 90.0}])
+async def test_an_end_in_doubt_lets_the_next_wait_for_the_quarantine(
+    engine, say, settings, autojump_clock
+):
+    """A repeat would be safe and there is none, as no try is left, or no time: it may yet come."""
+    channel = FakeChannel(script=say.script(say.unknown()), traits=Traits(deduplicates_for=600.0))
+    async with engine(channel, retries=RetrySettings(**settings)) as gateway:
+        first = await gateway.submit(say.message("r", "x", ttl=1e-3))
+        await gateway.send("bot", "r", "next")
+        receipt = await first.receipt()
+        assert receipt.disposition in (Disposition.EXPIRED, Disposition.EXHAUSTED)
+    assert [0, 2] == [round(m.at, 6) for m in channel.made]
+
+
 async def test_certainly_unsent_tries_are_no_copies(engine, say, autojump_clock):
     channel = FakeChannel(script=say.script(*[say.refused()] * 5))
     async with engine(channel) as gateway:
