@@ -42,6 +42,7 @@ class Slack:
     def __init__(self):
         self.requests: list[Sent] = []
         self.answers: list[Response] = []
+        self.holding: trio.Event | None = None
 
     def will_say(self, body, *, status=200, headers=None):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -55,9 +56,12 @@ class Slack:
         fields = json.loads(body) if kind.startswith("application/json") else dict(parse_qsl(body))
         method = request.url.path.removeprefix("/api/")
         self.requests.append(Sent(method, fields, dict(request.headers)))
-        await trio.lowlevel.checkpoint()
         default = Response(b'{"ok":true,"channel":"C024BE91L","ts":"1700000000.000100"}')
-        await (self.answers.pop(0) if self.answers else default)(scope, receive, send)
+        answer = self.answers.pop(0) if self.answers else default
+        await trio.lowlevel.checkpoint()
+        if self.holding is not None:
+            await self.holding.wait()
+        await answer(scope, receive, send)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 
 from gateway_core import Answer, Identity, Instance, Part, Reason, Secret, TransportError
 from gateway_plugin_slack import hooks
@@ -157,11 +158,14 @@ async def test_blocks_that_show_the_text_stay_before_the_platforms_own(slack, se
 
 async def test_a_plain_part_goes_without_blocks(slack, session, attempt):
     extra = {"blocks": [{"type": "divider"}], "attachments": [{}], "username": "ada"}
+    kept = []
     for operation in ("send", "edit"):
         step = attempt(operation, extra=extra, mode="plain")
         await getattr(hooks, operation)(session=session, attempt=step)
         fields = slack.requests[-1].fields
-        assert ["ada"] == [fields[name] for name in extra if fields.get(name)]
+        kept.append([fields[name] for name in extra if fields.get(name)])
+    # chat.update knows no `username`.
+    assert [["ada"], []] == kept
 
 
 async def test_a_call_goes_as_a_form_that_every_method_reads(slack, session, attempt):
@@ -256,6 +260,45 @@ async def test_the_whole_request_has_a_time(slack, attempt, autojump_clock):
     assert TOKEN not in repr(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "thread", "sent"),
+    [
+        ("reactions.add", {"name": "x"}, None, {"name": "x", "channel": "C024BE91L"}),
+        ("reactions.add", {"channel": "C0OTHER"}, None, {"channel": "C0OTHER"}),
+        (
+            "assistant.threads.setStatus",
+            {"status": "is typing…"},
+            TS,
+            {"status": "is typing…", "channel_id": "C024BE91L", "thread_ts": TS},
+        ),
+        ("pins.add", {"timestamp": TS}, TS, {"timestamp": TS, "channel": "C024BE91L"}),
+    ],
+)
+async def test_a_call_is_given_its_room_and_thread(
+    slack, session, attempt, method, given, thread, sent
+):
+    step = attempt(f"call:{method}", method=method, arguments=given, thread=thread)
+    await hooks.call(session=session, attempt=step)
+    assert sent == slack.requests[0].fields
+
+
+async def test_a_room_that_is_limited_twice_in_a_minute_is_not_what_is_limited(
+    slack, session, attempt, autojump_clock
+):
+    """The first 429 is the room's; one more, though it is paced, is the workspace's."""
+
+    async def scope(room):
+        slack.will_say(b"", status=429, headers={"Retry-After": "1"})
+        with pytest.raises(SlackApiError) as caught:
+            await hooks.send(session=session, attempt=attempt("send", room=room))
+        return hooks.classify_error(attempt=attempt("send"), error=caught.value).scope
+
+    assert ["room", "operation"] == [await scope("C024BE91L") for _ in range(2)]
+    assert "room" == await scope("C0OTHER")
+    await trio.sleep(61)
+    assert "room" == await scope("C024BE91L")
+
+
 async def test_without_the_means_there_is_no_new_token(slack, session):
     assert await hooks.credentials(session=session) is None
     assert [] == slack.requests
@@ -298,6 +341,65 @@ async def test_a_new_session_goes_on_with_the_tokens_of_the_last(slack, attempt)
     assert "xoxe-1-next" == slack.requests[1].fields["refresh_token"]
     assert "Bearer xoxe.xoxb-1-newer" == slack.requests[2].headers["authorization"]
     assert Secret("xoxe-1-next") == instance.settings.tokens.refresh
+
+
+EXPIRED = {"ok": False, "error": "token_expired"}
+NEW = {"ok": True, "access_token": "xoxe.xoxb-1-new", "refresh_token": "xoxe-1-next"}
+
+
+async def test_who_was_refused_with_the_old_token_asks_for_no_second_exchange(slack, attempt):
+    """Two are in flight as the token expires: one is told before the exchange, one after."""
+    instance = Instance("support", "slack", rotating())
+    verdicts = []
+    async with hooks.open_session(instance=instance) as session:
+
+        async def refused():
+            slack.will_say(EXPIRED)
+            with pytest.raises(SlackApiError) as caught:
+                await hooks.send(session=session, attempt=attempt("send"))
+            verdict = hooks.classify_error(attempt=attempt("send"), error=caught.value)
+            verdicts.append((str(verdict.error_class), verdict.retry_after))
+
+        await refused()
+        late = trio.Event()
+        slack.holding = late
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refused)
+            await trio.testing.wait_all_tasks_blocked()
+            slack.holding = None
+            slack.will_say(NEW)
+            assert Secret("xoxe.xoxb-1-new") == await hooks.credentials(session=session)
+            late.set()
+        assert Secret("xoxe.xoxb-1-new") == await hooks.credentials(session=session)
+    assert [("fatal", None), ("retryable", 0.0)] == verdicts
+    assert 1 == [request.method for request in slack.requests].count("oauth.v2.access")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(502, b"<html>"), (429, b""), (200, {"ok": False, "error": "service_unavailable"})],
+)
+async def test_an_exchange_that_gets_no_answer_is_made_again_by_the_next_probe(slack, status, body):
+    instance = Instance("support", "slack", rotating())
+    async with hooks.open_session(instance=instance) as session:
+        slack.will_say(body, status=status)
+        with pytest.raises(SlackApiError):
+            await hooks.credentials(session=session)
+        slack.will_say(NEW)
+        slack.will_say({"ok": True, "user_id": "U1", "user": "bot"})
+        await hooks.probe(session=session)
+    methods = [request.method for request in slack.requests]
+    assert ["oauth.v2.access", "oauth.v2.access", "auth.test"] == methods
+    assert Secret("xoxe.xoxb-1-new") == instance.settings.tokens.access
+
+
+async def test_a_probe_by_itself_spends_no_refresh_token(slack):
+    """`gateway check` must not use up what the application needs."""
+    async with hooks.open_session(instance=Instance("s", "slack", rotating())) as session:
+        slack.will_say(EXPIRED)
+        with pytest.raises(SlackApiError):
+            await hooks.probe(session=session)
+    assert ["auth.test"] == [request.method for request in slack.requests]
 
 
 @pytest.mark.parametrize(

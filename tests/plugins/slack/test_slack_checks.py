@@ -136,3 +136,11 @@ def test_a_call_names_a_method_and_no_token(instance):
     for method in ("", "reactions", "../auth.test", "a.b/c", "Chat.Update?x", "chat."):
         assert ["method"] == places(instance, call(method))
     assert ["arguments.token"] == places(instance, call("auth.test", token="x"))
+
+
+def test_a_field_that_the_method_does_not_know_is_named(instance):
+    """Slack would pass it over in silence: a name mistyped, or an argument of another method."""
+    ts = "1700000000.000100"
+    assert ["extra.blokcs"] == places(instance, message(extra={"blokcs": [], "username": "ada"}))
+    assert ["extra.username"] == places(instance, edit(ts, extra={"username": "ada"}))
+    assert [] == places(instance, edit(ts, extra={"metadata": {}}))

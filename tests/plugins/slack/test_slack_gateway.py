@@ -152,6 +152,31 @@ async def test_an_expired_token_is_exchanged_on_the_way(autojump_clock):
     assert ["x"] == texts(emulator)
 
 
+async def test_twenty_rooms_meet_the_expiry_and_one_exchange_serves_them(autojump_clock):
+    """Each has an attempt in flight as the token expires; answers take 20 to 80 ms."""
+    emulator = SlackEmulator(tokens=[TOKEN])
+    settings = Settings(
+        token=Secret(TOKEN),
+        refresh_token=Secret(emulator.grant_refresh(TOKEN)),
+        client_id="1.2",
+        client_secret=Secret("s"),
+    )
+    rooms = [f"C0ROOM{n:02d}" for n in range(20)]
+    async with opened(emulator, settings) as gateway:
+        sends = [Send(instance_id="support", external_room_id=r, text=f"{n}")
+                 for n in range(3) for r in rooms]  # fmt: skip
+        tickets = [await gateway.submit(send) for send in sends]
+        await trio.sleep(1.01)
+        emulator.expire(TOKEN)
+        before = emulator.counters["requests"]
+        receipts = [await ticket.receipt() for ticket in tickets]
+    assert {True} == {receipt.delivered for receipt in receipts}
+    assert [["0", "1", "2"]] * 20 == [texts(emulator, room) for room in rooms]
+    # The refused ones, one exchange, and what was left to send.
+    assert emulator.counters["requests"] - before <= 20 + 1 + 40
+    assert 1 == settings.tokens.generation
+
+
 async def test_blocks_that_slack_refuses_leave_the_text(autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:

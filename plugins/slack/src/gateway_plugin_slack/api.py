@@ -23,16 +23,22 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_slack.errors import SlackApiError
+from gateway_plugin_slack.errors import SlackApiError, is_limit, is_passing, is_unauthorized
+from gateway_plugin_slack.requests import (
+    POST_EXTRA,
+    POST_FIELDS,
+    UPDATE_EXTRA,
+    UPDATE_FIELDS,
+    call_form,
+    content_of,
+    exchange_form,
+    target_of,
+)
 from gateway_plugin_slack.rooms import locate, message_id
 from gateway_plugin_slack.settings import Settings
 
-UPDATE_FIELDS = frozenset({"blocks", "link_names", "parse", "text"})
-POST_FIELDS = UPDATE_FIELDS | {"mrkdwn", "thread_ts", "unfurl_links", "unfurl_media"}
-"""Which of a part's fields a method knows: chat.update has no `mrkdwn`, thread or unfurling."""
-
-NOT_PLAIN = frozenset({"blocks", "attachments"})
-"""What of `extra` is left out once a part is sent as plain text."""
+AGAIN = 60.0
+"""Seconds in which a second limit of one room says that it is not the room that is limited."""
 
 
 @attrs.define(eq=False)
@@ -42,10 +48,12 @@ class SlackSession:
     settings: Settings
     _http: HttpClient
     _refreshing: trio.Lock = attrs.field(factory=trio.Lock)
+    _refused: int | None = None
+    _limited: dict[str, float] = attrs.field(factory=dict)
 
     async def send(self, attempt: Attempt) -> Answer:
         """chat.postMessage; the id tells the conversation too where the room is a name or user."""
-        fields = _content(attempt, POST_FIELDS)
+        fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
         thread = attempt.thread or attempt.reply
         if thread is not None:
             fields["thread_ts"] = locate(attempt.room, thread)[1]
@@ -59,23 +67,27 @@ class SlackSession:
         chat.update) and would hide the new text: what the message shall lose is named, empty.
         """
         lost = ("blocks",) if attempt.extra is None else ("blocks", "attachments")
-        fields = {**{name: [] for name in lost}, **_content(attempt, UPDATE_FIELDS)}
-        await self._post("chat.update", {**_target(attempt), **fields})
+        fields = {**{name: [] for name in lost}, **content_of(attempt, UPDATE_FIELDS, UPDATE_EXTRA)}
+        await self._post("chat.update", {**target_of(attempt), **fields})
         return Answer(message_id=attempt.message_id)
 
     async def delete(self, attempt: Attempt) -> Answer:
         """chat.delete, by the conversation's id."""
-        await self._post("chat.delete", _target(attempt))
+        await self._post("chat.delete", target_of(attempt))
         return Answer(message_id=attempt.message_id)
 
     async def call(self, attempt: Attempt) -> Answer:
-        """Any method, with the arguments as given, in a form: every method reads one."""
-        method = attempt.method or ""
-        answer = await self._request(method, form=_form(attempt.arguments))
+        """Any method, its arguments in a form: every method reads one."""
+        answer = await self._request(attempt.method or "", form=call_form(attempt))
         return Answer(result=answer)
 
     async def who(self) -> Identity:
-        """auth.test: the user that the token belongs to."""
+        """auth.test: the user that the token belongs to.
+
+        An exchange that Slack's answer did not end is made first: nobody else asks for it again.
+        """
+        if self.settings.tokens.wanted:
+            await self.refresh()
         answer = await self._request("auth.test", form={})
         if answer is None:
             raise TransportError("auth.test: the answer cannot be read", dispatched="no")
@@ -84,28 +96,36 @@ class SlackSession:
     async def refresh(self) -> Secret | None:
         """A new token for one that expired; None without the means to, or if Slack refuses.
 
-        Whoever comes while another exchanges the token gets that one's: a refresh token works once.
+        It is asked for once: whoever comes while another exchanges the token, or was refused with
+        the one before, gets that one's. A refresh token works once. Raises what a request raises
+        where Slack has not said no.
         """
         tokens = self.settings.tokens
-        generation = tokens.generation
+        refused = tokens.generation if self._refused is None else self._refused
         async with self._refreshing:
-            if tokens.generation == generation:
-                return await self._exchange()
-            return tokens.access
+            return tokens.access if refused < tokens.generation else await self._exchange()
 
     async def _exchange(self) -> Secret | None:
-        tokens, form = self.settings.tokens, _exchange_form(self.settings)
+        tokens, form = self.settings.tokens, exchange_form(self.settings)
         if form is None:
             return None
-        try:
-            answer = await self._request("oauth.v2.access", form=form, authorized=False) or {}
-        except SlackApiError:
-            return None
+        tokens.wanted = True
+        answer = await self._exchanged(form)
+        tokens.wanted = False
         access, renewed = answer.get("access_token"), answer.get("refresh_token")
         if not isinstance(access, str) or not access:
             return None
         tokens.exchanged(access, renewed if isinstance(renewed, str) else None)
         return tokens.access
+
+    async def _exchanged(self, form: Mapping[str, str]) -> Mapping[str, Any]:
+        """Slack's answer to an exchange; an empty one where it refuses for good."""
+        try:
+            return await self._request("oauth.v2.access", form=form, authorized=False) or {}
+        except SlackApiError as error:
+            if is_passing(error):
+                raise
+            return {}
 
     async def _post(self, method: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return await self._request(method, json=fields)
@@ -114,15 +134,32 @@ class SlackSession:
         self, method: str, *, authorized: bool = True, **body: Any
     ) -> Mapping[str, Any] | None:
         """The answer's object; None where it is a success that cannot be read."""
-        token = self.settings.tokens.access.reveal()
-        headers = {"Authorization": Secret(f"Bearer {token}")} if authorized else {}
+        tokens, generation = self.settings.tokens, self.settings.tokens.generation
+        bearer = Secret(f"Bearer {tokens.access.reveal()}")
+        headers = {"Authorization": bearer} if authorized else {}
         try:
             response = await self._http.request("POST", f"/{method}", headers=headers, **body)
         except UnreadableBody as error:
             if _successful(error.status):
                 return None
             raise SlackApiError(method, status=error.status) from error
-        return read(method, response)
+        try:
+            return read(method, response)
+        except SlackApiError as error:
+            self._note(error, generation, body.get("json") or body.get("form") or {})
+            raise
+
+    def _note(self, error: SlackApiError, generation: int, fields: Mapping[str, Any]) -> None:
+        """Tell the error what only the session knows, and remember it for those that follow."""
+        now = trio.current_time()
+        if is_unauthorized(error):
+            error.stale = generation < self.settings.tokens.generation
+            self._refused = generation
+        if is_limit(error) and error.method == "chat.postMessage":
+            self._limited = {room: at for room, at in self._limited.items() if now - at < AGAIN}
+            channel = str(fields.get("channel"))
+            error.again = channel in self._limited
+            self._limited[channel] = now
 
 
 @asynccontextmanager
@@ -181,47 +218,6 @@ def _detail(answer: Mapping[str, Any]) -> str:
     return f"({'; '.join(words)})" if words else ""
 
 
-def _content(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
-    """The part's fields that the method knows, under the platform's own fields.
-
-    Blocks that show the part's text stay, before those of the platform's own fields.
-    """
-    payload = attempt.part.payload if attempt.part is not None else {}
-    content = {name: value for name, value in payload.items() if name in known}
-    extra = dict(attempt.extra or {})
-    if attempt.mode == "plain":
-        extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
-    if content.get("blocks") and extra.get("blocks"):
-        extra["blocks"] = [*content["blocks"], *extra["blocks"]]
-    return {**content, **extra}
-
-
-def _target(attempt: Attempt) -> dict[str, Any]:
-    channel, ts = locate(attempt.room, attempt.message_id or "")
-    return {"channel": channel, "ts": ts}
-
-
 def _id_in(answer: Mapping[str, Any] | None, room: str) -> str | None:
     answer = answer or {}
     return message_id(room=room, channel=answer.get("channel"), ts=answer.get("ts"))
-
-
-def _form(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Texts as they are, everything else as JSON; what is None is left out."""
-    given = {name: value for name, value in arguments.items() if value is not None}
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in given.items()
-    }
-
-
-def _exchange_form(settings: Settings) -> dict[str, str] | None:
-    refresh, client, secret = settings.tokens.refresh, settings.client_id, settings.client_secret
-    if refresh is None or client is None or secret is None:
-        return None
-    return {
-        "grant_type": "refresh_token",
-        "client_id": client,
-        "client_secret": secret.reveal(),
-        "refresh_token": refresh.reveal(),
-    }

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_slack.limits import METHODS
 from gateway_plugin_slack.markup import is_fallback, measure
+from gateway_plugin_slack.requests import POST_EXTRA, UPDATE_EXTRA
 from gateway_plugin_slack.rooms import is_conversation, is_message_id, is_room, is_ts, locate
 from gateway_plugin_slack.settings import Settings
 
@@ -76,6 +78,9 @@ def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
     extra = envelope.extra or {}
     for field in sorted(extra.keys() & OURS.keys()):
         yield Problem(f"extra.{field}", OURS[field])
+    known = POST_EXTRA if isinstance(envelope, Send) else UPDATE_EXTRA
+    for field in sorted(extra.keys() - OURS.keys() - known):
+        yield Problem(f"extra.{field}", f"{METHODS[envelope.operation]} has no such argument")
     shown = bool(envelope.text.strip()) and not is_fallback(envelope)
     yield from _of_list("blocks", extra.get("blocks"), MOST["blocks"] - shown)
     yield from _of_list("attachments", extra.get("attachments"), MOST["attachments"])

@@ -25,6 +25,7 @@ class SlackApiError(Exception):
     detail       what else the answer tells: arguments named, scopes needed
     retry_after  seconds, where the `Retry-After` header is a sensible number
     again        it is a limit that was met in the same room a short time ago
+    stale        the refused token has been exchanged meanwhile
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class SlackApiError(Exception):
         detail: str = "",
         retry_after: float | None = None,
         again: bool = False,
+        stale: bool = False,
     ) -> None:
         self.method = method
         self.status = status
@@ -43,6 +45,7 @@ class SlackApiError(Exception):
         self.detail = detail
         self.retry_after = retry_after
         self.again = again
+        self.stale = stale
         super().__init__(method, status, error, detail, retry_after)
 
     @property
@@ -84,6 +87,7 @@ _FORBIDDEN = _fatal(Reason.FORBIDDEN)
 _NO_METHOD = _fatal(Reason.UNSUPPORTED, Scope.OPERATION)
 _THREAD_FORBIDDEN = _refused(Reason.FORBIDDEN, Scope.THREAD)
 _TOO_LATE = _refused(Reason.RATE_LIMITED)
+_EXCHANGED = _retryable(Scope.MESSAGE, reason=Reason.UNAUTHORIZED, retry_after=0.0)
 _AS_ASKED = Verdict(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 _OTHER = _refused(Reason.UNCLASSIFIED)
 
@@ -182,7 +186,7 @@ _FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
 
 def classify(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
-    verdict = attrs.evolve(_verdict_of(error), raw=error.raw)
+    verdict = attrs.evolve(_EXCHANGED if error.stale else _verdict_of(error), raw=error.raw)
     if verdict.reason is Reason.RATE_LIMITED:
         return _paced(attempt, error, verdict)
     if error.error in _REPLANNED:
@@ -212,6 +216,21 @@ def _concerns_room(attempt: Attempt, verdict: Verdict) -> bool:
     return verdict.reason is Reason.ROOM_GONE and attempt.room == given.get(
         "channel", given.get("channel_id", attempt.room)
     )
+
+
+def is_limit(error: SlackApiError) -> bool:
+    """Whether a limit refused the request."""
+    return _verdict_of(error) is _RATE_LIMITED
+
+
+def is_unauthorized(error: SlackApiError) -> bool:
+    """Whether the token was refused, so that a fresh one may help."""
+    return _verdict_of(error) is _UNAUTHORIZED
+
+
+def is_passing(error: SlackApiError) -> bool:
+    """Whether the same request may succeed later."""
+    return _verdict_of(error).error_class is ErrorClass.RETRYABLE
 
 
 def _verdict_of(error: SlackApiError) -> Verdict:

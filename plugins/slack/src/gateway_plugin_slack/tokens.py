@@ -29,6 +29,8 @@ def _digest(tokens: Tokens) -> str:
 class Tokens:
     """Those of the settings until Slack gave newer ones; `generation` counts the exchanges.
 
+    wanted  an exchange has begun and Slack has not answered it yet, or the answer got lost
+
     Given a `file`, each exchange is written there, and a new process goes on with what stands in
     it as long as the configured refresh token is the one that it began from.
     """
@@ -37,6 +39,7 @@ class Tokens:
     refresh: Secret | None = None
     file: Path | None = None
     generation: int = 0
+    wanted: bool = False
     _begun_from: str = attrs.field(
         init=False, repr=False, default=attrs.Factory(_digest, takes_self=True)
     )

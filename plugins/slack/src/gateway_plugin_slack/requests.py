@@ -1,0 +1,102 @@
+"""From an attempt to the fields of a Web API request. Pure.
+
+Every name in the tables is of docs.slack.dev/reference/methods, each method's own page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_core import Attempt
+from gateway_plugin_slack.rooms import locate
+from gateway_plugin_slack.settings import Settings
+
+UPDATE_EXTRA = frozenset({"attachments", "blocks", "file_ids", "metadata", "reply_broadcast"})
+POST_EXTRA = frozenset(
+    {"attachments", "blocks", "icon_emoji", "icon_url", "metadata", "mrkdwn", "reply_broadcast"}
+    | {"unfurl_links", "unfurl_media", "username"}
+)
+"""Slack's own fields of a message that `extra` may set. An unknown one would be passed over in
+silence by Slack; of what came with a message, its edits repeat what chat.update knows."""
+
+UPDATE_FIELDS = frozenset({"blocks", "link_names", "parse", "text"})
+POST_FIELDS = UPDATE_FIELDS | {"mrkdwn", "thread_ts", "unfurl_links", "unfurl_media"}
+"""Which of a part's fields a method knows: chat.update has no `mrkdwn`, thread or unfurling."""
+
+NOT_PLAIN = frozenset({"blocks", "attachments"})
+"""What of `extra` is left out once a part is sent as plain text."""
+
+ROOM_CALLS: Mapping[str, tuple[str, ...]] = {
+    "assistant.threads.setStatus": ("channel_id", "thread_ts"),
+    "assistant.threads.setSuggestedPrompts": ("channel_id", "thread_ts"),
+    "assistant.threads.setTitle": ("channel_id", "thread_ts"),
+    "bookmarks.add": ("channel_id",),
+    "chat.appendStream": ("channel",),
+    "chat.delete": ("channel",),
+    "chat.getPermalink": ("channel",),
+    "chat.meMessage": ("channel",),
+    "chat.postEphemeral": ("channel", "thread_ts"),
+    "chat.postMessage": ("channel", "thread_ts"),
+    "chat.scheduleMessage": ("channel", "thread_ts"),
+    "chat.startStream": ("channel", "thread_ts"),
+    "chat.stopStream": ("channel",),
+    "chat.update": ("channel",),
+    "conversations.info": ("channel",),
+    "conversations.join": ("channel",),
+    "pins.add": ("channel",),
+    "pins.remove": ("channel",),
+    "reactions.add": ("channel",),
+    "reactions.remove": ("channel",),
+}
+"""Methods of a `Call` that are given the envelope's room (and thread) unless it names its own."""
+
+
+def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) -> dict[str, Any]:
+    """The part's fields that the method knows, under the platform's own fields.
+
+    Blocks that show the part's text stay, before those of the platform's own fields.
+    """
+    payload = attempt.part.payload if attempt.part is not None else {}
+    content = {name: value for name, value in payload.items() if name in known}
+    extra = {name: value for name, value in (attempt.extra or {}).items() if name in extras}
+    if attempt.mode == "plain":
+        extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
+    if content.get("blocks") and extra.get("blocks"):
+        extra["blocks"] = [*content["blocks"], *extra["blocks"]]
+    return {**content, **extra}
+
+
+def target_of(attempt: Attempt) -> dict[str, Any]:
+    """The message that an edit or a delete means, in its conversation."""
+    channel, ts = locate(attempt.room, attempt.message_id or "")
+    return {"channel": channel, "ts": ts}
+
+
+def call_form(attempt: Attempt) -> dict[str, str]:
+    """A call's arguments, and its room and thread where the method is known to want them.
+
+    Texts go as they are, everything else as JSON; what is None is left out.
+    """
+    wanted = ROOM_CALLS.get(attempt.method or "", ())
+    known = {"channel": attempt.room, "channel_id": attempt.room, "thread_ts": attempt.thread}
+    arguments = {**{name: known[name] for name in wanted}, **attempt.arguments}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in given.items()
+    }
+
+
+def exchange_form(settings: Settings) -> dict[str, str] | None:
+    """What oauth.v2.access wants for a fresh token; None: the settings do not give it."""
+    refresh, client, secret = settings.tokens.refresh, settings.client_id, settings.client_secret
+    if refresh is None or client is None or secret is None:
+        return None
+    return {
+        "grant_type": "refresh_token",
+        "client_id": client,
+        "client_secret": secret.reveal(),
+        "refresh_token": refresh.reveal(),
+    }
