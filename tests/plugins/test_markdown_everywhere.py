@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway_core import Part, Secret, Send
-from gateway_core.text import Document, Kind, Style, parse
+from gateway_core.text import Document, Excerpt, Kind, Style, parse
 from gateway_plugin_discord import markup as discord
 from gateway_plugin_slack import markup as slack
 from gateway_plugin_slack.settings import Settings as SlackSettings
@@ -446,6 +446,27 @@ def test_planning_twice_gives_the_same_parts_and_spans_cover_the_source(channel,
     assert edges == sorted(edges)
     assert not edges or (0, len(source)) == (edges[0], edges[-1])
     assert all(a.span[1] == b.span[0] for a, b in pairwise(parts))
+
+
+@pytest.mark.parametrize("channel", PLANS)
+@given(sources=documents, limit=st.integers(300, 400))
+@settings(max_examples=60, deadline=None)
+def test_a_part_planned_again_from_its_span_looks_the_same(channel, sources, limit):
+    """As after a refusal: from the stretch of the source alone, wherever it begins and ends."""
+    source = "\n\n".join(sources)
+    document = parse(source)
+    tables = [b for b in document.blocks if b.kind is Kind.TABLE]
+    # Places within a row have none of their own in the source.
+    assume(all(len(document.text[b.start : b.end].split("\n")[0]) < 90 for b in tables))
+    plan = partial(PLANS[channel], limit=limit)
+    for part in plan(source):
+        [again] = plan(Excerpt(source, *part.span))
+        assert trimmed(part.payload) == trimmed(again.payload)
+
+
+def trimmed(payload: object) -> object:
+    """The last part has the white space behind it, a stretch of it has not."""
+    return re.sub(r'(\\n| )+(?=")', "", json.dumps(payload))
 
 
 # -- Telegram's own library

@@ -6,7 +6,7 @@
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
-from gateway_core.text.excerpt import excerpt
+from gateway_core.text.excerpt import Excerpt, excerpt
 from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.parse import parse
@@ -15,6 +15,7 @@ from gateway_core.text.plan import Rendering, plan
 __all__ = [
     "Block",
     "Document",
+    "Excerpt",
     "Kind",
     "Nesting",
     "Rendering",

@@ -33,7 +33,8 @@ def cut(text: str, *, limit: int, measure: Callable[[str], int] = len) -> list[t
 class Filling:
     """Greedy filling: the spans of `text` whose `cost(start, end)` is within the limit.
 
-    `cost` must never shrink as the end grows. `seams` and `whole` as in `Window`.
+    `cost` must never shrink as the end grows. `seams` and `whole` as in `Window`. `start` is where
+    the first span may begin.
     """
 
     text: str
@@ -42,10 +43,11 @@ class Filling:
     guess: int
     seams: Sequence[int] = ()
     whole: Sequence[tuple[int, int]] = ()
+    start: int = 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """The spans in order. Raises ValueError where one code point alone does not fit."""
-        start = 0
+        start = self.start
         while (first := skipped(self.text, start)) < len(self.text):
             reach = self._reach(start)
             if first >= reach:

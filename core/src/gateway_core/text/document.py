@@ -83,6 +83,7 @@ class Document:
     source    what was written; `marks` are places of the text whose places in it are known,
               `in_octets` of its UTF-8, as the parser counts, or in code points
     degraded  what no chat platform can show, as (place in the text, words)
+    shown     the stretch of the source that is to be shown, of an `Excerpt`; None: all
     """
 
     source: str
@@ -92,6 +93,7 @@ class Document:
     marks: tuple[tuple[int, int], ...] = attrs.field(default=((0, 0),), repr=False)
     degraded: tuple[tuple[int, str], ...] = ()
     in_octets: bool = False
+    shown: tuple[int, int] | None = None
 
     def block_at(self, place: int) -> Block | None:
         """The block that the character at `place` stands in, or the one before a separator."""
@@ -149,15 +151,30 @@ class Document:
         """
         most = len(self.source[:origin].encode()) if self.in_octets else origin
         found = max((index for index, mark in enumerate(self.marks) if mark[1] <= most), default=0)
-        while found and self.marks[found - 1][1] == self.marks[found][1]:
-            found -= 1
-        mark, begun = self.marks[found]
         follows = self.marks[found + 1][0] if found + 1 < len(self.marks) else len(self.text)
-        return min(mark + origin - self._octets.code_points(begun), follows)
+        mark, begun = self.marks[found]
+        place = min(mark + origin - self._octets.code_points(begun), follows)
+        if begun < most:
+            return place
+        while found and self.marks[found - 1][1] == begun:
+            found -= 1
+        return self.marks[found][0]
 
     @cached_property
     def _octets(self) -> Octets:
         return Octets(self.source if self.in_octets else "")
+
+    def window(self) -> tuple[int, int]:
+        """The stretch of the text that is to be shown, without white space behind it."""
+        first, last = self.shown or (0, len(self.source))
+        low = self.place_of(first) if first > 0 else 0
+        if last >= len(self.source):
+            return low, len(self.text)
+        high = self.place_of(last)
+        block = self.block_at(max(high - 1, 0))
+        if block is not None and block.end < high:
+            return low, max(block.end, low)
+        return low, low + len(self.text[low:high].rstrip())
 
     def degraded_in(self, start: int, end: int) -> tuple[str, ...]:
         """What of `start..end` no chat platform can show, each once."""

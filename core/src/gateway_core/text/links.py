@@ -9,7 +9,13 @@ from urllib.parse import quote
 LONGEST = 1000
 """A longer address is written out: as a link it might not fit beside its own text."""
 
-_WEB = re.compile(r"https?://[^/\s?#]", re.IGNORECASE)
+_LABEL = r"[^\s/?#@:.\\%\[\]<>\"^`{|}\x00-\x20\x7f]"
+_PORT = r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"
+_WEB = re.compile(
+    rf"https?://(?:{_LABEL}++\.)++{_LABEL}*+(?::(?:{_PORT}))?(?=[/?#]|\Z)", re.ASCII | re.IGNORECASE
+)
+"""A host with a dot in it, and a port that there is: Telegram refuses a message with any other
+link (tdlib, LinkManager::check_link), `http://localhost` among them."""
 _SCHEME = re.compile(r"https?\Z", re.IGNORECASE)
 _BARE = re.compile(r"https?://(?:\([^\s<>()]*+\)|[^\s<>()]++)*+", re.IGNORECASE)
 _TRAILING = ".,:;!?\"'`*_~|\\[]"
@@ -30,7 +36,10 @@ def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
 
 
 def web_address(destination: str) -> str:
-    """The address as a link's target, unsafe characters escaped; empty where it is none."""
+    """The address as a link's target, unsafe characters escaped.
+
+    Empty where it is none on some platform, and written out on all of them.
+    """
     if not _WEB.match(destination):
         return ""
     address = _UNSAFE.sub(lambda found: quote(found.group()), destination)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import attrs
 import pyromark
 
 from gateway_core.text.builder import Builder
 from gateway_core.text.canvas import CLEANED, SURROGATE
 from gateway_core.text.document import Block, Document, Kind, Span, Style
+from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import bare_addresses
 from gateway_core.text.nesting import Nesting
 
@@ -29,8 +31,10 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - {0x0A})
 def parse(source: str) -> Document:
     """The styled text of a Markdown `source`. Any text can be parsed; nothing is raised.
 
-    Lone surrogates become U+FFFD, one for one.
+    Lone surrogates become U+FFFD, one for one. An `Excerpt` is shown as it looks in its whole.
     """
+    if isinstance(source, Excerpt):
+        return attrs.evolve(parse(source.whole), shown=(source.start, source.end))
     if not source.isascii():
         source = SURROGATE.sub("\ufffd", source)
     builder = Builder(clean=_is_clean(source))

@@ -9,6 +9,7 @@ from typing import Protocol
 import attrs
 
 from gateway_core.envelopes import Json, Part
+from gateway_core.text.breaks import skipped
 from gateway_core.text.cut import Filling
 from gateway_core.text.document import Block, Document, Kind, Style
 
@@ -43,7 +44,8 @@ def plan(
     Their visible text is the document's, but for white space at the cuts and repeated headers,
     in the same styles. A cut stands between blocks, else as in `cut`; never in a link, a code
     span, a list marker or a table's header that fits a part. Each part's span is the stretch of
-    the source that it came from; together the spans are the whole source.
+    the source that it came from; together the spans are the whole source. Of an `Excerpt` the
+    parts are those of its stretch, and so are their spans.
 
     Planning is pure and n log n. Text that grows at its end keeps the parts before the last, as
     far as what Markdown makes of their text stays the same.
@@ -51,8 +53,9 @@ def plan(
     document = _without_long_headers(document, limit)
     ruler = _Ruler(document, render, limit)
     stretches = ruler.stretches()
-    origins = [document.source_at(start) for start, _ in stretches]
-    origins[:1], origins[len(stretches) :] = [0][: len(stretches)], [len(document.source)]
+    first, last = document.shown or (0, len(document.source))
+    origins = [document.source_at(start) - first for start, _ in stretches]
+    origins[:1], origins[len(stretches) :] = [0][: len(stretches)], [last - first]
     return tuple(
         ruler.part(stretch, span)
         for stretch, span in zip(stretches, pairwise(origins), strict=False)
@@ -73,11 +76,13 @@ class _Ruler:
 
     def stretches(self) -> list[tuple[int, int]]:
         """What each part holds. Most texts fit whole: that is asked first, and nothing else."""
-        text = self.document.text
-        if text and not text.isspace() and self.rendering.cost(0, len(text)) <= self.limit:
-            return [(0, len(text))]
+        low, high = self.document.window()
+        text = self.document.text[:high]
+        blank = skipped(text, low) == high
+        if not blank and self.rendering.cost(low, high) <= self.limit:
+            return [(low, high)]
         seams, whole = _seams(self.document), _whole(self.document, self.limit)
-        return list(Filling(text, self.cost, self.limit, self.limit, seams, whole))
+        return list(Filling(text, self.cost, self.limit, self.limit, seams, whole, low))
 
     def cost(self, start: int, end: int) -> int:
         cost = self.rendering.cost(start, end)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 _GAP = " | "
 _CROSS = "-+-"
+_RULE = 1
+"""The line under the header: the parser does not tell of it."""
 _SHARES = {"Right": 1.0, "Center": 0.5}
 """How much of a cell's free room stands before its text."""
 
@@ -49,12 +51,11 @@ class Table:
         return aligned(rows, self.aligns)
 
     def places(self, lines: list[str], start: int) -> list[tuple[int, int]]:
-        """Where each row begins, in the text and in the source."""
-        # The rule under the header comes from a row that the parser does not tell of.
-        origins = [self.origins[0], self.origins[min(1, len(self.origins) - 1)], *self.origins[1:]]
+        """Where each row begins, in the text and in the source; the rule belongs to the header."""
         places = []
-        for line, origin in zip(lines, origins, strict=True):
-            places.append((start, origin))
+        for index, line in enumerate(lines):
+            if index != _RULE:
+                places.append((start, self.origins[index - (index > _RULE)]))
             start += len(line) + 1
         return places
 
@@ -63,7 +64,7 @@ def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> list[str]:
     """The lines of a table: its header, a rule, its rows. `aligns`: Left, Right, Center, None."""
     columns = [*map(_column, zip(*rows, strict=True), aligns)]
     lines = [_GAP.join(row).rstrip() for row in zip(*columns, strict=True)]
-    lines.insert(1, _CROSS.join("-" * display_width(column[0]) for column in columns))
+    lines.insert(_RULE, _CROSS.join("-" * display_width(column[0]) for column in columns))
     return lines
 
 
