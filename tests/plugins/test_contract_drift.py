@@ -11,20 +11,20 @@ pytest_plugins = ("pytester",)
 SUITE = """
 import pytest
 import trio
-from gateway_core import Attempt, Instance, Part, Secret, TransportError
+from gateway_core import Attempt, Instance, Secret, TransportError
 from gateway_core.testing import open_network
 from gateway_plugin_telegram import TelegramSettings, hooks
 
-@pytest.mark.parametrize("extra", [{}, {"colour": "red"}])
-async def test_send(extra):
+@pytest.mark.parametrize("arguments", [{}, {"colour": "red"}])
+async def test_call(arguments):
     settings = TelegramSettings(token=Secret("1234567:bench-token-bench-token-bench-token"))
     attempt = Attempt(
-        operation="send", room="7", part=Part(payload={"text": "x"}), extra=extra,
+        operation="call:getMe", method="getMe", arguments=arguments, room="7",
         envelope_id="e", instance_id="i",
     )
     async with open_network(), hooks.open_session(Instance("i", "telegram", settings)) as session:
         with pytest.raises(TransportError):
-            await hooks.send(session, attempt)
+            await hooks.call(session, attempt)
 """
 
 TABLE = tomllib.loads((Path(__file__).parents[1] / "requests.toml").read_text())
@@ -49,4 +49,4 @@ def test_a_request_beyond_the_table_is_seen(pytester):
     pytester.makepyfile(SUITE)
     outcome = pytester.runpytest_subprocess("-o", "trio_mode=true")
     outcome.assert_outcomes(passed=2, errors=1)
-    outcome.stdout.fnmatch_lines(["*sendMessage: colour = 'red', but the table says None*"])
+    outcome.stdout.fnmatch_lines(["*getMe: colour = 'red', but the table says None*"])

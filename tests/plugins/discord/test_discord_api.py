@@ -89,7 +89,6 @@ async def test_a_reply_names_its_message_and_insists_on_it(discord, session, att
     ("extra", "flags"),
     [
         ({}, 4),
-        ({"flags": 1 << 15}, 4 | 1 << 15),
         ({"embeds": []}, 4),
         ({"embeds": [{"title": "hi"}]}, 0),
         ({"embeds": [{"title": "hi"}], "flags": 4096}, 4096),
@@ -114,6 +113,17 @@ async def test_an_edit_names_what_the_message_loses(discord, session, attempt, e
     await hooks.edit(session=session, attempt=attempt("edit", extra=extra))
     fields = discord.requests[0].body
     assert then == {name: fields[name] for name in fields if name not in {*CONTENT, "flags"}}
+
+
+async def test_components_of_the_second_kind_are_all_that_a_message_is(discord, session, attempt):
+    """No content and no embeds beside them, also not empty ones; an edit names no other flag."""
+    own = {"components": [{"type": 10, "content": "hi"}], "flags": 1 << 15 | 1 << 12}
+    part = Part(payload={"content": "", "flags": 4, "allowed_mentions": {"parse": []}})
+    whole = {**own, "allowed_mentions": {"parse": []}}
+    await hooks.send(session=session, attempt=attempt("send", part=part, extra=own))
+    assert {**whole, "flags": 1 << 15 | 1 << 12 | 4} == discord.requests[0].body
+    await hooks.edit(session=session, attempt=attempt("edit", part=part, extra=own))
+    assert {**whole, "flags": 1 << 15 | 4} == discord.requests[1].body
 
 
 async def test_an_edit(discord, session, attempt):

@@ -98,6 +98,7 @@ GOOD = [
     Send(**HERE, text="", extra={"embeds": [{"title": "hi"}]}),
     Send(**HERE, text="hi", extra={"components": [], "flags": 4, "allowed_mentions": {}}),
     Edit(**HERE, target=ref(parts=(PartRef(message_id="5"),)), text="ho"),
+    Send(**HERE, text="", extra={"flags": 1 << 15, "components": [{"type": 10}]}),
     Edit(**HERE, target=KeyRef(**HERE, key="k"), text="ho", extra={"attachments": []}),
     Delete(**HERE, target=ref()),
     Call(**HERE, method=TYPING),
@@ -119,6 +120,7 @@ BAD = [
     (Send(**HERE, text="hi", extra={"nonce": "1", "embed": {}}), ["extra.embed", "extra.nonce"]),
     (Send(**HERE, text="hi", extra={"attachments": []}), ["extra.attachments"]),
     (Send(**HERE, text="hi", extra={"flags": "4"}), ["extra.flags"]),
+    (Send(**HERE, text="hi", extra={"flags": 1 << 15, "embeds": []}), ["text", "extra.embeds"]),
     (Edit(**HERE, target=ref(), text=""), ["text"]),
     (Edit(**HERE, target=ref(), text="hi", extra={"tts": True}), ["extra.tts"]),
     (

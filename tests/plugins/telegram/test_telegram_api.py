@@ -118,7 +118,9 @@ async def test_a_call_gets_its_room_where_it_takes_one(telegram, attempt, perfor
 
 
 async def test_a_call_that_makes_a_message_tells_its_id(telegram, attempt, perform):
-    answer = await perform(attempt("call:copyMessage", arguments={"message_id": 1}))
+    answer = await perform(
+        attempt("call:copyMessage", arguments={"from_chat_id": 7, "message_id": 1})
+    )
     assert Answer(message_id="77", result={"message_id": 77}) == answer
 
 

@@ -12,8 +12,9 @@ import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
-from gateway_contrib.emulators.wire import Latency
+from gateway_contrib.emulators.wire import RESET, Latency
 from gateway_core import (
+    Call,
     DeliveryError,
     Disposition,
     GatewayConfig,
@@ -109,6 +110,99 @@ async def test_a_lost_reply_is_dropped_and_told(opened, autojump_clock):
         receipt = await gateway.send("support", "7", "hello", reply_to="99")
     assert ["hello"] == texts(emulator, "7")
     assert ("without_reply",) == receipt.transforms
+
+
+HERE = {"instance_id": "support", "external_room_id": "7"}
+
+
+async def called(gateway, method, **arguments):
+    ticket = await gateway.submit(Call(**HERE, method=method, arguments=arguments))
+    return await ticket.receipt()
+
+
+async def test_what_people_do_to_messages_is_called(opened, autojump_clock):
+    """A press is answered, a keyboard changed, a message reacted to, pinned and unpinned."""
+    emulator = TelegramEmulator()
+    keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send("support", "7", "sure?", extra={"reply_markup": keyboard})
+        number = receipt.ref.parts[0].message_id
+        message = {"message_id": int(number)}
+        receipts = [
+            await called(gateway, "answerCallbackQuery", callback_query_id="5"),
+            await called(gateway, "setMessageReaction", **message,
+                         reaction=[{"type": "emoji", "emoji": "👍"}]),
+            await called(gateway, "editMessageReplyMarkup", **message),
+            await called(gateway, "pinChatMessage", **message),
+        ]  # fmt: skip
+        assert [True] * 4 == [receipt.delivered for receipt in receipts]
+        assert [[{"type": "emoji", "emoji": "👍"}], [number]] == [
+            emulator.reactions("7", number),
+            emulator.pins("7"),
+        ]
+        assert (await called(gateway, "unpinChatMessage", **message)).delivered
+    assert [] == emulator.pins("7")
+
+
+async def test_a_pin_whose_answer_was_lost_is_made_again(network, instance, autojump_clock):
+    """It may be repeated: pinning twice pins once."""
+    emulator, asked = TelegramEmulator(), []
+
+    async def losing(scope, receive, send):
+        asked.append(scope["path"].rpartition("/")[2])
+        if asked.count("pinChatMessage") == 1 and asked[-1] == "pinChatMessage":
+
+            async def send(_event):
+                scope["extensions"][RESET]()
+                await trio.sleep_forever()
+
+        await emulator.app(scope, receive, send)
+
+    network.mount(instance.settings.base_url, losing)
+    async with open_gateway(GatewayConfig(instances=[instance])) as gateway:
+        number = (await gateway.send("support", "7", "x")).ref.parts[0].message_id
+        receipt = await called(gateway, "pinChatMessage", message_id=int(number))
+    assert (True, 2) == (receipt.delivered, receipt.attempts)
+    assert [number] == emulator.pins("7")
+
+
+async def test_typing_takes_nothing_from_messages(opened, autojump_clock):
+    """A hundred signs of typing delay no message: they draw on no limit."""
+    emulator = TelegramEmulator()
+    typing = {"method": "sendChatAction", "arguments": {"action": "typing"}, "order": "none"}
+    async with opened(emulator) as gateway:
+        before = trio.current_time()
+        tickets = [await gateway.submit(Call(**HERE, **typing)) for _ in range(100)]
+        await gateway.send("support", "7", "x")
+        assert trio.current_time() - before < 1
+        assert all([(await ticket.receipt()).delivered for ticket in tickets])
+
+
+async def test_the_messages_people_send(opened, autojump_clock):
+    """A silent reply in a topic with buttons and previews, in parts, each with what is its own."""
+    emulator = TelegramEmulator()
+    topic = emulator.create_topic("-1009")
+    keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
+    async with opened(emulator) as gateway:
+        asked = await gateway.send("support", "-1009", "question", thread=topic)
+        number = asked.ref.parts[0].message_id
+        send = Send(
+            instance_id="support",
+            external_room_id="-1009",
+            text="word " * 1000,
+            thread_id=topic,
+            reply_to=number,
+            silent=True,
+            extra={"reply_markup": keyboard, "protect_content": True},
+        )
+        assert (await receipts_of(gateway, [send]))[0].delivered
+    _, first, last = emulator.rooms.conversation("-1009")
+    assert [topic, topic] == [first.thread, last.thread]
+    assert [number, None] == [first.reply_to, last.reply_to]
+    assert [True, True] == [part.fields["disable_notification"] for part in (first, last)]
+    assert [{"is_disabled": True}] * 2 == [p.fields["link_preview_options"] for p in (first, last)]
+    assert [None, keyboard] == [part.fields.get("reply_markup") for part in (first, last)]
+    assert [None, True] == [part.fields.get("protect_content") for part in (first, last)]
 
 
 async def test_a_blocked_bot_ends_the_room_alone(opened, autojump_clock):

@@ -249,6 +249,16 @@ def test_a_higher_ceiling_leaves_bulk_at_what_is_documented():
     assert bulk[1:] == list(hooks.rate_limit(bot, "7", "delete", "bulk"))
 
 
+def test_a_field_that_the_method_does_not_know_is_named():
+    """The server would pass it over in silence: a name mistyped, or another method's."""
+    target = MessageRef(**WHERE, envelope_id="e")
+    assert ["extra.reply_markp"] == places(Send(**WHERE, text="x", extra={"reply_markp": {}}))
+    protected = {"protect_content": True}
+    assert [] == places(Send(**WHERE, text="x", extra=protected))
+    edit = Edit(**WHERE, target=target, text="x", extra=protected)
+    assert ["extra.protect_content"] == places(edit)
+
+
 def test_limits_are_settings():
     own = settings(chat_count=2, chat_seconds=3, group_count=4, group_seconds=5, bot_count=6,
                    bot_seconds=7)  # fmt: skip

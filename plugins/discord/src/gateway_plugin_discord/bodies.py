@@ -22,6 +22,14 @@ EDIT_FIELDS = frozenset(
 CARRIED = ("components", "embeds")
 """Fields of a message's own that an edit takes away by naming them empty."""
 
+COMPONENTS_V2 = 1 << 15
+NOT_IN_V2 = frozenset({"content", "embeds", "poll", "sticker_ids"})
+"""The flag by which components are all that a message is, and what it then has none of
+(discord.com/developers/docs/components/reference)."""
+
+EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
+"""The flags that an edit may name."""
+
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 """Fields that the gateway fills in itself: none of them may stand in `extra`."""
 
@@ -44,7 +52,8 @@ def edit_body(attempt: Attempt) -> dict[str, Any]:
     """
     named = {name: value for name, value in _content(attempt).items() if name in EDIT_FIELDS}
     lost = CARRIED if attempt.extra is not None else ()
-    return {**{name: [] for name in lost}, **named}
+    flags = named["flags"] & EDIT_FLAGS
+    return _fitting({**{name: [] for name in lost}, **named, "flags": flags})
 
 
 def _content(attempt: Attempt) -> dict[str, Any]:
@@ -58,7 +67,13 @@ def _content(attempt: Attempt) -> dict[str, Any]:
     flags = payload.get("flags", 0) | extra.get("flags", 0)
     if extra.get("embeds"):
         flags &= ~SUPPRESS_EMBEDS
-    return {**payload, **extra, "flags": flags}
+    return _fitting({**payload, **extra, "flags": flags})
+
+
+def _fitting(body: dict[str, Any]) -> dict[str, Any]:
+    """The body without what its flags exclude."""
+    without = NOT_IN_V2 if body["flags"] & COMPONENTS_V2 else ()
+    return {name: value for name, value in body.items() if name not in without}
 
 
 def create_body(attempt: Attempt) -> dict[str, Any]:

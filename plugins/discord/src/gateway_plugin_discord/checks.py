@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_discord.bodies import CREATE_FIELDS, EDIT_FIELDS, OWNED
+from gateway_plugin_discord.bodies import (
+    COMPONENTS_V2,
+    CREATE_FIELDS,
+    EDIT_FIELDS,
+    NOT_IN_V2,
+    OWNED,
+)
 from gateway_plugin_discord.routes import CHANNEL, route_of_method
 
 _SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
@@ -62,8 +68,19 @@ def _message_problems(
     for name in sorted(extra.keys() - (fields - OWNED)):
         why = "is filled in by the gateway" if name in OWNED else "is no field of a Discord message"
         yield Problem(f"extra.{name}", why)
-    if not isinstance(extra.get("flags", 0), int):
+    flags = extra.get("flags", 0)
+    if not isinstance(flags, int):
         yield Problem("extra.flags", "must be a whole number")
+    elif flags & COMPONENTS_V2:
+        yield from _beside_components(text, extra)
+
+
+def _beside_components(text: str, extra: Mapping[str, Any]) -> Iterable[Problem]:
+    why = "has no place beside components of the second kind (flag 1 << 15): put it into one"
+    if text.strip():
+        yield Problem("text", why)
+    for name in sorted(NOT_IN_V2 & extra.keys()):
+        yield Problem(f"extra.{name}", why)
 
 
 def _call_problems(envelope: Call) -> Iterable[Problem]:

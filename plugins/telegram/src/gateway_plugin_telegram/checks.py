@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.markup import is_blank
-from gateway_plugin_telegram.requests import stands_on_message
+from gateway_plugin_telegram.requests import EDIT_EXTRA, SEND_EXTRA, stands_on_message
 
 _ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
@@ -53,6 +53,10 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
         yield Problem("format", 'Telegram\'s own markup is not served; use "plain" or "markdown"')
     for name in sorted(OWNED.intersection(envelope.extra or ())):
         yield Problem(f"extra.{name}", "the envelope decides this field itself")
+    known = SEND_EXTRA if isinstance(envelope, Send) else EDIT_EXTRA
+    method = "sendMessage" if isinstance(envelope, Send) else "editMessageText"
+    for name in sorted(set(envelope.extra or ()) - OWNED - known):
+        yield Problem(f"extra.{name}", f"{method} has no such parameter")
 
 
 def _keyboard_problems(edit: Edit) -> Iterator[Problem]:

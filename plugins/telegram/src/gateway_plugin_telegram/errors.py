@@ -81,6 +81,7 @@ _FAILED = attrs.evolve(_ASTRAY, dispatched="unknown")
 
 PHRASES: tuple[tuple[str, _Meaning], ...] = (
     ("can't parse entities", _UNFORMATTED),
+    ("entity url", _UNFORMATTED),
     ("message is not modified", _UNCHANGED),
     ("topic_not_modified", _UNCHANGED),
     ("message is too long", _TOO_LONG),

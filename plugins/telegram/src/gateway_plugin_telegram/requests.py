@@ -37,10 +37,38 @@ FIELDS: Mapping[str, frozenset[str]] = {
 `extra` and a call's arguments come on top: those are the application's.
 """
 
+EDIT_EXTRA = frozenset({"business_connection_id", "link_preview_options", "reply_markup"})
+SEND_EXTRA = EDIT_EXTRA | {
+    "allow_paid_broadcast",
+    "direct_messages_topic_id",
+    "disable_notification",
+    "message_effect_id",
+    "protect_content",
+    "reply_parameters",
+    "suggested_post_parameters",
+}
+"""Telegram's own fields of a message that `extra` may set. An unknown one would be passed over in
+silence by the server; of what came with a message, its edits repeat what editMessageText knows."""
+
 ROOM_CALLS: Mapping[str, frozenset[str]] = {
     method.lower(): frozenset(fields)
     for method, fields in {
+        "closeForumTopic": {"chat_id", "message_thread_id"},
+        "deleteForumTopic": {"chat_id", "message_thread_id"},
+        "deleteMessage": {"chat_id"},
+        "deleteMessages": {"chat_id"},
+        "editForumTopic": {"chat_id", "message_thread_id"},
+        "editMessageCaption": {"chat_id"},
+        "editMessageMedia": {"chat_id"},
+        "reopenForumTopic": {"chat_id", "message_thread_id"},
+        "sendAnimation": {"chat_id", "message_thread_id"},
+        "sendAudio": {"chat_id", "message_thread_id"},
         "sendChatAction": {"chat_id", "message_thread_id"},
+        "sendMediaGroup": {"chat_id", "message_thread_id"},
+        "sendSticker": {"chat_id", "message_thread_id"},
+        "sendVideo": {"chat_id", "message_thread_id"},
+        "sendVoice": {"chat_id", "message_thread_id"},
+        "unpinAllChatMessages": {"chat_id"},
         "sendPhoto": {"chat_id", "message_thread_id"},
         "sendDocument": {"chat_id", "message_thread_id"},
         "sendPoll": {"chat_id", "message_thread_id"},
@@ -78,7 +106,7 @@ def send_request(attempt: Attempt) -> Request:
             "reply_parameters": _reply(attempt.reply),
         },
     )
-    return Request("sendMessage", {**fields, **_given(attempt.extra)})
+    return Request("sendMessage", {**fields, **_own(attempt, SEND_EXTRA)})
 
 
 def edit_request(attempt: Attempt) -> Request:
@@ -87,7 +115,7 @@ def edit_request(attempt: Attempt) -> Request:
     Of what came with the message, only a keyboard that stands on it can be kept.
     """
     fields = _fields("editMessageText", {**_content(attempt), **_message(attempt)})
-    extra = _given(attempt.extra)
+    extra = _own(attempt, EDIT_EXTRA)
     if not stands_on_message(extra.get("reply_markup")):
         extra.pop("reply_markup", None)
     return Request("editMessageText", {**fields, **extra})
@@ -110,6 +138,11 @@ def call_request(attempt: Attempt) -> Request:
     asked = ROOM_CALLS.get(method.lower(), frozenset())
     filled = {name: value for name, value in known.items() if name in asked}
     return Request(method, _given({**filled, **attempt.arguments}))
+
+
+def _own(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
+    """Telegram's own fields that the method knows."""
+    return {name: value for name, value in _given(attempt.extra).items() if name in known}
 
 
 def _content(attempt: Attempt) -> Mapping[str, Any]:
