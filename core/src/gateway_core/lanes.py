@@ -25,6 +25,9 @@ FEW = 64
 AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
 
+PAUSE = 100_000_000
+"""Nanoseconds until a lane whose turn broke is offered again."""
+
 Rank = tuple[int, int, int]
 
 
@@ -136,6 +139,7 @@ class Lanes:
     _prepare: Callable[[Flight, int], str | None]
     _start: Callable[[Lane], None]
     _broken: Callable[[Flight, HookContractError, int], None]
+    _crashed: Callable[[Lane, BaseException, int], None]
 
     def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
         self._rearm = rearm
@@ -156,6 +160,7 @@ class Lanes:
         prepare: Callable[[Flight, int], str | None],
         start: Callable[[Lane], None],
         broken: Callable[[Flight, HookContractError, int], None],
+        crashed: Callable[[Lane, BaseException, int], None],
     ) -> None:
         """Name whom the lanes call, before the first flight comes.
 
@@ -163,8 +168,11 @@ class Lanes:
                  waits for something else
         start    hands a lane that holds its tokens to a worker
         broken   ends a flight for which the channel's limits cannot be asked
+        crashed  counts an error of ours against the flight at the head of a lane; raises it where
+                 it is none of ours
         """
-        self._prepare, self._start, self._broken = prepare, start, broken
+        self._prepare, self._start = prepare, start
+        self._broken, self._crashed = broken, crashed
 
     # -- what an attempt draws on in this partition
 
@@ -276,7 +284,12 @@ class Lanes:
     ) -> Blocked | None:
         """Start the lane; or queue it where it is blocked, and add that bucket to `work`."""
         lane.waits_at = None
-        buckets = self._drawn(lane, now)
+        try:
+            buckets = self._drawn(lane, now)
+        except BaseException as raised:  # noqa: BLE001 - whoever settles is not to blame
+            self._crashed(lane, raised, now)
+            self.pause(lane, now + PAUSE)
+            return None
         if buckets is None:
             return None
         blocked = take_all(lane, buckets, now, woken)
@@ -389,6 +402,19 @@ class Lanes:
         else:
             self.leave(lane)
             self.offer(lane, now)
+
+    def ask_anew(self, account: Account, now: int) -> None:
+        """The account's limits may be others now: whoever waits for them waits by the new ones."""
+        waiting: dict[Bucket, Lane] = {}
+        for room in self.rooms.values():
+            if room.account is account:
+                for lane in room.lanes.values():
+                    if lane.waits_at is not None:
+                        waiting.setdefault(lane.waits_at, lane)
+        for bucket, lane in waiting.items():  # one of those at a bucket asks for all
+            if lane.waits_at is bucket:
+                self.look_again(lane, now)
+            settle([bucket], now)
 
     # -- time
 

@@ -127,10 +127,11 @@ class Bucket:
 class EvenBucket(Bucket):
     """One token every `per / count`, counted from the starts of attempts."""
 
-    __slots__ = ("interval", "next_at")
+    __slots__ = ("interval", "limit", "next_at")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
+        self.limit = limit
         self.interval = round(limit.per * SECOND / limit.count)
         self.next_at = 0
 
@@ -162,6 +163,12 @@ class EvenBucket(Bucket):
         """Idle once the next tick has passed."""
         return self.next_at <= now and super().idle(now)
 
+    def renew(self, limit: Limit) -> None:
+        """Another pace from the last tick on."""
+        last = self.next_at - self._step()
+        self.limit, self.interval = limit, round(limit.per * SECOND / limit.count)
+        self.next_at = last + self._step()
+
     def _step(self) -> int:
         return round(self.interval * self.slowness) if self.slowness > 1.0 else self.interval
 
@@ -173,10 +180,11 @@ class WindowBucket(Bucket):
     earliest time at which a sliding window there has certainly let go of it.
     """
 
-    __slots__ = ("count", "per", "reported", "spent")
+    __slots__ = ("count", "limit", "per", "reported", "spent")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
+        self.limit = limit
         self.count = limit.count
         self.per = round(limit.per * SECOND)
         self.reported = False
@@ -241,6 +249,13 @@ class WindowBucket(Bucket):
         self.reported = True
         used = max(0, self.count - report.remaining)
         self.spent = deque([reset] * used)
+
+    def renew(self, limit: Limit) -> None:
+        """Another window: what is spent comes back by it, unless the platform has said when."""
+        per = round(limit.per * SECOND)
+        if not self.reported:
+            self.spent = deque(at - self.per + per for at in self.spent)
+        self.limit, self.count, self.per = limit, limit.count, per
 
     def _allowed(self) -> int:
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
@@ -349,6 +364,7 @@ class Limiter:
         self._buckets: dict[str, Bucket] = {}
         self._alias: dict[str, str] = {}
         self._hit_rooms: dict[str, int] = {}
+        self._old: set[str] = set()
         self.version = 0
 
     def __len__(self) -> int:
@@ -366,6 +382,8 @@ class Limiter:
     def _bucket(self, limit: Limit, room: str) -> Bucket:
         name = self._name(limit)
         bucket = self._buckets.get(name)
+        if name in self._old:
+            bucket = self._renewed(name, limit)
         if bucket is None:
             bucket = self._buckets[name] = bucket_for(limit)
             bucket.room = room
@@ -373,6 +391,31 @@ class Limiter:
             bucket.shared = True
         bucket.users += 1
         return bucket
+
+    def _renewed(self, name: str, limit: Limit) -> Bucket | None:
+        """A bucket of before with the numbers of `limit`, or another in its place."""
+        self._old.discard(name)
+        old = self._buckets.get(name)
+        if not isinstance(old, EvenBucket | WindowBucket) or old.limit == limit:
+            return old
+        bucket = bucket_for(limit)
+        if type(bucket) is type(old):
+            old.renew(limit)
+            return old
+        bucket.name, bucket.room, bucket.shared, bucket.asked = (
+            name,
+            old.room,
+            old.shared,
+            old.asked,
+        )
+        bucket.absorb(old)
+        old.merged = self._buckets[name] = bucket
+        return bucket
+
+    def renew(self) -> None:
+        """Other settings are in use: every limit is asked for anew, and its numbers hold."""
+        self._old = set(self._buckets)
+        self.version += 1
 
     def _name(self, limit: Limit) -> str:
         return self._alias.get(limit.bucket, limit.bucket)

@@ -83,7 +83,10 @@ class Partition:
         self.failures = Failures(self, rng, on_suspension)
         self.workers = Workers(self)
         self.lanes.serve(
-            prepare=self.turns.prepare, start=self.workers.start, broken=self.endings.broken
+            prepare=self.turns.prepare,
+            start=self.workers.start,
+            broken=self.endings.broken,
+            crashed=self.workers.crashed,
         )
 
     # -- the task of the partition

@@ -95,7 +95,11 @@ class Roster:
         account.sessions.close()
         account.instance = instance
         account.sessions = self._sessions(account.hooks, instance)
-        account.resume(self._clock.now())
+        account.limiter.renew()
+        now = self._clock.now()
+        account.resume(now)
+        for partition in self._partitions:
+            partition.lanes.ask_anew(account, now)
 
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Take an instance out, after up to `drain` seconds for what is unfinished.

@@ -102,7 +102,7 @@ class Workers:
             except PASSING:
                 raise
             except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
-                self._crashed(lane, stopped(raised))
+                self._broke_off(lane, raised)
             finally:
                 self._serving = False
             flown.clear()
@@ -111,7 +111,7 @@ class Workers:
         try:
             do(flown)
         except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
-            self._crashed(lane, stopped(raised))
+            self._broke_off(lane, raised)
 
     # -- after a death
 
@@ -310,9 +310,17 @@ class Workers:
         answered = isinstance(error, HookContractError)
         self._failures.failed(Failed(flying, verdict, now), answered=answered)
 
-    def _crashed(self, lane: Lane, error: Exception) -> None:
-        """Something of ours broke on this envelope; twice, and it ends `crashed`."""
+    def _broke_off(self, lane: Lane, raised: BaseException) -> None:
+        """Something broke as the lane was served: it is offered again."""
         now = self._clock.now()
+        error = stopped(raised)
+        self._lanes.release(lane, now)
+        self.crashed(lane, error, now)
+        self._lanes.go_on(lane, now)
+
+    def crashed(self, lane: Lane, raised: BaseException, now: int) -> None:
+        """Something of ours broke on the lane's envelope; twice, and it ends `crashed`."""
+        error = stopped(raised)
         flight = lane.queue[0] if lane.queue else None
         log.error(
             ENVELOPE_CRASHED,
@@ -321,18 +329,17 @@ class Workers:
             error=f"{type(error).__name__}: {error}",
             exc_info=error,
         )
-        self._lanes.release(lane, now)
-        if flight is not None and flight.receipt is None:
-            step = flight.step
-            if step is not None and step.started:  # its try was made, and its outcome is lost
-                step.started = False
-                note_doubt(lane, step, now)
-                if self._journal is not None:
-                    self._journal.ended(flight, step)
-            flight.crashes += 1
-            if flight.crashes >= MOST_CRASHES:
-                self._endings.crashed(flight, error, now)
-        self._lanes.go_on(lane, now)
+        if flight is None or flight.receipt is not None:
+            return
+        step = flight.step
+        if step is not None and step.started:  # its try was made, and its outcome is lost
+            step.started = False
+            note_doubt(lane, step, now)
+            if self._journal is not None:
+                self._journal.ended(flight, step)
+        flight.crashes += 1
+        if flight.crashes >= MOST_CRASHES:
+            self._endings.crashed(flight, error, now)
 
 
 def _may_begin(flying: Try, now: int) -> bool:

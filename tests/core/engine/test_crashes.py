@@ -501,6 +501,53 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
         assert 0 == gateway.statistics().partitions[0].restarts
 
 
+async def test_what_breaks_as_another_lane_is_let_in_is_not_blamed_on_the_one_that_leaves(
+    engine, say, autojump_clock, monkeypatch
+):
+    """One attempt at a time: the end of each lets in the next lane, whose turn breaks."""
+    channel = FakeChannel(latency=1)
+    async with engine(channel, partition_count=1, attempts_per_instance=1) as gateway:
+        endings = gateway._partitions[0].endings
+        whole, broken = endings.finish_if_over, []
+
+        def breaks(flight, now):
+            if flight.envelope.text == "poison" and now > 0:
+                broken.append(flight.id)
+                raise Stray("a turn of its own")
+            return whole(flight, now)
+
+        monkeypatch.setattr(endings, "finish_if_over", breaks)
+        good = [await gateway.submit(say.message("a", f"{n}")) for n in range(2)]
+        poison = await gateway.submit(say.message("b", "poison"))
+        behind = await gateway.submit(say.message("b", "behind it"))
+        for ticket in (*good, behind):
+            receipt = await ticket.receipt()
+            assert receipt.delivered
+            assert not receipt.possible_duplicate
+        receipt = await poison.receipt()
+        assert Disposition.CRASHED is receipt.disposition
+        assert "Stray: a turn of its own" in receipt.verdict.raw
+        assert "no" == receipt.verdict.dispatched
+        assert [poison.id, poison.id] == broken
+        assert 0 == gateway.statistics().partitions[0].restarts
+    assert ["0", "1", "behind it"] == [m.attempt.part.payload["text"] for m in channel.made]
+
+
+async def test_what_breaks_as_an_envelope_is_accepted_is_not_raised_to_its_caller(
+    engine, say, autojump_clock, monkeypatch
+):
+    """It is accepted by then: it has its ticket, and its one ending."""
+    async with engine(partition_count=1) as gateway:
+        turns = gateway._partitions[0].turns
+
+        def breaks(flight, now):
+            raise Stray("its plan")
+
+        monkeypatch.setattr(turns, "_plan_steps", breaks)
+        ticket = await gateway.submit(say.message())
+        assert Disposition.CRASHED is (await ticket.receipt()).disposition
+
+
 @pytest.mark.parametrize("on_unknown", ["retry", "give_up"])
 async def test_a_try_whose_answer_was_lost_in_a_crash_is_in_doubt(
     engine, say, on_unknown, autojump_clock, monkeypatch

@@ -147,6 +147,55 @@ async def test_a_suspended_instance_goes_on_with_its_new_token(engine, say, auto
         assert ["0", "1", "2"] == channel.texts("r")
 
 
+class Paced(FakeChannel):
+    """Its one limit is what the settings say: `count per pace`."""
+
+    @hookimpl
+    def rate_limit(self, instance, room):
+        count, per, pace = (instance.settings.name or "1 60 window").split()
+        bucket = "account" if room != "alone" else "its own"
+        return [Limit(bucket, int(count), float(per), pace)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("1 60 window", "1 5 window", [0, 5, 10, 15]),
+        ("1 5 window", "1 60 window", [0, 60, 120, 180]),
+        ("2 60 window", "3 60 window", [0, 0, 3, 60]),
+        ("2 120 even", "2 10 even", [0, 5, 10, 15]),
+        ("2 120 even", "2 10 window", [0, 3, 3, 13]),
+        ("2 120 window", "2 10 even", [0, 0, 3, 5]),
+        ("1 5 window", "1 5 window", [0, 5, 10, 15]),
+    ],
+)
+async def test_new_settings_have_their_own_limits(
+    engine, say, before, after, expected, autojump_clock
+):
+    """Those who wait at the replacement (at 3 s) wait by the new limits, and so do all after."""
+    channel = Paced()
+    async with engine(channel, drain_timeout=0) as gateway:
+        gateway.replace_instance(bot(before))
+        tickets = [await gateway.submit(say.message(f"r{n}")) for n in range(4)]
+        await trio.sleep(3)
+        gateway.replace_instance(bot(after))
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    assert expected == [round(made.at, 3) for made in channel.made]
+
+
+async def test_new_settings_limit_a_room_that_was_waited_in(engine, say, autojump_clock):
+    channel = Paced()
+    async with engine(channel) as gateway:
+        gateway.replace_instance(bot("1 3600 window"))
+        tickets = [await gateway.submit(say.message("alone", f"{n}")) for n in range(3)]
+        await trio.sleep(3)
+        gateway.replace_instance(bot("1 5 window"))
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    assert [0, 5, 10] == [round(made.at, 3) for made in channel.made]
+
+
 async def test_an_attempt_under_way_at_a_replacement_ends_in_its_own_session(
     engine, say, autojump_clock
 ):
