@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import attrs
@@ -33,31 +33,25 @@ _FIELDS = {
 }
 
 
-class Entity(NamedTuple):
-    """`start..end` of a text and what an entity says of it."""
-
+class _Entity(NamedTuple):
     start: int
     end: int
-    fields: Mapping[str, Any]
+    fields: Mapping[str, str]
 
 
 @attrs.define(eq=False)
 class Entities:
-    """One document as Telegram shows it; a `Rendering` of gateway_core.text.
-
-    made  the entities, where they do not follow from the document
-    """
+    """One document as Telegram shows it; a `Rendering` of gateway_core.text."""
 
     document: Document
     limit: int
     measure: Callable[[str], int]
     fields: Mapping[str, Any]
-    made: Sequence[Entity] | None = None
-    entities: Nesting[Entity] = attrs.field(init=False)
+    entities: Nesting[_Entity] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        made = _entities(self.document) if self.made is None else self.made
-        self.entities = Nesting(sorted(made, key=_outermost_first))
+        found = sorted(_entities(self.document), key=_outermost_first)
+        self.entities = Nesting(found)
 
     def cost(self, start: int, end: int) -> int:
         """Characters by the given measure, or the share of entities, whichever is nearer."""
@@ -79,7 +73,7 @@ class Entities:
         ]
         return {"text": text, **({"entities": entities} if entities else {}), **self.fields}
 
-    def _within(self, start: int, end: int, header: int) -> Iterator[tuple[int, int, Entity]]:
+    def _within(self, start: int, end: int, header: int) -> Iterator[tuple[int, int, _Entity]]:
         """The entities of the stretch, clipped; what was open before begins with the header."""
         for entity in self.entities.touching(start, end):
             low = entity.start - start + header if entity.start >= start else 0
@@ -100,7 +94,7 @@ class _Units:
         return self.before(end) - self.before(start)
 
 
-def _entities(document: Document) -> Iterator[Entity]:
+def _entities(document: Document) -> Iterator[_Entity]:
     """Of blocks, then of spans. A heading is bold all over: no span in one is so again."""
     starts, ends = [0], [0]
     for block in document.blocks:
@@ -108,23 +102,23 @@ def _entities(document: Document) -> Iterator[Entity]:
         if kind is Kind.HEADING:
             starts.append(block.body)
             ends.append(block.end)
-            yield Entity(block.body, block.end, _BOLD)
+            yield _Entity(block.body, block.end, _BOLD)
             if block.level == 1:
-                yield Entity(block.body, block.end, _UNDERLINE)
+                yield _Entity(block.body, block.end, _UNDERLINE)
         elif kind is Kind.CODE or kind is Kind.TABLE:
-            yield Entity(block.start, block.end, _pre(block.language))
+            yield _Entity(block.start, block.end, _pre(block.language))
     for start, end, style, value in document.spans:
         if style is Style.LINK:
             # An address that is its own text is found by the server.
             if value not in ("", document.text[start:end]):
-                yield Entity(start, end, {"type": "text_link", "url": value})
+                yield _Entity(start, end, {"type": "text_link", "url": value})
         elif style is not Style.BOLD or start >= ends[bisect_right(starts, start) - 1]:
-            yield Entity(start, end, _FIELDS[style])
+            yield _Entity(start, end, _FIELDS[style])
 
 
 def _pre(language: str) -> Mapping[str, str]:
     return {"type": "pre", "language": language} if language else {"type": "pre"}
 
 
-def _outermost_first(entity: Entity) -> tuple[int, int]:
+def _outermost_first(entity: _Entity) -> tuple[int, int]:
     return entity.start, -entity.end

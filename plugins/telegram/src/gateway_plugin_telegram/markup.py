@@ -43,8 +43,8 @@ def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> li
     """
     measure: Callable[[str], int] = len if mode == "as_asked" else utf16_units
     fields = _switches(envelope)
-    if envelope.format != "plain" and mode != "plain":
-        return _styled(envelope, settings.text_limit, measure, fields)
+    if envelope.format == "markdown" and mode != "plain":
+        return _styled(envelope.text, settings.text_limit, measure, fields)
     return [
         Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end))
         for start, end in cut(envelope.text, limit=settings.text_limit, measure=measure)
@@ -53,17 +53,14 @@ def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> li
 
 
 def _styled(
-    envelope: Send | Edit, limit: int, measure: Callable[[str], int], fields: Mapping[str, object]
+    source: str, limit: int, measure: Callable[[str], int], fields: Mapping[str, object]
 ) -> list[Part]:
-    """Markdown, or Telegram's own HTML, as text and entities."""
-    native = read(envelope.text, mentions=envelope.mentions)
-    made = native.entities if envelope.format == "native" else None
+    """Markdown as text and entities."""
 
     def render(document: Document) -> Entities:
-        return Entities(document, limit, measure, fields, made)
+        return Entities(document, limit, measure, fields)
 
-    document = parse(envelope.text) if made is None else native.document
-    parts = plan(document, render, limit=limit)
+    parts = plan(parse(source), render, limit=limit)
     return [part for part in parts if not is_blank(part.payload["text"])]
 
 
