@@ -44,11 +44,11 @@ class Batch:
     told: list[Told] = attrs.field(factory=list)
 
     def __len__(self) -> int:
-        kinds = (
-            self.entries, self.classes, self.entered, self.shapes, self.steps, self.ended,
-            self.withdrawn, self.revisions, self.moves,
+        return (
+            len(self.entries) + len(self.steps) + len(self.ended) + len(self.classes)
+            + len(self.entered) + len(self.shapes) + len(self.withdrawn) + len(self.revisions)
+            + len(self.moves)
         )  # fmt: skip
-        return sum(len(kind) for kind in kinds)
 
     @property
     def empty(self) -> bool:

@@ -373,6 +373,8 @@ class SqliteOutbox:
         self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
     ) -> Sequence[Kept]:
         """Of an instance or a room, by position."""
+        if room is not None:
+            await self._file()
         return await self._read(lambda: self._reader.page(instance_id, room, after, limit))
 
     async def scheduled(
@@ -385,6 +387,7 @@ class SqliteOutbox:
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Overdue:
         """By their deadlines."""
+        await self._file()
         return await self._read(lambda: self._reader.overdue(until, after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
@@ -399,6 +402,14 @@ class SqliteOutbox:
             return _find(self._glance, what, self._wall() - self.settings.key_window)
         except apsw.Error:  # the worker thread's own reads and writes tell of it
             return None
+
+    async def _file(self) -> None:
+        """Put all that is there into the indexes by room and by deadline."""
+        if not self._batch.empty:
+            await self.flush()
+        with typed("the outbox cannot write"):
+            while await self._in_thread(self._writer.file, self._writing):
+                pass
 
     async def _read(self, do: Callable[[], T]) -> T:
         """After all that was told before."""

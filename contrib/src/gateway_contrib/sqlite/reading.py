@@ -60,7 +60,7 @@ class Reader:
         """Unfinished with a place, by their places."""
         where, bound = "instance = ?", [instance_id]
         if room is not None:
-            where, bound = where + " AND room = ?", [instance_id, room]
+            where, bound = "filed = 1 AND instance = ? AND room = ?", [instance_id, room]
         sql = f"""SELECT {_ENTRY} FROM envelopes WHERE due IS NULL AND {where} AND position > ?
             ORDER BY position LIMIT ?"""  # noqa: S608 - constants
         return self._kept(sql, [*bound, after, limit])
@@ -75,9 +75,10 @@ class Reader:
     def overdue(self, until: float, after: tuple[float, int], limit: int) -> Overdue:
         """By their deadlines."""
         sql = f"""SELECT {_ENTRY} FROM envelopes
-            WHERE deadline <= ? AND (deadline, seq) > (?, ?) ORDER BY deadline, seq LIMIT ?"""  # noqa: S608 - constants
+            WHERE filed = 1 AND deadline <= ? AND (deadline, seq) > (?, ?)
+            ORDER BY deadline, seq LIMIT ?"""  # noqa: S608 - constants
         kept = self._kept(sql, [until, *after, limit])
-        later = "SELECT min(deadline) FROM envelopes WHERE deadline > ?"
+        later = "SELECT min(deadline) FROM envelopes WHERE filed = 1 AND deadline > ?"
         return Overdue(kept=kept, next=self._db.execute(later, (until,)).get)
 
     def _kept(self, sql: str, bound: Sequence[Any]) -> list[Kept]:

@@ -77,7 +77,7 @@ class Desk:
         with self._db:
             self._db.execute(
                 """INSERT INTO envelopes SELECT seq, id, instance, room, seq, NULL, ?,
-                ? + deadline - accepted_at, fingerprint, class, entry, shapes
+                ? + deadline - accepted_at, fingerprint, class, entry, shapes, 1
                 FROM history WHERE seq = ? AND entry IS NOT NULL""",
                 (wall, wall, seq),
             )

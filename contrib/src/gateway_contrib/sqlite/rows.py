@@ -28,7 +28,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 ENTRY_COLUMNS = (
     "seq", "id", "instance", "room", "position", "due", "accepted_at", "deadline", "fingerprint",
-    "class", "entry", "shapes",
+    "class", "entry", "shapes", "filed",
 )  # fmt: skip
 STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
@@ -47,7 +47,13 @@ def entry_row(entry: Entry, seq: int) -> Row:
         seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, entry.due,
         entry.accepted_at, entry.deadline, entry.fingerprint,
         entry.priority, _encode([to_json(envelope), plan]), None,
+        int(entry.due is not None),
     )  # fmt: skip
+
+
+def filed(row: Row) -> Row:
+    """The same row of `ENTRY_COLUMNS`, to stand in every index."""
+    return (*row[:-1], 1)
 
 
 def entry_of(row: Row) -> Entry:
@@ -55,7 +61,7 @@ def entry_of(row: Row) -> Entry:
 
     Raises `FormatVersionError` or `Invalid` where this release cannot read it.
     """
-    _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, _ = row
+    _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
     envelope, plan = json.loads(text)
     return Entry(
         id=name,

@@ -1,4 +1,9 @@
-"""The tables of the database file, their version, and the steps from each version to the next."""
+"""The tables of the database file, their version, and the steps from each version to the next.
+
+An index by what has no order (rooms, deadlines) costs a page of its own for each row, at the append
+and at the end, and most envelopes end within the second without anybody having asked for them so.
+Therefore they are *filed* in such indexes later: when somebody asks, or when many are not.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +106,22 @@ CREATE INDEX revisions_by_end ON revisions (ended_at);
 CREATE INDEX revisions_by_room ON revisions (instance, room);
 """
 
-MIGRATIONS = (_FIRST, _REVISIONS)
+_FILED = """
+ALTER TABLE envelopes ADD COLUMN filed INTEGER NOT NULL DEFAULT 1;
+                                      -- whether it stands in the indexes by room and by deadline
+DROP INDEX by_room;
+DROP INDEX by_deadline;
+DROP INDEX history_by_room;
+CREATE INDEX by_room ON envelopes (instance, room, position) WHERE filed = 1 AND due IS NULL;
+CREATE INDEX by_deadline ON envelopes (deadline, seq) WHERE filed = 1;
+CREATE INDEX failed ON history (instance, room, seq) WHERE entry IS NOT NULL;
+CREATE TABLE filing (
+    upto INTEGER NOT NULL             -- every envelope up to this seq is filed
+) STRICT;
+INSERT INTO filing SELECT coalesce(max(seq), -1) FROM envelopes;
+"""
+
+MIGRATIONS = (_FIRST, _REVISIONS, _FILED)
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
 VERSION = len(MIGRATIONS)

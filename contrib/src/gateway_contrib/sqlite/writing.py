@@ -7,24 +7,43 @@ the interpreter's lock changes hands, and under load that costs more than the ro
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import apsw
 
 from gateway_contrib.sqlite.batch import Batch
-from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row
-from gateway_contrib.sqlite.schema import prepare
+from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row, filed
+from gateway_contrib.sqlite.schema import number, prepare
 from gateway_core import OutboxError
+
+T = TypeVar("T")
 
 BUSY = 5_000
 """Milliseconds that a commit waits for another connection's transaction."""
 
-WIDTHS = (1, 8, 64, 256)
-"""Rows of one statement; a smaller number is filled up, so that few statements are compiled."""
+CHECKPOINT = 4_000
+"""Pages of the log after which they are written to where they belong: 16 MB."""
+
+WIDTHS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+"""Rows of one statement, so that few statements are compiled."""
+
+UNFILED = 100_000
+"""Envelopes that may be in no index by room and by deadline: what filing them takes when somebody
+asks is bounded so."""
+FILED_AT_ONCE = 2_000
 
 _SETTLED = ", ".join(f"'{disposition}'" for disposition in sorted(SETTLED))
+_END = f"""INSERT OR REPLACE INTO history
+    SELECT e.seq, e.id, e.instance, e.room, v.column2, v.column3, v.column4,
+        e.accepted_at, e.deadline, v.column5, e.fingerprint, e.class, v.column6,
+        iif(v.column2 IN ({_SETTLED}), NULL, e.entry),
+        iif(v.column2 IN ({_SETTLED}), NULL, e.shapes)
+    FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1"""  # noqa: S608 - constants
+_KEYS_END = "UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v WHERE keys.seq = v.column1"
 
 
 def connect(path: Path, *, synchronous: str) -> apsw.Connection:
@@ -37,6 +56,7 @@ def connect(path: Path, *, synchronous: str) -> apsw.Connection:
         connection.set_busy_timeout(BUSY)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA secure_delete = ON")  # what an erasure removes leaves no trace
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         if fresh:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _log_ahead(connection, path)
@@ -58,6 +78,8 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
+        self._filed = number(connection, "SELECT upto FROM filing")
+        self._unfiled = 0
 
     def commit(self, batch: Batch) -> None:
         """Write the batch. Raises `apsw.Error`: then nothing of it is written."""
@@ -71,9 +93,32 @@ class Writer:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        self._unfiled += len(batch.entries)
+        if self._unfiled > UNFILED:
+            with suppress(apsw.Error):  # the batch is written, whatever becomes of this
+                self.file()
+
+    def file(self) -> bool:
+        """Put the next envelopes into the indexes; whether there may be more of them."""
+        rows = self._db.execute(
+            "SELECT seq FROM envelopes WHERE seq > ? ORDER BY seq LIMIT ?",
+            (self._filed, FILED_AT_ONCE),
+        ).fetchall()
+        if not rows:
+            self._unfiled = 0
+            return False
+        first, last = int(rows[0][0]), int(rows[-1][0])
+        with self._db:
+            self._db.execute(
+                "UPDATE envelopes SET filed = 1 WHERE seq BETWEEN ? AND ?", (first, last)
+            )
+            self._db.execute("UPDATE filing SET upto = ?", (last,))
+        self._filed = last
+        self._unfiled = max(0, self._unfiled - len(rows))
+        return len(rows) == FILED_AT_ONCE
 
     def _write(self, batch: Batch) -> None:
-        self._insert("envelopes", len(ENTRY_COLUMNS), batch.entries.values())
+        self._insert("envelopes", len(ENTRY_COLUMNS), self._entries(batch))
         self._insert("keys", 6, batch.keys.values())
         self._insert("steps", len(STEP_COLUMNS), batch.steps.values())
         if batch.classes:
@@ -89,61 +134,59 @@ class Writer:
         self._insert("revisions", 5, batch.revisions.values())
         self._insert("moves", 3, batch.moves.values())
 
+    def _entries(self, batch: Batch) -> Iterable[Row]:
+        """Their rows; one whose append took long is filed if all after it are."""
+        rows = batch.entries.values()
+        if batch.entries and min(batch.entries) <= self._filed:
+            return [filed(row) if row[0] <= self._filed else row for row in rows]
+        return rows
+
     def _end(self, batch: Batch) -> None:
         """Move what ended to the history; its payload stays where it may be tried again."""
-        self._in_chunks(
-            f"""INSERT OR REPLACE INTO history
-            SELECT e.seq, e.id, e.instance, e.room, v.column2, v.column3, v.column4,
-                e.accepted_at, e.deadline, v.column5, e.fingerprint, e.class, v.column6,
-                iif(v.column2 IN ({_SETTLED}), NULL, e.entry),
-                iif(v.column2 IN ({_SETTLED}), NULL, e.shapes)
-            FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1""",  # noqa: S608 - constants
-            6,
-            batch.ended.values(),
-        )
-        settled = [row[0] for row in batch.ended.values() if row[1] in SETTLED]
-        self._delete("DELETE FROM envelopes WHERE seq IN", batch.ended)
-        self._delete("DELETE FROM steps WHERE seq IN", settled)
-        keyed = [row for row in batch.ended.values() if row[0] not in batch.freed]
-        self._in_chunks(
-            """UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v
-            WHERE keys.seq = v.column1""",
-            2,
-            [(row[0], row[4]) for row in keyed],
-        )
-        self._delete("DELETE FROM keys WHERE seq IN", batch.freed)
+        ended = batch.ended.values()
+        self._many(_END, 6, ended)
+        self._delete("envelopes", batch.ended)
+        self._delete("steps", [row[0] for row in ended if row[1] in SETTLED])
+        keyed = [(row[0], row[4]) for row in ended if row[0] not in batch.freed]
+        self._many(_KEYS_END, 2, keyed)
+        self._delete("keys", batch.freed)
 
     def _forget(self, seqs: Iterable[int]) -> None:
-        self._delete("DELETE FROM envelopes WHERE seq IN", seqs)
-        self._delete("DELETE FROM keys WHERE seq IN", seqs)
-        self._delete("DELETE FROM steps WHERE seq IN", seqs)
+        for table in ("envelopes", "keys", "steps"):
+            self._delete(table, seqs)
 
     def _insert(self, table: str, width: int, rows: Iterable[Row]) -> None:
-        sql = f"INSERT OR REPLACE INTO {table} SELECT * FROM (VALUES %s) WHERE column1 IS NOT NULL"  # noqa: S608 - a constant
-        self._in_chunks(sql, width, rows)
+        self._many(f"INSERT OR REPLACE INTO {table} VALUES %s", width, rows)  # noqa: S608 - a constant
 
     def _update(self, change: str, width: int, rows: Iterable[Row]) -> None:
         sql = f"UPDATE envelopes SET {change} FROM (VALUES %s) v WHERE seq = v.column1"  # noqa: S608 - a constant
-        self._in_chunks(sql, width, rows)
+        self._many(sql, width, rows)
 
-    def _in_chunks(self, sql: str, width: int, rows: Iterable[Row]) -> None:
-        """Once for every chunk, its values bound; missing rows are of nulls."""
+    def _many(self, sql: str, width: int, rows: Iterable[Row]) -> None:
+        """Once for every chunk of rows, their values bound."""
         for chunk in _chunks(list(rows)):
-            size = next(size for size in WIDTHS if size >= len(chunk))
-            values = list(chain.from_iterable(chunk))
-            values += [None] * (width * (size - len(chunk)))
-            row = f"({','.join('?' * width)})"
-            self._db.execute(sql % ",".join([row] * size), values)
+            values = tuple(chain.from_iterable(chunk))
+            self._db.execute(_of_rows(sql, width, len(chunk)), values)
 
-    def _delete(self, sql: str, seqs: Iterable[int]) -> None:
-        rows = [(seq,) for seq in seqs]
-        for chunk in _chunks(rows):
-            size = next(size for size in WIDTHS if size >= len(chunk))
-            values: list[Any] = [*chain.from_iterable(chunk), *[None] * (size - len(chunk))]
-            self._db.execute(f"{sql} ({','.join('?' * size)})", values)
+    def _delete(self, table: str, seqs: Iterable[int]) -> None:
+        for chunk in _chunks(list(seqs)):
+            self._db.execute(_deleting(table, len(chunk)), chunk)
 
 
-def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    most = WIDTHS[-1]
-    for start in range(0, len(rows), most):
-        yield rows[start : start + most]
+@cache
+def _of_rows(sql: str, width: int, rows: int) -> str:
+    row = f"({','.join('?' * width)})"
+    return sql % ",".join([row] * rows)
+
+
+@cache
+def _deleting(table: str, rows: int) -> str:
+    return f"DELETE FROM {table} WHERE seq IN ({','.join('?' * rows)})"  # noqa: S608 - a constant
+
+
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    start = 0
+    for width in WIDTHS:
+        while len(rows) - start >= width:
+            yield rows[start : start + width]
+            start += width

@@ -1,0 +1,67 @@
+"""Files of earlier schema versions are brought up to date, and nothing in them is lost."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+import trio
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.schema import VERSION, number
+from gateway_core import KeyRef
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+STORED = sorted(Path(__file__).with_name("stored").glob("v*.sql"))
+
+
+@pytest.fixture(params=STORED, ids=[file.stem for file in STORED])
+def path(request, tmp_path):
+    """A file of that version."""
+    database = apsw.Connection(str(tmp_path / "outbox.db"))
+    database.execute(request.param.read_text())
+    assert int(request.param.stem[1:]) == number(database, "PRAGMA user_version")
+    database.close()
+    return tmp_path / "outbox.db"
+
+
+def opened(path):
+    settings = SqliteSettings(in_thread=False, integrity_check=True)
+    return SqliteOutbox(path, settings, wall_clock=virtual_wall)
+
+
+def test_every_version_but_the_present_one_is_stored():
+    assert [f"v{n}" for n in range(1, VERSION)] == [file.stem for file in STORED]
+
+
+async def test_a_file_of_an_earlier_version_goes_on_where_it_was(path, autojump_clock):
+    """One in flight, others behind it, a scheduled one, a failed one, two that are too late."""
+    channel = FakeChannel()
+    async with open_test_gateway(
+        channel, outbox=opened(path), instances=("bot", "gone"), drain_timeout=0.0
+    ) as gateway:
+        assert 7 == gateway.statistics().kept
+        done = KeyRef(instance_id="bot", external_room_id="other", key="done")
+        bad = KeyRef(instance_id="bot", external_room_id="other", key="bad")
+        assert gateway.status(done).receipt.delivered
+        assert "no" == gateway.status(bad).receipt.verdict.raw
+        assert (await gateway.send("bot", "other", "delivered", key="done")).replayed
+        await trio.sleep(4000)
+        statistics = gateway.statistics()
+    assert ["first of the room", "second", "third", "fourth", "scheduled"] == channel.texts("room")
+    assert 3600.0 == pytest.approx(channel.times[-1], abs=0.1)
+    assert (0, True) == (statistics.kept, statistics.conserved)
+    database = apsw.Connection(str(path))
+    assert VERSION == number(database, "PRAGMA user_version")
+    assert "ok" == database.execute("PRAGMA integrity_check").get
+    database.close()
+
+
+async def test_what_an_earlier_version_kept_expires_in_its_time(path, autojump_clock):
+    """Its deadlines are found among those of later ones."""
+    channel = FakeChannel(latency=100.0)
+    async with open_test_gateway(
+        channel, outbox=opened(path), room_bound=1, drain_timeout=0.0
+    ) as gateway:
+        await trio.sleep(90)
+        receipt = gateway.status("018bcfe56800000009d6b5a7d524a9").receipt
+    assert "expired" == receipt.disposition
