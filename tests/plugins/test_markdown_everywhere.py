@@ -577,6 +577,19 @@ def as_td(entity: dict) -> dict:
     return {"@type": "textEntity", **place, "type": kind}
 
 
+HOSTS = st.text(alphabet=st.sampled_from("ab.:/?#@[]%-_~\\ é汉😀089"), min_size=1, max_size=12)
+
+
+@given(host=HOSTS | st.sampled_from(["localhost:80", "db", "x.y:65535", "x.y:65536", "[::1]"]))
+@settings(max_examples=1000, deadline=None)
+def test_telegrams_library_takes_every_link_that_we_make(host, tdlib):
+    """It refuses a message for one link that is none."""
+    for part in on_telegram(f"[here](<http://{host}>)"):
+        entities = [as_td(entity) for entity in part.payload.get("entities", [])]
+        text = {"@type": "formattedText", "text": part.payload["text"], "entities": entities}
+        assert tdlib("getMarkdownText", text=text)["text"]
+
+
 @given(sources=documents)
 @settings(max_examples=100, deadline=None)
 def test_telegrams_library_takes_our_entities(sources, tdlib):

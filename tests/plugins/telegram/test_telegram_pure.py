@@ -117,13 +117,13 @@ def test_every_problem_of_a_send_is_named_at_once():
     send = Send(
         instance_id="support",
         external_room_id="general",
-        text=" \n",
+        text=" <b>\n",
         thread_id="topic",
         reply_to="-3",
         format="native",
         extra={"parse_mode": "HTML", "chat_id": 1, "reply_markup": {}},
     )
-    expected = ["external_room_id", "text", "format", "extra.chat_id", "extra.parse_mode"]
+    expected = ["external_room_id", "text", "text", "extra.chat_id", "extra.parse_mode"]
     assert [*expected, "thread_id", "reply_to"] == places(send)
 
 

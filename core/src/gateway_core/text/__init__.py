@@ -7,6 +7,7 @@
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.excerpt import Excerpt, excerpt
+from gateway_core.text.links import web_address
 from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.parse import parse
@@ -27,4 +28,5 @@ __all__ = [
     "neutral",
     "parse",
     "plan",
+    "web_address",
 ]

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.markup import is_blank
+from gateway_plugin_telegram.native import read
 from gateway_plugin_telegram.requests import EDIT_EXTRA, SEND_EXTRA, stands_on_message
 
 _ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 _METHOD = re.compile(r"[A-Za-z]{1,64}")
+
+MOST_PROBLEMS = 5
+"""Mistakes in a text's markup that are told; the others may follow from these."""
 
 OWNED = frozenset(
     {"chat_id", "entities", "message_id", "message_thread_id", "parse_mode", "rich_message", "text"}
@@ -47,10 +51,14 @@ def _number_problems(**fields: str | None) -> Iterator[Problem]:
 
 
 def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
-    if is_blank(envelope.text):
-        yield Problem("text", "nothing in it is visible; Telegram calls such a text empty")
+    shown = envelope.text
     if envelope.format == "native":
-        yield Problem("format", 'Telegram\'s own markup is not served; use "plain" or "markdown"')
+        native = read(envelope.text, mentions=True)
+        shown = native.document.text
+        for words in native.problems[:MOST_PROBLEMS]:
+            yield Problem("text", f"Telegram's HTML: {words}")
+    if is_blank(shown):
+        yield Problem("text", "nothing in it is visible; Telegram calls such a text empty")
     for name in sorted(OWNED.intersection(envelope.extra or ())):
         yield Problem(f"extra.{name}", "the envelope decides this field itself")
     known = SEND_EXTRA if isinstance(envelope, Send) else EDIT_EXTRA

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -33,25 +33,31 @@ _FIELDS = {
 }
 
 
-class _Entity(NamedTuple):
+class Entity(NamedTuple):
+    """`start..end` of a text and what an entity says of it."""
+
     start: int
     end: int
-    fields: Mapping[str, str]
+    fields: Mapping[str, Any]
 
 
 @attrs.define(eq=False)
 class Entities:
-    """One document as Telegram shows it; a `Rendering` of gateway_core.text."""
+    """One document as Telegram shows it; a `Rendering` of gateway_core.text.
+
+    made  the entities, where they do not follow from the document
+    """
 
     document: Document
     limit: int
     measure: Callable[[str], int]
     fields: Mapping[str, Any]
-    entities: Nesting[_Entity] = attrs.field(init=False)
+    made: Sequence[Entity] | None = None
+    entities: Nesting[Entity] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        found = sorted(_entities(self.document), key=_outermost_first)
-        self.entities = Nesting(found)
+        made = _entities(self.document) if self.made is None else self.made
+        self.entities = Nesting(sorted(made, key=outermost_first))
 
     def cost(self, start: int, end: int) -> int:
         """Characters by the given measure, or the share of entities, whichever is nearer."""
@@ -73,7 +79,7 @@ class Entities:
         ]
         return {"text": text, **({"entities": entities} if entities else {}), **self.fields}
 
-    def _within(self, start: int, end: int, header: int) -> Iterator[tuple[int, int, _Entity]]:
+    def _within(self, start: int, end: int, header: int) -> Iterator[tuple[int, int, Entity]]:
         """The entities of the stretch, clipped; what was open before begins with the header."""
         for entity in self.entities.touching(start, end):
             low = entity.start - start + header if entity.start >= start else 0
@@ -94,7 +100,7 @@ class _Units:
         return self.before(end) - self.before(start)
 
 
-def _entities(document: Document) -> Iterator[_Entity]:
+def _entities(document: Document) -> Iterator[Entity]:
     """Of blocks, then of spans. A heading is bold all over: no span in one is so again."""
     starts, ends = [0], [0]
     for block in document.blocks:
@@ -102,23 +108,24 @@ def _entities(document: Document) -> Iterator[_Entity]:
         if kind is Kind.HEADING:
             starts.append(block.body)
             ends.append(block.end)
-            yield _Entity(block.body, block.end, _BOLD)
+            yield Entity(block.body, block.end, _BOLD)
             if block.level == 1:
-                yield _Entity(block.body, block.end, _UNDERLINE)
+                yield Entity(block.body, block.end, _UNDERLINE)
         elif kind is Kind.CODE or kind is Kind.TABLE:
-            yield _Entity(block.start, block.end, _pre(block.language))
+            yield Entity(block.start, block.end, _pre(block.language))
     for start, end, style, value in document.spans:
         if style is Style.LINK:
             # An address that is its own text is found by the server.
             if value not in ("", document.text[start:end]):
-                yield _Entity(start, end, {"type": "text_link", "url": value})
+                yield Entity(start, end, {"type": "text_link", "url": value})
         elif style is not Style.BOLD or start >= ends[bisect_right(starts, start) - 1]:
-            yield _Entity(start, end, _FIELDS[style])
+            yield Entity(start, end, _FIELDS[style])
 
 
 def _pre(language: str) -> Mapping[str, str]:
     return {"type": "pre", "language": language} if language else {"type": "pre"}
 
 
-def _outermost_first(entity: _Entity) -> tuple[int, int]:
+def outermost_first(entity: Entity) -> tuple[int, int]:
+    """The order in which entities nest."""
     return entity.start, -entity.end

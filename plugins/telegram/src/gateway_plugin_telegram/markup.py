@@ -1,9 +1,9 @@
 """From an envelope's text to Telegram's content fields: parts with `text`, never `parse_mode`.
 
-Formatting travels as `entities`; a plain text has none, and a Markdown text that was refused is
-sent as its source. Telegram has no switch against pings: an
-@name in a text notifies its owner whatever the request says, so `mentions` changes nothing here
-and the text goes out byte for byte.
+Formatting travels as `entities`; a plain text has none, and a text whose formatting was refused is
+sent as its source. The native markup is Telegram's HTML, read by us. Telegram has no switch against
+pings: an @name in a text notifies its owner whatever the request says, so `mentions` decides over
+the native links to people only, and a plain text goes out byte for byte.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from gateway_core import Edit, Part, Send
 from gateway_core.text import Document, cut, parse, plan
 from gateway_plugin_telegram.entities import Entities
+from gateway_plugin_telegram.native import read
 from gateway_plugin_telegram.settings import TelegramSettings
 
 # What the server drops or counts as nothing: white space, controls, U+2028 to U+202E, zero-width
@@ -43,8 +44,8 @@ def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> li
     """
     measure: Callable[[str], int] = len if mode == "as_asked" else utf16_units
     fields = _switches(envelope)
-    if envelope.format == "markdown" and mode != "plain":
-        return _styled(envelope.text, settings.text_limit, measure, fields)
+    if envelope.format != "plain" and mode != "plain":
+        return _styled(envelope, settings.text_limit, measure, fields)
     return [
         Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end))
         for start, end in cut(envelope.text, limit=settings.text_limit, measure=measure)
@@ -53,14 +54,19 @@ def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> li
 
 
 def _styled(
-    source: str, limit: int, measure: Callable[[str], int], fields: Mapping[str, object]
+    envelope: Send | Edit, limit: int, measure: Callable[[str], int], fields: Mapping[str, object]
 ) -> list[Part]:
-    """Markdown as text and entities."""
+    """Markdown, or Telegram's own HTML, as text and entities."""
+    if envelope.format == "markdown":
+        document, made = parse(envelope.text), None
+    else:
+        native = read(envelope.text, mentions=envelope.mentions)
+        document, made = native.document, native.entities
 
-    def render(document: Document) -> Entities:
-        return Entities(document, limit, measure, fields)
+    def render(shown: Document) -> Entities:
+        return Entities(shown, limit, measure, fields, made if shown is document else None)
 
-    parts = plan(parse(source), render, limit=limit)
+    parts = plan(document, render, limit=limit)
     return [part for part in parts if not is_blank(part.payload["text"])]
 
 
