@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from random import Random
 from typing import Any
 
 import attrs
@@ -17,17 +16,13 @@ from gateway_contrib.emulators.telegram import TelegramEmulator
 from gateway_contrib.emulators.wire import ASGIApp, Latency
 from gateway_core import GatewayConfig, Send, parse_config
 
-ROOMS = 60
-MESSAGES = 600
-ARRIVALS = ("round_robin", "mixed", "room_by_room")
-
 
 @attrs.frozen(kw_only=True)
 class Platform:
     """What a bench needs to know of a channel.
 
-    interval  seconds between messages of the whole account, as configured; 0: no such pacing
-    chain     seconds that a room's `n` messages take at least, round trips left out
+    interval    seconds between messages of the whole account, as configured; 0: no such pacing
+    burst, per  a room's messages: so many in so many seconds, counted from the answers
     """
 
     channel: str
@@ -42,16 +37,24 @@ class Platform:
     def room_id(self, number: int) -> str:
         return self.room.format(1_000 + number)
 
-    def bound(self, counts: list[int], trip: float) -> float:
-        """The shortest makespan that the configured pacing allows, with its round trips."""
-        account = (sum(counts) - 1) * self.interval + trip
-        return max(account, *(self._room(count, trip) for count in counts))
+    def bound(self, rooms: Iterable[Sequence[float]]) -> float:
+        """The shortest makespan that the configured pacing allows, with those round trips.
 
-    def _room(self, count: int, trip: float) -> float:
-        """`burst` messages, then each waits for the answer of the one `burst` before, and `per`."""
-        rounds = (count - 1) // self.burst
-        first = (count - 1) % self.burst + 1
-        return rounds * (self.per + trip) + first * trip
+        A room's messages have them in this order.
+        """
+        trips = [list(room) for room in rooms if room]
+        account = (sum(map(len, trips)) - 1) * self.interval + min(map(min, trips))
+        return max(account, *map(self._room, trips))
+
+    def _room(self, trips: list[float]) -> float:
+        """Each message waits for the answer before it, and `per` from that of `burst` before."""
+        ends: list[float] = []
+        for number, trip in enumerate(trips):
+            begin = ends[-1] if ends else 0.0
+            if number >= self.burst:
+                begin = max(begin, ends[number - self.burst] + self.per)
+            ends.append(begin + trip)
+        return ends[-1]
 
 
 PLATFORMS = {
@@ -86,23 +89,6 @@ PLATFORMS = {
         per=5.0,
     ),
 }
-
-
-def arrival(order: str, counts: list[int], seed: str) -> list[tuple[int, int]]:
-    """(room, number) of every message, in the order of submission."""
-    by_room = [(room, n) for room, count in enumerate(counts) for n in range(count)]
-    if order == "room_by_room":
-        return by_room
-    if order == "round_robin":
-        return sorted(by_room, key=lambda item: (item[1], item[0]))
-    rooms = [room for room, _ in by_room]
-    Random(seed).shuffle(rooms)
-    seen = [0] * len(counts)
-    mixed = []
-    for room in rooms:
-        mixed.append((room, seen[room]))
-        seen[room] += 1
-    return mixed
 
 
 @asynccontextmanager

@@ -1,8 +1,14 @@
 """This gateway beside the clients that people use today, on the emulated platforms.
 
-`python -m bench.peers` prints a row for each run, `--json` one list. Each client and each platform
-is a process of its own; they talk over loopback, 20 to 80 ms away. Clients whose library the
-interpreter (`--python`) does not have are named and left out.
+`python -m bench.peers` prints a row for each run, `--json` one list; `--write` puts the tables into
+docs/explanation/comparison.md. Each client and each platform is a process of its own; they talk
+over loopback, 20 to 80 ms away. The clients' libraries live in an environment of their own:
+
+    python -m venv build/peers && build/peers/bin/pip install -r bench/peers/requirements.txt
+    python -m bench.peers --python build/peers/bin/python
+
+Those that the interpreter (`--python`) does not have are named and left out. All of it takes about
+half an hour; `--client`, `--channel`, `--arrival` and `--fault` choose a part.
 """
 
 from __future__ import annotations
@@ -12,11 +18,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from bench.peers.platform import ROOT, bound, served
+from bench.peers.tables import write
 from bench.peers.workload import (
     ARRIVALS,
     FAULT_MESSAGES,
@@ -28,30 +37,37 @@ from bench.peers.workload import (
 )
 from bench.worlds import PLATFORMS
 
-LIMIT = 150.0
+LIMIT = 120.0
 """Seconds after which a run ends, whatever has no answer yet."""
 
+PATIENCE = 40.0
+"""Seconds without the end of any text after which a run ends as well."""
+
+AT_ONCE = 3
+"""Fault runs that go on side by side: they wait for timeouts, and nobody measures their CPU."""
+
 _SLACK_OF_PROCESSES = 30.0
-_MEAN_TRIP = 0.050
-_ROOT = Path(__file__).parents[2]
 
 
 @attrs.frozen
 class Client:
-    """A client, the channels that it serves, and the library that it needs."""
+    """A client, the channels that it serves, the module that it needs, and its HTTP library."""
 
     module: str
     channels: tuple[str, ...]
-    library: str
+    needs: str
+    http: str
 
 
 CLIENTS = {
-    "gateway": Client("with_this_gateway", ("telegram", "slack", "discord"), "gateway_core"),
-    "python-telegram-bot": Client("with_python_telegram_bot", ("telegram",), "telegram"),
-    "aiogram": Client("with_aiogram", ("telegram",), "aiogram"),
-    "discord.py": Client("with_discord_py", ("discord",), "discord"),
-    "hikari": Client("with_hikari", ("discord",), "hikari"),
-    "slack_sdk": Client("with_slack_sdk", ("slack",), "slack_sdk"),
+    "gateway": Client(
+        "with_this_gateway", ("telegram", "slack", "discord"), "gateway_core", "gateway_core.http"
+    ),
+    "python-telegram-bot": Client("with_python_telegram_bot", ("telegram",), "telegram", "httpx"),
+    "aiogram": Client("with_aiogram", ("telegram",), "aiogram", "aiohttp"),
+    "discord.py": Client("with_discord_py", ("discord",), "discord", "aiohttp"),
+    "hikari": Client("with_hikari", ("discord",), "hikari", "aiohttp"),
+    "slack_sdk": Client("with_slack_sdk", ("slack",), "slack_sdk", "aiohttp"),
 }
 
 
@@ -67,82 +83,95 @@ class Run:
 
     @property
     def messages(self) -> list[tuple[int, str]]:
+        """(room, text), as they are handed over."""
         count = MESSAGES if self.fault == "none" else FAULT_MESSAGES
         return texts(ROOMS, count, self.arrival)
 
+    def job(self, url: str) -> dict[str, Any]:
+        """What the client's process is told."""
+        platform = PLATFORMS[self.channel]
+        return {
+            "url": url,
+            "channel": self.channel,
+            "token": platform.token,
+            "messages": [(platform.room_id(room), text) for room, text in self.messages],
+            "limit_s": LIMIT,
+            "patience_s": PATIENCE,
+        }
+
     def row(self) -> dict[str, Any]:
         """Let it run, and judge what the platform holds by what the client was told."""
-        report, held = _both_sides(self)
+        with served(self.channel, self.fault) as platform:
+            report = self._asked(self.job(platform.url))
+            held = platform.held()
         messages = self.messages
         verdict = judged([text for _, text in messages], report["outcomes"], held["rooms"])
-        return {
+        cpu = report["cpu_seconds"] / len(messages) * 1e6
+        row = {
             "client": self.client,
             "channel": self.channel,
             "arrival": self.arrival,
             "fault": self.fault,
             "makespan_s": round(report["seconds"], 2),
-            "bound_s": round(_bound(self.channel, [room for room, _ in messages]), 2),
+            "bound_s": round(bound(self.channel, messages, held), 2),
             "rate_limited": held["counters"].get("rate_limited", 0),
             **verdict,
             "announced": report["announced"],
-            "cpu_us_per_message": round(report["cpu_seconds"] / len(messages) * 1e6),
+            "unanswered": report["outcomes"].count("none"),
+            "cpu_us_per_message": round(cpu),
             "peak_rss_mb": round(report["peak_rss_mb"], 1),
         }
+        if self.fault == "none":
+            row["cpu_us_above_http"] = round(cpu - self._bare(held))
+        return row
+
+    def _asked(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The client's process, given the job."""
+        module = f"bench.peers.clients.{CLIENTS[self.client].module}"
+        report = self._process(module, job)
+        for error in report["errors"]:
+            print(f"  {self.client}, {self.fault}: {error}", file=sys.stderr)
+        return report
+
+    def _bare(self, held: dict[str, Any]) -> float:
+        """Microseconds a message of the client's HTTP library alone, at the same pace."""
+        timed = _timed(self, held["arrivals"])
+        with served(self.channel, "free") as platform:
+            job = {**self.job(platform.url), "timed": timed}
+            report = self._process("bench.peers.bare", job, CLIENTS[self.client].http)
+        return float(report["cpu_seconds"]) / len(self.messages) * 1e6
+
+    def _process(self, module: str, job: dict[str, Any], *arguments: str) -> dict[str, Any]:
+        python = sys.executable if self.client == "gateway" else self.python
+        done = subprocess.run(  # noqa: S603 - this project's own module
+            [python, "-m", module, *arguments],
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=LIMIT + _SLACK_OF_PROCESSES,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{self.client}, {module}: {done.returncode}\n{done.stderr[-2000:]}")
+        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return report
 
 
-def _bound(channel: str, rooms: list[int]) -> float:
-    counts = [rooms.count(room) for room in sorted(set(rooms))]
-    return PLATFORMS[channel].bound(counts, _MEAN_TRIP)
-
-
-def _both_sides(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The client's report, and what the platform holds in the end."""
+def _timed(run: Run, arrivals: dict[str, float]) -> list[tuple[float, str, str]]:
+    """(seconds, room, text) of what came in."""
+    begun = min(arrivals.values(), default=0.0)
     platform = PLATFORMS[run.channel]
-    serving = [sys.executable, "-m", "bench.peers.serving", run.channel, run.fault]
-    with subprocess.Popen(  # noqa: S603 - this project's own module
-        serving, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT
-    ) as server:
-        if server.stdin is None or server.stdout is None:
-            raise AssertionError("pipes were asked for")
-        try:
-            job = {
-                "url": server.stdout.readline().strip(),
-                "channel": run.channel,
-                "token": platform.token,
-                "messages": [(platform.room_id(room), text) for room, text in run.messages],
-                "limit_s": LIMIT,
-            }
-            report = _asked(run, job)
-            server.stdin.write("\n")
-            server.stdin.flush()
-            return report, json.loads(server.stdout.readline())
-        finally:
-            server.kill()
-
-
-def _asked(run: Run, job: dict[str, Any]) -> dict[str, Any]:
-    """The client's process, given the job."""
-    python = sys.executable if run.client == "gateway" else run.python
-    module = f"bench.peers.clients.{CLIENTS[run.client].module}"
-    done = subprocess.run(  # noqa: S603 - this project's own module
-        [python, "-m", module],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        cwd=_ROOT,
-        timeout=LIMIT + _SLACK_OF_PROCESSES,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{run.client} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    for error in report["errors"]:
-        print(f"  {run.client}, {run.fault}: {error}", file=sys.stderr)
-    return report
+    there = [(room, text, text.split()[0]) for room, text in run.messages]
+    return [
+        (arrivals[name] - begun, platform.room_id(room), text)
+        for room, text, name in there
+        if name in arrivals
+    ]
 
 
 def _installed(client: Client, python: str) -> bool:
-    asked = f"import importlib.util as u, sys; sys.exit(u.find_spec({client.library!r}) is None)"
+    asked = f"import importlib.util as u, sys; sys.exit(u.find_spec({client.needs!r}) is None)"
     return subprocess.run([python, "-c", asked], check=False).returncode == 0  # noqa: S603 - ours
 
 
@@ -169,25 +198,45 @@ def _of_channel(name: str, channel: str, arguments: argparse.Namespace) -> Itera
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--client", choices=CLIENTS, help="this client alone")
     parser.add_argument("--channel", choices=sorted(PLATFORMS), help="this channel alone")
     parser.add_argument("--arrival", choices=ARRIVALS, help="this order of arrival alone")
     parser.add_argument("--fault", choices=("none", *FAULTS), help="this fault alone")
     parser.add_argument("--python", default=sys.executable, help="the peers' interpreter")
+    parser.add_argument("--write", action="store_true", help="put the tables into the docs")
+    parser.add_argument("--rows", type=Path, help="of rows measured before, a JSON list")
     return parser.parse_args()
+
+
+def _rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    runs = list(_runs(arguments))
+    for run in runs:
+        if run.fault == "none":
+            yield run.row()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(Run.row, [run for run in runs if run.fault != "none"])
 
 
 def main() -> None:
     arguments = _arguments()
-    rows = []
-    for run in _runs(arguments):
-        rows.append(run.row())
-        if not arguments.json:
-            print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    if arguments.rows:
+        rows = json.loads(arguments.rows.read_text())
+    else:
+        rows = []
+        for row in _rows(arguments):
+            rows.append(row)
+            if not arguments.json:
+                print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     if arguments.json:
         print(json.dumps(rows))
+    if arguments.write:
+        write(rows)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,25 @@ async def _all(opener: Opener, job: dict[str, Any]) -> dict[str, Any]:
     async with opener(job) as send:
         meter = Meter()
         tasks = [asyncio.ensure_future(send(room, text)) for room, text in job["messages"]]
-        await asyncio.wait(tasks, timeout=job["limit_s"])
+        await _while_something_ends(tasks, job)
         report = meter.report()
         outcomes = [_outcome(task) for task in tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return {**report, "outcomes": outcomes, "announced": 0, "errors": _errors(tasks)}
+
+
+async def _while_something_ends(tasks: list[asyncio.Future[object]], job: dict[str, Any]) -> None:
+    """Until all have ended, or the limit has passed, or nothing has ended for long."""
+    loop = asyncio.get_running_loop()
+    pending, end = set(tasks), loop.time() + job["limit_s"]
+    while pending and loop.time() < end:
+        before = len(pending)
+        seconds = min(job["patience_s"], end - loop.time())
+        _, pending = await asyncio.wait(pending, timeout=seconds)
+        if len(pending) == before:
+            return
 
 
 def _outcome(task: asyncio.Future[object]) -> str:
@@ -45,3 +57,21 @@ def _errors(tasks: list[asyncio.Future[object]]) -> list[str]:
 def run(opener: Opener) -> None:
     """Answer the job on standard input with a report on standard output."""
     print(json.dumps(asyncio.run(_all(opener, json.load(sys.stdin)))), flush=True)
+
+
+async def _timed(opener: Opener, job: dict[str, Any]) -> dict[str, float]:
+    loop = asyncio.get_running_loop()
+    async with opener(job) as send:
+        meter, begun = Meter(), loop.time()
+
+        async def later(at: float, room: str, text: str) -> None:
+            await asyncio.sleep(begun + at - loop.time())
+            await send(room, text)
+
+        await asyncio.gather(*(later(*timed) for timed in job["timed"]))
+        return meter.report()
+
+
+def run_timed(opener: Opener) -> None:
+    """The same for a job whose messages have their moments; nothing is caught."""
+    print(json.dumps(asyncio.run(_timed(opener, json.load(sys.stdin)))), flush=True)

@@ -10,12 +10,12 @@ import json
 import re
 import sys
 import time
-from contextvars import ContextVar
 from random import Random
 from typing import Any
 
 import trio
 
+from bench.journeys import Journeys, asked
 from bench.peers.workload import FAULT_MESSAGES, FAULTS, FAULTY, ROOMS, texts
 from bench.worlds import PLATFORMS
 from gateway_contrib.emulators.discord import DiscordLimits
@@ -23,7 +23,7 @@ from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackLimits
 from gateway_contrib.emulators.telegram import TelegramLimits
-from gateway_contrib.emulators.wire import ASGIApp, Event, Latency, Receive, Scope, Send
+from gateway_contrib.emulators.wire import Receive, Scope, Send
 
 _MANY = 1_000_000
 WITHOUT_LIMITS: dict[str, Any] = {
@@ -34,8 +34,6 @@ WITHOUT_LIMITS: dict[str, Any] = {
 
 
 _NAME = re.compile(rb"r\d+n\d+(?=[ +%])")
-_asked: ContextVar[bytes] = ContextVar("asked", default=b"")
-"""The text that the request at hand would send, by its name."""
 
 
 class OncePerMessage(FaultPlan):
@@ -44,35 +42,16 @@ class OncePerMessage(FaultPlan):
     def __init__(self, fault: str) -> None:
         super().__init__()
         self._fault = Fault(fault)
-        names = [text.split()[0].encode() for _, text in texts(ROOMS, FAULT_MESSAGES, "mixed")]
+        names = [text.split()[0] for _, text in texts(ROOMS, FAULT_MESSAGES, "mixed")]
         self._due = set(Random(f"faulty {fault}").sample(names, FAULTY))
 
     def next(self) -> Fault | None:
-        name = _asked.get()
+        name = asked.get()
         if name not in self._due:
             return None
         self._due.discard(name)
         self.counts[self._fault] += 1
         return self._fault
-
-
-def naming(app: ASGIApp) -> ASGIApp:
-    """The application, told beforehand which text a request is about."""
-
-    async def named(scope: Scope, receive: Receive, send: Send) -> None:
-        events = [await receive()]
-        while events[-1].get("more_body"):
-            events.append(await receive())
-        found = _NAME.search(b"".join(event.get("body", b"") for event in events))
-        _asked.set(found[0] if found else b"")
-        events.reverse()
-
-        async def again() -> Event:
-            return events.pop() if events else await receive()
-
-        await app(scope, again, send)
-
-    return named
 
 
 def emulator_of(channel: str, fault: str) -> Any:
@@ -90,22 +69,27 @@ def emulator_of(channel: str, fault: str) -> Any:
 
 async def main(channel: str, fault: str) -> None:
     made: list[Any] = []
+    journeys = Journeys(channel, _NAME)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if not made:
             made.append(emulator_of(channel, fault))
         await made[0].app(scope, receive, send)
 
-    distant = Latency(0.020, 0.080, f"bench {channel}")(naming(app))
     async with trio.open_nursery() as nursery:
-        print(await nursery.start(serve, distant), flush=True)
+        print(await nursery.start(serve, journeys(app)), flush=True)
         await trio.to_thread.run_sync(sys.stdin.readline)
         emulator = made[0] if made else emulator_of(channel, fault)
-        rooms = [
-            [message.text for message in emulator.rooms.conversation(room)]
-            for room in emulator.rooms.names()
-        ]
-        print(json.dumps({"counters": emulator.counters, "rooms": rooms}), flush=True)
+        held = {
+            "counters": emulator.counters,
+            "rooms": [
+                [message.text for message in emulator.rooms.conversation(room)]
+                for room in emulator.rooms.names()
+            ],
+            "trips": journeys.trips,
+            "arrivals": journeys.arrivals,
+        }
+        print(json.dumps(held), flush=True)
         nursery.cancel_scope.cancel()
 
 

@@ -30,7 +30,7 @@ def texts(rooms: int, messages: int, order: str) -> list[tuple[int, str]]:
     counts = [messages // rooms + (room < messages % rooms) for room in range(rooms)]
     by_room = [(room, number) for room, count in enumerate(counts) for number in range(count)]
     return [
-        (room, f"r{room}n{number} {_SENTENCES[(room + number) % len(_SENTENCES)]}")
+        (room, f"{label(room, number)} {_SENTENCES[(room + number) % len(_SENTENCES)]}")
         for room, number in _ordered(by_room, order)
     ]
 
@@ -48,6 +48,11 @@ def _ordered(by_room: list[tuple[int, int]], order: str) -> list[tuple[int, int]
         seen[room] = seen.get(room, -1) + 1
         mixed.append((room, seen[room]))
     return mixed
+
+
+def label(room: int, number: int) -> str:
+    """What a text of the workload begins with."""
+    return f"r{room}n{number}"
 
 
 def name_of(text: str) -> tuple[int, int]:
