@@ -42,6 +42,7 @@ LAYERS = (
         "shedding",
         "targets",
         "statistics",
+        "status",
         "text",
     },
     {"boundary", "clock", "telemetry"},

@@ -41,7 +41,7 @@ from gateway_core.errors import (
     TransportError,
     UnknownInstance,
 )
-from gateway_core.gateway import Gateway, Status, open_gateway
+from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.hookspecs import (
     CONTRACT_VERSION,
     Answer,
@@ -72,6 +72,7 @@ from gateway_core.pressure import PressureSettings
 from gateway_core.previews import Preview, preview
 from gateway_core.retries import RetrySettings
 from gateway_core.statistics import InstanceStatistics, PartitionStatistics, Statistics
+from gateway_core.status import Status
 from gateway_core.tickets import Ticket
 from gateway_core.verdicts import BucketReport, ErrorClass, Reason, Scope, Verdict
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random, SystemRandom
 from time import time as system_time
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import trio
@@ -56,6 +56,7 @@ from gateway_core.plugins import Given, bind, outbox_at
 from gateway_core.previews import Preview, foresee
 from gateway_core.roster import Roster
 from gateway_core.statistics import Statistics
+from gateway_core.status import Status, status_ended, status_of
 from gateway_core.submission import Submission
 from gateway_core.supervision import Supervisor
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, log
@@ -63,23 +64,6 @@ from gateway_core.tickets import Ticket
 
 Editable: TypeAlias = Target | Ticket
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
-State = Literal["unfinished", "ended"]
-
-
-@attrs.frozen(kw_only=True)
-class Status:
-    """Where an envelope stands.
-
-    cause     what it waits for, while unfinished
-    attempts  tries made so far
-    receipt   how it ended; None while unfinished
-    """
-
-    envelope_id: str
-    state: State
-    cause: str = ""
-    attempts: int = 0
-    receipt: Receipt | None = None
 
 
 class Gateway:
@@ -332,10 +316,10 @@ class Gateway:
         for partition in self._partitions:
             flight = partition.flights.get(envelope_id)
             if flight is not None:
-                return _status(flight)
+                return self._status(flight)
             receipt = partition.endings.history.get(envelope_id)
             if receipt is not None:
-                return _ended(receipt)
+                return status_ended(receipt)
         return self._kept_status(envelope_id)
 
     def _kept_status(self, what: str | Scope) -> Status | None:
@@ -344,7 +328,7 @@ class Gateway:
         if found is None:
             return None
         if found.receipt is not None:
-            return _ended(found.receipt)
+            return status_ended(found.receipt)
         return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
 
     def _status_of_key(self, key: KeyRef) -> Status | None:
@@ -353,7 +337,12 @@ class Gateway:
         known = partition.keys.find(scope, self._clock.now())
         if known is None:
             return self._kept_status(scope)
-        return _status(known.flight) if known.flight else _ended(known.receipt)
+        if known.flight is not None:
+            return self._status(known.flight)
+        return status_ended(known.receipt) if known.receipt is not None else None
+
+    def _status(self, flight: Flight) -> Status:
+        return status_of(flight, self._clock.now(), self._clock.wall())
 
     def statistics(self) -> Statistics:
         """A frozen snapshot; taking one disturbs nothing."""
@@ -612,23 +601,3 @@ def _target(target: object) -> Target:
         text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
         raise Invalid([Problem("target", text)])
     return target
-
-
-def _status(flight: Flight) -> Status:
-    return Status(
-        envelope_id=flight.id,
-        state="unfinished",
-        cause=flight.cause,
-        attempts=sum(step.number for step in flight.steps or ()),
-    )
-
-
-def _ended(receipt: Receipt | None) -> Status | None:
-    if receipt is None:
-        return None
-    return Status(
-        envelope_id=receipt.envelope_id,
-        state="ended",
-        attempts=receipt.attempts,
-        receipt=receipt,
-    )

@@ -104,6 +104,11 @@ class Bucket:
         return NEVER
 
     @property
+    def pace(self) -> int:
+        """Nanoseconds a token, in the long run; 0 where tokens come back as attempts end."""
+        return 0
+
+    @property
     def horizon(self) -> int:
         """How far ahead a lane may reserve: a token taken before is back by then."""
         period = self.period
@@ -139,6 +144,11 @@ class EvenBucket(Bucket):
     def period(self) -> int:
         """From one tick to the next."""
         return self.interval
+
+    @property
+    def pace(self) -> int:
+        """The ticks as slow as they are now."""
+        return self._step()
 
     def free_at(self, now: int) -> int:
         """The next tick of the pace, or the end of a closure."""
@@ -194,6 +204,11 @@ class WindowBucket(Bucket):
     def period(self) -> int:
         """The whole window."""
         return self.per
+
+    @property
+    def pace(self) -> int:
+        """The window's share of one token."""
+        return round(self.per * self.slowness) // self.count
 
     def slow_down(self) -> None:
         """What the platform itself reports is no guess of ours: its report is believed instead."""

@@ -64,6 +64,12 @@ class ClassQueue:
         aged = mine == NORMAL and now - since > AGING and since < lane.rank[2]
         return aged or self._credit[chosen] >= GRANT
 
+    def ahead(self, lane: Lane) -> int:
+        """How many go before `lane`, which waits here, as classes and ages stand now."""
+        own, since = lane.rank[0], (*lane.rank[1:], lane.wait_serial)
+        higher = sum(self._current(entry) for heap in self._heaps[:own] for entry in heap)
+        return higher + sum(e[:3] < since and self._current(e) for e in self._heaps[own])
+
     def passed_by(self, lane: Lane) -> None:
         """`lane` went without having waited here: it was a grant like any other."""
         self._account(lane.rank[0])
