@@ -1,4 +1,4 @@
-"""What waits to be written, in the order in which it was told; what a failure leaves of it. Pure.
+"""What waits to be written, in the order in which it was told; what a failure leaves of it.
 
 Within a batch only the newest state of each thing is written: a step that began and was
 acknowledged before the commit costs one row, an entry that was withdrawn none.
@@ -7,15 +7,36 @@ acknowledged before the commit costs one row, an entry that was withdrawn none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 import attrs
+import trio
+from outcome import Error
 
 from gateway_contrib.sqlite.rows import Row, not_begun
 from gateway_core import OutboxError
 
-Told: TypeAlias = Callable[[OutboxError | None], None]
-"""Called on trio's thread when the batch is committed, or with why it is not."""
+
+@attrs.define(eq=False)
+class Waiter:
+    """A task that waits for a batch, or has given up; `then` is done for it first."""
+
+    task: trio.lowlevel.Task | None
+    then: Callable[[], None] | None
+
+    def tell(self, error: OutboxError | None) -> None:
+        """The batch is written, or why it is not. On trio's thread."""
+        if self.task is None:
+            return
+        if error is None and self.then is not None:
+            try:
+                self.then()
+            except Exception as raised:  # noqa: BLE001 - it is the waiter's
+                trio.lowlevel.reschedule(self.task, Error(raised))
+                return
+        if error is None:
+            trio.lowlevel.reschedule(self.task)
+        else:
+            trio.lowlevel.reschedule(self.task, Error(error))
 
 
 @attrs.define(eq=False)
@@ -41,7 +62,7 @@ class Batch:
     withdrawn: dict[int, None] = attrs.field(factory=dict)
     revisions: dict[str, Row] = attrs.field(factory=dict)
     moves: dict[tuple[str, str], Row] = attrs.field(factory=dict)
-    told: list[Told] = attrs.field(factory=list)
+    told: list[Waiter] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         return (

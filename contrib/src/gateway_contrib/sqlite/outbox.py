@@ -1,13 +1,7 @@
-"""The outbox in a database file: group commit in one worker thread, one owner at a time.
-
-Whatever is told goes into the present batch. The committer swaps the batch on trio's thread, has
-the worker thread write it inside a shield, and then tells everybody who waits, in order. While a
-commit runs the next batch fills: the more callers, the more rows share one write to the disk.
-"""
+"""The outbox in a database file: group commit in one worker thread, one owner at a time."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,11 +11,10 @@ from typing import Any, Literal, Self, TypeVar
 
 import apsw
 import attrs
-import structlog
 import trio
-from outcome import Error, capture
 
 from gateway_contrib.sqlite.batch import Batch
+from gateway_contrib.sqlite.committer import POLL, Committer
 from gateway_contrib.sqlite.failing import logged, typed, unreadable
 from gateway_contrib.sqlite.ownership import Ownership, refusal
 from gateway_contrib.sqlite.reading import Reader
@@ -45,11 +38,6 @@ from gateway_core import (
 )
 
 T = TypeVar("T")
-log: Any = structlog.get_logger("gateway")
-
-LONGEST_PAUSE = 2.0
-POLL = 1.0
-"""Seconds between two looks for what operators ask, and for history to forget."""
 
 
 @attrs.frozen(kw_only=True)
@@ -96,14 +84,15 @@ class SqliteOutbox:
     ) -> None:
         self.path = Path(path)
         self.settings = settings
-        self._requested: Callable[[Request], None] | None = None
         self._wall = wall_clock or system_time
-        self._batch = Batch()
-        self._filled = trio.Event()
-        self._urgent = trio.Event()
-        self._room = trio.lowlevel.ParkingLot()
-        self._closing = False
-        self._dead: OutboxError | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """A life of its own each time that it is entered."""
+        self._requested: Callable[[Request], None] | None = None
+        self._committer = Committer(
+            self._write, queue=self.settings.queue, linger=self.settings.linger
+        )
         self._stack = ExitStack()
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)
@@ -117,12 +106,13 @@ class SqliteOutbox:
     @requested.setter
     def requested(self, told: Callable[[Request], None] | None) -> None:
         self._requested = told
-        self._wake(urgent=False)  # the committer may be waiting without a limit
+        self._committer.between = self._look_after
+        self._committer.wake()  # it may be waiting without a limit
 
     # -- opening and closing
 
     async def __aenter__(self) -> Self:
-        self.__init__(self.path, self.settings, wall_clock=self._wall)  # type: ignore[misc]  # a life of its own each time
+        self._begin()
         try:
             await self._own()
             with typed(f"outbox {self.path} cannot be opened"):
@@ -133,7 +123,7 @@ class SqliteOutbox:
         self._tasks = trio.open_nursery()
         nursery = await self._tasks.__aenter__()
         nursery.cancel_scope.shield = True
-        nursery.start_soon(self._commit_on_and_on)
+        nursery.start_soon(self._committer.run)
         return self
 
     async def _own(self) -> None:
@@ -170,85 +160,35 @@ class SqliteOutbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._closing = True
-        self._wake(urgent=True)
+        self._committer.close()
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
             with logged("gateway.outbox_failed"):
                 self._stack.close()
 
-    # -- the committer
+    # -- what the committer does
 
-    async def _commit_on_and_on(self) -> None:
-        pause = 0.0
-        while not (self._closing and (self._batch.empty or pause >= LONGEST_PAUSE)):
-            await self._company()
-            batch, self._batch = self._batch, Batch()
-            self._filled, self._urgent = trio.Event(), trio.Event()
-            self._room.unpark(count=self.settings.queue)
-            error = await self._committed(batch)
-            for told in batch.told:
-                told(error)
-            if error is None:
-                pause = 0.0
-                await self._look_after()
-                continue
-            pause = min(LONGEST_PAUSE, max(0.05, pause * 2))
-            left = batch.left_over()
-            left.follow(self._batch)
-            self._batch = left
-            log.error("gateway.outbox_failed", error=str(error), waiting=len(left), wait=pause)
-            await trio.sleep(pause)
-        self._refuse_rest()
-
-    async def _company(self) -> None:
-        """Until there is something that somebody awaits, or something has waited long enough."""
-        if self._batch.empty and not self._closing:
-            with trio.move_on_after(POLL if self.requested is not None else math.inf):
-                await self._filled.wait()
-        if not self._batch.told and not self._closing and len(self._batch):
-            with trio.move_on_after(self.settings.linger):
-                await self._urgent.wait()
-
-    async def _committed(self, batch: Batch) -> OutboxError | None:
-        failure = None
-        try:
-            with typed("the outbox cannot write"):
-                await self._in_thread(lambda: self._writer.commit(batch), self._writing)
-        except OutboxError as error:
-            failure = error
-        return failure
-
-    def _refuse_rest(self) -> None:
-        """The gateway is closed, and the disk still does not take what is left."""
-        self._dead = OutboxError("the outbox is closed")
-        if len(self._batch):
-            log.error("gateway.outbox_failed", error="closed", waiting=len(self._batch))
-        for told in self._batch.told:
-            told(self._dead)
+    async def _write(self, batch: Batch) -> None:
+        with typed("the outbox cannot write"):
+            await self._in_thread(lambda: self._writer.commit(batch), self._writing)
 
     async def _look_after(self) -> None:
         """Now and then: do what operators asked, forget what is old."""
-        if self.requested is None or not self._desk.due(trio.current_time(), POLL):
+        if self._requested is None or not self._desk.due(trio.current_time(), POLL):
             return
         wall = self._wall()
         old = (wall - self.settings.history_for, wall - self.settings.key_window)
         with logged("gateway.outbox_failed"):
             asked = await self._in_thread(lambda: self._desk.serve(wall, *old), self._writing)
             for request in asked:
-                self.requested(request)
+                self._requested(request)
 
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
         if not self.settings.in_thread:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return do()
         return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=False)
-
-    def _wake(self, *, urgent: bool) -> None:
-        self._filled.set()
-        if urgent:
-            self._urgent.set()
 
     # -- what the gateway tells
 
@@ -259,84 +199,58 @@ class SqliteOutbox:
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
         """Keep the entry; returns once it is on the disk."""
-        if self._room or len(self._batch) >= self.settings.queue:
-            await self._room.park()
-        self._check_alive()
+        committer = self._committer
+        await committer.place()
         seq = position_of(entry.id)
-        batch = self._batch
+        batch = committer.batch
         batch.entries[seq] = entry_row(entry, seq)
         scope = scope_of(entry.envelope)
         if scope is not None:
             batch.keys[seq] = (*scope, seq, None)
         try:
-            await self._told(kept)
+            await committer.written(kept)
         except trio.Cancelled:
             self.withdraw(entry.id)
             raise
 
-    async def _told(self, then: Callable[[], None] = lambda: None) -> None:
-        """Wait for the present batch; `then` runs in order with the others' of the batch.
-
-        Cancelled, it does not run.
-        """
-        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-
-        def told(error: OutboxError | None) -> None:
-            if task is not None:
-                result = Error(error) if error is not None else capture(then)
-                trio.lowlevel.reschedule(task, result)
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            nonlocal task
-            task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._batch.told.append(told)
-        self._wake(urgent=True)
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-    def _check_alive(self) -> None:
-        if self._dead is not None:
-            raise self._dead
-
     async def flush(self) -> None:
         """Wait until all that was told is on the disk. Raises `OutboxError`."""
-        self._check_alive()
-        await self._told()
+        self._committer.check_alive()
+        await self._committer.written()
 
     def withdraw(self, envelope_id: str) -> None:
         """Forget the entry."""
-        self._batch.forget(position_of(envelope_id))
-        self._wake(urgent=False)
+        self._committer.batch.forget(position_of(envelope_id))
+        self._committer.wake()
 
     def classed(self, envelope_id: str, priority: str, deadline: float) -> None:
         """Written with the next batch."""
         seq = position_of(envelope_id)
-        self._batch.classes[seq] = (seq, priority, deadline)
-        self._wake(urgent=False)
+        self._committer.batch.classes[seq] = (seq, priority, deadline)
+        self._committer.wake()
 
     def entered(self, envelope_id: str, position: int) -> None:
         """A scheduled entry has its place now."""
         seq = position_of(envelope_id)
-        self._batch.entered[seq] = (seq, position)
-        self._wake(urgent=False)
+        self._committer.batch.entered[seq] = (seq, position)
+        self._committer.wake()
 
     def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
         """The entry's steps, all of them."""
         seq = position_of(envelope_id)
-        self._batch.shapes[seq] = (seq, shapes_text(shapes))
-        self._wake(urgent=False)
+        self._committer.batch.shapes[seq] = (seq, shapes_text(shapes))
+        self._committer.wake()
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
         """Returns once it is on the disk."""
-        self._check_alive()
-        self._batch.step(record_row(position_of(envelope_id), record), started=True)
-        await self._told()
+        self._committer.check_alive()
+        self._committer.batch.step(record_row(position_of(envelope_id), record), started=True)
+        await self._committer.written()
 
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
         """Written with the next batch."""
-        self._batch.step(record_row(position_of(envelope_id), record), started=False)
-        self._wake(urgent=False)
+        self._committer.batch.step(record_row(position_of(envelope_id), record), started=False)
+        self._committer.wake()
 
     def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
         """Written with the next batch."""
@@ -345,16 +259,16 @@ class SqliteOutbox:
     def finished(self, receipt: Receipt) -> None:
         """Written with the next batch."""
         seq = position_of(receipt.envelope_id)
-        self._batch.end(end_row(seq, receipt), frees=frees_its_key(receipt))
+        self._committer.batch.end(end_row(seq, receipt), frees=frees_its_key(receipt))
         if receipt.ref is not None and receipt.ref.revision:
             ref = receipt.ref
-            self._batch.revisions[ref.envelope_id] = revision_row(ref, receipt.ended_at)
-        self._wake(urgent=False)
+            self._committer.batch.revisions[ref.envelope_id] = revision_row(ref, receipt.ended_at)
+        self._committer.wake()
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """Written with the next batch."""
-        self._batch.moves[instance_id, room] = (instance_id, room, moved_to)
-        self._wake(urgent=False)
+        self._committer.batch.moves[instance_id, room] = (instance_id, room, moved_to)
+        self._committer.wake()
 
     async def erase(self, request: Request, in_flight: int) -> None:
         """Everything of a room, and the answer to who asked for it."""
@@ -405,7 +319,7 @@ class SqliteOutbox:
 
     async def _file(self) -> None:
         """Put all that is there into the indexes by room and by deadline."""
-        if not self._batch.empty:
+        if not self._committer.batch.empty:
             await self.flush()
         with typed("the outbox cannot write"):
             while await self._in_thread(self._writer.file, self._writing):
@@ -413,7 +327,7 @@ class SqliteOutbox:
 
     async def _read(self, do: Callable[[], T]) -> T:
         """After all that was told before."""
-        if not self._batch.empty:
+        if not self._committer.batch.empty:
             await self.flush()
         with typed("the outbox cannot read"):
             return await self._in_thread(do, self._reading)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
+
+import msgspec
 
 from gateway_core import (
     Disposition,
@@ -24,8 +26,6 @@ from gateway_core import (
 
 Row: TypeAlias = tuple[Any, ...]
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
 ENTRY_COLUMNS = (
     "seq", "id", "instance", "room", "position", "due", "accepted_at", "deadline", "fingerprint",
     "class", "entry", "shapes", "filed",
@@ -39,6 +39,22 @@ SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.
 """What nobody will want to try again: only the receipt is kept."""
 
 
+decode: Callable[[str], Any] = msgspec.json.decode
+
+
+def encode(value: Any) -> str:
+    """As JSON. A lone surrogate in a platform's words, which no file can have, becomes `?`."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return clean(json.dumps(value, ensure_ascii=False))
+
+
+def clean(text: str) -> str:
+    """The text as a file can have it."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def entry_row(entry: Entry, seq: int) -> Row:
     """As `ENTRY_COLUMNS`."""
     envelope = entry.envelope
@@ -46,7 +62,7 @@ def entry_row(entry: Entry, seq: int) -> Row:
     return (
         seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, entry.due,
         entry.accepted_at, entry.deadline, entry.fingerprint,
-        entry.priority, _encode([to_json(envelope), plan]), None,
+        entry.priority, encode([to_json(envelope), plan]), None,
         int(entry.due is not None),
     )  # fmt: skip
 
@@ -62,7 +78,7 @@ def entry_of(row: Row) -> Entry:
     Raises `FormatVersionError` or `Invalid` where this release cannot read it.
     """
     _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
-    envelope, plan = json.loads(text)
+    envelope, plan = decode(text)
     return Entry(
         id=name,
         envelope=from_json(Envelope, envelope),  # type: ignore[arg-type]  # a union is a type here
@@ -82,7 +98,7 @@ def _part(payload: Any, span: Sequence[int], digest: str, degraded: Iterable[str
 
 def kept_of(row: Row, steps: Iterable[Row]) -> Kept:
     """The entry with what is known of its steps."""
-    shapes = json.loads(row[11]) if row[11] is not None else None
+    shapes = decode(row[11]) if row[11] is not None else None
     return Kept(
         entry=entry_of(row),
         position=row[4],
@@ -96,7 +112,7 @@ def record_row(seq: int, record: StepRecord) -> Row:
     return (
         seq, record.serial, record.number, int(record.started), record.attempts,
         record.maybe_sent, record.transforms, record.first_at, record.not_before, record.outcome,
-        record.message_id,
+        record.message_id and clean(record.message_id),
     )  # fmt: skip
 
 
@@ -123,32 +139,32 @@ def not_begun(row: Row) -> Row:
 
 def shapes_text(shapes: Sequence[StepShape]) -> str:
     """All steps as one JSON text."""
-    return _encode([to_json(shape) for shape in shapes])
+    return encode([to_json(shape) for shape in shapes])
 
 
 def end_row(seq: int, receipt: Receipt) -> Row:
     """As `END_COLUMNS`."""
     verdict = receipt.verdict
+    reason, raw = (str(verdict.reason), clean(verdict.raw)) if verdict is not None else ("", "")
     return (
-        seq, str(receipt.disposition), str(verdict.reason) if verdict is not None else "",
-        verdict.raw if verdict is not None else "", receipt.ended_at, _encode(to_json(receipt)),
+        seq, str(receipt.disposition), reason, raw, receipt.ended_at, encode(to_json(receipt)),
     )  # fmt: skip
 
 
 def revision_row(ref: MessageRef, ended_at: float) -> Row:
     """The message as an edit left it."""
-    text = _encode(to_json(ref))
+    text = encode(to_json(ref))
     return (ref.envelope_id, ref.instance_id, ref.external_room_id, ended_at, text)
 
 
 def ref_of(text: str) -> MessageRef | None:
     """The ref again; None where this release cannot read it."""
     try:
-        return from_json(MessageRef, json.loads(text))
+        return from_json(MessageRef, decode(text))
     except (FormatVersionError, Invalid):
         return None
 
 
 def receipt_of(text: str) -> Receipt:
     """The receipt again."""
-    return from_json(Receipt, json.loads(text))
+    return from_json(Receipt, decode(text))

@@ -100,14 +100,14 @@ class Writer:
 
     def file(self) -> bool:
         """Put the next envelopes into the indexes; whether there may be more of them."""
-        rows = self._db.execute(
+        rows: list[Row] = self._db.execute(
             "SELECT seq FROM envelopes WHERE seq > ? ORDER BY seq LIMIT ?",
             (self._filed, FILED_AT_ONCE),
         ).fetchall()
         if not rows:
             self._unfiled = 0
             return False
-        first, last = int(rows[0][0]), int(rows[-1][0])
+        first, last = rows[0][0], rows[-1][0]
         with self._db:
             self._db.execute(
                 "UPDATE envelopes SET filed = 1 WHERE seq BETWEEN ? AND ?", (first, last)

@@ -1,0 +1,141 @@
+"""Group commit: what is told fills a batch, one worker writes it, and all who wait hear of it.
+
+While a commit runs the next batch fills, and it begins as soon as the one before has ended: the
+more callers, the more rows share one write to the disk. The batch is swapped on trio's thread,
+inside a shield; then everybody who waits is told, in order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from gateway_contrib.sqlite.batch import Batch, Waiter
+from gateway_contrib.sqlite.failing import log
+from gateway_core import OutboxError
+
+LONGEST_PAUSE = 2.0
+POLL = 1.0
+"""Seconds between two looks for what operators ask, and for history to forget."""
+
+
+class Committer:
+    """Holds the present batch and has one after the other written.
+
+    write   writes a batch; raises `OutboxError`: then nothing of it is written
+    queue   changes that may wait for the disk; whoever adds more than that waits
+    linger  seconds that changes which nobody awaits may wait for company
+    """
+
+    def __init__(
+        self, write: Callable[[Batch], Awaitable[None]], *, queue: int, linger: float
+    ) -> None:
+        self._write = write
+        self._queue = queue
+        self._linger = linger
+        self._filled = trio.Event()
+        self._urgent = trio.Event()
+        self._room = trio.lowlevel.ParkingLot()
+        self._closing = False
+        self._dead: OutboxError | None = None
+        self.batch = Batch()
+        self.between: Callable[[], Awaitable[None]] | None = None
+
+    async def run(self) -> None:
+        """Commit batch after batch until closed and done, or closed and the disk takes no more.
+
+        `between` is called after each, and every `POLL` seconds.
+        """
+        pause = 0.0
+        while not (self._closing and (self.batch.empty or pause >= LONGEST_PAUSE)):
+            await self._company()
+            batch, self.batch = self.batch, Batch()
+            self._filled, self._urgent = trio.Event(), trio.Event()
+            if self._room:
+                self._room.unpark(count=self._queue)
+            error = await self._outcome(batch)
+            _tell(batch, error)
+            if error is None:
+                pause = 0.0
+                if self.between is not None:
+                    await self.between()
+                continue
+            pause = min(LONGEST_PAUSE, max(0.05, pause * 2))
+            self._keep_rest(batch)
+            log.error(
+                "gateway.outbox_failed", error=str(error), waiting=len(self.batch), wait=pause
+            )
+            await trio.sleep(pause)
+        self._refuse_rest()
+
+    async def _company(self) -> None:
+        """Until there is something that somebody awaits, or something has waited long enough."""
+        if self.batch.empty and not self._closing:
+            with trio.move_on_after(POLL if self.between is not None else math.inf):
+                await self._filled.wait()
+        if not self.batch.told and not self._closing and len(self.batch):
+            with trio.move_on_after(self._linger):
+                await self._urgent.wait()
+
+    async def _outcome(self, batch: Batch) -> OutboxError | None:
+        try:
+            await self._write(batch)
+        except OutboxError as error:
+            return error
+        return None
+
+    def _keep_rest(self, batch: Batch) -> None:
+        left = batch.left_over()
+        left.follow(self.batch)
+        self.batch = left
+
+    def _refuse_rest(self) -> None:
+        """The gateway is closed, and the disk still does not take what is left."""
+        self._dead = OutboxError("the outbox is closed")
+        if len(self.batch):
+            log.error("gateway.outbox_failed", error="closed", waiting=len(self.batch))
+        _tell(self.batch, self._dead)
+
+    def wake(self, *, urgent: bool = False) -> None:
+        """There is something in the batch; `urgent`: somebody waits for it."""
+        self._filled.set()
+        if urgent:
+            self._urgent.set()
+
+    def close(self) -> None:
+        """Write what there is, and no more."""
+        self._closing = True
+        self.wake(urgent=True)
+
+    def check_alive(self) -> None:
+        """Raises `OutboxError` where nothing is written any more."""
+        if self._dead is not None:
+            raise self._dead
+
+    async def place(self) -> None:
+        """Wait while as much as may wait for the disk does."""
+        if len(self.batch) >= self._queue or self._room:
+            await self._room.park()
+        self.check_alive()
+
+    async def written(self, then: Callable[[], None] | None = None) -> None:
+        """Wait for the present batch; `then` runs in order with the others' of the batch.
+
+        Cancelled, it does not run. Raises `OutboxError` where the batch is not written.
+        """
+        waiter = Waiter(trio.lowlevel.current_task(), then)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            waiter.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self.batch.told.append(waiter)
+        self.wake(urgent=True)
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+def _tell(batch: Batch, error: OutboxError | None) -> None:
+    for waiter in batch.told:
+        waiter.tell(error)
