@@ -1,5 +1,7 @@
 """What may go out now: buckets of tokens, taken all at once or not at all."""
 
+from itertools import pairwise
+
 import pytest
 import trio
 
@@ -12,6 +14,7 @@ from gateway_core.limits import (
     Blocked,
     Bucket,
     EvenBucket,
+    LearnedBucket,
     Limiter,
     WindowBucket,
     bucket_for,
@@ -66,6 +69,7 @@ def starts(bucket, until, *, latency=0, step=MS):
         (Limit("b", 20, 60.0, "window"), WindowBucket),
         (Limit("b", 1, 1.0, "window"), WindowBucket),
         (Limit("b", 1, 1.0), WindowBucket),
+        (Limit("b", 1, 1.0, "learned"), LearnedBucket),
     ],
 )
 def test_a_count_of_one_is_strict_whatever_its_pace(limit, kind):
@@ -74,6 +78,28 @@ def test_a_count_of_one_is_strict_whatever_its_pace(limit, kind):
 
 def test_a_bucket_says_who_it_is():
     assert "<EvenBucket bot in_flight=0>" == repr(even(name="bot"))
+
+
+def test_a_pace_that_starts_below_its_ceiling_quickens_with_the_answers():
+    bucket = EvenBucket(Limit("b", 60, 1.0, start=30))
+    times = starts(bucket, 2000)
+    assert 33 <= times[1] <= 34
+    gaps = [b - a for a, b in pairwise(times)]
+    assert 16 <= gaps[-1] <= 17
+    assert 30 + 60 < len(times) < 120
+    assert 1.0 == bucket.slowness
+
+
+def test_the_first_attempt_of_a_learned_window_goes_alone():
+    bucket = LearnedBucket(Limit("b", 5, 5.0, "learned"))
+    bucket.take(0)
+    assert (NEVER, False) == (bucket.free_at(0), bucket.spare(0, SECOND))
+    bucket.release(SECOND)
+    read = SECOND + 1
+    assert (read, True) == (bucket.free_at(SECOND), bucket.spare(read, 2 * SECOND))
+    for _ in range(4):
+        bucket.take(read)
+    assert 6 * SECOND == bucket.free_at(read)
 
 
 # -- a gate

@@ -9,6 +9,7 @@ import attrs
 
 if TYPE_CHECKING:
     from gateway_core.envelopes import Receipt
+    from gateway_core.verdicts import Verdict
 
 Dispatched = Literal["no", "unknown"]
 """Whether the platform may have got the request: certainly not, or nobody knows."""
@@ -130,6 +131,18 @@ class DeliveryError(GatewayError):
         receipt = self.receipt
         why = f": {receipt.verdict}" if receipt.verdict is not None else ""
         return f"envelope {receipt.envelope_id} ended {receipt.disposition}{why}"
+
+
+class ProbeFailed(GatewayError):
+    """The platform did not say who the instance is; `verdict` tells what that means."""
+
+    def __init__(self, *, instance_id: str, verdict: Verdict) -> None:
+        self.instance_id = instance_id
+        self.verdict = verdict
+        super().__init__(instance_id, verdict)
+
+    def __str__(self) -> str:
+        return f"instance {self.instance_id!r}: {self.verdict}"
 
 
 class PartitionFailed(GatewayError):

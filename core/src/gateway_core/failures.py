@@ -156,7 +156,8 @@ class Failures:
         if retryable and not changes and not failed.limited:
             step.attempts += 1
         if verdict.dispatched == "unknown":
-            note_doubt(failed.lane, step, failed.now, self._quarantine)
+            safe = step.kind == "call" and self._repeat_safe(failed)
+            note_doubt(failed.lane, step, failed.now, self._quarantine, harmless=safe)
         if retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE:
             if account.failed():
                 log.warning(CIRCUIT_OPENED, instance=account.instance.id)
@@ -201,9 +202,10 @@ class Failures:
         lane, now, scope = failed.lane, failed.now, failed.verdict.scope
         operation = failed.attempt.operation
         drawn = lane.asked.get(lane.asked_as(operation), ())
-        wide = scope in (Scope.INSTANCE, Scope.OPERATION)
-        slow_down([bucket for bucket in drawn if bucket.shared == wide])
         gates = failed.account.close(scope, lane, operation, now + nanoseconds(wait), now)
+        # Several rooms limited at once are the account's limit, whatever each verdict says.
+        wide = scope in (Scope.INSTANCE, Scope.OPERATION) or failed.account.gate in gates
+        slow_down([bucket for bucket in drawn if bucket.shared == wide])
         settle(list(gates), now)
         return bool(gates) or any(bucket.closed_until > now for bucket in drawn)
 
@@ -331,14 +333,17 @@ class Failures:
     }
 
 
-def note_doubt(lane: Lane, step: Step, now: int, quarantine: int = 0) -> None:
+def note_doubt(
+    lane: Lane, step: Step, now: int, quarantine: int = 0, *, harmless: bool = False
+) -> None:
     """Nobody knows what became of the lane's try of `step`: it may have made a copy.
 
     quarantine  nanoseconds in which it may still arrive, so that nothing else follows
+    harmless    it is a call that may be repeated: made twice, it changes nothing
     """
     step.doubtful = True
     lane.quiet = now + quarantine
-    if step.kind in ("send", "call"):
+    if step.kind in ("send", "call") and not harmless:
         safe = step.maybe_sent and within_dedup(lane.room.account, step, now)
         step.maybe_sent += 0 if safe else 1
         # The platform may have got it as the try began, and remembers it from then on.

@@ -407,7 +407,7 @@ class Gateway:
         self._roster.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
-        """Ask the platform who the instance is; raises what the adapter raises."""
+        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong."""
         return await self._roster.probe(instance_id)
 
     # -- the gateway's own tasks

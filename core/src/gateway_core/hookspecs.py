@@ -76,14 +76,21 @@ class Limit:
 
     pace  `even`: one every `per / count` seconds, counted from the starts of attempts, and with
           a count of one strictly from the platform's answers; `window`: any `count` in any
-          `per` seconds, where an attempt counts from its start until `per` after its answer
+          `per` seconds, where an attempt counts from its start until `per` after its answer;
+          `learned`: a window that the platform tells of in its answers: the first attempt goes
+          alone, since its answer tells what the limit really is
+    start  with `even`: attempts per `per` to begin with, where `count` is more than is documented.
+           The pace quickens with each answer that is no refusal, up to `count`
     """
 
     bucket: str
     count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     per: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    pace: Literal["even", "window"] = attrs.field(
-        default="even", validator=attrs.validators.in_(("even", "window"))
+    pace: Literal["even", "window", "learned"] = attrs.field(
+        default="even", validator=attrs.validators.in_(("even", "window", "learned"))
+    )
+    start: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.ge(1))
     )
 
 

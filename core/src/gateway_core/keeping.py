@@ -13,6 +13,7 @@ from gateway_core.accounts import Account
 from gateway_core.boundary import stopped
 from gateway_core.clock import Clock
 from gateway_core.envelopes import Attempt
+from gateway_core.hookspecs import Identity
 from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log
 from gateway_core.verdicts import ErrorClass, Reason, Verdict
 
@@ -73,35 +74,34 @@ class Keeper:
             account.half_open(self._clock.now())
             return
         instance = account.instance
-        verdict = await self._probe(account)
+        found = await ask_who(account, self._timeout)
         now = self._clock.now()
         if account.held or account.instance is not instance:  # by the application, meanwhile
             return
-        if verdict is None:
+        if not isinstance(found, Verdict):
             suspended, was_open = account.suspended, account.open
             account.resume(now)
             if suspended is not None:
                 log.info(INSTANCE_RESUMED, instance=account.instance.id, by="probe")
             elif was_open:
                 log.info(CIRCUIT_CLOSED, instance=account.instance.id)
-        elif verdict.error_class is ErrorClass.FATAL:
-            self._suspend(account, verdict)
+        elif found.error_class is ErrorClass.FATAL:
+            self._suspend(account, found)
 
-    async def _probe(self, account: Account) -> Verdict | None:
-        """What stands in the way, or None when it works."""
-        instance = account.instance
-        attempt = Attempt(operation="probe", envelope_id="", instance_id=instance.id, room="")
-        timeout = Verdict(
-            error_class=ErrorClass.RETRYABLE,
-            reason=Reason.OUTCOME_UNKNOWN,
-            dispatched="unknown",
-            raw=f"the probe did not end within {self._timeout:g} s",
-        )
-        try:
-            with trio.move_on_after(self._timeout):
-                async with account.sessions.use() as session:
-                    await account.hooks.probe(instance, session)
-                return None
-        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            return account.hooks.classify_error(instance, attempt, stopped(raised))
-        return timeout
+
+async def ask_who(account: Account, seconds: float) -> Identity | Verdict | None:
+    """Who the account is, as its adapter's probe finds out, or a verdict: what is in the way."""
+    instance = account.instance
+    attempt = Attempt(operation="probe", envelope_id="", instance_id=instance.id, room="")
+    try:
+        with trio.move_on_after(seconds):
+            async with account.sessions.use() as session:
+                return await account.hooks.probe(instance, session)
+    except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+        return account.hooks.classify_error(instance, attempt, stopped(raised))
+    return Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.OUTCOME_UNKNOWN,
+        dispatched="unknown",
+        raw=f"the probe did not end within {seconds:g} s",
+    )

@@ -139,6 +139,8 @@ class EvenBucket(Bucket):
         self.limit = limit
         self.interval = round(limit.per * SECOND / limit.count)
         self.next_at = 0
+        if limit.start is not None:
+            self.slowness = max(1.0, limit.count / limit.start)
 
     @property
     def period(self) -> int:
@@ -276,6 +278,35 @@ class WindowBucket(Bucket):
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
 
 
+class LearnedBucket(WindowBucket):
+    """A window that the platform's answers tell of: until the first came, one attempt at a time.
+
+    An answer is read right after its token came back, at the same time: others go after that.
+    """
+
+    __slots__ = ("known_at",)
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit)
+        self.known_at = NEVER
+
+    def free_at(self, now: int) -> int:
+        """As in a window; `NEVER` while the first attempt is in flight."""
+        at = super().free_at(now)
+        if self.known_at < NEVER:
+            return max(at, self.known_at)
+        return NEVER if self.in_flight else at
+
+    def spare(self, now: int, until: int) -> bool:
+        """As in a window; before the first answer nothing is to spare."""
+        return self.known_at < NEVER and super().spare(now, until)
+
+    def release(self, now: int) -> None:
+        """The answer came, and with it what is to be known."""
+        self.known_at = min(self.known_at, now + 1)
+        super().release(now)
+
+
 def reset_of(report: BucketReport, now: int) -> int | None:
     """When the platform's window is fresh, within a day; None where it names no time."""
     seconds = report.reset_after
@@ -286,6 +317,8 @@ def reset_of(report: BucketReport, now: int) -> int | None:
 
 def bucket_for(limit: Limit) -> Bucket:
     """The bucket that keeps `limit`. A count of one is strict: spaced from the answers."""
+    if limit.pace == "learned":
+        return LearnedBucket(limit)
     if limit.pace == "even" and limit.count > 1:
         return EvenBucket(limit)
     return WindowBucket(limit)

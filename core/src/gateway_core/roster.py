@@ -14,10 +14,11 @@ from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.envelopes import Undelivered
-from gateway_core.errors import ConfigError, Problem, UnknownInstance
+from gateway_core.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
 from gateway_core.flights import Flight
 from gateway_core.hookspecs import Identity
 from gateway_core.instances import Instance
+from gateway_core.keeping import ask_who
 from gateway_core.partition import Partition
 from gateway_core.sessions import Sessions, Spawn
 from gateway_core.statistics import InstanceStatistics
@@ -145,11 +146,12 @@ class Roster:
         self.account(instance_id).resume(self._clock.now())
 
     async def probe(self, instance_id: str) -> Identity | None:
-        """Ask the platform who the instance is; raises what the adapter raises."""
+        """Ask the platform who the instance is. Raises `ProbeFailed`."""
         account = self.account(instance_id)
-        with trio.fail_after(self._config.attempt_timeout):
-            async with account.sessions.use() as session:
-                return await account.hooks.probe(account.instance, session)
+        found = await ask_who(account, self._config.attempt_timeout)
+        if isinstance(found, Verdict):
+            raise ProbeFailed(instance_id=instance_id, verdict=found)
+        return found
 
     def suspend_account(self, account: Account, verdict: Verdict) -> None:
         """Put an account out of order, and say so once."""

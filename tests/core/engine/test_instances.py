@@ -12,10 +12,12 @@ from gateway_core import (
     CircuitSettings,
     ConfigError,
     Disposition,
+    ErrorClass,
     GatewayConfig,
     Instance,
     InstanceSuspended,
     Limit,
+    ProbeFailed,
     Reason,
     Secret,
     UnknownInstance,
@@ -702,9 +704,10 @@ async def test_a_probe_by_the_application(engine, say, autojump_clock):
     channel = FakeChannel()
     async with engine(channel) as gateway:
         assert "bot" == (await gateway.probe("bot")).id
-        channel.probe_error = error = say.fatal()
-        with pytest.raises(type(error)):
+        channel.probe_error = say.fatal()
+        with pytest.raises(ProbeFailed, match=r"instance 'bot': fatal \(") as caught:
             await gateway.probe("bot")
+        assert ErrorClass.FATAL is caught.value.verdict.error_class
         with pytest.raises(UnknownInstance):
             await gateway.probe("nobody")
 

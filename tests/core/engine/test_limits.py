@@ -283,6 +283,30 @@ async def test_three_rooms_hit_within_two_seconds_close_the_instance(engine, say
         assert 21 == pytest.approx(trio.current_time())
 
 
+async def test_three_rooms_hit_together_slow_down_the_account_and_not_themselves(
+    engine, say, autojump_clock
+):
+    """Each verdict names its room, but what they have in common is the bucket of all rooms."""
+
+    async def limit(attempt):
+        if attempt.room.startswith("hit") and len(channel.made) <= 3:
+            raise say.limited(1, Scope.ROOM)
+
+    channel = FakeChannel(
+        limits=lambda room, _: [Limit(f"room {room}", 20, 1.0), Limit("account", 10, 1.0)],
+        script=limit,
+    )
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(f"hit {n}"))
+        for n in range(40):
+            await gateway.submit(say.message(f"fresh {n}"))
+    gaps = [b - a for a, b in pairwise(channel.times)]
+    assert [0.1, 0.1] == pytest.approx(gaps[:2])
+    assert 0.15 < gaps[4] <= 0.2
+    assert all(b <= a + 1e-6 for a, b in pairwise(gaps[3:]))
+
+
 async def test_three_rooms_hit_within_more_are_three_rooms(engine, say, autojump_clock):
     async def limit(attempt):
         if attempt.room.startswith("hit") and attempt.number == 1:
@@ -420,6 +444,22 @@ async def test_provisional_buckets_that_turn_out_to_be_one_are_one(engine, say, 
             await gateway.submit(say.message(f"b {n}"))
     assert at_most(channel.times[2:], 5, 10.0)
     assert 22 == len(channel.made)
+
+
+async def test_the_first_attempt_of_an_unknown_bucket_goes_alone(engine, say, autojump_clock):
+    """Its answer tells that two are allowed, not five: the third waits, and none is refused."""
+
+    async def tell(_) -> Answer:
+        left = 1 - min(1, len(channel.made) - 1)
+        told = report(limit=2, remaining=left, reset_after=30.0, provisional="guess")
+        return Answer(message_id="1", buckets=(told,))
+
+    channel = FakeChannel(limits=always(Limit("guess", 5, 5.0, "learned")), script=tell, latency=1)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(f"room {n}"))
+    assert [0, 1] == pytest.approx(channel.times[:2])
+    assert channel.times[2] > 30
 
 
 async def test_lanes_that_wait_at_a_bucket_as_it_is_merged_go_on(engine, say, autojump_clock):

@@ -98,6 +98,8 @@ def rate_limit(
 ) -> Sequence[Limit]:
     """The bot's global limit, and that of the route here until Discord names the bucket.
 
+    The first request of a route goes alone: its answer's headers tell the bucket.
+
     Typing draws on nothing, interactions and webhooks not on the global limit.
     """
     route, settings = route_of(operation), instance.settings
@@ -106,7 +108,7 @@ def rate_limit(
         own = settings.rooms.get(thread or room, RoomLimits())
         count = own.message_count or settings.message_count
         per = own.message_per or settings.message_per
-        limits.append(Limit(route.bucket(thread or room), count, per, "window"))
+        limits.append(Limit(route.bucket(thread or room), count, per, "learned"))
     if route is not None and route.draws_global:
         limits.append(Limit("global", settings.global_count, 1.0, "even"))
         limits.append(Limit("global-window", settings.global_window, 1.0, "window"))

@@ -54,9 +54,12 @@ def limits_of(
 def _bot_limits(settings: TelegramSettings, priority: Priority) -> tuple[Limit, ...]:
     """What all classes share, and under it what bulk alone keeps to, where that is less."""
     bulk = Limit("bulk", settings.bulk_count, settings.bulk_seconds, "even")
-    bot = Limit("bot", settings.bot_count, settings.bot_seconds, "even")
-    slower = bulk.count / bulk.per < bot.count / bot.per
-    return (bulk, bot) if priority == "bulk" and slower else (bot,)
+    bulk_rate = settings.bulk_count / settings.bulk_seconds
+    if settings.bot_count / settings.bot_seconds <= bulk_rate:
+        return (Limit("bot", settings.bot_count, settings.bot_seconds, "even"),)
+    start = max(1, int(bulk_rate * settings.bot_seconds))
+    bot = Limit("bot", settings.bot_count, settings.bot_seconds, "even", start=start)
+    return (bulk, bot) if priority == "bulk" else (bot,)
 
 
 def _room_limits(settings: TelegramSettings, room: str) -> tuple[Limit, ...]:

@@ -57,8 +57,8 @@ class TelegramSettings:
     bulk_seconds    seconds, see `bulk_count`
     bot_count       requests of all classes per `bot_seconds`, evenly spaced. No more than bulk's
                     is documented, so that is the default and no refusal is foreseeable; Telegram
-                    takes more of some bots. The pace slows down after a refusal that nobody
-                    foresaw, and recovers with the answers
+                    takes more of some bots. A higher ceiling is reached from bulk's pace on, with
+                    the answers; a refusal that nobody foresaw slows down, for a while
     bot_seconds     seconds, see `bot_count`
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
