@@ -78,6 +78,53 @@ def test_styles(source, expected):
     assert sorted(expected) == sorted(found)
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "hidden"),
+    [
+        ("a ||b c|| d", "a b c d", ["b c"]),
+        ("||a|| and ||b||", "a and b", ["a", "b"]),
+        ("||a **b** c||", "a b c", ["a b c"]),
+        ("**a ||b|| c** ||d||", "a b c d", ["b", "d"]),
+        ("- ||a||\n- b", "• a\n• b", ["a"]),
+        ("||这||吗", "这吗", ["这"]),
+        ("||a\nb||", "a\nb", ["a\nb"]),
+        ("if a || b || c", "if a || b || c", []),
+        ("a||b||c", "a||b||c", []),
+        ("|| a ||", "|| a ||", []),
+        ("\\||a||", "||a||", []),
+        ("`||a||` ||b||", "||a|| b", ["b"]),
+        ("```\n||a||\n```", "||a||", []),
+        ("**a ||b** c||", "a ||b c||", []),
+        ("||||", "||||", []),
+        ("||a||", "a", ["a"]),
+        ("|a|b|\n|-|-|\n|c||\n||d|", "a | b\n--+--\nc |\n  | d", []),
+    ],
+)
+def test_two_bars_hide_what_they_hold(source, text, hidden):
+    document = parse(source)
+    assert text == document.text
+    assert hidden == [words for style, words in spans(document) if style == "spoiler"]
+
+
+def test_what_stands_behind_a_spoiler_keeps_its_places():
+    source = "> ||a|| *b* [c](http://d.e) ||`f`|| ![g](http://h.i)\n\nend"
+    document = parse(source)
+    assert "a b c f g\nend" == document.text
+    assert [
+        ("quote", "a b c f g"),
+        ("spoiler", "a"),
+        ("italic", "b"),
+        ("link", "c"),
+        ("spoiler", "f"),
+        ("code", "f"),
+        ("link", "g"),
+    ] == spans(document)
+    assert [(8, "image shown as a link")] == [*document.degraded]
+    for sign in "bcg":
+        assert sign == source[document.source_at(document.text.index(sign)) :].lstrip("*[!|`")[0]
+    assert source.index("end") == document.source_at(document.text.index("end"))
+
+
 def test_an_address_is_made_safe():
     [link] = parse("[a](<http://b.c/d e|f>)").spans
     assert "http://b.c/d%20e%7Cf" == link.value

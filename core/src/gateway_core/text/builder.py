@@ -15,7 +15,7 @@ RULE = "─" * 8
 BOXES = {True: "☑ ", False: "☐ "}
 BULLET = "• "
 
-_Steps: TypeAlias = Mapping[str, Callable[[Any, Any, int], None]]
+Steps: TypeAlias = Mapping[str, Callable[[Any, Any, int], None]]
 """What to do at each event, by its name: with the builder, the event's value, its place."""
 
 
@@ -237,7 +237,7 @@ class Builder(Canvas):
 
     # -- what to do at each event
 
-    alone: ClassVar[_Steps] = {
+    alone: ClassVar[Steps] = {
         "Html": Canvas.write,
         "InlineHtml": Canvas.write,
         "Code": _code,
@@ -246,7 +246,7 @@ class Builder(Canvas):
         "Rule": _rule,
         "TaskListMarker": _task,
     }
-    begins: ClassVar[_Steps] = {
+    begins: ClassVar[Steps] = {
         "Emphasis": partial(_begin_style, style=Style.ITALIC),
         "Strong": partial(_begin_style, style=Style.BOLD),
         "Strikethrough": partial(_begin_style, style=Style.STRIKE),
@@ -264,7 +264,7 @@ class Builder(Canvas):
         "TableRow": _begin_row,
         "TableCell": _begin_cell,
     }
-    ends: ClassVar[_Steps] = {
+    ends: ClassVar[Steps] = {
         "Emphasis": partial(_end_style, style=Style.ITALIC),
         "Strong": partial(_end_style, style=Style.BOLD),
         "Strikethrough": partial(_end_style, style=Style.STRIKE),

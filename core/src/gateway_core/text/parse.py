@@ -19,6 +19,7 @@ from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import bare_addresses
 from gateway_core.text.nesting import Nesting
+from gateway_core.text.spoilers import BAR, SpoilerBuilder
 
 _OPTIONS = pyromark.Options
 _MARKDOWN = pyromark.Markdown(
@@ -37,7 +38,9 @@ def parse(source: str) -> Document:
         return attrs.evolve(parse(source.whole), shown=(source.start, source.end))
     if not source.isascii():
         source = SURROGATE.sub("\ufffd", source)
-    builder = Builder(clean=_is_clean(source))
+    clean = _is_clean(source)
+    hides = source.count(BAR) > 1
+    builder = SpoilerBuilder(source, clean=clean) if hides else Builder(clean=clean)
     builder.read(_MARKDOWN.events_with_range(source))
     document = _finished(builder, source)
     return document if document.text.strip() else _as_it_is(source)

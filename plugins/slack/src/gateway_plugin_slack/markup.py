@@ -17,8 +17,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+import attrs
+
 from gateway_core import Edit, Part, Send
-from gateway_core.text import Document, cut, literal, neutral, parse, plan
+from gateway_core.text import Document, Style, cut, literal, neutral, parse, plan
 from gateway_plugin_slack.rich_text import MOST_JSON, RichText
 from gateway_plugin_slack.rooms import locate
 from gateway_plugin_slack.settings import Settings
@@ -93,7 +95,7 @@ def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
     """Markdown, or a plain text, as rich text."""
     blocks = (envelope.extra or {}).get("blocks")
     room = MOST_JSON - (len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0)
-    document = (parse if envelope.format == "markdown" else literal)(envelope.text)
+    document = _unhidden((parse if envelope.format == "markdown" else literal)(envelope.text))
 
     def fields(text: str) -> Mapping[str, object]:
         return _content(envelope, plain(text, mentions=envelope.mentions))
@@ -102,6 +104,15 @@ def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
         return RichText(document, limit, measure, fields, envelope.mentions, max(room, LEAST_JSON))
 
     return plan(document, render, limit=limit)
+
+
+def _unhidden(document: Document) -> Document:
+    """Slack hides nothing: a spoiler is told to be one that is not."""
+    places = [span.start for span in document.spans if span.style is Style.SPOILER]
+    if not places:
+        return document
+    shown = [(place, "spoiler shown openly") for place in places]
+    return attrs.evolve(document, degraded=(*document.degraded, *shown))
 
 
 def _part(
