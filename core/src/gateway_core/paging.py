@@ -128,6 +128,7 @@ class Pager:
         self._earlier = -1
         self._requests: deque[Request] = deque()
         self.unfinished = 0
+        self.appending = 0
         self.closed = False
 
     # -- opening
@@ -181,12 +182,18 @@ class Pager:
     @property
     def full(self) -> bool:
         """Whether the outbox keeps as much as it may."""
-        return self.unfinished >= self._capacity
+        return self.unfinished + self.appending >= self._capacity
 
     async def place(self) -> None:
         """Wait until the outbox may keep one more."""
         while self.full and not self.closed:
             await self._places.park()
+
+    def appended(self) -> None:
+        """One that was on its way into the outbox is there, or will not be."""
+        self.appending -= 1
+        if self._places and not self.full:
+            self._places.unpark()
 
     def close(self) -> None:
         """Bring nothing in any more; wake those who wait for a place."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 import trio
@@ -17,7 +16,7 @@ from gateway_core.admission import Full, Waiter
 from gateway_core.checks import problems_of
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
-from gateway_core.envelopes import Disposition, Envelope, Part
+from gateway_core.envelopes import Delete, Disposition, Edit, Envelope, Part
 from gateway_core.errors import (
     GatewayClosed,
     IdempotencyConflict,
@@ -93,7 +92,9 @@ class Submission:
             placed = True
             if self._pager is not None:
                 await self._ask(self._pager, partition, envelope, wait=wait)
-            joined = await self._joined(partition, envelope, scope, print_)
+            joined = None
+            if scope is not None:
+                joined = await self._joined(partition, envelope, scope, print_)
             while joined is None:
                 placed = await self._place(partition, envelope, wait=wait)
                 if scope is None or partition.keys.find(scope, self._clock.now()) is None:
@@ -114,14 +115,18 @@ class Submission:
         if self._pager is None:
             self._accept(partition, flight, account)
         else:
-            await self._append(self._pager, partition, flight, account, placed=placed)
+            await self._append(self._pager, partition, flight, account, print_, placed=placed)
         return Ticket(flight)
 
     async def _ask(
         self, pager: Pager, partition: Partition, envelope: Envelope, *, wait: bool
     ) -> None:
         """Wait for a place in the outbox; recall from it what the envelope refers to."""
-        if pager.full and not wait:
+        while pager.full:
+            if wait:
+                await pager.place()
+                self._check_open()
+                continue
             raise Overloaded(
                 bound_of="the outbox",
                 pressure="saturated",
@@ -129,9 +134,8 @@ class Submission:
                 bound=self._config.outbox_capacity,
                 retry_in=partition.estimate(),
             )
-        await pager.place()
-        self._check_open()
-        await pager.recall(partition, envelope)
+        if isinstance(envelope, Edit | Delete):
+            await pager.recall(partition, envelope)
 
     def _still_there(self, partition: Partition, envelope: Envelope, *, placed: bool) -> Account:
         """The account of an envelope that has its place, or the place given back and the refusal.
@@ -161,11 +165,9 @@ class Submission:
         return account, plan
 
     async def _joined(
-        self, partition: Partition, envelope: Envelope, scope: Any, print_: str
+        self, partition: Partition, envelope: Envelope, scope: Scope, print_: str
     ) -> Ticket | None:
         """The ticket of the envelope that has this key already, once the outbox has that one."""
-        if scope is None:
-            return None
         while (known := await self._known(partition, scope)) is not None:
             appended = self._appending.get(known.envelope_id)
             if appended is not None:
@@ -254,38 +256,44 @@ class Submission:
         partition: Partition,
         flight: Flight,
         account: Account,
+        print_: str,
         *,
         placed: bool,
     ) -> None:
         """Let the outbox have it; whatever goes wrong leaves no trace."""
-        ttl = (flight.deadline - self._clock.now()) / SECOND
-        envelope, due = flight.envelope, flight.envelope.not_before
-        scope = flight.scope
-        known = partition.keys.find(scope, self._clock.now()) if scope is not None else None
-        entry = Entry(
-            id=flight.id,
-            envelope=envelope,
-            plan=tuple(flight.plan),
-            accepted_at=flight.accepted_wall,
-            deadline=flight.accepted_wall + ttl,
-            fingerprint=known.fingerprint if known is not None else "",
-            due=due if due is not None and due > flight.accepted_wall else None,
-        )
 
         def kept() -> None:
             self._check_open()
             pager.unfinished += 1
             self._accept(partition, flight, account, pager, placed=placed)
 
-        appended = self._appending[flight.id] = trio.Event()
+        appended = None
+        if flight.scope is not None:
+            appended = self._appending[flight.id] = trio.Event()
+        pager.appending += 1
         try:
-            await self._outbox.append(entry, kept)
+            await self._outbox.append(self._entry(flight, print_), kept)
         except BaseException:
             self._take_back(partition, flight, placed=placed)
             raise
         finally:
-            del self._appending[flight.id]
-            appended.set()
+            pager.appended()
+            if appended is not None:
+                del self._appending[flight.id]
+                appended.set()
+
+    def _entry(self, flight: Flight, print_: str) -> Entry:
+        ttl = (flight.deadline - self._clock.now()) / SECOND
+        due, accepted = flight.envelope.not_before, flight.accepted_wall
+        return Entry(
+            id=flight.id,
+            envelope=flight.envelope,
+            plan=tuple(flight.plan),
+            accepted_at=accepted,
+            deadline=accepted + ttl,
+            fingerprint=print_,
+            due=due if due is not None and due > accepted else None,
+        )
 
     def _take_back(self, partition: Partition, flight: Flight, *, placed: bool) -> None:
         """It was not accepted after all: its key and place are free, nobody waits for it."""
