@@ -92,9 +92,7 @@ class Submission:
             placed = True
             if self._pager is not None:
                 await self._ask(self._pager, partition, envelope, wait=wait)
-            joined = None
-            if scope is not None:
-                joined = await self._joined(partition, envelope, scope, print_)
+            joined = await self._joined(partition, envelope, scope, print_)
             while joined is None:
                 placed = await self._place(partition, envelope, wait=wait)
                 if scope is None or partition.keys.find(scope, self._clock.now()) is None:
@@ -165,9 +163,11 @@ class Submission:
         return account, plan
 
     async def _joined(
-        self, partition: Partition, envelope: Envelope, scope: Scope, print_: str
+        self, partition: Partition, envelope: Envelope, scope: Scope | None, print_: str
     ) -> Ticket | None:
         """The ticket of the envelope that has this key already, once the outbox has that one."""
+        if scope is None:
+            return None
         while (known := await self._known(partition, scope)) is not None:
             appended = self._appending.get(known.envelope_id)
             if appended is not None:
