@@ -247,6 +247,12 @@ def with_bullets(part: Part) -> Part:
     return Part(payload={**part.payload, "content": "".join(pieces)})
 
 
+def test_a_list_that_is_numbered_anew_on_discord_is_text_from_there_on():
+    """A client counts on from a list's first number, whatever the others are."""
+    [part] = on_discord("1. a\n2. b\n99) c\n100) d\n\ntext\n\n7. e")
+    assert "1. a\n2. b\n99\\. c\n100\\. d\n\ntext\n7. e" == part.payload["content"]
+
+
 LOSE_STYLES = re.compile(r"[*_~|]")
 
 

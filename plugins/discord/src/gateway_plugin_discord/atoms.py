@@ -129,7 +129,7 @@ class Atomizer:
                 yield self._solid(shown)
             else:
                 yield from self._flow(shown)
-            before = block
+            before = shown
 
     def _solid(self, block: Block) -> Atom:
         """A code block, or a table as one; white space alone cannot be fenced."""
@@ -213,10 +213,11 @@ def _leads(block: Block) -> tuple[str, str, tuple[Mark, ...]]:
 
 
 def _restarts(before: Block, block: Block) -> bool:
-    """Whether a numbered item does not go on counting where it follows another."""
+    """Whether a numbered item does not go on counting where it follows another, or follows text."""
     if before.depth != block.depth or not before.marker[:1].isdigit():
         return False
-    return int(before.marker[:-2]) + 1 != int(block.marker[:-2])
+    number = before.marker[:-2]
+    return not number.isdigit() or int(number) + 1 != int(block.marker[:-2])
 
 
 def _marker(block: Block) -> str:
