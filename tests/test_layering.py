@@ -46,6 +46,8 @@ LAYERS = (
         "text",
     },
     {"boundary", "clock", "telemetry"},
+    {"meters", "observing", "spans"},
+    {"watch"},
     {"channel_hooks", "defaults", "plugins"},
     {
         "accounts",

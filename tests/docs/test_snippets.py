@@ -149,7 +149,8 @@ EXPECTED = {
 def test_a_program_of_the_docs_does_what_its_page_says(world, snippet, capsys):
     runpy.run_path(str(world.folder / snippet.name), run_name="__main__")
     printed, rooms = EXPECTED[snippet.name]
-    assert printed in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines(keepends=True)
+    assert printed in "".join(line for line in lines if "] gateway." not in line)
     found = {name: [m.text for m in world.slack.rooms.conversation(name)] for name in rooms}
     assert rooms == found
 

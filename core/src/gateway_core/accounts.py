@@ -11,6 +11,7 @@ from gateway_core.envelopes import Priority
 from gateway_core.instances import Instance
 from gateway_core.lanes import settle
 from gateway_core.limits import NEVER, Bucket, Limiter
+from gateway_core.statistics import Counts
 from gateway_core.verdicts import Reason, Scope, Verdict
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 class Account:
     """One instance at run time, shared by all partitions.
 
+    counts       what its envelopes and attempts came to
     gate         closed while the account waits: for a limit, a circuit, a suspension
     suspended    the verdict that suspended it; None while it is in order
     held         suspended by the application: only `resume` ends that
@@ -58,6 +60,7 @@ class Account:
         self.refusal: Verdict | None = None
         self._fresh = False
         self.held = False
+        self.counts = Counts()
 
     # -- what attempts draw on
 

@@ -37,6 +37,7 @@ class Arrivals:
         now = self._clock.now()
         partition, envelope = self._partition, flight.envelope
         partition.accepted += 1
+        account.counts.accepted += 1
         room = self._come_in(flight, account, now)
         if shed:
             self._endings.finish(flight, Disposition.SHED, None, now)
@@ -63,6 +64,8 @@ class Arrivals:
         now = self._clock.now()
         envelope, keys = flight.envelope, self._partition.keys
         room = self._come_in(flight, account, now)
+        if self._partition.watch is not None:
+            self._partition.watch.resumed(flight, account, self._partition.index)
         if flight.scope is not None and keys.find(flight.scope, now) is None:
             keys.begin(flight.scope, flight, print_, now)
         self._lanes.expires(flight)
@@ -81,7 +84,8 @@ class Arrivals:
             journal = self._partition.journal
             if journal is not None and flight.cause == "schedule":
                 journal.entered(flight)
-            flight.parked, flight.cause = False, "queue"
+            flight.parked = False
+            flight.wait_for("queue", now)
             self._enter(flight, self._lanes.room_of(flight.envelope), now)
 
     def _come_in(self, flight: Flight, account: Account, now: int) -> Room:
@@ -89,10 +93,15 @@ class Arrivals:
         room = self._lanes.room(account, flight.envelope.external_room_id)
         room.unfinished += 1
         flight.accepted_at = now
+        if flight.cause == "queue":
+            flight.since = now
+        else:  # it was outside meanwhile
+            flight.wait_for("queue", now)
         return room
 
     def _park(self, flight: Flight, wait: float, now: int) -> None:
-        flight.parked, flight.cause = True, "schedule"
+        flight.parked = True
+        flight.wait_for("schedule", now)
         self._lanes.at(now + nanoseconds(min(wait, FARTHEST)), flight)
 
     def _held(self, flight: Flight, account: Account, hold: float, now: int) -> Hold | None:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from gateway_core import defaults
-from gateway_core.boundary import stopped
+from gateway_core.boundary import place_of, stopped
 from gateway_core.envelopes import Address, Attempt, Envelope, Mode, Part, Priority, Receipt
 from gateway_core.errors import HookContractError, Problem
 from gateway_core.hookspecs import (
@@ -27,8 +27,9 @@ from gateway_core.hookspecs import (
     Traits,
     Vote,
 )
-from gateway_core.instances import Instance, Secret
-from gateway_core.telemetry import HOOK_FAILED, log
+from gateway_core.instances import Instance, Secret, hidden
+from gateway_core.privacy import Privacy, TelemetrySettings
+from gateway_core.telemetry import HOOK_FAILED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Verdict
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
@@ -44,6 +45,7 @@ class ChannelHooks:
     can       the async hooks that the adapter has
     policies  the labels of the policies that are asked as well
     failures  errors that were stopped here, by plugin and hook
+    privacy   what the log may show of an error
     by_class  whether limits may differ with the envelope's class
     """
 
@@ -54,6 +56,7 @@ class ChannelHooks:
     can: frozenset[str]
     policies: tuple[str, ...] = ()
     failures: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    privacy: Privacy = attrs.field(factory=lambda: Privacy(TelemetrySettings()))
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)
@@ -197,7 +200,9 @@ class ChannelHooks:
             return _broken(error)
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
         try:
-            return self._ask("classify_error", Verdict, kwargs)  # type: ignore[no-any-return]  # checked
+            verdict = self._ask("classify_error", Verdict, kwargs)
+            raw = hidden(verdict.raw, instance)
+            return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict  # type: ignore[no-any-return]  # checked
         except HookContractError as failure:
             if failure.text.startswith("answered"):
                 return _broken(failure)
@@ -236,8 +241,8 @@ class ChannelHooks:
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
             plugin = self._culprit(error)
-            self._note(name, plugin, f"{type(error).__name__}: {error}")
-            text = f"raised {type(error).__name__}: {error}"
+            self._note(name, plugin, self.privacy.error(error), place_of(error))
+            text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
             raise HookContractError(hook=name, plugin=plugin, text=text) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
             raise self._wrong(name, getattr(kind, "__name__", str(kind)), answer)
@@ -258,7 +263,7 @@ class ChannelHooks:
                 answers.append((plugin, impl.function(*[kwargs[key] for key in impl.argnames])))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
                 error = stopped(raised)
-                self._note(name, plugin, f"{type(error).__name__}: {error}")
+                self._note(name, plugin, self.privacy.error(error), place_of(error))
         return answers
 
     def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
@@ -268,9 +273,9 @@ class ChannelHooks:
         self._note(hook, plugin, text)
         return HookContractError(hook=hook, plugin=plugin, text=text)
 
-    def _note(self, hook: str, plugin: str, text: str) -> None:
+    def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
         self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
-        log.error(HOOK_FAILED, channel=self.channel, plugin=plugin, hook=hook, error=text)
+        tell(HOOK_FAILED, channel=self.channel, plugin=plugin, hook=hook, error=text, where=where)
 
     def _culprit(self, error: BaseException) -> str:
         """The plugin in whose code the error arose, by the traceback; else the adapter."""
@@ -287,6 +292,12 @@ class ChannelHooks:
 
     def _label(self, plugin: object) -> str:
         return self.labels.get(id(plugin), str(plugin))
+
+
+def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
+    """Without the secrets of the instance that the hook was asked about."""
+    instance = kwargs.get("instance")
+    return hidden(text, instance) if isinstance(instance, Instance) else text
 
 
 def _freeze(caller: Any) -> Frozen:

@@ -21,6 +21,7 @@ from gateway_core.mistakes import out_of_range, problems_in, take_no_other_for
 from gateway_core.partitioning import STRATEGIES, Strategy
 from gateway_core.plugins import Filter, Given, bind
 from gateway_core.pressure import PressureSettings
+from gateway_core.privacy import TelemetrySettings
 from gateway_core.retries import RetrySettings
 
 WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
@@ -68,6 +69,7 @@ class GatewayConfig:
     outbox                 where accepted envelopes are kept; None: in memory
     outbox_capacity        unfinished envelopes that a durable outbox keeps, at the most
     plugins                plugins allowed or denied by name
+    telemetry              what spans and logs show, and where telemetry goes
     """
 
     instances: tuple[Instance, ...] = attrs.field(default=(), converter=_instances)
@@ -97,6 +99,7 @@ class GatewayConfig:
     outbox: str | None = None
     outbox_capacity: int = attrs.field(default=1_000_000, validator=[instance_of(int), ge(1)])
     plugins: Filter = attrs.field(factory=Filter)
+    telemetry: TelemetrySettings = attrs.field(factory=TelemetrySettings)
 
     @property
     def instance_share(self) -> int:

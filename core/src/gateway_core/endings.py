@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from gateway_core.envelopes import Call, Disposition, Receipt, Send
 from gateway_core.shedding import Sheddable
-from gateway_core.telemetry import ENVELOPE_SHED, log
+from gateway_core.spans import GOOD
+from gateway_core.telemetry import ENVELOPE_FAILED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Verdict
+from gateway_core.watch import about, result, words
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
@@ -171,7 +173,10 @@ class Endings:
 
     def keep(self) -> None:
         """The gateway ends, and a durable outbox keeps what is unfinished."""
+        watch = self._partition.watch
         for flight in self._flights.values():
+            if watch is not None:
+                watch.kept(flight)
             flight.kept = True
             callbacks, flight.callbacks = flight.callbacks, None
             for callback in callbacks or ():
@@ -202,8 +207,6 @@ class Endings:
         partition, envelope = self._partition, flight.envelope
         receipt = flight.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
         self.dispositions[disposition] += 1
-        if disposition is Disposition.SHED:
-            log.info(ENVELOPE_SHED, envelope=flight.id, partition=partition.index)
         self.history[receipt.envelope_id] = receipt
         if len(self.history) > self._longest_history:
             self.history.popitem(last=False)
@@ -218,12 +221,28 @@ class Endings:
         return receipt
 
     def _tell(self, flight: Flight, receipt: Receipt, account: Account) -> None:
-        """Those who wait for it, then the observers."""
+        """The log and whoever listens, those who wait for it, then the observers."""
+        account.counts.end(receipt)
+        partition = self._partition
+        if receipt.disposition not in GOOD:
+            self._tell_failure(flight, receipt)
+        if partition.watch is not None:
+            partition.watch.ended(flight, receipt, account, partition.index)
         callbacks, flight.callbacks = flight.callbacks, None
         for callback in callbacks or ():
             callback()
         if account.hooks.observes_dispositions:
             account.hooks.after_disposition(flight.envelope, receipt)
+
+    def _tell_failure(self, flight: Flight, receipt: Receipt) -> None:
+        verdict, partition = receipt.verdict, self._partition
+        tell(
+            ENVELOPE_FAILED,
+            **about(flight, partition.index),
+            **result(flight, receipt),
+            reason=str(verdict.reason) if verdict is not None else None,
+            raw=words(partition.privacy, flight, verdict) if verdict is not None else None,
+        )
 
 
 def _expired(flight: Flight) -> Verdict:

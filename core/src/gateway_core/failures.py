@@ -22,13 +22,16 @@ from gateway_core.instances import Instance
 from gateway_core.lanes import Lane, settle
 from gateway_core.limits import SECOND, slow_down
 from gateway_core.retries import Decision, decide
-from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log
+from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, tell
 from gateway_core.text import excerpt
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.watch import about, words
 
 if TYPE_CHECKING:
     from gateway_core.partition import Partition
 
+HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
+"""What is lost with each transform."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
@@ -126,6 +129,7 @@ class Failures:
         )
         if decision.kind != "acknowledged":
             self._log(failed, decision)
+        self._foresee(failed)
         self._DO[decision.kind](self, failed, decision)
         journal = self._partition.journal
         if journal is not None and flight.receipt is None and step.outcome not in ARRIVED:
@@ -133,24 +137,40 @@ class Failures:
 
     def _log(self, failed: Failed, decision: Decision) -> None:
         verdict = failed.verdict
-        log.info(
+        tell(
             ATTEMPT_FAILED,
-            envelope=failed.flight.id,
-            instance=failed.account.instance.id,
-            partition=self._partition.index,
+            **about(failed.flight, self._partition.index),
             operation=failed.attempt.operation,
             attempt=failed.attempt.number,
             reason=str(verdict.reason),
             scope=str(verdict.scope),
-            raw=verdict.raw,
+            raw=words(self._partition.privacy, failed.flight, verdict),
             then=decision.kind,
             wait=round(decision.wait, 3),
         )
+
+    def _log_move(self, failed: Failed, moved_to: str) -> None:
+        instance_id, partition = failed.account.instance.id, self._partition
+        room = partition.privacy.room(instance_id, moved_to)
+        tell(ROOM_MOVED, instance=instance_id, partition=partition.index, room=room)
+
+    def _foresee(self, failed: Failed) -> None:
+        """Count a refusal by a limit: foreseen, where what it drew on was closed as it came."""
+        if failed.verdict.reason is not Reason.RATE_LIMITED:
+            return
+        lane, operation, counts = failed.lane, failed.attempt.operation, failed.account.counts
+        drawn = lane.asked.get(lane.asked_as(operation), ())
+        gates = (failed.account.gate, *drawn, *lane.gates(operation))
+        if any(gate.closed_until > failed.now for gate in gates):
+            counts.foreseen += 1
+        else:
+            counts.unforeseen += 1
 
     def _count(self, failed: Failed) -> None:
         """Count the try: a 429 spends none; an unknown outcome may have made a copy."""
         verdict, step, account = failed.verdict, failed.step, failed.account
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
+        account.counts.fail(verdict)
         retryable = verdict.error_class is ErrorClass.RETRYABLE
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         if retryable and not changes and not failed.limited:
@@ -160,7 +180,7 @@ class Failures:
             note_doubt(failed.lane, step, failed.now, self._quarantine, harmless=safe)
         if retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE:
             if account.failed():
-                log.warning(CIRCUIT_OPENED, instance=account.instance.id)
+                tell(CIRCUIT_OPENED, instance=account.instance.id)
         elif verdict.error_class is not ErrorClass.FATAL:
             account.worked(failed.now)
 
@@ -185,13 +205,14 @@ class Failures:
         self._lanes.go_on(failed.lane, failed.now)
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:
-        failed.flight.cause = "retry"
+        failed.flight.wait_for("retry", failed.now)
         self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_closed(self, failed: Failed, decision: Decision) -> None:
         """What the 429 names is closed; the lane waits with the others."""
         lane, now = failed.lane, failed.now
-        failed.flight.cause = "limit"
+        wide = failed.verdict.scope in (Scope.INSTANCE, Scope.OPERATION)
+        failed.flight.wait_for("account limit" if wide else "room limit", now)
         if self._close(failed, decision.wait):
             self._lanes.go_on(lane, now)
         else:
@@ -210,7 +231,7 @@ class Failures:
         return bool(gates) or any(bucket.closed_until > now for bucket in drawn)
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
-        failed.flight.cause = "outcome unknown"
+        failed.flight.wait_for("outcome unknown", failed.now)
         failed.account.in_doubt(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_transform(self, failed: Failed, _: Decision) -> None:
@@ -218,6 +239,8 @@ class Failures:
         flight, step, transform = failed.flight, failed.step, failed.verdict.transform
         step.transforms += 1
         flight.transforms += (str(transform),)
+        if self._partition.watch is not None:
+            self._partition.watch.transformed(flight, HOW[str(transform)])
         if transform == "without_reply":
             step.reply = None
             flight.degradations += ("reply dropped",)
@@ -273,7 +296,7 @@ class Failures:
             room.address = new
             for lane in room.lanes.values():
                 lane.forget_limits()
-            log.info(ROOM_MOVED, instance=account.instance.id, partition=self._partition.index)
+            self._log_move(failed, new)
             account.hooks.room_moved(account.instance, room.id, new)
             if self._partition.journal is not None:
                 self._partition.journal.moved(account.instance.id, room.id, new)
@@ -284,7 +307,7 @@ class Failures:
 
         Where its settings were replaced meanwhile, nothing is known of the new ones.
         """
-        failed.flight.cause = "suspension"
+        failed.flight.wait_for("suspension", failed.now)
         replaced = failed.tried.instance is not failed.account.instance
         if not replaced and not failed.account.ask_credentials(failed.verdict):
             self._on_suspension(failed.account, failed.verdict)

@@ -25,6 +25,7 @@ from gateway_core.verdicts import Verdict
 
 if TYPE_CHECKING:
     from gateway_core.lanes import Lane
+    from gateway_core.spans import Trace
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
 ARRIVED = ("delivered", "deleted", "unchanged")
@@ -101,14 +102,17 @@ class Flight:
     """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds.
 
     target   of an edit or delete that has begun: the message as it stood then
+    cause    what it waits for, `since` when; `waits`: those that are over, where somebody listens
+    trace    its trace in this life; `parent`: as a text, that of an earlier life
     changes  of an edit or delete: the identity of its message
     """
 
     __slots__ = (
-        "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes", "crashes",
-        "deadline", "degradations", "envelope", "id", "joined", "kept", "lane", "moved_to",
-        "parked", "plan", "position", "possible_duplicate", "priority", "receipt", "result",
-        "revision", "scope", "started", "steps", "target", "trace", "transforms", "verdict",
+        "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes",
+        "crashes", "deadline", "degradations", "envelope", "id", "joined", "kept", "lane",
+        "moved_to", "parent", "parked", "plan", "position", "possible_duplicate", "priority",
+        "receipt", "result", "revision", "scope", "since", "started", "steps", "target",
+        "trace", "transforms", "verdict", "waits",
     )  # fmt: skip
 
     def __init__(self, id: str, envelope: Envelope, plan: Sequence[Part]) -> None:  # noqa: A002 - its name everywhere
@@ -128,6 +132,8 @@ class Flight:
         self.joined = 0
         self.kept = False
         self.cause = "queue"
+        self.since = 0
+        self.waits: list[tuple[str, int]] | None = None
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
         self.degradations: tuple[str, ...] = ()
@@ -138,7 +144,8 @@ class Flight:
         self.changes = ""
         self.result: Any = None
         self.scope: Any = None
-        self.trace: Any = None
+        self.trace: Trace | None = None
+        self.parent = ""
         self.receipt: Receipt | None = None
         self.callbacks: list[Callable[[], None]] | None = None
 
@@ -156,6 +163,14 @@ class Flight:
     def thread_id(self) -> str | None:
         """The envelope's thread; of a change by key, the thread of the message found."""
         return self.envelope.thread_id if self.target is None else self.target.thread_id
+
+    def wait_for(self, cause: str, now: int) -> None:
+        """From now on it waits for `cause`, or an `attempt` is under way."""
+        if cause == self.cause:
+            return
+        if self.waits is not None and self.cause != "attempt":
+            self.waits.append((self.cause, now - self.since))
+        self.cause, self.since = cause, now
 
     def attempt(self, step: Step, room: str) -> Attempt:
         """The step's next try, as the adapter gets it, one more than those that began."""

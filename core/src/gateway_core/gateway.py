@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from random import Random, SystemRandom
 from time import time as system_time
 from typing import Any, TypeAlias
@@ -42,7 +42,7 @@ from gateway_core.errors import (
     Problem,
 )
 from gateway_core.flights import Flight
-from gateway_core.hookspecs import Identity, Level, Pressure
+from gateway_core.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.idempotency import Scope
 from gateway_core.ids import Ids
 from gateway_core.instances import Instance
@@ -52,15 +52,17 @@ from gateway_core.outbox import MemoryOutbox, Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
 from gateway_core.partitioning import strategy
-from gateway_core.plugins import Given, bind, outbox_at
+from gateway_core.plugins import Given, bind, exporter_for, outbox_at
 from gateway_core.previews import Preview, foresee
+from gateway_core.privacy import Privacy
 from gateway_core.roster import Roster
 from gateway_core.statistics import Statistics
 from gateway_core.status import Status, status_ended, status_of
 from gateway_core.submission import Submission
 from gateway_core.supervision import Supervisor
-from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, log
+from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, tell
 from gateway_core.tickets import Ticket
+from gateway_core.watch import observed, open_watch, working_meters
 
 Editable: TypeAlias = Target | Ticket
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
@@ -77,11 +79,17 @@ class Gateway:
         outbox: Outbox,
         rng: Random,
         wall_clock: Callable[[], float],
+        providers: Providers,
     ) -> None:
         self.config = config
         self._hooks = hooks
         self._outbox = outbox
         self._clock = Clock(wall_clock)
+        privacy = Privacy(config.telemetry)
+        self._meters = working_meters(providers)
+        self._watch = open_watch(self._clock, privacy, providers, self._meters)
+        for channel in hooks.values():
+            channel.privacy = privacy
         self._context = contextvars.copy_context()
         self._closing = trio.Event()
         self._drained = trio.Event()
@@ -100,6 +108,8 @@ class Gateway:
                 clock=self._clock,
                 rng=Random(rng.getrandbits(64)),  # noqa: S311 - jitter is no secret
                 journal=journal,
+                watch=self._watch,
+                privacy=privacy,
                 on_pressure=self._pressure_changed,
                 on_suspension=self._roster.suspend_account,
             )
@@ -126,6 +136,7 @@ class Gateway:
             partitions=self._partitions,
             strategy=strategy(config.partition_by),
             pager=self._pager,
+            watch=self._watch,
         )
         self._supervisor = Supervisor(self._partitions)
         self._keeper = Keeper(self._clock, config.attempt_timeout, self._roster.suspend_account)
@@ -356,6 +367,12 @@ class Gateway:
             accepted=total,
             unfinished=sum(part.unfinished for part in parts),
             refused=sum(self._submission.refused.values()),
+            refused_elsewhere=dict(self._submission.refused_elsewhere),
+            hook_errors={
+                (channel, *where): count
+                for channel, hooks in self._hooks.items()
+                for where, count in hooks.failures.items()
+            },
             dispositions=dict(dispositions),
             attempts=sum(part.attempts for part in parts),
             rate_limited=sum(part.rate_limited for part in parts),
@@ -437,7 +454,7 @@ class Gateway:
 
     async def run(self) -> None:
         """Everything that works, inside one shield whose only exit is quiet, drain, cancel."""
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True), observed(self._meters, self._watch, self.statistics):
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
                 try:
@@ -476,7 +493,7 @@ class Gateway:
         """What is left ends now: kept where the outbox is durable, else counted and told."""
         left = [f for partition in self._partitions for f in partition.flights.values()]
         if left:
-            log.warning(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
+            tell(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
         for partition in self._partitions:
             partition.endings.keep() if self._outbox.durable else partition.endings.abandon()
         if self._pager is not None:
@@ -514,6 +531,7 @@ async def open_gateway(
     outbox: Outbox | None = None,
     rng: Random | None = None,
     wall_clock: Callable[[], float] = system_time,
+    telemetry: Providers | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
@@ -522,6 +540,8 @@ async def open_gateway(
                 memory, said so once in the log
     rng         where jitter comes from; a seeded one makes delays repeatable
     wall_clock  POSIX time, for `not_before` and the times on receipts
+    telemetry   who takes spans and metrics; None: what the configuration says, else whatever
+                OpenTelemetry has been set up with in this process
 
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
     `PartitionFailed` out of the block when a partition cannot be kept alive.
@@ -531,10 +551,16 @@ async def open_gateway(
         outbox = outbox_at(config.outbox, plugins, config.plugins)
     if outbox is None:
         outbox = MemoryOutbox()
-        log.info(OUTBOX_IN_MEMORY)
-    async with outbox:
+        tell(OUTBOX_IN_MEMORY)
+    exporting = _exporting(config, plugins, telemetry)
+    async with exporting as providers, outbox:
         gateway = Gateway(
-            config, hooks, outbox=outbox, rng=rng or SystemRandom(), wall_clock=wall_clock
+            config,
+            hooks,
+            outbox=outbox,
+            rng=rng or SystemRandom(),
+            wall_clock=wall_clock,
+            providers=providers,
         )
         await gateway.recover()
         body: BaseException | None = None
@@ -554,6 +580,15 @@ async def open_gateway(
             raise _leaving(body, group) from None
         if body is not None:
             raise body
+
+
+def _exporting(
+    config: GatewayConfig, plugins: Sequence[Given], given: Providers | None
+) -> AbstractAsyncContextManager[Providers]:
+    """Who takes the telemetry: those given, those of the plugin configured, the process's."""
+    if given is not None or not config.telemetry.export:
+        return nullcontext(given or Providers())
+    return exporter_for(config.telemetry.export, plugins, config.plugins)
 
 
 def _leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException]) -> BaseException:

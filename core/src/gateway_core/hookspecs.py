@@ -15,12 +15,14 @@ marked *pure* must answer the same for the same arguments, without waiting, cloc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, TypeAlias
 
 import attrs
 import pluggy
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
 
 from gateway_core.envelopes import (
     Address,
@@ -138,6 +140,14 @@ class AttemptReport:
     answer: Answer | None = None
     verdict: Verdict | None = None
     seconds: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Providers:
+    """Who takes spans and metrics; None: whatever OpenTelemetry has been set up with, if at all."""
+
+    tracers: TracerProvider | None = None
+    meters: MeterProvider | None = None
 
 
 @hookspec(firstresult=True)
@@ -278,6 +288,16 @@ def open_outbox(url: str) -> Any:
 
     None: the URL is of another plugin's scheme. Raises `ConfigError` where it is of this one and
     wrong. Asked once, when a gateway opens without an outbox given in code.
+    """
+
+
+@hookspec(firstresult=True)
+def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[Providers] | None:
+    """Where spans and metrics go by `settings` (the table `telemetry.export`). For policies.
+
+    An async context manager, entered before the gateway works and left after it, that gives the
+    providers. None: the table is another plugin's. Raises `ConfigError` with what is wrong in it.
+    Asked once, when a gateway opens whose configuration has the table.
     """
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
+
+from gateway_core.redaction import redactor
 
 
 class Secret:
@@ -49,3 +52,21 @@ class Instance:
     id: str
     channel: str
     settings: Any = None
+
+
+def hidden(text: str, instance: Instance) -> str:
+    """The text without the secrets of the instance's settings, however they are spelled there."""
+    return redactor(secret.reveal() for secret in _secrets(instance.settings))(text)
+
+
+def _secrets(value: object) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif attrs.has(kind := type(value)):
+        for field in attrs.fields(kind):
+            yield from _secrets(getattr(value, field.name, None))
+    elif isinstance(value, tuple | list | set | frozenset):
+        for item in value:
+            yield from _secrets(item)
+    elif isinstance(value, Mapping):
+        yield from _secrets(tuple(value.values()))

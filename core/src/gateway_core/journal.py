@@ -130,6 +130,7 @@ def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> 
     flight.priority = entry.priority or entry.envelope.priority
     flight.scope = scope_of(entry.envelope)
     flight.accepted_wall = entry.accepted_at
+    flight.parent = entry.trace
     left = min(entry.deadline - wall, entry.deadline - entry.accepted_at)
     flight.deadline = now + nanoseconds(left)
     flight.steps = _steps(kept)

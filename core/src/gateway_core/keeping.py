@@ -14,7 +14,7 @@ from gateway_core.boundary import stopped
 from gateway_core.clock import Clock
 from gateway_core.envelopes import Attempt
 from gateway_core.hookspecs import Identity
-from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log
+from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Verdict
 
 
@@ -67,7 +67,7 @@ class Keeper:
             self._suspend(account, verdict)
         else:
             account.refreshed(self._clock.now())
-            log.info(INSTANCE_RESUMED, instance=account.instance.id, by="credentials")
+            tell(INSTANCE_RESUMED, instance=account.instance.id, by="credentials")
 
     async def _look(self, account: Account) -> None:
         if not account.can_probe:
@@ -82,9 +82,9 @@ class Keeper:
             suspended, was_open = account.suspended, account.open
             account.resume(now)
             if suspended is not None:
-                log.info(INSTANCE_RESUMED, instance=account.instance.id, by="probe")
+                tell(INSTANCE_RESUMED, instance=account.instance.id, by="probe")
             elif was_open:
-                log.info(CIRCUIT_CLOSED, instance=account.instance.id)
+                tell(CIRCUIT_CLOSED, instance=account.instance.id)
         elif found.error_class is ErrorClass.FATAL:
             self._suspend(account, found)
 

@@ -303,6 +303,7 @@ class Lanes:
         if blocked.at < NEVER and now - lane.since > AGED:
             reserve(lane, buckets, blocked.at, now)
         bucket = lane.waits_at = blocked.bucket
+        lane.queue[0].wait_for(cause_of(lane, bucket), now)
         if bucket.waiting is None:
             bucket.waiting = ClassQueue()
         bucket.waiting.push(lane)
@@ -503,3 +504,15 @@ def _interim(flight: Flight) -> int:
 
 def _three_quarters(slots: int) -> int:
     return max(1, slots - max(1, slots // 4)) if slots > 1 else 1
+
+
+def cause_of(lane: Lane, bucket: Bucket) -> str:
+    """What a lane waits for at `bucket`."""
+    account = lane.room.account
+    if bucket is account.gate:
+        if account.suspended is not None or account.refusal is not None:
+            return "suspension"
+        return "circuit" if account.open else "account limit"
+    if bucket is account.slots or bucket in lane.home.slots(account):
+        return "slots"
+    return "account limit" if bucket.shared else "room limit"

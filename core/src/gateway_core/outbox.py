@@ -31,6 +31,7 @@ class Entry:
     priority     the class that a policy gave it; None: the envelope's own
     fingerprint  of its content, where it has an idempotency key
     due          POSIX time of a scheduled one; None: it has its place among the others
+    trace        its trace context as a text; empty: it has none
     """
 
     id: str
@@ -41,6 +42,7 @@ class Entry:
     priority: Priority | None = None
     fingerprint: str = ""
     due: float | None = None
+    trace: str = ""
 
 
 @attrs.frozen(kw_only=True)

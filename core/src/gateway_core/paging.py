@@ -36,7 +36,7 @@ from gateway_core.limits import SECOND
 from gateway_core.outbox import Found, Kept, Outbox, Recovery, Request
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
-from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log
+from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, tell
 
 PAGE = 500
 ROOMS_AT_ONCE = 100
@@ -144,13 +144,13 @@ class Pager:
                 self._streams[instance_id] = Stream()
             else:
                 self._unserved[instance_id] = count
-                log.warning(OUTBOX_UNSERVED, instance=instance_id, kept=count)
+                tell(OUTBOX_UNSERVED, instance=instance_id, kept=count)
         for (instance_id, room), moved_to in recovery.moves.items():
             account = self._account(instance_id)
             if account is not None:
                 account.moved(room, moved_to)
         if self.unfinished:
-            log.info(OUTBOX_RECOVERED, unfinished=self.unfinished)
+            tell(OUTBOX_RECOVERED, unfinished=self.unfinished)
 
     @property
     def unserved(self) -> dict[str, int]:
@@ -220,20 +220,28 @@ class Pager:
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         partition.accepted += 1
         partition.outside += 1
-        flight.cause = "outbox"
+        flight.wait_for("outbox", self._clock.now())
+        self._count(envelope.instance_id)
         left = (flight.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
         if deadline < self._deadline:
             self._deadline = deadline
             self.wake()
         if (envelope.not_before or 0.0) > flight.accepted_wall:
-            flight.cause = "schedule"
+            flight.wait_for("schedule", self._clock.now())
             self._scheduled = True
             self._note_due(envelope.not_before or 0.0)
             return
         stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
         stream.leave(envelope.external_room_id, position_of(flight.id))
         self.wake()
+
+    def _count(self, instance_id: str, *, recovered: bool = False) -> None:
+        """One more is accepted, in this life or an earlier one."""
+        account = self._account(instance_id)
+        if account is not None:
+            account.counts.accepted += 1
+            account.counts.recovered += recovered
 
     def _note_due(self, due: float) -> None:
         """Look when it is due; from the beginning, where the last look went beyond that time."""
@@ -254,7 +262,7 @@ class Pager:
         flight = self._outside.get(found.envelope_id)
         if flight is None:
             flight = self._outside[found.envelope_id] = self._made(found.kept)
-            flight.cause = "outbox"
+            flight.wait_for("outbox", self._clock.now())
         return flight
 
     async def known(self, partition: Partition, scope: Scope) -> Known | None:
@@ -302,7 +310,7 @@ class Pager:
             return False
         self._outside.pop(flight.id, None)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        self._came_in(partition, flight.id)
+        self._came_in(partition, flight)
         partition.endings.finish_outside(flight, account, disposition)
         return True
 
@@ -347,7 +355,7 @@ class Pager:
                     self._requests.popleft()
                 busy = await self._round()
             except OutboxError as error:
-                log.error(OUTBOX_FAILED, error=str(error))
+                tell(OUTBOX_FAILED, error=str(error))
                 await trio.sleep(AGAIN)
                 continue
             if not busy:
@@ -516,7 +524,7 @@ class Pager:
         flight = self._flight(kept)
         _, account = self._enter(flight)
         if account is not None:
-            self._came_in(partition, entry.id)
+            self._came_in(partition, flight)
             wall = self._clock.wall()
             partition.arrivals.resume(flight, account, entry.fingerprint, waits_until(kept, wall))
 
@@ -524,12 +532,13 @@ class Pager:
         """The one that somebody waits for, or a new one."""
         return self._outside.get(kept.entry.id) or self._made(kept)
 
-    def _came_in(self, partition: Partition, envelope_id: str) -> None:
+    def _came_in(self, partition: Partition, flight: Flight) -> None:
         """Count it: as outside before, or as accepted now where an earlier life accepted it."""
-        if position_of(envelope_id) > self._earlier:
+        if position_of(flight.id) > self._earlier:
             partition.outside -= 1
         else:
             partition.accepted += 1
+            self._count(flight.envelope.instance_id, recovered=True)
 
     def _made(self, kept: Kept) -> Flight:
         account = self._account(kept.entry.envelope.instance_id)
@@ -592,4 +601,5 @@ class Pager:
         if position_of(kept.entry.id) > self._earlier:
             partition.accepted += 1
             partition.outside += 1
+            self._count(envelope.instance_id)
         self._take(kept)

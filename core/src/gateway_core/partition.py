@@ -25,21 +25,24 @@ from gateway_core.journal import Journal
 from gateway_core.lanes import Lanes
 from gateway_core.limits import NEVER, SECOND
 from gateway_core.pressure import Gauge
+from gateway_core.privacy import Privacy
 from gateway_core.revisions import Revisions
 from gateway_core.statistics import PartitionStatistics
 from gateway_core.targets import Targets
-from gateway_core.telemetry import PRESSURE_CHANGED, log
+from gateway_core.telemetry import PRESSURE_CHANGED, tell
 from gateway_core.turns import Turns
 from gateway_core.verdicts import Verdict
 from gateway_core.workers import Workers
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
+    from gateway_core.watch import Watch
 
 
 class Partition:
     """One shard of the routing keys: its queue, its lanes, its workers.
 
+    watch     what is told of every envelope; None: nobody listens
     flights   what is unfinished in memory, by envelope id
     accepted  envelopes accepted since the gateway opened
     outside   of those unfinished, kept in the outbox without a place in memory
@@ -53,6 +56,8 @@ class Partition:
         clock: Clock,
         rng: Random,
         journal: Journal | None,
+        watch: Watch | None,
+        privacy: Privacy,
         on_pressure: Callable[[Pressure, Level], None],
         on_suspension: Callable[[Account, Verdict], None],
     ) -> None:
@@ -60,6 +65,8 @@ class Partition:
         self.config = config
         self.clock = clock
         self.journal = journal
+        self.watch = watch
+        self.privacy = privacy
         self._on_pressure = on_pressure
         self._alarm = trio.Event()
         self.accepted = 0
@@ -122,10 +129,10 @@ class Partition:
         previous = self.gauge.update(depth)
         if previous is not None:
             pressure = self.pressure()
-            log.info(
+            tell(
                 PRESSURE_CHANGED,
                 partition=self.index,
-                level=pressure.level,
+                pressure=pressure.level,
                 previous=previous,
                 depth=depth,
                 bound=pressure.bound,
@@ -154,6 +161,14 @@ class Partition:
             bound=self.admission.bound,
         )
 
+    def oldest_wait(self) -> float:
+        """Seconds since the oldest unfinished envelope was accepted, or was due."""
+        for flight in self.flights.values():  # in the order of acceptance, mostly
+            waited = self.clock.wall() - max(flight.accepted_wall, flight.envelope.not_before or 0.0)
+            if waited > 0:
+                return waited
+        return 0.0
+
     def statistics(self, total: int) -> PartitionStatistics:
         """A snapshot; `total` envelopes were accepted by the whole gateway."""
         return PartitionStatistics(
@@ -171,4 +186,5 @@ class Partition:
             restarts=self.restarts,
             share=self.accepted / total if total else 0.0,
             dispositions=dict(self.endings.dispositions),
+            oldest_wait=self.oldest_wait(),
         )

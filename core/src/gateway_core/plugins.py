@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from gateway_core import defaults, hookspecs
 from gateway_core.boundary import stopped
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.errors import ConfigError, PluginError, Problem
-from gateway_core.hookspecs import ADAPTER_GROUP, CONTRACT_VERSION, POLICY_GROUP, Traits
+from gateway_core.hookspecs import ADAPTER_GROUP, CONTRACT_VERSION, POLICY_GROUP, Providers, Traits
 
 Given: TypeAlias = object | tuple[str, object]
 """A plugin given in code: an object with hookimpls, or (channel, object) for one channel only."""
@@ -167,13 +168,7 @@ def installed_channels(
 
 def outbox_at(url: str, plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> Any:
     """The outbox that a plugin opens for `url`. Raises `ConfigError` where none does."""
-    manager = pluggy.PluginManager("gateway")
-    manager.add_hookspecs(hookspecs)
-    mine = [plugin for plugin in given(plugins) if not plugin.adapter]
-    installed = [plugin for plugin in discover(allowed)[0] if not plugin.adapter]
-    for number, plugin in enumerate((*reversed(installed), *reversed(mine))):
-        manager.register(plugin.module, f"{number}:{plugin.label}")
-    outbox = manager.hook.open_outbox(url=url)
+    outbox = _policies(plugins, allowed).open_outbox(url=url)
     if outbox is None:
         scheme = url.partition(":")[0]
         text = (
@@ -181,6 +176,28 @@ def outbox_at(url: str, plugins: Sequence[Given] = (), allowed: Filter = Filter(
         )
         raise ConfigError([Problem("outbox", text)])
     return outbox
+
+
+def exporter_for(
+    settings: Mapping[str, Any], plugins: Sequence[Given] = (), allowed: Filter = Filter()
+) -> AbstractAsyncContextManager[Providers]:
+    """What a plugin makes of the table `telemetry.export`. Raises `ConfigError` where none does."""
+    exporting = _policies(plugins, allowed).open_telemetry(settings=settings)
+    if exporting is None:
+        text = "no plugin takes it; OpenTelemetry's SDK is in gateway-contrib[otel]"
+        raise ConfigError([Problem("telemetry.export", text)])
+    return exporting  # type: ignore[no-any-return]  # as the hook promises
+
+
+def _policies(plugins: Sequence[Given], allowed: Filter) -> Any:
+    """The hooks of every policy, given or installed, for what no channel is asked."""
+    manager = pluggy.PluginManager("gateway")
+    manager.add_hookspecs(hookspecs)
+    mine = [plugin for plugin in given(plugins) if not plugin.adapter]
+    installed = [plugin for plugin in discover(allowed)[0] if not plugin.adapter]
+    for number, plugin in enumerate((*reversed(installed), *reversed(mine))):
+        manager.register(plugin.module, f"{number}:{plugin.label}")
+    return manager.hook
 
 
 def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:

@@ -22,7 +22,7 @@ from gateway_core.keeping import ask_who
 from gateway_core.partition import Partition
 from gateway_core.sessions import Sessions, Spawn
 from gateway_core.statistics import InstanceStatistics
-from gateway_core.telemetry import INSTANCE_SUSPENDED, log
+from gateway_core.telemetry import INSTANCE_SUSPENDED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 
@@ -58,7 +58,7 @@ class Roster:
         return tuple(self._statistics(account) for account in self._accounts.values())
 
     def _statistics(self, account: Account) -> InstanceStatistics:
-        instance = account.instance
+        instance, counts = account.instance, account.counts
         return InstanceStatistics(
             id=instance.id,
             channel=instance.channel,
@@ -66,6 +66,15 @@ class Roster:
             unfinished=sum(p.admission.depth_of(instance.id) for p in self._partitions),
             suspended=str(account.suspended) if account.suspended is not None else None,
             circuit_open=account.open,
+            accepted=counts.accepted,
+            recovered=counts.recovered,
+            refused=dict(counts.refused),
+            dispositions=dict(counts.dispositions),
+            attempts=counts.attempts,
+            foreseen=counts.foreseen,
+            unforeseen=counts.unforeseen,
+            possible_duplicates=counts.possible_duplicates,
+            degradations=dict(counts.degradations),
         )
 
     def add(self, instance: Instance) -> None:
@@ -157,7 +166,7 @@ class Roster:
         """Put an account out of order, and say so once."""
         if not account.suspend(verdict):
             return
-        log.error(
+        tell(
             INSTANCE_SUSPENDED,
             instance=account.instance.id,
             channel=account.instance.channel,

@@ -17,8 +17,8 @@ from gateway_core.boundary import stopped
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.errors import TransportError
 from gateway_core.hookspecs import Session
-from gateway_core.instances import Instance
-from gateway_core.telemetry import SESSION_FAILED, log
+from gateway_core.instances import Instance, hidden
+from gateway_core.telemetry import SESSION_FAILED, tell
 
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
@@ -138,11 +138,11 @@ class OpenSession:
                 self.ready.set()
 
     def _failed(self, error: Exception) -> None:
-        log.error(
+        tell(
             SESSION_FAILED,
             instance=self._instance.id,
             channel=self._instance.channel,
-            error=f"{type(error).__name__}: {error}",
+            error=hidden(f"{type(error).__name__}: {error}", self._instance),
         )
         if not self.ready.is_set():
             self.error = error

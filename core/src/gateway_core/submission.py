@@ -35,6 +35,7 @@ from gateway_core.partition import Partition
 from gateway_core.previews import planned
 from gateway_core.roster import Roster
 from gateway_core.tickets import Ticket
+from gateway_core.watch import Watch
 
 
 class Submission:
@@ -51,7 +52,9 @@ class Submission:
         partitions: Sequence[Partition],
         strategy: Callable[[str, str], int],
         pager: Pager | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._config = config
         self._clock = clock
         self._ids = ids
@@ -63,6 +66,7 @@ class Submission:
         self._appending: dict[str, trio.Event] = {}
         self.closed = False
         self.refused: Counter[str] = Counter()
+        self.refused_elsewhere: Counter[str] = Counter()
 
     def index_of(self, instance_id: str, room: str) -> int:
         """The partition of a routing key: computed, never stored."""
@@ -84,6 +88,7 @@ class Submission:
 
     async def submit(self, envelope: Envelope, *, wait: bool) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a place and for the outbox."""
+        begun = self._clock.now() if self._watch is not None else 0
         try:
             account, plan = self._checked(envelope)
             partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
@@ -102,19 +107,36 @@ class Submission:
                 partition.admission.remove(envelope.instance_id, envelope.external_room_id)
                 joined = await self._joined(partition, envelope, scope, print_)
         except Exception as error:
-            self.refused[type(error).__name__] += 1
+            self._refuse(envelope, error)
             raise
         if joined is not None:
             return joined
         flight = self._flight(envelope, plan)
         flight.scope = scope
+        if self._watch is not None:
+            self._watch.submitted(flight, account, partition.index, begun)
         if scope is not None:
             partition.keys.begin(scope, flight, print_, self._clock.now())
         if self._pager is None:
             self._accept(partition, flight, account)
         else:
             await self._append(self._pager, partition, flight, account, print_, placed=placed)
+        if self._watch is not None:
+            self._watch.accepted(flight, account, partition.index, begun)
         return Ticket(flight)
+
+    def _refuse(self, envelope: Envelope, error: Exception) -> None:
+        """Count a refusal; of an instance that is not there under none."""
+        name = type(error).__name__
+        self.refused[name] += 1
+        try:
+            account = self._roster.account(envelope.instance_id)
+        except Refused:
+            self.refused_elsewhere[name] += 1
+        else:
+            account.counts.refuse(error)
+        if self._watch is not None:
+            self._watch.refused(str(envelope.instance_id), name)
 
     async def _ask(
         self, pager: Pager, partition: Partition, envelope: Envelope, *, wait: bool
@@ -271,10 +293,15 @@ class Submission:
         if flight.scope is not None:
             appended = self._appending[flight.id] = trio.Event()
         pager.appending += 1
+        begun = self._clock.now()
         try:
             await self._outbox.append(self._entry(flight, print_), kept)
-        except BaseException:
+            if self._watch is not None:
+                self._watch.appended(begun)
+        except BaseException as error:
             self._take_back(partition, flight, placed=placed)
+            if self._watch is not None:
+                self._watch.taken_back(flight, error)
             raise
         finally:
             pager.appended()
@@ -293,6 +320,7 @@ class Submission:
             deadline=accepted + ttl,
             fingerprint=print_,
             due=due if due is not None and due > accepted else None,
+            trace=str(flight.trace) if flight.trace is not None else "",
         )
 
     def _take_back(self, partition: Partition, flight: Flight, *, placed: bool) -> None:
@@ -338,6 +366,7 @@ class Submission:
             partition.arrivals.accept(flight, account, shed=shed)
         else:
             partition.accepted += 1
+            account.counts.accepted += 1
             partition.endings.finish_outside(flight, account, Disposition.SHED)
 
 

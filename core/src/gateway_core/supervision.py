@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import trio
 
-from gateway_core.boundary import stopped
+from gateway_core.boundary import place_of, stopped
 from gateway_core.errors import PartitionFailed
 from gateway_core.partition import Partition
-from gateway_core.telemetry import PARTITION_RESTARTED, log
+from gateway_core.telemetry import PARTITION_RESTARTED, tell
 
 MOST_RESTARTS = 30
 WITHIN = 60.0
@@ -48,11 +48,12 @@ class Supervisor:
         while self._deaths and now - self._deaths[0] > WITHIN:
             self._deaths.popleft()
         count = len(self._deaths)
-        log.error(
+        tell(
             PARTITION_RESTARTED,
             partition=partition.index,
             restarts=count,
-            error=f"{type(error).__name__}: {error}" if error is not None else "cancelled",
+            error=partition.privacy.error(error) if error is not None else "cancelled",
+            where=place_of(error),
         )
         if count > MOST_RESTARTS:
             text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"

@@ -77,7 +77,7 @@ class Turns:
         """Steps of an edit or delete, against what stands in the room now."""
         before = self._targets.before(flight, envelope, now)
         if before is not None:
-            self._step_aside(flight, before)
+            self._step_aside(flight, before, now)
             return False
         flight.steps = self._targets.steps(flight, envelope, now)
         if flight.steps is None:
@@ -87,10 +87,11 @@ class Turns:
             self._partition.journal.planned(flight)
         return True
 
-    def _step_aside(self, flight: Flight, before: Flight) -> None:
+    def _step_aside(self, flight: Flight, before: Flight, now: int) -> None:
         """Leave the lane until the message that it changes can be changed; then enter anew."""
         lane, flight.lane = flight.lane, None
-        flight.parked, flight.cause = True, "target"
+        flight.parked = True
+        flight.wait_for("target", now)
         if lane is not None and lane.queue and lane.queue[0] is flight:
             lane.queue.popleft()
         partition = self._partition

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from gateway_core.boundary import PASSING, stopped
+from gateway_core.boundary import PASSING, place_of, stopped
 from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
 from gateway_core.failures import Failed, Try, note_doubt, within_dedup
 from gateway_core.hookspecs import Answer, AttemptReport
+from gateway_core.instances import hidden
 from gateway_core.journal import Journal
 from gateway_core.lanes import Lane, settle
 from gateway_core.limits import SECOND
 from gateway_core.sessions import OpenSession
-from gateway_core.telemetry import ENVELOPE_CRASHED, log
+from gateway_core.telemetry import ENVELOPE_CRASHED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Workers:
         self._index = partition.index
         self._clock = partition.clock
         self._journal = partition.journal
+        self._watch = partition.watch
+        self._privacy = partition.privacy
         self._lanes = partition.lanes
         self._endings = partition.endings
         self._failures = partition.failures
@@ -172,7 +175,9 @@ class Workers:
             return
         self._begin(flying, now)
         try:
-            answer = await account.hooks.perform(flying.instance, session.value, attempt)
+            performing = account.hooks.perform(flying.instance, session.value, attempt)
+            watch = self._watch
+            answer = await (performing if watch is None else watch.around(flight, performing))
         except PASSING:
             raise
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
@@ -218,7 +223,7 @@ class Workers:
             now = self._clock.now()
             self._serving = True
             self._lanes.release(lane, now, unused=True)
-            flying.flight.cause = "outbox"
+            flying.flight.wait_for("outbox", now)
             self._lanes.pause(lane, now + OUTBOX_PAUSE)
             return False
         except trio.Cancelled:
@@ -231,7 +236,8 @@ class Workers:
         account = flying.lane.room.account
         verdict = account.hooks.classify_error(account.instance, flying.attempt, error)
         if verdict.reason in _UNKNOWN_TO_ALL:
-            raw = f"its session does not open: {type(error).__name__}: {error}"
+            said = hidden(f"{type(error).__name__}: {error}", account.instance)
+            raw = f"its session does not open: {said}"
             verdict = Verdict(
                 error_class=ErrorClass.FATAL,
                 reason=Reason.HOOK_ERROR,
@@ -248,6 +254,10 @@ class Workers:
         step.number += 1
         self.attempts += 1
         lane.begun = now
+        if self._watch is not None:
+            self._watch.began(flying, self._index, now)
+        else:
+            flight.wait_for("attempt", now)
         if step.maybe_sent and not within_dedup(lane.room.account, step, now):
             flight.possible_duplicate = True
 
@@ -290,6 +300,9 @@ class Workers:
 
     def _answered(self, flying: Try, answer: Answer, now: int) -> None:
         lane, step, account = flying.lane, flying.step, flying.lane.room.account
+        account.counts.answered += 1
+        if self._watch is not None:
+            self._watch.attempted(flying, self._index, None, now)
         if account.hooks.observes_attempts:
             report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, flying.attempt, report)
@@ -304,6 +317,8 @@ class Workers:
     def _failed(self, flying: Try, error: Exception, now: int) -> None:
         lane, account = flying.lane, flying.lane.room.account
         verdict = account.hooks.classify_error(account.instance, flying.attempt, error)
+        if self._watch is not None:
+            self._watch.attempted(flying, self._index, verdict, now)
         if account.hooks.observes_attempts:
             report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, flying.attempt, report)
@@ -322,12 +337,12 @@ class Workers:
         """Something of ours broke on the lane's envelope; twice, and it ends `crashed`."""
         error = stopped(raised)
         flight = lane.queue[0] if lane.queue else None
-        log.error(
+        tell(
             ENVELOPE_CRASHED,
             envelope=flight.id if flight else None,
             partition=self._index,
-            error=f"{type(error).__name__}: {error}",
-            exc_info=error,
+            error=self._privacy.error(error),
+            where=place_of(error),
         )
         if flight is None or flight.receipt is not None:
             return

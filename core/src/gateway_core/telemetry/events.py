@@ -69,7 +69,7 @@ PARTITION_RESTARTED = Event(
 )  # fmt: skip
 PRESSURE_CHANGED = Event(
     "pressure_changed", "warning", "a partition's pressure has another level",
-    "partition level previous depth bound",
+    "partition pressure previous depth bound",
 )  # fmt: skip
 ROOM_MOVED = Event(
     "room_moved", "info", "a room has a new id; its lane goes on there", "instance partition room"
@@ -108,4 +108,3 @@ UNFINISHED_AT_CLOSE = Event(
 )
 
 EVENTS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Event))
-ENVELOPE_SHED = Event("envelope_shed", "info", "a bulk envelope made room", "envelope partition")
