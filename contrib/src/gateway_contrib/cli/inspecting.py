@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import attrs
 import trio
@@ -13,15 +13,18 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from gateway_contrib.cli.ending import Ended, one_line, printable
+from gateway_contrib.cli.advice import advice, unlike_itself
+from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_core import (
     ChannelBinding,
     ConfigError,
     Gateway,
     GatewayConfig,
+    Identity,
     Instance,
     PluginError,
+    ProbeFailed,
     installed_channels,
     load_config,
     open_gateway,
@@ -115,13 +118,15 @@ async def _probe_all(config: GatewayConfig) -> int:
 
 async def _probed(gateway: Gateway, instance: Instance) -> tuple[str, bool]:
     """What to say of an instance, and whether it works."""
-    identity: Any = None
+    identity: Identity | None = None
     with trio.move_on_after(PROBE_SECONDS) as limit:
         try:
             identity = await gateway.probe(instance.id)
-        except Exception as error:  # noqa: BLE001 - an adapter's own errors are of any kind
-            return f"does not work: {one_line(error)}", False
+        except ProbeFailed as error:
+            return f"does not work: {printable(advice(instance, error.verdict))}", False
     if limit.cancelled_caught:
         return f"does not work: no answer within {PROBE_SECONDS:g} s", False
+    if identity is not None and not identity.id:
+        return f"does not work: {unlike_itself(instance)}", False
     who = f", as {printable(identity.name)} ({printable(identity.id)})" if identity else ""
     return f"works{who}", True

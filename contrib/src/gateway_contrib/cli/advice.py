@@ -1,0 +1,172 @@
+"""What is wrong with an account that does not work, and what to do: one sentence each. Pure.
+
+The reason of a probe's verdict says what is wrong on any channel; the platforms' own words, looked
+for in small letters, say it more exactly. Their sources are those of the adapters' tables.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from gateway_core import Instance, Reason, Verdict
+
+NOT_THE_API = (
+    "Something else than the platform's API answers at {base_url}: correct base_url, or what"
+    " stands between (a proxy, a captive portal)."
+)
+
+
+@attrs.frozen
+class _Row:
+    """The sentence for a reason; with `words`, only where the platform's own match."""
+
+    reason: Reason
+    words: str
+    sentence: str
+
+
+_ROWS: tuple[_Row, ...] = (
+    # The token.
+    _Row(
+        Reason.UNAUTHORIZED,
+        "token_expired",
+        "The token has expired: give refresh_token, client_id and client_secret, so that it is"
+        " exchanged in time, or install the app again.",
+    ),
+    _Row(
+        Reason.UNAUTHORIZED,
+        "token_revoked",
+        "The token was revoked: install the app again and configure the new token.",
+    ),
+    _Row(
+        Reason.UNAUTHORIZED,
+        "account_inactive",
+        "The bot's account was deactivated, or its workspace deleted: have an admin let it in"
+        " again, and configure its new token.",
+    ),
+    _Row(
+        Reason.UNAUTHORIZED,
+        "not_authed",
+        "The platform saw no token: a proxy takes the Authorization header away, or the token is"
+        " empty.",
+    ),
+    _Row(
+        Reason.UNAUTHORIZED,
+        "code 40002",
+        "The platform bans the bot until its owner verifies the account: log in to the developer"
+        " portal and follow what it asks for.",
+    ),
+    _Row(Reason.UNAUTHORIZED, "404 no description", NOT_THE_API),
+    _Row(
+        Reason.UNAUTHORIZED,
+        "",
+        "The platform does not know the token, because it is wrong or was replaced: copy it from"
+        " the platform again, whole, and configure that.",
+    ),
+    # The account.
+    _Row(
+        Reason.FORBIDDEN,
+        "missing_scope",
+        "The token lacks a scope: add the one that is named here to the app, install it again and"
+        " configure the new token.",
+    ),
+    _Row(
+        Reason.FORBIDDEN,
+        "not_allowed_token_type",
+        "It is a token of another kind: configure the bot's (xoxb-…), not the app's or a user's.",
+    ),
+    _Row(
+        Reason.FORBIDDEN,
+        "two_factor",
+        "The workspace wants two-factor authentication set up for this account: do so and try"
+        " again.",
+    ),
+    _Row(Reason.FORBIDDEN, "no description", NOT_THE_API),
+    _Row(
+        Reason.FORBIDDEN,
+        "",
+        "The platform has barred this account: ask the workspace's or server's admins to let it"
+        " in.",
+    ),
+    # Limits.
+    _Row(
+        Reason.RATE_LIMITED,
+        "40333|<|answers of 401",
+        "The platform's front door keeps this machine's address out: wait {wait}, and find out"
+        " which requests fail so often.",
+    ),
+    _Row(
+        Reason.RATE_LIMITED,
+        "",
+        "The account has asked too much lately: try again in {wait}; nothing needs to be changed.",
+    ),
+    # The way there.
+    _Row(Reason.UNREACHABLE, "cannot be read", NOT_THE_API),
+    _Row(
+        Reason.UNREACHABLE,
+        "ssl|tls|certificate",
+        "There is no safe connection to {base_url}: if it is right, the certificate is not trusted"
+        " here; look at this machine's clock, its certificates and its proxy.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
+        "gaierror|name or service|name resolution|getaddrinfo|nodename",
+        "The name in {base_url} is not found: correct it, or this machine's DNS.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
+        "",
+        "Nobody answers at {base_url}: correct base_url, or let this machine out to it (network,"
+        " firewall).",
+    ),
+    _Row(
+        Reason.OUTCOME_UNKNOWN,
+        "",
+        "The connection stands, but no answer comes from {base_url}: try again; if it stays so,"
+        " look at what stands between (a proxy, a firewall).",
+    ),
+    # The platform.
+    _Row(Reason.PLATFORM_ERROR, "no bot in the answer|(http )?[23][0-9][0-9] ", NOT_THE_API),
+    _Row(
+        Reason.PLATFORM_ERROR,
+        "",
+        "The platform has a fault of its own: wait, look at its status page, and try again;"
+        " nothing needs to be changed.",
+    ),
+    _Row(Reason.UNCLASSIFIED, "http [2345][0-9][0-9]", NOT_THE_API),
+    _Row(
+        Reason.HOOK_CONTRACT,
+        "",
+        "The channel's plugin is at fault: look for a newer release of it, and report what stands"
+        " here.",
+    ),
+)
+_OTHERWISE = "The platform refuses, for a reason that is not known here: its own words may say why."
+
+
+def advice(instance: Instance, verdict: Verdict) -> str:
+    """What is wrong and what to do, in a sentence; then the platform's own words."""
+    base_url = getattr(instance.settings, "base_url", "the platform")
+    sentence = _sentence(verdict).format(base_url=base_url, wait=_wait(verdict.retry_after))
+    return f"{sentence} [{verdict.raw}]" if verdict.raw else sentence
+
+
+def unlike_itself(instance: Instance) -> str:
+    """What to say where the answer to a probe names nobody."""
+    return NOT_THE_API.format(base_url=getattr(instance.settings, "base_url", "the platform"))
+
+
+def _sentence(verdict: Verdict) -> str:
+    words = verdict.raw.lower()
+    for row in _ROWS:
+        if row.reason is verdict.reason and re.search(row.words, words):
+            return row.sentence
+    return _OTHERWISE
+
+
+def _wait(seconds: float | None) -> str:
+    if not seconds:
+        return "a minute"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004 - what people read easily

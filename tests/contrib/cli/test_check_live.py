@@ -1,0 +1,118 @@
+"""`gateway check --live`: a sentence for whatever a probe comes to, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from starlette.responses import Response
+
+from gateway_contrib.cli.advice import advice
+from gateway_core import ErrorClass, Instance, Reason, Secret, Verdict
+from gateway_plugin_slack.settings import Settings
+
+HTML = b"<html><h1>hello</h1></html>"
+VIA = {"Via": "1.1 google"}
+THE_TOKEN = "does not know the token"
+ELSEWHERE = "Something else than the platform's API answers at http://"
+ITS_FAULT = "The platform has a fault of its own: wait"
+TOO_MUCH = "has asked too much lately: try again in "
+
+
+def slack(error, **more):
+    return 200, {"ok": False, "error": error, **more}, {}
+
+
+def telegram(status, description, **parameters):
+    body = {"ok": False, "error_code": status, "description": description}
+    return status, {**body, "parameters": parameters}, {}
+
+
+def discord(status, code, **more):
+    return status, {"message": "said so", "code": code, **more}, VIA
+
+
+# (channel, the answer on the wire, what is said)
+ANSWERS = [
+    ("slack", slack("invalid_auth"), THE_TOKEN),
+    ("slack", slack("token_revoked"), "The token was revoked: install the app again"),
+    ("slack", slack("token_expired"), "The token has expired: give refresh_token, client_id"),
+    ("slack", slack("account_inactive"), "account was deactivated"),
+    ("slack", slack("not_authed"), "saw no token"),
+    ("slack", slack("missing_scope", needed="chat:write"), "lacks a scope: add the one that is"),
+    ("slack", slack("missing_scope", needed="chat:write"), "[missing_scope (needed: chat:write)]"),
+    ("slack", slack("not_allowed_token_type"), "a token of another kind"),
+    ("slack", slack("two_factor_setup_required"), "two-factor authentication"),
+    ("slack", slack("access_denied"), "has barred this account"),
+    ("slack", (429, b"", {"Retry-After": "30"}), TOO_MUCH + "30 s"),
+    ("slack", slack("ratelimited"), TOO_MUCH + "a minute"),
+    ("slack", (503, HTML, {}), ITS_FAULT),
+    ("slack", slack("service_unavailable"), ITS_FAULT),
+    ("slack", (200, HTML, {}), ELSEWHERE),
+    ("slack", (404, HTML, {}), ELSEWHERE),
+    ("slack", (302, b"", {"Location": "/"}), ELSEWHERE),
+    ("slack", slack("a_word_from_next_year"), "for a reason that is not known here"),
+    ("telegram", telegram(401, "Unauthorized"), THE_TOKEN),
+    ("telegram", telegram(404, "Not Found"), THE_TOKEN),
+    ("telegram", telegram(429, "Too Many Requests", retry_after=600), TOO_MUCH + "10 minutes"),
+    ("telegram", (502, HTML, {}), ITS_FAULT),
+    ("telegram", (404, HTML, {}), ELSEWHERE),
+    ("telegram", (200, HTML, {}), ELSEWHERE),
+    ("telegram", (403, HTML, {}), ELSEWHERE),
+    ("telegram", (301, b"", {"Location": "/"}), ELSEWHERE),
+    ("discord", discord(401, 0), THE_TOKEN),
+    ("discord", discord(401, 50014), THE_TOKEN),
+    ("discord", discord(403, 40002), "bans the bot until its owner verifies"),
+    ("discord", discord(403, 40333), "keeps this machine's address out: wait 10 minutes"),
+    ("discord", (429, HTML, {}), "keeps this machine's address out: wait 10 minutes"),
+    ("discord", discord(429, 0, retry_after=1.5), TOO_MUCH + "2 s"),
+    ("discord", (503, b"upstream connect error", {}), ITS_FAULT),
+    ("discord", (200, HTML, {}), ELSEWHERE),
+    ("discord", (404, HTML, {}), ELSEWHERE),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "answer", "said"),
+    [pytest.param(*row, id=f"{row[0]} {row[1][0]} {row[2][:30]}") for row in ANSWERS],
+    indirect=["program"],
+)
+def test_what_is_wrong_is_said_in_a_sentence(program, answer, said):
+    status, body, headers = answer
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def app(scope, receive, send):
+        await Response(raw, status, headers)(scope, receive, send)
+
+    program.emulator.app = app
+    code, out, err = program("check", "--live")
+    assert (1, ["gateway: not working: bot"]) == (code, err)
+    assert out.startswith(f"bot ({program.channel}): does not work: ")
+    assert said in out
+    assert 1 == out.count("\n")
+
+
+INSTANCE = Instance("bot", "slack", Settings(token=Secret("xoxb-1"), base_url="https://x.example"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "raw", "said"),
+    [
+        (Reason.UNREACHABLE, "OSError: all attempts to connect to 127.0.0.1:9 failed",
+         "Nobody answers at https://x.example: correct base_url"),
+        (Reason.UNREACHABLE, "gaierror: [Errno -2] Name or service not known",
+         "The name in https://x.example is not found"),
+        (Reason.UNREACHABLE, "BrokenResourceError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate",
+         "There is no safe connection to https://x.example"),
+        (Reason.OUTCOME_UNKNOWN, "the probe did not end within 30 s", "but no answer comes from"),
+        (Reason.RATE_LIMITED, "8000 answers of 401, 403 or 429 in 10 minutes: no more requests",
+         "keeps this machine's address out"),
+        (Reason.HOOK_CONTRACT, "irc: hook probe: no Identity", "plugin is at fault"),
+        (Reason.BAD_REQUEST, "", "for a reason that is not known here: its own words may say why."),
+    ],
+)  # fmt: skip
+def test_what_no_answer_says_is_said_as_well(reason, raw, said):
+    verdict = Verdict(error_class=ErrorClass.RETRYABLE, reason=reason, raw=raw)
+    sentence = advice(INSTANCE, verdict)
+    assert said in sentence
+    assert sentence.endswith(f"[{raw}]" if raw else ".")
