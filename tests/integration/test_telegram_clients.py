@@ -6,10 +6,20 @@ import asyncio  # noqa: TID251 - the loop of a foreign client, in a thread of it
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiogram
 import attrs
 import pytest
 import telegram
 import trio
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import (
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramMigrateToChat,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan
@@ -135,6 +145,64 @@ async def test_python_telegram_bot_understands_the_refusals(serving, monkeypatch
     await server.with_bot(use)
     with pytest.raises(InvalidToken):
         await server.with_bot(use, token="99:other")
+
+
+async def with_aiogram(server, use):
+    """Run the coroutine on an aiogram bot in its own thread and loop, a minute at most."""
+
+    async def main() -> Any:
+        session = AiohttpSession(api=TelegramAPIServer.from_base(server.base_url))
+        async with aiogram.Bot(TOKEN, session=session) as bot:
+            return await use(bot)
+
+    return await trio.to_thread.run_sync(lambda: asyncio.run(asyncio.wait_for(main(), 60)))
+
+
+async def test_aiogram_sends_edits_and_deletes(server):
+    async def use(bot: aiogram.Bot) -> None:
+        assert 123456789 == (await bot.me()).id
+        keyboard = aiogram.types.InlineKeyboardMarkup(
+            inline_keyboard=[[aiogram.types.InlineKeyboardButton(text="Yes", callback_data="y")]]
+        )
+        text = "<b>one</b> 👍🏽"
+        sent = await bot.send_message(ROOM, text, parse_mode="HTML", reply_markup=keyboard)
+        assert ("one 👍🏽", text) == (sent.text, sent.html_text)
+        assert keyboard.model_dump() == sent.reply_markup.model_dump()
+        edited = await bot.edit_message_text("edited", chat_id=ROOM, message_id=sent.message_id)
+        assert ("edited", sent.message_id) == (edited.text, edited.message_id)
+        gone = await sent.reply("soon gone")
+        assert gone.reply_to_message.message_id == sent.message_id
+        assert await gone.delete()
+
+    await with_aiogram(server, use)
+    [message] = server.emulator.rooms.conversation(ROOM)
+    assert ("edited", ["one 👍🏽"]) == (message.text, message.revisions)
+
+
+async def test_aiogram_waits_as_long_as_a_429_says_and_understands_the_refusals(serving):
+    server = await serving(limits=TelegramLimits(bot_count=1000))
+    server.emulator.remove_room("8")
+    moved = server.emulator.migrate_room("-9")
+
+    async def use(bot: aiogram.Bot) -> None:
+        await bot.send_message(7, "x")
+        with pytest.raises(TelegramRetryAfter) as refused:
+            await bot.send_message(7, "y")
+        await asyncio.sleep(refused.value.retry_after)
+        message = await bot.send_message(7, "y")
+        with pytest.raises(TelegramForbiddenError, match="blocked by the user"):
+            await bot.send_message(8, "x")
+        with pytest.raises(TelegramMigrateToChat) as migrated:
+            await bot.send_message(-9, "x")
+        assert int(moved) == migrated.value.migrate_to_chat_id
+        with pytest.raises(TelegramBadRequest, match="message is not modified"):
+            await message.edit_text("y")
+        server.emulator.revoke(TOKEN)
+        with pytest.raises(TelegramUnauthorizedError):
+            await bot.send_message(10, "x")
+
+    await with_aiogram(server, use)
+    assert 1 == server.emulator.counters["rate_limited"]
 
 
 SCRIPTS = {
