@@ -11,17 +11,19 @@ import trio.lowlevel
 from gateway_core import (
     Answer,
     Disposition,
+    ErrorClass,
     HookContractError,
     Invalid,
     Limit,
     Part,
     PartitionFailed,
     Reason,
+    Scope,
     Traits,
     Verdict,
     hookimpl,
 )
-from gateway_core.testing import FakeChannel, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 
 
 class Stray(BaseException):
@@ -76,6 +78,89 @@ async def test_a_group_that_the_attempts_own_timeout_made_is_a_timeout(engine, s
         assert Disposition.UNKNOWN is receipt.disposition
         channel.script = None
         assert (await gateway.send("bot", "r", "y")).delivered
+
+
+class Clumsy(FakeChannel):
+    """One of its hooks hangs, and when it is cancelled its clean-up breaks as well."""
+
+    def __init__(self, hook: str) -> None:
+        super().__init__()
+        self.hook, self.hung = hook, 0
+
+    async def _maybe(self, hook: str) -> None:
+        if hook != self.hook:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            self.hung += 1
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise ValueError("clean-up")
+
+    @hookimpl
+    def open_session(self):
+        return self._session()
+
+    @asynccontextmanager
+    async def _session(self):
+        await self._maybe("enter")
+        try:
+            yield "session"
+        finally:
+            await self._maybe("leave")
+
+    @hookimpl
+    async def send(self, attempt):
+        await self._maybe("send")
+        if self.hook in ("probe", "credentials") and len(self.made) < 1:
+            self.made.append(attempt)
+            verdict = Verdict(
+                error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE
+            )
+            raise Failure(verdict)
+        return await FakeChannel.send(self, attempt)
+
+    @hookimpl
+    async def probe(self):
+        await self._maybe("probe")
+        raise ConnectionError
+
+    @hookimpl
+    async def credentials(self):
+        await self._maybe("credentials")
+
+
+@pytest.mark.parametrize(
+    ("hook", "ends"),
+    [
+        ("enter", Disposition.CANCELLED),
+        ("leave", Disposition.DELIVERED),
+        ("send", Disposition.UNKNOWN),
+        ("probe", Disposition.CANCELLED),
+        ("credentials", Disposition.CANCELLED),
+    ],
+)
+@pytest.mark.parametrize("way", ["closed", "cancelled", "timed out"])
+async def test_cancelled_in_a_group_out_of_any_async_hook_goes_where_it_belongs(
+    engine, say, hook, ends, way, autojump_clock
+):
+    """The gateway ends, or the hook's own time does: in order, whatever its clean-up raises."""
+    channel = Clumsy(hook)
+    with trio.move_on_after(20) as scope:
+        async with engine(channel, attempt_timeout=5, session_idle=1) as gateway:
+            ticket = await gateway.submit(say.message())
+            await trio.sleep(4)
+            assert channel.hung
+            if way == "timed out":
+                await trio.sleep(11)
+                assert all(p.restarts == 0 for p in gateway.statistics().partitions)
+                channel.hook = ""
+            elif way == "cancelled":
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught == (way == "cancelled")
+    assert ends is (await ticket.receipt()).disposition
 
 
 @pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit])

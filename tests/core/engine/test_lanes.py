@@ -175,6 +175,49 @@ async def test_a_thousand_rooms_that_wait_for_a_retry_hold_no_worker(engine, say
     assert {Disposition.DELIVERED: 1001} == gateway.statistics().dispositions
 
 
+async def test_a_freed_token_wakes_one_lane_however_many_wait(
+    engine, say, autojump_clock, monkeypatch
+):
+    """Three thousand rooms for ten tokens a second: each token costs as much as beside thirty."""
+    channel = FakeChannel(limits=lambda *_: [Limit("account", 10, 1.0)])
+    tries = []
+
+    def count(lanes) -> None:
+        whole = lanes.try_start
+
+        def try_start(lane, *given):
+            tries.append(lane)
+            return whole(lane, *given)
+
+        monkeypatch.setattr(lanes, "try_start", try_start)
+
+    async with engine(channel) as gateway:
+        for n in range(3000):
+            await gateway.submit(say.message(f"room {n}"))
+        await trio.sleep(0.05)
+        for partition in gateway._partitions:
+            count(partition.lanes)
+        before = len(channel.made)
+        await trio.sleep(10)
+        sent = len(channel.made) - before
+        assert 100 == sent
+        assert len(tries) <= 4 * sent  # let in, offered again by its worker, and the next looks
+
+
+@pytest.mark.parametrize(("partition_by", "skew"), [("instance", 4.0), ("room", 1.0)])
+async def test_the_balance_of_the_partitions_is_told(
+    engine, say, partition_by, skew, autojump_clock
+):
+    async with engine(partition_count=4, partition_by=partition_by) as gateway:
+        for n in range(400):
+            await gateway.send("bot", f"room {n}", "x")
+        statistics = gateway.statistics()
+        shares = [p.share for p in statistics.partitions]
+        assert 1 == pytest.approx(sum(shares))
+        assert [p.accepted / 400 for p in statistics.partitions] == shares
+        assert 4 * max(shares) == statistics.skew == pytest.approx(skew, rel=0.3)
+
+
 async def test_attempts_in_flight_are_bounded_by_instance_over_all_partitions(
     engine, say, autojump_clock
 ):

@@ -7,12 +7,14 @@ from itertools import pairwise
 
 import pytest
 import trio
+import trio.testing
 
 from gateway_core import (
     Answer,
     BucketReport,
     Disposition,
     Limit,
+    MemoryOutbox,
     Reason,
     Scope,
     Traits,
@@ -369,6 +371,41 @@ async def test_no_call_is_made_inside_a_wait_that_is_known(engine, say, autojump
     assert not [at for at in channel.times if 0.5 <= at < 30.5 - 1e-6]
     assert 5 <= len([at for at in channel.times if at <= 0.5])
     assert {Disposition.DELIVERED: 30} == gateway.statistics().dispositions
+
+
+class Slow(MemoryOutbox):
+    """A second life's outbox that takes its time to record the attempts of one room."""
+
+    def __init__(self) -> None:
+        super().__init__(survives=True)
+        self.voided: list[tuple[float, bool]] = []
+
+    async def attempt_started(self, envelope_id, record):
+        if self._rows[envelope_id].entry.envelope.external_room_id == "slow":
+            await trio.sleep(5)
+        await super().attempt_started(envelope_id, record)
+
+    def attempt_ended(self, envelope_id, record):
+        self.voided.append((trio.current_time(), record.started))
+        super().attempt_ended(envelope_id, record)
+
+
+async def test_what_closes_while_an_attempt_is_recorded_voids_it(engine, say, autojump_clock):
+    """The record takes 5 s, and a neighbour is refused meanwhile: no call, the token is back."""
+    script = say.script(say.limited(30, Scope.INSTANCE))
+    channel, outbox = FakeChannel(script=script), Slow()
+    channel.limits = always(Limit("account", 4, 60.0, "window"))  # two, once it is slowed down
+    async with engine(channel, outbox=outbox) as gateway:
+        slow = await gateway.submit(say.message("slow", "a"))
+        await trio.testing.wait_all_tasks_blocked()
+        quick = await gateway.submit(say.message("quick", "b"))
+        await trio.sleep(10)
+        assert 1 == len(channel.made)
+        assert (pytest.approx(5), False) == outbox.voided[-1]
+        for ticket in (slow, quick):
+            assert (await ticket.receipt()).delivered
+    assert [0, 30, 60] == [pytest.approx(at, abs=6) for at in channel.times]
+    assert sum(at >= 30 - 1e-6 for at in channel.times) == 2
 
 
 async def test_an_unforeseen_429_slows_its_bucket_down_and_it_recovers_slowly(
