@@ -59,10 +59,11 @@ def entry_row(entry: Entry, seq: int) -> Row:
     """As `ENTRY_COLUMNS`."""
     envelope = entry.envelope
     plan = [[part.payload, part.span, part.digest, part.degraded] for part in entry.plan]
+    trace = [entry.trace] if entry.trace else []
     return (
         seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, entry.due,
         entry.accepted_at, entry.deadline, entry.fingerprint,
-        entry.priority, encode([to_json(envelope), plan]), None,
+        entry.priority, encode([to_json(envelope), plan, *trace]), None,
         int(entry.due is not None),
     )  # fmt: skip
 
@@ -78,7 +79,7 @@ def entry_of(row: Row) -> Entry:
     Raises `FormatVersionError` or `Invalid` where this release cannot read it.
     """
     _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
-    envelope, plan = decode(text)
+    envelope, plan, *trace = decode(text)  # earlier releases kept no trace
     return Entry(
         id=name,
         envelope=from_json(Envelope, envelope),  # type: ignore[arg-type]  # a union is a type here
@@ -88,6 +89,7 @@ def entry_of(row: Row) -> Entry:
         priority=priority,
         fingerprint=fingerprint,
         due=due,
+        trace=trace[0] if trace else "",
     )
 
 

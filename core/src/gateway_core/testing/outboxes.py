@@ -55,6 +55,7 @@ class Entries:
             deadline=at + 3600.0,
             fingerprint="print" if envelope.key is not None else "",
             due=due,
+            trace=f"00-{self.count:032x}-{self.count:016x}-01",
         )
 
 
