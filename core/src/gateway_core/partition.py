@@ -7,6 +7,7 @@ the next step, `workers` make the attempts, `failures` follow from a verdict, `e
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from gateway_core.hookspecs import Level, Pressure
 from gateway_core.idempotency import Keys
 from gateway_core.journal import Journal
 from gateway_core.lanes import Lanes
-from gateway_core.limits import NEVER, SECOND
+from gateway_core.limits import NEVER
 from gateway_core.pressure import Gauge
 from gateway_core.privacy import Privacy
 from gateway_core.revisions import Revisions
@@ -37,6 +38,9 @@ from gateway_core.workers import Workers
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
     from gateway_core.watch import Watch
+
+RECENT = 20
+"""Endings by which the pace is told."""
 
 
 class Partition:
@@ -145,12 +149,12 @@ class Partition:
         return self.workers.nursery is not None
 
     def estimate(self) -> float:
-        """Seconds until a place is likely to free, from the pace of the last minute or so."""
-        ended = sum(self.endings.dispositions.values())
-        uptime = self.clock.now() / SECOND
-        if not ended or uptime <= 0:
+        """Seconds until a place is likely to free, by the pace at which the newest ended."""
+        newest = reversed(self.endings.history.values())
+        ends = [receipt.ended_at for receipt in islice(newest, RECENT)]
+        if not ends:
             return 1.0
-        return min(60.0, max(0.01, uptime / ended))
+        return min(60.0, max(0.01, (self.clock.wall() - ends[-1]) / max(1, len(ends) - 1)))
 
     def pressure(self) -> Pressure:
         """How full it is."""
@@ -164,7 +168,9 @@ class Partition:
     def oldest_wait(self) -> float:
         """Seconds since the oldest unfinished envelope was accepted, or was due."""
         for flight in self.flights.values():  # in the order of acceptance, mostly
-            waited = self.clock.wall() - max(flight.accepted_wall, flight.envelope.not_before or 0.0)
+            waited = self.clock.wall() - max(
+                flight.accepted_wall, flight.envelope.not_before or 0.0
+            )
             if waited > 0:
                 return waited
         return 0.0

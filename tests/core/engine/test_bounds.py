@@ -75,6 +75,20 @@ async def test_a_full_partition_refuses_with_pressure_and_an_estimate(engine, sa
         assert 1 == gateway.statistics().refused
 
 
+async def test_the_estimate_is_of_the_present_pace(engine, say, autojump_clock):
+    """Two a second an hour ago, ten a second now: the hour between says nothing."""
+    async with engine(partition_count=1, partition_bound=10, instance_bound=10) as gateway:
+        for pause in (0.5, 0.1):
+            for _ in range(30):
+                await trio.sleep(pause)
+                await gateway.send("bot", "r", "x")
+            await trio.sleep(3600 if pause == 0.5 else 0)
+        await fill(gateway, say, 10)
+        with pytest.raises(Overloaded) as caught:
+            await gateway.submit(say.message("fresh"), wait=False)
+        assert 0.1 == pytest.approx(caught.value.retry_in, rel=0.1)
+
+
 async def test_the_bounds_count_everything_unfinished(engine, say, autojump_clock):
     """Scheduled, suspended, in flight, in doubt: all of it is in memory."""
 
