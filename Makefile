@@ -20,13 +20,14 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench simulate crash-test clean
+.PHONY: help demo test check docs pictures bench simulate crash-test clean
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
 	@echo "make test      every test           (ARGS=\"tests/core -q\" for some)"
 	@echo "make check     ruff, ruff format, mypy --strict"
 	@echo "make docs      the documentation, into docs/_build/html; a warning is an error"
+	@echo "make pictures  how texts look on each platform, drawn for the documentation"
 	@echo "make bench     what every figure in the docs comes from"
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
 	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
@@ -52,6 +53,13 @@ docs: $(DEV)
 	@echo "docs: building docs/_build/html"
 	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html $(ARGS)
 	@echo "docs: open docs/_build/html/index.html"
+
+pictures: $(RUN)
+	@for text in docs/reference/looks/*.md; do \
+		table=$${text%.md}.toml; test -e $$table || table=; \
+		$(VENV)/bin/gateway explain --file $$text --svg $${text%.md}.svg \
+			$${table:+--config} $$table >/dev/null && echo "pictures: $${text%.md}.svg"; \
+	done
 
 bench: $(DEV)
 	@echo "bench: on $$($(PY) -V)"

@@ -10,7 +10,7 @@ project = "Outbound message gateway"
 copyright = "its contributors"
 version = release = installed("gateway-core")
 extensions = ["myst_parser", "from_code"]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "reference/looks"]
 nitpicky = True
 html_theme = "furo"
 html_title = f"{project} {release}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from gateway_contrib.cli.plans import ROOMS, starts
-from gateway_core import Limit
+from gateway_core import Limit, Problem, hookimpl, preview
 
 CHANNELS = ("discord", "slack", "telegram")
 LONG = "A sentence of some words & signs. " * 400
@@ -21,18 +23,24 @@ class Page(HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.tags, self.bubbles, self.headings = set(), [], []
+        self.here, self.depth = None, 0
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        self.bubbles += [""] if tag == "pre" else []
+        if ("class", "said") in attrs:
+            self.bubbles.append("")
+            self.depth = 1
+        elif self.depth and tag == "div":
+            self.depth += 1
         self.here = tag
 
     def handle_endtag(self, tag):
+        self.depth -= self.depth > 0 and tag == "div"
         self.here = None
 
     def handle_data(self, data):
-        if self.here == "pre":
+        if self.depth:
             self.bubbles[-1] += data
         if self.here == "h2":
             self.headings.append(data)
@@ -180,6 +188,44 @@ def test_what_the_text_holds_is_text_on_the_page(program, tmp_path):
     assert not {"script", "img"} & page.tags
     assert [evil, evil] == page.bubbles[1:]
     assert "<script" not in (tmp_path / "out.html").read_text()
+
+
+def test_the_page_shows_looks(program, tmp_path):
+    """Bold is bold on each channel, though each says so otherwise."""
+    assert 0 == program("explain", "**b** `c` ~~d~~", "--html", "out.html")[0]
+    page = (tmp_path / "out.html").read_text()
+    for mark in ("<b>b</b>", "<code>c</code>", "<s>d</s>"):
+        assert len(CHANNELS) == page.count(mark)
+
+
+def test_the_messages_are_drawn(program, tmp_path):
+    (tmp_path / "answer.md").write_text(LONG)
+    assert 0 == program("explain", "--file", "answer.md", "--svg", "out.svg")[0]
+    root = ET.parse(tmp_path / "out.svg").getroot()  # noqa: S314 - made by us
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert [name.capitalize() for name in CHANNELS] == [t for t in texts if t.lower() in CHANNELS]
+    assert LONG.count("words") * len(CHANNELS) == sum(text.count("words") for text in texts)
+
+
+def test_policies_are_asked_too(program, tmp_path, monkeypatch):
+    """What a policy refuses or limits is told as a gateway would do it."""
+
+    class Policy:
+        @hookimpl
+        def validate(self, envelope):
+            return [Problem("text", "too loud")] if envelope.text.isupper() else []
+
+        @hookimpl
+        def rate_limit(self):
+            return [Limit("mine", 1, 9.0)]
+
+    asked = partial(preview, plugins=[Policy()])
+    monkeypatch.setattr("gateway_contrib.cli.plans.preview", asked)
+    code, _, err = program("explain", "HI", "--channel", "slack")
+    assert (2, True) == (code, "text: too loud" in err[-1])
+    code, out, _ = program("explain", LONG, "--channel", "slack")
+    assert "mine: takes 4, allows 1 in 9 s" in out
+    assert "the last part is out after 27 s" in out
 
 
 def test_the_page_names_the_account_and_the_refusal(program, tmp_path):

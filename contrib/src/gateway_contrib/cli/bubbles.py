@@ -1,24 +1,30 @@
-"""The page of `gateway explain --html`: each channel's parts as bubbles, side by side."""
+"""What `gateway explain` writes to look at: each channel's parts as bubbles, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
+from gateway_contrib.cli.painting.drawn import Bubble, Column, drawn
+from gateway_contrib.cli.painting.marked import STYLE, marked
 from gateway_contrib.cli.plans import Explained, Piece, seconds
 
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; background: #eceff1; color: #222 }
-main { display: flex; gap: 1.5rem; align-items: flex-start; overflow-x: auto }
-section { flex: 1 1 20rem; min-width: 18rem; max-width: 40rem }
-h2 { margin: 0 } table { border-collapse: collapse; font-size: 13px; margin: .6rem 0 }
-td, th { text-align: left; white-space: nowrap; vertical-align: top; padding: .1rem .8rem .1rem 0; font-weight: normal }
-article { background: #fff; border-radius: .2rem 1rem 1rem 1rem; padding: .6rem .9rem;
-  margin: .8rem 0; box-shadow: 0 1px 2px #0003 }
-pre { font: inherit; margin: 0; overflow-wrap: anywhere; white-space: pre-wrap }
-td:first-child { white-space: normal; overflow-wrap: anywhere }
-small { display: block; color: #666; margin-top: .4rem } .lost { color: #a50 } .refused { color: #b00 }
-"""  # noqa: E501 - a style sheet
+_STYLE = f"""
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; background: #eceff1; color: #222 }}
+main {{ display: flex; gap: 1.5rem; align-items: flex-start; overflow-x: auto }}
+section {{ flex: 1 1 20rem; min-width: 18rem; max-width: 40rem }}
+h2 {{ margin: 0; text-transform: capitalize }}
+table {{ border-collapse: collapse; font-size: 13px; margin: .6rem 0 }}
+td, th {{ text-align: left; white-space: nowrap; vertical-align: top; padding: .1rem .8rem .1rem 0;
+  font-weight: normal }}
+th {{ color: #666 }}
+article {{ background: #fff; border-radius: .2rem 1rem 1rem 1rem; padding: .6rem .9rem;
+  margin: .8rem 0; box-shadow: 0 1px 2px #0003 }}
+td:first-child {{ white-space: normal; overflow-wrap: anywhere }}
+small {{ display: block; color: #666; margin-top: .4rem }}
+meter {{ width: 4rem; height: .7rem; vertical-align: middle }}
+.lost {{ color: #a50 }} .refused {{ color: #b00 }}
+{STYLE}"""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -29,7 +35,7 @@ def page_of(plans: Sequence[Explained], title: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
         f"<h1>{escape(title)}</h1>"
-        "<p>The texts as they are sent; styles that travel beside a text are not painted.</p>"
+        "<p>Each message as its platform shows it, near enough; sizes as the platform counts.</p>"
         f"<main>{''.join(map(_column, plans))}</main></html>\n"
     )
 
@@ -57,11 +63,37 @@ def _budgets(plan: Explained) -> str:
 
 
 def _bubble(number: int, piece: Piece, plan: Explained) -> str:
-    size = f"{piece.size:,}" + (f" of {plan.limit:,}" if plan.limit is not None else "")
-    start, end = piece.span
     lost = f'<small class="lost">{escape("; ".join(piece.degraded))}</small>'
     return (
-        f'<article><pre dir="auto">{escape(piece.text)}</pre>'
-        f"<small>{number}: {size} {escape(plan.unit)}, source {start:,}\u2013{end:,}, "
-        f"after {seconds(piece.at)}</small>{lost if piece.degraded else ''}</article>"
+        f"<article>{marked(piece.lines)}<small>{number}: {_size(piece, plan)}, "
+        f"{said_of(piece)}</small>{lost if piece.degraded else ''}</article>"
     )
+
+
+def _size(piece: Piece, plan: Explained) -> str:
+    if plan.limit is None:
+        return f"{piece.size:,} {escape(plan.unit)}"
+    share = f'<meter max="{plan.limit}" value="{piece.size}"></meter>'
+    return f"{share} {piece.size:,} of {plan.limit:,} {escape(plan.unit)}"
+
+
+def said_of(piece: Piece) -> str:
+    """Where a part came from and when it is out."""
+    start, end = piece.span
+    return f"source {start:,}\u2013{end:,}, after {seconds(piece.at)}"
+
+
+def picture_of(plans: Sequence[Explained], title: str) -> str:
+    """The parts of each channel side by side, as SVG."""
+    columns = []
+    for plan in plans:
+        name = plan.channel.capitalize()
+        who = name if plan.instance == plan.channel else f"{name} ({plan.instance})"
+        columns.append(Column(who, [_drawn(piece, plan) for piece in plan.pieces]))
+    return drawn(columns, title)
+
+
+def _drawn(piece: Piece, plan: Explained) -> Bubble:
+    bound = f" of {plan.limit:,}" if plan.limit is not None else ""
+    lost = "".join(f"; {words}" for words in piece.degraded)
+    return Bubble(piece.lines, f"{piece.size:,}{bound} {plan.unit}{lost}")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway_contrib.cli.bubbles import page_of
+from gateway_contrib.cli.bubbles import page_of, picture_of
 from gateway_contrib.cli.ending import Ended, one_line, printable
 from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, explain, seconds
 from gateway_contrib.cli.sending import CONFIG, File, Look, Shown, text_of
@@ -44,6 +44,7 @@ def explain_command(
     ] = None,
     instance: Annotated[str | None, Parameter(help="Only this account of it.")] = None,
     html: Annotated[Path | None, Parameter(help="Write a page to look at.")] = None,
+    svg: Annotated[Path | None, Parameter(help="Draw the messages into this file.")] = None,
     json: Json = False,
 ) -> int:
     """Show the messages that a text becomes: sizes, losses, costs and time. Sends nothing."""
@@ -60,13 +61,14 @@ def explain_command(
                 text=words,
                 format=format,
             ),
-            max_parts=settings.max_parts,
+            settings,
         )
         for account in _accounts(settings, channel, instance)
     ]
-    if html is not None:
-        title = f"gateway explain: {file or 'a text'}"
-        html.write_text(page_of(plans, title), encoding="utf-8", errors="replace")
+    title = f"gateway explain: {Path(file).name if file else 'a text'}"
+    for path, paint in ((html, page_of), (svg, picture_of)):
+        if path is not None:
+            path.write_text(paint(plans, title), encoding="utf-8", errors="replace")
     _show(plans, json=json)
     return _code(plans)
 

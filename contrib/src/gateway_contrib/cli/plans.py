@@ -1,22 +1,19 @@
-"""What an adapter would make of a text: its parts, their sizes, and what they cost.
+"""What would become of a text: its parts, their sizes, and what they cost.
 
-The adapters' own hooks are asked, as they are installed: no session, no network, no policies.
+A gateway's own look ahead is asked, with the policies and adapters that are installed: no session
+and no network.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from html import unescape
-from importlib.metadata import entry_points
 from typing import Any
 
 import attrs
 
-from gateway_core import Instance, Limit, Part, Send
-
-ADAPTERS = "gateway_plugin"
-"""The entry-point group of adapters; an entry's name is the channel."""
+from gateway_contrib.cli.painting.seen import Line
+from gateway_contrib.cli.painting.shapes import seen
+from gateway_core import GatewayConfig, Instance, Limit, Part, Send, preview
 
 TOKENS: Mapping[str, str] = {
     "telegram": "123456789:any-well-formed-token",
@@ -47,17 +44,16 @@ def _bytes(text: str) -> int:
 
 @attrs.frozen
 class Measure:
-    """How a channel counts a text as it is sent, and how it is shown there."""
+    """How a channel counts a text as it is sent."""
 
     unit: str
     size: Callable[[str], int]
-    shown: Callable[[str], str] = str
 
 
 MEASURES: Mapping[str, Measure] = {
     "text_limit": Measure("characters", _characters),
     "max_length": Measure("UTF-16 units", _units),
-    "part_bytes": Measure("bytes", _bytes, unescape),
+    "part_bytes": Measure("bytes", _bytes),
 }
 """By the setting that holds the limit. Elsewhere characters are told, and no limit."""
 
@@ -66,13 +62,22 @@ UNLIMITED = Measure("characters", _characters)
 
 @attrs.frozen(kw_only=True)
 class Piece:
-    """One part: its text as shown, how it measures, and when it is out, in seconds."""
+    """One part: its text as seen, how it measures, and when it is out, in seconds.
+
+    payload  the content as the platform would get it
+    """
 
     text: str
     size: int
     span: tuple[int, int]
     degraded: tuple[str, ...]
     at: float
+    payload: Mapping[str, Any]
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """What a reader sees, with its looks."""
+        return seen(self.payload)
 
 
 @attrs.frozen(kw_only=True)
@@ -114,50 +119,24 @@ def seconds(time: float) -> str:
     return f"{round(time, 2):g} s"
 
 
-def explain(instance: Instance, envelope: Send, *, max_parts: int) -> Explained:
-    """The plan of `envelope`, as the adapter of the instance's channel makes it."""
-    room = envelope.external_room_id
-    known = {"instance": instance, "envelope": envelope, "mode": "as_asked"}
-    problems = _ask(instance.channel, "validate", known) or ()
-    refused = [str(problem) for problem in problems]
-    parts: Sequence[Part] = () if refused else _parts(instance, envelope, known)
-    if not refused and not parts:
-        refused.append("text: leaves nothing to send")
-    if len(parts) > max_parts:
-        refused.append(f"text: needs {len(parts)} messages, at most {max_parts}")
-    asked = {"instance": instance, "room": room, "thread": None, "operation": "send"}
-    limits: Sequence[Limit] = _ask(instance.channel, "rate_limit", asked) or ()
+def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explained:
+    """The plan of `envelope`, as a gateway with that configuration would make it."""
+    ahead = preview(instance, envelope, config=config)
     limit, measure = _measure(instance.settings)
+    times = starts(ahead.limits, len(ahead.parts))
     return Explained(
         channel=instance.channel,
         instance=instance.id,
-        room=room,
+        room=envelope.external_room_id,
         unit=measure.unit,
         limit=limit,
-        pieces=_pieces(parts, starts(limits, len(parts)), measure),
+        pieces=tuple(map(_piece, ahead.parts, times, [measure] * len(times))),
         budgets=tuple(
-            Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=len(parts))
-            for x in limits
+            Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=len(times))
+            for x in ahead.limits
         ),
-        refused=tuple(refused),
+        refused=tuple(map(str, ahead.problems)),
     )
-
-
-def _parts(instance: Instance, envelope: Send, known: Mapping[str, Any]) -> Sequence[Part]:
-    """The adapter's plan; like core, the whole text where it plans nothing."""
-    plan: Sequence[Part] | None = _ask(instance.channel, "chunk", known)
-    if plan is not None:
-        return plan
-    return (Part(payload={"text": envelope.text}, span=(0, len(envelope.text))),)
-
-
-def _ask(channel: str, hook: str, known: Mapping[str, Any]) -> Any:
-    """The adapter's answer, given what it lists; None where it has no such hook."""
-    (point,) = entry_points(group=ADAPTERS, name=channel)
-    function = getattr(point.load(), hook, None)
-    if function is None:
-        return None
-    return function(**{name: known[name] for name in inspect.signature(function).parameters})
 
 
 def _measure(settings: Any) -> tuple[int | None, Measure]:
@@ -168,17 +147,15 @@ def _measure(settings: Any) -> tuple[int | None, Measure]:
     return None, UNLIMITED
 
 
-def _pieces(parts: Sequence[Part], times: Sequence[float], measure: Measure) -> tuple[Piece, ...]:
-    texts = [str(part.payload.get("text", part.payload.get("content", ""))) for part in parts]
-    return tuple(
-        Piece(
-            text=measure.shown(text),
-            size=measure.size(text),
-            span=part.span,
-            degraded=part.degraded,
-            at=at,
-        )
-        for part, text, at in zip(parts, texts, times, strict=True)
+def _piece(part: Part, at: float, measure: Measure) -> Piece:
+    sent = str(part.payload.get("text", part.payload.get("content", "")))
+    return Piece(
+        text="\n".join(line.text for line in seen(part.payload)),
+        size=measure.size(sent),
+        span=part.span,
+        degraded=part.degraded,
+        at=at,
+        payload=part.payload,
     )
 
 

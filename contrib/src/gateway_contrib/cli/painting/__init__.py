@@ -1,0 +1,1 @@
+"""What a reader would see of a message's content, and pictures of it."""

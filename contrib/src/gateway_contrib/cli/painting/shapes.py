@@ -1,0 +1,18 @@
+"""Which reading a message's content needs: told by its fields, whatever the channel's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_contrib.cli.painting import discord, slack, telegram
+from gateway_contrib.cli.painting.seen import Line
+
+
+def seen(payload: Mapping[str, Any]) -> list[Line]:
+    """The lines that a reader sees."""
+    if "blocks" in payload or "mrkdwn" in payload:
+        return slack.lines(payload)
+    if "content" in payload:
+        return discord.lines(payload)
+    return telegram.lines({"text": "", **payload})
