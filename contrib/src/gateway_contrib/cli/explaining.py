@@ -17,7 +17,7 @@ from rich.text import Text
 from gateway_contrib.cli.bubbles import page_of, picture_of
 from gateway_contrib.cli.ending import Ended, one_line, printable
 from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, explain, seconds
-from gateway_contrib.cli.sending import CONFIG, File, Look, Shown, text_of
+from gateway_contrib.cli.sending import CONFIG, WRITTEN, Shown, Written
 from gateway_core import (
     ConfigError,
     GatewayConfig,
@@ -36,8 +36,7 @@ def explain_command(
     /,
     *,
     channel: Annotated[str | None, Parameter(help="The platform; else all installed ones.")] = None,
-    file: File = None,
-    format: Look = "markdown",  # noqa: A002 - the field's standard term
+    written: Written = WRITTEN,
     room: Annotated[str | None, Parameter(help="The conversation; it may have limits.")] = None,
     config: Annotated[
         Path | None, Parameter(help="Take accounts and their settings from this file.")
@@ -48,7 +47,7 @@ def explain_command(
     json: Json = False,
 ) -> int:
     """Show the messages that a text becomes: sizes, losses, costs and time. Sends nothing."""
-    words = text_of(text, file)
+    words = written.words(text)
     if instance is not None and config is None:
         config = CONFIG
     settings = _defaults(channel) if config is None else load_config(config)
@@ -59,13 +58,13 @@ def explain_command(
                 instance_id=account.id,
                 external_room_id=room or ROOMS.get(account.channel, "room"),
                 text=words,
-                format=format,
+                format=written.format,
             ),
             settings,
         )
         for account in _accounts(settings, channel, instance)
     ]
-    title = f"gateway explain: {Path(file).name if file else 'a text'}"
+    title = f"gateway explain: {Path(written.file).name if written.file else 'a text'}"
     for path, paint in ((html, page_of), (svg, picture_of)):
         if path is not None:
             path.write_text(paint(plans, title), encoding="utf-8", errors="replace")

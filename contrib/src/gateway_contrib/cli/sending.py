@@ -59,6 +59,48 @@ PATIENCE = 60.0
 """Seconds after which a command gives a message up: a person is waiting."""
 
 
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Written:
+    """The message's words, where no TEXT is given, and how they are read."""
+
+    file: File = None
+    format: Look = "markdown"
+
+    def words(self, text: str | None) -> str:
+        """The text of the message."""
+        return text_of(text, self.file)
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Named:
+    """The message that is meant: its ref; or its key, with the account and the room."""
+
+    ref: Ref = None
+    key: TargetKey = None
+    instance: Account = None
+    room: Room = None
+
+    def target(self) -> MessageRef | KeyRef:
+        """The message."""
+        return _target(self.ref, self.key, self.instance, self.room)
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Delivery:
+    """How long it may take, with whose accounts, and what is told of it."""
+
+    ttl: Ttl = PATIENCE
+    config: Config = CONFIG
+    json: Json = False
+    verbose: Verbose = False
+
+
+WRITTEN, NAMED, DELIVERY = Written(), Named(), Delivery()
+
+
 async def send(
     text: Shown = None,
     /,
@@ -68,15 +110,11 @@ async def send(
     thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
     reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
     key: Key = None,
-    file: File = None,
-    format: Look = "markdown",  # noqa: A002 - the field's standard term
-    ttl: Ttl = PATIENCE,
-    config: Config = CONFIG,
-    json: Json = False,
-    verbose: Verbose = False,
+    written: Written = WRITTEN,
+    delivery: Delivery = DELIVERY,
 ) -> int:
     """Send a message, wait for its end, and say what became of it."""
-    words = text_of(text, file)
+    words = written.words(text)
     return await _deliver(
         lambda gateway: gateway.send(
             instance,
@@ -85,12 +123,10 @@ async def send(
             thread=thread,
             reply_to=reply_to,
             key=key,
-            format=format,
-            ttl=ttl,
+            format=written.format,
+            ttl=delivery.ttl,
         ),
-        config=config,
-        json=json,
-        verbose=verbose,
+        delivery,
     )
 
 
@@ -98,71 +134,44 @@ async def edit(
     text: Shown = None,
     /,
     *,
-    ref: Ref = None,
-    key: TargetKey = None,
-    instance: Account = None,
-    room: Room = None,
-    file: File = None,
-    format: Look = "markdown",  # noqa: A002 - the field's standard term
-    ttl: Ttl = PATIENCE,
-    config: Config = CONFIG,
-    json: Json = False,
-    verbose: Verbose = False,
+    named: Named = NAMED,
+    written: Written = WRITTEN,
+    delivery: Delivery = DELIVERY,
 ) -> int:
     """Give a message that was sent a new text."""
-    if ref == "-" and file == "-":
+    if named.ref == "-" and written.file == "-":
         raise Ended("--ref and --file cannot both be read from standard input")
-    target = _target(ref, key, instance, room)
-    words = text_of(text, file)
+    target, words = named.target(), written.words(text)
     return await _deliver(
-        lambda gateway: gateway.edit(target, words, format=format, ttl=ttl),
-        config=config,
-        json=json,
-        verbose=verbose,
+        lambda gateway: gateway.edit(target, words, format=written.format, ttl=delivery.ttl),
+        delivery,
     )
 
 
-async def delete(
-    *,
-    ref: Ref = None,
-    key: TargetKey = None,
-    instance: Account = None,
-    room: Room = None,
-    ttl: Ttl = PATIENCE,
-    config: Config = CONFIG,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> int:
+async def delete(*, named: Named = NAMED, delivery: Delivery = DELIVERY) -> int:
     """Take a message back, all of its parts."""
-    target = _target(ref, key, instance, room)
-    return await _deliver(
-        lambda gateway: gateway.delete(target, ttl=ttl),
-        config=config,
-        json=json,
-        verbose=verbose,
-    )
+    target = named.target()
+    return await _deliver(lambda gateway: gateway.delete(target, ttl=delivery.ttl), delivery)
 
 
-async def _deliver(
-    operation: Callable[[Gateway], Awaitable[Receipt]], *, config: Path, json: bool, verbose: bool
-) -> int:
+async def _deliver(operation: Callable[[Gateway], Awaitable[Receipt]], delivery: Delivery) -> int:
     """Open a gateway, let the operation end, and show its receipt.
 
     Raises `Ended` with code 1 for any ending but a delivery.
     """
-    set_up_log(verbose=verbose)
+    set_up_log(verbose=delivery.verbose)
     # An account that is out of order is no reason to let a person wait.
-    loaded = attrs.evolve(load_config(config), when_suspended="end")
+    loaded = attrs.evolve(load_config(delivery.config), when_suspended="end")
     async with open_gateway(loaded) as gateway:
         try:
             receipt, failure = await operation(gateway), None
         except DeliveryError as error:
             receipt, failure = error.receipt, error
-    if json:
+    if delivery.json:
         print(jsonlib.dumps(to_json(receipt), ensure_ascii=False))
     if failure is not None:
         raise Ended(one_line(failure), 1)
-    if not json:
+    if not delivery.json:
         print(printable(_said(receipt)))
     return 0
 
