@@ -65,6 +65,7 @@ LAYERS = (
     {"roster", "supervision"},
     {"paging"},
     {"submission"},
+    {"sending"},
     {"gateway"},
 )
 APART = {"http": 0, "testing": len(LAYERS)}

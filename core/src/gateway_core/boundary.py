@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import trio
+
+from gateway_core.errors import GatewayError
 
 PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 """These belong to whoever stops the program or the task; nobody else may keep them."""
@@ -35,3 +38,31 @@ def place_of(error: BaseException | None) -> str | None:
     while trace.tb_next is not None:
         trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+
+
+def leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What leaves the block when the gateway's own tasks raised `group`, or were cancelled.
+
+    An error goes before a `Cancelled`: the application's own is not lost because somebody lost
+    patience while the gateway drained. Where the gateway failed, what it told the application
+    of that (`GatewayClosed`, an undelivered receipt) is no error besides.
+    """
+    ours = _without(group, trio.Cancelled)
+    own = _without(body, trio.Cancelled if ours is None else (trio.Cancelled, GatewayError))
+    if own is not None and ours is not None:
+        return BaseExceptionGroup("of the application and of the gateway", [own, _unwrapped(ours)])
+    return own or _unwrapped(ours or group)
+
+
+def _without(error: BaseException | None, what: Any) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        rest: BaseException | None = error.split(what)[1]
+        return rest
+    return None if isinstance(error, what) else error
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """A single exception leaves alone, without the groups around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,4 +1,7 @@
-"""`open_gateway`, `Gateway`: the public face, and the life from open to quiet, drain, cancel."""
+"""`open_gateway`, `Gateway`: the public face, and the life from open to quiet, drain, cancel.
+
+Longer than most modules: whoever reads how a gateway lives and ends should read one file.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,20 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from random import Random, SystemRandom
 from time import time as system_time
-from typing import Any, TypeAlias
+from typing import Any
 
-import attrs
 import trio
 
 from gateway_core.accounts import Account
+from gateway_core.boundary import leaving
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.envelopes import (
-    Call,
-    Delete,
     Disposition,
-    Edit,
     Envelope,
-    Format,
-    Json,
     KeyRef,
-    MessageRef,
-    OnUnknown,
-    Order,
-    Priority,
-    Receipt,
-    Send,
-    Target,
     Undelivered,
-)
-from gateway_core.errors import (
-    DeliveryError,
-    GatewayError,
-    Invalid,
-    Problem,
 )
 from gateway_core.flights import Flight
 from gateway_core.hookspecs import Identity, Level, Pressure, Providers
@@ -56,6 +41,7 @@ from gateway_core.plugins import Given, bind, exporter_for, outbox_at
 from gateway_core.previews import Preview, foresee
 from gateway_core.privacy import Privacy
 from gateway_core.roster import Roster
+from gateway_core.sending import Sending
 from gateway_core.statistics import Statistics
 from gateway_core.status import Status, status_ended, status_of
 from gateway_core.submission import Submission
@@ -64,11 +50,8 @@ from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, tell
 from gateway_core.tickets import Ticket
 from gateway_core.watch import observed, open_watch, working_meters
 
-Editable: TypeAlias = Target | Ticket
-DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 
-
-class Gateway:
+class Gateway(Sending):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`."""
 
     def __init__(
@@ -141,160 +124,6 @@ class Gateway:
         self._supervisor = Supervisor(self._partitions)
         self._keeper = Keeper(self._clock, config.attempt_timeout, self._roster.suspend_account)
         self._roster.open(self._partitions)
-
-    # -- sending
-
-    async def send(
-        self,
-        instance: str,
-        room: str,
-        text: str,
-        *,
-        thread: str | None = None,
-        reply_to: str | None = None,
-        key: str | None = None,
-        ttl: float | None = None,
-        not_before: float | None = None,
-        priority: Priority = "normal",
-        order: Order = "room",
-        format: Format = "markdown",  # noqa: A002 - the field's standard term
-        on_unknown: OnUnknown = "retry",
-        extra: Mapping[str, Json] | None = None,
-        raises: bool = True,
-    ) -> Receipt:
-        """Send a message and wait for its end; the fields are those of `Send`.
-
-        Returns the receipt when it was delivered. Any other ending raises `DeliveryError` with
-        the receipt, unless `raises` is false. Raises `Refused` (`Invalid`, `Overloaded`, …) where
-        it was not accepted. A cancelled caller withdraws what has not started.
-        """
-        envelope = _build(
-            Send,
-            instance_id=instance,
-            external_room_id=room,
-            text=text,
-            thread_id=thread,
-            reply_to=reply_to,
-            key=key,
-            ttl=ttl,
-            not_before=not_before,
-            priority=priority,
-            order=order,
-            format=format,
-            on_unknown=on_unknown,
-            extra=extra or {},
-        )
-        return await self._deliver(envelope, raises=raises)
-
-    async def edit(
-        self,
-        target: Editable,
-        text: str,
-        *,
-        key: str | None = None,
-        ttl: float | None = None,
-        priority: Priority = "normal",
-        format: Format = "markdown",  # noqa: A002 - the field's standard term
-        extra: Mapping[str, Json] | None = None,
-        interim: bool = False,
-        raises: bool = True,
-    ) -> Receipt:
-        """Give a message a new text and wait for the end.
-
-        `target` is a receipt's ref, a ticket, or a `KeyRef`. An edit that a newer one overtakes
-        before it starts is `superseded`: its receipt is returned. Raises as `send` does.
-        """
-        target = _target(target)
-        envelope = _build(
-            Edit,
-            instance_id=target.instance_id,
-            external_room_id=target.external_room_id,
-            target=target,
-            text=text,
-            key=key,
-            ttl=ttl,
-            priority=priority,
-            format=format,
-            extra=extra,
-            interim=interim,
-        )
-        return await self._deliver(envelope, raises=raises)
-
-    async def delete(
-        self,
-        target: Editable,
-        *,
-        ttl: float | None = None,
-        priority: Priority = "normal",
-        raises: bool = True,
-    ) -> Receipt:
-        """Take a message back, all of its parts. Raises as `send` does."""
-        target = _target(target)
-        envelope = _build(
-            Delete,
-            instance_id=target.instance_id,
-            external_room_id=target.external_room_id,
-            target=target,
-            ttl=ttl,
-            priority=priority,
-        )
-        return await self._deliver(envelope, raises=raises)
-
-    async def call(
-        self,
-        instance: str,
-        room: str,
-        method: str,
-        arguments: Mapping[str, Json] | None = None,
-        *,
-        ttl: float | None = None,
-        priority: Priority = "normal",
-        order: Order = "room",
-        raises: bool = True,
-    ) -> Receipt:
-        """Call any other method of the platform; `receipt.result` has its answer."""
-        envelope = _build(
-            Call,
-            instance_id=instance,
-            external_room_id=room,
-            method=method,
-            arguments=arguments or {},
-            ttl=ttl,
-            priority=priority,
-            order=order,
-        )
-        return await self._deliver(envelope, raises=raises)
-
-    async def _deliver(self, envelope: Envelope, *, raises: bool) -> Receipt:
-        ticket = await self._submission.submit(envelope, wait=True)
-        flight = ticket._flight  # noqa: SLF001 - a ticket is this module's own
-        flight.joined += 1
-        try:
-            receipt = await ticket.receipt()
-        except trio.Cancelled:
-            if flight.joined == 1:
-                self.cancel(ticket)
-            raise
-        finally:
-            flight.joined -= 1
-        if raises and receipt.disposition not in DELIVERED:
-            raise DeliveryError(receipt)
-        return receipt
-
-    async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
-        """Hand an envelope over; it is accepted when this returns.
-
-        wait   True: wait for room where a bound is reached; False: raise `Overloaded`
-
-        Neither waits behind an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
-        `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`, and
-        `GatewayClosed`. A caller cancelled in here leaves no trace.
-        """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        ticket = await self._submission.submit(envelope, wait=wait)
-        ticket._flight.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return ticket
 
     # -- about envelopes
 
@@ -577,7 +406,7 @@ async def open_gateway(
                     body = error
                 gateway.quiet()
         except BaseExceptionGroup as group:
-            raise _leaving(body, group) from None
+            raise leaving(body, group) from None
         if body is not None:
             raise body
 
@@ -589,50 +418,3 @@ def _exporting(
     if given is not None or not config.telemetry.export:
         return nullcontext(given or Providers())
     return exporter_for(config.telemetry.export, plugins, config.plugins)
-
-
-def _leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What leaves the block when the gateway's own tasks raised `group`, or were cancelled.
-
-    An error goes before a `Cancelled`: the application's own is not lost because somebody lost
-    patience while the gateway drained. Where the gateway failed, what it told the application
-    of that (`GatewayClosed`, an undelivered receipt) is no error besides.
-    """
-    ours = _without(group, trio.Cancelled)
-    own = _without(body, trio.Cancelled if ours is None else (trio.Cancelled, GatewayError))
-    if own is not None and ours is not None:
-        return BaseExceptionGroup("of the application and of the gateway", [own, _unwrapped(ours)])
-    return own or _unwrapped(ours or group)
-
-
-def _without(error: BaseException | None, what: Any) -> BaseException | None:
-    if isinstance(error, BaseExceptionGroup):
-        rest: BaseException | None = error.split(what)[1]
-        return rest
-    return None if isinstance(error, what) else error
-
-
-def _unwrapped(error: BaseException) -> BaseException:
-    """A single exception leaves alone, without the groups around it."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def _build(kind: Any, **fields: Any) -> Any:
-    """The envelope; a value that its class does not take becomes `Invalid`."""
-    try:
-        return kind(**fields)
-    except (TypeError, ValueError) as error:
-        attribute = next((a for a in error.args if isinstance(a, attrs.Attribute)), None)
-        place = attribute.name if attribute is not None else ""
-        raise Invalid([Problem(place, str(error.args[0]).partition(" (")[0])]) from None
-
-
-def _target(target: object) -> Target:
-    if isinstance(target, Ticket):
-        return target.ref
-    if not isinstance(target, MessageRef | KeyRef):
-        text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
-        raise Invalid([Problem("target", text)])
-    return target
