@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.circuit import Circuit, CircuitSettings
 from gateway_core.envelopes import Priority
+from gateway_core.groups import settle
 from gateway_core.instances import Instance
-from gateway_core.lanes import settle
 from gateway_core.limits import NEVER, Bucket, Limiter
 from gateway_core.statistics import Counts
 from gateway_core.verdicts import Reason, Scope, Verdict
@@ -43,8 +43,8 @@ class Account:
         self.hooks = hooks
         self.sessions = sessions
         self.limiter = Limiter()
-        self.slots = Bucket(f"attempts of {instance.id}", slots)
-        self.gate = Bucket(f"instance {instance.id}")
+        self.slots = Bucket(f"attempts of {instance.id}", slots, shared=True)
+        self.gate = Bucket(f"instance {instance.id}", shared=True)
         self.operation_gates: dict[str, Bucket] = {}
         self.circuit = Circuit(circuit)
         self.circuit_settings = circuit
@@ -56,6 +56,7 @@ class Account:
         self.keeper_runs = False
         self.moves: dict[str, str] = {}
         self._rate_closed = 0
+        self._arrived = 0
         self._keep = keep
         self.refusal: Verdict | None = None
         self._fresh = False
@@ -73,6 +74,11 @@ class Account:
         """
         limits = self.hooks.rate_limit(self.instance, room, thread, operation, priority)
         return self.limiter.buckets(limits, room, now)
+
+    def arrival(self, now: int) -> int:
+        """`now` as a lane's place in line: no two are the same, whatever their partition."""
+        self._arrived = max(now, self._arrived + 1)
+        return self._arrived
 
     def address(self, room: str) -> str:
         """The room's present address."""
@@ -94,7 +100,8 @@ class Account:
         if scope is Scope.INSTANCE:
             closed.append(self.gate)
         elif scope is Scope.OPERATION:
-            closed.append(self.operation_gates.setdefault(operation, Bucket(operation)))
+            gate = Bucket(operation, shared=True)
+            closed.append(self.operation_gates.setdefault(operation, gate))
         elif scope is Scope.THREAD:
             closed.append(room.thread_gates.setdefault(lane.thread, Bucket(f"thread {lane.key}")))
         elif scope is Scope.ROOM:

@@ -12,15 +12,16 @@ from gateway_core.limits import SECOND
 class Clock:
     """What time it is. `wall` is the one source of POSIX time, passed in."""
 
-    __slots__ = ("_start", "wall")
+    __slots__ = ("_seconds", "_start", "wall")
 
     def __init__(self, wall: Callable[[], float]) -> None:
-        self._start = trio.current_time()
+        self._seconds = trio.lowlevel.current_clock().current_time
+        self._start = self._seconds()
         self.wall = wall
 
     def now(self) -> int:
         """Nanoseconds since the gateway opened; monotonic."""
-        return round((trio.current_time() - self._start) * SECOND)
+        return round((self._seconds() - self._start) * SECOND)
 
     def trio_time(self, at: int) -> float:
         """The same instant on trio's clock, in seconds."""

@@ -17,9 +17,10 @@ from gateway_core.clock import nanoseconds
 from gateway_core.envelopes import Attempt, Disposition, Edit, Mode, Part, Send
 from gateway_core.errors import HookContractError
 from gateway_core.flights import ARRIVED, Flight, Step
+from gateway_core.groups import settle
 from gateway_core.hookspecs import Answer
 from gateway_core.instances import Instance
-from gateway_core.lanes import Lane, settle
+from gateway_core.lanes import Lane
 from gateway_core.limits import SECOND, slow_down
 from gateway_core.retries import Decision, decide
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, tell
@@ -167,18 +168,26 @@ class Failures:
             counts.unforeseen += 1
 
     def _count(self, failed: Failed) -> None:
-        """Count the try: a 429 spends none; an unknown outcome may have made a copy."""
+        """Count the try: a 429 spends none; an unknown outcome may have made a copy.
+
+        One that only found out that the instance is down still spends none either, if nothing was
+        sent; and its lane goes behind the others, so that the next to find out is another.
+        """
         verdict, step, account = failed.verdict, failed.step, failed.account
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
         account.counts.fail(verdict)
         retryable = verdict.error_class is ErrorClass.RETRYABLE
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
-        if retryable and not changes and not failed.limited:
+        down = retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE
+        vain = down and account.open and verdict.dispatched == "no"
+        if retryable and not changes and not failed.limited and not vain:
             step.attempts += 1
         if verdict.dispatched == "unknown":
             safe = step.kind == "call" and self._repeat_safe(failed)
             note_doubt(failed.lane, step, failed.now, self._quarantine, harmless=safe)
-        if retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE:
+        if down:
+            if account.open:
+                failed.lane.since = 0
             if account.failed():
                 tell(CIRCUIT_OPENED, instance=account.instance.id)
         elif verdict.error_class is not ErrorClass.FATAL:

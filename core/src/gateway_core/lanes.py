@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from gateway_core.envelopes import Envelope
 from gateway_core.errors import HookContractError
 from gateway_core.flights import Flight
+from gateway_core.groups import Group, Shared, queue_of, settle, shared_of
 from gateway_core.limits import NEVER, Blocked, Bucket, reserve, take_all, unreserve
-from gateway_core.queues import CLASSES, NORMAL, ClassQueue
+from gateway_core.queues import CLASSES, NORMAL, ClassQueue, Rank
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
@@ -27,8 +28,6 @@ AGED = 5_000_000_000
 
 PAUSE = 100_000_000
 """Nanoseconds until a lane whose turn broke is offered again."""
-
-Rank = tuple[int, int, int]
 
 
 class Hold(NamedTuple):
@@ -65,10 +64,12 @@ class Lane:
     quiet  until then nothing follows its last try, which may arrive as late as that
     """
 
+    members: ClassVar[None] = None
+
     __slots__ = (
-        "asked", "begun", "dead", "doubt", "home", "key", "queue", "quiet", "rank", "room",
-        "running", "since", "thread", "timer_at", "tokens", "version", "wait_serial", "waits_at",
-        "waits_in",
+        "alone_at", "asked", "begun", "dead", "doubt", "group", "home", "key", "queue", "quiet",
+        "rank", "reserves", "room", "running", "since", "thread", "timer_at", "tokens", "version",
+        "wait_serial", "waits_in",
     )  # fmt: skip
 
     def __init__(self, key: str | None, thread: str | None, room: Room, home: Lanes) -> None:
@@ -86,11 +87,18 @@ class Lane:
         self.asked: dict[str, list[Bucket]] = {}
         self.version = 0
         self.rank: Rank = (NORMAL, 0, 0)
+        self.reserves = False
         self.since = 0
         self.timer_at: int | None = None
-        self.waits_in: ClassQueue | None = None
-        self.waits_at: Bucket | None = None
+        self.waits_in: ClassQueue[Any] | None = None
         self.wait_serial = 0
+        self.group: Group | None = None
+        self.alone_at: Bucket | None = None
+
+    @property
+    def waits_at(self) -> Bucket | None:
+        """The bucket at which it stands, by itself or with its group."""
+        return self.alone_at if self.group is None else self.group.waits_at
 
     def buckets(self, operation: str, now: int) -> list[Bucket]:
         """All that an attempt of `operation` draws on here."""
@@ -105,7 +113,9 @@ class Lane:
                 self.room.address, self.thread, operation, self.queue[0].priority, now
             )
         drawn = [*self.home.slots(account), account.slots, account.gate, *limits]
-        return drawn + self.gates(operation)
+        if account.operation_gates or self.room.gate is not None or self.room.thread_gates:
+            drawn += self.gates(operation)
+        return drawn
 
     def asked_as(self, operation: str) -> str:
         """Under what its limits are kept: the operation, with the class where that matters."""
@@ -144,13 +154,14 @@ class Lanes:
     def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
         self._rearm = rearm
         self.capacity = slots
-        self.attempt_slots = Bucket("slots", slots)
+        self.attempt_slots = Bucket("slots", slots, shared=True)
         self._shares: dict[tuple[str, str], tuple[Bucket, Bucket, Bucket]] = {}
         self._channels: dict[str, Bucket] = {}
         self._alarms: list[tuple[int, int, Bucket | Lane | Flight | Room]] = []
         self._deadlines: list[tuple[int, int, Flight]] = []
         self._ended = 0
         self._serial = 0
+        self._groups: dict[Shared, Group] = {}
         self.rooms: dict[tuple[str, str], Room] = {}
         self.stand_in: Lanes | None = None
 
@@ -187,8 +198,10 @@ class Lanes:
             channel = self._channels.get(key[0])
             if channel is None:
                 name = f"slots of {key[0]}"
-                channel = self._channels[key[0]] = Bucket(name, _three_quarters(self.capacity))
-            instance = Bucket(f"slots of {key[1]}", _three_quarters(channel.capacity))
+                channel = self._channels[key[0]] = Bucket(
+                    name, _three_quarters(self.capacity), shared=True
+                )
+            instance = Bucket(f"slots of {key[1]}", _three_quarters(channel.capacity), shared=True)
             shares = self._shares[key] = (self.attempt_slots, channel, instance)
         return shares
 
@@ -283,7 +296,7 @@ class Lanes:
         self, lane: Lane, now: int, woken: Bucket | None, work: list[Bucket]
     ) -> Blocked | None:
         """Start the lane; or queue it where it is blocked, and add that bucket to `work`."""
-        lane.waits_at = None
+        lane.group = lane.alone_at = None
         try:
             buckets = self._drawn(lane, now)
         except BaseException as raised:  # noqa: BLE001 - whoever settles is not to blame
@@ -296,19 +309,34 @@ class Lanes:
         if blocked is None:
             if lane.tokens is not None or lane.running:  # pragma: no cover - invariant
                 raise AssertionError("a lane is started once")
-            unreserve(lane, buckets)
+            if lane.reserves:
+                unreserve(lane, buckets)
+                lane.reserves = False
             lane.tokens, lane.running = buckets, True
             self._start(lane)
             return None
         if blocked.at < NEVER and now - lane.since > AGED:
+            lane.reserves = True
             reserve(lane, buckets, blocked.at, now)
-        bucket = lane.waits_at = blocked.bucket
-        lane.queue[0].wait_for(cause_of(lane, bucket), now)
-        if bucket.waiting is None:
-            bucket.waiting = ClassQueue()
-        bucket.waiting.push(lane)
-        work.append(bucket)
+        lane.queue[0].wait_for(cause_of(lane, blocked.bucket), now)
+        work.append(self._wait(lane, buckets, blocked.bucket))
         return blocked
+
+    def _wait(self, lane: Lane, buckets: list[Bucket], bucket: Bucket) -> Bucket:
+        """Let the lane wait: by itself where the bucket is its own, else with its like."""
+        if not bucket.shared:
+            lane.alone_at = bucket
+            queue_of(bucket).push(lane)
+            return bucket
+        shared = shared_of(buckets)
+        group = self._groups.get(shared)
+        if group is None:
+            group = self._groups[shared] = Group(shared, self)
+        return group.join(lane, bucket)
+
+    def forget_group(self, group: Group) -> None:
+        """Nobody waits in it any more."""
+        self._groups.pop(group.shared, None)
 
     def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:
         """What the lane's turn draws on; None when it has no turn."""
@@ -326,7 +354,7 @@ class Lanes:
             if flight.receipt is None:
                 operation = self._prepare(flight, now)
                 if operation is not None:
-                    lane.since = lane.since or now or 1
+                    lane.since = lane.since or lane.room.account.arrival(now)
                     lane.rank = (CLASSES[flight.priority], _interim(flight), lane.since)
                     return operation
                 if flight.receipt is None and lane.queue and lane.queue[0] is flight:
@@ -368,12 +396,19 @@ class Lanes:
         tokens, lane.tokens = lane.tokens, None
         if tokens is None:
             return
+        contended = None
         for bucket in tokens:
             if unused:
                 bucket.give_back()
-            else:
+            elif bucket.paced or bucket.slowness > 1.0:
                 bucket.release(now)
-        settle([bucket for bucket in tokens if bucket.waiting is not None], now)
+            else:  # what `release` does, without the call
+                bucket.in_flight -= 1
+            if bucket.waiting is not None:
+                contended = contended or []
+                contended.append(bucket)
+        if contended is not None:
+            settle(contended, now)
 
     def pause(self, lane: Lane, until: int) -> None:
         """Nothing of the lane before `until`; it holds no worker meanwhile."""
@@ -384,8 +419,7 @@ class Lanes:
 
     def leave(self, lane: Lane) -> None:
         """Take a waiting lane out of whatever queue it stands in."""
-        lane.waits_in = None
-        lane.waits_at = None
+        lane.waits_in = lane.group = lane.alone_at = None
         lane.timer_at = None
         lane.doubt = False
 
@@ -455,47 +489,6 @@ class Lanes:
                 other.at(entry[0], entry[2])
         self._alarms = [entry for entry in self._alarms if not isinstance(entry[2], Bucket)]
         heapify(self._alarms)
-
-
-def settle(work: list[Bucket], now: int) -> None:
-    """Serve the queues of these buckets as far as tokens go, then set their alarms."""
-    while work:
-        bucket = work.pop()
-        free = bucket.free_at(now) if bucket.merged is None else now
-        if free > now:
-            _set_alarm(bucket, free, now)
-            continue
-        lane = _next_of(bucket, now)
-        if lane is None:
-            continue
-        blocked = lane.home.try_start(lane, now, bucket, work)
-        if blocked is None or blocked.bucket is not bucket:
-            work.append(bucket)
-        else:  # an aged lane has reserved what this one wants
-            work.remove(bucket)
-            _set_alarm(bucket, blocked.at, now)
-
-
-def _next_of(bucket: Bucket, now: int) -> Lane | None:
-    """Whose turn it is at a free bucket: an aged lane whose time has come, else by class."""
-    if not bucket.waiting:
-        return None
-    if bucket.reserved is not None:
-        until, holder = bucket.reserved
-        if until <= now and holder.waits_at is bucket:
-            holder.waits_in = None
-            return holder
-    return bucket.waiting.pop(now)
-
-
-def _set_alarm(bucket: Bucket, at: int, now: int) -> None:
-    """Ring for the bucket when it frees, in the partition of whoever goes first."""
-    if at >= NEVER or not bucket.waiting or (bucket.timer_at is not None and at >= bucket.timer_at):
-        return
-    head = bucket.waiting.peek(now)
-    if head is not None:
-        bucket.timer_at = at
-        (head.home.stand_in or head.home).at(at, bucket)
 
 
 def _interim(flight: Flight) -> int:

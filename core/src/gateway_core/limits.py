@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
 from gateway_core.hookspecs import Limit
-from gateway_core.queues import ClassQueue
+from gateway_core.queues import ClassQueue, Waiter
 from gateway_core.verdicts import BucketReport
 
 if TYPE_CHECKING:
@@ -39,25 +39,28 @@ SOON = 5 * SECOND
 class Bucket:
     """Something that attempts draw on: counts who is in flight, may be closed, has a queue.
 
-    The base is a gate (closed or open) with a bound on attempts in flight.
+    The base is a gate (closed or open) with a bound on attempts in flight; `paced` ones give
+    tokens by the time as well.
     """
+
+    paced: ClassVar[bool] = False
 
     __slots__ = (
         "asked", "capacity", "closed_until", "in_flight", "merged", "name", "reserved",
         "room", "shared", "slowness", "timer_at", "users", "waiting",
     )  # fmt: skip
 
-    def __init__(self, name: str, capacity: int = NEVER) -> None:
+    def __init__(self, name: str, capacity: int = NEVER, *, shared: bool = False) -> None:
         self.name = name
         self.capacity = capacity
         self.in_flight = 0
         self.closed_until = 0
         self.slowness = 1.0
-        self.waiting: ClassQueue | None = None
+        self.waiting: ClassQueue[Waiter] | None = None
         self.timer_at: int | None = None
         self.reserved: tuple[int, Lane] | None = None
         self.room: str | None = None
-        self.shared = False
+        self.shared = shared
         self.users = 0
         self.merged: Bucket | None = None
         self.asked: tuple[str, ...] = ()
@@ -132,6 +135,8 @@ class Bucket:
 class EvenBucket(Bucket):
     """One token every `per / count`, counted from the starts of attempts."""
 
+    paced = True
+
     __slots__ = ("interval", "limit", "next_at")
 
     def __init__(self, limit: Limit) -> None:
@@ -191,6 +196,8 @@ class WindowBucket(Bucket):
     Between the request and the answer nobody knows when the platform counted it, so this is the
     earliest time at which a sliding window there has certainly let go of it.
     """
+
+    paced = True
 
     __slots__ = ("count", "limit", "per", "reported", "spent")
 
@@ -349,6 +356,27 @@ def take_all(
 
     `woken` is the bucket whose queue the lane was just popped from: there it is nobody's junior.
     """
+    for bucket in buckets:
+        if (
+            bucket.waiting is not None
+            or bucket.reserved is not None
+            or bucket.in_flight >= bucket.capacity
+            or bucket.closed_until > now
+            or (bucket.paced and bucket.free_at(now) > now)
+        ):
+            return _take_in_turn(lane, buckets, now, woken)
+    for bucket in buckets:
+        if bucket.paced:
+            bucket.take(now)
+        else:  # what `take` does, without the call: most of what an attempt draws on is such
+            bucket.in_flight += 1
+    return None
+
+
+def _take_in_turn(
+    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+) -> Blocked | None:
+    """The same where somebody waits, or something is not free."""
     worst: Bucket | None = None
     worst_at = now
     for bucket in buckets:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from gateway_core.groups import Group
     from gateway_core.lanes import Lane
 
 URGENT, NORMAL, BULK = 0, 1, 2
@@ -17,23 +18,28 @@ SHARES = (0, 2, 1)
 AGING = 30_000_000_000
 """Nanoseconds after which bulk competes with normal by age alone (never with urgent)."""
 
-_Entry = tuple[int, int, int, "Lane"]
+Rank = tuple[int, int, int]
+"""Class, then finals before interim edits, then since when: the lowest goes first."""
+
+Waiter: TypeAlias = "Lane | Group"
+_W = TypeVar("_W", bound=Waiter)
+_Heap: TypeAlias = list[tuple[int, int, int, _W]]
 
 
-class ClassQueue:
+class ClassQueue(Generic[_W]):
     """Lanes that wait for the same thing. Leaving is lazy: an entry counts while it is current."""
 
     __slots__ = ("_credit", "_heaps", "_serial")
 
     def __init__(self) -> None:
-        self._heaps: tuple[list[_Entry], list[_Entry], list[_Entry]] = ([], [], [])
+        self._heaps: tuple[_Heap[_W], _Heap[_W], _Heap[_W]] = ([], [], [])
         self._credit = [0, 0, 0]
         self._serial = 0
 
     def __bool__(self) -> bool:
         return any(self._trim(heap) for heap in self._heaps)
 
-    def push(self, lane: Lane) -> None:
+    def push(self, lane: _W) -> None:
         """Let `lane` wait here."""
         self._serial += 1
         lane.waits_in = self
@@ -41,7 +47,7 @@ class ClassQueue:
         rank = lane.rank
         heappush(self._heaps[rank[0]], (rank[1], rank[2], self._serial, lane))
 
-    def peek(self, now: int) -> Lane | None:
+    def peek(self, now: int) -> _W | None:
         """The lane that `pop` would give."""
         chosen = self._choose(now)
         return None if chosen is None else self._heaps[chosen][0][3]
@@ -65,16 +71,23 @@ class ClassQueue:
         return aged or self._credit[chosen] >= GRANT
 
     def ahead(self, lane: Lane) -> int:
-        """How many go before `lane`, which waits here, as classes and ages stand now."""
-        own, since = lane.rank[0], (*lane.rank[1:], lane.wait_serial)
-        higher = sum(self._current(entry) for heap in self._heaps[:own] for entry in heap)
-        return higher + sum(e[:3] < since and self._current(e) for e in self._heaps[own])
+        """How many wait here, alone or in groups, and go before `lane` as ranks stand now."""
+        mine, count = (*lane.rank, lane.wait_serial), 0
+        for own, heap in enumerate(self._heaps[: lane.rank[0] + 1]):
+            for interim, since, serial, waiter in heap:
+                if waiter.waits_in is not self or waiter.wait_serial != serial:
+                    continue
+                if waiter.members is not None:
+                    count += waiter.members.ahead(lane)
+                else:
+                    count += (own, interim, since, serial) < mine
+        return count
 
     def passed_by(self, lane: Lane) -> None:
         """`lane` went without having waited here: it was a grant like any other."""
         self._account(lane.rank[0])
 
-    def pop(self, now: int) -> Lane | None:
+    def pop(self, now: int) -> _W | None:
         """Take out the lane whose turn it is."""
         chosen = self._choose(now)
         if chosen is None:
@@ -104,11 +117,13 @@ class ClassQueue:
                 return BULK
         return waiting[0]
 
-    def _trim(self, heap: list[_Entry]) -> bool:
+    def _trim(self, heap: _Heap[_W]) -> bool:
         """Drop entries whose lane has left; whether one is there."""
-        while heap and not self._current(heap[0]):
+        while heap:
+            _, _, serial, waiter = heap[0]
+            if waiter.waits_in is self and waiter.wait_serial == serial:
+                if waiter.members is None or waiter.members:
+                    return True
+                waiter.waits_in = None  # a group whose members have all left
             heappop(heap)
-        return bool(heap)
-
-    def _current(self, entry: _Entry) -> bool:
-        return entry[3].waits_in is self and entry[3].wait_serial == entry[2]
+        return False
