@@ -50,6 +50,15 @@ def listed(style: str, *items: dict, indent: int = 0, **fields) -> dict:
         ]),
         ("- a\n\n  b", [listed("bullet", section(text("a\n  b")))]),
         ("-\n- a", [listed("bullet", section(text(" ")), section(text("a")))]),
+        ("- a\n\n# T\nb", [
+            listed("bullet", section(text("a"))),
+            section(text("\n"), text("T", bold=True), text("\nb")),
+        ]),
+        ("- a\n\nb", [listed("bullet", section(text("a"))), section(text("\nb"))]),
+        ("> a\n\n# T", [
+            {"type": "rich_text_quote", "elements": [text("a")]},
+            section(text("\n"), text("T", bold=True)),
+        ]),
         ("- [x] a", [section(text("☑ a"))]),
         ("```py\nx\n```", [{"type": "rich_text_preformatted", "elements": [text("x")]}]),
         ("> a\n>\n> - b", [

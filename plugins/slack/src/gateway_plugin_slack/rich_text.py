@@ -113,8 +113,13 @@ class _Writer:
                 yield {**self._list(blocks), **border}
             else:
                 kind = "rich_text_quote" if first.quote else "rich_text_section"
-                inline = list(self._inline(first.start, blocks[-1].end, blocks))
+                begun = first.start - (not first.quote and self._apart(start, first.start))
+                inline = list(self._inline(begun, blocks[-1].end, blocks))
                 yield {"type": kind, "elements": inline}
+
+    def _apart(self, start: int, place: int) -> bool:
+        """Whether a blank line stands before the place: Slack leaves none behind a list or code."""
+        return start <= place - 2 and self._text(place - 2, place) == "\n\n"
 
     def _clipped(self, start: int, end: int) -> Iterator[Block]:
         """The blocks of the stretch. One that goes on from before has no marker any more."""
