@@ -38,13 +38,16 @@ def message(source: str) -> Send:
     return Send(instance_id="i", external_room_id="1", text=source, format="markdown")
 
 
+TELEGRAM_SETTINGS = TelegramSettings(token=Secret("1:" + "a" * 35))
+SLACK_SETTINGS = SlackSettings(token=Secret("xoxb-1"))
+
+
 def on_telegram(source: str) -> list[Part]:
-    settings = TelegramSettings(token=Secret("1:" + "a" * 35))
-    return list(telegram.parts_of(settings, message(source), "as_asked"))
+    return list(telegram.parts_of(TELEGRAM_SETTINGS, message(source), "as_asked"))
 
 
 def on_slack(source: str) -> list[Part]:
-    return list(slack.chunk(SlackSettings(token=Secret("xoxb-1")), message(source), "as_asked"))
+    return list(slack.chunk(SLACK_SETTINGS, message(source), "as_asked"))
 
 
 def on_discord(source: str) -> list[Part]:

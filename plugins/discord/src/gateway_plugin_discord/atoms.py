@@ -57,11 +57,11 @@ class Atom(NamedTuple):
 
     def opened(self, since: int = 0) -> str:
         """What opens its marks but the `since` outermost."""
-        return "".join([mark[0] for mark in self.stack[since:]])
+        return "".join([mark[0] for mark in self.stack[since:]]) if self.stack else ""
 
     def closed(self, since: int = 0) -> str:
         """What closes its marks but the `since` outermost."""
-        return "".join([mark[1] for mark in reversed(self.stack[since:])])
+        return "".join([mark[1] for mark in self.stack[since:][::-1]]) if self.stack else ""
 
 
 class _Look(NamedTuple):

@@ -68,11 +68,14 @@ class RichText:
         """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""
         text = self.document.header_at(start) + self.document.text[start:end]
         first, last = bisect_left(self.places, start), bisect_left(self.places, end)
-        size = self.sizes[last] - self.sizes[first] + 3 * _CONTAINER
-        size += len(text) + sum(map(text.count, '\n\t"\\'))
+        size = self.sizes[last] - self.sizes[first] + 3 * _CONTAINER + len(text)
         for span in self.document.nesting.open_at(start):
             size += _ELEMENT + len(span.value)
-        return max(self.measure(text), -(-size * self.limit // self.room))
+        measured = self.measure(text)
+        if (size + len(text)) * self.limit <= measured * self.room:
+            return measured  # even with a backslash before each character
+        size += sum(map(text.count, '\n\t"\\'))
+        return max(measured, -(-size * self.limit // self.room))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         """`blocks`, and `text` for notifications and screen readers."""
@@ -81,13 +84,12 @@ class RichText:
         return {**self.fields(text), "blocks": [{"type": "rich_text", "elements": elements}]}
 
 
-def _extras(document: Document) -> Iterator[tuple[int, int]]:
+def _extras(document: Document) -> list[tuple[int, int]]:
     """Where JSON comes on top of the text, and how much."""
-    for block in document.blocks:
-        yield block.start, _CONTAINER
-    for span in document.spans:
-        yield span.start, _ELEMENT + len(span.value)
-        yield span.end, _ELEMENT
+    extras = [(block.start, _CONTAINER) for block in document.blocks]
+    extras += [(span.start, _ELEMENT + len(span.value)) for span in document.spans]
+    extras += [(span.end, _ELEMENT) for span in document.spans]
+    return extras
 
 
 @attrs.define(eq=False)
