@@ -15,7 +15,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
 MEMBERS := core plugins/telegram plugins/slack plugins/discord contrib
 EDITABLE := -e 'core[http,testing]' -e plugins/telegram -e plugins/slack -e plugins/discord \
-	-e 'contrib[cli,emulators,sqlite]'
+	-e 'contrib[cli,emulators,otel,sqlite]'
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 

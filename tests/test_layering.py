@@ -75,7 +75,13 @@ PURE = {*LAYERS[0], *LAYERS[1], *LAYERS[2]}
 PLUGGY = {"hookspecs", "plugins"}
 NURSERIES = {"partition", "gateway", "http", "testing"}
 CLOCKS_AND_DICE = {"time", "random", "uuid", "secrets", "datetime", "asyncio", "threading"}
-FACES = {"gateway_core", "gateway_core.text", "gateway_core.http", "gateway_core.testing"}
+FACES = {
+    "gateway_core",
+    "gateway_core.http",
+    "gateway_core.telemetry",
+    "gateway_core.testing",
+    "gateway_core.text",
+}
 
 
 def room(path: Path) -> str:

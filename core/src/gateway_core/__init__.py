@@ -50,6 +50,7 @@ from gateway_core.hookspecs import (
     Identity,
     Limit,
     Pressure,
+    Providers,
     Traits,
     hookimpl,
 )
@@ -71,6 +72,7 @@ from gateway_core.outbox import (
 from gateway_core.plugins import ChannelBinding, installed_channels
 from gateway_core.pressure import PressureSettings
 from gateway_core.previews import Preview, preview
+from gateway_core.privacy import TelemetrySettings
 from gateway_core.retries import RetrySettings
 from gateway_core.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.status import Status
@@ -130,6 +132,7 @@ __all__ = [
     "Priority",
     "ProbeFailed",
     "Problem",
+    "Providers",
     "Reason",
     "Receipt",
     "Recovery",
@@ -143,6 +146,7 @@ __all__ = [
     "Status",
     "StepRecord",
     "StepShape",
+    "TelemetrySettings",
     "Ticket",
     "Traits",
     "TransportError",

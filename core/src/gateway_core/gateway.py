@@ -360,7 +360,7 @@ async def open_gateway(
     outbox: Outbox | None = None,
     rng: Random | None = None,
     wall_clock: Callable[[], float] = system_time,
-    telemetry: Providers | None = None,
+    providers: Providers | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
@@ -369,7 +369,7 @@ async def open_gateway(
                 memory, said so once in the log
     rng         where jitter comes from; a seeded one makes delays repeatable
     wall_clock  POSIX time, for `not_before` and the times on receipts
-    telemetry   who takes spans and metrics; None: what the configuration says, else whatever
+    providers   who takes spans and metrics; None: what the configuration says, else whatever
                 OpenTelemetry has been set up with in this process
 
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
@@ -381,15 +381,14 @@ async def open_gateway(
     if outbox is None:
         outbox = MemoryOutbox()
         tell(OUTBOX_IN_MEMORY)
-    exporting = _exporting(config, plugins, telemetry)
-    async with exporting as providers, outbox:
+    async with _exporting(config, plugins, providers) as exporting, outbox:
         gateway = Gateway(
             config,
             hooks,
             outbox=outbox,
             rng=rng or SystemRandom(),
             wall_clock=wall_clock,
-            providers=providers,
+            providers=exporting,
         )
         await gateway.recover()
         body: BaseException | None = None

@@ -168,9 +168,8 @@ class Partition:
     def oldest_wait(self) -> float:
         """Seconds since the oldest unfinished envelope was accepted, or was due."""
         for flight in self.flights.values():  # in the order of acceptance, mostly
-            waited = self.clock.wall() - max(
-                flight.accepted_wall, flight.envelope.not_before or 0.0
-            )
+            since = max(flight.accepted_wall, flight.envelope.not_before or 0.0)
+            waited = self.clock.wall() - since
             if waited > 0:
                 return waited
         return 0.0

@@ -94,6 +94,8 @@ class Spans:
         self._tracer = tracer
         self._clock = clock
         self._privacy = privacy
+        # Added to engine time: spans stay in order though the wall clock may jump.
+        self._opened = round(clock.wall() * SECOND) - clock.now()
         self._first: dict[tuple[str, str, int], dict[str, Any]] = {}
 
     def submitted(self, flight: Flight, account: Account, partition: int, begun: int) -> Trace:
@@ -223,7 +225,7 @@ class Spans:
 
     def _time(self, at: int) -> int:
         """Engine nanoseconds as POSIX nanoseconds."""
-        return round(self._clock.wall() * SECOND) - self._clock.now() + at
+        return self._opened + at
 
 
 def operation_of(flight: Flight) -> str:

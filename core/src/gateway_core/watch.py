@@ -187,11 +187,12 @@ class Watch:
         for cause, nanoseconds in waits or ():
             if nanoseconds < SHORTEST:
                 continue
+            seconds = round(nanoseconds / SECOND, 6)
             if self.meters is not None:
-                self.meters.waited(account, cause, nanoseconds / SECOND)
+                self.meters.waited(account, cause, seconds)
             trace = flight.trace
             if trace is not None and trace.recording and self._spans is not None:
-                self._spans.waited(trace, cause, nanoseconds / SECOND)
+                self._spans.waited(trace, cause, seconds)
 
 
 def latency(flight: Flight, receipt: Receipt) -> float:

@@ -11,6 +11,7 @@ import trio
 
 from gateway_core.config import GatewayConfig
 from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.hookspecs import Providers
 from gateway_core.instances import Instance
 from gateway_core.outbox import Outbox
 from gateway_core.plugins import Given
@@ -33,6 +34,7 @@ async def open_test_gateway(
     instances: Sequence[str] = ("bot",),
     outbox: Outbox | None = None,
     seed: str = "test",
+    providers: Providers | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway with `channel` as `fake` and the named instances; `settings` as configured."""
@@ -47,5 +49,6 @@ async def open_test_gateway(
         outbox=outbox,
         rng=Random(seed),  # noqa: S311 - repeatable jitter
         wall_clock=virtual_wall,
+        providers=providers,
     ) as gateway:
         yield gateway

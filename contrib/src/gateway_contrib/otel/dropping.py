@@ -1,0 +1,140 @@
+"""Exporters that count what they could not hand on, so that it shows in the metrics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from gateway_core.telemetry import SCOPE, SIGNAL, TELEMETRY_DROPPED, TELEMETRY_DROPPING, tell
+
+QUIET = 60.0
+"""Seconds between two words of the log about the same signal."""
+
+
+class Drops:
+    """Counts of what was dropped, by signal. Called from the exporters' threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {"traces": 0, "metrics": 0}
+        self._told: dict[str, float] = {}
+
+    def __getitem__(self, signal: str) -> int:
+        return self._counts[signal]
+
+    def add(self, signal: str, count: int) -> None:
+        """So many more; said in the log now and then."""
+        with self._lock:
+            self._counts[signal] += count
+            now = monotonic()
+            quiet = now - self._told.get(signal, -QUIET) < QUIET
+            if not quiet:
+                self._told[signal] = now
+        if not quiet:
+            tell(TELEMETRY_DROPPING, signal=signal, dropped=self._counts[signal])
+
+    def observe(self, meters: MeterProvider) -> None:
+        """Let the metrics show the counts."""
+        meters.get_meter(SCOPE).create_observable_counter(
+            TELEMETRY_DROPPED.name,
+            callbacks=[self._observed],
+            unit=TELEMETRY_DROPPED.unit,
+            description=TELEMETRY_DROPPED.meaning,
+        )
+
+    def _observed(self, _: CallbackOptions) -> Iterator[Observation]:
+        for signal, count in self._counts.items():
+            yield Observation(count, {SIGNAL.name: signal})
+
+
+class CountedSpans(BatchSpanProcessor):
+    """The SDK's batches, with what they drop counted: of a full queue, and of failed exports."""
+
+    def __init__(
+        self, exporter: SpanExporter, drops: Drops, *, queue: int, **batching: Any
+    ) -> None:
+        self._most = queue
+        self._drops = drops
+        self._waiting = 0
+        self._waiting_lock = threading.Lock()
+        counted = _CountedExporter(exporter, drops, self._taken)
+        super().__init__(counted, max_queue_size=queue, **batching)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """One more waits for the exporter; the oldest gives way where the queue is full."""
+        if not span.context.trace_flags.sampled:
+            return
+        with self._waiting_lock:
+            full = self._waiting >= self._most
+            self._waiting += not full
+        if full:
+            self._drops.add("traces", 1)
+        super().on_end(span)
+
+    def _taken(self, count: int) -> None:
+        with self._waiting_lock:
+            self._waiting -= count
+
+
+class _CountedExporter(SpanExporter):
+    def __init__(self, exporter: SpanExporter, drops: Drops, taken: Any) -> None:
+        self._exporter = exporter
+        self._drops = drops
+        self._taken = taken
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._taken(len(spans))
+        try:
+            result = self._exporter.export(spans)
+        except Exception:
+            self._drops.add("traces", len(spans))
+            raise
+        if result is not SpanExportResult.SUCCESS:
+            self._drops.add("traces", len(spans))
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+class CountedMetrics(MetricExporter):
+    """An exporter of metrics with its failed exports counted."""
+
+    def __init__(self, exporter: MetricExporter, drops: Drops) -> None:
+        super().__init__(
+            preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001 - the reader asks for it under this name
+            preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001 - likewise
+        )
+        self._exporter = exporter
+        self._drops = drops
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Hand them on."""
+        try:
+            result = self._exporter.export(metrics_data, timeout_millis, **kwargs)
+        except Exception:
+            self._drops.add("metrics", 1)
+            raise
+        if result is not MetricExportResult.SUCCESS:
+            self._drops.add("metrics", 1)
+        return result
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Likewise."""
+        self._exporter.shutdown(timeout_millis, **kwargs)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Likewise."""
+        return self._exporter.force_flush(timeout_millis)

@@ -1,0 +1,158 @@
+"""Sets up the SDK for a block, and takes it down again without waiting for a dead exporter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import trio
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricReader,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+from gateway_contrib.otel.dropping import CountedMetrics, CountedSpans, Drops
+from gateway_contrib.otel.settings import OtelSettings
+from gateway_core import Providers
+from gateway_core.telemetry import METRICS, SCOPE
+
+MILLISECONDS = 1_000
+
+
+@asynccontextmanager
+async def open_telemetry(
+    settings: OtelSettings,
+    *,
+    spans: SpanExporter | None = None,
+    metrics: MetricExporter | None = None,
+    readers: Sequence[MetricReader] = (),
+) -> AsyncIterator[Providers]:
+    """The SDK as the settings have it, for the block: give what it yields to `open_gateway`.
+
+    spans, metrics  exporters instead of OTLP's own; readers: more readers of the metrics
+
+    The gateway never waits for an exporter. What one does not take is dropped and counted; at the
+    end of the block the last export has `closing` seconds. Raises `OSError` where the address to
+    serve Prometheus at is taken.
+    """
+    drops = Drops()
+    spans, metrics = _exporters(settings, spans, metrics)
+    async with _served(settings.prometheus) as served:
+        tracers = TracerProvider(
+            sampler=ParentBased(TraceIdRatioBased(settings.sampling)),
+            resource=_resource(settings),
+            shutdown_on_exit=False,
+        )
+        if spans is not None:
+            batching = {
+                "queue": settings.queue,
+                "max_export_batch_size": min(settings.batch, settings.queue),
+            }
+            tracers.add_span_processor(CountedSpans(spans, drops, **batching))
+        meters = MeterProvider(
+            [*readers, *served, *_periodic(settings, metrics, drops)],
+            resource=_resource(settings),
+            exemplar_filter=AlwaysOffExemplarFilter(),
+            views=views(),
+            shutdown_on_exit=False,
+        )
+        drops.observe(meters)
+        try:
+            yield Providers(tracers=tracers, meters=meters)
+        finally:
+            await _shut_down(settings.closing, tracers.shutdown, meters.shutdown)
+
+
+def views() -> list[View]:
+    """What the schema says of each metric: its attributes and no others, its bounds."""
+    return [
+        View(
+            instrument_name=metric.name,
+            meter_name=SCOPE,
+            attribute_keys={attribute.name for attribute in metric.attributes},
+            aggregation=ExplicitBucketHistogramAggregation(metric.bounds)
+            if metric.kind == "histogram"
+            else None,
+        )
+        for metric in METRICS
+    ]
+
+
+def _resource(settings: OtelSettings) -> Resource:
+    own = {"service.name": settings.service, "service.version": version("gateway-core")}
+    return Resource.create({**own, **settings.resource})
+
+
+def _exporters(
+    settings: OtelSettings, spans: SpanExporter | None, metrics: MetricExporter | None
+) -> tuple[SpanExporter | None, MetricExporter | None]:
+    """Those given, else OTLP's where a collector is named."""
+    if settings.otlp is None:
+        return spans, metrics
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - needed here alone
+        OTLPMetricExporter,
+    )
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - likewise
+        OTLPSpanExporter,
+    )
+
+    base, timeout = settings.otlp.rstrip("/"), settings.timeout
+    return (
+        spans or OTLPSpanExporter(f"{base}/v1/traces", timeout=timeout),
+        metrics or OTLPMetricExporter(f"{base}/v1/metrics", timeout=timeout),
+    )
+
+
+def _periodic(
+    settings: OtelSettings, exporter: MetricExporter | None, drops: Drops
+) -> list[MetricReader]:
+    if exporter is None:
+        return []
+    return [
+        PeriodicExportingMetricReader(
+            CountedMetrics(exporter, drops),
+            export_interval_millis=settings.interval * MILLISECONDS,
+            export_timeout_millis=settings.timeout * MILLISECONDS,
+        )
+    ]
+
+
+@asynccontextmanager
+async def _served(address: str | None) -> AsyncIterator[list[MetricReader]]:
+    """Serve a reader's metrics at the address, in the text format that Prometheus scrapes."""
+    if address is None:
+        yield []
+        return
+    from opentelemetry.exporter.prometheus import (  # noqa: PLC0415 - needed here alone
+        PrometheusMetricReader,
+    )
+    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - likewise
+
+    host, _, port = address.rpartition(":")
+    registry = CollectorRegistry()
+    reader = PrometheusMetricReader(registry=registry)
+    server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    try:
+        yield [reader]
+    finally:
+        await _shut_down(1.0, server.shutdown, server.server_close, thread.join)
+
+
+async def _shut_down(seconds: float, *steps: Callable[..., Any]) -> None:
+    """Take these steps in a thread, and leave it behind where they take longer."""
+
+    def all_of_them() -> None:
+        for step in steps:
+            step()
+
+    with trio.move_on_after(seconds, shield=True):
+        await trio.to_thread.run_sync(all_of_them, abandon_on_cancel=True)
