@@ -20,7 +20,7 @@ def part_of(instance: Instance, **fields) -> Part:
 async def test_a_send_as_it_goes_over_the_wire(telegram, attempt, perform, instance, token):
     part = part_of(instance, silent=True)
     answer = await perform(attempt(part=part, thread="4", reply="12"))
-    assert Answer(message_id="77") == answer
+    assert Answer(message_id="-100123:77") == answer
     assert [f"/bot{token}/sendMessage"] == telegram.paths
     sent = {
         "chat_id": -100123,

@@ -198,7 +198,7 @@ async def test_the_messages_people_send(opened, autojump_clock):
         assert (await receipts_of(gateway, [send]))[0].delivered
     _, first, last = emulator.rooms.conversation("-1009")
     assert [topic, topic] == [first.thread, last.thread]
-    assert [number, None] == [first.reply_to, last.reply_to]
+    assert [number, None] == [f"-1009:{first.reply_to}", last.reply_to]
     assert [True, True] == [part.fields["disable_notification"] for part in (first, last)]
     assert [{"is_disabled": True}] * 2 == [p.fields["link_preview_options"] for p in (first, last)]
     assert [None, keyboard] == [part.fields.get("reply_markup") for part in (first, last)]

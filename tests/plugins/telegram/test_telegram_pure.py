@@ -24,6 +24,7 @@ from gateway_plugin_telegram import TelegramSettings, hooks
 from gateway_plugin_telegram.checks import OWNED
 from gateway_plugin_telegram.limits import REPEAT_SAFE_CALLS
 from gateway_plugin_telegram.markup import is_blank, utf16_units
+from gateway_plugin_telegram.messages import is_message_id, kept_id, number_in
 
 TOKEN = "123456789:AAbbCCddEEffGGhh-iiJJkkLLmm_nnOOpp"
 WHERE = {"instance_id": "support", "external_room_id": "-100123"}
@@ -259,6 +260,32 @@ def test_a_field_that_the_method_does_not_know_is_named():
     assert [] == places(Send(**WHERE, text="x", extra=protected))
     edit = Edit(**WHERE, target=target, text="x", extra=protected)
     assert ["extra.protect_content"] == places(edit)
+
+
+@pytest.mark.parametrize(
+    ("room", "kept"),
+    [
+        ("7", "12"),
+        ("@news", "12"),
+        ("-1001234567890", "12"),
+        ("-7", "-7:12"),
+        ("-999999999999", "-999999999999:12"),
+    ],
+)
+def test_a_message_of_a_group_that_may_move_carries_the_group(room, kept):
+    assert kept == kept_id(room, 12)
+    assert is_message_id(kept)
+    assert 12 == number_in(room, kept)
+
+
+def test_a_message_that_a_moved_group_left_behind_has_no_number_there():
+    assert number_in("-1001234567890", "-7:12") is None
+    assert 12 == number_in("-7", "12")  # an id as Telegram's own events have it
+
+
+@pytest.mark.parametrize("text", ["", "-7", "x:1", "-7:", "-7:0", "7:12", "-7:-12", "-07:1"])
+def test_anything_else_is_no_message_id(text):
+    assert not is_message_id(text)
 
 
 def test_limits_are_settings():

@@ -19,6 +19,7 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_telegram.errors import TelegramApiError
+from gateway_plugin_telegram.messages import kept_id
 from gateway_plugin_telegram.requests import (
     Request,
     call_request,
@@ -61,7 +62,8 @@ class TelegramSession:
     async def send(self, attempt: Attempt) -> Answer:
         """Make a message."""
         result = await self._result(send_request(attempt))
-        return Answer(message_id=_message_id(result))
+        number = _message_id(result)
+        return Answer(message_id=None if number is None else kept_id(attempt.room, number))
 
     async def edit(self, attempt: Attempt) -> Answer:
         """Give a message another text."""
@@ -77,7 +79,8 @@ class TelegramSession:
         """Call any method; the answer's `result` is Telegram's."""
         result = await self._result(call_request(attempt))
         known = None if result is _UNREADABLE else result
-        return Answer(message_id=_message_id(result), result=known)
+        number = _message_id(result)
+        return Answer(message_id=None if number is None else str(number), result=known)
 
     async def _result(self, request: Request) -> Any:
         path = f"/bot{{secret}}/{request.method}"
@@ -136,6 +139,6 @@ def _moved_to(parameters: Mapping[str, Any]) -> str | None:
     return str(target) if _is_whole(target) else None
 
 
-def _message_id(result: Any) -> str | None:
+def _message_id(result: Any) -> int | None:
     number = result.get("message_id") if isinstance(result, Mapping) else None
-    return str(number) if _is_whole(number) else None
+    return number if _is_whole(number) else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.markup import is_blank
+from gateway_plugin_telegram.messages import is_message_id
 from gateway_plugin_telegram.native import read
 from gateway_plugin_telegram.requests import EDIT_EXTRA, SEND_EXTRA, stands_on_message
 
@@ -28,7 +29,8 @@ def problems_of(envelope: Envelope) -> list[Problem]:
     found = list(_room_problems(envelope.external_room_id))
     if isinstance(envelope, Send):
         found += _content_problems(envelope)
-        found += _number_problems(thread_id=envelope.thread_id, reply_to=envelope.reply_to)
+        found += _thread_problems(envelope.thread_id)
+        found += _message_problems("reply_to", envelope.reply_to)
     elif isinstance(envelope, Edit):
         found += [*_content_problems(envelope), *_target_problems(envelope)]
         found += _keyboard_problems(envelope)
@@ -44,10 +46,14 @@ def _room_problems(room: str) -> Iterator[Problem]:
         yield Problem("external_room_id", "a chat is a number such as -1001234567890, or @name")
 
 
-def _number_problems(**fields: str | None) -> Iterator[Problem]:
-    for place, value in fields.items():
-        if value is not None and _NUMBER.fullmatch(value) is None:
-            yield Problem(place, "Telegram's ids of messages and topics are positive numbers")
+def _thread_problems(thread: str | None) -> Iterator[Problem]:
+    if thread is not None and _NUMBER.fullmatch(thread) is None:
+        yield Problem("thread_id", "a topic's id is a positive number")
+
+
+def _message_problems(place: str, message: str | None) -> Iterator[Problem]:
+    if message is not None and not is_message_id(message):
+        yield Problem(place, "a message's id is a positive number, in some groups -7:12")
 
 
 def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
@@ -77,10 +83,10 @@ def _target_problems(envelope: Edit | Delete) -> Iterator[Problem]:
     if not isinstance(envelope.target, MessageRef):
         return
     for index, part in enumerate(envelope.target.parts):
-        yield from _number_problems(**{f"target.parts[{index}].message_id": part.message_id})
+        yield from _message_problems(f"target.parts[{index}].message_id", part.message_id)
 
 
 def _call_problems(envelope: Call) -> Iterator[Problem]:
     if _METHOD.fullmatch(envelope.method) is None:
         yield Problem("method", "a Bot API method has letters only, such as sendChatAction")
-    yield from _number_problems(thread_id=envelope.thread_id)
+    yield from _thread_problems(envelope.thread_id)

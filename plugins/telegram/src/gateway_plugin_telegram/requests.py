@@ -13,6 +13,8 @@ from typing import Any
 import attrs
 
 from gateway_core import Attempt
+from gateway_plugin_telegram.errors import TelegramApiError
+from gateway_plugin_telegram.messages import number_in
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "getMe": frozenset(),
@@ -96,14 +98,17 @@ class Request:
 
 
 def send_request(attempt: Attempt) -> Request:
-    """SendMessage; a reply must find its message, so that a lost one is told, not hidden."""
+    """SendMessage; a reply must find its message, so that a lost one is told, not hidden.
+
+    Raises `TelegramApiError`, like the next two, for a message that a moved group left behind.
+    """
     fields = _fields(
         "sendMessage",
         {
             **_content(attempt),
             "chat_id": _id(attempt.room),
             "message_thread_id": _id(attempt.thread),
-            "reply_parameters": _reply(attempt.reply),
+            "reply_parameters": _reply(attempt),
         },
     )
     return Request("sendMessage", {**fields, **_own(attempt, SEND_EXTRA)})
@@ -114,7 +119,7 @@ def edit_request(attempt: Attempt) -> Request:
 
     Of what came with the message, only a keyboard that stands on it can be kept.
     """
-    fields = _fields("editMessageText", {**_content(attempt), **_message(attempt)})
+    fields = _fields("editMessageText", {**_content(attempt), **_message(attempt, "edit")})
     extra = _own(attempt, EDIT_EXTRA)
     if not stands_on_message(extra.get("reply_markup")):
         extra.pop("reply_markup", None)
@@ -128,7 +133,7 @@ def stands_on_message(markup: Any) -> bool:
 
 def delete_request(attempt: Attempt) -> Request:
     """DeleteMessage."""
-    return Request("deleteMessage", _fields("deleteMessage", _message(attempt)))
+    return Request("deleteMessage", _fields("deleteMessage", _message(attempt, "delete")))
 
 
 def call_request(attempt: Attempt) -> Request:
@@ -149,14 +154,24 @@ def _content(attempt: Attempt) -> Mapping[str, Any]:
     return attempt.part.payload if attempt.part is not None else {}
 
 
-def _message(attempt: Attempt) -> Mapping[str, Any]:
-    return {"chat_id": _id(attempt.room), "message_id": _id(attempt.message_id)}
+def _message(attempt: Attempt, purpose: str) -> Mapping[str, Any]:
+    number = _number(attempt.room, attempt.message_id or "", purpose)
+    return {"chat_id": _id(attempt.room), "message_id": number}
 
 
-def _reply(message_id: str | None) -> Mapping[str, Any] | None:
-    if message_id is None:
+def _reply(attempt: Attempt) -> Mapping[str, Any] | None:
+    if attempt.reply is None:
         return None
-    return {"message_id": _id(message_id), "allow_sending_without_reply": False}
+    number = _number(attempt.room, attempt.reply, "be replied")
+    return {"message_id": number, "allow_sending_without_reply": False}
+
+
+def _number(room: str, message_id: str, purpose: str) -> int:
+    number = number_in(room, message_id)
+    if number is None:
+        where = f"{message_id} stayed in the group that became {room}"
+        raise TelegramApiError(status=400, description=f"message to {purpose} not found: {where}")
+    return number
 
 
 def _fields(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
