@@ -1,0 +1,234 @@
+"""What the metrics show: read off snapshots, from any thread; histograms as things happen."""
+
+import threading
+from time import perf_counter
+
+import pytest
+import trio
+import trio.testing
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from gateway_core import (
+    ErrorClass,
+    Limit,
+    Overloaded,
+    Providers,
+    Reason,
+    Scope,
+    Send,
+    UnknownInstance,
+    Verdict,
+    hookimpl,
+)
+from gateway_core.outbox import MemoryOutbox
+from gateway_core.testing import EPOCH, Failure, FakeChannel, open_test_gateway
+
+BOT = {"messaging.system": "fake", "gateway.instance": "bot"}
+
+
+def message(room="room", **fields):
+    return Send(instance_id="bot", external_room_id=room, text="hello", **fields)
+
+
+def refusing(*verdicts):
+    left = list(verdicts)
+
+    async def run(_):
+        await trio.lowlevel.checkpoint()
+        if left:
+            raise Failure(left.pop(0))
+
+    return run
+
+
+def limited(**fields):
+    fields = {"scope": Scope.ROOM, "retry_after": 5.0} | fields
+    return Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED, **fields)
+
+
+async def test_counts_of_an_instance(telling, sdk, autojump_clock):
+    gone = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE)
+    async with telling(FakeChannel(script=refusing(gone))) as gateway:
+        for _ in range(3):
+            await gateway.send("bot", "room", "hello", raises=False)
+        with pytest.raises(UnknownInstance):
+            await gateway.send("nobody", "room", "hello")
+        assert [(BOT, 3)] == [(a, p.value) for a, p in sdk.points("gateway.envelopes.accepted")]
+        assert {"delivered": 2, "rejected": 1} == sdk.values(
+            "gateway.envelopes.ended", "gateway.disposition"
+        )
+        assert {None: 2, "room_gone": 1} == sdk.values("gateway.attempts", "error.type")
+        assert [({"error.type": "UnknownInstance"}, 1)] == [
+            (a, p.value) for a, p in sdk.points("gateway.envelopes.refused")
+        ]
+
+
+async def test_gauges_of_a_partition(telling, sdk, autojump_clock):
+    never = FakeChannel(limits=lambda _room, _op: [Limit("account", 1, 10_000.0)])
+    settings = {"partition_count": 1, "partition_bound": 4, "instance_bound": 4}
+    async with telling(never, **settings) as gateway, trio.open_nursery() as nursery:
+        for _ in range(5):  # the first of them takes the account's only token
+            await gateway.submit(message())
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(gateway.submit, message())
+        await trio.sleep(30)
+        expected = {
+            "depth": 4, "bound": 4, "occupancy": 1.0, "unfinished": 4, "in_flight": 0,
+            "oldest_wait": 30.0, "pressure": 3, "callers_waiting": 1, "share": 1.0, "restarts": 0,
+        }  # fmt: skip
+        found = {name: sdk.points(f"gateway.partition.{name}") for name in expected}
+        assert {"gateway.partition": 0} == found["depth"][0][0]
+        assert expected == {name: round(points[0][1].value, 3) for name, points in found.items()}
+        with pytest.raises(Overloaded):
+            await gateway.submit(message(), wait=False)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_429_is_foreseen_where_another_had_told_of_it(telling, sdk, autojump_clock):
+    """Two attempts were in flight as the first was refused: the second's refusal is no news."""
+    channel = FakeChannel(script=refusing(*[limited(scope=Scope.INSTANCE)] * 2), latency=1.0)
+    async with telling(channel) as gateway, trio.open_nursery() as nursery:
+        for room in "ab":
+            nursery.start_soon(gateway.send, "bot", room, "hello")
+    assert {True: 1, False: 1} == sdk.values("gateway.rate_limited", "gateway.foreseen")
+
+
+async def test_time_waiting_by_cause_and_latencies(telling, sdk, autojump_clock):
+    channel = FakeChannel(script=refusing(limited()), latency=0.5)
+    async with telling(channel) as gateway:
+        await gateway.send("bot", "room", "hello")
+    assert [(BOT | {"gateway.wait.cause": "room limit"}, 5.0)] == [
+        (a, round(p.sum, 3)) for a, p in sdk.points("gateway.wait.duration")
+    ]
+    operation = {"messaging.operation.name": "send"}
+    assert [
+        (BOT | operation | {"error.type": "rate_limited"}, 1, 0.5),
+        (BOT | operation, 1, 0.5),
+    ] == [
+        (a, p.count, round(p.sum, 3)) for a, p in sdk.points("messaging.client.operation.duration")
+    ]
+    assert [6.0] == [round(p.sum, 3) for _, p in sdk.points("gateway.envelope.duration")]
+    assert [(BOT, 1)] == [(a, p.count) for a, p in sdk.points("gateway.accept.duration")]
+
+
+async def test_total_latency_counts_from_when_it_was_due(telling, sdk, autojump_clock):
+    async with telling(FakeChannel(latency=2.0)) as gateway:
+        await gateway.send("bot", "room", "hello", not_before=EPOCH + 100)
+    assert [2.0] == [round(p.sum, 3) for _, p in sdk.points("gateway.envelope.duration")]
+    assert {"schedule": 1} == sdk.values("gateway.wait.duration", "gateway.wait.cause")
+
+
+async def test_a_durable_outbox_has_figures_of_its_own(telling, sdk, autojump_clock):
+    outbox = MemoryOutbox(survives=True)
+    never = FakeChannel(limits=lambda _room, _op: [Limit("account", 1, 10_000.0)])
+    async with telling(never, outbox=outbox) as gateway:
+        for _ in range(3):
+            await gateway.submit(message())
+        await trio.sleep(1)
+        assert {None: 2} == sdk.values("gateway.outbox.unfinished")
+    assert {None: 3} == sdk.values("gateway.outbox.append.duration")
+    async with telling(outbox=outbox, drain_timeout=60) as gateway:
+        await trio.sleep(5)
+        assert {"bot": 2} == sdk.values("gateway.envelopes.recovered", "gateway.instance")
+    async with telling(outbox=outbox, instances=("other",)) as gateway:
+        assert gateway.statistics().conserved
+
+
+async def test_counters_go_on_after_a_gateway_has_closed(telling, sdk, autojump_clock):
+    for expected in (1, 2):
+        async with telling() as gateway:
+            await gateway.send("bot", "room", "hello")
+        assert [expected] == [p.value for _, p in sdk.points("gateway.envelopes.accepted")]
+        assert [] == sdk.points("gateway.partition.depth")
+
+
+async def test_an_exporters_thread_reads_what_trios_thread_took(telling, sdk):
+    async with telling() as gateway:
+        await gateway.send("bot", "room", "hello")
+        values = await trio.to_thread.run_sync(sdk.values, "gateway.envelopes.accepted")
+    assert {None: 1} == values
+
+
+async def test_a_stalled_loop_gives_the_exporter_the_snapshot_before(telling, sdk, monkeypatch):
+    """The exporter's thread waits a moment for trio's, and then goes on with what there is."""
+    monkeypatch.setattr("gateway_core.observing.PATIENCE", 0.01)
+    found = []
+    async with telling() as gateway:
+        await gateway.send("bot", "room", "hello")
+        thread = threading.Thread(
+            target=lambda: found.append(sdk.values("gateway.envelopes.accepted"))
+        )
+        thread.start()
+        thread.join()  # trio's thread does nothing else meanwhile
+    assert [{None: 0}] == found
+
+
+async def test_a_hook_that_fails_is_counted_by_plugin(telling, sdk, autojump_clock):
+    class Breaks:
+        @hookimpl
+        def after_attempt(self):
+            raise RuntimeError("of its own")
+
+    async with telling(plugins=[Breaks()]) as gateway:
+        await gateway.send("bot", "room", "hello")
+        [(attributes, point)] = sdk.points("gateway.hook.errors")
+    assert ("Breaks", "after_attempt", 1) == (
+        attributes["gateway.plugin"],
+        attributes["gateway.hook"],
+        point.value,
+    )
+
+
+async def test_what_is_lost_of_a_look_is_counted(telling, sdk, autojump_clock):
+    plain = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.BAD_FORMAT, transform="plain"
+    )
+    async with telling(FakeChannel(script=refusing(plain))) as gateway:
+        await gateway.send("bot", "room", "**hello**")
+    assert {"plain": 1} == sdk.values("gateway.envelopes.degraded", "gateway.degradation")
+
+
+async def test_a_suspended_instance_shows(telling, sdk, autojump_clock):
+    async with telling() as gateway:
+        assert {"bot": 0} == sdk.values("gateway.instance.suspended", "gateway.instance")
+        gateway.suspend("bot")
+        assert {"bot": 1} == sdk.values("gateway.instance.suspended", "gateway.instance")
+
+
+async def test_a_stall_of_the_loop_is_measured(telling, sdk):
+    class Blocks:
+        @hookimpl
+        def after_disposition(self):
+            until = perf_counter() + 0.06
+            while perf_counter() < until:
+                pass
+
+    async with telling(plugins=[Blocks()]) as gateway:
+        await gateway.send("bot", "room", "hello")
+    assert 1 <= sum(sdk.values("gateway.loop.stall.duration").values())
+
+
+async def test_two_gateways_of_one_process_are_counted_together(telling, sdk, autojump_clock):
+    async with telling() as one, telling() as other:
+        for gateway in (one, other, other):
+            await gateway.send("bot", "room", "hello")
+        assert {"bot": 3} == sdk.values("gateway.envelopes.accepted", "gateway.instance")
+
+
+async def test_without_an_sdk_there_is_no_watch(autojump_clock):
+    async with open_test_gateway() as gateway:
+        assert gateway._watch is None
+
+
+async def test_metrics_alone_will_do(telling, autojump_clock):
+    reader = InMemoryMetricReader()
+    async with telling(providers=Providers(meters=MeterProvider([reader]))) as gateway:
+        await gateway.send("bot", "room", "hello")
+        names = {
+            metric.name
+            for resource in reader.get_metrics_data().resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+    assert "gateway.envelopes.accepted" in names
