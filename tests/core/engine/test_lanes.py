@@ -7,8 +7,18 @@ from collections import defaultdict
 import pytest
 import trio
 
-from gateway_core import Disposition, Limit, Part, Send, Traits, hookimpl
-from gateway_core.testing import Checkpoints, FakeChannel, run_seeded
+from gateway_core import (
+    Disposition,
+    GatewayConfig,
+    Instance,
+    Limit,
+    Part,
+    Send,
+    Traits,
+    hookimpl,
+    open_gateway,
+)
+from gateway_core.testing import Checkpoints, FakeChannel, FakeSettings, run_seeded
 
 
 class Words(FakeChannel):
@@ -316,3 +326,22 @@ async def _stir(engine, seed: int) -> None:
     for n in range(6):
         expected = [f"{k}{half}" for k in range(4) for half in "ab"]
         assert expected == channel.texts(f"room {n}")
+
+
+async def test_attempts_in_flight_are_bounded_in_a_partition_whoever_makes_them(
+    say, autojump_clock
+):
+    """Two channels want twenty each, and either may have nine: together they have sixteen."""
+    hang = say.script(*[1000.0] * 40)
+    channels = {name: FakeChannel(script=hang) for name in ("one", "two")}
+    instances = [Instance(name, name, FakeSettings()) for name in channels]
+    config = GatewayConfig(
+        instances=instances, partition_count=1, attempts_per_partition=16, drain_timeout=0
+    )
+    async with open_gateway(config, plugins=list(channels.items())) as gateway:
+        for name in channels:
+            for n in range(20):
+                await gateway.submit(say.message(f"room {n}", instance_id=name))
+        await trio.sleep(1)
+        assert 16 == gateway.statistics().partitions[0].in_flight
+        assert [9, 7] == [len(channel.made) for channel in channels.values()]
