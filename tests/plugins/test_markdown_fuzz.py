@@ -7,15 +7,22 @@ also holds them against the clock.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from random import Random
+from typing import Any
 
+import attrs
 import pytest
 
 from gateway_core import Secret, Send
+from gateway_core.text import Document, Rendering, parse, plan
 from gateway_plugin_discord import markup as discord
+from gateway_plugin_discord.rendering import Dialect
 from gateway_plugin_slack import markup as slack
+from gateway_plugin_slack.rich_text import RichText
 from gateway_plugin_slack.settings import Settings as SlackSettings
 from gateway_plugin_telegram import markup as telegram
+from gateway_plugin_telegram.entities import Entities
 from gateway_plugin_telegram.settings import TelegramSettings
 
 INPUTS = int(os.environ.get("GATEWAY_FUZZ", "300"))
@@ -78,3 +85,56 @@ def test_no_text_breaks_a_plan(channel, text_format):
         where = {"instance_id": "i", "external_room_id": "1"}
         sizes = channel(Send(text=source, format=text_format, **where))
         assert all(0 < size <= LIMIT for size in sizes), source
+
+
+CHANNELS = [on_telegram, on_discord, on_slack]
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize("piece", ["a", "word ", "[", "`", "**a** ", "\u200d", "\u202e", "\ud83d"])
+def test_a_line_of_a_megabyte_is_planned(piece):
+    message = Send(text=piece * (MEGABYTE // len(piece)), instance_id="i", external_room_id="1")
+    for channel in CHANNELS:
+        assert all(0 < size <= LIMIT for size in channel(message))
+
+
+@attrs.define(eq=False)
+class Counted:
+    """A rendering that counts the characters which it is asked about."""
+
+    rendering: Rendering
+    work: list[int]
+
+    def cost(self, start: int, end: int) -> int:
+        self.work.append(end - start)
+        return self.rendering.cost(start, end)
+
+    def payload(self, start: int, end: int) -> Mapping[str, Any]:
+        self.work.append(end - start)
+        return self.rendering.payload(start, end)
+
+
+def fields(text: str) -> Mapping[str, Any]:
+    return {"text": text}
+
+
+RENDERINGS: dict[str, Callable[[Document], Rendering]] = {
+    "telegram": lambda document: Entities(document, LIMIT, len, {}),
+    "slack": lambda document: RichText(document, LIMIT, slack.measure, fields),
+    "discord": lambda document: Dialect(document, fields),
+}
+
+
+@pytest.mark.parametrize("channel", RENDERINGS)
+@pytest.mark.parametrize(
+    "piece", ["word ", "**a** ", "- a\n", "`a` ", "[a](http://b.c) ", "|a|b|\n"]
+)
+def test_twice_the_text_is_twice_the_work(piece, channel):
+    """In characters measured or written; and each is looked at a few times at the most."""
+    work: list[list[int]] = [[], []]
+    for asked, times in zip(work, (1_000, 2_000), strict=True):
+        document = parse("|a|b|\n|-|-|\n" * (piece[0] == "|") + piece * times)
+        plan(document, lambda d, a=asked: Counted(RENDERINGS[channel](d), a), limit=LIMIT)
+    once, twice = map(sum, work)
+    assert twice <= 2.2 * once
+    assert twice <= 30 * 2_000 * len(piece)

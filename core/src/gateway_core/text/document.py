@@ -178,7 +178,12 @@ class Document:
 
     def degraded_in(self, start: int, end: int) -> tuple[str, ...]:
         """What of `start..end` no chat platform can show, each once."""
-        return tuple(dict.fromkeys(word for place, word in self.degraded if start <= place < end))
+        first, last = bisect_left(self._losses, (start,)), bisect_left(self._losses, (end,))
+        return tuple(dict.fromkeys(words for _, words in self._losses[first:last]))
+
+    @cached_property
+    def _losses(self) -> list[tuple[int, str]]:
+        return sorted(self.degraded)
 
 
 def _start(block: Block) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
@@ -72,7 +73,7 @@ class _Ruler:
         self.render = render
         self.limit = limit
         self.rendering = render(document)
-        self.bare: dict[int, Rendering | None] = {}
+        self.bare: dict[int, bool] = {}
 
     def stretches(self) -> list[tuple[int, int]]:
         """What each part holds. Most texts fit whole: that is asked first, and nothing else."""
@@ -86,22 +87,25 @@ class _Ruler:
 
     def cost(self, start: int, end: int) -> int:
         cost = self.rendering.cost(start, end)
-        bare = self._bare_at(start) if cost > self.limit else None
-        return bare.cost(start, end) if bare is not None else cost
+        bare = cost > self.limit and self._bare_at(start)
+        return self._unstyled.cost(start, end) if bare else cost
 
-    def _bare_at(self, start: int) -> Rendering | None:
+    def _bare_at(self, start: int) -> bool:
+        """Whether the markup at `start` leaves no room for one character."""
         if start not in self.bare:
-            needed = self.rendering.cost(start, start + 1) > self.limit
-            self.bare[start] = self.render(without_styles(self.document)) if needed else None
+            self.bare[start] = self.rendering.cost(start, start + 1) > self.limit
         return self.bare[start]
+
+    @cached_property
+    def _unstyled(self) -> Rendering:
+        return self.render(without_styles(self.document))
 
     def part(self, stretch: tuple[int, int], span: tuple[int, int]) -> Part:
         start, end = stretch
         degraded = self.document.degraded_in(start, end) if self.document.degraded else ()
         rendering = self.rendering
-        bare = self.bare.get(start)
-        if bare is not None and rendering.cost(start, end) > self.limit:
-            rendering = bare
+        if self.bare.get(start) and rendering.cost(start, end) > self.limit:
+            rendering = self._unstyled
             degraded = (*degraded, BARE)
         return Part(payload=rendering.payload(start, end), span=span, degraded=degraded)
 
