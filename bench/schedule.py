@@ -1,6 +1,7 @@
 """How well the limits are used: 600 messages to 60 rooms on the emulators, over loopback sockets.
 
-`python -m bench.schedule` prints a table with each workload; `--json` prints one list. `late` is
+`python -m bench.schedule` prints each workload's row; `--json` prints one list, `--table` the rows
+as Markdown. `late` is
 a message that the platform accepted after a later one of its room. `bound_s` is what the configured
 pacing allows with the round trips that were drawn.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +19,8 @@ import structlog
 import trio
 
 from bench.peers.platform import bound, served
+from bench.peers.tables import ARRIVALS as NAMES
+from bench.peers.tables import Row, table
 from bench.peers.workload import ARRIVALS, MESSAGES, ROOMS, judged, texts
 from bench.worlds import PLATFORMS, Platform, configured, emulated, message
 from gateway_core import open_gateway
@@ -146,22 +150,36 @@ async def _listens_and_never_answers(task_status: trio.TaskStatus[str]) -> None:
         task_status.started(f"http://127.0.0.1:{port}")
 
 
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "channel": lambda row: str(row["channel"]),
+    "arrival": lambda row: NAMES[row["arrival"]],
+    "makespan, s": lambda row: f"{row['makespan_s']:.2f}",
+    "bound, s": lambda row: f"{row['bound_s']:.2f}",
+    "ratio": lambda row: f"{row['makespan_s'] / row['bound_s']:.3f}",
+    "429s": lambda row: str(row["rate_limited"]),
+    "lost": lambda row: str(row["lost"]),
+    "late": lambda row: str(row["late"]),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
+    parser.add_argument("--table", action="store_true", help="print the rows as Markdown")
     parser.add_argument("--channel", choices=sorted(PLATFORMS), help="this channel alone")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    chosen = [arguments.channel] if arguments.channel else list(PLATFORMS)
     rows = []
-    for channel in chosen:
+    for channel in [arguments.channel] if arguments.channel else list(PLATFORMS):
         for order in ARRIVALS:
             rows.append(makespan(PLATFORMS[channel], order))
-            if not arguments.json:
+            if not (arguments.json or arguments.table):
                 print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     if arguments.json:
         print(json.dumps(rows))
         return
+    if arguments.table:
+        print(table(rows, COLUMNS))
     if arguments.channel is None:
         print("hot room (40 messages), 59 others with one, telegram:", trio.run(hot_room))
         print_beside()
