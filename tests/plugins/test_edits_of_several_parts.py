@@ -113,6 +113,29 @@ async def test_buttons_alone_can_change(world, autojump_clock):
     assert (["", "new"], (2, 1, 0)) == (world.buttons(), world.counts())
 
 
+REFUSALS = {
+    "telegram": (400, {"ok": False, "error_code": 400, "description": "Bad Request: no"}),
+    "slack": (200, {"ok": False, "error": "nothing_known"}),
+    "discord": (400, {"code": 50006, "message": "Cannot send an empty message"}),
+}
+
+
+async def test_a_half_sent_message_is_made_whole_with_its_buttons(world, autojump_clock):
+    """The part that was to carry them never arrived; the edit sends it, with them."""
+    said = ("text", "content")
+    world.front.answers = lambda _method, fields: (
+        REFUSALS[world.name] if any("c x" in fields.get(name, "") for name in said) else None
+    )
+    async with world.opened() as gateway:
+        extra = world.channel.buttons("old")
+        sent = await gateway.send("bot", world.room, text("a", "b", "c"), extra=extra, raises=False)
+        assert (Disposition.REJECTED, ["", ""]) == (sent.disposition, world.buttons())
+        world.front.answers = lambda _method, _fields: None
+        await gateway.edit(stored(sent.ref), text("a", "b", "c"))
+    assert (standing("a", "b", "c"), ["", "", "old"]) == (world.texts(), world.buttons())
+    assert (3, 0, 0) == world.counts()
+
+
 # -- refs that were stored
 
 

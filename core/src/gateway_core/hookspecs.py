@@ -252,6 +252,10 @@ async def send(instance: Instance, session: Session, attempt: Attempt) -> Answer
 async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer:
     """Give the message `attempt.message_id` the content of `attempt.part`.
 
+    `attempt.extra` has the platform's own fields that it shall have; an empty mapping: those that
+    it has are taken off, also where the platform keeps what a request does not name; None: nothing
+    is known of any.
+
     Must be safe to repeat. An adapter without it says so in its traits.
     """
 

@@ -1,5 +1,6 @@
 """The whole way: envelopes through a gateway and this adapter to the emulated Slack."""
 
+import json
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -83,6 +84,22 @@ async def test_the_same_text_again_is_no_request(autojump_clock):
         before = emulator.counters["requests"]
         await gateway.edit(receipt.ref, "word " * 2000)
     assert before == emulator.counters["requests"]
+
+
+@pytest.mark.parametrize("form", ["plain", "markdown", "native"])
+@pytest.mark.parametrize("unit", ["word ", "a & b ", "語", "**b** `c` "])
+async def test_whatever_was_sent_can_be_edited_to_the_same_length(form, unit, autojump_clock):
+    """chat.update takes 4,000 bytes of text; chat.postMessage takes more, which is not used."""
+    emulator = SlackEmulator()
+    text = unit * (9000 // len(unit))
+    async with opened(emulator) as gateway:
+        sent = await gateway.send("support", ROOM, "x" + text[1:], format=form)
+        edited = await gateway.edit(sent.ref, text, format=form)
+    assert (True, ()) == (edited.delivered, edited.transforms)
+    assert len(sent.ref.parts) == len(edited.ref.parts) > 1
+    for message in emulator.rooms.conversation(ROOM):
+        assert len(message.fields["text"].encode()) <= 4000
+        assert len(json.dumps(message.fields.get("blocks"), ensure_ascii=False)) <= 12_000
 
 
 async def test_a_direct_message_is_edited_by_what_its_ref_remembers(autojump_clock):
