@@ -11,6 +11,8 @@ from starlette.responses import Response
 from gateway_core import Attempt, Instance, Part, Secret
 from gateway_core.testing import open_network
 from gateway_plugin_discord import hooks
+from gateway_plugin_discord.refusal import DiscordApiError
+from gateway_plugin_discord.routes import route_of
 from gateway_plugin_discord.settings import DiscordSettings
 
 TOKEN = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"
@@ -94,3 +96,28 @@ def attempt(operation, **fields):
 @pytest.fixture(name="attempt")
 def make_attempt():
     return attempt
+
+
+@pytest.fixture
+def refused_with(discord, session):
+    """The verdict on an attempt that Discord, or what stands before it, gives this answer to."""
+
+    async def verdict(step, refusal):
+        if isinstance(refusal, Exception):  # the session's own: nothing goes over the wire
+            return hooks.classify_error(attempt=step, error=refusal)
+        discord.will_say(refusal.body, status=refusal.status, headers=dict(refusal.headers))
+        with pytest.raises(DiscordApiError) as caught:
+            await _performed(session, step)
+        return hooks.classify_error(attempt=step, error=caught.value)
+
+    return verdict
+
+
+async def _performed(session, step):
+    if step.operation == "probe":
+        return await hooks.probe(session=session)
+    if step.operation in {"send", "edit", "delete"}:
+        return await getattr(hooks, step.operation)(session=session, attempt=step)
+    needed = [name for name in route_of(step.operation).parameters if name != "channel"]
+    whole = attrs.evolve(step, arguments=dict.fromkeys(needed, "5"))
+    return await hooks.call(session=session, attempt=whole)

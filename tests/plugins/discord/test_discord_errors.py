@@ -10,7 +10,6 @@ from gateway_core.http import Response
 from gateway_plugin_discord.errors import FRONT_DOOR_WAIT, LONG_BACKOFF
 from gateway_plugin_discord.hooks import classify_error
 from gateway_plugin_discord.meter import InvalidAnswersError
-from gateway_plugin_discord.refusal import DiscordApiError
 from gateway_plugin_discord.webhooks import BucketSpentError
 
 ROOM = "1100000000000000001"
@@ -38,8 +37,9 @@ NO_REFERENCE = {
 
 
 def error(status, body=None, headers=VIA):
+    """An answer as it goes over the wire."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return DiscordApiError(Response(status, headers, raw))
+    return Response(status, headers, raw)
 
 
 def coded(status, code, **more):
@@ -83,102 +83,123 @@ SERVER = retryable(Reason.PLATFORM_ERROR, Scope.INSTANCE, dispatched="unknown")
 EVERYWHERE = Scope.INSTANCE
 
 ROWS = {
-    # 429, by scope, with waits in every spelling
-    "user": (limited(headers={**BUCKET, "x-ratelimit-scope": "user"}),
-             retryable(retry_after=1.5, buckets=(REPORT,))),
-    "wait as text": (limited("1.5"), retryable(retry_after=1.5)),
-    "header larger": (limited(headers={"retry-after": "2"}), retryable(retry_after=2.0)),
-    "header only": (error(429, {"message": "slow"}, {**VIA, "retry-after": "3"}),
-                    retryable(retry_after=3.0)),
-    "reset only": (error(429, {}, {**VIA, "x-ratelimit-reset-after": "0.7"}),
-                   retryable(retry_after=0.7)),
-    "no wait": (error(429, {}), retryable()),
-    "nan": (error(429, b'{"retry_after": NaN}'), retryable(scope=EVERYWHERE, retry_after=600.0)),
-    "negative": (limited(-1), retryable()),
-    "a date": (limited(None, headers={"retry-after": "Fri, 31 Dec 2027 23:59:59 GMT"}),
-               retryable()),
-    "a billion": (limited(10**9), retryable(retry_after=86_400.0)),
-    "global by body": (limited(0.3, **{"global": True}), retryable(scope=EVERYWHERE,
-                                                                   retry_after=0.3)),
-    "global by scope": (limited(headers={"x-ratelimit-scope": "global"}),
-                        retryable(scope=EVERYWHERE, retry_after=1.5)),
-    "global by header": (limited(headers={"x-ratelimit-global": "true"}),
-                         retryable(scope=EVERYWHERE, retry_after=1.5)),
-    "global slow mode": (limited(code=20016, **{"global": True}),
-                         retryable(scope=EVERYWHERE, retry_after=1.5)),
-    "shared": (limited(1337.57, headers={**BUCKET, "x-ratelimit-remaining": "9",
-                                         "x-ratelimit-scope": "shared"}),
-               retryable(retry_after=1337.57, buckets=(attrs.evolve(REPORT, remaining=9),))),
-    "unknown code": (limited(code=77), retryable(retry_after=1.5)),
-    # the front door
-    "html": (error(429, b"<html>Error 1015</html>"),
-             retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
-    "a JSON list": (error(429, []), retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
-    "no via": (error(429, {"retry_after": 5}, {}),
-               retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
-    "longer": (error(429, b"", {"retry-after": "3600"}),
-               retryable(scope=EVERYWHERE, retry_after=3600.0)),
-    "40333": (coded(403, 40333), retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
-    "40333 as 429": (coded(429, 40333), retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
-    # patience
-    "slow mode": (coded(429, 20016, retry_after=9.25), retryable(retry_after=9.25)),
-    **{f"{code}": (coded(status, code), retryable(retry_after=LONG_BACKOFF))
-       for status, code in ((429, 20016), (403, 20022), (429, 20028), (429, 20029), (429, 30046),
-                            (400, 40003), (429, 40062))},
-    "110001": (coded(503, 110001), retryable(Reason.PLATFORM_ERROR, retry_after=LONG_BACKOFF)),
-    "130000": (coded(503, 130000, retry_after=4), retryable(Reason.PLATFORM_ERROR, retry_after=4)),
-    # the text
-    "too long": (coded(400, 50035, errors=TOO_LONG), again(Reason.TOO_LONG, "stricter")),
-    "too long, in words": (coded(400, 50035, errors={"content": ["2000 or fewer in length."]}),
-                           again(Reason.TOO_LONG, "stricter")),
-    "40005": (coded(413, 40005), again(Reason.TOO_LONG, "stricter")),
-    "a form": (coded(400, 50035, errors={"embeds": {"0": {"title": {"_errors": [
-        {"code": "BASE_TYPE_MAX_LENGTH", "message": "Must be 256 or fewer in length."}]}}}}),
-        refused(Reason.BAD_REQUEST)),
-    "a form without places": (coded(400, 50035), refused(Reason.BAD_REQUEST)),
-    "a form of another shape": (coded(400, 50035, errors=["?"]), refused(Reason.BAD_REQUEST)),
-    "a content of numbers": (coded(400, 50035, errors={"content": 5}),
-                             refused(Reason.BAD_REQUEST)),
-    "no reply was asked for": (coded(400, 50035, errors=NO_REFERENCE),
-                               refused(Reason.BAD_REQUEST)),
-    **{f"{code}": (coded(400, code), refused(Reason.BAD_REQUEST)) for code in
-       (50006, 50046, 50109)},
-    **{f"{code}": (coded(400, code), refused(Reason.FORBIDDEN)) for code in
-       (160002, 200000, 200001, 240000, 50005, 50021)},
-    "10008": (coded(404, 10008), refused(Reason.MESSAGE_GONE)),
-    # the room
-    **{f"{code}": (coded(404, code), refused(Reason.ROOM_GONE, Scope.ROOM)) for code in
-       (10003, 10004)},
-    **{f"{code}": (coded(403, code), refused(Reason.FORBIDDEN, Scope.ROOM)) for code in
-       (50001, 50007, 50008, 50009, 50013, 50024, 50278, 160005)},
-    **{f"50083 as {status}": (coded(status, 50083), refused(Reason.FORBIDDEN, Scope.ROOM))
-       for status in (400, 403)},
-    # the token
-    **{f"{code} as {status}": (coded(status, code), refused(Reason.UNAUTHORIZED))
-       for status, code in ((401, 50027), (404, 10015), (401, 10015))},
-    "401": (error(401, {"message": "401: Unauthorized", "code": 0}), FATAL),
-    "401 without a body": (error(401, b""), FATAL),
-    "401 with a room's code": (coded(401, 50001), FATAL),
-    **{f"{code}": (coded(status, code), FATAL) for status, code in
-       ((401, 40001), (403, 40002), (401, 50014))},
-    # the server
-    **{f"{status}": (error(status, b"<html>bad gateway</html>"), SERVER)
-       for status in (500, 502, 503, 504, 520, 524)},
-    "500 in JSON": (error(500, {"message": "500: Internal Server Error", "code": 0}), SERVER),
-    "upstream": (error(503, b"upstream connect error", {"retry-after": "7"}),
-                 attrs.evolve(SERVER, retry_after=7.0)),
-    # anything else
-    "404": (error(404, {"message": "404: Not Found", "code": 0}), refused(Reason.UNCLASSIFIED)),
-    "unknown": (coded(403, 99_999), refused(Reason.UNCLASSIFIED)),
-    "a code that is no number": (coded(400, "50001"), refused(Reason.UNCLASSIFIED)),
-    "a redirect": (error(302, b""), refused(Reason.UNCLASSIFIED)),
+    "discord.com/developers/docs/topics/rate-limits": {
+        "user": (limited(headers={**BUCKET, "x-ratelimit-scope": "user"}),
+                 retryable(retry_after=1.5, buckets=(REPORT,))),
+        "wait as text": (limited("1.5"), retryable(retry_after=1.5)),
+        "header larger": (limited(headers={"retry-after": "2"}), retryable(retry_after=2.0)),
+        "header only": (error(429, {"message": "slow"}, {**VIA, "retry-after": "3"}),
+                        retryable(retry_after=3.0)),
+        "reset only": (error(429, {}, {**VIA, "x-ratelimit-reset-after": "0.7"}),
+                       retryable(retry_after=0.7)),
+        "no wait": (error(429, {}), retryable()),
+        "nan": (error(429, b'{"retry_after": NaN}'),
+                retryable(scope=EVERYWHERE, retry_after=600.0)),
+        "negative": (limited(-1), retryable()),
+        "a date": (limited(None, headers={"retry-after": "Fri, 31 Dec 2027 23:59:59 GMT"}),
+                   retryable()),
+        "a billion": (limited(10**9), retryable(retry_after=86_400.0)),
+        "global by body": (limited(0.3, **{"global": True}), retryable(scope=EVERYWHERE,
+                                                                       retry_after=0.3)),
+        "global by scope": (limited(headers={"x-ratelimit-scope": "global"}),
+                            retryable(scope=EVERYWHERE, retry_after=1.5)),
+        "global by header": (limited(headers={"x-ratelimit-global": "true"}),
+                             retryable(scope=EVERYWHERE, retry_after=1.5)),
+        "global slow mode": (limited(code=20016, **{"global": True}),
+                             retryable(scope=EVERYWHERE, retry_after=1.5)),
+        "shared": (limited(1337.57, headers={**BUCKET, "x-ratelimit-remaining": "9",
+                                             "x-ratelimit-scope": "shared"}),
+                   retryable(retry_after=1337.57, buckets=(attrs.evolve(REPORT, remaining=9),))),
+        "unknown code": (limited(code=77), retryable(retry_after=1.5)),
+    },
+    "discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans": {
+        "html": (error(429, b"<html>Error 1015</html>"),
+                 retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
+        "a JSON list": (error(429, []), retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
+        "no via": (error(429, {"retry_after": 5}, {}),
+                   retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
+        "longer": (error(429, b"", {"retry-after": "3600"}),
+                   retryable(scope=EVERYWHERE, retry_after=3600.0)),
+        "40333": (coded(403, 40333), retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
+        "40333 as 429": (coded(429, 40333),
+                         retryable(scope=EVERYWHERE, retry_after=FRONT_DOOR_WAIT)),
+    },
+    "discord.com/developers/docs/topics/opcodes-and-status-codes#json: limits of another kind": {
+        "slow mode": (coded(429, 20016, retry_after=9.25), retryable(retry_after=9.25)),
+        **{f"{code}": (coded(status, code), retryable(retry_after=LONG_BACKOFF))
+           for status, code in ((429, 20016), (403, 20022), (429, 20028), (429, 20029),
+                                (429, 30046), (400, 40003), (429, 40062))},
+        "110001": (coded(503, 110001),
+                   retryable(Reason.PLATFORM_ERROR, retry_after=LONG_BACKOFF)),
+        "130000": (coded(503, 130000, retry_after=4),
+                   retryable(Reason.PLATFORM_ERROR, retry_after=4)),
+    },
+    "discord.com/developers/docs/reference#error-messages: what is wrong with the message": {
+        "too long": (coded(400, 50035, errors=TOO_LONG), again(Reason.TOO_LONG, "stricter")),
+        "too long, in words": (coded(400, 50035, errors={"content": ["2000 or fewer in length."]}),
+                               again(Reason.TOO_LONG, "stricter")),
+        "40005": (coded(413, 40005), again(Reason.TOO_LONG, "stricter")),
+        "a form": (coded(400, 50035, errors={"embeds": {"0": {"title": {"_errors": [
+            {"code": "BASE_TYPE_MAX_LENGTH", "message": "Must be 256 or fewer in length."}]}}}}),
+            refused(Reason.BAD_REQUEST)),
+        "a form without places": (coded(400, 50035), refused(Reason.BAD_REQUEST)),
+        "a form of another shape": (coded(400, 50035, errors=["?"]), refused(Reason.BAD_REQUEST)),
+        "a content of numbers": (coded(400, 50035, errors={"content": 5}),
+                                 refused(Reason.BAD_REQUEST)),
+        "no reply was asked for": (coded(400, 50035, errors=NO_REFERENCE),
+                                   refused(Reason.BAD_REQUEST)),
+        **{f"{code}": (coded(400, code), refused(Reason.BAD_REQUEST)) for code in
+           (50006, 50046, 50109)},
+        **{f"{code}": (coded(400, code), refused(Reason.FORBIDDEN)) for code in
+           (160002, 200000, 200001, 240000, 50005, 50021)},
+        "10008": (coded(404, 10008), refused(Reason.MESSAGE_GONE)),
+    },
+    "discord.com/developers/docs/topics/opcodes-and-status-codes#json: channels and permissions": {
+        **{f"{code}": (coded(404, code), refused(Reason.ROOM_GONE, Scope.ROOM)) for code in
+           (10003, 10004)},
+        **{f"{code}": (coded(403, code), refused(Reason.FORBIDDEN, Scope.ROOM)) for code in
+           (50001, 50007, 50008, 50009, 50013, 50024, 50278, 160005)},
+        **{f"50083 as {status}": (coded(status, 50083), refused(Reason.FORBIDDEN, Scope.ROOM))
+           for status in (400, 403)},
+    },
+    "discord.com/developers/docs/topics/opcodes-and-status-codes#json: tokens": {
+        **{f"{code} as {status}": (coded(status, code), refused(Reason.UNAUTHORIZED))
+           for status, code in ((401, 50027), (404, 10015), (401, 10015))},
+        "401": (error(401, {"message": "401: Unauthorized", "code": 0}), FATAL),
+        "401 without a body": (error(401, b""), FATAL),
+        "401 with a room's code": (coded(401, 50001), FATAL),
+        **{f"{code}": (coded(status, code), FATAL) for status, code in
+           ((401, 40001), (403, 40002), (401, 50014))},
+    },
+    "discord.com/developers/docs/topics/opcodes-and-status-codes#http, and recorded answers": {
+        **{f"{status}": (error(status, b"<html>bad gateway</html>"), SERVER)
+           for status in (500, 502, 503, 504, 520, 524)},
+        "500 in JSON": (error(500, {"message": "500: Internal Server Error", "code": 0}), SERVER),
+        "upstream": (error(503, b"upstream connect error", {"retry-after": "7"}),
+                     attrs.evolve(SERVER, retry_after=7.0)),
+    },
+    "discord.com/developers/docs/topics/opcodes-and-status-codes: what is not listed there": {
+        "404": (error(404, {"message": "404: Not Found", "code": 0}), refused(Reason.UNCLASSIFIED)),
+        "unknown": (coded(403, 99_999), refused(Reason.UNCLASSIFIED)),
+        "a code that is no number": (coded(400, "50001"), refused(Reason.UNCLASSIFIED)),
+        "a redirect": (error(302, b""), refused(Reason.UNCLASSIFIED)),
+    },
 }  # fmt: skip
+"""Each answer as it comes, by where it is documented."""
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_row(row, attempt):
-    refusal, expected = ROWS[row]
-    assert expected == meaning(classify_error(attempt=attempt("send"), error=refusal))
+CASES = [
+    pytest.param(source, *row, id=name)
+    for source, rows in ROWS.items()
+    for name, row in rows.items()
+]
+
+
+@pytest.mark.parametrize(("source", "refusal", "expected"), CASES)
+async def test_each_row_has_its_meaning(refused_with, attempt, source, refusal, expected):
+    verdict = await refused_with(attempt("send"), refusal)
+    assert expected == meaning(verdict), source
+    assert verdict.raw.startswith(f"HTTP {refusal.status}, code ")
 
 
 @pytest.mark.parametrize(
@@ -310,8 +331,8 @@ def test_row(row, attempt):
         ),
     ],
 )
-def test_meaning_by_attempt(refusal, asked, expected, attempt):
-    verdict = classify_error(attempt=attempt(**asked), error=refusal)
+async def test_meaning_by_attempt(refused_with, refusal, asked, expected, attempt):
+    verdict = await refused_with(attempt(**asked), refusal)
     assert expected == meaning(verdict)
 
 
@@ -320,23 +341,23 @@ def test_errors_below_discord_are_left_to_core(attempt):
         assert classify_error(attempt=attempt("send"), error=below) is None
 
 
-def test_the_raw_words_are_kept_with_their_places(attempt):
-    verdict = classify_error(attempt=attempt("send"), error=coded(400, 50035, errors=TOO_LONG))
+async def test_the_raw_words_are_kept_with_their_places(refused_with, attempt):
+    verdict = await refused_with(attempt("send"), coded(400, 50035, errors=TOO_LONG))
     words = "content: BASE_TYPE_MAX_LENGTH, Must be 2000 or fewer"
     assert f"HTTP 400, code 50035: said so ({words})" == verdict.raw
 
 
-def test_words_that_are_no_text_give_way_to_the_body(attempt):
-    verdict = classify_error(attempt=attempt("send"), error=error(400, {"message": 7}))
+async def test_words_that_are_no_text_give_way_to_the_body(refused_with, attempt):
+    verdict = await refused_with(attempt("send"), error(400, {"message": 7}))
     assert 'HTTP 400, code 0: {"message": 7}' == verdict.raw
 
 
-def test_a_part_of_a_send_is_planned_again_once_only(attempt):
+async def test_a_part_of_a_send_is_planned_again_once_only(refused_with, attempt):
     """As asked, then stricter, then refused: it ends."""
     refusal, modes = coded(400, 50035, errors=TOO_LONG), ["as_asked"]
     while len(modes) < 9:
         step = attempt("send", mode=modes[-1], part=Part(payload={"content": "x"}))
-        verdict = classify_error(attempt=step, error=refusal)
+        verdict = await refused_with(step, refusal)
         if verdict.transform is None:
             break
         modes.append(verdict.transform)

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
-from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.wire import Latency
 from gateway_core import (
     Call,
@@ -265,3 +265,36 @@ async def test_bad_input_is_refused_by_its_field(autojump_clock, fields, place):
         with pytest.raises(Invalid) as caught:
             await gateway.submit(Send(**{**HERE, **fields}))
     assert place in [problem.place for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("code", [10003, 10004, 50001, 50007, 50008, 50013, 50083, 160005])
+async def test_a_closed_channel_ends_its_backlog_and_no_other(autojump_clock, code):
+    emulator = DiscordEmulator()
+    emulator.close_room(ROOM, code)
+    async with opened(emulator) as gateway:
+        sends = [Send(instance_id="support", external_room_id=r, text="x")
+                 for r in (ROOM, ROOM, THREAD)]  # fmt: skip
+        tickets = [await gateway.submit(send) for send in sends]
+        receipts = [await ticket.receipt() for ticket in tickets]
+        emulator.restore_room(ROOM)
+        assert (await gateway.send("support", ROOM, "again")).delivered
+    assert ["rejected", "rejected", "delivered"] == [str(r.disposition) for r in receipts]
+    assert f"code {code}" in receipts[1].verdict.raw
+    assert [["again"], ["x"]] == [texts(emulator), texts(emulator, THREAD)]
+
+
+async def test_what_discord_was_seen_to_answer_is_waited_out(autojump_clock):
+    """A wait as text, a header larger than the body, slow mode, and the front door without JSON."""
+    via = {"Via": "1.1 google"}
+    answers = [
+        Said(status=429, body={"retry_after": "1.5", "global": False}, headers=via),
+        Said(status=429, body={"retry_after": 0.5}, headers={**via, "Retry-After": "2"}),
+        Said(status=429, body={"code": 20016, "retry_after": 9.25}, headers=via),
+        Said(status=429, body=b"<html>Error 1015</html>", headers={"Retry-After": "60"}),
+    ]
+    emulator = DiscordEmulator(faults=FaultPlan(script=dict(enumerate(answers))))
+    async with opened(emulator) as gateway:
+        before = trio.current_time()
+        assert (await gateway.send("support", ROOM, "x")).delivered
+        assert 612 < trio.current_time() - before < 615
+    assert ["x"] == texts(emulator)

@@ -40,83 +40,104 @@ def said(error, **more):
     return {"ok": False, "error": error, **more}
 
 
-# error -> class, reason, scope, dispatched
-ROWS = {
-    "ratelimited": (R, Reason.RATE_LIMITED, ROOM, "no"),
-    "rate_limited": (R, Reason.RATE_LIMITED, ROOM, "no"),
-    "message_limit_exceeded": (R, Reason.RATE_LIMITED, INSTANCE, "no"),
-    "service_unavailable": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
-    "team_added_to_org": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
-    "org_login_required": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
-    "external_channel_migrating": (R, Reason.PLATFORM_ERROR, ROOM, "no"),
-    "request_timeout": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
-    "internal_error": (R, Reason.PLATFORM_ERROR, INSTANCE, "unknown"),
-    "fatal_error": (R, Reason.PLATFORM_ERROR, INSTANCE, "unknown"),
-    "msg_too_long": (R, Reason.TOO_LONG, MESSAGE, "no"),
-    "msg_blocks_too_long": (R, Reason.TOO_LONG, MESSAGE, "no"),
-    "invalid_blocks": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
-    "invalid_blocks_format": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
-    "markdown_text_conflict": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
-    "no_text": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "invalid_arg_name": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "invalid_args": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "invalid_arguments": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "invalid_charset": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "invalid_form_data": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "invalid_json": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "invalid_post_type": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "missing_post_type": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "cannot_reply_to_message": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "too_many_attachments": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "metadata_too_large": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "message_not_found": (N, Reason.MESSAGE_GONE, MESSAGE, "no"),
-    "cant_update_message": (N, Reason.FORBIDDEN, MESSAGE, "no"),
-    "edit_window_closed": (N, Reason.FORBIDDEN, MESSAGE, "no"),
-    "cant_delete_message": (N, Reason.FORBIDDEN, MESSAGE, "no"),
-    "block_mismatch": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
-    "thread_not_found": (N, Reason.THREAD_GONE, THREAD, "no"),
-    "restricted_action_thread_locked": (N, Reason.FORBIDDEN, THREAD, "no"),
-    "restricted_action_non_threadable_channel": (N, Reason.FORBIDDEN, THREAD, "no"),
-    "restricted_action_thread_only_channel": (N, Reason.FORBIDDEN, MESSAGE, "no"),
-    "already_reacted": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
-    "no_reaction": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
-    "already_pinned": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
-    "no_pin": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
-    "not_pinned": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
-    "channel_not_found": (N, Reason.ROOM_GONE, ROOM, "no"),
-    "not_in_channel": (N, Reason.FORBIDDEN, ROOM, "no"),
-    "is_archived": (N, Reason.ROOM_GONE, ROOM, "no"),
-    "is_inactive": (N, Reason.ROOM_GONE, ROOM, "no"),
-    "messages_tab_disabled": (N, Reason.FORBIDDEN, ROOM, "no"),
-    "restricted_action": (N, Reason.FORBIDDEN, ROOM, "no"),
-    "restricted_action_read_only_channel": (N, Reason.FORBIDDEN, ROOM, "no"),
-    "ekm_access_denied": (N, Reason.FORBIDDEN, ROOM, "no"),
-    "no_permission": (N, Reason.FORBIDDEN, ROOM, "no"),
-    "invalid_auth": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
-    "not_authed": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
-    "account_inactive": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
-    "token_revoked": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
-    "token_expired": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
-    "not_allowed_token_type": (F, Reason.FORBIDDEN, INSTANCE, "no"),
-    "app_access_restricted": (F, Reason.FORBIDDEN, INSTANCE, "no"),
-    "accesslimited": (F, Reason.FORBIDDEN, INSTANCE, "no"),
-    "access_denied": (F, Reason.FORBIDDEN, INSTANCE, "no"),
-    "enterprise_is_restricted": (F, Reason.FORBIDDEN, INSTANCE, "no"),
-    "two_factor_setup_required": (F, Reason.FORBIDDEN, INSTANCE, "no"),
-    "missing_scope": (F, Reason.FORBIDDEN, OPERATION, "no"),
-    "unknown_method": (F, Reason.UNSUPPORTED, OPERATION, "no"),
-    "method_deprecated": (F, Reason.UNSUPPORTED, OPERATION, "no"),
-    "deprecated_endpoint": (F, Reason.UNSUPPORTED, OPERATION, "no"),
-    "a_word_from_next_year": (N, Reason.UNCLASSIFIED, MESSAGE, "no"),
+# source -> error -> class, reason, scope, dispatched
+SOURCED = {
+    "docs.slack.dev/apis/web-api/rate-limits, and chat.postMessage#errors": {
+        "ratelimited": (R, Reason.RATE_LIMITED, ROOM, "no"),
+        "rate_limited": (R, Reason.RATE_LIMITED, ROOM, "no"),
+        "message_limit_exceeded": (R, Reason.RATE_LIMITED, INSTANCE, "no"),
+    },
+    "docs.slack.dev/reference/methods/chat.postMessage#errors": {
+        "service_unavailable": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+        "team_added_to_org": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+        "org_login_required": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+        "external_channel_migrating": (R, Reason.PLATFORM_ERROR, ROOM, "no"),
+        "request_timeout": (R, Reason.PLATFORM_ERROR, INSTANCE, "no"),
+        "internal_error": (R, Reason.PLATFORM_ERROR, INSTANCE, "unknown"),
+        "fatal_error": (R, Reason.PLATFORM_ERROR, INSTANCE, "unknown"),
+        "msg_too_long": (R, Reason.TOO_LONG, MESSAGE, "no"),
+        "msg_blocks_too_long": (R, Reason.TOO_LONG, MESSAGE, "no"),
+        "invalid_blocks": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
+        "invalid_blocks_format": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
+        "markdown_text_conflict": (R, Reason.BAD_FORMAT, MESSAGE, "no"),
+        "no_text": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "invalid_arg_name": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "invalid_args": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "invalid_arguments": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "invalid_charset": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "invalid_form_data": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "invalid_json": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "invalid_post_type": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "missing_post_type": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "cannot_reply_to_message": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "too_many_attachments": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "metadata_too_large": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "thread_not_found": (N, Reason.THREAD_GONE, THREAD, "no"),
+        "restricted_action_thread_locked": (N, Reason.FORBIDDEN, THREAD, "no"),
+        "restricted_action_non_threadable_channel": (N, Reason.FORBIDDEN, THREAD, "no"),
+        "restricted_action_thread_only_channel": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+        "channel_not_found": (N, Reason.ROOM_GONE, ROOM, "no"),
+        "not_in_channel": (N, Reason.FORBIDDEN, ROOM, "no"),
+        "is_archived": (N, Reason.ROOM_GONE, ROOM, "no"),
+        "messages_tab_disabled": (N, Reason.FORBIDDEN, ROOM, "no"),
+        "restricted_action": (N, Reason.FORBIDDEN, ROOM, "no"),
+        "restricted_action_read_only_channel": (N, Reason.FORBIDDEN, ROOM, "no"),
+        "ekm_access_denied": (N, Reason.FORBIDDEN, ROOM, "no"),
+        "no_permission": (N, Reason.FORBIDDEN, ROOM, "no"),
+    },
+    "docs.slack.dev/reference/methods: chat.update, chat.delete": {
+        "message_not_found": (N, Reason.MESSAGE_GONE, MESSAGE, "no"),
+        "cant_update_message": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+        "edit_window_closed": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+        "cant_delete_message": (N, Reason.FORBIDDEN, MESSAGE, "no"),
+        "block_mismatch": (N, Reason.BAD_REQUEST, MESSAGE, "no"),
+        "is_inactive": (N, Reason.ROOM_GONE, ROOM, "no"),
+    },
+    "docs.slack.dev/reference/methods: reactions.add, reactions.remove, pins.add, pins.remove": {
+        "already_reacted": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+        "no_reaction": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+        "already_pinned": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+        "no_pin": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+        "not_pinned": (DONE, Reason.NOT_MODIFIED, MESSAGE, "no"),
+    },
+    "docs.slack.dev/reference/methods/auth.test#errors": {
+        "invalid_auth": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+        "not_authed": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+        "account_inactive": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+        "token_revoked": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+        "token_expired": (F, Reason.UNAUTHORIZED, INSTANCE, "no"),
+        "not_allowed_token_type": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+        "app_access_restricted": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+        "accesslimited": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+        "access_denied": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+        "enterprise_is_restricted": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+        "two_factor_setup_required": (F, Reason.FORBIDDEN, INSTANCE, "no"),
+        "missing_scope": (F, Reason.FORBIDDEN, OPERATION, "no"),
+        "unknown_method": (F, Reason.UNSUPPORTED, OPERATION, "no"),
+        "method_deprecated": (F, Reason.UNSUPPORTED, OPERATION, "no"),
+        "deprecated_endpoint": (F, Reason.UNSUPPORTED, OPERATION, "no"),
+    },
+    "no page: what no rule knows": {
+        "a_word_from_next_year": (N, Reason.UNCLASSIFIED, MESSAGE, "no"),
+    },
 }
+ROWS = {error: row for rows in SOURCED.values() for error, row in rows.items()}
 
 
-@pytest.mark.parametrize("error", ROWS)
-def test_each_word_of_slack_has_its_meaning(instance, error):
+@pytest.mark.parametrize(
+    ("source", "error"), [(source, error) for source, rows in SOURCED.items() for error in rows]
+)
+async def test_each_word_of_slack_has_its_meaning(slack, session, source, error):
+    """As it comes over the wire: HTTP 200, and `ok: false`."""
+    slack.will_say(said(error), headers={"Retry-After": "7"})
     threaded = attrs.evolve(SEND, thread="1700000000.000100")
-    found = verdict(instance, body=said(error), attempt=threaded)
-    assert ROWS[error] == (found.error_class, found.reason, found.scope, found.dispatched)
-    assert error == found.raw
+    with pytest.raises(SlackApiError) as caught:
+        await hooks.send(session=session, attempt=threaded)
+    found = hooks.classify_error(attempt=threaded, error=caught.value)
+    expected = ROWS[error]
+    assert expected == (found.error_class, found.reason, found.scope, found.dispatched), source
+    waits = {"message_limit_exceeded": LONG_WAIT, "ratelimited": 7.0, "rate_limited": 7.0}
+    assert (error, waits.get(error)) == (found.raw, found.retry_after)
 
 
 def test_no_word_of_the_adapter_is_left_untested():

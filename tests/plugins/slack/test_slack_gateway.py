@@ -7,10 +7,11 @@ from random import Random
 import pytest
 import trio
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.slack import SlackEmulator, pings
 from gateway_contrib.emulators.wire import Latency
 from gateway_core import (
+    Call,
     Delete,
     Disposition,
     GatewayConfig,
@@ -217,3 +218,92 @@ async def test_a_mistake_is_refused_by_its_field(room, fields, place, autojump_c
         with pytest.raises(Invalid) as caught:
             await gateway.send("support", room, "x", **fields)
     assert [place] == [problem.place for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    "error", ["channel_not_found", "is_archived", "not_in_channel", "restricted_action"]
+)
+async def test_a_closed_channel_ends_its_backlog_and_no_other(autojump_clock, error):
+    emulator = SlackEmulator()
+    emulator.close_room(ROOM, error)
+    async with opened(emulator) as gateway:
+        sends = [Send(instance_id="support", external_room_id=r, text="x")
+                 for r in (ROOM, ROOM, "C0OTHER")]  # fmt: skip
+        tickets = [await gateway.submit(send) for send in sends]
+        receipts = [await ticket.receipt() for ticket in tickets]
+        emulator.restore_room(ROOM)
+        assert (await gateway.send("support", ROOM, "again")).delivered
+    assert ["rejected", "rejected", "delivered"] == [str(r.disposition) for r in receipts]
+    assert error == receipts[1].verdict.raw
+    assert [["again"], ["x"]] == [texts(emulator), texts(emulator, "C0OTHER")]
+
+
+async def test_a_locked_thread_ends_its_own_backlog_and_not_the_rooms(autojump_clock):
+    emulator = SlackEmulator()
+    async with opened(emulator) as gateway:
+        parent = (await gateway.send("support", ROOM, "question")).ref.parts[0].message_id
+        other = (await gateway.send("support", ROOM, "another")).ref.parts[0].message_id
+        emulator.lock_thread(ROOM, parent)
+        places = (parent, parent, other, None)
+        sends = [Send(instance_id="support", external_room_id=ROOM, thread_id=t, text=f"{n}")
+                 for n, t in enumerate(places)]  # fmt: skip
+        tickets = [await gateway.submit(send) for send in sends]
+        receipts = [await ticket.receipt() for ticket in tickets]
+    ends = ["rejected", "rejected", "delivered", "delivered"]
+    assert ends == [str(receipt.disposition) for receipt in receipts]
+    assert 1 == receipts[0].attempts + receipts[1].attempts  # the second was not tried
+    assert ["question", "another", "2", "3"] == texts(emulator)
+
+
+async def test_what_slack_was_seen_to_answer_is_waited_out(autojump_clock):
+    """A limit spelled in two ways, with HTTP 200, with no body, and a wait that is no number."""
+    answers = [
+        Said(status=429, body=b"", headers={"Retry-After": "3"}),
+        Said(status=200, body={"ok": False, "error": "rate_limited"}, headers={"Retry-After": "2"}),
+        Said(status=429, body=b"<html>", headers={"Retry-After": "soon"}),
+    ]
+    emulator = SlackEmulator(faults=FaultPlan(script=dict(enumerate(answers))))
+    async with opened(emulator) as gateway:
+        before = trio.current_time()
+        receipt = await gateway.send("support", ROOM, "x")
+        assert 5 <= trio.current_time() - before < 7
+    assert (["x"], False) == (texts(emulator), receipt.possible_duplicate)
+
+
+async def called(gateway, method, thread=None, **arguments):
+    call = Call(instance_id="support", external_room_id=ROOM, thread_id=thread, method=method,
+                arguments=arguments)  # fmt: skip
+    return await (await gateway.submit(call)).receipt()
+
+
+async def test_what_people_do_to_messages_is_called(autojump_clock):
+    """A message is reacted to, pinned and unpinned, twice each; a press opens a view."""
+    emulator = SlackEmulator()
+    async with opened(emulator) as gateway:
+        ts = (await gateway.send("support", ROOM, "x")).ref.parts[0].message_id
+        for _ in range(2):
+            assert (await called(gateway, "reactions.add", timestamp=ts, name="eyes")).delivered
+            assert (await called(gateway, "pins.add", timestamp=ts)).delivered
+        assert (1, [ts]) == (len(emulator.reactions(ROOM, ts)), emulator.pins(ROOM))
+        for _ in range(2):
+            assert (await called(gateway, "reactions.remove", timestamp=ts, name="eyes")).delivered
+            assert (await called(gateway, "pins.remove", timestamp=ts)).delivered
+        view = {"type": "modal", "title": {"type": "plain_text", "text": "Sure?"}}
+        opened_view = await called(gateway, "views.open", trigger_id="1.2", view=view)
+    assert ([], []) == (emulator.reactions(ROOM, ts), emulator.pins(ROOM))
+    assert ("V0VIEW0001", 1) == (opened_view.result["view"]["id"], len(emulator.views))
+
+
+async def test_typing_takes_nothing_from_messages(autojump_clock):
+    """A hundred signs of typing in a thread delay no message: they draw on no limit."""
+    emulator = SlackEmulator()
+    method, ts = "assistant.threads.setStatus", "1700000000.000100"
+    async with opened(emulator) as gateway:
+        before = trio.current_time()
+        for _ in range(100):
+            call = Call(instance_id="support", external_room_id=ROOM, thread_id=ts, order="none",
+                        method=method, arguments={"status": "is typing…"})  # fmt: skip
+            await gateway.submit(call)
+        await gateway.send("support", ROOM, "x")
+        assert trio.current_time() - before < 1
+    assert {(ROOM, ts): "is typing…"} == emulator.statuses

@@ -40,66 +40,83 @@ def waiting(seconds: float | None) -> Verdict:
     return verdict("retryable", "rate_limited", "room", retry_after=seconds)
 
 
-# (operation, status, description, verdict): one line per wording.
-WORDED = [
-    ("send", 400, "Bad Request: can't parse entities: Unexpected end tag", TRY_PLAIN),
-    ("edit", 400, "Bad Request: Can't parse entities: unclosed \"chat not found\"", TRY_PLAIN),
-    ("send", 400, "Bad Request: message is too long", TRY_STRICTER),
-    ("send", 400, "Bad Request: text is too long", TRY_STRICTER),
-    ("edit", 400, "Bad Request: MESSAGE_TOO_LONG", TRY_STRICTER),
-    ("edit", 400, "Bad Request: ENTITIES_TOO_LONG", TRY_STRICTER),
-    ("call:closeForumTopic", 400, "Bad Request: TOPIC_NOT_MODIFIED",
-     verdict("done", "not_modified")),
-    ("edit", 400, "Bad Request: message is not modified: specified new message content and so on",
-     verdict("done", "not_modified")),
-    ("send", 400, "Bad Request: message thread not found", THREAD_GONE),
-    ("send", 400, "Bad Request: TOPIC_CLOSED", THREAD_GONE),
-    ("send", 400, "Bad Request: TOPIC_DELETED", THREAD_GONE),
-    ("send", 400, "Bad Request: chat not found", ROOM_GONE),
-    ("send", 400, "Bad Request: PEER_ID_INVALID", ROOM_GONE),
-    ("send", 400, "Bad Request: not enough rights to send text messages to the chat", NO_RIGHTS),
-    ("send", 400, "Bad Request: have no rights to send a message", NO_RIGHTS),
-    ("send", 400, "Bad Request: CHAT_WRITE_FORBIDDEN", NO_RIGHTS),
-    ("edit", 400, "Bad Request: message to edit not found", MESSAGE_GONE),
-    ("edit", 400, "Bad Request: message can't be edited", MESSAGE_GONE),
-    ("edit", 400, "Bad Request: MESSAGE_ID_INVALID", MESSAGE_GONE),
-    ("delete", 400, "Bad Request: message to delete not found", MESSAGE_GONE),
-    ("delete", 400, "Bad Request: message can't be deleted", BAD_REQUEST),
-    ("send", 400, "Bad Request: message text is empty", BAD_REQUEST),
-    ("send", 400, "Bad Request: text must be non-empty", BAD_REQUEST),
-    ("send", 400, "Bad Request: inline keyboard button URL 'chat not found' is invalid",
-     BAD_REQUEST),
-    ("send", 400, "Bad Request: BUTTON_DATA_INVALID", BAD_REQUEST),
-    ("send", 403, "Forbidden: bot was blocked by the user", ROOM_GONE),
-    ("send", 403, "Forbidden: user is deactivated", ROOM_GONE),
-    ("send", 403, "Forbidden: bot was kicked from the supergroup chat", ROOM_GONE),
-    ("send", 403, "Forbidden: bot is not a member of the channel chat", ROOM_GONE),
-    ("send", 403, "Forbidden: the group chat was deleted", ROOM_GONE),
-    ("send", 403, "Forbidden: bot can't initiate conversation with a user", ROOM_GONE),
-    ("send", 403, "Forbidden: bot can't send messages to bots", ROOM_GONE),
-    ("send", 403, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
-    ("send", 401, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
-    ("send", 403, "[Error]: Bot was blocked by the user", ROOM_GONE),
-    ("send", 403, "Forbidden: something new", verdict("non_retryable", "forbidden")),
-    ("send", 401, "Unauthorized", UNAUTHORIZED),
-    ("send", 404, "Not Found", UNAUTHORIZED),
-    ("call:nonsense", 404, "Not Found: method not found", verdict("non_retryable", "unsupported")),
-    ("send", 409, "Conflict: terminated by other getUpdates request",
-     verdict("retryable", "platform_error")),
-    ("send", 413, "Request Entity Too Large", verdict("non_retryable", "too_long")),
-    ("send", 405, "Method Not Allowed: unsupported", BAD_REQUEST),
-    ("send", 500, "Internal Server Error", DOWN),
-    ("send", 502, "Bad Gateway", DOWN),
-    ("send", 503, "Service Unavailable", DOWN),
-    ("send", 504, "Gateway Timeout", DOWN),
-    ("send", 524, "A Timeout Occurred", DOWN),
-    ("edit", 500, "Internal Server Error: chat not found", DOWN),
-    ("send", 429, "Too Many Requests", LIMITED),
-]  # fmt: skip
+# source -> (operation, status, description, verdict): one line per wording.
+WORDED = {
+    "core.telegram.org/api/errors, and tdlib/telegram-bot-api, Client.cpp: what is sent": [
+        ("send", 400, "Bad Request: can't parse entities: Unexpected end tag", TRY_PLAIN),
+        ("edit", 400, "Bad Request: Can't parse entities: unclosed \"chat not found\"", TRY_PLAIN),
+        ("send", 400, "Bad Request: message is too long", TRY_STRICTER),
+        ("send", 400, "Bad Request: text is too long", TRY_STRICTER),
+        ("edit", 400, "Bad Request: MESSAGE_TOO_LONG", TRY_STRICTER),
+        ("edit", 400, "Bad Request: ENTITIES_TOO_LONG", TRY_STRICTER),
+        ("call:closeForumTopic", 400, "Bad Request: TOPIC_NOT_MODIFIED",
+         verdict("done", "not_modified")),
+        ("edit", 400, "Bad Request: message is not modified: specified new message content …",
+         verdict("done", "not_modified")),
+        ("edit", 400, "Bad Request: message to edit not found", MESSAGE_GONE),
+        ("edit", 400, "Bad Request: message can't be edited", MESSAGE_GONE),
+        ("edit", 400, "Bad Request: MESSAGE_ID_INVALID", MESSAGE_GONE),
+        ("delete", 400, "Bad Request: message to delete not found", MESSAGE_GONE),
+        ("delete", 400, "Bad Request: message can't be deleted", BAD_REQUEST),
+        ("send", 400, "Bad Request: message text is empty", BAD_REQUEST),
+        ("send", 400, "Bad Request: text must be non-empty", BAD_REQUEST),
+        ("send", 400, "Bad Request: inline keyboard button URL 'chat not found' is invalid",
+         BAD_REQUEST),
+        ("send", 400, "Bad Request: BUTTON_DATA_INVALID", BAD_REQUEST),
+    ],
+    "tdlib/telegram-bot-api, Client.cpp: rooms and rights": [
+        ("send", 400, "Bad Request: message thread not found", THREAD_GONE),
+        ("send", 400, "Bad Request: TOPIC_CLOSED", THREAD_GONE),
+        ("send", 400, "Bad Request: TOPIC_DELETED", THREAD_GONE),
+        ("send", 400, "Bad Request: chat not found", ROOM_GONE),
+        ("send", 400, "Bad Request: PEER_ID_INVALID", ROOM_GONE),
+        ("send", 400, "Bad Request: not enough rights to send text messages to the chat",
+         NO_RIGHTS),
+        ("send", 400, "Bad Request: have no rights to send a message", NO_RIGHTS),
+        ("send", 400, "Bad Request: CHAT_WRITE_FORBIDDEN", NO_RIGHTS),
+        ("send", 403, "Forbidden: bot was blocked by the user", ROOM_GONE),
+        ("send", 403, "Forbidden: user is deactivated", ROOM_GONE),
+        ("send", 403, "Forbidden: bot was kicked from the supergroup chat", ROOM_GONE),
+        ("send", 403, "Forbidden: bot is not a member of the channel chat", ROOM_GONE),
+        ("send", 403, "Forbidden: the group chat was deleted", ROOM_GONE),
+        ("send", 403, "Forbidden: bot can't initiate conversation with a user", ROOM_GONE),
+        ("send", 403, "Forbidden: bot can't send messages to bots", ROOM_GONE),
+        ("send", 403, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
+        ("send", 401, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
+        ("send", 403, "[Error]: Bot was blocked by the user", ROOM_GONE),
+        ("send", 403, "Forbidden: something new", verdict("non_retryable", "forbidden")),
+    ],
+    "tdlib/telegram-bot-api, Client.cpp and HttpConnection.cpp: tokens and methods": [
+        ("send", 401, "Unauthorized", UNAUTHORIZED),
+        ("send", 404, "Not Found", UNAUTHORIZED),
+        ("call:nonsense", 404, "Not Found: method not found",
+         verdict("non_retryable", "unsupported")),
+    ],
+    "core.telegram.org/bots/api#making-requests: HTTP statuses": [
+        ("send", 409, "Conflict: terminated by other getUpdates request",
+         verdict("retryable", "platform_error")),
+        ("send", 413, "Request Entity Too Large", verdict("non_retryable", "too_long")),
+        ("send", 405, "Method Not Allowed: unsupported", BAD_REQUEST),
+        ("send", 500, "Internal Server Error", DOWN),
+        ("send", 502, "Bad Gateway", DOWN),
+        ("send", 503, "Service Unavailable", DOWN),
+        ("send", 504, "Gateway Timeout", DOWN),
+        ("send", 524, "A Timeout Occurred", DOWN),
+        ("edit", 500, "Internal Server Error: chat not found", DOWN),
+        ("send", 429, "Too Many Requests", LIMITED),
+    ],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("case", WORDED, ids=lambda case: f"{case[1]} {case[2]}")
-async def test_each_wording_has_its_meaning(telegram, attempt, perform, case):
+@pytest.mark.parametrize(
+    ("source", "case"),
+    [
+        pytest.param(source, case, id=f"{case[1]} {case[2]}")
+        for source, cases in WORDED.items()
+        for case in cases
+    ],
+)
+async def test_each_wording_has_its_meaning(telegram, attempt, perform, source, case):
     operation, status, description, expected = case
     telegram.answers(status, refusal(status, description))
     tried = attempt(operation)
@@ -110,7 +127,7 @@ async def test_each_wording_has_its_meaning(telegram, attempt, perform, case):
         answer.error_class,
         answer.reason,
         answer.scope,
-    )
+    ), source
     assert (expected.dispatched, expected.transform) == (answer.dispatched, answer.transform)
     assert (None, None) == (answer.retry_after, answer.moved_to)
     assert f"{status} {description}" == answer.raw
@@ -118,7 +135,9 @@ async def test_each_wording_has_its_meaning(telegram, attempt, perform, case):
 
 GATEWAY_PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
-# (status, body, headers, verdict): answers that are told apart by more than their words.
+# (status, body, headers, verdict): answers that are told apart by more than their words. Sources:
+# core.telegram.org/bots/api#responseparameters, #making-requests; recorded answers of what stands
+# between (pages of HTML, nothing at all).
 SHAPED = [
     (429, refusal(429, "Too Many Requests: retry after 7", retry_after=7), {}, waiting(7.0)),
     (429, refusal(429, "Too Many Requests: retry after 0", retry_after=0), {}, waiting(0.0)),

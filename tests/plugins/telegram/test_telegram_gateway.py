@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
 from gateway_contrib.emulators.wire import RESET, Latency
 from gateway_core import (
@@ -278,3 +278,47 @@ async def test_faults_lose_nothing_and_tell_of_duplicates(opened, autojump_clock
         assert receipt.disposition in {Disposition.DELIVERED, Disposition.UNKNOWN}
         assert stored.count(send.text) == 1 or receipt.possible_duplicate
         assert stored.count(send.text) >= 1 or receipt.disposition is Disposition.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "chat not found"),
+        (400, "PEER_ID_INVALID"),
+        (400, "not enough rights to send text messages to the chat"),
+        (400, "CHAT_WRITE_FORBIDDEN"),
+        (403, "user is deactivated"),
+        (403, "bot was kicked from the group chat"),
+        (403, "the group chat was deleted"),
+        (403, "bot can't initiate conversation with a user"),
+    ],
+)
+async def test_a_closed_room_ends_its_backlog_and_no_other(opened, autojump_clock, status, words):
+    emulator = TelegramEmulator()
+    emulator.close_room("7", status, words)
+    async with opened(emulator) as gateway:
+        sends = [Send(instance_id="support", external_room_id=r, text="x") for r in "778"]
+        receipts = await receipts_of(gateway, sends)
+        emulator.restore_room("7")
+        assert (await gateway.send("support", "7", "again")).delivered
+    assert ["rejected", "rejected", "delivered"] == [str(r.disposition) for r in receipts]
+    assert words in receipts[1].verdict.raw
+    assert [["again"], ["x"]] == [texts(emulator, room) for room in "78"]
+
+
+async def test_what_telegram_was_seen_to_answer_is_waited_out(opened, autojump_clock):
+    """Slow mode comes as a 400, a restart as a 500 with a wait, floods as text or with HTTP 200."""
+    answers = [
+        Said(status=400, body={"ok": False, "error_code": 400, "description": "SLOWMODE_WAIT",
+                               "parameters": {"retry_after": 9}}),
+        Said(status=500, body={"ok": False, "error_code": 500, "description": "restart",
+                               "parameters": {"retry_after": 5}}),
+        Said(status=200, body={"ok": False, "error_code": 429, "description": "flood",
+                               "parameters": {"retry_after": "3"}}),
+    ]  # fmt: skip
+    emulator = TelegramEmulator(faults=FaultPlan(script=dict(enumerate(answers))))
+    async with opened(emulator) as gateway:
+        before = trio.current_time()
+        receipt = await gateway.send("support", "7", "x")
+        assert 17 <= trio.current_time() - before < 18
+    assert (["x"], False) == (texts(emulator, "7"), receipt.possible_duplicate)
