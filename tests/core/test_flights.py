@@ -18,7 +18,7 @@ from gateway_core import (
     Send,
     Verdict,
 )
-from gateway_core.flights import Flight, Step, send_steps, sent_digest, standing
+from gateway_core.flights import LONG_AGO, Flight, Step, send_steps, sent_digest, standing
 
 SEND = Send(
     instance_id="bot",
@@ -171,7 +171,10 @@ def test_a_call_s_result_is_kept():
 
 
 def test_new_parts_stand_where_the_refused_one_stood():
-    """The first keeps message, key, reply and tries; the last keeps extra; keys stay unique."""
+    """The first keeps message, key, reply and tries; the last keeps extra; keys stay unique.
+
+    What may have arrived of the old one had the text of all of them.
+    """
     flight = sending("abc")
     refused = flight.steps[2]
     refused.number, refused.attempts, refused.maybe_sent, refused.first_at = 3, 2, 1, 77
@@ -187,7 +190,13 @@ def test_new_parts_stand_where_the_refused_one_stood():
         first.first_at,
         first.doubtful,
     )
-    assert (0, 0, 0, False) == (last.number, last.attempts, last.maybe_sent, last.doubtful)
+    assert (0, 0, 1, LONG_AGO, True) == (
+        last.number,
+        last.attempts,
+        last.maybe_sent,
+        last.first_at,
+        last.doubtful,
+    )
     assert [None, {"buttons": 1}] == [first.extra, last.extra]
     assert [("stricter", 1)] * 2 == [(step.mode, step.transforms) for step in (first, last)]
 

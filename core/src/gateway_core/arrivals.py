@@ -107,7 +107,7 @@ class Arrivals:
     def _held(self, flight: Flight, account: Account, hold: float, now: int) -> Hold | None:
         """Why a resumed flight must not start at once: an unknown outcome, or the platform."""
         step = flight.step
-        if step is not None and step.maybe_sent and step.verdict is not None:
+        if step is not None and step.maybe_sent:
             quarantine = self._partition.config.retries.quarantine
             if step.kind in ("send", "call") and not within_dedup(account, step, now):
                 return Hold(now + nanoseconds(max(hold, quarantine)), doubt=True)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
 ARRIVED = ("delivered", "deleted", "unchanged")
+LONG_AGO = -(10**18)
+"""Nanoseconds: no platform remembers a key for so long."""
 
 
 class Step:
@@ -214,6 +216,9 @@ class Flight:
         first.number, first.attempts = step.number, step.attempts
         first.maybe_sent, first.first_at = step.maybe_sent, step.first_at
         first.doubtful = step.doubtful
+        for new in steps[1:]:  # what may have arrived of the old one had their text as well
+            new.maybe_sent, new.doubtful = step.maybe_sent, step.doubtful
+            new.first_at = LONG_AGO if step.maybe_sent else 0
         for new in steps:
             new.mode, new.transforms = mode, step.transforms
         at = self.steps.index(step)

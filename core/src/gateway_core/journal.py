@@ -144,6 +144,8 @@ def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> 
                 flight.verdict = step.verdict
             if record.maybe_sent and record.number > 1 and not deduplicates_for:
                 flight.possible_duplicate = True
+    if kept.shapes is not None:
+        _perhaps_begun(flight.steps or ())
     return flight
 
 
@@ -157,6 +159,16 @@ def _steps(kept: Kept) -> list[Step] | None:
     if isinstance(envelope, Send):
         return send_steps(envelope, kept.entry.plan)
     return [Step("call", 0)] if isinstance(envelope, Call) else None
+
+
+def _perhaps_begun(steps: Sequence[Step]) -> None:
+    """No edit or deletion is recorded before it begins: it is safe to repeat, but it may be there.
+
+    What was planned may have begun, as far as it is not known to be done.
+    """
+    step = next((step for step in steps if step.outcome is None), None)
+    if step is not None and step.kind in ("edit", "delete"):
+        step.doubtful = True
 
 
 def _step(shape: StepShape) -> Step:
@@ -186,6 +198,7 @@ def _restore(step: Step, record: StepRecord, *, now: int, wall: float, window: f
         step.first_at = now - nanoseconds(max(0.0, wall - record.first_at)) or -1
     if record.started and outcome is None:
         _interrupted(step, now=now, window=window)
+    step.doubtful = bool(step.maybe_sent) and outcome is None
 
 
 def _interrupted(step: Step, *, now: int, window: float) -> None:

@@ -51,7 +51,12 @@ class Turns:
         return self._partition.lanes.room_of(flight.envelope).account.suspended
 
     def _may_repeat(self, flight: Flight, step: Step, now: int) -> bool:
-        """The platform's memory of the key may have ended while the retry waited."""
+        """The platform's memory of the key may have ended while the retry waited.
+
+        And the last of the tries may have been cut off by the end of an earlier life.
+        """
+        if step.attempts >= self._retries.attempts:
+            return False
         lane = flight.lane
         if lane is None or step.kind not in ("send", "call"):
             return True
