@@ -127,8 +127,10 @@ class Pager:
         self._places = trio.lowlevel.ParkingLot()
         self._earlier = -1
         self._requests: deque[Request] = deque()
+        self._coming: set[str] = set()
+        self._withdrawn: set[str] = set()
+        self._left = 0
         self.unfinished = 0
-        self.appending = 0
         self.closed = False
 
     # -- opening
@@ -182,24 +184,34 @@ class Pager:
     @property
     def full(self) -> bool:
         """Whether the outbox keeps as much as it may."""
-        return self.unfinished + self.appending >= self._capacity
+        return self.unfinished + len(self._coming) >= self._capacity
 
     async def place(self) -> None:
         """Wait until the outbox may keep one more."""
         while self.full and not self.closed:
             await self._places.park()
 
-    def appended(self) -> None:
-        """One that was on its way into the outbox is there, or will not be."""
-        self.appending -= 1
-        if self._places and not self.full:
-            self._places.unpark()
-
     def close(self) -> None:
         """Bring nothing in any more; wake those who wait for a place."""
         self.closed = True
         self._places.unpark_all()
         self.wake()
+
+    # -- what is being appended
+
+    def coming(self, envelope_id: str) -> None:
+        """The outbox may have it from now on, though it is not accepted yet."""
+        self._coming.add(envelope_id)
+
+    def came(self, envelope_id: str, *, accepted: bool) -> None:
+        """Its append is over."""
+        self._coming.discard(envelope_id)
+        if accepted:
+            self.unfinished += 1
+            return
+        self._withdrawn.add(envelope_id)
+        if self._places and not self.full:
+            self._places.unpark()
 
     # -- what stays outside
 
@@ -216,6 +228,7 @@ class Pager:
     def leave(self, flight: Flight) -> None:
         """It is kept, and stays outside for now."""
         envelope = flight.envelope
+        self._left += flight.scope is not None
         self._outside[flight.id] = flight
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         partition.accepted += 1
@@ -267,7 +280,10 @@ class Pager:
 
     async def known(self, partition: Partition, scope: Scope) -> Known | None:
         """What a key that is not in memory stands for. Raises `OutboxError`."""
-        found = await self._outbox.find(scope)
+        left = -1
+        while left != self._left:  # what is accepted meanwhile may have the key, outside memory
+            left = self._left
+            found = await self._outbox.find(scope)
         now = self._clock.now()
         known = partition.keys.find(scope, now)
         if known is not None or found is None:
@@ -379,6 +395,7 @@ class Pager:
     async def _round(self) -> bool:
         """One page of each instance and of rooms that are behind; whether anything came in."""
         busy = False
+        self._withdrawn.clear()  # whatever is read from now on is without them
         if self._something and self._clock.wall() >= self._deadline:
             busy = await self._expire()
         if self._scheduled and self._clock.wall() >= self._next_due:
@@ -511,8 +528,13 @@ class Pager:
     # -- into memory
 
     def _known(self, partition: Partition, envelope_id: str) -> bool:
-        """Whether it is in memory, or ended since the page was read."""
-        return envelope_id in partition.flights or envelope_id in partition.endings.history
+        """Whether it is in memory, ended since the page was read, or is not accepted (yet)."""
+        return (
+            envelope_id in partition.flights
+            or envelope_id in partition.endings.history
+            or envelope_id in self._coming
+            or envelope_id in self._withdrawn
+        )
 
     def _take(self, kept: Kept) -> None:
         """Bring it into its lane."""

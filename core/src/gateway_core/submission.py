@@ -120,7 +120,7 @@ class Submission:
         if self._pager is None:
             self._accept(partition, flight, account)
         else:
-            await self._append(self._pager, partition, flight, account, print_, placed=placed)
+            await self._append(self._pager, partition, flight, print_, placed=placed)
         if self._watch is not None:
             self._watch.accepted(flight, account, partition.index, begun)
         return Ticket(flight)
@@ -277,7 +277,6 @@ class Submission:
         pager: Pager,
         partition: Partition,
         flight: Flight,
-        account: Account,
         print_: str,
         *,
         placed: bool,
@@ -286,25 +285,27 @@ class Submission:
 
         def kept() -> None:
             self._check_open()
-            pager.unfinished += 1
+            # Another one now, where it was taken out and in again meanwhile.
+            account = self._roster.account(flight.envelope.instance_id)
+            pager.came(flight.id, accepted=True)
             self._accept(partition, flight, account, pager, placed=placed)
 
         appended = None
         if flight.scope is not None:
             appended = self._appending[flight.id] = trio.Event()
-        pager.appending += 1
+        pager.coming(flight.id)
         begun = self._clock.now()
         try:
             await self._outbox.append(self._entry(flight, print_), kept)
             if self._watch is not None:
                 self._watch.appended(begun)
         except BaseException as error:
+            pager.came(flight.id, accepted=False)
             self._take_back(partition, flight, placed=placed)
             if self._watch is not None:
                 self._watch.taken_back(flight, error)
             raise
         finally:
-            pager.appended()
             if appended is not None:
                 del self._appending[flight.id]
                 appended.set()

@@ -21,9 +21,11 @@ from gateway_core import (
     OutboxError,
     Part,
     Reason,
+    RetrySettings,
     Scope,
     Send,
     Traits,
+    UnknownInstance,
     Verdict,
     hookimpl,
 )
@@ -322,6 +324,163 @@ async def test_a_stored_deadline_is_clamped_when_the_wall_clock_stepped_back(
 
     flight = flight_of(row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0.0)
     assert 50_000_000_000 == pytest.approx(flight.deadline, abs=10)
+
+
+async def test_doubt_outlives_a_deadline_that_passes_between_two_lives(outbox, autojump_clock):
+    """What was under way at the kill may be there: its receipt says so, and its key is not free."""
+    channel = FakeChannel(latency=1.0)
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(send(ttl=5.0, key="k"))
+        await trio.sleep(0.5)
+        fence.kill()
+    await trio.sleep(10)
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(5)
+        receipt = gateway.status(ticket.id).receipt
+        again = await gateway.send("bot", "room", "hello", key="k", ttl=5.0, raises=False)
+    assert ("expired", ["unknown"]) == (receipt.disposition, [p.outcome for p in receipt.parts])
+    assert (receipt.envelope_id, True) == (again.envelope_id, again.replayed)
+    assert 1 == len(channel.made)
+
+
+async def test_the_last_of_the_tries_is_not_made_again_because_a_kill_cut_it_off(
+    outbox, autojump_clock
+):
+    """Tries are counted over all lives."""
+    channel = FakeChannel(latency=1.0)
+    retries = RetrySettings(attempts=1)
+    async with life(outbox, channel, retries=retries) as (gateway, fence):
+        ticket = await gateway.submit(send())
+        await trio.sleep(0.5)
+        fence.kill()
+    async with life(outbox, channel, retries=retries) as (gateway, _):
+        await trio.sleep(60)
+        assert "unknown" == gateway.status(ticket.id).receipt.disposition
+    assert 1 == len(channel.made)
+
+
+async def test_doubt_that_was_written_down_waits_for_the_instance_in_the_next_life(
+    outbox, autojump_clock
+):
+    """The answer was lost and that is known: it is tried again only once the instance works."""
+    lost = Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.OUTCOME_UNKNOWN,
+        scope=Scope.INSTANCE,
+        dispatched="unknown",
+    )
+
+    async def lose(attempt):
+        if attempt.number == 1:
+            raise Failure(lost)
+
+    channel = FakeChannel(script=lose)
+    channel.probe_error = ConnectionError("down")
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(send())
+        await trio.sleep(1)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(60)
+        assert 1 == len(channel.made)
+        channel.probe_error = None
+        await ended(gateway)
+        assert gateway.status(ticket.id).receipt.possible_duplicate
+    assert 2 == len(channel.made)
+
+
+class Slow(MemoryOutbox):
+    """It has an entry a while before it says so."""
+
+    appending = finding = paging = 0.0
+
+    async def page(self, instance_id, **fields):
+        await trio.sleep(self.paging)
+        return await super().page(instance_id, **fields)
+
+    async def append(self, entry, kept):
+        await super().append(entry, lambda: None)
+        await trio.sleep(self.appending)
+        kept()
+
+    async def find(self, what):
+        found, wait, self.finding = self.peek(what), self.finding, 0.0
+        await trio.sleep(wait)
+        return found
+
+
+@asynccontextmanager
+async def slow_pages(channel):
+    """A second life that has a room behind, and reads pages so slowly that places are free."""
+    outbox = Slow(survives=True)
+    async with life(outbox, channel, room_bound=3) as (gateway, fence):
+        for n in range(4):
+            await gateway.submit(send(str(n)))
+        fence.kill()
+    outbox.appending, outbox.paging = 20.0, 5.0
+    async with life(outbox, channel, room_bound=3) as (gateway, _):
+        await trio.sleep(5.1)
+        yield gateway
+
+
+async def test_what_is_read_before_its_append_is_over_is_one_envelope(autojump_clock):
+    """The pager meets it in the outbox first: it is sent once, and its caller hears of it."""
+    channel = FakeChannel(latency=0.1)
+    async with slow_pages(channel) as gateway:
+        ticket = await gateway.submit(send("new"))
+        with trio.fail_after(60):
+            assert (await ticket.receipt()).delivered
+        assert gateway.statistics().conserved
+    assert ["0", "1", "2", "3", "new"] == channel.texts("room")
+
+
+async def test_a_caller_cancelled_during_its_append_leaves_nothing_to_the_pager(autojump_clock):
+    """Whatever the pager read of it meanwhile."""
+    channel = FakeChannel(latency=0.1)
+    async with slow_pages(channel) as gateway:
+        with trio.move_on_after(19):
+            await gateway.submit(send("new"))
+        await trio.sleep(60)
+        assert gateway.statistics().conserved
+        assert 0 == gateway.statistics().kept
+    assert ["0", "1", "2", "3"] == channel.texts("room")
+
+
+async def test_a_key_taken_outside_memory_during_a_look_up_is_taken(autojump_clock):
+    """Two callers with one key; the second looks before the first one's entry is there."""
+    outbox, channel, ids = Slow(survives=True), FakeChannel(latency=5.0), []
+    outbox.finding = 1.0
+
+    async def submit(gateway):
+        ids.append((await gateway.submit(send("same", key="k"))).id)
+
+    async with life(outbox, channel, room_bound=1) as (gateway, _):
+        await gateway.submit(send("first"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(submit, gateway)
+            await trio.sleep(0.5)
+            nursery.start_soon(submit, gateway)
+        await trio.sleep(30)
+    assert 1 == len(set(ids))
+    assert ["first", "same"] == channel.texts("room")
+
+
+async def test_an_instance_taken_out_during_an_append_refuses_it(autojump_clock):
+    """It is not accepted for an instance that is not there any more."""
+    outbox, channel = Slow(survives=True), FakeChannel()
+    outbox.appending = 1.0
+    async with life(outbox, channel, instances=("bot", "other")) as (gateway, _):
+
+        async def submit():
+            with pytest.raises(UnknownInstance):
+                await gateway.submit(send())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(submit)
+            await trio.sleep(0.5)
+            await gateway.remove_instance("bot")
+        assert (0, True) == (gateway.statistics().accepted, gateway.statistics().conserved)
+    assert not outbox._rows
 
 
 async def test_idempotency_answers_survive(outbox, autojump_clock):
