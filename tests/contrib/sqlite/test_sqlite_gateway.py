@@ -10,6 +10,7 @@ import trio
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import (
     ConfigError,
+    Entry,
     ErrorClass,
     GatewayConfig,
     Instance,
@@ -232,3 +233,36 @@ async def test_history_is_forgotten_in_its_time(path, autojump_clock):
         assert gateway.status(first.envelope_id).receipt == first
         await trio.sleep(200)
         assert gateway.status(first.envelope_id) is None
+
+
+async def test_a_cancelled_application_is_cancelled_and_what_it_knew_is_kept(path, autojump_clock):
+    """The outbox shields its committer, and nobody else."""
+    channel = FakeChannel()
+    with trio.move_on_after(10) as scope:
+        async with open_test_gateway(channel, outbox=inline(path)) as gateway:
+            receipt = await gateway.send("bot", "room", "hello")
+            await trio.sleep(1_000)
+    assert (True, 10.0) == (scope.cancelled_caught, pytest.approx(trio.current_time()))
+    async with open_test_gateway(channel, outbox=inline(path)) as gateway:
+        assert gateway.status(receipt.envelope_id).receipt == receipt
+
+
+async def test_a_read_comes_after_what_is_being_written(path, autojump_clock):
+    """What was told before the read is in it, though its commit had begun and was not done."""
+    receipts = []
+    async with inline(path, linger=0.0) as outbox:
+        for n in range(200):
+            entry = entry_of(n)
+            await outbox.append(entry, lambda: None)
+            outbox.withdraw(entry.id)
+            for _ in range(n % 10):
+                await trio.lowlevel.checkpoint()
+            receipts += await outbox.page("bot")
+    assert [] == receipts
+
+
+def entry_of(number):
+    return Entry(
+        id=f"{number + 1:012x}000000{'0' * 12}", envelope=send(), plan=(), accepted_at=0.0,
+        deadline=1e9,
+    )  # fmt: skip

@@ -38,7 +38,7 @@ class Committer:
         self._filled = trio.Event()
         self._urgent = trio.Event()
         self._room = trio.lowlevel.ParkingLot()
-        self._closing = False
+        self._closing = self._writing = False
         self._dead: OutboxError | None = None
         self.batch = Batch()
         self.between: Callable[[], Awaitable[None]] | None = None
@@ -46,8 +46,13 @@ class Committer:
     async def run(self) -> None:
         """Commit batch after batch until closed and done, or closed and the disk takes no more.
 
-        `between` is called after each, and every `POLL` seconds.
+        `between` is called after each, and every `POLL` seconds. This task is shielded, not the
+        nursery that it is in: whoever has entered the outbox is inside that.
         """
+        with trio.CancelScope(shield=True):
+            await self._on_and_on()
+
+    async def _on_and_on(self) -> None:
         pause = 0.0
         while not (self._closing and (self.batch.empty or pause >= LONGEST_PAUSE)):
             await self._company()
@@ -55,7 +60,9 @@ class Committer:
             self._filled, self._urgent = trio.Event(), trio.Event()
             if self._room:
                 self._room.unpark(count=self._queue)
+            self._writing = True
             error = await self._outcome(batch)
+            self._writing = False
             _tell(batch, error)
             if error is None:
                 pause = 0.0
@@ -97,6 +104,11 @@ class Committer:
         if len(self.batch):
             log.error("gateway.outbox_failed", error="closed", waiting=len(self.batch))
         _tell(self.batch, self._dead)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was told is written."""
+        return self.batch.empty and not self._writing
 
     def wake(self, *, urgent: bool = False) -> None:
         """There is something in the batch; `urgent`: somebody waits for it."""

@@ -122,7 +122,6 @@ class SqliteOutbox:
             raise
         self._tasks = trio.open_nursery()
         nursery = await self._tasks.__aenter__()
-        nursery.cancel_scope.shield = True
         nursery.start_soon(self._committer.run)
         return self
 
@@ -326,8 +325,8 @@ class SqliteOutbox:
                 pass
 
     async def _read(self, do: Callable[[], T]) -> T:
-        """After all that was told before."""
-        if not self._committer.batch.empty:
+        """After all that was told before, what is being written now included."""
+        if not self._committer.idle:
             await self.flush()
         with typed("the outbox cannot read"):
             return await self._in_thread(do, self._reading)
