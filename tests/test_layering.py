@@ -63,7 +63,7 @@ LAYERS = (
     {"arrivals", "endings", "turns", "workers"},
     {"partition"},
     {"roster", "supervision"},
-    {"paging"},
+    {"paging", "streams"},
     {"submission"},
     {"sending"},
     {"gateway"},

@@ -104,6 +104,7 @@ class Gateway(Sending):
                 outbox,
                 journal,
                 roster=self._roster,
+                partitions=self._partitions,
                 partition_of=lambda *key: self._submission.partition_of(*key),  # noqa: PLW0108 - made below
                 clock=self._clock,
                 capacity=config.outbox_capacity,

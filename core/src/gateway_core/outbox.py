@@ -196,6 +196,8 @@ class Outbox(Protocol):
     ) -> Sequence[Kept]:
         """The next unfinished of an instance, or of one of its rooms, by their positions.
 
+        There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
+
         Scheduled ones are not among them until they have `entered`.
         """
         ...

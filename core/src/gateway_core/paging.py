@@ -1,31 +1,27 @@
 """Brings what a durable outbox keeps into the lanes: after a restart, and whenever places free.
 
-What is kept but not in memory is *outside*. Within a room everything enters memory strictly by
-its position, so a room of which something is outside is *behind*: what is accepted for it
-meanwhile stays outside as well, until its turn. This module waits: for the outbox alone.
+What is kept but not in memory is *outside*; `streams` says how far each instance has come. This
+module waits: for the outbox alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
-import attrs
 import trio
 
 from gateway_core.accounts import Account
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.envelopes import (
-    Call,
     Delete,
     Disposition,
     Edit,
     Envelope,
     KeyRef,
     MessageRef,
-    Send,
 )
 from gateway_core.errors import OutboxError, Refused
 from gateway_core.flights import Flight
@@ -36,6 +32,7 @@ from gateway_core.limits import SECOND
 from gateway_core.outbox import Found, Kept, Outbox, Recovery, Request
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
+from gateway_core.streams import Stream
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, tell
 
 PAGE = 500
@@ -43,57 +40,8 @@ ROOMS_AT_ONCE = 100
 HORIZON = 60.0
 """Seconds ahead of its time within which a scheduled envelope may wait in memory."""
 AGAIN = 1.0
-
-
-@attrs.define(eq=False)
-class Behind:
-    """A room of which something is outside: loaded up to one position, there up to another.
-
-    passed  below what came after later ones: its append took longer than their way in
-    """
-
-    loaded: int
-    newest: int
-    passed: float = math.inf
-
-    def leave(self, position: int) -> None:
-        """Something more stays outside."""
-        if position <= self.newest:
-            self.passed = min(self.passed, position - 1)
-        self.newest = max(self.newest, position)
-
-    def look_back(self) -> None:
-        """What was passed over has its turn."""
-        if self.passed < self.loaded:
-            self.loaded = int(self.passed)
-        self.passed = math.inf
-
-
-@attrs.define(eq=False)
-class Stream:
-    """What an instance has outside.
-
-    cursor  everything up to here is in memory or in a room that is behind
-    done    nothing is beyond the cursor but what is accepted from now on
-    """
-
-    cursor: int = -1
-    done: bool = False
-    behind: OrderedDict[str, Behind] = attrs.field(factory=OrderedDict)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is outside."""
-        return self.done and not self.behind
-
-    def leave(self, room: str, position: int) -> None:
-        """Something at `position` stays outside."""
-        behind = self.behind.get(room)
-        if behind is not None:
-            behind.leave(position)
-            return
-        loaded = position - 1 if self.done else min(self.cursor, position - 1)
-        self.behind[room] = Behind(loaded, position)
+LATE = 5.0
+"""Seconds for which deadlines outside may pass unseen while there is something to bring in."""
 
 
 class Pager:
@@ -105,6 +53,7 @@ class Pager:
         journal: Journal,
         *,
         roster: Roster,
+        partitions: Sequence[Partition],
         partition_of: Callable[[str, str], Partition],
         clock: Clock,
         capacity: int,
@@ -112,6 +61,7 @@ class Pager:
         self._outbox = outbox
         self._journal = journal
         self._roster = roster
+        self._partitions = partitions
         self._partition_of = partition_of
         self._clock = clock
         self._capacity = capacity
@@ -138,6 +88,7 @@ class Pager:
     def open(self, recovery: Recovery) -> None:
         """Know what there is, and whose it is."""
         self.unfinished = sum(recovery.unfinished.values())
+        self._deadline = self._clock.wall()
         self._scheduled = bool(recovery.scheduled)
         self._next_due = 0.0 if self._scheduled else math.inf
         self._earlier = position_of(recovery.last_id) if recovery.last_id else -1
@@ -221,9 +172,7 @@ class Pager:
         if (envelope.not_before or 0.0) > flight.accepted_wall + HORIZON:
             return True
         stream = self._streams.get(envelope.instance_id)
-        return stream is not None and not (
-            stream.done and envelope.external_room_id not in stream.behind
-        )
+        return stream is not None and stream.holds(envelope.external_room_id)
 
     def leave(self, flight: Flight) -> None:
         """It is kept, and stays outside for now."""
@@ -249,12 +198,11 @@ class Pager:
         stream.leave(envelope.external_room_id, position_of(flight.id))
         self.wake()
 
-    def _count(self, instance_id: str, *, recovered: bool = False) -> None:
-        """One more is accepted, in this life or an earlier one."""
+    def _count(self, instance_id: str) -> None:
+        """One more is accepted."""
         account = self._account(instance_id)
         if account is not None:
             account.counts.accepted += 1
-            account.counts.recovered += recovered
 
     def _note_due(self, due: float) -> None:
         """Look when it is due; from the beginning, where the last look went beyond that time."""
@@ -274,7 +222,7 @@ class Pager:
             return None
         flight = self._outside.get(found.envelope_id)
         if flight is None:
-            flight = self._outside[found.envelope_id] = self._made(found.kept)
+            flight = self._outside[found.envelope_id] = self._flight(found.kept)
             flight.wait_for("outbox", self._clock.now())
         return flight
 
@@ -326,7 +274,7 @@ class Pager:
             return False
         self._outside.pop(flight.id, None)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        self._came_in(partition, flight)
+        self._came_in(partition, flight, account)
         partition.endings.finish_outside(flight, account, disposition)
         return True
 
@@ -396,8 +344,6 @@ class Pager:
         """One page of each instance and of rooms that are behind; whether anything came in."""
         busy = False
         self._withdrawn.clear()  # whatever is read from now on is without them
-        if self._something and self._clock.wall() >= self._deadline:
-            busy = await self._expire()
         if self._scheduled and self._clock.wall() >= self._next_due:
             busy = await self._scan_scheduled()
         for instance_id, stream in list(self._streams.items()):
@@ -405,62 +351,63 @@ class Pager:
             if account is None or self.closed or stream.idle:
                 continue
             if not stream.done:
-                busy = await self._next_page(instance_id, stream) or busy
-            busy = await self._catch_up(instance_id, stream) or busy
+                busy = await self._next_page(account, stream) or busy
+            busy = await self._catch_up(account, stream) or busy
+        late = self._clock.wall() - self._deadline
+        if self._something and late >= (LATE if busy else 0.0):
+            busy = await self._expire() or busy
         return busy
 
-    async def _next_page(self, instance_id: str, stream: Stream) -> bool:
-        page = await self._outbox.page(instance_id, after=stream.cursor, limit=PAGE)
+    async def _next_page(self, account: Account, stream: Stream) -> bool:
+        stream.grown = False
         before = stream.cursor
+        page = await self._outbox.page(account.instance.id, after=before, limit=PAGE)
         for kept in page:
-            await self._recall(kept)
-            if not self._take_in_turn(stream, kept):
+            envelope = kept.entry.envelope
+            partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+            if kept.shapes is None and isinstance(envelope, Edit | Delete):
+                await self.recall(partition, envelope)
+            if not self._take_in_turn(stream, kept, partition, account):
                 return stream.cursor > before
             stream.cursor = kept.position
-        if len(page) < PAGE:
-            stream.done = True
-            for room in [r for r, b in stream.behind.items() if b.loaded >= b.newest]:
-                del stream.behind[room]
+        if not page:
+            stream.ended()
         return bool(page)
 
-    def _take_in_turn(self, stream: Stream, kept: Kept) -> bool:
+    def _take_in_turn(
+        self, stream: Stream, kept: Kept, partition: Partition, account: Account
+    ) -> bool:
         """Take it in, or leave it to its room; false: no place at all."""
         envelope = kept.entry.envelope
-        room = envelope.external_room_id
+        instance_id, room = envelope.instance_id, envelope.external_room_id
         behind = stream.behind.get(room)
         if behind is not None:
             behind.newest = max(behind.newest, kept.position)
             return True
-        full = self._partition_of(envelope.instance_id, room).admission.full(
-            envelope.instance_id, room
-        )
+        full = partition.admission.full(instance_id, room)
         if full is None:
-            self._take(kept)
-        elif full.key[0] == "room":
-            stream.behind[room] = Behind(kept.position - 1, kept.position)
+            self._take(kept, partition, account)
+        elif not stream.crowded and (full.key[0] == "room" or self._has_place(instance_id)):
+            stream.pass_by(room, kept.position)
         else:
             return False
         return True
 
-    async def _catch_up(self, instance_id: str, stream: Stream) -> bool:
+    def _has_place(self, instance_id: str) -> bool:
+        """Whether any partition can take something of the instance."""
+        return any(part.admission.full(instance_id, "") is None for part in self._partitions)
+
+    async def _catch_up(self, account: Account, stream: Stream) -> bool:
         """The next of rooms that are behind and have places."""
-        came = False
+        came, instance_id = False, account.instance.id
         for room in self._rooms_with_places(instance_id, stream):
             behind = stream.behind[room]
             behind.look_back()
             newest = behind.newest
             page = await self._outbox.page(instance_id, room=room, after=behind.loaded, limit=PAGE)
-            admission = self._partition_of(instance_id, room).admission
-            for kept in page:
-                await self._recall(kept)
-                if admission.full(instance_id, room) is not None:
-                    break
-                self._take(kept)
-                behind.loaded = kept.position
-                came = True
-            else:
-                if len(page) < PAGE:
-                    behind.loaded = max(behind.loaded, newest)
+            came = await self._take_of_room(page, stream, room, account) or came
+            if not page:
+                behind.loaded = max(behind.loaded, newest)
             behind.look_back()
             if behind.loaded >= behind.newest and stream.done:
                 del stream.behind[room]
@@ -468,6 +415,22 @@ class Pager:
                 stream.behind.move_to_end(room)
             if self.closed:
                 break
+        return came
+
+    async def _take_of_room(
+        self, page: Sequence[Kept], stream: Stream, room: str, account: Account
+    ) -> bool:
+        """As many as have a place; whether there were any."""
+        instance_id = account.instance.id
+        partition, came = self._partition_of(instance_id, room), False
+        for kept in page:
+            if kept.shapes is None and isinstance(kept.entry.envelope, Edit | Delete):
+                await self.recall(partition, kept.entry.envelope)
+            if partition.admission.full(instance_id, room) is not None:
+                break
+            self._take(kept, partition, account)
+            stream.behind[room].loaded = kept.position
+            came = True
         return came
 
     def _rooms_with_places(self, instance_id: str, stream: Stream) -> Iterator[str]:
@@ -493,7 +456,7 @@ class Pager:
             if not self._known(partition, kept.entry.id):
                 self._end(self._flight(kept), Disposition.EXPIRED)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
-        if len(found.kept) == PAGE:
+        if found.kept:
             return True
         self._deadline = found.next if found.next is not None else math.inf
         return False
@@ -511,19 +474,13 @@ class Pager:
                 position = self._journal.entered_id(kept.entry.id)
                 stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
                 stream.leave(envelope.external_room_id, position)
-        if len(page) == PAGE:
+        if page:
             return True
         self._next_due = math.inf
         for kept in await self._outbox.scheduled(until=math.inf, after=self._due, limit=1):
             self._next_due = min(self._next_due, kept.entry.due or 0.0)
         self._scheduled = self._next_due < math.inf
-        return bool(page)
-
-    async def _recall(self, kept: Kept) -> None:
-        envelope = kept.entry.envelope
-        if kept.shapes is None and not isinstance(envelope, Send | Call):
-            room = envelope.external_room_id
-            await self.recall(self._partition_of(envelope.instance_id, room), envelope)
+        return False
 
     # -- into memory
 
@@ -536,48 +493,36 @@ class Pager:
             or envelope_id in self._withdrawn
         )
 
-    def _take(self, kept: Kept) -> None:
+    def _take(self, kept: Kept, partition: Partition, account: Account) -> None:
         """Bring it into its lane."""
         entry = kept.entry
-        envelope = entry.envelope
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         if self._known(partition, entry.id):
             return
-        flight = self._flight(kept)
-        _, account = self._enter(flight)
-        if account is not None:
-            self._came_in(partition, flight)
-            wall = self._clock.wall()
-            partition.arrivals.resume(flight, account, entry.fingerprint, waits_until(kept, wall))
+        flight = self._outside.pop(entry.id, None) or self._made(kept, account)
+        partition.admission.add(account.instance.id, entry.envelope.external_room_id)
+        self._came_in(partition, flight, account)
+        hold = waits_until(kept, self._clock.wall()) if kept.records else 0.0
+        partition.arrivals.resume(flight, account, entry.fingerprint, hold)
 
     def _flight(self, kept: Kept) -> Flight:
         """The one that somebody waits for, or a new one."""
-        return self._outside.get(kept.entry.id) or self._made(kept)
+        account = self._account(kept.entry.envelope.instance_id)
+        return self._outside.get(kept.entry.id) or self._made(kept, account)
 
-    def _came_in(self, partition: Partition, flight: Flight) -> None:
+    def _came_in(self, partition: Partition, flight: Flight, account: Account) -> None:
         """Count it: as outside before, or as accepted now where an earlier life accepted it."""
         if position_of(flight.id) > self._earlier:
             partition.outside -= 1
         else:
             partition.accepted += 1
-            self._count(flight.envelope.instance_id, recovered=True)
+            account.counts.accepted += 1
+            account.counts.recovered += 1
 
-    def _made(self, kept: Kept) -> Flight:
-        account = self._account(kept.entry.envelope.instance_id)
+    def _made(self, kept: Kept, account: Account | None) -> Flight:
         window = account.hooks.traits.deduplicates_for if account is not None else 0.0
         return flight_of(
             kept, now=self._clock.now(), wall=self._clock.wall(), deduplicates_for=window
         )
-
-    def _enter(self, flight: Flight) -> tuple[Partition, Account | None]:
-        """Give it a place in memory."""
-        envelope = flight.envelope
-        self._outside.pop(flight.id, None)
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        account = self._account(envelope.instance_id)
-        if account is not None:
-            partition.admission.add(envelope.instance_id, envelope.external_room_id)
-        return partition, account
 
     # -- what operators ask
 
@@ -624,4 +569,6 @@ class Pager:
             partition.accepted += 1
             partition.outside += 1
             self._count(envelope.instance_id)
-        self._take(kept)
+        account = self._account(envelope.instance_id)
+        if account is not None:
+            self._take(kept, partition, account)

@@ -23,6 +23,9 @@ from gateway_core import FormatVersionError, Found, Invalid, Kept, MessageRef, O
 _ENTRY = ", ".join(ENTRY_COLUMNS)
 _STEP = ", ".join(STEP_COLUMNS)
 
+MOST = 4_000_000
+"""Characters of one page's entries, whatever its number of rows."""
+
 
 class Reader:
     """Reads what is committed. `unreadable` is told of rows that a later release wrote."""
@@ -63,32 +66,58 @@ class Reader:
             where, bound = "filed = 1 AND instance = ? AND room = ?", [instance_id, room]
         sql = f"""SELECT {_ENTRY} FROM envelopes WHERE due IS NULL AND {where} AND position > ?
             ORDER BY position LIMIT ?"""  # noqa: S608 - constants
-        return self._kept(sql, [*bound, after, limit])
+        return self._kept(sql, bound, (after,), limit, ("position",))
 
     def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[Kept]:
         """Scheduled by their times."""
         sql = f"""SELECT {_ENTRY} FROM envelopes
             WHERE due IS NOT NULL AND due <= ? AND (due, position) > (?, ?)
             ORDER BY due, position LIMIT ?"""  # noqa: S608 - constants
-        return self._kept(sql, [until, *after, limit])
+        return self._kept(sql, [until], after, limit, ("due", "position"))
 
     def overdue(self, until: float, after: tuple[float, int], limit: int) -> Overdue:
         """By their deadlines."""
         sql = f"""SELECT {_ENTRY} FROM envelopes
             WHERE filed = 1 AND deadline <= ? AND (deadline, seq) > (?, ?)
             ORDER BY deadline, seq LIMIT ?"""  # noqa: S608 - constants
-        kept = self._kept(sql, [until, *after, limit])
+        kept = self._kept(sql, [until], after, limit, ("deadline", "seq"))
         later = "SELECT min(deadline) FROM envelopes WHERE filed = 1 AND deadline > ?"
         return Overdue(kept=kept, next=self._db.execute(later, (until,)).get)
 
-    def _kept(self, sql: str, bound: Sequence[Any]) -> list[Kept]:
-        rows: list[Row] = self._db.execute(sql, bound).fetchall()
+    def _kept(
+        self,
+        sql: str,
+        bound: Sequence[Any],
+        after: Sequence[Any],
+        limit: int,
+        order: Sequence[str],
+    ) -> list[Kept]:
+        """The next that this release can read; none only where there are no more at all."""
+        while rows := self._rows(sql, [*bound, *after, limit]):
+            kept = self._read(rows)
+            if kept:
+                return kept
+            after = [rows[-1][ENTRY_COLUMNS.index(column)] for column in order]
+        return []
+
+    def _read(self, rows: Sequence[Row]) -> list[Kept]:
         steps: dict[int, list[Row]] = {}
         seqs = json.dumps([row[0] for row in rows])
         sql = f"SELECT {_STEP} FROM steps WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
         for step in self._db.execute(sql, (seqs,)):
             steps.setdefault(step[0], []).append(step)
         return [kept for row in rows for kept in self._one(row, steps.get(row[0], ()))]
+
+    def _rows(self, sql: str, bound: Sequence[Any]) -> list[Row]:
+        """So many that their contents are not more than `MOST` characters, one at least."""
+        rows: list[Row] = []
+        size = 0
+        for row in self._db.execute(sql, bound):
+            rows.append(row)
+            size += len(row[10])
+            if size > MOST:
+                break
+        return rows
 
     def _one(self, row: Row, steps: Iterable[Row]) -> list[Kept]:
         """The entry; none where this release cannot read it: it stays where it is."""
@@ -105,7 +134,7 @@ class Reader:
         if row is not None:
             name, fingerprint, receipt = row
             return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt_of(receipt))
-        kept = self._kept(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
+        kept = self._read(self._rows(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,)))  # noqa: S608 - constants
         if not kept:
             return None
         entry = kept[0].entry
