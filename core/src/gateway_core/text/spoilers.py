@@ -52,9 +52,10 @@ class SpoilerBuilder(Builder):
         super().finish()
 
     def _code(self, text: str, origin: int) -> None:
-        bars = [*self.bars]
+        # A block that begins with code has no bars yet: those here are of the one before.
+        known = len(self.bars) if self.open else 0
         super()._code(text, origin)
-        self.bars = bars
+        del self.bars[known:]
 
     alone: ClassVar[Steps] = {**Builder.alone, "Code": _code}
 
