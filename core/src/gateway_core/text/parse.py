@@ -25,8 +25,9 @@ _OPTIONS = pyromark.Options
 _MARKDOWN = pyromark.Markdown(
     options=_OPTIONS.ENABLE_TABLES | _OPTIONS.ENABLE_STRIKETHROUGH | _OPTIONS.ENABLE_TASKLISTS
 )
-_UNCLEAN = re.compile("[\x00-\x09\x0b-\x1f\x7f\u2028-\u202e]")
 _CONTROLS = bytes({*range(0x20), 0x7F} - {0x0A})
+_TURNING = re.compile(rb"\xe2\x80[\xa8-\xae]")
+"""U+2028 to U+202E in UTF-8."""
 
 
 def parse(source: str) -> Document:
@@ -49,9 +50,9 @@ def parse(source: str) -> Document:
 def _is_clean(source: str) -> bool:
     """Whether nothing has to be replaced; what almost every text answers is asked the fast way."""
     octets = source.encode()
-    if b"\xe2\x80" in octets:
-        return _UNCLEAN.search(source) is None
-    return len(octets.translate(None, _CONTROLS)) == len(octets)
+    if len(octets.translate(None, _CONTROLS)) != len(octets):
+        return False
+    return b"\xe2\x80" not in octets or _TURNING.search(octets) is None
 
 
 def _as_it_is(source: str) -> Document:

@@ -36,6 +36,10 @@ _ESCAPED_PING = re.compile(rf"&lt;({_PING})(\|[^|&]{{0,80}})?&gt;")
 _NATIVE_PING = re.compile(r"<(?P<call>[@!](?!date\^)[^<>\n]*+)(?P<end>>?)")
 
 
+_ESCAPED = {"&": 4, "<": 3, ">": 3}
+"""How much longer each control character is when it is escaped."""
+
+
 def escape(text: str) -> str:
     """The text with Slack's three control characters made harmless."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -44,7 +48,10 @@ def escape(text: str) -> str:
 def measure(text: str) -> int:
     """UTF-8 bytes of the escaped text: what any of its written forms measures at most."""
     octets = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return octets + 4 * text.count("&") + 3 * text.count("<") + 3 * text.count(">")
+    for sign, more in _ESCAPED.items():
+        if sign in text:  # to ask costs a tenth of counting
+            octets += more * text.count(sign)
+    return octets
 
 
 def plain(text: str, *, mentions: bool) -> str:
