@@ -1,25 +1,30 @@
 """What it costs to accept durably: our outbox alone, below a gateway, and three others.
 
-`python -m bench.outbox` prints a table; `--json` a list of `{engine, callers, accepted_per_s,
-cpu_us_per_message, p50_ms, p99_ms}` and `recover_100k_s`. Every engine writes the same payloads and
-waits for the disk (`synchronous=FULL`) before it calls a message accepted. What one write to this
-disk takes stands beside it: `fsync_ms`.
+`python -m bench.outbox` prints a table. `--json` prints a list: an object `{engine, callers,
+accepted_per_s, cpu_us_per_message, p50_ms, p99_ms}` for each run, and a last one that has
+`recover_100k_s` (seconds until 100,000 waiting messages are in their lanes) with what belongs to
+it. `--million` adds two objects for a file with 1,000,000 waiting: seconds to the first attempt,
+and the peak of the process's memory, with few rooms and with very many.
 
-The others commit one message at a time on the caller's thread, as their documentation shows: they
-know no group commit, and so are measured with threads as callers.
+Every engine writes the same payloads and waits for the disk (`synchronous=FULL`) before it calls a
+message accepted. `write and fdatasync` is what the disk allows any of them: one plain write of all
+callers' payloads, and one wait for the disk; no engine that each caller waits for can be faster.
+The others are in `bench/outbox-requirements.txt`, and left out where they are not installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
+import resource
+import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable
-from importlib import import_module
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from statistics import median, quantiles
@@ -28,6 +33,7 @@ from typing import Any
 import trio
 
 from bench.engine import Nothing, config
+from bench.queues import QUEUES, by_threads, opened
 from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core import Entry, MemoryOutbox, Part, Send, open_gateway
 from gateway_core.ids import Ids
@@ -35,20 +41,32 @@ from gateway_core.ids import Ids
 CALLERS = (1, 16, 64, 256)
 SECONDS = 2.0
 TEXT = "The deployment of version 2.3 has finished; all checks are green. " * 3
+MILLION = 1_000_000
 
 
 def entries() -> Callable[[int], Entry]:
     ids, wall = Ids(Random("bench")), time.time()
 
-    def make(caller: int) -> Entry:
-        envelope = Send(instance_id="bot", external_room_id=f"room{caller}", text=TEXT)
+    def make(room: int) -> Entry:
+        envelope = Send(instance_id="bot", external_room_id=f"room{room}", text=TEXT)
         part = Part(payload={"text": TEXT}, span=(0, len(TEXT)), digest="0" * 32)
         return Entry(
             id=ids.next(wall), envelope=envelope, plan=(part,), accepted_at=wall,
-            deadline=wall + 3600,
+            deadline=wall + 86_400,
         )  # fmt: skip
 
     return make
+
+
+@contextmanager
+def without_what_was() -> Iterator[None]:
+    """The collector looks at what the run makes, and not at every module over and over."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def drive(callers: int, accept: Callable[[int], Awaitable[object]]) -> dict[str, Any]:
@@ -61,14 +79,15 @@ async def drive(callers: int, accept: Callable[[int], Awaitable[object]]) -> dic
             await accept(number)
             waits.append(time.perf_counter() - start)
 
-    cpu, wall = time.process_time(), time.perf_counter()
-    async with trio.open_nursery() as nursery:
-        for number in range(callers):
-            nursery.start_soon(caller, number)
-    return _row(callers, waits, time.process_time() - cpu, time.perf_counter() - wall)
+    with without_what_was():
+        cpu, wall = time.process_time(), time.perf_counter()
+        async with trio.open_nursery() as nursery:
+            for number in range(callers):
+                nursery.start_soon(caller, number)
+        return row(callers, waits, time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def _row(callers: int, waits: list[float], cpu: float, wall: float) -> dict[str, Any]:
+def row(callers: int, waits: list[float], cpu: float, wall: float) -> dict[str, Any]:
     return {
         "callers": callers,
         "accepted_per_s": round(len(waits) / wall),
@@ -81,8 +100,8 @@ def _row(callers: int, waits: list[float], cpu: float, wall: float) -> dict[str,
 async def alone(path: Path, callers: int) -> dict[str, Any]:
     make = entries()
     async with SqliteOutbox(path) as outbox:
-        row = await drive(callers, lambda n: outbox.append(make(n), lambda: None))
-    return {"engine": "gateway outbox"} | row
+        found = await drive(callers, lambda n: outbox.append(make(n), lambda: None))
+    return {"engine": "gateway outbox"} | found
 
 
 async def submitted(path: Path | None, callers: int) -> dict[str, Any]:
@@ -95,102 +114,97 @@ async def submitted(path: Path | None, callers: int) -> dict[str, Any]:
     )  # fmt: skip
     channel = Nothing(seconds=3600.0)
     async with open_gateway(settings, plugins=[("nothing", channel)], outbox=outbox) as gateway:
-        row = await drive(
+        found = await drive(
             callers,
             lambda n: gateway.submit(
                 Send(instance_id="bot", external_room_id=f"room{n}", text=TEXT)
             ),
         )
-    return {"engine": "gateway.submit" if path else "gateway.submit, in memory"} | row
+    return {"engine": "gateway.submit" if path else "gateway.submit, in memory"} | found
 
 
-def threads(callers: int, accept: Callable[[str], object]) -> dict[str, Any]:
+def plain(folder: Path, callers: int) -> dict[str, Any]:
+    """What the disk allows: all callers' payloads in one write, and one wait."""
+    data = os.urandom(callers * len(TEXT) * 2)  # text and plan
+    file = os.open(folder / f"plain{callers}", os.O_WRONLY | os.O_CREAT)
     waits: list[float] = []
-    payload = json.dumps({"room": "room", "text": TEXT})
-    end = time.perf_counter() + SECONDS
-
-    def caller() -> None:
-        while (start := time.perf_counter()) < end:
-            accept(payload)
-            waits.append(time.perf_counter() - start)
-
-    workers = [threading.Thread(target=caller) for _ in range(callers)]
-    cpu, wall = time.process_time(), time.perf_counter()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return _row(callers, waits, time.process_time() - cpu, time.perf_counter() - wall)
-
-
-def huey(folder: Path) -> Callable[[str], object]:
-    storage = import_module("huey.storage").SqliteStorage(
-        filename=str(folder / "huey.db"), fsync=True, timeout=60
-    )
-    return lambda payload: storage.enqueue(payload.encode())
-
-
-def litequeue(folder: Path) -> Callable[[str], object]:
-    local, path = threading.local(), str(folder / "litequeue.db")
-    module = import_module("litequeue")
-
-    def accept(payload: str) -> object:
-        if not hasattr(local, "queue"):
-            local.queue = module.LiteQueue(path, timeout=60)
-            local.queue.conn.execute("PRAGMA synchronous = FULL")
-        return local.queue.put(payload)
-
-    accept("first")
-    return accept
-
-
-def persist_queue(folder: Path) -> Callable[[str], object]:
-    module = import_module("persistqueue")
-    queue = module.SQLiteQueue(
-        str(folder / "persistqueue"), multithreading=True, auto_commit=True, timeout=60
-    )
-    queue._putter.execute("PRAGMA synchronous = FULL")  # noqa: SLF001 - it has no setting for it
-    return queue.put
-
-
-PEERS = {"huey": huey, "litequeue": litequeue, "persist-queue": persist_queue}
+    cpu, begun = time.process_time(), time.perf_counter()
+    while (start := time.perf_counter()) < begun + SECONDS / 2:
+        os.write(file, data)
+        os.fdatasync(file)
+        waits += [time.perf_counter() - start] * callers
+    spent = time.process_time() - cpu, time.perf_counter() - begun
+    os.close(file)
+    return {"engine": "write and fdatasync"} | row(callers, waits, *spent)
 
 
 def peer(name: str, folder: Path, callers: int) -> dict[str, Any] | None:
-    try:
-        accept = PEERS[name](folder)
-    except ModuleNotFoundError:
-        print(f"{name} is not installed: left out", file=sys.stderr)
+    accept = opened(name, folder)
+    if accept is None:
         return None
-    try:
-        return {"engine": name} | threads(callers, accept)
-    except Exception as error:  # noqa: BLE001 - a peer that gives up is a result, too
-        print(f"{name} at {callers} callers: {error}", file=sys.stderr)
-        return None
+    waits, cpu, wall = by_threads(callers, SECONDS, TEXT, accept)
+    return {"engine": name} | row(callers, waits, cpu, wall) if waits else None
+
+
+async def fill(path: Path, waiting: int, rooms: int) -> None:
+    """A file as a gateway leaves it that nothing was delivered by."""
+    make, numbers = entries(), iter(range(waiting))
+    async with SqliteOutbox(path) as outbox, trio.open_nursery() as nursery:
+
+        async def caller() -> None:
+            for number in numbers:
+                await outbox.append(make(number % rooms), lambda: None)
+
+        for _ in range(1000):
+            nursery.start_soon(caller)
 
 
 async def recovery(path: Path, waiting: int) -> dict[str, float]:
     """Seconds from opening to the first attempt, and until all are in their lanes."""
-    make = entries()
-    async with SqliteOutbox(path) as outbox, trio.open_nursery() as nursery:
-
-        async def fill(number: int) -> None:
-            for _ in range(waiting // 1000):
-                await outbox.append(make(number), lambda: None)
-
-        for number in range(1000):
-            nursery.start_soon(fill, number)
     channel = Nothing(seconds=3600.0)
     most = waiting + 1
     settings = config(partition_bound=most, instance_bound=most, room_bound=most, drain_timeout=0.0)
-    start, first = time.perf_counter(), 0.0
+    gc.collect()
+    start, cpu, first = time.perf_counter(), time.process_time(), 0.0
     async with open_gateway(
         settings, plugins=[("nothing", channel)], outbox=SqliteOutbox(path)
     ) as gateway:
         while gateway.statistics().unfinished < waiting:
             first = first or (time.perf_counter() - start if channel.sent else 0.0)
             await trio.sleep(0.005)
-    return {"first_attempt_s": round(first, 3), "all_s": round(time.perf_counter() - start, 3)}
+        wall, spent = time.perf_counter() - start, time.process_time() - cpu
+    return {
+        "recover_100k_s": round(wall, 3),
+        "first_attempt_s": round(first, 3),
+        "cpu_us_per_message": round(spent / waiting * 1e6, 1),
+    }
+
+
+async def first_of_many(path: Path) -> dict[str, float]:
+    """With the bounds that a gateway has by itself: the first attempt, and memory a while later."""
+    channel = Nothing(seconds=0.001)
+    start = time.perf_counter()
+    async with open_gateway(
+        config(drain_timeout=0.0), plugins=[("nothing", channel)], outbox=SqliteOutbox(path)
+    ):
+        while not channel.sent:  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.002)
+        first = time.perf_counter() - start
+        await trio.sleep(10)
+    return {
+        "first_attempt_s": round(first, 3),
+        "delivered_in_10_s": channel.sent,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+    }
+
+
+def of_a_million(path: Path, rooms: int) -> dict[str, Any]:
+    """Filled by one process, opened by another, whose memory is looked at."""
+    trio.run(fill, path, MILLION, rooms)
+    command = [sys.executable, "-m", "bench.outbox", "--open", str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this module
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {"waiting": MILLION, "rooms": rooms} | found
 
 
 def fsync_ms(folder: Path) -> float:
@@ -207,39 +221,58 @@ def fsync_ms(folder: Path) -> float:
     return round(median(times) * 1e3, 3)
 
 
-def main(callers: tuple[int, ...] = CALLERS, *, as_json: bool = False) -> None:
+def runs(folder: Path, callers: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    for number in callers:
+        yield plain(folder, number)
+        yield trio.run(alone, folder / f"alone{number}.db", number)
+        yield trio.run(submitted, folder / f"submit{number}.db", number)
+        yield trio.run(submitted, None, number)
+        for which in QUEUES:
+            (there := folder / f"{which}{number}").mkdir()
+            found = peer(which, there, number)
+            if found is not None:
+                yield found
+    trio.run(fill, folder / "recover.db", 100_000, 1000)
+    yield trio.run(recovery, folder / "recover.db", 100_000) | {"fsync_ms": fsync_ms(folder)}
+
+
+def shown(found: dict[str, Any]) -> str:
+    if "engine" not in found:
+        return ", ".join(f"{name} {value}" for name, value in found.items())
+    return (
+        f"{found['engine']:26} {found['callers']:4} callers {found['accepted_per_s']:7}/s"
+        f" {found['cpu_us_per_message']:8} us CPU  p50 {found['p50_ms']:8} ms"
+        f"  p99 {found['p99_ms']:8} ms"
+    )
+
+
+def main(
+    callers: tuple[int, ...] = CALLERS, *, as_json: bool = False, million: bool = False
+) -> None:
+    result = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
         folder = Path(name)
-        rows: list[Any] = []
-        for number in callers:
-            rows.append(trio.run(alone, folder / f"alone{number}.db", number))
-            rows.append(trio.run(submitted, folder / f"submit{number}.db", number))
-            rows.append(trio.run(submitted, None, number))
-            for which in PEERS:
-                (there := folder / f"{which}{number}").mkdir()
-                rows.append(peer(which, there, number))
-        recovered = trio.run(recovery, folder / "recover.db", 100_000)
-        result = {
-            "rows": [row for row in rows if row is not None],
-            "recover_100k_s": recovered["all_s"],
-            "first_attempt_s": recovered["first_attempt_s"],
-            "fsync_ms": fsync_ms(folder),
-        }
+        for found in runs(folder, callers):
+            result.append(found)
+            if not as_json:
+                print(shown(found), flush=True)
+        for rooms in (1_000, 250_000) if million else ():
+            found = of_a_million(folder / f"million{rooms}.db", rooms)
+            result.insert(-1, found)
+            if not as_json:
+                print(shown(found), flush=True)
     if as_json:
         print(json.dumps(result))
-        return
-    for row in result["rows"]:
-        print(
-            f"{row['engine']:26} {row['callers']:4} callers {row['accepted_per_s']:7}/s"
-            f" {row['cpu_us_per_message']:8} us CPU  p50 {row['p50_ms']:8} ms"
-            f"  p99 {row['p99_ms']:8} ms"
-        )
-    print({name: value for name, value in result.items() if name != "rows"})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--callers", type=int, nargs="*", default=CALLERS)
+    parser.add_argument("--million", action="store_true", help="with 1,000,000 waiting, too")
+    parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    main(tuple(asked.callers), as_json=asked.json)
+    if asked.open is not None:
+        print(json.dumps(trio.run(first_of_many, asked.open)))
+    else:
+        main(tuple(asked.callers), as_json=asked.json, million=asked.million)
