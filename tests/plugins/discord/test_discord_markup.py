@@ -1,7 +1,6 @@
 """Plain text reaches the reader as it was written, in as few messages as will hold it."""
 
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -83,18 +82,6 @@ def test_without_escaping_most_of_them_would_not_be():
     assert changed > 1_000
 
 
-@pytest.mark.parametrize("unit", ["`", "\\", "<", "https://", "_", "[", "](", ":a", "*", "1", " "])
-def test_time_is_linear(unit):
-    def seconds(size):
-        text = unit * (size // len(unit))
-        started = time.perf_counter()
-        escape(text)
-        return time.perf_counter() - started
-
-    small = min(seconds(100_000) for _ in range(3))
-    assert min(seconds(400_000) for _ in range(3)) < 20 * small + 0.05
-
-
 def send(text, **fields):
     fields = {"format": "plain"} | fields
     return Send(instance_id="support", external_room_id=ROOM, text=text, **fields)
@@ -170,6 +157,26 @@ def test_control_and_bidirectional_characters_are_neutral(instance, form):
 @pytest.mark.parametrize("form", ["plain", "native"])
 def test_a_text_of_nothing_seen_makes_no_message(instance, form):
     assert [] == plan(instance, send("\x07\u202e", format=form))
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("[a](https://x.example) **b `c`**", ()),
+        ("[a \\[b\\]](https://x.example)", ("link written out",)),
+        ("**a `b_c` d**", ("style left off code",)),
+        ("`b_c`", ()),
+    ],
+)
+def test_what_discord_cannot_show_is_told(instance, text, lost):
+    (part,) = plan(instance, send(text, format="markdown"))
+    assert lost == part.degraded
+
+
+@pytest.mark.parametrize("text", ["<<[a](https://x.example)", "<*b*[a](https://x.example)"])
+def test_no_bracket_opens_an_address_that_a_link_would_end(instance, text):
+    (part,) = plan(instance, send(text, format="markdown"))
+    assert "<" not in part.payload["content"].partition("[")[0].replace("\\<", "")
 
 
 def test_silence_is_a_flag_that_makes_no_other_message(instance):

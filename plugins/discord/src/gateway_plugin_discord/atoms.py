@@ -80,6 +80,11 @@ class _Piece(NamedTuple):
     stack: tuple[Mark, ...]
 
 
+def maskable(text: str) -> bool:
+    """Whether a link of these words can be a masked one; else its address is written behind."""
+    return not ("://" in text or "[" in text or "]" in text)
+
+
 @attrs.define(eq=False)
 class Atomizer:
     """Makes the atoms of a document."""
@@ -108,7 +113,7 @@ class Atomizer:
         if not value or value == text:
             return _Look(start, end, None, self._bare(end) if value else None)
         address = target(value, preview=self.previews)
-        if "://" in text or "[" in text or "]" in text:
+        if not maskable(text):
             return _Look(start, end, ("", f" ({address})"), None)
         return _Look(start, end, ("[", f"]({address})"), None)
 

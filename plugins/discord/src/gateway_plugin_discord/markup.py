@@ -19,7 +19,9 @@ from functools import partial
 import attrs
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import Document, cut, neutral, parse, plan
+from gateway_core.text import Document, Span, Style, cut, neutral, parse, plan
+from gateway_plugin_discord.atoms import maskable
+from gateway_plugin_discord.dialect import CLOSERS, MARKS
 from gateway_plugin_discord.rendering import Dialect
 
 SUPPRESS_EMBEDS = 1 << 2
@@ -114,8 +116,24 @@ def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
         fields = partial(_fields, envelope)
         return Dialect(document, fields, envelope.link_previews, envelope.mentions)
 
-    parts = plan(parse(envelope.text), render, limit=limit)
+    parts = plan(_told(parse(envelope.text)), render, limit=limit)
     return tuple(_part(envelope, part) for part in parts)
+
+
+def _told(document: Document) -> Document:
+    """The document with what Discord cannot show of it, besides what no platform can."""
+    lost = [(span.start, words) for span in document.spans if (words := _lost(document, span))]
+    return attrs.evolve(document, degraded=(*document.degraded, *lost)) if lost else document
+
+
+def _lost(document: Document, span: Span) -> str:
+    if span.style is Style.LINK:
+        text = document.text[span.start : span.end]
+        return "link written out" if span.value not in ("", text) and not maskable(text) else ""
+    if span.style is not Style.CODE or CLOSERS.isdisjoint(document.text[span.start : span.end]):
+        return ""
+    around = document.nesting.touching(span.start, span.end)
+    return "style left off code" if any(other.style in MARKS for other in around) else ""
 
 
 def _shown(text: str, start: int, end: int) -> tuple[int, int]:
