@@ -138,6 +138,28 @@ class Front:
         await self.app(scope, replay, send)
 
 
+@asynccontextmanager
+async def _opened(
+    host: str, app: Any, instance: Instance, outbox: Outbox | None = None
+) -> AsyncIterator[Gateway]:
+    """A gateway to an application at `host`; a round trip takes 20 to 80 ms."""
+    async with open_network() as network:
+        network.mount(host, app, latency=Latency(0.02, 0.08, "wire").halves)
+        async with open_gateway(
+            GatewayConfig(instances=[instance]),
+            rng=Random("jitter"),
+            wall_clock=virtual_wall,
+            outbox=outbox,
+        ) as gateway:
+            yield gateway
+
+
+@pytest.fixture
+def open_to() -> Callable[..., Any]:
+    """Opens a gateway with one instance to an application in the place of a platform."""
+    return _opened
+
+
 @attrs.define
 class World:
     """A gateway with one instance (`bot`) of the channel, and the platform behind it."""
@@ -157,16 +179,8 @@ class World:
     async def opened(self, outbox: Outbox | None = None) -> AsyncIterator[Gateway]:
         """One life of the gateway; the platform outlives it."""
         instance = Instance("bot", self.name, self.channel.settings(self.limit))
-        async with open_network() as network:
-            distance = Latency(0.02, 0.08, "wire").halves
-            network.mount(self.channel.host, self.front, latency=distance)
-            async with open_gateway(
-                GatewayConfig(instances=[instance]),
-                rng=Random("jitter"),
-                wall_clock=virtual_wall,
-                outbox=outbox,
-            ) as gateway:
-                yield gateway
+        async with _opened(self.channel.host, self.front, instance, outbox) as gateway:
+            yield gateway
 
     def messages(self) -> list[Message]:
         """What stands in the room."""

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from gateway_core import ConfigError, parse_config
+from gateway_core import ConfigError, load_config, parse_config
 from gateway_plugin_discord import hooks as discord
 from gateway_plugin_slack import hooks as slack
 from gateway_plugin_telegram import hooks as telegram
@@ -14,6 +14,7 @@ FILE = """
 channel = "telegram"
 token = "1234567:bench-token-bench-token-bench-token"
 bot_count = 10
+bulk_count = 5
 [instances.tg.rooms."-7"]
 chat_seconds = 3
 group_count = 10
@@ -41,14 +42,17 @@ def limits(hooks, instance, room, **more):
 
 
 @pytest.fixture(name="configured")
-def _configured():
-    config = parse_config(tomllib.loads(FILE))
+def _configured(tmp_path):
+    (tmp_path / "gateway.toml").write_text(FILE)
+    config = load_config(tmp_path / "gateway.toml")
     return {instance.id: instance for instance in config.instances}
 
 
 def test_telegram(configured):
     own = {"chat:-7": (1, 3.0), "group:-7": (10, 60.0), "bot": (10, 1.0)}
     assert own == limits(telegram, configured["tg"], "-7", priority="normal")
+    bulk = limits(telegram, configured["tg"], "-7", priority="bulk")
+    assert {**own, "bulk": (5, 1.0)} == bulk
     other = {"chat:-8": (1, 1.0), "group:-8": (20, 60.0), "bot": (10, 1.0)}
     assert other == limits(telegram, configured["tg"], "-8", priority="normal")
 

@@ -1,28 +1,21 @@
 """The whole way: envelopes through a gateway and this adapter to the emulated Discord."""
 
-from contextlib import asynccontextmanager
-from random import Random
-
 import pytest
 import trio
 
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
-from gateway_contrib.emulators.wire import Latency
 from gateway_core import (
     Call,
     Delete,
     Disposition,
     Edit,
-    GatewayConfig,
     Instance,
     Invalid,
     Reason,
     Secret,
     Send,
-    open_gateway,
 )
-from gateway_core.testing import open_network, virtual_wall
 from gateway_plugin_discord.settings import DiscordSettings
 
 ROOM = "1100000000000000001"
@@ -30,23 +23,18 @@ THREAD = "1100000000000000002"
 HERE = {"instance_id": "support", "external_room_id": ROOM}
 
 
-@asynccontextmanager
-async def opened(emulator):
-    """A gateway to the emulator; a round trip takes 20 to 80 ms."""
+@pytest.fixture
+def opened(open_to):
+    """Opens a gateway to an emulator."""
     instance = Instance("support", "discord", DiscordSettings(token=Secret("a.b.c")))
-    async with open_network() as network:
-        distance = Latency(0.02, 0.08, "wire").halves
-        network.mount("https://discord.com", emulator.app, latency=distance)
-        config = GatewayConfig(instances=[instance])
-        async with open_gateway(config, rng=Random("jitter"), wall_clock=virtual_wall) as gateway:
-            yield gateway
+    return lambda emulator: open_to("https://discord.com", emulator.app, instance)
 
 
 def texts(emulator, room=ROOM):
     return [message.text for message in emulator.rooms.conversation(room)]
 
 
-async def test_rooms_keep_their_order_without_one_foreseeable_429(autojump_clock):
+async def test_rooms_keep_their_order_without_one_foreseeable_429(opened, autojump_clock):
     """Two rooms hot, thirty lukewarm: buckets and the global limit, learned from headers."""
     emulator = DiscordEmulator()
     rooms = [str(2000 + n) for n in range(32)]
@@ -65,7 +53,7 @@ async def test_rooms_keep_their_order_without_one_foreseeable_429(autojump_clock
     assert 0 == emulator.counters["rate_limited"]
 
 
-async def test_routes_that_share_a_bucket_are_learned(autojump_clock):
+async def test_routes_that_share_a_bucket_are_learned(opened, autojump_clock):
     create, edit = (
         "POST /channels/{channel}/messages",
         "PATCH /channels/{channel}/messages/{message}",
@@ -81,7 +69,7 @@ async def test_routes_that_share_a_bucket_are_learned(autojump_clock):
     assert (13, 13) == (emulator.counters["stored"], emulator.counters["edited"])
 
 
-async def test_faults_lose_nothing_and_double_nothing(autojump_clock):
+async def test_faults_lose_nothing_and_double_nothing(opened, autojump_clock):
     """The enforced nonce makes a lost answer harmless: no copy, and none is announced."""
     rates = dict.fromkeys(
         (Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.SERVER_ERROR, Fault.RATE_LIMITED), 0.08
@@ -103,7 +91,7 @@ async def test_faults_lose_nothing_and_double_nothing(autojump_clock):
     assert plan.counts.total() >= 10
 
 
-async def test_a_thread_is_another_conversation(autojump_clock):
+async def test_a_thread_is_another_conversation(opened, autojump_clock):
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:
         await gateway.send("support", ROOM, "in the room")
@@ -112,7 +100,7 @@ async def test_a_thread_is_another_conversation(autojump_clock):
     assert (["in the room"], ["edited there"]) == (texts(emulator), texts(emulator, THREAD))
 
 
-async def test_long_texts_replies_and_extras_meet_on_the_right_parts(autojump_clock):
+async def test_long_texts_replies_and_extras_meet_on_the_right_parts(opened, autojump_clock):
     emulator = DiscordEmulator()
     extra = {"embeds": [{"title": "report"}]}
     async with opened(emulator) as gateway:
@@ -125,7 +113,7 @@ async def test_long_texts_replies_and_extras_meet_on_the_right_parts(autojump_cl
     assert [4, 4, 0] == [part.fields["flags"] for part in parts]
 
 
-async def test_a_reply_to_nothing_is_sent_without_it_and_says_so(autojump_clock):
+async def test_a_reply_to_nothing_is_sent_without_it_and_says_so(opened, autojump_clock):
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:
         receipt = await gateway.send("support", ROOM, "answer", reply_to="5")
@@ -133,7 +121,7 @@ async def test_a_reply_to_nothing_is_sent_without_it_and_says_so(autojump_clock)
     assert ["answer"] == texts(emulator)
 
 
-async def test_a_message_that_a_moderator_took_away_is_deleted(autojump_clock):
+async def test_a_message_that_a_moderator_took_away_is_deleted(opened, autojump_clock):
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:
         receipt = await gateway.send("support", ROOM, "one")
@@ -145,7 +133,7 @@ async def test_a_message_that_a_moderator_took_away_is_deleted(autojump_clock):
     assert ([], 0) == (texts(emulator), emulator.counters["deleted"])
 
 
-async def test_calls_reach_their_routes(autojump_clock):
+async def test_calls_reach_their_routes(opened, autojump_clock):
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:
         message = (await gateway.send("support", ROOM, "one")).ref.parts[0].message_id
@@ -169,7 +157,9 @@ async def called(gateway, method, **arguments):
     return await ticket.receipt()
 
 
-async def test_an_interaction_is_answered_changed_and_followed_without_one_429(autojump_clock):
+async def test_an_interaction_is_answered_changed_and_followed_without_one_429(
+    opened, autojump_clock
+):
     """The buckets of its token are learned from the answers' headers."""
     emulator = DiscordEmulator()
     pressed = emulator.interaction(ROOM)
@@ -184,7 +174,7 @@ async def test_an_interaction_is_answered_changed_and_followed_without_one_429(a
     assert 0 == emulator.counters["rate_limited"]
 
 
-async def test_an_answer_whose_answer_was_lost_is_not_made_twice(autojump_clock):
+async def test_an_answer_whose_answer_was_lost_is_not_made_twice(opened, autojump_clock):
     emulator = DiscordEmulator(faults=FaultPlan(script={0: Fault.RESET_AFTER}))
     pressed = emulator.interaction(ROOM)
     answer = {"interaction": pressed.id, "token": pressed.token, "type": 4}
@@ -193,7 +183,7 @@ async def test_an_answer_whose_answer_was_lost_is_not_made_twice(autojump_clock)
     assert (True, ["done"]) == (receipt.delivered, texts(emulator))
 
 
-async def test_a_message_is_pinned_and_unpinned(autojump_clock):
+async def test_a_message_is_pinned_and_unpinned(opened, autojump_clock):
     emulator = DiscordEmulator()
     path = "/channels/{channel}/messages/pins/{message}"
     async with opened(emulator) as gateway:
@@ -204,7 +194,7 @@ async def test_a_message_is_pinned_and_unpinned(autojump_clock):
     assert [] == emulator.pins(ROOM)
 
 
-async def test_typing_takes_nothing_from_messages(autojump_clock):
+async def test_typing_takes_nothing_from_messages(opened, autojump_clock):
     """A hundred signs of typing delay no message and close nothing, refused or not."""
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:
@@ -218,7 +208,7 @@ async def test_typing_takes_nothing_from_messages(autojump_clock):
     assert {Disposition.DELIVERED, Disposition.REJECTED} == ends
 
 
-async def test_a_room_that_is_gone_ends_its_own_envelopes_only(autojump_clock):
+async def test_a_room_that_is_gone_ends_its_own_envelopes_only(opened, autojump_clock):
     emulator = DiscordEmulator()
     emulator.remove_room(ROOM)
     async with opened(emulator) as gateway:
@@ -230,7 +220,7 @@ async def test_a_room_that_is_gone_ends_its_own_envelopes_only(autojump_clock):
         assert (await gateway.send("support", THREAD, "kept")).delivered
 
 
-async def test_a_revoked_token_suspends_until_it_is_back(autojump_clock):
+async def test_a_revoked_token_suspends_until_it_is_back(opened, autojump_clock):
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:
         emulator.revoke("a.b.c")
@@ -242,7 +232,7 @@ async def test_a_revoked_token_suspends_until_it_is_back(autojump_clock):
     assert ["patience"] == texts(emulator)
 
 
-async def test_slow_mode_waits_as_long_as_it_says(autojump_clock):
+async def test_slow_mode_waits_as_long_as_it_says(opened, autojump_clock):
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:
         emulator.limit_shared(ROOM, 30)
@@ -260,7 +250,7 @@ async def test_slow_mode_waits_as_long_as_it_says(autojump_clock):
         ({"text": "hi", "extra": {"embed": {}}}, "extra.embed"),
     ],
 )
-async def test_bad_input_is_refused_by_its_field(autojump_clock, fields, place):
+async def test_bad_input_is_refused_by_its_field(opened, autojump_clock, fields, place):
     async with opened(DiscordEmulator()) as gateway:
         with pytest.raises(Invalid) as caught:
             await gateway.submit(Send(**{**HERE, **fields}))
@@ -268,7 +258,7 @@ async def test_bad_input_is_refused_by_its_field(autojump_clock, fields, place):
 
 
 @pytest.mark.parametrize("code", [10003, 10004, 50001, 50007, 50008, 50013, 50083, 160005])
-async def test_a_closed_channel_ends_its_backlog_and_no_other(autojump_clock, code):
+async def test_a_closed_channel_ends_its_backlog_and_no_other(opened, autojump_clock, code):
     emulator = DiscordEmulator()
     emulator.close_room(ROOM, code)
     async with opened(emulator) as gateway:
@@ -283,7 +273,7 @@ async def test_a_closed_channel_ends_its_backlog_and_no_other(autojump_clock, co
     assert [["again"], ["x"]] == [texts(emulator), texts(emulator, THREAD)]
 
 
-async def test_what_discord_was_seen_to_answer_is_waited_out(autojump_clock):
+async def test_what_discord_was_seen_to_answer_is_waited_out(opened, autojump_clock):
     """A wait as text, a header larger than the body, slow mode, and the front door without JSON."""
     via = {"Via": "1.1 google"}
     answers = [

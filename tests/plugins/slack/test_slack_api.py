@@ -260,11 +260,19 @@ async def test_the_whole_request_has_a_time(slack, attempt, autojump_clock):
     assert TOKEN not in repr(caught.value)
 
 
+REACTION = {"name": "x", "timestamp": TS}
+
+
 @pytest.mark.parametrize(
     ("method", "given", "thread", "sent"),
     [
-        ("reactions.add", {"name": "x"}, None, {"name": "x", "channel": "C024BE91L"}),
-        ("reactions.add", {"channel": "C0OTHER"}, None, {"channel": "C0OTHER"}),
+        ("reactions.add", REACTION, None, {**REACTION, "channel": "C024BE91L"}),
+        (
+            "reactions.add",
+            {**REACTION, "channel": "C0OTHER"},
+            None,
+            {**REACTION, "channel": "C0OTHER"},
+        ),
         (
             "assistant.threads.setStatus",
             {"status": "is typing…"},

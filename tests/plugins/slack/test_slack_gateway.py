@@ -1,51 +1,44 @@
 """The whole way: envelopes through a gateway and this adapter to the emulated Slack."""
 
 import json
-from contextlib import asynccontextmanager
-from random import Random
 
 import pytest
 import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.slack import SlackEmulator, pings
-from gateway_contrib.emulators.wire import Latency
 from gateway_core import (
     Call,
     Delete,
     Disposition,
-    GatewayConfig,
     Instance,
     Invalid,
     Reason,
     Secret,
     Send,
-    open_gateway,
 )
-from gateway_core.testing import open_network, virtual_wall
 from gateway_plugin_slack.settings import Settings
 
 TOKEN = "xoxb-1111-2222-abcDEF"
 ROOM = "C024BE91L"
 
 
-@asynccontextmanager
-async def opened(emulator, settings=None):
-    """A gateway to the emulator; a round trip takes 20 to 80 ms."""
-    instance = Instance("support", "slack", settings or Settings(token=Secret(TOKEN)))
-    async with open_network() as network:
-        distance = Latency(0.02, 0.08, "wire").halves
-        network.mount("https://slack.com", emulator.app, latency=distance)
-        config = GatewayConfig(instances=[instance])
-        async with open_gateway(config, rng=Random("jitter"), wall_clock=virtual_wall) as gateway:
-            yield gateway
+@pytest.fixture
+def opened(open_to):
+    """Opens a gateway to an emulator."""
+
+    def make(emulator, settings=None):
+        instance = Instance("support", "slack", settings or Settings(token=Secret(TOKEN)))
+        return open_to("https://slack.com", emulator.app, instance)
+
+    return make
 
 
 def texts(emulator, room=ROOM):
     return [message.text for message in emulator.rooms.conversation(room)]
 
 
-async def test_rooms_keep_their_order_without_one_foreseeable_429(autojump_clock):
+async def test_rooms_keep_their_order_without_one_foreseeable_429(opened, autojump_clock):
     emulator = SlackEmulator()
     rooms = [f"C0ROOM{n:02d}" for n in range(20)]
     async with opened(emulator) as gateway:
@@ -60,7 +53,7 @@ async def test_rooms_keep_their_order_without_one_foreseeable_429(autojump_clock
     assert (100, 0) == (emulator.counters["stored"], emulator.counters["rate_limited"])
 
 
-async def test_a_text_is_sent_edited_and_deleted(autojump_clock):
+async def test_a_text_is_sent_edited_and_deleted(opened, autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
         receipt = await gateway.send("support", ROOM, "a & b <!channel>", format="plain")
@@ -78,7 +71,7 @@ async def test_a_text_is_sent_edited_and_deleted(autojump_clock):
     assert [] == texts(emulator)
 
 
-async def test_the_same_text_again_is_no_request(autojump_clock):
+async def test_the_same_text_again_is_no_request(opened, autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
         receipt = await gateway.send("support", ROOM, "word " * 2000, reply_to="1700000000.000100")
@@ -89,7 +82,9 @@ async def test_the_same_text_again_is_no_request(autojump_clock):
 
 @pytest.mark.parametrize("form", ["plain", "markdown", "native"])
 @pytest.mark.parametrize("unit", ["word ", "a & b ", "語", "**b** `c` "])
-async def test_whatever_was_sent_can_be_edited_to_the_same_length(form, unit, autojump_clock):
+async def test_whatever_was_sent_can_be_edited_to_the_same_length(
+    opened, form, unit, autojump_clock
+):
     """chat.update takes 4,000 bytes of text; chat.postMessage takes more, which is not used."""
     emulator = SlackEmulator()
     text = unit * (9000 // len(unit))
@@ -103,7 +98,7 @@ async def test_whatever_was_sent_can_be_edited_to_the_same_length(form, unit, au
         assert len(json.dumps(message.fields.get("blocks"), ensure_ascii=False)) <= 12_000
 
 
-async def test_a_direct_message_is_edited_by_what_its_ref_remembers(autojump_clock):
+async def test_a_direct_message_is_edited_by_what_its_ref_remembers(opened, autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
         receipt = await gateway.send("support", "U024BE7LH", "hi")
@@ -111,7 +106,7 @@ async def test_a_direct_message_is_edited_by_what_its_ref_remembers(autojump_clo
     assert ["hello"] == texts(emulator, "D024BE7LH")
 
 
-async def test_all_parts_of_a_reply_stand_in_its_thread(autojump_clock):
+async def test_all_parts_of_a_reply_stand_in_its_thread(opened, autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
         parent = await gateway.send("support", ROOM, "question")
@@ -120,7 +115,7 @@ async def test_all_parts_of_a_reply_stand_in_its_thread(autojump_clock):
     assert [None, ts, ts, ts] == [m.thread for m in emulator.rooms.conversation(ROOM)]
 
 
-async def test_faults_lose_nothing_and_announce_what_they_may_double(autojump_clock):
+async def test_faults_lose_nothing_and_announce_what_they_may_double(opened, autojump_clock):
     faults = [Fault.RESET_AFTER, Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.MALFORMED]
     plan = FaultPlan(script={2 * n: fault for n, fault in enumerate(faults)})
     emulator = SlackEmulator(faults=plan)
@@ -130,7 +125,7 @@ async def test_faults_lose_nothing_and_announce_what_they_may_double(autojump_cl
     assert [True, False, True, False] == [r.possible_duplicate for r in receipts]
 
 
-async def test_a_room_that_is_gone_ends_its_own_messages_only(autojump_clock):
+async def test_a_room_that_is_gone_ends_its_own_messages_only(opened, autojump_clock):
     emulator = SlackEmulator()
     emulator.remove_room("C0GONE")
     async with opened(emulator) as gateway:
@@ -140,7 +135,7 @@ async def test_a_room_that_is_gone_ends_its_own_messages_only(autojump_clock):
     assert there.delivered
 
 
-async def test_a_revoked_token_suspends_until_it_is_good_again(autojump_clock):
+async def test_a_revoked_token_suspends_until_it_is_good_again(opened, autojump_clock):
     emulator = SlackEmulator()
     emulator.revoke(TOKEN)
     async with opened(emulator) as gateway:
@@ -154,7 +149,7 @@ async def test_a_revoked_token_suspends_until_it_is_good_again(autojump_clock):
     assert ["x"] == texts(emulator)
 
 
-async def test_an_expired_token_is_exchanged_on_the_way(autojump_clock):
+async def test_an_expired_token_is_exchanged_on_the_way(opened, autojump_clock):
     emulator = SlackEmulator(tokens=[TOKEN])
     settings = Settings(
         token=Secret(TOKEN),
@@ -170,7 +165,7 @@ async def test_an_expired_token_is_exchanged_on_the_way(autojump_clock):
     assert ["x"] == texts(emulator)
 
 
-async def test_twenty_rooms_meet_the_expiry_and_one_exchange_serves_them(autojump_clock):
+async def test_twenty_rooms_meet_the_expiry_and_one_exchange_serves_them(opened, autojump_clock):
     """Each has an attempt in flight as the token expires; answers take 20 to 80 ms."""
     emulator = SlackEmulator(tokens=[TOKEN])
     settings = Settings(
@@ -195,7 +190,7 @@ async def test_twenty_rooms_meet_the_expiry_and_one_exchange_serves_them(autojum
     assert 1 == settings.tokens.generation
 
 
-async def test_blocks_that_slack_refuses_leave_the_text(autojump_clock):
+async def test_blocks_that_slack_refuses_leave_the_text(opened, autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
         receipt = await gateway.send(
@@ -213,7 +208,7 @@ async def test_blocks_that_slack_refuses_leave_the_text(autojump_clock):
         (ROOM, {"extra": {"channel": "C0"}}, "extra.channel"),
     ],
 )
-async def test_a_mistake_is_refused_by_its_field(room, fields, place, autojump_clock):
+async def test_a_mistake_is_refused_by_its_field(opened, room, fields, place, autojump_clock):
     async with opened(SlackEmulator()) as gateway:
         with pytest.raises(Invalid) as caught:
             await gateway.send("support", room, "x", **fields)
@@ -223,7 +218,7 @@ async def test_a_mistake_is_refused_by_its_field(room, fields, place, autojump_c
 @pytest.mark.parametrize(
     "error", ["channel_not_found", "is_archived", "not_in_channel", "restricted_action"]
 )
-async def test_a_closed_channel_ends_its_backlog_and_no_other(autojump_clock, error):
+async def test_a_closed_channel_ends_its_backlog_and_no_other(opened, autojump_clock, error):
     emulator = SlackEmulator()
     emulator.close_room(ROOM, error)
     async with opened(emulator) as gateway:
@@ -238,7 +233,7 @@ async def test_a_closed_channel_ends_its_backlog_and_no_other(autojump_clock, er
     assert [["again"], ["x"]] == [texts(emulator), texts(emulator, "C0OTHER")]
 
 
-async def test_a_locked_thread_ends_its_own_backlog_and_not_the_rooms(autojump_clock):
+async def test_a_locked_thread_ends_its_own_backlog_and_not_the_rooms(opened, autojump_clock):
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
         parent = (await gateway.send("support", ROOM, "question")).ref.parts[0].message_id
@@ -255,7 +250,7 @@ async def test_a_locked_thread_ends_its_own_backlog_and_not_the_rooms(autojump_c
     assert ["question", "another", "2", "3"] == texts(emulator)
 
 
-async def test_what_slack_was_seen_to_answer_is_waited_out(autojump_clock):
+async def test_what_slack_was_seen_to_answer_is_waited_out(opened, autojump_clock):
     """A limit spelled in two ways, with HTTP 200, with no body, and a wait that is no number."""
     answers = [
         Said(status=429, body=b"", headers={"Retry-After": "3"}),
@@ -276,7 +271,7 @@ async def called(gateway, method, thread=None, **arguments):
     return await (await gateway.submit(call)).receipt()
 
 
-async def test_what_people_do_to_messages_is_called(autojump_clock):
+async def test_what_people_do_to_messages_is_called(opened, autojump_clock):
     """A message is reacted to, pinned and unpinned, twice each; a press opens a view."""
     emulator = SlackEmulator()
     async with opened(emulator) as gateway:
@@ -294,7 +289,7 @@ async def test_what_people_do_to_messages_is_called(autojump_clock):
     assert ("V0VIEW0001", 1) == (opened_view.result["view"]["id"], len(emulator.views))
 
 
-async def test_typing_takes_nothing_from_messages(autojump_clock):
+async def test_typing_takes_nothing_from_messages(opened, autojump_clock):
     """A hundred signs of typing in a thread delay no message: they draw on no limit."""
     emulator = SlackEmulator()
     method, ts = "assistant.threads.setStatus", "1700000000.000100"

@@ -119,7 +119,7 @@ WORDED = {
 async def test_each_wording_has_its_meaning(telegram, attempt, perform, source, case):
     operation, status, description, expected = case
     telegram.answers(status, refusal(status, description))
-    tried = attempt(operation)
+    tried = attempt(operation, thread="4" if "Topic" in operation else None)
     with pytest.raises(TelegramApiError) as caught:
         await perform(tried)
     answer = hooks.classify_error(tried, caught.value)

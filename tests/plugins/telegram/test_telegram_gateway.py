@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
-from random import Random
 
 import attrs
 import pytest
@@ -12,7 +10,7 @@ import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
-from gateway_contrib.emulators.wire import RESET, Latency
+from gateway_contrib.emulators.wire import RESET
 from gateway_core import (
     Call,
     DeliveryError,
@@ -28,19 +26,9 @@ from gateway_core.testing import virtual_wall
 
 
 @pytest.fixture
-def opened(network, instance):
-    """Opens a gateway to an emulator; a round trip takes 20 to 80 ms."""
-
-    @asynccontextmanager
-    async def make(emulator: TelegramEmulator):
-        distance = Latency(0.02, 0.08, "wire").halves
-        network.mount(instance.settings.base_url, emulator.app, latency=distance)
-        config = GatewayConfig(instances=[instance])
-        rng = Random("jitter")
-        async with open_gateway(config, rng=rng, wall_clock=virtual_wall) as gateway:
-            yield gateway
-
-    return make
+def opened(open_to, instance):
+    """Opens a gateway to an emulator."""
+    return lambda emulator: open_to(instance.settings.base_url, emulator.app, instance)
 
 
 async def receipts_of(gateway, sends: Sequence[Send]) -> list[Receipt]:
