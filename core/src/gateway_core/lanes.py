@@ -113,8 +113,7 @@ class Lane:
                 self.room.address, self.thread, operation, self.queue[0].priority, now
             )
         drawn = [*self.home.slots(account), account.slots, account.gate, *limits]
-        if account.operation_gates or self.room.gate is not None or self.room.thread_gates:
-            drawn += self.gates(operation)
+        drawn += self.gates(operation)
         return drawn
 
     def asked_as(self, operation: str) -> str:
@@ -125,6 +124,8 @@ class Lane:
     def gates(self, operation: str) -> list[Bucket]:
         """What a refusal may have closed: the operation, the room, the thread. Mostly nothing."""
         room = self.room
+        if not (room.account.operation_gates or room.gate is not None or room.thread_gates):
+            return []
         gates = (
             room.account.operation_gates.get(operation),
             room.gate,

@@ -347,7 +347,9 @@ class Submission:
         placed: bool = True,
     ) -> None:
         """From here on it is accepted. Policies vote on what happens to it."""
-        vote = account.hooks.admit(flight.envelope, partition.pressure())
+        vote = None
+        if account.hooks.votes:
+            vote = account.hooks.admit(flight.envelope, partition.pressure())
         if vote is not None and vote != "shed":
             flight.priority = vote
             flight.deadline = self._deadline(flight)

@@ -162,14 +162,14 @@ class Workers:
         attempt = flight.attempt(step, lane.room.address)
         flying = Try(lane, flight, step, attempt, account.instance)
         flown.append(flying)
-        lane.begun = self._clock.now()
+        now = lane.begun = self._clock.now()
         scope.deadline = trio.current_time() + self._attempt_timeout
         session = account.sessions.ready()
         if session is None or self._journal is not None:
             session = await self._made_ready(flying, session)
             if session is None:
                 return
-        now = self._clock.now()
+            now = self._clock.now()
         if not _may_begin(flying, now):
             session.release()
             self._call_off(flying)
@@ -364,5 +364,7 @@ def _may_begin(flying: Try, now: int) -> bool:
     if flight.receipt is not None or flight.deadline <= now:
         return False
     lane = flying.lane
-    shut = (*(lane.tokens or ()), *lane.gates(flying.attempt.operation))
-    return all(bucket.closed_until <= now for bucket in shut)
+    for bucket in lane.tokens or ():
+        if bucket.closed_until > now:
+            return False
+    return all(gate.closed_until <= now for gate in lane.gates(flying.attempt.operation))
