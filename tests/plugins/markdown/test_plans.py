@@ -1,0 +1,116 @@
+"""Plans are the same again: for a longer text, in another process, from a part's own span."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import partial
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from seen.generated import documents
+from seen.plans import PLANS, TEXTS
+
+from gateway_core import Part
+from gateway_core.text import Excerpt, Kind, parse
+
+
+@pytest.mark.parametrize("channel", PLANS)
+@given(sources=documents, more=documents, limit=st.integers(160, 400))
+@settings(max_examples=60, deadline=None)
+def test_blocks_that_come_later_change_no_part_but_the_last(channel, sources, more, limit):
+    plan = partial(PLANS[channel], limit=limit)
+    before = plan("\n\n".join(sources))
+    after = plan("\n\n".join([*sources, *more]))
+    assert [part.payload for part in before[:-1]] == [
+        part.payload for part in after[: max(len(before) - 1, 0)]
+    ]
+
+
+GROWING = [p for p in TEXTS if not p.stem.startswith(("19-links", "21-wide", "25-incident"))]
+"""Without references that are defined at the end, and tables that grow wider over two parts."""
+
+
+@pytest.mark.parametrize("channel", PLANS)
+@pytest.mark.parametrize("path", GROWING, ids=lambda path: path.stem)
+def test_an_answer_that_grows_by_lines_changes_its_last_part_only(path, channel):
+    lines = path.read_text().splitlines(keepends=True)
+    before: list[Part] = []
+    for count in range(1, len(lines) + 1, 3):
+        after = PLANS[channel]("".join(lines[:count]), limit=700)
+        kept = max(len(before) - 1, 0)
+        assert [part.payload for part in before[:-1]] == [part.payload for part in after[:kept]]
+        before = after
+
+
+SHOW_PLANS = """
+import sys
+from gateway_core import Secret, Send
+from gateway_plugin_discord import markup as discord
+from gateway_plugin_slack import markup as slack
+from gateway_plugin_slack.settings import Settings
+from gateway_plugin_telegram import markup as telegram
+from gateway_plugin_telegram.settings import TelegramSettings
+text = open(sys.argv[1]).read()
+send = Send(instance_id="i", external_room_id="1", text=text, format="markdown")
+settings = TelegramSettings(token=Secret("1:" + "a" * 35), text_limit=400)
+print(telegram.parts_of(settings, send, "as_asked"))
+print(slack.chunk(Settings(token=Secret("xoxb-1"), part_bytes=400), send, "as_asked"))
+print(discord.parts_of(send, limit=400))
+"""
+
+
+def test_another_process_plans_the_same(tmp_path):
+    """Payloads, spans, digests and degradations, whatever the seed of the process's hashes."""
+    source = tmp_path / "all.md"
+    source.write_text("\n\n".join(path.read_text() for path in TEXTS))
+    shown_by = [
+        subprocess.run(
+            [sys.executable, "-c", SHOW_PLANS, source],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert shown_by[0] == shown_by[1]
+    assert shown_by[0].count(b"Part(") > 100
+
+
+@pytest.mark.parametrize("channel", PLANS)
+@given(sources=documents, limit=st.integers(160, 400))
+@settings(max_examples=40, deadline=None)
+def test_planning_twice_gives_the_same_parts_and_spans_cover_the_source(channel, sources, limit):
+    source = "\n\n".join(sources)
+    parts = PLANS[channel](source, limit=limit)
+    assert parts == PLANS[channel](source, limit=limit)
+    edges = [place for part in parts for place in part.span]
+    assert edges == sorted(edges)
+    assert not edges or (0, len(source)) == (edges[0], edges[-1])
+    assert all(a.span[1] == b.span[0] for a, b in pairwise(parts))
+
+
+@pytest.mark.parametrize("channel", PLANS)
+@given(sources=documents, limit=st.integers(300, 400))
+@settings(max_examples=60, deadline=None)
+def test_a_part_planned_again_from_its_span_looks_the_same(channel, sources, limit):
+    """As after a refusal: from the stretch of the source alone, wherever it begins and ends."""
+    source = "\n\n".join(sources)
+    document = parse(source)
+    tables = [b for b in document.blocks if b.kind is Kind.TABLE]
+    # Places within a row have none of their own in the source.
+    assume(all(len(document.text[b.start : b.end].split("\n")[0]) < 50 for b in tables))
+    plan = partial(PLANS[channel], limit=limit)
+    for part in plan(source):
+        [again] = plan(Excerpt(source, *part.span))
+        assert trimmed(part.payload) == trimmed(again.payload)
+
+
+def trimmed(payload: object) -> object:
+    """The last part has the white space behind it, a stretch of it has not."""
+    return re.sub(r'(\\n| )+(?=")', "", json.dumps(payload))
