@@ -18,11 +18,13 @@ from statistics import median
 import structlog
 import trio
 
+from bench import telemetry
 from gateway_core import (
     Answer,
     GatewayConfig,
     Instance,
     Limit,
+    Providers,
     Send,
     Traits,
     hookimpl,
@@ -99,9 +101,12 @@ async def bare(messages: int) -> float:
     return used
 
 
-async def through(channel: Nothing, rooms: int, messages: int) -> tuple[float, float]:
+async def through(
+    channel: Nothing, rooms: int, messages: int, providers: Providers | None = None
+) -> tuple[float, float]:
     """CPU and wall seconds for `messages` through `gateway.send` into `rooms` rooms."""
-    async with open_gateway(config(), plugins=[("nothing", channel)]) as gateway:
+    plugins = [("nothing", channel)]
+    async with open_gateway(config(), plugins=plugins, providers=providers) as gateway:
 
         async def caller(number: int) -> None:
             for i in range(messages // CALLERS):
@@ -161,6 +166,11 @@ async def idle_instance_bytes(instances: int) -> float:
         return used / instances
 
 
+async def told(providers: Providers | None) -> float:
+    """CPU seconds of a round whose telemetry goes to `providers`."""
+    return (await through(Nothing(), 1_000, MESSAGES, providers))[0]
+
+
 def _send(room: str, text: str = "hello world") -> Send:
     return Send(instance_id="bot", external_room_id=room, text=text)
 
@@ -188,6 +198,7 @@ def measure() -> dict[str, float]:
         "bytes_per_queued": round(trio.run(queued_bytes, 20_000)),
         "bytes_per_idle_instance": round(trio.run(idle_instance_bytes, 1_000)),
         "five_ms_messages_per_s": round(MESSAGES // CALLERS * CALLERS / wall),
+        **telemetry.cost(told, MESSAGES),
     }
 
 
@@ -201,6 +212,9 @@ WORKLOADS = {
     "bytes_per_queued": "memory per queued envelope beyond its text, 20,000 in rooms of ten",
     "bytes_per_idle_instance": "memory per configured instance that has nothing to do",
     "five_ms_messages_per_s": "messages/s on a channel that takes 5 ms, 64 callers, defaults",
+    "telemetry_us_without_sdk": "microseconds of telemetry's statements where no SDK is set up",
+    "sdk_us_per_message": "CPU of gateway.send with the SDK, a batch exporter and 1 % sampling",
+    "sdk_ratio": "the same over that without the SDK, rounds alternating",
 }
 
 

@@ -173,10 +173,63 @@ def settings_table(thing: type) -> Iterator[str]:
         yield f"| `{field.name}` | {_code(_type(field))} | {default(field)} | {meaning} |"
 
 
+def telemetry(kind: str) -> Iterator[str]:
+    """One kind of declaration out of `gateway_core.telemetry`."""
+    from gateway_core import telemetry as names  # noqa: PLC0415 - docs of other pages need no core
+
+    yield from {
+        "version": lambda: [f"Schema version: **{names.SCHEMA_VERSION}**."],
+        "metrics": lambda: _metrics(names.METRICS),
+        "spans": lambda: _spans(names.SPANS),
+        "attributes": lambda: _attributes(names.ATTRIBUTES),
+        "events": lambda: _events(names.EVENTS),
+    }[kind]()
+
+
+def _names(attributes: Any) -> str:
+    return ", ".join(f"`{attribute.name}`" for attribute in attributes) or "none"
+
+
+def _metrics(metrics: Any) -> Iterator[str]:
+    yield "| metric | kind | unit | attributes | meaning |"
+    yield "| --- | --- | --- | --- | --- |"
+    for each in metrics:
+        bounds = f"; bounds {', '.join(f'{b:g}' for b in each.bounds)}" if each.bounds else ""
+        meaning = _cell(each.meaning + bounds)
+        attributes = _names(each.attributes)
+        yield f"| `{each.name}` | {each.kind} | `{each.unit}` | {attributes} | {meaning} |"
+
+
+def _spans(spans: Any) -> Iterator[str]:
+    for each in spans:
+        yield from ["", f"### `{each.name}`", "", f"Kind {each.kind}: {each.meaning}.", ""]
+        yield f"Attributes: {_names(each.attributes)}."
+        if each.events:
+            yield from ["", "| event | attributes | meaning |", "| --- | --- | --- |"]
+        for event in each.events:
+            yield f"| `{event.name}` | {_names(event.attributes)} | {_cell(event.meaning)} |"
+
+
+def _attributes(attributes: Any) -> Iterator[str]:
+    yield "| attribute | values | meaning |"
+    yield "| --- | --- | --- |"
+    for each in attributes:
+        yield f"| `{each.name}` | {_cell(each.values)} | {_cell(each.meaning)} |"
+
+
+def _events(events: Any) -> Iterator[str]:
+    yield "| event | level | fields | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for each in events:
+        fields = ", ".join(f"`{field}`" for field in each.fields)
+        yield f"| `{each}` | {each.level} | {fields} | {_cell(each.meaning)} |"
+
+
 WRITERS: dict[str, Callable[[str], Iterator[str]]] = {
     "hooks": hooks,
     "values": values,
     "errors": errors,
     "settings": settings,
     "adapter": adapter,
+    "telemetry": telemetry,
 }

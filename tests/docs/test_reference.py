@@ -19,6 +19,7 @@ from gateway_core import (
     GatewayConfig,
     PressureSettings,
     RetrySettings,
+    TelemetrySettings,
     Ttl,
     errors,
     hookspecs,
@@ -89,6 +90,7 @@ SECTIONS = {
     "### retries": RetrySettings,
     "### circuit": CircuitSettings,
     "### pressure": PressureSettings,
+    "### telemetry": TelemetrySettings,
     "### plugins": type(GatewayConfig().plugins),
 }
 

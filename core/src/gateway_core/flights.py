@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gateway_core.spans import Trace
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
+SHORTEST_WAIT = 10_000_000
+"""Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
 ARRIVED = ("delivered", "deleted", "unchanged")
 LONG_AGO = -(10**18)
 """Nanoseconds: no platform remembers a key for so long."""
@@ -104,7 +106,7 @@ class Flight:
     """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds.
 
     target   of an edit or delete that has begun: the message as it stood then
-    cause    what it waits for, `since` when; `waits`: those that are over, where somebody listens
+    cause    what it waits for, `since` when; `waits`: those that are over, where it is `observed`
     trace    its trace in this life; `parent`: as a text, that of an earlier life
     changes  of an edit or delete: the identity of its message
     """
@@ -112,9 +114,9 @@ class Flight:
     __slots__ = (
         "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes",
         "crashes", "deadline", "degradations", "envelope", "id", "joined", "kept", "lane",
-        "moved_to", "parent", "parked", "plan", "position", "possible_duplicate", "priority",
-        "receipt", "result", "revision", "scope", "since", "started", "steps", "target",
-        "trace", "transforms", "verdict", "waits",
+        "moved_to", "observed", "parent", "parked", "plan", "position", "possible_duplicate",
+        "priority", "receipt", "result", "revision", "scope", "since", "started", "steps",
+        "target", "trace", "transforms", "verdict", "waits",
     )  # fmt: skip
 
     def __init__(self, id: str, envelope: Envelope, plan: Sequence[Part]) -> None:  # noqa: A002 - its name everywhere
@@ -135,7 +137,8 @@ class Flight:
         self.kept = False
         self.cause = "queue"
         self.since = 0
-        self.waits: list[tuple[str, int]] | None = None
+        self.observed = False
+        self.waits: Sequence[tuple[str, int]] = ()
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
         self.degradations: tuple[str, ...] = ()
@@ -170,8 +173,8 @@ class Flight:
         """From now on it waits for `cause`, or an `attempt` is under way."""
         if cause == self.cause:
             return
-        if self.waits is not None and self.cause != "attempt":
-            self.waits.append((self.cause, now - self.since))
+        if self.observed and self.cause != "attempt" and now - self.since >= SHORTEST_WAIT:
+            self.waits = [*self.waits, (self.cause, now - self.since)]
         self.cause, self.since = cause, now
 
     def attempt(self, step: Step, room: str) -> Attempt:

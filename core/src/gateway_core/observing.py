@@ -118,10 +118,13 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
 
 
 class Source:
-    """One gateway's snapshots, for any thread."""
+    """One gateway's snapshots, for any thread. `hand_on` is called with each, on trio's."""
 
-    def __init__(self, statistics: Callable[[], Statistics]) -> None:
+    def __init__(
+        self, statistics: Callable[[], Statistics], hand_on: Callable[[], None] = lambda: None
+    ) -> None:
         self._statistics = statistics
+        self._hand_on = hand_on
         self._token = trio.lowlevel.current_trio_token()
         self._home = threading.get_ident()
         self._last = statistics()
@@ -157,6 +160,7 @@ class Source:
     def _take(self) -> None:
         if not self.closed:
             self._last = self._statistics()
+            self._hand_on()
 
     def close(self) -> None:
         """The gateway has ended: its figures stay as they are."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -87,6 +86,14 @@ class Trace:
         return f"{parent} {where.trace_state.to_header()}".rstrip()
 
 
+class _First(NamedTuple):
+    """What the spans of one operation of one instance begin with."""
+
+    attributes: dict[str, Any]
+    envelope: str
+    attempt: str
+
+
 class Spans:
     """Begins and ends spans for one gateway."""
 
@@ -96,7 +103,7 @@ class Spans:
         self._privacy = privacy
         # Added to engine time: spans stay in order though the wall clock may jump.
         self._opened = round(clock.wall() * SECOND) - clock.now()
-        self._first: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._first: dict[tuple[str, str, int], _First] = {}
 
     def submitted(self, flight: Flight, account: Account, partition: int, begun: int) -> Trace:
         """An envelope is about to be accepted; `submit` was called at `begun`, in this context."""
@@ -114,12 +121,12 @@ class Spans:
         self, flight: Flight, account: Account, partition: int, begun: int, parent: Context | None
     ) -> Trace:
         operation = operation_of(flight)
-        first = self._attributes(account, operation, partition)
+        first = self._known(account, operation, partition)
         span = self._tracer.start_span(
-            _named(ENVELOPE_SPAN, first),
+            first.envelope,
             context=parent,
             kind=SpanKind.PRODUCER,
-            attributes=first,
+            attributes=first.attributes,
             start_time=self._time(begun),
         )
         trace = Trace(span)
@@ -129,17 +136,19 @@ class Spans:
             self._name(span, flight)
         return trace
 
-    def _attributes(self, account: Account, operation: str, partition: int) -> dict[str, Any]:
-        """What a sampler gets to see."""
+    def _known(self, account: Account, operation: str, partition: int) -> _First:
+        """Names, and what a sampler gets to see."""
         key = (account.instance.id, operation, partition)
         found = self._first.get(key)
         if found is None:
-            found = self._first[key] = {
+            attributes = {
                 CHANNEL.name: account.instance.channel,
                 INSTANCE.name: account.instance.id,
                 OPERATION.name: operation,
                 PARTITION.name: partition,
             }
+            names = [_named(kind, attributes) for kind in (ENVELOPE_SPAN, ATTEMPT_SPAN)]
+            found = self._first[key] = _First(attributes, *names)
         return found
 
     def _name(self, span: Span, flight: Flight) -> None:
@@ -165,12 +174,12 @@ class Spans:
         self, trace: Trace, flight: Flight, step: Step, account: Account, partition: int, now: int
     ) -> None:
         """An attempt of `step` begins."""
-        first = self._attributes(account, step.kind, partition)
+        first = self._known(account, step.kind, partition)
         span = trace.attempt = self._tracer.start_span(
-            _named(ATTEMPT_SPAN, first),
+            first.attempt,
             context=trace.context,
             kind=SpanKind.CLIENT,
-            attributes=first,
+            attributes=first.attributes,
             start_time=self._time(now),
         )
         span.set_attribute(OPERATION_TYPE.name, "send")
@@ -233,13 +242,8 @@ def operation_of(flight: Flight) -> str:
     return flight.envelope.operation.partition(":")[0]
 
 
-@cache
-def _template(kind: telemetry.Span) -> str:
-    return re.sub(r"{([\w.]+)}", r"%(\1)s", kind.name)
-
-
 def _named(kind: telemetry.Span, attributes: Mapping[str, Any]) -> str:
-    return _template(kind) % attributes
+    return re.sub(r"{([\w.]+)}", lambda name: str(attributes[name[1]]), kind.name)
 
 
 def _context_of(text: str) -> Context | None:

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 _UNCHOSEN = structlog.make_filtering_bound_logger(logging.NOTSET)
 """What structlog has before anybody sets it up: it shows everything, to nobody's wish."""
-SHORTEST = SECOND // 1000
-"""Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
+NOTICED = 0.001
+"""Seconds from which the time to accept is recorded: nearly all are accepted at once."""
 
 
 class Watch:
@@ -75,7 +75,7 @@ class Watch:
 
     def submitted(self, flight: Flight, account: Account, partition: int, begun: int) -> None:
         """It is about to be accepted, `submit` having been called at `begun`."""
-        flight.waits = []
+        flight.observed = True
         if self._spans is not None:
             flight.trace = self._spans.submitted(flight, account, partition, begun)
 
@@ -87,7 +87,9 @@ class Watch:
     def accepted(self, flight: Flight, account: Account, partition: int, begun: int) -> None:
         """Its caller is about to hear that it is accepted."""
         if self.meters is not None:
-            self.meters.accepted(account, (self._clock.now() - begun) / SECOND)
+            seconds = (self._clock.now() - begun) / SECOND
+            if seconds >= NOTICED:
+                self.meters.accepted(account, seconds)
         if self._verbose:
             envelope = flight.envelope
             tell(
@@ -110,8 +112,7 @@ class Watch:
 
     def resumed(self, flight: Flight, account: Account, partition: int) -> None:
         """An earlier life accepted it; or this one, and it was outside meanwhile."""
-        if flight.waits is None:
-            flight.waits = []
+        flight.observed = True
         if self._spans is not None and flight.trace is None and flight.parent:
             flight.trace = self._spans.resumed(flight, account, partition, flight.parent)
 
@@ -183,10 +184,8 @@ class Watch:
             self._spans.kept(trace)
 
     def _waited(self, flight: Flight, account: Account) -> None:
-        waits, flight.waits = flight.waits, []
-        for cause, nanoseconds in waits or ():
-            if nanoseconds < SHORTEST:
-                continue
+        waits, flight.waits = flight.waits, ()
+        for cause, nanoseconds in waits:
             seconds = round(nanoseconds / SECOND, 6)
             if self.meters is not None:
                 self.meters.waited(account, cause, seconds)
@@ -277,7 +276,11 @@ def observed(
     if provider is None or watch is None or watch.meters is None:
         yield
         return
-    source, hub, loop = Source(statistics), hub_of(provider), LoopWatch(watch.meters)
+    source, hub, loop = (
+        Source(statistics, watch.meters.hand_on),
+        hub_of(provider),
+        LoopWatch(watch.meters),
+    )
     trio.lowlevel.add_instrument(loop)
     hub.add(source)
     try:

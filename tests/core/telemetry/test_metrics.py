@@ -109,7 +109,18 @@ async def test_time_waiting_by_cause_and_latencies(telling, sdk, autojump_clock)
         (a, p.count, round(p.sum, 3)) for a, p in sdk.points("messaging.client.operation.duration")
     ]
     assert [6.0] == [round(p.sum, 3) for _, p in sdk.points("gateway.envelope.duration")]
-    assert [(BOT, 1)] == [(a, p.count) for a, p in sdk.points("gateway.accept.duration")]
+
+
+async def test_a_caller_that_waits_for_a_place_shows_in_the_time_to_accept(
+    telling, sdk, autojump_clock
+):
+    settings = {"partition_count": 1, "partition_bound": 1}
+    async with telling(FakeChannel(latency=3.0), **settings) as gateway:
+        for _ in range(2):
+            await gateway.submit(message())
+    assert [(BOT, 1, 3.0)] == [
+        (a, p.count, round(p.sum, 3)) for a, p in sdk.points("gateway.accept.duration")
+    ]
 
 
 async def test_total_latency_counts_from_when_it_was_due(telling, sdk, autojump_clock):

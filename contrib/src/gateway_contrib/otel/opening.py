@@ -73,15 +73,18 @@ async def open_telemetry(
 
 
 def views() -> list[View]:
-    """What the schema says of each metric: its attributes and no others, its bounds."""
+    """What the schema says of each metric: the bounds of histograms, the attributes of the rest."""
     return [
         View(
             instrument_name=metric.name,
             meter_name=SCOPE,
+            aggregation=ExplicitBucketHistogramAggregation(metric.bounds),
+        )
+        if metric.kind == "histogram"  # recorded once a message: looking at attributes would cost
+        else View(
+            instrument_name=metric.name,
+            meter_name=SCOPE,
             attribute_keys={attribute.name for attribute in metric.attributes},
-            aggregation=ExplicitBucketHistogramAggregation(metric.bounds)
-            if metric.kind == "histogram"
-            else None,
         )
         for metric in METRICS
     ]

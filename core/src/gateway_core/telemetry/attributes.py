@@ -60,3 +60,5 @@ POSSIBLE_DUPLICATE = Attribute(
 ATTEMPT = Attribute("gateway.attempt", "1 and up", "which try of its part")
 PART = Attribute("gateway.part", "0 and up", "which part")
 SECONDS = Attribute("gateway.wait.seconds", "seconds", "how long it waited")
+
+ATTRIBUTES = tuple(thing for thing in list(vars().values()) if isinstance(thing, Attribute))

@@ -1,0 +1,88 @@
+"""What telemetry costs a message: its statements where no SDK is set up, and the SDK's share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from statistics import median
+
+import trio
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from gateway_contrib.otel import OtelSettings, open_telemetry
+from gateway_core import Disposition, PartReceipt, Providers, Receipt, Send
+from gateway_core.flights import Flight
+from gateway_core.statistics import Counts
+
+SAMPLING = 0.01
+ROUNDS = 5
+TIMES = 200_000
+
+Run = Callable[[Providers | None], Awaitable[float]]
+"""Sends the messages of a round through a gateway; CPU seconds."""
+
+
+class Nowhere(SpanExporter):
+    """Takes every batch."""
+
+    def export(self, _spans: object) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+async def with_sdk(run: Run) -> float:
+    settings = OtelSettings(sampling=SAMPLING)
+    reader = InMemoryMetricReader()
+    async with open_telemetry(settings, spans=Nowhere(), readers=[reader]) as providers:
+        return await run(providers)
+
+
+def statements() -> float:
+    """Microseconds of all that telemetry adds to a message where nobody listens."""
+    counts = Counts()
+    flight = Flight("id", Send(instance_id="bot", external_room_id="room", text="hello"), ())
+    receipt = Receipt(
+        envelope_id="id",
+        instance_id="bot",
+        external_room_id="room",
+        disposition=Disposition.DELIVERED,
+        parts=(PartReceipt(index=0, outcome="delivered"),),
+    )
+    watch = None
+    start = time.process_time()
+    for _ in range(TIMES):
+        # Each of these stands once on a message's way, a comparison where it asks for a watch.
+        begun = 0 if watch is None else 1
+        if watch is not None or watch is not None or watch is not None or begun:
+            raise AssertionError
+        flight.since = begun
+        flight.waits = ()
+        flight.observed = False
+        flight.parent = ""
+        flight.trace = None
+        counts.accepted += 1
+        flight.cause = "queue"
+        flight.wait_for("attempt", 1)
+        counts.answered += 1
+        counts.end(receipt)
+        if watch is not None or watch is not None or watch is not None:
+            raise AssertionError
+    used = time.process_time() - start
+    start = time.process_time()
+    for _ in range(TIMES):
+        pass
+    return (used - (time.process_time() - start)) / TIMES * 1e6
+
+
+def cost(run: Run, messages: int) -> dict[str, float]:
+    """Rounds with the SDK alternate with rounds without."""
+    without, sdk = [], []
+    for _ in range(ROUNDS):
+        without.append(trio.run(run, None))
+        sdk.append(trio.run(with_sdk, run))
+    ratios = [s / w for s, w in zip(sdk, without, strict=True)]
+    return {
+        "telemetry_us_without_sdk": round(median(statements() for _ in range(ROUNDS)), 2),
+        "sdk_us_per_message": round(median(sdk) / messages * 1e6, 1),
+        "sdk_ratio": round(median(ratios), 2),
+    }
