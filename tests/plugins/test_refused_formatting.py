@@ -164,3 +164,12 @@ async def test_a_part_that_was_called_too_long_keeps_its_look(world, autojump_cl
     assert {"telegram": 2}.get(world.name, 3) == len(seen)
     assert f"{FIRST}\n\n{LONG}".replace("*", "").split() == " ".join(seen).split()
     assert ("stricter",) == receipt.degradations
+
+
+@pytest.mark.parametrize("world", ["telegram"], indirect=True)
+async def test_no_address_of_ours_is_refused(world, autojump_clock):
+    """The platform refuses a message for one link to no host; it is written out instead."""
+    async with world.opened() as gateway:
+        receipt = await gateway.send("bot", world.room, "[here](http://localhost:8080) **b**")
+    assert (["here (http://localhost:8080) b"], ()) == (world.texts(), receipt.transforms)
+    assert ("link written out",) == receipt.parts[0].degraded

@@ -235,6 +235,13 @@ async def test_entities_move_with_the_cleaning(client, text, posted, stored):
     assert stored == (await client.posted(text, entities=posted)).get("entities")
 
 
+@pytest.mark.parametrize("address", ["http://localhost:8080", "javascript:1", ""])
+async def test_a_link_to_no_address_is_refused_with_its_message(client, address):
+    link = {"type": "text_link", "offset": 0, "length": 1, "url": address}
+    answer = await client.post("a", entities=[link])
+    assert bad(f"entity URL '{address}' is invalid: Wrong HTTP URL") == answer
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [

@@ -13,7 +13,7 @@ from gateway_contrib.emulators.telegram.answers import bad_request
 from gateway_contrib.emulators.telegram.chats import Chat, Content
 from gateway_contrib.emulators.telegram.markup import parsed
 from gateway_contrib.emulators.telegram.parameters import Parameters
-from gateway_contrib.emulators.telegram.text import Formatted, accepted
+from gateway_contrib.emulators.telegram.text import Formatted, accepted, linked
 from gateway_contrib.emulators.telegram.world import Bot, World
 
 Answering: TypeAlias = Callable[[World, Bot, Parameters], Any]
@@ -223,7 +223,7 @@ def _formatted(parameters: Parameters) -> Formatted:
         marked = parsed(text, mode)
         return accepted(marked.text, marked.entities)
     entities = parameters.structure("entities", list, "entities JSON object")
-    return accepted(text, entities or ())
+    return accepted(text, linked(entities or ()))
 
 
 def _content(bot: Bot, formatted: Formatted, parameters: Parameters) -> Content:

@@ -24,6 +24,11 @@ _UNSEEN = re.compile(
     "[\n \xa0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f\u2800\u3000\ufeff\ufffc]*"
 )
 
+_ADDRESS = re.compile(
+    r"(?:tg|ton)://|(?:https?://)?(?:[^\s/?#@]*@)?(?:[^\s/?#:]+\.|\[)", re.IGNORECASE
+)
+"""Near enough to tdlib's LinkManager::check_link: a host without a dot in it is none."""
+
 Entities = Sequence[Mapping[str, Any]]
 
 
@@ -54,6 +59,14 @@ def accepted(text: str, entities: Entities) -> Formatted:
         raise bad_request("message is too long")
     kept = (one for one in styled if one.start < one.end)
     return Formatted(text, tuple(_measured(text, one) for one in kept))
+
+
+def linked(entities: Entities) -> Entities:
+    """Entities as posted, whose addresses must be some. Raises `Refusal`."""
+    for one in entities:
+        if one.get("type") == "text_link" and _ADDRESS.match(str(one.get("url"))) is None:
+            raise bad_request(f"entity URL '{one.get('url')}' is invalid: Wrong HTTP URL")
+    return entities
 
 
 def utf16_units(text: str) -> int:
