@@ -20,7 +20,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures bench simulate crash-test clean
+.PHONY: help demo test check docs pictures bench peers simulate crash-test clean
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
@@ -29,6 +29,7 @@ help: ## show this list
 	@echo "make docs      the documentation, into docs/_build/html; a warning is an error"
 	@echo "make pictures  how texts look on each platform, drawn for the documentation"
 	@echo "make bench     what every figure in the docs comes from"
+	@echo "make peers     the comparison with other clients, into its page   (half an hour)"
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
 	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
 	@echo "make clean     remove $(VENV), caches and built pages"
@@ -64,6 +65,17 @@ pictures: $(RUN)
 bench: $(DEV)
 	@echo "bench: on $$($(PY) -V)"
 	@$(PY) -m bench $(ARGS)
+
+peers: $(DEV) build/peers/.installed
+	@echo "peers: every client, every platform, every fault; into docs/explanation/comparison.md"
+	@$(PY) -m bench.peers --python build/peers/bin/python --write $(ARGS)
+
+# Libraries that want other versions than the workspace's: an environment of their own.
+build/peers/.installed: bench/peers/requirements.txt
+	@echo "peers: their environment in build/peers"
+	@$(PYTHON) -m venv build/peers
+	@build/peers/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@touch $@
 
 simulate: $(DEV)
 	@echo "simulate: $(SEEDS) seeds from $(FIRST_SEED)"
