@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,24 @@ def test_an_emulator_serves_until_it_is_stopped(gateway, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=BOUND)
     assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)
+
+
+def test_discords_times_are_those_of_the_real_clock(gateway):
+    """Clients hold `X-RateLimit-Reset` and the ids of messages against their own clock."""
+    process = started(gateway, "emulate", "discord")
+    introduced = line_of(process, "discord is emulated at http://127.0.0.1:")
+    port = introduced.partition("127.0.0.1:")[2].partition("/")[0]
+    client = HTTPConnection("127.0.0.1", int(port), timeout=BOUND)
+    headers = {"Authorization": "Bot a.b.c", "Content-Type": "application/json"}
+    client.request("POST", "/api/v10/channels/5/messages", b'{"content": "hi"}', headers)
+    with client.getresponse() as answer:
+        reset, message = float(answer.headers["X-RateLimit-Reset"]), json.load(answer)
+    client.close()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=BOUND)
+    made = (int(message["id"]) >> 22) / 1000 + 1_420_070_400
+    assert 0 <= time.time() - made < 60
+    assert -60 < time.time() - reset < 60
 
 
 CONFIG = """

@@ -288,3 +288,46 @@ async def test_what_discord_was_seen_to_answer_is_waited_out(opened, autojump_cl
         assert (await gateway.send("support", ROOM, "x")).delivered
         assert 612 < trio.current_time() - before < 615
     assert ["x"] == texts(emulator)
+
+
+async def test_the_first_request_of_an_unknown_route_goes_alone(opened, autojump_clock):
+    """Ten messages at once, and the channel takes two in five seconds: its headers tell in time."""
+    emulator = DiscordEmulator(limits=DiscordLimits(count=2))
+    async with opened(emulator) as gateway:
+        sends = [Send(**HERE, text=f"{n}", order="none") for n in range(10)]
+        tickets = [await gateway.submit(send) for send in sends]
+        assert all([(await ticket.receipt()).delivered for ticket in tickets])
+    assert (10, 0) == (emulator.counters["stored"], emulator.counters["rate_limited"])
+
+
+async def test_invalid_answers_stop_before_the_front_door_closes(open_to, autojump_clock):
+    """Thirty channels refuse with 403; at 80 % of what closes the door nothing more is asked."""
+    emulator = DiscordEmulator(limits=DiscordLimits(invalid=20))
+    settings = DiscordSettings(token=Secret("a.b.c"), invalid_answers=20)
+    instance = Instance("support", "discord", settings)
+    rooms = [str(5000 + n) for n in range(30)]
+    for room in rooms:
+        emulator.close_room(room, 50001)
+    async with open_to("https://discord.com", emulator.app, instance) as gateway:
+        before = trio.current_time()
+        sends = [Send(instance_id="support", external_room_id=room, text="x") for room in rooms]
+        tickets = [await gateway.submit(send) for send in sends]
+        await trio.sleep(300)
+        assert 16 <= emulator.counters["requests"] < 20
+        receipts = [await ticket.receipt() for ticket in tickets]
+        assert 600 < trio.current_time() - before < 700
+        assert (await gateway.send("support", ROOM, "open")).delivered
+    assert {Reason.FORBIDDEN} == {receipt.verdict.reason for receipt in receipts}
+    assert ["open"] == texts(emulator)
+
+
+async def test_a_new_token_goes_on_where_the_revoked_one_stopped(opened, autojump_clock):
+    emulator = DiscordEmulator()
+    emulator.revoke("a.b.c")
+    async with opened(emulator) as gateway:
+        tickets = [await gateway.submit(Send(**HERE, text=f"{n}", ttl=3600)) for n in range(3)]
+        await trio.sleep(5)
+        settings = DiscordSettings(token=Secret("new.token.of-it"))
+        gateway.replace_instance(Instance("support", "discord", settings))
+        assert all([(await ticket.receipt()).delivered for ticket in tickets])
+    assert ["0", "1", "2"] == texts(emulator)

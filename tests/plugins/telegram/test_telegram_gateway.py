@@ -19,6 +19,7 @@ from gateway_core import (
     Invalid,
     Reason,
     Receipt,
+    Secret,
     Send,
     open_gateway,
 )
@@ -310,3 +311,33 @@ async def test_what_telegram_was_seen_to_answer_is_waited_out(opened, autojump_c
         receipt = await gateway.send("support", "7", "x")
         assert 17 <= trio.current_time() - before < 18
     assert (["x"], False) == (texts(emulator, "7"), receipt.possible_duplicate)
+
+
+async def test_a_new_token_goes_on_where_the_revoked_one_stopped(
+    opened, instance, autojump_clock, token
+):
+    emulator = TelegramEmulator()
+    emulator.revoke(token)
+    async with opened(emulator) as gateway:
+        sends = [Send(**HERE, text=f"{n}", ttl=3600) for n in range(3)]
+        tickets = [await gateway.submit(send) for send in sends]
+        await trio.sleep(5)
+        settings = attrs.evolve(instance.settings, token=Secret("123456789:" + "n" * 35))
+        gateway.replace_instance(attrs.evolve(instance, settings=settings))
+        assert all([(await ticket.receipt()).delivered for ticket in tickets])
+    assert ["0", "1", "2"] == texts(emulator, "7")
+
+
+async def test_a_bot_that_may_less_than_is_documented_is_found_out(opened, autojump_clock):
+    """Ten a second instead of thirty: several rooms are refused at once, and the bot slows down."""
+    emulator = TelegramEmulator(limits=TelegramLimits(bot_count=10))
+    sends = [
+        Send(instance_id="support", external_room_id=str(room), text=f"{n}")
+        for n in range(3)
+        for room in range(1, 41)
+    ]
+    async with opened(emulator) as gateway:
+        receipts = await receipts_of(gateway, sends)
+    assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
+    assert [["0", "1", "2"]] * 40 == [texts(emulator, str(room)) for room in range(1, 41)]
+    assert emulator.counters["rate_limited"] < 40
