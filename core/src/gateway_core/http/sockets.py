@@ -53,8 +53,9 @@ class Connection:
         return reading
 
     async def close(self) -> None:
-        """Close it without ceremony and, but for a checkpoint, at once."""
-        await trio.aclose_forcefully(self._stream)
+        """Close it without ceremony and at once: an answer that is there is not lost meanwhile."""
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(self._stream)
 
 
 class Sockets:
