@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway_core.lanes import Lane
 from gateway_core.queues import AGING, BULK, NORMAL, URGENT, ClassQueue
+from gateway_core.rooms import Lane
 
 SECOND = 1_000_000_000
 LETTERS = {URGENT: "u", NORMAL: "n", BULK: "b"}

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+import structlog
 from simulated.world import Violation, simulate
 
 from gateway_core import (
@@ -426,7 +427,7 @@ def a_token_is_logged(patch):
 
     def log(self: Any, failed: Any, decision: Any) -> None:
         settings = failed.account.instance.settings
-        failures.log.info("gateway.refused", token=settings.token.reveal())
+        structlog.get_logger("gateway").info("gateway.refused", token=settings.token.reveal())
         whole(self, failed, decision)
 
     patch.setattr(failures.Failures, "_log", log)

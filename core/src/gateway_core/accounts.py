@@ -10,12 +10,13 @@ from gateway_core.circuit import Circuit, CircuitSettings
 from gateway_core.envelopes import Priority
 from gateway_core.groups import settle
 from gateway_core.instances import Instance
-from gateway_core.limits import NEVER, Bucket, Limiter
+from gateway_core.limiter import Limiter
+from gateway_core.limits import NEVER, Bucket
 from gateway_core.statistics import Counts
 from gateway_core.verdicts import Reason, Scope, Verdict
 
 if TYPE_CHECKING:
-    from gateway_core.lanes import Lane
+    from gateway_core.rooms import Lane
     from gateway_core.sessions import Sessions
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from gateway_core.clock import nanoseconds
 from gateway_core.envelopes import Disposition, Edit
-from gateway_core.failures import within_dedup
-from gateway_core.lanes import Hold, Room
+from gateway_core.lanes import Hold
+from gateway_core.rooms import Room
+from gateway_core.tries import within_dedup
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account

@@ -24,7 +24,7 @@ from gateway_core.hookspecs import Answer
 from gateway_core.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from gateway_core.lanes import Lane
+    from gateway_core.rooms import Lane
     from gateway_core.spans import Trace
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]

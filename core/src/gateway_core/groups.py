@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway_core.limits import NEVER, Blocked, Bucket
+from gateway_core.limits import NEVER, Bucket
 from gateway_core.queues import ClassQueue, Rank, Waiter
+from gateway_core.tokens import Blocked
 
 if TYPE_CHECKING:
-    from gateway_core.lanes import Lane, Lanes
+    from gateway_core.lanes import Lanes
+    from gateway_core.rooms import Lane
 
 Shared = tuple[Bucket, ...]
 

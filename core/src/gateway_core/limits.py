@@ -1,7 +1,7 @@
 """What may go out now: buckets of tokens, in integer nanoseconds. Pure: the time is passed in.
 
-An attempt draws on several buckets (attempt slots, the account's limit, the room's) and takes all
-of its tokens in one step or none. A lane that must wait queues at the bucket that frees last.
+An attempt draws on several of them (attempt slots, the account's limit, the room's): `tokens` has
+how they are taken together, `limiter` which buckets an instance has.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, ClassVar
 
-import attrs
-
 from gateway_core.hookspecs import Limit
 from gateway_core.queues import ClassQueue, Waiter
 from gateway_core.verdicts import BucketReport
 
 if TYPE_CHECKING:
-    from gateway_core.lanes import Lane
+    from gateway_core.rooms import Lane
 
 SECOND = 1_000_000_000
 NEVER = 1 << 62
@@ -29,9 +27,6 @@ RECOVERY = 0.97
 STRICT_RECOVERY = 0.8
 """With each answer of a bucket of one token: a room sends too little for the slower one."""
 LONGEST_RESET = 86_400.0
-SWEEP = 4
-SEVERAL_ROOMS = 3
-TOGETHER = 2 * SECOND
 SOON = 5 * SECOND
 """How far ahead a place among the attempts in flight may be reserved."""
 
@@ -339,213 +334,3 @@ def slow_down(buckets: Sequence[Bucket]) -> None:
     """
     if buckets:
         min(buckets, key=lambda bucket: bucket.period).slow_down()
-
-
-@attrs.frozen
-class Blocked:
-    """Why tokens could not be taken: the bucket that frees last, and when that is."""
-
-    bucket: Bucket
-    at: int
-
-
-def take_all(
-    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
-) -> Blocked | None:
-    """Take one token of each bucket, or none and say what is in the way.
-
-    `woken` is the bucket whose queue the lane was just popped from: there it is nobody's junior.
-    """
-    for bucket in buckets:
-        if (
-            bucket.waiting is not None
-            or bucket.reserved is not None
-            or bucket.in_flight >= bucket.capacity
-            or bucket.closed_until > now
-            or (bucket.paced and bucket.free_at(now) > now)
-        ):
-            return _take_in_turn(lane, buckets, now, woken)
-    for bucket in buckets:
-        if bucket.paced:
-            bucket.take(now)
-        else:  # what `take` does, without the call: most of what an attempt draws on is such
-            bucket.in_flight += 1
-    return None
-
-
-def _take_in_turn(
-    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
-) -> Blocked | None:
-    """The same where somebody waits, or something is not free."""
-    worst: Bucket | None = None
-    worst_at = now
-    for bucket in buckets:
-        at = bucket.free_at(now)
-        queue = None if bucket is woken or at > worst_at else bucket.waiting
-        if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
-            worst, worst_at = bucket, max(at, worst_at)
-            continue
-        if at <= now and bucket.reserved is not None:
-            at = _after_reservation(bucket, lane, now)
-        if at > worst_at:
-            worst, worst_at = bucket, at
-    if worst is not None:
-        return Blocked(worst, worst_at)
-    for bucket in buckets:
-        bucket.take(now)
-        if woken is None and bucket.waiting is not None:
-            bucket.waiting.passed_by(lane)
-    return None
-
-
-def _after_reservation(bucket: Bucket, lane: Lane, now: int) -> int:
-    """When `lane` may take from a bucket that an aged lane has reserved."""
-    assert bucket.reserved is not None  # noqa: S101 - the caller looked
-    until, holder = bucket.reserved
-    if holder is lane or until <= now or bucket.spare(now, until):
-        return now
-    return until + 1
-
-
-def reserve(lane: Lane, buckets: Sequence[Bucket], until: int, now: int) -> None:
-    """An aged lane keeps younger ones from delaying it past `until`, where it waits anyway.
-
-    Only what a token taken now may still miss by then: a lane that waits for long (its room is
-    closed for an hour) tries again when its time has come, and holds up nobody till then.
-    """
-    for bucket in buckets:
-        if until - now > bucket.horizon:
-            continue
-        holder = bucket.reserved
-        if (
-            holder is None
-            or holder[1] is lane
-            or holder[0] < now  # it left, or waits elsewhere and reserves anew
-            or lane.rank < holder[1].rank
-        ):
-            bucket.reserved = (until, lane)
-
-
-def unreserve(lane: Lane, buckets: Sequence[Bucket]) -> None:
-    """Give up what `reserve` took."""
-    for bucket in buckets:
-        if bucket.reserved is not None and bucket.reserved[1] is lane:
-            bucket.reserved = None
-
-
-class Limiter:
-    """The buckets of one instance by name, shared by all partitions."""
-
-    def __init__(self) -> None:
-        self._buckets: dict[str, Bucket] = {}
-        self._alias: dict[str, str] = {}
-        self._hit_rooms: dict[str, int] = {}
-        self._old: set[str] = set()
-        self.version = 0
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def buckets(self, limits: Sequence[Limit], room: str, now: int) -> list[Bucket]:
-        """The buckets that `limits` name, made where they are new, each with one user more.
-
-        For the new ones a few idle ones are forgotten, before any of these could be.
-        """
-        fresh = sum(self._name(limit) not in self._buckets for limit in limits)
-        self._sweep(SWEEP * fresh, now)
-        return [self._bucket(limit, room) for limit in limits]
-
-    def _bucket(self, limit: Limit, room: str) -> Bucket:
-        name = self._name(limit)
-        bucket = self._buckets.get(name)
-        if name in self._old:
-            bucket = self._renewed(name, limit)
-        if bucket is None:
-            bucket = self._buckets[name] = bucket_for(limit)
-            bucket.room = room
-        elif bucket.room != room:
-            bucket.shared = True
-        bucket.users += 1
-        return bucket
-
-    def _renewed(self, name: str, limit: Limit) -> Bucket | None:
-        """A bucket of before with the numbers of `limit`, or another in its place."""
-        self._old.discard(name)
-        old = self._buckets.get(name)
-        if not isinstance(old, EvenBucket | WindowBucket) or old.limit == limit:
-            return old
-        bucket = bucket_for(limit)
-        if type(bucket) is type(old):
-            old.renew(limit)
-            return old
-        bucket.name, bucket.room, bucket.shared, bucket.asked = (
-            name,
-            old.room,
-            old.shared,
-            old.asked,
-        )
-        bucket.absorb(old)
-        old.merged = self._buckets[name] = bucket
-        return bucket
-
-    def renew(self) -> None:
-        """Other settings are in use: every limit is asked for anew, and its numbers hold."""
-        self._old = set(self._buckets)
-        self.version += 1
-
-    def _name(self, limit: Limit) -> str:
-        return self._alias.get(limit.bucket, limit.bucket)
-
-    def _sweep(self, most: int, now: int) -> None:
-        """Look at a few old buckets for each new one, so that memory follows use."""
-        for _ in range(min(most, len(self._buckets))):
-            name = next(iter(self._buckets))
-            bucket = self._buckets.pop(name)
-            if not bucket.idle(now):
-                self._buckets[name] = bucket
-                continue
-            for asked in bucket.asked:
-                self._alias.pop(asked, None)
-
-    def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
-        """Take the platform's reports in; the buckets whose waiters should look again."""
-        return [bucket for report in reports if (bucket := self._learn(report, now)) is not None]
-
-    def _learn(self, report: BucketReport, now: int) -> Bucket | None:
-        bucket = self._named(report)
-        if bucket is None:
-            return None
-        if isinstance(bucket, WindowBucket):
-            bucket.learn(report, now)
-        reset = reset_of(report, now)
-        if report.remaining == 0 and reset is not None:
-            bucket.close(reset)
-        return bucket
-
-    def _named(self, report: BucketReport) -> Bucket | None:
-        """The bucket of a report; a provisional one gets its name here."""
-        real = self._buckets.get(report.bucket)
-        asked = report.provisional
-        if asked is None or self._alias.get(asked) == report.bucket:
-            return real
-        provisional = self._buckets.pop(self._alias.get(asked, asked), None)
-        self._alias[asked] = report.bucket
-        if real is None:
-            real = provisional
-            if real is None:
-                return None
-            real.name = report.bucket
-            self._buckets[report.bucket] = real
-        elif provisional is not None:
-            provisional.merged = real
-            real.shared = real.shared or provisional.room != real.room
-            real.absorb(provisional)
-            self.version += 1
-        real.asked = (*real.asked, asked)
-        return real
-
-    def hit(self, room: str, now: int) -> bool:
-        """Note a 429 of `room`; true when several rooms were hit together: it is the account."""
-        self._hit_rooms[room] = now
-        self._hit_rooms = {r: at for r, at in self._hit_rooms.items() if now - at <= TOGETHER}
-        return len(self._hit_rooms) >= SEVERAL_ROOMS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from gateway_core.groups import Group
-    from gateway_core.lanes import Lane
+    from gateway_core.rooms import Lane
 
 URGENT, NORMAL, BULK = 0, 1, 2
 CLASSES = {"urgent": URGENT, "normal": NORMAL, "bulk": BULK}

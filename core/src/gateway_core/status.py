@@ -12,7 +12,7 @@ from gateway_core.flights import Flight
 from gateway_core.limits import NEVER, SECOND
 
 if TYPE_CHECKING:
-    from gateway_core.lanes import Lane
+    from gateway_core.rooms import Lane
 
 State = Literal["unfinished", "ended"]
 

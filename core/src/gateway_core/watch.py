@@ -42,7 +42,7 @@ from gateway_core.verdicts import Verdict
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
-    from gateway_core.failures import Try
+    from gateway_core.tries import Try
 
 _UNCHOSEN = structlog.make_filtering_bound_logger(logging.NOTSET)
 """What structlog has before anybody sets it up: it shows everything, to nobody's wish."""

@@ -15,15 +15,15 @@ import trio
 
 from gateway_core.boundary import PASSING, place_of, stopped
 from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
-from gateway_core.failures import Failed, Try, note_doubt, within_dedup
 from gateway_core.groups import settle
 from gateway_core.hookspecs import Answer, AttemptReport
 from gateway_core.instances import hidden
 from gateway_core.journal import Journal
-from gateway_core.lanes import Lane
 from gateway_core.limits import SECOND
+from gateway_core.rooms import Lane
 from gateway_core.sessions import OpenSession
 from gateway_core.telemetry import ENVELOPE_CRASHED, tell
+from gateway_core.tries import Failed, Try, note_doubt, within_dedup
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 if TYPE_CHECKING:
