@@ -7,8 +7,13 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import settings
 
 from gateway_core.http import HttpClient
+
+# How fast an example is says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TABLE = tomllib.loads((Path(__file__).parent / "requests.toml").read_text())
 KINDS = {str: "text", bool: "flag", int: "whole", list: "list", tuple: "list", dict: "object"}
