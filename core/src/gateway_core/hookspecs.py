@@ -63,6 +63,8 @@ class Traits:
     independent_threads  threads of a room are lanes of their own (limits stay the room's)
     deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
+    names_limits         its 429s say whose limit was met; where they do not, several rooms that
+                         are limited within two seconds are taken for the account's
     """
 
     edit: bool = True
@@ -70,6 +72,7 @@ class Traits:
     independent_threads: bool = False
     deduplicates_for: float = 0.0
     repeat_safe_calls: frozenset[str] = frozenset()
+    names_limits: bool = False
 
 
 @attrs.frozen

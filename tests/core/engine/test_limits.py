@@ -285,6 +285,20 @@ async def test_three_rooms_hit_within_two_seconds_close_the_instance(engine, say
         assert 21 == pytest.approx(trio.current_time())
 
 
+async def test_a_channel_that_names_its_limits_is_believed(engine, say, autojump_clock):
+    async def limit(attempt):
+        if attempt.room.startswith("hit") and len(channel.made) <= 5:
+            raise say.limited(20)
+
+    channel = FakeChannel(script=limit, traits=Traits(names_limits=True))
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(5):
+            await gateway.submit(say.message(f"hit {n}"))
+        await trio.sleep(1)
+        assert (await gateway.send("bot", "fresh", "x")).delivered
+        assert 1 == trio.current_time()
+
+
 async def test_three_rooms_hit_together_slow_down_the_account_and_not_themselves(
     engine, say, autojump_clock
 ):

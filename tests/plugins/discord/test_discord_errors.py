@@ -85,7 +85,15 @@ EVERYWHERE = Scope.INSTANCE
 ROWS = {
     "discord.com/developers/docs/topics/rate-limits": {
         "user": (limited(headers={**BUCKET, "x-ratelimit-scope": "user"}),
-                 retryable(retry_after=1.5, buckets=(REPORT,))),
+                 retryable(scope=Scope.MESSAGE, retry_after=1.5, buckets=(REPORT,))),
+        "user, longer than its window": (
+            limited(9.5, headers={**BUCKET, "x-ratelimit-remaining": "3",
+                                  "x-ratelimit-scope": "user"}),
+            retryable(scope=Scope.MESSAGE, retry_after=9.5,
+                      buckets=(attrs.evolve(REPORT, reset_after=9.5),))),
+        "user, without a bucket": (limited(headers={"x-ratelimit-scope": "user"}),
+                                   retryable(retry_after=1.5)),
+        "no scope": (limited(headers=BUCKET), retryable(retry_after=1.5, buckets=(REPORT,))),
         "wait as text": (limited("1.5"), retryable(retry_after=1.5)),
         "header larger": (limited(headers={"retry-after": "2"}), retryable(retry_after=2.0)),
         "header only": (error(429, {"message": "slow"}, {**VIA, "retry-after": "3"}),

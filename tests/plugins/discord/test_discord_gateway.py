@@ -331,3 +331,47 @@ async def test_a_new_token_goes_on_where_the_revoked_one_stopped(opened, autojum
         gateway.replace_instance(Instance("support", "discord", settings))
         assert all([(await ticket.receipt()).delivered for ticket in tickets])
     assert ["0", "1", "2"] == texts(emulator)
+
+
+async def test_channels_in_slow_mode_are_not_taken_for_the_whole_bot(opened, autojump_clock):
+    """Five channels wait an hour; a sixth does not notice."""
+    emulator = DiscordEmulator()
+    slow = [str(6000 + n) for n in range(5)]
+    for room in slow:
+        emulator.limit_shared(room, 3600)
+    async with opened(emulator) as gateway:
+        for room in slow:
+            await gateway.submit(
+                Send(instance_id="support", external_room_id=room, text="x", ttl=60_000)
+            )
+        await trio.sleep(1)
+        before = trio.current_time()
+        assert (await gateway.send("support", ROOM, "at once")).delivered
+        assert trio.current_time() - before < 1
+        await trio.sleep(3700)
+    assert [["x"]] * 5 == [texts(emulator, room) for room in slow]
+
+
+async def test_a_spent_bucket_holds_back_its_own_route_alone(opened, autojump_clock):
+    """Edits are refused for a minute, and messages to the same channel go on."""
+    spent = {
+        "Via": "1.1 google",
+        "X-RateLimit-Bucket": "edits",
+        "X-RateLimit-Limit": "5",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset-After": "60.0",
+        "X-RateLimit-Scope": "user",
+    }
+    said = Said(status=429, body={"retry_after": 60.0, "global": False}, headers=spent)
+    emulator = DiscordEmulator(faults=FaultPlan(script={1: said}))
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send("support", ROOM, "one")
+        edit = await gateway.submit(Edit(**HERE, target=receipt.ref, text="two"))
+        await trio.sleep(1)
+        before = trio.current_time()
+        free = await gateway.submit(Send(**HERE, text="meanwhile", order="none"))
+        assert (await free.receipt()).delivered
+        assert trio.current_time() - before < 1
+        assert (await edit.receipt()).delivered
+        assert 59 < trio.current_time() - before < 61
+    assert ["two", "meanwhile"] == texts(emulator)

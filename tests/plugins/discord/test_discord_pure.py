@@ -86,7 +86,10 @@ def test_http_to_loopback_is_taken():
 
 def test_traits():
     expected = Traits(
-        independent_threads=True, deduplicates_for=120.0, repeat_safe_calls=REPEAT_SAFE_CALLS
+        independent_threads=True,
+        deduplicates_for=120.0,
+        repeat_safe_calls=REPEAT_SAFE_CALLS,
+        names_limits=True,
     )
     assert expected == hooks.traits()
     assert all(route_of(f"call:{method}") for method in REPEAT_SAFE_CALLS)

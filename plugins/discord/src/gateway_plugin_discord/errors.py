@@ -94,13 +94,27 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
     if not isinstance(error, DiscordApiError):
         return None
     row = _row(attempt, error)
-    return attrs.evolve(
+    verdict = attrs.evolve(
         row,
         scope=_scope(row, attempt),
         retry_after=_wait(row, error),
         buckets=bucket_reports(attempt, error.headers),
         raw=str(error),
     )
+    return _of_bucket(verdict) if row is LIMITED and error.scope == "user" else verdict
+
+
+def _of_bucket(verdict: Verdict) -> Verdict:
+    """A limit of scope `user`: only the bucket that it names waits, not all of the room."""
+    spent = tuple(
+        attrs.evolve(
+            report,
+            remaining=0,
+            reset_after=max(report.reset_after or 0.0, verdict.retry_after or 0.0),
+        )
+        for report in verdict.buckets
+    )
+    return attrs.evolve(verdict, scope=Scope.MESSAGE, buckets=spent) if spent else verdict
 
 
 def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:

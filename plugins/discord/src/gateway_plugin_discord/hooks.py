@@ -50,11 +50,15 @@ def settings_type() -> type[DiscordSettings]:
 
 @hookimpl
 def traits() -> Traits:
-    """Threads are channels of their own; enforced nonces make a repeated send one message."""
+    """Threads are channels of their own; enforced nonces make a repeated send one message.
+
+    A 429 says what is limited, so that several channels in slow mode are never taken for the bot.
+    """
     return Traits(
         independent_threads=True,
         deduplicates_for=DEDUPLICATES_FOR,
         repeat_safe_calls=REPEAT_SAFE_CALLS,
+        names_limits=True,
     )
 
 

@@ -53,13 +53,17 @@ class DiscordApiError(GatewayError):
         return self.status == RATE_LIMITED and (self.body is None or not self.headers.get("via"))
 
     @property
+    def scope(self) -> str:
+        """Whose limit was met: `user`, `global` or `shared`; empty where it is not told."""
+        return self.headers.get("x-ratelimit-scope", "").lower()
+
+    @property
     def is_global(self) -> bool:
         """A limit of the whole bot, by the body or by either header."""
-        headers = self.headers
         return (
             (self.body or {}).get("global") is True
-            or headers.get("x-ratelimit-scope", "").lower() == "global"
-            or headers.get("x-ratelimit-global", "").lower() == "true"
+            or self.scope == "global"
+            or self.headers.get("x-ratelimit-global", "").lower() == "true"
         )
 
     @property
