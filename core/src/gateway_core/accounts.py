@@ -116,6 +116,15 @@ class Account:
             self._rate_closed = max(self._rate_closed, until)
         return closed
 
+    def close_again(self, operation: str, until: int) -> None:
+        """What a 429 closed in an earlier life: an operation, or (empty) the whole account."""
+        if operation:
+            gate = Bucket(operation, shared=True)
+            self.operation_gates.setdefault(operation, gate).close(until)
+        else:
+            self.gate.close(until)
+            self._rate_closed = max(self._rate_closed, until)
+
     # -- does it work?
 
     def worked(self, now: int) -> None:

@@ -6,7 +6,7 @@ partition, without waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from gateway_core.errors import HookContractError
 from gateway_core.flights import ARRIVED
 from gateway_core.groups import settle
 from gateway_core.hookspecs import Answer
-from gateway_core.limits import SECOND, slow_down
+from gateway_core.limits import SECOND, Bucket, slow_down
 from gateway_core.retries import Decision, decide
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, tell
 from gateway_core.text import excerpt
@@ -183,11 +183,22 @@ class Failures:
         operation = failed.attempt.operation
         drawn = lane.asked.get(lane.asked_as(operation), ())
         gates = failed.account.close(scope, lane, operation, now + nanoseconds(wait), now)
+        self._keep_closure(failed, gates, wait)
         # Several rooms limited at once are the account's limit, whatever each verdict says.
         wide = scope in (Scope.INSTANCE, Scope.OPERATION) or failed.account.gate in gates
         slow_down([bucket for bucket in drawn if bucket.shared == wide])
         settle(list(gates), now)
         return bool(gates) or any(bucket.closed_until > now for bucket in drawn)
+
+    def _keep_closure(self, failed: Failed, gates: Sequence[Bucket], wait: float) -> None:
+        """For the next life: what more than this flight must keep to."""
+        journal, account = self._partition.journal, failed.account
+        if journal is None:
+            return
+        if account.gate in gates:
+            journal.closed(account.instance.id, "", wait)
+        elif failed.verdict.scope is Scope.OPERATION:
+            journal.closed(account.instance.id, failed.attempt.operation, wait)
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
         failed.flight.wait_for("outcome unknown", failed.now)

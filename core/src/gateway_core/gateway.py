@@ -265,6 +265,7 @@ class Gateway(Sending):
             return
         await self._outbox.claim(range(self.config.partition_count))
         self._outbox.requested = self._pager.asked
+        self._outbox.keys_for = self.config.idempotency_window
         recovery = await self._outbox.recover()
         self._ids.go_on_after(recovery.last_id)
         self._pager.open(recovery)

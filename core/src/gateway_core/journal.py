@@ -77,6 +77,10 @@ class Journal:
         """The envelope ended."""
         self._outbox.finished(receipt)
 
+    def closed(self, instance_id: str, operation: str, wait: float) -> None:
+        """The platform wants no such operation (empty: none at all) for `wait` seconds."""
+        self._outbox.closed(instance_id, operation, self._clock.wall() + wait, wait)
+
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""
         self._outbox.moved(instance_id, room, moved_to)

@@ -6,6 +6,7 @@ keeps what it is told, in the order in which it is told, and gives it back in th
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -120,12 +121,15 @@ class Recovery:
     unfinished  how many entries of each instance
     scheduled   how many of them wait for their time
     moves       rooms that moved: (instance, room) to the new id
+    closures    what platforms closed: (instance, operation) to (POSIX time until when, seconds for
+                which it was asked for); operation empty: the instance as a whole
     """
 
     last_id: str = ""
     unfinished: Mapping[str, int] = attrs.field(factory=dict)
     scheduled: int = 0
     moves: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
+    closures: Mapping[tuple[str, str], tuple[float, float]] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -162,6 +166,7 @@ class Outbox(Protocol):
     durable    whether what it keeps survives the process; where it does not, the gateway skips
                all calls but `__aenter__` and `__aexit__`: they serve the next life only
     requested  called on trio's thread with what operators ask; set by the gateway
+    keys_for   seconds for which the keys of what ended are to be remembered; likewise
 
     Plain methods never wait and never raise: what they record may be written later, but in
     order: what a later awaited call wrote is never there without it. Async ones may raise
@@ -170,6 +175,7 @@ class Outbox(Protocol):
 
     durable: bool
     requested: Callable[[Request], None] | None
+    keys_for: float
 
     async def __aenter__(self) -> Self: ...
 
@@ -262,6 +268,9 @@ class Outbox(Protocol):
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""
 
+    def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
+        """The platform wants no such operation (empty: none at all) until then, for `wait` s."""
+
 
 @attrs.define(eq=False)
 class _Row:
@@ -293,6 +302,7 @@ class MemoryOutbox:
     def __init__(self, *, survives: bool = False) -> None:
         self.durable = survives
         self.requested: Callable[[Request], None] | None = None
+        self.keys_for = math.inf
         self._clear()
 
     def _clear(self) -> None:
@@ -301,6 +311,7 @@ class MemoryOutbox:
         self._keys: dict[Scope, Found] = {}
         self._ended: dict[str, Found] = {}
         self._moves: dict[tuple[str, str], str] = {}
+        self._closures: dict[tuple[str, str], tuple[float, float]] = {}
         self._newest: dict[str, MessageRef] = {}
         self._last = ""
 
@@ -334,6 +345,7 @@ class MemoryOutbox:
             unfinished=counts,
             scheduled=sum(row.due is not None for row in self._rows.values()),
             moves=dict(self._moves),
+            closures=dict(self._closures),
         )
 
     async def page(
@@ -489,3 +501,7 @@ class MemoryOutbox:
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """Note the move."""
         self._moves[instance_id, room] = moved_to
+
+    def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
+        """Note the closure."""
+        self._closures[instance_id, operation] = (until, wait)

@@ -102,6 +102,11 @@ class Pager:
             account = self._account(instance_id)
             if account is not None:
                 account.moved(room, moved_to)
+        now, wall = self._clock.now(), self._clock.wall()
+        for (instance_id, operation), (until, wait) in recovery.closures.items():
+            account, left = self._account(instance_id), min(until - wall, wait)
+            if account is not None and left > 0:
+                account.close_again(operation, now + nanoseconds(left))
         if self.unfinished:
             tell(OUTBOX_RECOVERED, unfinished=self.unfinished)
 

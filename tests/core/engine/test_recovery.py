@@ -34,7 +34,7 @@ from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open
 
 WRITES = {
     "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved",
+    "moved", "closed",
 }  # fmt: skip
 AWAITED = {"append", "attempt_started", "page", "scheduled", "overdue", "find", "recover", "claim"}
 
@@ -680,3 +680,22 @@ async def test_an_answer_of_a_step_that_cannot_be_recorded_is_not_lost(outbox, a
         receipt = await gateway.send("bot", "room", "hello")
     assert (True, 1) == (receipt.delivered, receipt.attempts)
     assert [pytest.approx(3.0, abs=0.1)] == channel.times
+
+
+@pytest.mark.parametrize("scope", [Scope.INSTANCE, Scope.OPERATION])
+async def test_what_a_platform_closed_stays_closed_in_the_next_life(say, scope, autojump_clock):
+    """A 429 of the account or an operation holds rooms that did not meet it, too."""
+    outbox = MemoryOutbox(survives=True)
+    channel = FakeChannel(script=say.script(say.limited(100, scope=scope)))
+    async with life(outbox, channel) as (gateway, _):
+        await gateway.submit(send("first", room="a"))
+        await trio.sleep(1)
+        await gateway.submit(send("second", room="b"))
+        await trio.sleep(1)
+    channel.script = None
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(97)
+        assert 1 == len(channel.made)
+        await trio.sleep(20)
+    assert (["first"], ["second"]) == (channel.texts("a"), channel.texts("b"))
+    assert min(channel.times[-2:]) >= 100.0

@@ -48,6 +48,7 @@ class Batch:
     ended      receipts of what ended         freed    keys that are free again
     withdrawn  appended before, but the caller was cancelled
     revisions  messages as edits left them
+    closures   what platforms closed
     """
 
     entries: dict[int, Row] = attrs.field(factory=dict)
@@ -62,13 +63,14 @@ class Batch:
     withdrawn: dict[int, None] = attrs.field(factory=dict)
     revisions: dict[str, Row] = attrs.field(factory=dict)
     moves: dict[tuple[str, str], Row] = attrs.field(factory=dict)
+    closures: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     told: list[Waiter] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         return (
             len(self.entries) + len(self.steps) + len(self.ended) + len(self.classes)
             + len(self.entered) + len(self.shapes) + len(self.withdrawn) + len(self.revisions)
-            + len(self.moves)
+            + len(self.moves) + len(self.closures)
         )  # fmt: skip
 
     @property
@@ -113,6 +115,7 @@ class Batch:
             withdrawn={seq: None for seq in self.withdrawn if seq not in lost},
             revisions=self.revisions,
             moves=self.moves,
+            closures=self.closures,
         )
 
     def follow(self, newer: Batch) -> None:
@@ -129,6 +132,7 @@ class Batch:
         self.withdrawn |= newer.withdrawn
         self.revisions |= newer.revisions
         self.moves |= newer.moves
+        self.closures |= newer.closures
         self.told += newer.told
 
 

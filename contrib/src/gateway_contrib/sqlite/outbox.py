@@ -48,7 +48,8 @@ class SqliteSettings:
     integrity_check    look through the whole file when it is opened
     owner_wait         seconds to wait for the present owner to leave, before being refused
     history_for        seconds for which ended envelopes are remembered
-    key_window         seconds for which an ended envelope's idempotency key is remembered
+    key_window         seconds for which an ended envelope's idempotency key is remembered; None:
+                       as the gateway's `idempotency_window`
     queue              changes that may wait for the disk; further appends wait
     linger             seconds that changes which nobody awaits may wait for company
     in_thread          commit in a worker thread; else on trio's, for virtual worlds
@@ -60,7 +61,9 @@ class SqliteSettings:
     integrity_check: bool = False
     owner_wait: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     history_for: float = attrs.field(default=604_800.0, validator=attrs.validators.ge(0))
-    key_window: float = attrs.field(default=86_400.0, validator=attrs.validators.ge(0))
+    key_window: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
+    )
     queue: int = attrs.field(default=4_096, validator=attrs.validators.ge(1))
     linger: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
     in_thread: bool = True
@@ -90,6 +93,7 @@ class SqliteOutbox:
     def _begin(self) -> None:
         """A life of its own each time that it is entered."""
         self._requested: Callable[[Request], None] | None = None
+        self.keys_for = 86_400.0
         self._committer = Committer(
             self._write, queue=self.settings.queue, linger=self.settings.linger
         )
@@ -166,6 +170,11 @@ class SqliteOutbox:
             with logged("gateway.outbox_failed"):
                 self._stack.close()
 
+    def _keys_since(self) -> float:
+        """POSIX time; keys of what ended before are forgotten."""
+        window = self.settings.key_window
+        return self._wall() - (self.keys_for if window is None else window)
+
     # -- what the committer does
 
     async def _write(self, batch: Batch) -> None:
@@ -177,7 +186,7 @@ class SqliteOutbox:
         if self._requested is None or not self._desk.due(trio.current_time(), POLL):
             return
         wall = self._wall()
-        old = (wall - self.settings.history_for, wall - self.settings.key_window)
+        old = (wall - self.settings.history_for, self._keys_since())
         with logged("gateway.outbox_failed"):
             asked = await self._in_thread(lambda: self._desk.serve(wall, *old), self._writing)
             for request in asked:
@@ -269,6 +278,12 @@ class SqliteOutbox:
         self._committer.batch.moves[instance_id, room] = (instance_id, room, moved_to)
         self._committer.wake()
 
+    def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
+        """Written with the next batch."""
+        row = (instance_id, operation, until, wait)
+        self._committer.batch.closures[instance_id, operation] = row
+        self._committer.wake()
+
     async def erase(self, request: Request, in_flight: int) -> None:
         """Everything of a room, and the answer to who asked for it."""
         await self.flush()
@@ -305,14 +320,14 @@ class SqliteOutbox:
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """By id or key."""
-        since = self._wall() - self.settings.key_window
+        since = self._keys_since()
         with typed("the outbox cannot read"):
             return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
 
     def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """The same at once, of what is committed: a look-up on this machine's disk."""
         try:
-            return _find(self._glance, what, self._wall() - self.settings.key_window)
+            return _find(self._glance, what, self._keys_since())
         except apsw.Error:  # the worker thread's own reads and writes tell of it
             return None
 

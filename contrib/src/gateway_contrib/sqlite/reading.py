@@ -52,6 +52,10 @@ class Reader:
             last_id=max(self._newest("envelopes"), self._newest("history")),
             unfinished=dict(counts),
             scheduled=query("SELECT count(*) FROM envelopes WHERE due IS NOT NULL").get,
+            closures={
+                (instance, operation): (until, wait)
+                for instance, operation, until, wait in query("SELECT * FROM closures")
+            },
             moves={(instance, room): moved_to for instance, room, moved_to in moves},
         )
 

@@ -42,7 +42,7 @@ class Desk:
         done: list[Request] = []
         if wall - self._forgot >= EVERY:
             self._forgot = wall
-            self._forget(history, keys)
+            self._forget(wall, history, keys)
         version = self._db.execute("PRAGMA data_version").get
         if version != self._seen:
             self._seen = version
@@ -130,7 +130,7 @@ class Desk:
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _forget(self, history: float, keys: float) -> None:
+    def _forget(self, wall: float, history: float, keys: float) -> None:
         """Forget some of what is too old, so that no commit waits long for it."""
         old = "SELECT seq FROM history WHERE ended_at < ? ORDER BY ended_at LIMIT ?"
         with self._db:
@@ -153,3 +153,4 @@ class Desk:
                 (history, FORGET),
             )
         self._db.execute("DELETE FROM requests WHERE done_at < ?", (history,))
+        self._db.execute("DELETE FROM closures WHERE until < ?", (wall,))

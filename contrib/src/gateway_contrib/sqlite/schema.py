@@ -118,6 +118,13 @@ CREATE INDEX failed ON history (instance, room, seq) WHERE entry IS NOT NULL;
 CREATE TABLE filing (
     upto INTEGER NOT NULL             -- every envelope up to this seq is filed
 ) STRICT;
+CREATE TABLE closures (
+    instance TEXT NOT NULL,
+    operation TEXT NOT NULL,          -- empty: the instance as a whole
+    until REAL NOT NULL,
+    wait REAL NOT NULL,               -- seconds for which it was asked for
+    PRIMARY KEY (instance, operation)
+) STRICT, WITHOUT ROWID;
 INSERT INTO filing SELECT coalesce(max(seq), -1) FROM envelopes;
 """
 

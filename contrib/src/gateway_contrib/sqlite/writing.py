@@ -133,6 +133,7 @@ class Writer:
             self._forget(batch.withdrawn)
         self._insert("revisions", 5, batch.revisions.values())
         self._insert("moves", 3, batch.moves.values())
+        self._insert("closures", 4, batch.closures.values())
 
     def _entries(self, batch: Batch) -> Iterable[Row]:
         """Their rows; one whose append took long is filed if all after it are."""

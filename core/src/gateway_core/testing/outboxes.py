@@ -267,18 +267,23 @@ class OutboxContract:
             assert (["1", "2"], None) == (texts(found.kept), found.next)
 
     async def test_a_new_life_knows_what_there_is(self, entry: Entries) -> None:
-        """Counts, the newest id, and where rooms moved."""
+        """Counts, the newest id, where rooms moved, and what platforms closed."""
         entries = [entry("1"), entry("2", instance="other"), entry("3", due=START + 9)]
         async with self.life() as outbox:
             for one in entries:
                 await outbox.append(one, lambda: None)
             outbox.moved("bot", "old", "new")
+            outbox.closed("bot", "", START + 30, 30.0)
+            outbox.closed("bot", "send", START + 8, 8.0)
+            outbox.closed("bot", "send", START + 9, 9.0)
             outbox.finished(receipt_of(entries[0]))
         async with self.life() as outbox:
             recovery = await outbox.recover()
         assert dict(recovery.unfinished) == {"bot": 1, "other": 1}
         assert (1, entries[2].id) == (recovery.scheduled, recovery.last_id)
         assert dict(recovery.moves) == {("bot", "old"): "new"}
+        closed = {("bot", ""): (START + 30, 30.0), ("bot", "send"): (START + 9, 9.0)}
+        assert closed == dict(recovery.closures)
 
     async def test_an_embedded_outbox_is_claimed_whole(self) -> None:
         """Those partitions that were asked for, at least."""
