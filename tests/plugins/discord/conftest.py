@@ -119,7 +119,8 @@ async def _performed(session, step):
     if step.operation in {"send", "edit", "delete"}:
         return await getattr(hooks, step.operation)(session=session, attempt=step)
     needed = [name for name in route_of(step.operation).parameters if name != "channel"]
-    body = {"content": "x"} if "/webhooks/" in step.operation else {}
+    body = {"content": "x"} if " /webhooks/" in step.operation else {}
+    body = {} if "DELETE" in step.operation else body
     body = {"type": 5} if "/interactions/" in step.operation else body
     whole = attrs.evolve(step, arguments={**dict.fromkeys(needed, "5"), **body})
     return await hooks.call(session=session, attempt=whole)

@@ -220,6 +220,21 @@ async def test_each_row_has_its_meaning(refused_with, attempt, source, refusal, 
             id="a message to delete that is gone is deleted",
         ),
         pytest.param(
+            coded(404, 10008),
+            {"operation": "call:DELETE /webhooks/{webhook}/{token}/messages/@original"},
+            refused(Reason.MESSAGE_GONE),
+            id="a follow-up to delete was never there",
+        ),
+        pytest.param(
+            coded(404, 10008),
+            {
+                "operation": "call:DELETE /webhooks/{webhook}/{token}/messages/@original",
+                "number": 2,
+            },
+            Meaning(error_class=ErrorClass.DONE, reason=Reason.MESSAGE_GONE),
+            id="the try before has deleted the follow-up",
+        ),
+        pytest.param(
             coded(400, 50035, errors=NO_REFERENCE),
             {"operation": "send", "reply": "5"},
             again(Reason.REPLY_GONE, "without_reply"),

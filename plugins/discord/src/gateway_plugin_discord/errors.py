@@ -145,7 +145,7 @@ def _by_status(status: int) -> Verdict:
 
 def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Verdict:
     """The row, where what was attempted changes its meaning."""
-    if row is NO_MESSAGE and attempt.operation == "delete":
+    if row is NO_MESSAGE and _takes_away(attempt):
         return ALREADY_GONE
     if error.code == ALREADY_ANSWERED and attempt.number > 1:
         # An earlier try, whose answer was lost, has answered the interaction.
@@ -157,6 +157,12 @@ def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Ver
         return _form(attempt, error)
     can_change = row is TOO_LONG and attempt.part is not None and attempt.mode != "stricter"
     return STRICTER if can_change else row
+
+
+def _takes_away(attempt: Attempt) -> bool:
+    """Whether a message that is gone is what was asked for; of a call, from its second try on."""
+    again = attempt.number > 1 and attempt.operation.startswith("call:DELETE ")
+    return attempt.operation == "delete" or again
 
 
 def _form(attempt: Attempt, error: DiscordApiError) -> Verdict:

@@ -79,12 +79,24 @@ ROUTES: Mapping[str, Route] = {
 """The route of each operation; a call names its own."""
 
 
-_ON_MESSAGE = (f"{_MESSAGE}/reactions/{{emoji}}/@me", "/channels/{channel}/messages/pins/{message}")
+_ON_MESSAGE = (
+    f"{_MESSAGE}/reactions/{{emoji}}/@me",
+    "/channels/{channel}/messages/pins/{message}",
+    "/channels/{channel}/pins/{message}",
+)
+_ANSWER = "/webhooks/{webhook}/{token}/messages"
 REPEAT_SAFE_CALLS = frozenset(
     {f"{verb} {path}" for verb in ("PUT", "DELETE") for path in _ON_MESSAGE}
-    | {"POST /channels/{channel}/typing", "PATCH /webhooks/{webhook}/{token}/messages/@original"}
+    | {
+        f"{verb} {_ANSWER}/{name}"
+        for verb in ("DELETE", "GET", "PATCH")
+        for name in ("@original", "{message}")
+    }
+    | {f"GET {path}" for path in ("/channels/{channel}", "/channels/{channel}/messages", _MESSAGE)}
+    | {"GET /users/@me", "POST /channels/{channel}/typing"}
+    | {"POST /interactions/{interaction}/{token}/callback"}
 )
-"""Calls that change nothing when they are made twice."""
+"""Calls that change nothing when they are made twice; an interaction is answered once only."""
 
 
 def route_of_method(method: str) -> Route | None:
