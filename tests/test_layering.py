@@ -26,6 +26,7 @@ LAYERS = (
         "checks",
         "circuit",
         "codec",
+        "deadlines",
         "flights",
         "idempotency",
         "ids",

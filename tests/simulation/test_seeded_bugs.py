@@ -22,6 +22,7 @@ from gateway_core import (
     TransportError,
     accounts,
     admission,
+    deadlines,
     defaults,
     failures,
     idempotency,
@@ -171,7 +172,7 @@ def deadlines_are_ignored(patch):
         self.finish(flight, flight.disposition(), None, now)
         return True
 
-    patch.setattr(lanes.Lanes, "expires", lambda self, flight: None)
+    patch.setattr(deadlines.Deadlines, "add", lambda self, flight: None)
     patch.setattr(workers, "_may_begin", lambda flying, now: flying.flight.receipt is None)
     patch.setattr(ends.Endings, "finish_if_over", finish_if_over)
 

@@ -43,7 +43,7 @@ class Arrivals:
         if shed:
             self._endings.finish(flight, Disposition.SHED, None, now)
             return
-        self._lanes.expires(flight)
+        self._lanes.deadlines.add(flight)
         if self._shed and flight.priority == "bulk":
             self._endings.sheddable.add(flight)
         if isinstance(envelope, Edit):
@@ -69,7 +69,7 @@ class Arrivals:
             self._partition.watch.resumed(flight, account, self._partition.index)
         if flight.scope is not None and keys.find(flight.scope, now) is None:
             keys.begin(flight.scope, flight, print_, now)
-        self._lanes.expires(flight)
+        self._lanes.deadlines.add(flight)
         if isinstance(envelope, Edit):
             self._targets.overtaken(flight, envelope, now)
         self._partition.measure()

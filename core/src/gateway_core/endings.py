@@ -54,7 +54,7 @@ class Endings:
         del self._flights[flight.id]
         if self._shed:
             self.sheddable.discard(flight)
-        lanes.ended()
+        lanes.deadlines.ended()
         room = lanes.room_of(envelope)
         room.unfinished -= 1
         partition.admission.remove(envelope.instance_id, envelope.external_room_id)

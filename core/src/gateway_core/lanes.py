@@ -12,6 +12,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway_core.deadlines import Deadlines
 from gateway_core.envelopes import Envelope
 from gateway_core.errors import HookContractError
 from gateway_core.flights import Flight
@@ -24,7 +25,6 @@ from gateway_core.tokens import Blocked, reserve, take_all, unreserve
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
 
-FEW = 64
 AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
 
@@ -57,8 +57,7 @@ class Lanes:
         self._shares: dict[tuple[str, str], tuple[Bucket, Bucket, Bucket]] = {}
         self._channels: dict[str, Bucket] = {}
         self._alarms: list[tuple[int, int, Bucket | Lane | Flight | Room]] = []
-        self._deadlines: list[tuple[int, int, Flight]] = []
-        self._ended = 0
+        self.deadlines = Deadlines(rearm)
         self._serial = 0
         self._groups: dict[Shared, Group] = {}
         self.rooms: dict[tuple[str, str], Room] = {}
@@ -167,21 +166,6 @@ class Lanes:
         heappush(self._alarms, (when, self._serial, what))
         if self._alarms[0][1] == self._serial:
             self._rearm()
-
-    def expires(self, flight: Flight) -> None:
-        """Ring when the deadline of `flight` passes."""
-        self._serial += 1
-        heappush(self._deadlines, (flight.deadline, self._serial, flight))
-        if self._deadlines[0][1] == self._serial:
-            self._rearm()
-
-    def ended(self) -> None:
-        """A flight ended: its deadline is stale. Stale ones are dropped once they outnumber."""
-        self._ended += 1
-        if self._ended > FEW and self._ended * 2 > len(self._deadlines):
-            self._deadlines = [entry for entry in self._deadlines if entry[2].receipt is None]
-            heapify(self._deadlines)
-            self._ended = 0
 
     # -- who goes next
 
@@ -355,7 +339,7 @@ class Lanes:
     def next_alarm(self) -> int:
         """When `ring` has something to do."""
         alarm = self._alarms[0][0] if self._alarms else NEVER
-        return min(alarm, self._deadlines[0][0]) if self._deadlines else alarm
+        return min(alarm, self.deadlines.next)
 
     def ring(
         self, now: int, expire: Callable[[Flight, int], None], due: Callable[[Flight, int], None]
@@ -373,12 +357,8 @@ class Lanes:
                     self.offer(what, now)
                 else:
                     settle([what], now)
-        while self._deadlines and self._deadlines[0][0] <= now:
-            flight = heappop(self._deadlines)[2]
-            if flight.receipt is None:
-                expire(flight, now)
-            else:
-                self._ended = max(0, self._ended - 1)
+        for flight in self.deadlines.passed(now):
+            expire(flight, now)
 
     def hand_over(self, other: Lanes) -> None:
         """While this partition is down, `other` rings for the buckets shared with it."""

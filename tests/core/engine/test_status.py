@@ -109,6 +109,15 @@ async def test_what_is_under_way_waits_for_nothing(engine, say, autojump_clock):
         assert 0 == gateway.status(ticket).estimate
 
 
+async def test_a_token_in_flight_comes_back_after_its_pace(engine, say, autojump_clock):
+    """Nobody knows when the answer comes: what is known is the wait from then on."""
+    async with engine(FakeChannel(latency=5, limits=account(1, 10.0))) as gateway:
+        await gateway.submit(say.message("a"))
+        ticket = await gateway.submit(say.message("b"))
+        await trio.sleep(1)
+        assert 10 == pytest.approx(gateway.status(ticket).estimate)
+
+
 async def test_nobody_foresees_a_resume_nor_when_it_works_again(engine, say, autojump_clock):
     channel = FakeChannel(script=say.script(say.unknown()))
     channel.probe_error = say.refused()

@@ -1,0 +1,53 @@
+"""The verbs: each builds its envelope, waits for the end, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway_core import Invalid, KeyRef
+from gateway_core.testing import FakeChannel, open_test_gateway
+
+
+@pytest.fixture
+async def gateway(autojump_clock):
+    async with open_test_gateway(FakeChannel(), drain_timeout=0) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"priority": "asap"}, "priority"),
+        ({"order": "lifo"}, "order"),
+        ({"format": "html"}, "format"),
+        ({"on_unknown": "hope"}, "on_unknown"),
+    ],
+)
+async def test_a_value_that_there_is_not_is_named_with_its_field(
+    gateway, fields, place, autojump_clock
+):
+    with pytest.raises(Invalid) as caught:
+        await gateway.send("bot", "r", "x", **fields)
+    assert [place] == [problem.place for problem in caught.value.problems]
+    assert 0 == gateway.statistics().accepted
+
+
+@pytest.mark.parametrize("verb", ["edit", "delete"])
+async def test_a_target_of_another_kind_is_refused(gateway, verb, autojump_clock):
+    more = ("new",) if verb == "edit" else ()
+    with pytest.raises(Invalid, match="target: must be a MessageRef, a KeyRef or a Ticket"):
+        await getattr(gateway, verb)("018bcfe5", *more)
+
+
+async def test_every_kind_of_target_names_the_message(gateway, autojump_clock):
+    receipt = await gateway.send("bot", "r", "0", key="k")
+    key = KeyRef(instance_id="bot", external_room_id="r", key="k")
+    for number, target in enumerate((receipt.ref, key)):
+        edited = await gateway.edit(target, f"{number + 1}")
+        assert number + 1 == edited.ref.revision
+    assert (await gateway.delete(key)).delivered
+
+
+async def test_a_call_gives_the_platforms_answer(gateway, autojump_clock):
+    receipt = await gateway.call("bot", "r", "pin", {"message": "1"}, order="none")
+    assert {"message": "1"} == receipt.result
