@@ -6,6 +6,7 @@ the next step, `workers` make the attempts, `failures` follow from a verdict, `e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import islice
 from random import Random
@@ -72,7 +73,7 @@ class Partition:
         self.watch = watch
         self.privacy = privacy
         self._on_pressure = on_pressure
-        self._alarm = trio.Event()
+        self._alarm = trio.CancelScope()
         self.accepted = 0
         self.outside = 0
         self.restarts = 0
@@ -114,16 +115,16 @@ class Partition:
     async def _keep_time(self) -> None:
         while True:
             self.lanes.ring(self.clock.now(), self.endings.expire, self.arrivals.due)
-            self._alarm = trio.Event()
-            at = self.lanes.next_alarm()
-            if at >= NEVER:
-                await self._alarm.wait()
-                continue
-            with trio.CancelScope(deadline=self.clock.trio_time(at + 1)):
-                await self._alarm.wait()
+            with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
+                await trio.sleep_forever()
+
+    def _next_alarm(self) -> float:
+        at = self.lanes.next_alarm()
+        return math.inf if at >= NEVER else self.clock.trio_time(at + 1)
 
     def _rearm(self) -> None:
-        self._alarm.set()
+        """Ring earlier: the alarm is moved, which wakes nobody."""
+        self._alarm.deadline = self._next_alarm()
 
     # -- figures
 
