@@ -201,10 +201,11 @@ async def test_operators_discard_what_has_not_started(path, autojump_clock):
 
 
 async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
-    """Queued, ended, keys and moves: not a byte of it stays in the file or its log."""
+    """Queued, ended, edited, keys and moves: not a byte of it stays in the file or its log."""
     channel, outbox = FakeChannel(), inline(path)
     async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
-        await gateway.send("bot", "room", "SECRETTEXT one", key="SECRETKEY")
+        sent = await gateway.send("bot", "room", "SECRETTEXT one", key="SECRETKEY")
+        await gateway.edit(sent.ref, "SECRETTEXT", extra={"button": "SECRETTEXT"})
         await gateway.send("bot", "other", "hello")
         channel.latency = 100.0
         flying = await gateway.submit(send("SECRETTEXT two"))
