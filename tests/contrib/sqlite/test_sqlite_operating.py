@@ -8,7 +8,7 @@ import trio
 
 from gateway_contrib.cli.app import main
 from gateway_contrib.sqlite import SqliteOutbox
-from gateway_core import ErrorClass, Reason, Verdict
+from gateway_core import ErrorClass, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNCLASSIFIED, raw="no")
@@ -63,6 +63,70 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config):
         await trio.sleep(1.5)
     code, out, _ = await gateway_command("stats", "--json", *option)
     assert ({}, 0) == (json.loads(out)["ended"], json.loads(out)["asked"])
+
+
+def on_disk(path):
+    """Every byte of the file and its log, as they are now."""
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+async def test_an_operator_discards_what_waits_and_what_failed(config):
+    """An unfinished one ends `cancelled`; a failed one is no longer listed."""
+
+    async def script(attempt):
+        if attempt.part.payload["text"] == "bad":
+            raise Failure(REFUSED)
+        await trio.sleep(60)
+
+    channel, option = FakeChannel(script=script), ("--config", str(config))
+    outbox = SqliteOutbox(config.parent / "outbox.db", wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        failed = await gateway.send("bot", "other", "bad", raises=False)
+        first, second = [
+            await gateway.submit(Send(instance_id="bot", external_room_id="room", text=text))
+            for text in ("first", "second")
+        ]
+        await outbox.flush()
+        names = (failed.envelope_id, first.id, second.id)
+        code, out, err = await gateway_command("discard", *names, *option)
+        assert (0, "") == (code, err)
+        assert f"{failed.envelope_id}: discarded" in out
+        with trio.fail_after(10):
+            assert "cancelled" == (await second.receipt()).disposition
+        assert not first.ended
+        code, out, _ = await gateway_command("list", *option)
+        assert (0, "") == (code, out)
+        code, out, _ = await gateway_command("list", "--waiting", *option)
+        assert [first.id] == [line.split()[0] for line in out.splitlines()]
+
+
+async def test_an_operator_erases_a_room_beside_a_running_gateway(config):
+    """It says what was in flight; not a byte of the rest is in the file, nor in its log."""
+
+    async def script(attempt):
+        if attempt.part.payload["text"] == "SECRETTEXT flying":
+            await trio.sleep(60)
+
+    channel, option = FakeChannel(script=script), ("--config", str(config))
+    path = config.parent / "outbox.db"
+    outbox = SqliteOutbox(path, wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        await gateway.send("bot", "SECRETROOM", "SECRETTEXT sent", key="SECRETKEY")
+        for text in ("SECRETTEXT flying", "SECRETTEXT queued"):
+            ticket = await gateway.submit(
+                Send(instance_id="bot", external_room_id="SECRETROOM", text=text)
+            )
+        await outbox.flush()
+        assert b"SECRETTEXT" in on_disk(path)
+        place = ("--instance", "bot", "--room", "SECRETROOM")
+        code, out, err = await gateway_command("erase", *place, *option)
+        assert (0, "", True) == (code, err, "1 in flight" in out)
+        assert "cancelled" == (await ticket.receipt()).disposition
+        await outbox.flush()
+        content = on_disk(path)
+        assert not [
+            word for word in (b"SECRETTEXT", b"SECRETKEY", b"SECRETROOM") if word in content
+        ]
 
 
 @pytest.mark.parametrize(

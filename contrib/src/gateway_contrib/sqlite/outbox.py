@@ -286,10 +286,13 @@ class SqliteOutbox:
 
     async def erase(self, request: Request, in_flight: int) -> None:
         """Everything of a room, and the answer to who asked for it."""
-        await self.flush()
         wall = self._wall()
+        place = (request.instance_id, request.room)
+        seqs = await self._read(lambda: self._reader.of_room(*place))
         with typed("the outbox cannot erase"):
-            await self._in_thread(lambda: self._desk.erase(request, in_flight, wall), self._writing)
+            await self._in_thread(
+                lambda: self._desk.erase(request, seqs, in_flight, wall), self._writing
+            )
 
     # -- what the gateway asks
 
@@ -333,7 +336,7 @@ class SqliteOutbox:
 
     async def _file(self) -> None:
         """Put all that is there into the indexes by room and by deadline."""
-        if not self._committer.batch.empty:
+        if not self._committer.idle:
             await self.flush()
         with typed("the outbox cannot write"):
             while await self._in_thread(self._writer.file, self._writing):

@@ -149,6 +149,12 @@ class Reader:
         row = self._db.execute("SELECT ref FROM revisions WHERE id = ?", (envelope_id,)).get
         return ref_of(row) if row is not None else None
 
+    def of_room(self, instance_id: str, room: str) -> list[int]:
+        """All its envelopes, ended or not: a look through the whole file, in nobody's way."""
+        sql = """SELECT seq FROM history WHERE instance = ?1 AND room = ?2
+            UNION ALL SELECT seq FROM envelopes WHERE instance = ?1 AND room = ?2"""
+        return [seq for (seq,) in self._db.execute(sql, (instance_id, room))]
+
     def find_key(self, scope: Sequence[str], since: float) -> Found | None:
         """By an idempotency key, unless it ended before `since`."""
         sql = """SELECT seq FROM keys WHERE instance = ? AND room = ? AND operation = ?

@@ -6,6 +6,7 @@ Everything here blocks: it runs in the worker thread.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import apsw
@@ -115,18 +116,23 @@ class Desk:
             self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
         return "discarded", []
 
-    def erase(self, request: Request, in_flight: int, wall: float) -> None:
-        """Take everything of a room out of the file and its log, so that no disk keeps it."""
-        bound = (request.instance_id, request.room)
-        mine = "(SELECT seq FROM {} WHERE instance = ? AND room = ?)"
+    def erase(self, request: Request, seqs: Sequence[int], in_flight: int, wall: float) -> None:
+        """Take everything of a room out of the file and its log, so that no disk keeps it.
+
+        seqs  its envelopes, ended or not
+        """
+        place, some = (request.instance_id, request.room), (json.dumps(seqs),)
         erased = 0
         with self._db:
-            for table in ("history", "envelopes"):
-                self._db.execute(f"DELETE FROM steps WHERE seq IN {mine.format(table)}", bound)  # noqa: S608 - constants
-            for table in ("history", "envelopes", "keys", "revisions", "moves"):
-                self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", bound)  # noqa: S608 - constants
+            for table in ("steps", "history", "envelopes"):
+                sql = f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - a constant
+                self._db.execute(sql, some)
+                erased += self._db.changes() if table != "steps" else 0
+            for table in ("keys", "revisions", "moves"):
+                self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", place)  # noqa: S608 - constants
                 erased += self._db.changes()
             self._answer(request.number, wall, f"{erased} rows erased, {in_flight} in flight")
+            self._db.execute("UPDATE requests SET room = '' WHERE room = ?", (request.room,))
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
