@@ -69,6 +69,7 @@ LAYERS = (
     {"partition"},
     {"roster", "supervision"},
     {"paging", "streams"},
+    {"places"},
     {"submission"},
     {"sending"},
     {"gateway"},

@@ -46,6 +46,7 @@ class Admission:
     def __init__(self, *, partition: int, instance: int, room: int) -> None:
         self.bound = partition
         self.depth = 0
+        self.closed = False
         self._bounds = (partition, instance, room)
         self._counts: dict[BoundKey, int] = {}
         self._waiting: dict[BoundKey, deque[Waiter]] = {}
@@ -115,6 +116,7 @@ class Admission:
 
     def close(self) -> None:
         """Wake everybody without a place."""
+        self.closed = True
         waiting, self._waiting = self._waiting, {}
         for queue in waiting.values():
             for waiter in queue:

@@ -12,7 +12,6 @@ import attrs
 import trio
 
 from gateway_core.accounts import Account
-from gateway_core.admission import Full, Waiter
 from gateway_core.checks import problems_of
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
@@ -32,6 +31,7 @@ from gateway_core.limits import SECOND
 from gateway_core.outbox import Entry, Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
+from gateway_core.places import Places
 from gateway_core.previews import planned
 from gateway_core.roster import Roster
 from gateway_core.tickets import Ticket
@@ -63,6 +63,7 @@ class Submission:
         self._partitions = partitions
         self._hash = strategy
         self._pager = pager
+        self._places = Places(shed=config.shed, durable=pager is not None)
         self._appending: dict[str, trio.Event] = {}
         self.closed = False
         self.refused: Counter[str] = Counter()
@@ -99,11 +100,11 @@ class Submission:
                 await self._ask(self._pager, partition, envelope, wait=wait)
             joined = await self._joined(partition, envelope, scope, print_)
             while joined is None:
-                placed = await self._place(partition, envelope, wait=wait)
+                placed = await self._places.take(partition, envelope, wait=wait)
                 if scope is None or partition.keys.find(scope, self._clock.now()) is None:
                     account = self._still_there(partition, envelope, placed=placed)
                     break
-                # Somebody used the key while this caller waited for its place.
+                # Somebody used the key while this caller waited for the place that it has now.
                 partition.admission.remove(envelope.instance_id, envelope.external_room_id)
                 joined = await self._joined(partition, envelope, scope, print_)
         except Exception as error:
@@ -206,55 +207,6 @@ class Submission:
         if known is not None or self._pager is None:
             return known
         return await self._pager.known(partition, scope)
-
-    async def _place(self, partition: Partition, envelope: Envelope, *, wait: bool) -> bool:
-        """Take a place in the partition; wait for one, or say when to come back.
-
-        With a durable outbox nobody waits: false, and the envelope stays there for now.
-        """
-        admission = partition.admission
-        instance, room = envelope.instance_id, envelope.external_room_id
-        full = admission.full(instance, room)
-        may_shed = self._config.shed and envelope.priority != "bulk"
-        if full is None:
-            admission.add(instance, room)
-        elif may_shed and partition.endings.shed_for(instance, room):
-            return True
-        elif self._pager is not None:
-            return False
-        elif not wait:
-            raise self._overloaded(partition, full)
-        else:
-            await self._wait_for_room(partition, full, instance, room)
-        if self._pager is not None:  # else it is accepted in the same step
-            partition.measure()
-        return True
-
-    async def _wait_for_room(
-        self, partition: Partition, full: Full, instance: str, room: str
-    ) -> None:
-        woken = trio.Event()
-        waiter = Waiter(instance, room, woken.set)
-        partition.admission.wait(waiter, full)
-        try:
-            await woken.wait()
-        except trio.Cancelled:
-            partition.admission.give_up(waiter)
-            raise
-        if not waiter.granted:
-            raise GatewayClosed
-        if self.closed:
-            partition.admission.give_up(waiter)
-            raise GatewayClosed
-
-    def _overloaded(self, partition: Partition, full: Full) -> Overloaded:
-        return Overloaded(
-            bound_of=" ".join(full.key) if len(full.key) > 1 else f"partition {partition.index}",
-            pressure=partition.gauge.level,
-            depth=full.depth,
-            bound=full.bound,
-            retry_in=partition.estimate(),
-        )
 
     def _flight(self, envelope: Envelope, plan: tuple[Part, ...]) -> Flight:
         wall = self._clock.wall()
