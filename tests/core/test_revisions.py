@@ -81,6 +81,15 @@ def test_of_too_many_the_one_not_recorded_for_longest_is_forgotten():
     assert 2 == len(revisions)
 
 
+def test_a_room_s_messages_can_be_forgotten():
+    revisions = Revisions(9)
+    revisions.record(REF, "e")
+    revisions.record(attrs.evolve(REF, external_room_id="other"), "f")
+    revisions.record(None, "g")
+    revisions.forget_room("bot", "r")
+    assert [False, True, True] == [revisions.knows(envelope_id) for envelope_id in "efg"]
+
+
 # -- edits
 
 

@@ -193,6 +193,7 @@ class Endings:
             if (receipt.instance_id, receipt.external_room_id) == (instance_id, room_id):
                 del self.history[name]
         self._partition.keys.forget_room(instance_id, room_id)
+        self._partition.targets.forget_room(instance_id, room_id)
         return sum(
             (f.envelope.instance_id, f.envelope.external_room_id) == (instance_id, room_id)
             for f in self._flights.values()

@@ -39,6 +39,12 @@ class Revisions:
         if len(self._newest) > self._most:
             self._newest.popitem(last=False)
 
+    def forget_room(self, instance_id: str, room: str) -> None:
+        """Nothing is known here of the room's messages any more."""
+        for name, ref in list(self._newest.items()):
+            if ref is not None and (ref.instance_id, ref.external_room_id) == (instance_id, room):
+                del self._newest[name]
+
 
 def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:
     """Old parts against the new plan: edit what changed, append what is new, delete the rest.

@@ -132,6 +132,10 @@ class Targets:
                 ref = attrs.evolve(target, parts=left, revision=flight.revision)
                 self._revisions.record(ref, origin)
 
+    def forget_room(self, instance_id: str, room: str) -> None:
+        """Forget what stands in a room: refs carry the application's own fields."""
+        self._revisions.forget_room(instance_id, room)
+
     def _forget_edit(self, flight: Flight) -> None:
         if self._edits.get(flight.changes) is flight:
             del self._edits[flight.changes]
