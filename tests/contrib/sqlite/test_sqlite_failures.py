@@ -171,3 +171,47 @@ async def test_a_folder_that_is_not_there_is_said(tmp_path):
     with pytest.raises(OutboxError, match=r"cannot be opened.*No such file or directory"):
         async with SqliteOutbox(tmp_path / "nowhere" / "outbox.db"):
             pass
+
+
+async def hold(attempt):
+    await trio.sleep(1000)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '[{"kind": "send"}, []]', "[{}, [[1]]]"])
+async def test_a_damaged_row_stays_where_it_is_and_the_others_go_on(path, content):
+    """It is reported and counted; before and after it nothing is lost, whatever its room."""
+    settings = {"drain_timeout": 0.0, "room_bound": 1}
+    async with open_test_gateway(
+        FakeChannel(script=hold), outbox=kept_at(path), **settings
+    ) as gateway:
+        for n in range(6):
+            await gateway.submit(
+                Send(instance_id="bot", external_room_id=f"room{n % 2}", text=str(n))
+            )
+    database = apsw.Connection(str(path))
+    sql = "UPDATE envelopes SET entry = ? WHERE seq IN (SELECT seq FROM envelopes LIMIT 2 OFFSET 2)"
+    database.execute(sql, (content,))
+    database.close()
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=kept_at(path), **settings) as gateway:
+        with trio.fail_after(20):
+            while len(channel.made) < 4:  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.01)
+        assert 2 == gateway.statistics().kept
+    assert (["0", "4"], ["1", "5"]) == (channel.texts("room0"), channel.texts("room1"))
+
+
+async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
+    monkeypatch.setattr("gateway_contrib.sqlite.writing.BUSY", 50)
+    async with kept_at(path):
+        pass
+    other = apsw.Connection(str(path))
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(OutboxError, match="locked by another connection"):
+        async with kept_at(path):
+            pass
+    other.execute("ROLLBACK")
+    other.close()
+    async with kept_at(path):
+        pass

@@ -13,7 +13,7 @@ from gateway_core import OutboxError
 
 log: Any = structlog.get_logger("gateway")
 
-WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
+WORDS: tuple[tuple[type[Exception], str], ...] = (
     (apsw.FullError, "the disk is full"),
     (apsw.ReadOnlyError, "the file is read-only"),
     (apsw.CantOpenError, "the file cannot be opened"),
@@ -22,6 +22,7 @@ WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.LockedError, "the file is locked by another connection"),
     (apsw.NotADBError, "the file is damaged, or no database"),
     (apsw.CorruptError, "the file is damaged"),
+    (UnicodeDecodeError, "the file is damaged"),
     (apsw.IOError, "reading or writing failed"),
 )
 
@@ -39,7 +40,7 @@ def typed(what: str) -> Iterator[None]:
     """What SQLite or the system raises becomes an `OutboxError`."""
     try:
         yield
-    except (apsw.Error, OSError) as error:
+    except (apsw.Error, OSError, UnicodeDecodeError) as error:
         raise OutboxError(f"{what}: {words(error)}") from error
 
 
@@ -48,7 +49,7 @@ def logged(event: str) -> Iterator[None]:
     """What SQLite or the system raises is logged, where nobody could do anything about it."""
     try:
         yield
-    except (apsw.Error, OSError, OutboxError) as error:
+    except (apsw.Error, OSError, UnicodeDecodeError, OutboxError) as error:
         log.error(event, error=words(error))  # noqa: TRY400 - an event with fields, no traceback
 
 

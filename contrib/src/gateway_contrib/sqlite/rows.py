@@ -19,6 +19,7 @@ from gateway_core import (
     Kept,
     MessageRef,
     Part,
+    Problem,
     Receipt,
     Send,
     StepRecord,
@@ -88,11 +89,15 @@ def entry_of(row: Row) -> Entry:
     Raises `FormatVersionError` or `Invalid` where this release cannot read it.
     """
     _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
-    envelope, plan, *trace = decode(text)  # earlier releases kept no trace
+    try:
+        envelope, plan, *trace = decode(text)  # earlier releases kept no trace
+        content, parts = _envelope(envelope), tuple(_part(*part) for part in plan)
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
     return Entry(
         id=name,
-        envelope=_envelope(envelope),
-        plan=tuple(_part(*part) for part in plan),
+        envelope=content,
+        plan=parts,
         accepted_at=accepted_at,
         deadline=deadline,
         priority=priority,
