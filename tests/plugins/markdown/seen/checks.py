@@ -46,8 +46,21 @@ def check_telegram(source: str, limit: int) -> None:
     document = parse(source)
     parts = on_telegram(source, limit)
     assert all(len(part.payload["text"]) <= limit for part in parts)
-    assert all(len(part.payload.get("entities", [])) <= 100 for part in parts)
+    for part in parts:
+        entities = part.payload.get("entities", [])
+        assert len(entities) <= 100
+        assert none_within_its_like(entities)
     agree(document, expected_on_telegram(document), [*map(read_telegram, parts)])
+
+
+def none_within_its_like(entities: list[dict]) -> bool:
+    """Whether no stretch has a style twice: each counts against what a message may have."""
+    ends: dict[str, int] = {}
+    for entity in sorted(entities, key=lambda one: one["offset"]):
+        if entity["offset"] < ends.get(entity["type"], 0):
+            return False
+        ends[entity["type"]] = entity["offset"] + entity["length"]
+    return True
 
 
 def check_slack(source: str, limit: int) -> None:
