@@ -113,7 +113,7 @@ class Flight:
 
     __slots__ = (
         "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes",
-        "crashes", "deadline", "degradations", "envelope", "id", "joined", "kept", "lane",
+        "crashes", "cut", "deadline", "degradations", "envelope", "id", "joined", "kept", "lane",
         "moved_to", "observed", "parent", "parked", "plan", "position", "possible_duplicate",
         "priority", "receipt", "result", "revision", "scope", "since", "started", "steps",
         "target", "trace", "transforms", "verdict", "waits",
@@ -133,6 +133,7 @@ class Flight:
         self.started = False
         self.parked = False
         self.crashes = 0
+        self.cut = False
         self.joined = 0
         self.kept = False
         self.cause = "queue"
@@ -197,6 +198,17 @@ class Flight:
             key=f"{self.id}.{step.serial}",
             mode=step.mode,
         )
+
+    def perhaps_begun(self) -> None:
+        """The life before may have been killed as the change's steps were tried.
+
+        No edit or deletion is recorded before it begins, since it is safe to repeat, and what is
+        done is written down a moment later. So it may be there, and what it deletes may be gone.
+        """
+        for step in self.steps or () if self.cut else ():
+            if step.kind in ("edit", "delete") and step.outcome is None:
+                step.doubtful = True
+                step.number += 1
 
     def acknowledge(self, step: Step, answer: Answer) -> None:
         """The platform said yes to `step`."""

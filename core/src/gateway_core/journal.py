@@ -148,8 +148,8 @@ def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> 
                 flight.verdict = step.verdict
             if record.maybe_sent and record.number > 1 and not deduplicates_for:
                 flight.possible_duplicate = True
-    if kept.shapes is not None:
-        _perhaps_begun(flight.steps or ())
+    flight.cut = True
+    flight.perhaps_begun()
     return flight
 
 
@@ -163,16 +163,6 @@ def _steps(kept: Kept) -> list[Step] | None:
     if isinstance(envelope, Send):
         return send_steps(envelope, kept.entry.plan)
     return [Step("call", 0)] if isinstance(envelope, Call) else None
-
-
-def _perhaps_begun(steps: Sequence[Step]) -> None:
-    """No edit or deletion is recorded before it begins: it is safe to repeat, but it may be there.
-
-    What was planned may have begun, as far as it is not known to be done.
-    """
-    step = next((step for step in steps if step.outcome is None), None)
-    if step is not None and step.kind in ("edit", "delete"):
-        step.doubtful = True
 
 
 def _step(shape: StepShape) -> Step:

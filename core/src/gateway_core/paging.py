@@ -454,7 +454,12 @@ class Pager:
     async def _expire(self) -> bool:
         """End what is outside and past its deadline; whether there may be more."""
         wall = self._clock.wall()
-        found = await self._outbox.overdue(until=wall, after=self._overdue, limit=PAGE)
+        before, self._deadline = self._deadline, math.inf  # lowered by what is left meanwhile
+        try:
+            found = await self._outbox.overdue(until=wall, after=self._overdue, limit=PAGE)
+        except BaseException:
+            self._deadline = before
+            raise
         for kept in found.kept:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
@@ -462,8 +467,10 @@ class Pager:
                 self._end(self._flight(kept), Disposition.EXPIRED)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
         if found.kept:
+            self._deadline = before
             return True
-        self._deadline = found.next if found.next is not None else math.inf
+        if found.next is not None:
+            self._deadline = min(self._deadline, found.next)
         return False
 
     async def _scan_scheduled(self) -> bool:

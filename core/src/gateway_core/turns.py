@@ -88,6 +88,7 @@ class Turns:
         if flight.steps is None:
             self._endings.finish(flight, Disposition.REJECTED, NO_TARGET, now)
             return False
+        flight.perhaps_begun()
         if self._partition.journal is not None:
             self._partition.journal.planned(flight)
         return True

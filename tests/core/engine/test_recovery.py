@@ -11,6 +11,7 @@ import trio
 
 from gateway_core import (
     Call,
+    Delete,
     Edit,
     ErrorClass,
     GatewayClosed,
@@ -392,7 +393,12 @@ async def test_doubt_that_was_written_down_waits_for_the_instance_in_the_next_li
 class Slow(MemoryOutbox):
     """It has an entry a while before it says so."""
 
-    appending = finding = paging = 0.0
+    appending = finding = paging = expiring = 0.0
+
+    async def overdue(self, **fields):
+        found = await super().overdue(**fields)
+        await trio.sleep(self.expiring)
+        return found
 
     async def page(self, instance_id, **fields):
         await trio.sleep(self.paging)
@@ -465,6 +471,19 @@ async def test_a_key_taken_outside_memory_during_a_look_up_is_taken(autojump_clo
     assert ["first", "same"] == channel.texts("room")
 
 
+async def test_a_deadline_that_is_left_outside_during_a_look_is_not_missed(autojump_clock):
+    """Of the two, the one that the outbox did not know yet is the nearer."""
+    outbox, channel = Slow(survives=True), FakeChannel(latency=1000.0)
+    outbox.expiring = 2.0
+    async with life(outbox, channel, room_bound=1) as (gateway, _):
+        await gateway.submit(send("first"))
+        await gateway.submit(send("second", ttl=300.0))
+        await trio.sleep(1)
+        ticket = await gateway.submit(send("third", ttl=10.0))
+        assert "expired" == (await ticket.receipt()).disposition
+        assert 15 > trio.current_time()
+
+
 async def test_an_instance_taken_out_during_an_append_refuses_it(autojump_clock):
     """It is not accepted for an instance that is not there any more."""
     outbox, channel = Slow(survives=True), FakeChannel()
@@ -525,6 +544,24 @@ async def test_an_edit_in_the_next_life_finds_its_message(outbox, autojump_clock
         assert (await gateway.edit(ref, "one by ref")).delivered
         await ended(gateway)
     assert ["one by ref", "two!"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("kill_at", [0.5, 1.5])
+async def test_a_change_cut_off_by_a_kill_counts_as_begun(outbox, autojump_clock, kill_at):
+    """An adapter sees from the number of the try that what is gone may have been deleted by us."""
+    channel = Parts()
+    async with life(outbox, channel) as (gateway, fence):
+        ref = (await gateway.send("bot", "room", "a b")).ref
+        channel.latency = 1.0
+        await gateway.submit(Delete(instance_id="bot", external_room_id="room", target=ref))
+        await trio.sleep(kill_at)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(1)
+        await ended(gateway)
+    tries = [(made.attempt.key[-1], made.attempt.number) for made in channel.made[2:]]
+    again = "1" if kill_at < 1 else "0"
+    assert [(again, 1), (again, 2)] == [tried for tried in tries if tried[0] == again]
 
 
 async def test_a_wait_that_a_platform_asked_for_survives(outbox, autojump_clock):
