@@ -7,6 +7,8 @@ before it stands, for each world in which something did not hold, the seed that 
     --trace          print what happened (with one seed: to find out why)
     --digests        print the digest of each world: equal in every process
     --keep-going     do not stop at the first violation
+    --crash-points   instead: one small world, killed at each await of its first life, and then as
+                     many pairs of kills as there are seeds, drawn from the first one
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 COLLECT_EVERY = 50
@@ -28,18 +32,28 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--digests", action="store_true")
     parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--crash-points", action="store_true")
     return parser.parse_args()
 
 
 def worlds(asked: argparse.Namespace) -> Iterator[Any]:
-    """The outcome or the violation of each seed."""
+    """The outcome or the violation of each world."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "simulation"))
-    from simulated.world import Violation, simulate  # noqa: PLC0415 - the path is set above
+    from simulated.scenario import count_points, killed_at  # noqa: PLC0415 - the path is set above
+    from simulated.world import Violation, simulate  # noqa: PLC0415 - likewise
 
     gc.freeze()
-    for number, seed in enumerate(range(asked.first_seed, asked.first_seed + asked.seeds)):
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    makers: list[Callable[[], Any]] = [partial(simulate, seed) for seed in seeds]
+    if asked.crash_points:
+        points, rng = count_points(), Random(asked.first_seed)
+        print(f"{points} awaits")
+        makers = [partial(killed_at, point) for point in range(1, points + 1)]
+        draw = partial(rng.randrange, 1, points)
+        makers += [partial(killed_at, draw(), draw()) for _ in seeds]
+    for number, make in enumerate(makers):
         try:
-            yield simulate(seed)
+            yield make()
         except Violation as violation:
             yield violation
             if not asked.keep_going:
@@ -54,7 +68,9 @@ def told(world: Any, asked: argparse.Namespace) -> None:
         print("\n".join(world.trace))
     if isinstance(world, Exception):
         print(f"VIOLATION {world}")
-        print(f"replay: python -m bench.simulate --seeds 1 --first-seed {world.seed} --trace")  # type: ignore[attr-defined]  # a Violation
+        if not asked.crash_points:
+            seed = getattr(world, "seed", None)
+            print(f"replay: python -m bench.simulate --seeds 1 --first-seed {seed} --trace")
     elif asked.digests:
         print(world.seed, world.digest)
 
@@ -62,7 +78,7 @@ def told(world: Any, asked: argparse.Namespace) -> None:
 def main() -> int:
     """Run, print, and answer 1 where something did not hold."""
     asked = arguments()
-    seeds = messages = faults = violations = 0
+    seeds = messages = faults = kills = violations = 0
     for world in worlds(asked):
         told(world, asked)
         seeds += 1
@@ -71,7 +87,10 @@ def main() -> int:
         else:
             messages += world.messages
             faults += world.faults
-    print(f"{seeds} seeds, {messages} messages, {faults} faults: {violations} violations")
+            kills += world.kills
+    print(f"{kills} kills, each followed by another life on the same outbox")
+    what = "lives" if asked.crash_points else "seeds"
+    print(f"{seeds} {what}, {messages} messages, {faults} faults: {violations} violations")
     return 1 if violations else 0
 
 

@@ -237,7 +237,7 @@ def one_copy_too_many(patch):
     patch.setattr(failures, "decide", decide)
 
 
-@bug("nobody said so|stands [0-9] times|is sent again")
+@bug("nobody said so|stands [0-9] times|is sent again|is there")
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:
         self._lanes.release(lane, now)
@@ -273,7 +273,7 @@ def doubt_is_called_failure(patch):
     patch.setattr(ends.Endings, "finish", finish)
 
 
-@bug("repeats step|is recorded after|is called|begins after")
+@bug("repeats step|is recorded after|is called|begins after|is there")
 def a_bad_answer_is_sent_again(patch):
     """The hook answered nonsense after it had sent; as if it had not."""
     whole = failures.Failures.failed

@@ -43,6 +43,8 @@ def test_the_worlds_were_worth_looking_at(outcomes):
         "partition_restarted", "instance_suspended", "instance_resumed", "circuit_opened",
         "circuit_closed", "room_moved", "session_failed", "hook_failed", "envelope_crashed",
         "outcome_unknown", "rate_limited", "refused Overloaded", "refused GatewayClosed",
-        "hook before hang", "hook after nonsense",
+        "hook before hang", "hook after nonsense", "born 1", "born 2", "kept unheard", "closing",
+        "leaves", "comes back", "jump", "disk is full", "bad_format", "too_long",
     ):  # fmt: skip
         assert happened in trace, happened
+    assert sum(outcome.kills for outcome in outcomes) > SEEDS / 8

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 from simulated.drawing import Place, Setup
 from simulated.ledger import Ledger, number_of, words_of
+from simulated.lives import check
 
 from gateway_core import (
     Call,
@@ -20,38 +21,50 @@ from gateway_core import (
     IdempotencyConflict,
     InstanceSuspended,
     KeyRef,
+    MessageRef,
     OutboxError,
     Overloaded,
     Receipt,
     Refused,
     Send,
     Ticket,
+    UnknownInstance,
 )
-from gateway_core.testing import virtual_wall
 
-EXPECTED = (Overloaded, GatewayClosed, InstanceSuspended, HookContractError, OutboxError)
+EXPECTED = (
+    Overloaded, GatewayClosed, InstanceSuspended, HookContractError, OutboxError, UnknownInstance,
+)  # fmt: skip
 CALLS = {"telegram": "sendChatAction", "discord": "POST /channels/{channel}/typing"}
 
 
 class Callers:
-    """All callers of one world, and what they share: the keys that were used."""
+    """All callers of one world, and what they share: the keys that were used.
 
-    def __init__(self, setup: Setup, ledger: Ledger, gateway: Gateway, topics: Any) -> None:
+    What they were told they remember in the next life: refs and receipts, but no tickets.
+    """
+
+    gateway: Gateway
+
+    def __init__(self, setup: Setup, ledger: Ledger, topics: Any) -> None:
         self.setup = setup
         self.ledger = ledger
-        self.gateway = gateway
         self.topics = topics
         self.texts = 0
         self.left = setup.load.messages
         self.keyed: list[Send] = []
-        self.sent: list[tuple[Send, Ticket | Receipt]] = []
-        self.waiting = 0
+        self.sent: list[tuple[Send, Ticket | Receipt | MessageRef]] = []
 
-    async def run(self) -> None:
-        """Every caller until there is nothing left to send."""
+    async def run(self, gateway: Gateway) -> None:
+        """Every caller until there is nothing left to send, or the gateway closes."""
+        self.gateway = gateway
+        self.sent = [
+            (send, known.ref if isinstance(known, Ticket) else known) for send, known in self.sent
+        ]
+        life = self.ledger.life
         async with trio.open_nursery() as nursery:
             for number in range(self.setup.load.callers):
-                nursery.start_soon(self._caller, self.setup.generator(f"caller {number}"))
+                name = f"caller {number}" if not life else f"caller {number} of life {life}"
+                nursery.start_soon(self._caller, self.setup.generator(name))
 
     async def _caller(self, rng: Random) -> None:
         load = self.setup.load
@@ -108,7 +121,7 @@ class Callers:
         if rng.random() < load.unordered:
             fields["order"] = "none"
         if rng.random() < load.scheduled:
-            fields["not_before"] = virtual_wall() + rng.choice([-1.0, 0.0, 0.5, 3.0])
+            fields["not_before"] = self.ledger.wall() + rng.choice([-1.0, 0.0, 0.5, 3.0])
         return fields
 
     def envelope(self, rng: Random) -> Send:
@@ -142,6 +155,7 @@ class Callers:
                 raises=False,
             )
         except trio.Cancelled:
+            check()
             self._expect_withdrawn(send)
             raise
         self._expect_same(send, receipt)
@@ -234,6 +248,8 @@ class Callers:
             room = send.external_room_id
             key = KeyRef(instance_id=send.instance_id, external_room_id=room, key=send.key)
             return send, key
+        if isinstance(known, MessageRef):
+            return send, known
         if isinstance(known, Ticket):
             return send, known.ref
         return (send, known.ref) if known.ref is not None else (None, None)

@@ -15,6 +15,8 @@ from simulated.ledger import Entry, Ledger, words_of
 from simulated.platforms import LATE
 
 from gateway_core.limits import SLOWEST
+from gateway_core.paging import HORIZON
+from gateway_core.testing import EPOCH
 
 MARGIN = 5.0
 
@@ -24,22 +26,21 @@ def longest_drain(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
     if not entries:
         return 0.0
     now = trio.current_time()
-    starts = [_start(entry) for entry in entries]
+    starts = [_start(entry, ledger.offset) for entry in entries]
     waits = max(0.0, ledger.waits_until() - now, max(starts) - now)
     return waits + _settling(setup) + _work(setup, entries)
 
 
-def _start(entry: Entry) -> float:
-    """When it may start, on trio's clock: `not_before` is POSIX time."""
+def _start(entry: Entry, offset: float) -> float:
+    """When it may start, on trio's clock: `not_before` is POSIX time, which may have been set.
+
+    In memory the wait is measured by trio's clock from acceptance on, in an outbox by the wall's.
+    """
     scheduled = entry.envelope.not_before
-    return entry.accepted_at if scheduled is None else scheduled - ledger_epoch()
-
-
-def ledger_epoch() -> float:
-    """POSIX time of virtual time 0."""
-    from gateway_core.testing import EPOCH  # noqa: PLC0415 - one name, used here only
-
-    return EPOCH
+    if scheduled is None:
+        return entry.accepted_at
+    in_memory = entry.accepted_at + scheduled - entry.accepted_wall
+    return max(in_memory, scheduled - EPOCH - offset)
 
 
 def _settling(setup: Setup) -> float:
@@ -49,7 +50,8 @@ def _settling(setup: Setup) -> float:
     trip = 2 * max(setup.latency) + max(LATE)
     probes = 2 * (config.circuit.probe_cap + min(trip, config.attempt_timeout))
     retries = config.retries.attempts * (config.retries.cap + config.retries.quarantine)
-    return attempt + trip + probes + retries + 20.0 + MARGIN
+    paging = 2 * HORIZON if setup.durable else 0.0
+    return attempt + trip + probes + retries + paging + 20.0 + MARGIN
 
 
 def _work(setup: Setup, entries: list[Entry]) -> float:

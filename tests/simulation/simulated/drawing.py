@@ -49,6 +49,9 @@ MOODS = (
 )  # fmt: skip
 """What goes wrong: nothing, one fault, lost answers, refusals, hooks, deaths, everything."""
 
+LIVES = (0, 1, 1, 2, 3)
+"""How often a gateway with an outbox in a file ends before its time."""
+
 UNANSWERED = (Fault.RESET_AFTER, Fault.NO_ANSWER, Fault.RESET_BEFORE, Fault.SERVER_ERROR)
 
 
@@ -94,6 +97,25 @@ class Load:
 
 
 @attrs.frozen(kw_only=True)
+class Ending:
+    """How a life ends before its time, and what the next one is like.
+
+    kind        "kill": at an await of its tasks; "cancel": the application is cancelled at one;
+                "stop": it closes its gateway, as on SIGTERM
+    at, steps   when, in seconds; and how many steps of its tasks later
+    down        seconds until the next life; `partitions` of that one
+    idle        seconds after which it falls where nothing steps any more
+    """
+
+    kind: str
+    at: float
+    steps: int
+    down: float
+    partitions: int
+    idle: float = 2.0
+
+
+@attrs.frozen(kw_only=True)
 class Trouble:
     """What goes wrong while it is on: shares of calls, and events at their times.
 
@@ -101,27 +123,36 @@ class Trouble:
     hooks      share of async hooks that raise, hang or answer nonsense
     pure       share of sync hooks that raise
     sessions   share of sessions that fail to open or to close
-    outbox     share of appends that fail
     breaks     share of attempts that break their worker before they begin
     votes      share of envelopes that a policy sheds or moves to another class
     events     (time, what, which): crashes, revocations, suspensions, lost and moved rooms
     late       share of requests that take far longer than others
+    unformatted  share of sends and edits whose formatting or length is refused
+    disk       from when until when it is full
+    script     of a channel: the fault of a request, by its number
     """
 
     platform: Mapping[Fault, float]
     hooks: float
     pure: float
     sessions: float
-    outbox: float
     breaks: float
     votes: float
     late: float
+    unformatted: float
+    disk: tuple[tuple[float, float], ...]
     events: tuple[tuple[float, str, int], ...]
+    script: Mapping[str, Mapping[int, Fault]] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """Everything about one world. `lasts` is when trouble ends, in seconds."""
+    """Everything about one world. `lasts` is when trouble ends, in seconds.
+
+    outbox   "memory", or "sqlite": in a file, where one life goes on after the other
+    endings  of its lives but the last; in memory, the one life may be closed in the middle
+    linger, queue  of the outbox in a file
+    """
 
     seed: str
     config: GatewayConfig
@@ -129,19 +160,38 @@ class Setup:
     places: tuple[Place, ...]
     latency: tuple[float, ...]
     checkpoints: int
-    durable: bool
-    closes_early: bool
+    outbox: str
+    endings: tuple[Ending, ...]
+    linger: float
+    queue: int
     lasts: float
     load: Load
     trouble: Trouble
     limits: Mapping[str, Any]
 
     @property
+    def durable(self) -> bool:
+        """Whether what is accepted outlives the process."""
+        return self.outbox != "memory"
+
+    @property
     def calm(self) -> bool:
         """Nothing goes wrong: then no limit may ever be touched."""
         trouble = self.trouble
-        shares = (trouble.hooks, trouble.pure, trouble.sessions, trouble.late)
-        return not trouble.events and not trouble.platform and not any(shares)
+        shares = (trouble.hooks, trouble.pure, trouble.sessions, trouble.late, trouble.unformatted)
+        happens = trouble.events or trouble.platform or self.endings
+        return not happens and not any(shares)
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the wall clock does."""
+        return any(what == "jump" for _, what, _ in self.trouble.events)
+
+    def config_of(self, life: int) -> GatewayConfig:
+        """The configuration of a life: the number of partitions may be another one."""
+        if life == 0:
+            return self.config
+        return attrs.evolve(self.config, partition_count=self.endings[life - 1].partitions)
 
     def secrets(self) -> list[str]:
         """What must be seen nowhere."""
@@ -163,6 +213,7 @@ def draw(seed: int) -> Setup:
     lasts = rng.choice([2.0, 6.0, 15.0, 30.0])
     latency = rng.choice([(0.0,), (0.25,), (0.0, 0.25, 0.5), (0.25, 0.75, 1.0)])
     config = _config(rng, instances, longest=2 * max(latency))
+    outbox = rng.choice(["memory", "memory", "sqlite"])
     return Setup(
         seed=str(seed),
         config=config,
@@ -170,12 +221,34 @@ def draw(seed: int) -> Setup:
         places=places,
         latency=latency,
         checkpoints=rng.choice([0, 1, 3, 3]),
-        durable=rng.random() < 0.3,
-        closes_early=mood != "calm" and rng.random() < 0.1,
+        outbox=outbox,
+        endings=_endings(rng, mood, outbox, lasts),
+        linger=rng.choice([0.0, 0.02, 0.25, 1.0]),
+        queue=rng.choice([2, 4_096, 4_096]),
         lasts=lasts,
         load=_load(rng, mood),
-        trouble=_trouble(rng, mood, lasts),
+        trouble=_trouble(rng, mood, lasts, outbox),
         limits=limits,
+    )
+
+
+def _endings(rng: Random, mood: str, outbox: str, lasts: float) -> tuple[Ending, ...]:
+    """Mostly kills, where there is an outbox to come back from."""
+    if outbox == "memory":
+        early = mood != "calm" and rng.random() < 0.1
+        return (_ending(rng, "stop", lasts),) if early else ()
+    kinds = ["kill", "kill", "kill", "stop", "cancel"]
+    times = sorted(rng.randrange(int(lasts / GRID) + 8) * GRID for _ in range(rng.choice(LIVES)))
+    return tuple(_ending(rng, rng.choice(kinds), at) for at in times)
+
+
+def _ending(rng: Random, kind: str, at: float) -> Ending:
+    return Ending(
+        kind=kind,
+        at=at,
+        steps=rng.choice([1, rng.randrange(20), rng.randrange(200)]),
+        down=rng.choice([0.0, 0.25, 2.0, 20.0]),
+        partitions=rng.choice([1, 2, 4, 5]),
     )
 
 
@@ -340,7 +413,7 @@ def _load(rng: Random, mood: str) -> Load:
     )
 
 
-def _trouble(rng: Random, mood: str, lasts: float) -> Trouble:
+def _trouble(rng: Random, mood: str, lasts: float, outbox: str) -> Trouble:
     stormy = mood == "storm"
     platform: dict[Fault, float] = {}
     if mood == "one":
@@ -361,18 +434,30 @@ def _trouble(rng: Random, mood: str, lasts: float) -> Trouble:
         hooks=rng.choice([0.05, 0.2]) if hooked else 0.0,
         pure=rng.choice([0.0, 0.02]) if hooked else 0.0,
         sessions=rng.choice([0.0, 0.3, 0.6]) if hooked else 0.0,
-        outbox=rng.choice([0.0, 0.1]) if mood != "calm" else 0.0,
         breaks=rng.choice([0.0, 0.2]) if mood in ("crashes", "storm") else 0.0,
         votes=rng.choice([0.0, 0.0, 0.1]),
         late=rng.choice([0.0, 0.05, 0.2]) if mood in ("one", "storm") else 0.0,
+        unformatted=rng.choice([0.0, 0.1, 0.4]) if mood in ("one", "storm", "doubt") else 0.0,
+        disk=_disk(rng, lasts) if outbox != "memory" and mood != "calm" else (),
         events=_events(rng, mood, lasts),
     )
+
+
+def _disk(rng: Random, lasts: float) -> tuple[tuple[float, float], ...]:
+    """When it is full, if ever."""
+    if rng.random() < 0.6:
+        return ()
+    starts = sorted(rng.randrange(int(lasts / GRID)) * GRID for _ in range(rng.choice([1, 2])))
+    return tuple((start, start + rng.choice([0.25, 1.0, 5.0])) for start in starts)
 
 
 def _events(rng: Random, mood: str, lasts: float) -> tuple[tuple[float, str, int], ...]:
     if mood == "calm" or (mood != "crashes" and rng.random() < 0.5):
         return ()
-    kinds = ["cancel", "raise", "revoke", "revoke", "suspend", "replace", "room", "move"]
+    kinds = [
+        "cancel", "raise", "revoke", "revoke", "suspend", "replace", "room", "move", "move",
+        "remove", "jump",
+    ]  # fmt: skip
     if mood == "crashes":
         kinds += ["cancel", "raise", "cancel", "raise", "cancel"]
     events = [

@@ -13,6 +13,8 @@ from simulated.ports import Ports
 from gateway_core import Gateway
 
 RETURNS = (0.5, 2.0, 5.0)
+JUMPS = (-3600.0, -5.0, 2.0, 600.0)
+"""Seconds by which the wall clock is set."""
 
 
 class Crash(Exception):
@@ -28,14 +30,17 @@ class Events:
         self._ledger = ports.ledger
         self._platforms = platforms
         self._gateway = gateway
-        self._random = setup.generator("events")
+        self._random = setup.generator(f"events {ports.ledger.life}")
 
     async def run(self) -> None:
-        """Each event at its time, while trouble is on."""
+        """Each event at its time, while trouble is on. What a life began ends with it."""
+        begun = trio.current_time()
         async with trio.open_nursery() as nursery:
             for at, what, which in self._setup.trouble.events:
+                if at < begun:
+                    continue
                 await trio.sleep_until(at)
-                if not self._ports.on:
+                if not self._ports.on or self._ledger.ending:
                     break
                 self._ledger.note("event", what)
                 self._ledger.faults += 1
@@ -43,7 +48,7 @@ class Events:
 
     async def _cancel(self, which: int) -> None:
         """A partition's task is cancelled from within."""
-        nursery = self._partition(which).workers.nursery
+        nursery = self._nursery(which)
         if nursery is not None:
             nursery.cancel_scope.cancel()
         await trio.lowlevel.checkpoint()
@@ -55,14 +60,14 @@ class Events:
             await trio.lowlevel.checkpoint()
             raise Crash
 
-        nursery = self._partition(which).workers.nursery
+        nursery = self._nursery(which)
         if nursery is not None:
             nursery.start_soon(crash)
         await trio.lowlevel.checkpoint()
 
-    def _partition(self, which: int) -> Any:
+    def _nursery(self, which: int) -> Any:
         partitions = self._gateway._partitions
-        return partitions[which % len(partitions)]
+        return partitions[which % len(partitions)].workers.nursery
 
     def _instance(self, which: int) -> Any:
         instances = self._setup.config.instances
@@ -80,6 +85,8 @@ class Events:
     async def _suspend(self, which: int) -> None:
         """The application holds an instance for a while."""
         instance = self._instance(which)
+        if instance.id in self._ledger.absent:
+            return
         self._gateway.suspend(instance.id)
         self._ledger.held.add(instance.id)
         await trio.sleep(self._random.choice(RETURNS))
@@ -95,6 +102,8 @@ class Events:
     async def _replace(self, which: int) -> None:
         """The application has another token, which is the same one to the emulator."""
         instance = self._instance(which)
+        if instance.id in self._ledger.absent:
+            return
         self._ledger.held.discard(instance.id)
         self._ledger.works_again(instance.id)
         self._gateway.replace_instance(attrs.evolve(instance))
@@ -113,4 +122,21 @@ class Events:
             group = groups[which % len(groups)]
             if group.room not in self._platforms.topics:
                 self._platforms.of(group.instance).migrate_room(group.room)
+        await trio.lowlevel.checkpoint()
+
+    async def _remove(self, which: int) -> None:
+        """An instance is taken out, and taken in again after a while."""
+        instance, gateway, ledger = self._instance(which), self._gateway, self._ledger
+        if instance.id in ledger.absent:
+            return
+        drain = self._random.choice([0.0, 1.0])
+        ledger.leaves(instance.id)
+        await gateway.remove_instance(instance.id, drain=drain)
+        await trio.sleep(self._random.choice(RETURNS))
+        ledger.comes_back(instance.id)
+        gateway.add_instance(instance)
+
+    async def _jump(self, which: int) -> None:
+        """Somebody sets the wall clock."""
+        self._ledger.jump(JUMPS[which % len(JUMPS)])
         await trio.lowlevel.checkpoint()

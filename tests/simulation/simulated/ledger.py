@@ -6,10 +6,11 @@ checked against what the ledger itself has seen.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -30,10 +31,16 @@ from gateway_core import (
     Send,
     Verdict,
 )
+from gateway_core.outbox import Entry as Kept
 from gateway_core.testing import virtual_wall
+
+if TYPE_CHECKING:
+    from simulated.vault import StepKept, Truth
 
 WORD = re.compile(r"m[0-9]+x[0-9]+")
 HAIR = 1e-6
+LONGEST_COMMIT = 1.5
+"""Seconds until a change that lingered is in the file, at the most: two commits, with a read."""
 
 
 def words_of(text: str) -> list[str]:
@@ -52,6 +59,8 @@ class Call:
 
     verdict, answered  what became of it
     evidence           how often its instance had been seen to work when that was known
+    life               in which it was made
+    stranger           its instance was taken out meanwhile, and is another one now
     """
 
     entry: Entry
@@ -61,6 +70,8 @@ class Call:
     answered: bool = False
     verdict: Verdict | None = None
     evidence: int = 0
+    life: int = 0
+    stranger: bool = False
 
     @property
     def in_doubt(self) -> bool:
@@ -72,11 +83,18 @@ class Call:
 
 @attrs.define(eq=False)
 class Entry:
-    """One accepted envelope. `lane` is None where it has one of its own."""
+    """One accepted envelope. `lane` is None where it has one of its own.
+
+    rank    its place among all of its lane
+    born    the life that accepted it; `heard`: its caller was told so
+    appended_in  seconds that its outbox took for it; its time counts from before
+    told    how it ended, as far as lives knew that were killed before it was written down
+    """
 
     number: int
     envelope: Any
     accepted_at: float
+    accepted_wall: float
     deadline: float
     lane: tuple[str, str, str | None] | None
     partition: int
@@ -87,6 +105,11 @@ class Entry:
     ended_at: float = 0.0
     calls: list[Call] = attrs.field(factory=list)
     freed_by: int | None = None
+    rank: int = 0
+    born: int = 0
+    heard: bool = True
+    appended_in: float = 0.0
+    told: list[Receipt] = attrs.field(factory=list)
 
     @property
     def open_call(self) -> bool:
@@ -97,6 +120,14 @@ class Entry:
         kind = type(self.envelope).__name__
         text, room = getattr(self.envelope, "text", ""), self.envelope.external_room_id
         return f"#{self.number} {kind} {room} {text[:12]!r} {self.id[:18]}"
+
+
+@attrs.frozen
+class Offered:
+    """What an outbox was asked to keep, and when."""
+
+    entry: Kept
+    at: float
 
 
 class Ledger:
@@ -115,6 +146,15 @@ class Ledger:
         self.worked: Counter[str] = Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
         self.appending = 0
+        self.life = 0
+        self.recovered = 0
+        self.offset = 0.0
+        self.unwritten_at = -1e9
+        self.fell_at = self.born_at = 0.0
+        self.all_ended: Counter[Disposition] = Counter()
+        self._offered: dict[str, Offered] = {}
+        self._withdrawn: dict[str, float] = {}
+        self._rank = 0
         self.faults = 0
         self.ended: Counter[Disposition] = Counter()
         self.levels: dict[int, str] = defaultdict(lambda: "nominal")
@@ -128,7 +168,9 @@ class Ledger:
         self._alias: dict[tuple[str, str], str] = {}
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
+        self.absent: set[str] = set()
         self.begun: set[tuple[str, str, int]] = set()
+        self.recorded: set[tuple[str, str, int]] = set()
         self._done: set[tuple[str, str]] = set()
 
     # -- the trace
@@ -151,32 +193,83 @@ class Ledger:
 
     def accepted(self, envelope: Any, vote: str | None, partition: int) -> Entry:
         """The gateway asks for votes: from here on the envelope is accepted."""
+        entry = self._entry(envelope, vote, partition)
+        self._by_object[id(envelope)] = entry
+        kept = next((k for k in self._offered.values() if k.entry.envelope is envelope), None)
+        if kept is not None:
+            self._name(entry, kept.entry.id)
+            entry.appended_in = trio.current_time() - kept.at
+        self.note("accepted", entry)
+        return entry
+
+    def _entry(self, envelope: Any, vote: str | None, partition: int) -> Entry:
         now = trio.current_time()
         priority = str(vote if vote not in (None, "shed") else envelope.priority)
-        ttl = self._ttl(envelope, priority)
         entry = Entry(
             number=len(self.entries),
             envelope=envelope,
             accepted_at=now,
-            deadline=now + ttl,
+            accepted_wall=self.wall(),
+            deadline=now + self._ttl(envelope, priority),
             lane=self._lane(envelope),
             partition=partition,
             priority=priority,
+            parked=self._may_step_aside(envelope),
+            rank=self._next_rank(),
+            born=self.life,
         )
         self.entries.append(entry)
-        self._by_object[id(envelope)] = entry
         self._count(entry, 1)
         if entry.lane is not None:
             self._lanes[entry.lane][entry.number] = entry
         self._take_key(entry)
-        self.note("accepted", entry)
         return entry
+
+    def _next_rank(self) -> int:
+        self._rank += 1
+        return self._rank
+
+    def _may_step_aside(self, envelope: Any) -> bool:
+        """Whether it may leave its place in the lane.
+
+        It does until its time, until its target is there, and while another lane changes that.
+        """
+        target = getattr(envelope, "target", None)
+        named = target is not None and not getattr(target, "parts", ())
+        shared = target is not None and self.setup.load.unordered > 0
+        return envelope.not_before is not None or named or shared
+
+    def offered(self, kept: Kept) -> None:
+        """An outbox was asked to keep it; whether it does, the caller hears, or nobody."""
+        self._offered[kept.id] = Offered(kept, trio.current_time())
+
+    def withdrawn(self, envelope_id: str) -> None:
+        """It was not accepted after all."""
+        self._withdrawn.setdefault(envelope_id, trio.current_time())
+
+    def not_kept(self, kept: Kept) -> None:
+        """The caller hears that it was refused."""
+        self._offered.pop(kept.id, None)
+
+    def wall(self) -> float:
+        """POSIX time, which somebody may have set."""
+        return virtual_wall() + self.offset
+
+    def jump(self, by: float) -> None:
+        """The wall clock is set.
+
+        What an outbox keeps outside memory is due, and ends, by the wall clock.
+        """
+        self.note("jump", by)
+        self.offset += by
+        for entry in self.unfinished:
+            entry.deadline += max(0.0, -by)
 
     def _ttl(self, envelope: Any, priority: str) -> float:
         """Its own from now; that of its class counts from when it is due."""
         if envelope.ttl is not None:
             return float(envelope.ttl)
-        ahead = (envelope.not_before or 0.0) - virtual_wall()
+        ahead = (envelope.not_before or 0.0) - self.wall()
         return float(getattr(self.setup.config.ttl, priority) + max(0.0, ahead))
 
     def _lane(self, envelope: Any) -> tuple[str, str, str | None] | None:
@@ -231,8 +324,6 @@ class Ledger:
         if entry is not None and not entry.id and self.gateway is not None:
             for flight in self.gateway._partitions[entry.partition].flights.values():
                 self.named(flight.envelope, flight.id)
-            for kept in self._outside():
-                self.named(kept.entry.envelope, kept.entry.id)
         return entry
 
     def priority_of(self, envelope_id: str) -> str:
@@ -248,22 +339,20 @@ class Ledger:
                 flight = partition.flights.get(envelope_id)
                 if flight is not None:
                     return self.named(flight.envelope, envelope_id)
-            for kept in self._outside():
-                if kept.entry.id == envelope_id:
-                    return self.named(kept.entry.envelope, envelope_id)
         return entry
-
-    def _outside(self) -> list[Any]:
-        """What a durable outbox keeps, in memory or not."""
-        return list(getattr(self.gateway._outbox, "_rows", {}).values())
 
     def named(self, envelope: Any, envelope_id: str) -> Entry | None:
         """The entry of an envelope, which turns out to have that id."""
         entry = self._by_object.get(id(envelope))
-        if entry is not None:
-            entry.id = envelope_id
-            self._by_id[envelope_id] = entry
+        if entry is None:  # of an earlier life
+            return self._by_id.get(envelope_id)
+        self._name(entry, envelope_id)
         return entry
+
+    def _name(self, entry: Entry, envelope_id: str) -> None:
+        self.expect(entry.id in ("", envelope_id), f"{entry} is {envelope_id} as well")
+        entry.id = envelope_id
+        self._by_id[envelope_id] = entry
 
     def finished(self, envelope: Any, receipt: Receipt) -> None:
         """The one final event of an envelope."""
@@ -272,14 +361,25 @@ class Ledger:
             self.wrong(f"an end without acceptance: {receipt.envelope_id}")
             return
         self.expect(entry.receipt is None, f"{entry} ended twice")
-        self.expect(not entry.open_call or self.ending, f"{entry} ended during its call")
+        leaves = self.ending or entry.envelope.instance_id in self.absent
+        self.expect(not entry.open_call or leaves, f"{entry} ended during its call")
+        self._expect_late(entry, receipt)
         entry.receipt, entry.ended_at = receipt, trio.current_time()
         self.ended[receipt.disposition] += 1
+        self.all_ended[receipt.disposition] += 1
         self._count(entry, -1)
         if entry.lane is not None:
             self._lanes[entry.lane].pop(entry.number, None)
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
+
+    def _expect_late(self, entry: Entry, receipt: Receipt) -> None:
+        """What ended because it was late was late: by trio's clock, or by the wall's."""
+        if receipt.disposition is not Disposition.EXPIRED or receipt.verdict is None:
+            return
+        if receipt.verdict.reason is Reason.EXPIRED and not self.setup.jumps:
+            early = entry.deadline - entry.appended_in - trio.current_time()
+            self.expect(early <= HAIR, f"{entry} expired {early:.2f} s before its time")
 
     ending = False
     """Whether the gateway closes: then what is under way may be ended."""
@@ -299,7 +399,7 @@ class Ledger:
             self.wrong(f"a call for no envelope: {attempt.envelope_id}")
             return None
         self.note("call", entry, attempt.operation, attempt.key[-4:], attempt.number)
-        call = Call(entry, attempt, now)
+        call = Call(entry, attempt, now, life=self.life)
         self.expect(not entry.open_call, f"{entry} is called twice at once")
         self.expect(entry.receipt is None, f"{entry} is called after its end")
         self.expect(now <= entry.deadline + HAIR, f"{entry} is called after its deadline")
@@ -307,6 +407,7 @@ class Ledger:
         self.expect(not done, f"{entry} repeats step {attempt.key} after its answer")
         self.expect(instance_id not in self._out_of_order, f"{entry} on a suspended instance")
         self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
+        self._expect_recorded(attempt)
         self._expect_turn(entry)
         self._expect_open(instance_id, attempt, now)
         self._expect_doubt_is_over(entry, attempt, now)
@@ -315,15 +416,23 @@ class Ledger:
         self._fly(entry, 1)
         return call
 
+    def _expect_recorded(self, attempt: Attempt) -> None:
+        """Where a life may be killed, the outbox knows of a try before the platform does."""
+        if not self.setup.durable or attempt.operation in ("edit", "delete"):
+            return
+        said = (attempt.envelope_id, attempt.key, attempt.number)
+        self.expect(said in self.recorded, f"{said} is made, and nobody wrote that down")
+
     def _expect_turn(self, entry: Entry) -> None:
         """First in, first out within the lane, one at a time."""
         if entry.lane is None:
             return
-        for number, other in self._lanes[entry.lane].items():
+        for other in self._lanes[entry.lane].values():
             if other is entry:
                 continue
-            begun = bool(other.calls)
-            waits = number < entry.number and not other.parked and not entry.parked
+            # One of an earlier life may have lost its place: to its time, or to its target.
+            begun = any(call.life == self.life or not other.parked for call in other.calls)
+            waits = other.rank < entry.rank and not other.parked and not entry.parked
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
 
@@ -360,11 +469,11 @@ class Ledger:
             *((instance_id, "bucket", name) for name in names),
         ]
 
-    def _fly(self, entry: Entry, by: int) -> None:
+    def _fly(self, entry: Entry, by: int, *, stranger: bool = False) -> None:
         config, flying = self.setup.config, self._in_flight
         instance = entry.envelope.instance_id
         flying[entry.partition] += by
-        flying[instance] += by
+        flying[instance] += 0 if stranger else by
         slots = (config.attempts_per_partition, config.attempts_per_instance)
         for key, most in zip((entry.partition, instance), slots, strict=True):
             self.expect(0 <= flying[key] <= most, f"{flying[key]} calls at once on {key!r}")
@@ -379,8 +488,10 @@ class Ledger:
 
     def end(self, call: Call) -> None:
         """The hook has returned, or was cut off."""
+        if call.ended is not None:  # by a kill
+            return
         call.ended = trio.current_time()
-        self._fly(call.entry, -1)
+        self._fly(call.entry, -1, stranger=call.stranger)
 
     def judged(self, instance_id: str, attempt: Attempt, verdict: Verdict) -> None:
         """What the error of an attempt means. Waits are known from here on."""
@@ -395,16 +506,23 @@ class Ledger:
         if verdict.error_class is not ErrorClass.FATAL and not _as_in_an_outage(verdict):
             self.worked[instance_id] += 1
         self._reports(instance_id, verdict.buckets)
-        spent = verdict.error_class is ErrorClass.RETRYABLE
+        changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
+        spent = verdict.error_class is ErrorClass.RETRYABLE and not changes
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
         if spent and not limited:
             self.tried(attempt)
-        if limited and verdict.retry_after is not None:
+        of_another = bool(calls) and calls[-1].stranger
+        if limited and verdict.retry_after is not None and not of_another:
             self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
 
     def tried(self, attempt: Attempt) -> None:
         """One of the tries of a step is spent; those refused by a limit are not."""
         self.tries[attempt.envelope_id, attempt.key] += 1
+        spent, most = (
+            self.tries[attempt.envelope_id, attempt.key],
+            self.setup.config.retries.attempts,
+        )
+        self.expect(spent <= most, f"{attempt.key} was tried {spent} times of {most}")
 
     def _close(self, instance_id: str, attempt: Attempt, scope: Scope, wait: float) -> None:
         until = trio.current_time() + wait
@@ -439,6 +557,126 @@ class Ledger:
     def waits_until(self) -> float:
         """When the last of the waits that the platforms asked for ends."""
         return max(self._closed.values(), default=0.0)
+
+    # -- instances that come and go
+
+    def leaves(self, instance_id: str) -> None:
+        """The application takes an instance out."""
+        self.note("leaves", instance_id)
+        self.absent.add(instance_id)
+        self.held.discard(instance_id)
+
+    def comes_back(self, instance_id: str) -> None:
+        """It is a new one of the same name: nothing of before is known of it."""
+        self.note("comes back", instance_id)
+        self.absent.discard(instance_id)
+        self.works_again(instance_id)
+        self._in_flight[instance_id] = 0
+        for entry in self.entries:
+            if entry.envelope.instance_id == instance_id and entry.open_call:
+                entry.calls[-1].stranger = True
+        self._closed = {key: at for key, at in self._closed.items() if key[0] != instance_id}
+
+    # -- lives
+
+    def fell(self) -> None:
+        """The present life was killed. What it had under way nobody will ever hear of."""
+        self.note("killed")
+        self.ending = True
+        self.gateway = None
+        self.fell_at = trio.current_time()
+        for entry in self.entries:
+            if entry.open_call:
+                entry.calls[-1].ended = trio.current_time()
+
+    def born(self, truth: Truth, partition_of: Callable[[str, str], int], *, strict: bool) -> None:
+        """Another life begins, with what the file holds.
+
+        strict  the last one had the time to write down all that it knew
+        """
+        self.life += 1
+        self.born_at = trio.current_time()
+        self._forget_life()
+        self._take_in_ghosts(truth)
+        for entry in self.entries:
+            self._compare(entry, truth, strict=strict)
+        left = self.unfinished
+        for entry in sorted(left, key=lambda entry: entry.id):
+            entry.partition = partition_of(
+                entry.envelope.instance_id, entry.envelope.external_room_id
+            )
+            self._count(entry, 1)
+            if not entry.told:  # what was sent before, and is sent again, stands where it stood
+                entry.rank = self._next_rank()
+            if entry.lane is not None:
+                self._lanes[entry.lane][entry.number] = entry
+            self._remember(entry, truth.unfinished.get(entry.id, {}))
+        known = {entry.id for entry in left}
+        for name in truth.unfinished:
+            self.expect(name in known, f"{name} is kept, and nobody knows it")
+        self.recovered = len(left)
+        self._offered.clear()
+        self._withdrawn.clear()
+        self.note("born", self.life, len(left))
+
+    def _forget_life(self) -> None:
+        """What a process knows and no file: suspensions, slots, what is learned of limits."""
+        for state in (self._in_flight, self._unfinished, self._lanes, self.levels, self.ended):
+            state.clear()
+        for names in (self._out_of_order, self.held, self.absent):
+            names.clear()
+        self._by_object.clear()
+        self._alias.clear()
+        self._closed.clear()
+        self.appending = 0
+        self.ending = False
+
+    def _take_in_ghosts(self, truth: Truth) -> None:
+        """Some were kept just before the kill: accepted, though their callers never heard it."""
+        for name, kept in self._offered.items():
+            if name in truth.unfinished and name not in self._by_id:
+                entry = self._entry(kept.entry.envelope, None, 0)
+                entry.heard = False
+                entry.deadline = kept.at + kept.entry.deadline - kept.entry.accepted_at
+                self._name(entry, name)
+                self.note("kept unheard", entry)
+                self._expect_soon(entry, self._withdrawn.get(name, math.inf), "was withdrawn")
+        self._unfinished.clear()
+        self._lanes.clear()
+
+    def _compare(self, entry: Entry, truth: Truth, *, strict: bool) -> None:
+        """Whether the file knows of the entry what it must."""
+        if entry.receipt is None:
+            self.expect(entry.id in truth.unfinished, f"{entry} is lost")
+        elif entry.id in truth.unfinished:
+            self.expect(not strict, f"{entry} ended, and the file was closed without it")
+            self._expect_soon(entry, entry.ended_at, "ended")
+            entry.told.append(entry.receipt)
+            self.all_ended[entry.receipt.disposition] -= 1
+            entry.receipt = None
+        else:
+            how = truth.ended.get(entry.id)
+            same = how == str(entry.receipt.disposition)
+            self.expect(same, f"{entry} ended {entry.receipt.disposition}, kept is {how}")
+
+    def _expect_soon(self, entry: Entry, at: float, what: str) -> None:
+        """Some things are written down lazily: a moment later, unless the disk was full."""
+        since = self.fell_at - max(at, self.unwritten_at)
+        late = since > self.setup.linger + LONGEST_COMMIT
+        self.expect(not late, f"{entry} {what} {since:.2f} s ago, and nobody wrote that down")
+
+    def _remember(self, entry: Entry, steps: Mapping[int, StepKept]) -> None:
+        """What the next life can know of the tries of an unfinished entry."""
+        for call in entry.calls:
+            key = call.attempt.key
+            step = steps.get(int(key.rpartition(".")[2]))
+            done = step is not None and step.done
+            if call.answered and not done:  # nobody wrote the answer down
+                call.answered = False
+                self._done.discard((entry.id, key))
+            if call.in_doubt:
+                call.evidence = self.worked[entry.envelope.instance_id]
+            self.tries[entry.id, key] = 0 if step is None else step.attempts + step.open
 
     def pressure(self, partition: int, level: str, previous: str) -> None:
         """One event for each real change of level."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from simulated.drawing import Setup, emulated_limits
+from simulated.lives import check
 from simulated.ports import Ports
 
 from gateway_contrib.emulators.discord import DiscordEmulator
@@ -17,6 +19,40 @@ from gateway_core.testing import Network
 
 EMULATORS = {"telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator}
 LATE = (3.0, 8.0, 24.0)
+WRITES = {
+    "telegram": ("sendMessage", "editMessageText"),
+    "slack": ("chat.postMessage", "chat.update"),
+    "discord": ("/messages",),
+}
+UNFORMATTED: Mapping[str, tuple[int, Any]] = {
+    "telegram": (
+        400,
+        {
+            "ok": False,
+            "error_code": 400,
+            "description": "Bad Request: can't parse entities: character 7 is reserved",
+        },
+    ),
+    "slack": (200, {"ok": False, "error": "invalid_blocks"}),
+    "discord": (
+        400,
+        {
+            "code": 50035,
+            "message": "Invalid Form Body",
+            "errors": {
+                "content": {
+                    "_errors": [
+                        {
+                            "code": "BASE_TYPE_MAX_LENGTH",
+                            "message": "Must be 100 or fewer in length.",
+                        }
+                    ]
+                }
+            },
+        },
+    ),
+}
+"""What the platforms say of formatting that they do not like; nothing is stored then."""
 
 
 class Platforms:
@@ -26,12 +62,17 @@ class Platforms:
         self._setup = setup
         self._ports = ports
         self._network = setup.generator("network")
+        self._formatting = setup.generator("formatting")
         limits = emulated_limits(setup.limits)
         self._instances = {instance.id: instance for instance in setup.config.instances}
         channels = {i.settings.base_url: i.channel for i in setup.config.instances}
         self.plans = {
-            url: FaultPlan(seed=f"{url}:{setup.seed}", rates=setup.trouble.platform)
-            for url in channels
+            url: FaultPlan(
+                seed=f"{url}:{setup.seed}",
+                rates=setup.trouble.platform,
+                script=setup.trouble.script.get(channel, {}),
+            )
+            for url, channel in channels.items()
         }
         self.emulators: Mapping[str, Any] = {
             url: EMULATORS[channel](limits=limits[channel], faults=self.plans[url])
@@ -59,6 +100,7 @@ class Platforms:
 
     def _latency(self) -> tuple[float, float]:
         """The way there and the way back; a late one is late on its way there."""
+        check()  # the last moment before a request leaves
         rng = self._network
         up, down = rng.choice(self._setup.latency), rng.choice(self._setup.latency)
         late = self._setup.trouble.late
@@ -80,9 +122,22 @@ class Platforms:
                 await send(event)
 
             await passed()
-            await app(scope, receive, told)
+            if self._refuses(channel, scope["method"], what):
+                await _refused(channel, told)
+            else:
+                await app(scope, receive, told)
 
         return watched
+
+    def _refuses(self, channel: str, method: str, what: str) -> bool:
+        """Whether the platform does not like the formatting, or the length, this time."""
+        share = self._setup.trouble.unformatted
+        writes = any(name in what for name in WRITES[channel]) and method in ("POST", "PATCH")
+        if not share or not writes or not self._ports.on:
+            return False
+        refused = self._formatting.random() < share
+        self._ports.ledger.faults += refused
+        return refused
 
     def stop(self) -> None:
         """No more faults, and every token is good again."""
@@ -104,3 +159,10 @@ class Platforms:
             for room in emulator.rooms.names()
             for message in emulator.rooms.all(room)
         ]
+
+
+async def _refused(channel: str, send: Any) -> None:
+    status, body = UNFORMATTED[channel]
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

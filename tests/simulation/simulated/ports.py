@@ -1,4 +1,4 @@
-"""Where the world meets the engine: adapters that stumble, policies that watch, an outbox.
+"""Where the world meets the engine: adapters that stumble, policies that watch, the time.
 
 The adapters are the real ones; each hook passes through here so that it can be seen, delayed by a
 few checkpoints, and made to fail, hang or answer nonsense while trouble is on.
@@ -16,27 +16,23 @@ import attrs
 import trio
 from simulated.drawing import Setup
 from simulated.ledger import Call, Ledger
+from simulated.lives import check
 
 from gateway_core import (
     Attempt,
     Instance,
-    MemoryOutbox,
-    OutboxError,
     Pressure,
     Reason,
     Receipt,
-    StepRecord,
     defaults,
     hookimpl,
 )
-from gateway_core.outbox import Entry as Kept
 from gateway_core.testing import Checkpoints
 from gateway_plugin_discord import hooks as discord
 from gateway_plugin_slack import hooks as slack
 from gateway_plugin_telegram import hooks as telegram
 
 REAL = {"telegram": telegram, "slack": slack, "discord": discord}
-GRID_WAITS = (0.0, 0.0, 0.0, 0.25)
 
 
 class Stray(BaseException):
@@ -69,6 +65,28 @@ class Ports:
         self._hooks = setup.generator("hooks")
         self._pure = setup.generator("pure")
         self._sessions = setup.generator("sessions")
+        self._breaks = setup.generator("breaks")
+        self.disk = setup.generator("disk")
+
+    def wall(self) -> float:
+        """POSIX time, as the life's system says."""
+        check()
+        return self.ledger.wall()
+
+    def breaks(self) -> bool:
+        """Whether a worker breaks before its attempt begins."""
+        broken = self.on and self._breaks.random() < self.setup.trouble.breaks
+        self.ledger.faults += broken
+        return broken
+
+    def disk_is_full(self) -> bool:
+        """Whether nothing can be written now."""
+        now = trio.current_time()
+        full = self.on and any(start <= now < end for start, end in self.setup.trouble.disk)
+        self.ledger.faults += full
+        if full:
+            self.ledger.unwritten_at = now
+        return full
 
     def error(self) -> BaseException:
         """One of the things that hooks raise."""
@@ -98,6 +116,7 @@ class Ports:
 
     async def perform(self, do: Callable[[], Any], instance: Instance, attempt: Attempt) -> Any:
         """One attempt, seen from the ledger."""
+        check()
         call = self.ledger.begin(instance.id, attempt)
         try:
             await self.passed()
@@ -105,6 +124,7 @@ class Ports:
             answer = await do()
             await self.passed()
             answer = await self._stumble("after", answer)
+            check()
             if call is not None:
                 self.ledger.answered(call, answer)
             return answer
@@ -113,6 +133,7 @@ class Ports:
                 self.ledger.end(call)
 
     async def _stumble(self, where: str, answer: Any = None) -> Any:
+        check()
         what = self.stumbles(where)
         if what is None:
             return answer
@@ -153,6 +174,7 @@ def _pure(function: Any, ports: Ports) -> Any:
         return function
 
     def hook(*given: Any) -> Any:
+        check()
         if ports.pure_fails():
             raise ports.error()
         return function(*given)
@@ -185,10 +207,12 @@ def _performed(function: Any, ports: Ports) -> Any:
 def _probed(function: Any, ports: Ports) -> Any:
     @hookimpl
     async def probe(instance: Instance, session: Any) -> Any:
+        check()
         ports.ledger.note("probe", instance.id)
         await ports.passed()
         identity = await function(session)
         await ports.passed()
+        check()
         ports.ledger.works_again(instance.id)
         return identity
 
@@ -199,6 +223,7 @@ def _asked(function: Any, ports: Ports) -> Any:
     @hookimpl
     async def credentials(session: Any) -> Any:
         await ports.passed()
+        check()
         return await function(session)
 
     return credentials
@@ -207,6 +232,7 @@ def _asked(function: Any, ports: Ports) -> Any:
 def _session(function: Any, ports: Ports) -> Any:
     @asynccontextmanager
     async def opened(instance: Instance) -> AsyncIterator[Any]:
+        check()
         what = ports.session_fails()
         ports.ledger.note("session", instance.id, what or "")
         await ports.passed()
@@ -233,6 +259,7 @@ def _classified(function: Any, ports: Ports) -> Any:
 
     @hookimpl
     def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Any:
+        check()
         given = {"instance": instance, "attempt": attempt, "error": error}
         if ports.pure_fails():
             stands = attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
@@ -257,33 +284,26 @@ class Witness:
 
     @hookimpl
     def admit(self, envelope: Any, pressure: Pressure) -> str | None:
+        check()
         vote = None
         if self._random.random() < self._ports.setup.trouble.votes:
             vote = self._random.choice(["shed", "urgent", "normal", "bulk"])
-        entry = self._ledger.accepted(envelope, vote, pressure.partition)
-        entry.parked = self._may_step_aside(envelope)
+        self._ledger.accepted(envelope, vote, pressure.partition)
         return vote
-
-    def _may_step_aside(self, envelope: Any) -> bool:
-        """Whether it may leave its place in the lane.
-
-        It does until its time, until its target is there, and while another lane changes that.
-        """
-        target = getattr(envelope, "target", None)
-        named = target is not None and not getattr(target, "parts", ())
-        shared = target is not None and self._ports.setup.load.unordered > 0
-        return envelope.not_before is not None or named or shared
 
     @hookimpl
     def after_disposition(self, envelope: Any, receipt: Receipt) -> None:
+        check()
         self._ledger.finished(envelope, receipt)
 
     @hookimpl
     def pressure_changed(self, pressure: Pressure, previous: str) -> None:
+        check()
         self._ledger.pressure(pressure.partition, pressure.level, previous)
 
     @hookimpl
     def instance_suspended(self, instance: Instance) -> None:
+        check()
         self._ledger.suspended(instance.id)
 
 
@@ -294,6 +314,7 @@ class Rude:
         self._ports = ports
 
     def _perhaps(self) -> None:
+        check()
         if self._ports.pure_fails():
             raise self._ports.error()
 
@@ -318,67 +339,4 @@ class Rude:
         self._perhaps()
 
 
-class Cabinet(MemoryOutbox):
-    """An outbox that takes its time, refuses now and then, and remembers who told it what."""
-
-    def __init__(self, ports: Ports) -> None:
-        super().__init__(survives=True)
-        self._ports = ports
-        self._ledger = ports.ledger
-        self._random = ports.setup.generator("outbox")
-        self._line = trio.Lock()
-        self._started: set[tuple[str, int, int]] = set()
-        self._acknowledged: set[tuple[str, int]] = set()
-
-    async def _wait(self) -> None:
-        await self._ports.passed()
-        wait = self._random.choice(GRID_WAITS)
-        if wait:
-            await trio.sleep(wait)
-
-    async def append(self, entry: Kept, kept: Callable[[], None]) -> None:
-        self._ledger.appending += 1
-        try:
-            await self._line.acquire()  # the order of the appends is that of their places
-            try:
-                await self._wait()
-                if self._fails(self._ports.setup.trouble.outbox):
-                    raise OutboxError("the disk is full")
-            finally:
-                self._line.release()
-        finally:
-            self._ledger.appending -= 1
-        await super().append(entry, kept)
-
-    def _fails(self, share: float) -> bool:
-        fails = self._ports.on and self._random.random() < share
-        self._ledger.faults += fails
-        return fails
-
-    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
-        said = (envelope_id, record.serial, record.number)
-        done = (envelope_id, record.serial) in self._acknowledged
-        key = f"{envelope_id}.{record.serial}"
-        begun = (envelope_id, key, record.number) in self._ledger.begun
-        self._ledger.expect(not begun, f"{said} is recorded after it was made")
-        self._ledger.expect(not done, f"{said} begins after it was acknowledged")
-        self._ledger.expect(envelope_id in self._rows, f"{said} is of no kept envelope")
-        self._started.add(said)
-        await super().attempt_started(envelope_id, record)
-        await self._wait()
-        if self._fails(self._ports.setup.trouble.breaks):
-            raise Stumbled("something of the engine's own breaks")
-
-    def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
-        said = (envelope_id, record.serial)
-        self._ledger.expect(said not in self._acknowledged, f"{said} is acknowledged twice")
-        self._acknowledged.add(said)
-        super().acknowledged(envelope_id, record)
-
-    def finished(self, receipt: Receipt) -> None:
-        kept = receipt.envelope_id in self._rows
-        self._ledger.expect(kept, f"{receipt.envelope_id} ended, but was not kept")
-        super().finished(receipt)
-
-
-__all__ = ["Cabinet", "Call", "Ports", "Rude", "Stray", "Witness", "adapter"]
+__all__ = ["Call", "Ports", "Rude", "Stray", "Stumbled", "Witness", "adapter"]

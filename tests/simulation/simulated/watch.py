@@ -13,7 +13,8 @@ from typing import Any
 import trio
 import trio.testing
 from simulated.drawing import GRID
-from simulated.ledger import HAIR, Ledger
+from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
+from simulated.lives import Life
 
 from gateway_core import Gateway
 from gateway_core.limits import NEVER, SECOND
@@ -34,10 +35,14 @@ class Steps(trio.abc.Instrument):
         self._ledger = ledger
         self.count = 0
         self.scope: trio.CancelScope | None = None
+        self.life: Life | None = None
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step more."""
+        """One step more; where a life is to fall at one of its own, this may be the one."""
         self.count += 1
+        life = self.life
+        if life is not None and life.kill_at is not None and life.has(task):
+            life.stepped()
         if self.count == MOST_STEPS and self.scope is not None:
             self._ledger.violations.append(f"{MOST_STEPS} steps at one instant, lately {task.name}")
             self.scope.cancel()
@@ -72,6 +77,8 @@ class Watch:
     def look(self) -> None:
         """Every check that holds at rest."""
         self._seen.clear()
+        if self._ledger.gateway is None:  # it was killed at this instant
+            return
         self._conservation()
         if self._gateway._stopped.is_set():
             return
@@ -86,7 +93,13 @@ class Watch:
         statistics, ledger = self._gateway.statistics(), self._ledger
         expect = ledger.expect
         expect(statistics.conserved, f"not conserved: {statistics.accepted}")
-        expect(statistics.accepted == len(ledger.entries), f"{statistics.accepted} accepted?")
+        born = sum(entry.born == ledger.life and entry.heard for entry in ledger.entries)
+        # What an earlier life accepted counts once it comes in; all of it is kept from the start.
+        fits = born <= statistics.accepted <= born + ledger.recovered
+        expect(fits, f"{statistics.accepted} accepted, not {born} (+ {ledger.recovered})")
+        if ledger.setup.durable:
+            left = len(ledger.unfinished)
+            expect(statistics.kept == left, f"{statistics.kept} kept, {left} unfinished")
         counted = {d: n for d, n in statistics.dispositions.items() if n}
         expect(counted == dict(ledger.ended), f"counted {counted}, told {dict(ledger.ended)}")
         for part in statistics.partitions:
@@ -102,7 +115,8 @@ class Watch:
         """Nothing outlives its deadline, but for an attempt under way."""
         now, patience = trio.current_time(), self._gateway.config.attempt_timeout
         for entry in self._ledger.unfinished:
-            if now <= entry.deadline + GRID:
+            due = max(entry.deadline, self._ledger.born_at + LONGEST_COMMIT)
+            if now <= due + GRID or entry.envelope.instance_id in self._ledger.absent:
                 continue
             partition = self._gateway._partitions[entry.partition]
             flight = partition.flights.get(entry.id) or _flight(partition, entry.envelope)
@@ -111,7 +125,7 @@ class Watch:
             running = flight is not None and flight.lane is not None and flight.lane.running
             grace = patience if running else 0.0
             grace += GRID + 2 * LONGEST_RESTART
-            self._ledger.expect(now <= entry.deadline + grace, f"{entry} outlives its deadline")
+            self._ledger.expect(now <= due + grace, f"{entry} outlives its deadline")
 
     def _lasts(self, what: Any, longest: float, text: Callable[[], str]) -> None:
         """A state that must not be the same for longer than that."""

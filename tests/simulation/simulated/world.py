@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -15,15 +17,22 @@ import trio
 from simulated.callers import Callers
 from simulated.checks import Checks
 from simulated.drain import longest_drain
-from simulated.drawing import Setup, draw
+from simulated.drawing import Ending, Setup, draw
 from simulated.events import Events
-from simulated.ledger import Ledger
+from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
+from simulated.lives import LIFE, Life
 from simulated.platforms import Platforms
-from simulated.ports import REAL, Cabinet, Ports, Rude, Witness, adapter, taken
+from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
+from simulated.vault import Vault, read
 from simulated.watch import Steps, Violated, Watch
 
-from gateway_core import Attempt, Gateway, Send, open_gateway, plugins
-from gateway_core.testing import open_network, run_seeded, virtual_wall
+from gateway_core import Attempt, Gateway, OutboxError, Send, open_gateway, plugins
+from gateway_core.partitioning import strategy
+from gateway_core.testing import open_network, run_seeded
+
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a new folder in it, removed
+PATIENCE = 4_000.0
+"""Seconds of calm after which all callers must have had their answers."""
 
 
 class Violation(AssertionError):
@@ -38,11 +47,16 @@ class Violation(AssertionError):
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a world was: envelopes accepted, faults injected, and a digest of all that happened."""
+    """What a world was: envelopes accepted, faults injected, kills, a digest of all of it.
+
+    steps  of each life, as far as they were counted
+    """
 
     seed: int
     messages: int
     faults: int
+    kills: int
+    steps: tuple[int, ...]
     rests: int
     ended: Mapping[str, int]
     digest: str
@@ -60,9 +74,13 @@ class Jitter(Random):
 
 def simulate(seed: int) -> Outcome:
     """Make the world of a seed. Raises `Violation` at the first thing that does not hold."""
-    setup = draw(seed)
+    return made(draw(seed), seed)
+
+
+def made(setup: Setup, seed: int, callers: type[Callers] = Callers) -> Outcome:
+    """The same of any setup; `seed` is what it is called."""
     ledger = Ledger(setup)
-    world = World(setup, ledger)
+    world = World(setup, ledger, callers)
     steps = Steps(ledger)
     # Nothing that is installed is used: looking for it would take a third of the time.
     with _logs_to(ledger), patch.object(plugins, "discover", lambda _: ([], [])):
@@ -78,8 +96,10 @@ def simulate(seed: int) -> Outcome:
         seed=seed,
         messages=len(ledger.entries),
         faults=ledger.faults + world.platforms.faults,
+        kills=world.kills,
+        steps=tuple(world.steps),
         rests=world.rests,
-        ended={str(d): n for d, n in sorted(ledger.ended.items())},
+        ended={str(d): n for d, n in sorted(ledger.all_ended.items()) if n},
         digest=hashlib.sha256("\n".join(ledger.trace).encode()).hexdigest(),
         trace=tuple(ledger.trace),
     )
@@ -111,14 +131,18 @@ def _logs_to(ledger: Ledger) -> Iterator[None]:
 
 
 class World:
-    """Network, platforms, gateway, callers, events, and who watches them."""
+    """Network, platforms, one life of a gateway after the other, callers, and who watches them."""
 
-    def __init__(self, setup: Setup, ledger: Ledger) -> None:
+    def __init__(self, setup: Setup, ledger: Ledger, callers: type[Callers]) -> None:
         self.setup = setup
         self.ledger = ledger
         self.ports = Ports(setup, ledger)
         self.platforms = Platforms(setup, self.ports)
+        self.callers = callers(setup, ledger, self.platforms.topics)
         self.rests = 0
+        self.kills = 0
+        self.steps: list[int] = []
+        self.calm = trio.Event()
 
     async def run(self, steps: Steps) -> None:
         """Everything, until the gateway has closed; then the last look."""
@@ -126,24 +150,103 @@ class World:
         with trio.CancelScope() as steps.scope:
             async with open_network() as network:
                 self.platforms.mount(network)
-                await self._live(steps)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._calm_down)
+                    await self._lives(steps)
+                    nursery.cancel_scope.cancel()
         if not self.ledger.violations:
             Checks(self.setup, self.ledger, self.platforms).all()
 
-    async def _live(self, steps: Steps) -> None:
+    async def _calm_down(self) -> None:
+        """From some time on nothing goes wrong any more."""
+        await trio.sleep_until(self.setup.lasts)
+        self.ledger.note("calm")
+        self.ports.on = False
+        self.platforms.stop()
+        self.calm.set()
+
+    # -- lives
+
+    async def _lives(self, steps: Steps) -> None:
+        """One after the other, on the same file."""
+        if not self.setup.durable:
+            await self._life(Life(0), steps, None)
+            return
+        with TemporaryDirectory(prefix="world", dir=MEMORY) as folder:
+            path = Path(folder) / "outbox.db"
+            for number, ending in enumerate((*self.setup.endings, None)):
+                if number:
+                    self._next_life(path, number)
+                await self._life(Life(number), steps, path)
+                if ending is not None:
+                    await trio.sleep(ending.down)
+            truth = read(path)
+            self.ledger.expect(not truth.unfinished, f"{len(truth.unfinished)} are kept at the end")
+
+    def _next_life(self, path: Path, number: int) -> None:
+        """What the file holds is compared with what the world has seen."""
+        config = self.setup.config_of(number)
+        hashed = strategy(config.partition_by)
+        before = self.setup.endings[number - 1]
+        self.ledger.born(
+            read(path),
+            lambda instance, room: hashed(instance, room) % config.partition_count,
+            strict=before.kind != "kill" and not self.setup.trouble.disk,
+        )
+
+    async def _life(self, life: Life, steps: Steps, path: Path | None) -> None:
+        """One process, from its start to its end."""
+        steps.life = life
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(life.bury)
+            nursery.start_soon(self._lived, life, steps, path)
+            await life.over.wait()
+            nursery.cancel_scope.cancel()
+        steps.life = None
+
+    async def _lived(self, life: Life, steps: Steps, path: Path | None) -> None:
+        LIFE.set(life)
+        life.died = self.ledger.fell
+        life.task = trio.lowlevel.current_task()
+        try:
+            with life.scope:
+                await self._opened_at_last(life, steps, path)
+        except BaseException:
+            if not life.dead:
+                raise
+        finally:
+            life.over.set()
+        self.kills += life.dead
+        self.steps.append(life.steps)
+
+    async def _opened_at_last(self, life: Life, steps: Steps, path: Path | None) -> None:
+        """On a full disk it does not open, and is started again, as a service manager does."""
+        while True:
+            try:
+                return await self._opened(life, steps, path)
+            except OutboxError as error:
+                self.ledger.note("not opened", error)
+                full = life.gateway is None and self.ledger.unwritten_at > trio.current_time() - 1.0
+                self.ledger.expect(full, f"the outbox does not open: {error}")
+                await trio.sleep(0.5)
+
+    async def _opened(self, life: Life, steps: Steps, path: Path | None) -> None:
         setup, ports = self.setup, self.ports
         given: list[Any] = [Witness(ports), Rude(ports)]
         given += [(channel, adapter(channel, ports)) for channel in setup.channels]
-        outbox = Cabinet(ports) if setup.durable else None
+        ending = setup.endings[life.number] if life.number < len(setup.endings) else None
+        if ending is not None and ending.kind == "kill" and ending.at <= trio.current_time():
+            life.arm(ending.steps)  # it does not even live to see its gateway open
         async with open_gateway(
-            setup.config,
+            setup.config_of(life.number),
             plugins=given,
-            outbox=outbox,
-            rng=setup.generator("gateway"),
-            wall_clock=virtual_wall,
+            outbox=None if path is None else Vault.at(path, ports),
+            rng=setup.generator(f"gateway {life.number}" if life.number else "gateway"),
+            wall_clock=ports.wall,
         ) as gateway:
+            life.gateway = gateway
             self._acquaint(gateway)
-            await self._watched(gateway, steps)
+            await self._watched(gateway, steps, life, ending)
             self.ledger.ending = True
 
     def _acquaint(self, gateway: Gateway) -> None:
@@ -171,56 +274,66 @@ class World:
         function = REAL[instance.channel].rate_limit
         return function(*[given[name] for name in taken(function)])
 
-    async def _watched(self, gateway: Gateway, steps: Steps) -> None:
+    async def _watched(
+        self, gateway: Gateway, steps: Steps, life: Life, ending: Ending | None
+    ) -> None:
         watch = Watch(self.ledger, gateway, steps)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch.run)
-            await self._phases(gateway)
-            self.rests = watch.rests
+            await self._phases(gateway, life, ending)
+            self.rests += watch.rests
             nursery.cancel_scope.cancel()
 
-    async def _phases(self, gateway: Gateway) -> None:
+    async def _phases(self, gateway: Gateway, life: Life, ending: Ending | None) -> None:
         """Faults on; then off, and it must drain in the time computed."""
-        callers = Callers(self.setup, self.ledger, gateway, self.platforms.topics)
         events = Events(self.setup, self.ports, self.platforms, gateway)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(events.run)
-            nursery.start_soon(callers.run)
-            await trio.sleep_until(self.setup.lasts)
-            if self.setup.closes_early:
-                await self._closed_early(gateway)
+            nursery.start_soon(self.callers.run, gateway)
+            if ending is not None:
+                await trio.sleep_until(ending.at)
+                await self._ends(gateway, life, ending)
+                nursery.cancel_scope.cancel()
                 return
-            self._calm(events)
-            await self._drained(nursery, gateway, callers)
+            await self.calm.wait()
+            for instance in self.setup.config.instances:
+                events.release(instance.id)
+            await self._drained(nursery, gateway)
 
-    async def _closed_early(self, gateway: Gateway) -> None:
-        """In the middle of it all: what is unfinished has its grace, and is told of."""
+    async def _ends(self, gateway: Gateway, life: Life, ending: Ending) -> None:
+        """The life ends in the middle of it all."""
+        if ending.kind == "stop":
+            await self._closed(gateway)
+            return
+        if life.kill_at is None:
+            life.arm(ending.steps, gently=ending.kind == "cancel")
+        await trio.sleep(ending.idle)  # where nothing steps, it falls at rest
+        life.fall()
+        await trio.sleep_forever()
+
+    async def _closed(self, gateway: Gateway) -> None:
+        """As on SIGTERM: what is unfinished has its grace, and is told of."""
         ledger, begun = self.ledger, trio.current_time()
         ledger.note("closing")
         ledger.ending = True
         left = ledger.unfinished
         told = {undelivered.receipt.envelope_id for undelivered in await gateway.drain()}
         took = trio.current_time() - begun
-        grace = self.setup.config.drain_timeout
-        ledger.expect(took <= grace, f"closing took {took:.2f} s of {grace:.2f} s")
+        grace = self.setup.config.drain_timeout + (LONGEST_COMMIT if self.setup.durable else 0.0)
+        ledger.expect(took <= grace + HAIR, f"closing took {took:.2f} s of {grace:.2f} s")
+        if self.setup.durable:
+            return  # nobody holds what is outside memory: it is kept, and told of in no list
         for entry in left:
             undelivered = entry.receipt is not None and not entry.receipt.delivered
             ledger.expect(not undelivered or entry.id in told, f"nobody was told of {entry}")
 
-    def _calm(self, events: Events) -> None:
-        self.ledger.note("calm")
-        self.ports.on = False
-        self.platforms.stop()
-        for instance in self.setup.config.instances:
-            events.release(instance.id)
-
-    async def _drained(self, nursery: trio.Nursery, gateway: Gateway, callers: Callers) -> None:
+    async def _drained(self, nursery: trio.Nursery, gateway: Gateway) -> None:
         """Callers go on until they are done; then what is left has its time."""
         ledger = self.ledger
         while nursery.child_tasks or ledger.unfinished:
             left = ledger.unfinished
             if not left:
-                await self._until_someone(callers)
+                await self._until_someone()
                 continue
             bound = longest_drain(self.setup, ledger, left)
             ledger.note("draining", len(left), f"{bound:.2f}")
@@ -233,10 +346,12 @@ class World:
                 raise Violated
         await self._alive(gateway)
 
-    async def _until_someone(self, callers: Callers) -> None:
+    async def _until_someone(self) -> None:
         """Nothing is unfinished, but callers are still at it."""
         await trio.sleep(1.0)
-        self.ledger.expect(trio.current_time() < 100_000, "callers are never done")
+        self.ledger.expect(
+            trio.current_time() < self.setup.lasts + PATIENCE, "callers are never done"
+        )
 
     async def _in_order(self, gateway: Gateway) -> None:
         """What was suspended is found to work by probes, each after its delay."""

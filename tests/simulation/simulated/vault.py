@@ -1,0 +1,176 @@
+"""The outbox in a file, as a world has it: its thread, its disk and its time are the world's.
+
+The file is a real one and so is all that reads and writes it; only *when* that happens is drawn.
+What a life had committed when it was killed is there in the next one, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+import attrs
+import trio
+from simulated.lives import check
+from simulated.ports import Ports, Stumbled
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_core import OutboxError, Receipt, StepRecord
+from gateway_core.outbox import Entry as Kept
+
+T = TypeVar("T")
+WAITS = (0.0, 0.0, 0.0, 0.25)
+ARRIVED = ("delivered", "deleted", "unchanged")
+
+
+class Vault(SqliteOutbox):
+    """A `SqliteOutbox` behind ports, and what it is told compared with what the ledger saw."""
+
+    _ports: Ports
+
+    @classmethod
+    def at(cls, path: Path, ports: Ports) -> Vault:
+        """The outbox of one life."""
+        setup = ports.setup
+        settings = SqliteSettings(
+            synchronous="NORMAL", linger=setup.linger, queue=setup.queue, in_thread=False
+        )
+        vault = cls(path, settings, wall_clock=ports.wall)
+        vault._ports = ports
+        vault._acknowledged: set[tuple[str, int]] = set()
+        return vault
+
+    async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
+        """Instead of a thread: at a drawn time, on trio's; not to be cancelled once it began."""
+        ports = self._ports
+        check()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with trio.CancelScope(shield=True):
+            await ports.passed()
+            wait = ports.disk.choice(WAITS)
+            if wait:
+                await trio.sleep(wait)
+            check()
+            if limiter is self._writing and ports.disk_is_full():
+                raise apsw.FullError("database or disk is full")
+            answer = do()
+            await trio.lowlevel.checkpoint()
+            await ports.passed()
+            check()
+        return answer
+
+    async def append(self, entry: Kept, kept: Callable[[], None]) -> None:
+        """Whatever becomes of the caller, the ledger knows what was handed over."""
+        check()
+        ledger = self._ports.ledger
+        ledger.offered(entry)
+        ledger.appending += 1
+        try:
+            await super().append(entry, kept)
+        except OutboxError:
+            ledger.not_kept(entry)
+            raise
+        finally:
+            ledger.appending -= 1
+
+    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
+        """It must be recorded before the call, and never after the step was acknowledged."""
+        check()
+        ledger = self._ports.ledger
+        said = (envelope_id, record.serial, record.number)
+        key = f"{envelope_id}.{record.serial}"
+        begun = (envelope_id, key, record.number) in ledger.begun
+        ledger.expect(not begun, f"{said} is recorded after it was made")
+        done = (envelope_id, record.serial) in self._acknowledged
+        ledger.expect(not done, f"{said} begins after it was acknowledged")
+        await super().attempt_started(envelope_id, record)
+        check()
+        ledger.recorded.add((envelope_id, key, record.number))
+        if self._ports.breaks():
+            raise Stumbled("something of the engine's own breaks")
+
+    def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
+        """Once a step."""
+        check()
+        said, ledger = (envelope_id, record.serial), self._ports.ledger
+        ledger.expect(said not in self._acknowledged, f"{said} is acknowledged twice")
+        self._acknowledged.add(said)
+        super().acknowledged(envelope_id, record)
+
+    def finished(self, receipt: Receipt) -> None:
+        """The end."""
+        check()
+        super().finished(receipt)
+
+    def withdraw(self, envelope_id: str) -> None:
+        """Not accepted after all."""
+        check()
+        self._ports.ledger.withdrawn(envelope_id)
+        super().withdraw(envelope_id)
+
+    def peek(self, what: Any) -> Any:
+        """A look at the disk."""
+        check()
+        return super().peek(what)
+
+
+@attrs.frozen(kw_only=True)
+class StepKept:
+    """What the file knows of a step."""
+
+    number: int
+    started: bool
+    attempts: int
+    maybe_sent: int
+    outcome: str | None
+
+    @property
+    def done(self) -> bool:
+        """Whether it was acknowledged."""
+        return self.outcome in ARRIVED
+
+    @property
+    def open(self) -> bool:
+        """Whether a try had begun of which nobody knows the end."""
+        return self.started and self.outcome is None
+
+
+@attrs.frozen(kw_only=True)
+class Truth:
+    """What stands in the file between two lives.
+
+    unfinished  its steps by serial, of every envelope that has not ended
+    ended       the disposition of every one that has
+    """
+
+    unfinished: Mapping[str, Mapping[int, StepKept]]
+    ended: Mapping[str, str]
+
+
+def read(path: Path) -> Truth:
+    """Read by hand: what reads it in the next life is what is being tested."""
+    if not path.exists():  # the first life did not get so far
+        return Truth(unfinished={}, ended={})
+    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        unfinished: dict[str, dict[int, StepKept]] = {
+            name: {} for (name,) in database.execute("SELECT id FROM envelopes ORDER BY seq")
+        }
+        rows = database.execute(
+            """SELECT e.id, s.serial, s.number, s.started, s.attempts, s.maybe_sent, s.outcome
+            FROM steps s JOIN envelopes e ON e.seq = s.seq ORDER BY 1, 2"""
+        )
+        for name, serial, number, started, attempts, maybe_sent, outcome in rows:
+            unfinished[name][serial] = StepKept(
+                number=number,
+                started=bool(started),
+                attempts=attempts,
+                maybe_sent=maybe_sent,
+                outcome=outcome,
+            )
+        ended = dict(database.execute("SELECT id, disposition FROM history"))
+    finally:
+        database.close()
+    return Truth(unfinished=unfinished, ended=ended)

@@ -1,0 +1,38 @@
+"""One small world, killed at its awaits: at some of them here, at all by `bench.simulate`."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from simulated.scenario import ALL_TOLD, count_points, killed_at
+
+EVERY = 7
+PAIRS = 30
+
+
+@pytest.fixture(scope="module")
+def points():
+    """How many awaits the first life has."""
+    return count_points()
+
+
+def test_there_are_many_awaits(points):
+    assert points > 200
+
+
+def test_killed_at_an_await_nothing_is_lost_doubled_or_out_of_order(points):
+    for point in range(1, points, EVERY):
+        outcome = killed_at(point)
+        assert outcome.kills == 1
+        assert {"delivered"} == set(outcome.ended) - {"unknown"}
+        assert any(ALL_TOLD in line for line in outcome.trace)
+
+
+def test_killed_twice(points):
+    """The second life falls as well: while it opens, while it goes on, or later."""
+    rng = Random("pairs")
+    for _ in range(PAIRS):
+        outcome = killed_at(rng.randrange(points), rng.randrange(points // 2))
+        assert outcome.kills == 2
+        assert any(ALL_TOLD in line for line in outcome.trace)
