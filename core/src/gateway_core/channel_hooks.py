@@ -206,7 +206,9 @@ class ChannelHooks:
         except HookContractError as failure:
             if failure.text.startswith("answered"):
                 return _broken(failure)
-            return attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
+            verdict = defaults.classify_error(error)
+            raw = hidden(verdict.raw, instance)
+            return attrs.evolve(verdict, reason=Reason.HOOK_ERROR, raw=raw)
 
     # -- told
 
@@ -241,7 +243,7 @@ class ChannelHooks:
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
             plugin = self._culprit(error)
-            self._note(name, plugin, self.privacy.error(error), place_of(error))
+            self._note(name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
             text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
             raise HookContractError(hook=name, plugin=plugin, text=text) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
@@ -263,7 +265,9 @@ class ChannelHooks:
                 answers.append((plugin, impl.function(*[kwargs[key] for key in impl.argnames])))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
                 error = stopped(raised)
-                self._note(name, plugin, self.privacy.error(error), place_of(error))
+                self._note(
+                    name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error)
+                )
         return answers
 
     def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:

@@ -14,6 +14,7 @@ from gateway_core.boundary import stopped
 from gateway_core.clock import Clock
 from gateway_core.envelopes import Attempt
 from gateway_core.hookspecs import Identity
+from gateway_core.instances import hidden
 from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Verdict
 
@@ -54,7 +55,8 @@ class Keeper:
                     secret = await account.hooks.credentials(account.instance, session)
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
-            raw = f"{verdict.raw}; no fresh secret: {type(error).__name__}: {error}"
+            said = hidden(f"{type(error).__name__}: {error}", account.instance)
+            raw = f"{verdict.raw}; no fresh secret: {said}"
             verdict = Verdict(
                 error_class=ErrorClass.FATAL,
                 reason=Reason.UNAUTHORIZED,

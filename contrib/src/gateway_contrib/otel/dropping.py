@@ -58,14 +58,14 @@ class CountedSpans(BatchSpanProcessor):
     """The SDK's batches, with what they drop counted: of a full queue, and of failed exports."""
 
     def __init__(
-        self, exporter: SpanExporter, drops: Drops, *, queue: int, **batching: Any
+        self, exporter: SpanExporter, drops: Drops, *, queue: int, batch: int = 512
     ) -> None:
         self._most = queue
         self._drops = drops
         self._waiting = 0
         self._waiting_lock = threading.Lock()
         counted = _CountedExporter(exporter, drops, self._taken)
-        super().__init__(counted, max_queue_size=queue, **batching)
+        super().__init__(counted, max_queue_size=queue, max_export_batch_size=min(batch, queue))
 
     def on_end(self, span: ReadableSpan) -> None:
         """One more waits for the exporter; the oldest gives way where the queue is full."""

@@ -53,11 +53,9 @@ async def open_telemetry(
             shutdown_on_exit=False,
         )
         if spans is not None:
-            batching = {
-                "queue": settings.queue,
-                "max_export_batch_size": min(settings.batch, settings.queue),
-            }
-            tracers.add_span_processor(CountedSpans(spans, drops, **batching))
+            tracers.add_span_processor(
+                CountedSpans(spans, drops, queue=settings.queue, batch=settings.batch)
+            )
         meters = MeterProvider(
             [*readers, *served, *_periodic(settings, metrics, drops)],
             resource=_resource(settings),

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from gateway_contrib.sqlite.batch import Batch, Waiter
-from gateway_contrib.sqlite.failing import log
 from gateway_core import OutboxError
+from gateway_core.telemetry import OUTBOX_FAILED, tell
 
 LONGEST_PAUSE = 2.0
 POLL = 1.0
@@ -71,9 +71,7 @@ class Committer:
                 continue
             pause = min(LONGEST_PAUSE, max(0.05, pause * 2))
             self._keep_rest(batch)
-            log.error(
-                "gateway.outbox_failed", error=str(error), waiting=len(self.batch), wait=pause
-            )
+            tell(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=pause)
             await trio.sleep(pause)
         self._refuse_rest()
 
@@ -102,7 +100,7 @@ class Committer:
         """The gateway is closed, and the disk still does not take what is left."""
         self._dead = OutboxError("the outbox is closed")
         if len(self.batch):
-            log.error("gateway.outbox_failed", error="closed", waiting=len(self.batch))
+            tell(OUTBOX_FAILED, error="closed", waiting=len(self.batch))
         _tell(self.batch, self._dead)
 
     @property

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import apsw
-import structlog
 
 from gateway_core import OutboxError
-
-log: Any = structlog.get_logger("gateway")
+from gateway_core.telemetry import OUTBOX_UNREADABLE, Event, tell
 
 WORDS: tuple[tuple[type[Exception], str], ...] = (
     (apsw.FullError, "the disk is full"),
@@ -45,14 +42,14 @@ def typed(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def logged(event: str) -> Iterator[None]:
+def logged(event: Event) -> Iterator[None]:
     """What SQLite or the system raises is logged, where nobody could do anything about it."""
     try:
         yield
     except (apsw.Error, OSError, UnicodeDecodeError, OutboxError) as error:
-        log.error(event, error=words(error))  # noqa: TRY400 - an event with fields, no traceback
+        tell(event, error=words(error))
 
 
 def unreadable(envelope_id: str, error: Exception) -> None:
     """A row that this release cannot read stays where it is."""
-    log.error("gateway.outbox_unreadable", envelope=envelope_id, error=str(error))
+    tell(OUTBOX_UNREADABLE, envelope=envelope_id, error=str(error))

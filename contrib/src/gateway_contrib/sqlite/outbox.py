@@ -36,6 +36,7 @@ from gateway_core import (
     position_of,
     scope_of,
 )
+from gateway_core.telemetry import OUTBOX_FAILED
 
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ class SqliteOutbox:
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
-            with logged("gateway.outbox_failed"):
+            with logged(OUTBOX_FAILED):
                 self._stack.close()
 
     def _keys_since(self) -> float:
@@ -187,7 +188,7 @@ class SqliteOutbox:
             return
         wall = self._wall()
         old = (wall - self.settings.history_for, self._keys_since())
-        with logged("gateway.outbox_failed"):
+        with logged(OUTBOX_FAILED):
             asked = await self._in_thread(lambda: self._desk.serve(wall, *old), self._writing)
             for request in asked:
                 self._requested(request)

@@ -1,0 +1,414 @@
+"""One bad night: every fault of every emulated platform, and what the gateway told of it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import Counter, defaultdict
+from contextlib import asynccontextmanager, contextmanager
+from random import Random
+from time import perf_counter
+from unittest.mock import patch
+
+import attrs
+import pytest
+import structlog
+import trio
+import trio.testing
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from gateway_contrib.emulators.discord import DiscordEmulator
+from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_contrib.otel.dropping import CountedSpans, Drops
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_core import (
+    ErrorClass,
+    GatewayError,
+    Instance,
+    MemoryOutbox,
+    OutboxError,
+    Providers,
+    Reason,
+    Scope,
+    Send,
+    TransportError,
+    Verdict,
+    hookimpl,
+    open_gateway,
+    parse_config,
+)
+from gateway_core.testing import (
+    Failure,
+    FakeChannel,
+    FakeSettings,
+    open_network,
+    open_test_gateway,
+    virtual_wall,
+)
+
+TOKENS = {
+    "telegram": "987654321:AAsecretAAsecretAAsecretAAsecretAA",
+    "slack": "xoxb-secret-slack-secret-slack",
+    "discord": "secret.discord.secret-discord",
+}
+ROOMS = {
+    "telegram": "-1001777000{:03d}",
+    "slack": "C0NIGHT{:03d}",
+    "discord": "13000000000000{:05d}",
+}
+WORDS = "Quarterly mandragora figures leak before Thursday"
+PLATFORMS = {
+    "telegram": (TelegramEmulator, ""),
+    "slack": (SlackEmulator, "/api"),
+    "discord": (DiscordEmulator, "/api/v10"),
+}
+
+
+@attrs.define(eq=False)
+class Night:
+    """What was told.
+
+    logs    structlog's events as (name, level, fields)
+    lines   whatever else was logged, by any library
+    points  the attributes of every point of every metric, by its name
+    faults  what the platforms did, counted
+    errors  exceptions that callers got; values: receipts, tickets, statistics and their like
+    """
+
+    exporter: InMemorySpanExporter = attrs.field(factory=InMemorySpanExporter)
+    reader: InMemoryMetricReader = attrs.field(factory=InMemoryMetricReader)
+    logs: list = attrs.field(factory=list)
+    lines: list = attrs.field(factory=list)
+    points: dict = attrs.field(factory=lambda: defaultdict(list))
+    errors: list = attrs.field(factory=list)
+    values: list = attrs.field(factory=list)
+    faults: Counter = attrs.field(factory=Counter)
+    drops: Drops = attrs.field(factory=Drops)
+    providers: Providers = attrs.field(init=False)
+
+    def __attrs_post_init__(self):
+        tracers = TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.providers = Providers(tracers=tracers, meters=MeterProvider([self.reader]))
+        self.drops.observe(self.providers.meters)
+
+    def read(self):
+        """Collect the metrics once."""
+        for resource in self.reader.get_metrics_data().resource_metrics:
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        if getattr(point, "value", None) or getattr(point, "count", 0):
+                            self.points[metric.name].append(dict(point.attributes))
+
+    @asynccontextmanager
+    async def reading(self):
+        """Collect them every second."""
+
+        async def read():
+            while True:
+                self.read()
+                await trio.sleep(1)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            yield
+            nursery.cancel_scope.cancel()
+
+    @contextmanager
+    def listening(self):
+        """Take down every log line at debug level."""
+
+        def note(_logger, level, event):
+            fields = {k: v for k, v in event.items() if k != "event"}
+            self.logs.append((event["event"], level, fields))
+            raise structlog.DropEvent
+
+        class Lines(logging.Handler):
+            def emit(handler, record):  # noqa: N805 - `self` is the night
+                self.lines.append(logging.Formatter().format(record))
+
+        lines, root = Lines(), logging.getLogger()
+        before, level = structlog.get_config(), root.level
+        structlog.configure(
+            processors=[note], wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG)
+        )
+        root.addHandler(lines)
+        root.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            root.removeHandler(lines)
+            root.setLevel(level)
+            structlog.configure(**before)
+
+    async def told(self, awaitable):
+        """Its result or its error, kept."""
+        try:
+            value = await awaitable
+        except GatewayError as error:
+            self.errors.append(error)
+            return None
+        self.values.append(value)
+        return value
+
+
+class Rude:
+    """A policy that breaks, sheds, and blocks the loop."""
+
+    @hookimpl
+    def after_attempt(self, attempt):
+        raise RuntimeError(f"no liking for {attempt.part} in {attempt.room}")
+
+    @hookimpl
+    def admit(self, envelope):
+        return "shed" if "bulk" in envelope.external_room_id else None
+
+    @hookimpl
+    def after_disposition(self, envelope):
+        if "stall" in envelope.external_room_id:
+            until = perf_counter() + 0.06
+            while perf_counter() < until:
+                pass
+
+
+class Shut(FakeChannel):
+    """Its session does not open."""
+
+    @hookimpl
+    def open_session(self):
+        raise RuntimeError("no such account")
+
+
+async def platforms(night, folder):
+    """Three instances in front of platforms that fail in every way they know."""
+    path = folder / "outbox.db"
+    async with open_network() as network:
+        tables, emulators, plans = {}, {}, []
+        for number, (channel, (emulator, base)) in enumerate(PLATFORMS.items()):
+            faults = list(Fault)
+            Random(channel).shuffle(faults)
+            plan = FaultPlan(script={3 * n + 2: fault for n, fault in enumerate(faults)})
+            plans.append(plan)
+            emulators[channel] = emulator(tokens={TOKENS[channel]}, faults=plan)
+            url = f"http://127.0.0.1:{9100 + number}"
+            network.mount(url, emulators[channel].app)
+            tables[channel] = {
+                "channel": channel,
+                "token": TOKENS[channel],
+                "base_url": url + base,
+            }
+        config = parse_config(
+            {"instances": tables, "attempt_timeout": 40.0, "drain_timeout": 900.0}
+        )
+        outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+        async with (
+            open_gateway(
+                config,
+                outbox=outbox,
+                providers=night.providers,
+                plugins=[Rude()],
+                rng=Random("night"),
+                wall_clock=virtual_wall,
+            ) as gateway,
+            trio.open_nursery() as nursery,
+        ):
+            for channel in PLATFORMS:
+                for number in range(40):
+                    room = ROOMS[channel].format(number % 5)
+                    text = f"**{WORDS}** ({channel} {number})\n\n" + "- item\n" * 40
+                    send = gateway.send(channel, room, text, ttl=600, raises=number % 2 == 0)
+                    nursery.start_soon(night.told, send)
+            for _ in range(60):
+                await trio.sleep(10)
+                night.read()
+                for channel, emulator in emulators.items():
+                    emulator.restore(TOKENS[channel])
+            night.values += [gateway, gateway.statistics(), config]
+        for plan in plans:
+            night.faults.update(plan.counts)
+
+
+async def engine(night):
+    """What no platform can be made to do: outages, moves, crashes, refusals, deaths."""
+    gone = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.ROOM_MOVED, moved_to="fake-new")
+    plain = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.BAD_FORMAT,
+        transform="plain",
+        raw=f'cannot read "{WORDS}" in fake-1',
+    )
+    limited = Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.RATE_LIMITED,
+        scope=Scope.INSTANCE,
+        retry_after=3.0,
+    )
+    down = [TransportError("connection refused", dispatched="no") for _ in range(25)]
+    script = [Failure(gone), Failure(plain), Failure(limited), Failure(limited), *down]
+
+    async def run(_):
+        await trio.sleep(0.5)
+        if script:
+            raise script.pop(0)
+
+    settings = {
+        "partition_count": 2,
+        "partition_bound": 10,
+        "instance_bound": 9,
+        "providers": night.providers,
+        "plugins": [Rude()],
+        "instances": ("fake",),
+    }
+    async with open_test_gateway(FakeChannel(script=run), **settings) as gateway:
+        shut = Instance("shut", "shut", FakeSettings())
+        await night.told(gateway.send("fake", "fake-1", WORDS))
+        async with night.reading(), trio.open_nursery() as nursery:
+            for number in range(28):
+                nursery.start_soon(night.told, gateway.send("fake", f"fake-{number % 9}", WORDS))
+            nursery.start_soon(night.told, gateway.send("fake", "bulk", WORDS))
+            nursery.start_soon(night.told, gateway.send("fake", "stall", WORDS))
+            nursery.start_soon(
+                night.told, gateway.send("fake", "later", WORDS, not_before=virtual_wall() + 5)
+            )
+            await trio.testing.wait_all_tasks_blocked()
+            await night.told(
+                gateway.submit(Send(instance_id="fake", external_room_id="", text=""), wait=False)
+            )
+        with patch("gateway_core.flights.Flight.acknowledge", side_effect=RuntimeError(WORDS)):
+            await night.told(gateway.send("fake", "crash", WORDS, on_unknown="give_up"))
+        await _kill_a_partition(gateway)
+        night.read()
+        await night.told(gateway.send("nobody", "fake-1", WORDS))
+        night.values += [gateway.statistics(), shut]
+    async with open_test_gateway(
+        plugins=[("shut", Shut())], providers=night.providers, drain_timeout=0
+    ) as gateway:
+        gateway.add_instance(shut)
+        await night.told(gateway.submit(Send(instance_id="shut", external_room_id="r", text=WORDS)))
+        await trio.sleep(30)
+        night.read()
+
+
+async def _kill_a_partition(gateway):
+    partition = gateway._partitions[0]
+
+    def die(*_):
+        partition.lanes.ring = ring
+        raise RuntimeError(WORDS)
+
+    ring, partition.lanes.ring = partition.lanes.ring, die
+    partition._alarm.cancel()
+    await trio.sleep(1)
+
+
+class Flaky(MemoryOutbox):
+    """Survives, and cannot read a page at first."""
+
+    fails = 2
+
+    async def page(self, *arguments, **fields):
+        if self.fails:
+            self.fails -= 1
+            raise OutboxError("the disk is gone for a moment")
+        return await super().page(*arguments, **fields)
+
+
+async def lives(night, folder):
+    """What is accepted in one life and delivered in the next; an instance that is not there."""
+    outbox = Flaky(survives=True)
+    slow = FakeChannel(latency=1_000.0)
+    settings = {"outbox": outbox, "providers": night.providers, "drain_timeout": 0}
+    async with open_test_gateway(slow, instances=("bot", "left"), **settings) as gateway:
+        for instance in ("bot", "left"):
+            for _ in range(2):
+                send = Send(instance_id=instance, external_room_id="lives", text=WORDS)
+                await night.told(gateway.submit(send))
+        await trio.sleep(5)
+        night.read()
+    settings["drain_timeout"] = 60
+    async with open_test_gateway(**settings):
+        await trio.sleep(20)
+        night.read()
+    await _a_row_of_tomorrow(night, folder)
+
+
+async def _a_row_of_tomorrow(night, folder):
+    """A later release wrote a row: it is told of, and left alone."""
+    path = folder / "tomorrow.db"
+
+    def outbox():
+        return SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+
+    async with open_test_gateway(
+        FakeChannel(latency=1_000.0), outbox=outbox(), drain_timeout=0
+    ) as g:
+        await g.submit(Send(instance_id="bot", external_room_id="r", text=WORDS))
+    connection = sqlite3.connect(path)
+    connection.execute(
+        """UPDATE envelopes SET entry = replace(entry, '"version":1', '"version":99')"""
+    )
+    connection.commit()
+    connection.close()
+    settings = {"drain_timeout": 0, "providers": night.providers}
+    async with open_test_gateway(outbox=(full := outbox()), **settings) as gateway:
+        await trio.sleep(5)
+        night.read()
+        full._writer._db.execute("PRAGMA max_page_count = 1")  # as on a disk that is full
+        for _ in range(3):
+            await night.told(gateway.send("bot", "r", WORDS * 3_000, raises=False))
+
+
+class Dead(SpanExporter):
+    def export(self, _):
+        return SpanExportResult.FAILURE
+
+
+def exporting_to_nobody(night):
+    """Finished spans that no exporter takes."""
+    tracers = TracerProvider(shutdown_on_exit=False)
+    tracers.add_span_processor(CountedSpans(Dead(), night.drops, queue=10))
+    tracers.get_tracer("application").start_span("lost").end()
+    tracers.shutdown()
+    night.read()
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory):
+    """The night is over."""
+    night, folder = Night(), tmp_path_factory.mktemp("night")
+
+    def run(scene, *arguments):
+        trio.run(scene, night, *arguments, clock=trio.testing.MockClock(autojump_threshold=0))
+
+    with night.listening(), patch("gateway_core.meters.LONG_STALL", 0.06):
+        run(platforms, folder)
+        run(engine)
+        run(lives, folder)
+        exporting_to_nobody(night)
+    return night
+
+
+@pytest.fixture
+def tokens():
+    """Every secret of the night."""
+    return list(TOKENS.values())
+
+
+@pytest.fixture
+def room_ids():
+    """Every room of the night that somebody could be known by."""
+    named = [room.format(number) for room in ROOMS.values() for number in range(5)]
+    return [*named, "fake-1", "fake-new", "fake-3"]
+
+
+@pytest.fixture
+def words():
+    """The words of the texts that nobody but their authors uses."""
+    return ["Quarterly", "mandragora", "figures leak"]

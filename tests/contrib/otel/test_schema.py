@@ -1,0 +1,46 @@
+"""What a bad night told against the schema, both ways."""
+
+from gateway_contrib.emulators.faults import Fault
+from gateway_core import telemetry
+
+
+def names(things):
+    return {thing.name for thing in things}
+
+
+def test_every_fault_of_the_emulators_was_met_on_each_platform(night):
+    assert dict.fromkeys(Fault, 3) == night.faults
+
+
+def test_every_metric_of_the_schema_comes_and_no_other(night):
+    assert names(telemetry.METRICS) == set(night.points)
+
+
+def test_metrics_have_the_attributes_of_the_schema(night):
+    """Each of them comes somewhere, and nothing besides."""
+    declared = {metric.name: names(metric.attributes) for metric in telemetry.METRICS}
+    emitted = {name: set().union(*points) for name, points in night.points.items()}
+    assert declared == emitted
+
+
+def test_spans_have_the_names_attributes_and_events_of_the_schema(night):
+    kinds = {"PRODUCER": telemetry.ENVELOPE_SPAN, "CLIENT": telemetry.ATTEMPT_SPAN}
+    seen = {kind: (set(), {}) for kind in kinds}
+    for span in night.exporter.get_finished_spans():
+        attributes, events = seen[span.kind.name]
+        attributes.update(span.attributes)
+        for event in span.events:
+            events.setdefault(event.name, set()).update(event.attributes)
+    for kind, declared in kinds.items():
+        attributes, events = seen[kind]
+        assert names(declared.attributes) == attributes
+        assert {event.name: names(event.attributes) for event in declared.events} == events
+
+
+def test_every_log_event_of_the_schema_comes_at_its_level_with_its_fields(night):
+    declared = {str(event): (event.level, set(event.fields)) for event in telemetry.EVENTS}
+    emitted = {}
+    for name, level, fields in night.logs:
+        if name.startswith("gateway."):
+            emitted.setdefault(name, (level, set()))[1].update(fields)
+    assert declared == emitted
