@@ -22,7 +22,7 @@ from gateway_core.hookspecs import Answer
 from gateway_core.limits import SECOND, Bucket, slow_down
 from gateway_core.retries import Decision, decide
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, tell
-from gateway_core.text import excerpt
+from gateway_core.text import Excerpt
 from gateway_core.tries import Failed, note_doubt, within_dedup
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.watch import about, words
@@ -242,15 +242,14 @@ class Failures:
         if part is None or not isinstance(envelope, Send | Edit):
             return ()
         start, end = part.span
-        text, added = envelope.text[start:end], 0
+        text = envelope.text[start:end]
         if envelope.format == "markdown" and mode == "stricter":
-            text, added = excerpt(envelope.text, start, end)
+            text = Excerpt(envelope.text, start, end)
         piece = attrs.evolve(envelope, text=text)
         parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
-        first = start - added
 
         def within(place: int) -> int:
-            return min(max(first + place, start), end)
+            return min(start + place, end)
 
         return tuple(attrs.evolve(p, span=(within(p.span[0]), within(p.span[1]))) for p in parts)
 

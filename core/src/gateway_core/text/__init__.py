@@ -6,7 +6,7 @@
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
-from gateway_core.text.excerpt import Excerpt, excerpt
+from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import web_address
 from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
@@ -23,7 +23,6 @@ __all__ = [
     "Span",
     "Style",
     "cut",
-    "excerpt",
     "literal",
     "neutral",
     "parse",

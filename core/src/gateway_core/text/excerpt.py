@@ -25,8 +25,3 @@ class Excerpt(str):
         stretch = super().__new__(cls, whole[start:end])
         stretch.whole, stretch.start, stretch.end = whole, start, end
         return stretch
-
-
-def excerpt(source: str, start: int, end: int) -> tuple[Excerpt, int]:
-    """The `Excerpt`, and how many characters stand before it: none."""
-    return Excerpt(source, start, end), 0
