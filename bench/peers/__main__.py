@@ -121,7 +121,7 @@ class Run:
             "cpu_us_per_message": round(cpu),
             "peak_rss_mb": round(report["peak_rss_mb"], 1),
         }
-        if self.fault == "none":
+        if self.fault == "none" and not row["unanswered"]:
             row["cpu_us_above_http"] = round(cpu - self._bare(held))
         return row
 

@@ -46,6 +46,11 @@ def _announced(row: Row) -> str:
     return str(row["announced"]) if row["client"] == "gateway" else "-"
 
 
+def _above_http(row: Row) -> str:
+    """Of a run without an end there is nothing to compare."""
+    return "-" if row["unanswered"] else f"{row['cpu_us_above_http']:,}"
+
+
 LIMITS: dict[str, Callable[[Row], str]] = {
     "client": lambda row: NAMES[row["client"]],
     "arrival": lambda row: ARRIVALS[row["arrival"]],
@@ -56,7 +61,7 @@ LIMITS: dict[str, Callable[[Row], str]] = {
     "late": lambda row: str(row["late"]),
     "misreported": lambda row: str(row["misreported"]),
     "CPU, µs": lambda row: f"{row['cpu_us_per_message']:,}",
-    "above HTTP": lambda row: f"{row['cpu_us_above_http']:,}",
+    "above HTTP": _above_http,
     "peak, MB": lambda row: f"{row['peak_rss_mb']:.0f}",
 }
 FAULTY: dict[str, Callable[[Row], str]] = {
