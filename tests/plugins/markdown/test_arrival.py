@@ -39,3 +39,12 @@ def test_a_list_that_is_numbered_anew_on_discord_is_text_from_there_on():
     """A client counts on from a list's first number, whatever the others are."""
     [part] = on_discord("1. a\n2. b\n99) c\n100) d\n\ntext\n\n7. e")
     assert "1. a\n2. b\n99\\. c\n100\\. d\n\ntext\n7. e" == part.payload["content"]
+
+
+@pytest.mark.parametrize("channel", CHECKS)
+@pytest.mark.parametrize(
+    "piece", ["**a** b ", "[a](http://b.c) ", "- a\n", '`"` ', "😀 & ", "> a\n\nb\n\n"]
+)
+def test_much_markup_in_little_text_fits(channel, piece):
+    """Telegram takes 100 entities, Slack 12,000 characters of blocks, Discord counts each mark."""
+    CHECKS[channel](piece * 300, {"telegram": 4096, "slack": 4000, "discord": 2000}[channel])
