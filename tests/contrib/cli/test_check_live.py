@@ -36,7 +36,7 @@ def discord(status, code, **more):
 ANSWERS = [
     ("slack", slack("invalid_auth"), THE_TOKEN),
     ("slack", slack("token_revoked"), "The token was revoked: install the app again"),
-    ("slack", slack("token_expired"), "The token has expired: give refresh_token, client_id"),
+    ("slack", slack("token_expired"), "The token has expired: with refresh_token, client_id"),
     ("slack", slack("account_inactive"), "account was deactivated"),
     ("slack", slack("not_authed"), "saw no token"),
     ("slack", slack("missing_scope", needed="chat:write"), "lacks a scope: add the one that is"),

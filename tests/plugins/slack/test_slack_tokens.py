@@ -1,6 +1,8 @@
 """Tokens that outlive the process, in the file that is configured for them."""
 
 import pytest
+import trio
+import trio.testing
 from structlog.testing import capture_logs
 
 from gateway_core import Instance, Secret
@@ -74,3 +76,36 @@ async def test_a_file_that_cannot_be_written_is_logged_and_the_token_used(slack,
             await hooks.credentials(session=session)
     assert ["slack.tokens_not_kept"] == [entry["event"] for entry in logged]
     assert "Bearer xoxe.xoxb-1-new" == await bearer(slack, instance, attempt)
+
+
+async def test_what_another_process_has_exchanged_is_taken_and_not_exchanged_again(
+    slack, tmp_path, attempt
+):
+    """Two processes share the file: one was faster, and its refresh token has served its time."""
+    mine, theirs = (rotating(tmp_path / "tokens.json") for _ in range(2))
+    async with hooks.open_session(instance=mine) as session:
+        async with hooks.open_session(instance=theirs) as other:
+            slack.will_say(NEW)
+            await hooks.credentials(session=other)
+        assert Secret("xoxe.xoxb-1-new") == await hooks.credentials(session=session)
+    assert ["oauth.v2.access"] == [request.method for request in slack.requests]
+    assert "Bearer xoxe.xoxb-1-new" == await bearer(slack, mine, attempt)
+
+
+async def test_who_loses_the_race_for_the_exchange_takes_what_the_other_got(slack, tmp_path):
+    """Both find the file as it was; the second to ask is refused, and looks again."""
+    mine, theirs = (rotating(tmp_path / "tokens.json") for _ in range(2))
+    async with hooks.open_session(instance=mine) as session:
+        slack.will_say({"ok": False, "error": "invalid_refresh_token"})
+        slack.holding = trio.Event()
+        async with trio.open_nursery() as nursery:
+            found = []
+
+            async def ask():
+                found.append(await hooks.credentials(session=session))
+
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            theirs.settings.tokens.exchanged("xoxe.xoxb-1-new", "xoxe-1-next")
+            slack.holding.set()
+    assert [Secret("xoxe.xoxb-1-new")] == found

@@ -32,8 +32,8 @@ _ROWS: tuple[_Row, ...] = (
     _Row(
         Reason.UNAUTHORIZED,
         "token_expired",
-        "The token has expired: give refresh_token, client_id and client_secret, so that it is"
-        " exchanged in time, or install the app again.",
+        "The token has expired: with refresh_token, client_id and client_secret the gateway"
+        " exchanges it at its first message; without them, install the app again.",
     ),
     _Row(
         Reason.UNAUTHORIZED,

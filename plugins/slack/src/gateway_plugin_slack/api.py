@@ -97,13 +97,17 @@ class SlackSession:
         """A new token for one that expired; None without the means to, or if Slack refuses.
 
         It is asked for once: whoever comes while another exchanges the token, or was refused with
-        the one before, gets that one's. A refresh token works once. Raises what a request raises
-        where Slack has not said no.
+        the one before, gets that one's, also out of another process by the token file. A refresh
+        token works once. Raises what a request raises where Slack has not said no.
         """
         tokens = self.settings.tokens
         refused = tokens.generation if self._refused is None else self._refused
         async with self._refreshing:
-            return tokens.access if refused < tokens.generation else await self._exchange()
+            if refused < tokens.generation or tokens.reread():
+                return tokens.access
+            fresh = await self._exchange()
+            # Where another process was faster, the refresh token has served its one time.
+            return tokens.access if fresh is None and tokens.reread() else fresh
 
     async def _exchange(self) -> Secret | None:
         tokens, form = self.settings.tokens, exchange_form(self.settings)

@@ -31,7 +31,7 @@ class Tokens:
 
     wanted  an exchange has begun and Slack has not answered it yet, or the answer got lost
 
-    Given a `file`, each exchange is written there, and a new process goes on with what stands in
+    Given a `file`, each exchange is written there, and other processes go on with what stands in
     it as long as the configured refresh token is the one that it began from.
     """
 
@@ -46,19 +46,35 @@ class Tokens:
 
     def load(self) -> None:
         """Take the file's tokens into use, once. Raises ValueError for a file that is damaged."""
-        if self.file is None or self.generation:
-            return
+        if not self.generation:
+            self.reread()
+
+    def reread(self) -> bool:
+        """Take what another process has exchanged into use; whether there was anything new.
+
+        Raises ValueError for a file that is damaged.
+        """
+        kept = self._kept()
+        if kept is None or kept[0] == self.access:
+            return False
+        self.access, self.refresh = kept
+        self.generation += 1
+        return True
+
+    def _kept(self) -> tuple[Secret, Secret] | None:
+        """The file's tokens, if they began from the configured ones."""
+        if self.file is None:
+            return None
         try:
             kept = json.loads(self.file.read_text(encoding="utf-8"))
             mine = kept["begun_from"] == self._begun_from
             access, refresh = Secret(str(kept["access"])), Secret(str(kept["refresh"]))
         except FileNotFoundError:
-            return
+            return None
         except (ValueError, KeyError, TypeError):
             # The text of the error would quote the file, and with it the tokens.
             raise ValueError(f"{self.file}: no file of Slack tokens") from None
-        if mine:
-            self.access, self.refresh, self.generation = access, refresh, 1
+        return (access, refresh) if mine else None
 
     def exchanged(self, access: str, refresh: str | None) -> None:
         """Take what Slack gave into use, and keep it. A file that cannot be written is logged."""
