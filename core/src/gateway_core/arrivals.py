@@ -71,7 +71,9 @@ class Arrivals:
             keys.begin(flight.scope, flight, print_, now)
         self._lanes.deadlines.add(flight)
         if isinstance(envelope, Edit):
-            self._targets.overtaken(flight, envelope, now)
+            other = self._targets.overtaken(flight, envelope, now)
+            if other is not None and other.id < flight.id:
+                self._endings.end(other, Disposition.SUPERSEDED, None, now)
         self._partition.measure()
         wait = (envelope.not_before or 0.0) - self._clock.wall()
         if wait > 0 and not flight.started:

@@ -564,6 +564,32 @@ async def test_a_change_cut_off_by_a_kill_counts_as_begun(outbox, autojump_clock
     assert [(again, 1), (again, 2)] == [tried for tried in tries if tried[0] == again]
 
 
+async def test_edits_that_waited_outside_supersede_each_other_as_they_come_in(
+    outbox, autojump_clock
+):
+    """There was no place for them in memory; in the next life there is, and the newest counts."""
+    channel = FakeChannel()
+    async with life(outbox, channel, partition_count=1, partition_bound=1) as (gateway, fence):
+        sent = await gateway.send("bot", "room", "0")
+        channel.latency = 50.0
+        await gateway.submit(send("blocks", room="other", on_unknown="give_up"))
+        edits = [
+            await gateway.submit(
+                Edit(instance_id="bot", external_room_id="room", target=sent.ref, text=text)
+            )
+            for text in ("1", "2", "3")
+        ]
+        await trio.sleep(5)
+        fence.kill()
+    channel.latency = 0.0
+    async with life(outbox, channel, partition_count=1) as (gateway, _):
+        await trio.sleep(5)
+        receipts = [gateway.status(edit.id).receipt for edit in edits]
+    assert ["superseded", "superseded", "delivered"] == [r.disposition for r in receipts]
+    assert ["3"] == channel.texts("room")
+    assert 1 == sum(made.attempt.operation == "edit" for made in channel.made)
+
+
 async def test_a_wait_that_a_platform_asked_for_survives(outbox, autojump_clock):
     """No call inside it, in the next life either."""
     limited = Verdict(
