@@ -27,6 +27,10 @@ async def demo(
     keep: Annotated[
         bool, Parameter(negative=(), help="Go on serving the platforms' pages until interrupted.")
     ] = False,
+    metrics: Annotated[
+        str | None,
+        Parameter(help="Serve the gateway's metrics for Prometheus at this host:port."),
+    ] = None,
     verbose: Verbose = False,
 ) -> int:
     """Deliver 600 texts to 60 rooms of three emulated platforms, and tell what became of them.
@@ -37,8 +41,10 @@ async def demo(
     set_up_log(verbose=verbose, level=logging.ERROR)
     console = Console(highlight=False, quiet=json)
     with TemporaryDirectory(prefix="gateway-demo-") as folder:
-        async with open_demo(Path(folder), seed=seed) as running:
+        async with open_demo(Path(folder), seed=seed, metrics=metrics) as running:
             _introduce(console, running, folder)
+            if metrics is not None:
+                console.print(f"  metrics   http://{metrics}/metrics")
             report = await deliver(running, seed=seed, watch=None if json else watcher(console))
             console.print(conversation(running))
             console.print(outcome(report))

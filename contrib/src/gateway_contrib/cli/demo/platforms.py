@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from json import dumps
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -80,12 +81,20 @@ async def on_sockets(apps: Mapping[str, ASGIApp]) -> AsyncIterator[Addresses]:
 
 
 def write_configuration(
-    folder: Path, platforms: Mapping[str, Emulated], addresses: Addresses
+    folder: Path,
+    platforms: Mapping[str, Emulated],
+    addresses: Addresses,
+    metrics: str | None = None,
 ) -> Path:
-    """Write `gateway.toml` and the tokens beside it, as a person would; the file."""
+    """Write `gateway.toml` and the tokens beside it, as a person would; the file.
+
+    metrics  `host:port` at which Prometheus may scrape them
+    """
     for channel in platforms:
         (folder / f"{channel}.token").write_text(_TOKENS[channel], encoding="utf-8")
     tables = [platform.settings(addresses[channel]) for channel, platform in platforms.items()]
+    if metrics is not None:
+        tables.append(f"[telemetry.export]\nprometheus = {dumps(metrics)}\n")
     file = folder / "gateway.toml"
     # An interrupted demo has nothing to wait for.
     file.write_text("\n".join(["drain_timeout = 2.0\n", *tables]), encoding="utf-8")

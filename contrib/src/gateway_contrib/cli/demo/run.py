@@ -67,11 +67,15 @@ async def open_demo(
     seed: str = "0",
     hosting: Hosting = on_sockets,
     wall_clock: Callable[[], float] = system_time,
+    metrics: str | None = None,
 ) -> AsyncIterator[Demo]:
-    """Platforms and a gateway, ready; `folder` takes the configuration."""
+    """Platforms and a gateway, ready; `folder` takes the configuration.
+
+    metrics  `host:port` at which Prometheus may scrape the gateway's metrics
+    """
     platforms, tally = build(seed), Tally()
     async with hosting({channel: each.app for channel, each in platforms.items()}) as addresses:
-        config = load_config(write_configuration(folder, platforms, addresses))
+        config = load_config(write_configuration(folder, platforms, addresses, metrics))
         rng = Random(f"gateway:{seed}")  # noqa: S311 - jitter that can be repeated
         async with open_gateway(config, plugins=[tally], rng=rng, wall_clock=wall_clock) as gateway:
             yield Demo(

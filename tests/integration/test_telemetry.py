@@ -1,0 +1,169 @@
+"""Telemetry over real sockets and threads: scraped as Prometheus does, and exporters that hang."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+import trio
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.trace.export import SpanExporter
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway_contrib.otel import OtelSettings, open_telemetry
+from gateway_core import ConfigError, Instance, open_gateway, parse_config, telemetry
+from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway
+
+PATIENCE = 40.0
+MESSAGES = 300
+
+
+@pytest.fixture
+def port():
+    """One that is free now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def scraped(port):
+    """The metric families at the port, by name; none while nobody listens."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except URLError:
+        return {}
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def total(family, **labels):
+    return sum(
+        sample.value
+        for sample in family.samples
+        if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+    )
+
+
+def test_the_demo_is_scraped_in_prometheus_own_format(port):
+    program = shutil.which("gateway", path=str(Path(sys.executable).parent))
+    command = [program, "demo", "--json", "--metrics", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            families = scraped(port)
+            ended = families.get("gateway_envelopes_ended")
+            if ended is not None and total(ended, gateway_disposition="delivered") >= 30:
+                break
+            time.sleep(0.3)  # noqa: TID251 - another process is waited for
+        accepted = total(families["gateway_envelopes_accepted"])
+        assert 30 <= total(families["gateway_envelopes_ended"]) <= accepted <= 600
+        assert {"telegram", "slack", "discord"} == {
+            sample.labels["messaging_system"]
+            for sample in families["gateway_envelopes_accepted"].samples
+        }
+        partitions = {
+            s.labels["gateway_partition"] for s in families["gateway_partition_depth"].samples
+        }
+        assert {str(n) for n in range(8)} == partitions
+        durations = families["messaging_client_operation_duration_seconds"]
+        assert "histogram" == durations.type
+        bounds = {float(s.labels["le"]) for s in durations.samples if s.name.endswith("_bucket")}
+        assert {*telemetry.ATTEMPT_DURATION.bounds, float("inf")} == bounds
+        service = families["target_info"].samples[0].labels["service_name"]
+        assert "gateway" == service
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+class Hanging(SpanExporter):
+    """Takes a batch and never comes back."""
+
+    def export(self, _):
+        time.sleep(600)  # noqa: TID251 - what is tested is that nobody waits for it
+
+
+class Dead(MetricExporter):
+    def __init__(self):
+        super().__init__()
+
+    def export(self, *_arguments, **_fields):
+        return MetricExportResult.FAILURE
+
+    def shutdown(self, *_arguments, **_fields):
+        pass
+
+    def force_flush(self, *_arguments, **_fields):
+        return True
+
+
+async def test_a_hanging_exporter_changes_nothing_but_a_drop_counter(port):
+    """Spans beyond the queue are dropped, every message is delivered, and closing is bounded."""
+    settings = OtelSettings(
+        sampling=1.0, queue=16, batch=8, closing=0.5, prometheus=f"127.0.0.1:{port}"
+    )
+    async with open_telemetry(settings, spans=Hanging()) as providers:
+        async with open_test_gateway(providers=providers) as gateway:
+            for number in range(MESSAGES):
+                await gateway.send("bot", f"room {number % 7}", "hello")
+            families = await trio.to_thread.run_sync(scraped, port)
+        dropped = total(families["gateway_telemetry_dropped"], gateway_signal="traces")
+        assert 2 * MESSAGES - 16 - 8 - 8 <= dropped <= 2 * MESSAGES
+        assert MESSAGES == total(families["gateway_envelopes_ended"])
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+
+
+async def test_a_dead_collector_is_counted_and_closing_does_not_wait(port):
+    """Nobody listens at the collector's address."""
+    settings = OtelSettings(
+        otlp=f"http://127.0.0.1:{port}", sampling=1.0, closing=0.5, interval=0.2, timeout=0.5
+    )
+    began = time.monotonic()
+    async with (
+        open_telemetry(settings, metrics=Dead()) as providers,
+        open_test_gateway(providers=providers) as gateway,
+    ):
+        assert (await gateway.send("bot", "room", "hello")).delivered
+        await trio.sleep(0.5)
+    assert time.monotonic() - began < 10
+
+
+async def test_a_table_of_the_configuration_is_all_it_takes(port):
+    table = {"telemetry": {"export": {"prometheus": f"127.0.0.1:{port}", "service": "night"}}}
+    channel = FakeChannel()
+    config = parse_config(table, [("fake", channel)])
+    async with open_gateway(config, plugins=[("fake", channel)]) as gateway:
+        gateway.add_instance(Instance("bot", "fake", FakeSettings()))
+        await gateway.send("bot", "room", "hello")
+        families = await trio.to_thread.run_sync(scraped, port)
+    assert 1 == total(families["gateway_envelopes_accepted"], gateway_instance="bot")
+    assert "night" == families["target_info"].samples[0].labels["service_name"]
+    assert {} == await trio.to_thread.run_sync(scraped, port)
+
+
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        ({"colour": "blue"}, "telemetry.export.colour"),
+        ({"sampling": 2}, "telemetry.export.sampling"),
+        ({"otlp": "collector"}, "telemetry.export.otlp"),
+        ({"prometheus": 9464}, "telemetry.export.prometheus"),
+        ({"queue": 1.5}, "telemetry.export.queue"),
+    ],
+)
+async def test_mistakes_in_the_table_are_told_by_their_place(table, place):
+    config = parse_config({"telemetry": {"export": table}}, [("fake", FakeChannel())])
+    with pytest.raises(ConfigError) as raised:
+        async with open_gateway(config, plugins=[("fake", FakeChannel())]):
+            pass
+    assert [place] == [problem.place for problem in raised.value.problems]
