@@ -463,6 +463,44 @@ async def test_reactions_are_kept(slack, autojump_clock):
         assert error == (await slack.ask("reactions.add", **{**where, **wrong}))["error"]
 
 
+async def test_pins_are_kept(slack, autojump_clock):
+    ts = (await slack.post())["ts"]
+    where = {"channel": ROOM, "timestamp": ts}
+    assert (await slack.ask("pins.add", **where))["ok"]
+    assert "already_pinned" == (await slack.ask("pins.add", **where))["error"]
+    assert [ts] == slack.emulator.pins(ROOM)
+    assert (await slack.ask("pins.remove", **where))["ok"]
+    assert "no_pin" == (await slack.ask("pins.remove", **where))["error"]
+    assert "no_item_specified" == (await slack.ask("pins.add", channel=ROOM))["error"]
+
+
+async def test_a_sign_of_typing_is_shown_in_its_thread(slack, autojump_clock):
+    ts = (await slack.post())["ts"]
+    method, where = "assistant.threads.setStatus", {"channel_id": ROOM, "thread_ts": ts}
+    assert (await slack.ask(method, **where, status="is typing…"))["ok"]
+    assert {(ROOM, ts): "is typing…"} == slack.emulator.statuses
+    wrong = await slack.ask(method, channel_id=ROOM, thread_ts="soon", status="x")
+    assert "invalid_thread_ts" == wrong["error"]
+
+
+async def test_a_trigger_opens_one_view(slack, autojump_clock):
+    view = {"type": "modal"}
+    assert (await slack.ask("views.open", trigger_id="1.2", view=view))["view"]["id"]
+    again = await slack.ask("views.open", trigger_id="1.2", view=view)
+    assert "exchanged_trigger_id" == again["error"]
+    assert "invalid_trigger_id" == (await slack.ask("views.open", view=view))["error"]
+    assert "invalid_arguments" == (await slack.ask("views.open", trigger_id="3.4"))["error"]
+    assert [("1.2", view)] == slack.emulator.views
+
+
+async def test_a_locked_thread_takes_no_reply(slack, autojump_clock):
+    ts = (await slack.post())["ts"]
+    slack.emulator.lock_thread(ROOM, ts)
+    refused = await slack.post(thread_ts=ts)
+    assert "restricted_action_thread_locked" == refused["error"]
+    assert (await slack.post())["ok"]
+
+
 async def test_conversations_and_users_are_described(slack, autojump_clock):
     info = await slack.ask("conversations.info", form={"channel": ROOM})
     assert (ROOM, True, False) == tuple(info["channel"][k] for k in ("id", "is_channel", "is_im"))

@@ -5,40 +5,21 @@ Source: docs.slack.dev, the page of each method. Every one raises Refusal to say
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-import attrs
 import trio
 
-from gateway_contrib.emulators.rooms import Message, Rooms
+from gateway_contrib.emulators.rooms import Message
+from gateway_contrib.emulators.slack import around
 from gateway_contrib.emulators.slack.content import accepted, shown_text
 from gateway_contrib.emulators.slack.limits import SlackLimits
 from gateway_contrib.emulators.slack.refusal import Refusal
-from gateway_contrib.emulators.slack.workspace import TEAM, Bot, Channel, Clock, Directory, is_ts
-
-Arguments: TypeAlias = Mapping[str, Any]
-Fields: TypeAlias = dict[str, Any]
+from gateway_contrib.emulators.slack.workspace import TEAM, Bot, Channel, is_ts
+from gateway_contrib.emulators.slack.world import Arguments, Fields, World, found, opened
 
 TOKEN_LASTS = 43_200
 """Seconds that an exchanged token is good for, as the answer tells."""
-
-
-@attrs.define(eq=False)
-class World:
-    """What the methods read and change."""
-
-    directory: Directory
-    rooms: Rooms
-    limits: SlackLimits
-    counters: Counter[str]
-    clock: Clock = attrs.field(factory=Clock)
-    ephemeral: list[Message] = attrs.field(factory=list)
-    reactions: dict[tuple[str, str], list[tuple[str, str]]] = attrs.field(factory=dict)
-    pins: dict[str, list[str]] = attrs.field(factory=dict)
-    statuses: dict[tuple[str, str], str] = attrs.field(factory=dict)
-    views: list[Any] = attrs.field(factory=list)
 
 
 Method: TypeAlias = Callable[[World, Bot, Arguments], Fields]
@@ -67,7 +48,7 @@ def auth_test(_: World, bot: Bot, __: Arguments) -> Fields:
 
 def post_message(world: World, bot: Bot, given: Arguments) -> Fields:
     """chat.postMessage: a new message in a channel or thread."""
-    channel = _open(world.directory.channel(given.get("channel")))
+    channel = opened(world.directory.channel(given.get("channel")))
     fields, warnings = _cut(accepted(given, world.limits), world.limits)
     message = _made(world, bot, channel, fields)
     world.rooms.add(message)
@@ -77,7 +58,7 @@ def post_message(world: World, bot: Bot, given: Arguments) -> Fields:
 
 def post_ephemeral(world: World, bot: Bot, given: Arguments) -> Fields:
     """chat.postEphemeral: seen by one user only, so it stands in no room."""
-    channel = _open(world.directory.channel(given.get("channel")))
+    channel = opened(world.directory.channel(given.get("channel")))
     if not given.get("user"):
         raise Refusal("invalid_arguments", "missing required field: user")
     message = _made(world, bot, channel, accepted(given, world.limits))
@@ -109,84 +90,6 @@ def delete(world: World, bot: Bot, given: Arguments) -> Fields:
     message.deleted = True
     world.counters["deleted"] += 1
     return {"channel": channel.id, "ts": message.id}
-
-
-def add_reaction(world: World, bot: Bot, given: Arguments) -> Fields:
-    """reactions.add: an emoji by name."""
-    given_by, name = _reaction(world, bot, given)
-    if (bot.user_id, name) in given_by:
-        raise Refusal("already_reacted")
-    given_by.append((bot.user_id, name))
-    return {}
-
-
-def remove_reaction(world: World, bot: Bot, given: Arguments) -> Fields:
-    """reactions.remove: takes one's own back."""
-    given_by, name = _reaction(world, bot, given)
-    if (bot.user_id, name) not in given_by:
-        raise Refusal("no_reaction")
-    given_by.remove((bot.user_id, name))
-    return {}
-
-
-def _reaction(world: World, _: Bot, given: Arguments) -> tuple[list[tuple[str, str]], str]:
-    channel = world.directory.by_id(given.get("channel"))
-    name, ts = given.get("name"), given.get("timestamp")
-    if not isinstance(name, str) or not name.strip(":"):
-        raise Refusal("invalid_name")
-    if not ts:
-        raise Refusal("no_item_specified")
-    message = _found(world, channel, ts)
-    return world.reactions.setdefault((channel.id, message.id), []), name.strip(":")
-
-
-def pin(world: World, _: Bot, given: Arguments) -> Fields:
-    """pins.add: a message, once."""
-    pins, ts = _pinnable(world, given)
-    if ts in pins:
-        raise Refusal("already_pinned")
-    pins.append(ts)
-    return {}
-
-
-def unpin(world: World, _: Bot, given: Arguments) -> Fields:
-    """pins.remove: the message stays."""
-    pins, ts = _pinnable(world, given)
-    if ts not in pins:
-        raise Refusal("no_pin")
-    pins.remove(ts)
-    return {}
-
-
-def _pinnable(world: World, given: Arguments) -> tuple[list[str], str]:
-    channel = world.directory.by_id(given.get("channel"))
-    if not given.get("timestamp"):
-        raise Refusal("no_item_specified")
-    message = _found(world, channel, given["timestamp"])
-    return world.pins.setdefault(channel.id, []), message.id
-
-
-def set_status(world: World, _: Bot, given: Arguments) -> Fields:
-    """assistant.threads.setStatus: what the bot is doing in a thread; empty: nothing."""
-    channel = _open(world.directory.by_id(given.get("channel_id")))
-    thread = given.get("thread_ts")
-    if not is_ts(thread):
-        raise Refusal("invalid_thread_ts")
-    world.statuses[channel.id, str(thread)] = str(given.get("status") or "")
-    return {}
-
-
-def open_view(world: World, _: Bot, given: Arguments) -> Fields:
-    """views.open: a view for a trigger, which serves once."""
-    trigger, view = given.get("trigger_id"), given.get("view")
-    if not isinstance(trigger, str) or not trigger:
-        raise Refusal("invalid_trigger_id")
-    if any(trigger == seen for seen, _ in world.views):
-        raise Refusal("exchanged_trigger_id")
-    if not view:
-        raise Refusal("invalid_arguments", "missing required field: view")
-    world.views.append((trigger, view))
-    return {"view": {"id": f"V0VIEW{len(world.views):04d}", "type": "modal"}}
 
 
 def conversation(world: World, _: Bot, given: Arguments) -> Fields:
@@ -238,7 +141,7 @@ def exchange(world: World, _: Bot | None, given: Arguments) -> Fields:
 
 
 METHODS: Mapping[str, Method] = {
-    "assistant.threads.setStatus": set_status,
+    "assistant.threads.setStatus": around.set_status,
     "auth.test": auth_test,
     "chat.delete": delete,
     "chat.postEphemeral": post_ephemeral,
@@ -246,12 +149,12 @@ METHODS: Mapping[str, Method] = {
     "chat.update": update,
     "conversations.info": conversation,
     "conversations.open": open_conversation,
-    "pins.add": pin,
-    "pins.remove": unpin,
-    "reactions.add": add_reaction,
-    "reactions.remove": remove_reaction,
+    "pins.add": around.pin,
+    "pins.remove": around.unpin,
+    "reactions.add": around.add_reaction,
+    "reactions.remove": around.remove_reaction,
     "users.info": user,
-    "views.open": open_view,
+    "views.open": around.open_view,
 }
 OPEN_METHODS: Mapping[str, Callable[[World, Bot | None, Arguments], Fields]] = {
     "api.test": api_test,
@@ -267,12 +170,6 @@ KEPT = ("user", "bot_id", "thread_ts")
 
 KEPT_UNNAMED = ("blocks", "attachments")
 """What of a message an edit leaves unless it names it; an empty list takes it off."""
-
-
-def _open(channel: Channel) -> Channel:
-    if channel.closed is not None:
-        raise Refusal(channel.closed)
-    return channel
 
 
 def _cut(fields: Fields, limits: SlackLimits) -> tuple[Fields, Fields]:
@@ -307,15 +204,8 @@ def _thread(world: World, channel: Channel, ts: Any) -> str | None:
     return str(ts)
 
 
-def _found(world: World, channel: Channel, ts: Any) -> Message:
-    message = world.rooms.get(channel.id, ts) if isinstance(ts, str) else None
-    if message is None or message.deleted:
-        raise Refusal("message_not_found")
-    return message
-
-
 def _own(world: World, bot: Bot, channel: Channel, given: Arguments, refusal: str) -> Message:
-    message = _found(world, channel, given.get("ts"))
+    message = found(world, channel, given.get("ts"))
     if message.fields["user"] != bot.user_id:
         raise Refusal(refusal)
     return message
