@@ -68,7 +68,7 @@ bench: $(DEV)
 
 peers: $(DEV) build/peers/.installed
 	@echo "peers: every client, every platform, every fault; into docs/explanation/comparison.md"
-	@$(PY) -m bench.peers --python build/peers/bin/python --write $(ARGS)
+	@$(PY) -m bench.peers --python build/peers/bin/python --rows build/peers/rows.jsonl --write $(ARGS)
 
 # Libraries that want other versions than the workspace's: an environment of their own.
 build/peers/.installed: bench/peers/requirements.txt

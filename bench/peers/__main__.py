@@ -8,7 +8,8 @@ over loopback, 20 to 80 ms away. The clients' libraries live in an environment o
     python -m bench.peers --python build/peers/bin/python
 
 Those that the interpreter (`--python`) does not have are named and left out. All of it takes about
-half an hour; `--client`, `--channel`, `--arrival` and `--fault` choose a part.
+half an hour; `--client`, `--channel`, `--arrival` and `--fault` choose a part, and `--rows FILE`
+keeps each row as it comes, so that an interrupted comparison goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ PATIENCE = 40.0
 
 AT_ONCE = 3
 """Fault runs that go on side by side: they wait for timeouts, and nobody measures their CPU."""
+
+KEYS = ("client", "channel", "arrival", "fault")
+"""What a row is of."""
 
 _SLACK_OF_PROCESSES = 30.0
 
@@ -80,6 +84,11 @@ class Run:
     arrival: str
     fault: str
     python: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells its row from others."""
+        return tuple(getattr(self, name) for name in KEYS)
 
     @property
     def messages(self) -> list[tuple[int, str]]:
@@ -210,33 +219,53 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fault", choices=("none", *FAULTS), help="this fault alone")
     parser.add_argument("--python", default=sys.executable, help="the peers' interpreter")
     parser.add_argument("--write", action="store_true", help="put the tables into the docs")
-    parser.add_argument("--rows", type=Path, help="of rows measured before, a JSON list")
+    parser.add_argument("--rows", type=Path, help="keep each row there; what is there stays")
     return parser.parse_args()
 
 
-def _rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    runs = list(_runs(arguments))
+def _rows(arguments: argparse.Namespace, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Of every run that is not known yet, as they end."""
+    done = {tuple(row[key] for key in KEYS) for row in known}
+    runs = [run for run in _runs(arguments) if run.key not in done]
     for run in runs:
         if run.fault == "none":
             yield run.row()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(Run.row, [run for run in runs if run.fault != "none"])
+        going = [pool.submit(run.row) for run in runs if run.fault != "none"]
+        for ended in as_completed(going):
+            yield ended.result()
+
+
+def _known(path: Path | None) -> list[dict[str, Any]]:
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def main() -> None:
     arguments = _arguments()
-    if arguments.rows:
-        rows = json.loads(arguments.rows.read_text())
-    else:
-        rows = []
-        for row in _rows(arguments):
-            rows.append(row)
-            if not arguments.json:
-                print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    rows = _known(arguments.rows)
+    for row in _rows(arguments, rows):
+        rows.append(row)
+        if arguments.rows:
+            with arguments.rows.open("a") as kept:
+                kept.write(json.dumps(row) + "\n")
+        if not arguments.json:
+            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    rows.sort(key=_in_order)
     if arguments.json:
         print(json.dumps(rows))
     if arguments.write:
         write(rows)
+
+
+def _in_order(row: dict[str, Any]) -> tuple[int, ...]:
+    return (
+        list(CLIENTS).index(row["client"]),
+        CLIENTS[row["client"]].channels.index(row["channel"]),
+        ("none", *FAULTS).index(row["fault"]),
+        ARRIVALS.index(row["arrival"]),
+    )
 
 
 if __name__ == "__main__":
