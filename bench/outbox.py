@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -30,6 +31,7 @@ from random import Random
 from statistics import median, quantiles
 from typing import Any
 
+import structlog
 import trio
 
 from bench.engine import Nothing, config
@@ -266,6 +268,7 @@ def main(
 
 
 if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--callers", type=int, nargs="*", default=CALLERS)
