@@ -103,6 +103,19 @@ def test_the_room_decides_the_limits(explained):
     assert ["chat:-1001", "group:-1001", "bot"] == [b["bucket"] for b in plan["budgets"]]
 
 
+def test_the_bound_that_is_nearest_is_told(explained, program):
+    """Slack counts the blocks, Telegram the entities: a part may be full of these first."""
+    styled = "**a** " * 900
+    slack = explained(styled, "--channel", "slack")["slack"]["pieces"]
+    telegram = explained(styled, "--channel", "telegram")["telegram"]["pieces"]
+    assert "characters of blocks" == slack[0]["bounds"][0]["unit"]
+    assert ["entities", 100] == [telegram[0]["bounds"][0][name] for name in ("unit", "size")]
+    for piece in (*slack, *telegram):
+        assert all(bound["size"] <= bound["limit"] for bound in piece["bounds"])
+    code, out, _ = program("explain", styled, "--channel", "telegram")
+    assert (0, True) == (code, "100% of 100 entities" in out)
+
+
 def test_losses_are_told_and_plain_text_loses_nothing(explained):
     table = "| a | b |\n|---|---|\n| 1 | 2 |"
     asked = explained(table, "--channel", "slack")["slack"]["pieces"][0]

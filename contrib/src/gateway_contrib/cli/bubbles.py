@@ -25,6 +25,9 @@ small {{ display: block; color: #666; margin-top: .4rem }}
 meter {{ width: 4rem; height: .7rem; vertical-align: middle }}
 .lost {{ color: #a50 }} .refused {{ color: #b00 }}
 {STYLE}"""
+WORTH_TELLING = 0.5
+"""The share of a bound from which a part's picture tells of it, if it is not the text's."""
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -71,10 +74,19 @@ def _bubble(number: int, piece: Piece, plan: Explained) -> str:
 
 
 def _size(piece: Piece, plan: Explained) -> str:
-    if plan.limit is None:
+    if not piece.bounds:
         return f"{piece.size:,} {escape(plan.unit)}"
-    share = f'<meter max="{plan.limit}" value="{piece.size}"></meter>'
-    return f"{share} {piece.size:,} of {plan.limit:,} {escape(plan.unit)}"
+    nearest = piece.bounds[0]
+    share = f'<meter max="{nearest.limit}" value="{nearest.size}"></meter>'
+    return f"{share} {escape(_told(piece, plan))}"
+
+
+def _told(piece: Piece, plan: Explained) -> str:
+    """The size against the text's bound; another that is nearer too, where it matters."""
+    nearest = piece.bounds[0]
+    told = [bound for bound in piece.bounds if bound.unit == plan.unit]
+    told += [nearest] if nearest.unit != plan.unit and nearest.share > WORTH_TELLING else []
+    return ", ".join(f"{bound.size:,} of {bound.limit:,} {bound.unit}" for bound in told)
 
 
 def said_of(piece: Piece) -> str:
@@ -94,6 +106,5 @@ def picture_of(plans: Sequence[Explained], title: str) -> str:
 
 
 def _drawn(piece: Piece, plan: Explained) -> Bubble:
-    bound = f" of {plan.limit:,}" if plan.limit is not None else ""
-    lost = "".join(f"; {words}" for words in piece.degraded)
-    return Bubble(piece.lines, f"{piece.size:,}{bound} {plan.unit}{lost}")
+    told = _told(piece, plan) if piece.bounds else f"{piece.size:,} {plan.unit}"
+    return Bubble(piece.lines, "; ".join([told, *piece.degraded]))

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from gateway_contrib.cli.bubbles import page_of, picture_of
 from gateway_contrib.cli.ending import Ended, one_line, printable
-from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, explain, seconds
+from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, Piece, explain, seconds
 from gateway_contrib.cli.sending import CONFIG, WRITTEN, Shown, Written
 from gateway_core import (
     ConfigError,
@@ -123,14 +123,24 @@ def _parts_of(plan: Explained) -> Table:
     bound = f", at most {plan.limit:,}" if plan.limit is not None else ""
     title = Text(printable(f"{plan.instance} ({plan.channel}): {plan.unit}{bound}"))
     table = Table(title=title, title_justify="left")
-    for name in ("part", "size", "source", "out after"):
+    for name in ("part", "size", "full", "source", "out after"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("degraded")
     for number, piece in enumerate(plan.pieces, 1):
         span = f"{piece.span[0]}\u2013{piece.span[1]}"
         lost = Text(printable("; ".join(piece.degraded)))
-        table.add_row(str(number), f"{piece.size:,}", span, f"{seconds(piece.at)}", lost)
+        full = _full(piece, plan)
+        table.add_row(str(number), f"{piece.size:,}", full, span, seconds(piece.at), lost)
     return table
+
+
+def _full(piece: Piece, plan: Explained) -> str:
+    """How much of the nearest bound it fills, and of which where that is not the text's."""
+    if not piece.bounds:
+        return ""
+    nearest = piece.bounds[0]
+    of = "" if nearest.unit == plan.unit else f" of {nearest.limit:,} {nearest.unit}"
+    return f"{nearest.share:.0%}{of}"
 
 
 def _lines(plan: Explained) -> list[str]:

@@ -6,6 +6,7 @@ and no network.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -60,15 +61,42 @@ MEASURES: Mapping[str, Measure] = {
 UNLIMITED = Measure("characters", _characters)
 
 
+def _written(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False))
+
+
+BOUNDS: Mapping[str, tuple[str, Callable[[Any], int], int]] = {
+    "entities": ("entities", len, 100),
+    "blocks": ("characters of blocks", _written, 12_000),
+}
+"""Further bounds by the field of a payload that they are of: unit, size, limit."""
+
+
+@attrs.frozen(kw_only=True)
+class Bound:
+    """How far a part fills one of its platform's bounds."""
+
+    unit: str
+    size: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        """Of the bound, 0 to 1."""
+        return self.size / self.limit
+
+
 @attrs.frozen(kw_only=True)
 class Piece:
     """One part: its text as seen, how it measures, and when it is out, in seconds.
 
+    bounds   every bound that it is held against, the one first that it fills most
     payload  the content as the platform would get it
     """
 
     text: str
     size: int
+    bounds: tuple[Bound, ...]
     span: tuple[int, int]
     degraded: tuple[str, ...]
     at: float
@@ -130,7 +158,9 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
         room=envelope.external_room_id,
         unit=measure.unit,
         limit=limit,
-        pieces=tuple(map(_piece, ahead.parts, times, [measure] * len(times))),
+        pieces=tuple(
+            _piece(part, at, measure, limit) for part, at in zip(ahead.parts, times, strict=True)
+        ),
         budgets=tuple(
             Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=len(times))
             for x in ahead.limits
@@ -147,11 +177,19 @@ def _measure(settings: Any) -> tuple[int | None, Measure]:
     return None, UNLIMITED
 
 
-def _piece(part: Part, at: float, measure: Measure) -> Piece:
+def _piece(part: Part, at: float, measure: Measure, limit: int | None) -> Piece:
     sent = str(part.payload.get("text", part.payload.get("content", "")))
+    bounds = [
+        Bound(unit=unit, size=size(part.payload[field]), limit=most)
+        for field, (unit, size, most) in BOUNDS.items()
+        if field in part.payload
+    ]
+    if limit is not None:
+        bounds.insert(0, Bound(unit=measure.unit, size=measure.size(sent), limit=limit))
     return Piece(
         text="\n".join(line.text for line in seen(part.payload)),
         size=measure.size(sent),
+        bounds=tuple(sorted(bounds, key=lambda bound: -bound.share)),
         span=part.span,
         degraded=part.degraded,
         at=at,
