@@ -69,6 +69,7 @@ bench: $(DEV)
 peers: $(DEV) build/peers/.installed
 	@echo "peers: every client, every platform, every fault; into docs/explanation/comparison.md"
 	@$(PY) -m bench.peers --python build/peers/bin/python --rows build/peers/rows.jsonl --write $(ARGS)
+	@rm build/peers/rows.jsonl
 
 # Libraries that want other versions than the workspace's: an environment of their own.
 build/peers/.installed: bench/peers/requirements.txt
