@@ -237,6 +237,17 @@ def one_copy_too_many(patch):
     patch.setattr(failures, "decide", decide)
 
 
+@bug("after it was in doubt")
+def the_quarantine_ends_with_its_envelope(patch):
+    """Whoever comes next in the room goes at once, whatever may still arrive."""
+    whole = failures.note_doubt
+
+    def note_doubt(lane: Any, step: Any, now: int, _: int = 0, **given: Any) -> None:
+        whole(lane, step, now, 0, **given)
+
+    patch.setattr(failures, "note_doubt", note_doubt)
+
+
 @bug("nobody said so|stands [0-9] times|is sent again|is there")
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:

@@ -590,6 +590,24 @@ async def test_edits_that_waited_outside_supersede_each_other_as_they_come_in(
     assert 1 == sum(made.attempt.operation == "edit" for made in channel.made)
 
 
+async def test_what_follows_one_in_doubt_waits_for_the_quarantine_though_it_expires(
+    outbox, autojump_clock
+):
+    """Killed at 1 s, in doubt from then on, expired at 2 s: the next goes at 3 s, not before."""
+    channel = FakeChannel(latency=50.0)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send("doubtful", ttl=2.0))
+        await gateway.submit(send("next"))
+        await trio.sleep(1)
+        fence.kill()
+    channel.latency = 0.0
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(5)
+        await ended(gateway)
+    assert [0, 3] == [pytest.approx(made.at, abs=0.1) for made in channel.made]
+    assert ["next"] == channel.texts("room")
+
+
 async def test_a_wait_that_a_platform_asked_for_survives(outbox, autojump_clock):
     """No call inside it, in the next life either."""
     limited = Verdict(

@@ -162,6 +162,7 @@ class Ledger:
         self._by_id: dict[str, Entry] = {}
         self._by_key: dict[tuple[str, str, str, str], Entry] = {}
         self._lanes: dict[Any, dict[int, Entry]] = defaultdict(dict)
+        self._last: dict[Any, Call] = {}
         self._unfinished: Counter[Any] = Counter()
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
@@ -409,6 +410,7 @@ class Ledger:
         self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
         self._expect_recorded(attempt)
         self._expect_turn(entry)
+        self._expect_quiet(call)
         self._expect_open(instance_id, attempt, now)
         self._expect_doubt_is_over(entry, attempt, now)
         entry.calls.append(call)
@@ -435,6 +437,18 @@ class Ledger:
             waits = other.rank < entry.rank and not other.parked and not entry.parked
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
+
+    def _expect_quiet(self, call: Call) -> None:
+        """What may still arrive is followed by nothing else in its lane for the quarantine."""
+        entry = call.entry
+        if entry.lane is None:
+            return
+        last, self._last[entry.lane] = self._last.get(entry.lane), call
+        if last is None or last.entry is entry or last.ended is None or not last.in_doubt:
+            return
+        rest = call.begun - last.ended
+        quiet = rest >= self.setup.config.retries.quarantine - HAIR
+        self.expect(quiet, f"{entry} follows {last.entry} {rest:.2f} s after it was in doubt")
 
     def _expect_doubt_is_over(self, entry: Entry, attempt: Attempt, now: float) -> None:
         """What may have arrived is sent again only within the bound, and once it works again."""
@@ -623,6 +637,7 @@ class Ledger:
         """What a process knows and no file: suspensions, slots, what is learned of limits."""
         for state in (self._in_flight, self._unfinished, self._lanes, self.levels, self.ended):
             state.clear()
+        self._last.clear()
         for names in (self._out_of_order, self.held, self.absent):
             names.clear()
         self._by_object.clear()
