@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio  # noqa: TID251 - the peers' loop; the gateway's own process does not import this
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -31,7 +31,9 @@ async def _all(opener: Opener, job: dict[str, Any]) -> dict[str, Any]:
     return {**report, "outcomes": outcomes, "announced": 0, "errors": _errors(tasks)}
 
 
-async def _while_something_ends(tasks: list[asyncio.Future[object]], job: dict[str, Any]) -> None:
+async def _while_something_ends(
+    tasks: Sequence[asyncio.Future[object]], job: dict[str, Any]
+) -> None:
     """Until all have ended, or the limit has passed, or nothing has ended for long."""
     loop = asyncio.get_running_loop()
     pending, end = set(tasks), loop.time() + job["limit_s"]
@@ -49,7 +51,7 @@ def _outcome(task: asyncio.Future[object]) -> str:
     return "delivered" if task.exception() is None else "failed"
 
 
-def _errors(tasks: list[asyncio.Future[object]]) -> list[str]:
+def _errors(tasks: Sequence[asyncio.Future[object]]) -> list[str]:
     failed = (task.exception() for task in tasks if not task.cancelled())
     return sorted({f"{type(error).__name__}: {error}"[:200] for error in failed if error})[:5]
 
