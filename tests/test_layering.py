@@ -68,7 +68,7 @@ LAYERS = (
     {"arrivals", "endings", "turns", "workers"},
     {"partition"},
     {"roster", "supervision"},
-    {"paging", "streams"},
+    {"asking", "outside", "paging", "streams"},
     {"places"},
     {"submission"},
     {"sending"},

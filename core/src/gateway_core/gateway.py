@@ -145,7 +145,7 @@ class Gateway(Sending):
             if flight is not None:
                 return partition.endings.withdraw(flight)
         if self._pager is not None:
-            flight = what._flight if isinstance(what, Ticket) else self._pager.outside(what)  # noqa: SLF001 - a ticket is this module's own
+            flight = what._flight if isinstance(what, Ticket) else self._pager.outside.get(what)  # noqa: SLF001 - a ticket is this module's own
             return flight is not None and self._pager.withdraw(flight)
         return False
 
@@ -328,7 +328,7 @@ class Gateway(Sending):
         for partition in self._partitions:
             partition.endings.keep() if self._outbox.durable else partition.endings.abandon()
         if self._pager is not None:
-            self._pager.keep()
+            self._pager.outside.keep()
 
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for room with `GatewayClosed`."""
@@ -344,7 +344,7 @@ class Gateway(Sending):
         """
         flights = [f for partition in self._partitions for f in partition.flights.values()]
         if self._pager is not None:
-            flights += self._pager.flights()
+            flights += self._pager.outside.all()
         self.quiet()
         await self._stopped.wait()
         return [

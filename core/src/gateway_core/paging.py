@@ -7,29 +7,25 @@ module waits: for the outbox alone.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from weakref import WeakValueDictionary
 
 import trio
 
 from gateway_core.accounts import Account
+from gateway_core.asking import Asked
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.envelopes import (
     Delete,
     Disposition,
     Edit,
-    Envelope,
-    KeyRef,
-    MessageRef,
 )
 from gateway_core.errors import OutboxError, Refused
 from gateway_core.flights import Flight
-from gateway_core.idempotency import Known, Scope
 from gateway_core.ids import position_of
-from gateway_core.journal import Journal, flight_of, waits_until
+from gateway_core.journal import Journal, waits_until
 from gateway_core.limits import SECOND
-from gateway_core.outbox import Found, Kept, Outbox, Recovery, Request
+from gateway_core.outbox import Kept, Outbox, Recovery, Request
+from gateway_core.outside import Outside
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
 from gateway_core.streams import Stream
@@ -42,6 +38,7 @@ HORIZON = 60.0
 AGAIN = 1.0
 LATE = 5.0
 """Seconds for which deadlines outside may pass unseen while there is something to bring in."""
+MOST_WITHDRAWN = 10_000
 
 
 class Pager:
@@ -67,7 +64,6 @@ class Pager:
         self._capacity = capacity
         self._streams: dict[str, Stream] = {}
         self._unserved: dict[str, int] = {}
-        self._outside: WeakValueDictionary[str, Flight] = WeakValueDictionary()
         self._scheduled = False
         self._due: tuple[float, int] = (0.0, -1)
         self._next_due = math.inf
@@ -76,10 +72,10 @@ class Pager:
         self._woken = trio.Event()
         self._places = trio.lowlevel.ParkingLot()
         self._earlier = -1
-        self._requests: deque[Request] = deque()
         self._coming: set[str] = set()
         self._withdrawn: set[str] = set()
-        self._left = 0
+        self._asked = Asked(outbox, partition_of=partition_of, end=self._discard, again=self._again)
+        self.outside = Outside(outbox, clock, self._account)
         self.unfinished = 0
         self.closed = False
 
@@ -166,6 +162,8 @@ class Pager:
             self.unfinished += 1
             return
         self._withdrawn.add(envelope_id)
+        if len(self._withdrawn) > MOST_WITHDRAWN:
+            self.wake()  # a round forgets them
         if self._places and not self.full:
             self._places.unpark()
 
@@ -182,12 +180,10 @@ class Pager:
     def leave(self, flight: Flight) -> None:
         """It is kept, and stays outside for now."""
         envelope = flight.envelope
-        self._left += flight.scope is not None
-        self._outside[flight.id] = flight
+        self.outside.add(flight)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         partition.accepted += 1
         partition.outside += 1
-        flight.wait_for("outbox", self._clock.now())
         self._count(envelope.instance_id)
         left = (flight.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
@@ -217,54 +213,6 @@ class Pager:
             self._next_due = due
             self.wake()
 
-    def outside(self, envelope_id: str) -> Flight | None:
-        """The flight of an envelope outside, if anybody waits for it."""
-        return self._outside.get(envelope_id)
-
-    def join(self, found: Found) -> Flight | None:
-        """The flight of an envelope that the outbox found, so that one can wait for it."""
-        if found.kept is None:
-            return None
-        flight = self._outside.get(found.envelope_id)
-        if flight is None:
-            flight = self._outside[found.envelope_id] = self._flight(found.kept)
-            flight.wait_for("outbox", self._clock.now())
-        return flight
-
-    async def known(self, partition: Partition, scope: Scope) -> Known | None:
-        """What a key that is not in memory stands for. Raises `OutboxError`."""
-        left = -1
-        while left != self._left:  # what is accepted meanwhile may have the key, outside memory
-            left = self._left
-            found = await self._outbox.find(scope)
-        now = self._clock.now()
-        known = partition.keys.find(scope, now)
-        if known is not None or found is None:
-            return known
-        if found.receipt is not None:
-            since = now - nanoseconds(max(0.0, self._clock.wall() - found.receipt.ended_at))
-            partition.keys.remember(scope, found.fingerprint, found.receipt, since)
-            return partition.keys.find(scope, now)
-        flight = partition.flights.get(found.envelope_id) or self.join(found)
-        return Known(found.fingerprint, found.envelope_id, now, flight=flight)
-
-    async def recall(self, partition: Partition, envelope: Envelope) -> None:
-        """Let the partition know the message that an edit or a delete is of."""
-        if not isinstance(envelope, Edit | Delete):
-            return
-        target = envelope.target
-        name = target.envelope_id if isinstance(target, MessageRef) else ""
-        if isinstance(target, KeyRef):
-            scope = (target.instance_id, target.external_room_id, "send", target.key)
-            known = partition.keys.find(scope, self._clock.now())
-            known = known or await self.known(partition, scope)
-            name = known.envelope_id if known is not None else ""
-        if name and not partition.targets.knows(name):
-            found = await self._outbox.find(name)
-            sent = found.receipt if found is not None else None
-            newest = found.newest if found is not None else None
-            partition.targets.recalled(target, newest or (sent.ref if sent is not None else None))
-
     def withdraw(self, flight: Flight) -> bool:
         """End one that is outside; false where it has started."""
         if flight.started or flight.receipt is not None:
@@ -277,23 +225,11 @@ class Pager:
         account = self._account(envelope.instance_id)
         if account is None:
             return False
-        self._outside.pop(flight.id, None)
+        self.outside.forget(flight.id)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._came_in(partition, flight, account)
         partition.endings.finish_outside(flight, account, disposition)
         return True
-
-    def flights(self) -> list[Flight]:
-        """Those outside that anybody waits for, in order."""
-        return sorted(self._outside.values(), key=lambda flight: flight.id)
-
-    def keep(self) -> None:
-        """The gateway ends: who waits for one outside hears that it is kept."""
-        for flight in self.flights():
-            flight.kept = True
-            callbacks, flight.callbacks = flight.callbacks, None
-            for callback in callbacks or ():
-                callback()
 
     def freed(self, flight: Flight) -> None:
         """An envelope in memory ended."""
@@ -319,9 +255,7 @@ class Pager:
         while not self.closed:
             self._woken = trio.Event()
             try:
-                while self._requests:
-                    await self._serve(self._requests[0])
-                    self._requests.popleft()
+                await self._asked.serve()
                 busy = await self._round()
             except OutboxError as error:
                 tell(OUTBOX_FAILED, error=str(error))
@@ -371,7 +305,7 @@ class Pager:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
             if kept.shapes is None and isinstance(envelope, Edit | Delete):
-                await self.recall(partition, envelope)
+                await self.outside.recall(partition, envelope)
             if not self._take_in_turn(stream, kept, partition, account):
                 return stream.cursor > before
             stream.cursor = kept.position
@@ -430,7 +364,7 @@ class Pager:
         partition, came = self._partition_of(instance_id, room), False
         for kept in page:
             if kept.shapes is None and isinstance(kept.entry.envelope, Edit | Delete):
-                await self.recall(partition, kept.entry.envelope)
+                await self.outside.recall(partition, kept.entry.envelope)
             if partition.admission.full(instance_id, room) is not None:
                 break
             self._take(kept, partition, account)
@@ -464,7 +398,7 @@ class Pager:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
             if not self._known(partition, kept.entry.id):
-                self._end(self._flight(kept), Disposition.EXPIRED)
+                self._end(self.outside.flight(kept), Disposition.EXPIRED)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
         if found.kept:
             self._deadline = before
@@ -510,16 +444,12 @@ class Pager:
         entry = kept.entry
         if self._known(partition, entry.id):
             return
-        flight = self._outside.pop(entry.id, None) or self._made(kept, account)
+        flight = self.outside.flight(kept, account)
+        self.outside.forget(entry.id)
         partition.admission.add(account.instance.id, entry.envelope.external_room_id)
         self._came_in(partition, flight, account)
         hold = waits_until(kept, self._clock.wall()) if kept.records else 0.0
         partition.arrivals.resume(flight, account, entry.fingerprint, hold)
-
-    def _flight(self, kept: Kept) -> Flight:
-        """The one that somebody waits for, or a new one."""
-        account = self._account(kept.entry.envelope.instance_id)
-        return self._outside.get(kept.entry.id) or self._made(kept, account)
 
     def _came_in(self, partition: Partition, flight: Flight, account: Account) -> None:
         """Count it: as outside before, or as accepted now where an earlier life accepted it."""
@@ -530,46 +460,18 @@ class Pager:
             account.counts.accepted += 1
             account.counts.recovered += 1
 
-    def _made(self, kept: Kept, account: Account | None) -> Flight:
-        window = account.hooks.traits.deduplicates_for if account is not None else 0.0
-        return flight_of(
-            kept, now=self._clock.now(), wall=self._clock.wall(), deduplicates_for=window
-        )
-
     # -- what operators ask
 
     def asked(self, request: Request) -> None:
         """Take a request; the task does it."""
-        self._requests.append(request)
+        self._asked.add(request)
         self.wake()
 
-    async def _serve(self, request: Request) -> None:
-        if request.kind == "retry" and request.kept is not None:
-            self._again(request.kept)
-        elif request.kind == "discard" and request.kept is not None:
-            self._discard(request.kept)
-        elif request.kind == "erase":
-            await self._erase(request)
-
     def _discard(self, kept: Kept) -> None:
-        """End one that has not started."""
         envelope = kept.entry.envelope
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        flight = partition.flights.get(kept.entry.id)
-        if flight is not None:
-            partition.endings.withdraw(flight)
-        elif not self._known(partition, kept.entry.id):
-            self._end(self._flight(kept), Disposition.CANCELLED)
-
-    async def _erase(self, request: Request) -> None:
-        """End what is queued of a room, then let the outbox erase all that it has of it."""
-        instance_id, room, after = request.instance_id, request.room, -1
-        while page := await self._outbox.page(instance_id, room=room, after=after, limit=PAGE):
-            after = page[-1].position
-            for kept in page:
-                self._discard(kept)
-        partition = self._partition_of(instance_id, room)
-        await self._outbox.erase(request, partition.endings.forget_room(instance_id, room))
+        if not self._known(partition, kept.entry.id):
+            self._end(self.outside.flight(kept), Disposition.CANCELLED)
 
     def _again(self, kept: Kept) -> None:
         """An operator wants a failed one tried again."""
@@ -582,5 +484,10 @@ class Pager:
             partition.outside += 1
             self._count(envelope.instance_id)
         account = self._account(envelope.instance_id)
-        if account is not None:
+        if account is None:
+            return
+        if partition.admission.full(envelope.instance_id, envelope.external_room_id) is None:
             self._take(kept, partition, account)
+        else:
+            stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
+            stream.leave(envelope.external_room_id, kept.position)

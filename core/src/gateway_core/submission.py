@@ -156,7 +156,7 @@ class Submission:
                 retry_in=partition.estimate(),
             )
         if isinstance(envelope, Edit | Delete):
-            await pager.recall(partition, envelope)
+            await pager.outside.recall(partition, envelope)
 
     def _still_there(self, partition: Partition, envelope: Envelope, *, placed: bool) -> Account:
         """The account of an envelope that has its place, or the place given back and the refusal.
@@ -206,7 +206,7 @@ class Submission:
         known = partition.keys.find(scope, self._clock.now())
         if known is not None or self._pager is None:
             return known
-        return await self._pager.known(partition, scope)
+        return await self._pager.outside.known(partition, scope)
 
     def _flight(self, envelope: Envelope, plan: tuple[Part, ...]) -> Flight:
         wall = self._clock.wall()

@@ -210,11 +210,16 @@ async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
         channel.latency = 100.0
         flying = await gateway.submit(send("SECRETTEXT two"))
         queued = await gateway.submit(send("SECRETTEXT three"))
+        scheduled = await gateway.submit(
+            send("SECRETTEXT four", not_before=virtual_wall() + 3600, ttl=9e4)
+        )
         await trio.sleep(5)
         ask(outbox, "erase", room="room")
         await trio.sleep(5)
         assert "cancelled" == (await queued.receipt()).disposition
+        assert "cancelled" == (await scheduled.receipt()).disposition
         assert not flying.ended
+        assert gateway.statistics().conserved
         answer = outbox._writer._db.execute("SELECT answer FROM requests").get
         assert answer.endswith("1 in flight")
     content = b"".join(file.read_bytes() for file in path.parent.iterdir())
@@ -281,3 +286,20 @@ def entry_of(number):
         id=f"{number + 1:012x}000000{'0' * 12}", envelope=send(), plan=(), accepted_at=0.0,
         deadline=1e9,
     )  # fmt: skip
+
+
+async def test_a_retry_for_which_there_is_no_place_waits_for_one(path, autojump_clock):
+    """It stays outside like everything else, and comes in when a place is free."""
+    channel, outbox = FakeChannel(script=refuse, latency=30.0), inline(path)
+    async with open_test_gateway(channel, outbox=outbox, room_bound=1) as gateway:
+        receipt = await gateway.send("bot", "room", "bad", raises=False)
+        await outbox.flush()
+        channel.script = None
+        await gateway.submit(send("good"))
+        ask(outbox, "retry", seq=position_of(receipt.envelope_id))
+        await trio.sleep(10)
+        assert 1 == sum(len(partition.flights) for partition in gateway._partitions)
+        await trio.sleep(80)
+        assert gateway.status(receipt.envelope_id).receipt.delivered
+        assert gateway.statistics().conserved
+    assert ["good", "bad"] == channel.texts("room")

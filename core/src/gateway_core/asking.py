@@ -1,0 +1,81 @@
+"""What operators ask of a running gateway: a retry, a discard, an erasure.
+
+This module waits: for the outbox alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+from gateway_core.outbox import Kept, Outbox, Request
+from gateway_core.partition import Partition
+
+PAGE = 500
+
+
+class Asked:
+    """Requests in their order, done one by one.
+
+    end    ends an envelope outside memory
+    again  takes in one that is unfinished again
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        partition_of: Callable[[str, str], Partition],
+        end: Callable[[Kept], None],
+        again: Callable[[Kept], None],
+    ) -> None:
+        self._outbox = outbox
+        self._partition_of = partition_of
+        self._end = end
+        self._again = again
+        self._requests: deque[Request] = deque()
+
+    def add(self, request: Request) -> None:
+        """One more."""
+        self._requests.append(request)
+
+    async def serve(self) -> None:
+        """Do what was asked. Raises `OutboxError`: then the request is still to be done."""
+        while self._requests:
+            request = self._requests[0]
+            if request.kind == "erase":
+                await self._erase(request)
+            elif request.kept is not None:
+                {"retry": self._again, "discard": self._discard}[request.kind](request.kept)
+            self._requests.popleft()
+
+    def _discard(self, kept: Kept) -> None:
+        """End one that has not started."""
+        envelope = kept.entry.envelope
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        flight = partition.flights.get(kept.entry.id)
+        if flight is not None:
+            partition.endings.withdraw(flight)
+        else:
+            self._end(kept)
+
+    async def _erase(self, request: Request) -> None:
+        """End what is queued of a room, then let the outbox erase all that it has of it."""
+        instance_id, room, after = request.instance_id, request.room, -1
+        while page := await self._outbox.page(instance_id, room=room, after=after, limit=PAGE):
+            after = page[-1].position
+            for kept in page:
+                self._discard(kept)
+        await self._withdraw_scheduled(instance_id, room)
+        partition = self._partition_of(instance_id, room)
+        await self._outbox.erase(request, partition.endings.forget_room(instance_id, room))
+
+    async def _withdraw_scheduled(self, instance_id: str, room: str) -> None:
+        after = (0.0, -1)
+        while page := await self._outbox.scheduled(until=math.inf, after=after, limit=PAGE):
+            after = (page[-1].entry.due or 0.0, page[-1].position)
+            for kept in page:
+                envelope = kept.entry.envelope
+                if (envelope.instance_id, envelope.external_room_id) == (instance_id, room):
+                    self._discard(kept)
