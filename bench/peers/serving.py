@@ -67,6 +67,12 @@ def emulator_of(channel: str, fault: str) -> Any:
     return platform.emulator(**more)
 
 
+def _texts(emulator: Any, room: str) -> list[str]:
+    """What of the workload stands in the room."""
+    texts_there = [message.text for message in emulator.rooms.conversation(room)]
+    return [text for text in texts_there if _NAME.match(text.encode())]
+
+
 async def main(channel: str, fault: str) -> None:
     made: list[Any] = []
     journeys = Journeys(channel, _NAME)
@@ -82,10 +88,7 @@ async def main(channel: str, fault: str) -> None:
         emulator = made[0] if made else emulator_of(channel, fault)
         held = {
             "counters": emulator.counters,
-            "rooms": [
-                [message.text for message in emulator.rooms.conversation(room)]
-                for room in emulator.rooms.names()
-            ],
+            "rooms": [_texts(emulator, room) for room in emulator.rooms.names()],
             "trips": journeys.trips,
             "arrivals": journeys.arrivals,
         }

@@ -1,4 +1,8 @@
-"""hikari's REST side: it learns buckets and retries by itself."""
+"""hikari's REST side: it learns buckets and retries by itself.
+
+It has sent a message before: until a first answer names the bucket of a route, it queues the
+requests of all rooms in one, and goes on to serve those at the pace of one room.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,12 +12,16 @@ import hikari
 
 from bench.peers.asking import Sender, run
 
+ELSEWHERE = 2_000_000_000_000_000_000
+"""A room that is not of the workload."""
+
 
 @asynccontextmanager
 async def opened(job: dict[str, Any]) -> AsyncIterator[Sender]:
     app = hikari.RESTApp(url=f"{job['url']}/api/v10")
     await app.start()
     async with app.acquire(job["token"], hikari.TokenType.BOT) as client:
+        await client.create_message(ELSEWHERE, "Hello")
 
         async def send(room: str, text: str) -> object:
             return await client.create_message(int(room), text)
