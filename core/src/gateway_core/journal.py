@@ -138,6 +138,7 @@ def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> 
     left = min(entry.deadline - wall, entry.deadline - entry.accepted_at)
     flight.deadline = now + nanoseconds(left)
     flight.steps = _steps(kept)
+    flight.transforms, flight.degradations = _changes(kept)
     by_serial = {step.serial: step for step in flight.steps or ()}
     for record in kept.records:
         step = by_serial.get(record.serial)
@@ -151,6 +152,16 @@ def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> 
     flight.cut = True
     flight.perhaps_begun()
     return flight
+
+
+def _changes(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """How the envelope was changed and tried again, and what it lost by that, as its steps tell."""
+    envelope, shapes = kept.entry.envelope, kept.shapes or ()
+    modes = tuple(dict.fromkeys(shape.mode for shape in shapes if shape.mode != "as_asked"))
+    replies = isinstance(envelope, Send) and envelope.reply_to is not None
+    if shapes and replies and not any(shape.reply for shape in shapes):
+        return (*modes, "without_reply"), (*modes, "reply dropped")
+    return modes, modes
 
 
 def _steps(kept: Kept) -> list[Step] | None:

@@ -780,3 +780,26 @@ async def test_what_a_platform_closed_stays_closed_in_the_next_life(say, scope, 
         await trio.sleep(20)
     assert (["first"], ["second"]) == (channel.texts("a"), channel.texts("b"))
     assert min(channel.times[-2:]) >= 100.0
+
+
+@pytest.mark.parametrize(
+    ("transform", "lost"),
+    [("plain", "plain"), ("stricter", "stricter"), ("without_reply", "reply dropped")],
+)
+async def test_what_was_changed_before_a_kill_stands_on_the_receipt(
+    say, outbox, transform, lost, autojump_clock
+):
+    """The next life tells of transforms and losses that it did not see itself."""
+    channel = FakeChannel(
+        script=say.script(say.rejected(transform=transform), say.busy(retry_after=100))
+    )
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(send(reply_to="7"))
+        await trio.sleep(5)
+        fence.kill()
+    channel.script = None
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(200)
+        receipt = gateway.status(ticket.id).receipt
+    assert receipt.delivered
+    assert ((transform,), (lost,)) == (receipt.transforms, receipt.degradations)
