@@ -71,7 +71,7 @@ LAYERS = (
     {"asking", "outside", "paging", "streams"},
     {"places"},
     {"submission"},
-    {"sending"},
+    {"inquiries", "sending"},
     {"gateway"},
 )
 APART = {"http": 0, "testing": len(LAYERS)}

@@ -26,10 +26,9 @@ from gateway_core.envelopes import (
     KeyRef,
     Undelivered,
 )
-from gateway_core.flights import Flight
 from gateway_core.hookspecs import Identity, Level, Pressure, Providers
-from gateway_core.idempotency import Scope
 from gateway_core.ids import Ids
+from gateway_core.inquiries import Inquiries
 from gateway_core.instances import Instance
 from gateway_core.journal import Journal
 from gateway_core.keeping import Keeper
@@ -43,7 +42,7 @@ from gateway_core.privacy import Privacy
 from gateway_core.roster import Roster
 from gateway_core.sending import Sending
 from gateway_core.statistics import Statistics
-from gateway_core.status import Status, status_ended, status_of
+from gateway_core.status import Status
 from gateway_core.submission import Submission
 from gateway_core.supervision import Supervisor
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, tell
@@ -122,6 +121,9 @@ class Gateway(Sending):
             pager=self._pager,
             watch=self._watch,
         )
+        self._inquiries = Inquiries(
+            self._partitions, self._submission, self._pager, outbox, self._clock
+        )
         self._supervisor = Supervisor(self._partitions)
         self._keeper = Keeper(self._clock, config.attempt_timeout, self._roster.suspend_account)
         self._roster.open(self._partitions)
@@ -139,51 +141,11 @@ class Gateway(Sending):
 
     def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so."""
-        envelope_id = what.id if isinstance(what, Ticket) else what
-        for partition in self._partitions:
-            flight = partition.flights.get(envelope_id)
-            if flight is not None:
-                return partition.endings.withdraw(flight)
-        if self._pager is not None:
-            flight = what._flight if isinstance(what, Ticket) else self._pager.outside.get(what)  # noqa: SLF001 - a ticket is this module's own
-            return flight is not None and self._pager.withdraw(flight)
-        return False
+        return self._inquiries.withdraw(what)
 
     def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
-        if isinstance(what, KeyRef):
-            return self._status_of_key(what)
-        envelope_id = what.id if isinstance(what, Ticket) else what
-        for partition in self._partitions:
-            flight = partition.flights.get(envelope_id)
-            if flight is not None:
-                return self._status(flight)
-            receipt = partition.endings.history.get(envelope_id)
-            if receipt is not None:
-                return status_ended(receipt)
-        return self._kept_status(envelope_id)
-
-    def _kept_status(self, what: str | Scope) -> Status | None:
-        """What a durable outbox remembers."""
-        found = self._outbox.peek(what) if self._outbox.durable else None
-        if found is None:
-            return None
-        if found.receipt is not None:
-            return status_ended(found.receipt)
-        return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
-
-    def _status_of_key(self, key: KeyRef) -> Status | None:
-        partition = self._submission.partition_of(key.instance_id, key.external_room_id)
-        scope = (key.instance_id, key.external_room_id, "send", key.key)
-        known = partition.keys.find(scope, self._clock.now())
-        if known is None:
-            return self._kept_status(scope)
-        if known.flight is not None:
-            return self._status(known.flight)
-        return status_ended(known.receipt) if known.receipt is not None else None
-
-    def _status(self, flight: Flight) -> Status:
-        return status_of(flight, self._clock.now(), self._clock.wall())
+        return self._inquiries.status(what)
 
     def statistics(self) -> Statistics:
         """A frozen snapshot; taking one disturbs nothing."""

@@ -1,0 +1,82 @@
+"""Finds an envelope that somebody asks about: under way, in the outbox, or ended. Never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway_core.clock import Clock
+from gateway_core.envelopes import KeyRef
+from gateway_core.flights import Flight
+from gateway_core.idempotency import Scope
+from gateway_core.outbox import Outbox
+from gateway_core.paging import Pager
+from gateway_core.partition import Partition
+from gateway_core.status import Status, status_ended, status_of
+from gateway_core.submission import Submission
+from gateway_core.tickets import Ticket
+
+
+class Inquiries:
+    """Answers for all partitions and the outbox."""
+
+    def __init__(
+        self,
+        partitions: Sequence[Partition],
+        submission: Submission,
+        pager: Pager | None,
+        outbox: Outbox,
+        clock: Clock,
+    ) -> None:
+        self._partitions = partitions
+        self._submission = submission
+        self._pager = pager
+        self._outbox = outbox
+        self._clock = clock
+
+    def withdraw(self, what: Ticket | str) -> bool:
+        """End it `cancelled` if it has not started; whether that was so."""
+        envelope_id = what.id if isinstance(what, Ticket) else what
+        for partition in self._partitions:
+            flight = partition.flights.get(envelope_id)
+            if flight is not None:
+                return partition.endings.withdraw(flight)
+        if self._pager is None:
+            return False
+        outside = what._flight if isinstance(what, Ticket) else self._pager.outside.get(what)  # noqa: SLF001 - a ticket is core's own
+        return outside is not None and self._pager.withdraw(outside)
+
+    def status(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where it stands, by its id, ticket or key; None: not known (any more)."""
+        if isinstance(what, KeyRef):
+            return self._by_key(what)
+        envelope_id = what.id if isinstance(what, Ticket) else what
+        for partition in self._partitions:
+            flight = partition.flights.get(envelope_id)
+            if flight is not None:
+                return self._unfinished(flight)
+            receipt = partition.endings.history.get(envelope_id)
+            if receipt is not None:
+                return status_ended(receipt)
+        return self._kept(envelope_id)
+
+    def _by_key(self, key: KeyRef) -> Status | None:
+        partition = self._submission.partition_of(key.instance_id, key.external_room_id)
+        scope = (key.instance_id, key.external_room_id, "send", key.key)
+        known = partition.keys.find(scope, self._clock.now())
+        if known is None:
+            return self._kept(scope)
+        if known.flight is not None:
+            return self._unfinished(known.flight)
+        return status_ended(known.receipt) if known.receipt is not None else None
+
+    def _unfinished(self, flight: Flight) -> Status:
+        return status_of(flight, self._clock.now(), self._clock.wall())
+
+    def _kept(self, what: str | Scope) -> Status | None:
+        """What a durable outbox remembers."""
+        found = self._outbox.peek(what) if self._outbox.durable else None
+        if found is None:
+            return None
+        if found.receipt is not None:
+            return status_ended(found.receipt)
+        return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
