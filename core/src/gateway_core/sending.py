@@ -103,8 +103,9 @@ class Sending:
         """Give a message a new text and wait for the end.
 
         `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` takes the place of the
-        message's own fields (buttons); None keeps them, an empty mapping takes them off. An edit that a newer one overtakes
-        before it starts is `superseded`: its receipt is returned. Raises as `send` does.
+        message's own fields (buttons); None keeps them, an empty mapping takes them off. An edit
+        that a newer one overtakes before it starts is `superseded`: its receipt is returned.
+        Raises as `send` does.
         """
         target = _target(target)
         envelope = _build(
