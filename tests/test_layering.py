@@ -59,6 +59,7 @@ LAYERS = (
         "failures",
         "journal",
         "keeping",
+        "memory",
         "outbox",
         "previews",
         "sessions",

@@ -57,11 +57,11 @@ from gateway_core.hookspecs import (
 from gateway_core.idempotency import frees_its_key, scope_of
 from gateway_core.ids import position_of
 from gateway_core.instances import Instance, Secret
+from gateway_core.memory import MemoryOutbox
 from gateway_core.outbox import (
     Entry,
     Found,
     Kept,
-    MemoryOutbox,
     Outbox,
     Overdue,
     Recovery,

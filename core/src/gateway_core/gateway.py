@@ -32,7 +32,8 @@ from gateway_core.inquiries import Inquiries
 from gateway_core.instances import Instance
 from gateway_core.journal import Journal
 from gateway_core.keeping import Keeper
-from gateway_core.outbox import MemoryOutbox, Outbox
+from gateway_core.memory import MemoryOutbox
+from gateway_core.outbox import Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
 from gateway_core.partitioning import strategy

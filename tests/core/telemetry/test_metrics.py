@@ -21,7 +21,7 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.outbox import MemoryOutbox
+from gateway_core.memory import MemoryOutbox
 from gateway_core.testing import EPOCH, Failure, FakeChannel, open_test_gateway
 
 BOT = {"messaging.system": "fake", "gateway.instance": "bot"}

@@ -15,7 +15,7 @@ from gateway_core import (
     TransportError,
     Verdict,
 )
-from gateway_core.outbox import MemoryOutbox
+from gateway_core.memory import MemoryOutbox
 from gateway_core.privacy import pseudonym
 from gateway_core.testing import Failure, FakeChannel
 

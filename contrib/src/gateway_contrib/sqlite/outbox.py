@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from time import time as system_time
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import apsw
 import attrs
@@ -20,6 +20,7 @@ from gateway_contrib.sqlite.ownership import Ownership, refusal
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.requests import Desk
 from gateway_contrib.sqlite.rows import end_row, entry_row, record_row, revision_row, shapes_text
+from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer, connect
 from gateway_core import (
     Entry,
@@ -41,35 +42,6 @@ from gateway_core.telemetry import OUTBOX_FAILED
 T = TypeVar("T")
 
 
-@attrs.frozen(kw_only=True)
-class SqliteSettings:
-    """How the file is used.
-
-    synchronous        `FULL`: what is accepted survives a power cut; `NORMAL`: a killed process
-    integrity_check    look through the whole file when it is opened
-    owner_wait         seconds to wait for the present owner to leave, before being refused
-    history_for        seconds for which ended envelopes are remembered
-    key_window         seconds for which an ended envelope's idempotency key is remembered; None:
-                       as the gateway's `idempotency_window`
-    queue              changes that may wait for the disk; further appends wait
-    linger             seconds that changes which nobody awaits may wait for company
-    in_thread          commit in a worker thread; else on trio's, for virtual worlds
-    """
-
-    synchronous: Literal["FULL", "NORMAL"] = attrs.field(
-        default="FULL", validator=attrs.validators.in_(("FULL", "NORMAL"))
-    )
-    integrity_check: bool = False
-    owner_wait: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
-    history_for: float = attrs.field(default=604_800.0, validator=attrs.validators.ge(0))
-    key_window: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
-    )
-    queue: int = attrs.field(default=4_096, validator=attrs.validators.ge(1))
-    linger: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
-    in_thread: bool = True
-
-
 class SqliteOutbox:
     """Keeps entries in the database file at `path`; made at first use, never made anew.
 
@@ -82,12 +54,12 @@ class SqliteOutbox:
     def __init__(
         self,
         path: Path | str,
-        settings: SqliteSettings = SqliteSettings(),
+        settings: SqliteSettings | None = None,
         *,
         wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self.path = Path(path)
-        self.settings = settings
+        self.settings = settings or SqliteSettings()
         self._wall = wall_clock or system_time
         self._begin()
 

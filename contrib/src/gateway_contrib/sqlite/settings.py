@@ -1,0 +1,36 @@
+"""How an outbox in a file is used."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class SqliteSettings:
+    """How the file is used.
+
+    synchronous        `FULL`: what is accepted survives a power cut; `NORMAL`: a killed process
+    integrity_check    look through the whole file when it is opened
+    owner_wait         seconds to wait for the present owner to leave, before being refused
+    history_for        seconds for which ended envelopes are remembered
+    key_window         seconds for which an ended envelope's idempotency key is remembered; None:
+                       as the gateway's `idempotency_window`
+    queue              changes that may wait for the disk; further appends wait
+    linger             seconds that changes which nobody awaits may wait for company
+    in_thread          commit in a worker thread; else on trio's, for virtual worlds
+    """
+
+    synchronous: Literal["FULL", "NORMAL"] = attrs.field(
+        default="FULL", validator=attrs.validators.in_(("FULL", "NORMAL"))
+    )
+    integrity_check: bool = False
+    owner_wait: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    history_for: float = attrs.field(default=604_800.0, validator=attrs.validators.ge(0))
+    key_window: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
+    )
+    queue: int = attrs.field(default=4_096, validator=attrs.validators.ge(1))
+    linger: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
+    in_thread: bool = True
