@@ -166,11 +166,21 @@ def test_a_text_of_nothing_seen_makes_no_message(instance, form):
         ("[a \\[b\\]](https://x.example)", ("link written out",)),
         ("**a `b_c` d**", ("style left off code",)),
         ("`b_c`", ()),
+        ("[a](https://x.example)\n```\nb](c)\n```", ("link written out",)),
+        ("[a](https://x.example)\n```\n[b](c)\n```", ()),
+        ("`b](c)` [a](https://x.example)", ()),
+        ("**see https://x.example/a_b**", ("style left off an address",)),
+        ("- # `b_c`", ("style left off code",)),
     ],
 )
 def test_what_discord_cannot_show_is_told(instance, text, lost):
     (part,) = plan(instance, send(text, format="markdown"))
     assert lost == part.degraded
+
+
+def test_two_codes_side_by_side_stay_two(instance):
+    (part,) = plan(instance, send("~`c*d`~``a`b``", format="markdown"))
+    assert "`c*d`\u200b``a`b``" == part.payload["content"]
 
 
 @pytest.mark.parametrize("text", ["<<[a](https://x.example)", "<*b*[a](https://x.example)"])

@@ -6,6 +6,7 @@ is a difference of two sums, and only what is cut at its ends is written anew.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -27,6 +28,8 @@ from gateway_plugin_discord.dialect import (
 
 _NATIVE_HEADINGS = 3
 """Levels that Discord has; deeper headings, and those in lists, are bold."""
+
+_ENDS_WORDS = re.compile(r"[^\[]*?\]\(")
 
 _STYLES = frozenset(MARKS.values())
 
@@ -85,6 +88,20 @@ def maskable(text: str) -> bool:
     return not ("://" in text or "[" in text or "]" in text)
 
 
+def masked_from(document: Document) -> int:
+    """The first place from which links can be masked: the last code that ends a link's words.
+
+    Discord looks for the end of a link's words through code, where no backslash can stop it.
+    """
+    if "](" not in document.text:
+        return 0
+    solid = [block for block in document.blocks if block.kind in (Kind.CODE, Kind.TABLE)]
+    coded = [span for span in document.spans if span.style is Style.CODE]
+    places = [(block.start, block.end) for block in solid]
+    places += [(span.start, span.end) for span in coded]
+    return max((a for a, b in places if _ENDS_WORDS.match(document.text, a, b)), default=0)
+
+
 @attrs.define(eq=False)
 class Atomizer:
     """Makes the atoms of a document."""
@@ -95,9 +112,11 @@ class Atomizer:
     escape: Callable[[str], str] = attrs.field(init=False)
     escape_struck: Callable[[str], str] | None = attrs.field(init=False)
     looks: Nesting[_Look] = attrs.field(init=False)
+    masked_from: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.escape = escaping(mentions=self.mentions)
+        self.masked_from = masked_from(self.document)
         spans = [span for span in self.document.spans if span.style is not Style.QUOTE]
         self.looks = Nesting([*map(self._look, spans)])
         struck = not _STRUCK.isdisjoint(look.mark for look in self.looks.items)
@@ -113,7 +132,7 @@ class Atomizer:
         if not value or value == text:
             return _Look(start, end, None, self._bare(end) if value else None)
         address = target(value, preview=self.previews)
-        if not maskable(text):
+        if start < self.masked_from or not maskable(text):
             return _Look(start, end, ("", f" ({address})"), None)
         return _Look(start, end, ("[", f"]({address})"), None)
 
@@ -207,13 +226,19 @@ def _swept(
         yield begin, end, active
 
 
+def is_native(block: Block) -> bool:
+    """Whether a heading is one on Discord, too; others are bold."""
+    return block.level <= _NATIVE_HEADINGS and not block.depth and not block.marker
+
+
 def _leads(block: Block) -> tuple[str, str, tuple[Mark, ...]]:
     """What begins the first line, what begins further ones, and marks around all of it."""
     bold = (MARKS[Style.BOLD],) * 2
     if block.kind is Kind.HEADING:
-        native = block.level <= _NATIVE_HEADINGS and not block.depth and not block.marker
         sign = "#" * block.level + " "
-        return (sign, sign, ()) if native else (_marker(block), "  " * block.depth, (bold,))
+        return (
+            (sign, sign, ()) if is_native(block) else (_marker(block), "  " * block.depth, (bold,))
+        )
     return _marker(block), "  " * block.depth, ()
 
 
@@ -300,7 +325,7 @@ def joint(before: Atom, written: str, atom: Atom, gap: int) -> str:
         feeds = ("\n> " if same else "\n") * (gap - 1) + "\n"
         return f"{before.closed()}{feeds}{atom.lead}{atom.opened()}"
     if before.stack == atom.stack:
-        return ""
+        return APART if before.write is atom.write is code else ""
     shared = common(before.stack, atom.stack)
     closed, opened = before.closed(shared), atom.opened(shared)
     touching = (closed or written)[-1:] == opened[:1] != ""

@@ -19,8 +19,8 @@ from functools import partial
 import attrs
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import Document, Span, Style, cut, neutral, parse, plan
-from gateway_plugin_discord.atoms import maskable
+from gateway_core.text import Document, Kind, Span, Style, cut, neutral, parse, plan
+from gateway_plugin_discord.atoms import is_native, maskable, masked_from
 from gateway_plugin_discord.dialect import CLOSERS, MARKS
 from gateway_plugin_discord.rendering import Dialect
 
@@ -51,6 +51,10 @@ _MARKUP = re.compile(
     """,
     re.MULTILINE | re.VERBOSE,
 )
+
+
+_VERBATIM = {Style.CODE: "code", Style.LINK: "an address"}
+"""What is written as it is: a style around it ends before a character that would close it."""
 
 
 def escape(text: str, *, mentions: bool = False) -> str:
@@ -122,18 +126,23 @@ def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
 
 def _told(document: Document) -> Document:
     """The document with what Discord cannot show of it, besides what no platform can."""
-    lost = [(span.start, words) for span in document.spans if (words := _lost(document, span))]
+    since = masked_from(document)
+    found = ((span.start, _lost(document, span, since)) for span in document.spans)
+    lost = [(place, words) for place, words in found if words]
     return attrs.evolve(document, degraded=(*document.degraded, *lost)) if lost else document
 
 
-def _lost(document: Document, span: Span) -> str:
-    if span.style is Style.LINK:
-        text = document.text[span.start : span.end]
-        return "link written out" if span.value not in ("", text) and not maskable(text) else ""
-    if span.style is not Style.CODE or CLOSERS.isdisjoint(document.text[span.start : span.end]):
+def _lost(document: Document, span: Span, masked: int) -> str:
+    text = document.text[span.start : span.end]
+    if span.style is Style.LINK and span.value not in ("", text):
+        return "" if span.start >= masked and maskable(text) else "link written out"
+    if span.style not in _VERBATIM or CLOSERS.isdisjoint(text):
         return ""
+    block = document.block_at(span.start)
     around = document.nesting.touching(span.start, span.end)
-    return "style left off code" if any(other.style in MARKS for other in around) else ""
+    bold = block is not None and block.kind is Kind.HEADING and not is_native(block)
+    styled = bold or any(other.style in MARKS for other in around)
+    return f"style left off {_VERBATIM[span.style]}" if styled else ""
 
 
 def _shown(text: str, start: int, end: int) -> tuple[int, int]:
