@@ -70,10 +70,13 @@ class ClassQueue(Generic[_W]):
         aged = mine == NORMAL and now - since > AGING and since < lane.rank[2]
         return aged or self._credit[chosen] >= GRANT
 
-    def ahead(self, lane: Lane) -> int:
-        """How many wait here, alone or in groups, and go before `lane` as ranks stand now."""
-        mine, count = (*lane.rank, lane.wait_serial), 0
-        for own, heap in enumerate(self._heaps[: lane.rank[0] + 1]):
+    def ahead(self, lane: Lane | None) -> int:
+        """How many wait here, alone or in groups, and go before `lane` as ranks stand now.
+
+        None: how many wait here.
+        """
+        mine, count = (BULK + 1,) if lane is None else (*lane.rank, lane.wait_serial), 0
+        for own, heap in enumerate(self._heaps[: mine[0] + 1]):
             for interim, since, serial, waiter in heap:
                 if waiter.waits_in is not self or waiter.wait_serial != serial:
                     continue

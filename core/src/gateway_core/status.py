@@ -9,7 +9,7 @@ import attrs
 
 from gateway_core.envelopes import Receipt
 from gateway_core.flights import Flight
-from gateway_core.limits import NEVER, SECOND
+from gateway_core.limits import NEVER, SECOND, Bucket
 
 if TYPE_CHECKING:
     from gateway_core.rooms import Lane
@@ -72,8 +72,14 @@ def _until_its_turn(flight: Flight, now: int) -> int | None:
     wait = _until_lane_starts(lane, now)
     before = takewhile(lambda other: other is not flight, lane.queue)
     steps = sum(_steps_left(other) for other in before if other.receipt is None)
-    pace = max((bucket.pace for limits in lane.asked.values() for bucket in limits), default=0)
-    return None if wait is None else wait + steps * pace
+    rounds = [_round(bucket) for limits in lane.asked.values() for bucket in limits]
+    return None if wait is None else wait + steps * max(rounds, default=0)
+
+
+def _round(bucket: Bucket) -> int:
+    """From one token of a lane to its next, where others wait as well: all of them go before."""
+    waiting = bucket.waiting.ahead(None) if bucket.waiting is not None else 0
+    return bucket.pace * max(1, waiting)
 
 
 def _steps_left(flight: Flight) -> int:
