@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 from simulated.drawing import Setup
@@ -172,11 +173,19 @@ class Checks:
         sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked]
         if doubtful or len({lane_words(e.envelope)[0] for e in sends}) < len(sends):
             return
-        wanted = [word for e in sends for word in lane_words(e.envelope) if self._seen[word]]
         index = self._positions()
-        standing = sorted(wanted, key=lambda word: index[word])
-        late = next((w for w, s in zip(wanted, standing, strict=True) if w != s), None)
-        self._expect(late is None, f"{late} stands out of order")
+        places = {
+            entry: [index[word] for word in lane_words(entry.envelope) if self._seen[word]]
+            for entry in sends
+        }
+        there = [entry for entry in sends if places[entry]]
+        for entry in there:
+            straight = sorted(places[entry]) == places[entry]
+            self._expect(straight, f"the parts of {entry} stand out of order")
+        for first, second in combinations(there, 2):
+            before = max(places[first]) < min(places[second])
+            after = max(places[second]) < min(places[first]) and not first.precedes(second)
+            self._expect(before or after, f"{second} stands out of order with {first}")
 
     def _positions(self) -> dict[str, int]:
         if not hasattr(self, "_index"):

@@ -89,6 +89,7 @@ class Entry:
     born    the life that accepted it; `heard`: its caller was told so
     appended_in  seconds that its outbox took for it; its time counts from before
     told    how it ended, as far as lives knew that were killed before it was written down
+    handed_over, accepted  when that was, in a count of such moments
     """
 
     number: int
@@ -110,6 +111,15 @@ class Entry:
     heard: bool = True
     appended_in: float = 0.0
     told: list[Receipt] = attrs.field(factory=list)
+    handed_over: int = 0
+    accepted: int = 0
+
+    def precedes(self, other: Entry) -> bool:
+        """Whether it was accepted before the other one was even handed over.
+
+        Of two that were being written at the same time, either may have come first.
+        """
+        return self.rank < other.rank and self.accepted < other.handed_over
 
     @property
     def open_call(self) -> bool:
@@ -128,6 +138,8 @@ class Offered:
 
     entry: Kept
     at: float
+    moment: int
+    set_back: float
 
 
 class Ledger:
@@ -148,13 +160,13 @@ class Ledger:
         self.appending = 0
         self.life = 0
         self.recovered = 0
-        self.offset = 0.0
+        self.offset = self.set_back = 0.0
         self.unwritten_at = -1e9
         self.fell_at = self.born_at = 0.0
         self.all_ended: Counter[Disposition] = Counter()
         self._offered: dict[str, Offered] = {}
         self._withdrawn: dict[str, float] = {}
-        self._rank = 0
+        self._rank = self._moments = 0
         self.faults = 0
         self.ended: Counter[Disposition] = Counter()
         self.levels: dict[int, str] = defaultdict(lambda: "nominal")
@@ -166,6 +178,7 @@ class Ledger:
         self._unfinished: Counter[Any] = Counter()
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
+        self._closed_at: dict[Any, float] = {}
         self._alias: dict[tuple[str, str], str] = {}
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
@@ -200,6 +213,8 @@ class Ledger:
         if kept is not None:
             self._name(entry, kept.entry.id)
             entry.appended_in = trio.current_time() - kept.at
+            entry.handed_over = kept.moment
+            entry.deadline += self.set_back - kept.set_back
         self.note("accepted", entry)
         return entry
 
@@ -218,6 +233,8 @@ class Ledger:
             parked=self._may_step_aside(envelope),
             rank=self._next_rank(),
             born=self.life,
+            handed_over=self._moment(),
+            accepted=self._moment(),
         )
         self.entries.append(entry)
         self._count(entry, 1)
@@ -225,6 +242,10 @@ class Ledger:
             self._lanes[entry.lane][entry.number] = entry
         self._take_key(entry)
         return entry
+
+    def _moment(self) -> int:
+        self._moments += 1
+        return self._moments
 
     def _next_rank(self) -> int:
         self._rank += 1
@@ -242,7 +263,7 @@ class Ledger:
 
     def offered(self, kept: Kept) -> None:
         """An outbox was asked to keep it; whether it does, the caller hears, or nobody."""
-        self._offered[kept.id] = Offered(kept, trio.current_time())
+        self._offered[kept.id] = Offered(kept, trio.current_time(), self._moment(), self.set_back)
 
     def withdrawn(self, envelope_id: str) -> None:
         """It was not accepted after all."""
@@ -263,6 +284,7 @@ class Ledger:
         """
         self.note("jump", by)
         self.offset += by
+        self.set_back += max(0.0, -by)
         for entry in self.unfinished:
             entry.deadline += max(0.0, -by)
 
@@ -434,7 +456,7 @@ class Ledger:
                 continue
             # One of an earlier life may have lost its place: to its time, or to its target.
             begun = any(call.life == self.life or not other.parked for call in other.calls)
-            waits = other.rank < entry.rank and not other.parked and not entry.parked
+            waits = other.precedes(entry) and not other.parked and not entry.parked
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
 
@@ -548,6 +570,7 @@ class Ledger:
         }.get(scope)
         if key is not None:
             self._closed[key] = max(self._closed.get(key, 0.0), until)
+            self._closed_at[key] = trio.current_time()
 
     def _reports(self, instance_id: str, reports: Any) -> None:
         for report in reports:
@@ -610,6 +633,7 @@ class Ledger:
         """
         self.life += 1
         self.born_at = trio.current_time()
+        self._forget_closures(truth)
         self._forget_life()
         self._take_in_ghosts(truth)
         for entry in self.entries:
@@ -642,9 +666,26 @@ class Ledger:
             names.clear()
         self._by_object.clear()
         self._alias.clear()
-        self._closed.clear()
         self.appending = 0
         self.ending = False
+
+    def _forget_closures(self, truth: Truth) -> None:
+        """What a 429 closed of an account outlives the process, once it is written down.
+
+        What is closed of one room is kept with the envelope that was refused, whose lane waits.
+        Where the wall clock is set, nobody knows for how long any of it stands.
+        """
+        kept = {}
+        for key, until in self._closed.items():
+            name = (key[0], "" if len(key) == 1 else key[2])
+            if len(key) == 1 or key[1] == "operation":
+                written = name in truth.closed
+                since = self.fell_at - max(self._closed_at[key], self.unwritten_at)
+                late = since > self.setup.linger + LONGEST_COMMIT and until > trio.current_time()
+                self.expect(written or not late, f"nobody wrote down that {key} is closed")
+                if written and not self.setup.jumps:
+                    kept[key] = until
+        self._closed = kept
 
     def _take_in_ghosts(self, truth: Truth) -> None:
         """Some were kept just before the kill: accepted, though their callers never heard it."""

@@ -6,7 +6,7 @@ What a life had committed when it was killed is there in the next one, and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,10 +143,12 @@ class Truth:
 
     unfinished  its steps by serial, of every envelope that has not ended
     ended       the disposition of every one that has
+    closed      what platforms closed: instances, and operations of instances
     """
 
     unfinished: Mapping[str, Mapping[int, StepKept]]
     ended: Mapping[str, str]
+    closed: Collection[tuple[str, str]] = ()
 
 
 def read(path: Path) -> Truth:
@@ -171,6 +173,7 @@ def read(path: Path) -> Truth:
                 outcome=outcome,
             )
         ended = dict(database.execute("SELECT id, disposition FROM history"))
+        closed = database.execute("SELECT instance, operation FROM closures").fetchall()
     finally:
         database.close()
-    return Truth(unfinished=unfinished, ended=ended)
+    return Truth(unfinished=unfinished, ended=ended, closed=closed)

@@ -124,6 +124,8 @@ class Watch:
                 continue  # outside memory: it is the next life's to end it
             running = flight is not None and flight.lane is not None and flight.lane.running
             grace = patience if running else 0.0
+            if flight is None:  # it is outside memory, and each look at the file takes a while
+                grace = 4 * LONGEST_COMMIT
             grace += GRID + 2 * LONGEST_RESTART
             self._ledger.expect(now <= due + grace, f"{entry} outlives its deadline")
 

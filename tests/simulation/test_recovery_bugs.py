@@ -1,0 +1,244 @@
+"""Bugs put into what survives a kill: the simulation must notice each of them, and soon.
+
+As `test_seeded_bugs.py`, for the outbox, its file and the life after; only worlds with several
+lives, a full disk, or something else that this file is about are looked at.
+"""
+
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from simulated.drawing import draw
+from simulated.world import Violation, simulate
+
+from gateway_contrib.sqlite import batch as batches
+from gateway_contrib.sqlite import outbox as outboxes
+from gateway_contrib.sqlite import reading
+from gateway_core import arrivals, journal, paging, roster, submission, turns
+from gateway_core.flights import Flight
+
+MOST_WORLDS = 100
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+@attrs.frozen
+class Bug:
+    """How it is put in, and the words (one of them) with which it is found."""
+
+    put: Patch
+    found: str
+
+
+BUGS: dict[str, Bug] = {}
+
+
+def bug(found: str) -> Callable[[Patch], Patch]:
+    """Take a bug into the list."""
+
+    def take(put: Patch) -> Patch:
+        BUGS[put.__name__] = Bug(put, found)
+        return put
+
+    return take
+
+
+# -- what is written
+
+
+@bug("is lost|stays, though|places taken")
+def accepted_is_told_before_it_is_written(patch):
+    whole = outboxes.SqliteOutbox.append
+
+    async def append(self: Any, entry: Any, kept: Any) -> None:
+        kept()
+        await whole(self, entry, lambda: None)
+
+    patch.setattr(outboxes.SqliteOutbox, "append", append)
+
+
+@bug("nobody wrote that down|is recorded after")
+def an_attempt_is_not_recorded_before_it_is_made(patch):
+    async def starting(self: Any, flight: Any, step: Any) -> None:
+        return None
+
+    patch.setattr(journal.Journal, "starting", starting)
+
+
+@bug("nobody wrote that down|is lost|are kept at the end|without it")
+def an_end_is_not_written(patch):
+    patch.setattr(journal.Journal, "finished", lambda self, receipt: None)
+
+
+@bug("repeats step|nobody said so|stands|is there|nobody wrote that|kept at the end|without it")
+def a_failed_commit_forgets_what_it_held(patch):
+    """The disk was full: what nobody was waiting for is not written later."""
+    patch.setattr(batches.Batch, "left_over", lambda self: batches.Batch())
+
+
+@bug("nobody knows it|is kept|was withdrawn|never accepted|no envelope|without acceptance")
+def a_withdrawn_entry_stays(patch):
+    """Its caller was cancelled while it was being written."""
+    patch.setattr(outboxes.SqliteOutbox, "withdraw", lambda self, envelope_id: None)
+
+
+# -- what is read
+
+
+@bug("repeats step|stands|out of order|nobody said so|is there")
+def an_acknowledgement_is_not_replayed(patch):
+    whole = journal._restore
+
+    def restore(step: Any, record: Any, **given: Any) -> None:
+        whole(step, attrs.evolve(record, outcome=None, started=False), **given)
+
+    patch.setattr(journal, "_restore", restore)
+
+
+@bug("nobody said so|is sent again|stands|is there|before its instance")
+def a_try_that_was_cut_off_never_was(patch):
+    patch.setattr(journal, "_interrupted", lambda step, **given: None)
+
+
+@bug("was tried [0-9]+ times|exhausted after")
+def tries_are_counted_anew(patch):
+    whole = journal._restore
+
+    def restore(step: Any, record: Any, **given: Any) -> None:
+        whole(step, record, **given)
+        step.attempts = 0
+
+    patch.setattr(journal, "_restore", restore)
+
+
+@bug("before its instance was seen to work|after an unknown outcome")
+def doubt_waits_for_nothing_in_the_next_life(patch):
+    patch.setattr(arrivals.Arrivals, "_held", lambda self, *given: None)
+
+
+@bug("overtakes|out of order")
+def rooms_are_brought_in_backwards(patch):
+    whole = reading.Reader.page
+
+    def page(self: Any, *given: Any) -> Any:
+        return whole(self, *given)[::-1]
+
+    patch.setattr(reading.Reader, "page", page)
+
+
+@bug("was taken by|leads elsewhere|stands")
+def keys_are_forgotten_between_lives(patch):
+    patch.setattr(reading.Reader, "find_key", lambda self, *given: None)
+
+
+@bug("deadline")
+def deadlines_begin_anew(patch):
+    whole = journal.flight_of
+
+    def flight_of(kept: Any, *, now: int, **given: Any) -> Any:
+        flight = whole(kept, now=now, **given)
+        flight.deadline = now + 10**13
+        return flight
+
+    patch.setattr(journal, "flight_of", flight_of)
+    patch.setattr(paging, "flight_of", flight_of)
+
+
+# -- what happens around it
+
+
+@bug("was taken by|stands|leads elsewhere")
+def a_key_is_looked_up_once(patch):
+    """What took it outside memory, during the look, is not seen."""
+
+    async def known(self: Any, partition: Any, scope: Any) -> Any:
+        found = await self._outbox.find(scope)
+        left, self._left = self._left, 0
+        del left
+        now = self._clock.now()
+        known = partition.keys.find(scope, now)
+        if known is None and found is not None and found.receipt is not None:
+            partition.keys.remember(scope, found.fingerprint, found.receipt, now)
+            return partition.keys.find(scope, now)
+        return known
+
+    patch.setattr(paging.Pager, "known", known)
+
+
+@bug("is cut|rejected|is there|nowhere|not all of it|did not|afterwards|stands|unknown")
+def pieces_of_a_doubtful_part_are_new(patch):
+    whole = Flight.replace
+
+    def replace(self: Any, step: Any, *given: Any) -> None:
+        whole(self, step, *given)
+        for other in self.steps or ():
+            if other.first_at < 0:
+                other.maybe_sent = other.first_at = 0
+                other.doubtful = False
+
+    patch.setattr(Flight, "replace", replace)
+
+
+@bug("closing took|afterwards|did not end|accepted|calls at once|kept|within the wait")
+def an_instance_that_left_takes_envelopes(patch):
+    """It was removed while the envelope was being written."""
+    whole = roster.Roster.account
+    seen: dict[str, Any] = {}
+
+    def account(self: Any, instance_id: str) -> Any:
+        try:
+            seen[instance_id] = whole(self, instance_id)
+        except submission.Refused:
+            if instance_id not in seen:
+                raise
+        return seen[instance_id]
+
+    patch.setattr(roster.Roster, "account", account)
+
+
+@bug("after its answer|is sent again|stands|was tried")
+def the_last_try_is_made_again(patch):
+    """A kill cut it off."""
+    whole = turns.Turns._may_repeat
+
+    def may_repeat(self: Any, flight: Any, step: Any, now: int) -> bool:
+        before, step.attempts = step.attempts, 0
+        try:
+            return whole(self, flight, step, now)
+        finally:
+            step.attempts = before
+
+    patch.setattr(turns.Turns, "_may_repeat", may_repeat)
+
+
+# -- each of them is found
+
+
+def violation() -> Violation | None:
+    """The first one, of the worlds that have more than one life or a change of the axis."""
+    looked, seed = 0, 0
+    while looked < MOST_WORLDS:
+        setup, seed = draw(seed), seed + 1
+        events = {what for _, what, _ in setup.trouble.events}
+        if setup.endings or setup.trouble.disk or events & {"remove"} or setup.trouble.unformatted:
+            looked += 1
+            try:
+                simulate(seed - 1)
+            except Violation as found:
+                return found
+    return None
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    found = violation()
+    assert found is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
+    told = " / ".join(found.found)
+    assert re.search(BUGS[name].found, told), f"seed {found.seed}: {told}"
