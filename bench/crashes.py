@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ import apsw
 import attrs
 import trio
 
-from bench.crashing import ROOMS, STEPS, TOKENS, WORDS
+from bench.crashing import ROOMS, STEPS, TOKENS, WORDS, text_of
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits
@@ -36,9 +37,15 @@ MESSAGES = 6
 
 @attrs.define
 class Outcome:
-    """What was seen."""
+    """What was seen.
+
+    steps    how many of the kills came at each named step; "": at a random moment
+    unknown  ended `unknown`: what is missing of them their receipts say
+    """
 
     kills: int = 0
+    steps: Counter[str] = attrs.field(factory=Counter)
+    unknown: list[int] = attrs.field(factory=list)
     accepted: dict[int, tuple[str, str, str]] = attrs.field(factory=dict)
     lost: list[str] = attrs.field(factory=list)
     late: list[str] = attrs.field(factory=list)
@@ -106,7 +113,7 @@ async def next_life(
     path: Path, addresses: str, outcome: Outcome, rng: Random, *, first: int, kill: bool
 ) -> int:
     """A life that is to be killed, or to finish everything; the first number not used."""
-    named = kill and outcome.kills % 2 == 0
+    named, step = kill and outcome.kills % 2 == 0, ""
     command = [
         sys.executable, "-m", "bench.crashing", "--path", str(path), "--addresses", addresses,
         "--first", str(first), "--count", str(MESSAGES if kill else 0),
@@ -124,46 +131,61 @@ async def next_life(
             outcome.accepted[int(rest[0])] = (rest[1], rest[2], rest[3])
     if not kill and code:
         raise RuntimeError(f"the last life did not finish: {said[-500:]}")
-    outcome.kills += code == -9
+    if code == -9:
+        outcome.kills += 1
+        outcome.steps[step] += 1
     return first
+
+
+def receipts_of(path: Path) -> dict[int, dict[str, Any]]:
+    """How each message ended, by its number."""
+    connection = apsw.Connection(str(path))
+    try:
+        rows = connection.execute("SELECT k.key, h.receipt FROM keys k JOIN history h USING (seq)")
+        return {int(key[1:]): json.loads(receipt) for key, receipt in rows}
+    finally:
+        connection.close()
 
 
 def judge(outcome: Outcome, emulators: dict[str, Any], path: Path) -> None:
     """What stands in the rooms, against what was accepted and what the receipts say."""
-    connection = apsw.Connection(str(path))
-    receipts = {
-        int(key[1:]): json.loads(receipt)
-        for key, receipt in connection.execute(
-            "SELECT k.key, h.receipt FROM keys k JOIN history h USING (seq)"
-        )
-    }
-    connection.close()
-    seen: dict[int, int] = {}
+    receipts = receipts_of(path)
+    seen: dict[int, set[int]] = {}
     for channel, rooms in ROOMS.items():
         for room in rooms:
-            messages = emulators[channel].rooms.conversation(room)
             words = [
                 (int(number), int(word))
-                for message in messages
+                for message in emulators[channel].rooms.conversation(room)
                 for number, word in re.findall(r"m(\d+)w(\d+)", message.text)
             ]
             firsts = list(dict.fromkeys(words))
             outcome.late += [
                 f"{channel} {room}: {b} after {a}" for a, b in pairwise(firsts) if b < a
             ]
-            for number, _ in firsts:
-                seen[number] = seen.get(number, 0) + 1
-            for number in sorted({n for n, _ in words}):
-                copies = len([1 for n, _ in words if n == number]) > seen[number]
-                if copies:
-                    outcome.duplicated.append(f"{channel} m{number}")
-                    announced = receipts.get(number, {}).get("possible_duplicate", False)
-                    if channel == "discord" or not announced:
-                        outcome.unannounced.append(f"{channel} m{number}")
+            for number, word in firsts:
+                seen.setdefault(number, set()).add(word)
+            twice = {number for (number, _), count in Counter(words).items() if count > 1}
+            for number in sorted(twice):
+                outcome.duplicated.append(f"{channel} m{number}")
+                announced = receipts.get(number, {}).get("possible_duplicate", False)
+                if channel == "discord" or not announced:
+                    outcome.unannounced.append(f"{channel} m{number}")
     for number in outcome.accepted:
-        ended = receipts.get(number, {}).get("disposition")
-        if seen.get(number, 0) != WORDS or ended not in ("delivered", "unknown"):
-            outcome.lost.append(f"m{number}: {seen.get(number, 0)} of {WORDS} words, {ended}")
+        look(outcome, number, receipts.get(number, {}), seen.get(number, set()))
+
+
+def look(outcome: Outcome, number: int, receipt: dict[str, Any], seen: set[int]) -> None:
+    """Whether all of a message is there, but for parts of which its receipt says: unknown."""
+    ended = receipt.get("disposition")
+    text, missing = text_of(number), set(range(WORDS)) - seen
+    for part in receipt.get("parts", ()):
+        if part["outcome"] == "unknown":
+            start, end = part["span"]
+            missing -= {int(word) for word in re.findall(r"w(\d+)", text[start:end])}
+    if ended == "unknown":
+        outcome.unknown.append(number)
+    if missing or ended not in ("delivered", "unknown"):
+        outcome.lost.append(f"m{number}: {len(missing)} of {WORDS} words are missing, {ended}")
 
 
 async def crash(kills: int, folder: Path, seed: str = "0") -> Outcome:
@@ -193,6 +215,11 @@ def main() -> None:
         outcome = trio.run(crash, asked.kills, Path(folder), asked.seed)
     for line in (*outcome.lost, *outcome.late, *outcome.unannounced):
         print(line)
+    at = ", ".join(
+        f"{count} {step or 'at random moments'}" for step, count in sorted(outcome.steps.items())
+    )
+    print(f"kills: {at}")
+    print(f"{len(outcome.unknown)} ended unknown, and say so")
     print(outcome)
     sys.exit(0 if outcome.holds else 1)
 
