@@ -318,3 +318,46 @@ def test_a_tick_given_back_is_there_for_the_next():
     bucket.take(100 * MS)
     bucket.give_back()
     assert (1, 100 * MS) == (bucket.in_flight, bucket.free_at(0))
+
+
+# -- what the platform tells, answer by answer
+
+
+def told(remaining, reset_after):
+    return BucketReport(bucket="b", limit=5, remaining=remaining, reset_after=reset_after)
+
+
+def test_an_answer_that_was_overtaken_takes_nothing_back():
+    """The second of two answers says "three left" and comes first; then the first, "four left"."""
+    bucket = window(5, 5.0)
+    for _ in range(2):
+        bucket.take(0)
+    for at, remaining in ((60, 3), (80, 4)):
+        bucket.release(at * MS)
+        bucket.learn(told(remaining, 4.96), at * MS)
+    assert 2 == len(bucket.spent)
+
+
+def test_the_next_window_is_counted_anew():
+    bucket = window(5, 5.0)
+    for _ in range(4):
+        bucket.take(0)
+        bucket.release(0)
+    bucket.learn(told(1, 5.0), 0)
+    assert 4 == len(bucket.spent)
+    bucket.take(5 * SECOND)
+    bucket.release(5 * SECOND + 40 * MS)
+    bucket.learn(told(4, 4.98), 5 * SECOND + 40 * MS)
+    assert 1 == len(bucket.spent)
+
+
+def test_a_window_that_opened_early_is_known_by_its_end():
+    """Its answer comes before the last one's end as it was told, which counts the way back too."""
+    bucket = window(5, 5.0)
+    bucket.take(0)
+    bucket.release(80 * MS)
+    bucket.learn(told(1, 5.0), 80 * MS)
+    bucket.take(5 * SECOND)
+    bucket.release(5 * SECOND + 40 * MS)
+    bucket.learn(told(4, 4.98), 5 * SECOND + 40 * MS)
+    assert 1 == len(bucket.spent)

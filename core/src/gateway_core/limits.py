@@ -194,7 +194,7 @@ class WindowBucket(Bucket):
 
     paced = True
 
-    __slots__ = ("count", "limit", "per", "reported", "spent")
+    __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
@@ -202,6 +202,7 @@ class WindowBucket(Bucket):
         self.count = limit.count
         self.per = round(limit.per * SECOND)
         self.reported = False
+        self.fresh_at = 0
         self.spent: deque[int] = deque()
 
     @property
@@ -259,7 +260,11 @@ class WindowBucket(Bucket):
         return (not self.spent or self.spent[-1] <= now) and super().idle(now)
 
     def learn(self, report: BucketReport, now: int) -> None:
-        """Believe the platform's own count of this window."""
+        """Believe the platform's own count of this window.
+
+        Answers overtake each other: one of the same window that tells of fewer attempts is older
+        than what is known, and takes nothing back.
+        """
         if report.limit is not None:
             self.count = max(1, report.limit)
         reset = reset_of(report, now)
@@ -267,6 +272,10 @@ class WindowBucket(Bucket):
             return
         self.reported = True
         used = max(0, self.count - report.remaining)
+        if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
+            used = max(used, sum(at > now for at in self.spent))
+            reset = max(reset, self.fresh_at)
+        self.fresh_at = reset
         self.spent = deque([reset] * used)
 
     def renew(self, limit: Limit) -> None:
