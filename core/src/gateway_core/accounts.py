@@ -62,6 +62,7 @@ class Account:
         self.refusal: Verdict | None = None
         self._fresh = False
         self.held = False
+        self.resumed: Callable[[], None] | None = None
         self.counts = Counts()
 
     # -- what attempts draw on
@@ -190,6 +191,8 @@ class Account:
         self.held = False
         self.open = True
         self.worked(now)
+        if self.resumed is not None:
+            self.resumed()
 
     @property
     def needs_probe(self) -> bool:

@@ -108,6 +108,7 @@ class Gateway(Sending):
                 partition_of=lambda *key: self._submission.partition_of(*key),  # noqa: PLW0108 - made below
                 clock=self._clock,
                 capacity=config.outbox_capacity,
+                holds_suspended=config.when_suspended == "wait",
             )
             for partition in self._partitions:
                 partition.endings.freed = self._pager.freed

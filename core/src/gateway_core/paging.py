@@ -54,6 +54,7 @@ class Pager:
         partition_of: Callable[[str, str], Partition],
         clock: Clock,
         capacity: int,
+        holds_suspended: bool,
     ) -> None:
         self._outbox = outbox
         self._journal = journal
@@ -62,6 +63,7 @@ class Pager:
         self._partition_of = partition_of
         self._clock = clock
         self._capacity = capacity
+        self._holds_suspended = holds_suspended
         self._streams: dict[str, Stream] = {}
         self._unserved: dict[str, int] = {}
         self._scheduled = False
@@ -170,12 +172,22 @@ class Pager:
     # -- what stays outside
 
     def must_wait(self, flight: Flight) -> bool:
-        """Whether it cannot enter memory yet: before its time, or after others of its room."""
+        """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = flight.envelope
         if (envelope.not_before or 0.0) > flight.accepted_wall + HORIZON:
             return True
         stream = self._streams.get(envelope.instance_id)
-        return stream is not None and stream.holds(envelope.external_room_id)
+        if stream is not None and stream.holds(envelope.external_room_id):
+            return True
+        account = self._account(envelope.instance_id)
+        return account is not None and self._suspended(account)
+
+    def _suspended(self, account: Account) -> bool:
+        """Whether what it has outside stays there until it is resumed."""
+        if not self._holds_suspended or account.suspended is None:
+            return False
+        account.resumed = self.wake
+        return True
 
     def leave(self, flight: Flight) -> None:
         """It is kept, and stays outside for now."""
@@ -287,7 +299,7 @@ class Pager:
             busy = await self._scan_scheduled()
         for instance_id, stream in list(self._streams.items()):
             account = self._account(instance_id)
-            if account is None or self.closed or stream.idle:
+            if account is None or self.closed or stream.idle or self._suspended(account):
                 continue
             if not stream.done:
                 busy = await self._next_page(account, stream) or busy

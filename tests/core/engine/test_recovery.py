@@ -803,3 +803,37 @@ async def test_what_was_changed_before_a_kill_stands_on_the_receipt(
         receipt = gateway.status(ticket.id).receipt
     assert receipt.delivered
     assert ((transform,), (lost,)) == (receipt.transforms, receipt.degradations)
+
+
+async def test_behind_a_suspended_instance_nothing_more_enters_memory(outbox, autojump_clock):
+    """It stays in the outbox, in this life and the next, and goes on in order when resumed."""
+    channel = FakeChannel()
+    async with life(outbox, channel, instances=("bot", "other")) as (gateway, _):
+        gateway.suspend("bot")
+        for n in range(6):
+            await gateway.submit(send(str(n), room=f"room{n % 2}"))
+        late = await gateway.submit(send("late", ttl=20.0))
+        await trio.sleep(10)
+        assert not any(partition.flights for partition in gateway._partitions)
+        assert gateway.statistics().conserved
+        other = Send(instance_id="other", external_room_id="room", text="unharmed")
+        assert (await (await gateway.submit(other)).receipt()).delivered
+        assert "expired" == (await late.receipt()).disposition
+        gateway.resume("bot")
+        with trio.fail_after(0.5):
+            while not channel.texts("room1"):  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.01)
+        await trio.sleep(1)
+        gateway.suspend("bot")
+        last = await gateway.submit(send("last", room="room1"))
+    async with life(outbox, channel) as (gateway, _):
+        gateway.suspend("bot")
+        await trio.sleep(10)
+        assert not gateway.status(last.id).receipt
+        gateway.resume("bot")
+        await trio.sleep(1)
+        assert gateway.status(last.id).receipt.delivered
+    assert (["0", "2", "4"], ["1", "3", "5", "last"]) == (
+        channel.texts("room0"),
+        channel.texts("room1"),
+    )
