@@ -7,6 +7,7 @@ to that `node_modules`.
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from seen.checks import agree
 from seen.generated import documents
+from seen.mixed import mixed
 from seen.on_discord import expected_on_discord, loosened, reads_exactly, with_bullets
 from seen.plans import TEXTS, Seen, on_discord, shown
 
@@ -80,3 +82,18 @@ def test_another_parser_reads_the_same_of_generated_markdown():
     draw()
     assert len(cases) > 200
     check(cases)
+
+
+@pytest.mark.usefixtures("_parser")
+def test_another_parser_reads_the_same_of_mixed_markup():
+    rng = random.Random("mixed")
+    cases = [(mixed(rng), rng.choice([200, 2000])) for _ in range(6000)]
+    whole = [case for case in cases if not told(*case)]
+    assert len(whole) > 3000
+    check(whole)
+
+
+def told(source: str, limit: int) -> bool:
+    """Whether a link or a style is left out, and the plan says so."""
+    lost = [words for part in on_discord(source, limit) for words in part.degraded]
+    return any(words.startswith(("link written out", "style left off")) for words in lost)
