@@ -3,8 +3,9 @@
 
 `python -m bench.http_libraries` prints microseconds of CPU per request of the client's process, the
 median of rounds that alternate between the libraries, with 1, 16 and 64 requests in flight. The
-server is a process of its own. `--json` prints one list. Libraries that are not installed are
-named and left out.
+server is a process of its own. Those on trio are then cancelled 300 times at random moments: of 16
+requests that follow, `good_after_cancels` succeed. `--json` prints one list. Libraries that are not
+installed are named and left out.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Any
 
@@ -31,6 +33,8 @@ from gateway_core.http import open_client
 IN_FLIGHT = (1, 16, 64)
 REQUESTS = 3_200
 ROUNDS = 3
+CANCELS = 300
+AFTERWARDS = 16
 
 TEXT = {"chat_id": 1000, "text": "The build passed, and the new version is on its way."}
 _ANSWER = json.dumps(
@@ -48,11 +52,12 @@ Asks = Callable[[], Awaitable[object]]
 async def _answer_all(stream: trio.SocketStream) -> None:
     """Each request (of a head and a body of known length) gets the same answer."""
     whole, pending = _HEAD % len(_ANSWER) + _ANSWER, b""
-    async for chunk in stream:
-        pending += chunk
-        while (size := _size_of_request(pending)) is not None:
-            pending = pending[size:]
-            await stream.send_all(whole)
+    with suppress(trio.BrokenResourceError):
+        async for chunk in stream:
+            pending += chunk
+            while (size := _size_of_request(pending)) is not None:
+                pending = pending[size:]
+                await stream.send_all(whole)
 
 
 def _size_of_request(pending: bytes) -> int | None:
@@ -225,7 +230,35 @@ async def on_asyncio(opened: Any, url: str, in_flight: int) -> float:
         return (time.process_time() - start) / REQUESTS * 1e6
 
 
+async def after_cancels(opened: Any, url: str) -> float:
+    """How many of 16 requests succeed after 300 that were cancelled at random moments."""
+    random, good = Random("cancels"), 0
+
+    async with opened(url) as ask:
+
+        async def cancelled() -> None:
+            with trio.move_on_after(random.uniform(0, 0.004)):
+                await ask()
+
+        async def whole() -> None:
+            nonlocal good
+            await ask()
+            good += 1
+
+        for _ in range(CANCELS // 15):
+            async with trio.open_nursery() as nursery:
+                for _ in range(15):
+                    nursery.start_soon(cancelled)
+        with trio.move_on_after(10):
+            async with trio.open_nursery() as nursery:
+                for _ in range(AFTERWARDS):
+                    nursery.start_soon(whole)
+    return good
+
+
 def one(name: str, url: str, in_flight: int) -> float:
+    if not in_flight:
+        return trio.run(after_cancels, ON_TRIO[name][1], url)
     if name in ON_TRIO:
         return trio.run(on_trio, ON_TRIO[name][1], url, in_flight)
     return asyncio.run(on_asyncio(ON_ASYNCIO[name][1], url, in_flight))
@@ -257,10 +290,13 @@ def rows(names: list[str]) -> list[dict[str, Any]]:
                     for name in names:
                         cost = measured(name, url, in_flight)
                         taken.setdefault((name, in_flight), []).append(cost)
+            good = {name: measured(name, url, 0) for name in names if name in ON_TRIO}
         finally:
             server.kill()
     return [
-        {"library": name} | {f"cpu_us_at_{n}": round(median(taken[name, n])) for n in IN_FLIGHT}
+        {"library": name}
+        | {f"cpu_us_at_{n}": round(median(taken[name, n])) for n in IN_FLIGHT}
+        | ({"good_after_cancels": round(good[name])} if name in good else {})
         for name in names
     ]
 
