@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from seen.checks import CHECKS, check_discord
 from seen.generated import documents
+from seen.mixed import mixed
 from seen.on_discord import reads_exactly
 from seen.plans import TEXTS, on_discord
 
@@ -25,6 +28,13 @@ def test_real_texts_arrive_as_they_were_meant(path, channel):
 @settings(max_examples=100, deadline=None)
 def test_generated_markdown_arrives_as_it_was_meant(channel, sources, limit):
     CHECKS[channel]("\n\n".join(sources), limit)
+
+
+@pytest.mark.parametrize("channel", ["telegram", "slack"])
+def test_mixed_markup_arrives_as_it_was_meant(channel):
+    rng = random.Random("mixed")
+    for _ in range(1000):
+        CHECKS[channel](mixed(rng), rng.choice([170, 400, 2000]))
 
 
 @given(sources=documents, limit=st.integers(250, 500))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import random
 import re
 from itertools import groupby
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen.generated import documents
+from seen.mixed import mixed
 from seen.plans import TEXTS, on_telegram
 
 from gateway_core import Part
@@ -107,6 +109,12 @@ def test_telegrams_library_reads_the_same_of_real_texts(path, tdlib):
 @settings(max_examples=300, deadline=None)
 def test_telegrams_library_reads_the_same_of_generated_markdown(sources, limit, tdlib):
     check_tdlib(tdlib, "\n\n".join(sources), limit)
+
+
+def test_telegrams_library_reads_the_same_of_mixed_markup(tdlib):
+    rng = random.Random("mixed")
+    for _ in range(1500):
+        check_tdlib(tdlib, mixed(rng), rng.choice([170, 400, 2000]))
 
 
 TD_NAMES = {"text_link": "TextUrl", "blockquote": "BlockQuote", "pre": "Pre"}
