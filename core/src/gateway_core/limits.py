@@ -194,7 +194,7 @@ class WindowBucket(Bucket):
 
     paced = True
 
-    __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent")
+    __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent", "told")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
@@ -202,7 +202,7 @@ class WindowBucket(Bucket):
         self.count = limit.count
         self.per = round(limit.per * SECOND)
         self.reported = False
-        self.fresh_at = 0
+        self.fresh_at = self.told = 0
         self.spent: deque[int] = deque()
 
     @property
@@ -273,9 +273,8 @@ class WindowBucket(Bucket):
         self.reported = True
         used = max(0, self.count - report.remaining)
         if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
-            used = max(used, sum(at > now for at in self.spent))
-            reset = max(reset, self.fresh_at)
-        self.fresh_at = reset
+            used, reset = max(used, self.told), max(reset, self.fresh_at)
+        self.told, self.fresh_at = used, reset
         self.spent = deque([reset] * used)
 
     def renew(self, limit: Limit) -> None:
