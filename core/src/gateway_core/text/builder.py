@@ -120,8 +120,6 @@ class Builder(Canvas):
         self.lists.append(value)
 
     def _end_list(self, _: Any, __: int) -> None:
-        if self.open:
-            self.finish()
         self.lists.pop()
 
     def _begin_item(self, _: Any, origin: int) -> None:
@@ -150,8 +148,6 @@ class Builder(Canvas):
         self.spans.append(None)
 
     def _end_quote(self, _: Any, __: int) -> None:
-        if self.open:
-            self.finish()
         self.quoted -= 1
         if self.quoted == 0:
             if len(self.blocks) > self.quote_from:
