@@ -127,7 +127,10 @@ def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
 def _told(document: Document) -> Document:
     """The document with what Discord cannot show of it, besides what no platform can."""
     since = masked_from(document)
-    found = ((span.start, _lost(document, span, since)) for span in document.spans)
+    plain = [
+        span for span in document.spans if span.style is Style.LINK or span.style is Style.CODE
+    ]
+    found = ((span.start, _lost(document, span, since)) for span in plain)
     lost = [(place, words) for place, words in found if words]
     return attrs.evolve(document, degraded=(*document.degraded, *lost)) if lost else document
 
@@ -136,7 +139,7 @@ def _lost(document: Document, span: Span, masked: int) -> str:
     text = document.text[span.start : span.end]
     if span.style is Style.LINK and span.value not in ("", text):
         return "" if span.start >= masked and maskable(text) else "link written out"
-    if span.style not in _VERBATIM or CLOSERS.isdisjoint(text):
+    if CLOSERS.isdisjoint(text):
         return ""
     block = document.block_at(span.start)
     around = document.nesting.touching(span.start, span.end)
