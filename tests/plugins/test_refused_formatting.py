@@ -95,6 +95,7 @@ async def test_the_refused_part_alone_is_sent_as_its_source(world, autojump_cloc
     assert [True, False, True] == looks(world)
     assert (STEPS[world.name],) * 2 == (receipt.transforms, receipt.degradations)
     assert (0, len(SOURCE)) == (receipt.parts[0].span[0], receipt.parts[-1].span[1])
+    assert [(), ("formatting",), ()] == [part.degraded for part in receipt.parts]
     start, end = receipt.parts[1].span
     assert SECOND == SOURCE[start:end].strip()
 

@@ -143,7 +143,7 @@ HTML = st.recursive(
 
 
 @given(source=HTML)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_generated_html_is_read_or_refused_as_telegram_does(source, tdlib):
     answer = tdlib(source)
     native = read(source, mentions=True)

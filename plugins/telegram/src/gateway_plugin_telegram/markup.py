@@ -46,8 +46,9 @@ def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> li
     fields = _switches(envelope)
     if envelope.format != "plain" and mode != "plain":
         return _styled(envelope, settings.text_limit, measure, fields)
+    lost = ("formatting",) if envelope.format != "plain" else ()
     return [
-        Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end))
+        Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end), degraded=lost)
         for start, end in cut(envelope.text, limit=settings.text_limit, measure=measure)
         if not is_blank(envelope.text[start:end])
     ]
