@@ -25,7 +25,7 @@ import trio.testing
 from gateway_core.envelopes import Disposition, MessageRef, Part, PartRef, Receipt, Send
 from gateway_core.idempotency import scope_of
 from gateway_core.ids import Ids, position_of
-from gateway_core.outbox import Entry, Kept, StepRecord, StepShape
+from gateway_core.outbox import Entry, Kept, Request, StepRecord, StepShape
 
 START = 1_700_000_000.0
 
@@ -284,6 +284,27 @@ class OutboxContract:
         assert dict(recovery.moves) == {("bot", "old"): "new"}
         closed = {("bot", ""): (START + 30, 30.0), ("bot", "send"): (START + 9, 9.0)}
         assert closed == dict(recovery.closures)
+
+    async def test_of_an_erased_room_nothing_is_found(self, entry: Entries) -> None:
+        """Unfinished, scheduled, ended, keys and moves; other rooms are as they were."""
+        ended, waiting, other = entry("1", key="a"), entry("2", key="b"), entry("3", room="other")
+        late = entry("4", due=START + 50)
+        async with self.life() as outbox:
+            for one in (ended, waiting, other, late):
+                await outbox.append(one, lambda: None)
+            outbox.finished(receipt_of(ended))
+            outbox.moved("bot", "room", "new")
+            request = Request(kind="erase", number=1, instance_id="bot", room="room")
+            await outbox.erase(request, 0)
+            for one in (ended, waiting, late):
+                assert await outbox.find(one.id) is None
+            assert await outbox.find(scope_of(ended.envelope)) is None
+            assert await outbox.find(scope_of(waiting.envelope)) is None
+        async with self.life() as outbox:
+            recovery = await outbox.recover()
+            assert (dict(recovery.unfinished), dict(recovery.moves)) == ({"bot": 1}, {})
+            assert texts(await outbox.page("bot")) == ["3"]
+            assert texts(await outbox.scheduled(until=START + 50)) == []
 
     async def test_an_embedded_outbox_is_claimed_whole(self) -> None:
         """Those partitions that were asked for, at least."""

@@ -1,0 +1,67 @@
+"""Envelopes are filed by room and deadline when somebody asks, or when many are not."""
+
+from contextlib import asynccontextmanager
+
+import apsw
+import pytest
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings, writing
+from gateway_core.testing.outboxes import START, Entries, texts
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.db"
+
+
+@asynccontextmanager
+async def life(path):
+    settings = SqliteSettings(in_thread=False, synchronous="NORMAL")
+    async with SqliteOutbox(path, settings, wall_clock=lambda: START) as outbox:
+        yield outbox
+
+
+def filed(path):
+    database = apsw.Connection(str(path))
+    found = [bool(row[0]) for row in database.execute("SELECT filed FROM envelopes ORDER BY seq")]
+    database.close()
+    return found
+
+
+async def test_an_append_files_nothing_and_a_question_all(path):
+    entry = Entries()
+    async with life(path) as outbox:
+        for n in range(3):
+            await outbox.append(entry(str(n), room=f"room{n % 2}"), lambda: None)
+        assert [False] * 3 == filed(path)
+        assert ["0", "2"] == texts(await outbox.page("bot", room="room0"))
+        assert [True] * 3 == filed(path)
+    async with life(path) as outbox:
+        await outbox.append(entry("3", room="room1"), lambda: None)
+        assert [True] * 3 + [False] == filed(path)
+        found = await outbox.overdue(until=START + 1e6)
+        assert ["0", "1", "2", "3"] == texts(found.kept)
+
+
+async def test_of_very_many_some_are_filed_unasked(path, monkeypatch):
+    """What a question has to file first is bounded."""
+    monkeypatch.setattr(writing, "UNFILED", 10)
+    monkeypatch.setattr(writing, "FILED_AT_ONCE", 4)
+    entry = Entries()
+    async with life(path) as outbox:
+        for n in range(30):
+            await outbox.append(entry(str(n)), lambda: None)
+        assert 10 >= filed(path).count(False)
+        assert [str(n) for n in range(30)] == texts(await outbox.page("bot", room="room"))
+
+
+async def test_one_that_comes_after_later_ones_were_filed_is_found(path):
+    """Its append waited for the disk longer than theirs."""
+    entry = Entries()
+    early, late = entry("early"), entry("late")
+    async with life(path) as outbox:
+        await outbox.append(late, lambda: None)
+        assert ["late"] == texts(await outbox.page("bot", room="room"))
+        await outbox.append(early, lambda: None)
+        assert ["early", "late"] == texts(await outbox.page("bot", room="room"))
+        assert ["early", "late"] == texts((await outbox.overdue(until=START + 1e6)).kept)
