@@ -112,7 +112,7 @@ class Spans:
     def resumed(self, flight: Flight, account: Account, partition: int, parent: str) -> Trace:
         """An earlier life accepted it; `parent` is its trace as a text."""
         now = self._clock.now()
-        trace = self._envelope(flight, account, partition, now, _context_of(parent))
+        trace = self._envelope(flight, account, partition, now, context_of(parent))
         if trace.recording:
             trace.span.set_attribute(RECOVERED.name, True)
         return trace
@@ -246,7 +246,7 @@ def _named(kind: telemetry.Span, attributes: Mapping[str, Any]) -> str:
     return re.sub(r"{([\w.]+)}", lambda name: str(attributes[name[1]]), kind.name)
 
 
-def _context_of(text: str) -> Context | None:
+def context_of(text: str) -> Context | None:
     """The context that `str(trace)` wrote; None where nobody can read it."""
     parent, _, state = text.partition(" ")
     try:

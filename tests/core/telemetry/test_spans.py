@@ -1,5 +1,6 @@
 """One trace from the caller to each attempt, with the waits between them."""
 
+import pytest
 import trio
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
@@ -8,6 +9,8 @@ from gateway_core import (
     Disposition,
     ErrorClass,
     Limit,
+    OutboxError,
+    Providers,
     Reason,
     Scope,
     Send,
@@ -17,6 +20,7 @@ from gateway_core import (
 )
 from gateway_core.memory import MemoryOutbox
 from gateway_core.privacy import pseudonym
+from gateway_core.spans import Trace, context_of
 from gateway_core.testing import Failure, FakeChannel
 
 
@@ -219,3 +223,44 @@ async def test_room_ids_are_shown_or_left_out_as_configured(telling, sdk, autoju
         async with telling(telemetry=TelemetrySettings(rooms=rooms)) as gateway:
             await gateway.send("bot", "room", "hello")
         assert {shown} == {s.attributes.get("messaging.destination.name") for s in sdk.spans()}
+
+
+class Full(MemoryOutbox):
+    """Keeps nothing."""
+
+    async def append(self, entry, kept):
+        await trio.lowlevel.checkpoint()
+        raise OutboxError("the disk is full")
+
+
+async def test_what_the_outbox_cannot_keep_has_a_span_that_says_so(telling, sdk, autojump_clock):
+    async with telling(outbox=Full(survives=True)) as gateway:
+        with pytest.raises(OutboxError):
+            await gateway.send("bot", "room", "hello")
+    [envelope] = sdk.spans()
+    assert ("OutboxError", StatusCode.ERROR) == (
+        envelope.attributes["error.type"],
+        envelope.status.status_code,
+    )
+
+
+async def test_spans_alone_will_do(telling, sdk, autojump_clock):
+    async with telling(providers=Providers(tracers=sdk.providers.tracers)) as gateway:
+        await gateway.send("bot", "room", "hello")
+    assert 2 == len(sdk.spans())
+    assert [] == sdk.points("gateway.envelopes.accepted")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "00-zz-11-01", f"00-{0:032x}-{0:016x}-01", "00-1-2-3-4"]
+)
+def test_a_trace_that_nobody_can_read_is_none(text):
+    """A row may be damaged; its envelope goes on in a trace of its own."""
+    assert context_of(text) is None
+
+
+def test_a_trace_is_written_and_read_as_the_w3c_has_it():
+    parent = f"00-{7:032x}-{9:016x}-01"
+    where = trace.get_current_span(context_of(f"{parent} vendor=1")).get_span_context()
+    assert (7, 9, True) == (where.trace_id, where.span_id, where.trace_flags.sampled)
+    assert f"{parent} vendor=1" == str(Trace(trace.NonRecordingSpan(where)))

@@ -1,0 +1,97 @@
+"""An envelope's life in the log, at debug level, bound to what it is about."""
+
+import logging
+from contextlib import contextmanager
+
+import pytest
+import structlog
+import trio
+
+from gateway_core import ErrorClass, Invalid, Reason, Send, Verdict
+from gateway_core.privacy import pseudonym
+from gateway_core.telemetry import EVENTS
+from gateway_core.testing import Failure, FakeChannel, open_test_gateway
+
+
+@contextmanager
+def shown(level):
+    """The events that pass at a level that somebody chose."""
+    before, events = structlog.get_config(), []
+
+    def note(_logger, method, event):
+        events.append((event.pop("event"), method, event))
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[note], wrapper_class=structlog.make_filtering_bound_logger(level)
+    )
+    try:
+        yield events
+    finally:
+        structlog.configure(**before)
+
+
+def failing_once():
+    left = [
+        Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR, retry_after=2.0)
+    ]
+
+    async def run(_):
+        await trio.lowlevel.checkpoint()
+        if left:
+            raise Failure(left.pop())
+
+    return FakeChannel(script=run, latency=0.5)
+
+
+async def test_the_life_of_an_envelope(autojump_clock):
+    with shown(logging.DEBUG) as events:
+        async with open_test_gateway(failing_once(), partition_count=1) as gateway:
+            receipt = await gateway.send("bot", "room", "hello")
+    about = {"envelope": receipt.envelope_id, "instance": "bot", "partition": 0}
+    room = {"room": pseudonym("bot", "room")}
+    tried = {"operation": "send"}
+    assert [
+        ("gateway.envelope_accepted", "debug", about | room | tried | {"class": "normal"}),
+        ("gateway.attempt_started", "debug", about | tried | {"attempt": 1}),
+        (
+            "gateway.attempt_failed",
+            "info",
+            about
+            | tried
+            | {
+                "attempt": 1, "reason": "platform_error", "scope": "message", "raw": "",
+                "then": "retry", "wait": 2.0,
+            },
+        ),
+        ("gateway.attempt_started", "debug", about | tried | {"attempt": 2}),
+        ("gateway.attempt_answered", "debug", about | tried | {"attempt": 2, "seconds": 0.5}),
+        (
+            "gateway.envelope_ended",
+            "debug",
+            about | {"disposition": "delivered", "attempts": 2, "seconds": 3.0},
+        ),
+    ] == events[1:]  # fmt: skip
+
+
+async def test_a_refusal_names_instance_and_error_alone(autojump_clock):
+    with shown(logging.DEBUG) as events:
+        async with open_test_gateway() as gateway:
+            with pytest.raises(Invalid):
+                await gateway.submit(Send(instance_id="bot", external_room_id="room", text=""))
+    fields = {"instance": "bot", "error": "Invalid"}
+    assert ("gateway.envelope_refused", "debug", fields) in events
+
+
+async def test_debug_events_are_told_only_where_somebody_chose_to_see_them(autojump_clock):
+    with shown(logging.INFO) as events:
+        async with open_test_gateway() as gateway:
+            assert gateway._watch is None
+            await gateway.send("bot", "room", "hello")
+    assert ["gateway.outbox_in_memory"] == [name for name, _, _ in events]
+
+
+def test_events_have_names_of_their_own():
+    assert len(EVENTS) == len(set(EVENTS))
+    assert all(event.startswith("gateway.") for event in EVENTS)
+    assert all(event.meaning for event in EVENTS)
