@@ -32,6 +32,8 @@ class Dialect:
     joints: list[str] = attrs.field(init=False)
     bodies: list[str] = attrs.field(init=False)
     sums: list[int] = attrs.field(init=False)
+    asked: tuple[int, int, int] = attrs.field(init=False, default=(-1, 0, 0))
+    """Where the last question began, at which atom, and what that atom costs beyond the sums."""
 
     def __attrs_post_init__(self) -> None:
         text = self.document.text
@@ -50,11 +52,14 @@ class Dialect:
 
     def cost(self, start: int, end: int) -> int:
         """UTF-16 units of the content; never fewer than its code points."""
-        first, last = self._from(start), self._at(end - 1)
+        if start != self.asked[0]:
+            first = self._from(start)
+            self.asked = (start, first, units(self._begun(first, start)) - self.sums[first + 1])
+        _, first, size = self.asked
+        last = self._at(end - 1)
         if first >= last:
             return units(self._alone(first, start, end))
-        size = self.sums[last] - self.sums[first + 1]
-        return size + units(self._begun(first, start)) + units(self._ended(last, end))
+        return size + self.sums[last] + units(self._ended(last, end))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         """The content, with the fields that every part has."""
