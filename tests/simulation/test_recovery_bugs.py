@@ -20,7 +20,7 @@ from simulated.world import Violation, simulate
 from gateway_contrib.sqlite import batch as batches
 from gateway_contrib.sqlite import outbox as outboxes
 from gateway_contrib.sqlite import reading
-from gateway_core import arrivals, journal, paging, roster, submission, turns
+from gateway_core import arrivals, journal, outside, revisions, roster, submission, turns
 from gateway_core.flights import Flight
 
 MOST_WORLDS = 100
@@ -147,28 +147,21 @@ def deadlines_begin_anew(patch):
         return flight
 
     patch.setattr(journal, "flight_of", flight_of)
-    patch.setattr(paging, "flight_of", flight_of)
+    patch.setattr(outside, "flight_of", flight_of)
+
+
+@bug("does not stand|is nowhere|is there|stands")
+def a_stale_ref_is_trusted(patch):
+    """An edit compares with what its ref says, not with the message as it stands."""
+    whole = revisions.Revisions.newest
+
+    def newest(self: Any, ref: Any) -> Any:
+        return ref if ref.parts else whole(self, ref)
+
+    patch.setattr(revisions.Revisions, "newest", newest)
 
 
 # -- what happens around it
-
-
-@bug("was taken by|stands|leads elsewhere")
-def a_key_is_looked_up_once(patch):
-    """What took it outside memory, during the look, is not seen."""
-
-    async def known(self: Any, partition: Any, scope: Any) -> Any:
-        found = await self._outbox.find(scope)
-        left, self._left = self._left, 0
-        del left
-        now = self._clock.now()
-        known = partition.keys.find(scope, now)
-        if known is None and found is not None and found.receipt is not None:
-            partition.keys.remember(scope, found.fingerprint, found.receipt, now)
-            return partition.keys.find(scope, now)
-        return known
-
-    patch.setattr(paging.Pager, "known", known)
 
 
 @bug("is cut|rejected|is there|nowhere|not all of it|did not|afterwards|stands|unknown")

@@ -170,7 +170,7 @@ class Callers:
             return
         number = number_of(words_of(send.text)[0])
         for entry in self.ledger.unfinished:
-            text = getattr(entry.envelope, "text", "")
+            text = entry.envelope.text if isinstance(entry.envelope, Send) else ""
             if send.key is None and words_of(text)[:1] and number_of(words_of(text)[0]) == number:
                 flights = self.gateway._partitions[entry.partition].flights.values()
                 flight = next((f for f in flights if f.envelope is entry.envelope), None)
@@ -213,7 +213,10 @@ class Callers:
         fields = self.fields(rng, self._place_of(send))
         del fields["not_before" if "not_before" in fields else "ttl"]
         interim = rng.random() < 0.3
-        edit = Edit(target=target, text=self.text(rng), interim=interim, **fields)
+        text = self.text(rng)
+        if rng.random() < 0.2:  # as it was at first: a stale ref must not make that "unchanged"
+            text = send.text
+        edit = Edit(target=target, text=text, interim=interim, **fields)
         ticket = await self.gateway.submit(edit)
         if rng.random() < 0.5:
             await ticket.receipt()

@@ -12,7 +12,7 @@ from simulated.ledger import Entry, Ledger, lane_words, number_of, words_of
 from simulated.platforms import Platforms
 
 from gateway_contrib.emulators.rooms import Message
-from gateway_core import Disposition, Edit, PartReceipt, Send
+from gateway_core import Delete, Disposition, Edit, MessageRef, PartReceipt, Send
 
 NONCE_LASTS = 120.0
 NEVER_THERE = ("failed", "not_sent")
@@ -42,6 +42,8 @@ class Checks:
                 self._receipt(entry)
         for entries in self._lanes().values():
             self._order(sorted(entries, key=lambda entry: entry.rank))
+        for changes in self._changes().values():
+            self._newest_stands(changes)
 
     def _every_envelope_ended(self) -> None:
         for entry in self._ledger.unfinished:
@@ -157,6 +159,36 @@ class Checks:
         if entry.envelope.instance_id.startswith("discord") and not receipt.transforms:
             times = sorted(message.stored_at for message in found)
             self._expect(times[-1] - times[0] >= NONCE_LASTS, f"{where}: its nonce made two")
+
+    # -- one message
+
+    def _changes(self) -> dict[str, list[Entry]]:
+        """Edits and deletions that did something, by the envelope that made the message."""
+        changes: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self._ledger.entries:
+            done = entry.receipt is not None and (entry.calls or entry.receipt.delivered)
+            if done and isinstance(entry.envelope, Edit | Delete):
+                changes[self._origin(entry)].append(entry)
+        return changes
+
+    def _origin(self, entry: Entry) -> str:
+        target = entry.envelope.target
+        if isinstance(target, MessageRef):
+            return target.envelope_id
+        scope = (target.instance_id, target.external_room_id, "send", target.key)
+        holder = self._ledger.holder(scope)
+        return holder.id if holder is not None else ""
+
+    def _newest_stands(self, changes: Sequence[Entry]) -> None:
+        """What the last delivered edit says can be read, where no change of it is in doubt."""
+        last = max(changes, key=lambda entry: entry.ended)
+        doubtful = any(call.in_doubt for entry in changes for call in entry.calls)
+        whole = last.receipt is not None and last.receipt.delivered
+        if doubtful or not whole or isinstance(last.envelope, Delete):
+            return
+        for word in words_of(last.envelope.text):
+            stands = any(word in words_of(m.text) for m in self._seen[word] if not m.deleted)
+            self._expect(stands, f"{last} is the newest, and {word} does not stand")
 
     # -- one lane
 

@@ -89,7 +89,7 @@ class Entry:
     born    the life that accepted it; `heard`: its caller was told so
     appended_in  seconds that its outbox took for it; its time counts from before
     told    how it ended, as far as lives knew that were killed before it was written down
-    handed_over, accepted  when that was, in a count of such moments
+    handed_over, accepted, ended  when that was, in a count of such moments
     """
 
     number: int
@@ -113,6 +113,7 @@ class Entry:
     told: list[Receipt] = attrs.field(factory=list)
     handed_over: int = 0
     accepted: int = 0
+    ended: int = 0
 
     def precedes(self, other: Entry) -> bool:
         """Whether it was accepted before the other one was even handed over.
@@ -388,6 +389,7 @@ class Ledger:
         self.expect(not entry.open_call or leaves, f"{entry} ended during its call")
         self._expect_late(entry, receipt)
         entry.receipt, entry.ended_at = receipt, trio.current_time()
+        entry.ended = self._moment()
         self.ended[receipt.disposition] += 1
         self.all_ended[receipt.disposition] += 1
         self._count(entry, -1)
