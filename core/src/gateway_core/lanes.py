@@ -29,7 +29,7 @@ AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
 
 PAUSE = 100_000_000
-"""Nanoseconds until a lane whose turn broke is offered again."""
+"""Nanoseconds until a lane whose turn broke, or a flight whose time did, is looked at again."""
 
 
 class Hold(NamedTuple):
@@ -48,7 +48,7 @@ class Lanes:
     _prepare: Callable[[Flight, int], str | None]
     _start: Callable[[Lane], None]
     _broken: Callable[[Flight, HookContractError, int], None]
-    _crashed: Callable[[Lane, BaseException, int], None]
+    _crashed: Callable[[Flight | None, BaseException, int], None]
 
     def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
         self._rearm = rearm
@@ -69,7 +69,7 @@ class Lanes:
         prepare: Callable[[Flight, int], str | None],
         start: Callable[[Lane], None],
         broken: Callable[[Flight, HookContractError, int], None],
-        crashed: Callable[[Lane, BaseException, int], None],
+        crashed: Callable[[Flight | None, BaseException, int], None],
     ) -> None:
         """Name whom the lanes call, before the first flight comes.
 
@@ -77,8 +77,7 @@ class Lanes:
                  waits for something else
         start    hands a lane that holds its tokens to a worker
         broken   ends a flight for which the channel's limits cannot be asked
-        crashed  counts an error of ours against the flight at the head of a lane; raises it where
-                 it is none of ours
+        crashed  counts an error of ours against a flight; raises it where it is none of ours
         """
         self._prepare, self._start = prepare, start
         self._broken, self._crashed = broken, crashed
@@ -183,7 +182,7 @@ class Lanes:
         try:
             buckets = self._drawn(lane, now)
         except BaseException as raised:  # noqa: BLE001 - whoever settles is not to blame
-            self._crashed(lane, raised, now)
+            self._crashed(lane.queue[0] if lane.queue else None, raised, now)
             self.pause(lane, now + PAUSE)
             return None
         if buckets is None:
@@ -348,7 +347,7 @@ class Lanes:
         while self._alarms and self._alarms[0][0] <= now:
             when, _, what = heappop(self._alarms)
             if isinstance(what, Flight):
-                due(what, now)
+                self._let_in(what, due, now)
             elif isinstance(what, Room):
                 self.tidy(what, now)
             elif what.timer_at == when:
@@ -358,7 +357,22 @@ class Lanes:
                 else:
                     settle([what], now)
         for flight in self.deadlines.passed(now):
-            expire(flight, now)
+            try:
+                expire(flight, now)
+            except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
+                self._crashed(flight, raised, now)
+                if flight.receipt is None:
+                    self.deadlines.add(flight)
+
+    def _let_in(self, flight: Flight, due: Callable[[Flight, int], None], now: int) -> None:
+        """A flight's time has come; where that breaks, it comes again."""
+        try:
+            due(flight, now)
+        except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
+            self._crashed(flight, raised, now)
+            if flight.receipt is None and flight.lane is None:
+                flight.parked = True
+                self.at(now + PAUSE, flight)
 
     def hand_over(self, other: Lanes) -> None:
         """While this partition is down, `other` rings for the buckets shared with it."""

@@ -15,6 +15,7 @@ import trio
 
 from gateway_core.boundary import PASSING, place_of, stopped
 from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
+from gateway_core.flights import Flight
 from gateway_core.groups import settle
 from gateway_core.hookspecs import Answer, AttemptReport
 from gateway_core.instances import hidden
@@ -331,13 +332,12 @@ class Workers:
         now = self._clock.now()
         error = stopped(raised)
         self._lanes.release(lane, now)
-        self.crashed(lane, error, now)
+        self.crashed(lane.queue[0] if lane.queue else None, error, now)
         self._lanes.go_on(lane, now)
 
-    def crashed(self, lane: Lane, raised: BaseException, now: int) -> None:
-        """Something of ours broke on the lane's envelope; twice, and it ends `crashed`."""
+    def crashed(self, flight: Flight | None, raised: BaseException, now: int) -> None:
+        """Something of ours broke on an envelope; twice, and it ends `crashed`."""
         error = stopped(raised)
-        flight = lane.queue[0] if lane.queue else None
         tell(
             ENVELOPE_CRASHED,
             envelope=flight.id if flight else None,
@@ -347,9 +347,9 @@ class Workers:
         )
         if flight is None or flight.receipt is not None:
             return
-        step = flight.step
-        if step is not None and step.started:  # its try was made, and its outcome is lost
-            step.started = False
+        step, lane = flight.step, flight.lane
+        if step is not None and step.started and lane is not None:
+            step.started = False  # its try was made, and its outcome is lost
             note_doubt(lane, step, now)
             if self._journal is not None:
                 self._journal.ended(flight, step)

@@ -23,7 +23,7 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.testing import Failure, FakeChannel, open_test_gateway
+from gateway_core.testing import EPOCH, Failure, FakeChannel, open_test_gateway
 
 
 class Stray(BaseException):
@@ -616,6 +616,53 @@ async def test_what_breaks_as_another_lane_is_let_in_is_not_blamed_on_the_one_th
         assert [poison.id, poison.id] == broken
         assert 0 == gateway.statistics().partitions[0].restarts
     assert ["0", "1", "behind it"] == [m.attempt.part.payload["text"] for m in channel.made]
+
+
+@pytest.mark.parametrize(("times", "ends"), [(1, Disposition.DELIVERED), (9, Disposition.CRASHED)])
+async def test_what_breaks_as_a_schedule_lets_one_in_is_its_own(
+    engine, say, times, ends, autojump_clock, monkeypatch
+):
+    """Its time comes again; twice, and it ends. The other one of that time is let in."""
+    async with engine(partition_count=1) as gateway:
+        _breaks(gateway, monkeypatch, "arrivals", "due", times)
+        poison, other = [
+            await gateway.submit(say.message(text, text, not_before=EPOCH + 10))
+            for text in ("poison", "other")
+        ]
+        assert ends is (await poison.receipt()).disposition
+        assert (await other.receipt()).delivered
+        assert 10 == pytest.approx(trio.current_time(), abs=0.5)
+        assert 0 == gateway.statistics().partitions[0].restarts
+
+
+@pytest.mark.parametrize(("times", "ends"), [(1, Disposition.EXPIRED), (9, Disposition.CRASHED)])
+async def test_what_breaks_as_a_deadline_passes_is_its_own(
+    engine, say, times, ends, autojump_clock, monkeypatch
+):
+    async with engine(partition_count=1) as gateway:
+        gateway.suspend("bot")
+        _breaks(gateway, monkeypatch, "endings", "expire", times)
+        poison, other = [
+            await gateway.submit(say.message(text, text, ttl=10)) for text in ("poison", "other")
+        ]
+        assert ends is (await poison.receipt()).disposition
+        assert Disposition.EXPIRED is (await other.receipt()).disposition
+        assert 10 == pytest.approx(trio.current_time(), abs=0.5)
+        assert 0 == gateway.statistics().partitions[0].restarts
+
+
+def _breaks(gateway, monkeypatch, part: str, name: str, times: int) -> None:
+    """Let this of the first partition break so often on what is poison."""
+    owner = getattr(gateway._partitions[0], part)
+    whole, left = getattr(owner, name), [times]
+
+    def breaks(flight, now):
+        if flight.envelope.text == "poison" and left[0]:
+            left[0] -= 1
+            raise Stray(name)
+        whole(flight, now)
+
+    monkeypatch.setattr(owner, name, breaks)
 
 
 async def test_what_breaks_as_an_envelope_is_accepted_is_not_raised_to_its_caller(
