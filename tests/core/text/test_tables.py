@@ -1,0 +1,42 @@
+"""Tables as aligned monospace."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_core.text.tables import aligned, display_width
+
+
+def test_columns_are_as_wide_as_their_widest_cell():
+    rows = [["a", "b", "c"], ["long", "x", "é"], ["汉字", "xyz", ""]]
+    assert [
+        "a    |   b | c",
+        "-----+-----+--",
+        "long |   x | é",
+        "汉字 | xyz |",
+    ] == aligned(rows, ["None", "Right", "Center"])
+
+
+def test_the_middle_is_nearer_to_the_left():
+    assert [" a", "----", "word"] == aligned([["a"], ["word"]], ["Center"])
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("ab", 2), ("é", 1), ("e\u0301", 1), ("汉", 2), ("👩", 2), ("слово", 5), ("a\u200db", 2)],
+)
+def test_the_width_of_a_text(text, width):
+    assert width == display_width(text)
+
+
+@given(st.characters())
+def test_characters_that_are_taken_for_narrow_are(sign):
+    known = unicodedata.category(sign) != "Cn"
+    wide = unicodedata.east_asian_width(sign) in ("W", "F")
+    unseen = unicodedata.category(sign) in ("Cf", "Me", "Mn")
+    if known and not unicodedata.combining(sign):
+        assert (0 if unseen else 1 + wide) == display_width(sign)
