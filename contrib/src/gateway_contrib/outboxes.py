@@ -22,6 +22,7 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "integrity_check": _whether,
     "owner_wait": float,
     "history_for": float,
+    "refs_for": float,
     "key_window": float,
 }
 

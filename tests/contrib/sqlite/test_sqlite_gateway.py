@@ -243,14 +243,18 @@ async def test_history_is_forgotten_in_its_time(path, autojump_clock):
 
 async def test_what_edits_made_is_forgotten_in_its_time(path, autojump_clock):
     """A message that was edited later than sent is remembered from its last edit on."""
-    async with open_test_gateway(FakeChannel(), outbox=inline(path, history_for=600.0)) as gateway:
+    async with open_test_gateway(
+        FakeChannel(), outbox=inline(path, refs_for=600.0, history_for=60.0)
+    ) as gateway:
         sent = await gateway.send("bot", "room", "one")
         await trio.sleep(500)
         edited = await gateway.edit(sent.ref, "two")
         await trio.sleep(500)
     assert [(sent.envelope_id,)] == rows(path, "SELECT id FROM revisions")
     assert 1 == edited.ref.revision
-    async with open_test_gateway(FakeChannel(), outbox=inline(path, history_for=600.0)):
+    async with open_test_gateway(
+        FakeChannel(), outbox=inline(path, refs_for=600.0, history_for=60.0)
+    ):
         await trio.sleep(700)
     assert [] == rows(path, "SELECT id FROM revisions")
 

@@ -159,7 +159,8 @@ class SqliteOutbox:
         if self._requested is None or not self._desk.due(trio.current_time(), POLL):
             return
         wall = self._wall()
-        old = (wall - self.settings.history_for, self._keys_since())
+        settings = self.settings
+        old = (wall - settings.history_for, self._keys_since(), wall - settings.refs_for)
         with logged(OUTBOX_FAILED):
             asked = await self._in_thread(lambda: self._desk.serve(wall, *old), self._writing)
             for request in asked:

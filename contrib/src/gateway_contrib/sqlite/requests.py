@@ -38,12 +38,12 @@ class Desk:
         self._looked = now
         return True
 
-    def serve(self, wall: float, history: float, keys: float) -> list[Request]:
+    def serve(self, wall: float, history: float, keys: float, refs: float) -> list[Request]:
         """Do what was asked since the last look; what the gateway has to do about it."""
         done: list[Request] = []
         if wall - self._forgot >= EVERY:
             self._forgot = wall
-            self._forget(wall, history, keys)
+            self._forget(wall, history, keys, refs)
         version = self._db.execute("PRAGMA data_version").get
         if version != self._seen:
             self._seen = version
@@ -136,7 +136,7 @@ class Desk:
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _forget(self, wall: float, history: float, keys: float) -> None:
+    def _forget(self, wall: float, history: float, keys: float, refs: float) -> None:
         """Forget some of what is too old, so that no commit waits long for it."""
         old = "SELECT seq FROM history WHERE ended_at < ? ORDER BY ended_at LIMIT ?"
         with self._db:
@@ -156,7 +156,7 @@ class Desk:
             self._db.execute(
                 """DELETE FROM revisions WHERE id IN
                 (SELECT id FROM revisions WHERE ended_at < ? LIMIT ?)""",
-                (history, FORGET),
+                (refs, FORGET),
             )
         self._db.execute("DELETE FROM requests WHERE done_at < ?", (history,))
         self._db.execute("DELETE FROM closures WHERE until < ?", (wall,))

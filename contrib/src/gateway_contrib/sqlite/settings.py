@@ -15,6 +15,8 @@ class SqliteSettings:
     integrity_check    look through the whole file when it is opened
     owner_wait         seconds to wait for the present owner to leave, before being refused
     history_for        seconds for which ended envelopes are remembered
+    refs_for           seconds for which an edited message's newest ref is remembered after the
+                       edit: so long an older ref leads to it
     key_window         seconds for which an ended envelope's idempotency key is remembered; None:
                        as the gateway's `idempotency_window`
     queue              changes that may wait for the disk; further appends wait
@@ -28,6 +30,7 @@ class SqliteSettings:
     integrity_check: bool = False
     owner_wait: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     history_for: float = attrs.field(default=604_800.0, validator=attrs.validators.ge(0))
+    refs_for: float = attrs.field(default=7_776_000.0, validator=attrs.validators.ge(0))
     key_window: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
     )
