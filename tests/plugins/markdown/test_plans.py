@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -114,3 +115,28 @@ def test_a_part_planned_again_from_its_span_looks_the_same(channel, sources, lim
 def trimmed(payload: object) -> object:
     """The last part has the white space behind it, a stretch of it has not."""
     return re.sub(r'(\\n| )+(?=")', "", json.dumps(payload))
+
+
+@pytest.mark.parametrize("channel", ["telegram", "slack"])
+@given(sources=documents, limit=st.integers(160, 400))
+@settings(max_examples=60)
+def test_white_space_too_is_lost_at_the_cuts_only(channel, sources, limit):
+    source = "\n\n".join(sources)
+    document = parse(source)
+    texts = [part.payload["text"] for part in PLANS[channel](source, limit=limit)]
+    if channel == "slack":
+        texts = [html.unescape(text) for text in texts]
+    blocks = [block for block in document.blocks if block.kind is Kind.TABLE]
+    headers = ["", *(document.text[block.start : block.body] for block in blocks)]
+    at = 0
+    for text in texts:
+        ends = [behind(document.text, at, text.removeprefix(header)) for header in headers]
+        assert max(ends) >= 0, text
+        at = max(ends)
+    assert not document.text[at:].strip()
+
+
+def behind(whole: str, at: int, text: str) -> int:
+    """The end of `text` in `whole`, where nothing but white space is before it; else -1."""
+    found = whole.find(text, at)
+    return -1 if found < 0 or whole[at:found].strip() else found + len(text)
