@@ -307,3 +307,31 @@ async def test_a_retry_for_which_there_is_no_place_waits_for_one(path, autojump_
         assert gateway.status(receipt.envelope_id).receipt.delivered
         assert gateway.statistics().conserved
     assert ["good", "bad"] == channel.texts("room")
+
+
+async def test_what_a_key_stands_for_is_remembered_as_long_as_the_key(path, autojump_clock):
+    """History may be shorter than the keys' time; keys that are too old are free again."""
+    channel = FakeChannel()
+    settings = {"history": 1, "idempotency_keys": 1, "idempotency_window": 3600.0}
+    outbox = inline(path, history_for=60.0)
+    async with open_test_gateway(channel, outbox=outbox, **settings) as gateway:
+        await gateway.send("bot", "room", "one", key="a")
+        await gateway.send("bot", "room", "two", key="b")
+        await gateway.send("bot", "room", "three", key="c")
+        await trio.sleep(3000)
+        assert (await gateway.send("bot", "room", "one", key="a")).replayed
+        await trio.sleep(1000)
+        assert not (await gateway.send("bot", "room", "one", key="a")).replayed
+    assert ["one", "two", "three", "one"] == channel.texts("room")
+
+
+async def test_very_much_history_is_forgotten_look_by_look(path, autojump_clock, monkeypatch):
+    """More ends within a minute than one look forgets: the next look goes on."""
+    monkeypatch.setattr("gateway_contrib.sqlite.requests.FORGET", 5)
+    outbox = inline(path, history_for=100.0)
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        for n in range(30):
+            await gateway.send("bot", f"room{n}", "hello")
+        await outbox.flush()
+        await trio.sleep(200)
+        assert 0 == outbox._writer._db.execute("SELECT count(*) FROM history").get

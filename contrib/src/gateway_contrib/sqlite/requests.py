@@ -14,9 +14,10 @@ import apsw
 from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, STEP_COLUMNS, Row, kept_of
 from gateway_core import FormatVersionError, Invalid, Kept, Request
 
-FORGET = 1_000
-"""Rows of history that are forgotten at once, at the most."""
+FORGET = 5_000
+"""Rows of history that are forgotten at each look, at the most."""
 EVERY = 60.0
+"""Seconds between two looks for what is too old; while there is more of it, every look is one."""
 
 _ENTRY = ", ".join(ENTRY_COLUMNS)
 
@@ -42,8 +43,8 @@ class Desk:
         """Do what was asked since the last look; what the gateway has to do about it."""
         done: list[Request] = []
         if wall - self._forgot >= EVERY:
-            self._forgot = wall
-            self._forget(wall, history, keys, refs)
+            more = self._forget(wall, history, keys, refs)
+            self._forgot = self._forgot if more else wall
         version = self._db.execute("PRAGMA data_version").get
         if version != self._seen:
             self._seen = version
@@ -136,27 +137,26 @@ class Desk:
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _forget(self, wall: float, history: float, keys: float, refs: float) -> None:
-        """Forget some of what is too old, so that no commit waits long for it."""
-        old = "SELECT seq FROM history WHERE ended_at < ? ORDER BY ended_at LIMIT ?"
+    def _forget(self, wall: float, history: float, keys: float, refs: float) -> bool:
+        """Forget some of what is too old, so that no commit waits long; whether there may be more.
+
+        What a key still stands for is remembered as long as the key is.
+        """
+        old = """SELECT seq FROM history WHERE ended_at < ? AND NOT EXISTS (
+            SELECT 1 FROM keys WHERE keys.seq = history.seq AND keys.ended_at >= ?)
+            ORDER BY ended_at LIMIT ?"""
+        changes = 0
         with self._db:
-            self._db.execute(
-                f"DELETE FROM steps WHERE seq IN ({old})",  # noqa: S608 - a constant
-                (history, FORGET),
-            )
-            self._db.execute(
-                f"DELETE FROM history WHERE seq IN ({old})",  # noqa: S608 - a constant
-                (history, FORGET),
-            )
-            self._db.execute(
-                """DELETE FROM keys WHERE ended_at < ? AND seq IN
-                (SELECT seq FROM keys WHERE ended_at < ? LIMIT ?)""",
-                (keys, keys, FORGET),
-            )
-            self._db.execute(
-                """DELETE FROM revisions WHERE id IN
-                (SELECT id FROM revisions WHERE ended_at < ? LIMIT ?)""",
-                (refs, FORGET),
-            )
+            for sql, bound in (
+                ("DELETE FROM keys WHERE seq IN (SELECT seq FROM keys WHERE ended_at < ? LIMIT ?)",
+                 (keys, FORGET)),
+                (f"DELETE FROM steps WHERE seq IN ({old})", (history, keys, FORGET)),  # noqa: S608 - a constant
+                (f"DELETE FROM history WHERE seq IN ({old})", (history, keys, FORGET)),  # noqa: S608 - a constant
+                ("""DELETE FROM revisions WHERE id IN
+                 (SELECT id FROM revisions WHERE ended_at < ? LIMIT ?)""", (refs, FORGET)),
+            ):  # fmt: skip
+                self._db.execute(sql, bound)
+                changes = max(changes, self._db.changes())
         self._db.execute("DELETE FROM requests WHERE done_at < ?", (history,))
         self._db.execute("DELETE FROM closures WHERE until < ?", (wall,))
+        return changes >= FORGET

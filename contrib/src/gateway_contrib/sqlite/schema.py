@@ -114,6 +114,9 @@ DROP INDEX by_deadline;
 DROP INDEX history_by_room;
 CREATE INDEX by_room ON envelopes (instance, room, position) WHERE filed = 1 AND due IS NULL;
 CREATE INDEX by_deadline ON envelopes (deadline, seq) WHERE filed = 1;
+DROP INDEX by_due;
+CREATE INDEX by_due ON envelopes (due, position, instance) WHERE due IS NOT NULL;
+CREATE INDEX keys_by_end ON keys (ended_at, seq) WHERE ended_at IS NOT NULL;
 CREATE INDEX failed ON history (instance, room, seq) WHERE entry IS NOT NULL;
 CREATE TABLE filing (
     upto INTEGER NOT NULL             -- every envelope up to this seq is filed
