@@ -615,6 +615,7 @@ class Ledger:
             if entry.envelope.instance_id == instance_id and entry.open_call:
                 entry.calls[-1].stranger = True
         self._closed = {key: at for key, at in self._closed.items() if key[0] != instance_id}
+        self._last = {lane: call for lane, call in self._last.items() if lane[0] != instance_id}
 
     # -- lives
 
