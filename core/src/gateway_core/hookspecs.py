@@ -147,10 +147,15 @@ class AttemptReport:
 
 @attrs.frozen(kw_only=True)
 class Providers:
-    """Who takes spans and metrics; None: whatever OpenTelemetry has been set up with, if at all."""
+    """Who takes spans and metrics; None: whatever OpenTelemetry has been set up with, if at all.
+
+    several  the histograms of `meters` take many values in one record (`telemetry.Several`), which
+             costs a message a fifth of what one record for each value does
+    """
 
     tracers: TracerProvider | None = None
     meters: MeterProvider | None = None
+    several: bool = False
 
 
 @hookspec(firstresult=True)

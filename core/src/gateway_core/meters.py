@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from opentelemetry.metrics import Histogram, MeterProvider
 from trio.abc import Instrument
 
 from gateway_core import telemetry as names
 from gateway_core.envelopes import Receipt
-from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, tell
+from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, tell
 from gateway_core.verdicts import Verdict
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
+
+Labels: TypeAlias = Mapping[str, str]
 
 STALL = names.STALL_DURATION.bounds[0]
 """Seconds from which the loop counts as stalled."""
@@ -23,14 +27,62 @@ LONG_STALL = 1.0
 """Seconds from which the log says so."""
 
 
-MOST_HELD = 512
-"""Records that are held back at most: many at a time cost the SDK less than half of one by one."""
+class Tally:
+    """Values of one histogram with the same labels, until they are handed on."""
+
+    __slots__ = ("_bounds", "_counts", "_histogram", "_labels", "_least", "_most", "_total")
+
+    def __init__(self, histogram: Histogram, bounds: Sequence[float], labels: Labels) -> None:
+        self._histogram = histogram
+        self._bounds = bounds
+        self._labels = labels
+        self._reset()
+
+    def _reset(self) -> None:
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._total, self._least, self._most = 0.0, inf, -inf
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._total += seconds
+        if seconds < self._least:  # noqa: PLR1730 - a call would cost more than the sum
+            self._least = seconds
+        if seconds > self._most:  # noqa: PLR1730 - likewise
+            self._most = seconds
+
+    def hand_on(self) -> None:
+        """Give the SDK all of them in one record."""
+        if self._least < inf:
+            several = Several(self._total, self._counts, self._least, self._most)
+            self._histogram.record(several, self._labels)
+            self._reset()
+
+
+class Single:
+    """The same for an SDK that takes one value at a time."""
+
+    __slots__ = ("_histogram", "_labels")
+
+    def __init__(self, histogram: Histogram, _bounds: Sequence[float], labels: Labels) -> None:
+        self._histogram = histogram
+        self._labels = labels
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self._histogram.record(seconds, self._labels)
+
+    def hand_on(self) -> None:
+        """Nothing is held back."""
 
 
 class Meters:
-    """The histograms of one gateway: records are held back until somebody reads, or are many."""
+    """The histograms of one gateway.
 
-    def __init__(self, provider: MeterProvider) -> None:
+    Where the SDK takes `several` values in one record, they are held back until somebody reads.
+    """
+
+    def __init__(self, provider: MeterProvider, *, several: bool = False) -> None:
         meter = provider.get_meter(SCOPE, str(names.SCHEMA_VERSION))
         made: Mapping[Metric, Histogram] = {
             metric: meter.create_histogram(
@@ -42,26 +94,21 @@ class Meters:
             for metric in METRICS
             if metric.kind == "histogram"
         }
-        self._accept = made[names.ACCEPT_DURATION]
-        self._append = made[names.APPEND_DURATION]
-        self._wait = made[names.WAIT_DURATION]
-        self._attempt = made[names.ATTEMPT_DURATION]
-        self._envelope = made[names.ENVELOPE_DURATION]
-        self._stall = made[names.STALL_DURATION]
-        self._held: list[tuple[Histogram, float, dict[str, Any] | None]] = []
-        self._labels: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._made = made
+        self._kind = Tally if several else Single
+        self._tallies: dict[tuple[object, ...], Tally | Single] = {}
 
     def accepted(self, account: Account, seconds: float) -> None:
         """An envelope was accepted so long after `submit` was called."""
-        self._record(self._accept, seconds, self._of(account))
+        self._of(names.ACCEPT_DURATION, account).add(seconds)
 
     def appended(self, seconds: float) -> None:
         """The outbox took so long to have an envelope."""
-        self._record(self._append, seconds)
+        self._of(names.APPEND_DURATION, None).add(seconds)
 
     def waited(self, account: Account, cause: str, seconds: float) -> None:
         """An envelope waited."""
-        self._record(self._wait, seconds, self._of(account, names.CAUSE.name, cause))
+        self._of(names.WAIT_DURATION, account, names.CAUSE.name, cause).add(seconds)
 
     def attempted(
         self, account: Account, operation: str, verdict: Verdict | None, seconds: float
@@ -69,44 +116,35 @@ class Meters:
         """An attempt ended."""
         more: tuple[str, ...] = (names.OPERATION.name, operation)
         if verdict is not None:
-            more += (names.ERROR_TYPE.name, str(verdict.reason))
-        self._record(self._attempt, seconds, self._of(account, *more))
+            more += (names.ERROR_TYPE.name, verdict.reason.value)
+        self._of(names.ATTEMPT_DURATION, account, *more).add(seconds)
 
     def ended(self, account: Account, receipt: Receipt, seconds: float) -> None:
         """An envelope ended."""
-        labels = self._of(account, names.DISPOSITION.name, receipt.disposition.value)
-        self._record(self._envelope, seconds, labels)
+        how = receipt.disposition.value
+        self._of(names.ENVELOPE_DURATION, account, names.DISPOSITION.name, how).add(seconds)
 
     def stalled(self, seconds: float) -> None:
         """The event loop did nothing else meanwhile."""
-        self._record(self._stall, seconds)
+        self._of(names.STALL_DURATION, None).add(seconds)
         if seconds >= LONG_STALL:
             tell(LOOP_STALLED, seconds=round(seconds, 3))
 
-    def _record(
-        self, histogram: Histogram, seconds: float, labels: dict[str, Any] | None = None
-    ) -> None:
-        self._held.append((histogram, seconds, labels))
-        if len(self._held) >= MOST_HELD:
-            self.hand_on()
-
     def hand_on(self) -> None:
         """Give the SDK what is held back."""
-        held, self._held = self._held, []
-        for histogram, seconds, labels in held:
-            histogram.record(seconds, labels)
+        for tally in self._tallies.values():
+            tally.hand_on()
 
-    def _of(self, account: Account, *more: str) -> dict[str, Any]:
-        """The labels of an instance, and the names and values in `more`."""
-        instance = account.instance
-        key = (instance.id, *more)
-        found = self._labels.get(key)
+    def _of(self, metric: Metric, account: Account | None, *more: str) -> Tally | Single:
+        """The tally of a metric, of an instance's labels and the names and values in `more`."""
+        key = (metric.name, account.instance.id if account is not None else None, *more)
+        found = self._tallies.get(key)
         if found is None:
-            found = self._labels[key] = {
-                names.CHANNEL.name: instance.channel,
-                names.INSTANCE.name: instance.id,
-                **dict(zip(more[::2], more[1::2], strict=True)),
-            }
+            labels = dict(zip(more[::2], more[1::2], strict=True))
+            if account is not None:
+                labels[names.CHANNEL.name] = account.instance.channel
+                labels[names.INSTANCE.name] = account.instance.id
+            found = self._tallies[key] = self._kind(self._made[metric], metric.bounds, labels)
         return found
 
 

@@ -242,7 +242,7 @@ def open_watch(
     spans = None
     if _works(tracers):
         spans = Spans(tracers.get_tracer(SCOPE, str(SCHEMA_VERSION)), clock, privacy)
-    measuring = Meters(meters) if meters is not None else None
+    measuring = Meters(meters, several=providers.several) if meters is not None else None
     verbose = _shows_debug()
     if spans is None and measuring is None and not verbose:
         return None

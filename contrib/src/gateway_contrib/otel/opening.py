@@ -14,13 +14,14 @@ from opentelemetry.sdk.metrics.export import (
     MetricReader,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from gateway_contrib.otel.dropping import CountedMetrics, CountedSpans, Drops
+from gateway_contrib.otel.histograms import SeveralAtOnce
 from gateway_contrib.otel.settings import OtelSettings
 from gateway_core import Providers
 from gateway_core.telemetry import METRICS, SCOPE
@@ -65,7 +66,7 @@ async def open_telemetry(
         )
         drops.observe(meters)
         try:
-            yield Providers(tracers=tracers, meters=meters)
+            yield Providers(tracers=tracers, meters=meters, several=True)
         finally:
             await _shut_down(settings.closing, tracers.shutdown, meters.shutdown)
 
@@ -76,9 +77,9 @@ def views() -> list[View]:
         View(
             instrument_name=metric.name,
             meter_name=SCOPE,
-            aggregation=ExplicitBucketHistogramAggregation(metric.bounds),
+            aggregation=SeveralAtOnce(metric.bounds),
         )
-        if metric.kind == "histogram"  # recorded once a message: looking at attributes would cost
+        if metric.kind == "histogram"  # labels are the gateway's own: looking at them would cost
         else View(
             instrument_name=metric.name,
             meter_name=SCOPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import attrs
@@ -25,6 +26,25 @@ class Event(str):
     level: Severity
     meaning: str
     fields: tuple[str, ...]
+
+
+class Several(float):
+    """Many values of one histogram in one record: their sum, and how many are in each bucket.
+
+    Only a histogram that knows of them takes them (`Providers.several`).
+    """
+
+    __slots__ = ("counts", "least", "most")
+
+    def __new__(cls, total: float, counts: Sequence[int], least: float, most: float) -> Self:
+        """Of values whose sum is `total`, the smallest `least` and the largest `most`."""
+        several = super().__new__(cls, total)
+        several.counts, several.least, several.most = tuple(counts), least, most
+        return several
+
+    counts: tuple[int, ...]
+    least: float
+    most: float
 
 
 @attrs.frozen
