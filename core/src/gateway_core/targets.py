@@ -96,9 +96,12 @@ class Targets:
         if ref is None or not ref.parts:
             return None
         flight.target, flight.revision = ref, ref.revision + 1
-        if isinstance(change, Edit):
-            return edit_steps(change, flight.plan, ref)
-        return delete_steps(ref.parts)
+        if isinstance(change, Delete):
+            return delete_steps(ref.parts)
+        # Of a message that is not remembered, a stored ref may be old: no part of it is taken for
+        # what stands there.
+        known = self._revisions.knows(ref.envelope_id)
+        return edit_steps(change, flight.plan, ref if known else _doubted(ref))
 
     def sent(self, receipt: Receipt) -> None:
         """A send ended: what arrived of it can be edited."""
@@ -148,6 +151,11 @@ class Targets:
             return known.envelope_id if known is not None else f"{room} key {target.key}"
         first = target.parts[0].message_id if target.parts else ""
         return target.envelope_id or f"{room} message {first}"
+
+
+def _doubted(ref: MessageRef) -> MessageRef:
+    """The same messages, and nothing certain about what they hold."""
+    return attrs.evolve(ref, parts=tuple(attrs.evolve(part, digest="") for part in ref.parts))
 
 
 def _scope(target: KeyRef) -> tuple[str, str, str, str]:

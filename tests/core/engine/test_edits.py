@@ -601,6 +601,22 @@ async def test_an_edit_by_key_of_a_message_in_a_thread_goes_to_its_thread(
         assert "t" == edited.ref.thread_id
 
 
+async def test_a_stored_ref_that_is_not_remembered_proves_nothing_unchanged(
+    engine, say, autojump_clock
+):
+    """It says what the message once held; an edit back to that is made, and not believed done."""
+    channel = FakeChannel()
+    async with engine(channel, partition_count=1, history=2) as gateway:
+        first = await gateway.send("bot", "r", "old")
+        await gateway.edit(first.ref, "new")
+        for n in range(5):
+            await gateway.send("bot", "r", f"{n}")
+        again = await gateway.edit(first.ref, "old")
+        assert again.delivered
+        assert "delivered" == again.parts[0].outcome
+    assert "old" == channel.texts("r")[0]
+
+
 async def test_history_is_bounded_and_refs_with_parts_outlive_it(engine, autojump_clock):
     channel = FakeChannel()
     async with engine(channel, partition_count=1, history=5) as gateway:
