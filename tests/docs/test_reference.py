@@ -23,6 +23,7 @@ from gateway_core import (
     Ttl,
     errors,
     hookspecs,
+    telemetry,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,14 @@ def test_every_setting_of_the_gateway_stands_with_its_default_and_reason(heading
         if field.name != "instances" and not isinstance(field.default, attrs.Factory)
     }
     assert plain == {name: default for name, default, _ in rows}
+
+
+def test_the_page_of_telemetry_names_all_of_the_schema(from_code):
+    page = from_code.fill((DOCS / "reference/telemetry.md").read_text())
+    named = [thing.name for thing in (*telemetry.METRICS, *telemetry.ATTRIBUTES, *telemetry.SPANS)]
+    named += [event.name for span in telemetry.SPANS for event in span.events]
+    assert [] == [name for name in (*named, *telemetry.EVENTS) if f"`{name}`" not in page]
+    assert f"Schema version: **{telemetry.SCHEMA_VERSION}**" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
