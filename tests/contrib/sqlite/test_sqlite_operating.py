@@ -11,6 +11,8 @@ from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core import ErrorClass, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
+UNHURRIED = {"drain_timeout": 0.0, "attempt_timeout": 3600.0}
+"""Attempts that hang for as long as a busy machine takes for a test, and none of them drained."""
 REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNCLASSIFIED, raw="no")
 
 
@@ -76,11 +78,11 @@ async def test_an_operator_discards_what_waits_and_what_failed(config):
     async def script(attempt):
         if attempt.part.payload["text"] == "bad":
             raise Failure(REFUSED)
-        await trio.sleep(60)
+        await trio.sleep_forever()
 
     channel, option = FakeChannel(script=script), ("--config", str(config))
     outbox = SqliteOutbox(config.parent / "outbox.db", wall_clock=virtual_wall)
-    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+    async with open_test_gateway(channel, outbox=outbox, **UNHURRIED) as gateway:
         failed = await gateway.send("bot", "other", "bad", raises=False)
         first, second = [
             await gateway.submit(Send(instance_id="bot", external_room_id="room", text=text))
@@ -105,12 +107,12 @@ async def test_an_operator_erases_a_room_beside_a_running_gateway(config):
 
     async def script(attempt):
         if attempt.part.payload["text"] == "SECRETTEXT flying":
-            await trio.sleep(60)
+            await trio.sleep_forever()
 
     channel, option = FakeChannel(script=script), ("--config", str(config))
     path = config.parent / "outbox.db"
     outbox = SqliteOutbox(path, wall_clock=virtual_wall)
-    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+    async with open_test_gateway(channel, outbox=outbox, **UNHURRIED) as gateway:
         await gateway.send("bot", "SECRETROOM", "SECRETTEXT sent", key="SECRETKEY")
         for text in ("SECRETTEXT flying", "SECRETTEXT queued"):
             ticket = await gateway.submit(
