@@ -74,7 +74,7 @@ async def running(url, *, messages=0, latency=0.0, drain=10.0):
     async with trio.open_nursery() as nursery:
         run = partial(trio.run_process, command, stdout=-1, check=False)
         process = await nursery.start(run)
-        with trio.fail_after(60):
+        with trio.fail_after(300):
             yield Process(process)
         nursery.cancel_scope.cancel()
 
@@ -101,16 +101,16 @@ async def test_sigterm_gives_what_was_accepted_its_drain(path):
 
 async def test_a_replacement_waits_for_the_drain_and_goes_on_where_it_ended(path):
     """A rolling deploy: the new process starts first, the old one is told to stop later."""
-    url = f"sqlite://{path}?owner_wait=50"
-    async with running(url, messages=30, latency=0.3, drain=0.5) as old:
+    url = f"sqlite://{path}?owner_wait=200"
+    async with running(url, messages=30, latency=2.0, drain=0.5) as old:
         await old.ready()
-        async with running(url, drain=20.0) as new:
+        async with running(url, drain=60.0) as new:
             with trio.move_on_after(0.5) as patience:
                 await new.ready()
             assert patience.cancelled_caught
             first = (await old.stop())["texts"]
             await new.ready()
-            with trio.fail_after(30):
+            with trio.fail_after(120):
                 while unfinished(path):  # noqa: ASYNC110 - another process has no event
                     await trio.sleep(0.05)
             second = (await new.stop())["texts"]
