@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 WORDS = [
     "word", "Sentence.", "snake_case_name", "2*3*4", "x < y", "a & b", "café", "слово", "汉字。",
     "שלום", "👨‍👩‍👧‍👦", "🇫🇷", "क्षि", "e\u0301", "@everyone", "<@U024BE7LH>", ":tada:", "C:\\new",
-    "#tag", "1.", "-", "100%", "(paren)", "~", "|", "\\", "\\*", "&amp;", "https://a.bc/d_e?f=g",
+    "#tag", "1.", "-", "100%", "(paren)", "~", "|", "\\", "\\*", "\\\\\\*x\\*", "\\\\<", "&amp;", "https://a.bc/d_e?f=g",
     "end_", "_start", "!", "a" * 30,
 ]  # fmt: skip
 words = st.sampled_from(WORDS)
