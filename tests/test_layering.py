@@ -43,6 +43,7 @@ LAYERS = (
         "revisions",
         "rooms",
         "shedding",
+        "slots",
         "targets",
         "statistics",
         "status",

@@ -20,6 +20,7 @@ from gateway_core.groups import Group, Shared, queue_of, settle, shared_of
 from gateway_core.limits import NEVER, Bucket
 from gateway_core.queues import CLASSES
 from gateway_core.rooms import Lane, Room
+from gateway_core.slots import Slots
 from gateway_core.tokens import Blocked, reserve, take_all, unreserve
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ class Lanes:
 
     def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
         self._rearm = rearm
-        self.capacity = slots
-        self.attempt_slots = Bucket("slots", slots, shared=True)
-        self._shares: dict[tuple[str, str], tuple[Bucket, Bucket, Bucket]] = {}
-        self._channels: dict[str, Bucket] = {}
+        self.slots = Slots(slots)
         self._alarms: list[tuple[int, int, Bucket | Lane | Flight | Room]] = []
         self.deadlines = Deadlines(rearm)
         self._serial = 0
@@ -82,32 +80,12 @@ class Lanes:
         self._prepare, self._start = prepare, start
         self._broken, self._crashed = broken, crashed
 
-    # -- what an attempt draws on in this partition
-
-    def slots(self, account: Account) -> tuple[Bucket, Bucket, Bucket]:
-        """The partition's slots, and the channel's and the instance's share of them.
-
-        No channel takes the last quarter of the partition, no instance that of its channel.
-        """
-        key = (account.instance.channel, account.instance.id)
-        shares = self._shares.get(key)
-        if shares is None:
-            channel = self._channels.get(key[0])
-            if channel is None:
-                name = f"slots of {key[0]}"
-                channel = self._channels[key[0]] = Bucket(
-                    name, _three_quarters(self.capacity), shared=True
-                )
-            instance = Bucket(f"slots of {key[1]}", _three_quarters(channel.capacity), shared=True)
-            shares = self._shares[key] = (self.attempt_slots, channel, instance)
-        return shares
-
     def forget(self, account: Account) -> None:
         """An instance was removed: one of the same id finds nothing of it here.
 
         Where its last attempts are under way, its lanes are kept under another name.
         """
-        self._shares.pop((account.instance.channel, account.instance.id), None)
+        self.slots.forget(account)
         for key in [key for key, room in self.rooms.items() if room.account is account]:
             room = self.rooms.pop(key)
             if room.lanes:
@@ -388,10 +366,6 @@ def _interim(flight: Flight) -> int:
     return 1 if getattr(flight.envelope, "interim", False) else 0
 
 
-def _three_quarters(slots: int) -> int:
-    return max(1, slots - max(1, slots // 4)) if slots > 1 else 1
-
-
 def cause_of(lane: Lane, bucket: Bucket) -> str:
     """What a lane waits for at `bucket`."""
     account = lane.room.account
@@ -399,6 +373,6 @@ def cause_of(lane: Lane, bucket: Bucket) -> str:
         if account.suspended is not None or account.refusal is not None:
             return "suspension"
         return "circuit" if account.open else "account limit"
-    if bucket is account.slots or bucket in lane.home.slots(account):
+    if bucket is account.slots or bucket in lane.home.slots.of(account):
         return "slots"
     return "account limit" if bucket.shared else "room limit"

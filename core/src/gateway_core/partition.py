@@ -185,7 +185,7 @@ class Partition:
             depth=self.admission.depth,
             bound=self.admission.bound,
             waiting=self.admission.waiters,
-            in_flight=self.lanes.attempt_slots.in_flight,
+            in_flight=self.lanes.slots.all.in_flight,
             level=self.gauge.level,
             attempts=self.workers.attempts,
             rate_limited=self.failures.rate_limited,

@@ -90,7 +90,7 @@ class Lane:
             limits = self.asked[asked] = account.buckets(
                 self.room.address, self.thread, operation, self.queue[0].priority, now
             )
-        drawn = [*self.home.slots(account), account.slots, account.gate, *limits]
+        drawn = [*self.home.slots.of(account), account.slots, account.gate, *limits]
         drawn += self.gates(operation)
         return drawn
 

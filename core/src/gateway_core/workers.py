@@ -79,7 +79,7 @@ class Workers:
         if self._idle:
             self._called = True
             self._idle.unpark()
-        elif self.count < self._lanes.capacity and self.nursery is not None:
+        elif self.count < self._lanes.slots.all.capacity and self.nursery is not None:
             self._called = True
             self.count += 1
             self.nursery.start_soon(self._work)
