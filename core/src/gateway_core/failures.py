@@ -57,6 +57,7 @@ class Failures:
         """
         flight, step, account = failed.flight, failed.step, failed.account
         step.started = False
+        account.counts.fail(failed.verdict)
         if flight.receipt is not None:  # it was given up while the attempt was in flight
             self._lanes.go_on(failed.lane, failed.now)
             return
@@ -125,7 +126,6 @@ class Failures:
         """
         verdict, step, account = failed.verdict, failed.step, failed.account
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
-        account.counts.fail(verdict)
         retryable = verdict.error_class is ErrorClass.RETRYABLE
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         down = retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE

@@ -197,6 +197,8 @@ class Pager:
         partition.accepted += 1
         partition.outside += 1
         self._count(envelope.instance_id)
+        if partition.watch is not None:
+            partition.watch.kept(flight)
         left = (flight.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
         if deadline < self._deadline:

@@ -172,15 +172,20 @@ class Watch:
         if self.meters is not None:
             self.meters.ended(account, receipt, latency(flight, receipt))
         trace = flight.trace
+        if trace is None and flight.parent and self._spans is not None:  # it ended outside memory
+            trace = self._spans.resumed(flight, account, partition, flight.parent)
         if trace is not None and trace.recording and self._spans is not None:
             self._spans.ended(trace, receipt)
         if self._verbose and receipt.disposition in GOOD:
             tell(ENVELOPE_ENDED, **about(flight, partition), **result(flight, receipt))
 
     def kept(self, flight: Flight) -> None:
-        """The gateway closes; a durable outbox keeps it."""
-        trace = flight.trace
-        if trace is not None and trace.recording and self._spans is not None:
+        """It leaves memory, and a durable outbox keeps it: its trace goes on when it is back."""
+        trace, flight.trace = flight.trace, None
+        if trace is None or self._spans is None:
+            return
+        flight.parent = str(trace)
+        if trace.recording:
             self._spans.kept(trace)
 
     def _waited(self, flight: Flight, account: Account) -> None:

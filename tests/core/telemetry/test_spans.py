@@ -264,3 +264,55 @@ def test_a_trace_is_written_and_read_as_the_w3c_has_it():
     where = trace.get_current_span(context_of(f"{parent} vendor=1")).get_span_context()
     assert (7, 9, True) == (where.trace_id, where.span_id, where.trace_flags.sampled)
     assert f"{parent} vendor=1" == str(Trace(trace.NonRecordingSpan(where)))
+
+
+async def test_what_waits_outside_memory_goes_on_in_its_trace(telling, sdk, autojump_clock):
+    """The room has one place: the second waits on disk, and the third is cancelled there."""
+    outbox = MemoryOutbox(survives=True)
+    message = Send(instance_id="bot", external_room_id="room", text="hello")
+    with sdk.tracer.start_as_current_span("application") as caller:
+        async with telling(FakeChannel(latency=5.0), outbox=outbox, room_bound=1) as gateway:
+            _, second, third = [await gateway.submit(message) for _ in range(3)]
+            assert gateway.cancel(third)
+            assert (await second.receipt()).delivered
+    assert {caller.get_span_context().trace_id} == {s.context.trace_id for s in sdk.spans()}
+    ends = {
+        ticket.id: [
+            (s.attributes.get("gateway.disposition"), s.attributes.get("gateway.recovered", False))
+            for s in sdk.spans(kind="producer")
+            if s.attributes["messaging.message.id"] == ticket.id
+        ]
+        for ticket in (second, third)
+    }
+    assert {
+        second.id: [(None, False), ("delivered", True)],
+        third.id: [(None, False), ("cancelled", True)],
+    } == ends
+
+
+async def test_attempts_by_class_add_up_to_those_made(telling, sdk, autojump_clock):
+    channel = FakeChannel(script=saying(failure(), None, failure(retry_after=1.0)))
+    async with telling(channel) as gateway:
+        for room in "abc":
+            await gateway.send("bot", room, "hello")
+        statistics = gateway.statistics()
+    assert 5 == statistics.attempts == sum(statistics.instances[0].attempts.values())
+
+
+async def test_no_metric_grows_with_the_rooms(telling, sdk, autojump_clock):
+    """A hundred rooms have as many label sets as one."""
+    counts = []
+    for rooms in (1, 100):
+        async with telling() as gateway:
+            for number in range(rooms):
+                await gateway.send("bot", f"room-{number}", "hello")
+            data = sdk.reader.get_metrics_data().resource_metrics
+            counts.append(
+                {
+                    metric.name: len(metric.data.data_points)
+                    for resource in data
+                    for scope in resource.scope_metrics
+                    for metric in scope.metrics
+                }
+            )
+    assert counts[0] == counts[1]

@@ -51,7 +51,9 @@ ROOM = Attribute(
     "the room",
 )
 PRIORITY = Attribute("gateway.class", "`urgent`, `normal`, `bulk`", "the envelope's class")
-RECOVERED = Attribute("gateway.recovered", "`true`", "an earlier life of the gateway accepted it")
+RECOVERED = Attribute(
+    "gateway.recovered", "`true`", "it came back from the outbox, mostly from an earlier life"
+)
 PARTS = Attribute("gateway.parts", "a number", "the platform messages that it became")
 ATTEMPTS = Attribute("gateway.attempts", "a number", "tries over all of its parts")
 POSSIBLE_DUPLICATE = Attribute(

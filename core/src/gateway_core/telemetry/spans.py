@@ -29,7 +29,11 @@ from gateway_core.telemetry.kinds import Span, SpanEvent
 WAITED = SpanEvent(
     "gateway.waited", (CAUSE, SECONDS), "the envelope waited until now, and for what"
 )
-KEPT = SpanEvent("gateway.kept", (), "the gateway closed; the outbox keeps it for the next life")
+KEPT = SpanEvent(
+    "gateway.kept",
+    (),
+    "it left memory; the outbox keeps it, for the next life or until there is room",
+)
 TRANSFORMED = SpanEvent(
     "gateway.transformed", (DEGRADATION,), "a refused part was changed, to be tried again"
 )
@@ -42,8 +46,8 @@ ENVELOPE_SPAN = Span(
         RECOVERED, DISPOSITION, PARTS, ATTEMPTS, POSSIBLE_DUPLICATE, ERROR_TYPE,
     ),
     (WAITED, TRANSFORMED, KEPT),
-    "an envelope from `submit` to its disposition; child of the caller's span. After a restart "
-    "one more, child of the first",
+    "an envelope from `submit` to its disposition; child of the caller's span. Once the outbox has "
+    "kept it, after a restart above all, one more, child of the first",
 )  # fmt: skip
 ATTEMPT_SPAN = Span(
     "{messaging.operation.name} {messaging.system}",
