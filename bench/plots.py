@@ -72,14 +72,7 @@ def _third(
         panel.plot(values, [o.occupancy for o in outcomes], **looks)
         panel.plot(values, [max(o.shares) for o in outcomes], linestyle="--", **looks)
         panel.set_title("fullest partition; its share of all (dashed)")
-    elif setting == "partition_bound":
+    else:
         panel.plot(values, [o.high for o in outcomes], **looks)
         panel.plot(values, [o.refused for o in outcomes], linestyle="--", **looks)
         panel.set_title("share of time at 0.85 or above; refused (dashed)")
-    else:
-        panel.plot(
-            values,
-            [o.throughput / value for value, o in zip(values, outcomes, strict=True)],
-            **looks,
-        )
-        panel.set_title("messages a second for each attempt")

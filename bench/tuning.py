@@ -148,7 +148,7 @@ def skewed(instance: str, room: str) -> int:
 
 COUNTS = (1, 2, 4, 8, 16)
 BOUNDS = (25, 50, 100, 200, 400, 800)
-SLOTS = (1, 2, 4, 8, 16, 32, 64, 128)
+SLOTS = (1, 2, 4, 8, 16, 32, 64)
 CAPACITY = 4 * 12 / 0.1  # 4 partitions, three quarters of 16 slots, 0.1 s an attempt
 
 
@@ -174,12 +174,13 @@ def queue_bounds() -> dict[str, list[Outcome]]:
 
 
 def attempts_in_flight() -> dict[str, list[Outcome]]:
-    """One account in one partition, without a limit and with one of 30 a second."""
-    load = Load(messages=600, instances=1)
+    """40 messages a second for one account in one partition; without a limit, and with 30/s."""
+    load = Load(messages=round(40 * TOOK), rate=40, instances=1)
     limited = attrs.evolve(load, limit=Limit("account", 30, 1.0))
+    settings = {"partition_count": 1, "partition_bound": 100, "instance_bound": 100}
     return {
         name: [
-            measured(each, partition_count=1, attempts_per_partition=n, attempts_per_instance=n)
+            measured(each, attempts_per_partition=n, attempts_per_instance=n, **settings)
             for n in SLOTS
         ]
         for name, each in (("no limit", load), ("account limit 30/s", limited))
