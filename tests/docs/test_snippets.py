@@ -22,6 +22,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+import yaml
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -43,7 +44,7 @@ FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | 
 NAMED = re.compile(r"# (?P<name>[\w/]+\.\w+)\n")
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 RUN = ("README.md", "docs/tutorial/first-message.md")
-LANGUAGES = {"python", "toml", "sh", "text"}
+LANGUAGES = {"python", "toml", "yaml", "sh", "text"}
 SLACK = ("https://slack.com", "http://127.0.0.1:8081")
 TOKEN = "xoxb-1234-tutorial"
 
@@ -225,13 +226,15 @@ def test_every_program_of_the_run_pages_is_expected():
 
 @pytest.mark.parametrize("snippet", ALL, ids=map(place, ALL))
 def test_snippets_are_whole(snippet):
-    """Their language is one of ours; Python compiles, TOML parses, commands exist."""
+    """Their language is one of ours; Python compiles, TOML and YAML parse, commands exist."""
     assert snippet.language in LANGUAGES
     if snippet.language == "python":
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         compile(snippet.code, place(snippet), "exec", flags=flags)
     elif snippet.language == "toml":
         tomllib.loads(snippet.code)
+    elif snippet.language == "yaml":
+        yaml.safe_load(snippet.code)
 
 
 @pytest.mark.parametrize("page", RUN)
