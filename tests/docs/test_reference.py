@@ -121,12 +121,33 @@ def test_the_page_of_telemetry_names_all_of_the_schema(from_code):
     assert f"Schema version: **{telemetry.SCHEMA_VERSION}**" in page
 
 
+def links(text: str) -> list[str]:
+    """The targets of a page's links, without what follows `#`."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page):
-    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+    for target in links(page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("front", ["README.md", "docs/index.md"])
+def test_the_front_pages_lead_to_every_page(front):
+    page = ROOT / front
+    linked = {(page.parent / target).resolve() for target in links(page.read_text())}
+    pages = {path.resolve() for path in DOCS.rglob("*.md") if "_build" not in path.parts}
+    looks = set((DOCS / "reference/looks").resolve().iterdir())
+    assert set() == pages - looks - linked - {DOCS / "index.md"}
+
+
+@pytest.mark.parametrize("front", ["README.md", "contrib/README.md"])
+def test_the_front_pages_name_every_extra_of_contrib(front):
+    project = tomllib.loads((ROOT / "contrib/pyproject.toml").read_text())["project"]
+    text = (ROOT / front).read_text()
+    assert [] == [name for name in project["optional-dependencies"] if f"`{name}`" not in text]
 
 
 def pins() -> dict[str, str]:
