@@ -28,6 +28,7 @@ with warnings.catch_warnings():
     # discord.py's voice part imports a deprecated module of the standard library.
     warnings.simplefilter("ignore", DeprecationWarning)
     discord = pytest.importorskip("discord", reason="discord.py is not installed")
+    commands = pytest.importorskip("discord.ext.commands", reason="discord.py is not installed")
 
 ROOM = "1100000000000000001"
 TYPING = "POST /channels/{channel}/typing"
@@ -219,6 +220,9 @@ REACTION = {
 }
 
 
+DELETED = {"id": "5", "channel_id": ROOM, "guild_id": "1"}
+
+
 @pytest.fixture(name="of_discord_py")
 def _of_discord_py():
     """Makes discord.py's own object of an event's JSON."""
@@ -231,6 +235,8 @@ def _of_discord_py():
             return discord.RawReactionActionEvent(event, emoji, "REACTION_ADD")
         if "application_id" in event:
             return discord.Interaction(data=event, state=state)
+        if event is DELETED:
+            return discord.RawMessageDeleteEvent(event)
         return discord.Message(state=state, channel=channel, data=event)
 
     return made
@@ -244,11 +250,34 @@ def _of_discord_py():
         (COMMAND, Address(external_room_id=ROOM, key="9")),
         (PRESS, Address(external_room_id=ROOM, reply_to="5", key="9")),
         (REACTION, Address(external_room_id=ROOM, reply_to="5")),
+        (DELETED, Address(external_room_id=ROOM, key="5-deleted")),
     ],
 )
 def test_the_objects_of_discord_py_say_the_same_as_their_json(of_discord_py, event, expected):
     assert expected == hooks.address(event=event)
     assert expected == hooks.address(event=of_discord_py(event))
+
+
+def test_what_discord_py_wraps_a_message_in_says_the_same_as_the_message(of_discord_py):
+    """The raw event of an edit, a command's context, and a reaction, which has no key."""
+    message, view = of_discord_py(EDITED), commands.view.StringView("!deploy")
+    context = commands.Context(message=message, bot=commands.Bot, view=view)
+    counts = {
+        "count": 1,
+        "me": False,
+        "me_burst": False,
+        "count_details": {"burst": 0, "normal": 1},
+    }
+    reaction = discord.Reaction(message=message, data={**counts, "burst_colors": []}, emoji="x")
+    for told in (discord.RawMessageUpdateEvent(EDITED, message), context):
+        assert hooks.address(event=EDITED) == hooks.address(event=told)
+    assert Address(external_room_id=ROOM, reply_to="5") == hooks.address(event=reaction)
+
+
+def test_an_interaction_that_calls_a_command_is_no_context(of_discord_py):
+    pressed = of_discord_py(COMMAND)
+    pressed._cs_command = object()
+    assert hooks.address(event=COMMAND) == hooks.address(event=pressed)
 
 
 def test_an_event_of_another_make_has_no_address():

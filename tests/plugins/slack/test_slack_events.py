@@ -82,6 +82,45 @@ def wrapped(**event):
             None,
             "C024BE91L:56.78",
         ),
+        (
+            wrapped(type="member_joined_channel", channel="C024BE91L", event_ts=TS),
+            "C024BE91L",
+            None,
+            None,
+            f"C024BE91L:{TS}",
+        ),
+        (
+            wrapped(
+                type="message",
+                subtype="message_deleted",
+                channel="C024BE91L",
+                ts="1700000003.000000",
+                deleted_ts=TS,
+                previous_message={"ts": TS, "thread_ts": THREAD},
+            ),
+            "C024BE91L",
+            THREAD,
+            None,
+            "C024BE91L:1700000003.000000",
+        ),
+        (
+            wrapped(
+                type="assistant_thread_started",
+                assistant_thread={"channel_id": "D024BE91L", "thread_ts": THREAD},
+                event_ts=TS,
+            ),
+            "D024BE91L",
+            THREAD,
+            None,
+            f"D024BE91L:{TS}",
+        ),
+        (
+            wrapped(type="link_shared", channel="C024BE91L", message_ts=THREAD, event_ts=TS),
+            "C024BE91L",
+            None,
+            THREAD,
+            f"C024BE91L:{TS}",
+        ),
     ],
 )
 def test_an_event_tells_where_to_answer(event, room, thread, reply, key):

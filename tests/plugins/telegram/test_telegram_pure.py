@@ -326,6 +326,12 @@ CHAIN = {**MESSAGE, "message_thread_id": 3}
         ({"update_id": 8, "poll": {"id": "1"}}, None),
         ({"update_id": 9, "callback_query": {"id": "9", "inline_message_id": "x"}}, None),
         ({"update_id": 10, "business_message": MESSAGE}, None),
+        ({**MESSAGE, "business_connection_id": "b"}, None),
+        # A reaction's message has been answered under its own key already.
+        ({"chat": {"id": 7}, "message_id": 8, "date": 0, "old_reaction": [], "new_reaction": []},
+         address("7", None, "8", None)),
+        ({"chat": {"id": 7}, "message_id": 8, "date": 0, "reactions": []},
+         address("7", None, "8", None)),
         ({"update_id": 11, "message": {"chat": {"id": "7"}}}, None),
         ({"update_id": 12, "message": {"chat": 7}}, None),
         ([], None),

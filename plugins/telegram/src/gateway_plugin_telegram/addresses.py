@@ -23,6 +23,8 @@ _CARRIERS = (
     "chat_boost",
     "removed_chat_boost",
 )
+_REACTED = ("new_reaction", "reactions")
+"""What MessageReactionUpdated and MessageReactionCountUpdated have and a message has not."""
 
 
 def address_of(event: Any) -> Address | None:
@@ -33,7 +35,7 @@ def address_of(event: Any) -> Address | None:
     """
     message = _message(event)
     room = _text(_get(_get(message, "chat"), "id"))
-    if room is None:
+    if room is None or _get(message, "business_connection_id") is not None:
         return None
     return Address(
         external_room_id=room,
@@ -62,10 +64,15 @@ def _thread(message: Any) -> str | None:
 
 
 def _key(event: Any, message: Any, room: str) -> str | None:
-    """The update's own number; else the query's, or the message's with the time of its edit."""
+    """The update's own number; else the query's, or the message's with the time of its edit.
+
+    A reaction by itself has none: the message's number is that of another event.
+    """
     update = _text(_get(event, "update_id"))
     if update is not None:
         return f"update-{update}"
+    if any(_get(event, name) is not None for name in _REACTED):
+        return None
     query = _get(event, "id")
     if isinstance(query, str) and _get(event, "chat_instance"):
         return f"callback-{query}"
