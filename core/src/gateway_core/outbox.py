@@ -217,7 +217,8 @@ class Outbox(Protocol):
     async def find(self, what: What) -> Found | None:
         """What is known of an id or a key; None: nothing (any more).
 
-        Of an id, edits of the message that the envelope made are told as well.
+        Of an id, edits of the message that the envelope made are told as well. Of an envelope
+        whose end was told before, the end is known.
         """
         ...
 

@@ -12,7 +12,7 @@ from gateway_core.accounts import Account
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.envelopes import Delete, Edit, Envelope, KeyRef, MessageRef
 from gateway_core.flights import Flight
-from gateway_core.idempotency import Known, Scope
+from gateway_core.idempotency import Known, Scope, frees_its_key
 from gateway_core.journal import flight_of
 from gateway_core.outbox import Found, Kept, Outbox
 from gateway_core.partition import Partition
@@ -96,6 +96,10 @@ class Outside:
             since = now - nanoseconds(max(0.0, self._clock.wall() - found.receipt.ended_at))
             partition.keys.remember(scope, found.fingerprint, found.receipt, since)
             return partition.keys.find(scope, now)
+        ended = partition.endings.history.get(found.envelope_id)  # during the look-up
+        if ended is not None:
+            free = frees_its_key(ended)
+            return None if free else Known(found.fingerprint, ended.envelope_id, now, receipt=ended)
         flight = partition.flights.get(found.envelope_id) or self.join(found)
         return Known(found.fingerprint, found.envelope_id, now, flight=flight)
 

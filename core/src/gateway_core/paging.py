@@ -201,6 +201,8 @@ class Pager:
             partition.watch.kept(flight)
         left = (flight.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
+        if deadline <= self._overdue[0]:  # the clock was set back behind what ended last
+            self._overdue = (0.0, -1)
         if deadline < self._deadline:
             self._deadline = deadline
             self.wake()

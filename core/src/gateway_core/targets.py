@@ -109,9 +109,12 @@ class Targets:
             self._revisions.record(receipt.ref, receipt.envelope_id)
 
     def recalled(self, target: Target, ref: MessageRef | None) -> None:
-        """An outbox remembers the message so; a target that knows a later state wins."""
+        """An outbox remembers the message so; a target that knows a later state wins.
+
+        Nothing is certain about what its parts hold: it may have been deleted since.
+        """
         if ref is not None and ref.revision >= getattr(target, "revision", 0):
-            self._revisions.record(ref, ref.envelope_id)
+            self._revisions.record(_doubted(ref), ref.envelope_id)
 
     def changed(self, flight: Flight, change: Edit | Delete, receipt: Receipt, now: int) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""

@@ -31,7 +31,15 @@ from gateway_core import (
     hookimpl,
 )
 from gateway_core.journal import flight_of
-from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway
+from gateway_core.testing import (
+    EPOCH,
+    Failure,
+    FakeChannel,
+    FakeSettings,
+    gateways,
+    open_test_gateway,
+    virtual_wall,
+)
 
 WRITES = {
     "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
@@ -471,6 +479,27 @@ async def test_a_key_taken_outside_memory_during_a_look_up_is_taken(autojump_clo
     assert ["first", "same"] == channel.texts("room")
 
 
+async def test_a_key_freed_during_a_look_up_is_free(autojump_clock):
+    """What has it is withdrawn before the outbox answers: nobody waits for that one."""
+    outbox, channel = Slow(survives=True), FakeChannel(latency=5.0)
+    async with life(outbox, channel, room_bound=1) as (gateway, _):
+        await gateway.submit(send("first"))
+        withdrawn = await gateway.submit(send("same", key="k"))
+
+        async def withdraw():
+            await trio.sleep(0.5)
+            assert gateway.cancel(withdrawn)
+
+        outbox.finding = 1.0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(withdraw)
+            again = await gateway.submit(send("same", key="k"))
+        assert withdrawn.id != again.id
+        with trio.fail_after(30):
+            assert (await again.receipt()).delivered
+    assert ["first", "same"] == channel.texts("room")
+
+
 async def test_a_deadline_that_is_left_outside_during_a_look_is_not_missed(autojump_clock):
     """Of the two, the one that the outbox did not know yet is the nearer."""
     outbox, channel = Slow(survives=True), FakeChannel(latency=1000.0)
@@ -482,6 +511,22 @@ async def test_a_deadline_that_is_left_outside_during_a_look_is_not_missed(autoj
         ticket = await gateway.submit(send("third", ttl=10.0))
         assert "expired" == (await ticket.receipt()).disposition
         assert 15 > trio.current_time()
+
+
+async def test_a_deadline_outside_passes_though_the_clock_was_set_back(
+    outbox, monkeypatch, autojump_clock
+):
+    """It is earlier, by the wall clock, than the last one that was found to have passed."""
+    offset = [0.0]
+    monkeypatch.setattr(gateways, "virtual_wall", lambda: virtual_wall() + offset[0])
+    async with life(outbox, FakeChannel()) as (gateway, _):
+        gateway.suspend("bot")
+        first = await gateway.submit(send("first", ttl=5.0))
+        assert "expired" == (await first.receipt()).disposition
+        offset[0] = -3600.0
+        second = await gateway.submit(send("second", ttl=20.0))
+        with trio.fail_after(30):
+            assert "expired" == (await second.receipt()).disposition
 
 
 async def test_an_instance_taken_out_during_an_append_refuses_it(autojump_clock):
@@ -520,6 +565,19 @@ async def test_idempotency_answers_survive(outbox, autojump_clock):
         assert pending.id == joined.id
         assert (await joined.receipt()).delivered
     assert ["hello", "later"] == channel.texts("room")
+
+
+async def test_an_edit_to_the_text_of_a_message_deleted_in_an_earlier_life_is_tried(
+    outbox, autojump_clock
+):
+    """The outbox remembers what was sent, and not that it is gone: the platform says so."""
+    channel = FakeChannel()
+    async with life(outbox, channel) as (gateway, _):
+        ref = (await gateway.send("bot", "room", "hello")).ref
+        await gateway.delete(ref)
+    async with life(outbox, channel) as (gateway, _):
+        await gateway.edit(ref, "hello")
+    assert ["send", "delete", "edit"] == [made.attempt.operation for made in channel.made]
 
 
 async def test_an_edit_in_the_next_life_finds_its_message(outbox, autojump_clock):

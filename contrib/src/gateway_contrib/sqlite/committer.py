@@ -8,6 +8,7 @@ inside a shield; then everybody who waits is told, in order.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -25,7 +26,7 @@ class Committer:
     """Holds the present batch and has one after the other written.
 
     write   writes a batch; raises `OutboxError`: then nothing of it is written
-    queue   changes that may wait for the disk; whoever adds more than that waits
+    queue   changes that may wait for the disk; whoever adds more than that waits, in order
     linger  seconds that changes which nobody awaits may wait for company
     """
 
@@ -37,7 +38,7 @@ class Committer:
         self._linger = linger
         self._filled = trio.Event()
         self._urgent = trio.Event()
-        self._room = trio.lowlevel.ParkingLot()
+        self._outside: deque[tuple[Callable[[Batch], None], Waiter]] = deque()
         self._closing = self._writing = False
         self._dead: OutboxError | None = None
         self.batch = Batch()
@@ -58,8 +59,7 @@ class Committer:
             await self._company()
             batch, self.batch = self.batch, Batch()
             self._filled, self._urgent = trio.Event(), trio.Event()
-            if self._room:
-                self._room.unpark(count=self._queue)
+            self._let_in()
             self._writing = True
             error = await self._outcome(batch)
             self._writing = False
@@ -96,11 +96,21 @@ class Committer:
         left.follow(self.batch)
         self.batch = left
 
+    def _let_in(self) -> None:
+        """As many as the batch takes, in the order in which they came."""
+        while self._outside and len(self.batch) < self._queue:
+            put, waiter = self._outside.popleft()
+            if waiter.task is not None:
+                put(self.batch)
+                self.batch.told.append(waiter)
+
     def _refuse_rest(self) -> None:
         """The gateway is closed, and the disk still does not take what is left."""
         self._dead = OutboxError("the outbox is closed")
         if len(self.batch):
             tell(OUTBOX_FAILED, error="closed", waiting=len(self.batch))
+        self.batch.told += [waiter for _, waiter in self._outside]
+        self._outside.clear()
         _tell(self.batch, self._dead)
 
     @property
@@ -124,24 +134,30 @@ class Committer:
         if self._dead is not None:
             raise self._dead
 
-    async def place(self) -> None:
-        """Wait while as much as may wait for the disk does."""
-        if len(self.batch) >= self._queue or self._room:
-            await self._room.park()
-        self.check_alive()
+    async def written(self) -> None:
+        """Wait for the present batch. Raises `OutboxError` where it is not written."""
+        waiter = Waiter(trio.lowlevel.current_task(), None)
+        self.batch.told.append(waiter)
+        await self._told(waiter)
 
-    async def written(self, then: Callable[[], None] | None = None) -> None:
-        """Wait for the present batch; `then` runs in order with the others' of the batch.
+    async def add(self, put: Callable[[Batch], None], then: Callable[[], None]) -> None:
+        """Put something into a batch that has room for it, and wait until that is written.
 
-        Cancelled, it does not run. Raises `OutboxError` where the batch is not written.
+        Both are done in the order of the calls, `then` once it is written; cancelled, it is not.
+        Raises `OutboxError` where the batch is not written.
         """
+        self.check_alive()
         waiter = Waiter(trio.lowlevel.current_task(), then)
+        self._outside.append((put, waiter))
+        if len(self._outside) == 1:
+            self._let_in()
+        await self._told(waiter)
 
+    async def _told(self, waiter: Waiter) -> None:
         def abort(_: object) -> trio.lowlevel.Abort:
             waiter.task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self.batch.told.append(waiter)
         self.wake(urgent=True)
         await trio.lowlevel.wait_task_rescheduled(abort)
 

@@ -181,16 +181,16 @@ class SqliteOutbox:
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
         """Keep the entry; returns once it is on the disk."""
-        committer = self._committer
-        await committer.place()
         seq = position_of(entry.id)
-        batch = committer.batch
-        batch.entries[seq] = entry_row(entry, seq)
-        scope = scope_of(entry.envelope)
-        if scope is not None:
-            batch.keys[seq] = (*scope, seq, None)
+        row, scope = entry_row(entry, seq), scope_of(entry.envelope)
+
+        def put(batch: Batch) -> None:
+            batch.entries[seq] = row
+            if scope is not None:
+                batch.keys[seq] = (*scope, seq, None)
+
         try:
-            await committer.written(kept)
+            await self._committer.add(put, kept)
         except trio.Cancelled:
             self.withdraw(entry.id)
             raise
@@ -296,7 +296,14 @@ class SqliteOutbox:
         return await self._read(lambda: self._reader.overdue(until, after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
-        """By id or key."""
+        """By id or key. What is kept is looked at again once all that was told is written."""
+        found = await self._look_up(what)
+        if found is not None and found.kept is not None and not self._committer.idle:
+            await self.flush()
+            found = await self._look_up(what)
+        return found
+
+    async def _look_up(self, what: str | tuple[str, str, str, str]) -> Found | None:
         since = self._keys_since()
         with typed("the outbox cannot read"):
             return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)

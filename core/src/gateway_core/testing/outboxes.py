@@ -184,6 +184,10 @@ class OutboxContract:
             assert found.kept is not None
             outbox.finished(receipt_of(one))
             outbox.finished(receipt_of(two, Disposition.EXPIRED))
+            found = await outbox.find(scope_of(one.envelope))
+            assert found is not None
+            assert found.receipt == receipt_of(one)
+            assert await outbox.find(scope_of(two.envelope)) is None
         async with self.life() as outbox:
             found = await outbox.find(scope_of(one.envelope))
             assert found is not None

@@ -1,0 +1,84 @@
+"""More callers than the queue takes: they wait at its door, and come in as they came."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_core import OutboxError
+from gateway_core.testing import run_seeded
+from gateway_core.testing.outboxes import Entries
+
+CALLERS = 9
+
+
+def _settings(**more):
+    return SqliteSettings(in_thread=False, synchronous="NORMAL", queue=2, **more)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_those_who_wait_at_a_full_queue_are_kept_in_the_order_in_which_they_came(tmp_path, seed):
+    """The next life reads them by their ids: in this one they must not have begun otherwise."""
+    entries, came, kept = Entries(), [], []
+
+    async def append(outbox):
+        entry = entries("text")
+        came.append(entry.id)
+        await outbox.append(entry, lambda: kept.append(entry.id))
+
+    async def main():
+        outbox = SqliteOutbox(tmp_path / "outbox.db", _settings())
+        async with outbox, trio.open_nursery() as nursery:
+            for _ in range(CALLERS):
+                nursery.start_soon(append, outbox)
+
+    run_seeded(f"queue {seed}", main)
+    assert sorted(came) == came == kept
+
+
+async def test_whoever_gives_up_at_a_full_queue_leaves_nothing(tmp_path, autojump_clock):
+    entries, kept = Entries(), []
+    first, second, third, last = (entries(text) for text in ("1", "2", "3", "4"))
+    async with SqliteOutbox(tmp_path / "outbox.db", _settings()) as outbox:
+
+        async def append(entry, scope):
+            with scope:
+                await outbox.append(entry, lambda: kept.append(entry.id))
+
+        gives_up = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            for entry in (first, second, third, last):
+                scope = gives_up if entry is third else trio.CancelScope()
+                nursery.start_soon(append, entry, scope)
+            gives_up.cancel()
+        page = await outbox.page("bot")
+    assert {first.id, second.id, last.id} == set(kept) == {found.entry.id for found in page}
+
+
+async def test_whoever_waits_as_the_disk_takes_no_more_hears_of_it(
+    tmp_path, monkeypatch, autojump_clock
+):
+    """The gateway closes on a full disk: nobody waits at the door for ever."""
+    entries, refused = Entries(), []
+
+    async def full(_self, _batch):
+        await trio.sleep(1)
+        raise OutboxError("the disk is full")
+
+    async def append(outbox, entry):
+        with pytest.raises(OutboxError):
+            await outbox.append(entry, lambda: None)
+        refused.append(entry.id)
+
+    monkeypatch.setattr(SqliteOutbox, "_write", full)
+    wanted = [entries(str(number)) for number in range(CALLERS)]
+    with trio.fail_after(60):
+        outbox = SqliteOutbox(tmp_path / "outbox.db", _settings())
+        async with trio.open_nursery() as nursery, outbox:
+            outbox.withdraw(entries("earlier").id)
+            for entry in wanted:
+                nursery.start_soon(append, outbox, entry)
+            await trio.testing.wait_all_tasks_blocked()
+    assert {entry.id for entry in wanted} == set(refused)
