@@ -207,7 +207,7 @@ class Checks:
             return
         index = self._positions()
         places = {
-            entry: [index[word] for word in lane_words(entry.envelope) if self._seen[word]]
+            entry: [index[word] for word in self._own_words(entry) if self._seen[word]]
             for entry in sends
         }
         there = [entry for entry in sends if places[entry]]
@@ -218,6 +218,13 @@ class Checks:
             before = max(places[first]) < min(places[second])
             after = max(places[second]) < min(places[first]) and not first.precedes(second)
             self._expect(before or after, f"{second} stands out of order with {first}")
+
+    def _own_words(self, entry: Entry) -> list[str]:
+        """Those that it may have sent itself: an edit appends what is missing of the message."""
+        text = getattr(entry.envelope, "text", "")
+        parts = entry.receipt.parts if entry.receipt is not None else ()
+        spans = [part.span for part in parts if part.outcome not in NEVER_THERE]
+        return [word for start, end in spans for word in words_of(text[start:end])]
 
     def _positions(self) -> dict[str, int]:
         if not hasattr(self, "_index"):
