@@ -60,7 +60,7 @@ class Journal:
         """The steps of the flight do not follow from its plan alone."""
         self._outbox.replanned(flight.id, [_shape(step) for step in flight.steps or ()])
         for step in flight.steps or ():
-            if step.number or step.outcome is not None:
+            if step.number or step.maybe_sent or step.outcome is not None:
                 self.ended(flight, step)
 
     def entered(self, flight: Flight) -> None:

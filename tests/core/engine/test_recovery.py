@@ -759,6 +759,40 @@ async def test_parts_planned_anew_are_not_planned_again(outbox, autojump_clock):
     assert ["a b", "a", "b", "b"] == [m.attempt.part.payload["text"] for m in channel.made]
 
 
+async def test_pieces_of_a_part_in_doubt_stay_in_doubt_in_the_next_life(outbox, autojump_clock):
+    """Their text may stand there with the part's: the platform knows that one's key, not theirs."""
+    stricter = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.TOO_LONG, transform="stricter"
+    )
+
+    class Strict(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope, mode):
+            words = envelope.text.split() if mode == "stricter" else [envelope.text]
+            return [Part(payload={"text": word}, span=(0, len(envelope.text))) for word in words]
+
+    async def first_silent_then_strict(attempt):
+        if attempt.number == 1 and " " in attempt.part.payload["text"]:
+            await trio.sleep_forever()
+        if " " in attempt.part.payload["text"]:
+            raise Failure(stricter)
+        await trio.sleep(1)
+
+    traits = Traits(deduplicates_for=1_000.0)
+    channel = Strict(script=first_silent_then_strict, traits=traits)
+    async with life(outbox, channel, attempt_timeout=2.0) as (gateway, fence):
+        ticket = await gateway.submit(send("a b"))
+        while len(channel.made) < 3:  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.1)
+        fence.kill()
+    async with life(outbox, channel, attempt_timeout=2.0) as (gateway, _):
+        await trio.sleep(1)
+        await ended(gateway)
+        receipt = gateway.status(ticket.id).receipt
+    assert ["a", "b"] == channel.texts("room")
+    assert receipt.possible_duplicate
+
+
 async def test_those_who_wait_hear_that_it_is_kept(outbox, autojump_clock):
     """The gateway closes with work left: the ticket says so, and the next life does it."""
     channel = FakeChannel(latency=5.0)
