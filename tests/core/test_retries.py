@@ -6,7 +6,13 @@ import pytest
 
 from gateway_core import Disposition, ErrorClass, Reason, RetrySettings, Scope, Verdict
 from gateway_core.flights import Step
-from gateway_core.retries import LONGEST_WAIT, MOST_TRANSFORMS, Decision, decide
+from gateway_core.retries import (
+    LONGEST_WAIT,
+    MOST_PATIENCE,
+    MOST_TRANSFORMS,
+    Decision,
+    decide,
+)
 
 RETRYABLE, REJECTED = ErrorClass.RETRYABLE, ErrorClass.NON_RETRYABLE
 
@@ -15,9 +21,10 @@ def verdict(error_class=RETRYABLE, reason=Reason.PLATFORM_ERROR, **fields):
     return Verdict(error_class=error_class, reason=reason, **fields)
 
 
-def decided(said, *, attempts=1, maybe_sent=0, transforms=0, left=3600.0, **given):
+def decided(said, *, attempts=1, refusals=0, maybe_sent=0, transforms=0, left=3600.0, **given):
     """The decision about a step of so many tries, an hour before its deadline."""
     step = Step("send", 0)
+    step.refusals = refusals
     step.attempts, step.maybe_sent, step.transforms = attempts, maybe_sent, transforms
     given.setdefault("settings", RetrySettings())
     given.setdefault("repeat_safe", False)
@@ -113,6 +120,16 @@ def test_a_rate_limit_closes_and_spends_no_try():
 def test_a_rate_limit_without_a_time_waits_by_the_backoff():
     limited = verdict(reason=Reason.RATE_LIMITED)
     assert Decision("closed", jitter(0.5)) == decided(limited, attempts=0)
+    assert Decision("closed", jitter(2.0)) == decided(limited, attempts=0, refusals=3)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "patience"), [(1, 0.0), (2, jitter(0.5)), (4, jitter(2.0)), (9, MOST_PATIENCE)]
+)
+def test_who_is_refused_again_and_again_does_not_rely_on_retry_after(refusals, patience):
+    """What the verdict names is closed as long as it says; the lane itself stays away longer."""
+    limited = verdict(reason=Reason.RATE_LIMITED, retry_after=0.0)
+    assert Decision("closed", 0.0, patience=patience) == decided(limited, refusals=refusals)
 
 
 def test_a_rate_limit_beyond_the_deadline_ends_it():

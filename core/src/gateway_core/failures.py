@@ -126,6 +126,7 @@ class Failures:
         """
         verdict, step, account = failed.verdict, failed.step, failed.account
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
+        step.refusals = step.refusals + 1 if failed.limited else 0
         retryable = verdict.error_class is ErrorClass.RETRYABLE
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         down = retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE
@@ -172,10 +173,10 @@ class Failures:
         lane, now = failed.lane, failed.now
         wide = failed.verdict.scope in (Scope.INSTANCE, Scope.OPERATION)
         failed.flight.wait_for("account limit" if wide else "room limit", now)
-        if self._close(failed, decision.wait):
+        if self._close(failed, decision.wait) and decision.patience <= decision.wait:
             self._lanes.go_on(lane, now)
         else:
-            self._lanes.pause(lane, now + nanoseconds(decision.wait))
+            self._lanes.pause(lane, now + nanoseconds(max(decision.wait, decision.patience)))
 
     def _close(self, failed: Failed, wait: float) -> bool:
         """Close what a 429 names, slow down what allowed it; whether anything is closed now."""

@@ -38,6 +38,7 @@ LONG_AGO = -(10**18)
 class Step:
     """One operation on one platform message, and what is known of it.
 
+    refusals    how many of its last tries, one after the other, met a limit
     maybe_sent  how many of its tries may have been accepted without our knowing
     doubtful    a try may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
@@ -45,7 +46,7 @@ class Step:
 
     __slots__ = (
         "attempts", "doubtful", "extra", "first_at", "kind", "maybe_sent", "message_id", "mode",
-        "number", "outcome", "part", "reply", "serial", "started", "transforms",
+        "number", "outcome", "part", "refusals", "reply", "serial", "started", "transforms",
         "verdict",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class Step:
         self.extra = extra
         self.mode: Mode = "as_asked"
         self.attempts = 0
+        self.refusals = 0
         self.number = 0
         self.maybe_sent = 0
         self.doubtful = False

@@ -283,7 +283,8 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
     """Say what `error` means for the attempt that raised it. Pure.
 
     retryable      the step is tried again, after `retry_after` or the core's backoff; with reason
-                   `rate_limited`, what the scope names is closed meanwhile and no try is spent
+                   `rate_limited`, what the scope names is closed meanwhile and no try is spent;
+                   a step that is refused again and again waits longer than it is told
     non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well
     fatal          at instance scope the instance is suspended and the envelope waits or ends as
                    configured; else the envelope ends `fatal`

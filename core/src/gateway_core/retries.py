@@ -14,6 +14,9 @@ from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 MOST_TRANSFORMS = 3
 LONGEST_WAIT = 86_400.0
+FRUITLESS = 2
+MOST_PATIENCE = 10.0
+"""After so many refusals in a row, a retry-after of less than so many seconds is not relied on."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,11 +56,16 @@ Kind = Literal[
 
 @attrs.frozen
 class Decision:
-    """What to do next about a step."""
+    """What to do next about a step.
+
+    wait      seconds; of a closure, how long what the verdict names is closed
+    patience  seconds that the lane itself stays away, where its step meets one limit after another
+    """
 
     kind: Kind
     wait: float = 0.0
     disposition: Disposition | None = None
+    patience: float = 0.0
 
 
 def decide(  # noqa: PLR0911 - a decision table, one return a row
@@ -90,7 +98,8 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
         return _change(verdict, step)
     wait = _wait(verdict, step, settings, rng)
     if verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no":
-        return _unless_late(Decision("closed", wait), left)
+        patience = _patience(verdict, step, settings, rng)
+        return _unless_late(Decision("closed", wait, patience=patience), left)
     if verdict.dispatched == "unknown" and not repeat_safe:
         return _ambiguous(step, settings, wait, give_up=give_up_unknown, left=left)
     if step.attempts >= settings.attempts:
@@ -124,7 +133,14 @@ def _wait(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) ->
     """The platform's retry-after where it names one, else a jittered backoff."""
     if verdict.retry_after is not None and verdict.retry_after >= 0:
         return min(verdict.retry_after, LONGEST_WAIT)
-    return settings.backoff.delay(max(1, step.attempts), rng=rng)
+    return settings.backoff.delay(max(1, step.attempts, step.refusals), rng=rng)
+
+
+def _patience(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:
+    """Retry-after wins; but who is refused after it, again and again, shall not ask at its pace."""
+    if verdict.retry_after is None or step.refusals < FRUITLESS:
+        return 0.0
+    return min(MOST_PATIENCE, settings.backoff.delay(step.refusals - 1, rng=rng))
 
 
 def _unless_late(decision: Decision, left: float) -> Decision:

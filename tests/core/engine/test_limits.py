@@ -222,6 +222,23 @@ async def test_a_429_closes_its_room_alone_and_spends_no_attempt(engine, say, au
         assert 10 == receipt.attempts
 
 
+@pytest.mark.parametrize("scope", [Scope.MESSAGE, Scope.ROOM, Scope.OPERATION, Scope.INSTANCE])
+@pytest.mark.parametrize("after", [0.0, 0.1, None])
+async def test_a_platform_that_refuses_on_and_on_is_not_asked_at_its_pace(
+    engine, say, autojump_clock, scope, after
+):
+    """Ten minutes of refusals that ask for hardly a wait, or for none: a few requests a minute."""
+
+    async def refuse(_):
+        raise say.limited(after, scope)
+
+    channel = FakeChannel(script=refuse, latency=0.05)
+    async with engine(channel) as gateway:
+        ticket = await gateway.submit(say.message("r", ttl=600.0))
+        assert Disposition.EXPIRED is (await ticket.receipt()).disposition
+    assert 10 < len(channel.times) < 120
+
+
 @pytest.mark.parametrize(
     ("scope", "waits"),
     [
