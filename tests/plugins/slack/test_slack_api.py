@@ -3,6 +3,7 @@
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from gateway_core import Answer, Identity, Instance, Part, Reason, Secret, TransportError
 from gateway_plugin_slack import hooks
@@ -427,6 +428,17 @@ async def test_an_exchange_that_fails_leaves_the_old_tokens(slack, answer):
         assert await hooks.credentials(session=session) is None
     assert Secret(TOKEN) == instance.settings.tokens.access
     assert Secret("xoxe-1-first") == instance.settings.tokens.refresh
+
+
+async def test_why_an_exchange_was_refused_is_logged(slack):
+    """The instance is suspended for its expired token; what is wrong is the secret of the app."""
+    slack.will_say({"ok": False, "error": "bad_client_secret"})
+    with capture_logs() as logged:
+        async with hooks.open_session(instance=Instance("s", "slack", rotating())) as session:
+            assert await hooks.credentials(session=session) is None
+    assert [("slack.exchange_refused", "bad_client_secret")] == [
+        (entry["event"], entry["error"]) for entry in logged
+    ]
 
 
 async def test_no_token_shows_in_an_error(slack, session, attempt):

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
+import structlog
 import trio
 
 from gateway_core import Answer, Attempt, Identity, Secret, TransportError
@@ -36,6 +37,8 @@ from gateway_plugin_slack.requests import (
 )
 from gateway_plugin_slack.rooms import locate, message_id
 from gateway_plugin_slack.settings import Settings
+
+_log = structlog.get_logger("gateway_plugin_slack")
 
 AGAIN = 60.0
 """Seconds in which a second limit of one room says that it is not the room that is limited."""
@@ -129,6 +132,7 @@ class SlackSession:
         except SlackApiError as error:
             if is_passing(error):
                 raise
+            _log.error("slack.exchange_refused", error=error.raw)
             return {}
 
     async def _post(self, method: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
