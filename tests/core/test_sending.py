@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import Invalid, KeyRef
+from gateway_core import Invalid, KeyRef, hookimpl
 from gateway_core.testing import FakeChannel, open_test_gateway
 
 
@@ -51,3 +51,30 @@ async def test_every_kind_of_target_names_the_message(gateway, autojump_clock):
 async def test_a_call_gives_the_platforms_answer(gateway, autojump_clock):
     receipt = await gateway.call("bot", "r", "pin", {"message": "1"}, order="none")
     assert {"message": "1"} == receipt.result
+
+
+class Seen:
+    """A policy that remembers what was handed over."""
+
+    def __init__(self):
+        self.envelopes = []
+
+    @hookimpl
+    def admit(self, envelope):
+        self.envelopes.append(envelope)
+
+
+async def test_every_field_of_an_envelope_can_be_given(autojump_clock):
+    """A verb that lacked one would send its callers to `submit`."""
+    fields = {"thread": "t", "key": "k", "ttl": 60.0, "priority": "urgent", "order": "none"}
+    sent = {**fields, "reply_to": "5", "not_before": 0.0, "format": "plain", "extra": {"a": 1}}
+    how = {"mentions": True, "link_previews": True}
+    seen = Seen()
+    async with open_test_gateway(FakeChannel(), drain_timeout=0, plugins=[seen]) as gateway:
+        done = await gateway.send("bot", "r", "x", **sent, **how, silent=True, on_unknown="give_up")
+        await gateway.edit(done.ref, "y", key="e", ttl=60.0, priority="bulk", format="plain", **how)
+        await gateway.call("bot", "r", "typing", {"a": 1}, **fields)
+    send, edit, call = seen.envelopes
+    assert (True, True, True) == (send.mentions, send.link_previews, send.silent)
+    assert (True, True) == (edit.mentions, edit.link_previews)
+    assert ("t", "k", "none") == (call.thread_id, call.key, call.order)

@@ -61,6 +61,9 @@ class Sending:
         format: Format = "markdown",  # noqa: A002 - the field's standard term
         on_unknown: OnUnknown = "retry",
         extra: Mapping[str, Json] | None = None,
+        mentions: bool = False,
+        link_previews: bool = False,
+        silent: bool = False,
         raises: bool = True,
     ) -> Receipt:
         """Send a message and wait for its end; the fields are those of `Send`.
@@ -84,6 +87,9 @@ class Sending:
             format=format,
             on_unknown=on_unknown,
             extra=extra or {},
+            mentions=mentions,
+            link_previews=link_previews,
+            silent=silent,
         )
         return await self._deliver(envelope, raises=raises)
 
@@ -97,6 +103,8 @@ class Sending:
         priority: Priority = "normal",
         format: Format = "markdown",  # noqa: A002 - the field's standard term
         extra: Mapping[str, Json] | None = None,
+        mentions: bool = False,
+        link_previews: bool = False,
         interim: bool = False,
         raises: bool = True,
     ) -> Receipt:
@@ -119,6 +127,8 @@ class Sending:
             priority=priority,
             format=format,
             extra=extra,
+            mentions=mentions,
+            link_previews=link_previews,
             interim=interim,
         )
         return await self._deliver(envelope, raises=raises)
@@ -150,6 +160,8 @@ class Sending:
         method: str,
         arguments: Mapping[str, Json] | None = None,
         *,
+        thread: str | None = None,
+        key: str | None = None,
         ttl: float | None = None,
         priority: Priority = "normal",
         order: Order = "room",
@@ -162,6 +174,8 @@ class Sending:
             external_room_id=room,
             method=method,
             arguments=arguments or {},
+            thread_id=thread,
+            key=key,
             ttl=ttl,
             priority=priority,
             order=order,
