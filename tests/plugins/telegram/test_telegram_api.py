@@ -117,6 +117,37 @@ async def test_a_call_gets_its_room_where_it_takes_one(telegram, attempt, perfor
     assert Answer(result=True) == answer
 
 
+@pytest.mark.parametrize(
+    ("method", "room", "given", "sent"),
+    [
+        ("setMessageReaction", "-7", {"message_id": "-7:12"}, {"chat_id": -7, "message_id": 12}),
+        ("pinChatMessage", "7", {"message_id": "12"}, {"chat_id": 7, "message_id": 12}),
+        ("copyMessage", "7", {"from_chat_id": -8, "message_id": "-8:3"},
+         {"chat_id": 7, "from_chat_id": -8, "message_id": 3}),
+        ("deleteMessages", "-7", {"message_ids": ["-7:1", "2", 3]},
+         {"chat_id": -7, "message_ids": [1, 2, 3]}),
+    ],
+)  # fmt: skip
+async def test_a_call_names_messages_as_receipts_do(
+    telegram, attempt, perform, method, room, given, sent
+):
+    telegram.answers(200, {"ok": True, "result": True})
+    await perform(attempt(f"call:{method}", room=room, arguments=given))
+    assert [(method, sent)] == telegram.posted
+
+
+async def test_a_call_about_a_message_that_a_move_left_behind_is_refused(
+    telegram, attempt, perform
+):
+    """Another message of the new group has that number."""
+    tried = attempt("call:pinChatMessage", room="-1007", arguments={"message_id": "-7:12"})
+    with pytest.raises(TelegramApiError, match="stayed in the group") as caught:
+        await perform(tried)
+    verdict = hooks.classify_error(tried, caught.value)
+    assert ("non_retryable", "message_gone") == (verdict.error_class, verdict.reason)
+    assert [] == telegram.posted
+
+
 async def test_a_call_that_makes_a_message_tells_its_id(telegram, attempt, perform):
     answer = await perform(
         attempt("call:copyMessage", arguments={"from_chat_id": 7, "message_id": 1})

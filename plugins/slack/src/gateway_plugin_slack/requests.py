@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_core import Attempt
-from gateway_plugin_slack.rooms import locate
+from gateway_plugin_slack.rooms import is_message_id, locate
 from gateway_plugin_slack.settings import Settings
 
 UPDATE_EXTRA = frozenset({"attachments", "blocks", "file_ids", "metadata", "reply_broadcast"})
@@ -53,6 +53,9 @@ ROOM_CALLS: Mapping[str, tuple[str, ...]] = {
 """Methods of a `Call` that are given the envelope's room (and thread) unless it names its own."""
 
 
+_MESSAGES = ("message_ts", "thread_ts", "timestamp", "ts")
+
+
 def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) -> dict[str, Any]:
     """The part's fields that the method knows, under the platform's own fields.
 
@@ -77,16 +80,28 @@ def target_of(attempt: Attempt) -> dict[str, Any]:
 def call_form(attempt: Attempt) -> dict[str, str]:
     """A call's arguments, and its room and thread where the method is known to want them.
 
-    Texts go as they are, everything else as JSON; what is None is left out.
+    Texts go as they are, everything else as JSON; what is None is left out. A message may be named
+    as receipts name it: an id that carries its conversation tells that as well.
     """
     wanted = ROOM_CALLS.get(attempt.method or "", ())
-    known = {"channel": attempt.room, "channel_id": attempt.room, "thread_ts": attempt.thread}
-    arguments = {**{name: known[name] for name in wanted}, **attempt.arguments}
+    channel, named = _messages(attempt)
+    known = {"channel": channel, "channel_id": channel, "thread_ts": attempt.thread}
+    arguments = {**{name: known[name] for name in wanted}, **attempt.arguments, **named}
     given = {name: value for name, value in arguments.items() if value is not None}
     return {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in given.items()
     }
+
+
+def _messages(attempt: Attempt) -> tuple[str, dict[str, str]]:
+    """The conversation of the messages that a call names, and their `ts` in Slack's own form."""
+    channel, found = attempt.room, {}
+    for name in _MESSAGES:
+        value = attempt.arguments.get(name)
+        if isinstance(value, str) and is_message_id(value):
+            channel, found[name] = locate(channel, value)
+    return channel, found
 
 
 def exchange_form(settings: Settings) -> dict[str, str] | None:

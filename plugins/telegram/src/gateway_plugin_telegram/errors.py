@@ -108,6 +108,12 @@ PHRASES: tuple[tuple[str, _Meaning], ...] = (
     ("chat_write_forbidden", _NO_RIGHTS),
     ("message to edit not found", _MESSAGE_GONE),
     ("message to delete not found", _MESSAGE_GONE),
+    ("message to copy not found", _MESSAGE_GONE),
+    ("message to forward not found", _MESSAGE_GONE),
+    ("message to pin not found", _MESSAGE_GONE),
+    ("message to reach not found", _MESSAGE_GONE),
+    ("message to react not found", _MESSAGE_GONE),
+    ("message to unpin not found", _MESSAGE_GONE),
     ("message can't be edited", _MESSAGE_GONE),
     ("message_id_invalid", _MESSAGE_GONE),
 )

@@ -14,7 +14,7 @@ import attrs
 
 from gateway_core import Attempt
 from gateway_plugin_telegram.errors import TelegramApiError
-from gateway_plugin_telegram.messages import number_in
+from gateway_plugin_telegram.messages import is_message_id, number_in
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "getMe": frozenset(),
@@ -86,6 +86,7 @@ ROOM_CALLS: Mapping[str, frozenset[str]] = {
 }
 """Methods of a `Call` that are given the envelope's room (and topic) unless it names its own."""
 
+_MESSAGES = ("message_id", "message_ids")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -137,12 +138,28 @@ def delete_request(attempt: Attempt) -> Request:
 
 
 def call_request(attempt: Attempt) -> Request:
-    """The method that the application asked for, with its arguments as they are."""
+    """The method that the application asked for, with its arguments as they are.
+
+    Messages may be named as receipts name them. Raises `TelegramApiError` as the others do.
+    """
     method = attempt.method or ""
     known = {"chat_id": _id(attempt.room), "message_thread_id": _id(attempt.thread)}
     asked = ROOM_CALLS.get(method.lower(), frozenset())
     filled = {name: value for name, value in known.items() if name in asked}
-    return Request(method, _given({**filled, **attempt.arguments}))
+    return Request(method, _numbered(_given({**filled, **attempt.arguments}), attempt.room))
+
+
+def _numbered(arguments: dict[str, Any], room: str) -> dict[str, Any]:
+    """The arguments, in which a message that is named by its kept id has Telegram's number."""
+    where = str(arguments.get("from_chat_id", arguments.get("chat_id", room)))
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [plain(one) for one in value]
+        kept = isinstance(value, str) and is_message_id(value)
+        return _number(where, value, "reach") if kept else value
+
+    return {name: plain(value) if name in _MESSAGES else value for name, value in arguments.items()}
 
 
 def _own(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
