@@ -47,6 +47,7 @@ LAYERS = (
         "targets",
         "statistics",
         "status",
+        "waiting",
         "text",
         "tokens",
     },

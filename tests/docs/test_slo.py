@@ -7,7 +7,7 @@ import promql_parser
 import pytest
 import yaml
 
-from gateway_core import PressureSettings, telemetry
+from gateway_core import Disposition, PressureSettings, Reason, errors, telemetry
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/slo.md").read_text()
 RULES = yaml.safe_load(re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1])["groups"][0]["rules"]
@@ -64,6 +64,21 @@ def test_bounds_that_an_alert_names_are_bounds_of_the_histogram(rule):
         for matcher in selector.matchers.matchers:
             if matcher.name == "le":
                 assert float(matcher.value) in KNOWN[selector.name].bounds
+
+
+VALUES = {
+    "gateway_disposition": {*map(str, Disposition)},
+    "error_type": {*map(str, Reason), *vars(errors)},
+    "gateway_foreseen": {"true", "false"},
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_asks_for_values_that_there_are(rule):
+    for selector in selectors(promql_parser.parse(rule["expr"])):
+        for matcher in selector.matchers.matchers:
+            if matcher.name != "le":
+                assert set(matcher.value.split("|")) <= VALUES[matcher.name]
 
 
 def test_the_warnings_of_occupancy_are_the_levels_of_pressure():

@@ -8,7 +8,7 @@ among them, and a worker serves it. No waiting lane holds a worker.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -193,6 +193,11 @@ class Lanes:
         if group is None:
             group = self._groups[shared] = Group(shared, self)
         return group.join(lane, bucket)
+
+    @property
+    def groups(self) -> Collection[Group]:
+        """Those that wait as groups."""
+        return self._groups.values()
 
     def forget_group(self, group: Group) -> None:
         """Nobody waits in it any more."""

@@ -16,6 +16,7 @@ import trio
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from gateway_core import telemetry as names
+from gateway_core.envelopes import Disposition
 from gateway_core.pressure import LEVELS
 from gateway_core.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.telemetry import METRICS, SCOPE, Metric
@@ -72,6 +73,13 @@ def _attempt(key: tuple[str, str]) -> Labels:
     return labels | {names.ERROR_TYPE.name: reason} if reason else labels
 
 
+def _waiting(statistics: Statistics) -> Iterator[Reading]:
+    instances = {each.id: each for each in statistics.instances}
+    for (instance_id, cause), count in statistics.waiting.items():
+        if instance_id in instances:  # one that was taken out may still wait for its last answer
+            yield count, _of(instances[instance_id]) | {names.CAUSE.name: cause}
+
+
 def _hook_errors(statistics: Statistics) -> Iterator[Reading]:
     for (channel, plugin, hook), count in statistics.hook_errors.items():
         yield (
@@ -98,7 +106,11 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.SKEW: _alone(lambda s: s.skew),
     names.ACCEPTED: _instance(lambda i: i.accepted),
     names.REFUSED: _refused,
-    names.ENDED: _counted(lambda i: i.dispositions, lambda key: {names.DISPOSITION.name: str(key)}),
+    names.ENDED: _counted(
+        # All from the start: a rate does not see the first of a series that was not there.
+        lambda i: {how: i.dispositions.get(how, 0) for how in Disposition},
+        lambda key: {names.DISPOSITION.name: str(key)},
+    ),
     names.RECOVERED_COUNT: _instance(lambda i: i.recovered),
     names.DUPLICATES: _instance(lambda i: i.possible_duplicates),
     names.DEGRADED: _counted(lambda i: i.degradations, lambda key: {names.DEGRADATION.name: key}),
@@ -110,6 +122,7 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.CIRCUIT: _instance(lambda i: i.circuit_open),
     names.INSTANCE_UNFINISHED: _instance(lambda i: i.unfinished),
     names.INSTANCE_IN_FLIGHT: _instance(lambda i: i.in_flight),
+    names.WAITING: _waiting,
     names.OUTBOX_UNFINISHED: _alone(lambda s: s.kept),
     names.OUTBOX_UNSERVED_COUNT: _alone(lambda s: sum(s.unserved.values())),
     names.HOOK_ERRORS: _hook_errors,

@@ -7,6 +7,7 @@ the next step, `workers` make the attempts, `failures` follow from a verdict, `e
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from random import Random
@@ -34,6 +35,7 @@ from gateway_core.targets import Targets
 from gateway_core.telemetry import PRESSURE_CHANGED, tell
 from gateway_core.turns import Turns
 from gateway_core.verdicts import Verdict
+from gateway_core.waiting import causes
 from gateway_core.workers import Workers
 
 if TYPE_CHECKING:
@@ -174,6 +176,10 @@ class Partition:
             if waited > 0:
                 return waited
         return 0.0
+
+    def causes(self) -> Counter[tuple[str, str]]:
+        """Of the envelopes in memory that wait, how many do by (instance, cause)."""
+        return causes(self.flights.values(), self.lanes.groups, self.clock.now())
 
     def statistics(self, total: int) -> PartitionStatistics:
         """A snapshot; `total` envelopes were accepted by the whole gateway."""

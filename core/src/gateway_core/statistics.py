@@ -136,6 +136,7 @@ class Statistics:
     unserved  of those, by instance, what waits for an instance that is not there
     refused_elsewhere  refusals of envelopes for instances that are not there, by exception
     hook_errors        errors of hookimpls that were stopped, by (channel, plugin, hook)
+    waiting            envelopes in memory by (instance, what they wait for now), if asked for
     """
 
     accepted: int
@@ -151,6 +152,7 @@ class Statistics:
     unserved: Mapping[str, int] = attrs.field(factory=dict)
     refused_elsewhere: Mapping[str, int] = attrs.field(factory=dict)
     hook_errors: Mapping[tuple[str, str, str], int] = attrs.field(factory=dict)
+    waiting: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
 
     @property
     def conserved(self) -> bool:

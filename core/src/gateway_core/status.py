@@ -10,6 +10,7 @@ import attrs
 from gateway_core.envelopes import Receipt
 from gateway_core.flights import Flight
 from gateway_core.limits import NEVER, SECOND, Bucket
+from gateway_core.waiting import cause_now
 
 if TYPE_CHECKING:
     from gateway_core.rooms import Lane
@@ -45,7 +46,7 @@ def status_of(flight: Flight, now: int, wall: float) -> Status:
     return Status(
         envelope_id=flight.id,
         state="unfinished",
-        cause=flight.cause,
+        cause=cause_now(flight),
         attempts=sum(step.number for step in flight.steps or ()),
         estimate=None if wait is None else wait / SECOND,
     )

@@ -10,6 +10,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from gateway_core import (
+    Disposition,
     ErrorClass,
     Limit,
     Overloaded,
@@ -17,6 +18,7 @@ from gateway_core import (
     Reason,
     Scope,
     Send,
+    TransportError,
     UnknownInstance,
     Verdict,
     hookimpl,
@@ -55,7 +57,8 @@ async def test_counts_of_an_instance(telling, sdk, autojump_clock):
         with pytest.raises(UnknownInstance):
             await gateway.send("nobody", "room", "hello")
         assert [(BOT, 3)] == [(a, p.value) for a, p in sdk.points("gateway.envelopes.accepted")]
-        assert {"delivered": 2, "rejected": 1} == sdk.values(
+        none = dict.fromkeys(Disposition, 0)
+        assert none | {"delivered": 2, "rejected": 1} == sdk.values(
             "gateway.envelopes.ended", "gateway.disposition"
         )
         assert {None: 2, "room_gone": 1} == sdk.values("gateway.attempts", "error.type")
@@ -83,6 +86,46 @@ async def test_gauges_of_a_partition(telling, sdk, autojump_clock):
         with pytest.raises(Overloaded):
             await gateway.submit(message(), wait=False)
         nursery.cancel_scope.cancel()
+
+
+async def fatal(_):
+    await trio.sleep(0.1)
+    raise Failure(
+        Verdict(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE)
+    )
+
+
+async def down(_):
+    await trio.sleep(0.1)
+    raise TransportError("connection refused", dispatched="no")
+
+
+def limits(bucket):
+    return FakeChannel(limits=lambda room, _op: [Limit(bucket.format(room), 1, 10_000.0)])
+
+
+@pytest.mark.parametrize(
+    ("channel", "seconds", "expected"),
+    [
+        (limits("account"), 10, {"account limit": 40, "queue": 39}),
+        (limits("room:{}"), 10, {"room limit": 40}),
+        (FakeChannel(script=fatal), 10, {"suspension": 40, "queue": 40}),
+        (FakeChannel(script=down), 0.5, {"circuit": 27, "retry": 13, "queue": 40}),
+        (FakeChannel(latency=1_000.0), 10, {"slots": 31, "queue": 40}),
+    ],
+    ids=["account", "room", "suspended", "outage", "slots"],
+)
+async def test_what_is_waiting_now_and_for_what(
+    telling, sdk, channel, seconds, expected, autojump_clock
+):
+    """Two envelopes for each of 40 rooms: nothing of it has ended, and it shows all the same."""
+    settings = {"partition_count": 1, "attempts_per_partition": 16}
+    async with telling(channel, **settings) as gateway:
+        for number in range(80):
+            await gateway.submit(message(f"room {number % 40}", ttl=3_600))
+        await trio.sleep(seconds)
+        assert expected == sdk.values("gateway.instance.waiting", "gateway.wait.cause")
+        assert {} == gateway.statistics().waiting
 
 
 async def test_a_429_is_foreseen_where_another_had_told_of_it(telling, sdk, autojump_clock):

@@ -21,6 +21,7 @@ from gateway_core import (
 from gateway_core.memory import MemoryOutbox
 from gateway_core.privacy import pseudonym
 from gateway_core.spans import Trace, context_of
+from gateway_core.telemetry import STALL_DURATION
 from gateway_core.testing import Failure, FakeChannel
 
 
@@ -313,6 +314,7 @@ async def test_no_metric_grows_with_the_rooms(telling, sdk, autojump_clock):
                     for resource in data
                     for scope in resource.scope_metrics
                     for metric in scope.metrics
+                    if metric.name != STALL_DURATION.name  # of real time: a busy machine stalls
                 }
             )
     assert counts[0] == counts[1]

@@ -121,6 +121,11 @@ INSTANCE_UNFINISHED = Metric(
 INSTANCE_IN_FLIGHT = Metric(
     "gateway.instance.in_flight", "{attempt}", "gauge", _BY_INSTANCE, "attempts under way"
 )
+WAITING = Metric(
+    "gateway.instance.waiting", "{envelope}", "gauge", (*_BY_INSTANCE, CAUSE),
+    "unfinished envelopes in memory by what they wait for now; `queue`: for earlier ones of their "
+    "room",
+)  # fmt: skip
 OUTBOX_UNFINISHED = Metric(
     "gateway.outbox.unfinished", "{envelope}", "gauge", (),
     "unfinished envelopes in a durable outbox",
