@@ -106,6 +106,8 @@ def test_base_urls_that_may_get_secrets(given, kept):
         ("https://169.254.169.254", "link-local"),
         ("https://[fe80::1]", "link-local"),
         ("https://[::ffff:10.0.0.5]", "private"),
+        ("https://[2002:a00:5::]", "private"),
+        ("https://224.0.0.251", "private"),
         ("https://2852039166", "in full"),
         ("https://0xa9fea9fe", "in full"),
         ("https://10.1", "in full"),

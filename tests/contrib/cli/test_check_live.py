@@ -69,6 +69,7 @@ ANSWERS = [
     ("discord", (503, b"upstream connect error", {}), ITS_FAULT),
     ("discord", (200, HTML, {}), ELSEWHERE),
     ("discord", (404, HTML, {}), ELSEWHERE),
+    ("discord", (302, b"", {"Location": "/"}), ELSEWHERE),
 ]
 
 
@@ -108,6 +109,8 @@ INSTANCE = Instance("bot", "slack", Settings(token=Secret("xoxb-1"), base_url="h
         (Reason.RATE_LIMITED, "8000 answers of 401, 403 or 429 in 10 minutes: no more requests",
          "keeps this machine's address out"),
         (Reason.HOOK_CONTRACT, "irc: hook probe: no Identity", "plugin is at fault"),
+        (Reason.UNCLASSIFIED, "ValueError: /srv/tokens.json: no file of Slack tokens",
+         "The file that keeps its tokens is damaged"),
         (Reason.BAD_REQUEST, "", "for a reason that is not known here: its own words may say why."),
     ],
 )  # fmt: skip

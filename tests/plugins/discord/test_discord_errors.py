@@ -190,7 +190,7 @@ ROWS = {
         "404": (error(404, {"message": "404: Not Found", "code": 0}), refused(Reason.UNCLASSIFIED)),
         "unknown": (coded(403, 99_999), refused(Reason.UNCLASSIFIED)),
         "a code that is no number": (coded(400, "50001"), refused(Reason.UNCLASSIFIED)),
-        "a redirect": (error(302, b""), refused(Reason.UNCLASSIFIED)),
+        "a redirect": (error(302, b""), attrs.evolve(SERVER, dispatched="no")),
     },
 }  # fmt: skip
 """Each answer as it comes, by where it is documented."""

@@ -1,5 +1,6 @@
 """The session: what is sent, what the answers become."""
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -450,5 +451,15 @@ async def test_no_token_shows_in_an_error(slack, session, attempt):
         await hooks.send(session=session, attempt=attempt("send"))
     verdict = hooks.classify_error(attempt=attempt("send"), error=caught.value)
     assert ("bad [token]", Reason.UNCLASSIFIED) == (verdict.raw, verdict.reason)
-    assert TOKEN not in str(caught.value)
-    assert TOKEN not in repr(session)
+    for shown in (str(caught.value), repr(caught.value), repr(vars(caught.value)), repr(session)):
+        assert TOKEN not in shown
+
+
+async def test_secrets_of_another_form_are_taken_out_as_well(slack):
+    """What stands between may quote the request, and so the secret of the app."""
+    settings = attrs.evolve(rotating(), token=Secret("legacy-token-7"))
+    slack.will_say({"ok": False, "error": "no_route", "needed": "shh legacy-token-7"})
+    async with hooks.open_session(instance=Instance("s", "slack", settings)) as session:
+        with pytest.raises(SlackApiError) as caught:
+            await hooks.probe(session=session)
+    assert "no_route (needed: [token] [token])" == caught.value.raw

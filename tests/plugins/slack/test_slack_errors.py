@@ -310,7 +310,6 @@ def test_a_repeated_delete_that_finds_nothing_has_succeeded(instance):
         (200, {"ok": False, "error": None}, "HTTP 200"),
         (200, {"ok": False, "error": 17}, "17"),
         (200, {"ok": False, "error": {"code": "x"}}, '{"code": "x"}'),
-        (302, b"", "HTTP 302"),
         (404, b"<html>", "HTTP 404"),
         (403, b"[1]", "HTTP 403"),
         (413, b"null", "HTTP 413"),
@@ -323,6 +322,17 @@ def test_an_answer_of_another_shape_is_a_refusal_of_the_message(instance, status
         found.reason,
         found.scope,
         found.raw,
+    )
+
+
+def test_a_redirect_is_no_answer_of_slacks(instance):
+    """A proxy's login page must not end messages; the API redirects nobody."""
+    found = verdict(instance, status=302, headers={"location": "https://login.example"})
+    assert (R, Reason.PLATFORM_ERROR, INSTANCE, "no") == (
+        found.error_class,
+        found.reason,
+        found.scope,
+        found.dispatched,
     )
 
 

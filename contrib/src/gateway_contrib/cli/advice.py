@@ -128,12 +128,18 @@ _ROWS: tuple[_Row, ...] = (
         " look at what stands between (a proxy, a firewall).",
     ),
     # The platform.
-    _Row(Reason.PLATFORM_ERROR, "no bot in the answer|(http )?[23][0-9][0-9] ", NOT_THE_API),
+    _Row(Reason.PLATFORM_ERROR, "^(http )?[23][0-9][0-9]\\b", NOT_THE_API),
     _Row(
         Reason.PLATFORM_ERROR,
         "",
         "The platform has a fault of its own: wait, look at its status page, and try again;"
         " nothing needs to be changed.",
+    ),
+    _Row(
+        Reason.UNCLASSIFIED,
+        "no file of slack tokens",
+        "The file that keeps its tokens is damaged, or another file: correct token_file, or move it"
+        " away and configure the tokens of a new installation.",
     ),
     _Row(Reason.UNCLASSIFIED, "http [2345][0-9][0-9]", NOT_THE_API),
     _Row(

@@ -18,7 +18,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     # What stands for an IPv4 address is judged as that one; Python's releases differ on it.
-    return getattr(address, "ipv4_mapped", None) or address
+    inside = (getattr(address, name, None) for name in ("ipv4_mapped", "sixtofour"))
+    return next(filter(None, inside), address)
 
 
 def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
@@ -30,7 +31,10 @@ def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
         return
     if address is None and _NUMERIC_HOST.fullmatch(host):
         raise ValueError("an address must be written in full, as in 192.0.2.1")
-    if address is not None and (address.is_link_local or not (allow_private or address.is_global)):
+    if address is None:
+        return
+    never = address.is_link_local or address.is_multicast
+    if never or not (allow_private or address.is_global):
         raise ValueError("private, link-local and reserved addresses are refused")
 
 

@@ -28,6 +28,7 @@ REQUEST_TOO_LARGE = 40005
 INVALID_FORM_BODY = 50035
 UNKNOWN_MESSAGE = 10008
 ALREADY_ANSWERED = 40060
+BAD_REQUEST = 400
 UNAUTHORIZED = 401
 SERVER_ERROR = 500
 
@@ -62,6 +63,8 @@ SERVER = _Row(
     scope=Scope.INSTANCE,
     dispatched="unknown",
 )
+ASTRAY = attrs.evolve(SERVER, dispatched="no")
+"""Of a redirect: something else than Discord answered (a proxy, a captive portal)."""
 OTHER = _Row(error_class=_REFUSED, reason=Reason.UNCLASSIFIED)
 
 ROWS: Mapping[int, Verdict] = {
@@ -140,7 +143,9 @@ def _limited(row: Verdict, route: Route | None, error: DiscordApiError) -> Verdi
 
 
 def _by_status(status: int) -> Verdict:
-    return SERVER if status >= SERVER_ERROR else OTHER
+    if status >= SERVER_ERROR:
+        return SERVER
+    return ASTRAY if status < BAD_REQUEST else OTHER
 
 
 def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Verdict:

@@ -7,7 +7,7 @@ and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -152,10 +152,17 @@ class SlackSession:
                 return None
             raise SlackApiError(method, status=error.status) from error
         try:
-            return read(method, response)
+            return read(method, response, redact=self._redacted)
         except SlackApiError as error:
             self._note(error, generation, body.get("json") or body.get("form") or {})
             raise
+
+    def _redacted(self, text: str) -> str:
+        """The text without the instance's secrets: what stands between may quote the request."""
+        tokens, settings = self.settings.tokens, self.settings
+        for secret in (tokens.access, tokens.refresh, settings.client_secret):
+            text = text.replace(secret.reveal(), "[token]") if secret is not None else text
+        return text
 
     def _note(self, error: SlackApiError, generation: int, fields: Mapping[str, Any]) -> None:
         """Tell the error what only the session knows, and remember it for those that follow."""
@@ -179,7 +186,9 @@ async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
         yield SlackSession(settings, http)
 
 
-def read(method: str, response: Response) -> Mapping[str, Any] | None:
+def read(
+    method: str, response: Response, *, redact: Callable[[str], str] = str
+) -> Mapping[str, Any] | None:
     """The object of a successful answer; None where it came with 2xx and cannot be read.
 
     Raises SlackApiError for `ok: false` with any status, and for any other status.
@@ -191,8 +200,8 @@ def read(method: str, response: Response) -> Mapping[str, Any] | None:
     raise SlackApiError(
         method,
         status=response.status,
-        error=_word(answer.get("error")),
-        detail=_detail(answer),
+        error=redact(_word(answer.get("error"))),
+        detail=redact(_detail(answer)),
         retry_after=retry_after_seconds(response.headers.get("retry-after")),
     )
 

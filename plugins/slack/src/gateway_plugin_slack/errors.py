@@ -41,8 +41,8 @@ class SlackApiError(Exception):
     ) -> None:
         self.method = method
         self.status = status
-        self.error = error
-        self.detail = detail
+        self.error = error = _TOKEN.sub("[token]", error)
+        self.detail = detail = _TOKEN.sub("[token]", detail)
         self.retry_after = retry_after
         self.again = again
         self.stale = stale
@@ -51,8 +51,7 @@ class SlackApiError(Exception):
     @property
     def raw(self) -> str:
         """Slack's own words, or the HTTP status; no token."""
-        words = f"{self.error or f'HTTP {self.status}'} {self.detail}".strip()
-        return _TOKEN.sub("[token]", words)
+        return f"{self.error or f'HTTP {self.status}'} {self.detail}".strip()
 
     def __str__(self) -> str:
         return f"{self.method}: {self.raw}"
@@ -88,6 +87,8 @@ _NO_METHOD = _fatal(Reason.UNSUPPORTED, Scope.OPERATION)
 _THREAD_FORBIDDEN = _refused(Reason.FORBIDDEN, Scope.THREAD)
 _TOO_LATE = _refused(Reason.RATE_LIMITED)
 _EXCHANGED = _retryable(Scope.MESSAGE, reason=Reason.UNAUTHORIZED, retry_after=0.0)
+_ASTRAY = _LATER
+"""Of a redirect: something else than Slack answered (a proxy, a captive portal)."""
 _AS_ASKED = Verdict(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 _OTHER = _refused(Reason.UNCLASSIFIED)
 
@@ -238,6 +239,8 @@ def _verdict_of(error: SlackApiError) -> Verdict:
         return _HALF_DONE
     if error.status == 429:  # noqa: PLR2004 - likewise
         return VERDICTS["ratelimited"]
+    if 300 <= error.status < 400:  # noqa: PLR2004 - likewise
+        return _ASTRAY
     if error.error in VERDICTS:
         return VERDICTS[error.error]
     family = (found for prefix, found in PREFIXES.items() if error.error.startswith(prefix))
