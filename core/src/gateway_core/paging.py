@@ -13,16 +13,14 @@ import trio
 
 from gateway_core.accounts import Account
 from gateway_core.asking import Asked
+from gateway_core.capacity import Capacity
 from gateway_core.clock import Clock, nanoseconds
-from gateway_core.envelopes import (
-    Delete,
-    Disposition,
-    Edit,
-)
-from gateway_core.errors import OutboxError, Refused
+from gateway_core.envelopes import Delete, Disposition, Edit, Envelope
+from gateway_core.errors import OutboxError
 from gateway_core.flights import Flight
 from gateway_core.ids import position_of
-from gateway_core.journal import Journal, waits_until
+from gateway_core.intake import Intake
+from gateway_core.journal import Journal
 from gateway_core.limits import SECOND
 from gateway_core.outbox import Kept, Outbox, Recovery, Request
 from gateway_core.outside import Outside
@@ -30,6 +28,7 @@ from gateway_core.partition import Partition
 from gateway_core.roster import Roster
 from gateway_core.streams import Stream
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, tell
+from gateway_core.timetable import Timetable
 
 PAGE = 500
 ROOMS_AT_ONCE = 100
@@ -38,7 +37,6 @@ HORIZON = 60.0
 AGAIN = 1.0
 LATE = 5.0
 """Seconds for which deadlines outside may pass unseen while there is something to bring in."""
-MOST_WITHDRAWN = 10_000
 
 
 class Pager:
@@ -57,56 +55,54 @@ class Pager:
         holds_suspended: bool,
     ) -> None:
         self._outbox = outbox
-        self._journal = journal
         self._roster = roster
         self._partitions = partitions
         self._partition_of = partition_of
         self._clock = clock
-        self._capacity = capacity
         self._holds_suspended = holds_suspended
         self._streams: dict[str, Stream] = {}
         self._unserved: dict[str, int] = {}
-        self._scheduled = False
-        self._due: tuple[float, int] = (0.0, -1)
-        self._next_due = math.inf
-        self._overdue: tuple[float, int] = (0.0, -1)
-        self._deadline = 0.0
         self._woken = trio.Event()
-        self._places = trio.lowlevel.ParkingLot()
-        self._earlier = -1
-        self._coming: set[str] = set()
-        self._withdrawn: set[str] = set()
-        self._asked = Asked(outbox, partition_of=partition_of, end=self._discard, again=self._again)
-        self.outside = Outside(outbox, clock, self._account)
-        self.unfinished = 0
-        self.closed = False
+        self.capacity = Capacity(capacity, self.wake)
+        self.outside = Outside(outbox, clock, roster.find)
+        self._intake = Intake(
+            self.outside, self.capacity, roster=roster, partition_of=partition_of, clock=clock
+        )
+        self._times = Timetable(
+            outbox, journal, self._intake, roster=roster, partition_of=partition_of, clock=clock,
+            placed=self._put_behind,
+        )  # fmt: skip
+        self._asked = Asked(
+            outbox,
+            partition_of=partition_of,
+            end=lambda kept: self._intake.end_kept(kept, Disposition.CANCELLED),
+            again=self._again,
+        )
 
     # -- opening
 
     def open(self, recovery: Recovery) -> None:
         """Know what there is, and whose it is."""
-        self.unfinished = sum(recovery.unfinished.values())
-        self._deadline = self._clock.wall()
-        self._scheduled = bool(recovery.scheduled)
-        self._next_due = 0.0 if self._scheduled else math.inf
-        self._earlier = position_of(recovery.last_id) if recovery.last_id else -1
+        self.capacity.unfinished = sum(recovery.unfinished.values())
+        self._times.open(scheduled=bool(recovery.scheduled))
+        self._intake.earlier = position_of(recovery.last_id) if recovery.last_id else -1
         for instance_id, count in recovery.unfinished.items():
-            if self._account(instance_id) is not None:
+            if self._roster.find(instance_id) is not None:
                 self._streams[instance_id] = Stream()
             else:
                 self._unserved[instance_id] = count
                 tell(OUTBOX_UNSERVED, instance=instance_id, kept=count)
         for (instance_id, room), moved_to in recovery.moves.items():
-            account = self._account(instance_id)
+            account = self._roster.find(instance_id)
             if account is not None:
                 account.moved(room, moved_to)
         now, wall = self._clock.now(), self._clock.wall()
         for (instance_id, operation), (until, wait) in recovery.closures.items():
-            account, left = self._account(instance_id), min(until - wall, wait)
+            account, left = self._roster.find(instance_id), min(until - wall, wait)
             if account is not None and left > 0:
                 account.close_again(operation, now + nanoseconds(left))
-        if self.unfinished:
-            tell(OUTBOX_RECOVERED, unfinished=self.unfinished)
+        if self.capacity.unfinished:
+            tell(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
     @property
     def unserved(self) -> dict[str, int]:
@@ -117,8 +113,7 @@ class Pager:
         """An instance was taken in: what is kept of it goes on."""
         if self._unserved.pop(instance_id, None) is not None:
             self._streams[instance_id] = Stream()
-            self._note_due(0.0)
-            self._scheduled = True
+            self._times.note_due(0.0)
             self.wake()
 
     def leave_off(self, instance_id: str) -> None:
@@ -127,47 +122,15 @@ class Pager:
         if stream is not None and not stream.idle:
             self._unserved[instance_id] = self._unserved.get(instance_id, 0)
 
-    def _account(self, instance_id: str) -> Account | None:
-        try:
-            return self._roster.account(instance_id)
-        except Refused:
-            return None
-
-    # -- the outbox's bound
-
     @property
-    def full(self) -> bool:
-        """Whether the outbox keeps as much as it may."""
-        return self.unfinished + len(self._coming) >= self._capacity
-
-    async def place(self) -> None:
-        """Wait until the outbox may keep one more."""
-        while self.full and not self.closed:
-            await self._places.park()
+    def unfinished(self) -> int:
+        """How many the outbox keeps, in memory or not."""
+        return self.capacity.unfinished
 
     def close(self) -> None:
-        """Bring nothing in any more; wake those who wait for a place."""
-        self.closed = True
-        self._places.unpark_all()
+        """Bring in no more; nobody waits for a place any more."""
+        self.capacity.close()
         self.wake()
-
-    # -- what is being appended
-
-    def coming(self, envelope_id: str) -> None:
-        """The outbox may have it from now on, though it is not accepted yet."""
-        self._coming.add(envelope_id)
-
-    def came(self, envelope_id: str, *, accepted: bool) -> None:
-        """Its append is over."""
-        self._coming.discard(envelope_id)
-        if accepted:
-            self.unfinished += 1
-            return
-        self._withdrawn.add(envelope_id)
-        if len(self._withdrawn) > MOST_WITHDRAWN:
-            self.wake()  # a round forgets them
-        if self._places and not self.full:
-            self._places.unpark()
 
     # -- what stays outside
 
@@ -179,7 +142,7 @@ class Pager:
         stream = self._streams.get(envelope.instance_id)
         if stream is not None and stream.holds(envelope.external_room_id):
             return True
-        account = self._account(envelope.instance_id)
+        account = self._roster.find(envelope.instance_id)
         return account is not None and self._suspended(account)
 
     def _suspended(self, account: Account) -> bool:
@@ -196,62 +159,37 @@ class Pager:
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         partition.accepted += 1
         partition.outside += 1
-        self._count(envelope.instance_id)
+        account = self._roster.find(envelope.instance_id)
+        if account is not None:
+            account.counts.accepted += 1
         if partition.watch is not None:
             partition.watch.kept(flight)
         left = (flight.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
-        if deadline <= self._overdue[0]:  # the clock was set back behind what ended last
-            self._overdue = (0.0, -1)
-        if deadline < self._deadline:
-            self._deadline = deadline
+        if self._times.note_deadline(deadline):
             self.wake()
         if (envelope.not_before or 0.0) > flight.accepted_wall:
             flight.wait_for("schedule", self._clock.now())
-            self._scheduled = True
-            self._note_due(envelope.not_before or 0.0)
+            if self._times.note_due(envelope.not_before or 0.0):
+                self.wake()
             return
-        stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
-        stream.leave(envelope.external_room_id, position_of(flight.id))
+        self._put_behind(envelope, position_of(flight.id))
         self.wake()
 
-    def _count(self, instance_id: str) -> None:
-        """One more is accepted."""
-        account = self._account(instance_id)
-        if account is not None:
-            account.counts.accepted += 1
-
-    def _note_due(self, due: float) -> None:
-        """Look when it is due; from the beginning, where the last look went beyond that time."""
-        if due <= self._due[0]:
-            self._due = (0.0, -1)
-        if due < self._next_due:
-            self._next_due = due
-            self.wake()
+    def _put_behind(self, envelope: Envelope, position: int) -> None:
+        """It has its place outside: its room is behind."""
+        stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
+        stream.leave(envelope.external_room_id, position)
 
     def withdraw(self, flight: Flight) -> bool:
         """End one that is outside; false where it has started."""
         if flight.started or flight.receipt is not None:
             return False
-        return self._end(flight, Disposition.CANCELLED)
-
-    def _end(self, flight: Flight, disposition: Disposition) -> bool:
-        """End one that is outside; false where its instance is not there."""
-        envelope = flight.envelope
-        account = self._account(envelope.instance_id)
-        if account is None:
-            return False
-        self.outside.forget(flight.id)
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        self._came_in(partition, flight, account)
-        partition.endings.finish_outside(flight, account, disposition)
-        return True
+        return self._intake.end(flight, Disposition.CANCELLED)
 
     def freed(self, flight: Flight) -> None:
         """An envelope in memory ended."""
-        self.unfinished -= 1
-        if self._places:
-            self._places.unpark()
+        self.capacity.freed()
         envelope = flight.envelope
         stream = self._streams.get(envelope.instance_id)
         if stream is None or stream.idle:
@@ -268,7 +206,7 @@ class Pager:
 
     async def run(self) -> None:
         """Bring in what is outside, as places allow, until closed."""
-        while not self.closed:
+        while not self.capacity.closed:
             self._woken = trio.Event()
             try:
                 await self._asked.serve()
@@ -285,7 +223,7 @@ class Pager:
         """Seconds until the next look unasked."""
         if not self._something:
             return math.inf
-        wait = max(0.0, min(self._deadline, self._next_due) - self._clock.wall())
+        wait = max(0.0, min(self._times.deadline, self._times.next_due) - self._clock.wall())
         paging = any(not stream.idle for stream in self._streams.values())
         return min(wait + 1e-6, AGAIN if paging else HORIZON)
 
@@ -293,24 +231,24 @@ class Pager:
     def _something(self) -> bool:
         """Whether anything may be outside."""
         paging = any(not stream.idle for stream in self._streams.values())
-        return paging or self._scheduled
+        return paging or self._times.scheduled
 
     async def _round(self) -> bool:
         """One page of each instance and of rooms that are behind; whether anything came in."""
         busy = False
-        self._withdrawn.clear()  # whatever is read from now on is without them
-        if self._scheduled and self._clock.wall() >= self._next_due:
-            busy = await self._scan_scheduled()
+        self.capacity.read_anew()
+        if self._times.scheduled and self._clock.wall() >= self._times.next_due:
+            busy = await self._times.scan()
         for instance_id, stream in list(self._streams.items()):
-            account = self._account(instance_id)
-            if account is None or self.closed or stream.idle or self._suspended(account):
+            account = self._roster.find(instance_id)
+            if account is None or self.capacity.closed or stream.idle or self._suspended(account):
                 continue
             if not stream.done:
                 busy = await self._next_page(account, stream) or busy
             busy = await self._catch_up(account, stream) or busy
-        late = self._clock.wall() - self._deadline
+        late = self._clock.wall() - self._times.deadline
         if self._something and late >= (LATE if busy else 0.0):
-            busy = await self._expire() or busy
+            busy = await self._times.expire() or busy
         return busy
 
     async def _next_page(self, account: Account, stream: Stream) -> bool:
@@ -341,7 +279,7 @@ class Pager:
             return True
         full = partition.admission.full(instance_id, room)
         if full is None:
-            self._take(kept, partition, account)
+            self._intake.take(kept, partition, account)
         elif not stream.crowded and (full.key[0] == "room" or self._has_place(instance_id)):
             stream.pass_by(room, kept.position)
         else:
@@ -368,7 +306,7 @@ class Pager:
                 del stream.behind[room]
             else:
                 stream.behind.move_to_end(room)
-            if self.closed:
+            if self.capacity.closed:
                 break
         return came
 
@@ -383,7 +321,7 @@ class Pager:
                 await self.outside.recall(partition, kept.entry.envelope)
             if partition.admission.full(instance_id, room) is not None:
                 break
-            self._take(kept, partition, account)
+            self._intake.take(kept, partition, account)
             stream.behind[room].loaded = kept.position
             came = True
         return came
@@ -401,81 +339,6 @@ class Pager:
             else:
                 stream.behind.move_to_end(room)
 
-    async def _expire(self) -> bool:
-        """End what is outside and past its deadline; whether there may be more."""
-        wall = self._clock.wall()
-        before, self._deadline = self._deadline, math.inf  # lowered by what is left meanwhile
-        try:
-            found = await self._outbox.overdue(until=wall, after=self._overdue, limit=PAGE)
-        except BaseException:
-            self._deadline = before
-            raise
-        for kept in found.kept:
-            envelope = kept.entry.envelope
-            partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-            if not self._known(partition, kept.entry.id):
-                self._end(self.outside.flight(kept), Disposition.EXPIRED)
-            self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
-        if found.kept:
-            self._deadline = before
-            return True
-        if found.next is not None:
-            self._deadline = min(self._deadline, found.next)
-        return False
-
-    async def _scan_scheduled(self) -> bool:
-        """Give what is due its place, after all that is there; whether there may be more."""
-        wall = self._clock.wall()
-        page = await self._outbox.scheduled(until=wall, after=self._due, limit=PAGE)
-        for kept in page:
-            self._due = (kept.entry.due or 0.0, kept.position)
-            envelope = kept.entry.envelope
-            partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-            served = self._account(envelope.instance_id) is not None
-            if served and not self._known(partition, kept.entry.id):
-                position = self._journal.entered_id(kept.entry.id)
-                stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
-                stream.leave(envelope.external_room_id, position)
-        if page:
-            return True
-        self._next_due = math.inf
-        for kept in await self._outbox.scheduled(until=math.inf, after=self._due, limit=1):
-            self._next_due = min(self._next_due, kept.entry.due or 0.0)
-        self._scheduled = self._next_due < math.inf
-        return False
-
-    # -- into memory
-
-    def _known(self, partition: Partition, envelope_id: str) -> bool:
-        """Whether it is in memory, ended since the page was read, or is not accepted (yet)."""
-        return (
-            envelope_id in partition.flights
-            or envelope_id in partition.endings.history
-            or envelope_id in self._coming
-            or envelope_id in self._withdrawn
-        )
-
-    def _take(self, kept: Kept, partition: Partition, account: Account) -> None:
-        """Bring it into its lane."""
-        entry = kept.entry
-        if self._known(partition, entry.id):
-            return
-        flight = self.outside.flight(kept, account)
-        self.outside.forget(entry.id)
-        partition.admission.add(account.instance.id, entry.envelope.external_room_id)
-        self._came_in(partition, flight, account)
-        hold = waits_until(kept, self._clock.wall()) if kept.records else 0.0
-        partition.arrivals.resume(flight, account, entry.fingerprint, hold)
-
-    def _came_in(self, partition: Partition, flight: Flight, account: Account) -> None:
-        """Count it: as outside before, or as accepted now where an earlier life accepted it."""
-        if position_of(flight.id) > self._earlier:
-            partition.outside -= 1
-        else:
-            partition.accepted += 1
-            account.counts.accepted += 1
-            account.counts.recovered += 1
-
     # -- what operators ask
 
     def asked(self, request: Request) -> None:
@@ -483,27 +346,14 @@ class Pager:
         self._asked.add(request)
         self.wake()
 
-    def _discard(self, kept: Kept) -> None:
-        envelope = kept.entry.envelope
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        if not self._known(partition, kept.entry.id):
-            self._end(self.outside.flight(kept), Disposition.CANCELLED)
-
     def _again(self, kept: Kept) -> None:
         """An operator wants a failed one tried again."""
         envelope = kept.entry.envelope
-        self.unfinished += 1
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        partition.endings.history.pop(kept.entry.id, None)
-        if position_of(kept.entry.id) > self._earlier:
-            partition.accepted += 1
-            partition.outside += 1
-            self._count(envelope.instance_id)
-        account = self._account(envelope.instance_id)
+        account = self._intake.reopened(kept, partition)
         if account is None:
             return
         if partition.admission.full(envelope.instance_id, envelope.external_room_id) is None:
-            self._take(kept, partition, account)
+            self._intake.take(kept, partition, account)
         else:
-            stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
-            stream.leave(envelope.external_room_id, kept.position)
+            self._put_behind(envelope, kept.position)

@@ -186,10 +186,14 @@ class Roster:
             if flight.envelope.instance_id == instance_id
         ]
 
+    def find(self, instance_id: str) -> Account | None:
+        """The instance's runtime side; None: it is not there, or is being taken out."""
+        return None if instance_id in self._leaving else self._accounts.get(instance_id)
+
     def account(self, instance_id: str) -> Account:
-        """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
-        account = self._accounts.get(instance_id)
-        if account is None or instance_id in self._leaving:
+        """The same. Raises `UnknownInstance`, naming those that are there."""
+        account = self.find(instance_id)
+        if account is None:
             known = ", ".join(sorted(self._accounts)) or "none"
             text = f"there is no instance {instance_id!r}; configured: {known}"
             raise UnknownInstance([Problem("instance_id", text)])

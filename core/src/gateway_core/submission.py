@@ -143,15 +143,15 @@ class Submission:
         self, pager: Pager, partition: Partition, envelope: Envelope, *, wait: bool
     ) -> None:
         """Wait for a place in the outbox; recall from it what the envelope refers to."""
-        while pager.full:
+        while pager.capacity.full:
             if wait:
-                await pager.place()
+                await pager.capacity.place()
                 self._check_open()
                 continue
             raise Overloaded(
                 bound_of="the outbox",
                 pressure="saturated",
-                depth=pager.unfinished,
+                depth=pager.capacity.unfinished,
                 bound=self._config.outbox_capacity,
                 retry_in=partition.estimate(),
             )
@@ -239,20 +239,20 @@ class Submission:
             self._check_open()
             # Another one now, where it was taken out and in again meanwhile.
             account = self._roster.account(flight.envelope.instance_id)
-            pager.came(flight.id, accepted=True)
+            pager.capacity.came(flight.id, accepted=True)
             self._accept(partition, flight, account, pager, placed=placed)
 
         appended = None
         if flight.scope is not None:
             appended = self._appending[flight.id] = trio.Event()
-        pager.coming(flight.id)
+        pager.capacity.coming(flight.id)
         begun = self._clock.now()
         try:
             await self._outbox.append(self._entry(flight, print_), kept)
             if self._watch is not None:
                 self._watch.appended(begun)
         except BaseException as error:
-            pager.came(flight.id, accepted=False)
+            pager.capacity.came(flight.id, accepted=False)
             self._take_back(partition, flight, placed=placed)
             if self._watch is not None:
                 self._watch.taken_back(flight, error)

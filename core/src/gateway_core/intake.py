@@ -1,0 +1,100 @@
+"""Brings single envelopes from outside memory into their lanes, or to their end. Never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway_core.accounts import Account
+from gateway_core.capacity import Capacity
+from gateway_core.clock import Clock
+from gateway_core.envelopes import Disposition
+from gateway_core.flights import Flight
+from gateway_core.ids import position_of
+from gateway_core.journal import waits_until
+from gateway_core.outbox import Kept
+from gateway_core.outside import Outside
+from gateway_core.partition import Partition
+from gateway_core.roster import Roster
+
+
+class Intake:
+    """Each comes in once, and is counted once.
+
+    earlier  the place of the newest that an earlier life accepted; -1: there was none
+    """
+
+    def __init__(
+        self,
+        outside: Outside,
+        capacity: Capacity,
+        *,
+        roster: Roster,
+        partition_of: Callable[[str, str], Partition],
+        clock: Clock,
+    ) -> None:
+        self._outside = outside
+        self._capacity = capacity
+        self._roster = roster
+        self._partition_of = partition_of
+        self._clock = clock
+        self.earlier = -1
+
+    def known(self, partition: Partition, envelope_id: str) -> bool:
+        """Whether it is in memory, ended since the page was read, or is not accepted (yet)."""
+        return (
+            envelope_id in partition.flights
+            or envelope_id in partition.endings.history
+            or self._capacity.lacks(envelope_id)
+        )
+
+    def take(self, kept: Kept, partition: Partition, account: Account) -> None:
+        """Bring it into its lane, unless it is known."""
+        entry = kept.entry
+        if self.known(partition, entry.id):
+            return
+        flight = self._outside.flight(kept, account)
+        self._outside.forget(entry.id)
+        partition.admission.add(account.instance.id, entry.envelope.external_room_id)
+        self._came_in(partition, flight, account)
+        hold = waits_until(kept, self._clock.wall()) if kept.records else 0.0
+        partition.arrivals.resume(flight, account, entry.fingerprint, hold)
+
+    def end_kept(self, kept: Kept, disposition: Disposition) -> None:
+        """End it, unless it is known."""
+        envelope = kept.entry.envelope
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        if not self.known(partition, kept.entry.id):
+            self.end(self._outside.flight(kept), disposition)
+
+    def end(self, flight: Flight, disposition: Disposition) -> bool:
+        """End one that is outside; false where its instance is not there."""
+        envelope = flight.envelope
+        account = self._roster.find(envelope.instance_id)
+        if account is None:
+            return False
+        self._outside.forget(flight.id)
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        self._came_in(partition, flight, account)
+        partition.endings.finish_outside(flight, account, disposition)
+        return True
+
+    def reopened(self, kept: Kept, partition: Partition) -> Account | None:
+        """One that had ended is unfinished again, and outside; its account, if it is there."""
+        account = self._roster.find(kept.entry.envelope.instance_id)
+        self._capacity.unfinished += 1
+        partition.endings.history.pop(kept.entry.id, None)
+        if position_of(kept.entry.id) > self.earlier:
+            partition.accepted += 1
+            partition.outside += 1
+            if account is not None:
+                account.counts.accepted += 1
+        return account
+
+    def _came_in(self, partition: Partition, flight: Flight, account: Account) -> None:
+        """Count it: as outside before, or as accepted now where an earlier life accepted it."""
+        if position_of(flight.id) > self.earlier:
+            partition.outside -= 1
+        else:
+            partition.accepted += 1
+            account.counts.accepted += 1
+            account.counts.recovered += 1

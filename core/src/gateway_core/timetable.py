@@ -1,0 +1,119 @@
+"""What outside memory has its time: scheduled envelopes that are due, and deadlines that pass.
+
+This module waits: for the outbox alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from gateway_core.clock import Clock
+from gateway_core.envelopes import Disposition, Envelope
+from gateway_core.ids import position_of
+from gateway_core.intake import Intake
+from gateway_core.journal import Journal
+from gateway_core.outbox import Outbox
+from gateway_core.partition import Partition
+from gateway_core.roster import Roster
+
+PAGE = 500
+
+
+class Timetable:
+    """The next due time and the next deadline outside memory; POSIX times.
+
+    placed     told of each scheduled envelope that has its place now
+    scheduled  whether anything outside waits for its time
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        journal: Journal,
+        intake: Intake,
+        *,
+        roster: Roster,
+        partition_of: Callable[[str, str], Partition],
+        clock: Clock,
+        placed: Callable[[Envelope, int], None],
+    ) -> None:
+        self._outbox = outbox
+        self._journal = journal
+        self._intake = intake
+        self._roster = roster
+        self._partition_of = partition_of
+        self._clock = clock
+        self._placed = placed
+        self._due: tuple[float, int] = (0.0, -1)
+        self._overdue: tuple[float, int] = (0.0, -1)
+        self.scheduled = False
+        self.next_due = math.inf
+        self.deadline = 0.0
+
+    def open(self, *, scheduled: bool) -> None:
+        """Nothing is known of earlier lives' times but whether there are some."""
+        self.deadline = self._clock.wall()
+        self.scheduled = scheduled
+        self.next_due = 0.0 if scheduled else math.inf
+
+    def note_deadline(self, deadline: float) -> bool:
+        """Something outside ends then; whether that is earlier than all before."""
+        if deadline <= self._overdue[0]:  # the clock was set back behind what ended last
+            self._overdue = (0.0, -1)
+        earlier = deadline < self.deadline
+        self.deadline = min(self.deadline, deadline)
+        return earlier
+
+    def note_due(self, due: float) -> bool:
+        """Something outside is due then; whether that is earlier than all before.
+
+        It is looked for from the beginning, where the last look went beyond that time.
+        """
+        self.scheduled = True
+        if due <= self._due[0]:
+            self._due = (0.0, -1)
+        earlier = due < self.next_due
+        self.next_due = min(self.next_due, due)
+        return earlier
+
+    async def scan(self) -> bool:
+        """Give what is due its place, after all that is there; whether there may be more."""
+        wall = self._clock.wall()
+        page = await self._outbox.scheduled(until=wall, after=self._due, limit=PAGE)
+        for kept in page:
+            self._due = (kept.entry.due or 0.0, kept.position)
+            self._give_place(kept.entry.envelope, kept.entry.id)
+        if page:
+            return True
+        self.next_due = math.inf
+        for kept in await self._outbox.scheduled(until=math.inf, after=self._due, limit=1):
+            self.next_due = min(self.next_due, kept.entry.due or 0.0)
+        self.scheduled = self.next_due < math.inf
+        return False
+
+    def _give_place(self, envelope: Envelope, envelope_id: str) -> None:
+        """Unless its instance is not there, or it is known: then it has its place."""
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        served = self._roster.find(envelope.instance_id) is not None
+        if served and not self._intake.known(partition, envelope_id):
+            self._placed(envelope, self._journal.entered_id(envelope_id))
+
+    async def expire(self) -> bool:
+        """End what is outside and past its deadline; whether there may be more."""
+        wall = self._clock.wall()
+        before, self.deadline = self.deadline, math.inf  # lowered by what is left meanwhile
+        try:
+            found = await self._outbox.overdue(until=wall, after=self._overdue, limit=PAGE)
+        except BaseException:
+            self.deadline = before
+            raise
+        for kept in found.kept:
+            self._intake.end_kept(kept, Disposition.EXPIRED)
+            self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
+        if found.kept:
+            self.deadline = before
+            return True
+        if found.next is not None:
+            self.deadline = min(self.deadline, found.next)
+        return False
