@@ -42,6 +42,7 @@ LAYERS = (
         "retries",
         "revisions",
         "rooms",
+        "settling",
         "shedding",
         "slots",
         "targets",

@@ -75,11 +75,12 @@ class Arrivals:
             if other is not None and other.id < flight.id:
                 self._endings.end(other, Disposition.SUPERSEDED, None, now)
         self._partition.measure()
-        wait = (envelope.not_before or 0.0) - self._clock.wall()
+        wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
         if wait > 0 and not flight.started:
             self._park(flight, wait, now)
         else:
-            self._enter(flight, room, now, hold=self._held(flight, account, hold, now))
+            held = self._held(flight, account, hold, now) if flight.steps or hold else None
+            self._enter(flight, room, now, hold=held)
 
     def due(self, flight: Flight, now: int) -> None:
         """What a parked flight waited for has come: it enters its lane."""

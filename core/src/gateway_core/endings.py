@@ -68,8 +68,13 @@ class Endings:
             self.empty()
         return receipt
 
-    def finish_outside(self, flight: Flight, account: Account, disposition: Disposition) -> Receipt:
-        """End one that was accepted, and counted, and never took a place in memory."""
+    def finish_outside(
+        self, flight: Flight, account: Account | None, disposition: Disposition
+    ) -> Receipt:
+        """End one that was accepted, and counted, and never took a place in memory.
+
+        Its instance may not be there: then nobody observes it.
+        """
         verdict = _expired(flight) if disposition is Disposition.EXPIRED else None
         receipt = self._ended(flight, disposition, verdict, self._clock.now())
         self._tell(flight, receipt, account)
@@ -221,18 +226,19 @@ class Endings:
             partition.journal.finished(receipt)
         return receipt
 
-    def _tell(self, flight: Flight, receipt: Receipt, account: Account) -> None:
+    def _tell(self, flight: Flight, receipt: Receipt, account: Account | None) -> None:
         """The log and whoever listens, those who wait for it, then the observers."""
-        account.counts.end(receipt)
         partition = self._partition
         if receipt.disposition not in GOOD:
             self._tell_failure(flight, receipt)
-        if partition.watch is not None:
-            partition.watch.ended(flight, receipt, account, partition.index)
+        if account is not None:
+            account.counts.end(receipt)
+            if partition.watch is not None:
+                partition.watch.ended(flight, receipt, account, partition.index)
         callbacks, flight.callbacks = flight.callbacks, None
         for callback in callbacks or ():
             callback()
-        if account.hooks.observes_dispositions:
+        if account is not None and account.hooks.observes_dispositions:
             account.hooks.after_disposition(flight.envelope, receipt)
 
     def _tell_failure(self, flight: Flight, receipt: Receipt) -> None:

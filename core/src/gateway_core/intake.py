@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from gateway_core.accounts import Account
 from gateway_core.capacity import Capacity
@@ -37,7 +38,32 @@ class Intake:
         self._roster = roster
         self._partition_of = partition_of
         self._clock = clock
+        self._outside_of: Counter[str] = Counter()
         self.earlier = -1
+
+    def open(self, earlier: int, unfinished: Mapping[str, int]) -> None:
+        """What earlier lives left is all outside."""
+        self.earlier = earlier
+        self._outside_of.update(unfinished)
+
+    def outside_of(self, instance_id: str) -> int:
+        """How many of the instance are outside."""
+        return self._outside_of[instance_id]
+
+    @property
+    def unserved(self) -> dict[str, int]:
+        """How many are kept of each instance that is not there."""
+        find = self._roster.find
+        return {name: n for name, n in self._outside_of.items() if n and find(name) is None}
+
+    def left(self, flight: Flight, partition: Partition) -> None:
+        """Count one that is accepted and stays outside."""
+        partition.accepted += 1
+        partition.outside += 1
+        self._outside_of[flight.envelope.instance_id] += 1
+        account = self._roster.find(flight.envelope.instance_id)
+        if account is not None:
+            account.counts.accepted += 1
 
     def known(self, partition: Partition, envelope_id: str) -> bool:
         """Whether it is in memory, ended since the page was read, or is not accepted (yet)."""
@@ -52,8 +78,7 @@ class Intake:
         entry = kept.entry
         if self.known(partition, entry.id):
             return
-        flight = self._outside.flight(kept, account)
-        self._outside.forget(entry.id)
+        flight = self._outside.take(kept, account)
         partition.admission.add(account.instance.id, entry.envelope.external_room_id)
         self._came_in(partition, flight, account)
         hold = waits_until(kept, self._clock.wall()) if kept.records else 0.0
@@ -66,22 +91,20 @@ class Intake:
         if not self.known(partition, kept.entry.id):
             self.end(self._outside.flight(kept), disposition)
 
-    def end(self, flight: Flight, disposition: Disposition) -> bool:
-        """End one that is outside; false where its instance is not there."""
+    def end(self, flight: Flight, disposition: Disposition) -> None:
+        """End one that is outside, whether its instance is there or not."""
         envelope = flight.envelope
         account = self._roster.find(envelope.instance_id)
-        if account is None:
-            return False
         self._outside.forget(flight.id)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._came_in(partition, flight, account)
         partition.endings.finish_outside(flight, account, disposition)
-        return True
 
     def reopened(self, kept: Kept, partition: Partition) -> Account | None:
         """One that had ended is unfinished again, and outside; its account, if it is there."""
         account = self._roster.find(kept.entry.envelope.instance_id)
         self._capacity.unfinished += 1
+        self._outside_of[kept.entry.envelope.instance_id] += 1
         partition.endings.history.pop(kept.entry.id, None)
         if position_of(kept.entry.id) > self.earlier:
             partition.accepted += 1
@@ -90,11 +113,13 @@ class Intake:
                 account.counts.accepted += 1
         return account
 
-    def _came_in(self, partition: Partition, flight: Flight, account: Account) -> None:
+    def _came_in(self, partition: Partition, flight: Flight, account: Account | None) -> None:
         """Count it: as outside before, or as accepted now where an earlier life accepted it."""
+        self._outside_of[flight.envelope.instance_id] -= 1
         if position_of(flight.id) > self.earlier:
             partition.outside -= 1
-        else:
-            partition.accepted += 1
+            return
+        partition.accepted += 1
+        if account is not None:
             account.counts.accepted += 1
             account.counts.recovered += 1

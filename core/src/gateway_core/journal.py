@@ -137,21 +137,27 @@ def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> 
     flight.parent = entry.trace
     left = min(entry.deadline - wall, entry.deadline - entry.accepted_at)
     flight.deadline = now + nanoseconds(left)
+    flight.cut = True
+    if kept.records or kept.shapes is not None:
+        _remember(flight, kept, now=now, wall=wall, window=deduplicates_for)
+    return flight
+
+
+def _remember(flight: Flight, kept: Kept, *, now: int, wall: float, window: float) -> None:
+    """What is known of its steps."""
     flight.steps = _steps(kept)
     flight.transforms, flight.degradations = _changes(kept)
     by_serial = {step.serial: step for step in flight.steps or ()}
     for record in kept.records:
         step = by_serial.get(record.serial)
         if step is not None:
-            _restore(step, record, now=now, wall=wall, window=deduplicates_for)
+            _restore(step, record, now=now, wall=wall, window=window)
             flight.started = flight.started or record.number > 0
             if step.verdict is not None:
                 flight.verdict = step.verdict
-            if record.maybe_sent and record.number > 1 and not deduplicates_for:
+            if record.maybe_sent and record.number > 1 and not window:
                 flight.possible_duplicate = True
-    flight.cut = True
     flight.perhaps_begun()
-    return flight
 
 
 def _changes(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -169,8 +175,6 @@ def _steps(kept: Kept) -> list[Step] | None:
     envelope = kept.entry.envelope
     if kept.shapes is not None:
         return [_step(shape) for shape in kept.shapes]
-    if not kept.records:
-        return None
     if isinstance(envelope, Send):
         return send_steps(envelope, kept.entry.plan)
     return [Step("call", 0)] if isinstance(envelope, Call) else None

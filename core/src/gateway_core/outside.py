@@ -61,12 +61,17 @@ class Outside:
         """It is outside no more."""
         self._flights.pop(envelope_id, None)
 
-    def flight(self, kept: Kept, account: Account | None = None) -> Flight:
+    def take(self, kept: Kept, account: Account) -> Flight:
+        """The same as `flight`; it is outside no more."""
+        return self._flights.pop(kept.entry.id, None) or self._made(kept, account)
+
+    def flight(self, kept: Kept) -> Flight:
         """The one that somebody waits for, or a new one."""
         flight = self._flights.get(kept.entry.id)
-        if flight is not None:
-            return flight
-        account = account or self._account_of(kept.entry.envelope.instance_id)
+        account_of = self._account_of
+        return flight or self._made(kept, account_of(kept.entry.envelope.instance_id))
+
+    def _made(self, kept: Kept, account: Account | None) -> Flight:
         window = account.hooks.traits.deduplicates_for if account is not None else 0.0
         return flight_of(
             kept, now=self._clock.now(), wall=self._clock.wall(), deduplicates_for=window

@@ -26,6 +26,7 @@ from gateway_core.outbox import Kept, Outbox, Recovery, Request
 from gateway_core.outside import Outside
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
+from gateway_core.settling import Settling
 from gateway_core.streams import Stream
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, tell
 from gateway_core.timetable import Timetable
@@ -61,8 +62,8 @@ class Pager:
         self._clock = clock
         self._holds_suspended = holds_suspended
         self._streams: dict[str, Stream] = {}
-        self._unserved: dict[str, int] = {}
         self._woken = trio.Event()
+        self._settling = Settling()
         self.capacity = Capacity(capacity, self.wake)
         self.outside = Outside(outbox, clock, roster.find)
         self._intake = Intake(
@@ -85,12 +86,12 @@ class Pager:
         """Know what there is, and whose it is."""
         self.capacity.unfinished = sum(recovery.unfinished.values())
         self._times.open(scheduled=bool(recovery.scheduled))
-        self._intake.earlier = position_of(recovery.last_id) if recovery.last_id else -1
+        newest = position_of(recovery.last_id) if recovery.last_id else -1
+        self._intake.open(newest, recovery.unfinished)
         for instance_id, count in recovery.unfinished.items():
             if self._roster.find(instance_id) is not None:
                 self._streams[instance_id] = Stream()
             else:
-                self._unserved[instance_id] = count
                 tell(OUTBOX_UNSERVED, instance=instance_id, kept=count)
         for (instance_id, room), moved_to in recovery.moves.items():
             account = self._roster.find(instance_id)
@@ -107,20 +108,18 @@ class Pager:
     @property
     def unserved(self) -> dict[str, int]:
         """How many are kept of each instance that is not there."""
-        return dict(self._unserved)
+        return self._intake.unserved
 
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: what is kept of it goes on."""
-        if self._unserved.pop(instance_id, None) is not None:
+        if self._intake.outside_of(instance_id):
             self._streams[instance_id] = Stream()
             self._times.note_due(0.0)
             self.wake()
 
     def leave_off(self, instance_id: str) -> None:
         """An instance was taken out: what it has outside is kept."""
-        stream = self._streams.pop(instance_id, None)
-        if stream is not None and not stream.idle:
-            self._unserved[instance_id] = self._unserved.get(instance_id, 0)
+        self._streams.pop(instance_id, None)
 
     @property
     def unfinished(self) -> int:
@@ -157,11 +156,7 @@ class Pager:
         envelope = flight.envelope
         self.outside.add(flight)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        partition.accepted += 1
-        partition.outside += 1
-        account = self._roster.find(envelope.instance_id)
-        if account is not None:
-            account.counts.accepted += 1
+        self._intake.left(flight, partition)
         if partition.watch is not None:
             partition.watch.kept(flight)
         left = (flight.deadline - self._clock.now()) / SECOND
@@ -185,7 +180,8 @@ class Pager:
         """End one that is outside; false where it has started."""
         if flight.started or flight.receipt is not None:
             return False
-        return self._intake.end(flight, Disposition.CANCELLED)
+        self._intake.end(flight, Disposition.CANCELLED)
+        return True
 
     def freed(self, flight: Flight) -> None:
         """An envelope in memory ended."""
@@ -211,6 +207,7 @@ class Pager:
             try:
                 await self._asked.serve()
                 busy = await self._round()
+                self._settling.over = self._settling.over or not busy
             except OutboxError as error:
                 tell(OUTBOX_FAILED, error=str(error))
                 await trio.sleep(AGAIN)
@@ -261,9 +258,12 @@ class Pager:
             if kept.shapes is None and isinstance(envelope, Edit | Delete):
                 await self.outside.recall(partition, envelope)
             if not self._take_in_turn(stream, kept, partition, account):
+                self._settling.over = True
                 return stream.cursor > before
             stream.cursor = kept.position
-        if not page:
+        if page:
+            self._settling.came()
+        else:
             stream.ended()
         return bool(page)
 

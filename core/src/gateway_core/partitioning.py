@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 Strategy: TypeAlias = str | Callable[[str, str], int]
 """`room`, `instance`, or a callable (instance id, room id) -> whole number."""
 
 
+@lru_cache(maxsize=16_384)
 def by_room(instance_id: str, room_id: str) -> int:
     """The default: rooms spread evenly, whatever the instances."""
     return _stable(f"{len(instance_id)}:{instance_id}/{room_id}")

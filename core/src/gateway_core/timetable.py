@@ -100,7 +100,10 @@ class Timetable:
             self._placed(envelope, self._journal.entered_id(envelope_id))
 
     async def expire(self) -> bool:
-        """End what is outside and past its deadline; whether there may be more."""
+        """End what is outside and past its deadline; whether there may be more.
+
+        What waits for an instance that is not there is kept.
+        """
         wall = self._clock.wall()
         before, self.deadline = self.deadline, math.inf  # lowered by what is left meanwhile
         try:
@@ -109,7 +112,8 @@ class Timetable:
             self.deadline = before
             raise
         for kept in found.kept:
-            self._intake.end_kept(kept, Disposition.EXPIRED)
+            if self._roster.find(kept.entry.envelope.instance_id) is not None:
+                self._intake.end_kept(kept, Disposition.EXPIRED)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
         if found.kept:
             self.deadline = before

@@ -200,6 +200,27 @@ async def test_operators_discard_what_has_not_started(path, autojump_clock):
         assert "cancelled" == (await second.receipt()).disposition
 
 
+@pytest.mark.parametrize("kind", ["discard", "erase"])
+async def test_operators_end_what_waits_for_an_instance_that_is_not_there(
+    path, autojump_clock, kind
+):
+    """Of a channel that was uninstalled, say: nothing else would ever end it."""
+    channel = FakeChannel(latency=100.0)
+    async with open_test_gateway(channel, outbox=inline(path), drain_timeout=0.0) as gateway:
+        await gateway.submit(send("first"))
+        second = await gateway.submit(send("second"))
+    outbox = inline(path)
+    async with open_test_gateway(channel, outbox=outbox, instances=("other",)) as gateway:
+        assert ({"bot": 2}, 2) == (gateway.statistics().unserved, gateway.statistics().kept)
+        ask(outbox, kind, room="room", seq=position_of(second.id))
+        await trio.sleep(5)
+        left = {"bot": 1} if kind == "discard" else {}
+        assert left == gateway.statistics().unserved
+        assert len(left) == gateway.statistics().kept
+        assert gateway.statistics().conserved
+    assert [(len(left),)] == rows(path, "SELECT count(*) FROM envelopes")
+
+
 async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
     """Queued, ended, edited, keys and moves: not a byte of it stays in the file or its log."""
     channel, outbox = FakeChannel(), inline(path)

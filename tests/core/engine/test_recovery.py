@@ -835,6 +835,23 @@ async def test_rows_of_an_instance_that_is_not_there_are_kept(outbox, autojump_c
     assert ["hello"] == channel.texts("room")
 
 
+async def test_what_is_scheduled_outside_waits_for_an_instance_that_is_taken_out_and_in(
+    outbox, autojump_clock
+):
+    """Though its time comes while the instance is not there."""
+    channel = FakeChannel()
+    async with life(outbox, channel) as (gateway, _):
+        await gateway.submit(send(not_before=EPOCH + 300.0))
+        await gateway.remove_instance("bot")
+        await trio.sleep(400)
+        assert {"bot": 1} == gateway.statistics().unserved
+        gateway.add_instance(Instance("bot", "fake", FakeSettings()))
+        assert {} == gateway.statistics().unserved
+        await trio.sleep(10)
+        assert ["hello"] == channel.texts("room")
+        assert 0 == gateway.statistics().unfinished + gateway.statistics().kept
+
+
 async def test_an_answer_of_a_step_that_cannot_be_recorded_is_not_lost(outbox, autojump_clock):
     """An outbox that refuses to record an attempt holds it up, and no longer."""
 

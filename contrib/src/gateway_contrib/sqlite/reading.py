@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +105,19 @@ class Reader:
         return []
 
     def _read(self, rows: Sequence[Row]) -> list[Kept]:
-        steps: dict[int, list[Row]] = {}
-        seqs = json.dumps([row[0] for row in rows])
-        sql = f"SELECT {_STEP} FROM steps WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
-        for step in self._db.execute(sql, (seqs,)):
-            steps.setdefault(step[0], []).append(step)
+        steps = self._steps([row[0] for row in rows])
         return [kept for row in rows for kept in self._one(row, steps.get(row[0], ()))]
+
+    def _steps(self, seqs: list[int]) -> dict[int, list[Row]]:
+        """What is known of the steps of these; most have none that began."""
+        steps: dict[int, list[Row]] = {}
+        some = "SELECT 1 FROM steps WHERE seq BETWEEN ? AND ? LIMIT 1"
+        if self._db.execute(some, (min(seqs), max(seqs))).get is None:
+            return steps
+        sql = f"SELECT {_STEP} FROM steps WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+        for step in self._db.execute(sql, (json.dumps(seqs),)):
+            steps.setdefault(step[0], []).append(step)
+        return steps
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[Row]:
         """So many that their contents are not more than `MOST` characters, one at least."""
@@ -123,7 +130,7 @@ class Reader:
                 break
         return rows
 
-    def _one(self, row: Row, steps: Iterable[Row]) -> list[Kept]:
+    def _one(self, row: Row, steps: Sequence[Row]) -> list[Kept]:
         """The entry; none where this release cannot read it: it stays where it is."""
         try:
             return [kept_of(row, steps)]
@@ -138,7 +145,8 @@ class Reader:
         if row is not None:
             name, fingerprint, receipt = row
             return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt_of(receipt))
-        kept = self._read(self._rows(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,)))  # noqa: S608 - constants
+        rows = self._rows(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
+        kept = self._read(rows) if rows else ()
         if not kept:
             return None
         entry = kept[0].entry

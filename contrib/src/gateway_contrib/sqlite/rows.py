@@ -48,7 +48,6 @@ decode: Callable[[str], Any] = msgspec.json.decode
 
 _PLAIN: Mapping[str, type[Send | Call]] = {"send": Send, "call": Call}
 """Envelopes whose fields are as their JSON has them."""
-_HEAD = ("kind", "version")
 _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["version"]
 
 
@@ -109,11 +108,12 @@ def entry_of(row: Row) -> Entry:
 
 def _envelope(plain: dict[str, Any]) -> Envelope:
     """The envelope. What this release wrote itself is not looked at field by field."""
-    kind = _PLAIN.get(plain["kind"])
-    if kind is not None and plain["version"] == _VERSION:
-        fields = {name: value for name, value in plain.items() if name not in _HEAD}
+    name, version = plain.pop("kind"), plain.pop("version")
+    kind = _PLAIN.get(name)
+    if kind is not None and version == _VERSION:
         with suppress(TypeError, ValueError):  # else what is wrong is told below
-            return kind(**fields)
+            return kind(**plain)
+    plain |= {"kind": name, "version": version}
     return from_json(Envelope, plain)  # type: ignore[arg-type]  # a union is a type here
 
 
@@ -122,8 +122,10 @@ def _part(payload: Any, span: Sequence[int], digest: str, degraded: Iterable[str
     return Part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
 
 
-def kept_of(row: Row, steps: Iterable[Row]) -> Kept:
+def kept_of(row: Row, steps: Sequence[Row]) -> Kept:
     """The entry with what is known of its steps."""
+    if row[11] is None and not steps:
+        return Kept(entry=entry_of(row), position=row[4])
     shapes = decode(row[11]) if row[11] is not None else None
     return Kept(
         entry=entry_of(row),
