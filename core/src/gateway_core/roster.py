@@ -192,8 +192,8 @@ class Roster:
 
     def account(self, instance_id: str) -> Account:
         """The same. Raises `UnknownInstance`, naming those that are there."""
-        account = self.find(instance_id)
-        if account is None:
+        account = self._accounts.get(instance_id)
+        if account is None or instance_id in self._leaving:
             known = ", ".join(sorted(self._accounts)) or "none"
             text = f"there is no instance {instance_id!r}; configured: {known}"
             raise UnknownInstance([Problem("instance_id", text)])

@@ -246,7 +246,7 @@ class Submission:
         if flight.scope is not None:
             appended = self._appending[flight.id] = trio.Event()
         pager.capacity.coming(flight.id)
-        begun = self._clock.now()
+        begun = self._clock.now() if self._watch is not None else 0
         try:
             await self._outbox.append(self._entry(flight, print_), kept)
             if self._watch is not None:
