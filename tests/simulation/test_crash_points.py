@@ -25,7 +25,8 @@ def test_killed_at_an_await_nothing_is_lost_doubled_or_out_of_order(points):
     for point in range(1, points, EVERY):
         outcome = killed_at(point)
         assert outcome.kills == 1
-        assert {"delivered"} == set(outcome.ended) - {"unknown"}
+        # an edit whose caller was not told is handed over again, and may pass over the first
+        assert {"delivered"} == set(outcome.ended) - {"unknown", "superseded"}
         assert any(ALL_TOLD in line for line in outcome.trace)
 
 
