@@ -37,7 +37,12 @@ class ClassQueue(Generic[_W]):
         self._serial = 0
 
     def __bool__(self) -> bool:
-        return any(self._trim(heap) for heap in self._heaps)
+        urgent, normal, bulk = self._heaps  # asked often, and most of them are empty
+        return bool(
+            (normal and self._trim(normal))
+            or (urgent and self._trim(urgent))
+            or (bulk and self._trim(bulk))
+        )
 
     def push(self, lane: _W) -> None:
         """Let `lane` wait here."""
@@ -104,11 +109,13 @@ class ClassQueue(Generic[_W]):
         """Who went pays; those below that were passed over earn their share."""
         self._credit[chosen] = max(0, self._credit[chosen] - GRANT)
         for below in range(chosen + 1, 3):
-            if self._trim(self._heaps[below]):
+            heap = self._heaps[below]
+            if heap and self._trim(heap):
                 self._credit[below] += SHARES[below]
 
     def _choose(self, now: int) -> int | None:
-        waiting = [c for c in (URGENT, NORMAL, BULK) if self._trim(self._heaps[c])]
+        heaps = self._heaps
+        waiting = [c for c in (URGENT, NORMAL, BULK) if heaps[c] and self._trim(heaps[c])]
         if not waiting:
             return None
         for owed in reversed(waiting):
