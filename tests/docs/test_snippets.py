@@ -220,6 +220,46 @@ async def test_the_channel_of_the_guide_delivers(tmp_path, autojump_clock):
     assert "$event1" == receipt.parts[0].message_id
 
 
+HOMESERVER = """
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+PATH = "/_matrix/client/v3/rooms/{room}/send/m.room.message/{key}"
+
+
+def MatrixServer():
+    events = {}
+
+    async def put(request):
+        event = events.setdefault(request.path_params["key"], f"$event{len(events)}")
+        return JSONResponse({"event_id": event})
+
+    return Starlette(routes=[Route(PATH, put, methods=["PUT"])])
+"""
+
+
+def test_the_guide_s_tests_of_its_channel_pass(tmp_path):
+    """As an author runs them: pytest, in a folder with the guide's files and a server."""
+    for snippet in ALL:
+        if snippet.page == "docs/how-to/write-a-channel.md" and snippet.name:
+            file = tmp_path / snippet.name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(snippet.code)
+    (tmp_path / "matrix_server.py").write_text(HOMESERVER)
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_matrix.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert 0 == run.returncode, run.stdout
+    assert " passed, 3 skipped" in run.stdout
+
+
 def test_every_program_of_the_run_pages_is_expected():
     assert set(EXPECTED) == {snippet.name for snippet in PROGRAMS}
 

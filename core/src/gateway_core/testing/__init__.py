@@ -8,10 +8,12 @@ from gateway_core.testing.network import Network, open_network
 from gateway_core.testing.scheduling import Checkpoints, run_seeded, seeded_schedule
 
 if TYPE_CHECKING:
+    from gateway_core.testing.channels import ChannelContract
     from gateway_core.testing.outboxes import OutboxContract
 
 __all__ = [
     "EPOCH",
+    "ChannelContract",
     "Checkpoints",
     "Failure",
     "FakeChannel",
@@ -29,6 +31,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The contract tests need pytest, which applications' worlds do not."""
+    if name == "ChannelContract":
+        from gateway_core.testing.channels import ChannelContract  # noqa: PLC0415 - see above
+
+        return ChannelContract
     if name == "OutboxContract":
         from gateway_core.testing.outboxes import OutboxContract  # noqa: PLC0415 - see above
 

@@ -1,0 +1,172 @@
+"""The contract of a channel notices what it is there for: faults that authors make."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import nullcontext
+
+import attrs
+import pytest
+import trio
+
+from gateway_core import Answer, GatewayError, Instance, Limit, Part, Secret, Traits, hookimpl
+from gateway_core.plugins import bind
+from gateway_core.testing import ChannelContract, FakeChannel, FakeSettings
+from gateway_core.testing.channels import ALONE
+
+
+@attrs.frozen
+class Leaking:
+    """Settings that print what they keep."""
+
+    token: Secret
+
+    def __repr__(self):
+        return f"Leaking({self.token.reveal()})"
+
+
+@attrs.define
+class Thawed:
+    """Settings that change under the gateway."""
+
+    name: str = ""
+
+
+class Faulty(FakeChannel):
+    """A channel with one fault, by its name."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+        self.asked = 0
+
+    def has(self, fault):
+        """Whether it is this one; every question counts."""
+        self.asked += 1
+        return self.fault == fault
+
+    @hookimpl
+    def settings_type(self):
+        return {"leaks": Leaking, "thawed": Thawed}.get(self.fault, FakeSettings)
+
+    @hookimpl
+    def traits(self):
+        return Traits(deduplicates_for=60.0) if self.has("sends twice") else None
+
+    @hookimpl
+    def validate(self):
+        return ["no problem"] if self.has("validates wrongly") else []
+
+    @hookimpl
+    def chunk(self, envelope):
+        text = envelope.text
+        if self.has("never the same plan"):
+            return [Part(payload={"text": f"{self.asked}"}, span=(0, len(text)))]
+        if self.has("loses the end"):
+            return [Part(payload={"text": text[:1]}, span=(0, 1))]
+        if self.has("half a character"):
+            return [Part(payload={"text": "\ud83d"}, span=(0, len(text)))]
+        half = len(text) // 2
+        spans = [(0, half), (half, len(text))]
+        if self.has("backwards"):
+            spans.reverse()
+        return [Part(payload={"text": text[start:end]}, span=(start, end)) for start, end in spans]
+
+    @hookimpl
+    def rate_limit(self):
+        twice = self.has("one bucket twice")
+        return [Limit("all"), Limit("all")] if twice else [Limit("all"), Limit("room")]
+
+    @hookimpl
+    def classify_error(self, error):
+        if self.has("looks into errors"):
+            return error.verdict
+        return super().classify_error(error)
+
+    @hookimpl
+    def address(self, event):
+        return event["chat"]["id"] if self.has("looks into events") else None
+
+    @hookimpl
+    async def send(self, attempt):
+        if self.has("holds on"):
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            return Answer(message_id="1")
+        answer = await super().send(attempt)
+        return Answer(message_id="1") if self.has("one id for all") else answer
+
+
+class Contract(ChannelContract):
+    """Not collected: its tests are called."""
+
+    channel = "fake"
+    room = "r"
+    platform = staticmethod(nullcontext)
+
+    def __init__(self, fault):
+        self.adapter = Faulty(fault)
+        self.fault = fault
+
+    def settings(self):
+        if self.fault == "leaks":
+            return Leaking(Secret("s3cret-token"))
+        return Thawed() if self.fault == "thawed" else FakeSettings()
+
+
+def outcome_of(fault, name, *more):
+    """Calls a test of the contract on a channel with the fault, as pytest would."""
+    contract = Contract(fault)
+    hooks = bind([("fake", contract.adapter)], ALONE)["fake"]
+    fixtures = {"hooks": hooks, "instance": Instance("contract", "fake", contract.settings())}
+    test = getattr(contract, name)
+    rest = iter(more)
+    words = inspect.signature(test).parameters
+    return test(**{word: fixtures[word] if word in fixtures else next(rest) for word in words})
+
+
+PLAN = ("as_asked", "plain")
+PURE = [
+    ("thawed", "test_its_settings_are_of_its_type", ()),
+    ("leaks", "test_no_secret_prints", ()),
+    ("never the same plan", "test_any_text_has_a_plan", ("hello", *PLAN)),
+    ("loses the end", "test_any_text_has_a_plan", ("hello", *PLAN)),
+    ("half a character", "test_any_text_has_a_plan", ("hello", *PLAN)),
+    ("backwards", "test_any_text_has_a_plan", ("hello", *PLAN)),
+    ("one bucket twice", "test_limits_are_told", ("send", "normal")),
+    ("looks into errors", "test_an_error_that_nobody_foresaw_has_a_verdict", (OSError(),)),
+    ("validates wrongly", "test_any_envelope_is_looked_at", ()),
+    ("looks into events", "test_what_is_no_event_has_no_address", ({},)),
+]
+AWAITING = [
+    ("one id for all", "test_each_part_has_an_id_of_its_own"),
+    ("sends twice", "test_a_repeated_key_is_one_message_where_the_traits_say_so"),
+    ("holds on", "test_a_cancelled_attempt_ends_there"),
+]
+
+
+@pytest.mark.parametrize(("fault", "name", "more"), PURE, ids=str)
+def test_the_contract_notices(fault, name, more):
+    with pytest.raises((AssertionError, GatewayError, pytest.fail.Exception)):
+        outcome_of(fault, name, *more)
+
+
+@pytest.mark.parametrize(("name", "more"), dict(row[1:] for row in PURE).items(), ids=str)
+def test_the_contract_has_nothing_against_a_channel_in_order(name, more):
+    outcome_of("", name, *more)
+
+
+@pytest.mark.parametrize(("fault", "name"), AWAITING, ids=str)
+async def test_the_contract_notices_at_the_platform(fault, name, autojump_clock):
+    with pytest.raises((AssertionError, GatewayError)):
+        await outcome_of(fault, name, autojump_clock)
+
+
+@pytest.mark.parametrize("name", [AWAITING[0][1], AWAITING[2][1]])
+async def test_the_contract_has_nothing_against_it_at_the_platform(name, autojump_clock):
+    await outcome_of("", name, autojump_clock)
+
+
+async def test_what_a_channel_does_not_promise_is_not_asked_of_it(autojump_clock):
+    with pytest.raises(pytest.skip.Exception):
+        await outcome_of("", AWAITING[1][1], autojump_clock)

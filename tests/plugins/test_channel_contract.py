@@ -1,0 +1,51 @@
+"""The contract that authors of channels are given, held against the three that are here."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+from gateway_contrib.emulators.discord import DiscordEmulator
+from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_core import Secret
+from gateway_core.testing import ChannelContract, open_network
+from gateway_plugin_discord import hooks as discord
+from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_slack import hooks as slack
+from gateway_plugin_slack.settings import Settings as SlackSettings
+from gateway_plugin_telegram import hooks as telegram
+from gateway_plugin_telegram.settings import TelegramSettings
+
+
+class Emulated(ChannelContract):
+    """On the channel's emulator, in memory."""
+
+    @asynccontextmanager
+    async def platform(self):
+        async with open_network() as network:
+            network.mount(self.host, self.emulator().app)
+            yield network
+
+
+class TestTelegram(Emulated):
+    channel, adapter, room = "telegram", telegram, "7"
+    host, emulator = "https://api.telegram.org", TelegramEmulator
+
+    def settings(self):
+        return TelegramSettings(token=Secret("1234567:" + "a" * 35))
+
+
+class TestSlack(Emulated):
+    channel, adapter, room = "slack", slack, "C024BE91L"
+    host, emulator = "https://slack.com", SlackEmulator
+
+    def settings(self):
+        return SlackSettings(token=Secret("xoxb-1"))
+
+
+class TestDiscord(Emulated):
+    channel, adapter, room = "discord", discord, "1100000000000000001"
+    host, emulator = "https://discord.com", DiscordEmulator
+
+    def settings(self):
+        return DiscordSettings(token=Secret("a.b.c"))
