@@ -491,8 +491,42 @@ def test_traits_that_promise_what_there_is_no_hook_for_are_told(operation):
     assert [text] == faults(("post", Promising()))
 
 
-def test_what_is_no_plugin_at_all_changes_nothing():
-    assert "post" == bound(Policy({"chunk": 5}), ("post", Adapter())).channel
+def test_what_has_the_name_of_a_hook_and_no_mark_changes_nothing():
+    mine = policy(admit=lambda: None)
+    mine.chunk = 5
+    assert ("gateway_core",) == bound(mine, ("post", Adapter())).bound()["chunk"]
+
+
+@pytest.mark.parametrize("plugin", [Policy({"admit": lambda: "shed"}), 5, None, "slack"], ids=str)
+def test_a_plugin_that_would_never_be_asked_is_told(plugin):
+    """A forgotten mark is found when the gateway opens, not when nothing happens."""
+    (text,) = faults(plugin)
+    assert text.endswith(": has no hookimpl: mark its functions with @hookimpl")
+
+
+def test_a_class_is_told_that_an_instance_is_wanted():
+    class Watch:
+        @hookimpl
+        def after_disposition(self): ...
+
+    assert ["Watch: is a class; give an instance of it"] == faults(Watch)
+
+
+def test_a_plugin_for_a_channel_that_nobody_serves_is_told():
+    text = "Policy: no plugin serves channel 'pots'; bound: post"
+    assert [text] == faults(("post", Adapter()), ("pots", policy(admit=lambda: None)))
+
+
+@pytest.mark.parametrize("plugins", [None, 5, Policy({}), "slack"], ids=str)
+def test_plugins_are_given_as_a_list(plugins):
+    with pytest.raises(TypeError, match="`plugins` must be a list of plugins, not"):
+        bind(plugins, NOBODY)
+
+
+@pytest.mark.parametrize("pair", [(), ("post",), (5, Policy({})), ("a", "b", "c")], ids=str)
+def test_a_plugin_for_one_channel_is_a_pair(pair):
+    with pytest.raises(TypeError, match=r'a plugin for one channel is \("channel", plugin\), not'):
+        bind([pair], NOBODY)
 
 
 def test_the_fake_channel_is_in_order():

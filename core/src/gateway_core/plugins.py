@@ -101,13 +101,23 @@ def _load(point: EntryPoint, group: str, found: list[Plugin], problems: list[Pro
 
 def given(plugins: Sequence[Given]) -> list[Plugin]:
     """Plugins given in code; one that has `send` serves the channel that it is given for."""
+    if not isinstance(plugins, list | tuple):
+        raise TypeError(f"`plugins` must be a list of plugins, not {plugins!r}")
     found = []
     for item in plugins:
-        channel, module = item if isinstance(item, tuple) else (None, item)
+        channel, module = _for_channel(item)
         name = getattr(module, "__name__", None) or type(module).__name__
         adapter = _impl(getattr(module, "send", None)) is not None
         found.append(Plugin(name=name, module=module, channel=channel, adapter=adapter))
     return found
+
+
+def _for_channel(item: Any) -> tuple[str | None, object]:
+    if not isinstance(item, tuple):
+        return None, item
+    if len(item) != 2 or not isinstance(item[0], str):  # noqa: PLR2004 - a pair
+        raise TypeError(f'a plugin for one channel is ("channel", plugin), not {item!r}')
+    return item
 
 
 def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str, ChannelHooks]:
@@ -121,6 +131,7 @@ def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str,
     for plugin in everyone:
         problems += inspect_plugin(plugin)
     problems += _doubled(everyone)
+    problems += _idle(in_code, everyone)
     if problems:
         raise PluginError(problems)
     return _bind_all(in_code, installed)
@@ -212,6 +223,21 @@ def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
             if other is not plugin:
                 text = f"serves channel {plugin.channel!r}, which {other.label} serves already"
                 yield Problem(plugin.label, text)
+
+
+def _idle(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Problem]:
+    """Plugins given in code that would never be asked: a marker or a name was forgotten."""
+    served = {plugin.channel for plugin in everyone if plugin.adapter}
+    for plugin in in_code:
+        module = plugin.module
+        if inspect.isclass(module):
+            yield Problem(plugin.label, "is a class; give an instance of it")
+        elif not any(_impl(inspect.getattr_static(module, name, None)) for name in dir(module)):
+            yield Problem(plugin.label, "has no hookimpl: mark its functions with @hookimpl")
+        if plugin.channel is not None and plugin.channel not in served:
+            words = ", ".join(sorted(map(str, served))) or "none"
+            text = f"no plugin serves channel {plugin.channel!r}; bound: {words}"
+            yield Problem(plugin.label, text)
 
 
 def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, ChannelHooks]:
