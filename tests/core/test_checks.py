@@ -1,5 +1,7 @@
 """What core itself asks of an envelope, whatever its channel."""
 
+from datetime import datetime, timedelta
+
 import attrs
 import pytest
 
@@ -79,14 +81,22 @@ def test_a_text_that_cannot_be_sent_is_refused(text, why):
         ("a\x00b", "has a lone surrogate or NUL"),
         ("a\ud800b", "has a lone surrogate or NUL"),
         (5, "must be a text, not int"),
+        ("n" * 1025, "has 1025 characters, at most 1024"),
     ],
-    ids=ascii,
+    ids=lambda value: ascii(value)[:30],
 )
 @pytest.mark.parametrize(
     "name", ["instance_id", "external_room_id", "key", "thread_id", "reply_to"]
 )
 def test_a_name_that_cannot_be_one_is_refused(name, value, why):
     assert [f"{name}: {why}"] == told(SEND, **{name: value})
+
+
+@pytest.mark.parametrize("envelope", [SEND, EDIT, DELETE, CALL], ids=lambda e: e.operation)
+@pytest.mark.parametrize("name", ["instance_id", "external_room_id"])
+def test_what_every_envelope_has_is_not_left_out(name, envelope):
+    """Without a room, Python's None would be one."""
+    assert f"{name}: must be a text, not NoneType" in told(envelope, **{name: None})
 
 
 def test_the_key_of_any_envelope_is_looked_at():
@@ -125,6 +135,54 @@ def test_a_ttl_is_a_finite_number():
     assert [text] == told(SEND, ttl=float("inf"))
 
 
+@pytest.mark.parametrize("value", ["5", timedelta(seconds=5), 1j, [], float("nan"), True], ids=str)
+def test_a_ttl_that_is_no_number_is_told_in_words(value):
+    text = f"ttl: must be a finite number of seconds, not {value!r}"
+    assert [text] == told(SEND, ttl=value)
+
+
+def test_a_moment_is_a_number_and_no_datetime():
+    assert told(SEND, not_before=datetime(2026, 1, 1))[0].startswith(  # noqa: DTZ001 - a naive one
+        "not_before: must be a finite number of seconds, not datetime"
+    )
+
+
+def test_a_number_too_large_to_be_written_out_is_refused():
+    """Python's own conversions raise for them."""
+    text = "must be a finite number of seconds, not a number so large"
+    assert [f"ttl: {text}", f"not_before: {text}"] == told(SEND, ttl=10**5000, not_before=10**5000)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "most"),
+    [
+        ("ttl", 1e300, 1_000_000_000),
+        ("ttl", 1e9 + 1, 1_000_000_000),
+        ("not_before", 1e300, 8_000_000_000),
+        ("not_before", -1e300, 8_000_000_000),
+    ],
+)
+def test_a_time_fits_64_bits_of_nanoseconds(field, value, most):
+    """Beyond that the clock could not count it, and an outbox not keep it."""
+    assert [f"{field}: must be at most {most} seconds, not {value!r}"] == told(
+        SEND, **{field: value}
+    )
+
+
+# -- switches
+
+
+@pytest.mark.parametrize("field", ["mentions", "link_previews", "silent"])
+@pytest.mark.parametrize("value", ["no", None, 0])
+def test_a_switch_is_true_or_false(field, value):
+    """The text "no" would count as true, and ping everybody."""
+    assert [f"{field}: must be true or false, not {value!r}"] == told(SEND, **{field: value})
+
+
+def test_whether_an_edit_is_interim_is_true_or_false():
+    assert ["interim: must be true or false, not 1"] == told(EDIT, interim=1)
+
+
 # -- plain JSON
 
 
@@ -141,6 +199,8 @@ def nested(depth):
         ({"a": [1, {"b": {1}}]}, "extra.a.1.b", "is no plain JSON: set"),
         ({"a": b"x"}, "extra.a", "is no plain JSON: bytes"),
         ({"a": float("nan")}, "extra.a", "must be a finite number"),
+        ({"a": 10**5000}, "extra.a", "must be a number of at most 64 bits"),
+        ({"a": -(2**64) - 1}, "extra.a", "must be a number of at most 64 bits"),
         ({"a": "\ud800"}, "extra.a", "has a lone surrogate or NUL"),
         ({"a": ["\x00"]}, "extra.a.0", "has a lone surrogate or NUL"),
         ({5: 1}, "extra", "key 5 is no text that can be sent"),
@@ -151,7 +211,7 @@ def nested(depth):
             f"is nested deeper than {DEEPEST}",
         ),
     ],
-    ids=lambda value: ascii(value)[:30],
+    ids=lambda value: value if isinstance(value, str) else "-",
 )
 def test_extra_is_plain_json(value, place, why):
     assert [f"{place}: {why}"] == told(SEND, extra=value)
@@ -179,7 +239,17 @@ def test_a_loop_with_many_branches_is_not_followed_for_ever():
 
 @pytest.mark.parametrize(("extra", "kind"), [([1], "list"), ("text", "str"), (5, "int")])
 def test_extra_is_a_table(extra, kind):
+    assert [f"extra: must be a table, not {kind}"] == told(SEND, extra=extra)
+    assert [f"arguments: must be a table, not {kind}"] == told(CALL, arguments=extra)
     assert [f"extra: must be a table, not {kind}"] == told(EDIT, extra=extra)
+
+
+@pytest.mark.parametrize("envelope", [SEND, EDIT], ids=["send", "edit"])
+def test_what_the_caller_does_with_its_table_later_is_nothing_to_the_envelope(envelope):
+    mine = {"a": 1}
+    made = attrs.evolve(envelope, extra=mine)
+    mine["a"] = 2
+    assert {"a": 1} == made.extra
 
 
 # -- targets
@@ -208,6 +278,38 @@ def test_a_ref_names_a_message_by_its_parts_or_its_envelope():
     assert [] == told(DELETE, target=attrs.evolve(empty, parts=parts))
 
 
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"envelope_id": 5}, "envelope_id: must be a text, not int"),
+        ({"parts": "1"}, "parts: must be a tuple, not str"),
+        ({"parts": ("1",)}, "parts.0: must be a PartRef, not str"),
+        ({"parts": (PartRef(message_id=5),)}, "parts.0.message_id: must be a text, not int"),
+        ({"parts": (PartRef(message_id=""),)}, "parts.0.message_id: is empty"),
+        (
+            {"parts": (PartRef(message_id="1", digest=5),)},
+            "parts.0.digest: must be a text, not int",
+        ),
+        ({"revision": "1"}, "revision: must be a whole number, not '1'"),
+        ({"thread_id": 5}, "thread_id: must be a text, not int"),
+        ({"extra": 5}, "extra: must be a table, not int"),
+        ({"extra": {"a": b""}}, "extra.a: is no plain JSON: bytes"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("envelope", [EDIT, DELETE], ids=["edit", "delete"])
+def test_a_ref_of_the_wrong_types_is_told_by_its_place(envelope, fields, problem):
+    """One that an application has put together itself, or pickled."""
+    assert [f"target.{problem}"] == told(envelope, target=attrs.evolve(REF, **fields))
+
+
+@pytest.mark.parametrize("key", [5, "", "\ud800"], ids=ascii)
+def test_a_message_is_named_by_a_key_that_can_be_one(key):
+    target = KeyRef(instance_id="bot", external_room_id="r", key=key)
+    (text,) = told(EDIT, target=target)
+    assert text.startswith("target.key: ")
+
+
 # -- the short way
 
 
@@ -226,6 +328,11 @@ def test_a_ref_names_a_message_by_its_parts_or_its_envelope():
         {"reply_to": ""},
         {"key": ""},
         {"extra": {"a": set()}},
+        {"extra": None},
+        {"mentions": "no"},
+        {"link_previews": "no"},
+        {"silent": "no"},
+        {"external_room_id": "r" * 1025},
     ],
     ids=ascii,
 )

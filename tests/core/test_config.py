@@ -148,7 +148,8 @@ def test_a_secret_never_prints():
     ("value", "text"),
     [
         ({"env": "NONE"}, "environment variable 'NONE' is not set"),
-        ({"env": "EMPTY"}, "environment variable 'EMPTY' is not set"),
+        ({"env": "EMPTY"}, "environment variable 'EMPTY' is empty"),
+        ({"env": 5}, "environment variable 5 is not set"),
         ({"file": "none"}, "file 'none': No such file or directory"),
         ({"file": "empty"}, "file 'empty' is empty"),
         ({"file": "."}, "file '.': Is a directory"),
@@ -234,16 +235,32 @@ def test_every_mistake_is_told_at_once_by_its_place():
 @pytest.mark.parametrize(
     ("content", "place", "text"),
     [
-        ({"partition_count": 0}, "partition_count", "must be >= 1: 0"),
+        ({"partition_count": 0}, "partition_count", "must be a whole number of at least 1, not 0"),
         ({"partition_count": 1.5}, "partition_count", "must be a whole number, not 1.5"),
         ({"partition_count": True}, "partition_count", "must be a whole number, not True"),
-        ({"instance_bound": 0}, "instance_bound", "must be >= 1: 0"),
+        ({"instance_bound": 0}, "instance_bound", "must be a whole number of at least 1, not 0"),
         ({"shed": 1}, "shed", "must be true or false, not 1"),
         ({"outbox": 5}, "outbox", "must be a text, not 5"),
         ({"attempt_timeout": "soon"}, "attempt_timeout", "must be a number, not 'soon'"),
         ({"attempt_timeout": float("nan")}, "attempt_timeout", "must be a number, not nan"),
         ({"attempt_timeout": True}, "attempt_timeout", "must be a number, not True"),
         ({"colour": "red"}, "colour", "is not a setting"),
+        (
+            {"patition_count": 4},
+            "patition_count",
+            "is not a setting; did you mean 'partition_count'?",
+        ),
+        ({"instance": {}}, "instance", "is not a setting; did you mean 'instances'?"),
+        (
+            {"idempotency_window": float("inf")},
+            "idempotency_window",
+            "must be a number above 0 and at most 1e+09, not inf",
+        ),
+        (
+            {"ttl": {"bulk": 1e300}},
+            "ttl.bulk",
+            "must be a number above 0 and at most 1e+09, not 1e+300",
+        ),
         ({"retries": 5}, "retries", "must be a table"),
         ({"plugins": {"deny": "slack"}}, "plugins.deny", "must be a list"),
         ({"pressure": {"thresholds": [0.5, 0.6]}}, "pressure.thresholds", "Not enough values"),
@@ -252,14 +269,34 @@ def test_every_mistake_is_told_at_once_by_its_place():
         ({"instances": {"a": 5}}, "instances.a", "must be a table"),
         ({"instances": {"a": {}}}, "instances.a.channel", "is missing"),
         (
+            {"instances": {"a": {"chanel": "post"}}},
+            "instances.a.channel",
+            "is missing; did you mean 'chanel'?",
+        ),
+        (
+            {"instances": {"a": {"channel": "pots"}}},
+            "instances.a.channel",
+            "; did you mean 'post'?",
+        ),
+        (
+            {"instances": {"a": {"channel": []}}},
+            "instances.a.channel",
+            "no plugin serves channel []; installed: ",
+        ),
+        (
+            {"instances": {"a\n": {"channel": "post", "token": "t"}}},
+            "instances.a\n.id",
+            "must be a name: it has a control character",
+        ),
+        (
             {"pressure": {"thresholds": [0.9, 0.5, 0.6]}},
             "pressure.thresholds",
-            "three rising shares between 0 and 1",
+            "must be three rising shares up to 1, not (0.9, 0.5, 0.6)",
         ),
         (
             {"partition_by": "hash"},
             "partition_by",
-            "must be one of room, instance or a callable, not 'hash'",
+            "must be one of 'room', 'instance' or a callable, not 'hash'",
         ),
         (post(copies=9), "instances.letters.copies", "must be in (1, 2, 3)"),
         (post(wait=0), "instances.letters.wait", "must be > 0: 0.0"),
@@ -325,7 +362,7 @@ def test_instances_given_in_code_may_be_any_iterable():
 
 def test_partition_by_may_be_a_callable_in_code():
     assert len is GatewayConfig(partition_by=len).partition_by
-    with pytest.raises(ValueError, match="must be one of room, instance or a callable"):
+    with pytest.raises(ValueError, match="must be one of 'room', 'instance' or a callable"):
         GatewayConfig(partition_by="hash")
 
 
@@ -361,8 +398,35 @@ def test_an_instance_has_three_quarters_of_a_partition_unless_told_otherwise(set
         ("idempotency_keys", 0),
         ("history", 0),
         ("outbox_capacity", 0),
+        ("attempt_timeout", "soon"),
+        ("attempt_timeout", True),
+        ("drain_timeout", None),
+        ("idempotency_window", float("inf")),
+        ("instance_bound", 1.5),
+        ("shed", "no"),
+        ("outbox", 5),
+        ("ttl", 60),
+        ("retries", {"attempts": 3}),
+        ("plugins", ["slack"]),
+        ("telemetry", None),
+        ("partition_by", []),
+        ("instances", 5),
+        ("instances", "bot"),
+        ("instances", ["bot"]),
     ],
 )
 def test_values_out_of_range_are_refused_in_code_as_well(field, value):
-    with pytest.raises((ValueError, TypeError), match=field):
+    with pytest.raises(ValueError, match=f"'{field}' must be .*, not "):
         GatewayConfig(**{field: value})
+
+
+@pytest.mark.parametrize("value", [5, "", "a\x00b", "\ud800", "a\nb", "i" * 1025], ids=ascii)
+def test_an_instance_has_a_name(value):
+    """Its id stands in every routing key, log and file."""
+    with pytest.raises(ValueError, match="'id' must be a "):
+        Instance(value, "fake")
+
+
+def test_a_path_that_cannot_be_one_is_a_mistake():
+    with pytest.raises(ConfigError, match="null byte"):
+        load_config("a\x00b")

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import Invalid, KeyRef, hookimpl
+from gateway_core import (
+    ConfigError,
+    GatewayConfig,
+    Invalid,
+    KeyRef,
+    Send,
+    UnknownInstance,
+    hookimpl,
+    open_gateway,
+)
 from gateway_core.testing import FakeChannel, open_test_gateway
 
 
@@ -21,7 +30,14 @@ async def gateway(autojump_clock):
         ({"order": "lifo"}, "order"),
         ({"format": "html"}, "format"),
         ({"on_unknown": "hope"}, "on_unknown"),
+        ({"ttl": -1}, "ttl"),
+        ({"ttl": "5"}, "ttl"),
+        ({"extra": "x"}, "extra"),
+        ({"extra": [("a", 1)]}, "extra"),
+        ({"extra": ""}, "extra"),
+        ({"extra": {"a": 10**5000}}, "extra.a"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "-",
 )
 async def test_a_value_that_there_is_not_is_named_with_its_field(
     gateway, fields, place, autojump_clock
@@ -78,3 +94,47 @@ async def test_every_field_of_an_envelope_can_be_given(autojump_clock):
     assert (True, True, True) == (send.mentions, send.link_previews, send.silent)
     assert (True, True) == (edit.mentions, edit.link_previews)
     assert ("t", "k", "none") == (call.thread_id, call.key, call.order)
+
+
+@pytest.mark.parametrize("value", ["x", None, 5, [Send], Send], ids=str)
+async def test_what_is_no_envelope_is_refused(gateway, value, autojump_clock):
+    text = "envelope: must be a Send, Edit, Delete or Call, not"
+    with pytest.raises(Invalid, match=text):
+        await gateway.submit(value)
+    with pytest.raises(Invalid, match=text):
+        gateway.preview(value)
+
+
+@pytest.mark.parametrize("value", [5, None, b"id", []], ids=str)
+async def test_what_names_no_envelope_has_no_status(gateway, value, autojump_clock):
+    """A receipt given by mistake must not look like an envelope that is not known."""
+    with pytest.raises(TypeError, match="must be a Ticket, a KeyRef or an envelope's id, not"):
+        gateway.status(value)
+    with pytest.raises(TypeError, match="must be a Ticket or an envelope's id, not"):
+        gateway.cancel(value)
+
+
+@pytest.mark.parametrize("value", [5, None, [], "nobody"], ids=str)
+async def test_an_instance_that_there_is_not_is_told(gateway, value, autojump_clock):
+    for ask in (gateway.suspend, gateway.resume):
+        with pytest.raises(UnknownInstance, match="there is no instance"):
+            ask(value)
+
+
+async def test_what_is_no_instance_is_not_taken_in(gateway, autojump_clock):
+    for ask in (gateway.add_instance, gateway.replace_instance):
+        with pytest.raises(ConfigError, match="must be an Instance, not str"):
+            ask("bot")
+
+
+@pytest.mark.parametrize("config", ["gateway.toml", None, {}], ids=str)
+async def test_a_gateway_is_opened_with_a_configuration(config):
+    with pytest.raises(TypeError, match="`config` must be a GatewayConfig"):
+        async with open_gateway(config):
+            pass
+
+
+async def test_the_outbox_s_url_belongs_into_the_configuration():
+    with pytest.raises(TypeError, match="a URL belongs into the config"):
+        async with open_gateway(GatewayConfig(), outbox="sqlite:outbox.db"):
+            pass

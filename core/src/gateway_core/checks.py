@@ -6,13 +6,26 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from math import isfinite
 
-from gateway_core.envelopes import Call, Delete, Edit, Envelope, KeyRef, MessageRef, Send
-from gateway_core.errors import Problem
+from gateway_core.envelopes import Call, Delete, Edit, Envelope, KeyRef, MessageRef, PartRef, Send
+from gateway_core.errors import Invalid, Problem
+from gateway_core.fields import (
+    LONGEST,
+    LONGEST_NAME,
+    UNSENDABLE,
+    WIDEST,
+    is_finite,
+    is_sendable,
+    is_whole,
+    name_fault,
+    shown,
+)
 
+ENVELOPES = (Send, Edit, Delete, Call)
 DEEPEST = 32
+LATEST = 8e9
+"""POSIX time, of the year 2223: with the longest ttl still 64 bits of nanoseconds."""
 MOST = 100
 """Problems that are told of one envelope; a value that holds itself twice has billions."""
-_UNSENDABLE = "has a lone surrogate or NUL"
 
 
 def problems_of(envelope: object, *, max_text: int) -> list[Problem]:
@@ -25,12 +38,15 @@ def problems_of(envelope: object, *, max_text: int) -> list[Problem]:
 def _plainly_fine(send: Send, max_text: int) -> bool:
     """The common case in a few comparisons: nothing that the full look could object to."""
     text, room, instance = send.text, send.external_room_id, send.instance_id
-    names_only = send.ttl is None and send.not_before is None and not send.extra
+    names_only = send.ttl is None and send.not_before is None and send.extra == {}
     return (
         names_only
         and send.thread_id is None
         and send.reply_to is None
         and send.key is None
+        and send.mentions is False
+        and send.link_previews is False
+        and send.silent is False
         and type(text) is str
         and type(room) is str
         and type(instance) is str
@@ -38,50 +54,58 @@ def _plainly_fine(send: Send, max_text: int) -> bool:
         and text.isascii()
         and "\x00" not in text
         and not text.isspace()
+        and len(room) <= LONGEST_NAME
         and room.isalnum()
         and room.isascii()
+        and len(instance) <= LONGEST_NAME
         and instance.isalnum()
         and instance.isascii()
     )
 
 
 def _problems(envelope: object, max_text: int) -> Iterator[Problem]:
-    if not isinstance(envelope, Send | Edit | Delete | Call):
-        yield Problem("envelope", f"must be a Send, Edit, Delete or Call, not {envelope!r}")
+    if not isinstance(envelope, ENVELOPES):
+        yield _no_envelope(envelope)
         return
-    names = ("instance_id", "external_room_id", "key", "thread_id", "reply_to", "method")
-    for name in names:
-        value = getattr(envelope, name, None)
-        if value is not None and name not in _optional_empty(envelope):
-            yield from _name(name, value)
+    yield from _names(envelope)
     yield from _times(envelope)
+    yield from _choices(envelope)
     if isinstance(envelope, Send | Edit):
         yield from _text(envelope.text, max_text)
-        yield from _extra(envelope.extra)
+        yield from _table(envelope.extra, optional=isinstance(envelope, Edit))
     if isinstance(envelope, Edit | Delete):
         yield from _target(envelope)
     if isinstance(envelope, Call):
-        yield from _json("arguments", envelope.arguments)
+        yield from _table(envelope.arguments, "arguments", optional=False)
 
 
-def _optional_empty(envelope: Envelope) -> tuple[str, ...]:
+def check_envelope(value: object) -> None:
+    """Raises `Invalid` for a value that is not even an envelope."""
+    if not isinstance(value, ENVELOPES):
+        raise Invalid([_no_envelope(value)])
+
+
+def _no_envelope(value: object) -> Problem:
+    return Problem("envelope", f"must be a Send, Edit, Delete or Call, not {value!r}")
+
+
+def _names(envelope: Envelope) -> Iterator[Problem]:
     """A call may have no room: some methods concern none."""
-    return ("external_room_id",) if _roomless(envelope) else ()
-
-
-def _roomless(envelope: Envelope) -> bool:
-    return isinstance(envelope, Call) and envelope.external_room_id == ""
+    yield from _name("instance_id", envelope.instance_id)
+    if not (isinstance(envelope, Call) and envelope.external_room_id == ""):
+        yield from _name("external_room_id", envelope.external_room_id)
+    for name in ("key", "thread_id", "reply_to"):
+        value = getattr(envelope, name, None)
+        of_target = name == "thread_id" and isinstance(envelope, Edit | Delete)
+        if value is not None and not of_target:
+            yield from _name(name, value)
+    if isinstance(envelope, Call):
+        yield from _name("method", envelope.method)
 
 
 def _name(place: str, value: object) -> Iterator[Problem]:
-    if not isinstance(value, str):
-        yield Problem(place, f"must be a text, not {type(value).__name__}")
-    elif not value:
-        yield Problem(place, "is empty")
-    elif not _sendable(value):
-        yield Problem(place, _UNSENDABLE)
-    elif any(ord(c) < 32 for c in value):  # noqa: PLR2004 - C0 controls
-        yield Problem(place, "has a control character")
+    if fault := name_fault(value):
+        yield Problem(place, fault)
 
 
 def _text(text: object, max_text: int) -> Iterator[Problem]:
@@ -91,23 +115,36 @@ def _text(text: object, max_text: int) -> Iterator[Problem]:
         yield Problem("text", "is empty")
     elif len(text) > max_text:
         yield Problem("text", f"has {len(text)} characters, at most {max_text}")
-    elif not _sendable(text):
-        yield Problem("text", _UNSENDABLE)
+    elif not is_sendable(text):
+        yield Problem("text", UNSENDABLE)
 
 
-def _extra(extra: object) -> Iterator[Problem]:
-    if extra is None or isinstance(extra, Mapping):
-        yield from _json("extra", extra)
+def _table(value: object, place: str = "extra", *, optional: bool = True) -> Iterator[Problem]:
+    if isinstance(value, Mapping) or (optional and value is None):
+        yield from _json(place, value)
     else:
-        yield Problem("extra", f"must be a table, not {type(extra).__name__}")
+        yield Problem(place, f"must be a table, not {type(value).__name__}")
 
 
 def _times(envelope: Envelope) -> Iterator[Problem]:
-    for place, value in (("ttl", envelope.ttl), ("not_before", envelope.not_before)):
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value)
-        ):
-            yield Problem(place, f"must be a finite number of seconds, not {value!r}")
+    yield from _seconds("ttl", envelope.ttl, LONGEST)
+    yield from _seconds("not_before", envelope.not_before, LATEST)
+
+
+def _seconds(place: str, value: object, most: float) -> Iterator[Problem]:
+    if value is None:
+        return
+    if not is_finite(value):
+        yield Problem(place, f"must be a finite number of seconds, not {shown(value)}")
+    elif abs(value) > most:
+        yield Problem(place, f"must be at most {most:.0f} seconds, not {shown(value)}")
+
+
+def _choices(envelope: Envelope) -> Iterator[Problem]:
+    for name in ("mentions", "link_previews", "silent", "interim"):
+        value = getattr(envelope, name, False)
+        if not isinstance(value, bool):
+            yield Problem(name, f"must be true or false, not {shown(value)}")
 
 
 def _target(envelope: Edit | Delete) -> Iterator[Problem]:
@@ -118,21 +155,40 @@ def _target(envelope: Edit | Delete) -> Iterator[Problem]:
     for name in ("instance_id", "external_room_id"):
         if getattr(target, name) != getattr(envelope, name):
             yield Problem(f"target.{name}", "differs from the envelope's")
-    if isinstance(target, MessageRef) and not target.parts and not target.envelope_id:
+    if isinstance(target, KeyRef):
+        yield from _name("target.key", target.key)
+    else:
+        yield from _ref(target)
+
+
+def _ref(ref: MessageRef) -> Iterator[Problem]:
+    if not ref.parts and not ref.envelope_id:
         yield Problem("target", "names no message")
+    elif ref.envelope_id != "":
+        yield from _name("target.envelope_id", ref.envelope_id)
+    if ref.thread_id is not None:
+        yield from _name("target.thread_id", ref.thread_id)
+    if not is_whole(ref.revision):
+        yield Problem("target.revision", f"must be a whole number, not {ref.revision!r}")
+    yield from _table(ref.extra, "target.extra")
+    yield from _parts(ref.parts)
 
 
-def _sendable(text: str) -> bool:
-    """Whether UTF-8 and every platform can carry it."""
-    if "\x00" in text:
-        return False
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _parts(parts: object) -> Iterator[Problem]:
+    if not isinstance(parts, tuple):
+        yield Problem("target.parts", f"must be a tuple, not {type(parts).__name__}")
+        return
+    for index, part in enumerate(parts):
+        yield from _part(f"target.parts.{index}", part)
+
+
+def _part(place: str, part: object) -> Iterator[Problem]:
+    if not isinstance(part, PartRef):
+        yield Problem(place, f"must be a PartRef, not {type(part).__name__}")
+        return
+    yield from _name(f"{place}.message_id", part.message_id)
+    if part.digest != "":
+        yield from _name(f"{place}.digest", part.digest)
 
 
 def _json(  # noqa: C901 - one branch for each kind of JSON value
@@ -143,7 +199,7 @@ def _json(  # noqa: C901 - one branch for each kind of JSON value
         yield Problem(place, f"is nested deeper than {DEEPEST}")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str) or not _sendable(key):
+            if not isinstance(key, str) or not is_sendable(key):
                 yield Problem(place, f"key {key!a} is no text that can be sent")
             else:
                 yield from _json(f"{place}.{key}", item, depth + 1)
@@ -151,9 +207,11 @@ def _json(  # noqa: C901 - one branch for each kind of JSON value
         for index, item in enumerate(value):
             yield from _json(f"{place}.{index}", item, depth + 1)
     elif isinstance(value, str):
-        if not _sendable(value):
-            yield Problem(place, _UNSENDABLE)
+        if not is_sendable(value):
+            yield Problem(place, UNSENDABLE)
     elif isinstance(value, float) and not isfinite(value):
         yield Problem(place, "must be a finite number")
+    elif isinstance(value, int) and abs(value) > WIDEST:
+        yield Problem(place, "must be a number of at most 64 bits")
     elif value is not None and not isinstance(value, bool | int | float):
         yield Problem(place, f"is no plain JSON: {type(value).__name__}")

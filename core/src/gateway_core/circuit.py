@@ -6,6 +6,8 @@ from collections import deque
 
 import attrs
 
+from gateway_core.fields import number, whole
+
 
 @attrs.frozen(kw_only=True)
 class CircuitSettings:
@@ -17,12 +19,10 @@ class CircuitSettings:
     probe_cap   seconds between probes at the most
     """
 
-    window: int = attrs.field(default=20, validator=attrs.validators.ge(1))
-    share: float = attrs.field(
-        default=0.5, validator=[attrs.validators.gt(0), attrs.validators.le(1)]
-    )
-    probe_base: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    probe_cap: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+    window: int = attrs.field(default=20, validator=whole(least=1))
+    share: float = attrs.field(default=0.5, validator=number(above=0, most=1))
+    probe_base: float = attrs.field(default=1.0, validator=number(above=0))
+    probe_cap: float = attrs.field(default=60.0, validator=number(above=0))
 
     def probe_delay(self, probes: int) -> float:
         """Seconds until the next probe after `probes` that failed."""

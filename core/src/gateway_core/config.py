@@ -10,14 +10,15 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 import cattrs
-from attrs.validators import ge, gt, in_, instance_of, optional
+from attrs.validators import optional
 from cattrs.gen import make_dict_structure_fn
 
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.circuit import CircuitSettings
 from gateway_core.errors import ConfigError, Invalid, Problem
+from gateway_core.fields import LONGEST, flag, instance, number, one_of, whole
 from gateway_core.instances import Instance, Secret
-from gateway_core.mistakes import out_of_range, problems_in, take_no_other_for
+from gateway_core.mistakes import meant, out_of_range, problems_in, take_no_other_for
 from gateway_core.partitioning import STRATEGIES, Strategy
 from gateway_core.plugins import Filter, Given, bind
 from gateway_core.pressure import PressureSettings
@@ -31,18 +32,26 @@ WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 class Ttl:
     """Seconds after acceptance until an envelope expires, by its class."""
 
-    urgent: float = attrs.field(default=300.0, validator=gt(0))
-    normal: float = attrs.field(default=3600.0, validator=gt(0))
-    bulk: float = attrs.field(default=86400.0, validator=gt(0))
+    urgent: float = attrs.field(default=300.0, validator=number(above=0, most=LONGEST))
+    normal: float = attrs.field(default=3600.0, validator=number(above=0, most=LONGEST))
+    bulk: float = attrs.field(default=86400.0, validator=number(above=0, most=LONGEST))
 
 
 def _strategy(_: object, __: object, value: object) -> None:
-    if not callable(value) and value not in STRATEGIES:
-        raise ValueError(f"must be one of {', '.join(STRATEGIES)} or a callable, not {value!r}")
+    if not callable(value) and value not in tuple(STRATEGIES):
+        words = ", ".join(map(repr, STRATEGIES))
+        raise ValueError(f"'partition_by' must be one of {words} or a callable, not {value!r}")
 
 
-def _instances(instances: Iterable[Instance]) -> tuple[Instance, ...]:
-    return tuple(instances)
+def _listed(instances: Any) -> Any:
+    """Any list as a tuple; what is none is left as it is, for the validator to name."""
+    is_list = isinstance(instances, Iterable) and not isinstance(instances, str)
+    return tuple(instances) if is_list else instances
+
+
+def _are_instances(_: object, __: object, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(one, Instance) for one in value):
+        raise ValueError(f"'instances' must be a list of Instance, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -72,34 +81,44 @@ class GatewayConfig:
     telemetry              what spans and logs show, and where telemetry goes
     """
 
-    instances: tuple[Instance, ...] = attrs.field(default=(), converter=_instances)
-    partition_count: int = attrs.field(default=8, validator=[instance_of(int), ge(1)])
-    partition_by: Strategy = attrs.field(default="room", validator=_strategy)
-    partition_bound: int = attrs.field(default=10_000, validator=[instance_of(int), ge(1)])
-    instance_bound: int | None = attrs.field(default=None, validator=optional(ge(1)))
-    room_bound: int = attrs.field(default=1_000, validator=[instance_of(int), ge(1)])
-    attempts_per_partition: int = attrs.field(default=64, validator=[instance_of(int), ge(1)])
-    attempts_per_instance: int = attrs.field(default=64, validator=[instance_of(int), ge(1)])
-    attempt_timeout: float = attrs.field(default=90.0, validator=gt(0))
-    session_idle: float = attrs.field(default=300.0, validator=gt(0))
-    drain_timeout: float = attrs.field(default=30.0, validator=ge(0))
-    max_parts: int = attrs.field(default=50, validator=[instance_of(int), ge(1)])
-    max_text: int = attrs.field(default=1_000_000, validator=[instance_of(int), ge(1)])
-    when_suspended: WhenSuspended = attrs.field(
-        default="wait", validator=in_(get_args(WhenSuspended))
+    instances: tuple[Instance, ...] = attrs.field(
+        default=(), converter=_listed, validator=_are_instances
     )
-    shed: bool = False
-    idempotency_window: float = attrs.field(default=86_400.0, validator=gt(0))
-    idempotency_keys: int = attrs.field(default=100_000, validator=[instance_of(int), ge(1)])
-    history: int = attrs.field(default=1_000, validator=[instance_of(int), ge(1)])
-    ttl: Ttl = attrs.field(factory=Ttl)
-    retries: RetrySettings = attrs.field(factory=RetrySettings)
-    circuit: CircuitSettings = attrs.field(factory=CircuitSettings)
-    pressure: PressureSettings = attrs.field(factory=PressureSettings)
-    outbox: str | None = None
-    outbox_capacity: int = attrs.field(default=1_000_000, validator=[instance_of(int), ge(1)])
-    plugins: Filter = attrs.field(factory=Filter)
-    telemetry: TelemetrySettings = attrs.field(factory=TelemetrySettings)
+    partition_count: int = attrs.field(default=8, validator=whole(least=1))
+    partition_by: Strategy = attrs.field(default="room", validator=_strategy)
+    partition_bound: int = attrs.field(default=10_000, validator=whole(least=1))
+    instance_bound: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
+    room_bound: int = attrs.field(default=1_000, validator=whole(least=1))
+    attempts_per_partition: int = attrs.field(default=64, validator=whole(least=1))
+    attempts_per_instance: int = attrs.field(default=64, validator=whole(least=1))
+    attempt_timeout: float = attrs.field(default=90.0, validator=number(above=0))
+    session_idle: float = attrs.field(default=300.0, validator=number(above=0))
+    drain_timeout: float = attrs.field(default=30.0, validator=number(least=0))
+    max_parts: int = attrs.field(default=50, validator=whole(least=1))
+    max_text: int = attrs.field(default=1_000_000, validator=whole(least=1))
+    when_suspended: WhenSuspended = attrs.field(
+        default="wait", validator=one_of(*get_args(WhenSuspended))
+    )
+    shed: bool = attrs.field(default=False, validator=flag)
+    idempotency_window: float = attrs.field(
+        default=86_400.0, validator=number(above=0, most=LONGEST)
+    )
+    idempotency_keys: int = attrs.field(default=100_000, validator=whole(least=1))
+    history: int = attrs.field(default=1_000, validator=whole(least=1))
+    ttl: Ttl = attrs.field(factory=Ttl, validator=instance(Ttl))
+    retries: RetrySettings = attrs.field(factory=RetrySettings, validator=instance(RetrySettings))
+    circuit: CircuitSettings = attrs.field(
+        factory=CircuitSettings, validator=instance(CircuitSettings)
+    )
+    pressure: PressureSettings = attrs.field(
+        factory=PressureSettings, validator=instance(PressureSettings)
+    )
+    outbox: str | None = attrs.field(default=None, validator=optional(instance(str)))
+    outbox_capacity: int = attrs.field(default=1_000_000, validator=whole(least=1))
+    plugins: Filter = attrs.field(factory=Filter, validator=instance(Filter))
+    telemetry: TelemetrySettings = attrs.field(
+        factory=TelemetrySettings, validator=instance(TelemetrySettings)
+    )
 
     @property
     def instance_share(self) -> int:
@@ -129,7 +148,7 @@ def load_config(
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
         raise ConfigError([Problem(str(path), f"is not TOML: {error}")]) from None
     return parse_config(content, plugins, environ=environ, folder=file.parent)
 
@@ -210,28 +229,39 @@ class _Reader:
         fields = dict(table)
         channel = fields.pop("channel", None)
         if channel is None:
-            self.problems.append(Problem(f"{place}.channel", "is missing"))
+            text = f"is missing{meant('channel', fields)}"
+            self.problems.append(Problem(f"{place}.channel", text))
             return None
-        if channel not in hooks:
+        if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
+            text += meant(str(channel), hooks)
             self.problems.append(Problem(f"{place}.channel", text))
             return None
         kind = hooks[channel].settings_type
         settings = None if kind is None else self.structure(fields, kind, place)
-        return Instance(name, channel, settings)
+        try:
+            return Instance(name, channel, settings)
+        except ValueError as error:
+            self.problems += problems_in(error, place)
+            return None
 
     def _secret(self, value: Any) -> Secret:
         if isinstance(value, Mapping) and set(value) == {"env"}:
             name = value["env"]
-            if not self._environ.get(name):
-                raise ValueError(f"environment variable {name!r} is not set")
-            return Secret(self._environ[name])
+            return Secret(self._variable(name))
         if isinstance(value, Mapping) and set(value) == {"file"}:
             return Secret(self._file(value["file"]))
         if isinstance(value, str) and value:
             return Secret(value)
         raise ValueError('must be { env = "NAME" }, { file = "path" } or a text')
+
+    def _variable(self, name: object) -> str:
+        text = self._environ.get(name) if isinstance(name, str) else None
+        if not text:
+            state = "is not set" if text is None else "is empty"
+            raise ValueError(f"environment variable {name!r} {state}")
+        return text
 
     def _file(self, name: Any) -> str:
         try:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from gateway_core.fields import one_of
 from gateway_core.verdicts import Verdict
 
 Json: TypeAlias = Any
@@ -84,16 +85,15 @@ class KeyRef:
 Target: TypeAlias = MessageRef | KeyRef
 
 
-def _copied(value: Mapping[str, Json]) -> Mapping[str, Json]:
-    return dict(value)
+def _copied(value: Any) -> Any:
+    """A table of its own; what is none is left as it is, to be named where it is refused."""
+    return dict(value) if isinstance(value, Mapping) else value
 
 
-def _one_of(*allowed: str) -> Any:
-    return attrs.validators.in_(allowed)
-
-
-def _optional(check: Any) -> Any:
-    return attrs.validators.optional(check)
+def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Not below zero; what is no number at all is named where it is refused."""
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError(f"'{attribute.name}' must be 0 or more, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -113,14 +113,12 @@ class _Envelope:
     instance_id: str
     external_room_id: str
     key: str | None = None
-    ttl: float | None = attrs.field(default=None, validator=_optional(attrs.validators.ge(0)))
+    ttl: float | None = attrs.field(default=None, validator=_not_negative)
     not_before: float | None = None
-    priority: Priority = attrs.field(
-        default="normal", validator=_one_of("urgent", "normal", "bulk")
-    )
-    order: Order = attrs.field(default="room", validator=_one_of("room", "none"))
-    on_unknown: OnUnknown = attrs.field(default="retry", validator=_one_of("retry", "give_up"))
-    on_conflict: OnConflict = attrs.field(default="raise", validator=_one_of("raise", "replay"))
+    priority: Priority = attrs.field(default="normal", validator=one_of("urgent", "normal", "bulk"))
+    order: Order = attrs.field(default="room", validator=one_of("room", "none"))
+    on_unknown: OnUnknown = attrs.field(default="retry", validator=one_of("retry", "give_up"))
+    on_conflict: OnConflict = attrs.field(default="raise", validator=one_of("raise", "replay"))
 
 
 @attrs.frozen(kw_only=True)
@@ -140,7 +138,7 @@ class Send(_Envelope):
     thread_id: str | None = None
     reply_to: str | None = None
     format: Format = attrs.field(
-        default="markdown", validator=_one_of("plain", "markdown", "native")
+        default="markdown", validator=one_of("plain", "markdown", "native")
     )
     extra: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
     mentions: bool = False
@@ -163,9 +161,9 @@ class Edit(_Envelope):
     target: Target
     text: str
     format: Format = attrs.field(
-        default="markdown", validator=_one_of("plain", "markdown", "native")
+        default="markdown", validator=one_of("plain", "markdown", "native")
     )
-    extra: Mapping[str, Json] | None = None
+    extra: Mapping[str, Json] | None = attrs.field(default=None, converter=_copied)
     mentions: bool = False
     link_previews: bool = False
     interim: bool = False
@@ -321,7 +319,8 @@ class Attempt:
     message_id   the platform message, for edit and delete
     method       of a call, with its arguments
     number       1 for the first try of this step
-    key          stable over retries and restarts: what deduplicates on the platform
+    key          stable over retries and restarts: what deduplicates on the platform. Letters,
+                 digits and a dot; parts of an envelope differ at the end of theirs only
     mode         how `part` was planned
     """
 

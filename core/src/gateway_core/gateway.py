@@ -19,6 +19,7 @@ import trio
 from gateway_core.accounts import Account
 from gateway_core.boundary import leaving
 from gateway_core.channel_hooks import ChannelHooks
+from gateway_core.checks import check_envelope
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.envelopes import (
@@ -138,6 +139,7 @@ class Gateway(Sending):
 
         Raises `UnknownInstance`, and `HookContractError` where a hook fails.
         """
+        check_envelope(envelope)
         account = self._roster.account(envelope.instance_id)
         address = account.address(envelope.external_room_id)
         return foresee(account.hooks, account.instance, envelope, self.config, address)
@@ -353,6 +355,7 @@ async def open_gateway(
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
     `PartitionFailed` out of the block when a partition cannot be kept alive.
     """
+    _check(config, outbox)
     hooks = bind(plugins, config.plugins)
     if outbox is None and config.outbox is not None:
         outbox = outbox_at(config.outbox, plugins, config.plugins)
@@ -386,6 +389,15 @@ async def open_gateway(
             raise leaving(body, group) from None
         if body is not None:
             raise body
+
+
+def _check(config: object, outbox: object) -> None:
+    """Wrong types whose own errors would tell nobody what to do."""
+    if not isinstance(config, GatewayConfig):
+        kind = type(config).__name__
+        raise TypeError(f"`config` must be a GatewayConfig (`load_config` reads one), not {kind}")
+    if isinstance(outbox, str):
+        raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
 
 
 def _exporting(

@@ -35,6 +35,7 @@ from gateway_core.envelopes import (
     Receipt,
 )
 from gateway_core.errors import Problem
+from gateway_core.fields import LONGEST, flag, number, one_of, whole
 from gateway_core.instances import Instance, Secret
 from gateway_core.verdicts import BucketReport, Verdict
 
@@ -67,12 +68,12 @@ class Traits:
                          are limited within two seconds are taken for the account's
     """
 
-    edit: bool = True
-    delete: bool = True
-    independent_threads: bool = False
-    deduplicates_for: float = 0.0
+    edit: bool = attrs.field(default=True, validator=flag)
+    delete: bool = attrs.field(default=True, validator=flag)
+    independent_threads: bool = attrs.field(default=False, validator=flag)
+    deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0, most=LONGEST))
     repeat_safe_calls: frozenset[str] = frozenset()
-    names_limits: bool = False
+    names_limits: bool = attrs.field(default=False, validator=flag)
 
 
 @attrs.frozen
@@ -89,13 +90,13 @@ class Limit:
     """
 
     bucket: str
-    count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    per: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    count: int = attrs.field(default=1, validator=whole(least=1))
+    per: float = attrs.field(default=1.0, validator=number(above=0, most=LONGEST))
     pace: Literal["even", "window", "learned"] = attrs.field(
-        default="even", validator=attrs.validators.in_(("even", "window", "learned"))
+        default="even", validator=one_of("even", "window", "learned")
     )
     start: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(1))
+        default=None, validator=attrs.validators.optional(whole(least=1))
     )
 
 

@@ -35,7 +35,7 @@ class Inquiries:
 
     def withdraw(self, what: Ticket | str) -> bool:
         """End it `cancelled` if it has not started; whether that was so."""
-        envelope_id = what.id if isinstance(what, Ticket) else what
+        envelope_id = _id_of(what, "a Ticket or an envelope's id")
         for partition in self._partitions:
             flight = partition.flights.get(envelope_id)
             if flight is not None:
@@ -49,7 +49,7 @@ class Inquiries:
         """Where it stands, by its id, ticket or key; None: not known (any more)."""
         if isinstance(what, KeyRef):
             return self._by_key(what)
-        envelope_id = what.id if isinstance(what, Ticket) else what
+        envelope_id = _id_of(what, "a Ticket, a KeyRef or an envelope's id")
         for partition in self._partitions:
             flight = partition.flights.get(envelope_id)
             if flight is not None:
@@ -80,3 +80,11 @@ class Inquiries:
         if found.receipt is not None:
             return status_ended(found.receipt)
         return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
+
+
+def _id_of(what: object, wanted: str) -> str:
+    if isinstance(what, Ticket):
+        return what.id
+    if not isinstance(what, str):
+        raise TypeError(f"must be {wanted}, not {type(what).__name__}")
+    return what

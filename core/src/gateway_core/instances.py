@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from gateway_core.fields import name
 from gateway_core.redaction import redactor
 
 
@@ -49,8 +50,8 @@ class Instance:
     settings  an instance of the adapter's `settings_type()`
     """
 
-    id: str
-    channel: str
+    id: str = attrs.field(validator=name)
+    channel: str = attrs.field(validator=name)
     settings: Any = None
 
 

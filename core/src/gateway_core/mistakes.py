@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, get_origin
 
 import attrs
@@ -23,8 +24,9 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
     if isinstance(error, Invalid):
         return [Problem(join(place, problem.place), problem.text) for problem in error.problems]
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        names = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
         extra = sorted(map(str, error.extra_fields))
-        return [Problem(join(place, key), "is not a setting") for key in extra]
+        return [Problem(join(place, key), f"is not a setting{meant(key, names)}") for key in extra]
     if isinstance(error, KeyError):
         return [Problem(place or str(error.args[0]), "is missing")]
     if isinstance(error, AttributeError | TypeError):  # cattrs looked into what is no table or list
@@ -73,6 +75,12 @@ def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any])
                 found = problems_in(error)
                 problems += [Problem(p.place or field.name, p.text) for p in found]
     return problems
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The known word that it looks like, as the end of a sentence; else nothing."""
+    alike = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {alike[0]!r}?" if alike else ""
 
 
 def join(place: str, name: str) -> str:

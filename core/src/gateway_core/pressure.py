@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from gateway_core.fields import is_finite, number
 from gateway_core.hookspecs import Level
 
 _ROUNDING = 1e-9
@@ -12,9 +13,10 @@ _ROUNDING = 1e-9
 LEVELS: tuple[Level, ...] = ("nominal", "elevated", "high", "saturated")
 
 
-def _rising(_instance: object, _attribute: object, value: tuple[float, ...]) -> None:
-    if len(value) != 3 or not 0 < value[0] < value[1] < value[2] <= 1:  # noqa: PLR2004 - levels
-        raise ValueError("three rising shares between 0 and 1")
+def _rising(_instance: object, _attribute: object, value: object) -> None:
+    shares = value if isinstance(value, tuple) and all(map(is_finite, value)) else ()
+    if len(shares) != 3 or not 0 < shares[0] < shares[1] < shares[2] <= 1:  # noqa: PLR2004 - levels
+        raise ValueError(f"'thresholds' must be three rising shares up to 1, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -27,9 +29,7 @@ class PressureSettings:
     thresholds: tuple[float, float, float] = attrs.field(
         default=(0.70, 0.85, 0.95), validator=_rising
     )
-    hysteresis: float = attrs.field(
-        default=0.05, validator=[attrs.validators.ge(0), attrs.validators.lt(0.5)]
-    )
+    hysteresis: float = attrs.field(default=0.05, validator=number(least=0, most=0.49))
 
 
 class Gauge:

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
+from gateway_core.fields import flag, one_of, table
+
 Rooms: TypeAlias = Literal["hash", "plain", "none"]
 
 WITHHELD = "…"
@@ -30,9 +32,9 @@ class TelemetrySettings:
     export  given to the plugin that exports: `gateway-contrib[otel]`
     """
 
-    rooms: Rooms = attrs.field(default="hash", validator=attrs.validators.in_(get_args(Rooms)))
-    texts: bool = False
-    export: Mapping[str, Any] = attrs.field(factory=dict)
+    rooms: Rooms = attrs.field(default="hash", validator=one_of(*get_args(Rooms)))
+    texts: bool = attrs.field(default=False, validator=flag)
+    export: Mapping[str, Any] = attrs.field(factory=dict, validator=table)
 
 
 def pseudonym(instance_id: str, room: str) -> str:

@@ -9,6 +9,7 @@ import attrs
 
 from gateway_core.backoff import Backoff
 from gateway_core.envelopes import Disposition
+from gateway_core.fields import LONGEST, number, whole
 from gateway_core.flights import Step
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
@@ -29,11 +30,11 @@ class RetrySettings:
     quarantine     seconds after an unknown outcome before anything follows in that lane
     """
 
-    attempts: int = attrs.field(default=6, validator=attrs.validators.ge(1))
-    base: float = attrs.field(default=0.5, validator=attrs.validators.gt(0))
-    cap: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-    max_ambiguous: int = attrs.field(default=2, validator=attrs.validators.ge(1))
-    quarantine: float = attrs.field(default=2.0, validator=attrs.validators.ge(0))
+    attempts: int = attrs.field(default=6, validator=whole(least=1))
+    base: float = attrs.field(default=0.5, validator=number(above=0))
+    cap: float = attrs.field(default=60.0, validator=number(above=0))
+    max_ambiguous: int = attrs.field(default=2, validator=whole(least=1))
+    quarantine: float = attrs.field(default=2.0, validator=number(least=0, most=LONGEST))
 
     @property
     def backoff(self) -> Backoff:

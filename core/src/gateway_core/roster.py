@@ -82,6 +82,7 @@ class Roster:
 
         One whose settings are not its channel's starts suspended.
         """
+        _check_instance(instance)
         if instance.id in self._accounts:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
         account = self._accounts[instance.id] = self._account_of(instance)
@@ -95,6 +96,7 @@ class Roster:
 
         Raises `UnknownInstance`, and `ConfigError` where the channel would change.
         """
+        _check_instance(instance)
         account = self.account(instance.id)
         if instance.channel != account.instance.channel:
             place = f"instances.{instance.id}.channel"
@@ -192,7 +194,7 @@ class Roster:
 
     def account(self, instance_id: str) -> Account:
         """The same. Raises `UnknownInstance`, naming those that are there."""
-        account = self._accounts.get(instance_id)
+        account = self._accounts.get(instance_id) if isinstance(instance_id, str) else None
         if account is None or instance_id in self._leaving:
             known = ", ".join(sorted(self._accounts)) or "none"
             text = f"there is no instance {instance_id!r}; configured: {known}"
@@ -217,6 +219,12 @@ class Roster:
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
         config = self._config
         return Sessions(hooks, instance, self._spawn, config.session_idle, config.attempt_timeout)
+
+
+def _check_instance(value: object) -> None:
+    if not isinstance(value, Instance):
+        text = f"must be an Instance, not {type(value).__name__}"
+        raise ConfigError([Problem("instance", text)])
 
 
 def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:

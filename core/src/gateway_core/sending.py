@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import attrs
 import trio
 
+from gateway_core.checks import check_envelope
 from gateway_core.envelopes import (
     Call,
     Delete,
@@ -29,6 +29,7 @@ from gateway_core.envelopes import (
     Target,
 )
 from gateway_core.errors import DeliveryError, Invalid, Problem
+from gateway_core.mistakes import problems_in
 from gateway_core.submission import Submission
 from gateway_core.tickets import Ticket
 
@@ -86,7 +87,7 @@ class Sending:
             order=order,
             format=format,
             on_unknown=on_unknown,
-            extra=extra or {},
+            extra={} if extra is None else extra,
             mentions=mentions,
             link_previews=link_previews,
             silent=silent,
@@ -173,7 +174,7 @@ class Sending:
             instance_id=instance,
             external_room_id=room,
             method=method,
-            arguments=arguments or {},
+            arguments={} if arguments is None else arguments,
             thread_id=thread,
             key=key,
             ttl=ttl,
@@ -207,6 +208,7 @@ class Sending:
         `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`, and
         `GatewayClosed`. A caller cancelled in here leaves no trace.
         """
+        check_envelope(envelope)
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._submission.submit(envelope, wait=wait)
         ticket._flight.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
@@ -218,10 +220,8 @@ def _build(kind: Any, **fields: Any) -> Any:
     """The envelope; a value that its class does not take becomes `Invalid`."""
     try:
         return kind(**fields)
-    except (TypeError, ValueError) as error:
-        attribute = next((a for a in error.args if isinstance(a, attrs.Attribute)), None)
-        place = attribute.name if attribute is not None else ""
-        raise Invalid([Problem(place, str(error.args[0]).partition(" (")[0])]) from None
+    except ValueError as error:
+        raise Invalid(problems_in(error)) from None
 
 
 def _target(target: object) -> Target:

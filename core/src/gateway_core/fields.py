@@ -1,0 +1,141 @@
+"""What a field may hold: validators whose error names the field, what it must be, and what it was.
+
+All raise `ValueError`. Pure.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeGuard
+
+import attrs
+
+Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+WIDEST = 2**64
+"""JSON's whole numbers have no bound, their readers do; from 4,300 digits on Python's as well."""
+LONGEST_NAME = 1024
+"""Characters of an id or a key: no platform's are longer, and each is kept in memory."""
+LONGEST = 1e9
+"""Seconds, some thirty years: longer waits are mistakes, and 64 bits of nanoseconds hold them."""
+UNSENDABLE = "has a lone surrogate or NUL"
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold, and no truth value."""
+    if not isinstance(value, float) and not is_whole(value):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
+
+
+def shown(value: object) -> str:
+    """The value as an error shows it; Python refuses to write out very long numbers."""
+    return "a number so large" if is_whole(value) and abs(value) > WIDEST else repr(value)
+
+
+def name_fault(value: object) -> str | None:
+    """What is wrong with an id or a key, in words; None: nothing."""
+    if not isinstance(value, str):
+        return f"must be a text, not {type(value).__name__}"
+    if not value:
+        return "is empty"
+    if len(value) > LONGEST_NAME:
+        return f"has {len(value)} characters, at most {LONGEST_NAME}"
+    if not is_sendable(value):
+        return UNSENDABLE
+    if any(ord(c) < 32 for c in value):  # noqa: PLR2004 - C0 controls
+        return "has a control character"
+    return None
+
+
+def is_sendable(text: str) -> bool:
+    """Whether UTF-8 and every platform can carry it."""
+    if "\x00" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """An id or a key."""
+    if fault := name_fault(value):
+        words = fault if fault.startswith("must") else f"must be a name: it {fault}"
+        raise ValueError(f"'{attribute.name}' {words}")
+
+
+def whole(*, least: int) -> Validator:
+    """A whole number of at least `least`."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not is_whole(value) or value < least:
+            raise _error(attribute, f"a whole number of at least {least}", value)
+
+    return check
+
+
+def number(
+    *, least: float | None = None, above: float | None = None, most: float | None = None
+) -> Validator:
+    """A number within these bounds; `nan` is within none, infinity is where `most` is None."""
+    words = [("at least", least), ("above", above), ("at most", most)]
+    wanted = "a number " + " and ".join(f"{word} {n:g}" for word, n in words if n is not None)
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        fits = (
+            (isinstance(value, float) or is_whole(value))
+            and (least is None or value >= least)
+            and (above is None or value > above)
+            and (most is None or value <= most)
+            and value == value  # noqa: PLR0124 - nan
+        )
+        if not fits:
+            raise _error(attribute, wanted, value)
+
+    return check
+
+
+def one_of(*allowed: str) -> Validator:
+    """One of these words."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in allowed:
+            raise _error(attribute, "one of " + ", ".join(map(repr, allowed)), value)
+
+    return check
+
+
+def flag(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """True or false, and nothing that merely counts as such: the text "no" is true."""
+    if not isinstance(value, bool):
+        raise _error(attribute, "true or false", value)
+
+
+def table(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """A mapping."""
+    if not isinstance(value, Mapping):
+        raise _error(attribute, "a table", value)
+
+
+def instance(kind: type) -> Validator:
+    """A value of that class."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind):
+            raise _error(attribute, f"of the class {kind.__name__}", value)
+
+    return check
+
+
+def _error(attribute: attrs.Attribute[Any], wanted: str, value: object) -> ValueError:
+    return ValueError(f"'{attribute.name}' must be {wanted}, not {shown(value)}")
