@@ -5,6 +5,7 @@ Secrets never reach this module: they are taken out where an error comes in (`ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias, get_args
@@ -61,13 +62,20 @@ class Privacy:
     def words(self, raw: str, instance_id: str, rooms: tuple[str, ...], text: str) -> str:
         """A platform's own words about a message to one of `rooms` with that `text`."""
         if self._rooms != "plain":
-            for room in rooms:
-                raw = raw.replace(room, self.room(instance_id, room) or WITHHELD)
+            for room in filter(None, rooms):
+                raw = _renamed(raw, room, self.room(instance_id, room) or WITHHELD)
         return raw if self._texts or not text else " ".join(_withheld(raw.split(), text))
 
     def error(self, error: BaseException) -> str:
         """An exception of somebody's code: its message may quote anything."""
         return f"{type(error).__name__}: {error}" if self._texts else type(error).__name__
+
+
+def _renamed(raw: str, room: str, name: str) -> str:
+    """The words with the room's other name; a short id counts where it is a word of its own."""
+    if len(room) >= LONG_WORD:
+        return raw.replace(room, name)
+    return re.sub(rf"(?<!\w){re.escape(room)}(?!\w)", name, raw)
 
 
 def _withheld(words: list[str], text: str) -> Iterator[str]:

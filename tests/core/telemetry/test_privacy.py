@@ -127,6 +127,24 @@ def test_rooms_in_a_platforms_words_are_named_as_everywhere():
     assert "no … here" == words("no C1 here", rooms="none")
 
 
+@pytest.mark.parametrize("room", ["r", "7", ""])
+def test_a_short_room_is_not_looked_for_within_words(room):
+    """The id of one letter would stand in every word, and none that is empty between all."""
+    privacy = Privacy(TelemetrySettings())
+    raw = "error 17: the rate limit is reached"
+    assert raw == privacy.words(raw, "bot", (room,), "")
+    if room:
+        told = privacy.words(f"no room '{room}', retry", "bot", (room,), "")
+        assert f"no room '{pseudonym('bot', room)}', retry" == told
+
+
+def test_a_long_room_is_found_wherever_it_stands():
+    told = Privacy(TelemetrySettings()).words(
+        "chat_-1001234567890x", "bot", ("-1001234567890",), ""
+    )
+    assert f"chat_{pseudonym('bot', '-1001234567890')}x" == told
+
+
 def test_errors_of_somebodys_code_show_their_class_alone():
     error = ValueError("about a text")
     assert "ValueError" == Privacy(TelemetrySettings()).error(error)
