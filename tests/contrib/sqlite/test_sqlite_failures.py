@@ -147,6 +147,45 @@ async def test_a_damaged_file_is_refused_and_left_alone(path, damage):
     assert before == path.read_bytes()
 
 
+async def test_damage_that_is_found_later_is_said_and_nothing_more_is_taken_in(path):
+    """The pages of old envelopes are read when their turn comes: a thousand places further on."""
+    async with (
+        open_test_gateway(
+            FakeChannel(script=hold), outbox=kept_at(path), drain_timeout=0.0
+        ) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        for n in range(600):
+            text = f"{n} " + "x" * 500
+            message = Send(instance_id="bot", external_room_id=f"room{n}", text=text)
+            nursery.start_soon(gateway.submit, message)
+    content = bytearray(path.read_bytes())
+    at = content.index(b'"text":"550 ') // 4096 * 4096
+    content[at : at + 4096] = b"\x5a" * 4096
+    path.write_bytes(content)
+    async with open_test_gateway(FakeChannel(), outbox=kept_at(path)) as gateway:
+        with trio.fail_after(20), pytest.raises(OutboxError, match=r"takes no more.*damaged"):
+            await submit_forever(gateway)
+        assert gateway.statistics().kept > 0
+
+
+async def submit_forever(gateway):
+    while True:
+        await gateway.submit(Send(instance_id="bot", external_room_id="room", text="new"))
+        await trio.sleep(0.05)
+
+
+async def test_a_file_that_lacks_a_table_is_damaged(path):
+    async with SqliteOutbox(path):
+        pass
+    other = apsw.Connection(str(path))
+    other.execute("DROP TABLE steps")
+    other.close()
+    with pytest.raises(OutboxError, match="damaged: it lacks steps"):
+        async with SqliteOutbox(path):
+            pass
+
+
 async def test_another_programs_database_is_refused(path):
     other = apsw.Connection(str(path))
     other.execute("CREATE TABLE theirs (a)")
@@ -177,7 +216,9 @@ async def hold(attempt):
     await trio.sleep(1000)
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '[{"kind": "send"}, []]', "[{}, [[1]]]"])
+@pytest.mark.parametrize(
+    "content", ["{", "[1]", '[{"kind": "send"}, []]', "[{}, [[1]]]", b"[\xff\x80]"]
+)
 async def test_a_damaged_row_stays_where_it_is_and_the_others_go_on(path, content):
     """It is reported and counted; before and after it nothing is lost, whatever its room."""
     settings = {"drain_timeout": 0.0, "room_bound": 1}
@@ -189,7 +230,8 @@ async def test_a_damaged_row_stays_where_it_is_and_the_others_go_on(path, conten
                 Send(instance_id="bot", external_room_id=f"room{n % 2}", text=str(n))
             )
     database = apsw.Connection(str(path))
-    sql = "UPDATE envelopes SET entry = ? WHERE seq IN (SELECT seq FROM envelopes LIMIT 2 OFFSET 2)"
+    sql = """UPDATE envelopes SET entry = CAST(? AS TEXT)
+        WHERE seq IN (SELECT seq FROM envelopes LIMIT 2 OFFSET 2)"""
     database.execute(sql, (content,))
     database.close()
     channel = FakeChannel()

@@ -24,6 +24,14 @@ WORDS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
+
+
+def damaged(error: OutboxError) -> bool:
+    """Whether it tells of a damaged file."""
+    return isinstance(error.__cause__, DAMAGE)
+
+
 def words(error: Exception) -> str:
     """What it means."""
     for kind, text in WORDS:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import time as system_time
 from types import TracebackType
@@ -15,7 +15,7 @@ import trio
 
 from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.committer import POLL, Committer
-from gateway_contrib.sqlite.failing import logged, typed, unreadable
+from gateway_contrib.sqlite.failing import damaged, logged, typed, unreadable
 from gateway_contrib.sqlite.ownership import Ownership, refusal
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.requests import Desk
@@ -74,6 +74,7 @@ class SqliteOutbox:
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)
         self._tasks: Any = None
+        self._damage: OutboxError | None = None
 
     @property
     def requested(self) -> Callable[[Request], None] | None:
@@ -151,7 +152,7 @@ class SqliteOutbox:
     # -- what the committer does
 
     async def _write(self, batch: Batch) -> None:
-        with typed("the outbox cannot write"):
+        with self._typed("the outbox cannot write"):
             await self._in_thread(lambda: self._writer.commit(batch), self._writing)
 
     async def _look_after(self) -> None:
@@ -165,6 +166,17 @@ class SqliteOutbox:
             asked = await self._in_thread(lambda: self._desk.serve(wall, *old), self._writing)
             for request in asked:
                 self._requested(request)
+
+    @contextmanager
+    def _typed(self, what: str) -> Iterator[None]:
+        """As `typed`; damage is remembered."""
+        try:
+            with typed(what):
+                yield
+        except OutboxError as error:
+            if damaged(error):
+                self._damage = error
+            raise
 
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
         if not self.settings.in_thread:
@@ -180,7 +192,12 @@ class SqliteOutbox:
         return partitions
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
-        """Keep the entry; returns once it is on the disk."""
+        """Keep the entry; returns once it is on the disk.
+
+        Nothing more is taken in where the file has turned out to be damaged.
+        """
+        if self._damage is not None:
+            raise OutboxError(f"the outbox takes no more: {self._damage}")
         seq = position_of(entry.id)
         row, scope = entry_row(entry, seq), scope_of(entry.envelope)
 
@@ -305,7 +322,7 @@ class SqliteOutbox:
 
     async def _look_up(self, what: str | tuple[str, str, str, str]) -> Found | None:
         since = self._keys_since()
-        with typed("the outbox cannot read"):
+        with self._typed("the outbox cannot read"):
             return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
 
     def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
@@ -319,7 +336,7 @@ class SqliteOutbox:
         """Put all that is there into the indexes by room and by deadline."""
         if not self._committer.idle:
             await self.flush()
-        with typed("the outbox cannot write"):
+        with self._typed("the outbox cannot write"):
             while await self._in_thread(self._writer.file, self._writing):
                 pass
 
@@ -327,7 +344,7 @@ class SqliteOutbox:
         """After all that was told before, what is being written now included."""
         if not self._committer.idle:
             await self.flush()
-        with typed("the outbox cannot read"):
+        with self._typed("the outbox cannot read"):
             return await self._in_thread(do, self._reading)
 
 

@@ -12,6 +12,7 @@ import apsw
 
 from gateway_contrib.sqlite.rows import (
     ENTRY_COLUMNS,
+    ENTRY_READ,
     STEP_COLUMNS,
     Row,
     kept_of,
@@ -20,11 +21,10 @@ from gateway_contrib.sqlite.rows import (
 )
 from gateway_core import FormatVersionError, Found, Invalid, Kept, MessageRef, Overdue, Recovery
 
-_ENTRY = ", ".join(ENTRY_COLUMNS)
 _STEP = ", ".join(STEP_COLUMNS)
 
 MOST = 4_000_000
-"""Characters of one page's entries, whatever its number of rows."""
+"""Bytes of one page's entries, whatever its number of rows."""
 
 
 class Reader:
@@ -68,20 +68,20 @@ class Reader:
         where, bound = "instance = ?", [instance_id]
         if room is not None:
             where, bound = "filed = 1 AND instance = ? AND room = ?", [instance_id, room]
-        sql = f"""SELECT {_ENTRY} FROM envelopes WHERE due IS NULL AND {where} AND position > ?
+        sql = f"""SELECT {ENTRY_READ} FROM envelopes WHERE due IS NULL AND {where} AND position > ?
             ORDER BY position LIMIT ?"""  # noqa: S608 - constants
         return self._kept(sql, bound, (after,), limit, ("position",))
 
     def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[Kept]:
         """Scheduled by their times."""
-        sql = f"""SELECT {_ENTRY} FROM envelopes
+        sql = f"""SELECT {ENTRY_READ} FROM envelopes
             WHERE due IS NOT NULL AND due <= ? AND (due, position) > (?, ?)
             ORDER BY due, position LIMIT ?"""  # noqa: S608 - constants
         return self._kept(sql, [until], after, limit, ("due", "position"))
 
     def overdue(self, until: float, after: tuple[float, int], limit: int) -> Overdue:
         """By their deadlines."""
-        sql = f"""SELECT {_ENTRY} FROM envelopes
+        sql = f"""SELECT {ENTRY_READ} FROM envelopes
             WHERE filed = 1 AND deadline <= ? AND (deadline, seq) > (?, ?)
             ORDER BY deadline, seq LIMIT ?"""  # noqa: S608 - constants
         kept = self._kept(sql, [until], after, limit, ("deadline", "seq"))
@@ -120,7 +120,7 @@ class Reader:
         return steps
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[Row]:
-        """So many that their contents are not more than `MOST` characters, one at least."""
+        """So many that their contents are not more than `MOST`, one at least."""
         rows: list[Row] = []
         size = 0
         for row in self._db.execute(sql, bound):
@@ -145,7 +145,7 @@ class Reader:
         if row is not None:
             name, fingerprint, receipt = row
             return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt_of(receipt))
-        rows = self._rows(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
+        rows = self._rows(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
         kept = self._read(rows) if rows else ()
         if not kept:
             return None

@@ -11,15 +11,13 @@ from collections.abc import Sequence
 
 import apsw
 
-from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, STEP_COLUMNS, Row, kept_of
+from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, kept_of
 from gateway_core import FormatVersionError, Invalid, Kept, Request
 
 FORGET = 5_000
 """Rows of history that are forgotten at each look, at the most."""
 EVERY = 60.0
 """Seconds between two looks for what is too old; while there is more of it, every look is one."""
-
-_ENTRY = ", ".join(ENTRY_COLUMNS)
 
 
 class Desk:
@@ -97,7 +95,7 @@ class Desk:
         return ("goes on", [Request(kind="retry", kept=kept)]) if kept else ("cannot be read", [])
 
     def _read(self, seq: int) -> Kept | None:
-        row = self._db.execute(f"SELECT {_ENTRY} FROM envelopes WHERE seq = ?", (seq,)).get  # noqa: S608 - constants
+        row = self._db.execute(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,)).get  # noqa: S608 - constants
         if row is None:
             return None
         columns = ", ".join(STEP_COLUMNS)

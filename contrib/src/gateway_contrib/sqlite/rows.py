@@ -34,6 +34,11 @@ ENTRY_COLUMNS = (
     "seq", "id", "instance", "room", "position", "due", "accepted_at", "deadline", "fingerprint",
     "class", "entry", "shapes", "filed",
 )  # fmt: skip
+ENTRY_READ = ", ".join(
+    f"CAST({column} AS BLOB)" if column in ("entry", "shapes") else column
+    for column in ENTRY_COLUMNS
+)
+"""What is read of them: a text that is damaged is that row's trouble, and no other's."""
 STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
     "not_before", "outcome", "message_id",
@@ -43,7 +48,7 @@ SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.
 """What nobody will want to try again: only the receipt is kept."""
 
 
-decode: Callable[[str], Any] = msgspec.json.decode
+decode: Callable[[str | bytes], Any] = msgspec.json.decode
 
 
 _PLAIN: Mapping[str, type[Send | Call]] = {"send": Send, "call": Call}

@@ -7,6 +7,8 @@ Therefore they are *filed* in such indexes later: when somebody asks, or when ma
 
 from __future__ import annotations
 
+from functools import cache
+
 import apsw
 
 from gateway_core import OutboxError
@@ -145,8 +147,14 @@ def prepare(connection: apsw.Connection) -> None:
     if mark != APPLICATION_ID and tables:
         raise OutboxError("the file is a database, but not an outbox of this gateway")
     check_version(version)
-    if version == VERSION:
-        return
+    if version != VERSION:
+        _migrate(connection, version)
+    lacking = _all_names() - _names(connection)
+    if lacking:
+        raise OutboxError(f"the file is damaged: it lacks {', '.join(sorted(lacking))}")
+
+
+def _migrate(connection: apsw.Connection, version: int) -> None:
     with connection:
         for migration in MIGRATIONS[version:]:
             connection.execute(migration)
@@ -154,9 +162,24 @@ def prepare(connection: apsw.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+@cache
+def _all_names() -> frozenset[str]:
+    """What a file of this version has."""
+    connection = apsw.Connection(":memory:")
+    _migrate(connection, 0)
+    names = _names(connection)
+    connection.close()
+    return names
+
+
+def _names(connection: apsw.Connection) -> frozenset[str]:
+    """Its tables and indexes."""
+    return frozenset(name for (name,) in connection.execute("SELECT name FROM sqlite_schema"))
+
+
 def check_version(version: int) -> None:
     """Raises `OutboxError` where a later release wrote the file."""
-    if version > VERSION:
+    if not 0 <= version <= VERSION:
         raise OutboxError(
             f"the file has schema version {version}; this release reads 1 to {VERSION}"
         )
