@@ -4,6 +4,7 @@ import os
 import sqlite3
 from random import Random
 
+import apsw
 import pytest
 import trio
 
@@ -165,11 +166,11 @@ async def refuse(attempt):
         )
 
 
-def ask(outbox, kind, *, seq=None, room=""):
+def ask(outbox, kind, *, seq=None, room="", instance="bot"):
     """As the command line does, on a connection of the same library."""
     outbox._writer._db.execute(
-        "INSERT INTO requests (kind, seq, instance, room, asked_at) VALUES (?, ?, 'bot', ?, 0)",
-        (kind, seq, room),
+        "INSERT INTO requests (kind, seq, instance, room, asked_at) VALUES (?, ?, ?, ?, 0)",
+        (kind, seq, instance, room),
     )
     outbox._desk._seen = None  # this connection's own writes do not count as another's
 
@@ -247,6 +248,75 @@ async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
     assert b"SECRETTEXT" not in content
     assert b"SECRETKEY" not in content
     assert [("other",)] == rows(path, "SELECT room FROM history")
+
+
+async def test_an_erasure_is_answered_once_the_log_is_rid_of_it(path, autojump_clock):
+    """Somebody who reads keeps the log as it is; a kill meanwhile leaves it to the next life."""
+    channel, outbox = FakeChannel(), inline(path)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await gateway.send("bot", "room", "SECRETTEXT")
+        await outbox.flush()
+        reader = apsw.Connection(str(path))
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM history").get
+        ask(outbox, "erase", room="room")
+        await trio.sleep(5)
+        answer = "SELECT answer FROM requests"
+        assert reader.execute("SELECT count(*) FROM history").get
+        assert outbox._writer._db.execute(answer).get is None
+        reader.execute("COMMIT")
+        await trio.sleep(5)
+        assert outbox._writer._db.execute(answer).get.endswith("0 in flight")
+        assert b"SECRETTEXT" not in b"".join(f.read_bytes() for f in path.parent.iterdir())
+        outbox._writer._db.execute("UPDATE requests SET answer = NULL")
+        reader.close()
+    outbox = inline(path)
+    async with open_test_gateway(channel, outbox=outbox):
+        await trio.sleep(5)
+        assert "erased" == outbox._writer._db.execute(answer).get
+
+
+async def test_the_same_room_of_another_instance_is_another_room(path, autojump_clock):
+    """Asked for while the first erasure is under way."""
+    channel, outbox = FakeChannel(), inline(path)
+    async with open_test_gateway(channel, outbox=outbox, instances=("bot", "two")) as gateway:
+        await gateway.send("bot", "room", "SECRETTEXT")
+        await gateway.send("two", "room", "SECRETTEXT")
+        await outbox.flush()
+        serve = outbox._desk.serve
+
+        def as_well(*times):
+            outbox._desk.serve = serve
+            found = serve(*times)
+            ask(outbox, "erase", room="room", instance="two")
+            return found
+
+        outbox._desk.serve = as_well
+        ask(outbox, "erase", room="room")
+        await trio.sleep(10)
+        assert b"SECRETTEXT" not in b"".join(f.read_bytes() for f in path.parent.iterdir())
+
+
+async def test_one_file_has_one_owner_by_whatever_name(path):
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    async with SqliteOutbox(path):
+        with pytest.raises(OutboxError, match="is owned by process"):
+            async with SqliteOutbox(link):
+                pass
+
+
+@pytest.mark.parametrize("new", [None, b"another"])
+async def test_nothing_more_is_accepted_once_the_file_was_taken_away(path, autojump_clock, new):
+    async with open_test_gateway(FakeChannel(), outbox=inline(path)) as gateway:
+        await gateway.send("bot", "room", "one")
+        path.unlink()
+        if new is not None:
+            path.write_bytes(new)
+        await trio.sleep(5)
+        with pytest.raises(OutboxError, match="was taken away"):
+            await gateway.submit(send("two"))
+        assert gateway.statistics().conserved
 
 
 async def test_history_is_forgotten_in_its_time(path, autojump_clock):

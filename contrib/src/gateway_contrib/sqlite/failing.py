@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import apsw
 
 from gateway_core import OutboxError
-from gateway_core.telemetry import OUTBOX_UNREADABLE, Event, tell
+from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, tell
 
 WORDS: tuple[tuple[type[Exception], str], ...] = (
     (apsw.FullError, "the disk is full"),
@@ -24,12 +25,10 @@ WORDS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+BUSY = 5_000
+"""Milliseconds that a connection waits for another's transaction."""
+
 DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
-
-
-def damaged(error: OutboxError) -> bool:
-    """Whether it tells of a damaged file."""
-    return isinstance(error.__cause__, DAMAGE)
 
 
 def words(error: Exception) -> str:
@@ -56,6 +55,50 @@ def logged(event: Event) -> Iterator[None]:
         yield
     except (apsw.Error, OSError, UnicodeDecodeError, OutboxError) as error:
         tell(event, error=words(error))
+
+
+class Damage:
+    """Whether the file may take more in: not once it is damaged, nor when it was taken away."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        self._why = ""
+
+    def check(self) -> None:
+        """Raises `OutboxError` where it may not."""
+        if self._why:
+            raise OutboxError(f"the outbox takes no more: {self._why}")
+
+    def opened(self) -> None:
+        """The file that is there now is the one in use."""
+        self._file = _identity(self._path)
+
+    def look(self) -> None:
+        """See that it is still there."""
+        if not self._why and _identity(self._path) != self._file:
+            self._why = f"{self._path} was taken away while it was in use"
+            tell(OUTBOX_FAILED, error=self._why)
+
+    @contextmanager
+    def typed(self, what: str) -> Iterator[None]:
+        """As the function; damage is remembered."""
+        try:
+            with typed(what):
+                yield
+        except OutboxError as error:
+            if isinstance(error.__cause__, DAMAGE):
+                self._why = str(error)
+            raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there; None: none is."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def unreadable(envelope_id: str, error: Exception) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import apsw
 import attrs
 
-from gateway_contrib.sqlite.failing import typed
+from gateway_contrib.sqlite.failing import BUSY, typed
 from gateway_contrib.sqlite.ownership import Owner, Ownership
 from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number
 from gateway_core import OutboxError, position_of
@@ -58,7 +58,7 @@ class Operator:
             raise OutboxError(f"there is no outbox at {path}")
         with typed(f"outbox {path} cannot be opened"):
             self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            self._db.set_busy_timeout(5_000)
+            self._db.set_busy_timeout(BUSY)
             if number(self._db, "PRAGMA application_id") != APPLICATION_ID:
                 raise OutboxError(f"{path} is not an outbox of this gateway")
             check_version(number(self._db, "PRAGMA user_version"))

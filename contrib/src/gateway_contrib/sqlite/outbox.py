@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from time import time as system_time
 from types import TracebackType
@@ -15,7 +15,7 @@ import trio
 
 from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.committer import POLL, Committer
-from gateway_contrib.sqlite.failing import damaged, logged, typed, unreadable
+from gateway_contrib.sqlite.failing import Damage, logged, typed, unreadable
 from gateway_contrib.sqlite.ownership import Ownership, refusal
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.requests import Desk
@@ -58,7 +58,7 @@ class SqliteOutbox:
         *,
         wall_clock: Callable[[], float] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(path).resolve()  # one owner, by whatever name the file is opened
         self.settings = settings or SqliteSettings()
         self._wall = wall_clock or system_time
         self._begin()
@@ -74,7 +74,7 @@ class SqliteOutbox:
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)
         self._tasks: Any = None
-        self._damage: OutboxError | None = None
+        self._damage = Damage(self.path)
 
     @property
     def requested(self) -> Callable[[Request], None] | None:
@@ -128,6 +128,7 @@ class SqliteOutbox:
         self._stack.callback(self._reader.close)
         self._glance = Reader(self.path, unreadable)
         self._stack.callback(self._glance.close)
+        self._damage.opened()
         self._writer = Writer(connection)
         self._desk = Desk(connection)
 
@@ -152,13 +153,14 @@ class SqliteOutbox:
     # -- what the committer does
 
     async def _write(self, batch: Batch) -> None:
-        with self._typed("the outbox cannot write"):
+        with self._damage.typed("the outbox cannot write"):
             await self._in_thread(lambda: self._writer.commit(batch), self._writing)
 
     async def _look_after(self) -> None:
         """Now and then: do what operators asked, forget what is old."""
         if self._requested is None or not self._desk.due(trio.current_time(), POLL):
             return
+        self._damage.look()
         wall = self._wall()
         settings = self.settings
         old = (wall - settings.history_for, self._keys_since(), wall - settings.refs_for)
@@ -166,17 +168,6 @@ class SqliteOutbox:
             asked = await self._in_thread(lambda: self._desk.serve(wall, *old), self._writing)
             for request in asked:
                 self._requested(request)
-
-    @contextmanager
-    def _typed(self, what: str) -> Iterator[None]:
-        """As `typed`; damage is remembered."""
-        try:
-            with typed(what):
-                yield
-        except OutboxError as error:
-            if damaged(error):
-                self._damage = error
-            raise
 
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
         if not self.settings.in_thread:
@@ -194,10 +185,9 @@ class SqliteOutbox:
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
         """Keep the entry; returns once it is on the disk.
 
-        Nothing more is taken in where the file has turned out to be damaged.
+        Nothing more is taken in where the file has turned out to be damaged, or was taken away.
         """
-        if self._damage is not None:
-            raise OutboxError(f"the outbox takes no more: {self._damage}")
+        self._damage.check()
         seq = position_of(entry.id)
         row, scope = entry_row(entry, seq), scope_of(entry.envelope)
 
@@ -322,7 +312,7 @@ class SqliteOutbox:
 
     async def _look_up(self, what: str | tuple[str, str, str, str]) -> Found | None:
         since = self._keys_since()
-        with self._typed("the outbox cannot read"):
+        with self._damage.typed("the outbox cannot read"):
             return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
 
     def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
@@ -336,7 +326,7 @@ class SqliteOutbox:
         """Put all that is there into the indexes by room and by deadline."""
         if not self._committer.idle:
             await self.flush()
-        with self._typed("the outbox cannot write"):
+        with self._damage.typed("the outbox cannot write"):
             while await self._in_thread(self._writer.file, self._writing):
                 pass
 
@@ -344,7 +334,7 @@ class SqliteOutbox:
         """After all that was told before, what is being written now included."""
         if not self._committer.idle:
             await self.flush()
-        with self._typed("the outbox cannot read"):
+        with self._damage.typed("the outbox cannot read"):
             return await self._in_thread(do, self._reading)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import apsw
 
+from gateway_contrib.sqlite.failing import BUSY
 from gateway_contrib.sqlite.rows import (
     ENTRY_COLUMNS,
     ENTRY_READ,
@@ -32,7 +33,7 @@ class Reader:
 
     def __init__(self, path: Path, unreadable: Callable[[str, Exception], None]) -> None:
         self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-        self._db.set_busy_timeout(5_000)
+        self._db.set_busy_timeout(BUSY)
         self._db.execute("PRAGMA query_only = 1")
         self._unreadable = unreadable
 

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 
 import apsw
 
+from gateway_contrib.sqlite.failing import BUSY
 from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, kept_of
 from gateway_core import FormatVersionError, Invalid, Kept, Request
 
 FORGET = 5_000
 """Rows of history that are forgotten at each look, at the most."""
+PATIENCE = 100
+"""Milliseconds that emptying the log waits for those who read it, at each look."""
 EVERY = 60.0
 """Seconds between two looks for what is too old; while there is more of it, every look is one."""
 
@@ -29,6 +32,12 @@ class Desk:
         self._forgot = -1e18
         self._seen: object = None
         self._erasing: set[int] = set()
+        self._unanswered: dict[int, str] = dict.fromkeys(self._erased_before(), "erased")
+
+    def _erased_before(self) -> list[int]:
+        """What a life erased whose log may have kept it."""
+        sql = "SELECT number FROM requests WHERE done_at IS NOT NULL AND answer IS NULL"
+        return [number for (number,) in self._db.execute(sql)]
 
     def due(self, now: float, every: float) -> bool:
         """Whether it is time to look again."""
@@ -43,6 +52,8 @@ class Desk:
         if wall - self._forgot >= EVERY:
             more = self._forget(wall, history, keys, refs)
             self._forgot = self._forgot if more else wall
+        if self._unanswered:
+            self._empty_log()
         version = self._db.execute("PRAGMA data_version").get
         if version != self._seen:
             self._seen = version
@@ -118,6 +129,8 @@ class Desk:
     def erase(self, request: Request, seqs: Sequence[int], in_flight: int, wall: float) -> None:
         """Take everything of a room out of the file and its log, so that no disk keeps it.
 
+        It is answered when both are rid of it: who reads the log keeps it from being emptied.
+
         seqs  its envelopes, ended or not
         """
         place, some = (request.instance_id, request.room), (json.dumps(seqs),)
@@ -130,10 +143,27 @@ class Desk:
             for table in ("keys", "revisions", "moves"):
                 self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", place)  # noqa: S608 - constants
                 erased += self._db.changes()
-            self._answer(request.number, wall, f"{erased} rows erased, {in_flight} in flight")
-            self._db.execute("UPDATE requests SET room = '' WHERE room = ?", (request.room,))
+            sql = "UPDATE requests SET done_at = ? WHERE number = ?"
+            self._db.execute(sql, (wall, request.number))
+            sql = """UPDATE requests SET room = ''
+                WHERE instance = ? AND room = ? AND done_at IS NOT NULL"""
+            self._db.execute(sql, place)
+        self._unanswered[request.number] = f"{erased} rows erased, {in_flight} in flight"
+        self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Write the log to where it belongs and empty it; answer for what is erased by that."""
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._db.set_busy_timeout(PATIENCE)
+        try:
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+        finally:
+            self._db.set_busy_timeout(BUSY)
+        if busy:
+            return
+        for number, answer in self._unanswered.items():
+            self._db.execute("UPDATE requests SET answer = ? WHERE number = ?", (answer, number))
+        self._unanswered.clear()
 
     def _forget(self, wall: float, history: float, keys: float, refs: float) -> bool:
         """Forget some of what is too old, so that no commit waits long; whether there may be more.

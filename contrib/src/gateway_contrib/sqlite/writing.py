@@ -16,14 +16,12 @@ from typing import TypeVar
 import apsw
 
 from gateway_contrib.sqlite.batch import Batch
+from gateway_contrib.sqlite.failing import BUSY
 from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row, filed
 from gateway_contrib.sqlite.schema import number, prepare
 from gateway_core import OutboxError
 
 T = TypeVar("T")
-
-BUSY = 5_000
-"""Milliseconds that a commit waits for another connection's transaction."""
 
 CHECKPOINT = 4_000
 """Pages of the log after which they are written to where they belong: 16 MB."""
