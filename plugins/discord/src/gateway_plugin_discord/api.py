@@ -132,7 +132,7 @@ async def _perform(
     result = _json(response)
     message_id = result.get("id") if isinstance(result, dict) else None
     return Answer(
-        message_id=message_id if isinstance(message_id, str) else None,
+        message_id=message_id if isinstance(message_id, str) and message_id else None,
         buckets=bucket_reports(attempt, response.headers),
         result=result if attempt.method is not None else None,
     )

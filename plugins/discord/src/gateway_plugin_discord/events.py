@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway_core import Address
@@ -67,7 +67,10 @@ def _edited(event: Any) -> str:
             at = datetime.fromisoformat(at)
         except ValueError:
             return ""
-    return f"-{int(at.timestamp() * 1000)}" if isinstance(at, datetime) else ""
+    if not isinstance(at, datetime):
+        return ""
+    aware = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return f"-{int(aware.timestamp() * 1000)}"
 
 
 def _get(event: Any, name: str) -> Any:
