@@ -30,8 +30,8 @@ KEYS = {
 }
 
 
-def shown(thing):
-    console = Console(file=io.StringIO(), width=80, highlight=False)
+def shown(thing, width=80):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(thing)
     return console.file.getvalue()
 
@@ -141,6 +141,29 @@ def test_the_outcome_and_a_conversation_are_told_at_the_end(finished):
     read = shown(conversation(running))
     assert "what its reader sees" in read
     assert "(edited)" in read
+
+
+def test_a_narrow_terminal_gets_every_figure_whole(finished):
+    """Fifty columns: the channels stand side by side."""
+    _, report = finished
+    table = shown(outcome(report), width=50)
+    assert max(map(len, table.splitlines())) <= 50
+    assert "…" not in table
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
+    assert ["200", "200", "200", "600"] == rows["accepted"]
+    assert "total" == next(line for line in table.splitlines() if "telegram" in line).split()[-1]
+
+
+def test_a_narrow_terminal_sees_whole_figures_while_it_runs(demo):
+    pictures = []
+
+    async def watch(running):
+        await trio.sleep(4)
+        pictures.append(shown(picture(running), width=50))
+
+    demo(watch=watch)
+    assert "…" not in pictures[0]
+    assert "in flight" in pictures[0]
 
 
 def test_without_faults_nothing_is_said_about_copies(demo, monkeypatch):

@@ -29,7 +29,14 @@ def test_plugins_is_a_table_for_people(program):
     code, out, _ = program("plugins")
     assert 0 == code
     assert f"slack: gateway-plugin-slack {version('gateway-plugin-slack')}" in out
-    assert "classify_error" in out
+    assert "traits, chunk, rate_limit, classify_error" in " ".join(out.split())
+
+
+def test_plugins_fits_the_terminal(program, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = program("plugins")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "slack, gateway_core" in out
 
 
 def test_check_says_what_is_configured(program):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import attrs
 import trio
 from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway_contrib.cli.advice import advice, unlike_itself
 from gateway_contrib.cli.ending import Ended, printable
@@ -47,23 +51,29 @@ def plugins(*, json: Json = False) -> int:
         print("no channel is installed: pip install gateway-plugin-telegram (-slack, -discord)")
     console = Console(highlight=False)
     for channel in channels:
-        console.print(_table(channel))
+        console.print(*_shown(channel), sep="\n")
     return 0
 
 
-def _table(channel: ChannelBinding) -> Table:
+def _shown(channel: ChannelBinding) -> Iterator[Text | Table]:
+    """Who serves the channel, who else has a say, and which hooks are asked alike."""
     what = f"{channel.distribution or channel.adapter} {channel.version}".strip()
-    policies = f", policies: {', '.join(channel.policies)}" if channel.policies else ""
-    table = Table(title=f"{channel.channel}: {what}{policies}", title_justify="left")
-    table.add_column("hook", no_wrap=True)
-    table.add_column("asked, in this order")
+    yield Text.assemble((channel.channel, "bold"), f": {what}")
+    if channel.policies:
+        yield Text(f"policies: {', '.join(channel.policies)}")
+    alike: dict[str, list[str]] = defaultdict(list)
     for hook, labels in channel.hooks.items():
-        table.add_row(hook, ", ".join(_short(label) for label in labels) or "nobody")
-    return table
+        alike[", ".join(map(_short, labels)) or "nobody"].append(hook)
+    table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.add_column("asked, in this order", no_wrap=True)
+    table.add_column("hooks")
+    for asked, hooks in alike.items():
+        table.add_row(asked, ", ".join(hooks))
+    yield table
 
 
 def _short(label: str) -> str:
-    """The plugin's name; its distribution stands in the title."""
+    """The plugin's name; its distribution stands above."""
     return label.partition(" (")[0]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import attrs
 import trio
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -24,6 +26,7 @@ _LINE = 5.0
 """Seconds between two pictures, and between two lines."""
 
 _BAR = 20
+_WIDEST = 1_000
 _OUTCOME = (
     ("accepted", "accepted"),
     ("delivered", "delivered"),
@@ -79,16 +82,59 @@ def _table(title: str) -> Table:
     )
 
 
-def _channels(demo: Demo) -> Table:
-    table = _table("channels")
-    table.add_column("channel")
-    table.add_column("ended", no_wrap=True)
-    for name in ("of", "parts", "attempts", "in flight", "429s", "faults"):
-        table.add_column(name, justify="right")
+@attrs.frozen
+class _Figures:
+    """Figures of each channel: a row for each, or a column where the terminal is narrow.
+
+    headings  what the figures are; the first that of the channels' names. What has none, bars,
+              is left out of columns
+    channels  each one's figures
+    total     those of all channels, where there is a total
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    channels: Mapping[str, tuple[str, ...]]
+    total: tuple[str, ...] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._rows()
+        needed = Measurement.get(console, options.update(width=_WIDEST), wide).maximum
+        yield wide if needed <= options.max_width else self._columns()
+
+    def _rows(self) -> Table:
+        table = _table(self.title)
+        for number, heading in enumerate(self.headings):
+            table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        for channel, figures in self.channels.items():
+            table.add_row(channel, *figures)
+        if self.total:
+            table.add_section()
+            table.add_row("total", *self.total, style="bold")
+        return table
+
+    def _columns(self) -> Table:
+        table = _table(self.title)
+        table.add_column()
+        for channel in self.channels:
+            table.add_column(channel, justify="right")
+        lines = [*self.channels.values()]
+        if self.total:
+            table.add_column("total", justify="right", style="bold")
+            lines.append(self.total)
+        for heading, *figures in zip(self.headings[1:], *lines, strict=True):
+            if heading:
+                table.add_row(heading, *figures)
+        return table
+
+
+def _channels(demo: Demo) -> _Figures:
     flying = {each.id: each.in_flight for each in demo.gateway.statistics().instances}
+    rows = {}
     for channel, platform in demo.platforms.items():
         tally = demo.tally.of(channel)
         counts = (
+            tally.ended,
             tally.accepted,
             tally.parts,
             tally.attempts,
@@ -96,9 +142,9 @@ def _channels(demo: Demo) -> Table:
             tally.rate_limited,
             platform.faults.counts.total(),
         )
-        bar = _bar(tally.ended, tally.accepted)
-        table.add_row(channel, f"{bar} {tally.ended:3}", *map(str, counts))
-    return table
+        rows[channel] = (_bar(tally.ended, tally.accepted), *map(str, counts))
+    names = ("ended", "of", "parts", "attempts", "in flight", "429s", "faults")
+    return _Figures("channels", ("channel", "", *names), rows)
 
 
 def _bar(done: int, of: int) -> str:
@@ -120,19 +166,11 @@ def _partitions(demo: Demo) -> Table:
     return table
 
 
-def outcome(report: Report) -> Table:
+def outcome(report: Report) -> _Figures:
     """The table of the end."""
-    table = _table("what became of it")
-    table.add_column("channel", no_wrap=True)
-    for heading, _ in _OUTCOME:
-        table.add_column(heading, justify="right")
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("bound", justify="right", no_wrap=True)
-    for channel, row in report.channels.items():
-        table.add_row(channel, *_cells(row))
-    table.add_section()
-    table.add_row("total", *_cells(report.total), style="bold")
-    return table
+    headings = ("channel", *(heading for heading, _ in _OUTCOME), "time", "bound")
+    rows = {channel: tuple(_cells(row)) for channel, row in report.channels.items()}
+    return _Figures("what became of it", headings, rows, tuple(_cells(report.total)))
 
 
 def _cells(row: Row) -> Iterator[str]:
