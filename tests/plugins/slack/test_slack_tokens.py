@@ -1,5 +1,7 @@
 """Tokens that outlive the process, in the file that is configured for them."""
 
+import json
+
 import pytest
 import trio
 import trio.testing
@@ -8,6 +10,7 @@ from structlog.testing import capture_logs
 from gateway_core import Instance, Secret
 from gateway_plugin_slack import hooks
 from gateway_plugin_slack.settings import Settings
+from gateway_plugin_slack.tokens import MOST
 
 NEW = {"ok": True, "access_token": "xoxe.xoxb-1-new", "refresh_token": "xoxe-1-next"}
 
@@ -58,7 +61,33 @@ async def test_newly_configured_tokens_win_over_the_file(slack, file, attempt):
     assert "Bearer xoxe.xoxb-1-old" == await bearer(slack, fresh, attempt)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"begun_from": 1, "access": "xoxe-secret'])
+async def test_instances_may_share_a_file(slack, file, attempt):
+    """Each finds its own tokens there: what the other exchanged takes nothing away."""
+    slack.will_say({"ok": True, "access_token": "xoxe.xoxb-2-new", "refresh_token": "xoxe-2-next"})
+    async with hooks.open_session(instance=rotating(file, refresh="xoxe-2-first")) as session:
+        await hooks.credentials(session=session)
+    assert "Bearer xoxe.xoxb-1-new" == await bearer(slack, rotating(file), attempt)
+    other = rotating(file, refresh="xoxe-2-first")
+    assert "Bearer xoxe.xoxb-2-new" == await bearer(slack, other, attempt)
+
+
+async def test_a_file_holds_the_newest_accounts_only(slack, file):
+    for number in range(MOST):
+        slack.will_say(NEW)
+        changed = rotating(file, refresh=f"xoxe-{number}-other")
+        async with hooks.open_session(instance=changed) as session:
+            await hooks.credentials(session=session)
+    assert MOST == len(json.loads(file.read_text())["tokens"])
+    assert rotating(file).settings.tokens.reread() is False
+
+
+DAMAGED = [
+    "", "{}", "[]", "7", '{"begun_from": 1, "access": "xoxe-secret', '{"tokens": ["xoxe-secret"]}',
+    '{"tokens": {"a": {"access": "xoxe-secret"}}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 async def test_a_damaged_file_is_named_and_never_quoted(tmp_path, text):
     file = tmp_path / "tokens.json"
     file.write_text(text)

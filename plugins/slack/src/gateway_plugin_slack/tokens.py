@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -18,6 +19,25 @@ from gateway_core import Secret
 
 _log = structlog.get_logger("gateway_plugin_slack")
 _OWNER_ONLY = 0o600
+
+
+MOST = 16
+"""Accounts whose tokens a file holds; of those that were configured before, the newest."""
+
+
+def _all_in(file: Path) -> Mapping[str, Mapping[str, str]]:
+    """The tokens in the file by what they began from. Raises ValueError for one that is damaged."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {
+            begun: {name: str(kept[name]) for name in ("access", "refresh")}
+            for begun, kept in found["tokens"].items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # The text of the error would quote the file, and with it the tokens.
+        raise ValueError(f"{file}: no file of Slack tokens") from None
 
 
 def _digest(tokens: Tokens) -> str:
@@ -32,7 +52,8 @@ class Tokens:
     wanted  an exchange has begun and Slack has not answered it yet, or the answer got lost
 
     Given a `file`, each exchange is written there, and other processes go on with what stands in
-    it as long as the configured refresh token is the one that it began from.
+    it as long as the configured refresh token is the one that it began from. Instances may share
+    it: it holds the tokens of each by what they began from.
     """
 
     access: Secret
@@ -65,16 +86,8 @@ class Tokens:
         """The file's tokens, if they began from the configured ones."""
         if self.file is None:
             return None
-        try:
-            kept = json.loads(self.file.read_text(encoding="utf-8"))
-            mine = kept["begun_from"] == self._begun_from
-            access, refresh = Secret(str(kept["access"])), Secret(str(kept["refresh"]))
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            # The text of the error would quote the file, and with it the tokens.
-            raise ValueError(f"{self.file}: no file of Slack tokens") from None
-        return (access, refresh) if mine else None
+        mine = _all_in(self.file).get(self._begun_from)
+        return None if mine is None else (Secret(mine["access"]), Secret(mine["refresh"]))
 
     def exchanged(self, access: str, refresh: str | None) -> None:
         """Take what Slack gave into use, and keep it. A file that cannot be written is logged."""
@@ -85,18 +98,16 @@ class Tokens:
             return
         try:
             self._keep(self.file, self.refresh)
-        except OSError as error:
-            _log.error("slack.tokens_not_kept", file=str(self.file), error=error.strerror)
+        except (OSError, ValueError) as error:
+            words = error.strerror if isinstance(error, OSError) else str(error)
+            _log.error("slack.tokens_not_kept", file=str(self.file), error=words)
 
     def _keep(self, file: Path, refresh: Secret) -> None:
         """Whole or not at all: another file takes the old one's place."""
-        text = json.dumps(
-            {
-                "begun_from": self._begun_from,
-                "access": self.access.reveal(),
-                "refresh": refresh.reveal(),
-            }
-        )
+        others = {begun: kept for begun, kept in _all_in(file).items() if begun != self._begun_from}
+        mine = {"access": self.access.reveal(), "refresh": refresh.reveal()}
+        newest = [*others.items(), (self._begun_from, mine)][-MOST:]
+        text = json.dumps({"tokens": dict(newest)})
         beside = file.with_name(f"{file.name}.new")
         opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
         with os.fdopen(opened, "w", encoding="utf-8") as written:
