@@ -83,17 +83,19 @@ class Seen:
 async def test_every_field_of_an_envelope_can_be_given(autojump_clock):
     """A verb that lacked one would send its callers to `submit`."""
     fields = {"thread": "t", "key": "k", "ttl": 60.0, "priority": "urgent", "order": "none"}
+    fields["on_unknown"] = "give_up"
     sent = {**fields, "reply_to": "5", "not_before": 0.0, "format": "plain", "extra": {"a": 1}}
     how = {"mentions": True, "link_previews": True}
     seen = Seen()
     async with open_test_gateway(FakeChannel(), drain_timeout=0, plugins=[seen]) as gateway:
-        done = await gateway.send("bot", "r", "x", **sent, **how, silent=True, on_unknown="give_up")
+        done = await gateway.send("bot", "r", "x", **sent, **how, silent=True)
         await gateway.edit(done.ref, "y", key="e", ttl=60.0, priority="bulk", format="plain", **how)
         await gateway.call("bot", "r", "typing", {"a": 1}, **fields)
     send, edit, call = seen.envelopes
     assert (True, True, True) == (send.mentions, send.link_previews, send.silent)
     assert (True, True) == (edit.mentions, edit.link_previews)
     assert ("t", "k", "none") == (call.thread_id, call.key, call.order)
+    assert ["give_up"] * 2 == [send.on_unknown, call.on_unknown]
 
 
 @pytest.mark.parametrize("value", ["x", None, 5, [Send], Send], ids=str)

@@ -23,6 +23,7 @@ from gateway_core.checks import check_envelope
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.envelopes import (
+    Address,
     Disposition,
     Envelope,
     KeyRef,
@@ -143,6 +144,15 @@ class Gateway(Sending):
         account = self._roster.account(envelope.instance_id)
         address = account.address(envelope.external_room_id)
         return foresee(account.hooks, account.instance, envelope, self.config, address)
+
+    def address(self, instance_id: str, event: Any) -> Address | None:
+        """Where an event that the instance's platform sent you came from, to answer it there.
+
+        `event` is the platform's JSON, or an object of a library that the adapter knows. None: it
+        is not of a conversation. Raises `UnknownInstance`, and `HookContractError` where the hook
+        fails.
+        """
+        return self._roster.account(instance_id).hooks.address(event)
 
     def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so."""

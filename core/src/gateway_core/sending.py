@@ -166,6 +166,7 @@ class Sending:
         ttl: float | None = None,
         priority: Priority = "normal",
         order: Order = "room",
+        on_unknown: OnUnknown = "retry",
         raises: bool = True,
     ) -> Receipt:
         """Call any other method of the platform; `receipt.result` has its answer."""
@@ -180,6 +181,7 @@ class Sending:
             ttl=ttl,
             priority=priority,
             order=order,
+            on_unknown=on_unknown,
         )
         return await self._deliver(envelope, raises=raises)
 
