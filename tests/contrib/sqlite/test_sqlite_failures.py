@@ -186,6 +186,28 @@ async def test_a_file_that_lacks_a_table_is_damaged(path):
             pass
 
 
+async def test_a_disk_that_is_full_at_the_first_opening_leaves_nothing(path):
+    """No empty file that the next opening would take for a damaged one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        with pytest.raises(OutboxError, match="cannot be opened"):
+            async with SqliteOutbox(path):
+                pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ["outbox.db.owner"] == [file.name for file in path.parent.iterdir()]
+    async with SqliteOutbox(path):
+        pass
+
+
+async def test_what_a_killed_first_opening_left_is_made_anew(path):
+    path.with_name("outbox.db.new").write_bytes(b"half a")
+    async with SqliteOutbox(path):
+        assert 0o600 == path.stat().st_mode & 0o777
+    assert {"outbox.db", "outbox.db.owner"} == {file.name for file in path.parent.iterdir()}
+
+
 async def test_another_programs_database_is_refused(path):
     other = apsw.Connection(str(path))
     other.execute("CREATE TABLE theirs (a)")

@@ -114,13 +114,13 @@ class Operator:
         """Counts by instance and by disposition, and who owns the file."""
         waiting = self._db.execute("SELECT instance, count(*) FROM envelopes GROUP BY instance")
         ended = self._db.execute("SELECT disposition, count(*) FROM history GROUP BY disposition")
-        owner = self.owner
+        owner, log = self.owner, self._path.with_name(f"{self._path.name}-wal")
         return {
             "unfinished": dict(waiting),
             "scheduled": number(self._db, "SELECT count(*) FROM envelopes WHERE due IS NOT NULL"),
             "ended": dict(ended),
             "asked": number(self._db, "SELECT count(*) FROM requests WHERE done_at IS NULL"),
-            "bytes": self._path.stat().st_size,
+            "bytes": self._path.stat().st_size + (log.stat().st_size if log.exists() else 0),
             "owner": str(owner) if owner is not None else None,
         }
 

@@ -6,6 +6,7 @@ the interpreter's lock changes hands, and under load that costs more than the ro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
@@ -45,9 +46,13 @@ _KEYS_END = "UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v WHERE keys.
 
 
 def connect(path: Path, *, synchronous: str) -> apsw.Connection:
-    """Open the file as its owner does. Raises `OutboxError` where it cannot be used."""
-    fresh = not path.exists()
-    if not fresh and path.stat().st_size == 0:
+    """Open the file as its owner does, made if there is none.
+
+    Raises `OutboxError` where it cannot be used.
+    """
+    if not path.exists():
+        _make(path)
+    if path.stat().st_size == 0:
         raise OutboxError(f"outbox {path} is an empty file: damaged, or not an outbox")
     connection = apsw.Connection(str(path))
     try:
@@ -55,14 +60,34 @@ def connect(path: Path, *, synchronous: str) -> apsw.Connection:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA secure_delete = ON")  # what an erasure removes leaves no trace
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        if fresh:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _log_ahead(connection, path)
         prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Make it, for its owner's eyes alone, under another name at first.
+
+    A kill or a full disk meanwhile so leaves no file that looks like a damaged one.
+    """
+    new = path.with_name(f"{path.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        connection = apsw.Connection(str(new))
+        try:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            prepare(connection)
+        finally:
+            connection.close()
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _log_ahead(connection: apsw.Connection, path: Path) -> None:
