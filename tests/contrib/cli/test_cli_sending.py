@@ -86,7 +86,7 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (("send", *TO, "--ttl", "0", "x"), "--ttl. Must be > 0."),
         (("send", *TO, "--config", "no.toml", "x"), "gateway: no.toml: No such file or directory"),
         (("edit", "x"), "gateway: give either --ref or --key"),
-        (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON:"),
+        (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON (a file: --ref - <FILE): "),
         (("edit", "--ref", "[]", "x"), "gateway: --ref is not the JSON that `send --json` prints"),
         (("edit", "--ref", "{}", "x"), "gateway: instance_id:"),
         (("edit", "--ref", '{"disposition": "expired"}', "x"), "did not arrive"),

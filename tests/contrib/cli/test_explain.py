@@ -124,6 +124,14 @@ def test_losses_are_told_and_plain_text_loses_nothing(explained):
     assert ([], table) == (plain["degraded"], plain["text"])
 
 
+def test_losses_have_a_column_where_there_are_any(program):
+    _, out, _ = program("explain", "| a | b |\n|---|---|\n| 1 | 2 |", "--channel", "slack")
+    assert "degraded" in out
+    _, out, _ = program("explain", "hi", "--channel", "slack")
+    assert "degraded" not in out
+    assert "…" not in out
+
+
 def test_without_a_channel_all_that_are_installed_are_told(explained):
     assert CHANNELS == tuple(explained("hi"))
 
@@ -165,7 +173,7 @@ def test_what_would_be_refused_is_told_so(program, arguments, why):
     ("arguments", "line"),
     [
         (("--channel", "slack"), "gateway: give either a TEXT or --file"),
-        (("hi", "--instance", "other"), "gateway: no account of other is configured"),
+        (("hi", "--instance", "other"), "gateway: no account of other is configured: "),
         (("hi", "--channel", "irc"), "instances.irc.channel: no plugin serves channel 'irc'"),
     ],
 )

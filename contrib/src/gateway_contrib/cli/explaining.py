@@ -82,7 +82,8 @@ def _accounts(
     ]
     if not found:
         what = " ".join(word for word in (channel, instance) if word)
-        raise Ended(f"no account{f' of {what}' if what else ''} is configured")
+        known = ", ".join(account.id for account in config.instances) or "none"
+        raise Ended(f"no account{f' of {what}' if what else ''} is configured: {known}")
     return found
 
 
@@ -124,13 +125,14 @@ def _parts_of(plan: Explained) -> Table:
     title = Text(printable(f"{plan.instance} ({plan.channel}): {plan.unit}{bound}"))
     table = Table(title=title, title_justify="left")
     for name in ("part", "size", "full", "source", "out after"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("degraded")
+        table.add_column(name, justify="right", no_wrap=name != "full")
+    if any(piece.degraded for piece in plan.pieces):
+        table.add_column("degraded", min_width=8)
     for number, piece in enumerate(plan.pieces, 1):
         span = f"{piece.span[0]}\u2013{piece.span[1]}"
+        cells = (str(number), f"{piece.size:,}", _full(piece, plan), span, seconds(piece.at))
         lost = Text(printable("; ".join(piece.degraded)))
-        full = _full(piece, plan)
-        table.add_row(str(number), f"{piece.size:,}", full, span, seconds(piece.at), lost)
+        table.add_row(*(cells if len(table.columns) == len(cells) else (*cells, lost)))
     return table
 
 

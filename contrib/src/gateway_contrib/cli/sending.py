@@ -223,7 +223,7 @@ def _ref(text: str) -> MessageRef:
     try:
         plain: Any = jsonlib.loads(text)
     except ValueError as error:
-        raise Ended(f"--ref is not JSON: {error}") from None
+        raise Ended(f"--ref is not JSON (a file: --ref - <FILE): {error}") from None
     if isinstance(plain, dict) and "disposition" in plain:
         plain = plain.get("ref")
         if plain is None:

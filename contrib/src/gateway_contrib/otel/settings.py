@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from attrs.validators import ge, gt, instance_of, le, matches_re, optional
+from attrs.validators import ge, gt, instance_of, le, optional
 
 from gateway_core import ConfigError, Problem
 
 _NUMBER = instance_of((int, float))
 _ADDRESS = r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}"
 _URL = r"https?://\S+"
+
+
+def _looks_like(pattern: str, words: str) -> Any:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
+            raise ValueError(f"'{attribute.name}' must be {words}, not {value!r}")
+
+    return check
 
 
 @attrs.frozen(kw_only=True)
@@ -33,8 +42,12 @@ class OtelSettings:
     closing     seconds that closing waits for the last export
     """
 
-    otlp: str | None = attrs.field(default=None, validator=optional(matches_re(_URL)))
-    prometheus: str | None = attrs.field(default=None, validator=optional(matches_re(_ADDRESS)))
+    otlp: str | None = attrs.field(
+        default=None, validator=optional(_looks_like(_URL, "an http or https URL"))
+    )
+    prometheus: str | None = attrs.field(
+        default=None, validator=optional(_looks_like(_ADDRESS, "host:port"))
+    )
     service: str = attrs.field(default="gateway", validator=instance_of(str))
     resource: Mapping[str, Any] = attrs.field(factory=dict, validator=instance_of(dict))
     sampling: float = attrs.field(default=0.01, validator=[_NUMBER, ge(0), le(1)])
@@ -55,7 +68,7 @@ def settings_of(table: Mapping[str, Any]) -> OtelSettings:
         try:
             OtelSettings(**{name: table[name]})
         except (TypeError, ValueError) as error:
-            text = str(error.args[0]).partition(" (")[0]
+            text = str(error.args[0]).partition(" (")[0].removeprefix(f"'{name}' ")
             problems.append(Problem(f"telemetry.export.{name}", text))
     if problems:
         raise ConfigError(problems)

@@ -1,0 +1,23 @@
+"""The table `telemetry.export`: what is wrong with it is told in words."""
+
+import pytest
+
+from gateway_contrib.otel.settings import OtelSettings, settings_of
+from gateway_core import ConfigError
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9464", "[::1]:9464", "metrics.example.org:80"])
+def test_metrics_are_served_at_an_address(address):
+    assert OtelSettings(prometheus=address) == settings_of({"prometheus": address})
+
+
+def test_every_mistake_is_told_by_its_place():
+    wrong = {"prometheus": "nonsense", "otlp": "collector", "port": 1, "queue": 0}
+    with pytest.raises(ConfigError) as caught:
+        settings_of(wrong)
+    assert [
+        "telemetry.export.otlp: must be an http or https URL, not 'collector'",
+        "telemetry.export.port: is no setting",
+        "telemetry.export.prometheus: must be host:port, not 'nonsense'",
+        "telemetry.export.queue: must be >= 1: 0",
+    ] == sorted(map(str, caught.value.problems))
