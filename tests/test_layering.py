@@ -55,7 +55,7 @@ LAYERS = (
     {"boundary", "clock", "telemetry"},
     {"meters", "observing", "spans"},
     {"watch"},
-    {"channel_hooks", "defaults", "plugins"},
+    {"channel_hooks", "defaults", "inspection", "plugins"},
     {
         "accounts",
         "config",

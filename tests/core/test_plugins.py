@@ -18,7 +18,8 @@ from gateway_core import (
     hookimpl,
     installed_channels,
 )
-from gateway_core.plugins import ASYNC_HOOKS, OBSERVERS, SPECS, Filter, bind, discover, outbox_at
+from gateway_core.inspection import ASYNC_HOOKS, OBSERVERS, SPECS
+from gateway_core.plugins import Filter, bind, discover, outbox_at
 from gateway_core.testing import FakeChannel
 
 NOBODY = Filter(allow=("nobody",))

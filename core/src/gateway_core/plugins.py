@@ -1,4 +1,4 @@
-"""Find plugins, inspect them, and bind each channel's hooks: all of them, or none and say why."""
+"""Find plugins and bind each channel's hooks: all that are in order, or none and say why."""
 
 from __future__ import annotations
 
@@ -15,45 +15,11 @@ from gateway_core import defaults, hookspecs
 from gateway_core.boundary import stopped
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.errors import ConfigError, PluginError, Problem
-from gateway_core.hookspecs import ADAPTER_GROUP, CONTRACT_VERSION, POLICY_GROUP, Providers, Traits
+from gateway_core.hookspecs import ADAPTER_GROUP, POLICY_GROUP, Providers, Traits
+from gateway_core.inspection import ASYNC_HOOKS, SPECS, Plugin, impl_of, inspect_plugin
 
 Given: TypeAlias = object | tuple[str, object]
 """A plugin given in code: an object with hookimpls, or (channel, object) for one channel only."""
-
-ASYNC_HOOKS = frozenset({"credentials", "probe", "send", "edit", "delete", "call"})
-OBSERVERS = frozenset(
-    {"after_attempt", "after_disposition", "pressure_changed", "instance_suspended", "room_moved"}
-)
-ONE_BY_ONE = OBSERVERS | {"admit"}
-REQUIRED = ("settings_type", "send")
-SPECS: Mapping[str, Any] = {
-    name: function
-    for name, function in vars(hookspecs).items()
-    if inspect.isfunction(function) and hasattr(function, "gateway_spec")
-}
-
-
-@attrs.frozen(kw_only=True)
-class Plugin:
-    """A plugin that was found.
-
-    name          the entry point's, or the object's own
-    channel       the one it serves (adapters) or is limited to (policies); None: all
-    adapter       whether it serves its channel
-    distribution  name and version; empty for one that was given in code
-    """
-
-    name: str
-    module: Any
-    channel: str | None = None
-    adapter: bool = False
-    distribution: str = ""
-
-    @property
-    def label(self) -> str:
-        """How messages name it."""
-        where = f" ({self.distribution})" if self.distribution else ""
-        return f"{self.name}{where}"
 
 
 @attrs.frozen
@@ -107,7 +73,7 @@ def given(plugins: Sequence[Given]) -> list[Plugin]:
     for item in plugins:
         channel, module = _for_channel(item)
         name = getattr(module, "__name__", None) or type(module).__name__
-        adapter = _impl(getattr(module, "send", None)) is not None
+        adapter = impl_of(getattr(module, "send", None)) is not None
         found.append(Plugin(name=name, module=module, channel=channel, adapter=adapter))
     return found
 
@@ -232,7 +198,7 @@ def _idle(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Pro
         module = plugin.module
         if inspect.isclass(module):
             yield Problem(plugin.label, "is a class; give an instance of it")
-        elif not any(_impl(inspect.getattr_static(module, name, None)) for name in dir(module)):
+        elif not any(impl_of(inspect.getattr_static(module, name, None)) for name in dir(module)):
             yield Problem(plugin.label, "has no hookimpl: mark its functions with @hookimpl")
         if plugin.channel is not None and plugin.channel not in served:
             words = ", ".join(sorted(map(str, served))) or "none"
@@ -278,7 +244,7 @@ def _bind_channel(
         callers=callers,
         labels=labels,
         can=frozenset(
-            name for name in ASYNC_HOOKS if _impl(getattr(adapter.module, name, None)) is not None
+            name for name in ASYNC_HOOKS if impl_of(getattr(adapter.module, name, None)) is not None
         ),
         policies=tuple(p.label for p in policies),
     )
@@ -287,95 +253,5 @@ def _bind_channel(
 def _inconsistent(adapter: Plugin, traits: Traits, module: object) -> Iterable[Problem]:
     """An adapter whose traits promise an operation that it does not have."""
     for operation in ("edit", "delete"):
-        if getattr(traits, operation) and _impl(getattr(module, operation, None)) is None:
+        if getattr(traits, operation) and impl_of(getattr(module, operation, None)) is None:
             yield Problem(adapter.label, f"traits promise {operation}, but there is no such hook")
-
-
-# -- inspection
-
-
-def inspect_plugin(plugin: Plugin) -> list[Problem]:
-    """Every fault of one plugin, before anything is registered."""
-    problems = []
-    if not _hashable(plugin.module):
-        problems.append(Problem(plugin.label, "is not hashable, which a plugin must be"))
-    version = getattr(plugin.module, "GATEWAY_CONTRACT", None if plugin.adapter else 1)
-    if version != CONTRACT_VERSION:
-        text = f"is written for contract version {version}; served is {CONTRACT_VERSION}"
-        problems.append(Problem(plugin.label, text + " (GATEWAY_CONTRACT)"))
-    impls: dict[str, str] = {}
-    for name in dir(plugin.module):
-        function = inspect.getattr_static(plugin.module, name, None)
-        opts = _impl(function)
-        if opts is None:
-            continue
-        hook = opts["specname"] or name
-        texts = list(_faults(plugin, hook, _plain(function), opts))
-        if (other := impls.setdefault(hook, name)) != name:
-            texts.append(f"is the second of the hook {hook!r}, beside {other!r}")
-        problems += [Problem(f"{plugin.label}: {name}", text) for text in texts]
-    if plugin.adapter and plugin.channel is None:
-        problems.append(Problem(plugin.label, 'an adapter is given as ("channel", plugin)'))
-    if plugin.adapter:
-        missing = [hook for hook in REQUIRED if hook not in impls]
-        problems += [Problem(plugin.label, f"required hook {h} is missing") for h in missing]
-    return problems
-
-
-def _hashable(module: object) -> bool:
-    try:
-        hash(module)  # pluggy keeps plugins in sets; the value goes nowhere
-    except TypeError:
-        return False
-    return True
-
-
-def _impl(function: object) -> Mapping[str, Any] | None:
-    """The marker's options, where `function` is a hookimpl."""
-    opts = getattr(_plain(function), "gateway_impl", None)
-    return opts if isinstance(opts, dict) else None
-
-
-def _plain(function: Any) -> Any:
-    return getattr(function, "__func__", function)
-
-
-def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -> Iterable[str]:
-    spec = SPECS.get(hook)
-    if spec is None:
-        yield f"there is no hook of the name {hook!r}"
-        return
-    yield from _colour_faults(hook, function)
-    yield from _parameter_faults(spec, function)
-    wraps = opts["wrapper"] or opts["hookwrapper"]
-    if hook in ASYNC_HOOKS and not plugin.adapter:
-        yield "async hooks belong to the adapter; policies use the sync hooks and observers"
-    elif hook in ASYNC_HOOKS and wraps:
-        yield "async hooks take no wrapper: it would end before the await"
-    elif wraps and hook in ONE_BY_ONE:
-        yield "takes no wrapper: its impls are called one by one"
-    elif plugin.adapter and (wraps or opts["tryfirst"] or opts["trylast"]):
-        yield "adapters use neither tryfirst nor trylast nor wrappers"
-
-
-def _colour_faults(hook: str, function: Any) -> Iterable[str]:
-    is_async = inspect.iscoroutinefunction(function)
-    if hook in ASYNC_HOOKS and not is_async:
-        yield "must be `async def`"
-    if hook not in ASYNC_HOOKS and is_async:
-        yield "must be a plain `def`: it is called without waiting"
-    if inspect.isasyncgenfunction(function):
-        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
-
-
-def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:
-    known = set(inspect.signature(spec).parameters)
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in {"self", "cls"}:
-            continue
-        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
-            yield f"parameter {parameter.name!r}: neither keyword-only nor starred ones are served"
-        elif parameter.default is not parameter.empty:
-            yield f"parameter {parameter.name!r}: a default hides a wrong name"
-        elif parameter.name not in known:
-            yield f"parameter {parameter.name!r}: the hook has {', '.join(sorted(known)) or 'none'}"

@@ -118,12 +118,12 @@ class OpenSession:
     async def run(self) -> None:
         """Enter the session, keep it while it is used, leave it. No adapter's error gets out."""
         try:
-            manager = self._hooks.open_session(self._instance)
-            if manager is None:
+            opening = self._hooks.open_session(self._instance)
+            if opening is None:
                 await self._until_unused()
                 return
             with trio.move_on_after(self._opening) as scope:
-                async with manager as self.value:
+                async with opening as self.value:
                     scope.deadline = math.inf
                     await self._until_unused()
             if not self.ready.is_set():

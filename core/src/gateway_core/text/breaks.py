@@ -30,12 +30,12 @@ _TAIL = regex.compile(r"(?r)[\s\x1c-\x1f]*+")
 
 def skipped(text: str, start: int) -> int:
     """The first place from `start` on that is not white space."""
-    return _BLANK.match(text, start).end()  # type: ignore[union-attr] # it matches anything
+    return _BLANK.match(text, start).end()  # type: ignore[union-attr]  # it matches anything
 
 
 def trimmed(text: str, start: int, end: int) -> int:
     """`end` without the white space before it, `start` at least."""
-    return _TAIL.search(text, start, end).start()  # type: ignore[union-attr] # likewise
+    return _TAIL.search(text, start, end).start()  # type: ignore[union-attr]  # likewise
 
 
 @attrs.frozen
