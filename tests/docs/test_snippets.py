@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (?P<name>[\w/]+\.\w+)\n")
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
-RUN = ("README.md", "docs/tutorial/first-message.md")
+RUN = ("README.md", "docs/tutorial/first-message.md", "docs/how-to/embed.md")
 LANGUAGES = {"python", "toml", "yaml", "sh", "text"}
 SLACK = ("https://slack.com", "http://127.0.0.1:8081")
 TOKEN = "xoxb-1234-tutorial"
@@ -136,6 +136,7 @@ EXPECTED = {
         "not accepted: text: is empty\naccepted, but: expired\n",
         {"C024BE91L": ["soon gone"]},
     ),
+    "service.py": ("", {"C024BE91L": [f"Reminder {n}" for n in (1, 2, 3)]}),
     "with_courtesy.py": ("", {"D0CODE": ["Your code is 271828"]}),
 }
 """What each program prints beside its log, and what then stands in the rooms."""
@@ -156,6 +157,12 @@ def test_a_program_of_the_docs_does_what_its_page_says(world, snippet, capsys):
     assert rooms == found
 
 
+@pytest.mark.parametrize("world", ["docs/how-to/embed.md"], indirect=True)
+async def test_the_test_of_the_guide_passes(world, autojump_clock):
+    module = runpy.run_path(str(world.folder / "test_service.py"))
+    await module["test_reminders_are_a_minute_apart"](autojump_clock)
+
+
 class Endings:
     """Remembers where envelopes ended, and how, in order."""
 
@@ -167,7 +174,7 @@ class Endings:
         self.seen.append((envelope.external_room_id, receipt.disposition))
 
 
-@pytest.mark.parametrize("world", RUN, indirect=True)
+@pytest.mark.parametrize("world", RUN[:2], indirect=True)
 def test_the_policy_of_the_docs_changes_what_the_gateway_does(world):
     """Ten rooms wait for one message a minute: bulk gives way, and the login code overtakes."""
     courtesy = importlib.import_module("courtesy")
