@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from gateway_contrib.cli.painting.drawn import COLUMN, GAP, Bubble, Column, drawn
-from gateway_contrib.cli.painting.marked import marked
+from gateway_contrib.cli.painting.marked import STYLE, marked
 from gateway_contrib.cli.painting.seen import Line, Run
 from gateway_contrib.cli.painting.shapes import seen
 from gateway_core import Instance, Secret, Send, preview
@@ -136,6 +136,31 @@ def test_a_picture_is_well_formed_and_nothing_leaves_its_column():
     said = [text.text for text in root.iter(f"{SVG}text")]
     assert 4 == sum("<&>" in words for words in said)
     assert 4 * 40 == sum(words.count("word") for words in said)
+
+
+def test_words_of_a_table_begin_where_their_columns_are():
+    """Whatever faces have Latin and Chinese: a viewer's own widths move nothing behind them."""
+    rows = [Line((Run(text),), code=1) for text in ("ab   | c", "检索 | d", "👍🏽   | e")]
+    root = ET.fromstring(drawn([Column("a", [Bubble(rows, "n")])], "t"))  # noqa: S314 - made here
+    places = {text.text: float(text.get("x")) for text in root.iter(f"{SVG}text")}
+    width = places["d"] - places["检索"]
+    assert 7 * 0.602 * 11.5 == pytest.approx(width, abs=0.1)
+    assert places["d"] == places["e"]
+
+
+def test_what_goes_on_in_an_item_stands_where_its_text_does():
+    lines = [Line((Run("a"),), indent=1, marker="• "), Line((Run("b"),), indent=1)]
+    root = ET.fromstring(drawn([Column("t", [Bubble(lines, "n")])], "t"))  # noqa: S314 - likewise
+    places = {text.text: float(text.get("x")) for text in root.iter(f"{SVG}text")}
+    assert places["b"] - places["• a"] == pytest.approx(14)
+
+
+def test_on_the_page_levels_and_bars_stand_where_a_line_begins_and_code_is_left_to_right():
+    """Also in Hebrew and Arabic, whose lines begin on the right."""
+    page = marked([Line((Run("שלום"),), indent=2, marker="• ")])
+    assert "padding-inline-start:2.4em" in page
+    assert "blockquote { border-inline-start" in STYLE
+    assert "direction: ltr" in STYLE
 
 
 def test_the_same_lines_make_the_same_picture():

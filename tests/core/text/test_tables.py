@@ -27,10 +27,34 @@ def test_the_middle_is_nearer_to_the_left():
 
 @pytest.mark.parametrize(
     ("text", "width"),
-    [("ab", 2), ("é", 1), ("e\u0301", 1), ("汉", 2), ("👩", 2), ("слово", 5), ("a\u200db", 2)],
+    [
+        ("ab", 2),
+        ("é", 1),
+        ("e\u0301", 1),
+        ("汉", 2),
+        ("👩", 2),
+        ("слово", 5),
+        ("a\u200db", 2),
+        ("👨‍👩‍👧‍👦", 2),
+        ("👍🏽", 2),
+        ("👩🏽‍🚀", 2),
+        ("🏳️‍🌈", 2),
+        ("❤️", 2),
+        ("⭐️", 2),
+        ("1️⃣", 2),
+        ("🇫🇷", 2),
+    ],
 )
 def test_the_width_of_a_text(text, width):
     assert width == display_width(text)
+
+
+@pytest.mark.parametrize("word", ["שלום", "سلام"])
+def test_cells_from_right_to_left_stay_in_their_columns(word):
+    """A left-to-right mark before each line and gap keeps them where the columns are."""
+    mixed = aligned([["Name", "n"], [word, "12"]], ["None", "Right"])
+    assert ["\u200eName\u200e |  n", "-----+---", f"\u200e{word}\u200e | 12"] == mixed
+    assert "\u200e" not in "".join(aligned([["имя", "n"], ["汉字", "12"]], ["None", "None"]))
 
 
 @given(st.characters())

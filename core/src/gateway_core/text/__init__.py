@@ -12,6 +12,7 @@ from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.parse import parse
 from gateway_core.text.plan import Rendering, plan
+from gateway_core.text.tables import display_width
 
 __all__ = [
     "Block",
@@ -23,6 +24,7 @@ __all__ = [
     "Span",
     "Style",
     "cut",
+    "display_width",
     "literal",
     "neutral",
     "parse",

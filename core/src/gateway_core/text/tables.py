@@ -10,6 +10,10 @@ _GAP = " | "
 _CROSS = "-+-"
 _RULE = 1
 """The line under the header: the parser does not tell of it."""
+_KEPT_IN_ORDER = "\u200e"
+"""Left-to-right mark: unseen, before each gap it keeps Hebrew or Arabic cells in their columns."""
+_LEFTWARD = frozenset(("R", "AL"))
+_direction = unicodedata.bidirectional
 _SHARES = {"Right": 1.0, "Center": 0.5}
 """How much of a cell's free room stands before its text."""
 
@@ -18,6 +22,13 @@ _NARROW = re.compile(
     r"[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u0590\u1e00-\u1fff\u2010-\u2027\u2030-\u205e"
     r"\u2190-\u2319]*"
 )
+
+_EMOJI = "\u2600-\u27bf\U0001f000-\U0001faff"
+_JOINED = re.compile(
+    f"(?<=[{_EMOJI}\ufe0f])(?:[\U0001f3fb-\U0001f3ff]|\u200d[{_EMOJI}]\ufe0f?)"  # skins, families
+)
+_AS_EMOJI = re.compile("[#*0-9\xa9\xae\u203c-\u3299\U0001f000-\U0001faff]\ufe0f")
+"""Signs that a selector behind them makes an emoji; of two columns, if they are of one."""
 
 
 class Table:
@@ -63,9 +74,17 @@ class Table:
 def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> list[str]:
     """The lines of a table: its header, a rule, its rows. `aligns`: Left, Right, Center, None."""
     columns = [*map(_column, zip(*rows, strict=True), aligns)]
-    lines = [_GAP.join(row).rstrip() for row in zip(*columns, strict=True)]
+    mark = _KEPT_IN_ORDER if _turns(rows) else ""
+    gap = mark + _GAP
+    lines = [mark + gap.join(row).rstrip() for row in zip(*columns, strict=True)]
     lines.insert(_RULE, _CROSS.join("-" * display_width(column[0]) for column in columns))
     return lines
+
+
+def _turns(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether something in it is read from right to left, and so would turn its row about."""
+    text = "".join("".join(row) for row in rows)
+    return not text.isascii() and any(map(_LEFTWARD.__contains__, map(_direction, text)))
 
 
 def _column(cells: Sequence[str], align: str) -> list[str]:
@@ -80,10 +99,12 @@ def _column(cells: Sequence[str], align: str) -> list[str]:
 
 
 def display_width(text: str) -> int:
-    """Columns that a text takes in a monospace font."""
+    """Columns that a text takes in a monospace font; an emoji takes two, however it is composed."""
     if text.isascii() or _NARROW.fullmatch(text):
         return len(text)
-    return sum(map(_width, text))
+    whole = _JOINED.sub("", text)
+    widened = sum(_width(pair[0]) == 1 for pair in _AS_EMOJI.findall(whole))
+    return sum(map(_width, whole)) + widened
 
 
 def _width(character: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import groupby
+from itertools import count, groupby
 from typing import NamedTuple
 
 from gateway_contrib.cli.painting.metrics import width
@@ -94,7 +94,8 @@ def _bubble(bubble: Bubble, left: float, top: float) -> tuple[list[str], float]:
     bottom = top + high + 2
     for words in _wrapped(bubble.note):
         bottom += 13
-        shapes.append(_text(left + 4, bottom, words, f"font-size:11px;fill:#666;{_FACES}"))
+        css = f"font-size:11px;fill:#666;{_FACES}"
+        shapes.append(_text(left + 4, bottom, words, css, width(words, 11)))
     return shapes, bottom + 12
 
 
@@ -132,7 +133,8 @@ def _rows(line: Line) -> Iterator[_Row]:
     hanging = left + (LEVEL if line.indent else 0.0)
     room = COLUMN - 2 * PADDING
     pieces = [_piece(line.marker, frozenset(), size, line)] if line.marker else []
-    begun, used, wrapped = left, left + sum(piece.wide for piece in pieces), False
+    begun = left if pieces or not line.indent else hanging
+    used, wrapped = begun + sum(piece.wide for piece in pieces), False
     for piece in _pieces(line, size):
         if used + piece.wide > room and piece.text.strip() and pieces:
             yield _Row(line, begun, tuple(pieces))
@@ -167,8 +169,7 @@ def _piece(text: str, styles: frozenset[str], size: float, line: Line) -> _Piece
 
 def _row(row: _Row, left: float, top: float) -> Iterator[str]:
     x, base = left + row.left, top + row.height * 0.72
-    for styles, group in groupby(row.pieces, key=lambda piece: piece.styles):
-        run = list(group)
+    for styles, run in _runs(row):
         wide = sum(piece.wide for piece in run)
         text = "".join(piece.text for piece in run)
         if "code" in styles and not row.line.code:
@@ -187,6 +188,17 @@ def _row(row: _Row, left: float, top: float) -> Iterator[str]:
         if "spoiler" in styles:
             yield _box(x - 1, top + 2, wide + 2, row.height - 4, "#9aa1a9", rx=3, opacity=0.55)
         x += wide
+
+
+def _runs(row: _Row) -> Iterator[tuple[frozenset[str], list[_Piece]]]:
+    """Pieces of one style, drawn as one. In code with other letters than Latin each is by itself.
+
+    Such letters come of a face whose columns are others: each piece begins where its column is.
+    """
+    apart = row.line.code and not all(piece.text.isascii() for piece in row.pieces)
+    places = count()
+    for key, group in groupby(row.pieces, lambda piece: (piece.styles, apart and next(places))):
+        yield key[0], list(group)
 
 
 def _lines_over(styles: frozenset[str], x: float, base: float, wide: float) -> Iterator[str]:

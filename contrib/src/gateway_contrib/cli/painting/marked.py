@@ -14,11 +14,13 @@ STYLE = """
 .said .h1 { font-size: 1.5em } .said .h2 { font-size: 1.3em } .said .h3 { font-size: 1.15em }
 .said .h1, .said .h2, .said .h3, .said b { font-weight: 700 }
 .said pre { font: 12px/1.4 ui-monospace, monospace; background: #f2f3f5; border: 1px solid #ddd;
-  border-radius: .4rem; margin: .2rem 0; padding: .3rem .5rem; white-space: pre-wrap }
+  border-radius: .4rem; margin: .2rem 0; padding: .3rem .5rem; white-space: pre-wrap;
+  direction: ltr; text-align: left }
 .said pre i { float: right; color: #888; font-style: normal; padding-left: .5rem }
 .said code { font: 12px ui-monospace, monospace; background: #f2f3f5; border-radius: .2rem;
   padding: 0 .2rem }
-.said blockquote { border-left: 3px solid #b9c2cc; margin: 0; padding-left: .5rem }
+.said blockquote { border-inline-start: 3px solid #b9c2cc; margin: 0;
+  padding-inline-start: .5rem }
 .said .link { color: #1a66c2; text-decoration: underline }
 .said .mention { background: #e3ebff; color: #3b4cca }
 .said .spoiler { background: #c9ccd1; color: #c9ccd1 } .said .spoiler:hover { color: inherit }
@@ -64,7 +66,7 @@ def _code(lines: Sequence[Line]) -> str:
 def _line(line: Line) -> str:
     name = f' class="h{line.heading}"' if line.heading else ""
     hang = "1.2em" if line.marker else "0"
-    indent = f' style="padding-left:{1.2 * line.indent:g}em;text-indent:-{hang}"'
+    indent = f' style="padding-inline-start:{1.2 * line.indent:g}em;text-indent:-{hang}"'
     indent = indent if line.indent else ""
     return f"<div{name}{indent}>{escape(line.marker)}{''.join(map(_run, line.runs))}</div>"
 

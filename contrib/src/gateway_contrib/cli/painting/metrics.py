@@ -6,7 +6,7 @@ here, so that another face moves nothing.
 
 from __future__ import annotations
 
-import unicodedata
+from gateway_core.text import display_width
 
 _WIDTHS = {
     222: "ijl'", 278: " !,./:;I[]\\ft|", 333: '()-r`{}"', 389: "*", 469: "^", 500: "Jckvsxyz",
@@ -24,19 +24,13 @@ MONOSPACE = 602
 def width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> float:
     """The width of a text, in the unit of its size."""
     if mono:
-        return sum(map(_columns, text)) * MONOSPACE * size / 1000
+        return display_width(text) * MONOSPACE * size / 1000
     total = sum(map(_proportional, text))
     return total * (_BOLDER if bold else 1.0) * size / 1000
-
-
-def _columns(sign: str) -> int:
-    if unicodedata.category(sign) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
 def _proportional(sign: str) -> int:
     if sign in _BY_SIGN:
         return _BY_SIGN[sign]
-    columns = _columns(sign)
+    columns = display_width(sign)
     return _WIDE if columns > 1 else _OTHER * columns
