@@ -48,7 +48,7 @@ def listed(style: str, *items: dict, indent: int = 0, **fields) -> dict:
             listed("ordered", section(text("a")), offset=0),
             listed("ordered", section(text("b")), offset=4),
         ]),
-        ("- a\n\n  b", [listed("bullet", section(text("a\n  b")))]),
+        ("- a\n\n  b", [listed("bullet", section(text("a\nb")))]),
         ("-\n- a", [listed("bullet", section(text(" ")), section(text("a")))]),
         ("- a\n\n# T\nb", [
             listed("bullet", section(text("a"))),

@@ -34,6 +34,7 @@ _FLAGS = {
     Style.UNDERLINE: "underline",
     Style.CODE: "code",
 }
+_BARE = frozenset(("type", "text"))
 _PING = re.compile(
     r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
     r"|!subteam\^(?P<group>S[A-Z0-9]+))(?:\|[^|<>]{0,80})?>"
@@ -154,7 +155,14 @@ class _Writer:
         return {**written, "offset": number - 1} if number else written
 
     def _item(self, blocks: Sequence[Block]) -> dict[str, Any]:
-        inline = list(self._inline(blocks[0].body, blocks[-1].end, blocks))
+        """One item; Slack indents all its lines, so no line of it begins with spaces of ours."""
+        first = blocks[0]
+        inline = list(self._inline(first.body, first.end, [first]))
+        for before, block in pairwise(blocks):
+            # What stands before a block that goes on in the item: line feeds, then spaces.
+            _append(inline, _element(self._text(before.end, block.start), {}))
+            for element in self._inline(block.body, block.end, [block]):
+                _append(inline, element)
         return {"type": "rich_text_section", "elements": inline or [_element(" ", {})]}
 
     def _inline(self, start: int, end: int, blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
@@ -218,6 +226,14 @@ def _element(text: str, style: dict[str, bool], *, url: str = "") -> dict[str, A
     if style:
         element["style"] = style
     return element
+
+
+def _append(elements: list[dict[str, Any]], element: dict[str, Any]) -> None:
+    """Add an element; what is text in no style goes on in the one before, if that is so too."""
+    if elements and elements[-1].keys() == element.keys() == _BARE:
+        elements[-1]["text"] += element["text"]
+    elif element.get("text") != "":
+        elements.append(element)
 
 
 def _with_pings(text: str, style: dict[str, bool]) -> Iterator[dict[str, Any]]:
