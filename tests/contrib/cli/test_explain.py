@@ -113,7 +113,7 @@ def test_the_bound_that_is_nearest_is_told(explained, program):
     for piece in (*slack, *telegram):
         assert all(bound["size"] <= bound["limit"] for bound in piece["bounds"])
     code, out, _ = program("explain", styled, "--channel", "telegram")
-    assert (0, True) == (code, "100% of 100 entities" in out)
+    assert (0, True) == (code, "100% of entities" in out)
 
 
 def test_losses_are_told_and_plain_text_loses_nothing(explained):
@@ -152,6 +152,22 @@ def test_people_get_a_table(program, tmp_path):
     assert "slack (slack): bytes, at most 4,000" in out
     assert "chat.postMessage:C0000000000: takes 4, allows 1 in 1 s (even)" in out
     assert "the last part is out after 3 s on an idle account" in out
+
+
+def test_people_see_where_a_part_begins_and_what_it_loses(program, monkeypatch):
+    """In a narrow terminal too: words are not broken to fit beside the numbers."""
+    monkeypatch.setenv("COLUMNS", "80")
+    text = "# Hello\n\n||hidden|| ![](https://a.bc/d.png)\n\n> a\n> > b"
+    code, out, _ = program("explain", text, "--channel", "slack")
+    assert (0, True) == (code, "Hello hidden https://a.bc/" in out)
+    lost = " ".join(out.partition("degraded: ")[2].partition("chat.")[0].split())
+    told = (
+        "spoiler shown openly",
+        "image shown as a link",
+        "nested quote joined with its outer one",
+    )
+    assert "; ".join(told) == lost
+    assert all(len(line) <= 80 for line in out.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from html import escape
 
 from gateway_contrib.cli.painting.drawn import Bubble, Column, drawn
 from gateway_contrib.cli.painting.marked import STYLE, marked
-from gateway_contrib.cli.plans import Explained, Piece, seconds
+from gateway_contrib.cli.plans import Explained, Piece, later, seconds
 
 _STYLE = f"""
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; background: #eceff1; color: #222 }}
@@ -51,18 +51,23 @@ def _column(plan: Explained) -> str:
     return (
         f"<section><h2>{escape(plan.channel)}</h2>{who}"
         f"<div>{count} message{'s' * (count != 1)}, "
-        f"the last out after {seconds(plan.last_at)}</div>"
+        f"{'the last ' * (count != 1)}out {later(plan.last_at)}</div>"
         f"{refused}{_budgets(plan)}{bubbles}</section>"
     )
 
 
 def _budgets(plan: Explained) -> str:
     rows = "".join(
-        f"<tr><td>{escape(budget.bucket)}<td>{budget.count} in {seconds(budget.per)}"
+        f"<tr><td>{_breakable(budget.bucket)}<td>{budget.count} in {seconds(budget.per)}"
         f"<td>{budget.tokens}"
         for budget in plan.budgets
     )
     return f"<table><tr><th>budget<th>allows<th>taken{rows}</table>" if rows else ""
+
+
+def _breakable(name: str) -> str:
+    """A bucket's name, to be wrapped between its parts where it is long."""
+    return escape(name).replace("/", "/<wbr>").replace(":", ":<wbr>")
 
 
 def _bubble(number: int, piece: Piece, plan: Explained) -> str:
@@ -92,7 +97,7 @@ def _told(piece: Piece, plan: Explained) -> str:
 def said_of(piece: Piece) -> str:
     """Where a part came from and when it is out."""
     start, end = piece.span
-    return f"source {start:,}\u2013{end:,}, after {seconds(piece.at)}"
+    return f"source {start:,}\u2013{end:,}, out {later(piece.at)}"
 
 
 def picture_of(plans: Sequence[Explained], title: str) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from gateway_contrib.cli.bubbles import page_of, picture_of
 from gateway_contrib.cli.ending import Ended, one_line, printable
-from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, Piece, explain, seconds
+from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, Piece, explain, later, seconds
 from gateway_contrib.cli.sending import CONFIG, WRITTEN, Shown, Written
 from gateway_core import (
     ConfigError,
@@ -27,6 +27,9 @@ from gateway_core import (
     load_config,
     parse_config,
 )
+
+_NUMBERS = 52
+"""Columns of the terminal that are left to a part's numbers, beside its first words."""
 
 Json = Annotated[bool, Parameter(negative=(), help="Print the plans as one JSON object.")]
 
@@ -112,28 +115,36 @@ def _show(plans: Sequence[Explained], *, json: bool) -> None:
         print(jsonlib.dumps({"plans": plain}, ensure_ascii=False))
         return
     console = Console(highlight=False)
-    for plan in plans:
-        if not plan.pieces:
-            continue
-        console.print(_parts_of(plan))
+    shown = [plan for plan in plans if plan.pieces]
+    for index, plan in enumerate(shown):
+        if index:
+            console.print()
+        console.print(_parts_of(plan, max(console.width - _NUMBERS, _NUMBERS // 2)))
         for line in _lines(plan):
             console.print(Text(printable(line)), soft_wrap=True)
 
 
-def _parts_of(plan: Explained) -> Table:
+def _parts_of(plan: Explained, room: int) -> Table:
     bound = f", at most {plan.limit:,}" if plan.limit is not None else ""
-    title = Text(printable(f"{plan.instance} ({plan.channel}): {plan.unit}{bound}"))
-    table = Table(title=title, title_justify="left")
+    title = Text(printable(f"{plan.instance} ({plan.channel}): {plan.unit}{bound}"), "bold")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("part", "size", "full", "source", "out after"):
-        table.add_column(name, justify="right", no_wrap=name != "full")
-    if any(piece.degraded for piece in plan.pieces):
-        table.add_column("degraded", min_width=8)
+        table.add_column(name, justify="right", no_wrap=True, header_style="dim")
+    table.add_column("begins with", header_style="dim")
     for number, piece in enumerate(plan.pieces, 1):
         span = f"{piece.span[0]}\u2013{piece.span[1]}"
         cells = (str(number), f"{piece.size:,}", _full(piece, plan), span, seconds(piece.at))
-        lost = Text(printable("; ".join(piece.degraded)))
-        table.add_row(*(cells if len(table.columns) == len(cells) else (*cells, lost)))
+        table.add_row(*cells, _begun(piece, room))
     return table
+
+
+def _begun(piece: Piece, room: int) -> Text:
+    """The first words of a part, and below them what it loses."""
+    words = Text(" ".join(printable(piece.text[: 2 * room]).split()))
+    words.truncate(room, overflow="ellipsis")
+    if piece.degraded:
+        words.append(f"\n{printable('degraded: ' + '; '.join(piece.degraded))}", "yellow")
+    return words
 
 
 def _full(piece: Piece, plan: Explained) -> str:
@@ -141,7 +152,7 @@ def _full(piece: Piece, plan: Explained) -> str:
     if not piece.bounds:
         return ""
     nearest = piece.bounds[0]
-    of = "" if nearest.unit == plan.unit else f" of {nearest.limit:,} {nearest.unit}"
+    of = "" if nearest.unit == plan.unit else f" of {nearest.unit.rpartition(' ')[2]}"
     return f"{nearest.share:.0%}{of}"
 
 
@@ -152,7 +163,7 @@ def _lines(plan: Explained) -> list[str]:
         f" ({budget.pace})"
         for budget in plan.budgets
     ]
-    return [*budgets, f"the last part is out after {seconds(plan.last_at)} on an idle account"]
+    return [*budgets, f"the last part is out {later(plan.last_at)} on an idle account"]
 
 
 def _code(plans: Sequence[Explained]) -> int:

@@ -147,6 +147,11 @@ def seconds(time: float) -> str:
     return f"{round(time, 2):g} s"
 
 
+def later(time: float) -> str:
+    """When something is over, for people."""
+    return f"after {seconds(time)}" if time else "at once"
+
+
 def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explained:
     """The plan of `envelope`, as a gateway with that configuration would make it."""
     ahead = preview(instance, envelope, config=config)

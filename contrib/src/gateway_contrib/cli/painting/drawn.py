@@ -197,7 +197,9 @@ def _runs(row: _Row) -> Iterator[tuple[frozenset[str], list[_Piece]]]:
     """
     apart = row.line.code and not all(piece.text.isascii() for piece in row.pieces)
     places = count()
-    for key, group in groupby(row.pieces, lambda piece: (piece.styles, apart and next(places))):
+    for key, group in groupby(
+        row.pieces, lambda piece: (piece.styles, next(places) if apart else 0)
+    ):
         yield key[0], list(group)
 
 
