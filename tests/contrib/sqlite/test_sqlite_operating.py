@@ -67,6 +67,25 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config):
     assert ({}, 0) == (json.loads(out)["ended"], json.loads(out)["asked"])
 
 
+async def test_what_is_tried_again_keeps_its_order_in_its_room(config):
+    async def refuse(attempt):
+        raise Failure(REFUSED)
+
+    channel, option = FakeChannel(script=refuse), ("--config", str(config))
+    outbox = SqliteOutbox(config.parent / "outbox.db", wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        for text in ("one", "two", "three"):
+            await gateway.send("bot", "room", text, raises=False)
+        await outbox.flush()
+        channel.script = None
+        code, _, err = await gateway_command("retry", "--room", "room", *option)
+        assert (0, "") == (code, err)
+        with trio.fail_after(20):
+            while len(channel.texts("room")) < 3:  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.05)
+    assert ["one", "two", "three"] == channel.texts("room")
+
+
 def on_disk(path):
     """Every byte of the file and its log, as they are now."""
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))

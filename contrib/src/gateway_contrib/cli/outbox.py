@@ -123,7 +123,8 @@ async def retry(
                 raise Ended("name envelopes, or give a filter")
             which = _which(instance, room, disposition, age)
             chosen = [row["id"] for row in operator.failed(which, limit)]
-        numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
+        # The oldest first: ids sort by acceptance, and rooms have their order.
+        numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in sorted(chosen)}
         await _answers(operator, numbers)
 
 
