@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
@@ -83,6 +84,88 @@ def test_the_demo_is_scraped_in_prometheus_own_format(port):
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
+
+
+LIFE = """
+import sys
+from pathlib import Path
+
+import trio
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+from gateway_core import (
+    ErrorClass, GatewayConfig, Instance, Providers, Reason, Verdict, open_gateway
+)
+from gateway_core.testing import Failure, FakeChannel, FakeSettings
+
+folder, first = Path(sys.argv[1]), sys.argv[2] == "first"
+
+
+class Lines(SpanExporter):
+    def export(self, spans):
+        with (folder / "spans").open("a") as file:
+            file.writelines(span.to_json(indent=None) + "\\n" for span in spans)
+        return SpanExportResult.SUCCESS
+
+
+async def run(_):
+    if first:
+        down = Verdict(
+            error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR, retry_after=2.0
+        )
+        raise Failure(down)
+
+
+async def main():
+    tracers = TracerProvider(shutdown_on_exit=False)
+    tracers.add_span_processor(SimpleSpanProcessor(Lines()))
+    config = GatewayConfig(
+        instances=[Instance("bot", "fake", FakeSettings())], outbox=f"sqlite:///{folder}/outbox.db"
+    )
+    plugins = [("fake", FakeChannel(script=run))]
+    providers = Providers(tracers=tracers)
+    async with open_gateway(config, plugins=plugins, providers=providers) as gateway:
+        if first:
+            with tracers.get_tracer("application").start_as_current_span("request") as span:
+                print(format(span.get_span_context().trace_id, "032x"), flush=True)
+                await gateway.send("bot", "room", "hello")
+        while not gateway.statistics().dispositions:
+            await trio.sleep(0.1)
+
+
+trio.run(main)
+"""
+
+
+def spans_of(folder):
+    file = folder / "spans"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def test_one_trace_over_two_processes_the_first_of_them_killed(tmp_path):
+    """What the caller began in a process that was killed ends in the next one's spans."""
+    command = [sys.executable, "-c", LIFE, str(tmp_path)]
+    first = subprocess.Popen([*command, "first"], stdout=subprocess.PIPE, text=True)
+    try:
+        trace_id = first.stdout.readline().strip()
+        until = time.monotonic() + PATIENCE
+        while not spans_of(tmp_path) and time.monotonic() < until:
+            time.sleep(0.05)  # noqa: TID251 - another process is waited for
+    finally:
+        first.kill()
+        first.communicate()
+    subprocess.run([*command, "second"], check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
+    spans = spans_of(tmp_path)
+    assert ["send fake", "send fake", "create fake"] == [span["name"] for span in spans]
+    assert {f"0x{trace_id}"} == {span["context"]["trace_id"] for span in spans}
+    failed, delivered, envelope = spans
+    # The first life's span of the envelope was lost with it; its children know it all the same.
+    assert failed["parent_id"] == envelope["parent_id"]
+    assert envelope["context"]["span_id"] == delivered["parent_id"]
+    assert [1, 2] == [span["attributes"]["gateway.attempt"] for span in (failed, delivered)]
+    assert envelope["attributes"]["gateway.recovered"]
 
 
 class Hanging(SpanExporter):
