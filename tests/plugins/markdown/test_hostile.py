@@ -144,3 +144,24 @@ def test_twice_the_text_is_twice_the_work(piece, channel):
     once, twice = map(sum, work)
     assert twice <= 2.2 * once
     assert twice <= 30 * 2_000 * len(piece)
+
+
+def test_the_rest_of_a_line_is_not_written_for_each_of_its_parts():
+    """Discord escapes what a part holds, a few times, and not all that follows it."""
+    size, written = 20_000, []
+
+    def dialect(document: Document) -> Dialect:
+        rendering = Dialect(document, fields)
+        rendering.atoms = [atom._replace(write=counting(atom.write)) for atom in rendering.atoms]
+        return rendering
+
+    def counting(write: Callable[[str], str]) -> Callable[[str], str]:
+        def counted(text: str) -> str:
+            written.append(len(text))
+            return write(text)
+
+        return counted
+
+    parts = plan(parse("[" * size), dialect, limit=LIMIT)
+    assert size // (LIMIT // 2) == len(parts)
+    assert size <= sum(written) <= 30 * size

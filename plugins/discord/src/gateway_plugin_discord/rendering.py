@@ -32,8 +32,11 @@ class Dialect:
     joints: list[str] = attrs.field(init=False)
     bodies: list[str] = attrs.field(init=False)
     sums: list[int] = attrs.field(init=False)
-    asked: tuple[int, int, int] = attrs.field(init=False, default=(-1, 0, 0))
-    """Where the last question began, at which atom, and what that atom costs beyond the sums."""
+    asked: tuple[int, int, int | None] = attrs.field(init=False, default=(-1, 0, None))
+    """Where the last question began, at which atom, and what that atom costs beyond the sums.
+
+    None: nobody has asked beyond that atom, whose rest may be all of a long text.
+    """
 
     def __attrs_post_init__(self) -> None:
         text = self.document.text
@@ -53,12 +56,14 @@ class Dialect:
     def cost(self, start: int, end: int) -> int:
         """UTF-16 units of the content; never fewer than its code points."""
         if start != self.asked[0]:
-            first = self._from(start)
-            self.asked = (start, first, units(self._begun(first, start)) - self.sums[first + 1])
+            self.asked = (start, self._from(start), None)
         _, first, size = self.asked
         last = self._at(end - 1)
         if first >= last:
             return units(self._alone(first, start, end))
+        if size is None:
+            size = units(self._begun(first, start)) - self.sums[first + 1]
+            self.asked = (start, first, size)
         return size + self.sums[last] + units(self._ended(last, end))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
