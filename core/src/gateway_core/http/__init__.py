@@ -1,10 +1,14 @@
 """What HTTP adapters share. The one room of core that awaits a network; adapters alone use it."""
 
-from gateway_core.http.answers import Response, retry_after_seconds
-from gateway_core.http.client import HttpClient, open_client
-from gateway_core.http.progress import Timeouts, UnreadableBody
-from gateway_core.http.replaced import transport_factory
-from gateway_core.http.urls import check_base_url
+try:
+    from gateway_core.http.answers import Response, retry_after_seconds
+    from gateway_core.http.client import HttpClient, open_client
+    from gateway_core.http.progress import Timeouts, UnreadableBody
+    from gateway_core.http.replaced import transport_factory
+    from gateway_core.http.urls import check_base_url
+except ModuleNotFoundError as error:
+    text = f"gateway_core.http needs {error.name}: pip install 'gateway-core[http]'"
+    raise ModuleNotFoundError(text, name=error.name) from error
 
 __all__ = [
     "HttpClient",

@@ -1,14 +1,15 @@
 """For authors of plugins and for applications' tests: the world in memory."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gateway_core.testing.channel import Failure, FakeChannel, FakeSettings, Made
 from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
-from gateway_core.testing.network import Network, open_network
 from gateway_core.testing.scheduling import Checkpoints, run_seeded, seeded_schedule
 
 if TYPE_CHECKING:
     from gateway_core.testing.channels import ChannelContract
+    from gateway_core.testing.network import Network, open_network
     from gateway_core.testing.outboxes import OutboxContract
 
 __all__ = [
@@ -29,14 +30,22 @@ __all__ = [
 ]
 
 
+_LAZY = {
+    "ChannelContract": ("channels", "pytest pytest-trio"),
+    "OutboxContract": ("outboxes", "pytest pytest-trio"),
+    "Network": ("network", "'gateway-core[testing]'"),
+    "open_network": ("network", "'gateway-core[testing]'"),
+}
+"""What needs more than core does, where it stands, and what to install for it."""
+
+
 def __getattr__(name: str) -> Any:
-    """The contract tests need pytest, which applications' worlds do not."""
-    if name == "ChannelContract":
-        from gateway_core.testing.channels import ChannelContract  # noqa: PLC0415 - see above
-
-        return ChannelContract
-    if name == "OutboxContract":
-        from gateway_core.testing.outboxes import OutboxContract  # noqa: PLC0415 - see above
-
-        return OutboxContract
-    raise AttributeError(name)
+    """What stands in `_LAZY`, imported when it is asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, install = _LAZY[name]
+    try:
+        return getattr(import_module(f"{__name__}.{module}"), name)
+    except ModuleNotFoundError as error:
+        text = f"{name} needs {error.name}: pip install {install}"
+        raise ModuleNotFoundError(text, name=error.name) from error
