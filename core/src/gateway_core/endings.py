@@ -146,9 +146,12 @@ class Endings:
             return flight.receipt
         now = self._clock.now()
         step = flight.step
-        if step is not None and (step.started or step.doubtful):
+        if step is not None and step.started:  # its lane goes on once the attempt is over
             step.outcome = "unknown"
             return self.finish(flight, Disposition.UNKNOWN, None, now)
+        if step is not None and step.doubtful:
+            step.outcome = "unknown"
+            return self.end(flight, Disposition.UNKNOWN, None, now)
         return self.end(flight, Disposition.CANCELLED, None, now)
 
     # -- several

@@ -341,6 +341,19 @@ async def test_an_attempt_under_way_at_a_removal_is_in_doubt(engine, say, autoju
         assert all(p.in_flight == 0 for p in gateway.statistics().partitions)
 
 
+async def test_an_instance_removed_in_doubt_leaves_no_room_behind(engine, say, autojump_clock):
+    """Its message waits for the instance to work, which it never will."""
+    channel = FakeChannel(script=say.script(say.unknown()))
+    channel.probe_error = ConnectionError()
+    async with engine(channel) as gateway:
+        await gateway.submit(say.message())
+        await trio.sleep(10)
+        left = await gateway.remove_instance("bot")
+        assert [Disposition.UNKNOWN] == [u.receipt.disposition for u in left]
+        await trio.sleep(10)
+        assert not any(partition.lanes.rooms for partition in gateway._partitions)
+
+
 async def test_a_removal_that_is_cancelled_leaves_the_instance_in(engine, say, autojump_clock):
     channel = FakeChannel(latency=10)
     async with engine(channel) as gateway:
