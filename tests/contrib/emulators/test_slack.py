@@ -618,6 +618,15 @@ async def test_a_fault_answers_otherwise(world, fault, status, stored, autojump_
     assert 1 == emulator.counters["faults"]
 
 
+async def test_what_a_limit_refuses_is_not_answered_as_if_it_were_stored(world, autojump_clock):
+    emulator = SlackEmulator(faults=FaultPlan(script={1: Fault.MALFORMED}))
+    async with world.open(emulator) as http:
+        slack = Workspace(emulator, http)
+        await slack.post()
+        answer = await slack.response("chat.postMessage", json={"channel": ROOM, "text": "again"})
+        assert (429, ["hello"]) == (answer.status, slack.texts())
+
+
 @pytest.mark.parametrize(
     ("fault", "stored", "waited"),
     [

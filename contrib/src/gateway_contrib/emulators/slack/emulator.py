@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import trio
@@ -159,6 +160,8 @@ class SlackEmulator:
             await reset(request)
         self._lose(given, fault)
         response = self._perform(method, given)
+        if response.status_code != HTTPStatus.OK:  # refused by a limit: nothing was stored
+            return response
         if fault is Fault.RESET_AFTER:
             await reset(request)
         if fault is Fault.NO_ANSWER:
