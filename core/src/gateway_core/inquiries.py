@@ -42,7 +42,7 @@ class Inquiries:
                 return partition.endings.withdraw(flight)
         if self._pager is None:
             return False
-        outside = what._flight if isinstance(what, Ticket) else self._pager.outside.get(what)  # noqa: SLF001 - a ticket is core's own
+        outside = what._flight if isinstance(what, Ticket) else self._pager.found(what)  # noqa: SLF001 - a ticket is core's own
         return outside is not None and self._pager.withdraw(outside)
 
     def status(self, what: Ticket | KeyRef | str) -> Status | None:

@@ -176,6 +176,17 @@ class Pager:
         stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
         stream.leave(envelope.external_room_id, position)
 
+    def found(self, envelope_id: str) -> Flight | None:
+        """One that is outside, whether anybody waits for it or not."""
+        flight = self.outside.get(envelope_id)
+        found = self._outbox.peek(envelope_id) if flight is None else None
+        if found is None or found.kept is None:
+            return flight
+        envelope = found.kept.entry.envelope
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        known = self._intake.known(partition, envelope_id)
+        return None if known else self.outside.join(found)
+
     def withdraw(self, flight: Flight) -> bool:
         """End one that is outside; false where it has started."""
         if flight.started or flight.receipt is not None:

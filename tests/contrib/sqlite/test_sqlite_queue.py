@@ -1,4 +1,4 @@
-"""More callers than the queue takes: they wait at its door, and come in as they came."""
+"""More callers than the queue takes, and what is told between two commits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio.testing
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import OutboxError
 from gateway_core.testing import run_seeded
-from gateway_core.testing.outboxes import Entries
+from gateway_core.testing.outboxes import Entries, receipt_of
 
 CALLERS = 9
 
@@ -82,3 +82,18 @@ async def test_whoever_waits_as_the_disk_takes_no_more_hears_of_it(
                 nursery.start_soon(append, outbox, entry)
             await trio.testing.wait_all_tasks_blocked()
     assert {entry.id for entry in wanted} == set(refused)
+
+
+async def test_of_what_ended_a_moment_ago_nothing_is_at_hand_until_it_is_written(
+    tmp_path, autojump_clock
+):
+    """It is not said to be unfinished: whoever believed that would end it twice."""
+    entry = Entries()("text")
+    outbox = SqliteOutbox(tmp_path / "outbox.db", _settings(linger=5.0))
+    async with outbox:
+        await outbox.append(entry, lambda: None)
+        assert outbox.peek(entry.id).kept is not None
+        outbox.finished(receipt_of(entry))
+        assert outbox.peek(entry.id) is None
+        await trio.sleep(6)
+        assert outbox.peek(entry.id).receipt == receipt_of(entry)

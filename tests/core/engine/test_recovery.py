@@ -479,6 +479,25 @@ async def test_a_key_taken_outside_memory_during_a_look_up_is_taken(autojump_clo
     assert ["first", "same"] == channel.texts("room")
 
 
+async def test_what_waits_outside_memory_can_be_cancelled_by_its_id(outbox, autojump_clock):
+    """A reminder of an earlier life, of which nobody has a ticket."""
+    channel = FakeChannel()
+    async with life(outbox, channel) as (gateway, fence):
+        reminder = await gateway.submit(send(not_before=EPOCH + 1_000))
+        other = await gateway.submit(send("other", not_before=EPOCH + 1_000))
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(1)
+        assert gateway.cancel(reminder.id)
+        assert not gateway.cancel(reminder.id)
+        assert not gateway.cancel("0" * 30)
+        assert "cancelled" == gateway.status(reminder.id).receipt.disposition
+        await trio.sleep(2_000)
+        assert not gateway.cancel(other.id)
+        assert (gateway.statistics().conserved, gateway.statistics().kept) == (True, 0)
+    assert ["other"] == channel.texts("room")
+
+
 async def test_a_key_freed_during_a_look_up_is_free(autojump_clock):
     """What has it is withdrawn before the outbox answers: nobody waits for that one."""
     outbox, channel = Slow(survives=True), FakeChannel(latency=5.0)

@@ -39,7 +39,8 @@ class Committer:
         self._filled = trio.Event()
         self._urgent = trio.Event()
         self._outside: deque[tuple[Callable[[Batch], None], Waiter]] = deque()
-        self._closing = self._writing = False
+        self._closing = False
+        self._written: Batch | None = None
         self._dead: OutboxError | None = None
         self.batch = Batch()
         self.between: Callable[[], Awaitable[None]] | None = None
@@ -60,9 +61,9 @@ class Committer:
             batch, self.batch = self.batch, Batch()
             self._filled, self._urgent = trio.Event(), trio.Event()
             self._let_in()
-            self._writing = True
+            self._written = batch
             error = await self._outcome(batch)
-            self._writing = False
+            self._written = None
             _tell(batch, error)
             if error is None:
                 pause = 0.0
@@ -116,7 +117,12 @@ class Committer:
     @property
     def idle(self) -> bool:
         """Whether all that was told is written."""
-        return self.batch.empty and not self._writing
+        return self.batch.empty and self._written is None
+
+    @property
+    def unwritten(self) -> tuple[Batch, ...]:
+        """What was told and is not on the disk yet."""
+        return (self.batch,) if self._written is None else (self._written, self.batch)
 
     def wake(self, *, urgent: bool = False) -> None:
         """There is something in the batch; `urgent`: somebody waits for it."""

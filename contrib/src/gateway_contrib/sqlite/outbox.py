@@ -316,11 +316,20 @@ class SqliteOutbox:
             return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
 
     def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
-        """The same at once, of what is committed: a look-up on this machine's disk."""
+        """The same at once, of what is committed: a look-up on this machine's disk.
+
+        Of what ended since, the end is not at hand yet: then nothing is.
+        """
         try:
-            return _find(self._glance, what, self._keys_since())
+            found = _find(self._glance, what, self._keys_since())
+            pending = found is not None and found.kept is not None and self._ends(found)
+            return None if pending else found
         except apsw.Error:  # the worker thread's own reads and writes tell of it
             return None
+
+    def _ends(self, found: Found) -> bool:
+        seq = position_of(found.envelope_id)
+        return any(seq in batch.ended for batch in self._committer.unwritten)
 
     async def _file(self) -> None:
         """Put all that is there into the indexes by room and by deadline."""
