@@ -121,6 +121,12 @@ class Outside:
             name = known.envelope_id if known is not None else ""
         if name and not partition.targets.knows(name):
             found = await self._outbox.find(name)
+            if partition.targets.knows(name):  # it came in, or ended, during the look-up
+                return
+            made = self.join(found) if found is not None else None
+            if made is not None and name not in partition.endings.history:
+                partition.targets.expect(made)
+                return
             sent = found.receipt if found is not None else None
             newest = found.newest if found is not None else None
             partition.targets.recalled(target, newest or (sent.ref if sent is not None else None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from gateway_core.envelopes import (
@@ -29,6 +31,7 @@ class Targets:
         self._flights = flights
         self._edits: dict[str, Flight] = {}
         self._begun: dict[str, Flight] = {}
+        self._outside: dict[Any, Flight] = {}
 
     def overtaken(self, flight: Flight, edit: Edit, now: int) -> Flight | None:
         """Note a new edit; the one of the same message that waits before it, if one does."""
@@ -42,13 +45,27 @@ class Targets:
     def origin(self, target: Target, now: int) -> Flight | None:
         """The unfinished send that makes the target, if there is one."""
         if isinstance(target, MessageRef):
-            return None if target.parts else self._flights.get(target.envelope_id)
+            name = target.envelope_id
+            return None if target.parts else self._flights.get(name) or self._outside.get(name)
         known = self._keys.find(_scope(target), now)
-        return known.flight if known is not None else None
+        return known.flight if known is not None else self._outside.get(_scope(target))
 
     def knows(self, envelope_id: str) -> bool:
-        """Whether it is known here what became of the message of that id."""
-        return envelope_id in self._flights or self._revisions.knows(envelope_id)
+        """Whether it is known here what became of the message of that id, or will be."""
+        here = envelope_id in self._flights or envelope_id in self._outside
+        return here or self._revisions.knows(envelope_id)
+
+    def expect(self, flight: Flight) -> None:
+        """A change is of the message of this one, which is outside memory: it waits for that."""
+        names = [flight.id] if flight.scope is None else [flight.id, flight.scope]
+        self._outside.update(dict.fromkeys(names, flight))
+
+        def forget() -> None:
+            if flight.receipt is not None:
+                for name in names:
+                    self._outside.pop(name, None)
+
+        flight.callbacks = [*(flight.callbacks or ()), forget]
 
     def before(self, flight: Flight, change: Edit | Delete, now: int) -> Flight | None:
         """What must end before `change` begins: the send of its message, or another change.
@@ -74,10 +91,11 @@ class Targets:
         if isinstance(envelope, Send | Call) or isinstance(envelope.target, MessageRef):
             return envelope.thread_id
         known = self._keys.find(_scope(envelope.target), now)
+        made = self.origin(envelope.target, now)
+        if made is not None:
+            return made.thread_id
         if known is None:
             return None
-        if known.flight is not None:
-            return known.flight.thread_id
         ref = known.receipt.ref if known.receipt is not None else None
         return ref.thread_id if ref is not None else None
 

@@ -586,6 +586,41 @@ async def test_idempotency_answers_survive(outbox, autojump_clock):
     assert ["hello", "later"] == channel.texts("room")
 
 
+@pytest.mark.parametrize("by", ["ref", "key"])
+@pytest.mark.parametrize("kill_at", [None, 10.0])
+async def test_a_change_of_what_waits_outside_memory_waits_for_it(
+    outbox, by, kill_at, autojump_clock
+):
+    """A reminder is edited and another one deleted before they are due, in this life or the next."""
+    channel = FakeChannel()
+    async with life(outbox, channel) as (gateway, fence):
+        tickets = [
+            await gateway.submit(send(text, key=text, not_before=EPOCH + 1_000))
+            for text in ("first", "second")
+        ]
+        targets = [
+            ticket.ref
+            if by == "ref"
+            else KeyRef(instance_id="bot", external_room_id="room", key=key)
+            for ticket, key in zip(tickets, ("first", "second"), strict=True)
+        ]
+        place = {"instance_id": "bot", "external_room_id": "room"}
+        changed = await gateway.submit(Edit(**place, target=targets[0], text="changed"))
+        deleted = await gateway.submit(Delete(**place, target=targets[1]))
+        await trio.sleep(10)
+        assert gateway.statistics().conserved
+        if kill_at is None:
+            await trio.sleep(1_500)
+        else:
+            fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(1_500)
+        assert gateway.status(changed.id).receipt.delivered
+        assert gateway.status(deleted.id).receipt.delivered
+        assert not any(partition.targets._outside for partition in gateway._partitions)
+    assert ["changed"] == channel.texts("room")
+
+
 async def test_an_edit_to_the_text_of_a_message_deleted_in_an_earlier_life_is_tried(
     outbox, autojump_clock
 ):
