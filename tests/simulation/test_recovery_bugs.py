@@ -23,7 +23,7 @@ from gateway_contrib.sqlite import reading
 from gateway_core import arrivals, journal, outside, revisions, roster, submission, turns
 from gateway_core.flights import Flight
 
-MOST_WORLDS = 100
+MOST_WORLDS = 250
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -82,7 +82,7 @@ def a_failed_commit_forgets_what_it_held(patch):
     patch.setattr(batches.Batch, "left_over", lambda self: batches.Batch())
 
 
-@bug("nobody knows it|is kept|was withdrawn|never accepted|no envelope|without acceptance")
+@bug("nobody knows it|kept at the end|was withdrawn|never accepted|no envelope|without acceptance")
 def a_withdrawn_entry_stays(patch):
     """Its caller was cancelled while it was being written."""
     patch.setattr(outboxes.SqliteOutbox, "withdraw", lambda self, envelope_id: None)
@@ -132,7 +132,7 @@ def rooms_are_brought_in_backwards(patch):
     patch.setattr(reading.Reader, "page", page)
 
 
-@bug("was taken by|leads elsewhere|stands")
+@bug("was taken by|leads elsewhere|stands|key was freed")
 def keys_are_forgotten_between_lives(patch):
     patch.setattr(reading.Reader, "find_key", lambda self, *given: None)
 

@@ -237,7 +237,7 @@ def one_copy_too_many(patch):
     patch.setattr(failures, "decide", decide)
 
 
-@bug("after it was in doubt")
+@bug("after it was in doubt|waits for what has ended")
 def the_quarantine_ends_with_its_envelope(patch):
     """Whoever comes next in the room goes at once, whatever may still arrive."""
     whole = failures.note_doubt

@@ -591,7 +591,7 @@ async def test_idempotency_answers_survive(outbox, autojump_clock):
 async def test_a_change_of_what_waits_outside_memory_waits_for_it(
     outbox, by, kill_at, autojump_clock
 ):
-    """A reminder is edited and another one deleted before they are due, in this life or the next."""
+    """A reminder is edited, and another deleted, before it is due: in this life or the next."""
     channel = FakeChannel()
     async with life(outbox, channel) as (gateway, fence):
         tickets = [

@@ -51,6 +51,7 @@ class Callers:
         self.topics = topics
         self.texts = 0
         self.left = setup.load.messages
+        self.inside = 0
         self.keyed: list[Send] = []
         self.sent: list[tuple[Send, Ticket | Receipt | MessageRef]] = []
 
@@ -80,6 +81,7 @@ class Callers:
                 await self._attempted(kind, rng)
 
     async def _attempted(self, kind: str, rng: Random) -> None:
+        self.inside += 1
         try:
             await getattr(self, f"_{kind}")(rng)
         except (*EXPECTED, IdempotencyConflict) as refusal:
@@ -88,6 +90,8 @@ class Callers:
             self.ledger.secret_places.append(f"{refusal} {refusal!r}")
         except Refused as refusal:
             self.ledger.wrong(f"refused without a reason: {refusal!r}")
+        finally:
+            self.inside -= 1
 
     # -- what is sent
 
@@ -128,12 +132,22 @@ class Callers:
         """A message; some have a key."""
         place = self.place(rng)
         fields = self.fields(rng, place)
+        fields["reply_to"] = self._replied(rng, place)
         keyed = rng.random() < self.setup.load.keyed
         key = f"key {self.texts}" if keyed else None
         send = Send(text=self.text(rng), thread_id=self.thread(place), key=key, **fields)
         if keyed:
             self.keyed.append(send)
         return send
+
+    def _replied(self, rng: Random, place: Place) -> str | None:
+        """A message of the room, or one that never was; on Slack a reply is a thread."""
+        share = self.setup.load.replies
+        if not share or place.channel == "slack" or rng.random() >= share:
+            return None
+        known = [r for _, r in self.sent if isinstance(r, Receipt) and r.ref is not None]
+        here = [r.ref.parts[0].message_id for r in known if r.external_room_id == place.room]
+        return rng.choice([*here, "1456074575426000000" if place.channel == "discord" else "77777"])
 
     # -- what callers do
 
@@ -146,6 +160,7 @@ class Callers:
                 send.external_room_id,
                 send.text,
                 thread=send.thread_id,
+                reply_to=send.reply_to,
                 key=send.key,
                 ttl=send.ttl,
                 not_before=send.not_before,
@@ -319,6 +334,23 @@ class Callers:
             receipt = await ticket.receipt()
             self.ledger.expect(receipt.disposition == "cancelled", f"{ticket} was cancelled")
 
+    async def _ask(self, rng: Random) -> None:
+        """Where does it stand? As the ledger knows, or (of what has ended) not known any more."""
+        await trio.lowlevel.checkpoint()
+        if not self.sent:
+            return
+        send, known = rng.choice(self.sent)
+        by_key = send.key is not None and rng.random() < 0.3
+        name = known.envelope_id if isinstance(known, Receipt | MessageRef) else known.id
+        what: Any = name
+        if by_key:
+            room = send.external_room_id
+            what = KeyRef(instance_id=send.instance_id, external_room_id=room, key=str(send.key))
+        status = self.gateway.status(what)
+        entry = self._holder(send) if by_key else self.ledger.find(name)
+        if entry is not None and not (by_key and entry.id != name):
+            self.ledger.expect_status(entry, status)
+
     async def _call(self, rng: Random) -> None:
         place = self.place(rng)
         method = CALLS.get(place.channel)
@@ -335,5 +367,6 @@ def first_again(send: Send) -> Send:
         external_room_id=send.external_room_id,
         text=send.text,
         thread_id=send.thread_id,
+        reply_to=send.reply_to,
         key=send.key,
     )

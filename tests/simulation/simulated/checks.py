@@ -12,7 +12,7 @@ from simulated.ledger import Entry, Ledger, lane_words, number_of, words_of
 from simulated.platforms import Platforms
 
 from gateway_contrib.emulators.rooms import Message
-from gateway_core import Delete, Disposition, Edit, MessageRef, PartReceipt, Send
+from gateway_core import Delete, Disposition, Edit, MessageRef, PartReceipt, Reason, Send
 
 NONCE_LASTS = 120.0
 NEVER_THERE = ("failed", "not_sent")
@@ -83,7 +83,7 @@ class Checks:
 
     def _no_secret(self) -> None:
         seen = "\n".join([*self._ledger.trace, *self._ledger.secret_places])
-        for secret in self._setup.secrets():
+        for secret in self._platforms.secrets:
             for form in (secret, secret.partition(":")[2] or secret):
                 self._expect(form not in seen, "a secret was seen")
 
@@ -97,6 +97,9 @@ class Checks:
             arrived = ("delivered", "deleted", "unchanged")
             whole = all(part.outcome in arrived for part in receipt.parts)
             self._expect(whole, f"{entry} is delivered, but not all of it")
+        if receipt.disposition is Disposition.CANCELLED and not self._cut(entry):
+            doubt = any(part.outcome == "unknown" for part in receipt.parts)
+            self._expect(not doubt, f"{entry} is cancelled, though it may be there")
         untouched = (Disposition.CANCELLED, Disposition.SHED, Disposition.SUPERSEDED)
         if receipt.disposition in untouched and not self._given_up(entry):
             self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
@@ -105,6 +108,12 @@ class Checks:
             most = max(tries, default=0)
             enough = most >= self._setup.config.retries.attempts
             self._expect(enough, f"{entry} is exhausted after {most} tries")
+        made = self._ledger.maker(entry.envelope)
+        gone = receipt.verdict is not None and receipt.verdict.reason is Reason.MESSAGE_GONE
+        earlier = made is not None and made.number < entry.number and not made.told
+        if gone and made is not None and earlier and not entry.calls:
+            after = made.ended_at <= entry.ended_at
+            self._expect(after, f"{entry} ended before its message was sent")
         for part in receipt.parts:
             self._part(entry, part)
 
@@ -151,10 +160,10 @@ class Checks:
         """At most so many, and never more than one without saying so."""
         found, receipt = self._seen[word], entry.receipt
         assert receipt is not None
+        if len(found) < 2 or self._is_shared(entry):  # an edit may have cut it elsewhere
+            return
         most = max(1, self._setup.config.retries.max_ambiguous)
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
-        if len(found) < 2 or self._is_shared(entry):
-            return
         self._expect(receipt.possible_duplicate, f"{where} stands twice, and nobody said so")
         if entry.envelope.instance_id.startswith("discord") and not receipt.transforms:
             times = sorted(message.stored_at for message in found)
@@ -189,6 +198,18 @@ class Checks:
         for word in words_of(last.envelope.text):
             stands = any(word in words_of(m.text) for m in self._seen[word] if not m.deleted)
             self._expect(stands, f"{last} is the newest, and {word} does not stand")
+        self._nothing_else_stands(last, changes)
+
+    def _nothing_else_stands(self, last: Entry, changes: Sequence[Entry]) -> None:
+        """Of the texts of before no part is left, if nobody else sent the same."""
+        made = [e for e in self._ledger.entries if e.id == self._origin(last)]
+        lost = any(call.in_doubt for entry in made for call in entry.calls)
+        now = set(words_of(last.envelope.text))
+        for entry in () if lost or not made else (*made, *changes):
+            for word in set(lane_words(entry.envelope)) - now:
+                left = any(word in words_of(m.text) for m in self._seen[word] if not m.deleted)
+                alone = not left or self._is_shared(entry)
+                self._expect(alone, f"{word} of {entry} still stands beside {last}")
 
     # -- one lane
 

@@ -80,6 +80,7 @@ class Load:
     patience            share of calls that are given up after a while
     ttls                what is drawn from for `ttl`
     words               what is drawn from for the length of a text, in words
+    replies             share of messages that answer another one, which may be gone
     """
 
     callers: int
@@ -94,6 +95,7 @@ class Load:
     scheduled: float
     keyed: float
     plain_class: float
+    replies: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -152,6 +154,7 @@ class Setup:
     outbox   "memory", or "sqlite": in a file, where one life goes on after the other
     endings  of its lives but the last; in memory, the one life may be closed in the middle
     linger, queue  of the outbox in a file
+    probes   whether adapters can find out who they are without sending anything
     """
 
     seed: str
@@ -168,6 +171,7 @@ class Setup:
     load: Load
     trouble: Trouble
     limits: Mapping[str, Any]
+    probes: bool = True
 
     @property
     def durable(self) -> bool:
@@ -214,6 +218,7 @@ def draw(seed: int) -> Setup:
     latency = rng.choice([(0.0,), (0.25,), (0.0, 0.25, 0.5), (0.25, 0.75, 1.0)])
     config = _config(rng, instances, longest=2 * max(latency))
     outbox = rng.choice(["memory", "memory", "sqlite"])
+    more = Random(f"more:{seed}")
     return Setup(
         seed=str(seed),
         config=config,
@@ -226,9 +231,10 @@ def draw(seed: int) -> Setup:
         linger=rng.choice([0.0, 0.02, 0.25, 1.0]),
         queue=rng.choice([2, 4_096, 4_096]),
         lasts=lasts,
-        load=_load(rng, mood),
+        load=_more(_load(rng, mood), more),
         trouble=_trouble(rng, mood, lasts, outbox),
         limits=limits,
+        probes=more.random() < 0.85,
     )
 
 
@@ -411,6 +417,13 @@ def _load(rng: Random, mood: str) -> Load:
         keyed=rng.choice([0.0, 0.3, 0.6]),
         plain_class=rng.choice([1.0, 0.5]),
     )
+
+
+def _more(load: Load, more: Random) -> Load:
+    """Some callers answer messages, and ask where theirs stand."""
+    asks = {"ask": 2.0} if more.random() < 0.3 else {}
+    kinds = {**load.kinds, **asks}
+    return attrs.evolve(load, kinds=kinds, replies=more.choice([0.0, 0.0, 0.3]))
 
 
 def _trouble(rng: Random, mood: str, lasts: float, outbox: str) -> Trouble:

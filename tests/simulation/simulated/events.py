@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import trio
 from simulated.drawing import Setup
 from simulated.platforms import Platforms
@@ -70,7 +69,7 @@ class Events:
         return partitions[which % len(partitions)].workers.nursery
 
     def _instance(self, which: int) -> Any:
-        instances = self._setup.config.instances
+        instances = list(self._platforms.instances.values())
         return instances[which % len(instances)]
 
     async def _revoke(self, which: int) -> None:
@@ -99,14 +98,21 @@ class Events:
             self._ledger.works_again(instance_id)
             self._gateway.resume(instance_id)
 
+    def see_to(self) -> None:
+        """Where nobody can find out that an instance works again, the application says so."""
+        for instance in self._gateway.statistics().instances:
+            if instance.suspended and instance.id not in self._ledger.absent:
+                self._ledger.works_again(instance.id)
+                self._gateway.resume(instance.id)
+
     async def _replace(self, which: int) -> None:
-        """The application has another token, which is the same one to the emulator."""
+        """The application has another token; the one of before is refused from now on."""
         instance = self._instance(which)
         if instance.id in self._ledger.absent:
             return
         self._ledger.held.discard(instance.id)
         self._ledger.works_again(instance.id)
-        self._gateway.replace_instance(attrs.evolve(instance))
+        self._gateway.replace_instance(self._platforms.renewed(instance.id))
         await trio.lowlevel.checkpoint()
 
     async def _room(self, which: int) -> None:
@@ -134,7 +140,7 @@ class Events:
         await gateway.remove_instance(instance.id, drain=drain)
         await trio.sleep(self._random.choice(RETURNS))
         ledger.comes_back(instance.id)
-        gateway.add_instance(instance)
+        gateway.add_instance(self._platforms.instances[instance.id])
 
     async def _jump(self, which: int) -> None:
         """Somebody sets the wall clock."""

@@ -25,13 +25,18 @@ from gateway_core import (
     Gateway,
     KeyRef,
     Limit,
+    MessageRef,
     Reason,
     Receipt,
     Scope,
     Send,
+    Status,
     Verdict,
 )
+from gateway_core.limiter import SEVERAL_ROOMS
 from gateway_core.outbox import Entry as Kept
+from gateway_core.pressure import LEVELS
+from gateway_core.retries import MOST_TRANSFORMS
 from gateway_core.testing import virtual_wall
 
 if TYPE_CHECKING:
@@ -88,6 +93,7 @@ class Entry:
     rank    its place among all of its lane
     born    the life that accepted it; `heard`: its caller was told so
     appended_in  seconds that its outbox took for it; its time counts from before
+    hold    until then its platform wants no call of it, as was told when it was `held_at`
     told    how it ended, as far as lives knew that were killed before it was written down
     handed_over, accepted, ended  when that was, in a count of such moments
     """
@@ -101,6 +107,7 @@ class Entry:
     partition: int
     priority: str = "normal"
     parked: bool = False
+    voted_out: bool = False
     id: str = ""
     receipt: Receipt | None = None
     ended_at: float = 0.0
@@ -111,6 +118,8 @@ class Entry:
     heard: bool = True
     appended_in: float = 0.0
     told: list[Receipt] = attrs.field(factory=list)
+    hold: float = 0.0
+    held_at: float = 0.0
     handed_over: int = 0
     accepted: int = 0
     ended: int = 0
@@ -158,6 +167,11 @@ class Ledger:
         self.refused: Counter[str] = Counter()
         self.worked: Counter[str] = Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
+        self.changed: Counter[str] = Counter()
+        self._suspended: set[str] = set()
+        self._changing: dict[str, Entry] = {}
+        self._edits: dict[str, Entry] = {}
+        self.sessions: Counter[str] = Counter()
         self.appending = 0
         self.life = 0
         self.recovered = 0
@@ -217,6 +231,9 @@ class Ledger:
             entry.handed_over = kept.moment
             entry.deadline += self.set_back - kept.set_back
         self.note("accepted", entry)
+        target = getattr(envelope, "target", None)
+        if isinstance(envelope, Edit) and isinstance(target, MessageRef) and vote != "shed":
+            self._edits[target.envelope_id] = entry
         return entry
 
     def _entry(self, envelope: Any, vote: str | None, partition: int) -> Entry:
@@ -232,6 +249,7 @@ class Ledger:
             partition=partition,
             priority=priority,
             parked=self._may_step_aside(envelope),
+            voted_out=vote == "shed",
             rank=self._next_rank(),
             born=self.life,
             handed_over=self._moment(),
@@ -388,6 +406,7 @@ class Ledger:
         leaves = self.ending or entry.envelope.instance_id in self.absent
         self.expect(not entry.open_call or leaves, f"{entry} ended during its call")
         self._expect_late(entry, receipt)
+        self._expect_just(entry, receipt)
         entry.receipt, entry.ended_at = receipt, trio.current_time()
         entry.ended = self._moment()
         self.ended[receipt.disposition] += 1
@@ -398,6 +417,20 @@ class Ledger:
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
 
+    def expect_status(self, entry: Entry, status: Status | None) -> None:
+        """What the gateway says of an envelope: nothing but what is so."""
+        if status is None:
+            self.expect(entry.receipt is not None, f"{entry} is not known, and has not ended")
+        elif entry.receipt is None:
+            self.expect(status.receipt is None, f"{entry} has not ended, status: {status.receipt}")
+        elif status.receipt is not None:
+            same = status.receipt.disposition is entry.receipt.disposition
+            self.expect(same, f"{entry} ended otherwise than its status: {status.receipt}")
+        else:
+            late = trio.current_time() - max(entry.ended_at, self.unwritten_at)
+            soon = self.setup.durable and late <= self.setup.linger + LONGEST_COMMIT
+            self.expect(soon, f"{entry} ended, status: {status.state}")
+
     def _expect_late(self, entry: Entry, receipt: Receipt) -> None:
         """What ended because it was late was late: by trio's clock, or by the wall's."""
         if receipt.disposition is not Disposition.EXPIRED or receipt.verdict is None:
@@ -405,6 +438,20 @@ class Ledger:
         if receipt.verdict.reason is Reason.EXPIRED and not self.setup.jumps:
             early = entry.deadline - entry.appended_in - trio.current_time()
             self.expect(early <= HAIR, f"{entry} expired {early:.2f} s before its time")
+
+    def _expect_just(self, entry: Entry, receipt: Receipt) -> None:
+        """Nothing ends for what could be mended, or for the trouble of another instance."""
+        verdict, how = receipt.verdict, receipt.disposition
+        if how is Disposition.REJECTED and verdict is not None:
+            mended = verdict.reason in (Reason.ROOM_MOVED, Reason.REPLY_GONE)
+            self.expect(not mended, f"{entry} ended for {verdict.reason}")
+        if how is Disposition.SHED:
+            lowest = entry.priority == "bulk" or entry.voted_out
+            self.expect(lowest, f"{entry} was shed, and is {entry.priority}")
+        if how is Disposition.FATAL:
+            own = bool(entry.calls) and entry.calls[-1].verdict is verdict
+            its = own or entry.envelope.instance_id in self._suspended
+            self.expect(its, f"{entry} ended fatal, and its instance was not suspended")
 
     ending = False
     """Whether the gateway closes: then what is under way may be ended."""
@@ -428,14 +475,18 @@ class Ledger:
         self.expect(not entry.open_call, f"{entry} is called twice at once")
         self.expect(entry.receipt is None, f"{entry} is called after its end")
         self.expect(now <= entry.deadline + HAIR, f"{entry} is called after its deadline")
+        held = self.setup.jumps or now >= entry.hold - HAIR
+        self.expect(held, f"{entry} is called {entry.hold - now:.2f} s before its wait is over")
         done = (attempt.envelope_id, attempt.key) in self._done
         self.expect(not done, f"{entry} repeats step {attempt.key} after its answer")
         self.expect(instance_id not in self._out_of_order, f"{entry} on a suspended instance")
         self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
         self._expect_recorded(attempt)
+        self._expect_tries_left(attempt)
         self._expect_turn(entry)
         self._expect_quiet(call)
         self._expect_open(instance_id, attempt, now)
+        self._expect_alone(entry)
         self._expect_doubt_is_over(entry, attempt, now)
         entry.calls.append(call)
         self.begun.add((attempt.envelope_id, attempt.key, attempt.number))
@@ -448,6 +499,12 @@ class Ledger:
             return
         said = (attempt.envelope_id, attempt.key, attempt.number)
         self.expect(said in self.recorded, f"{said} is made, and nobody wrote that down")
+
+    def _expect_tries_left(self, attempt: Attempt) -> None:
+        """Over all lives; where an open circuit lets one through to find out, that spends none."""
+        spent, most = self.tries[attempt.envelope_id, attempt.key], self.setup.config.retries
+        left = spent < most.attempts or not self.setup.probes
+        self.expect(left, f"{attempt.key} was tried {spent} times of {most.attempts}")
 
     def _expect_turn(self, entry: Entry) -> None:
         """First in, first out within the lane, one at a time."""
@@ -484,6 +541,7 @@ class Ledger:
         fewer = len(doubts) < retries.max_ambiguous
         self.expect(fewer, f"{entry} is sent again after {len(doubts)} unknown outcomes")
         works = self.worked[instance_id] > last.evidence
+        works |= not self.setup.probes  # then it is the one that finds out
         self.expect(works, f"{entry} is sent again before its instance was seen to work")
         rest = now - (last.begun if last.ended is None else last.ended)
         quiet = rest >= retries.quarantine - HAIR
@@ -506,6 +564,30 @@ class Ledger:
             (instance_id, "thread", attempt.room, attempt.thread),
             *((instance_id, "bucket", name) for name in names),
         ]
+
+    def maker(self, envelope: Any) -> Entry | None:
+        """The send of the message that is to be changed, as far as it is known."""
+        target = getattr(envelope, "target", None)
+        if isinstance(target, MessageRef):
+            return self.find(target.envelope_id)
+        if target is None:
+            return None
+        return self.holder((target.instance_id, target.external_room_id, "send", target.key))
+
+    def _expect_alone(self, entry: Entry) -> None:
+        """One change of a message at a time, and of edits that wait only the newest."""
+        made = self.maker(entry.envelope)
+        if made is None:
+            return
+        other = self._changing.get(made.id)
+        alone = other is None or other is entry or other.receipt is not None
+        self.expect(alone, f"{entry} changes what {other} changes")
+        self._changing[made.id] = entry
+        newest = self._edits.get(made.id)
+        if newest is None or self.setup.durable or not isinstance(entry.envelope, Edit):
+            return
+        overtaken = newest.rank > entry.rank and newest.receipt is None and not entry.calls
+        self.expect(not overtaken, f"{entry} goes out, though {newest} is newer")
 
     def _fly(self, entry: Entry, by: int, *, stranger: bool = False) -> None:
         config, flying = self.setup.config, self._in_flight
@@ -545,6 +627,9 @@ class Ledger:
             self.worked[instance_id] += 1
         self._reports(instance_id, verdict.buckets)
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
+        self.changed[attempt.key] += changes
+        most = self.changed[attempt.key] <= MOST_TRANSFORMS + 1
+        self.expect(most, f"{attempt.key} is changed {self.changed[attempt.key]} times")
         spent = verdict.error_class is ErrorClass.RETRYABLE and not changes
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
         if spent and not limited:
@@ -573,6 +658,17 @@ class Ledger:
         if key is not None:
             self._closed[key] = max(self._closed.get(key, 0.0), until)
             self._closed_at[key] = trio.current_time()
+        entry = self.find(attempt.envelope_id)
+        if entry is not None:
+            entry.hold, entry.held_at = until, trio.current_time()
+
+    def closes(self, instance_id: str, until: float) -> bool:
+        """Whether platforms have closed a whole account as long as that: by name, or by rooms."""
+        if until <= trio.current_time() or self.setup.jumps:
+            return True
+        whole = self._closed.get((instance_id,), 0.0) >= until
+        rooms = sum(k[:2] == (instance_id, "room") for k in self._closed)
+        return whole or rooms >= SEVERAL_ROOMS
 
     def _reports(self, instance_id: str, reports: Any) -> None:
         for report in reports:
@@ -587,6 +683,7 @@ class Ledger:
         """The gateway says so: until it works again nothing may be called there."""
         self.note("suspended", instance_id)
         self._out_of_order.add(instance_id)
+        self._suspended.add(instance_id)
 
     def works_again(self, instance_id: str) -> None:
         """A probe succeeded, or the application resumed or replaced the instance."""
@@ -612,8 +709,10 @@ class Ledger:
         self.works_again(instance_id)
         self._in_flight[instance_id] = 0
         for entry in self.entries:
-            if entry.envelope.instance_id == instance_id and entry.open_call:
-                entry.calls[-1].stranger = True
+            if entry.envelope.instance_id == instance_id:
+                entry.hold = 0.0
+                if entry.open_call:
+                    entry.calls[-1].stranger = True
         self._closed = {key: at for key, at in self._closed.items() if key[0] != instance_id}
         self._last = {lane: call for lane, call in self._last.items() if lane[0] != instance_id}
 
@@ -669,6 +768,8 @@ class Ledger:
             names.clear()
         self._by_object.clear()
         self._alias.clear()
+        self._changing.clear()
+        self.sessions.clear()
         self.appending = 0
         self.ending = False
 
@@ -726,6 +827,9 @@ class Ledger:
 
     def _remember(self, entry: Entry, steps: Mapping[int, StepKept]) -> None:
         """What the next life can know of the tries of an unfinished entry."""
+        since = self.fell_at - max(entry.held_at, self.unwritten_at)
+        if since <= self.setup.linger + LONGEST_COMMIT:  # perhaps nobody wrote it down
+            entry.hold = 0.0
         for call in entry.calls:
             key = call.attempt.key
             step = steps.get(int(key.rpartition(".")[2]))
@@ -737,10 +841,22 @@ class Ledger:
                 call.evidence = self.worked[entry.envelope.instance_id]
             self.tries[entry.id, key] = 0 if step is None else step.attempts + step.open
 
-    def pressure(self, partition: int, level: str, previous: str) -> None:
+    def _expect_edge(self, level: str, previous: str, depth: int) -> None:
+        """A level begins at its threshold, and is left only well below it."""
+        settings, bound = self.setup.config.pressure, self.setup.config.partition_bound
+        rises = LEVELS.index(level) > LEVELS.index(previous)
+        share = settings.thresholds[max(LEVELS.index(level), LEVELS.index(previous)) - 1]
+        if rises:
+            self.expect(depth >= int(share * bound + HAIR), f"{level} at {depth} of {bound}")
+            return
+        edge = max(1, int((share - settings.hysteresis) * bound + HAIR))
+        self.expect(depth < edge, f"not {previous} any more at {depth} of {bound}")
+
+    def pressure(self, partition: int, level: str, previous: str, depth: int) -> None:
         """One event for each real change of level."""
         self.note("pressure", partition, previous, level)
         known = self.levels[partition]
+        self._expect_edge(level, previous, depth)
         self.expect(previous == known != level, f"pressure {known} told as {previous}->{level}")
         self.levels[partition] = level
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from simulated.drawing import Setup, emulated_limits
 from simulated.lives import check
 from simulated.ports import Ports
@@ -15,6 +16,7 @@ from gateway_contrib.emulators.faults import FaultPlan
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_core import Instance, Secret
 from gateway_core.testing import Network
 
 EMULATORS = {"telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator}
@@ -64,7 +66,8 @@ class Platforms:
         self._network = setup.generator("network")
         self._formatting = setup.generator("formatting")
         limits = emulated_limits(setup.limits)
-        self._instances = {instance.id: instance for instance in setup.config.instances}
+        self.instances = {instance.id: instance for instance in setup.config.instances}
+        self.secrets = setup.secrets()
         channels = {i.settings.base_url: i.channel for i in setup.config.instances}
         self.plans = {
             url: FaultPlan(
@@ -83,7 +86,22 @@ class Platforms:
 
     def of(self, instance_id: str) -> Any:
         """The platform that an instance is an account of."""
-        return self.emulators[self._instances[instance_id].settings.base_url]
+        return self.emulators[self.instances[instance_id].settings.base_url]
+
+    def renewed(self, instance_id: str) -> Instance:
+        """The instance with the settings that are good from now on.
+
+        On Telegram with another token of the same bot; elsewhere another token is another bot.
+        """
+        instance = self.instances[instance_id]
+        settings = attrs.evolve(instance.settings)
+        if instance.channel == "telegram":
+            token = settings.token.reveal()
+            self.of(instance_id).revoke(token)
+            settings = attrs.evolve(settings, token=Secret(f"{token}r"))
+            self.secrets.append(settings.token.reveal())
+        self.instances[instance_id] = attrs.evolve(instance, settings=settings)
+        return self.instances[instance_id]
 
     def _topics(self) -> None:
         """A topic has to be there before anything can be sent to it."""
@@ -143,7 +161,7 @@ class Platforms:
         """No more faults, and every token is good again."""
         for plan in self.plans.values():
             plan.stop()
-        for instance in self._setup.config.instances:
+        for instance in self.instances.values():
             self.of(instance.id).restore(instance.settings.token.reveal())
 
     @property

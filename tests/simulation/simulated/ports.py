@@ -155,7 +155,8 @@ def adapter(channel: str, ports: Ports) -> Any:
         setattr(plugin, name, _pure(getattr(real, name), ports))
     for name in ("send", "edit", "delete", "call"):
         setattr(plugin, name, _performed(getattr(real, name), ports))
-    plugin.probe = _probed(real.probe, ports)
+    if ports.setup.probes:
+        plugin.probe = _probed(real.probe, ports)
     plugin.open_session = _session(real.open_session, ports)
     plugin.classify_error = _classified(real.classify_error, ports)
     if hasattr(real, "credentials"):
@@ -240,8 +241,13 @@ def _session(function: Any, ports: Ports) -> Any:
             raise ports.error()
         if what == "hang":
             await trio.sleep_forever()
+        sessions = ports.ledger.sessions
         async with function(instance) as session:
-            yield session
+            sessions[instance.id] += 1
+            try:
+                yield session
+            finally:
+                sessions[instance.id] -= 1
         if what == "leave":
             raise ports.error()
         if what == "linger":
@@ -299,7 +305,7 @@ class Witness:
     @hookimpl
     def pressure_changed(self, pressure: Pressure, previous: str) -> None:
         check()
-        self._ledger.pressure(pressure.partition, pressure.level, previous)
+        self._ledger.pressure(pressure.partition, pressure.level, previous, pressure.depth)
 
     @hookimpl
     def instance_suspended(self, instance: Instance) -> None:

@@ -18,6 +18,7 @@ from simulated.lives import Life
 
 from gateway_core import Gateway
 from gateway_core.limits import NEVER, SECOND
+from gateway_core.workers import OUTBOX_PAUSE
 
 LONGEST_RESTART = 1.0
 MOST_STEPS = 60_000
@@ -150,6 +151,12 @@ class Watch:
 
     def _lane(self, lane: Any, room: Any, now: int) -> None:
         name = f"lane {room.id} {lane.key}"
+        ended = not lane.running and lane.queue and lane.queue[0].receipt is not None
+        if ended and lane.quiet <= now:
+            longest = OUTBOX_PAUSE / SECOND if self._ledger.setup.trouble.disk else 0.0
+            self._lasts(
+                (id(lane), "ended"), longest + GRID, lambda: f"{name} waits for what has ended"
+            )
         if lane.running:
             longest = self._gateway.config.attempt_timeout + GRID + LONGEST_RESTART
             self._lasts((id(lane), lane.begun), longest, lambda: f"{name} runs for ever")
@@ -182,6 +189,11 @@ class Watch:
             shut = account.gate.closed_until >= NEVER
             reason = account.suspended or account.refusal or account.open
             self._ledger.expect(not shut or reason, f"{name} is shut for no reason")
+            narrow = account.gate.capacity < NEVER and not account.open
+            self._ledger.expect(not narrow, f"{name} stays half open")
+            waits = self._gateway._clock.trio_time(account.gate.closed_until) - HAIR
+            asked = shut or self._ledger.closes(name, waits)
+            self._ledger.expect(asked, f"{name} is closed whole, and only a room was named")
 
 
 def _flight(partition: Any, envelope: Any) -> Any:

@@ -17,7 +17,7 @@ import trio
 from simulated.callers import Callers
 from simulated.checks import Checks
 from simulated.drain import longest_drain
-from simulated.drawing import Ending, Setup, draw
+from simulated.drawing import GRID, Ending, Setup, draw
 from simulated.events import Events
 from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import LIFE, Life
@@ -31,6 +31,9 @@ from gateway_core.partitioning import strategy
 from gateway_core.testing import open_network, run_seeded
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a new folder in it, removed
+LONGEST_LEAVE = 25.0
+"""Seconds that a session takes to close, and a little."""
+
 PATIENCE = 4_000.0
 """Seconds of calm after which all callers must have had their answers."""
 
@@ -237,8 +240,9 @@ class World:
         ending = setup.endings[life.number] if life.number < len(setup.endings) else None
         if ending is not None and ending.kind == "kill" and ending.at <= trio.current_time():
             life.arm(ending.steps)  # it does not even live to see its gateway open
+        instances = tuple(self.platforms.instances.values())
         async with open_gateway(
-            setup.config_of(life.number),
+            attrs.evolve(setup.config_of(life.number), instances=instances),
             plugins=given,
             outbox=None if path is None else Vault.at(path, ports),
             rng=setup.generator(f"gateway {life.number}" if life.number else "gateway"),
@@ -298,12 +302,23 @@ class World:
             await self.calm.wait()
             for instance in self.setup.config.instances:
                 events.release(instance.id)
-            await self._drained(nursery, gateway)
+            async with trio.open_nursery() as application:
+                application.start_soon(self._see_to, events)
+                await self._drained(nursery, gateway)
+                application.cancel_scope.cancel()
+
+    async def _see_to(self, events: Events) -> None:
+        """Instances that nobody can probe are resumed by the application."""
+        while not self.setup.probes:
+            events.see_to()
+            await trio.sleep(1.0)
 
     async def _ends(self, gateway: Gateway, life: Life, ending: Ending) -> None:
         """The life ends in the middle of it all."""
         if ending.kind == "stop":
             await self._closed(gateway)
+            await trio.sleep(LONGEST_COMMIT if self.setup.durable else GRID)
+            self.ledger.expect(not self.callers.inside, "it has closed, and somebody waits for it")
             return
         if life.kill_at is None:
             life.arm(ending.steps, gently=ending.kind == "cancel")
@@ -379,3 +394,11 @@ class World:
                 fine = receipt.disposition in ("delivered", "rejected", "shed")
                 self.ledger.expect(fine, f"afterwards {ticket.id} ends {receipt.disposition}")
         self.ledger.expect(not scope.cancelled_caught, f"afterwards not served in {bound:.1f} s")
+        await self._idle()
+
+    async def _idle(self) -> None:
+        """Where nobody sends anything, no session stays open."""
+        config = self.setup.config
+        await trio.sleep(config.session_idle + config.attempt_timeout + LONGEST_LEAVE)
+        left = {name: n for name, n in self.ledger.sessions.items() if n}
+        self.ledger.expect(not left, f"sessions that nobody uses are open: {left}")
