@@ -14,7 +14,10 @@ from gateway_core import ConfigError, Problem, hookimpl
 
 
 def _whether(text: str) -> bool:
-    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in known:
+        raise ValueError(f"must be true or false, not {text!r}")
+    return known[text.lower()]
 
 
 OPTIONS: Mapping[str, Callable[[str], Any]] = {
@@ -49,7 +52,7 @@ def open_outbox(url: str) -> Any:
         raise ConfigError([Problem("outbox", f"{url!r} names no file: sqlite:///path/to/file")])
     try:
         settings = SqliteSettings(**_options(parts.query))
-    except (KeyError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ConfigError([Problem("outbox", f"{url!r}: {error.args[0]}")]) from None
     return SqliteOutbox(Path(path), settings)
 
@@ -65,5 +68,8 @@ def _options(query: str) -> dict[str, Any]:
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in OPTIONS:
             raise ValueError(f"{name!r} is no option; there are {', '.join(OPTIONS)}")
-        options[name] = OPTIONS[name](text)
+        try:
+            options[name] = OPTIONS[name](text)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     return options

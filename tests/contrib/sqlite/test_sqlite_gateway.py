@@ -73,7 +73,11 @@ async def test_the_configuration_names_the_file(path):
         ("other://x", "no plugin opens outboxes of scheme 'other'"),
         ("sqlite://", "names no file"),
         ("sqlite:///x?colour=red", "'colour' is no option"),
-        ("sqlite:///x?owner_wait=soon", "could not convert"),
+        ("sqlite:///x?owner_wait=soon", "owner_wait: could not convert"),
+        (
+            "sqlite:///x?integrity_check=maybe",
+            "integrity_check: must be true or false, not 'maybe'",
+        ),
         ("sqlite:///x?synchronous=off", "synchronous"),
     ],
 )
