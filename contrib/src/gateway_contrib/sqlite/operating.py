@@ -23,6 +23,7 @@ _FAILED = """SELECT id, instance, room, disposition, reason, raw, accepted_at, e
     FROM history WHERE entry IS NOT NULL"""
 _WAITING = """SELECT id, instance, room, 'unfinished', '', '', accepted_at, NULL
     FROM envelopes WHERE 1"""
+UNREADABLE = "the outbox cannot be read"
 COLUMNS = ("id", "instance", "room", "disposition", "reason", "raw", "accepted_at", "ended_at")
 
 
@@ -85,10 +86,11 @@ class Operator:
         return self._rows(f"{_WAITING}{where} ORDER BY seq LIMIT ?", [*bound, limit])
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[dict[str, Any]]:
-        with typed("the outbox cannot be read"):
+        with typed(UNREADABLE):
             found = self._db.execute(sql, bound).fetchall()
         return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
+    @typed(UNREADABLE)
     def show(self, envelope_id: str) -> dict[str, Any] | None:
         """All that is kept of one: its envelope, its steps, its receipt."""
         seq = _seq(envelope_id)
@@ -110,6 +112,7 @@ class Operator:
             "receipt": receipt,
         }
 
+    @typed(UNREADABLE)
     def stats(self) -> dict[str, Any]:
         """Counts by instance and by disposition, and who owns the file."""
         waiting = self._db.execute("SELECT instance, count(*) FROM envelopes GROUP BY instance")
@@ -135,6 +138,7 @@ class Operator:
         with typed("the outbox cannot take the request"):
             return int(self._db.execute(sql, (kind, seq, instance, room, wall)).get)
 
+    @typed(UNREADABLE)
     def answer(self, request: int) -> str | None:
         """What the owner answered; None: nothing yet."""
         sql = "SELECT answer FROM requests WHERE number = ?"
