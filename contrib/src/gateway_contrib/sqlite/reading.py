@@ -106,8 +106,15 @@ class Reader:
         return []
 
     def _read(self, rows: Sequence[Row]) -> list[Kept]:
+        """Those that this release can read."""
         steps = self._steps([row[0] for row in rows])
-        return [kept for row in rows for kept in self._one(row, steps.get(row[0], ()))]
+        kept: list[Kept] = []
+        for row in rows:
+            try:
+                kept.append(kept_of(row, steps.get(row[0], ())))
+            except (FormatVersionError, Invalid) as error:  # it stays where it is
+                self._unreadable(row[1], error)
+        return kept
 
     def _steps(self, seqs: list[int]) -> dict[int, list[Row]]:
         """What is known of the steps of these; most have none that began."""
@@ -130,14 +137,6 @@ class Reader:
             if size > MOST:
                 break
         return rows
-
-    def _one(self, row: Row, steps: Sequence[Row]) -> list[Kept]:
-        """The entry; none where this release cannot read it: it stays where it is."""
-        try:
-            return [kept_of(row, steps)]
-        except (FormatVersionError, Invalid) as error:
-            self._unreadable(row[1], error)
-            return []
 
     def find(self, seq: int) -> Found | None:
         """An envelope by the number of its id."""

@@ -95,7 +95,7 @@ def entry_of(row: Row) -> Entry:
     _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
     try:
         envelope, plan, *trace = decode(text)  # earlier releases kept no trace
-        content, parts = _envelope(envelope), tuple(_part(*part) for part in plan)
+        content, parts = _envelope(envelope), tuple([_part(*part) for part in plan])
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
     return Entry(
