@@ -28,6 +28,7 @@ class Account:
     suspended    the verdict that suspended it; None while it is in order
     held         suspended by the application: only `resume` ends that
     recovering   lanes whose part may have arrived: they wait until the instance works again
+    relapses     times that a probe ended its suspension since an attempt last worked
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Account:
         self.removed = False
         self.recovering: list[tuple[Lane, int]] = []
         self.probes = 0
+        self.relapses = 0
         self.keeper_runs = False
         self.moves: dict[str, str] = {}
         self._rate_closed = 0
@@ -129,7 +131,11 @@ class Account:
     # -- does it work?
 
     def worked(self, now: int) -> None:
-        """An attempt or a probe was answered: those in doubt may go on."""
+        """An attempt was answered: those in doubt may go on."""
+        self.relapses = 0
+        self._works(now)
+
+    def _works(self, now: int) -> None:
         self.circuit.worked()
         self._fresh = False
         if self.open and self.suspended is None and self.refusal is None:
@@ -171,7 +177,7 @@ class Account:
 
     def refreshed(self, now: int) -> None:
         """A fresh secret is in use: go on. Refused again before a success, it is suspended."""
-        self.resume(now)
+        self._go_on(now)
         self._fresh = True
 
     def suspend(self, verdict: Verdict) -> bool:
@@ -187,10 +193,23 @@ class Account:
 
         Whatever is still being found out about it is no news then.
         """
+        self.relapses = 0
+        self._go_on(now)
+
+    def probed(self, now: int) -> None:
+        """A probe succeeded: it seems to be in order again.
+
+        The next probe waits longer for each time that attempts are refused all the same, as where
+        a bot may say who it is and nothing else.
+        """
+        self.relapses += self.suspended is not None
+        self._go_on(now)
+
+    def _go_on(self, now: int) -> None:
         self.suspended = self.refusal = None
         self.held = False
         self.open = True
-        self.worked(now)
+        self._works(now)
         if self.resumed is not None:
             self.resumed()
 
@@ -231,7 +250,7 @@ class Account:
 
     def _shut(self) -> None:
         self.gate.closed_until = NEVER
-        self.probes = 0 if not self.keeper_runs else self.probes
+        self.probes = self.relapses if not self.keeper_runs else self.probes
         self._wake_keeper()
 
     def _close_circuit(self, now: int) -> None:

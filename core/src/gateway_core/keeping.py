@@ -82,7 +82,7 @@ class Keeper:
             return
         if not isinstance(found, Verdict):
             suspended, was_open = account.suspended, account.open
-            account.resume(now)
+            account.probed(now)
             if suspended is not None:
                 tell(INSTANCE_RESUMED, instance=account.instance.id, by="probe")
             elif was_open:

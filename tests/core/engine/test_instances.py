@@ -488,6 +488,42 @@ async def test_a_fatal_verdict_suspends_once_and_a_probe_ends_it(engine, say, au
         assert state(gateway).suspended is None
 
 
+async def test_a_probe_that_attempts_belie_ends_the_suspension_less_and_less(
+    engine, say, autojump_clock
+):
+    """A bot that may say who it is and nothing else: an hour of it is no 3,000 suspensions."""
+    allowed = False
+
+    async def refuse(_):
+        if not allowed:
+            raise say.fatal()
+
+    channel = FakeChannel(script=refuse, latency=0.05)
+    async with engine(channel, drain_timeout=100) as gateway:
+        ticket = await gateway.submit(say.message("r", ttl=7200.0))
+        await trio.sleep(3600)
+        # At 1, 2, 4, 8, 16 and 32 s, then each minute.
+        assert 60 < len(channel.times) < 70
+        assert len(channel.times) == channel.probes + 1
+        allowed = True
+        assert (await ticket.receipt()).delivered
+        assert (await gateway.send("bot", "r", "y")).delivered
+
+
+async def test_after_a_success_the_probes_begin_anew(engine, say, autojump_clock):
+    refused = {0, 1, 2, 4}
+
+    async def refuse(_):
+        if len(channel.times) - 1 in refused:
+            raise say.fatal()
+
+    channel = FakeChannel(script=refuse)
+    async with engine(channel, drain_timeout=100) as gateway:
+        for text in ("x", "y"):
+            assert (await gateway.send("bot", "r", text)).delivered
+    assert [0, 1, 3, 7, 7, 8] == pytest.approx(channel.times)
+
+
 async def test_probes_of_a_suspended_instance_back_off(engine, say, autojump_clock):
     channel = FakeChannel(script=say.script(say.fatal()))
     channel.probe_error = say.fatal()

@@ -53,6 +53,7 @@ WORDED = {
          verdict("done", "not_modified")),
         ("edit", 400, "Bad Request: message is not modified: specified new message content …",
          verdict("done", "not_modified")),
+        ("send", 400, "Bad Request: message is not modified", BAD_REQUEST),
         ("edit", 400, "Bad Request: message to edit not found", MESSAGE_GONE),
         ("edit", 400, "Bad Request: message can't be edited", MESSAGE_GONE),
         ("edit", 400, "Bad Request: MESSAGE_ID_INVALID", MESSAGE_GONE),

@@ -206,6 +206,9 @@ def _fitted(meaning: _Meaning, attempt: Attempt) -> _Meaning:
     """The meaning, with what this attempt can still change and what it really concerns."""
     if meaning.transform is not None and not _can(meaning.transform, attempt):
         return _final(meaning.reason)
+    if meaning is _UNCHANGED and attempt.operation == "send":
+        # Nothing is there that could be as it was: no "not modified" makes a message.
+        return _final(Reason.BAD_REQUEST)
     if meaning is _MESSAGE_GONE and attempt.operation in _DELETES and attempt.number > 1:
         return _ALREADY_GONE
     if meaning.scope is Scope.ROOM and not _concerns_room(meaning, attempt):
