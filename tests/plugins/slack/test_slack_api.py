@@ -284,7 +284,12 @@ REACTION = {"name": "x", "timestamp": TS}
         ("pins.add", {"timestamp": TS}, TS, {"timestamp": TS, "channel": "C024BE91L"}),
         # As the receipt of a message to a user or a name tells it.
         ("pins.add", {"timestamp": f"D0X:{TS}"}, None, {"timestamp": TS, "channel": "D0X"}),
-        ("chat.update", {"ts": f"D0X:{TS}", "channel": "D0Y"}, None, {"ts": TS, "channel": "D0Y"}),
+        (
+            "reactions.add",
+            {"name": "x", "timestamp": f"D0X:{TS}", "channel": "D0Y"},
+            None,
+            {"name": "x", "timestamp": TS, "channel": "D0Y"},
+        ),
     ],
 )
 async def test_a_call_is_given_its_room_and_thread(
