@@ -349,6 +349,7 @@ def test_the_meter_warns_again_after_a_calm():
 def test_the_meter_passes_over_good_answers_and_shared_limits():
     meter = InvalidAnswers(10, "support")
     meter.note(429, {"x-ratelimit-scope": "shared"}, 0.0)
+    meter.note(429, {"x-ratelimit-scope": "Shared"}, 0.0)
     for status in (200, 204, 400, 404, 500):
         meter.note(status, {}, 0.0)
     assert 0 == meter.count(0.0)

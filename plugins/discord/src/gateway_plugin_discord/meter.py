@@ -78,7 +78,7 @@ class InvalidAnswers:
 
     def note(self, status: int, headers: Mapping[str, str], now: float) -> None:
         """Count an answer if it is an invalid one; those of shared limits are not."""
-        if status not in INVALID or headers.get("x-ratelimit-scope") == "shared":
+        if status not in INVALID or headers.get("x-ratelimit-scope", "").lower() == "shared":
             return
         self._times.append(now)
         high = self.count(now) >= self.limit * WARN_AT
