@@ -51,7 +51,8 @@ class Callers:
         self.topics = topics
         self.texts = 0
         self.left = setup.load.messages
-        self.inside = 0
+        self.calls = 0
+        self.inside: dict[int, None] = {}
         self.keyed: list[Send] = []
         self.sent: list[tuple[Send, Ticket | Receipt | MessageRef]] = []
 
@@ -81,7 +82,9 @@ class Callers:
                 await self._attempted(kind, rng)
 
     async def _attempted(self, kind: str, rng: Random) -> None:
-        self.inside += 1
+        self.calls += 1
+        number = self.calls
+        self.inside[number] = None
         try:
             await getattr(self, f"_{kind}")(rng)
         except (*EXPECTED, IdempotencyConflict) as refusal:
@@ -91,7 +94,7 @@ class Callers:
         except Refused as refusal:
             self.ledger.wrong(f"refused without a reason: {refusal!r}")
         finally:
-            self.inside -= 1
+            del self.inside[number]
 
     # -- what is sent
 

@@ -223,6 +223,8 @@ class Checks:
     def _order(self, entries: Sequence[Entry]) -> None:
         """Sends stand in the order of acceptance, their parts together, where nothing was late."""
         doubtful = any(call.in_doubt for entry in entries for call in entry.calls)
+        receipts = [entry.receipt for entry in entries if entry.receipt is not None]
+        doubtful |= any(part.outcome == "unknown" for r in receipts for part in r.parts)
         sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked]
         if doubtful or len({lane_words(e.envelope)[0] for e in sends}) < len(sends):
             return

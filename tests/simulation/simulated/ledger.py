@@ -417,6 +417,15 @@ class Ledger:
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
 
+    def look_for_unseen(self) -> None:
+        """What ends while its instance is not there, no observer hears of: its status tells."""
+        gateway = self.gateway
+        for entry in self.unfinished if self.absent and gateway is not None else ():
+            if entry.id and entry.envelope.instance_id not in gateway._roster._accounts:
+                status = gateway.status(entry.id)
+                if status is not None and status.receipt is not None:
+                    self.finished(entry.envelope, status.receipt)
+
     def expect_status(self, entry: Entry, status: Status | None) -> None:
         """What the gateway says of an envelope: nothing but what is so."""
         if status is None:

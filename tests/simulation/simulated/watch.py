@@ -80,6 +80,7 @@ class Watch:
         self._seen.clear()
         if self._ledger.gateway is None:  # it was killed at this instant
             return
+        self._ledger.look_for_unseen()
         self._conservation()
         if self._gateway._stopped.is_set():
             return
