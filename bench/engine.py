@@ -218,11 +218,16 @@ WORKLOADS = {
 }
 
 
+def quietly() -> None:
+    """Let the log show errors alone."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     arguments = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    quietly()
     figures = measure()
     if arguments.json:
         print(json.dumps(figures))

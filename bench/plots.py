@@ -10,6 +10,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 if TYPE_CHECKING:
     from bench.tuning import Outcome
@@ -49,13 +50,16 @@ def _figure(setting: str, values: Sequence[int], lines: Lines, path: Path) -> No
     throughput.set_title("messages a second")
     wait.set_title("seconds to the end: p95, median (dotted)")
     wait.set_yscale("log")
+    wait.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    wait.yaxis.set_major_formatter("{x:g}")
+    wait.yaxis.set_minor_formatter(NullFormatter())
     for panel in panels:
         panel.set_xscale("log", base=2)
         panel.set_xticks(values, [str(value) for value in values])
         panel.set_xlabel(setting)
     throughput.set_ylim(bottom=0)
     third.set_ylim(bottom=0)
-    throughput.legend(loc="center left")
+    throughput.legend(loc="best")
     figure.savefig(path, metadata={"Date": None, "Creator": "bench.tuning"})
     plt.close(figure)
 
@@ -71,8 +75,8 @@ def _third(
     if setting == "partition_count":
         panel.plot(values, [o.occupancy for o in outcomes], **looks)
         panel.plot(values, [max(o.shares) for o in outcomes], linestyle="--", **looks)
-        panel.set_title("fullest partition; its share of all (dashed)")
+        panel.set_title("fullest partition: depth / bound; share of all (dashed)")
     else:
         panel.plot(values, [o.high for o in outcomes], **looks)
         panel.plot(values, [o.refused for o in outcomes], linestyle="--", **looks)
-        panel.set_title("share of time at 0.85 or above; refused (dashed)")
+        panel.set_title("share of time under high pressure; refused (dashed)")

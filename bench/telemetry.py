@@ -1,7 +1,12 @@
-"""What telemetry costs a message: its statements where no SDK is set up, and the SDK's share."""
+"""What telemetry costs a message: its statements where no SDK is set up, and the SDK's share.
+
+`bench.engine` prints it. `python -m bench.telemetry` sends the messages of one round and prints
+nothing, for whoever counts instructions: the machine's other work does not change their number.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Awaitable, Callable
 from statistics import median
@@ -86,3 +91,25 @@ def cost(run: Run, messages: int) -> dict[str, float]:
         "sdk_us_per_message": round(median(sdk) / messages * 1e6, 1),
         "sdk_ratio": round(median(ratios), 2),
     }
+
+
+def main() -> None:
+    from bench import engine  # noqa: PLC0415 - it imports this module
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=engine.MESSAGES, help="of the round")
+    parser.add_argument("--sdk", action="store_true", help="with the SDK set up")
+    arguments = parser.parse_args()
+    engine.quietly()
+
+    async def run(providers: Providers | None) -> float:
+        return (await engine.through(engine.Nothing(), 1_000, arguments.messages, providers))[0]
+
+    if arguments.sdk:
+        trio.run(with_sdk, run)
+    else:
+        trio.run(run, None)
+
+
+if __name__ == "__main__":
+    main()

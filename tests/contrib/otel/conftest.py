@@ -49,6 +49,7 @@ from gateway_core.testing import (
     FakeSettings,
     open_network,
     open_test_gateway,
+    seeded_schedule,
     virtual_wall,
 )
 
@@ -385,7 +386,8 @@ def night(tmp_path_factory):
     night, folder = Night(), tmp_path_factory.mktemp("night")
 
     def run(scene, *arguments):
-        trio.run(scene, night, *arguments, clock=trio.testing.MockClock(autojump_threshold=0))
+        with seeded_schedule("night"):
+            trio.run(scene, night, *arguments, clock=trio.testing.MockClock(autojump_threshold=0))
 
     with night.listening(), patch("gateway_core.meters.LONG_STALL", 0.06):
         run(platforms, folder)

@@ -1,11 +1,28 @@
 """What a bad night told against the schema, both ways."""
 
+from opentelemetry.semconv._incubating.attributes import messaging_attributes
+from opentelemetry.semconv._incubating.metrics import messaging_metrics
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+
 from gateway_contrib.emulators.faults import Fault
 from gateway_core import telemetry
 
 
 def names(things):
     return {thing.name for thing in things}
+
+
+def test_what_is_named_like_the_convention_is_in_it():
+    """`messaging.…` and `error.…` are OpenTelemetry's to name; what it has no word for is ours."""
+    known = {value for value in vars(messaging_attributes).values() if isinstance(value, str)}
+    ours = names(telemetry.ATTRIBUTES)
+    assert {name for name in ours if name.startswith("messaging.")} <= known
+    assert {name for name in ours if name.startswith("error.")} == {ERROR_TYPE}
+    assert {
+        name for name in ours if not name.startswith(("gateway.", "messaging.", "error."))
+    } == set()
+    metrics = [m.name for m in telemetry.METRICS if not m.name.startswith("gateway.")]
+    assert metrics == [messaging_metrics.MESSAGING_CLIENT_OPERATION_DURATION]
 
 
 def test_every_fault_of_the_emulators_was_met_on_each_platform(night):
