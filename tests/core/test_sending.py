@@ -83,7 +83,7 @@ class Seen:
 async def test_every_field_of_an_envelope_can_be_given(autojump_clock):
     """A verb that lacked one would send its callers to `submit`."""
     fields = {"thread": "t", "key": "k", "ttl": 60.0, "priority": "urgent", "order": "none"}
-    fields["on_unknown"] = "give_up"
+    fields |= {"on_unknown": "give_up", "on_conflict": "replay"}
     sent = {**fields, "reply_to": "5", "not_before": 0.0, "format": "plain", "extra": {"a": 1}}
     how = {"mentions": True, "link_previews": True}
     seen = Seen()
@@ -96,6 +96,7 @@ async def test_every_field_of_an_envelope_can_be_given(autojump_clock):
     assert (True, True) == (edit.mentions, edit.link_previews)
     assert ("t", "k", "none") == (call.thread_id, call.key, call.order)
     assert ["give_up"] * 2 == [send.on_unknown, call.on_unknown]
+    assert ["replay"] * 2 == [send.on_conflict, call.on_conflict]
 
 
 @pytest.mark.parametrize("value", ["x", None, 5, [Send], Send], ids=str)

@@ -21,6 +21,7 @@ from gateway_core.envelopes import (
     Json,
     KeyRef,
     MessageRef,
+    OnConflict,
     OnUnknown,
     Order,
     Priority,
@@ -61,6 +62,7 @@ class Sending:
         order: Order = "room",
         format: Format = "markdown",  # noqa: A002 - the field's standard term
         on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "raise",
         extra: Mapping[str, Json] | None = None,
         mentions: bool = False,
         link_previews: bool = False,
@@ -87,6 +89,7 @@ class Sending:
             order=order,
             format=format,
             on_unknown=on_unknown,
+            on_conflict=on_conflict,
             extra={} if extra is None else extra,
             mentions=mentions,
             link_previews=link_previews,
@@ -167,6 +170,7 @@ class Sending:
         priority: Priority = "normal",
         order: Order = "room",
         on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "raise",
         raises: bool = True,
     ) -> Receipt:
         """Call any other method of the platform; `receipt.result` has its answer."""
@@ -182,6 +186,7 @@ class Sending:
             priority=priority,
             order=order,
             on_unknown=on_unknown,
+            on_conflict=on_conflict,
         )
         return await self._deliver(envelope, raises=raises)
 
