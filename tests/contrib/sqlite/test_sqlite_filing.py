@@ -28,6 +28,23 @@ def filed(path):
     return found
 
 
+async def test_a_log_that_grew_while_somebody_read_is_cut_back(path, monkeypatch):
+    monkeypatch.setattr(writing, "CHECKPOINT", 10)
+    monkeypatch.setattr(writing, "LONGEST_LOG", 100_000)
+    entry, log = Entries(), path.with_name("outbox.db-wal")
+    async with life(path) as outbox:
+        reader = apsw.Connection(str(path))
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM envelopes").fetchall()
+        for n in range(50):
+            await outbox.append(entry(str(n)), lambda: None)
+        assert log.stat().st_size > 300_000
+        reader.close()
+        for n in range(20):
+            await outbox.append(entry(str(n)), lambda: None)
+        assert log.stat().st_size <= 100_000
+
+
 async def test_an_append_files_nothing_and_a_question_all(path):
     entry = Entries()
     async with life(path) as outbox:

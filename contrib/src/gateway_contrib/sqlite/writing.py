@@ -27,6 +27,9 @@ T = TypeVar("T")
 CHECKPOINT = 4_000
 """Pages of the log after which they are written to where they belong: 16 MB."""
 
+LONGEST_LOG = 64 << 20
+"""Bytes of the log that are kept for the next changes: it is longer only while somebody reads."""
+
 WIDTHS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement, so that few statements are compiled."""
 
@@ -60,6 +63,7 @@ def connect(path: Path, *, synchronous: str) -> apsw.Connection:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA secure_delete = ON")  # what an erasure removes leaves no trace
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+        connection.execute(f"PRAGMA journal_size_limit = {LONGEST_LOG}")
         _log_ahead(connection, path)
         prepare(connection)
     except BaseException:
