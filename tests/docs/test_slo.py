@@ -92,6 +92,20 @@ def test_every_indicator_is_a_metric_of_the_schema():
     assert named <= {metric.name for metric in telemetry.METRICS}
 
 
+def test_what_the_operator_asks_at_night_is_there():
+    """Every expression of that table parses and asks for metrics and labels of the schema."""
+    page = (Path(__file__).parents[2] / "docs/reference/telemetry.md").read_text()
+    table = page.split("## At night", 1)[1].split("##", 1)[0]
+    asked = re.findall(r"`([^`]*gateway_[^`]*)`", table)
+    assert len(asked) >= 8
+    for expression in asked:
+        for selector in selectors(promql_parser.parse(expression)):
+            labels = {written(attribute.name) for attribute in KNOWN[selector.name].attributes}
+            assert {matcher.name for matcher in selector.matchers.matchers} <= labels
+            grouped = re.findall(r"by \(([^)]*)\)", expression)
+            assert set(re.findall(r"\w+", " ".join(grouped))) <= labels
+
+
 def test_an_expression_that_is_none_does_not_parse():
     """The parser is one that refuses."""
     with pytest.raises(ValueError, match="unclosed"):

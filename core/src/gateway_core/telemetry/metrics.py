@@ -47,14 +47,14 @@ OCCUPANCY = Metric(
 )
 UNFINISHED = Metric(
     "gateway.partition.unfinished", "{envelope}", "gauge", _BY_PARTITION,
-    "accepted and not ended, those outside memory among them",
+    "accepted and not ended, those outside memory among them; of earlier lives, those brought in",
 )  # fmt: skip
 IN_FLIGHT = Metric(
     "gateway.partition.in_flight", "{attempt}", "gauge", _BY_PARTITION, "attempts under way"
 )
 OLDEST_WAIT = Metric(
     "gateway.partition.oldest_wait", "s", "gauge", _BY_PARTITION,
-    "since the oldest unfinished envelope was accepted, or was due",
+    "since the oldest unfinished envelope in memory was accepted, or was due",
 )  # fmt: skip
 PRESSURE = Metric(
     "gateway.partition.pressure", "1", "gauge", _BY_PARTITION,
