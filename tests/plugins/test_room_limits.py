@@ -66,6 +66,7 @@ def test_discord(configured):
     room = "1100000000000000001"
     own = limits(discord, configured["dc"], room, thread=None)
     assert (4, 10.0) == own[f"POST /channels/{room}/messages"]
+    assert (4, 10.0) == own[f"POST /channels/{room}/messages as configured"]
     other = limits(discord, configured["dc"], "5", thread=None)
     assert (4, 5.0) == other["POST /channels/5/messages"]
 

@@ -16,7 +16,7 @@ from gateway_core import (
     Secret,
     Send,
 )
-from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_discord.settings import DiscordSettings, RoomLimits
 
 ROOM = "1100000000000000001"
 THREAD = "1100000000000000002"
@@ -376,3 +376,18 @@ async def test_a_spent_bucket_holds_back_its_own_route_alone(opened, autojump_cl
         assert (await edit.receipt()).delivered
         assert 59 < trio.current_time() - before < 61
     assert ["two", "meanwhile"] == texts(emulator)
+
+
+async def test_a_room_keeps_to_its_own_limit_whatever_discord_allows(open_to, autojump_clock):
+    """Discord names a bucket of 5 in 5 s, and 2 in 10 s are configured for this room."""
+    emulator = DiscordEmulator()
+    rooms = {ROOM: RoomLimits(message_count=2, message_per=10.0)}
+    settings = DiscordSettings(token=Secret("a.b.c"), rooms=rooms)
+    instance = Instance("bot", "discord", settings)
+    async with open_to("https://discord.com", emulator.app, instance) as gateway:
+        for number in range(6):
+            await gateway.send("bot", ROOM, f"text {number}")
+            if number < 5:
+                await gateway.send("bot", THREAD, "quick")
+        assert 20 < trio.current_time() < 22
+    assert 6 == len(emulator.rooms.conversation(ROOM))

@@ -33,7 +33,7 @@ from gateway_plugin_discord.errors import verdict_of
 from gateway_plugin_discord.events import address_of
 from gateway_plugin_discord.markup import parts_of
 from gateway_plugin_discord.routes import REPEAT_SAFE_CALLS, route_of
-from gateway_plugin_discord.settings import DiscordSettings, RoomLimits
+from gateway_plugin_discord.settings import DiscordSettings
 
 GATEWAY_CONTRACT = 1
 
@@ -102,17 +102,20 @@ def rate_limit(
 ) -> Sequence[Limit]:
     """The bot's global limit, and that of the route here until Discord names the bucket.
 
-    The first request of a route goes alone: its answer's headers tell the bucket.
+    The first request of a route goes alone: its answer's headers tell the bucket. What is
+    configured for the room itself is kept to beside what Discord tells.
 
     Typing draws on nothing, interactions and webhooks not on the global limit.
     """
     route, settings = route_of(operation), instance.settings
     limits: list[Limit] = []
     if route is not None and route.of_channel and route.draws:
-        own = settings.rooms.get(thread or room, RoomLimits())
-        count = own.message_count or settings.message_count
-        per = own.message_per or settings.message_per
-        limits.append(Limit(route.bucket(thread or room), count, per, "learned"))
+        bucket, own = route.bucket(thread or room), settings.rooms.get(thread or room)
+        count = (own and own.message_count) or settings.message_count
+        per = (own and own.message_per) or settings.message_per
+        limits.append(Limit(bucket, count, per, "learned"))
+        if own is not None:
+            limits.append(Limit(f"{bucket} as configured", count, per, "window"))
     if route is not None and route.draws_global:
         limits.append(Limit("global", settings.global_count, 1.0, "even"))
         limits.append(Limit("global-window", settings.global_window, 1.0, "window"))

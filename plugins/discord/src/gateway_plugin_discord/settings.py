@@ -50,8 +50,8 @@ class DiscordSettings:
     message_count, message_per
                      what a route of one room allows until Discord names the bucket: so many
                      requests in so many seconds
-    rooms            the same for single channels, by id: a table with `message_count` or
-                     `message_per`
+    rooms            limits of single channels, by id: a table with `message_count` or
+                     `message_per`; a route of that room keeps to them whatever Discord allows
     global_count     requests per second of the whole bot, evenly paced: below the documented 50,
                      since a burst of 47 was seen refused and an even 49 never
     global_window    requests in any second: the documented 50
