@@ -22,12 +22,14 @@ from gateway_core import (
     TransportError,
     accounts,
     admission,
+    circuit,
     deadlines,
     defaults,
     failures,
     idempotency,
     lanes,
     limits,
+    pressure,
     sessions,
     targets,
     turns,
@@ -443,6 +445,112 @@ def a_token_is_logged(patch):
         whole(self, failed, decision)
 
     patch.setattr(failures.Failures, "_log", log)
+
+
+# -- changes of messages, what is closed, what is left
+
+
+@bug("ended before its message was sent")
+def an_edit_does_not_wait_for_its_message(patch):
+    patch.setattr(targets.Targets, "origin", lambda self, target, now: None)
+
+
+@bug("changes what|does not stand|still stands|is recorded after|out of order")
+def two_changes_of_a_message_are_under_way(patch):
+    """Nobody remembers which of them has begun."""
+    whole = targets.Targets.before
+
+    def before(self: Any, flight: Any, change: Any, now: int) -> Any:
+        self._begun.clear()
+        return whole(self, flight, change, now)
+
+    patch.setattr(targets.Targets, "before", before)
+
+
+@bug("is newer")
+def an_edit_that_was_overtaken_goes_out(patch):
+    whole = targets.Targets.overtaken
+
+    def overtaken(self: Any, *given: Any) -> None:
+        whole(self, *given)
+
+    patch.setattr(targets.Targets, "overtaken", overtaken)
+
+
+@bug("still stands beside")
+def what_is_too_much_of_a_message_stays(patch):
+    """An edit makes it shorter; nobody deletes the rest."""
+    whole = targets.edit_steps
+
+    def edit_steps(*given: Any) -> Any:
+        return [step for step in whole(*given) if step.kind != "delete"]
+
+    patch.setattr(targets, "edit_steps", edit_steps)
+
+
+@bug("only a room was named")
+def a_refusal_of_a_room_closes_the_account(patch):
+    whole = accounts.Account.close
+
+    def close(self: Any, scope: Any, lane: Any, operation: str, until: int, now: int) -> Any:
+        gates = whole(self, scope, lane, operation, until, now)
+        self.gate.close(until)
+        return [*gates, self.gate]
+
+    patch.setattr(accounts.Account, "close", close)
+
+
+@bug("any more at")
+def a_level_is_left_where_it_began(patch):
+    """Without hysteresis it comes and goes with each envelope."""
+    whole = pressure.Gauge._edge
+
+    def edge(self: Any, index: int, *, falling: bool = False) -> int:
+        return whole(self, index)
+
+    patch.setattr(pressure.Gauge, "_edge", edge)
+
+
+@bug("waits for what has ended|which is free|did not end|outlives|afterwards")
+def a_lane_is_not_told_that_its_head_ended(patch):
+    patch.setattr(lanes.Lanes, "look_again", lambda self, lane, now: None)
+
+
+@bug("somebody waits for it|callers are never done|nothing will")
+def who_waits_for_a_place_does_not_hear_of_the_close(patch):
+    def close(self: Any) -> None:
+        self.closed = True
+        self._waiting = {}
+
+    patch.setattr(admission.Admission, "close", close)
+
+
+@bug("is probed again")
+def an_instance_is_probed_all_the_time(patch):
+    patch.setattr(circuit.CircuitSettings, "probe_delay", lambda self, probes: 0.01)
+
+
+@bug("sessions that nobody uses")
+def a_session_stays_in_use(patch):
+    patch.setattr(sessions.OpenSession, "release", lambda self: None)
+
+
+@bug("ended for room_moved")
+def a_room_that_moved_is_looked_for_where_it_was(patch):
+    """The lane goes on at the old address until it has been told too often."""
+    whole = failures.Failures._do_moved
+
+    def moved(self: Any, failed: Any, decision: Any) -> None:
+        room = failed.lane.room
+        before = room.address
+        go_on, self._lanes.go_on = self._lanes.go_on, lambda *_: None
+        whole(self, failed, decision)
+        self._lanes.go_on = go_on
+        room.address = before
+        go_on(failed.lane, failed.now)
+
+    patch.setattr(failures.Failures, "_do_moved", moved)
+    patch.setattr(failures.Failures, "_DO", {**failures.Failures._DO, "moved": moved})
 
 
 # -- each of them is found

@@ -204,9 +204,12 @@ class Checks:
         """Of the texts of before no part is left, if nobody else sent the same."""
         made = [e for e in self._ledger.entries if e.id == self._origin(last)]
         lost = any(call.in_doubt for entry in made for call in entry.calls)
+        done = [p for e in (*made, *changes) if e.receipt is not None for p in e.receipt.parts]
+        # An answer that could not be read names no message: nobody can change that one any more.
+        lost |= any(p.outcome == "delivered" and p.message_id is None for p in done)
         now = set(words_of(last.envelope.text))
         for entry in () if lost or not made else (*made, *changes):
-            for word in set(lane_words(entry.envelope)) - now:
+            for word in sorted(set(lane_words(entry.envelope)) - now):
                 left = any(word in words_of(m.text) for m in self._seen[word] if not m.deleted)
                 alone = not left or self._is_shared(entry)
                 self._expect(alone, f"{word} of {entry} still stands beside {last}")

@@ -172,6 +172,7 @@ class Ledger:
         self._changing: dict[str, Entry] = {}
         self._edits: dict[str, Entry] = {}
         self.sessions: Counter[str] = Counter()
+        self._probed: dict[str, float] = {}
         self.appending = 0
         self.life = 0
         self.recovered = 0
@@ -699,6 +700,14 @@ class Ledger:
         self._out_of_order.discard(instance_id)
         self.worked[instance_id] += 1
 
+    def probed(self, instance_id: str) -> None:
+        """Somebody asks the platform whether the instance works: at most once a step of backoff."""
+        self.note("probe", instance_id)
+        since = trio.current_time() - self._probed.get(instance_id, -math.inf)
+        rare = since >= self.setup.config.circuit.probe_base - HAIR
+        self.expect(rare, f"{instance_id} is probed again after {since:.2f} s")
+        self._probed[instance_id] = trio.current_time()
+
     def waits_until(self) -> float:
         """When the last of the waits that the platforms asked for ends."""
         return max(self._closed.values(), default=0.0)
@@ -715,6 +724,7 @@ class Ledger:
         """It is a new one of the same name: nothing of before is known of it."""
         self.note("comes back", instance_id)
         self.absent.discard(instance_id)
+        self._probed.pop(instance_id, None)
         self.works_again(instance_id)
         self._in_flight[instance_id] = 0
         for entry in self.entries:
@@ -779,6 +789,7 @@ class Ledger:
         self._alias.clear()
         self._changing.clear()
         self.sessions.clear()
+        self._probed.clear()
         self.appending = 0
         self.ending = False
 

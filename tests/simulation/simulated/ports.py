@@ -209,7 +209,7 @@ def _probed(function: Any, ports: Ports) -> Any:
     @hookimpl
     async def probe(instance: Instance, session: Any) -> Any:
         check()
-        ports.ledger.note("probe", instance.id)
+        ports.ledger.probed(instance.id)
         await ports.passed()
         identity = await function(session)
         await ports.passed()
