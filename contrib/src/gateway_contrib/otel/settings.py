@@ -37,9 +37,11 @@ class OtelSettings:
                 shows what is slow, and costs next to nothing
     interval    seconds between exports of metrics by OTLP: what most back ends expect
     queue       finished spans that wait for the exporter, at the most; more are dropped and counted
-    batch       spans in one export
-    timeout     seconds that one export may take
-    closing     seconds that closing waits for the last export
+                (the SDK's own number)
+    batch       spans in one export (likewise)
+    timeout     seconds that one export may take (the OTLP exporter's own)
+    closing     seconds that closing waits for the last export: less than what a process is mostly
+                given to stop in
     """
 
     otlp: str | None = attrs.field(
