@@ -13,32 +13,27 @@ All blocks of a message may have about 12,000 characters, their containers count
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import attrs
 
 from gateway_core.text import Block, Document, Kind, Span, Style
+from gateway_plugin_slack.grouping import (
+    FLAGS,
+    PING,
+    grouped,
+    listed,
+    number,
+    outermost_first,
+    swept,
+)
+from gateway_plugin_slack.sizes import Sizes
 
 MOST_JSON = 12_000
-_ELEMENT = 100
-_CONTAINER = 160
-"""What an element or a container takes in JSON beside its text and address, at most."""
 
-_FLAGS = {
-    Style.BOLD: "bold",
-    Style.ITALIC: "italic",
-    Style.STRIKE: "strike",
-    Style.UNDERLINE: "underline",
-    Style.CODE: "code",
-}
 _BARE = frozenset(("type", "text"))
-_PING = re.compile(
-    r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
-    r"|!subteam\^(?P<group>S[A-Z0-9]+))(?:\|[^|<>]{0,80})?>"
-)
 
 
 @attrs.define(eq=False)
@@ -57,21 +52,15 @@ class RichText:
     fields: Callable[[str], Mapping[str, Any]]
     mentions: bool = False
     room: int = MOST_JSON
-    places: list[int] = attrs.field(init=False)
-    sizes: list[int] = attrs.field(init=False)
+    sizes: Sizes = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        extras = sorted(_extras(self.document))
-        self.places = [place for place, _ in extras]
-        self.sizes = [0, *accumulate([size for _, size in extras])]
+        self.sizes = Sizes(self.document, mentions=self.mentions)
 
     def cost(self, start: int, end: int) -> int:
         """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""
         text = self.document.header_at(start) + self.document.text[start:end]
-        first, last = bisect_left(self.places, start), bisect_left(self.places, end)
-        size = self.sizes[last] - self.sizes[first] + 3 * _CONTAINER + len(text)
-        for span in self.document.nesting.open_at(start):
-            size += _ELEMENT + len(span.value)
+        size = self.sizes.between(start, end) + len(text)
         measured = self.measure(text)
         if (size + len(text)) * self.limit <= measured * self.room:
             return measured  # even with a backslash before each character
@@ -85,14 +74,6 @@ class RichText:
         return {**self.fields(text), "blocks": [{"type": "rich_text", "elements": elements}]}
 
 
-def _extras(document: Document) -> list[tuple[int, int]]:
-    """Where JSON comes on top of the text, and how much."""
-    extras = [(block.start, _CONTAINER) for block in document.blocks]
-    extras += [(span.start, _ELEMENT + len(span.value)) for span in document.spans]
-    extras += [(span.end, _ELEMENT) for span in document.spans]
-    return extras
-
-
 @attrs.define(eq=False)
 class _Writer:
     """Turns a stretch of the document into the elements of a rich_text block."""
@@ -102,7 +83,7 @@ class _Writer:
 
     def elements(self, start: int, end: int) -> Iterator[dict[str, Any]]:
         """Sections, lists, quotes and preformatted text, in order."""
-        for blocks in _grouped(self._clipped(start, end)):
+        for blocks in grouped(self._clipped(start, end)):
             first = blocks[0]
             border = {"border": 1} if first.quote else {}
             if first.kind in (Kind.CODE, Kind.TABLE):
@@ -112,7 +93,7 @@ class _Writer:
                     "elements": [{"type": "text", "text": text}],
                     **border,
                 }
-            elif _listed(first):
+            elif listed(first):
                 yield {**self._list(blocks), **border}
             else:
                 kind = "rich_text_quote" if first.quote else "rich_text_section"
@@ -147,12 +128,12 @@ class _Writer:
                 items.append([block])
             else:
                 items[-1].append(block)
-        number = _number(blocks[0])
-        style = "bullet" if number is None else "ordered"
+        first = number(blocks[0])
+        style = "bullet" if first is None else "ordered"
         sections = [self._item(item) for item in items]
         written: dict[str, Any] = {"type": "rich_text_list", "style": style, "elements": sections}
         written["indent"] = blocks[0].depth - 1
-        return {**written, "offset": number - 1} if number else written
+        return {**written, "offset": first - 1} if first else written
 
     def _item(self, blocks: Sequence[Block]) -> dict[str, Any]:
         """One item; Slack indents all its lines, so no line of it begins with spaces of ours."""
@@ -177,11 +158,11 @@ class _Writer:
             if end > start:
                 yield from self._stretch(self._text(start, end), ())
             return
-        spans = sorted([*headings, *spans], key=_place) if headings else spans
+        spans = sorted([*headings, *spans], key=outermost_first) if headings else spans
         edges = {start, end}
         for span in spans:
             edges |= {max(span.start, start), min(span.end, end)}
-        for low, high, active in _swept(spans, sorted(edges)):
+        for low, high, active in swept(spans, sorted(edges)):
             yield from self._stretch(self._text(low, high), active)
 
     def _stretch(self, text: str, active: Sequence[Span]) -> Iterator[dict[str, Any]]:
@@ -190,7 +171,7 @@ class _Writer:
         for span in active:
             if span.style is Style.LINK:
                 link = span.value
-            elif flag := _FLAGS.get(span.style):
+            elif flag := FLAGS.get(span.style):
                 style[flag] = True
         if link:
             yield _element(text, style, url=link)
@@ -198,25 +179,6 @@ class _Writer:
             yield from _with_pings(text, style)
         else:
             yield _element(text, style)
-
-
-def _swept(
-    spans: Sequence[Span], edges: Sequence[int]
-) -> Iterator[tuple[int, int, Sequence[Span]]]:
-    """Each stretch between two edges with the spans that it stands in."""
-    active: list[Span] = []
-    following = 0
-    for low, high in pairwise(edges):
-        if active:
-            active = [span for span in active if span.end > low]
-        while following < len(spans) and spans[following].start <= low:
-            active.append(spans[following])
-            following += 1
-        yield low, high, active
-
-
-def _place(span: Span) -> tuple[int, int]:
-    return span.start, -span.end
 
 
 def _element(text: str, style: dict[str, bool], *, url: str = "") -> dict[str, Any]:
@@ -239,7 +201,7 @@ def _append(elements: list[dict[str, Any]], element: dict[str, Any]) -> None:
 def _with_pings(text: str, style: dict[str, bool]) -> Iterator[dict[str, Any]]:
     """Text with `<@U…>`, `<!here>` and `<!subteam^S…>` as the elements that notify."""
     last = 0
-    for found in _PING.finditer(text):
+    for found in PING.finditer(text):
         if found.start() > last:
             yield _element(text[last : found.start()], style)
         yield _ping(found)
@@ -254,44 +216,3 @@ def _ping(found: re.Match[str]) -> dict[str, Any]:
     if found["group"]:
         return {"type": "usergroup", "usergroup_id": found["group"]}
     return {"type": "broadcast", "range": found["range"]}
-
-
-def _grouped(blocks: Iterator[Block]) -> Iterator[list[Block]]:
-    """Blocks that one element holds: paragraphs together, items of one list and level."""
-    group: list[Block] = []
-    for block in blocks:
-        if group and not _continues(group, block):
-            yield group
-            group = []
-        group.append(block)
-    if group:
-        yield group
-
-
-def _continues(group: Sequence[Block], block: Block) -> bool:
-    first, last = group[0], group[-1]
-    solid = (Kind.CODE, Kind.TABLE)
-    if block.kind in solid or last.kind in solid or block.quote != first.quote:
-        return False
-    if not _listed(first):
-        return not _listed(block)
-    if block.depth != first.depth:
-        return False
-    return not block.marker or (_listed(block) and _follows(group, block))
-
-
-def _follows(group: Sequence[Block], block: Block) -> bool:
-    """Whether the item is the next of the group's list: another bullet, or the next number."""
-    number = _number(block)
-    last = next(_number(item) for item in reversed(group) if item.marker)
-    return number is None if last is None else number == last + 1
-
-
-def _listed(block: Block) -> bool:
-    """Whether the block begins an item of a list; a task's box is a character, not a bullet."""
-    return block.marker[:1] == "•" or block.marker[:1].isdigit()
-
-
-def _number(block: Block) -> int | None:
-    digits = block.marker.removesuffix(". ")
-    return int(digits) if digits.isdigit() else None

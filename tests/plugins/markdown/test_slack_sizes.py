@@ -1,0 +1,69 @@
+"""What blocks may take, 12,000 characters, is kept to, and is used."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+from seen.mixed import mixed
+from seen.plans import TEXTS, on_slack
+
+from gateway_core import Secret, Send
+from gateway_core.text import literal, parse
+from gateway_plugin_slack.markup import chunk, measure
+from gateway_plugin_slack.rich_text import MOST_JSON, RichText
+from gateway_plugin_slack.settings import Settings
+
+LONG = f"https://example.org/{'p' * 900}"
+
+
+def written(blocks) -> int:
+    return len(json.dumps(blocks, ensure_ascii=False))
+
+
+DENSE = {
+    "bold": "**a** b " * 900,
+    "code": "`a` b " * 900,
+    "links": "[a](http://b.c) " * 900,
+    "styles in styles": "***~~`a`~~*** b " * 900,
+    "lists in lists": "".join(f"{n}. a\n   - b\n" for n in range(1, 600)),
+    "lists in quotes": "".join(f"> {2 * n}. a\n>    - b\n" for n in range(1, 600)),
+    "quotes and code": "> a\n\n```\nb\n```\n\n" * 400,
+}
+
+
+@pytest.mark.parametrize("source", DENSE.values(), ids=DENSE)
+def test_dense_markup_fills_its_messages(source):
+    """All but the last take between three quarters and the whole of what they may."""
+    sizes = [written(part.payload["blocks"]) for part in on_slack(source)]
+    assert max(sizes) <= MOST_JSON
+    assert min(sizes[:-1]) > 0.75 * MOST_JSON
+
+
+def test_an_address_counts_as_often_as_its_words_change_their_style():
+    words = " ".join("**a** b" for _ in range(12))
+    parts = on_slack(f"[{words}]({LONG})\n\n" * 8)
+    assert max(written(part.payload["blocks"]) for part in parts) <= MOST_JSON
+
+
+def test_calls_count_what_they_are_written_as():
+    call = Send(instance_id="i", external_room_id="C1", text="<@U1> " * 900, mentions=True)
+    parts = chunk(Settings(token=Secret("xoxb-1")), call, "as_asked")
+    assert max(written(part.payload["blocks"]) for part in parts) <= MOST_JSON
+
+
+def test_no_stretch_takes_more_than_is_counted():
+    rng = Random("sizes")
+    real = [path.read_text() for path in TEXTS]
+    for _ in range(400):
+        source = rng.choice([mixed(rng), "\n\n".join(mixed(rng) for _ in range(5)), *real[:2]])
+        document = rng.choice([parse, parse, literal])(source)
+        rich = RichText(document, 4000, measure, lambda text: {"text": text}, rng.random() < 0.3)
+        start = rng.randrange(len(document.text))
+        end = rng.randint(start + 1, len(document.text))
+        text = document.header_at(start) + document.text[start:end]
+        counted = rich.sizes.between(start, end) + len(text) + sum(map(text.count, '\n\t"\\'))
+        assert written(rich.payload(start, end)["blocks"]) <= counted
+        longer = min(end + 1, len(document.text))
+        assert rich.cost(start, end) <= rich.cost(start, longer)
