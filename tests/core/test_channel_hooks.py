@@ -257,6 +257,25 @@ async def test_what_an_attempt_raises_is_raised():
         await bound(send=send).perform(INSTANCE, None, ATTEMPT)
 
 
+@pytest.mark.parametrize("message_id", [5, "", "a\x00b", "\ud800", "a\nb", b"5"], ids=ascii)
+async def test_an_id_that_no_edit_could_name_breaks_the_contract(message_id):
+    """Telegram's are numbers: an adapter that forgets to make texts of them hears of it at once."""
+
+    async def send(self):
+        return Answer(message_id=message_id)
+
+    with pytest.raises(HookContractError, match="expected Answer whose message_id is a text"):
+        await bound(send=send).perform(INSTANCE, None, ATTEMPT)
+
+
+@pytest.mark.parametrize("message_id", [None, "5", "1700000000.000100", "сообщение"])
+async def test_an_id_is_a_text_or_none(message_id):
+    async def send(self):
+        return Answer(message_id=message_id)
+
+    assert message_id == (await bound(send=send).perform(INSTANCE, None, ATTEMPT)).message_id
+
+
 @pytest.mark.parametrize("answer", [Identity(id="1", name="bot"), None])
 async def test_a_probe_says_who_it_is_or_nothing(answer):
     assert answer == await bound(probe=_constant(answer)).probe(INSTANCE, None)

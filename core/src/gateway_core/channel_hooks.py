@@ -16,6 +16,7 @@ from gateway_core import defaults
 from gateway_core.boundary import place_of, stopped
 from gateway_core.envelopes import Address, Attempt, Envelope, Mode, Part, Priority, Receipt
 from gateway_core.errors import HookContractError, Problem
+from gateway_core.fields import name_fault
 from gateway_core.hookspecs import (
     Answer,
     AttemptReport,
@@ -176,6 +177,8 @@ class ChannelHooks:
         answer = await self._frozen[operation](kwargs)
         if not isinstance(answer, Answer):
             raise self._wrong(operation, "Answer", answer)
+        if not _is_id(answer.message_id):
+            raise self._wrong(operation, "Answer whose message_id is a text", answer)
         return answer
 
     async def probe(self, instance: Instance, session: Session) -> Identity | None:
@@ -302,6 +305,12 @@ def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
     """Without the secrets of the instance that the hook was asked about."""
     instance = kwargs.get("instance")
     return hidden(text, instance) if isinstance(instance, Instance) else text
+
+
+def _is_id(value: object) -> bool:
+    """Whether edits can name a message by it."""
+    plainly = isinstance(value, str) and value.isascii() and value.isprintable() and value != ""
+    return plainly or value is None or name_fault(value) is None
 
 
 def _freeze(caller: Any) -> Frozen:

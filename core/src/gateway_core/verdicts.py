@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import attrs
+from attrs.validators import optional
 
 from gateway_core.errors import Dispatched
+from gateway_core.fields import instance, one_of, shown
 
 Transform = Literal["stricter", "plain", "without_reply"]
 """What to change before the part is tried again."""
@@ -82,8 +84,36 @@ class BucketReport:
     provisional: str | None = None
 
 
+# Converters take what their fields hold, so that a type checker refuses other words than these.
+
+
+def _error_class(value: ErrorClass) -> ErrorClass:
+    return ErrorClass(value)
+
+
+def _reason(value: Reason) -> Reason:
+    return Reason(value)
+
+
+def _scope(value: Scope) -> Scope:
+    return Scope(value)
+
+
 def _cut(raw: str) -> str:
-    return raw[:RAW_LIMIT]
+    return raw[:RAW_LIMIT] if isinstance(raw, str) else raw
+
+
+def _a_number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Whatever a platform sends as one, `nan` included: what it means is not decided here."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(  # noqa: TRY004 - one kind for all
+            f"'{attribute.name}' must be a number, not {shown(value)}"
+        )
+
+
+def _reports(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(one, BucketReport) for one in value):
+        raise ValueError(f"'{attribute.name}' must be a tuple of BucketReport, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -100,17 +130,21 @@ class Verdict:
     transform    change this before trying again; None: as it was
     moved_to     the room's new id, with reason `room_moved`
     raw          the platform's own words, redacted and cut to 500 characters
+
+    Raises `ValueError` for a word that there is not, which the core takes for an error of the hook.
     """
 
-    error_class: ErrorClass
-    reason: Reason
-    scope: Scope = Scope.MESSAGE
-    dispatched: Dispatched = "no"
-    retry_after: float | None = None
-    buckets: tuple[BucketReport, ...] = ()
-    transform: Transform | None = None
-    moved_to: str | None = None
-    raw: str = attrs.field(default="", converter=_cut)
+    error_class: ErrorClass = attrs.field(converter=_error_class)
+    reason: Reason = attrs.field(converter=_reason)
+    scope: Scope = attrs.field(default=Scope.MESSAGE, converter=_scope)
+    dispatched: Dispatched = attrs.field(default="no", validator=one_of(*get_args(Dispatched)))
+    retry_after: float | None = attrs.field(default=None, validator=optional(_a_number))
+    buckets: tuple[BucketReport, ...] = attrs.field(default=(), validator=_reports)
+    transform: Transform | None = attrs.field(
+        default=None, validator=optional(one_of(*get_args(Transform)))
+    )
+    moved_to: str | None = attrs.field(default=None, validator=optional(instance(str)))
+    raw: str = attrs.field(default="", converter=_cut, validator=instance(str))
 
     def __str__(self) -> str:
         words = f"{self.error_class} ({self.reason}, {self.scope})"
