@@ -41,10 +41,11 @@ class Sizes:
     """Of one document."""
 
     def __init__(self, document: Document, *, mentions: bool) -> None:
-        leaves = list(_leaves(document))
+        containers = list(_containers(document))
+        leaves = list(_leaves(document, [place for place, _ in containers]))
         self.starts = [place for place, _ in leaves]
         self.leaves = [size for _, size in leaves]
-        sizes = sorted([*leaves, *_containers(document), *(_calls(document) if mentions else ())])
+        sizes = sorted([*leaves, *containers, *(_calls(document) if mentions else ())])
         self.places = [place for place, _ in sizes]
         self.sums: list[int] = [0, *accumulate([size for _, size in sizes])]
 
@@ -56,8 +57,8 @@ class Sizes:
         return _AROUND + _AGAIN + open_now + self.sums[last] - self.sums[first]
 
 
-def _leaves(document: Document) -> Iterator[tuple[int, int]]:
-    """Where an element of one style may begin, and what it takes."""
+def _leaves(document: Document, begun: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where an element of one style may begin, and what it takes; one does in each container."""
     headings = [
         Span(block.body, block.end, Style.BOLD)
         for block in document.blocks
@@ -66,7 +67,7 @@ def _leaves(document: Document) -> Iterator[tuple[int, int]]:
     spans: Sequence[Span] = document.spans
     if headings:
         spans = sorted([*headings, *spans], key=outermost_first)
-    edges = {len(document.text), *[block.start for block in document.blocks]}
+    edges = {len(document.text), *begun}
     for span in spans:
         edges |= {span.start, span.end}
     for low, _, active in swept(spans, sorted(edges)):
