@@ -498,6 +498,62 @@ async def test_what_waits_outside_memory_can_be_cancelled_by_its_id(outbox, auto
     assert ["other"] == channel.texts("room")
 
 
+async def test_whoever_has_the_key_of_one_that_is_not_kept_yet_waits_for_that(autojump_clock):
+    """The first caller gives up in the middle: the second one's envelope is one of its own."""
+    outbox, channel = Slow(survives=True), FakeChannel()
+    outbox.appending = 1.0
+
+    async def gives_up(gateway):
+        with trio.move_on_after(0.5):
+            await gateway.submit(send("same", key="k"))
+
+    async with life(outbox, channel) as (gateway, _), trio.open_nursery() as nursery:
+        nursery.start_soon(gives_up, gateway)
+        await trio.sleep(0.25)
+        with trio.fail_after(30):
+            ticket = await gateway.submit(send("same", key="k"))
+            assert (await ticket.receipt()).delivered
+    assert ["same"] == channel.texts("room")
+
+
+async def test_the_key_of_one_that_the_outbox_refused_is_free(autojump_clock):
+    class Full(MemoryOutbox):
+        full = True
+
+        async def append(self, entry, kept):
+            if self.full:
+                raise OutboxError("the disk is full")
+            await super().append(entry, kept)
+
+    outbox, channel = Full(survives=True), FakeChannel()
+    async with life(outbox, channel) as (gateway, _):
+        with pytest.raises(OutboxError):
+            await gateway.submit(send(key="k"))
+        outbox.full = False
+        with trio.fail_after(30):
+            assert (await (await gateway.submit(send(key="k"))).receipt()).delivered
+
+
+class Urgent:
+    """A policy that lets everything go first."""
+
+    @hookimpl
+    def admit(self):
+        return "urgent"
+
+
+async def test_the_class_that_a_policy_gave_survives(outbox, autojump_clock):
+    channel = FakeChannel(latency=100.0)
+    async with life(outbox, channel, plugins=[Urgent()]) as (gateway, fence):
+        ticket = await gateway.submit(send(ttl=1_000.0))
+        await trio.sleep(1)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(1)
+        flights = [p.flights.get(ticket.id) for p in gateway._partitions]
+        assert ["urgent"] == [flight.priority for flight in flights if flight is not None]
+
+
 async def test_a_key_freed_during_a_look_up_is_free(autojump_clock):
     """What has it is withdrawn before the outbox answers: nobody waits for that one."""
     outbox, channel = Slow(survives=True), FakeChannel(latency=5.0)
