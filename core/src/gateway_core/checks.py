@@ -54,12 +54,12 @@ def _plainly_fine(send: Send, max_text: int) -> bool:
         and text.isascii()
         and "\x00" not in text
         and not text.isspace()
-        and len(room) <= LONGEST_NAME
-        and room.isalnum()
+        and 0 < len(room) <= LONGEST_NAME
         and room.isascii()
-        and len(instance) <= LONGEST_NAME
-        and instance.isalnum()
+        and room.isprintable()
+        and 0 < len(instance) <= LONGEST_NAME
         and instance.isascii()
+        and instance.isprintable()
     )
 
 

@@ -87,6 +87,8 @@ Target: TypeAlias = MessageRef | KeyRef
 
 def _copied(value: Any) -> Any:
     """A table of its own; what is none is left as it is, to be named where it is refused."""
+    if type(value) is dict:  # mostly, and told at once
+        return value.copy()
     return dict(value) if isinstance(value, Mapping) else value
 
 

@@ -99,11 +99,14 @@ class Committer:
 
     def _let_in(self) -> None:
         """As many as the batch takes, in the order in which they came."""
-        while self._outside and len(self.batch) < self._queue:
+        batch = self.batch
+        places = self._queue - len(batch)
+        while self._outside and places > 0:
             put, waiter = self._outside.popleft()
             if waiter.task is not None:
-                put(self.batch)
-                self.batch.told.append(waiter)
+                put(batch)
+                batch.told.append(waiter)
+                places -= 1
 
     def _refuse_rest(self) -> None:
         """The gateway is closed, and the disk still does not take what is left."""
