@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import attrs
@@ -118,7 +120,11 @@ def outcome_of(fault, name, *more):
     """Calls a test of the contract on a channel with the fault, as pytest would."""
     contract = Contract(fault)
     hooks = bind([("fake", contract.adapter)], ALONE)["fake"]
-    fixtures = {"hooks": hooks, "instance": Instance("contract", "fake", contract.settings())}
+    fixtures = {
+        "hooks": hooks,
+        "instance": Instance("contract", "fake", contract.settings()),
+        "long_text": "word " * 2_000,
+    }
     test = getattr(contract, name)
     rest = iter(more)
     words = inspect.signature(test).parameters
@@ -167,6 +173,24 @@ async def test_the_contract_has_nothing_against_it_at_the_platform(name, autojum
     await outcome_of("", name, autojump_clock)
 
 
-async def test_what_a_channel_does_not_promise_is_not_asked_of_it(autojump_clock):
-    with pytest.raises(pytest.skip.Exception):
-        await outcome_of("", AWAITING[1][1], autojump_clock)
+MODEST = """
+from contextlib import nullcontext
+from gateway_core.testing import ChannelContract, FakeChannel, FakeSettings
+
+class TestModest(ChannelContract):
+    adapter, channel, room = FakeChannel(), "modest", "r"
+    platform = staticmethod(nullcontext)
+
+    def settings(self):
+        return FakeSettings()
+"""
+
+
+def test_what_a_channel_does_not_promise_is_not_asked_of_it_and_the_reason_is_printed(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
+    (tmp_path / "test_modest.py").write_text(MODEST)
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
+    asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert 0 == asked.returncode, asked.stdout
+    for reason in ("the platform deduplicates nothing", "it cuts nothing"):
+        assert reason in asked.stdout

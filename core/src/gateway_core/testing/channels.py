@@ -207,27 +207,19 @@ class ChannelContract:
             if hooks.traits.delete:
                 assert (await gateway.delete(ref, ttl=600)).delivered
 
-    async def test_each_part_has_an_id_of_its_own(
-        self, hooks: ChannelHooks, instance: Instance, clock: object
-    ) -> None:
+    async def test_each_part_has_an_id_of_its_own(self, long_text: str, clock: object) -> None:
         """Else an edit would change another message."""
-        texts = ("word " * 2**doubled for doubled in range(14))
-        plans = {text: hooks.chunk(instance, self._send(text), "as_asked") for text in texts}
-        text = next((text for text, plan in plans.items() if len(plan) > 1), None)
-        if text is None:
-            pytest.skip("it cuts nothing")
         async with self._gateway() as gateway:
-            receipt = await gateway.send("contract", self.room, text, ttl=3600)
+            receipt = await gateway.send("contract", self.room, long_text, ttl=3600)
         assert receipt.ref is not None
         ids = [part.message_id for part in receipt.ref.parts]
         assert len(ids) == len(set(ids)) == len(receipt.parts)
 
+    @pytest.mark.usefixtures("deduplicating")
     async def test_a_repeated_key_is_one_message_where_the_traits_say_so(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
         """What makes trying again harmless."""
-        if not hooks.traits.deduplicates_for:
-            pytest.skip("the platform deduplicates nothing")
         attempt = self._attempt("send", part=self._part(hooks, instance))
         async with self._session(hooks, instance) as session:
             first = await hooks.perform(instance, session, attempt)
@@ -245,14 +237,36 @@ class ChannelContract:
                 await hooks.perform(instance, session, attempt)
         assert scope.cancelled_caught
 
+    @pytest.mark.usefixtures("probing")
     async def test_it_knows_who_it_is(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
         """`probe` answers, where there is one: it ends suspensions."""
-        if "probe" not in hooks.can:
-            pytest.skip("there is no probe")
         async with self._session(hooks, instance) as session:
             assert isinstance(await hooks.probe(instance, session), Identity)
+
+    # -- what not every channel has; told by fixtures, whose reasons are printed
+
+    @pytest.fixture
+    def long_text(self, hooks: ChannelHooks, instance: Instance) -> str:
+        """A text that takes several parts."""
+        for doubled in range(14):
+            text = "word " * (1 << doubled)
+            if len(hooks.chunk(instance, self._send(text), "as_asked")) > 1:
+                return text
+        pytest.skip("it cuts nothing")
+
+    @pytest.fixture
+    def deduplicating(self, hooks: ChannelHooks) -> None:
+        """The platform knows a repeated send."""
+        if not hooks.traits.deduplicates_for:
+            pytest.skip("the platform deduplicates nothing")
+
+    @pytest.fixture
+    def probing(self, hooks: ChannelHooks) -> None:
+        """The adapter can ask who it is."""
+        if "probe" not in hooks.can:
+            pytest.skip("there is no probe")
 
     # -- what these tests are made of
 
