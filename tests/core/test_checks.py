@@ -6,7 +6,8 @@ import attrs
 import pytest
 
 from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
-from gateway_core.checks import DEEPEST, problems_of
+from gateway_core.checks import problems_of
+from gateway_core.fields import DEEPEST, MANY
 
 REF = MessageRef(instance_id="bot", external_room_id="r", envelope_id="e")
 SEND = Send(instance_id="bot", external_room_id="r", text="hello")
@@ -234,7 +235,27 @@ def test_a_loop_with_many_branches_is_not_followed_for_ever():
     """Each level doubles the ways: 2 ** 32 looks would be for ever."""
     loop = {}
     loop["a"] = loop["b"] = loop
-    assert 100 == len(told(SEND, extra=loop))
+    assert [f"extra: holds more than {MANY} values"] == told(SEND, extra=loop)
+
+
+def test_a_value_that_is_shared_counts_as_often_as_it_would_be_written():
+    shared = [1]
+    for _ in range(DEEPEST - 3):
+        shared = [shared, shared]
+    assert [f"extra: holds more than {MANY} values"] == told(SEND, extra={"a": shared})
+    assert [f"arguments: holds more than {MANY} values"] == told(CALL, arguments={"a": shared})
+    assert [] == told(SEND, extra={"a": [0] * (MANY - 2)})
+    assert [f"extra: holds more than {MANY} values"] == told(SEND, extra={"a": [0] * (MANY - 1)})
+
+
+@pytest.mark.parametrize("field", ["extra", "arguments"])
+def test_what_an_envelope_holds_is_its_own(field):
+    """A table that is used for the next message as well changes nothing of this one."""
+    buttons = {"rows": [[{"text": "Yes"}]]}
+    envelope = attrs.evolve(SEND if field == "extra" else CALL, **{field: buttons})
+    buttons["rows"][0][0]["text"] = "No"
+    buttons["rows"].append([])
+    assert {"rows": [[{"text": "Yes"}]]} == getattr(envelope, field)
 
 
 @pytest.mark.parametrize(("extra", "kind"), [([1], "list"), ("text", "str"), (5, "int")])

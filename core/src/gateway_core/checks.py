@@ -9,8 +9,10 @@ from math import isfinite
 from gateway_core.envelopes import Call, Delete, Edit, Envelope, KeyRef, MessageRef, PartRef, Send
 from gateway_core.errors import Invalid, Problem
 from gateway_core.fields import (
+    DEEPEST,
     LONGEST,
     LONGEST_NAME,
+    MANY,
     UNSENDABLE,
     WIDEST,
     is_finite,
@@ -21,11 +23,10 @@ from gateway_core.fields import (
 )
 
 ENVELOPES = (Send, Edit, Delete, Call)
-DEEPEST = 32
 LATEST = 8e9
 """POSIX time, of the year 2223: with the longest ttl still 64 bits of nanoseconds."""
 MOST = 100
-"""Problems that are told of one envelope; a value that holds itself twice has billions."""
+"""Problems that are told of one envelope."""
 
 
 def problems_of(envelope: object, *, max_text: int) -> list[Problem]:
@@ -120,10 +121,20 @@ def _text(text: object, max_text: int) -> Iterator[Problem]:
 
 
 def _table(value: object, place: str = "extra", *, optional: bool = True) -> Iterator[Problem]:
-    if isinstance(value, Mapping) or (optional and value is None):
-        yield from _json(place, value)
-    else:
+    if not (isinstance(value, Mapping) or (optional and value is None)):
         yield Problem(place, f"must be a table, not {type(value).__name__}")
+    elif len([*islice(_held(value), MANY + 1)]) > MANY:
+        yield Problem(place, f"holds more than {MANY} values")
+    else:
+        yield from _json(place, value)
+
+
+def _held(value: object, depth: int = 0) -> Iterator[object]:
+    """The value and all that it holds."""
+    yield value
+    if depth <= DEEPEST and isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _held(item, depth + 1)
 
 
 def _times(envelope: Envelope) -> Iterator[Problem]:

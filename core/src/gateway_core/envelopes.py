@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from gateway_core.fields import one_of
+from gateway_core.fields import copied, one_of
 from gateway_core.verdicts import Verdict
 
 Json: TypeAlias = Any
@@ -87,9 +87,9 @@ Target: TypeAlias = MessageRef | KeyRef
 
 def _copied(value: Any) -> Any:
     """A table of its own; what is none is left as it is, to be named where it is refused."""
-    if type(value) is dict:  # mostly, and told at once
-        return value.copy()
-    return dict(value) if isinstance(value, Mapping) else value
+    if type(value) is dict and not value:  # mostly, and told at once
+        return {}
+    return copied(value) if isinstance(value, Mapping) else value
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -20,6 +20,31 @@ LONGEST_NAME = 1024
 LONGEST = 1e9
 """Seconds, some thirty years: longer waits are mistakes, and 64 bits of nanoseconds hold them."""
 UNSENDABLE = "has a lone surrogate or NUL"
+DEEPEST = 32
+"""Levels of a table."""
+MANY = 10_000
+"""Values in a table, all through; one that holds itself twice has billions."""
+
+
+def copied(value: Any) -> Any:
+    """The table and all that it holds, so that nobody changes it later.
+
+    What is beyond `DEEPEST` and `MANY` is left as it is: it is refused anyway.
+    """
+    left = MANY
+
+    def own(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > DEEPEST:
+            return value
+        if isinstance(value, Mapping):
+            return {key: own(item, depth + 1) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)([own(item, depth + 1) for item in value])
+        return value
+
+    return own(value, 0)
 
 
 def is_whole(value: object) -> TypeGuard[int]:
