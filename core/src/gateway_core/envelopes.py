@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
@@ -234,10 +234,6 @@ class Part:
         default=attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
     )
     degraded: tuple[str, ...] = ()
-
-
-Plan: TypeAlias = Sequence[Part]
-"""The ordered parts of an envelope."""
 
 
 @attrs.frozen(kw_only=True)

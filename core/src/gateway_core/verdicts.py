@@ -60,7 +60,6 @@ class Reason(StrEnum):
     HOOK_CONTRACT = "hook_contract"
     CRASHED = "crashed"
     EXPIRED = "expired"
-    AMBIGUOUS = "ambiguous"
     SUSPENDED = "suspended"
     UNCLASSIFIED = "unclassified"
 

@@ -43,7 +43,6 @@ STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
     "not_before", "outcome", "message_id",
 )  # fmt: skip
-END_COLUMNS = ("seq", "disposition", "reason", "raw", "ended_at", "receipt")
 SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
 """What nobody will want to try again: only the receipt is kept."""
 
@@ -176,7 +175,7 @@ def shapes_text(shapes: Sequence[StepShape]) -> str:
 
 
 def end_row(seq: int, receipt: Receipt) -> Row:
-    """As `END_COLUMNS`."""
+    """Its position, disposition, reason, raw words, when it ended, and the receipt."""
     verdict = receipt.verdict
     reason, raw = (str(verdict.reason), clean(verdict.raw)) if verdict is not None else ("", "")
     return (
