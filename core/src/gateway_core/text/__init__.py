@@ -10,7 +10,7 @@ from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import web_address
 from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
-from gateway_core.text.parse import parse
+from gateway_core.text.parse import is_prose, parse
 from gateway_core.text.plan import Rendering, plan
 from gateway_core.text.tables import display_width
 
@@ -25,6 +25,7 @@ __all__ = [
     "Style",
     "cut",
     "display_width",
+    "is_prose",
     "literal",
     "neutral",
     "parse",

@@ -25,6 +25,7 @@ _OPTIONS = pyromark.Options
 _MARKDOWN = pyromark.Markdown(
     options=_OPTIONS.ENABLE_TABLES | _OPTIONS.ENABLE_STRIKETHROUGH | _OPTIONS.ENABLE_TASKLISTS
 )
+_PROSE = re.compile(r"[^\W\d_](?:[^\W_]|[,.!?'()%/+=;-]|\x20(?!\Z))*+")
 _CONTROLS = bytes({*range(0x20), 0x7F} - {0x0A})
 _TURNING = re.compile(rb"\xe2\x80[\xa8-\xae]")
 """U+2028 to U+202E in UTF-8."""
@@ -37,6 +38,19 @@ def parse(source: str) -> Document:
     """
     if isinstance(source, Excerpt):
         return attrs.evolve(parse(source.whole), shown=(source.start, source.end))
+    return _as_it_is(source) if is_prose(source) else read(source)
+
+
+def is_prose(source: str) -> bool:
+    """Whether it is one line of words in which there is no markup, of Markdown or of a platform.
+
+    An `Excerpt` is not: it looks as it does in its whole.
+    """
+    return type(source) is not Excerpt and _PROSE.fullmatch(source) is not None
+
+
+def read(source: str) -> Document:
+    """The same as `parse` of a text, whatever is in it."""
     if not source.isascii():
         source = SURROGATE.sub("\ufffd", source)
     clean = _is_clean(source)

@@ -19,7 +19,7 @@ from functools import partial
 import attrs
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import Document, Kind, Span, Style, cut, neutral, parse, plan
+from gateway_core.text import Document, Kind, Span, Style, cut, is_prose, neutral, parse, plan
 from gateway_plugin_discord.atoms import is_native, maskable, masked_from
 from gateway_plugin_discord.dialect import CLOSERS, MARKS
 from gateway_plugin_discord.rendering import Dialect
@@ -114,13 +114,16 @@ def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple
 
 
 def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
-    """Markdown in Discord's own dialect."""
+    """Markdown in Discord's own dialect. Most messages are a line of words, and stay what it is."""
+    text = envelope.text
+    if len(text) <= limit and is_prose(text) and length(text) <= limit:
+        return (_plain(envelope, text, (0, len(text))),)
 
     def render(document: Document) -> Dialect:
         fields = partial(_fields, envelope)
         return Dialect(document, fields, envelope.link_previews, envelope.mentions)
 
-    parts = plan(_told(parse(envelope.text)), render, limit=limit)
+    parts = plan(_told(parse(text)), render, limit=limit)
     return tuple(_part(envelope, part) for part in parts)
 
 
