@@ -15,6 +15,7 @@ from gateway_core.watch import about, result, words
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
+    from gateway_core.channel_hooks import ChannelHooks
     from gateway_core.errors import HookContractError
     from gateway_core.flights import Flight
     from gateway_core.partition import Partition
@@ -59,7 +60,7 @@ class Endings:
         room.unfinished -= 1
         partition.admission.remove(envelope.instance_id, envelope.external_room_id)
         partition.measure()
-        self._tell(flight, receipt, room.account)
+        self._tell(flight, receipt, room.account, room.account.hooks)
         if not room.lanes and not room.unfinished:
             lanes.tidy(room, now)
         if partition.journal is not None:
@@ -69,15 +70,20 @@ class Endings:
         return receipt
 
     def finish_outside(
-        self, flight: Flight, account: Account | None, disposition: Disposition
+        self,
+        flight: Flight,
+        account: Account | None,
+        disposition: Disposition,
+        hooks: ChannelHooks | None,
     ) -> Receipt:
         """End one that was accepted, and counted, and never took a place in memory.
 
-        Its instance may not be there: then nobody observes it.
+        Its instance may have been taken out: the observers are told by its channel's `hooks`. One
+        that was never there in this life has no channel: nobody observes it.
         """
         verdict = _expired(flight) if disposition is Disposition.EXPIRED else None
         receipt = self._ended(flight, disposition, verdict, self._clock.now())
-        self._tell(flight, receipt, account)
+        self._tell(flight, receipt, account, hooks)
         self.freed(flight)
         return receipt
 
@@ -229,7 +235,13 @@ class Endings:
             partition.journal.finished(receipt)
         return receipt
 
-    def _tell(self, flight: Flight, receipt: Receipt, account: Account | None) -> None:
+    def _tell(
+        self,
+        flight: Flight,
+        receipt: Receipt,
+        account: Account | None,
+        hooks: ChannelHooks | None,
+    ) -> None:
         """The log and whoever listens, those who wait for it, then the observers."""
         partition = self._partition
         if receipt.disposition not in GOOD:
@@ -241,8 +253,8 @@ class Endings:
         callbacks, flight.callbacks = flight.callbacks, None
         for callback in callbacks or ():
             callback()
-        if account is not None and account.hooks.observes_dispositions:
-            account.hooks.after_disposition(flight.envelope, receipt)
+        if hooks is not None and hooks.observes_dispositions:
+            hooks.after_disposition(flight.envelope, receipt)
 
     def _tell_failure(self, flight: Flight, receipt: Receipt) -> None:
         verdict, partition = receipt.verdict, self._partition

@@ -98,7 +98,8 @@ class Intake:
         self._outside.forget(flight.id)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._came_in(partition, flight, account)
-        partition.endings.finish_outside(flight, account, disposition)
+        hooks = self._roster.hooks_of(envelope.instance_id)
+        partition.endings.finish_outside(flight, account, disposition, hooks)
 
     def reopened(self, kept: Kept, partition: Partition) -> Account | None:
         """One that had ended is unfinished again, and outside; its account, if it is there."""

@@ -5,6 +5,7 @@ This module waits in `remove` alone, for what an instance has unfinished.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 import trio
@@ -24,6 +25,9 @@ from gateway_core.sessions import Sessions, Spawn
 from gateway_core.statistics import InstanceStatistics
 from gateway_core.telemetry import INSTANCE_SUSPENDED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
+
+MOST_GONE = 10_000
+"""Instances taken out whose channel is still known: what is kept of them may end later."""
 
 
 class Roster:
@@ -46,6 +50,7 @@ class Roster:
         self._partitions: Sequence[Partition] = ()
         self._accounts: dict[str, Account] = {}
         self._leaving: set[str] = set()
+        self._gone: OrderedDict[str, ChannelHooks] = OrderedDict()
 
     def open(self, partitions: Sequence[Partition]) -> None:
         """Take in the configured instances. Raises `ConfigError` for the first bad one."""
@@ -134,6 +139,10 @@ class Roster:
         ][::-1]
         account.sessions.close()
         del self._accounts[instance_id]
+        self._gone[instance_id] = account.hooks
+        self._gone.move_to_end(instance_id)
+        if len(self._gone) > MOST_GONE:
+            self._gone.popitem(last=False)
         for partition in self._partitions:
             partition.lanes.forget(account)
         return left
@@ -192,8 +201,13 @@ class Roster:
         """The instance's runtime side; None: it is not there, or is being taken out."""
         return None if instance_id in self._leaving else self._accounts.get(instance_id)
 
+    def hooks_of(self, instance_id: str) -> ChannelHooks | None:
+        """Who is told of its envelopes, also once it was taken out; None: it was never there."""
+        account = self._accounts.get(instance_id)
+        return account.hooks if account is not None else self._gone.get(instance_id)
+
     def account(self, instance_id: str) -> Account:
-        """The same. Raises `UnknownInstance`, naming those that are there."""
+        """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
         account = self._accounts.get(instance_id) if isinstance(instance_id, str) else None
         if account is None or instance_id in self._leaving:
             known = ", ".join(sorted(self._accounts)) or "none"

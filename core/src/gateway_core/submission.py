@@ -322,7 +322,7 @@ class Submission:
         else:
             partition.accepted += 1
             account.counts.accepted += 1
-            partition.endings.finish_outside(flight, account, Disposition.SHED)
+            partition.endings.finish_outside(flight, account, Disposition.SHED, account.hooks)
 
 
 def _replay(known: Known, envelope: Envelope) -> Ticket:

@@ -962,6 +962,23 @@ async def test_what_is_scheduled_outside_waits_for_an_instance_that_is_taken_out
         assert 0 == gateway.statistics().unfinished + gateway.statistics().kept
 
 
+async def test_observers_hear_of_what_ends_after_its_instance_was_taken_out(outbox, autojump_clock):
+    """Cancelled by whoever waits for it."""
+    told = []
+
+    class Observer:
+        @hookimpl
+        def after_disposition(self, envelope, receipt):
+            told.append((envelope.text, receipt.disposition))
+
+    async with life(outbox, FakeChannel(), plugins=(Observer(),)) as (gateway, _):
+        reminder = await gateway.submit(send(not_before=EPOCH + 1_000.0))
+        await gateway.remove_instance("bot")
+        assert gateway.cancel(reminder)
+        assert [("hello", "cancelled")] == told
+        assert (gateway.statistics().conserved, gateway.statistics().kept) == (True, 0)
+
+
 async def test_an_answer_of_a_step_that_cannot_be_recorded_is_not_lost(outbox, autojump_clock):
     """An outbox that refuses to record an attempt holds it up, and no longer."""
 
