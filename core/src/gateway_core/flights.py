@@ -168,6 +168,12 @@ class Flight:
         return steps[self.position] if self.position < len(steps) else None
 
     @property
+    def left_in_doubt(self) -> bool:
+        """Whether it ended, and nobody knows what became of one of its tries."""
+        parts = self.receipt.parts if self.receipt is not None else ()
+        return any(part.outcome == "unknown" for part in parts)
+
+    @property
     def thread_id(self) -> str | None:
         """The envelope's thread; of a change by key, the thread of the message found."""
         return self.envelope.thread_id if self.target is None else self.target.thread_id

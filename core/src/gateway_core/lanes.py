@@ -227,6 +227,9 @@ class Lanes:
             if lane.queue and lane.queue[0] is flight:
                 lane.queue.popleft()
             lane.since = 0
+            if lane.quiet > now and flight.left_in_doubt:
+                self.pause(lane, lane.quiet)
+                return None
         self._drop(lane, now)
         return None
 

@@ -282,6 +282,25 @@ async def test_an_end_in_doubt_lets_the_next_wait_for_the_quarantine(
     assert [0, 2] == [round(m.at, 6) for m in channel.made]
 
 
+async def test_an_expiry_at_the_moment_of_a_retry_lets_the_next_wait_as_well(
+    engine, say, autojump_clock
+):
+    """In doubt from 0 s; at 1 s it is due again and too late: the next goes at 2 s."""
+    lost = Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.OUTCOME_UNKNOWN,
+        scope=Scope.MESSAGE,
+        dispatched="unknown",
+        retry_after=1.0,
+    )
+    channel = FakeChannel(script=say.script(Failure(lost)), traits=Traits(deduplicates_for=600.0))
+    async with engine(channel) as gateway:
+        first = await gateway.submit(say.message("r", "x", ttl=1))
+        await gateway.send("bot", "r", "next")
+        assert Disposition.EXPIRED is (await first.receipt()).disposition
+    assert [0, 2] == [round(m.at, 6) for m in channel.made]
+
+
 async def test_certainly_unsent_tries_are_no_copies(engine, say, autojump_clock):
     channel = FakeChannel(script=say.script(*[say.refused()] * 5))
     async with engine(channel) as gateway:

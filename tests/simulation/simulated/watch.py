@@ -16,6 +16,7 @@ from simulated.drawing import GRID
 from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import Life
 
+from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway
 from gateway_core.limits import NEVER, SECOND
 from gateway_core.workers import OUTBOX_PAUSE
@@ -128,6 +129,8 @@ class Watch:
             grace = patience if running else 0.0
             if flight is None:  # it is outside memory, and each look at the file takes a while
                 grace = 4 * LONGEST_COMMIT
+                # And comes after what is to be written, which a full disk keeps waiting.
+                due = max(due, self._ledger.unwritten_at + LONGEST_PAUSE)
             grace += GRID + 2 * LONGEST_RESTART
             self._ledger.expect(now <= due + grace, f"{entry} outlives its deadline")
 
