@@ -157,8 +157,9 @@ class Endings:
             return self.finish(flight, Disposition.UNKNOWN, None, now)
         if step is not None and step.doubtful:
             step.outcome = "unknown"
-            return self.end(flight, Disposition.UNKNOWN, None, now)
-        return self.end(flight, Disposition.CANCELLED, None, now)
+        doubt = any(each.outcome == "unknown" for each in flight.steps or ())
+        ending = Disposition.UNKNOWN if doubt else Disposition.CANCELLED
+        return self.end(flight, ending, None, now)
 
     # -- several
 

@@ -301,6 +301,20 @@ async def test_an_expiry_at_the_moment_of_a_retry_lets_the_next_wait_as_well(
     assert [0, 2] == [round(m.at, 6) for m in channel.made]
 
 
+async def test_what_is_given_up_after_a_part_in_doubt_is_in_doubt_itself(
+    engine, say, autojump_clock
+):
+    """Its instance is taken out within the quarantine, before the second part."""
+    channel = _Words(script=say.script(say.unknown()))
+    async with engine(channel) as gateway:
+        first = await gateway.submit(say.message("r", "1 2", on_unknown="give_up"))
+        await trio.sleep(1)
+        await gateway.remove_instance("bot")
+        receipt = await first.receipt()
+    assert ["unknown", "not_sent"] == [part.outcome for part in receipt.parts]
+    assert Disposition.UNKNOWN is receipt.disposition
+
+
 async def test_certainly_unsent_tries_are_no_copies(engine, say, autojump_clock):
     channel = FakeChannel(script=say.script(*[say.refused()] * 5))
     async with engine(channel) as gateway:

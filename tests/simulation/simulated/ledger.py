@@ -523,8 +523,10 @@ class Ledger:
         for other in self._lanes[entry.lane].values():
             if other is entry:
                 continue
-            # One of an earlier life may have lost its place: to its time, or to its target.
-            begun = any(call.life == self.life or not other.parked for call in other.calls)
+            # One of an earlier life may have lost its place: to its time, to its target, or to one
+            # before it whose end a kill made forgotten.
+            lost = other.parked or bool(entry.told)
+            begun = any(call.life == self.life or not lost for call in other.calls)
             waits = other.precedes(entry) and not other.parked and not entry.parked
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
