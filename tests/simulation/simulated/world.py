@@ -387,7 +387,9 @@ class World:
         tickets = []
         for number, place in enumerate(self.setup.places):
             text = f"m{9000 + number}x0"
-            send = Send(instance_id=place.instance, external_room_id=place.room, text=text)
+            send = Send(
+                instance_id=place.instance, external_room_id=place.room, text=text, ttl=PATIENCE
+            )
             tickets.append(await gateway.submit(send))
         bound = 1.0 + longest_drain(self.setup, self.ledger, self.ledger.unfinished)
         with trio.move_on_after(bound) as scope:
