@@ -244,6 +244,8 @@ class Flight:
             new.first_at = LONG_AGO if step.maybe_sent else 0
         for new in steps:
             new.mode, new.transforms = mode, step.transforms
+        if step.kind == "edit" and step.doubtful and len(parts) > 1:
+            self.possible_duplicate = True  # the old text may land late, beside what is appended
         at = self.steps.index(step)
         self.steps[at : at + 1] = steps
 

@@ -644,11 +644,17 @@ class Ledger:
         self.expect(most, f"{attempt.key} is changed {self.changed[attempt.key]} times")
         spent = verdict.error_class is ErrorClass.RETRYABLE and not changes
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
-        if spent and not limited:
+        if spent and not limited and not self._in_vain(instance_id, verdict):
             self.tried(attempt)
         of_another = bool(calls) and calls[-1].stranger
         if limited and verdict.retry_after is not None and not of_another:
             self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
+
+    def _in_vain(self, instance_id: str, verdict: Verdict) -> bool:
+        """Whether an attempt only found an instance down that is known to be: it spends no try."""
+        unsent = _as_in_an_outage(verdict) and verdict.dispatched == "no"
+        accounts = self.gateway._roster._accounts if self.gateway is not None else {}
+        return unsent and instance_id in accounts and accounts[instance_id].open
 
     def tried(self, attempt: Attempt) -> None:
         """One of the tries of a step is spent; those refused by a limit are not."""
