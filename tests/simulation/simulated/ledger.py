@@ -637,7 +637,9 @@ class Ledger:
             calls[-1].evidence = self.worked[instance_id]
         if verdict.error_class is not ErrorClass.FATAL and not _as_in_an_outage(verdict):
             self.worked[instance_id] += 1
-        self._reports(instance_id, verdict.buckets)
+        of_another = bool(calls) and calls[-1].stranger
+        if not of_another:  # whoever has the account's name now knows nothing of it
+            self._reports(instance_id, verdict.buckets)
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         self.changed[attempt.key] += changes
         most = self.changed[attempt.key] <= MOST_TRANSFORMS + 1
@@ -646,7 +648,6 @@ class Ledger:
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
         if spent and not limited and not self._in_vain(instance_id, verdict):
             self.tried(attempt)
-        of_another = bool(calls) and calls[-1].stranger
         if limited and verdict.retry_after is not None and not of_another:
             self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
 
