@@ -149,6 +149,8 @@ def test_generated_html_is_read_or_refused_as_telegram_does(source, tdlib):
     native = read(source, mentions=True)
     if answer["@type"] == "error" or "\u0301" in source:
         return
+    if any("begins no tag" in problem for problem in native.problems):
+        return  # stricter: Telegram takes a `<` within a tag for the name of an attribute
     assert () == native.problems
     assert theirs(answer) == ours(source)
 
