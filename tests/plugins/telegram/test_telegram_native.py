@@ -17,7 +17,7 @@ from gateway_plugin_telegram.native import read
 NAMES = {
     "BlockQuote": "blockquote", "ExpandableBlockQuote": "expandable_blockquote",
     "PreCode": "pre", "TextUrl": "text_link", "MentionName": "text_mention",
-    "CustomEmoji": "custom_emoji",
+    "CustomEmoji": "custom_emoji", "DateTime": "date_time",
 }  # fmt: skip
 
 
@@ -91,6 +91,13 @@ def characters(text: str, found: list) -> list:
         "<B>a</B > <b class='x>y'>b</b> <b>c</>",
         "a &lt; b &amp;&quot; &#60;&#x3C; &nbsp; &LT; &ltx &amp &#0; &#1114112;",
         "<i>a<b>b</b></i>c 😀<b>😀</b>",
+        "<b <>a</b> <b < x<y <z='<'>b</b> <b a>>c</b>",
+        "<b a=\"1\"b=2 c = '3'd>a</b> <b a=>b</b> <b\va\tb\r>c</b\n>",
+        '<a href="x.org" href>a</a> <a HREF="x.org">b</a> <a href=X.ORG href>c</a>',
+        '<span class="x" class="tg-spoiler">a</span> <blockquote EXPANDABLE>b</blockquote>',
+        '<tg-time unix="1000000000" format="wDT">a</tg-time> <tg-time unix=7>b</tg-time>',
+        '<tg-time>a</tg-time> <tg-time unix="2147483648">b</tg-time> <b><i>c</></>',
+        '<tg-emoji></tg-emoji>a <tg-emoji emoji-id="-5">👍</tg-emoji>',
     ],
 )
 def test_what_it_says_is_what_telegram_reads(source, tdlib):
@@ -110,6 +117,19 @@ def test_what_it_says_is_what_telegram_reads(source, tdlib):
         ('<tg-emoji emoji-id="x">👍</tg-emoji>', "at 0: tg-emoji needs its emoji-id, a number"),
         ("<b x=y=z>q</b>", "the attributes of <b> at 0 cannot be read"),
         ("<!-- x -->", "<!--> at 0 is no tag of Telegram's"),
+        ("<b<>x</b>", "<b<> at 0 is no tag of Telegram's"),
+        ("<b/>x", "<b/> at 0 is no tag of Telegram's"),
+        ("<b a<", "the tag <b> at 0 has no end"),
+        ("<b a='x>y</b>", "the tag <b> at 0 has no end"),
+        ("<b a=<>x</b>", "the attributes of <b> at 0 cannot be read"),
+        ("<b>x</b <>", "the end tag at 4 has no end"),
+        ("<stri\u212ae>x", "<stri\u212ae> at 0 is no tag of Telegram's"),
+        ("<b\x0ca>x</b>", "<b\x0ca> at 0 is no tag of Telegram's"),
+        ('<tg-emoji emoji-id="05">👍</tg-emoji>', "at 0: tg-emoji needs its emoji-id, a number"),
+        (
+            '<tg-time unix="7" format="x">y</tg-time>',
+            "at 0: the format of tg-time is r, or some of w, d, D, t and T",
+        ),
     ],
 )
 def test_what_telegram_refuses_is_a_problem_before_it_is_accepted(source, words, instance, tdlib):
@@ -149,8 +169,34 @@ def test_generated_html_is_read_or_refused_as_telegram_does(source, tdlib):
     native = read(source, mentions=True)
     if answer["@type"] == "error" or "\u0301" in source:
         return
-    if any("begins no tag" in problem for problem in native.problems):
-        return  # stricter: Telegram takes a `<` within a tag for the name of an attribute
+    assert () == native.problems
+    assert theirs(answer) == ours(source)
+
+
+TAG = st.builds(
+    lambda name, pieces: f"<{name}{''.join(pieces)}>",
+    st.sampled_from(
+        ["b", "a", "span", "code", "tg-emoji", "tg-time", "blockquote", "/b", "/", "foo"]
+    ),
+    st.lists(
+        st.sampled_from([
+            " ", "\t", "\v", "\f", "<", ">", "/", "a", "=", '="', "='", '"', "'", "&lt;", "é", "5",
+            " href", " class", "tg-spoiler", " unix=7", ' emoji-id="5"', " expandable",
+            ' format="r"',
+        ]),
+        max_size=6,
+    ),
+)  # fmt: skip
+
+
+@given(pieces=st.lists(TAG | st.sampled_from(["x", "😀", "</b>", "</a>", "</>"]), max_size=5))
+@settings(max_examples=2000, deadline=None)
+def test_tags_of_any_make_are_read_or_refused_as_telegram_does(pieces, tdlib):
+    source = "".join(pieces)
+    answer, native = tdlib(source), read(source, mentions=True)
+    if answer["@type"] == "error":
+        assert native.problems or "must be non-empty" in answer["message"]
+        return
     assert () == native.problems
     assert theirs(answer) == ours(source)
 
@@ -205,12 +251,24 @@ def test_a_stretch_of_it_can_be_planned_again_whatever_is_open(instance):
     assert ("<b>a</b>", False) == (shown.payload["text"], "entities" in shown.payload)
 
 
+def test_a_moment_is_shown_in_each_readers_own_time(instance):
+    [part] = parts(instance, 'At <tg-time unix="1700000000" format="wDT">ten</tg-time>')
+    moment = {"unix_time": 1_700_000_000, "date_time_format": "wDT"}
+    assert [{"type": "date_time", **moment, "offset": 3, "length": 3}] == part.payload["entities"]
+
+
 def test_a_text_whose_tags_hold_nothing_is_refused():
     [problem] = hooks.validate(message("<b> </b>"))
     assert "text" == problem.place
 
 
-@pytest.mark.parametrize("unit", ["<", "<b>", "&", "<a '", '<a "x', "<b x ", "</b>", "<a>x</a>"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<", "<b>", "&", "<a '", '<a "x', "<b x ", "</b>", "<a>x</a>", "<b a='", "<b <b/", "<b ",
+        "</b ", "<b a=x/", "<b a = ", "<b" + " " * 50 + "/",
+    ],
+)  # fmt: skip
 def test_time_is_linear(unit):
     """CPU time of four times the text against that of the text, the best of three."""
 

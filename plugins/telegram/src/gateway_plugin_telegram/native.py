@@ -15,20 +15,21 @@ import attrs
 
 from gateway_core.text import Block, Document, Kind, Span, Style, web_address
 from gateway_plugin_telegram.entities import Entity, outermost_first
+from gateway_plugin_telegram.tags import Tag, end_at, reference_at, tag_at
 
-_TAG = re.compile(r"""<(/?)([^\s<>]*)((?:[^<>"']++|"[^"]*+"|'[^']*+')*+)>""")
-_ATTRIBUTE = re.compile(
-    r"""\s*+([^\s=]++)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([A-Za-z0-9.-]++)))?+(?=\s|\Z)"""
-)
+_WHOLE = frozenset(("text_link", "custom_emoji", "text_mention", "date_time"))
+"""Entities that no cut falls into, if they fit."""
+
 _TOKEN = re.compile(r"[<&]")
-_REFERENCE = re.compile(r"&(?:#(x[0-9a-fA-F]{1,6}|[0-9]{1,7})|(lt|gt|amp|quot)(?![A-Za-z]));?")
-_NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
-_LAST = 0x10FFFF
 _USER = re.compile(r"tg://user\?id=([0-9]{1,19})", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d)", re.IGNORECASE)
 _OWN_SCHEME = re.compile(r"(?:tg|ton|tonsite)://[\w.-]+(?:[/?#]|\Z)", re.ASCII | re.IGNORECASE)
 
-Attributes = Mapping[str, str]
+_EMOJI = re.compile(r"-?[1-9][0-9]{0,18}", re.ASCII)
+_SIGNED = range(-(2**63), 2**63)
+_SECONDS = re.compile(r"[0-9]{1,20}", re.ASCII)  # what stands behind them is not looked at
+_TIMES = range(1, 2**31)
+_FORMAT = re.compile(r"[rR]|[wWdDtT]*+")
 
 
 class _Made(NamedTuple):
@@ -38,38 +39,48 @@ class _Made(NamedTuple):
     problem: str = ""
 
 
-def _plain(kind: str) -> Callable[[Attributes], _Made]:
+def _plain(kind: str) -> Callable[[Tag], _Made]:
     return lambda _: _Made({"type": kind})
 
 
-def _span(attributes: Attributes) -> _Made:
-    if attributes.get("class") == "tg-spoiler":
+def _span(tag: Tag) -> _Made:
+    if tag.value("class", "tg-") == "spoiler":
         return _Made({"type": "spoiler"})
     return _Made(None, 'a span must have the class "tg-spoiler"')
 
 
-def _quote(attributes: Attributes) -> _Made:
-    return _Made({"type": "expandable_blockquote" if "expandable" in attributes else "blockquote"})
+def _quote(tag: Tag) -> _Made:
+    return _Made({"type": "expandable_blockquote" if tag.has("expandable") else "blockquote"})
 
 
-def _emoji(attributes: Attributes) -> _Made:
-    number = attributes.get("emoji-id", "")
-    if number.isascii() and number.isdigit():
+def _emoji(tag: Tag) -> _Made:
+    number = tag.value("emoji-id") or ""
+    if _EMOJI.fullmatch(number) and int(number) in _SIGNED:
         return _Made({"type": "custom_emoji", "custom_emoji_id": number})
     return _Made(None, "tg-emoji needs its emoji-id, a number")
 
 
-def _code(attributes: Attributes) -> _Made:
-    name = attributes.get("class", "")
-    language = name.removeprefix("language-") if name.startswith("language-") else ""
+def _time(tag: Tag) -> _Made:
+    """A moment, shown in each reader's own time; a tag without one is no more than its text."""
+    seconds, look = _SECONDS.match(tag.value("unix") or ""), tag.value("format") or ""
+    if not _FORMAT.fullmatch(look):
+        return _Made(None, "the format of tg-time is r, or some of w, d, D, t and T")
+    if seconds is None or int(seconds[0]) not in _TIMES:
+        return _Made(None)
+    shown = {"date_time_format": look} if look else {}
+    return _Made({"type": "date_time", "unix_time": int(seconds[0]), **shown})
+
+
+def _code(tag: Tag) -> _Made:
+    language = tag.value("class", "language-")
     return _Made({"type": "code", **({"language": language} if language else {})})
 
 
-def _link(attributes: Attributes) -> _Made:
-    return _Made({"type": "text_link", "url": attributes.get("href", "")})
+def _link(tag: Tag) -> _Made:
+    return _Made({"type": "text_link", "url": tag.value("href") or ""})
 
 
-TAGS: Mapping[str, Callable[[Attributes], _Made]] = {
+TAGS: Mapping[str, Callable[[Tag], _Made]] = {
     **dict.fromkeys(("b", "strong"), _plain("bold")),
     **dict.fromkeys(("i", "em"), _plain("italic")),
     **dict.fromkeys(("u", "ins"), _plain("underline")),
@@ -81,6 +92,7 @@ TAGS: Mapping[str, Callable[[Attributes], _Made]] = {
     "pre": _plain("pre"),
     "blockquote": _quote,
     "tg-emoji": _emoji,
+    "tg-time": _time,
 }
 """Every tag that is read; tdlib refuses any other."""
 
@@ -95,12 +107,17 @@ class Native:
 
 
 class _Open(NamedTuple):
-    """A tag that is not closed yet: where its text begins, and the first piece of that."""
+    """A tag that is not closed yet.
+
+    start    where its text begins; `piece` is the first piece of that
+    problem  what is wrong with it, if it holds anything
+    """
 
     name: str
     start: int
     piece: int
     fields: Mapping[str, Any] | None
+    problem: str
 
 
 def read(source: str, *, mentions: bool) -> Native:
@@ -111,7 +128,7 @@ def read(source: str, *, mentions: bool) -> Native:
     kept = [
         Span(entity.start, entity.end, Style.LINK)
         for entity in sorted(reader.entities, key=outermost_first)
-        if entity.fields["type"] in ("text_link", "custom_emoji", "text_mention")
+        if entity.fields["type"] in _WHOLE
     ]
     document = Document(
         source=source,
@@ -149,20 +166,20 @@ class _Reader:
 
     def _token(self, at: int) -> int:
         """Read the tag or the reference at this place; where it ends."""
-        pattern = _TAG if self.source[at] == "<" else _REFERENCE
-        found = pattern.match(self.source, at)
-        if found is None:
-            if pattern is _TAG:
-                self.problems.append(f"the < at {at} begins no tag; write &lt; for the sign")
-            self._write(self.source[at], at)
-            return at + 1
-        if pattern is _REFERENCE:
-            self._write(_character(found), at)
-        elif found[1]:
-            self._end(found[2].lower() if not found[3].strip() else found[3], at)
+        if self.source[at] == "&":
+            shown, end = reference_at(self.source, at)
+            self._write(shown, at)
+            return end
+        ends = self.source.startswith("</", at)
+        tag = end_at(self.source, at) if ends else tag_at(self.source, at, TAGS.__contains__)
+        if tag.problem:
+            self.problems.append(tag.problem)
+            self._write(self.source[at : tag.end], at)
+        elif ends:
+            self._end(tag.name, at)
         else:
-            self._begin(found[2].lower(), found[3], at)
-        return found.end()
+            self._begin(tag, at)
+        return tag.end
 
     def _write(self, text: str, origin: int) -> None:
         if text:
@@ -170,18 +187,13 @@ class _Reader:
             self.pieces.append(text)
             self.length += len(text)
 
-    def _begin(self, name: str, rest: str, at: int) -> None:
-        if name not in TAGS:
-            self.problems.append(f"<{name}> at {at} is no tag of Telegram's")
-            return
-        attributes = _attributes(rest)
-        if attributes is None:
-            self.problems.append(f"the attributes of <{name}> at {at} cannot be read")
-            attributes = {}
-        made = TAGS[name](attributes)
-        if made.problem:
-            self.problems.append(f"at {at}: {made.problem}")
-        self.open.append(_Open(name, self.length, len(self.pieces), made.fields))
+    def _begin(self, tag: Tag, at: int) -> None:
+        fields, problem = TAGS[tag.name](tag)
+        told = f"at {at}: {problem}" if problem else ""
+        if told and tag.name == "span":
+            self.problems.append(told)
+            told = ""
+        self.open.append(_Open(tag.name, self.length, len(self.pieces), fields, told))
 
     def _end(self, name: str, at: int) -> None:
         if not self.open or name not in ("", self.open[-1].name):
@@ -190,8 +202,12 @@ class _Reader:
         self._made(self.open.pop())
 
     def _made(self, tag: _Open) -> None:
-        """A tag has ended: it is an entity where it holds anything."""
-        if tag.fields is None or self.length == tag.start:
+        """A tag has ended: it is an entity where it holds anything, and else nothing is asked."""
+        if self.length == tag.start:
+            return
+        if tag.problem:
+            self.problems.append(tag.problem)
+        if tag.fields is None:
             return
         fields = dict(tag.fields)
         if fields["type"] == "text_link":
@@ -219,27 +235,3 @@ class _Reader:
         whole = address if _SCHEME.match(address) else f"http://{address}"
         url = whole if _OWN_SCHEME.match(whole) else web_address(whole)
         return {"type": "text_link", "url": url} if url else None
-
-
-def _attributes(text: str) -> Attributes | None:
-    """By name, the last of each; None where they cannot be read."""
-    found: dict[str, str] = {}
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        one = _ATTRIBUTE.match(text, at)
-        if one is None:
-            return None
-        value = next((value for value in one.groups()[1:] if value is not None), "")
-        found[one[1].lower()] = _REFERENCE.sub(_character, value)
-        at = one.end()
-    return found
-
-
-def _character(found: re.Match[str]) -> str:
-    """What a reference stands for; itself where it is none."""
-    number, name = found[1], found[2]
-    if name:
-        return _NAMED[name]
-    code = int(number[1:], 16) if number[0] == "x" else int(number)
-    valid = 0 < code < _LAST and not 0xD800 <= code <= 0xDFFF  # noqa: PLR2004 - surrogates
-    return chr(code) if valid else found[0]
