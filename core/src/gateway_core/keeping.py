@@ -63,8 +63,8 @@ class Keeper:
                 scope=verdict.scope,
                 raw=raw,
             )
-        if account.refusal is not asked:  # the application suspended, resumed or replaced it
-            return
+        if account.removed or account.refusal is not asked:
+            return  # the application took it out, suspended, resumed or replaced it
         if secret is None:
             self._suspend(account, verdict)
         else:
@@ -78,8 +78,8 @@ class Keeper:
         instance = account.instance
         found = await ask_who(account, self._timeout)
         now = self._clock.now()
-        if account.held or account.instance is not instance:  # by the application, meanwhile
-            return
+        if account.removed or account.held or account.instance is not instance:
+            return  # by the application, meanwhile
         if not isinstance(found, Verdict):
             suspended, was_open = account.suspended, account.open
             account.probed(now)

@@ -174,8 +174,8 @@ class Roster:
         return found
 
     def suspend_account(self, account: Account, verdict: Verdict) -> None:
-        """Put an account out of order, and say so once."""
-        if not account.suspend(verdict):
+        """Put an account out of order, and say so once; one that was taken out is no news."""
+        if account.removed or not account.suspend(verdict):
             return
         tell(
             INSTANCE_SUSPENDED,

@@ -6,6 +6,7 @@ import tracemalloc
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 import trio
 
 from gateway_core import (
@@ -363,6 +364,35 @@ async def test_a_removal_that_is_cancelled_leaves_the_instance_in(engine, say, a
         assert scope.cancelled_caught
         assert (await gateway.send("bot", "other", "x")).delivered
         assert [] == await gateway.remove_instance("bot", drain=60)
+
+
+class Slowly(FakeChannel):
+    """Its probe takes its time, and then finds the worst."""
+
+    probed = 0
+    worst = Exception()
+
+    @hookimpl
+    async def probe(self):
+        self.probed += 1
+        await trio.sleep(10)
+        raise self.worst
+
+
+async def test_what_an_old_account_learns_is_no_news_of_the_new_one(engine, say, autojump_clock):
+    """Its probe was under way when it was taken out and another one came in under its name."""
+    channel = Slowly(script=say.script(say.unknown()))
+    channel.worst = say.fatal()
+    async with engine(channel) as gateway:
+        await gateway.submit(say.message())
+        await trio.sleep(2)
+        assert 1 == channel.probed
+        await gateway.remove_instance("bot")
+        gateway.add_instance(bot("new"))
+        with structlog.testing.capture_logs() as logs:
+            await trio.sleep(60)
+        assert (1, []) == (channel.probed, logs)
+        assert (await gateway.send("bot", "r", "hello")).delivered
 
 
 @pytest.mark.parametrize("what", ["under_way", "closed", "idle"])
