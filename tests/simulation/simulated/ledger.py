@@ -16,6 +16,7 @@ import attrs
 import trio
 from simulated.drawing import GRID, Setup
 
+from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import (
     Answer,
     Attempt,
@@ -437,8 +438,7 @@ class Ledger:
             same = status.receipt.disposition is entry.receipt.disposition
             self.expect(same, f"{entry} ended otherwise than its status: {status.receipt}")
         else:
-            late = trio.current_time() - max(entry.ended_at, self.unwritten_at)
-            soon = self.setup.durable and late <= self.setup.linger + LONGEST_COMMIT
+            soon = self.setup.durable and trio.current_time() <= self._written_by(entry.ended_at)
             self.expect(soon, f"{entry} ended, status: {status.state}")
 
     def _expect_late(self, entry: Entry, receipt: Receipt) -> None:
@@ -813,8 +813,8 @@ class Ledger:
             name = (key[0], "" if len(key) == 1 else key[2])
             if len(key) == 1 or key[1] == "operation":
                 written = name in truth.closed
-                since = self.fell_at - max(self._closed_at[key], self.unwritten_at)
-                late = since > self.setup.linger + LONGEST_COMMIT and until > trio.current_time()
+                late = self.fell_at > self._written_by(self._closed_at[key])
+                late = late and until > trio.current_time()
                 self.expect(written or not late, f"nobody wrote down that {key} is closed")
                 if written and not self.setup.jumps:
                     kept[key] = until
@@ -850,14 +850,18 @@ class Ledger:
 
     def _expect_soon(self, entry: Entry, at: float, what: str) -> None:
         """Some things are written down lazily: a moment later, unless the disk was full."""
-        since = self.fell_at - max(at, self.unwritten_at)
-        late = since > self.setup.linger + LONGEST_COMMIT
+        late = self.fell_at > self._written_by(at)
+        since = self.fell_at - at
         self.expect(not late, f"{entry} {what} {since:.2f} s ago, and nobody wrote that down")
+
+    def _written_by(self, at: float) -> float:
+        """When what was told lazily at that time is in the file, at the latest."""
+        begins = max(at, self.unwritten_at + LONGEST_PAUSE)
+        return begins + self.setup.linger + LONGEST_COMMIT
 
     def _remember(self, entry: Entry, steps: Mapping[int, StepKept]) -> None:
         """What the next life can know of the tries of an unfinished entry."""
-        since = self.fell_at - max(entry.held_at, self.unwritten_at)
-        if since <= self.setup.linger + LONGEST_COMMIT:  # perhaps nobody wrote it down
+        if self.fell_at <= self._written_by(entry.held_at):  # perhaps nobody wrote it down
             entry.hold = 0.0
         for call in entry.calls:
             key = call.attempt.key
