@@ -379,9 +379,9 @@ def pressure_is_told_all_the_time(patch):
 def an_edit_under_way_is_superseded(patch):
     whole = targets.Targets.overtaken
 
-    def overtaken(self: Any, flight: Any, edit: Any, now: int) -> Any:
+    def overtaken(self: Any, flight: Any, now: int) -> Any:
         before = dict(self._edits)
-        whole(self, flight, edit, now)
+        whole(self, flight, now)
         older = before.get(flight.changes)
         return older if older is not None and older.receipt is None else None
 

@@ -47,7 +47,7 @@ class Arrivals:
         if self._shed and flight.priority == "bulk":
             self._endings.sheddable.add(flight)
         if isinstance(envelope, Edit):
-            older = self._targets.overtaken(flight, envelope, now)
+            older = self._targets.overtaken(flight, now)
             if older is not None:
                 self._endings.end(older, Disposition.SUPERSEDED, None, now)
         partition.measure()
@@ -71,7 +71,7 @@ class Arrivals:
             keys.begin(flight.scope, flight, print_, now)
         self._lanes.deadlines.add(flight)
         if isinstance(envelope, Edit):
-            other = self._targets.overtaken(flight, envelope, now)
+            other = self._targets.overtaken(flight, now)
             if other is not None and other.id < flight.id:
                 self._endings.end(other, Disposition.SUPERSEDED, None, now)
         self._partition.measure()
@@ -85,9 +85,10 @@ class Arrivals:
     def due(self, flight: Flight, now: int) -> None:
         """What a parked flight waited for has come: it enters its lane."""
         if flight.receipt is None and flight.parked:
-            journal = self._partition.journal
-            if journal is not None and flight.cause == "schedule":
-                journal.entered(flight)
+            if flight.cause == "target" or flight.due == flight.envelope.not_before:
+                flight.due = None
+                if self._partition.journal is not None:
+                    self._partition.journal.entered(flight)
             flight.parked = False
             flight.wait_for("queue", now)
             self._enter(flight, self._lanes.room_of(flight.envelope), now)
@@ -120,6 +121,6 @@ class Arrivals:
     def _enter(self, flight: Flight, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = flight.envelope
         independent = room.account.hooks.traits.independent_threads
-        thread = self._targets.thread(envelope, now) if independent else None
+        thread = self._targets.thread(flight, now) if independent else None
         key = f"{flight.id} alone" if envelope.order == "none" else thread
         self._lanes.push(flight, room, key, thread, now, hold=hold)

@@ -104,7 +104,8 @@ class _Envelope:
 
     key          idempotency key, unique in (instance, room, operation); None: none
     ttl          seconds from acceptance after which it ends `expired`; None: by its class, and
-                 counted from `not_before` where that is later
+                 counted from `not_before` where that is later, its own or that of the message
+                 which it changes
     not_before   POSIX time before which it is not sent; None: at once
     priority     the class: `urgent`, `normal` or `bulk`
     order        `room`: first in, first out within its lane; `none`: a lane of its own

@@ -111,14 +111,15 @@ class Flight:
     cause    what it waits for, `since` when; `waits`: those that are over, where it is `observed`
     trace    its trace in this life; `parent`: as a text, that of an earlier life
     changes  of an edit or delete: the identity of its message
+    due      POSIX time before which it has no place: its own, or that of the message it changes
     """
 
     __slots__ = (
-        "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes",
-        "crashes", "cut", "deadline", "degradations", "envelope", "id", "joined", "kept", "lane",
+        "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes", "crashes",
+        "cut", "deadline", "degradations", "due", "envelope", "id", "joined", "kept", "lane",
         "moved_to", "observed", "parent", "parked", "plan", "position", "possible_duplicate",
-        "priority", "receipt", "result", "revision", "scope", "since", "started", "steps",
-        "target", "trace", "transforms", "verdict", "waits",
+        "priority", "receipt", "result", "revision", "scope", "since", "started", "steps", "target",
+        "trace", "transforms", "verdict", "waits",
     )  # fmt: skip
 
     def __init__(self, id: str, envelope: Envelope, plan: Sequence[Part]) -> None:  # noqa: A002 - its name everywhere
@@ -128,6 +129,7 @@ class Flight:
         self.priority = envelope.priority
         self.accepted_at = 0
         self.accepted_wall = 0.0
+        self.due: float | None = None
         self.deadline = 0
         self.lane: Lane | None = None
         self.steps: list[Step] | None = None

@@ -40,6 +40,11 @@ def scope_of(envelope: Envelope) -> Scope | None:
     )
 
 
+def scope_of_key(key: KeyRef) -> Scope:
+    """Where the key of a sent message is unique."""
+    return (key.instance_id, key.external_room_id, "send", key.key)
+
+
 def fingerprint(envelope: Envelope) -> str:
     """What makes two envelopes the same message: their content, without defaults. Versioned."""
     content = {

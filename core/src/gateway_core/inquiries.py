@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway_core.clock import Clock
 from gateway_core.envelopes import KeyRef
 from gateway_core.flights import Flight
-from gateway_core.idempotency import Scope
+from gateway_core.idempotency import Scope, scope_of_key
 from gateway_core.outbox import Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
@@ -61,7 +61,7 @@ class Inquiries:
 
     def _by_key(self, key: KeyRef) -> Status | None:
         partition = self._submission.partition_of(key.instance_id, key.external_room_id)
-        scope = (key.instance_id, key.external_room_id, "send", key.key)
+        scope = scope_of_key(key)
         known = partition.keys.find(scope, self._clock.now())
         if known is None:
             return self._kept(scope)
@@ -79,7 +79,15 @@ class Inquiries:
             return None
         if found.receipt is not None:
             return status_ended(found.receipt)
-        return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
+        due = found.kept.entry.due if found.kept is not None else None
+        if due is None:
+            return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
+        return Status(
+            envelope_id=found.envelope_id,
+            state="unfinished",
+            cause="schedule",
+            estimate=max(0.0, due - self._clock.wall()),
+        )
 
 
 def _id_of(what: object, wanted: str) -> str:

@@ -22,6 +22,7 @@ class Intake:
     """Each comes in once, and is counted once.
 
     earlier  the place of the newest that an earlier life accepted; -1: there was none
+    ended    told of each that ended outside
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Intake:
         roster: Roster,
         partition_of: Callable[[str, str], Partition],
         clock: Clock,
+        ended: Callable[[Flight], None],
     ) -> None:
         self._outside = outside
+        self._ended = ended
         self._capacity = capacity
         self._roster = roster
         self._partition_of = partition_of
@@ -100,6 +103,7 @@ class Intake:
         self._came_in(partition, flight, account)
         hooks = self._roster.hooks_of(envelope.instance_id)
         partition.endings.finish_outside(flight, account, disposition, hooks)
+        self._ended(flight)
 
     def reopened(self, kept: Kept, partition: Partition) -> Account | None:
         """One that had ended is unfinished again, and outside; its account, if it is there."""

@@ -64,7 +64,7 @@ class Journal:
                 self.ended(flight, step)
 
     def entered(self, flight: Flight) -> None:
-        """Its time has come: its place is after all that is there now."""
+        """What it waited for has come: its place is after all that is there now."""
         self.entered_id(flight.id)
 
     def entered_id(self, envelope_id: str) -> int:
@@ -134,6 +134,7 @@ def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> 
     flight.priority = entry.priority or entry.envelope.priority
     flight.scope = scope_of(entry.envelope)
     flight.accepted_wall = entry.accepted_at
+    flight.due = entry.due
     flight.parent = entry.trace
     left = min(entry.deadline - wall, entry.deadline - entry.accepted_at)
     flight.deadline = now + nanoseconds(left)

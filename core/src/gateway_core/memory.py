@@ -208,7 +208,9 @@ class MemoryOutbox:
     def entered(self, envelope_id: str, position: int) -> None:
         """It has its place now."""
         row = self._rows.get(envelope_id)
-        if row is not None and row.due is not None:
+        if row is not None:
+            if row.due is None:
+                self._order.remove((row.position, envelope_id))
             row.due, row.position = None, position
             insort(self._order, (position, envelope_id))
 

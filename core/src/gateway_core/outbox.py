@@ -25,7 +25,8 @@ class Entry:
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the envelope's own
     fingerprint  of its content, where it has an idempotency key
-    due          POSIX time of a scheduled one; None: it has its place among the others
+    due          POSIX time of a scheduled one, or of the message that it changes; None: it has
+                 its place among the others
     trace        its trace context as a text; empty: it has none
     """
 
@@ -82,7 +83,8 @@ class StepShape:
 class Kept:
     """An unfinished entry as a life finds it.
 
-    position  its place among the unfinished; scheduled ones get theirs when they are due
+    position  its place among the unfinished; scheduled ones get theirs when they are due, and
+              changes of what was not there yet another one when it is
     records   of the steps that began
     shapes    all steps in order, where they were planned anew; None: as the plan has them
     """
@@ -243,7 +245,7 @@ class Outbox(Protocol):
         """A policy gave the entry another class, and so another deadline (POSIX time)."""
 
     def entered(self, envelope_id: str, position: int) -> None:
-        """A scheduled entry's time has come: from now on it has this position."""
+        """A scheduled entry's time has come, or a change's message: it has this position now."""
 
     def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
         """The entry has these steps from now on."""

@@ -10,9 +10,9 @@ from weakref import WeakValueDictionary
 
 from gateway_core.accounts import Account
 from gateway_core.clock import Clock, nanoseconds
-from gateway_core.envelopes import Delete, Edit, Envelope, KeyRef, MessageRef
+from gateway_core.envelopes import Delete, Edit, KeyRef, MessageRef
 from gateway_core.flights import Flight
-from gateway_core.idempotency import Known, Scope, frees_its_key
+from gateway_core.idempotency import Known, Scope, frees_its_key, scope_of_key
 from gateway_core.journal import flight_of
 from gateway_core.outbox import Found, Kept, Outbox
 from gateway_core.partition import Partition
@@ -108,25 +108,35 @@ class Outside:
         flight = partition.flights.get(found.envelope_id) or self.join(found)
         return Known(found.fingerprint, found.envelope_id, now, flight=flight)
 
-    async def recall(self, partition: Partition, envelope: Envelope) -> None:
-        """Let the partition know the message that an edit or a delete is of."""
-        if not isinstance(envelope, Edit | Delete):
-            return
+    async def recall(
+        self, partition: Partition, envelope: Edit | Delete, before: str = ""
+    ) -> float | None:
+        """Let the partition know the message that an edit or a delete is of.
+
+        Where that waits outside for its time, the time (POSIX): the change waits there as well.
+
+        before  the change's own id, if it has one: it is of no message accepted later
+        """
         target = envelope.target
         name = target.envelope_id if isinstance(target, MessageRef) else ""
         if isinstance(target, KeyRef):
-            scope = (target.instance_id, target.external_room_id, "send", target.key)
+            scope = scope_of_key(target)
             known = partition.keys.find(scope, self._clock.now())
             known = known or await self.known(partition, scope)
             name = known.envelope_id if known is not None else ""
+            name = "" if before and name > before else name
         if name and not partition.targets.knows(name):
             found = await self._outbox.find(name)
             if partition.targets.knows(name):  # it came in, or ended, during the look-up
-                return
+                return None
+            kept = found.kept if found is not None else None
+            if kept is not None and not before and kept.entry.due is not None:
+                return kept.entry.due
             made = self.join(found) if found is not None else None
             if made is not None and name not in partition.endings.history:
                 partition.targets.expect(made)
-                return
+                return None
             sent = found.receipt if found is not None else None
             newest = found.newest if found is not None else None
             partition.targets.recalled(target, newest or (sent.ref if sent is not None else None))
+        return None

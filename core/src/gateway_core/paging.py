@@ -15,7 +15,7 @@ from gateway_core.accounts import Account
 from gateway_core.asking import Asked
 from gateway_core.capacity import Capacity
 from gateway_core.clock import Clock, nanoseconds
-from gateway_core.envelopes import Delete, Disposition, Edit, Envelope
+from gateway_core.envelopes import Delete, Disposition, Edit
 from gateway_core.errors import OutboxError
 from gateway_core.flights import Flight
 from gateway_core.ids import position_of
@@ -67,8 +67,9 @@ class Pager:
         self.capacity = Capacity(capacity, self.wake)
         self.outside = Outside(outbox, clock, roster.find)
         self._intake = Intake(
-            self.outside, self.capacity, roster=roster, partition_of=partition_of, clock=clock
-        )
+            self.outside, self.capacity, roster=roster, partition_of=partition_of, clock=clock,
+            ended=self._ended_outside,
+        )  # fmt: skip
         self._times = Timetable(
             outbox, journal, self._intake, roster=roster, partition_of=partition_of, clock=clock,
             placed=self._put_behind,
@@ -136,13 +137,23 @@ class Pager:
     def must_wait(self, flight: Flight) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = flight.envelope
-        if (envelope.not_before or 0.0) > flight.accepted_wall + HORIZON:
+        if flight.due is not None and (
+            flight.due > flight.accepted_wall + HORIZON or self._follows(flight)
+        ):
             return True
         stream = self._streams.get(envelope.instance_id)
         if stream is not None and stream.holds(envelope.external_room_id):
             return True
         account = self._roster.find(envelope.instance_id)
         return account is not None and self._suspended(account)
+
+    def _follows(self, flight: Flight) -> bool:
+        """Whether it changes a message that waits outside for its time."""
+        envelope = flight.envelope
+        if not isinstance(envelope, Edit | Delete) or flight.due == envelope.not_before:
+            return False
+        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        return partition.targets.origin(flight, self._clock.now()) is None
 
     def _suspended(self, account: Account) -> bool:
         """Whether what it has outside stays there until it is resumed."""
@@ -163,18 +174,19 @@ class Pager:
         deadline = self._clock.wall() + left
         if self._times.note_deadline(deadline):
             self.wake()
-        if (envelope.not_before or 0.0) > flight.accepted_wall:
+        if flight.due is not None:
             flight.wait_for("schedule", self._clock.now())
-            if self._times.note_due(envelope.not_before or 0.0):
+            if isinstance(envelope, Edit | Delete) and flight.due != envelope.not_before:
+                self._times.follow(envelope.target, flight)
+            if self._times.note_due(flight.due):
                 self.wake()
             return
-        self._put_behind(envelope, position_of(flight.id))
-        self.wake()
+        self._put_behind(envelope.instance_id, envelope.external_room_id, position_of(flight.id))
 
-    def _put_behind(self, envelope: Envelope, position: int) -> None:
+    def _put_behind(self, instance_id: str, room: str, position: int) -> None:
         """It has its place outside: its room is behind."""
-        stream = self._streams.setdefault(envelope.instance_id, Stream(done=True))
-        stream.leave(envelope.external_room_id, position)
+        self._streams.setdefault(instance_id, Stream(done=True)).leave(room, position)
+        self.wake()
 
     def found(self, envelope_id: str) -> Flight | None:
         """One that is outside, whether anybody waits for it or not."""
@@ -193,6 +205,9 @@ class Pager:
             return False
         self._intake.end(flight, Disposition.CANCELLED)
         return True
+
+    def _ended_outside(self, flight: Flight) -> None:
+        self._times.ended(flight)
 
     def freed(self, flight: Flight) -> None:
         """An envelope in memory ended."""
@@ -267,7 +282,7 @@ class Pager:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
             if kept.shapes is None and isinstance(envelope, Edit | Delete):
-                await self.outside.recall(partition, envelope)
+                await self.outside.recall(partition, envelope, kept.entry.id)
             if not self._take_in_turn(stream, kept, partition, account):
                 self._settling.over = True
                 return stream.cursor > before
@@ -328,8 +343,9 @@ class Pager:
         instance_id = account.instance.id
         partition, came = self._partition_of(instance_id, room), False
         for kept in page:
-            if kept.shapes is None and isinstance(kept.entry.envelope, Edit | Delete):
-                await self.outside.recall(partition, kept.entry.envelope)
+            envelope = kept.entry.envelope
+            if kept.shapes is None and isinstance(envelope, Edit | Delete):
+                await self.outside.recall(partition, envelope, kept.entry.id)
             if partition.admission.full(instance_id, room) is not None:
                 break
             self._intake.take(kept, partition, account)
@@ -367,4 +383,4 @@ class Pager:
         if partition.admission.full(envelope.instance_id, envelope.external_room_id) is None:
             self._intake.take(kept, partition, account)
         else:
-            self._put_behind(envelope, kept.position)
+            self._put_behind(envelope.instance_id, envelope.external_room_id, kept.position)

@@ -95,9 +95,9 @@ class Submission:
             partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
             scope = scope_of(envelope)
             print_ = fingerprint(envelope) if scope is not None else ""
-            placed = True
+            placed, due = True, None
             if self._pager is not None:
-                await self._ask(self._pager, partition, envelope, wait=wait)
+                due = await self._ask(self._pager, partition, envelope, wait=wait)
             joined = await self._joined(partition, envelope, scope, print_)
             while joined is None:
                 placed = await self._places.take(partition, envelope, wait=wait)
@@ -112,7 +112,7 @@ class Submission:
             raise
         if joined is not None:
             return joined
-        flight = self._flight(envelope, plan)
+        flight = self._flight(partition, envelope, plan, due)
         flight.scope = scope
         if self._watch is not None:
             self._watch.submitted(flight, account, partition.index, begun)
@@ -141,8 +141,11 @@ class Submission:
 
     async def _ask(
         self, pager: Pager, partition: Partition, envelope: Envelope, *, wait: bool
-    ) -> None:
-        """Wait for a place in the outbox; recall from it what the envelope refers to."""
+    ) -> float | None:
+        """Wait for a place in the outbox; recall from it what the envelope refers to.
+
+        The time (POSIX) of a message outside that has no place before, if it changes one.
+        """
         while pager.capacity.full:
             if wait:
                 await pager.capacity.place()
@@ -156,7 +159,8 @@ class Submission:
                 retry_in=partition.estimate(),
             )
         if isinstance(envelope, Edit | Delete):
-            await pager.outside.recall(partition, envelope)
+            return await pager.outside.recall(partition, envelope)
+        return None
 
     def _still_there(self, partition: Partition, envelope: Envelope, *, placed: bool) -> Account:
         """The account of an envelope that has its place, or the place given back and the refusal.
@@ -208,10 +212,22 @@ class Submission:
             return known
         return await self._pager.outside.known(partition, scope)
 
-    def _flight(self, envelope: Envelope, plan: tuple[Part, ...]) -> Flight:
+    def _flight(
+        self,
+        partition: Partition,
+        envelope: Envelope,
+        plan: tuple[Part, ...],
+        message_due: float | None,
+    ) -> Flight:
         wall = self._clock.wall()
         flight = Flight(self._ids.next(wall), envelope, plan)
         flight.accepted_wall = wall
+        if envelope.not_before is not None and envelope.not_before > wall:
+            flight.due = envelope.not_before
+        if isinstance(envelope, Edit | Delete):
+            due = partition.targets.due(envelope.target, self._clock.now()) or message_due
+            if due is not None:
+                flight.due = max(due, flight.due or 0.0)
         flight.deadline = self._deadline(flight)
         return flight
 
@@ -220,7 +236,7 @@ class Submission:
         envelope = flight.envelope
         ttl = envelope.ttl
         if ttl is None:
-            ahead = (envelope.not_before or 0.0) - flight.accepted_wall
+            ahead = (flight.due or 0.0) - flight.accepted_wall
             ttl = getattr(self._config.ttl, flight.priority) + max(0.0, ahead)
         return self._clock.now() + nanoseconds(ttl)
 
@@ -264,7 +280,7 @@ class Submission:
 
     def _entry(self, flight: Flight, print_: str) -> Entry:
         ttl = (flight.deadline - self._clock.now()) / SECOND
-        due, accepted = flight.envelope.not_before, flight.accepted_wall
+        accepted = flight.accepted_wall
         return Entry(
             id=flight.id,
             envelope=flight.envelope,
@@ -272,7 +288,7 @@ class Submission:
             accepted_at=accepted,
             deadline=accepted + ttl,
             fingerprint=print_,
-            due=due if due is not None and due > accepted else None,
+            due=flight.due,
             trace=str(flight.trace) if flight.trace is not None else "",
         )
 

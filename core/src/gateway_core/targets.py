@@ -10,7 +10,6 @@ from gateway_core.envelopes import (
     Call,
     Delete,
     Edit,
-    Envelope,
     KeyRef,
     MessageRef,
     Receipt,
@@ -18,7 +17,7 @@ from gateway_core.envelopes import (
     Target,
 )
 from gateway_core.flights import Flight, Step, standing
-from gateway_core.idempotency import Keys
+from gateway_core.idempotency import Keys, Known, scope_of_key
 from gateway_core.revisions import Revisions, delete_steps, edit_steps
 
 
@@ -33,22 +32,38 @@ class Targets:
         self._begun: dict[str, Flight] = {}
         self._outside: dict[Any, Flight] = {}
 
-    def overtaken(self, flight: Flight, edit: Edit, now: int) -> Flight | None:
+    def overtaken(self, flight: Flight, now: int) -> Flight | None:
         """Note a new edit; the one of the same message that waits before it, if one does."""
-        flight.changes = self._identity(edit.target, now)
+        flight.changes = self._identity(flight, now)
         older = self._edits.get(flight.changes)
         self._edits[flight.changes] = flight
         if older is None or older.receipt is not None or older.started:
             return None
         return older
 
-    def origin(self, target: Target, now: int) -> Flight | None:
-        """The unfinished send that makes the target, if there is one."""
+    def origin(self, flight: Flight, now: int) -> Flight | None:
+        """The unfinished send that makes the target of a change, if there is one."""
+        target = _target(flight)
         if isinstance(target, MessageRef):
             name = target.envelope_id
             return None if target.parts else self._flights.get(name) or self._outside.get(name)
-        known = self._keys.find(_scope(target), now)
-        return known.flight if known is not None else self._outside.get(_scope(target))
+        known = self._known(flight, target, now)
+        made = known.flight if known is not None else self._outside.get(scope_of_key(target))
+        return made if made is not None and made.id < flight.id else None
+
+    def due(self, target: Target, now: int) -> float | None:
+        """The time before which the target has no place, where it waits here for that."""
+        if isinstance(target, MessageRef):
+            made = self._flights.get(target.envelope_id)
+        else:
+            known = self._keys.find(scope_of_key(target), now)
+            made = known.flight if known is not None else None
+        return made.due if made is not None and made.parked else None
+
+    def _known(self, flight: Flight, target: KeyRef, now: int) -> Known | None:
+        """What has the key; of what took it after the change was accepted, the change is not."""
+        known = self._keys.find(scope_of_key(target), now)
+        return known if known is not None and known.envelope_id < flight.id else None
 
     def knows(self, envelope_id: str) -> bool:
         """Whether it is known here what became of the message of that id, or will be."""
@@ -73,10 +88,10 @@ class Targets:
         Two changes of one message are never under way together, in whatever lanes they are. None:
         it begins now.
         """
-        origin = self.origin(change.target, now)
+        origin = self.origin(flight, now)
         if origin is not None:
             return origin
-        identity = self._identity(change.target, now)
+        identity = self._identity(flight, now)
         other = self._begun.setdefault(identity, flight)
         if other is not flight:
             return other
@@ -86,23 +101,25 @@ class Targets:
             self._edits.setdefault(identity, flight)
         return None
 
-    def thread(self, envelope: Envelope, now: int) -> str | None:
+    def thread(self, flight: Flight, now: int) -> str | None:
         """The envelope's thread; of a change by key, that of the message which has the key."""
+        envelope = flight.envelope
         if isinstance(envelope, Send | Call) or isinstance(envelope.target, MessageRef):
             return envelope.thread_id
-        known = self._keys.find(_scope(envelope.target), now)
-        made = self.origin(envelope.target, now)
+        made = self.origin(flight, now)
         if made is not None:
             return made.thread_id
+        known = self._known(flight, envelope.target, now)
         if known is None:
             return None
         ref = known.receipt.ref if known.receipt is not None else None
         return ref.thread_id if ref is not None else None
 
-    def newest(self, target: Target, now: int) -> MessageRef | None:
+    def newest(self, flight: Flight, now: int) -> MessageRef | None:
         """The message as it stands; None: it was deleted, never arrived, or is not known."""
+        target = _target(flight)
         if isinstance(target, KeyRef):
-            known = self._keys.find(_scope(target), now)
+            known = self._known(flight, target, now)
             if known is None or known.receipt is None or known.receipt.ref is None:
                 return None
             target = known.receipt.ref
@@ -110,7 +127,7 @@ class Targets:
 
     def steps(self, flight: Flight, change: Edit | Delete, now: int) -> list[Step] | None:
         """What the change means for the message as it stands; None: there is no such message."""
-        ref = self.newest(change.target, now)
+        ref = self.newest(flight, now)
         if ref is None or not ref.parts:
             return None
         flight.target, flight.revision = ref, ref.revision + 1
@@ -142,7 +159,7 @@ class Targets:
         if not flight.started and not receipt.delivered:
             return
         # The steps of one that began in an earlier life were planned there.
-        target = flight.target or self.newest(change.target, now)
+        target = flight.target or self.newest(flight, now)
         origin = target.envelope_id if target is not None else ""
         if not origin:
             return
@@ -164,20 +181,23 @@ class Targets:
         if self._edits.get(flight.changes) is flight:
             del self._edits[flight.changes]
 
-    def _identity(self, target: Target, now: int) -> str:
+    def _identity(self, flight: Flight, now: int) -> str:
         """The message that a change is of, by whatever name."""
+        target = _target(flight)
         room = (target.instance_id, target.external_room_id)
         if isinstance(target, KeyRef):
-            known = self._keys.find(_scope(target), now)
+            known = self._known(flight, target, now)
             return known.envelope_id if known is not None else f"{room} key {target.key}"
         first = target.parts[0].message_id if target.parts else ""
         return target.envelope_id or f"{room} message {first}"
 
 
+def _target(flight: Flight) -> Target:
+    """What a change is of."""
+    assert isinstance(flight.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
+    return flight.envelope.target
+
+
 def _doubted(ref: MessageRef) -> MessageRef:
     """The same messages, and nothing certain about what they hold."""
     return attrs.evolve(ref, parts=tuple(attrs.evolve(part, digest="") for part in ref.parts))
-
-
-def _scope(target: KeyRef) -> tuple[str, str, str, str]:
-    return (target.instance_id, target.external_room_id, "send", target.key)

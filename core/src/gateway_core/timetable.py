@@ -6,10 +6,13 @@ This module waits: for the outbox alone.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 
 from gateway_core.clock import Clock
-from gateway_core.envelopes import Disposition, Envelope
+from gateway_core.envelopes import Disposition, KeyRef, Target
+from gateway_core.flights import Flight
+from gateway_core.idempotency import Scope, scope_of_key
 from gateway_core.ids import position_of
 from gateway_core.intake import Intake
 from gateway_core.journal import Journal
@@ -18,12 +21,13 @@ from gateway_core.partition import Partition
 from gateway_core.roster import Roster
 
 PAGE = 500
+MOST_FOLLOWED = 10_000
 
 
 class Timetable:
     """The next due time and the next deadline outside memory; POSIX times.
 
-    placed     told of each scheduled envelope that has its place now
+    placed     told of each scheduled envelope that has its place now: instance, room, position
     scheduled  whether anything outside waits for its time
     """
 
@@ -36,7 +40,7 @@ class Timetable:
         roster: Roster,
         partition_of: Callable[[str, str], Partition],
         clock: Clock,
-        placed: Callable[[Envelope, int], None],
+        placed: Callable[[str, str, int], None],
     ) -> None:
         self._outbox = outbox
         self._journal = journal
@@ -47,6 +51,7 @@ class Timetable:
         self._placed = placed
         self._due: tuple[float, int] = (0.0, -1)
         self._overdue: tuple[float, int] = (0.0, -1)
+        self._followers: OrderedDict[str | Scope, list[tuple[str, str, str]]] = OrderedDict()
         self.scheduled = False
         self.next_due = math.inf
         self.deadline = 0.0
@@ -83,7 +88,8 @@ class Timetable:
         page = await self._outbox.scheduled(until=wall, after=self._due, limit=PAGE)
         for kept in page:
             self._due = (kept.entry.due or 0.0, kept.position)
-            self._give_place(kept.entry.envelope, kept.entry.id)
+            envelope = kept.entry.envelope
+            self._give_place(envelope.instance_id, envelope.external_room_id, kept.entry.id)
         if page:
             return True
         self.next_due = math.inf
@@ -92,12 +98,31 @@ class Timetable:
         self.scheduled = self.next_due < math.inf
         return False
 
-    def _give_place(self, envelope: Envelope, envelope_id: str) -> None:
+    def _give_place(self, instance_id: str, room: str, envelope_id: str) -> None:
         """Unless its instance is not there, or it is known: then it has its place."""
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        served = self._roster.find(envelope.instance_id) is not None
+        partition = self._partition_of(instance_id, room)
+        served = self._roster.find(instance_id) is not None
         if served and not self._intake.known(partition, envelope_id):
-            self._placed(envelope, self._journal.entered_id(envelope_id))
+            self._placed(instance_id, room, self._journal.entered_id(envelope_id))
+
+    def follow(self, target: Target, flight: Flight) -> None:
+        """A change waits outside for its message, which waits there for its time.
+
+        So many are remembered; others learn when they are due that their message has ended.
+        """
+        name = scope_of_key(target) if isinstance(target, KeyRef) else target.envelope_id
+        envelope = flight.envelope
+        place = (envelope.instance_id, envelope.external_room_id, flight.id)
+        self._followers.setdefault(name, []).append(place)
+        if len(self._followers) > MOST_FOLLOWED:
+            self._followers.popitem(last=False)
+
+    def ended(self, flight: Flight) -> None:
+        """It ended outside memory: what would change it need not wait for its time."""
+        names = [flight.id] if flight.scope is None else [flight.id, flight.scope]
+        for name in names if self._followers else ():
+            for instance_id, room, envelope_id in self._followers.pop(name, ()):
+                self._give_place(instance_id, room, envelope_id)
 
     async def expire(self) -> bool:
         """End what is outside and past its deadline; whether there may be more.

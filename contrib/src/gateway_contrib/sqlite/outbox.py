@@ -219,7 +219,7 @@ class SqliteOutbox:
         self._committer.wake()
 
     def entered(self, envelope_id: str, position: int) -> None:
-        """A scheduled entry has its place now."""
+        """The entry has this place now."""
         seq = position_of(envelope_id)
         self._committer.batch.entered[seq] = (seq, position)
         self._committer.wake()

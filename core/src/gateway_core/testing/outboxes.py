@@ -255,6 +255,13 @@ class OutboxContract:
         async with self.life() as outbox:
             assert texts(await outbox.page("bot")) == ["now", "soon"]
             assert texts(await outbox.scheduled(until=START + 100)) == ["late"]
+            outbox.entered(now.id, position_of(entry("again").id))
+        async with self.life() as outbox:
+            assert texts(await outbox.page("bot")) == ["soon", "now"]
+            assert texts(await outbox.page("bot", room=now.envelope.external_room_id)) == [
+                "soon",
+                "now",
+            ]
 
     async def test_overdue_ones_are_read_by_their_deadlines(self, entry: Entries) -> None:
         """Up to a time, from a place on, and when to ask again."""

@@ -1,0 +1,198 @@
+"""Changes of messages that are not there yet: they stay behind them, wherever those wait."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from gateway_core import (
+    Delete,
+    Disposition,
+    Edit,
+    KeyRef,
+    MemoryOutbox,
+    Send,
+    Ttl,
+)
+from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway
+
+PLACE = {"instance_id": "bot", "external_room_id": "room"}
+KEY = KeyRef(**PLACE, key="k")
+
+
+def reminder(text="reminder", after=1_000.0, **fields):
+    return Send(**PLACE, text=text, not_before=EPOCH + after, **fields)
+
+
+def open_life(outbox, channel, **settings):
+    settings = {"drain_timeout": 0.0, "partition_count": 2, "room_bound": 1} | settings
+    return open_test_gateway(channel, outbox=outbox, **settings)
+
+
+@pytest.fixture
+def outbox():
+    return MemoryOutbox(survives=True)
+
+
+@pytest.fixture(params=[False, True], ids=["one life", "a restart"])
+def restarts(request):
+    """Whether the process ends while both wait."""
+    return request.param
+
+
+async def test_an_edit_waits_where_its_message_does_and_takes_no_place(
+    outbox, restarts, autojump_clock
+):
+    """The room has one place in memory: others come in before, and the message on time."""
+    channel = FakeChannel()
+    async with open_life(outbox, channel) as gateway:
+        message = await gateway.submit(reminder(key="k"))
+        edit = await gateway.submit(Edit(**PLACE, target=KEY, text="changed"))
+        status = gateway.status(edit)
+        assert ("schedule", 1_000.0) == (status.cause, status.estimate)
+        if not restarts:
+            await _on_time(gateway, channel, message, edit)
+    if restarts:
+        async with open_life(outbox, channel) as gateway:
+            await _on_time(gateway, channel, message, edit)
+    assert not outbox._rows
+
+
+async def _on_time(gateway, channel, message, edit):
+    with trio.fail_after(5):
+        assert (await gateway.send("bot", "room", "meanwhile")).delivered
+    await trio.sleep(1_010)
+    assert ["meanwhile", "changed"] == channel.texts("room")
+    for ticket in (message, edit):
+        assert gateway.status(ticket.id).receipt.delivered
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["in memory", "durable"])
+async def test_a_change_expires_no_sooner_than_if_its_message_had_been_due_at_once(
+    outbox, durable, autojump_clock
+):
+    """Its class allows 60 seconds, and the message goes out in a thousand."""
+    channel = FakeChannel()
+    settings = {"ttl": Ttl(normal=60.0), "room_bound": 9}
+    async with open_life(outbox if durable else None, channel, **settings) as gateway:
+        await gateway.submit(reminder(key="k"))
+        edit = await gateway.submit(Edit(**PLACE, target=KEY, text="changed"))
+        impatient = await gateway.submit(Edit(**PLACE, target=KEY, text="soon", ttl=5.0))
+        assert Disposition.EXPIRED == (await impatient.receipt()).disposition
+        assert 6 > trio.current_time()
+        if durable:  # else the newer one has taken its place
+            assert (await edit.receipt()).delivered
+            assert ["changed"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("by", ["ref", "key"])
+async def test_of_a_message_that_is_cancelled_changes_end_at_once(outbox, by, autojump_clock):
+    async with open_life(outbox, FakeChannel()) as gateway:
+        message = await gateway.submit(reminder(key="k"))
+        target = message.ref if by == "ref" else KEY
+        edit = await gateway.submit(Edit(**PLACE, target=target, text="changed"))
+        deletion = await gateway.submit(Delete(**PLACE, target=target))
+        assert gateway.cancel(message)
+        with trio.fail_after(5):
+            for ticket in (edit, deletion):
+                receipt = await ticket.receipt()
+                assert (Disposition.REJECTED, "message_gone") == (
+                    receipt.disposition,
+                    receipt.verdict.reason,
+                )
+
+
+async def test_who_followed_longest_ago_hears_of_it_at_its_time(
+    outbox, monkeypatch, autojump_clock
+):
+    """So many are remembered and no more."""
+    monkeypatch.setattr("gateway_core.timetable.MOST_FOLLOWED", 1)
+    async with open_life(outbox, FakeChannel()) as gateway:
+        messages = [await gateway.submit(reminder()) for _ in range(2)]
+        edits = [
+            await gateway.submit(Edit(**PLACE, target=message.ref, text="changed"))
+            for message in messages
+        ]
+        for message in messages:
+            gateway.cancel(message)
+        ended = []
+        for edit in reversed(edits):
+            assert Disposition.REJECTED == (await edit.receipt()).disposition
+            ended.append(trio.current_time())
+        assert ended[0] < 5
+        assert 1_000 <= ended[1] < 1_010
+
+
+async def test_a_change_of_a_scheduled_message_may_be_scheduled_itself(
+    outbox, restarts, autojump_clock
+):
+    """For later than its message; one for earlier waits for it."""
+    channel = FakeChannel()
+    async with open_life(outbox, channel) as gateway:
+        await gateway.submit(reminder(key="k"))
+        early = Edit(**PLACE, target=KEY, text="early", not_before=EPOCH + 500)
+        late = Edit(**PLACE, target=KEY, text="late", not_before=EPOCH + 2_000)
+        tickets = [await gateway.submit(early), await gateway.submit(late)]
+        if not restarts:
+            await _both(gateway, channel, tickets)
+    if restarts:
+        async with open_life(outbox, channel) as gateway:
+            await _both(gateway, channel, tickets)
+
+
+async def _both(gateway, channel, tickets):
+    await trio.sleep(1_100)
+    assert gateway.status(tickets[0].id).receipt.delivered
+    assert ["early"] == channel.texts("room")
+    await trio.sleep(1_000)
+    assert gateway.status(tickets[1].id).receipt.delivered
+    assert ["late"] == channel.texts("room")
+
+
+async def test_a_change_that_stepped_aside_keeps_its_new_place_over_a_restart(
+    outbox, autojump_clock
+):
+    """It waited for another lane's change of its message, and what came after it began."""
+    delays = {"edit": 10.0}
+
+    async def slowly(attempt):
+        await trio.sleep(delays.get(attempt.operation, 0.0))
+
+    channel = FakeChannel(script=slowly)
+    async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
+        message = (await gateway.send("bot", "room", "hello")).ref
+        alone = Edit(**PLACE, target=message, text="alone", order="none")
+        await gateway.submit(alone)
+        await trio.sleep(1)
+        deletion = await gateway.submit(Delete(**PLACE, target=message))
+        delays["send"] = 20.0
+        await gateway.submit(Send(**PLACE, text="next"))
+        await trio.sleep(12)
+        assert ["send", "edit", "send"] == [made.attempt.operation for made in channel.made]
+    delays.clear()
+    async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
+        await trio.sleep(100)
+        again = [made.attempt.operation for made in channel.made][3:]
+        assert ["send", "delete"] == again
+        assert gateway.status(deletion.id).receipt.delivered
+
+
+async def test_a_change_is_not_of_a_message_that_took_its_key_later(
+    outbox, restarts, autojump_clock
+):
+    """The one that it was of was cancelled, and its key was free again."""
+    channel = FakeChannel(latency=1.0)
+    async with open_life(outbox, channel, room_bound=1) as gateway:
+        await gateway.submit(Send(**PLACE, text="before"))
+        first = await gateway.submit(Send(**PLACE, text="first", key="k"))
+        deletion = await gateway.submit(Delete(**PLACE, target=KEY))
+        assert gateway.cancel(first)
+        second = await gateway.submit(Send(**PLACE, text="second", key="k"))
+        if not restarts:
+            await trio.sleep(30)
+    if restarts:
+        async with open_life(outbox, channel) as gateway:
+            await trio.sleep(30)
+            assert gateway.status(second.id).receipt.delivered
+            assert not gateway.status(deletion.id).receipt.delivered
+    assert ["second"] == channel.texts("room")[-1:]
