@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import Disposition, PartReceipt, Providers, Receipt, Send
+from gateway_core.elapsed import NONE
 from gateway_core.flights import Flight
 from gateway_core.statistics import Counts
 
@@ -61,7 +62,7 @@ def statements() -> float:
         if watch is not None or watch is not None or watch is not None or begun:
             raise AssertionError
         flight.since = begun
-        flight.waits = ()
+        flight.waits = NONE
         flight.observed = False
         flight.parent = ""
         flight.trace = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway_core.channel_hooks import ChannelHooks
 from gateway_core.circuit import Circuit, CircuitSettings
+from gateway_core.elapsed import Elapsed
 from gateway_core.envelopes import Priority
 from gateway_core.groups import settle
 from gateway_core.instances import Instance
@@ -28,6 +29,7 @@ class Account:
     suspended    the verdict that suspended it; None while it is in order
     held         suspended by the application: only `resume` ends that
     recovering   lanes whose part may have arrived: they wait until the instance works again
+    shut         how long it was in trouble, and in which
     relapses     times that a probe ended its suspension since an attempt last worked
     """
 
@@ -52,6 +54,7 @@ class Account:
         self.circuit_settings = circuit
         self.open = False
         self.suspended: Verdict | None = None
+        self.shut = Elapsed()
         self.removed = False
         self.recovering: list[tuple[Lane, int]] = []
         self.probes = 0
@@ -146,15 +149,15 @@ class Account:
                 if lane.doubt:
                     lane.home.pause(lane, max(now, not_before))
 
-    def failed(self) -> bool:
+    def failed(self, now: int) -> bool:
         """An attempt failed as in an outage; true when that opened the circuit."""
         if self.open:
-            self._half_open_failed()
+            self._half_open_failed(now)
             return False
         if not self.circuit.failed():
             return False
         self.open = True
-        self._shut()
+        self._shut(now)
         return True
 
     def in_doubt(self, lane: Lane, not_before: int) -> None:
@@ -165,14 +168,14 @@ class Account:
         self.recovering.append((lane, not_before))
         self._wake_keeper()
 
-    def ask_credentials(self, verdict: Verdict) -> bool:
+    def ask_credentials(self, verdict: Verdict, now: int) -> bool:
         """Shut the gate and let the keeper ask for a fresh secret; false where that is vain."""
         if verdict.reason is not Reason.UNAUTHORIZED or "credentials" not in self.hooks.can:
             return False
         if self.refusal is None and self._fresh:
             return False
         self.refusal = verdict
-        self._shut()
+        self._shut(now)
         return True
 
     def refreshed(self, now: int) -> None:
@@ -180,12 +183,12 @@ class Account:
         self._go_on(now)
         self._fresh = True
 
-    def suspend(self, verdict: Verdict) -> bool:
+    def suspend(self, verdict: Verdict, now: int) -> bool:
         """Put it out of order; true if it was in order before."""
         fresh = self.suspended is None
         self.refusal = None
         self.suspended = verdict
-        self._shut()
+        self._shut(now)
         return fresh
 
     def resume(self, now: int) -> None:
@@ -212,6 +215,13 @@ class Account:
         self._works(now)
         if self.resumed is not None:
             self.resumed()
+
+    @property
+    def trouble(self) -> str:
+        """What everything of it waits for: `suspension`, `circuit`; empty: it is in order."""
+        if self.suspended is not None or self.refusal is not None:
+            return "suspension"
+        return "circuit" if self.open else ""
 
     @property
     def needs_probe(self) -> bool:
@@ -244,11 +254,12 @@ class Account:
                 lane.home.pause(lane, max(now, not_before))
                 return
 
-    def _half_open_failed(self) -> None:
+    def _half_open_failed(self, now: int) -> None:
         if self.gate.closed_until < NEVER:
-            self._shut()
+            self._shut(now)
 
-    def _shut(self) -> None:
+    def _shut(self, now: int) -> None:
+        self.shut.turn(self.trouble, now)
         self.gate.closed_until = NEVER
         self.probes = self.relapses if not self.keeper_runs else self.probes
         self._wake_keeper()
@@ -258,6 +269,7 @@ class Account:
         if self.suspended is not None:
             return
         self.open = False
+        self.shut.turn(self.trouble, now)
         self.probes = 0
         self.gate.capacity = NEVER
         self.gate.closed_until = max(now, self._rate_closed)

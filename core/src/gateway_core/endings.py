@@ -191,7 +191,7 @@ class Endings:
         watch = self._partition.watch
         for flight in self._flights.values():
             if watch is not None:
-                watch.kept(flight)
+                watch.kept(flight, self._partition.lanes.room_of(flight.envelope).account)
             flight.kept = True
             callbacks, flight.callbacks = flight.callbacks, None
             for callback in callbacks or ():

@@ -139,7 +139,7 @@ class Failures:
         if down:
             if account.open:
                 failed.lane.since = 0
-            if account.failed():
+            if account.failed(failed.now):
                 tell(CIRCUIT_OPENED, instance=account.instance.id)
         elif verdict.error_class is not ErrorClass.FATAL:
             account.worked(failed.now)
@@ -279,7 +279,7 @@ class Failures:
         """
         failed.flight.wait_for("suspension", failed.now)
         replaced = failed.tried.instance is not failed.account.instance
-        if not replaced and not failed.account.ask_credentials(failed.verdict):
+        if not replaced and not failed.account.ask_credentials(failed.verdict, failed.now):
             self._on_suspension(failed.account, failed.verdict)
         self._lanes.go_on(failed.lane, failed.now)
 

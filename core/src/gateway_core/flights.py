@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from gateway_core.elapsed import NONE, SHORTEST_WAIT, summed
 from gateway_core.envelopes import (
     Attempt,
     Call,
@@ -24,12 +25,13 @@ from gateway_core.hookspecs import Answer
 from gateway_core.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from gateway_core.groups import Group, Mark
     from gateway_core.rooms import Lane
     from gateway_core.spans import Trace
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
-SHORTEST_WAIT = 10_000_000
-"""Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
+NO_WAIT = ("attempt", "")
+"""What a wait ends with: an attempt is under way, or it is all over."""
 ARRIVED = ("delivered", "deleted", "unchanged")
 LONG_AGO = -(10**18)
 """Nanoseconds: no platform remembers a key for so long."""
@@ -108,7 +110,8 @@ class Flight:
     """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds.
 
     target   of an edit or delete that has begun: the message as it stood then
-    cause    what it waits for, `since` when; `waits`: those that are over, where it is `observed`
+    cause    what it waits for, `since` when; `mark`: how its group had waited by then
+    waits    nanoseconds by cause since its last attempt, where it is `observed`
     trace    its trace in this life; `parent`: as a text, that of an earlier life
     changes  of an edit or delete: the identity of its message
     due      POSIX time before which it has no place: its own, or that of the message it changes
@@ -117,9 +120,9 @@ class Flight:
     __slots__ = (
         "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes", "crashes",
         "cut", "deadline", "degradations", "due", "envelope", "id", "joined", "kept", "lane",
-        "moved_to", "observed", "parent", "parked", "plan", "position", "possible_duplicate",
-        "priority", "receipt", "result", "revision", "scope", "since", "started", "steps", "target",
-        "trace", "transforms", "verdict", "waits",
+        "mark", "moved_to", "observed", "parent", "parked", "plan", "position",
+        "possible_duplicate", "priority", "receipt", "result", "revision", "scope", "since",
+        "started", "steps", "target", "trace", "transforms", "verdict", "waits",
     )  # fmt: skip
 
     def __init__(self, id: str, envelope: Envelope, plan: Sequence[Part]) -> None:  # noqa: A002 - its name everywhere
@@ -143,7 +146,8 @@ class Flight:
         self.cause = "queue"
         self.since = 0
         self.observed = False
-        self.waits: Sequence[tuple[str, int]] = ()
+        self.mark: Mark | None = None
+        self.waits = NONE
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
         self.degradations: tuple[str, ...] = ()
@@ -184,9 +188,22 @@ class Flight:
         """From now on it waits for `cause`, or an `attempt` is under way."""
         if cause == self.cause:
             return
-        if self.observed and self.cause != "attempt" and now - self.since >= SHORTEST_WAIT:
-            self.waits = [*self.waits, (self.cause, now - self.since)]
-        self.cause, self.since = cause, now
+        if self.observed and self.cause != "attempt":
+            waited = now - self.since
+            if waited >= SHORTEST_WAIT or self.waits or (waited and cause not in NO_WAIT):
+                self._note(waited, now)
+        self.cause, self.since, self.mark = cause, now, None
+
+    def wait_in(self, group: Group, now: int) -> None:
+        """From now on it waits for whatever `group` waits for."""
+        if self.observed and (self.mark is None or self.mark.group is not group):
+            self._note(now - self.since, now)
+            self.since, self.mark = now, group.mark(now)
+
+    def _note(self, waited: int, now: int) -> None:
+        mark = self.mark
+        causes = {self.cause: waited} if mark is None else mark.group.split(waited, mark, now)
+        self.waits = summed(self.waits, causes)
 
     def attempt(self, step: Step, room: str) -> Attempt:
         """The step's next try, as the adapter gets it, one more than those that began."""

@@ -8,52 +8,87 @@ last, so that what frees moves one group at most, and wakes one lane, however ma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway_core.elapsed import Elapsed, split
 from gateway_core.limits import NEVER, Bucket
 from gateway_core.queues import ClassQueue, Rank, Waiter
 from gateway_core.tokens import Blocked
 
 if TYPE_CHECKING:
+    from gateway_core.accounts import Account
     from gateway_core.lanes import Lanes
     from gateway_core.rooms import Lane
 
 Shared = tuple[Bucket, ...]
+_COUNTED = ("suspension", "circuit", "slots")
+
+
+class Mark(NamedTuple):
+    """How long a group had waited for each cause as a flight came to wait in it."""
+
+    group: Group
+    suspension: int
+    circuit: int
+    slots: int
 
 
 class Group:
-    """Lanes of one partition that draw on the same shared buckets.
+    """Lanes of one partition and account that draw on the same shared buckets.
 
     members   those who wait, in their order
     rank      of whoever went first among them when the group came to its bucket
     waits_at  the bucket at which it stands; it is in its queue while `waits_in` is that
     """
 
-    __slots__ = ("home", "members", "rank", "shared", "wait_serial", "waits_at", "waits_in")
+    __slots__ = (
+        "_account", "_stood", "home", "members", "rank", "shared", "wait_serial", "waits_at",
+        "waits_in",
+    )  # fmt: skip
 
-    def __init__(self, shared: Shared, home: Lanes) -> None:
+    def __init__(self, shared: Shared, home: Lanes, account: Account) -> None:
         self.shared = shared
         self.home = home
+        self._account = account
+        self._stood = Elapsed()  # at what, while the account was in order
         self.members: ClassQueue[Lane] = ClassQueue()
         self.rank: Rank = (0, 0, 0)
         self.waits_at: Bucket | None = None
         self.waits_in: ClassQueue[Any] | None = None
         self.wait_serial = 0
 
-    def join(self, lane: Lane, bucket: Bucket) -> Bucket:
+    def join(self, lane: Lane, bucket: Bucket, now: int) -> Bucket:
         """Let `lane` wait here, by its rank, since `bucket` keeps it; where the group stands."""
         first = self.waits_in is None or not self.members or lane.rank < self.rank
         lane.group = self
         self.members.push(lane)
         if first or self.waits_at is None:
-            self._stand(bucket, lane.rank)
+            self._stand(bucket, lane, now)
             return bucket
         return self.waits_at
 
-    def _stand(self, bucket: Bucket, rank: Rank) -> None:
+    def _stand(self, bucket: Bucket, first: Lane, now: int) -> None:
         """Wait at `bucket`, by the rank of whoever goes first."""
-        self.rank, self.waits_at = rank, bucket
+        if bucket is not self.waits_at:
+            self._stood.turn(first.cause_at(bucket), self._account.shut.of("", now))
+        self.rank, self.waits_at = first.rank, bucket
         queue_of(bucket).push(self)
+
+    # -- for how long, and for what
+
+    def mark(self, now: int) -> Mark:
+        """What it has waited for until now."""
+        shut = self._account.shut
+        slots = self._stood.of("slots", shut.of("", now))
+        return Mark(self, shut.of("suspension", now), shut.of("circuit", now), slots)
+
+    def split(self, waited: int, mark: Mark, now: int) -> dict[str, int]:
+        """What a flight waited for that came in at `mark`."""
+        later = self.mark(now)
+        parts = [(cause, getattr(later, cause) - getattr(mark, cause)) for cause in _COUNTED]
+        return split(waited, parts, "account limit")
+
+    # -- whose turn it is
 
     def go(
         self, first: Lane | None, now: int, bucket: Bucket, work: list[Bucket]
@@ -76,7 +111,7 @@ class Group:
             if following is None:
                 self.home.forget_group(self)
             else:
-                self._stand(bucket, following.rank)
+                self._stand(bucket, following, now)
         return blocked
 
 

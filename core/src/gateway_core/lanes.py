@@ -178,11 +178,11 @@ class Lanes:
         if blocked.at < NEVER and now - lane.since > AGED:
             lane.reserves = True
             reserve(lane, buckets, blocked.at, now)
-        lane.queue[0].wait_for(cause_of(lane, blocked.bucket), now)
-        work.append(self._wait(lane, buckets, blocked.bucket))
+        lane.queue[0].wait_for(lane.cause_at(blocked.bucket), now)
+        work.append(self._wait(lane, buckets, blocked.bucket, now))
         return blocked
 
-    def _wait(self, lane: Lane, buckets: list[Bucket], bucket: Bucket) -> Bucket:
+    def _wait(self, lane: Lane, buckets: list[Bucket], bucket: Bucket, now: int) -> Bucket:
         """Let the lane wait: by itself where the bucket is its own, else with its like."""
         if not bucket.shared:
             lane.alone_at = bucket
@@ -191,8 +191,10 @@ class Lanes:
         shared = shared_of(buckets)
         group = self._groups.get(shared)
         if group is None:
-            group = self._groups[shared] = Group(shared, self)
-        return group.join(lane, bucket)
+            group = self._groups[shared] = Group(shared, self, lane.room.account)
+        stands_at = group.join(lane, bucket, now)
+        lane.queue[0].wait_in(group, now)
+        return stands_at
 
     @property
     def groups(self) -> Collection[Group]:
@@ -372,15 +374,3 @@ class Lanes:
 
 def _interim(flight: Flight) -> int:
     return 1 if getattr(flight.envelope, "interim", False) else 0
-
-
-def cause_of(lane: Lane, bucket: Bucket) -> str:
-    """What a lane waits for at `bucket`."""
-    account = lane.room.account
-    if bucket is account.gate:
-        if account.suspended is not None or account.refusal is not None:
-            return "suspension"
-        return "circuit" if account.open else "account limit"
-    if bucket is account.slots or bucket in lane.home.slots.of(account):
-        return "slots"
-    return "account limit" if bucket.shared else "room limit"

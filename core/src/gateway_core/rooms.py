@@ -78,6 +78,15 @@ class Lane:
         """The bucket at which it stands, by itself or with its group."""
         return self.alone_at if self.group is None else self.group.waits_at
 
+    def cause_at(self, bucket: Bucket) -> str:
+        """What it waits for at `bucket`."""
+        account = self.room.account
+        if bucket is account.gate:
+            return account.trouble or "account limit"
+        if bucket is account.slots or bucket in self.home.slots.of(account):
+            return "slots"
+        return "account limit" if bucket.shared else "room limit"
+
     def buckets(self, operation: str, now: int) -> list[Bucket]:
         """All that an attempt of `operation` draws on here."""
         account = self.room.account

@@ -175,7 +175,7 @@ class Roster:
 
     def suspend_account(self, account: Account, verdict: Verdict) -> None:
         """Put an account out of order, and say so once; one that was taken out is no news."""
-        if account.removed or not account.suspend(verdict):
+        if account.removed or not account.suspend(verdict, self._clock.now()):
             return
         tell(
             INSTANCE_SUSPENDED,

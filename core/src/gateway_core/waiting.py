@@ -1,7 +1,8 @@
 """What envelopes wait for at this instant. Pure.
 
 Lanes that wait as a group are not told when it moves, or when their account goes out of order:
-`flight.cause` is what they came to wait for. Here they are asked about as a group.
+`flight.cause` is what they came to wait for. Here they are asked about as a group; for how long
+each cause was, the group and the account count (`Group.mark`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from gateway_core.flights import Flight
 from gateway_core.groups import Group
-from gateway_core.lanes import cause_of
 from gateway_core.rooms import Lane
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ def cause_now(flight: Flight) -> str:
 
 def _at(lane: Lane, group: Group, otherwise: str) -> str:
     """What a member of the group waits for."""
-    account = lane.room.account
-    shut = account.suspended is not None or account.refusal is not None or account.open
-    bucket = account.gate if shut else group.waits_at
-    return otherwise if bucket is None else cause_of(lane, bucket)
+    bucket = group.waits_at
+    return lane.room.account.trouble or (otherwise if bucket is None else lane.cause_at(bucket))
 
 
 def causes(

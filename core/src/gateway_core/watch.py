@@ -18,6 +18,7 @@ from opentelemetry.metrics import MeterProvider, get_meter_provider
 from opentelemetry.trace import get_tracer_provider, set_span_in_context
 
 from gateway_core.clock import Clock
+from gateway_core.elapsed import NONE, told
 from gateway_core.envelopes import Receipt
 from gateway_core.flights import Flight
 from gateway_core.hookspecs import Answer, Providers
@@ -179,8 +180,14 @@ class Watch:
         if self._verbose and receipt.disposition in GOOD:
             tell(ENVELOPE_ENDED, **about(flight, partition), **result(flight, receipt))
 
-    def kept(self, flight: Flight) -> None:
-        """It leaves memory, and a durable outbox keeps it: its trace goes on when it is back."""
+    def kept(self, flight: Flight, account: Account | None = None) -> None:
+        """A durable outbox keeps it: its trace goes on when it is back.
+
+        Where it was in memory, of an `account`, what it waited for there is told.
+        """
+        flight.wait_for("outbox", self._clock.now())
+        if account is not None and flight.waits:
+            self._waited(flight, account)
         trace, flight.trace = flight.trace, None
         if trace is None or self._spans is None:
             return
@@ -189,8 +196,8 @@ class Watch:
             self._spans.kept(trace)
 
     def _waited(self, flight: Flight, account: Account) -> None:
-        waits, flight.waits = flight.waits, ()
-        for cause, nanoseconds in waits:
+        waits, flight.waits = told(flight.waits), NONE
+        for cause, nanoseconds in waits.items():
             seconds = round(nanoseconds / SECOND, 6)
             if self.meters is not None:
                 self.meters.waited(account, cause, seconds)

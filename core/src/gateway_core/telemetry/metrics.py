@@ -153,7 +153,8 @@ APPEND_DURATION = Metric(
 )  # fmt: skip
 WAIT_DURATION = Metric(
     "gateway.wait.duration", "s", "histogram", (*_BY_INSTANCE, CAUSE),
-    "one wait of an envelope for one cause, of 10 ms or more", WAIT,
+    "what an envelope waited for one cause until its next attempt or its end, of 10 ms or more; "
+    "what is shorter is told with the longest", WAIT,
 )  # fmt: skip
 ATTEMPT_DURATION = Metric(
     "messaging.client.operation.duration", "s", "histogram", (*_BY_INSTANCE, OPERATION, ERROR_TYPE),

@@ -27,7 +27,9 @@ from gateway_core.telemetry.attributes import (
 from gateway_core.telemetry.kinds import Span, SpanEvent
 
 WAITED = SpanEvent(
-    "gateway.waited", (CAUSE, SECONDS), "the envelope waited until now, and for what"
+    "gateway.waited",
+    (CAUSE, SECONDS),
+    "how long the envelope waited for one cause, of all that it waited for until now",
 )
 KEPT = SpanEvent(
     "gateway.kept",
