@@ -81,6 +81,22 @@ def test_of_too_many_the_one_not_recorded_for_longest_is_forgotten():
     assert 2 == len(revisions)
 
 
+def test_what_was_changed_outlives_what_was_only_sent():
+    """Of that, the ref of any receipt tells as much."""
+    revisions, grown = Revisions(2), attrs.evolve(REF, revision=1, parts=stands("a", "b"))
+    revisions.record(REF, "e")
+    revisions.record(grown, "e")
+    revisions.record(None, "gone")
+    for n in range(9):
+        revisions.record(attrs.evolve(REF, envelope_id=f"{n}"), f"{n}")
+    assert grown is revisions.newest(REF)
+    assert revisions.newest(attrs.evolve(REF, envelope_id="gone")) is None
+    assert [False, True, True] == [revisions.knows(name) for name in "678"]
+    revisions.record(attrs.evolve(grown, revision=2), "f")
+    assert [False, True] == [revisions.knows("e"), revisions.knows("gone")]
+    assert 4 == len(revisions)
+
+
 def test_a_room_s_messages_can_be_forgotten():
     revisions = Revisions(9)
     revisions.record(REF, "e")

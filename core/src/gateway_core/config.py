@@ -74,7 +74,8 @@ class GatewayConfig:
     shed                   let bulk that has not started make room for higher classes
     idempotency_window     seconds for which a key is remembered
     idempotency_keys       keys remembered in one partition, at the most
-    history                ended envelopes and sent messages remembered in one partition
+    history                ended envelopes, sent messages and, apart from them, edited or deleted
+                           ones remembered in one partition
     outbox                 where accepted envelopes are kept; None: in memory
     outbox_capacity        unfinished envelopes that a durable outbox keeps, at the most
     plugins                plugins allowed or denied by name

@@ -10,40 +10,53 @@ from gateway_core.flights import Step
 
 
 class Revisions:
-    """The newest refs of one partition's messages by envelope id, bounded by number."""
+    """The newest refs of one partition's messages by envelope id, bounded by number.
+
+    Those that stand as they were sent, and those that were edited or deleted, so many of each: a
+    ref that somebody stored still tells the former when they are forgotten, and no longer the
+    latter.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._newest: OrderedDict[str, MessageRef | None] = OrderedDict()
+        self._sent: OrderedDict[str, MessageRef | None] = OrderedDict()
+        self._changed: OrderedDict[str, MessageRef | None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._newest)
+        return len(self._sent) + len(self._changed)
 
     def knows(self, envelope_id: str) -> bool:
         """Whether the message's fate is remembered."""
-        return envelope_id in self._newest
+        return envelope_id in self._changed or envelope_id in self._sent
 
     def newest(self, ref: MessageRef) -> MessageRef | None:
         """The message as it stands now: what is known here, else the ref itself.
 
         None: it was deleted, or never arrived.
         """
-        if ref.envelope_id in self._newest:
-            return self._newest[ref.envelope_id]
-        return ref if ref.parts else None
+        known = self._changed if ref.envelope_id in self._changed else self._sent
+        return known.get(ref.envelope_id, ref if ref.parts else None)
 
     def record(self, ref: MessageRef | None, envelope_id: str) -> None:
         """The message stands so now; None: it is gone."""
-        self._newest[envelope_id] = ref
-        self._newest.move_to_end(envelope_id)
-        if len(self._newest) > self._most:
-            self._newest.popitem(last=False)
+        as_sent = ref is not None and not ref.revision and envelope_id not in self._changed
+        known = self._sent if as_sent else self._changed
+        known[envelope_id] = ref
+        known.move_to_end(envelope_id)
+        if not as_sent:
+            self._sent.pop(envelope_id, None)
+        if len(known) > self._most:
+            known.popitem(last=False)
 
     def forget_room(self, instance_id: str, room: str) -> None:
         """Nothing is known here of the room's messages any more."""
-        for name, ref in list(self._newest.items()):
-            if ref is not None and (ref.instance_id, ref.external_room_id) == (instance_id, room):
-                del self._newest[name]
+        for known in (self._sent, self._changed):
+            for name, ref in list(known.items()):
+                if ref is not None and (ref.instance_id, ref.external_room_id) == (
+                    instance_id,
+                    room,
+                ):
+                    del known[name]
 
 
 def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:

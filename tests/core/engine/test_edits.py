@@ -624,7 +624,19 @@ async def test_history_is_bounded_and_refs_with_parts_outlive_it(engine, autojum
         assert (await gateway.edit(refs[0], "changed")).delivered
         bare = attrs.evolve(refs[1], parts=())
         assert Disposition.REJECTED is (await gateway.edit(bare, "x", raises=False)).disposition
-        assert 5 >= len(gateway._partitions[0].targets._revisions)
+        assert 10 >= len(gateway._partitions[0].targets._revisions)
+
+
+async def test_an_edited_message_is_remembered_while_others_are_only_sent(engine, autojump_clock):
+    """A ref from before the edit tells nothing of the part that it appended."""
+    channel = Words()
+    async with engine(channel, partition_count=1, history=5) as gateway:
+        stored = (await gateway.send("bot", "r", "one")).ref
+        await gateway.edit(stored, "one two")
+        for n in range(20):
+            await gateway.send("bot", "other", f"{n}")
+        assert (await gateway.edit(stored, "one three")).delivered
+    assert ["one", "three"] == channel.texts("r")
 
 
 # -- many interleavings
