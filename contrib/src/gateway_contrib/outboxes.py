@@ -48,8 +48,9 @@ def open_outbox(url: str) -> Any:
         text = f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'"
         raise ConfigError([Problem("outbox", text)]) from None
     path = unquote(parts.path)
-    if parts.netloc or not path.strip("/"):
-        raise ConfigError([Problem("outbox", f"{url!r} names no file: sqlite:///path/to/file")])
+    if parts.netloc or path.strip("/") in ("", ":memory:"):
+        text = f"{url!r} names no file: sqlite:///path/to/file; without `outbox` it is in memory"
+        raise ConfigError([Problem("outbox", text)])
     try:
         settings = SqliteSettings(**_options(parts.query))
     except (ValueError, TypeError) as error:

@@ -225,7 +225,8 @@ class Gateway(Sending):
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Take an instance out, after up to `drain` seconds for what is unfinished.
 
-        What was ended undelivered. Other instances do not notice.
+        What was ended undelivered. Other instances do not notice. Raises `UnknownInstance`, and
+        `ValueError` where `drain` is no number of seconds.
         """
         receipts = await self._roster.remove(instance_id, drain=drain)
         if self._pager is not None:
@@ -233,7 +234,10 @@ class Gateway(Sending):
         return receipts
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
-        """Let the instance's envelopes wait until `resume`."""
+        """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`.
+
+        why  told in the log, to policies, and by `InstanceSuspended`
+        """
         self._roster.suspend(instance_id, why)
 
     def resume(self, instance_id: str) -> None:

@@ -5,6 +5,7 @@ This module waits in `remove` alone, for what an instance has unfinished.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,6 +17,7 @@ from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.envelopes import Undelivered
 from gateway_core.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
+from gateway_core.fields import is_finite, shown
 from gateway_core.flights import Flight
 from gateway_core.hookspecs import Identity
 from gateway_core.instances import Instance
@@ -125,6 +127,8 @@ class Roster:
         nothing.
         """
         account = self.account(instance_id)
+        if not (is_finite(drain) or drain == math.inf) or drain < 0:
+            raise ValueError(f"`drain` must be seconds, 0 or more, not {shown(drain)}")
         self._leaving.add(instance_id)
         try:
             with trio.move_on_after(drain):
@@ -158,6 +162,8 @@ class Roster:
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
         account = self.account(instance_id)
+        if not isinstance(why, str):
+            raise TypeError(f"`why` must be a text, not {type(why).__name__}")
         account.held = True
         self.suspend_account(account, _refusal(why))
 

@@ -72,6 +72,7 @@ async def test_the_configuration_names_the_file(path):
     [
         ("other://x", "no plugin opens outboxes of scheme 'other'"),
         ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
         ("sqlite:///x?colour=red", "'colour' is no option"),
         ("sqlite:///x?owner_wait=soon", "owner_wait: could not convert"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from contextlib import asynccontextmanager
 
@@ -814,3 +815,19 @@ async def test_instances_come_and_go_under_load(say, autojump_clock):
                 assert receipt.delivered
                 assert 0.25 * (n + 1) == pytest.approx(trio.current_time())
         assert gateway.statistics().conserved
+
+
+@pytest.mark.parametrize("drain", [-1, math.nan, "5", None, True])
+async def test_a_drain_that_is_no_time_is_refused_and_removes_nothing(engine, drain):
+    async with engine(FakeChannel()) as gateway:
+        with pytest.raises(ValueError, match="`drain` must be seconds, 0 or more, not"):
+            await gateway.remove_instance("bot", drain=drain)
+        assert (await gateway.send("bot", "r", "hello")).delivered
+        assert [] == await gateway.remove_instance("bot", drain=math.inf)
+
+
+async def test_a_reason_that_is_no_text_suspends_nobody(engine):
+    async with engine(FakeChannel()) as gateway:
+        with pytest.raises(TypeError, match="`why` must be a text, not int"):
+            gateway.suspend("bot", why=5)
+        assert (await gateway.send("bot", "r", "hello")).delivered

@@ -6,6 +6,8 @@ from typing import Literal
 
 import attrs
 
+from gateway_core.fields import flag, number, one_of, whole
+
 
 @attrs.frozen(kw_only=True)
 class SqliteSettings:
@@ -25,15 +27,15 @@ class SqliteSettings:
     """
 
     synchronous: Literal["FULL", "NORMAL"] = attrs.field(
-        default="FULL", validator=attrs.validators.in_(("FULL", "NORMAL"))
+        default="FULL", validator=one_of("FULL", "NORMAL")
     )
-    integrity_check: bool = False
-    owner_wait: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
-    history_for: float = attrs.field(default=604_800.0, validator=attrs.validators.ge(0))
-    refs_for: float = attrs.field(default=7_776_000.0, validator=attrs.validators.ge(0))
+    integrity_check: bool = attrs.field(default=False, validator=flag)
+    owner_wait: float = attrs.field(default=0.0, validator=number(least=0))
+    history_for: float = attrs.field(default=604_800.0, validator=number(least=0))
+    refs_for: float = attrs.field(default=7_776_000.0, validator=number(least=0))
     key_window: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
+        default=None, validator=attrs.validators.optional(number(least=0))
     )
-    queue: int = attrs.field(default=4_096, validator=attrs.validators.ge(1))
-    linger: float = attrs.field(default=0.02, validator=attrs.validators.ge(0))
-    in_thread: bool = True
+    queue: int = attrs.field(default=4_096, validator=whole(least=1))
+    linger: float = attrs.field(default=0.02, validator=number(least=0))
+    in_thread: bool = attrs.field(default=True, validator=flag)
