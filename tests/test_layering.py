@@ -18,7 +18,7 @@ CONTRIB = sorted((ROOT / "contrib/src/gateway_contrib").rglob("*.py"))
 
 LAYERS = (
     # A module imports from its own line or from those above it, at run time.
-    {"envelopes", "fields", "verdicts", "errors", "instances", "redaction"},
+    {"envelopes", "fields", "making", "verdicts", "errors", "instances", "redaction"},
     {"hookspecs"},
     {
         "admission",

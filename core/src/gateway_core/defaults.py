@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from gateway_core.envelopes import Envelope, Mode, Part
 from gateway_core.errors import TransportError
 from gateway_core.hookspecs import Limit, Traits, hookimpl
+from gateway_core.making import maker
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
+
+_part = maker(Part)
 
 
 @hookimpl
@@ -20,7 +23,7 @@ def traits() -> Traits:
 def chunk(envelope: Envelope, mode: Mode) -> Sequence[Part]:  # noqa: ARG001 - one plan serves
     """One part that holds the whole text."""
     text = getattr(envelope, "text", "")
-    return (Part(payload={"text": text}, span=(0, len(text))),) if text else ()
+    return (_part(payload={"text": text}, span=(0, len(text))),) if text else ()
 
 
 @hookimpl

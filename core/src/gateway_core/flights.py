@@ -22,6 +22,7 @@ from gateway_core.envelopes import (
     digest_of,
 )
 from gateway_core.hookspecs import Answer
+from gateway_core.making import maker
 from gateway_core.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ NO_WAIT = ("attempt", "")
 ARRIVED = ("delivered", "deleted", "unchanged")
 LONG_AGO = -(10**18)
 """Nanoseconds: no platform remembers a key for so long."""
+
+_attempt = maker(Attempt)
+_message_ref = maker(MessageRef)
+_part_ref = maker(PartRef)
+_part_receipt = maker(PartReceipt)
+_receipt = maker(Receipt)
 
 
 class Step:
@@ -90,7 +97,7 @@ class Step:
     def receipt(self, index: int) -> PartReceipt:
         """What the caller is told of it."""
         part = self.part
-        return PartReceipt(
+        return _part_receipt(
             index=index,
             outcome=self.outcome or ("unknown" if self.doubtful else "not_sent"),
             message_id=self.message_id,
@@ -209,7 +216,7 @@ class Flight:
         """The step's next try, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
         call = envelope if isinstance(envelope, Call) else None
-        return Attempt(
+        return _attempt(
             operation=envelope.operation if call else step.kind,
             envelope_id=self.id,
             instance_id=envelope.instance_id,
@@ -284,7 +291,7 @@ class Flight:
         steps = self.steps
         if steps is None:
             steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
-        self.receipt = Receipt(
+        self.receipt = _receipt(
             envelope_id=self.id,
             instance_id=envelope.instance_id,
             external_room_id=envelope.external_room_id,
@@ -318,7 +325,7 @@ class Flight:
         parts = tuple(standing(self.steps or ()))
         if not parts:
             return None
-        return MessageRef(
+        return _message_ref(
             instance_id=envelope.instance_id,
             external_room_id=envelope.external_room_id,
             envelope_id=self._origin(),
@@ -340,10 +347,10 @@ def standing(steps: Sequence[Step]) -> Iterator[PartRef]:
     for step in steps:
         if step.message_id is not None and step.kind != "delete":
             certain = step.outcome in ARRIVED
-            yield PartRef(message_id=step.message_id, digest=step.digest if certain else "")
+            yield _part_ref(message_id=step.message_id, digest=step.digest if certain else "")
     for step in reversed(steps):
         if step.message_id is not None and step.kind == "delete" and step.outcome != "deleted":
-            yield PartRef(message_id=step.message_id)
+            yield _part_ref(message_id=step.message_id)
 
 
 def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:

@@ -30,11 +30,13 @@ from gateway_core.envelopes import (
     Target,
 )
 from gateway_core.errors import DeliveryError, Invalid, Problem
+from gateway_core.making import maker
 from gateway_core.mistakes import problems_in
 from gateway_core.submission import Submission
 from gateway_core.tickets import Ticket
 
 Editable: TypeAlias = Target | Ticket
+_send = maker(Send)
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 
 
@@ -75,26 +77,28 @@ class Sending:
         the receipt, unless `raises` is false. Raises `Refused` (`Invalid`, `Overloaded`, …) where
         it was not accepted. A cancelled caller withdraws what has not started.
         """
-        envelope = _build(
-            Send,
-            instance_id=instance,
-            external_room_id=room,
-            text=text,
-            thread_id=thread,
-            reply_to=reply_to,
-            key=key,
-            ttl=ttl,
-            not_before=not_before,
-            priority=priority,
-            order=order,
-            format=format,
-            on_unknown=on_unknown,
-            on_conflict=on_conflict,
-            extra={} if extra is None else extra,
-            mentions=mentions,
-            link_previews=link_previews,
-            silent=silent,
-        )
+        try:
+            envelope = _send(
+                instance_id=instance,
+                external_room_id=room,
+                text=text,
+                thread_id=thread,
+                reply_to=reply_to,
+                key=key,
+                ttl=ttl,
+                not_before=not_before,
+                priority=priority,
+                order=order,
+                format=format,
+                on_unknown=on_unknown,
+                on_conflict=on_conflict,
+                extra={} if extra is None else extra,
+                mentions=mentions,
+                link_previews=link_previews,
+                silent=silent,
+            )
+        except ValueError as error:
+            raise Invalid(problems_in(error)) from None
         return await self._deliver(envelope, raises=raises)
 
     async def edit(
