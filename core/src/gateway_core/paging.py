@@ -7,7 +7,7 @@ module waits: for the outbox alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -22,17 +22,15 @@ from gateway_core.ids import position_of
 from gateway_core.intake import Intake
 from gateway_core.journal import Journal
 from gateway_core.limits import SECOND
+from gateway_core.loading import Loader
 from gateway_core.outbox import Kept, Outbox, Recovery, Request
 from gateway_core.outside import Outside
 from gateway_core.partition import Partition
 from gateway_core.roster import Roster
-from gateway_core.settling import Settling
 from gateway_core.streams import Stream
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, tell
 from gateway_core.timetable import Timetable
 
-PAGE = 500
-ROOMS_AT_ONCE = 100
 HORIZON = 60.0
 """Seconds ahead of its time within which a scheduled envelope may wait in memory."""
 AGAIN = 1.0
@@ -57,18 +55,20 @@ class Pager:
     ) -> None:
         self._outbox = outbox
         self._roster = roster
-        self._partitions = partitions
         self._partition_of = partition_of
         self._clock = clock
         self._holds_suspended = holds_suspended
         self._streams: dict[str, Stream] = {}
         self._woken = trio.Event()
-        self._settling = Settling()
         self.capacity = Capacity(capacity, self.wake)
         self.outside = Outside(outbox, clock, roster.find)
         self._intake = Intake(
             self.outside, self.capacity, roster=roster, partition_of=partition_of, clock=clock,
             ended=self._ended_outside,
+        )  # fmt: skip
+        self._loader = Loader(
+            outbox, self.outside, self._intake, self.capacity,
+            partitions=partitions, partition_of=partition_of,
         )  # fmt: skip
         self._times = Timetable(
             outbox, journal, self._intake, roster=roster, partition_of=partition_of, clock=clock,
@@ -233,7 +233,8 @@ class Pager:
             try:
                 await self._asked.serve()
                 busy = await self._round()
-                self._settling.over = self._settling.over or not busy
+                if not busy:
+                    self._loader.settling.over = True
             except OutboxError as error:
                 tell(OUTBOX_FAILED, error=str(error))
                 await trio.sleep(AGAIN)
@@ -267,104 +268,12 @@ class Pager:
             if account is None or self.capacity.closed or stream.idle or self._suspended(account):
                 continue
             if not stream.done:
-                busy = await self._next_page(account, stream) or busy
-            busy = await self._catch_up(account, stream) or busy
+                busy = await self._loader.next_page(account, stream) or busy
+            busy = await self._loader.catch_up(account, stream) or busy
         late = self._clock.wall() - self._times.deadline
         if self._something and late >= (LATE if busy else 0.0):
             busy = await self._times.expire() or busy
         return busy
-
-    async def _next_page(self, account: Account, stream: Stream) -> bool:
-        stream.grown = False
-        before = stream.cursor
-        page = await self._outbox.page(account.instance.id, after=before, limit=PAGE)
-        for kept in page:
-            envelope = kept.entry.envelope
-            partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-            if kept.shapes is None and isinstance(envelope, Edit | Delete):
-                await self.outside.recall(partition, envelope, kept.entry.id)
-            if not self._take_in_turn(stream, kept, partition, account):
-                self._settling.over = True
-                return stream.cursor > before
-            stream.cursor = kept.position
-        if page:
-            self._settling.came()
-        else:
-            stream.ended()
-        return bool(page)
-
-    def _take_in_turn(
-        self, stream: Stream, kept: Kept, partition: Partition, account: Account
-    ) -> bool:
-        """Take it in, or leave it to its room; false: no place at all."""
-        envelope = kept.entry.envelope
-        instance_id, room = envelope.instance_id, envelope.external_room_id
-        behind = stream.behind.get(room)
-        if behind is not None:
-            behind.newest = max(behind.newest, kept.position)
-            return True
-        full = partition.admission.full(instance_id, room)
-        if full is None:
-            self._intake.take(kept, partition, account)
-        elif not stream.crowded and (full.key[0] == "room" or self._has_place(instance_id)):
-            stream.pass_by(room, kept.position)
-        else:
-            return False
-        return True
-
-    def _has_place(self, instance_id: str) -> bool:
-        """Whether any partition can take something of the instance."""
-        return any(part.admission.full(instance_id, "") is None for part in self._partitions)
-
-    async def _catch_up(self, account: Account, stream: Stream) -> bool:
-        """The next of rooms that are behind and have places."""
-        came, instance_id = False, account.instance.id
-        for room in self._rooms_with_places(instance_id, stream):
-            behind = stream.behind[room]
-            behind.look_back()
-            newest = behind.newest
-            page = await self._outbox.page(instance_id, room=room, after=behind.loaded, limit=PAGE)
-            came = await self._take_of_room(page, stream, room, account) or came
-            if not page:
-                behind.loaded = max(behind.loaded, newest)
-            behind.look_back()
-            if behind.loaded >= behind.newest and stream.done:
-                del stream.behind[room]
-            else:
-                stream.behind.move_to_end(room)
-            if self.capacity.closed:
-                break
-        return came
-
-    async def _take_of_room(
-        self, page: Sequence[Kept], stream: Stream, room: str, account: Account
-    ) -> bool:
-        """As many as have a place; whether there were any."""
-        instance_id = account.instance.id
-        partition, came = self._partition_of(instance_id, room), False
-        for kept in page:
-            envelope = kept.entry.envelope
-            if kept.shapes is None and isinstance(envelope, Edit | Delete):
-                await self.outside.recall(partition, envelope, kept.entry.id)
-            if partition.admission.full(instance_id, room) is not None:
-                break
-            self._intake.take(kept, partition, account)
-            stream.behind[room].loaded = kept.position
-            came = True
-        return came
-
-    def _rooms_with_places(self, instance_id: str, stream: Stream) -> Iterator[str]:
-        """Some rooms that are behind, the one served longest ago first."""
-        for room in list(stream.behind)[:ROOMS_AT_ONCE]:
-            behind = stream.behind[room]
-            if behind.loaded >= behind.newest and not stream.done:
-                stream.behind.move_to_end(room)
-                continue
-            admission = self._partition_of(instance_id, room).admission
-            if admission.full(instance_id, room) is None:
-                yield room
-            else:
-                stream.behind.move_to_end(room)
 
     # -- what operators ask
 
