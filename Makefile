@@ -19,6 +19,7 @@ EDITABLE := -e 'core[http,testing]' -e plugins/telegram -e plugins/slack -e plug
 NODE := build/npm/node_modules
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs pictures bench peers simulate crash-test clean
@@ -63,7 +64,7 @@ pictures: $(RUN)
 			$${table:+--config} $$table >/dev/null && echo "pictures: $${text%.md}.svg"; \
 	done
 
-bench: $(DEV)
+bench: $(BENCH)
 	@echo "bench: on $$($(PY) -V)"
 	@$(PY) -m bench $(ARGS)
 
@@ -110,4 +111,9 @@ $(RUN): constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml)
 $(DEV): $(RUN)
 	@echo "setup: installing what tests, checks and docs need"
 	@$(PIP) install -c constraints.txt --group dev
+	@touch $@
+
+$(BENCH): bench/requirements.txt $(DEV)
+	@echo "setup: installing what the benches compare with"
+	@$(PIP) install -c constraints.txt -r $<
 	@touch $@

@@ -9,7 +9,7 @@ and the peak of the process's memory, with few rooms and with very many.
 Every engine writes the same payloads and waits for the disk (`synchronous=FULL`) before it calls a
 message accepted. `write and fdatasync` is what the disk allows any of them: one plain write of all
 callers' payloads, and one wait for the disk; no engine that each caller waits for can be faster.
-The others are in `bench/outbox-requirements.txt`, and left out where they are not installed.
+The others are in `bench/requirements.txt`, and left out where they are not installed.
 """
 
 from __future__ import annotations

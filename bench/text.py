@@ -1,9 +1,8 @@
 """Markdown to messages, beside what others do: over the limit, lost, wrongly styled, µs per KB.
 
 `python -m bench.text` prints the table, `--json` one object; `--fuzz N` plans N hostile texts and
-texts of half a megabyte against the clock instead. The others are optional: telegramify-markdown,
-chatgpt-md-converter, slackify-markdown, markdown-to-mrkdwn, semantic-text-splitter; whichever is
-not installed is printed as absent.
+texts of half a megabyte against the clock instead. The others are in `bench/requirements.txt`;
+whichever is not installed is printed as absent.
 """
 
 from __future__ import annotations
