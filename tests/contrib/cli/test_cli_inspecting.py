@@ -43,6 +43,7 @@ def test_check_says_what_is_configured(program):
     expected = "bot (slack): configured\ngateway.toml: 1 instance, no mistakes\n"
     assert (0, expected, []) == program("check")
     assert (0, expected, []) == program("check", "gateway.toml")
+    assert (0, expected, []) == program("check", "--config", "gateway.toml")
 
 
 def test_check_names_every_mistake_by_its_place(program, tmp_path):

@@ -121,6 +121,38 @@ async def test_an_operator_discards_what_waits_and_what_failed(config):
         assert [first.id] == [line.split()[0] for line in out.splitlines()]
 
 
+async def test_an_operator_discards_by_filters(config):
+    """What failed, or with `--waiting` what has not begun; nothing where nothing is named."""
+
+    async def script(attempt):
+        if attempt.part.payload["text"] == "bad":
+            raise Failure(REFUSED)
+        await trio.sleep_forever()
+
+    channel, option = FakeChannel(script=script), ("--config", str(config))
+    outbox = SqliteOutbox(config.parent / "outbox.db", wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox, **UNHURRIED) as gateway:
+        for room in ("other", "room"):
+            await gateway.send("bot", room, "bad", raises=False)
+        tickets = [
+            await gateway.submit(Send(instance_id="bot", external_room_id=room, text=text))
+            for room in ("other", "room")
+            for text in ("first", "second")
+        ]
+        await outbox.flush()
+        code, out, err = await gateway_command("discard", *option)
+        assert ("", True) == (out, "name envelopes, or give a filter" in err)
+        code, out, err = await gateway_command("discard", "--room", "room", *option)
+        assert (0, "", 1) == (code, err, len(out.splitlines()))
+        code, out, _ = await gateway_command("list", *option)
+        assert ["other"] == [line.split()[2] for line in out.splitlines()]
+        code, out, err = await gateway_command("discard", "--waiting", "--room", "room", *option)
+        assert (0, "", 2) == (code, err, len(out.splitlines()))
+        with trio.fail_after(10):
+            assert "cancelled" == (await tickets[3].receipt()).disposition
+        assert [False, False, False] == [ticket.ended for ticket in tickets[:3]]
+
+
 async def test_an_operator_erases_a_room_beside_a_running_gateway(config):
     """It says what was in flight; not a byte of the rest is in the file, nor in its log."""
 

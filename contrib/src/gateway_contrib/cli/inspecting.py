@@ -79,7 +79,6 @@ def _short(label: str) -> str:
 
 async def check(
     config: Annotated[Path, Parameter(help="The configuration file.")] = Path("gateway.toml"),
-    /,
     *,
     live: Annotated[
         bool, Parameter(negative=(), help="Ask each platform as well who the instance is.")

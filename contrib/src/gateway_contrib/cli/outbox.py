@@ -25,6 +25,11 @@ Age = Annotated[
     float | None, Parameter(help="Only what was accepted this many seconds ago, or more.")
 ]
 
+Limit = Annotated[int, Parameter(help="At most so many.")]
+Waiting = Annotated[
+    bool, Parameter(negative=(), help="What is unfinished, instead of what failed.")
+]
+
 CONFIG = Path("gateway.toml")
 PATIENCE = 10.0
 """Seconds to wait for a running gateway's answer."""
@@ -54,18 +59,31 @@ def _which(
     return Which(instance=instance, room=room, disposition=disposition, older=older)
 
 
+def _chosen(
+    operator: Any, named: tuple[str, ...], which: Any, limit: int, *, waiting: bool = False
+) -> list[str]:
+    """Those named, or those that the filters fit; the oldest first, since rooms have their order.
+
+    Ids sort by acceptance.
+    """
+    if named:
+        return sorted(named)
+    if not any(which.sql()):
+        raise Ended("name envelopes, or give a filter")
+    rows = (operator.waiting if waiting else operator.failed)(which, limit)
+    return sorted(row["id"] for row in rows)
+
+
 @app.command(name="list")
 def list_(
     *,
     config: Config = CONFIG,
-    waiting: Annotated[
-        bool, Parameter(negative=(), help="What is unfinished, instead of what failed.")
-    ] = False,
+    waiting: Waiting = False,
     instance: Instance = None,
     room: Room = None,
     disposition: Disposition = None,
     age: Age = None,
-    limit: Annotated[int, Parameter(help="At most so many.")] = 100,
+    limit: Limit = 100,
     json: Json = False,
 ) -> None:
     """List what failed and can be tried again."""
@@ -110,29 +128,38 @@ async def retry(
     room: Room = None,
     disposition: Disposition = None,
     age: Age = None,
-    limit: Annotated[int, Parameter(help="At most so many.")] = 1000,
+    limit: Limit = 1000,
 ) -> None:
     """Try failed envelopes again, from the first part that did not arrive.
 
     Those named, or those that the filters fit; at least one filter is needed then.
     """
     with _operator(config) as operator:
-        chosen = list(envelopes)
-        if not chosen:
-            if (instance, room, disposition, age) == (None,) * 4:
-                raise Ended("name envelopes, or give a filter")
-            which = _which(instance, room, disposition, age)
-            chosen = [row["id"] for row in operator.failed(which, limit)]
-        # The oldest first: ids sort by acceptance, and rooms have their order.
-        numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in sorted(chosen)}
+        which = _which(instance, room, disposition, age)
+        chosen = _chosen(operator, envelopes, which, limit)
+        numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
         await _answers(operator, numbers)
 
 
 @app.command
-async def discard(*envelopes: str, config: Config = CONFIG) -> None:
-    """Drop failed envelopes' content; end unfinished ones that have not started."""
+async def discard(
+    *envelopes: str,
+    config: Config = CONFIG,
+    waiting: Waiting = False,
+    instance: Instance = None,
+    room: Room = None,
+    disposition: Disposition = None,
+    age: Age = None,
+    limit: Limit = 1000,
+) -> None:
+    """Drop failed envelopes' content; end unfinished ones that have not started.
+
+    Those named, or those that the filters fit; at least one filter is needed then.
+    """
     with _operator(config) as operator:
-        numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in envelopes}
+        which = _which(instance, room, disposition, age)
+        chosen = _chosen(operator, envelopes, which, limit, waiting=waiting)
+        numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in chosen}
         await _answers(operator, numbers)
 
 
