@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
@@ -19,6 +19,14 @@ Steps: TypeAlias = Mapping[str, Callable[[Any, Any, int], None]]
 """What to do at each event, by its name: with the builder, the event's value, its place."""
 
 
+# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+_PARAGRAPH, _HEADING, _SOLID, _TABLE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE, Kind.TABLE
+_CODE, _LINK = Style.CODE, Style.LINK
+
+_tuple = tuple.__new__
+"""Makes a named tuple, at a third of what its class takes."""
+
+
 class Builder(Canvas):
     """Turns a document's events into its visible characters, styles and blocks."""
 
@@ -28,21 +36,28 @@ class Builder(Canvas):
         self.begun: dict[Style, tuple[int, int]] = {}
         self.links: list[tuple[str, int]] = []
         self.quoted = self.quotes = self.quote_from = self.quote_span = 0
+        self.events: Iterator[Any] = iter(())
 
     def read(self, events: Iterable[Any]) -> None:
         """Take in pyromark's events: each a name, or a name with a value; places are in UTF-8."""
-        for event, where in events:
-            if isinstance(event, str):
+        self.events = iter(events)
+        for event, where in self.events:
+            if event.__class__ is str:
                 self.alone[event](self, None, where["start"])
                 continue
             kind, value = event.popitem()
             if kind == "Text":
-                self.write(value, where["start"])
+                if self.plain and self.open:  # what `write` does, without asking it
+                    self.marks.append((self.length, where["start"]))
+                    self.pieces.append(value)
+                    self.length += len(value)
+                else:
+                    self.write(value, where["start"])
             elif kind == "Start":
-                name, inner = (value, None) if isinstance(value, str) else value.popitem()
+                name, inner = (value, None) if value.__class__ is str else value.popitem()
                 self.begins[name](self, inner, where["start"])
             elif kind == "End":
-                name = value if isinstance(value, str) else next(iter(value))
+                name = value if value.__class__ is str else next(iter(value))
                 if end := self.ends.get(name):
                     end(self, name, where["start"])
             else:
@@ -57,7 +72,7 @@ class Builder(Canvas):
         start = self.length
         self.write(text, origin)
         if self.length > start:
-            self.spans.append(Span(start, self.length, Style.CODE))
+            self.spans.append(_tuple(Span, (start, self.length, _CODE, "")))
 
     def _rule(self, _: Any, origin: int) -> None:
         self.finish()
@@ -80,15 +95,15 @@ class Builder(Canvas):
     def _end_paragraph(self, _: Any, __: int) -> None:
         if self.open:
             self.finish()
-        self.kind = Kind.PARAGRAPH
+        self.kind = _PARAGRAPH
 
     def _begin_heading(self, value: Any, origin: int) -> None:
         self._begin_paragraph(None, origin)
-        self.kind, self.level = Kind.HEADING, int(value["level"][1])
+        self.kind, self.level = _HEADING, int(value["level"][1])
 
     def _begin_code(self, value: Any, origin: int) -> None:
         self._flush(origin)
-        self.kind, self.language = Kind.CODE, _language(value)
+        self.kind, self.language = _SOLID, _language(value)
 
     def _end_lines(self, _: Any, __: int) -> None:
         """Code and HTML: nothing but white space was never there."""
@@ -99,7 +114,7 @@ class Builder(Canvas):
                 self.reset()
             else:
                 self.finish()
-        self.kind = Kind.PARAGRAPH
+        self.kind = _PARAGRAPH
 
     def _trim(self) -> None:
         """The last line feed of code and HTML ends its last line; it is no character of it."""
@@ -174,7 +189,7 @@ class Builder(Canvas):
             self.spans[index] = Span(start, self.length, style, value)
 
     def _begin_link(self, value: Any, origin: int) -> None:
-        self._begin_style(None, origin, style=Style.LINK)
+        self._begin_style(None, origin, style=_LINK)
         self.links.append((value["dest_url"], len(self.pieces)))
 
     def _begin_image(self, value: Any, origin: int) -> None:
@@ -191,9 +206,9 @@ class Builder(Canvas):
         elif (not address or self.table) and not outer and text != destination:
             self._write_out(text, destination)
         if address:
-            self._end_style(name, origin, style=Style.LINK, value=address)
+            self._end_style(name, origin, style=_LINK, value=address)
         else:
-            self.counts[Style.LINK] -= 1
+            self.counts[_LINK] -= 1
 
     def _write_out(self, text: str, destination: str) -> None:
         if words := written_out(text, destination):
@@ -204,23 +219,40 @@ class Builder(Canvas):
 
     def _begin_table(self, aligns: tuple[str, ...], origin: int) -> None:
         self._flush(origin)
-        self.kind = Kind.TABLE
+        self.kind = _TABLE
         self.begin(origin)
         kept = (self.pieces, self.length, len(self.spans), len(self.marks))
         self.table = Table(aligns, *kept)
+        self._read_table(self.table)
+        self._lay_out(self.table)
 
-    def _begin_row(self, _: Any, origin: int) -> None:
-        if self.table is not None:
-            self.table.begin_row(origin)
+    def _read_table(self, table: Table) -> None:
+        """Take in a table's cells. Of what is in one, links alone count besides characters."""
+        value: Any
+        for event, where in self.events:
+            kind, value = (event, None) if event.__class__ is str else event.popitem()
+            if kind in ("Text", "Code"):
+                words = value if self.clean else self._cleaned(value)
+                self.pieces.append(words)
+                self.length += len(words)
+            elif kind == "Start":
+                if value == "TableCell":
+                    self.pieces = table.begin_cell()
+                elif value in ("TableRow", "TableHead"):
+                    table.begin_row(where["start"])
+                elif value.__class__ is not str:
+                    name, inner = value.popitem()
+                    self.begins[name](self, inner, where["start"])
+            elif kind == "End":
+                if value == "Table":
+                    return
+                if value in ("Link", "Image"):
+                    self._end_link(value, where["start"])
+            else:
+                self.alone[kind](self, value, where["start"])
 
-    def _begin_cell(self, _: Any, __: int) -> None:
-        if self.table is not None:
-            self.pieces = self.table.begin_cell()
-
-    def _end_table(self, _: Any, __: int) -> None:
-        table, self.table = self.table, None
-        if table is None:
-            return
+    def _lay_out(self, table: Table) -> None:
+        self.table = None
         self.pieces, self.length = table.pieces, table.length
         del self.spans[table.spans :], self.marks[table.marks :]
         lines = table.lines()
@@ -256,9 +288,6 @@ class Builder(Canvas):
         "List": _begin_list,
         "Item": _begin_item,
         "Table": _begin_table,
-        "TableHead": _begin_row,
-        "TableRow": _begin_row,
-        "TableCell": _begin_cell,
     }
     ends: ClassVar[Steps] = {
         "Emphasis": partial(_end_style, style=Style.ITALIC),
@@ -273,9 +302,7 @@ class Builder(Canvas):
         "BlockQuote": _end_quote,
         "List": _end_list,
         "Item": _end_item,
-        "Table": _end_table,
     }
-    """Rows and cells end where the next ones begin."""
 
 
 def _language(value: Any) -> str:

@@ -10,6 +10,10 @@ from gateway_core.text.document import Block, Kind, Span
 if TYPE_CHECKING:
     from gateway_core.text.tables import Table
 
+# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+_PARAGRAPH, _HEADING, _CODE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE
+_OF_LINES = (_PARAGRAPH, _HEADING)
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 CLEANED: dict[int, str | None] = {
     **dict.fromkeys([*range(0x20), 0x7F], " "),
@@ -30,7 +34,7 @@ class Canvas:
     """
 
     def __init__(self, *, clean: bool) -> None:
-        self.clean = clean
+        self.clean = self.plain = clean
         self.pieces: list[str] = []
         self.length = 0
         self.marks: list[tuple[int, int]] = []
@@ -45,7 +49,7 @@ class Canvas:
         self.start = self.body = 0
         self.before = (0, 0)
         self.open = False
-        self.kind = Kind.PARAGRAPH
+        self.kind = _PARAGRAPH
         self.level = 0
         self.language = ""
 
@@ -62,7 +66,7 @@ class Canvas:
         self.length += len(text)
 
     def _cleaned(self, text: str) -> str:
-        if self.kind is Kind.CODE:
+        if self.kind is _CODE:
             text = text.replace("\t", "    ")
         return text.translate(CLEANED)
 
@@ -91,7 +95,7 @@ class Canvas:
 
     def _indentation(self) -> str:
         """Of a list's level; what goes on in an item stands where its text does."""
-        if self.kind is not Kind.PARAGRAPH and self.kind is not Kind.HEADING:
+        if self.kind not in _OF_LINES:
             return ""
         depth = min(len(self.lists), _DEEPEST)
         return "  " * (depth - 1 if self.marker else depth)
@@ -99,29 +103,32 @@ class Canvas:
     def _gap(self) -> str:
         """One line feed or two between the last block and the one that begins."""
         last = self.blocks[-1]
-        if self.kind is Kind.HEADING:
+        if self.kind is _HEADING:
             return "\n\n"
         if last.quote != self.quote:
             return "\n\n" if last.quote and self.quote else "\n"
-        if last.kind is not Kind.PARAGRAPH or self.kind is not Kind.PARAGRAPH:
+        if last.kind is not _PARAGRAPH or self.kind is not _PARAGRAPH:
             return "\n"
         return "\n" if self.lists else "\n\n"
 
     def finish(self) -> None:
         """End the open block, if there is one; a marker without text is one."""
         if not self.open and self.marker:
-            self.kind = Kind.PARAGRAPH
+            self.kind = _PARAGRAPH
             self.begin(self.origin or 0)
         if self.open:
             if self.length == self.body and not self.marker:
                 self.take_back()
             else:
-                depth = min(len(self.lists), _DEEPEST)
-                place = (self.start, self.body, self.length)
-                look = (self.kind, self.level, self.language, self.quote, depth, self.marker)
-                self.blocks.append(Block._make((*place, *look)))
-                self.marker = ""
+                self._keep()
         self.reset()
+
+    def _keep(self) -> None:
+        depth = min(len(self.lists), _DEEPEST) if self.lists else 0
+        place = (self.start, self.body, self.length)
+        look = (self.kind, self.level, self.language, self.quote, depth, self.marker)
+        self.blocks.append(tuple.__new__(Block, place + look))
+        self.marker = ""
 
     def take_back(self) -> None:
         """A block that turned out to be empty was never there."""
@@ -132,7 +139,7 @@ class Canvas:
     def reset(self) -> None:
         """What comes next is a paragraph, until something says otherwise."""
         self.open = False
-        self.kind = Kind.PARAGRAPH
+        self.kind = _PARAGRAPH
         self.level = 0
         self.language = ""
 

@@ -24,6 +24,7 @@ class SpoilerBuilder(Builder):
 
     def __init__(self, source: str, *, clean: bool) -> None:
         super().__init__(clean=clean)
+        self.plain = False
         self.octets = source.encode()
         self.bars: list[int] = []
         self.first_span = 0

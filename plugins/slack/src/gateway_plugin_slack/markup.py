@@ -25,6 +25,8 @@ from gateway_plugin_slack.rich_text import MOST_JSON, RichText
 from gateway_plugin_slack.rooms import locate
 from gateway_plugin_slack.settings import Settings
 
+_SPOILER = Style.SPOILER
+
 STRICTER = 0.5
 """The share of the usual measure that is tried when Slack calls a part too long."""
 
@@ -115,7 +117,7 @@ def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
 
 def _unhidden(document: Document) -> Document:
     """Slack hides nothing: a spoiler is told to be one that is not."""
-    places = [span.start for span in document.spans if span.style is Style.SPOILER]
+    places = [span.start for span in document.spans if span.style is _SPOILER]
     if not places:
         return document
     shown = [(place, "spoiler shown openly") for place in places]

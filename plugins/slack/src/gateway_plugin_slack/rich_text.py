@@ -13,23 +13,17 @@ All blocks of a message may have about 12,000 characters, their containers count
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import attrs
 
-from gateway_core.text import Block, Document, Kind, Span, Style
-from gateway_plugin_slack.grouping import (
-    FLAGS,
-    PING,
-    grouped,
-    listed,
-    number,
-    outermost_first,
-    swept,
-)
-from gateway_plugin_slack.sizes import Sizes
+from gateway_core.text import Block, Document
+from gateway_plugin_slack.grouping import PING, SOLID, grouped, listed, number
+from gateway_plugin_slack.leaves import NO_STYLE, Leaf, leaves_of
+from gateway_plugin_slack.sizes import Sizes, calls_of, containers_of
 
 MOST_JSON = 12_000
 
@@ -53,9 +47,16 @@ class RichText:
     mentions: bool = False
     room: int = MOST_JSON
     sizes: Sizes = attrs.field(init=False)
+    writer: _Writer = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.sizes = Sizes(self.document, mentions=self.mentions)
+        groups = grouped(self.document.blocks)
+        containers = [*containers_of(groups)]
+        leaves = leaves_of(self.document, [place for place, _ in containers])
+        self.writer = _Writer(self.document, groups, leaves, self.mentions)
+        if self.mentions:
+            containers = sorted([*containers, *calls_of(self.document)])
+        self.sizes = Sizes(leaves, containers)
 
     def cost(self, start: int, end: int) -> int:
         """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""
@@ -70,7 +71,7 @@ class RichText:
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         """`blocks`, and `text` for notifications and screen readers."""
         text = self.document.header_at(start) + self.document.text[start:end]
-        elements = list(_Writer(self.document, self.mentions).elements(start, end))
+        elements = list(self.writer.elements(start, end))
         return {**self.fields(text), "blocks": [{"type": "rich_text", "elements": elements}]}
 
 
@@ -79,27 +80,37 @@ class _Writer:
     """Turns a stretch of the document into the elements of a rich_text block."""
 
     document: Document
+    groups: Sequence[Sequence[Block]]
+    leaves: Sequence[Leaf]
     mentions: bool
+    starts: list[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.starts = [leaf.start for leaf in self.leaves]
 
     def elements(self, start: int, end: int) -> Iterator[dict[str, Any]]:
         """Sections, lists, quotes and preformatted text, in order."""
-        for blocks in grouped(self._clipped(start, end)):
+        whole = start == 0 and end == len(self.document.text)
+        for blocks in self.groups if whole else grouped(self._clipped(start, end)):
             first = blocks[0]
-            border = {"border": 1} if first.quote else {}
-            if first.kind in (Kind.CODE, Kind.TABLE):
-                text = self.document.header_at(first.start) + self._text(first.start, first.end)
-                yield {
-                    "type": "rich_text_preformatted",
-                    "elements": [{"type": "text", "text": text}],
-                    **border,
-                }
+            if first.kind in SOLID:
+                element = self._solid(first)
             elif listed(first):
-                yield {**self._list(blocks), **border}
+                element = self._list(blocks)
             else:
                 kind = "rich_text_quote" if first.quote else "rich_text_section"
-                begun = first.start - (not first.quote and self._apart(start, first.start))
-                inline = list(self._inline(begun, blocks[-1].end, blocks))
+                inline = self._inline(first.start, blocks[-1].end)
+                if not first.quote and self._apart(start, first.start):
+                    _prepend("\n", inline)
                 yield {"type": kind, "elements": inline}
+                continue
+            if first.quote:
+                element["border"] = 1
+            yield element
+
+    def _solid(self, block: Block) -> dict[str, Any]:
+        text = self.document.header_at(block.start) + self._text(block.start, block.end)
+        return {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}
 
     def _apart(self, start: int, place: int) -> bool:
         """Whether a blank line stands before the place: Slack leaves none behind a list or code."""
@@ -138,56 +149,48 @@ class _Writer:
     def _item(self, blocks: Sequence[Block]) -> dict[str, Any]:
         """One item; Slack indents all its lines, so no line of it begins with spaces of ours."""
         first = blocks[0]
-        inline = list(self._inline(first.body, first.end, [first]))
+        inline = self._inline(first.body, first.end)
         for before, block in pairwise(blocks):
             # What stands before a block that goes on in the item: line feeds, then spaces.
-            _append(inline, _element(self._text(before.end, block.start), {}))
-            for element in self._inline(block.body, block.end, [block]):
+            _append(inline, _element(self._text(before.end, block.start), NO_STYLE))
+            for element in self._inline(block.body, block.end):
                 _append(inline, element)
-        return {"type": "rich_text_section", "elements": inline or [_element(" ", {})]}
+        return {"type": "rich_text_section", "elements": inline or [_element(" ", NO_STYLE)]}
 
-    def _inline(self, start: int, end: int, blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
+    def _inline(self, start: int, end: int) -> list[dict[str, Any]]:
         """The characters of the stretch as elements of one style each."""
-        spans = self.document.nesting.touching(start, end)
-        headings = [
-            Span(max(block.body, start), block.end, Style.BOLD)
-            for block in blocks
-            if block.kind is Kind.HEADING
-        ]
-        if not spans and not headings:
-            if end > start:
-                yield from self._stretch(self._text(start, end), ())
-            return
-        spans = sorted([*headings, *spans], key=outermost_first) if headings else spans
-        edges = {start, end}
-        for span in spans:
-            edges |= {max(span.start, start), min(span.end, end)}
-        for low, high, active in swept(spans, sorted(edges)):
-            yield from self._stretch(self._text(low, high), active)
-
-    def _stretch(self, text: str, active: Sequence[Span]) -> Iterator[dict[str, Any]]:
-        style: dict[str, bool] = {}
-        link = ""
-        for span in active:
-            if span.style is Style.LINK:
-                link = span.value
-            elif flag := FLAGS.get(span.style):
-                style[flag] = True
-        if link:
-            yield _element(text, style, url=link)
-        elif self.mentions and "code" not in style:
-            yield from _with_pings(text, style)
-        else:
-            yield _element(text, style)
+        text, leaves = self.document.text, self.leaves
+        elements: list[dict[str, Any]] = []
+        at = bisect_right(self.starts, start) - 1
+        while start < end:
+            _, high, style, url, _, _ = leaves[at]
+            at += 1
+            while high < end and leaves[at].again:
+                high, at = leaves[at].end, at + 1
+            words = text[start : min(high, end)]
+            if not self.mentions or url or "code" in style:
+                elements.append(_element(words, style, url))
+            else:
+                elements.extend(_with_pings(words, style))
+            start = high
+        return elements
 
 
-def _element(text: str, style: dict[str, bool], *, url: str = "") -> dict[str, Any]:
+def _element(text: str, style: Mapping[str, bool], url: str = "") -> dict[str, Any]:
     element: dict[str, Any] = {"type": "text", "text": text}
     if url:
         element = {"type": "link", "url": url, "text": text}
     if style:
-        element["style"] = style
+        element["style"] = {**style}
     return element
+
+
+def _prepend(text: str, elements: list[dict[str, Any]]) -> None:
+    """Text in no style, in the first element where that has none either."""
+    if elements and elements[0].keys() == _BARE:
+        elements[0]["text"] = text + elements[0]["text"]
+    else:
+        elements.insert(0, _element(text, NO_STYLE))
 
 
 def _append(elements: list[dict[str, Any]], element: dict[str, Any]) -> None:
@@ -198,7 +201,7 @@ def _append(elements: list[dict[str, Any]], element: dict[str, Any]) -> None:
         elements.append(element)
 
 
-def _with_pings(text: str, style: dict[str, bool]) -> Iterator[dict[str, Any]]:
+def _with_pings(text: str, style: Mapping[str, bool]) -> Iterator[dict[str, Any]]:
     """Text with `<@U…>`, `<!here>` and `<!subteam^S…>` as the elements that notify."""
     last = 0
     for found in PING.finditer(text):

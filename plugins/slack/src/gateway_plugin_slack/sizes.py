@@ -7,25 +7,14 @@ link takes its address as often as its words change their style. Never less than
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from gateway_core.text import Document, Kind, Span, Style
-from gateway_plugin_slack.grouping import (
-    FLAGS,
-    PING,
-    grouped,
-    listed,
-    number,
-    outermost_first,
-    swept,
-)
+from gateway_core.text import Block, Document
+from gateway_plugin_slack.grouping import PING, SOLID, listed, number
+from gateway_plugin_slack.leaves import PLAIN, Leaf
 
-_TEXT = len('{"type": "text", "text": ""}, ')
-_LINK = len('{"type": "link", "url": "", "text": ""}, ')
-_STYLED = len(', "style": {}')
-_FLAG = len('"": true, ')
-_CALL = len('{"type": "usergroup", "usergroup_id": ""}, ') + _TEXT
+_CALL = len('{"type": "usergroup", "usergroup_id": ""}, ') + PLAIN
 
 _BORDER = len(', "border": 1')
 _SECTION = len('{"type": "rich_text_section", "elements": []}, ')
@@ -38,57 +27,35 @@ _AGAIN = _SOLID + _LIST + _OFFSET + 9 + 2 * _BORDER
 
 
 class Sizes:
-    """Of one document."""
+    """Of one document; `containers` are places with what the containers that begin there take.
 
-    def __init__(self, document: Document, *, mentions: bool) -> None:
-        containers = list(_containers(document))
-        leaves = list(_leaves(document, [place for place, _ in containers]))
-        self.starts = [place for place, _ in leaves]
-        self.leaves = [size for _, size in leaves]
-        sizes = sorted([*leaves, *containers, *(_calls(document) if mentions else ())])
-        self.places = [place for place, _ in sizes]
-        self.sums: list[int] = [0, *accumulate([size for _, size in sizes])]
+    Invariant: `sums[i]` is what begins before `places[i]`; `leaf_sums` likewise, of leaves.
+    """
+
+    def __init__(self, leaves: Sequence[Leaf], containers: Sequence[tuple[int, int]]) -> None:
+        self.starts = [leaf.start for leaf in leaves]
+        self.leaves = [leaf.size for leaf in leaves]
+        self.leaf_sums = [0, *accumulate(self.leaves)]
+        self.places = [place for place, _ in containers]
+        self.sums = [0, *accumulate([size for _, size in containers])]
 
     def between(self, start: int, end: int) -> int:
         """What `start..end` takes besides its characters; never less for a greater `end`."""
-        first, last = bisect_left(self.places, start), bisect_left(self.places, end)
+        size = _AROUND + _AGAIN
         begun = bisect_right(self.starts, start) - 1
-        open_now: int = self.leaves[begun] if begun >= 0 else _TEXT
-        return _AROUND + _AGAIN + open_now + self.sums[last] - self.sums[first]
+        size += self.leaves[begun] if begun >= 0 else PLAIN
+        first, last = bisect_left(self.starts, start), bisect_left(self.starts, end)
+        size += self.leaf_sums[last] - self.leaf_sums[first]
+        first, last = bisect_left(self.places, start), bisect_left(self.places, end)
+        return size + self.sums[last] - self.sums[first]
 
 
-def _leaves(document: Document, begun: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where an element of one style may begin, and what it takes; one does in each container."""
-    headings = [
-        Span(block.body, block.end, Style.BOLD)
-        for block in document.blocks
-        if block.kind is Kind.HEADING
-    ]
-    spans: Sequence[Span] = document.spans
-    if headings:
-        spans = sorted([*headings, *spans], key=outermost_first)
-    edges = {len(document.text), *begun}
-    for span in spans:
-        edges |= {span.start, span.end}
-    for low, _, active in swept(spans, sorted(edges)):
-        yield low, _leaf(active) if active else _TEXT
-
-
-def _leaf(active: Sequence[Span]) -> int:
-    size, names = _TEXT, set()
-    for span in active:
-        if span.style is Style.LINK and span.value:
-            size = _LINK + len(span.value)
-        elif flag := FLAGS.get(span.style):
-            names.add(flag)
-    return size + _STYLED + sum(_FLAG + len(name) for name in names) if names else size
-
-
-def _containers(document: Document) -> Iterator[tuple[int, int]]:
-    for blocks in grouped(iter(document.blocks)):
+def containers_of(groups: Iterable[Sequence[Block]]) -> Iterator[tuple[int, int]]:
+    """Where sections, lists, quotes and preformatted texts begin, and what each takes."""
+    for blocks in groups:
         first = blocks[0]
         border = _BORDER if first.quote else 0
-        if first.kind is Kind.CODE or first.kind is Kind.TABLE:
+        if first.kind in SOLID:
             yield first.start, _SOLID + border
         elif not listed(first):
             yield first.start, _SECTION
@@ -98,6 +65,7 @@ def _containers(document: Document) -> Iterator[tuple[int, int]]:
             yield from [(block.start, _SECTION) for block in blocks if block.marker]
 
 
-def _calls(document: Document) -> Iterator[tuple[int, int]]:
+def calls_of(document: Document) -> Iterator[tuple[int, int]]:
+    """Where something would notify, and what it takes as an element of its own."""
     for found in PING.finditer(document.text):
         yield found.start(), _CALL
