@@ -5,6 +5,7 @@ import logging
 import ssl
 import traceback
 import tracemalloc
+from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from random import Random
 import httpx2
 import pytest
 import trio
+import trio.testing
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
@@ -21,6 +23,7 @@ from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.wire import reset, silence
 from gateway_core import Secret, TransportError
 from gateway_core.http import Timeouts, UnreadableBody, client, open_client
+from gateway_core.http.tcp import TcpStream
 
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -35,6 +38,7 @@ class Requests:
     def __init__(self, stream):
         self.stream = stream
         self.buffer = b""
+        self.read = 0
 
     async def next(self):
         """The next head, after its body was read; None at the end of the connection."""
@@ -47,7 +51,7 @@ class Requests:
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
         while len(rest) < length:
             rest += await self.stream.receive_some()
-        self.buffer = rest[length:]
+        self.buffer, self.read = rest[length:], length
         return head
 
 
@@ -423,6 +427,75 @@ async def test_a_connection_is_used_again_and_closed_once_it_was_idle_for_long(m
         await opened.request("GET", "/x")
         await trio.sleep(0.02)
         assert opened_and_closed == ["opened"] * 3 + ["closed"] * 3 + ["opened"]
+
+
+class Steps(trio.abc.Instrument):
+    """Counts how often each task runs."""
+
+    def __init__(self):
+        self.of = Counter()
+
+    def before_task_step(self, task):
+        self.of[task] += 1
+
+
+async def test_a_request_waits_once_for_its_answer():
+    """On a connection that is there: written at once, and run again when the answer came."""
+    async with raw_server(answering(OK)) as url, open_client(base_url=url) as opened:
+        await opened.request("GET", "/x")
+        steps = Steps()
+        trio.lowlevel.add_instrument(steps)
+        await opened.request("POST", "/x", json={"text": "y" * 1000})
+        trio.lowlevel.remove_instrument(steps)
+    assert steps.of[trio.lowlevel.current_task()] == 1
+
+
+async def test_a_request_larger_than_the_buffers_is_written_as_it_is_read():
+    """An empty one as well."""
+    bodies = []
+
+    async def handler(stream):
+        requests = Requests(stream)
+        while await requests.next() is not None:
+            bodies.append(requests.read)
+            await stream.send_all(OK)
+
+    async with raw_server(handler) as url, open_client(base_url=url) as opened:
+        for length in (20_000_000, 0):
+            await opened.request("POST", "/x", json="z" * length)
+    assert bodies == [20_000_002, 2]
+
+
+@pytest.mark.parametrize("ask", ["receive", "send", "wait_send"])
+async def test_a_closed_stream_says_that_it_was_closed(ask):
+    async def use(stream, outcomes):
+        try:
+            match ask:
+                case "receive":
+                    await stream.receive_some()
+                case "send":
+                    await stream.send_all(b"x" * 50_000_000)
+                case _:
+                    await stream.send_all(b"")
+                    await stream.wait_send_all_might_not_block()
+                    await stream.receive_some()
+        except trio.ClosedResourceError:
+            outcomes.append("closed")
+
+    async def handler(_stream):
+        await trio.sleep_forever()
+
+    outcomes = []
+    async with raw_server(handler) as url:
+        port = int(url.rpartition(":")[2])
+        stream = TcpStream(await trio.open_tcp_stream("127.0.0.1", port))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(use, stream, outcomes)
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.aclose()
+        await stream.aclose()
+        await use(stream, outcomes)
+    assert outcomes == ["closed", "closed"]
 
 
 async def test_an_answer_that_announces_the_end_is_the_last_of_its_connection():

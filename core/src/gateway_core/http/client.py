@@ -34,6 +34,9 @@ KEEPALIVE = 20.0
 """Seconds that an idle connection is kept: shorter than the platforms keep theirs."""
 
 _CLOSING = 5.0
+_PATHS = 256
+"""Checked paths that a client remembers."""
+
 _PATIENCE = Timeouts()
 _METHODS = frozenset({"DELETE", "GET", "PATCH", "POST", "PUT"})
 _LENGTH_WANTED = frozenset({"PATCH", "POST", "PUT"})  # Also without a body (RFC 9110, 8.6).
@@ -138,6 +141,7 @@ class HttpClient:
         in_path = [] if path_secret is None else [path_secret.reveal()]
         self._secrets = (*in_path, *_secrets_of(headers))
         self._in_path = quote("".join(in_path), safe=":")
+        self._target = functools.lru_cache(_PATHS)(self._target_of)
         self._timeouts = timeouts
         self._make_wire = _make_wire(base, max_connections)
         self._max_body = max_body
@@ -185,13 +189,19 @@ class HttpClient:
     ) -> Request:
         if method not in _METHODS:
             raise ValueError(f"the method is one of {', '.join(sorted(_METHODS))}")
-        if not _PATH.fullmatch(path) or DOTS.search(path):
-            raise ValueError("a path begins with '/', is percent-encoded and has no '..' in it")
-        every = {**self._headers, **described, **_checked_headers(headers)}
+        target = self._target(path)
+        every = {**self._headers, **described}
+        if headers:
+            every |= _checked_headers(headers)
         if content or method in _LENGTH_WANTED:
             every["content-length"] = str(len(content))
+        return Request(method, target, every, content)
+
+    def _target_of(self, path: str) -> str:
+        if not _PATH.fullmatch(path) or DOTS.search(path):
+            raise ValueError("a path begins with '/', is percent-encoded and has no '..' in it")
         target = self._root + path.replace("{secret}", self._in_path)
-        return Request(method, quote(target, safe=_UNQUOTED), every, content)
+        return quote(target, safe=_UNQUOTED)
 
     def _opened(self) -> _Wire:
         if self._closed:

@@ -53,29 +53,33 @@ class Timeouts:
 class Progress:
     """One request's. Its `scope` surrounds the request; each phase moves the scope's deadline.
 
+    A request begins in the phase `read`: on a connection that is there it is written at once.
+
+    phase    whose timeout runs
     written  the first byte may have gone out
     status   of the answer, once its head was read
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
         self.timeouts = timeouts
+        self.phase = "read"
         self.written = False
         self.status: int | None = None
-        self._end = trio.current_time() + timeouts.total
-        self._late = ""
-        self.scope = trio.CancelScope(deadline=self._end)
+        now = trio.current_time()
+        self._end = now + timeouts.total
+        self.scope = trio.CancelScope(deadline=min(now + timeouts.read, self._end))
 
     def enter(self, phase: str) -> None:
         """From now on the phase's own timeout runs, within the total."""
+        self.phase = phase
         at = trio.current_time() + getattr(self.timeouts, phase)
-        self._late = phase if at < self._end else ""
         self.scope.deadline = min(at, self._end)
 
     def late(self) -> str:
         """What to say when the deadline has passed."""
-        if not self._late:
+        if self.scope.deadline >= self._end:
             return f"no answer within {self.timeouts.total:g} s"
-        return f"{_LATE[self._late]} {getattr(self.timeouts, self._late):g} s"
+        return f"{_LATE[self.phase]} {getattr(self.timeouts, self.phase):g} s"
 
     async def trace(self, event: str, _told: Mapping[str, Any]) -> None:
         """Hear from a transport of httpx2 how far it came."""

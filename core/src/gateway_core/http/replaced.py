@@ -32,6 +32,7 @@ class Replaced:
 
     async def exchange(self, request: Request, progress: Progress, bound: int) -> Response:
         """As sockets do it."""
+        progress.enter("total")
         phases = attrs.asdict(progress.timeouts)
         phases.pop("total")
         answer = await self._transport.handle_async_request(

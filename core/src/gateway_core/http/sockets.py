@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
+from contextlib import suppress
 from typing import TypeAlias
 
 import trio
 
 from gateway_core.http.answers import Response
 from gateway_core.http.progress import Progress
+from gateway_core.http.tcp import MOST, TcpStream
 from gateway_core.http.wire import Reading, Request
 
-_MOST = 1 << 16  # Bytes taken in one read.
-_Stream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
+_Stream: TypeAlias = "TcpStream | trio.SSLStream[TcpStream]"
 
 
 class Connection:
@@ -22,35 +23,40 @@ class Connection:
     def __init__(self, stream: _Stream) -> None:
         self.expires = 0.0
         self._stream = stream
-        tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
-        self._socket = tcp.socket
+        self._tcp = stream if isinstance(stream, TcpStream) else stream.transport_stream
 
     def is_stale(self) -> bool:
         """While idle: whether it ended, or holds something that nobody asked for."""
-        return trio.current_time() >= self.expires or self._socket.is_readable()
+        return trio.current_time() >= self.expires or self._tcp.has_news()
 
     async def ask(self, request: Request, progress: Progress, bound: int) -> Reading:
         """Write the request and read its answer.
 
         Raises WireError for no whole answer, trio.BrokenResourceError for a connection that broke.
         """
-        progress.enter("write")
         await trio.lowlevel.checkpoint_if_cancelled()
         progress.written = True
-        try:
-            await self._stream.send_all(request.encoded())
-        except trio.BrokenResourceError:
-            # A request that is refused for its size may have its answer before its end.
-            return await self._read(progress, bound)
+        # A request that is refused for its size may have its answer before its end.
+        with suppress(trio.BrokenResourceError):
+            await self._write(request.encoded(), progress)
         return await self._read(progress, bound)
+
+    async def _write(self, data: bytes, progress: Progress) -> None:
+        sent = self._tcp.send_nowait(data) if self._stream is self._tcp else 0
+        if sent < len(data):
+            progress.enter("write")
+            await self._stream.send_all(data[sent:])
 
     async def _read(self, progress: Progress, bound: int) -> Reading:
         reading = Reading(bound)
-        while not reading.complete and not reading.refused:
+        if progress.phase != "read":
             progress.enter("read")
-            reading.feed(await self._stream.receive_some(_MOST))
+        while True:
+            reading.feed(await self._stream.receive_some(MOST))
             progress.status = reading.status
-        return reading
+            if reading.complete or reading.refused:
+                return reading
+            progress.enter("read")
 
     async def close(self) -> None:
         """Close it without ceremony and at once: an answer that is there is not lost meanwhile."""
@@ -104,7 +110,7 @@ class Sockets:
         return Connection(await self._connected())
 
     async def _connected(self) -> _Stream:
-        tcp = await trio.open_tcp_stream(self._host, self._port)
+        tcp = TcpStream(await trio.open_tcp_stream(self._host, self._port))
         if self.tls is None:
             return tcp
         stream = trio.SSLStream(tcp, self.tls, server_hostname=self._host, https_compatible=True)

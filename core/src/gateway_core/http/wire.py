@@ -6,7 +6,7 @@ told here what it may hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 import httptools
@@ -54,6 +54,7 @@ class Reading:
         self.keep = False
         self._bound = bound
         self._received = 0
+        self._fields: list[bytes] = []
         self._headers: dict[str, str] = {}
         self._body: Body | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
@@ -108,7 +109,7 @@ class Reading:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Trailers, which come after the head, are not kept."""
         if self._body is None:
-            add_header(self._headers, name, value)
+            self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -116,9 +117,10 @@ class Reading:
             return
         status = self._parser.get_status_code()
         if status < 200:  # noqa: PLR2004 - 1xx: the answer itself is still to come
-            self._headers.clear()
+            self._fields.clear()
             return
         self.status = status
+        self._headers = headers_of(self._fields)
         self.keep = self._parser.should_keep_alive()
         self._body = Body(self._headers.get("content-encoding", ""), self._bound)
 
@@ -130,6 +132,18 @@ class Reading:
     def on_message_complete(self) -> None:
         """The answer is whole."""
         self.complete = self._body is not None
+
+
+def headers_of(fields: Sequence[bytes]) -> dict[str, str]:
+    """Of names and values in turn. They are decoded together where none is repeated."""
+    decoded = b"\n".join(fields).decode("latin-1").split("\n")
+    headers = dict(zip(map(str.lower, decoded[::2]), decoded[1::2], strict=False))
+    if 2 * len(headers) == len(decoded) == len(fields):
+        return headers
+    headers = {}
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        add_header(headers, name, value)
+    return headers
 
 
 def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
