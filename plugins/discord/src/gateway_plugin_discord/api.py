@@ -43,8 +43,10 @@ class DiscordSession:
         self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
     ) -> Response:
         """Make the attempt's request. Raises what `request` does, and BucketSpentError."""
-        self.webhooks.take(route, attempt, trio.current_time())
         redact = _redactor(self.client, attempt)
+        if not route.of_webhook:
+            return await self.request(route.verb, path_of(route, attempt), body, redact)
+        self.webhooks.take(route, attempt, trio.current_time())
         try:
             response = await self.request(route.verb, path_of(route, attempt), body, redact)
         except DiscordApiError as error:
@@ -73,10 +75,10 @@ class DiscordSession:
             if error.status not in OK:
                 raise
             return Response(error.status, {}, b"")
+        if response.status in OK:
+            return response
         self.meter.note(response.status, response.headers, trio.current_time())
-        if response.status not in OK:
-            raise DiscordApiError(response, redact=redact)
-        return response
+        raise DiscordApiError(response, redact=redact)
 
 
 @asynccontextmanager

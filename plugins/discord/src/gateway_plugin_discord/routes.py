@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -28,32 +29,32 @@ class Route:
     verb: str
     path: str
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[str, ...]:
         """The names in braces, in order."""
         return tuple(_PARAMETER.findall(self.path))
 
-    @property
+    @cached_property
     def of_channel(self) -> bool:
         """Whether it is a route of the attempt's room: those have limits of their own."""
         return CHANNEL in self.parameters
 
-    @property
+    @cached_property
     def draws(self) -> bool:
         """Whether attempts wait for limits here: typing is too fleeting to wait for."""
         return not self.path.endswith("/typing")
 
-    @property
+    @cached_property
     def method(self) -> str:
         """The route as a call names it."""
         return f"{self.verb} {self.path}"
 
-    @property
+    @cached_property
     def of_webhook(self) -> bool:
         """Whether a token of its own, not the bot's, opens it: interactions and webhooks."""
         return self.path.startswith(_WITHOUT_BOT)
 
-    @property
+    @cached_property
     def draws_global(self) -> bool:
         """Interactions and webhooks do not count towards the bot's global limit."""
         return self.draws and not self.of_webhook
@@ -63,8 +64,11 @@ class Route:
         return f"{self.verb} {self.path.replace('{channel}', channel)}"
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The path with every parameter filled in, quoted."""
-        return _PARAMETER.sub(lambda found: quote(values[found[1]], safe="@"), self.path)
+        """The path with every parameter filled in; quoted, so that none has a brace."""
+        path = self.path
+        for name in self.parameters:
+            path = path.replace(f"{{{name}}}", quote(values[name], safe="@"))
+        return path
 
 
 _MESSAGE = "/channels/{channel}/messages/{message}"
@@ -99,6 +103,7 @@ REPEAT_SAFE_CALLS = frozenset(
 """Calls that change nothing when they are made twice; an interaction is answered once only."""
 
 
+@lru_cache(maxsize=256)
 def route_of_method(method: str) -> Route | None:
     """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none."""
     found = _METHOD.fullmatch(method)
@@ -119,6 +124,8 @@ def channel_of(attempt: Attempt) -> str:
 
 def path_of(route: Route, attempt: Attempt) -> str:
     """The path of an attempt, with the query where a call's arguments have no body to go in."""
+    if not attempt.arguments and attempt.message_id is None:
+        return route.fill({CHANNEL: channel_of(attempt)})
     values = {name: str(value) for name, value in attempt.arguments.items()}
     if attempt.message_id is not None:
         values["message"] = attempt.message_id

@@ -49,6 +49,8 @@ class WebhookBuckets:
 
     def take(self, route: Route, attempt: Attempt, now: float) -> None:
         """Take a request of the bucket's. Raises BucketSpentError where none is left."""
+        if not self._standing:
+            return
         standing = self._standing.get(self._key(route, attempt))
         if standing is None or standing.fresh_at <= now:
             return
@@ -58,9 +60,11 @@ class WebhookBuckets:
 
     def learn(self, route: Route, attempt: Attempt, headers: Mapping[str, str], now: float) -> None:
         """Believe what an answer or a refusal tells of the bucket."""
+        if not route.of_webhook:
+            return
         remaining = count_in(headers, "remaining")
         reset = retry_after_seconds(headers.get("x-ratelimit-reset-after"))
-        if not route.of_webhook or remaining is None or reset is None:
+        if remaining is None or reset is None:
             return
         name = headers.get("x-ratelimit-bucket")
         if name:
