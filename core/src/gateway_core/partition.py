@@ -118,7 +118,7 @@ class Partition:
         while True:
             self.lanes.ring(self.clock.now(), self.endings.expire, self.arrivals.due)
             with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
-                await trio.sleep_forever()
+                await _until_late(self._alarm)
 
     def _next_alarm(self) -> float:
         at = self.lanes.next_alarm()
@@ -200,3 +200,16 @@ class Partition:
             dispositions=dict(self.endings.dispositions),
             oldest_wait=self.oldest_wait(),
         )
+
+
+async def _until_late(scope: trio.CancelScope) -> None:
+    """Wait for the deadline of `scope`, and return: an exception would cost as much as an alarm."""
+    task = trio.lowlevel.current_task()
+
+    def abort(_: object) -> trio.lowlevel.Abort:
+        if not scope.cancel_called:  # what is cancelled is around it
+            return trio.lowlevel.Abort.SUCCEEDED
+        trio.lowlevel.reschedule(task)
+        return trio.lowlevel.Abort.FAILED
+
+    await trio.lowlevel.wait_task_rescheduled(abort)
