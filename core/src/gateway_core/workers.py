@@ -54,7 +54,8 @@ class Workers:
         self.count = 0
         self.runnable: deque[Lane] = deque()
         self.nursery: trio.Nursery | None = None
-        self._idle = trio.lowlevel.ParkingLot()
+        # Invariant: the last to go idle is at the end and is woken first, as what it needs is warm.
+        self._idle: dict[trio.lowlevel.Task, None] = {}
         self._serving = False
         self._called = False
 
@@ -78,7 +79,7 @@ class Workers:
             return
         if self._idle:
             self._called = True
-            self._idle.unpark()
+            trio.lowlevel.reschedule(self._idle.popitem()[0])
         elif self.count < self._lanes.slots.all.capacity and self.nursery is not None:
             self._called = True
             self.count += 1
@@ -97,7 +98,7 @@ class Workers:
     async def _work_within(self, scope: trio.CancelScope, flown: list[Try]) -> None:
         while True:
             while not self.runnable:
-                await self._idle.park()
+                await self._park()
                 self._called = False
             if scope.cancel_called:  # an old attempt's deadline passed while the worker was idle
                 return
@@ -111,6 +112,16 @@ class Workers:
             finally:
                 self._serving = False
             flown.clear()
+
+    async def _park(self) -> None:
+        task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            del self._idle[task]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._idle[task] = None
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _guarded(self, lane: Lane, do: Callable[[Try], None], flown: Try) -> None:
         try:
