@@ -35,18 +35,19 @@ def even_and_window(room: str, _operation: str) -> list[Limit]:
     ]
 
 
+@pytest.mark.parametrize("partitions", [1, 8])
 @pytest.mark.parametrize("rooms", [50, 1_000])
 async def test_of_two_shared_limits_each_token_wakes_one_lane(
-    engine, say, tries, rooms, autojump_clock
+    engine, say, tries, rooms, partitions, autojump_clock
 ):
-    """A message costs a few looks at a lane, as many with 1,000 rooms as with 50."""
+    """A message costs a few looks at a lane, however many rooms and partitions there are."""
     trips = Random("trips")
 
     async def run(_attempt):
         await trio.sleep(trips.uniform(0.02, 0.08))
 
     channel = FakeChannel(limits=even_and_window, script=run)
-    async with engine(channel, partition_count=1, drain_timeout=100) as gateway:
+    async with engine(channel, partition_count=partitions, drain_timeout=100) as gateway:
         for n in range(rooms):
             await gateway.submit(say.message(f"room {n}", ttl=3600))
         tries.clear()
