@@ -52,15 +52,13 @@ def test_an_answer_is_the_same_however_it_comes_in(step, data, status, body, hea
     assert (status, body, headers) == (response.status, response.body, response.headers)
 
 
-@pytest.mark.parametrize("step", [1, 7, 1000])
-def test_values_may_be_empty_folded_or_not_ascii():
-    head = b"HTTP/1.1 200 OK\r\nX-Empty:\r\nX-Far: \xe9t\xe9\r\nX-Fold: a\r\n b\r\n"
+def test_values_may_be_empty_or_not_ascii():
+    head = b"HTTP/1.1 200 OK\r\nX-Empty:\r\nX-Far: \xe9t\xe9\r\n"
     headers = read(head + b"Content-Length: 0\r\n\r\n").response().headers
-    folded = headers.pop("x-fold")
     assert headers == {"x-empty": "", "x-far": "été", "content-length": "0"}
-    assert folded.split() == ["a", "b"]
 
 
+@pytest.mark.parametrize("step", [1, 7, 1000])
 def test_a_packed_body_is_unpacked(step):
     assert read(PACKED + _GZIP, step=step).response().body == b"x" * 900
 
