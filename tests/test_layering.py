@@ -27,6 +27,7 @@ LAYERS = (
         "circuit",
         "codec",
         "deadlines",
+        "elapsed",
         "flights",
         "idempotency",
         "ids",
