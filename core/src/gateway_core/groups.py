@@ -106,7 +106,6 @@ class Group:
         blocked = self.home.try_start(lane, now, bucket, work)
         if lane.running:
             self.members.passed_by(lane)
-            work += [b for b in lane.tokens or () if b.waiting is not None and b is not bucket]
         if self.waits_in is None:
             following = self.members.peek(now)
             if following is None:
@@ -139,29 +138,12 @@ def settle(work: list[Bucket], now: int) -> None:
         if not bucket.waiting:
             continue
         blocked = _serve(bucket, now, work)
-        if blocked is None:
+        if blocked is None or blocked.bucket is not bucket:
             work.append(bucket)
-        elif blocked.bucket is not bucket:
-            if _likewise(bucket, blocked, now):
-                _set_alarm(bucket, blocked.at, now)
-            else:
-                work.append(bucket)
         else:  # an aged lane has reserved what this one wants
             while bucket in work:
                 work.remove(bucket)
             _set_alarm(bucket, blocked.at, now)
-
-
-def _likewise(bucket: Bucket, blocked: Blocked, now: int) -> bool:
-    """Whether the next in line would be kept as well by what kept the one before, until its time.
-
-    It stays, then: groups of all partitions would else move between the two with each token. When
-    the one that went ahead starts, `bucket` is looked at again; at the latest by that time.
-    """
-    if bucket.waiting is None or not now < blocked.at < NEVER:
-        return False
-    following = bucket.waiting.peek(now)
-    return isinstance(following, Group) and blocked.bucket in following.shared
 
 
 def _serve(bucket: Bucket, now: int, work: list[Bucket]) -> Blocked | None:
