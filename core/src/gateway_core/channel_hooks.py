@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import attrs
@@ -34,6 +35,9 @@ from gateway_core.telemetry import HOOK_FAILED, tell
 from gateway_core.verdicts import ErrorClass, Reason, Verdict
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
+
+SEQUENCES = (tuple, list, Sequence)
+"""To ask whether something is a sequence: mostly it is one of the first two, told at once."""
 
 VOTES = ("shed", "urgent", "normal", "bulk")
 
@@ -109,7 +113,7 @@ class ChannelHooks:
     def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
         """The plan."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
-        plan = tuple(self._ask("chunk", Sequence, kwargs))
+        plan = tuple(self._ask("chunk", SEQUENCES, kwargs))
         for part in plan:
             if not isinstance(part, Part):
                 raise self._wrong("chunk", "Part", part)
@@ -155,7 +159,7 @@ class ChannelHooks:
             "operation": operation,
             "priority": priority,
         }
-        limits = tuple(self._ask("rate_limit", Sequence, kwargs))
+        limits = tuple(self._ask("rate_limit", SEQUENCES, kwargs))
         for limit in limits:
             if not isinstance(limit, Limit):
                 raise self._wrong("rate_limit", "Limit", limit)
@@ -250,7 +254,8 @@ class ChannelHooks:
             text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
             raise HookContractError(hook=name, plugin=plugin, text=text) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
-            raise self._wrong(name, getattr(kind, "__name__", str(kind)), answer)
+            expected = "Sequence" if kind is SEQUENCES else getattr(kind, "__name__", str(kind))
+            raise self._wrong(name, expected, answer)
         return answer
 
     def _each(
@@ -322,12 +327,12 @@ def _freeze(caller: Any) -> Frozen:
     impls = list(reversed(_impls(caller)))
     if any(impl.wrapper or impl.hookwrapper for impl in impls):
         return lambda kwargs: caller(**kwargs)
-    steps = [(impl.function, impl.argnames) for impl in impls]
+    steps = [(impl.function, _arguments(impl.argnames)) for impl in impls]
     if caller.spec.opts["firstresult"]:
 
         def first(kwargs: Mapping[str, Any]) -> Any:
-            for function, names in steps:
-                answer = function(*[kwargs[name] for name in names])
+            for function, named in steps:
+                answer = function(*named(kwargs))
                 if answer is not None:
                     return answer
             return None
@@ -335,10 +340,17 @@ def _freeze(caller: Any) -> Frozen:
         return first
 
     def every(kwargs: Mapping[str, Any]) -> list[Any]:
-        answers = [function(*[kwargs[name] for name in names]) for function, names in steps]
+        answers = [function(*named(kwargs)) for function, named in steps]
         return [answer for answer in answers if answer is not None]
 
     return every
+
+
+def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Picks the arguments of these names, in this order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda kwargs: [kwargs[name] for name in names]
 
 
 def _impls(caller: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
@@ -210,12 +210,28 @@ class Call(_Envelope):
 Envelope: TypeAlias = Send | Edit | Delete | Call
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+def _canonical() -> Callable[[Json], str]:
+    """Writes plain JSON in the one way that digests are made of."""
+    plain = json.JSONEncoder(
+        sort_keys=True, ensure_ascii=True, check_circular=False, separators=(",", ":")
+    )
+    write = getattr(json.encoder, "c_make_encoder", None)
+    if write is None:
+        return plain.encode
+    # `encode` makes one of these for each value, which takes three times as long as to use it.
+    pieces = write(
+        None, plain.default, json.encoder.encode_basestring_ascii, None,
+        plain.key_separator, plain.item_separator, True, False, True,
+    )  # fmt: skip
+    return lambda value: "".join(pieces(value, 0))
+
+
+_CANONICAL = _canonical()
 
 
 def digest_of(payload: Json) -> str:
     """A digest of plain JSON, the same in every process: what edits are compared by."""
-    return hashlib.blake2b(_CANONICAL.encode(payload).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_CANONICAL(payload).encode(), digest_size=16).hexdigest()
 
 
 @attrs.frozen(kw_only=True)

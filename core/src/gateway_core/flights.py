@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from gateway_core.elapsed import NONE, SHORTEST_WAIT, summed
 from gateway_core.envelopes import (
     Attempt,
     Call,
+    Delete,
     Disposition,
+    Edit,
     Envelope,
     Json,
     MessageRef,
@@ -314,7 +316,9 @@ class Flight:
         """The envelope that made the message: this one, or that of the message changed."""
         if self.target is not None:
             return self.target.envelope_id
-        target = getattr(self.envelope, "target", None)
+        if not isinstance(self.envelope, Edit | Delete):
+            return self.id
+        target = self.envelope.target
         return target.envelope_id if isinstance(target, MessageRef) else self.id
 
     def ref(self) -> MessageRef | None:
@@ -322,7 +326,7 @@ class Flight:
         envelope = self.envelope
         if isinstance(envelope, Call) or envelope.operation == "delete":
             return None
-        parts = tuple(standing(self.steps or ()))
+        parts = standing(self.steps or ())
         if not parts:
             return None
         return _message_ref(
@@ -338,19 +342,24 @@ class Flight:
 
 def _carried(steps: Sequence[Step]) -> Mapping[str, Json] | None:
     """The platform's own fields that the last part has, or shall have."""
-    last = [step for step in steps if step.kind != "delete"][-1:]
-    return (last[0].extra or None) if last else None
-
-
-def standing(steps: Sequence[Step]) -> Iterator[PartRef]:
-    """The platform messages that stand after these steps; a digest only where it is certain."""
-    for step in steps:
-        if step.message_id is not None and step.kind != "delete":
-            certain = step.outcome in ARRIVED
-            yield _part_ref(message_id=step.message_id, digest=step.digest if certain else "")
     for step in reversed(steps):
-        if step.message_id is not None and step.kind == "delete" and step.outcome != "deleted":
-            yield _part_ref(message_id=step.message_id)
+        if step.kind != "delete":
+            return step.extra or None
+    return None
+
+
+def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
+    """The platform messages that stand after these steps; a digest only where it is certain."""
+    parts, spare = [], []
+    for step in steps:
+        if step.message_id is None:
+            continue
+        if step.kind != "delete":
+            digest = step.digest if step.outcome in ARRIVED else ""
+            parts.append(_part_ref(message_id=step.message_id, digest=digest))
+        elif step.outcome != "deleted":
+            spare.append(_part_ref(message_id=step.message_id))
+    return (*parts, *reversed(spare))
 
 
 def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:

@@ -38,6 +38,8 @@ class Limiter:
 
         For the new ones a few idle ones are forgotten, before any of these could be.
         """
+        if not limits:
+            return []
         fresh = sum(self._name(limit) not in self._buckets for limit in limits)
         self._sweep(SWEEP * fresh, now)
         return [self._bucket(limit, room) for limit in limits]

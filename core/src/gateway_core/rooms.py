@@ -32,8 +32,10 @@ class Room:
 
     def closed_until(self) -> int:
         """When the last of its closures ends, and those of its threads."""
-        gates = [*self.thread_gates.values(), *([self.gate] if self.gate is not None else ())]
-        return max([gate.closed_until for gate in gates], default=0)
+        own = 0 if self.gate is None else self.gate.closed_until
+        if not self.thread_gates:
+            return own
+        return max(own, *[gate.closed_until for gate in self.thread_gates.values()])
 
 
 class Lane:

@@ -93,6 +93,7 @@ class OpenSession:
         self._instance = instance
         self._idle = idle
         self._opening = opening
+        self._now = trio.lowlevel.current_clock().current_time
         self._changed = trio.Event()
         self.ready = trio.Event()
         self.value: Session = None
@@ -106,7 +107,7 @@ class OpenSession:
         """One user less."""
         self.users -= 1
         if not self.users:
-            self._last_use = trio.current_time()
+            self._last_use = self._now()
             if self.closing:
                 self._changed.set()
 
@@ -150,13 +151,13 @@ class OpenSession:
     async def _until_unused(self) -> None:
         """Wait until nobody has used it for the idle time, or it is to close and unused."""
         self.entered = True
-        self._last_use = trio.current_time()
+        self._last_use = self._now()
         self.ready.set()
         while self.users or not self.closing:
-            until = trio.current_time() if self.users else self._last_use
+            until = self._now() if self.users else self._last_use
             with trio.CancelScope(deadline=until + self._idle):
                 await self._changed.wait()
                 self._changed = trio.Event()
             # The same sum as the deadline's: a difference may be a hair short of the idle time.
-            if not self.users and trio.current_time() >= self._last_use + self._idle:
+            if not self.users and self._now() >= self._last_use + self._idle:
                 self.closing = True

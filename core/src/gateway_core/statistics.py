@@ -47,8 +47,9 @@ class Counts:
         dispositions[disposition] = dispositions.get(disposition, 0) + 1
         if receipt.possible_duplicate:
             self.possible_duplicates += 1
-        for what in set(receipt.degradations):
-            _count(self.degradations, what)
+        if receipt.degradations:
+            for what in set(receipt.degradations):
+                _count(self.degradations, what)
         for part in receipt.parts:
             if part.degraded:
                 _count(self.degradations, "planned")

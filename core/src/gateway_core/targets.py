@@ -168,7 +168,7 @@ class Targets:
         elif isinstance(change, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
         elif isinstance(change, Delete) and target is not None and flight.steps is not None:
-            left = tuple(standing(flight.steps))  # some may be gone
+            left = standing(flight.steps)  # some may be gone
             if len(left) < len(target.parts):
                 ref = attrs.evolve(target, parts=left, revision=flight.revision)
                 self._revisions.record(ref, origin)
