@@ -76,6 +76,7 @@ class Partition:
         self.privacy = privacy
         self._on_pressure = on_pressure
         self._alarm = trio.CancelScope()
+        self._ringing = False
         self.accepted = 0
         self.outside = 0
         self.restarts = 0
@@ -116,7 +117,9 @@ class Partition:
 
     async def _keep_time(self) -> None:
         while True:
+            self._ringing = True  # what comes to be due meanwhile is seen afterwards
             self.lanes.ring(self.clock.now(), self.endings.expire, self.arrivals.due)
+            self._ringing = False
             with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
                 await _until_late(self._alarm)
 
@@ -126,7 +129,8 @@ class Partition:
 
     def _rearm(self) -> None:
         """Ring earlier: the alarm is moved, which wakes nobody."""
-        self._alarm.deadline = self._next_alarm()
+        if not self._ringing:
+            self._alarm.deadline = self._next_alarm()
 
     # -- figures
 
