@@ -12,9 +12,9 @@ from opentelemetry.metrics import Histogram, MeterProvider
 from trio.abc import Instrument
 
 from gateway_core import telemetry as names
-from gateway_core.envelopes import Receipt
+from gateway_core.envelopes import Disposition, Receipt
 from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, tell
-from gateway_core.verdicts import Verdict
+from gateway_core.verdicts import Reason, Verdict
 
 if TYPE_CHECKING:
     from gateway_core.accounts import Account
@@ -97,6 +97,9 @@ class Meters:
         self._made = made
         self._kind = Tally if several else Single
         self._tallies: dict[tuple[object, ...], Tally | Single] = {}
+        # Those that every message needs, by less than their labels.
+        self._attempts: dict[tuple[str, str, Reason | None], Tally | Single] = {}
+        self._ends: dict[tuple[str, Disposition], Tally | Single] = {}
 
     def accepted(self, account: Account, seconds: float) -> None:
         """An envelope was accepted so long after `submit` was called."""
@@ -114,15 +117,25 @@ class Meters:
         self, account: Account, operation: str, verdict: Verdict | None, seconds: float
     ) -> None:
         """An attempt ended."""
-        more: tuple[str, ...] = (names.OPERATION.name, operation)
-        if verdict is not None:
-            more += (names.ERROR_TYPE.name, verdict.reason.value)
-        self._of(names.ATTEMPT_DURATION, account, *more).add(seconds)
+        reason = None if verdict is None else verdict.reason
+        key = (account.instance.id, operation, reason)
+        tally = self._attempts.get(key)
+        if tally is None:
+            more: tuple[str, ...] = (names.OPERATION.name, operation)
+            if reason is not None:
+                more += (names.ERROR_TYPE.name, reason.value)
+            tally = self._attempts[key] = self._of(names.ATTEMPT_DURATION, account, *more)
+        tally.add(seconds)
 
     def ended(self, account: Account, receipt: Receipt, seconds: float) -> None:
         """An envelope ended."""
-        how = receipt.disposition.value
-        self._of(names.ENVELOPE_DURATION, account, names.DISPOSITION.name, how).add(seconds)
+        how = receipt.disposition
+        tally = self._ends.get((account.instance.id, how))
+        if tally is None:
+            more = (names.DISPOSITION.name, how.value)
+            tally = self._of(names.ENVELOPE_DURATION, account, *more)
+            self._ends[account.instance.id, how] = tally
+        tally.add(seconds)
 
     def stalled(self, seconds: float) -> None:
         """The event loop did nothing else meanwhile."""

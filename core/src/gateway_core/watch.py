@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 _UNCHOSEN = structlog.make_filtering_bound_logger(logging.NOTSET)
 """What structlog has before anybody sets it up: it shows everything, to nobody's wish."""
-NOTICED = 0.001
-"""Seconds from which the time to accept is recorded: nearly all are accepted at once."""
+NOTICED = 1_000_000
+"""Nanoseconds from which the time to accept is recorded: nearly all are accepted at once."""
 
 
 class Watch:
@@ -88,9 +88,9 @@ class Watch:
     def accepted(self, flight: Flight, account: Account, partition: int, begun: int) -> None:
         """Its caller is about to hear that it is accepted."""
         if self.meters is not None:
-            seconds = (self._clock.now() - begun) / SECOND
-            if seconds >= NOTICED:
-                self.meters.accepted(account, seconds)
+            took = self._clock.now() - begun
+            if took >= NOTICED:
+                self.meters.accepted(account, took / SECOND)
         if self._verbose:
             envelope = flight.envelope
             tell(
@@ -167,9 +167,10 @@ class Watch:
 
     def ended(self, flight: Flight, receipt: Receipt, account: Account, partition: int) -> None:
         """It has its disposition."""
-        flight.wait_for("", self._clock.now())
-        if flight.waits:
-            self._waited(flight, account)
+        if flight.cause != "attempt":
+            flight.wait_for("", self._clock.now())
+            if flight.waits:
+                self._waited(flight, account)
         if self.meters is not None:
             self.meters.ended(account, receipt, latency(flight, receipt))
         trace = flight.trace
@@ -208,8 +209,11 @@ class Watch:
 
 def latency(flight: Flight, receipt: Receipt) -> float:
     """Seconds from acceptance, or from when it was due, to the end; over restarts as well."""
-    since = max(receipt.accepted_at, flight.envelope.not_before or 0.0)
-    return max(0.0, receipt.ended_at - since)
+    since, due = receipt.accepted_at, flight.envelope.not_before
+    if due is not None and due > since:
+        since = due
+    seconds = receipt.ended_at - since
+    return seconds if seconds > 0 else 0.0
 
 
 def about(flight: Flight, partition: int) -> dict[str, Any]:

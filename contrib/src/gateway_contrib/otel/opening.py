@@ -16,12 +16,11 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from gateway_contrib.otel.dropping import CountedMetrics, CountedSpans, Drops
 from gateway_contrib.otel.histograms import SeveralAtOnce
+from gateway_contrib.otel.sampling import QuickTracers
 from gateway_contrib.otel.settings import OtelSettings
 from gateway_core import Providers
 from gateway_core.telemetry import METRICS, SCOPE
@@ -48,10 +47,8 @@ async def open_telemetry(
     drops = Drops()
     spans, metrics = _exporters(settings, spans, metrics)
     async with _served(settings.prometheus) as served:
-        tracers = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(settings.sampling)),
-            resource=_resource(settings),
-            shutdown_on_exit=False,
+        tracers = QuickTracers(
+            settings.sampling, resource=_resource(settings), shutdown_on_exit=False
         )
         if spans is not None:
             tracers.add_span_processor(
