@@ -7,6 +7,7 @@ Those alone, and spans with a parent, are left to the SDK, whose sampler says th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import getrandbits, randrange
 from typing import Any
 
@@ -15,12 +16,15 @@ from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     Span,
     SpanContext,
+    SpanKind,
     TraceFlags,
     get_current_span,
 )
+from opentelemetry.util.types import Attributes
 
 LOW = TraceIdRatioBased.TRACE_ID_LIMIT
 BITS = 128
@@ -48,7 +52,15 @@ class _QuickTracer(Tracer):
     bound: int
 
     def start_span(
-        self, name: str, context: Context | None = None, *arguments: Any, **fields: Any
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = (),
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
     ) -> Span:
         """A span: of a new trace, mostly one that records nothing."""
         if not get_current_span(context).get_span_context().is_valid:
@@ -57,7 +69,16 @@ class _QuickTracer(Tracer):
                 return NonRecordingSpan(
                     SpanContext(trace_id, getrandbits(64) or 1, False, _DROPPED)
                 )
-        return super().start_span(name, context, *arguments, **fields)
+        return super().start_span(
+            name,
+            context,
+            kind,
+            attributes,
+            links,
+            start_time,
+            record_exception,
+            set_status_on_exception,
+        )
 
 
 class _KeptIds(RandomIdGenerator):
