@@ -8,6 +8,7 @@ from pathlib import Path
 from time import time
 from typing import Annotated, Any
 
+import attrs
 import trio
 from cyclopts import App, Parameter
 
@@ -18,12 +19,6 @@ app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its 
 
 Config = Annotated[Path, Parameter(help="The configuration file, which names the outbox.")]
 Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
-Instance = Annotated[str | None, Parameter(help="Only of this instance.")]
-Room = Annotated[str | None, Parameter(help="Only of this room.")]
-Disposition = Annotated[str | None, Parameter(help="Only what ended so (rejected, unknown, …).")]
-Age = Annotated[
-    float | None, Parameter(help="Only what was accepted this many seconds ago, or more.")
-]
 
 Limit = Annotated[int, Parameter(help="At most so many.")]
 Waiting = Annotated[
@@ -33,6 +28,33 @@ Waiting = Annotated[
 CONFIG = Path("gateway.toml")
 PATIENCE = 10.0
 """Seconds to wait for a running gateway's answer."""
+
+
+@Parameter(name="*")
+@attrs.frozen
+class Filters:
+    """Which envelopes; None: any."""
+
+    instance: Annotated[str | None, Parameter(help="Only of this instance.")] = None
+    room: Annotated[str | None, Parameter(help="Only of this room.")] = None
+    disposition: Annotated[
+        str | None, Parameter(help="Only what ended so (rejected, unknown, …).")
+    ] = None
+    age: Annotated[
+        float | None, Parameter(help="Only what was accepted this many seconds ago, or more.")
+    ] = None
+
+    def which(self) -> Any:
+        """The same as the outbox takes it."""
+        from gateway_contrib.sqlite.operating import Which  # noqa: PLC0415 - an extra
+
+        older = time() - self.age if self.age is not None else None
+        return Which(
+            instance=self.instance, room=self.room, disposition=self.disposition, older=older
+        )
+
+
+ANY = Filters()
 
 
 def _operator(config: Path) -> Any:
@@ -50,17 +72,8 @@ def _operator(config: Path) -> Any:
     return Operator(path)
 
 
-def _which(
-    instance: str | None, room: str | None, disposition: str | None, age: float | None
-) -> Any:
-    from gateway_contrib.sqlite.operating import Which  # noqa: PLC0415 - an extra
-
-    older = time() - age if age is not None else None
-    return Which(instance=instance, room=room, disposition=disposition, older=older)
-
-
 def _chosen(
-    operator: Any, named: tuple[str, ...], which: Any, limit: int, *, waiting: bool = False
+    operator: Any, named: tuple[str, ...], filters: Filters, limit: int, *, waiting: bool = False
 ) -> list[str]:
     """Those named, or those that the filters fit; the oldest first, since rooms have their order.
 
@@ -68,9 +81,9 @@ def _chosen(
     """
     if named:
         return sorted(named)
-    if not any(which.sql()):
+    if filters == ANY:
         raise Ended("name envelopes, or give a filter")
-    rows = (operator.waiting if waiting else operator.failed)(which, limit)
+    rows = (operator.waiting if waiting else operator.failed)(filters.which(), limit)
     return sorted(row["id"] for row in rows)
 
 
@@ -79,17 +92,13 @@ def list_(
     *,
     config: Config = CONFIG,
     waiting: Waiting = False,
-    instance: Instance = None,
-    room: Room = None,
-    disposition: Disposition = None,
-    age: Age = None,
+    filters: Filters = ANY,
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
     """List what failed and can be tried again."""
     with _operator(config) as operator:
-        which = _which(instance, room, disposition, age)
-        rows = (operator.waiting if waiting else operator.failed)(which, limit)
+        rows = (operator.waiting if waiting else operator.failed)(filters.which(), limit)
     if json:
         print(jsonlib.dumps(rows))
         return
@@ -124,10 +133,7 @@ def stats(*, config: Config = CONFIG, json: Json = False) -> None:
 async def retry(
     *envelopes: str,
     config: Config = CONFIG,
-    instance: Instance = None,
-    room: Room = None,
-    disposition: Disposition = None,
-    age: Age = None,
+    filters: Filters = ANY,
     limit: Limit = 1000,
 ) -> None:
     """Try failed envelopes again, from the first part that did not arrive.
@@ -135,8 +141,7 @@ async def retry(
     Those named, or those that the filters fit; at least one filter is needed then.
     """
     with _operator(config) as operator:
-        which = _which(instance, room, disposition, age)
-        chosen = _chosen(operator, envelopes, which, limit)
+        chosen = _chosen(operator, envelopes, filters, limit)
         numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
         await _answers(operator, numbers)
 
@@ -146,10 +151,7 @@ async def discard(
     *envelopes: str,
     config: Config = CONFIG,
     waiting: Waiting = False,
-    instance: Instance = None,
-    room: Room = None,
-    disposition: Disposition = None,
-    age: Age = None,
+    filters: Filters = ANY,
     limit: Limit = 1000,
 ) -> None:
     """Drop failed envelopes' content; end unfinished ones that have not started.
@@ -157,8 +159,7 @@ async def discard(
     Those named, or those that the filters fit; at least one filter is needed then.
     """
     with _operator(config) as operator:
-        which = _which(instance, room, disposition, age)
-        chosen = _chosen(operator, envelopes, which, limit, waiting=waiting)
+        chosen = _chosen(operator, envelopes, filters, limit, waiting=waiting)
         numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in chosen}
         await _answers(operator, numbers)
 
