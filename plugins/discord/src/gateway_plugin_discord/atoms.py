@@ -7,14 +7,14 @@ is a difference of two sums, and only what is cut at its ends is written anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import attrs
 
-from gateway_core.text import Block, Document, Kind, Nesting, Span, Style
+from gateway_core.text import Block, Document, Kind, Span, Style
 from gateway_plugin_discord.dialect import (
     APART,
     CLOSERS,
@@ -41,6 +41,9 @@ _STYLES = frozenset(MARKS.values())
 _MARKED = {style: (mark, mark) for style, mark in MARKS.items()}
 
 _STRUCK = frozenset((_MARKED[Style.STRIKE], _MARKED[Style.SPOILER]))
+
+_new = tuple.__new__
+"""Makes a named tuple, at a third of what its class takes."""
 
 Mark = tuple[str, str]
 """What opens a style and what closes it."""
@@ -109,30 +112,35 @@ def masked_from(document: Document) -> int:
 
 @attrs.define(eq=False)
 class Atomizer:
-    """Makes the atoms of a document."""
+    """Makes the atoms of a document.
+
+    Invariant: lines are asked for in order, each once. `looks` holds those that begin before the
+    end of the last line and may reach behind it, the outermost first; `following` come later.
+    """
 
     document: Document
     previews: bool
     mentions: bool
     escape: Callable[[str], str] = attrs.field(init=False)
     escape_struck: Callable[[str], str] | None = attrs.field(init=False)
-    looks: Nesting[_Look] = attrs.field(init=False)
+    looks: list[_Look] = attrs.field(init=False, factory=list)
+    following: list[_Look] = attrs.field(init=False)
     masked_from: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.escape = escaping(mentions=self.mentions)
         self.masked_from = masked_from(self.document)
-        spans = [span for span in self.document.spans if span.style is not _QUOTE]
-        self.looks = Nesting([*map(self._look, spans)])
-        struck = not _STRUCK.isdisjoint(look.mark for look in self.looks.items)
+        looks = [self._look(span) for span in self.document.spans if span[2] is not _QUOTE]
+        struck = not _STRUCK.isdisjoint([look[2] for look in looks])
         self.escape_struck = escaping(mentions=self.mentions, struck=True) if struck else None
+        self.following = looks[::-1]
 
     def _look(self, span: Span) -> _Look:
         start, end, style, value = span
         if style is _CODE:
-            return _Look(start, end, None, code)
+            return _new(_Look, (start, end, None, code))
         if style is not _LINK:
-            return _Look(start, end, _MARKED[style], None)
+            return _new(_Look, (start, end, _MARKED[style], None))
         text = self.document.text[start:end]
         if not value or value == text:
             return _Look(start, end, None, self._bare(end) if value else None)
@@ -146,8 +154,9 @@ class Atomizer:
         free = self.document.text[end : end + 1] in ("", " ", "\n")
         return str if self.previews and free else _bracketed
 
-    def atoms(self) -> Iterator[Atom]:
+    def atoms(self) -> list[Atom]:
         """The atoms in order."""
+        made: list[Atom] = []
         before: Block | None = None
         for block in self.document.blocks:
             shown = block
@@ -155,10 +164,11 @@ class Atomizer:
                 # Discord counts on from a list's first number; as text it stays what it is.
                 shown = block._replace(marker=block.marker.replace(".", "\\."))
             if block.kind in _SOLID:
-                yield self._solid(shown)
+                made.append(self._solid(shown))
             else:
-                yield from self._flow(shown)
+                self._flow(shown, made)
             before = shown
+        return made
 
     def _solid(self, block: Block) -> Atom:
         """A code block, or a table as one; white space alone cannot be fenced."""
@@ -169,60 +179,89 @@ class Atomizer:
         place = (block.start, block.start, block.end)
         return Atom(*place, write, (marks,), prefix, prefix, block.quote, first=True)
 
-    def _flow(self, block: Block) -> Iterator[Atom]:
-        """The lines of a paragraph, a heading or an item."""
+    def _flow(self, block: Block, made: list[Atom]) -> None:
+        """Add the lines of a paragraph, a heading or an item."""
         lead, again, around = _leads(block)
-        if block.quote:
+        quote = block.quote
+        if quote:
             lead, again = f"> {lead}", f"> {again}"
         start = block.start
         for low, high in _lines(self.document.text, block.body, block.end):
+            looks = self._touching(low, high)
             first = True
-            for begin, end, write, stack in self._pieces(low, high, around):
+            for begin, end, write, stack in self._pieces(looks, low, high, around):
                 place = start if first else begin
-                yield Atom(place, begin, end, write, stack, lead, again, block.quote, first)
+                atom = (place, begin, end, write, stack, lead, again, quote, first)
+                made.append(_new(Atom, atom))
                 lead, first = "", False
             start, lead = high + 1, again
 
-    def _pieces(self, low: int, high: int, around: tuple[Mark, ...]) -> Iterable[_Piece]:
+    def _touching(self, low: int, high: int) -> list[_Look]:
+        """The looks with characters in the line, the outermost first."""
+        following = self.following
+        if self.looks:
+            self.looks = [look for look in self.looks if look[1] > low]
+        while following and following[-1][0] < high:
+            look = following.pop()
+            if look[1] > low:
+                self.looks.append(look)
+        return self.looks
+
+    def _pieces(
+        self, looks: Sequence[_Look], low: int, high: int, around: tuple[Mark, ...]
+    ) -> Sequence[_Piece]:
         """Stretches of one style in a line; white space between two styles has what both have."""
-        if low == high:
-            return [_Piece(low, high, self.escape, ())]
-        looks = self.looks.touching(low, high)
         if around:
             looks = [look for look in looks if look.mark not in around]
-        if not looks:
-            return [_Piece(low, high, self.escape, around)]
-        edges = {low, high}
-        for look in looks:
-            edges |= {max(look.start, low), min(look.end, high)}
-        return _spaced(
-            self.document.text,
-            [self._piece(*stretch, around) for stretch in _swept(looks, sorted(edges))],
-        )
+        if not looks or low == high:
+            return [_new(_Piece, (low, high, self.escape, around if low < high else ()))]
+        apart = len(looks) == 1 or all(one[1] <= next_[0] for one, next_ in pairwise(looks))
+        stretches = _one_by_one(looks, low, high) if apart else _swept(looks, low, high)
+        pieces = [self._piece(begin, end, active, around) for begin, end, active in stretches]
+        return _spaced(self.document.text, pieces)
 
     def _piece(
         self, begin: int, end: int, active: Sequence[_Look], around: tuple[Mark, ...]
     ) -> _Piece:
         if not active:
-            return _Piece(begin, end, self.escape, around)
-        stack = (*around, *[look.mark for look in active if look.mark])
-        for look in active:
-            if look.literally:
-                if not CLOSERS.isdisjoint(self.document.text[begin:end]):
-                    stack = tuple(mark for mark in stack if mark[0] not in _STYLES)
-                return _Piece(begin, end, look.literally, stack)
-        if self.escape_struck and not _STRUCK.isdisjoint(stack):
-            return _Piece(begin, end, self.escape_struck, stack)
-        return _Piece(begin, end, self.escape, stack)
+            return _new(_Piece, (begin, end, self.escape, around))
+        stack = (*around, *[mark for _, _, mark, _ in active if mark])
+        write = next((look.literally for look in active if look.literally), None)
+        if write is None:
+            struck = self.escape_struck and not _STRUCK.isdisjoint(stack)
+            write = self.escape_struck if struck else self.escape
+        elif stack and not CLOSERS.isdisjoint(self.document.text[begin:end]):
+            stack = tuple(mark for mark in stack if mark[0] not in _STYLES)
+        return _new(_Piece, (begin, end, write, stack))
 
 
-def _swept(
-    looks: Sequence[_Look], edges: Sequence[int]
-) -> Iterator[tuple[int, int, Sequence[_Look]]]:
-    """Each stretch between two edges with the spans that it stands in, the outermost first."""
+_Stretch: TypeAlias = tuple[int, int, Sequence[_Look]]
+"""What stands in the same spans, the outermost first."""
+
+
+def _one_by_one(looks: Sequence[_Look], low: int, high: int) -> list[_Stretch]:
+    """The stretches of a line whose spans neither nest nor overlap, as in most lines."""
+    found: list[_Stretch] = []
+    at = low
+    for look in looks:
+        begin, end = max(look[0], low), min(look[1], high)
+        if begin > at:
+            found.append((at, begin, ()))
+        found.append((begin, end, (look,)))
+        at = end
+    if at < high:
+        found.append((at, high, ()))
+    return found
+
+
+def _swept(looks: Sequence[_Look], low: int, high: int) -> Iterator[_Stretch]:
+    """The stretches of any line."""
+    edges = {low, high}
+    for begin, end, _, _ in looks:
+        edges |= {max(begin, low), min(end, high)}
     active: list[_Look] = []
     following = 0
-    for begin, end in pairwise(edges):
+    for begin, end in pairwise(sorted(edges)):
         if active:
             active = [look for look in active if look.end > begin]
         while following < len(looks) and looks[following].start <= begin:
@@ -271,21 +310,22 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     yield start, end
 
 
-def _spaced(text: str, pieces: Sequence[_Piece]) -> Iterator[_Piece]:
+def _spaced(text: str, pieces: Sequence[_Piece]) -> Sequence[_Piece]:
     """The pieces with white space at a change of style taken out of the marks.
 
     Discord's italics may neither begin nor end with a space.
     """
+    found: list[_Piece] = []
     for index, piece in enumerate(pieces):
         begin, end, _, stack = piece
         if not stack or (text[begin] != " " and text[end - 1] != " "):
-            yield piece
+            found.append(piece)
             continue
         before = pieces[index - 1].stack if index else ()
         after = pieces[index + 1].stack if index + 1 < len(pieces) else ()
-        yield from _trimmed(
-            text, piece, stack[: common(stack, before)], stack[: common(stack, after)]
-        )
+        kept = stack[: common(stack, before)], stack[: common(stack, after)]
+        found.extend(_trimmed(text, piece, *kept))
+    return found
 
 
 def _trimmed(
@@ -325,9 +365,12 @@ def common(one: Sequence[Mark], other: Sequence[Mark]) -> int:
 def joint(before: Atom, written: str, atom: Atom, gap: int) -> str:
     """What stands between two neighbours; `gap` line feeds where the second begins a line."""
     if atom.first:
-        same = atom.quote and atom.quote == before.quote
-        feeds = ("\n> " if same else "\n") * (gap - 1) + "\n"
-        return f"{before.closed()}{feeds}{atom.lead}{atom.opened()}"
+        feeds = "\n"
+        if gap > 1:
+            same = atom.quote and atom.quote == before.quote
+            feeds = ("\n> " if same else "\n") * (gap - 1) + "\n"
+        closed = before.closed() if before.stack else ""
+        return f"{closed}{feeds}{atom.lead}{atom.opened() if atom.stack else ''}"
     if before.stack == atom.stack:
         return APART if before.write is atom.write is code else ""
     shared = common(before.stack, atom.stack)

@@ -40,7 +40,7 @@ class Dialect:
 
     def __attrs_post_init__(self) -> None:
         text = self.document.text
-        self.atoms = list(Atomizer(self.document, self.previews, self.mentions).atoms())
+        self.atoms = Atomizer(self.document, self.previews, self.mentions).atoms()
         self.starts = [atom.start for atom in self.atoms]
         self.bodies = [atom.write(text[atom.body : atom.end]) for atom in self.atoms]
         self.joints = [""] * bool(self.atoms)
@@ -50,8 +50,10 @@ class Dialect:
         self.sums = [0, *accumulate(map(len if units(whole) == len(whole) else units, pairs))]
 
     def _joint(self, before: Atom, written: str, atom: Atom) -> str:
-        gap = self.document.text.count("\n", before.end, atom.start) if atom.first else 0
-        return joint(before, written, atom, gap or 1)
+        gap = atom.start - before.end  # of one place: one line feed
+        if gap > 1 and atom.first:
+            gap = self.document.text.count("\n", before.end, atom.start)
+        return joint(before, written, atom, gap)
 
     def cost(self, start: int, end: int) -> int:
         """UTF-16 units of the content; never fewer than its code points."""
