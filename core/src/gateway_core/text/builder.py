@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 from gateway_core.text.canvas import Canvas
@@ -23,6 +22,8 @@ Steps: TypeAlias = Mapping[str, Callable[[Any, Any, int], None]]
 _PARAGRAPH, _HEADING, _SOLID, _TABLE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE, Kind.TABLE
 _CODE, _LINK = Style.CODE, Style.LINK
 
+_STYLED = {"Emphasis": Style.ITALIC, "Strong": Style.BOLD, "Strikethrough": Style.STRIKE}
+
 _tuple = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
 
@@ -40,12 +41,10 @@ class Builder(Canvas):
 
     def read(self, events: Iterable[Any]) -> None:
         """Take in pyromark's events: each a name, or a name with a value; places are in UTF-8."""
+        value: Any
         self.events = iter(events)
         for event, where in self.events:
-            if event.__class__ is str:
-                self.alone[event](self, None, where["start"])
-                continue
-            kind, value = event.popitem()
+            kind, value = (event, None) if event.__class__ is str else event.popitem()
             if kind == "Text":
                 if self.plain and self.open:  # what `write` does, without asking it
                     self.marks.append((self.length, where["start"]))
@@ -54,12 +53,19 @@ class Builder(Canvas):
                 else:
                     self.write(value, where["start"])
             elif kind == "Start":
-                name, inner = (value, None) if value.__class__ is str else value.popitem()
-                self.begins[name](self, inner, where["start"])
+                if value.__class__ is not str:
+                    name, inner = value.popitem()
+                    self.begins[name](self, inner, where["start"])
+                elif style := _STYLED.get(value):
+                    self._begin_style(style, where["start"])
+                else:
+                    self.begins[value](self, None, where["start"])
             elif kind == "End":
                 name = value if value.__class__ is str else next(iter(value))
-                if end := self.ends.get(name):
-                    end(self, name, where["start"])
+                if style := _STYLED.get(name):
+                    self._end_style(style)
+                elif end := self.ends.get(name):
+                    end(self, name)
             else:
                 self.alone[kind](self, value, where["start"])
 
@@ -92,7 +98,7 @@ class Builder(Canvas):
         if self.origin is None:
             self.origin = origin
 
-    def _end_paragraph(self, _: Any, __: int) -> None:
+    def _end_paragraph(self, _: str) -> None:
         if self.open:
             self.finish()
         self.kind = _PARAGRAPH
@@ -105,7 +111,7 @@ class Builder(Canvas):
         self._flush(origin)
         self.kind, self.language = _SOLID, _language(value)
 
-    def _end_lines(self, _: Any, __: int) -> None:
+    def _end_lines(self, _: str) -> None:
         """Code and HTML: nothing but white space was never there."""
         if self.open:
             self._trim()
@@ -134,7 +140,7 @@ class Builder(Canvas):
         self._flush(origin)
         self.lists.append(value)
 
-    def _end_list(self, _: Any, __: int) -> None:
+    def _end_list(self, _: str) -> None:
         self.lists.pop()
 
     def _begin_item(self, _: Any, origin: int) -> None:
@@ -146,7 +152,7 @@ class Builder(Canvas):
             self.marker = f"{number}. "
             self.lists[-1] = number + 1
 
-    def _end_item(self, _: Any, __: int) -> None:
+    def _end_item(self, _: str) -> None:
         if self.open or self.marker:
             self.finish()
 
@@ -162,7 +168,7 @@ class Builder(Canvas):
         self.quote_span = len(self.spans)
         self.spans.append(None)
 
-    def _end_quote(self, _: Any, __: int) -> None:
+    def _end_quote(self, _: str) -> None:
         self.quoted -= 1
         if self.quoted == 0:
             if len(self.blocks) > self.quote_from:
@@ -172,7 +178,7 @@ class Builder(Canvas):
 
     # -- styles
 
-    def _begin_style(self, _: Any, origin: int, *, style: Style) -> None:
+    def _begin_style(self, style: Style, origin: int) -> None:
         """Styles of one kind do not nest: only the outermost counts."""
         if not self.open:
             self.begin(origin)
@@ -182,21 +188,21 @@ class Builder(Canvas):
             self.spans.append(None)
             self.marks.append((self.length, origin))
 
-    def _end_style(self, _: Any, __: int, *, style: Style, value: str = "") -> None:
+    def _end_style(self, style: Style, value: str = "") -> None:
         self.counts[style] -= 1
         start, index = self.begun[style]
         if self.counts[style] == 0 and self.length > start:
-            self.spans[index] = Span(start, self.length, style, value)
+            self.spans[index] = _tuple(Span, (start, self.length, style, value))
 
     def _begin_link(self, value: Any, origin: int) -> None:
-        self._begin_style(None, origin, style=_LINK)
+        self._begin_style(_LINK, origin)
         self.links.append((value["dest_url"], len(self.pieces)))
 
     def _begin_image(self, value: Any, origin: int) -> None:
         self._begin_link(value, origin)
         self.degraded.append((self.length, "image shown as a link"))
 
-    def _end_link(self, name: str, origin: int) -> None:
+    def _end_link(self, name: str) -> None:
         destination, since = self.links.pop()
         text = "".join(self.pieces[since:])
         address = "" if text == destination else web_address(destination)
@@ -206,7 +212,7 @@ class Builder(Canvas):
         elif (not address or self.table) and not outer and text != destination:
             self._write_out(text, destination)
         if address:
-            self._end_style(name, origin, style=_LINK, value=address)
+            self._end_style(_LINK, address)
         else:
             self.counts[_LINK] -= 1
 
@@ -247,7 +253,7 @@ class Builder(Canvas):
                 if value == "Table":
                     return
                 if value in ("Link", "Image"):
-                    self._end_link(value, where["start"])
+                    self._end_link(value)
             else:
                 self.alone[kind](self, value, where["start"])
 
@@ -275,9 +281,6 @@ class Builder(Canvas):
         "TaskListMarker": _task,
     }
     begins: ClassVar[Steps] = {
-        "Emphasis": partial(_begin_style, style=Style.ITALIC),
-        "Strong": partial(_begin_style, style=Style.BOLD),
-        "Strikethrough": partial(_begin_style, style=Style.STRIKE),
         "Link": _begin_link,
         "Image": _begin_image,
         "Paragraph": _begin_paragraph,
@@ -289,10 +292,7 @@ class Builder(Canvas):
         "Item": _begin_item,
         "Table": _begin_table,
     }
-    ends: ClassVar[Steps] = {
-        "Emphasis": partial(_end_style, style=Style.ITALIC),
-        "Strong": partial(_end_style, style=Style.BOLD),
-        "Strikethrough": partial(_end_style, style=Style.STRIKE),
+    ends: ClassVar[Mapping[str, Callable[[Any, str], None]]] = {
         "Link": _end_link,
         "Image": _end_link,
         "Paragraph": _end_paragraph,

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _PARAGRAPH, _HEADING, _CODE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE
 _OF_LINES = (_PARAGRAPH, _HEADING)
 
+_new = tuple.__new__
+"""Makes a named tuple, at a third of what its class takes."""
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 CLEANED: dict[int, str | None] = {
     **dict.fromkeys([*range(0x20), 0x7F], " "),
@@ -84,12 +87,13 @@ class Canvas:
         self.open = True
         self.before = (len(self.pieces), len(self.marks))
         lead = self._gap() if self.blocks else ""
-        self.start = self.length + len(lead)
-        self.marks.append((self.start, origin if self.origin is None else self.origin))
+        start = self.start = self.length + len(lead)
+        self.marks.append((start, origin if self.origin is None else self.origin))
         if self.lists:
             lead += self._indentation() + self.marker
         if lead:
-            self.put(lead)
+            self.pieces.append(lead)
+            self.length += len(lead)
         self.body = self.length
         self.origin = None
 
@@ -102,12 +106,12 @@ class Canvas:
 
     def _gap(self) -> str:
         """One line feed or two between the last block and the one that begins."""
-        last = self.blocks[-1]
-        if self.kind is _HEADING:
+        last, kind = self.blocks[-1], self.kind
+        if kind is _HEADING:
             return "\n\n"
         if last.quote != self.quote:
             return "\n\n" if last.quote and self.quote else "\n"
-        if last.kind is not _PARAGRAPH or self.kind is not _PARAGRAPH:
+        if kind is not _PARAGRAPH or last.kind is not _PARAGRAPH:
             return "\n"
         return "\n" if self.lists else "\n\n"
 
@@ -120,15 +124,12 @@ class Canvas:
             if self.length == self.body and not self.marker:
                 self.take_back()
             else:
-                self._keep()
+                depth = min(len(self.lists), _DEEPEST) if self.lists else 0
+                place = (self.start, self.body, self.length)
+                look = (self.kind, self.level, self.language, self.quote, depth, self.marker)
+                self.blocks.append(_new(Block, place + look))
+                self.marker = ""
         self.reset()
-
-    def _keep(self) -> None:
-        depth = min(len(self.lists), _DEEPEST) if self.lists else 0
-        place = (self.start, self.body, self.length)
-        look = (self.kind, self.level, self.language, self.quote, depth, self.marker)
-        self.blocks.append(tuple.__new__(Block, place + look))
-        self.marker = ""
 
     def take_back(self) -> None:
         """A block that turned out to be empty was never there."""
