@@ -1,4 +1,7 @@
-"""Contract drift: every request that an adapter makes in any test is held against a table."""
+"""Contract drift: every request that an adapter makes in any test is held against a table.
+
+What tests of several places share stands in `shared`, and is imported from there by its name.
+"""
 
 import re
 import sys
@@ -14,6 +17,8 @@ from gateway_core.http import HttpClient
 # How fast an example is says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+sys.path.insert(0, str(Path(__file__).parent / "shared"))
 
 TABLE = tomllib.loads((Path(__file__).parent / "requests.toml").read_text())
 KINDS = {str: "text", bool: "flag", int: "whole", list: "list", tuple: "list", dict: "object"}

@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import shutil
-import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,11 +15,12 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-import structlog
 import trio
 import trio.testing
 import yaml
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from breaking import DeadExporter, kill_a_partition
+from listening import structlog_at
+from ports import free_port
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import (
@@ -52,12 +52,6 @@ OF_THE_MACHINE = {"GatewayAcceptsSlowly", "GatewayLoopStalls"}
 RATE = 200.0
 PATIENCE = 60.0
 """In trouble, where waits of half an hour are looked at: the gateway's clock to Prometheus'."""
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @contextmanager
@@ -125,11 +119,6 @@ async def looked_at(url):
     return bool(scraped.get("result")) and (gone["health"], gone["state"]) == ("ok", "inactive")
 
 
-class Dead(SpanExporter):
-    def export(self, _):
-        return SpanExportResult.FAILURE
-
-
 class Clumsy:
     """A policy that fails once."""
 
@@ -145,10 +134,8 @@ class Clumsy:
 @pytest.fixture(autouse=True)
 def _few_lines():
     """Thousands would only hide what a failing test says."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
+    with structlog_at(logging.CRITICAL):
+        yield
 
 
 def verdict(error_class, reason, scope=Scope.MESSAGE, **fields):
@@ -227,22 +214,16 @@ async def trouble(gateway, nursery):
     for _ in range(3):
         nursery.start_soon(every, 0, lambda n: gateway.submit(message("hanging", n)))
     nursery.start_soon(every, 20, lambda n: gateway.submit(message("hanging", n), wait=False))
-    nursery.start_soon(every, 5, lambda _: kill_a_partition(gateway))
+    nursery.start_soon(every, 5, lambda _: let_one_die(gateway))
     await a_while(1.5)
     time.sleep(1.2)  # noqa: ASYNC251, TID251 - what is tested is that a blocked loop is seen
 
 
-async def kill_a_partition(gateway):
+async def let_one_die(gateway):
+    """Often enough to be an alert, and less often than ends the gateway."""
     partition = gateway._partitions[0]
-    if partition.restarts >= 15 or partition._alarm is None:
-        return
-
-    def die(*_):
-        partition.lanes.ring = ring
-        raise RuntimeError("a bug of ours")
-
-    ring, partition.lanes.ring = partition.lanes.ring, die
-    partition._alarm.cancel()
+    if partition.restarts < 15 and partition._alarm is not None:
+        kill_a_partition(gateway)
 
 
 async def left_behind():
@@ -310,6 +291,6 @@ def test_no_alert_is_up_while_all_is_well(tmp_path):
 
 def test_every_alert_is_up_in_trouble(tmp_path):
     clock = trio.testing.MockClock(rate=RATE)
-    up, gone = trio.run(night, troubled, Dead(), tmp_path, clock=clock)
+    up, gone = trio.run(night, troubled, DeadExporter(), tmp_path, clock=clock)
     assert set() == ALERTS - up - {"GatewayIsGone"}
     assert "GatewayIsGone" in gone

@@ -6,25 +6,24 @@ The platforms here are spiteful: whatever goes wrong quotes the request back, to
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import quote
-from urllib.request import urlopen
 
 import attrs
 import pytest
 import structlog
 import trio
+from listening import listening
+from ports import free_port, scraped
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import GatewayError, open_gateway, parse_config
@@ -74,33 +73,15 @@ class Told:
         self.texts[where] = self.texts.get(where, "") + text + "\n"
 
 
-@contextmanager
-def listening(told):
+def heard(told):
     """Every line of structlog's and of the standard library's loggers, as people would see it."""
     render = structlog.dev.ConsoleRenderer(colors=False)
 
-    def note(logger, name, event):
-        told.add("structlog", render(logger, name, dict(event)))
-        raise structlog.DropEvent
+    def note(name, level, fields):
+        line = render(None, level, {"event": name, "level": level, **fields})
+        told.add("structlog", line)
 
-    class Lines(logging.Handler):
-        def emit(self, record):
-            told.add("logging", logging.Formatter().format(record))
-
-    lines, root = Lines(), logging.getLogger()
-    before, level = structlog.get_config(), root.level
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, note],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-    )
-    root.addHandler(lines)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        root.removeHandler(lines)
-        root.setLevel(level)
-        structlog.configure(**before)
+    return listening(note, lambda line: told.add("logging", line))
 
 
 # -- who answers
@@ -221,12 +202,6 @@ def collector(told):
     return serve
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 async def serve(nursery, handler):
     listeners = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
     return listeners[0].socket.getsockname()[1]
@@ -289,16 +264,11 @@ async def spiteful_night(told, met):
         servers.cancel_scope.cancel()
 
 
-def scraped(port):
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
-        return page.read().decode()
-
-
 @pytest.fixture(scope="module")
 def spiteful():
     """What was told of a night among spiteful platforms, and what they met."""
     told, met = Told(), set()
-    with pytest.MonkeyPatch.context() as patch, listening(told):
+    with pytest.MonkeyPatch.context() as patch, heard(told):
         patch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer {COLLECTOR}")
         trio.run(spiteful_night, told, met)
     return told, met

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 import trio
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter
+from ports import free_port, scraped
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
@@ -30,16 +29,13 @@ MESSAGES = 300
 @pytest.fixture
 def port():
     """One that is free now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    return free_port()
 
 
-def scraped(port):
+def families_at(port):
     """The metric families at the port, by name; none while nobody listens."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
+        text = scraped(port)
     except URLError:
         return {}
     return {family.name: family for family in text_string_to_metric_families(text)}
@@ -60,7 +56,7 @@ def test_the_demo_is_scraped_in_prometheus_own_format(port):
     try:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            families = scraped(port)
+            families = families_at(port)
             ended = families.get("gateway_envelopes_ended")
             if ended is not None and total(ended, gateway_disposition="delivered") >= 30:
                 break
@@ -198,7 +194,7 @@ async def test_a_hanging_exporter_changes_nothing_but_a_drop_counter(port):
         async with open_test_gateway(providers=providers) as gateway:
             for number in range(MESSAGES):
                 await gateway.send("bot", f"room {number % 7}", "hello")
-            families = await trio.to_thread.run_sync(scraped, port)
+            families = await trio.to_thread.run_sync(families_at, port)
         dropped = total(families["gateway_telemetry_dropped"], gateway_signal="traces")
         assert 2 * MESSAGES - 16 - 8 - 8 <= dropped <= 2 * MESSAGES
         assert MESSAGES == total(families["gateway_envelopes_ended"])
@@ -228,10 +224,10 @@ async def test_a_table_of_the_configuration_is_all_it_takes(port):
     async with open_gateway(config, plugins=[("fake", channel)]) as gateway:
         gateway.add_instance(Instance("bot", "fake", FakeSettings()))
         await gateway.send("bot", "room", "hello")
-        families = await trio.to_thread.run_sync(scraped, port)
+        families = await trio.to_thread.run_sync(families_at, port)
     assert 1 == total(families["gateway_envelopes_accepted"], gateway_instance="bot")
     assert "night" == families["target_info"].samples[0].labels["service_name"]
-    assert {} == await trio.to_thread.run_sync(scraped, port)
+    assert {} == await trio.to_thread.run_sync(families_at, port)
 
 
 @pytest.mark.parametrize(

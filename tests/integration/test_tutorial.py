@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/tutorial/first-message.md"
@@ -21,11 +21,6 @@ NAMED = re.compile(r"# (?P<name>\w+\.\w+)\n")
 PORT = "8081"
 BOUND = 30
 """Seconds in which the whole tutorial must be through."""
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
 
 
 def fetch(url: str) -> str:
@@ -48,7 +43,7 @@ def wait_until_served(url: str, by: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def page(tmp_path):
     """The page's blocks with a free port instead of the one it names; its files are written."""
-    text = PAGE.read_text().replace(PORT, port := free_port())
+    text = PAGE.read_text().replace(PORT, port := str(free_port()))
     blocks = [(found["language"], found["code"]) for found in FENCE.finditer(text)]
     for _, code in blocks:
         if named := NAMED.match(code):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections import Counter, defaultdict
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from random import Random
 from time import perf_counter
 from unittest.mock import patch
 
 import attrs
 import pytest
-import structlog
 import trio
 import trio.testing
+from breaking import DeadExporter, kill_a_partition
+from listening import listening
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway_contrib.emulators.discord import DiscordEmulator
@@ -122,32 +122,13 @@ class Night:
             yield
             nursery.cancel_scope.cancel()
 
-    @contextmanager
     def listening(self):
         """Take down every log line at debug level."""
 
-        def note(_logger, level, event):
-            fields = {k: v for k, v in event.items() if k != "event"}
-            self.logs.append((event["event"], level, fields))
-            raise structlog.DropEvent
+        def note(name, level, fields):
+            self.logs.append((name, level, fields))
 
-        class Lines(logging.Handler):
-            def emit(handler, record):  # noqa: N805 - `self` is the night
-                self.lines.append(logging.Formatter().format(record))
-
-        lines, root = Lines(), logging.getLogger()
-        before, level = structlog.get_config(), root.level
-        structlog.configure(
-            processors=[note], wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG)
-        )
-        root.addHandler(lines)
-        root.setLevel(logging.DEBUG)
-        try:
-            yield
-        finally:
-            root.removeHandler(lines)
-            root.setLevel(level)
-            structlog.configure(**before)
+        return listening(note, self.lines.append)
 
     async def told(self, awaitable):
         """Its result or its error, kept."""
@@ -284,7 +265,8 @@ async def engine(night):
             )
         with patch("gateway_core.flights.Flight.acknowledge", side_effect=RuntimeError(WORDS)):
             await night.told(gateway.send("fake", "crash", WORDS, on_unknown="give_up"))
-        await _kill_a_partition(gateway)
+        kill_a_partition(gateway, WORDS)
+        await trio.sleep(1)
         night.read()
         await night.told(gateway.send("nobody", "fake-1", WORDS))
         night.values += [gateway.statistics(), shut]
@@ -295,18 +277,6 @@ async def engine(night):
         await night.told(gateway.submit(Send(instance_id="shut", external_room_id="r", text=WORDS)))
         await trio.sleep(30)
         night.read()
-
-
-async def _kill_a_partition(gateway):
-    partition = gateway._partitions[0]
-
-    def die(*_):
-        partition.lanes.ring = ring
-        raise RuntimeError(WORDS)
-
-    ring, partition.lanes.ring = partition.lanes.ring, die
-    partition._alarm.cancel()
-    await trio.sleep(1)
 
 
 class Flaky(MemoryOutbox):
@@ -366,15 +336,10 @@ async def _a_row_of_tomorrow(night, folder):
             await night.told(gateway.send("bot", "r", WORDS * 3_000, raises=False))
 
 
-class Dead(SpanExporter):
-    def export(self, _):
-        return SpanExportResult.FAILURE
-
-
 def exporting_to_nobody(night):
     """Finished spans that no exporter takes."""
     tracers = TracerProvider(shutdown_on_exit=False)
-    tracers.add_span_processor(CountedSpans(Dead(), night.drops, queue=10))
+    tracers.add_span_processor(CountedSpans(DeadExporter(), night.drops, queue=10))
     tracers.get_tracer("application").start_span("lost").end()
     tracers.shutdown()
     night.read()

@@ -4,8 +4,8 @@ import logging
 from contextlib import contextmanager
 
 import pytest
-import structlog
 import trio
+from listening import listening
 
 from gateway_core import ErrorClass, Invalid, Reason, Send, Verdict
 from gateway_core.privacy import pseudonym
@@ -16,19 +16,9 @@ from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 @contextmanager
 def shown(level):
     """The events that pass at a level that somebody chose."""
-    before, events = structlog.get_config(), []
-
-    def note(_logger, method, event):
-        events.append((event.pop("event"), method, event))
-        raise structlog.DropEvent
-
-    structlog.configure(
-        processors=[note], wrapper_class=structlog.make_filtering_bound_logger(level)
-    )
-    try:
+    events = []
+    with listening(lambda *event: events.append(event), level=level):
         yield events
-    finally:
-        structlog.configure(**before)
 
 
 def failing_once():

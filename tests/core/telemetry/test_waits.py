@@ -28,8 +28,6 @@ from gateway_core.testing import (
     seeded_schedule,
 )
 
-from .conftest import sdk_with
-
 ONE_PARTITION = {"partition_count": 1, "circuit": CircuitSettings(window=2)}
 REFUSED = Verdict(
     error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE, raw="who?"
@@ -334,11 +332,11 @@ async def something(gateway, rng, seen):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_waits_told_are_what_the_status_said_all_along(seed, monkeypatch):
+def test_the_waits_told_are_what_the_status_said_all_along(seed, sdk, monkeypatch):
     """For each account and cause, to the microsecond, whatever befell it."""
     monkeypatch.setattr("gateway_core.elapsed.SHORTEST_WAIT", 1)
     monkeypatch.setattr("gateway_core.flights.SHORTEST_WAIT", 1)
-    sdk, seen, clock = sdk_with(), Seen(), trio.testing.MockClock(autojump_threshold=0)
+    seen, clock = Seen(), trio.testing.MockClock(autojump_threshold=0)
     with seeded_schedule(f"waits {seed}"):
         trio.run(world, sdk, Random(f"waits {seed}"), seen, clock=clock, instruments=[seen])
     told = {

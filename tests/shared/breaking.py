@@ -1,0 +1,22 @@
+"""What no platform can be made to do: a task of the engine dies, an exporter takes nothing."""
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+
+class DeadExporter(SpanExporter):
+    """Refuses every span."""
+
+    def export(self, _):
+        return SpanExportResult.FAILURE
+
+
+def kill_a_partition(gateway, words="a bug of ours"):
+    """Its first partition's task dies at its next alarm, which is now."""
+    partition = gateway._partitions[0]
+
+    def die(*_):
+        partition.lanes.ring = ring
+        raise RuntimeError(words)
+
+    ring, partition.lanes.ring = partition.lanes.ring, die
+    partition._alarm.cancel()
