@@ -60,6 +60,7 @@ LAYERS = (
     {
         "accounts",
         "config",
+        "crew",
         "failures",
         "journal",
         "keeping",

@@ -91,7 +91,7 @@ class Partition:
             most=config.idempotency_keys, window=nanoseconds(config.idempotency_window)
         )
         self.targets = Targets(self.keys, Revisions(config.history), self.flights)
-        self.lanes = Lanes(slots=config.attempts_per_partition, rearm=self._rearm)
+        self.lanes = Lanes(slots=config.attempts_per_partition, rearm=self.rearm)
         self.endings = Endings(self)
         self.turns = Turns(self)
         self.arrivals = Arrivals(self)
@@ -117,17 +117,19 @@ class Partition:
 
     async def _keep_time(self) -> None:
         while True:
+            now = self.clock.now()
+            self.workers.crew.look(now)
             self._ringing = True  # what comes to be due meanwhile is seen afterwards
-            self.lanes.ring(self.clock.now(), self.endings.expire, self.arrivals.due)
+            self.lanes.ring(now, self.endings.expire, self.arrivals.due)
             self._ringing = False
             with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
                 await _until_late(self._alarm)
 
     def _next_alarm(self) -> float:
-        at = self.lanes.next_alarm()
-        return math.inf if at >= NEVER else self.clock.trio_time(at + 1)
+        at = min(self.lanes.next_alarm() + 1, self.workers.crew.look_at)
+        return math.inf if at >= NEVER else self.clock.trio_time(at)
 
-    def _rearm(self) -> None:
+    def rearm(self) -> None:
         """Ring earlier: the alarm is moved, which wakes nobody."""
         if not self._ringing:
             self._alarm.deadline = self._next_alarm()

@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from gateway_core.boundary import PASSING, place_of, stopped
+from gateway_core.crew import Crew, Worker
 from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
 from gateway_core.flights import Flight
 from gateway_core.groups import settle
@@ -34,11 +35,15 @@ MOST_CRASHES = 2
 OUTBOX_PAUSE = SECOND
 """Nanoseconds until an attempt that the outbox could not record is offered again."""
 
+
 _UNKNOWN_TO_ALL = (Reason.UNCLASSIFIED, Reason.HOOK_ERROR, Reason.HOOK_CONTRACT)
 
 
 class Workers:
-    """Tasks that make attempts: as many as were ever at work together, none for a waiting lane."""
+    """Tasks that make attempts: as many as were ever at work together, none for a waiting lane.
+
+    crew  the tasks, and who of them makes an attempt
+    """
 
     def __init__(self, partition: Partition) -> None:
         self._index = partition.index
@@ -50,6 +55,7 @@ class Workers:
         self._endings = partition.endings
         self._failures = partition.failures
         self._attempt_timeout = partition.config.attempt_timeout
+        self.crew = Crew(self._attempt_timeout, partition.rearm)
         self.attempts = 0
         self.count = 0
         self.runnable: deque[Lane] = deque()
@@ -64,6 +70,7 @@ class Workers:
     def begin(self, nursery: trio.Nursery) -> None:
         """Work in the nursery of a new life of the partition."""
         self.count, self._called, self._serving = 0, False, False
+        self.crew.disband()
         self.nursery = nursery
         self._revive()
 
@@ -86,32 +93,34 @@ class Workers:
             self.nursery.start_soon(self._work)
 
     async def _work(self) -> None:
-        """Serve one lane after the other. The scope's deadline is that of the present attempt."""
+        """Serve one lane after the other, in a new scope after each attempt that was broken off."""
         self._called = False
+        worker = self.crew.join()
         while True:
-            flown: list[Try] = []
-            with trio.CancelScope() as scope:
-                await self._work_within(scope, flown)
-            if flown and scope.cancelled_caught:
-                self._guarded(flown[0].lane, self._timed_out, flown[0])
+            with worker.scope:
+                await self._work_within(worker)
+            if worker.flown is not None and worker.scope.cancelled_caught:
+                self._guarded(worker.flown.lane, self._timed_out, worker.flown)
+            worker.start_anew()
 
-    async def _work_within(self, scope: trio.CancelScope, flown: list[Try]) -> None:
+    async def _work_within(self, worker: Worker) -> None:
         while True:
             while not self.runnable:
                 await self._park()
                 self._called = False
-            if scope.cancel_called:  # an old attempt's deadline passed while the worker was idle
+            if worker.broken_off:  # the last attempt ended as its time did
                 return
             lane = self.runnable.popleft()
             try:
-                await self._serve(lane, scope, flown)
+                await self._serve(lane, worker)
             except PASSING:
                 raise
             except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
                 self._broke_off(lane, raised)
             finally:
                 self._serving = False
-            flown.clear()
+                worker.ends()
+            worker.flown = None
 
     async def _park(self) -> None:
         task = trio.lowlevel.current_task()
@@ -161,7 +170,7 @@ class Workers:
 
     # -- one attempt
 
-    async def _serve(self, lane: Lane, scope: trio.CancelScope, flown: list[Try]) -> None:
+    async def _serve(self, lane: Lane, worker: Worker) -> None:
         """Make the attempt that the lane holds its tokens for, and do what follows from it."""
         flight = lane.queue[0]
         step = flight.step
@@ -173,9 +182,8 @@ class Workers:
         account = lane.room.account
         attempt = flight.attempt(step, lane.room.address)
         flying = Try(lane, flight, step, attempt, account.instance)
-        flown.append(flying)
         now = lane.begun = self._clock.now()
-        scope.deadline = trio.current_time() + self._attempt_timeout
+        self.crew.begins(worker, flying, now)
         session = account.sessions.ready()
         if session is None or self._journal is not None:
             session = await self._made_ready(flying, session)
