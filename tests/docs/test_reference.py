@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gateway_contrib.sqlite import SqliteSettings
 from gateway_core import (
     CircuitSettings,
     Disposition,
@@ -104,13 +105,32 @@ def in_toml(value: object) -> str:
 def test_every_setting_of_the_gateway_stands_with_its_default_and_reason(heading):
     section = (DOCS / "reference/settings.md").read_text().split(f"{heading}\n", 1)[1]
     table = re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0]
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", table, re.MULTILINE)
-    plain = {
+    assert plain(SECTIONS[heading]) == defaults_with_reasons(table)
+
+
+def plain(thing: type) -> dict[str, str]:
+    """The defaults of an attrs class as a file would spell them."""
+    return {
         field.name: in_toml(field.default)
-        for field in attrs.fields(SECTIONS[heading])
+        for field in attrs.fields(thing)
         if field.name != "instances" and not isinstance(field.default, attrs.Factory)
     }
-    assert plain == {name: default for name, default, _ in rows}
+
+
+def defaults_with_reasons(table: str) -> dict[str, str]:
+    """The defaults of a table in which every cell says something."""
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|([^|]*)\|([^|]*)\|$", table, re.MULTILINE)
+    assert [] == [name for name, _, *cells in rows if not all(cell.strip() for cell in cells)]
+    return {name: default.strip() for name, default, *_ in rows}
+
+
+def test_every_option_of_an_outbox_in_a_file_stands_with_its_default_and_reason():
+    page = (DOCS / "how-to/keep-what-is-accepted.md").read_text()
+    table = page.split("| why this default |\n", 1)[1].split("\n\n", 1)[0]
+    wanted = {name: default.replace('"', "") for name, default in plain(SqliteSettings).items()}
+    wanted |= {"key_window": "as `idempotency_window`"}
+    wanted = {name: re.sub(r"\.0`$", "`", default) for name, default in wanted.items()}
+    assert wanted == defaults_with_reasons(table)
 
 
 def test_the_page_of_telemetry_names_all_of_the_schema(from_code):

@@ -29,10 +29,12 @@ class OtelSettings:
     """What `open_telemetry` sets up.
 
     otlp        base URL of a collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); headers
-                come from `OTEL_EXPORTER_OTLP_HEADERS`, since they hold secrets. None: none
-    prometheus  `host:port` at which metrics are served for scraping. None: nowhere
-    service     the resource's `service.name`
-    resource    more attributes of the resource (`deployment.environment.name`, …)
+                come from `OTEL_EXPORTER_OTLP_HEADERS`, since they hold secrets. None: none, since
+                where telemetry may go is yours to say
+    prometheus  `host:port` at which metrics are served for scraping. None: nowhere, likewise
+    service     the resource's `service.name`: what it is, until yours has a name of its own
+    resource    more attributes of the resource (`deployment.environment.name`, …); nobody but you
+                knows any
     sampling    share of traces without a sampled parent that are kept: a trace in a hundred
                 shows what is slow, and costs next to nothing
     interval    seconds between exports of metrics by OTLP: what most back ends expect

@@ -57,7 +57,8 @@ class DiscordSettings:
     global_window    requests in any second: the documented 50
     invalid_answers  answers of 401, 403 or 429 in 10 minutes after which Discord blocks the
                      address; a warning at half, no more requests from 80 % on
-    total_timeout    seconds for a request in all
+    total_timeout    seconds for a request in all: below the gateway's `attempt_timeout`, so that
+                     the request's own error is told
     """
 
     token: Secret = attrs.field(validator=_token)

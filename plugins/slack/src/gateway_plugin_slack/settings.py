@@ -54,7 +54,8 @@ class Settings:
     posts_per_minute  chat.postMessage in the whole workspace; Slack does not tell it. 0: no limit
     tier_2, tier_3, tier_4
                       calls a minute of a method of that tier (docs.slack.dev, rate limits)
-    timeout           seconds for a whole request
+    timeout           seconds for a whole request: below the gateway's `attempt_timeout`, so that
+                      the request's own error is told
     """
 
     token: Secret = attrs.field(validator=_sendable)
