@@ -76,7 +76,7 @@ LAYERS = (
     {"roster", "supervision"},
     {"asking", "capacity", "outside", "streams"},
     {"intake"},
-    {"timetable"},
+    {"loading", "timetable"},
     {"paging"},
     {"places"},
     {"submission"},
