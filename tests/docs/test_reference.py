@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gateway_contrib.outboxes import OPTIONS
 from gateway_contrib.sqlite import SqliteSettings
 from gateway_core import (
     CircuitSettings,
@@ -126,11 +127,13 @@ def defaults_with_reasons(table: str) -> dict[str, str]:
 
 def test_every_option_of_an_outbox_in_a_file_stands_with_its_default_and_reason():
     page = (DOCS / "how-to/keep-what-is-accepted.md").read_text()
-    table = page.split("| why this default |\n", 1)[1].split("\n\n", 1)[0]
+    tables = [part.split("\n\n", 1)[0] for part in page.split("| why this default |\n")[1:]]
     wanted = {name: default.replace('"', "") for name, default in plain(SqliteSettings).items()}
     wanted |= {"key_window": "as `idempotency_window`"}
     wanted = {name: re.sub(r"\.0`$", "`", default) for name, default in wanted.items()}
-    assert wanted == defaults_with_reasons(table)
+    in_url, in_code = map(defaults_with_reasons, tables)
+    assert set(OPTIONS) == set(in_url)
+    assert wanted == in_url | in_code
 
 
 def test_the_page_of_telemetry_names_all_of_the_schema(from_code):
