@@ -1,6 +1,7 @@
 """What attempts draw on: buckets of tokens, paced, closed, slowed down."""
 
 from itertools import pairwise
+from math import ceil
 
 import pytest
 
@@ -11,6 +12,7 @@ from gateway_core.limits import (
     Bucket,
     EvenBucket,
     LearnedBucket,
+    StrictBucket,
     WindowBucket,
     bucket_for,
     slow_down,
@@ -48,8 +50,8 @@ def starts(bucket, until, *, latency=0, step=MS):
     [
         (Limit("b", 30, 1.0), EvenBucket),
         (Limit("b", 20, 60.0, "window"), WindowBucket),
-        (Limit("b", 1, 1.0, "window"), WindowBucket),
-        (Limit("b", 1, 1.0), WindowBucket),
+        (Limit("b", 1, 1.0, "window"), StrictBucket),
+        (Limit("b", 1, 1.0), StrictBucket),
         (Limit("b", 1, 1.0, "learned"), LearnedBucket),
     ],
 )
@@ -276,7 +278,7 @@ def test_twenty_three_answers_bring_the_pace_back():
 
 
 def test_a_slowed_bucket_of_one_waits_longer_and_soon_no_more():
-    bucket = WindowBucket(Limit("chat", 1, 1.0))
+    bucket = StrictBucket(Limit("chat", 1, 1.0))
     bucket.slow_down()
     waits = []
     now = 0
@@ -289,6 +291,79 @@ def test_a_slowed_bucket_of_one_waits_longer_and_soon_no_more():
     assert 2.0 == waits[0]
     assert sorted(waits, reverse=True) == waits
     assert 1.0 == waits[4]
+
+
+def refusals(spacing, messages):
+    """Which of these messages a chat refuses first that takes one per `spacing` s, not per second.
+
+    It says how long to wait, in whole seconds, as Telegram does; an answer takes 50 ms.
+    """
+    bucket = StrictBucket(Limit("chat", 1, 1.0))
+    now, accepted, refused = 0, -(10**12), []
+    for number in range(messages):
+        while True:
+            now = bucket.free_at(now)
+            bucket.take(now)
+            wait = accepted + round(spacing(number) * SECOND) - now
+            now += 50 * MS
+            bucket.release(now)
+            if wait <= 0:
+                break
+            refused.append(number)
+            closed = now + ceil(wait / SECOND) * SECOND
+            bucket.slow_down(closed)
+            bucket.close(closed)
+        accepted = now - 50 * MS
+    return refused, accepted / SECOND
+
+
+@pytest.mark.parametrize(
+    ("spacing", "most", "seconds"), [(1.5, 6, 140), (3, 7, 230), (10, 8, 660), (30, 10, 1900)]
+)
+def test_a_chat_that_is_stricter_than_configured_is_soon_known(spacing, most, seconds):
+    """Of 60 messages; a bucket that forgot a fifth with each answer was refused 20 to 59 times."""
+    refused, took = refusals(lambda _: spacing, 60)
+    assert len(refused) <= most
+    assert took <= seconds
+
+
+def test_a_flood_wait_that_comes_once_is_forgotten_after_four_messages():
+    refused, took = refusals(lambda number: 30 if number == 5 else 1.0, 60)
+    assert refused == [5]
+    assert took <= 59 * 1.05 + 30 + 4
+
+
+def test_a_wait_grows_to_what_the_platform_says_and_at_most_twofold():
+    bucket = StrictBucket(Limit("chat", 1, 1.0))
+    bucket.take(0)
+    bucket.release(0)
+    for until, expected in ((1.5, 1.5), (300.0, 3.0), (None, 6.0)):
+        bucket.take(SECOND)
+        bucket.release(SECOND)
+        bucket.slow_down(None if until is None else round(until * SECOND))
+        assert expected == pytest.approx(bucket.slowness)
+    for _ in range(9):
+        bucket.slow_down()
+    assert bucket.slowness <= 64.0
+
+
+def test_a_refused_attempt_takes_no_token_of_a_strict_bucket():
+    bucket = StrictBucket(Limit("chat", 1, 10.0))
+    bucket.take(0)
+    bucket.release(0)
+    bucket.take(10 * SECOND)
+    bucket.release(10 * SECOND)
+    bucket.slow_down(13 * SECOND)
+    assert 10 * SECOND == bucket.free_at(10 * SECOND)
+
+
+@pytest.mark.parametrize("until", [None, 10 * SECOND], ids=["unsaid", "at once"])
+def test_where_the_platform_names_no_wait_a_strict_bucket_keeps_its_own(until):
+    bucket = StrictBucket(Limit("chat", 1, 10.0))
+    bucket.take(10 * SECOND)
+    bucket.release(10 * SECOND)
+    bucket.slow_down(until)
+    assert 20 * SECOND == bucket.free_at(10 * SECOND)
 
 
 def test_what_the_platform_reports_is_not_slowed_down():

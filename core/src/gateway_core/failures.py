@@ -187,8 +187,10 @@ class Failures:
         self._keep_closure(failed, gates, wait)
         # Several rooms limited at once are the account's limit, whatever each verdict says.
         wide = scope in (Scope.INSTANCE, Scope.OPERATION) or failed.account.gate in gates
-        slow_down([bucket for bucket in drawn if bucket.shared == wide])
-        settle(list(gates), now)
+        told = None if failed.verdict.retry_after is None else now + nanoseconds(wait)
+        slowed = [bucket for bucket in drawn if bucket.shared == wide]
+        slow_down(slowed, told)
+        settle([*gates, *slowed], now)  # one of them may be free now: a refusal took no token
         return bool(gates) or any(bucket.closed_until > now for bucket in drawn)
 
     def _keep_closure(self, failed: Failed, gates: Sequence[Bucket], wait: float) -> None:

@@ -24,8 +24,10 @@ NEVER = 1 << 62
 
 SLOWEST = 8.0
 RECOVERY = 0.97
-STRICT_RECOVERY = 0.8
-"""With each answer of a bucket of one token: a room sends too little for the slower one."""
+STRICTEST = 64.0
+EAGER = 0.4
+FORGIVING = 1.1
+"""How many times as eager a strict bucket is with each answer at its full pace, up to `EAGER`."""
 LONGEST_RESET = 86_400.0
 SOON = 5 * SECOND
 """How far ahead a place among the attempts in flight may be reserved."""
@@ -112,8 +114,11 @@ class Bucket:
         period = self.period
         return 2 * period if period < NEVER else SOON
 
-    def slow_down(self) -> None:
-        """The platform refused what this bucket allowed: halve the pace, to recover slowly."""
+    def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - strict ones learn by it
+        """The platform refused what this bucket allowed: halve the pace, to recover slowly.
+
+        until  when it would not refuse, where it said so
+        """
         self.slowness = min(SLOWEST, self.slowness * 2.0)
 
     def idle(self, now: int) -> bool:
@@ -215,10 +220,10 @@ class WindowBucket(Bucket):
         """The window's share of one token."""
         return round(self.per * self.slowness) // self.count
 
-    def slow_down(self) -> None:
+    def slow_down(self, until: int | None = None) -> None:
         """What the platform itself reports is no guess of ours: its report is believed instead."""
         if not self.reported:
-            super().slow_down()
+            super().slow_down(until)
 
     def free_at(self, now: int) -> int:
         """When enough of the window has passed; `NEVER` while the tokens are in flight."""
@@ -241,9 +246,6 @@ class WindowBucket(Bucket):
     def release(self, now: int) -> None:
         """The answer came: the token is spent until `per` from now."""
         back = now + self.per
-        if self.count == 1 and self.slowness > 1.0:  # half of one token is twice the wait
-            back = now + round(self.per * self.slowness)
-            self.slowness = max(1.0, self.slowness * STRICT_RECOVERY)
         super().release(now)
         if self.spent and self.spent[-1] > back:  # the platform reported a longer window
             back = self.spent[-1]
@@ -288,6 +290,48 @@ class WindowBucket(Bucket):
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
 
 
+class StrictBucket(WindowBucket):
+    """A window of one token: spaced from the answers, and it learns what is stricter than it.
+
+    A refusal lengthens the wait, at most twofold and to no more than the platform itself said.
+    Each answer then takes a share of it off, a share that each refusal halves: so one flood is soon
+    forgotten, and a room that always allows less is asked too early more and more seldom.
+
+    eager  the share, as a part of one
+    """
+
+    __slots__ = ("_answered", "_before", "eager")
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit)
+        self.eager = EAGER
+        self._answered: int | None = None
+        self._before: tuple[int | None, float] = (None, 1.0)
+
+    def release(self, now: int) -> None:
+        """The answer came; if it is a refusal, `slow_down` follows and takes that back."""
+        self._before = (self._answered, self.slowness)
+        self._answered = now
+        self.in_flight -= 1
+        self.spent.append(now + round(self.per * self.slowness))
+        if self.slowness > 1.0:
+            self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
+        else:
+            self.eager = min(EAGER, self.eager * FORGIVING)
+
+    def slow_down(self, until: int | None = None) -> None:
+        """Wait longer after each answer; where the platform said for how long, then as long now."""
+        refused = self._answered
+        self._answered, slowness = self._before
+        told = STRICTEST
+        if until is not None and refused is not None and until > refused:
+            self.spent.clear()
+            if self._answered is not None:
+                told = (until - self._answered) / self.per
+        self.eager /= 2
+        self.slowness = min(STRICTEST, 2.0 * slowness, max(told, slowness))
+
+
 class LearnedBucket(WindowBucket):
     """A window that the platform's answers tell of: until the first came, one attempt at a time.
 
@@ -329,16 +373,16 @@ def bucket_for(limit: Limit) -> Bucket:
     """The bucket that keeps `limit`. A count of one is strict: spaced from the answers."""
     if limit.pace == "learned":
         return LearnedBucket(limit)
-    if limit.pace == "even" and limit.count > 1:
-        return EvenBucket(limit)
-    return WindowBucket(limit)
+    if limit.count == 1:
+        return StrictBucket(limit)
+    return EvenBucket(limit) if limit.pace == "even" else WindowBucket(limit)
 
 
-def slow_down(buckets: Sequence[Bucket]) -> None:
+def slow_down(buckets: Sequence[Bucket], until: int | None = None) -> None:
     """After a 429 that nobody foresaw: slow down the one of these whose tokens come back first.
 
     Which of them refused is not known. The fastest one, slowed, eases the others as well; a long
     window, halved where half of it is spent, would hold its room for all the rest of the window.
     """
     if buckets:
-        min(buckets, key=lambda bucket: bucket.period).slow_down()
+        min(buckets, key=lambda bucket: bucket.period).slow_down(until)

@@ -340,6 +340,25 @@ async def test_three_rooms_hit_together_slow_down_the_account_and_not_themselves
     assert all(b <= a + 1e-6 for a, b in pairwise(gaps[3:]))
 
 
+async def test_a_room_stricter_than_its_limit_says_refuses_few(engine, say, autojump_clock):
+    """One per second is configured, and one per three is taken: of 40 messages, 6 are refused."""
+    accepted = [-10.0]
+
+    async def strict(_attempt):
+        wait = accepted[-1] + 3 - trio.current_time()
+        if wait > 0:
+            raise say.limited(math.ceil(wait))
+        accepted.append(trio.current_time())
+
+    channel = FakeChannel(limits=lambda room, _: [Limit(f"room {room}", 1, 1.0)], script=strict)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(40):
+            await gateway.submit(say.message("strict", f"{n}"))
+    assert 40 == len(accepted) - 1
+    assert len(channel.made) - 40 <= 6
+    assert trio.current_time() <= 39 * 3 * 1.3
+
+
 async def test_three_rooms_hit_within_more_are_three_rooms(engine, say, autojump_clock):
     async def limit(attempt):
         if attempt.room.startswith("hit") and attempt.number == 1:
