@@ -262,8 +262,37 @@ async def test_headers_that_are_no_numbers_tell_nothing(discord, session, attemp
     "body", [b"", b'{"id": "12', b"\xff", b"[]", b'{"id": 5}', b"x" * (2 << 20)]
 )
 async def test_a_success_that_cannot_be_read_is_a_success(discord, session, attempt, body):
+    """Its id is asked for once, with the same nonce."""
     discord.will_say(body)
-    assert (await hooks.send(session=session, attempt=attempt("send"))).message_id is None
+    assert (
+        MESSAGE == (await hooks.send(session=session, attempt=attempt("send", key="k"))).message_id
+    )
+    first, again = discord.requests
+    assert first == again
+
+
+UNREAD = {"X-RateLimit-Bucket": "abc", "X-RateLimit-Remaining": "0"}
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "then", "requests"),
+    [
+        ("", {}, None, 1),
+        ("k", UNREAD, None, 1),
+        ("k", {}, (b"{", 200), 2),
+        ("k", {}, ({"retry_after": 1, "message": "slow"}, 429), 2),
+        ("k", {}, (b"", 502), 2),
+    ],
+    ids=["no nonce", "no token left", "unreadable again", "refused", "broken"],
+)
+async def test_where_its_id_cannot_be_told_it_is_a_success_all_the_same(
+    discord, session, attempt, key, headers, then, requests
+):
+    discord.will_say(b"{", headers=headers)
+    if then is not None:
+        discord.will_say(then[0], status=then[1])
+    assert (await hooks.send(session=session, attempt=attempt("send", key=key))).message_id is None
+    assert requests == len(discord.requests)
 
 
 async def test_a_refusal_is_raised_with_all_that_it_said(discord, session, attempt):

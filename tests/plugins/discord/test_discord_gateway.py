@@ -91,6 +91,15 @@ async def test_faults_lose_nothing_and_double_nothing(opened, autojump_clock):
     assert plan.counts.total() >= 10
 
 
+async def test_a_message_whose_answer_was_garbled_can_be_edited(opened, autojump_clock):
+    emulator = DiscordEmulator(faults=FaultPlan(script={0: Fault.MALFORMED}))
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send("support", ROOM, "one")
+        await gateway.edit(receipt.ref, "two")
+    assert ["two"] == texts(emulator)
+    assert not receipt.possible_duplicate
+
+
 async def test_a_thread_is_another_conversation(opened, autojump_clock):
     emulator = DiscordEmulator()
     async with opened(emulator) as gateway:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
 import attrs
 import trio
 
-from gateway_core import Answer, Attempt, Identity, Instance, Secret
+from gateway_core import Answer, Attempt, GatewayError, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
 from gateway_plugin_discord.bodies import call_body, create_body, edit_body
 from gateway_plugin_discord.buckets import bucket_reports
@@ -29,6 +29,9 @@ from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_discord.webhooks import WebhookBuckets
 
 OK = range(200, 300)
+
+AGAIN_WITHIN = 10.0
+"""Seconds to find out the id of a message whose answer could not be read."""
 
 
 @attrs.define(eq=False)
@@ -96,8 +99,20 @@ async def open_discord_session(instance: Instance) -> AsyncIterator[DiscordSessi
 
 
 async def create_message(session: DiscordSession, attempt: Attempt) -> Answer:
-    """POST the part into its channel, deduplicated by the attempt's key."""
-    return await _perform(session, attempt, ROUTES["send"], create_body(attempt))
+    """POST the part into its channel, deduplicated by the attempt's key.
+
+    Where the answer tells no id it is asked for once more, unless the bucket is empty: Discord
+    knows the nonce and answers with the message that is there.
+    """
+    body = create_body(attempt)
+    answer = await _perform(session, attempt, ROUTES["send"], body)
+    spent = any(report.remaining == 0 for report in answer.buckets)
+    if answer.message_id is not None or not attempt.key or spent:
+        return answer
+    with trio.move_on_after(AGAIN_WITHIN), suppress(GatewayError):
+        again = await _perform(session, attempt, ROUTES["send"], body)
+        return again if again.message_id is not None else answer
+    return answer
 
 
 async def edit_message(session: DiscordSession, attempt: Attempt) -> Answer:
