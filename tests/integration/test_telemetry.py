@@ -13,7 +13,7 @@ from urllib.error import URLError
 
 import pytest
 import trio
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from breaking import DeadMetrics
 from opentelemetry.sdk.trace.export import SpanExporter
 from ports import free_port, scraped
 from prometheus_client.parser import text_string_to_metric_families
@@ -171,20 +171,6 @@ class Hanging(SpanExporter):
         time.sleep(600)  # noqa: TID251 - what is tested is that nobody waits for it
 
 
-class Dead(MetricExporter):
-    def __init__(self):
-        super().__init__()
-
-    def export(self, *_arguments, **_fields):
-        return MetricExportResult.FAILURE
-
-    def shutdown(self, *_arguments, **_fields):
-        pass
-
-    def force_flush(self, *_arguments, **_fields):
-        return True
-
-
 async def test_a_hanging_exporter_changes_nothing_but_a_drop_counter(port):
     """Spans beyond the queue are dropped, every message is delivered, and closing is bounded."""
     settings = OtelSettings(
@@ -209,7 +195,7 @@ async def test_a_dead_collector_is_counted_and_closing_does_not_wait(port):
     )
     began = time.monotonic()
     async with (
-        open_telemetry(settings, metrics=Dead()) as providers,
+        open_telemetry(settings, metrics=DeadMetrics()) as providers,
         open_test_gateway(providers=providers) as gateway,
     ):
         assert (await gateway.send("bot", "room", "hello")).delivered

@@ -1,5 +1,6 @@
 """What no platform can be made to do: a task of the engine dies, an exporter takes nothing."""
 
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 
@@ -8,6 +9,22 @@ class DeadExporter(SpanExporter):
 
     def export(self, _):
         return SpanExportResult.FAILURE
+
+
+class DeadMetrics(MetricExporter):
+    """Refuses every export of metrics."""
+
+    def __init__(self):
+        super().__init__()
+
+    def export(self, *_arguments, **_fields):
+        return MetricExportResult.FAILURE
+
+    def shutdown(self, *_arguments, **_fields):
+        pass
+
+    def force_flush(self, *_arguments, **_fields):
+        return True
 
 
 def kill_a_partition(gateway, words="a bug of ours"):

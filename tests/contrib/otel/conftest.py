@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 from breaking import DeadExporter, kill_a_partition
+from every_word import every_word
 from listening import listening
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -358,6 +359,7 @@ def night(tmp_path_factory):
         run(platforms, folder)
         run(engine)
         run(lives, folder)
+        run(every_word)
         exporting_to_nobody(night)
     return night
 

@@ -1,11 +1,14 @@
 """What a bad night told against the schema, both ways."""
 
+import re
+
+import pytest
 from opentelemetry.semconv._incubating.attributes import messaging_attributes
 from opentelemetry.semconv._incubating.metrics import messaging_metrics
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 
 from gateway_contrib.emulators.faults import Fault
-from gateway_core import telemetry
+from gateway_core import Disposition, telemetry
 
 
 def names(things):
@@ -38,6 +41,39 @@ def test_metrics_have_the_attributes_of_the_schema(night):
     declared = {metric.name: names(metric.attributes) for metric in telemetry.METRICS}
     emitted = {name: set().union(*points) for name, points in night.points.items()}
     assert declared == emitted
+
+
+CLOSED = [a for a in telemetry.ATTRIBUTES if a.values.startswith("`")]
+"""Those whose values are a list of words."""
+
+
+@pytest.mark.parametrize("attribute", CLOSED, ids=lambda attribute: attribute.name)
+def test_every_word_of_a_list_comes_and_no_other(night, attribute):
+    """On metrics, spans and their events taken together."""
+    assert set(re.findall("`([^`]+)`", attribute.values)) == values_of(night, attribute.name)
+
+
+def test_every_disposition_comes(night):
+    assert {str(disposition) for disposition in Disposition} == values_of(
+        night, telemetry.DISPOSITION.name
+    )
+
+
+def test_the_time_waiting_has_every_cause(night):
+    waits = night.points[telemetry.WAIT_DURATION.name]
+    assert values_of(night, telemetry.CAUSE.name) == {w[telemetry.CAUSE.name] for w in waits}
+
+
+def values_of(night, name):
+    """The words that an attribute had anywhere."""
+    told = [point for points in night.points.values() for point in points]
+    for span in night.exporter.get_finished_spans():
+        told += [span.attributes, *(event.attributes for event in span.events)]
+    return {spelled(one[name]) for one in told if name in one}
+
+
+def spelled(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def test_spans_have_the_names_attributes_and_events_of_the_schema(night):

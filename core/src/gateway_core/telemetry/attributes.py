@@ -21,7 +21,8 @@ ERROR_CLASS = Attribute(
 )
 ERROR_TYPE = Attribute(
     "error.type",
-    "a normalised reason, or the name of a refusal",
+    "a normalised reason, or the name of a refusal; of a span whose envelope has neither, its "
+    "disposition",
     "why it failed; absent where it did not",
 )
 CAUSE = Attribute(

@@ -1,0 +1,114 @@
+"""What makes the schema's closed lists of words come: each cause, class, operation and ending."""
+
+import trio
+from breaking import DeadMetrics
+
+from gateway_contrib.otel.dropping import CountedMetrics
+from gateway_core import (
+    Disposition,
+    ErrorClass,
+    MemoryOutbox,
+    Part,
+    Reason,
+    Scope,
+    Send,
+    Verdict,
+    hookimpl,
+)
+from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
+
+
+def refusal(error_class, reason=Reason.BAD_REQUEST, **fields):
+    return Failure(Verdict(error_class=error_class, reason=reason, **fields))
+
+
+class Platform(FakeChannel):
+    """It refuses what its first attempt in some rooms is, and cannot show what is in `lossy`."""
+
+    def __init__(self):
+        super().__init__(script=self.run, limits=self.limits_of)
+        self.left = {
+            "stricter": refusal(ErrorClass.NON_RETRYABLE, transform="stricter"),
+            "reply": refusal(ErrorClass.NON_RETRYABLE, transform="without_reply"),
+            "forbidden": refusal(ErrorClass.FATAL),
+            "limited": refusal(
+                ErrorClass.RETRYABLE, Reason.RATE_LIMITED, scope=Scope.ROOM, retry_after=2.0
+            ),
+        }
+
+    async def run(self, attempt):
+        await trio.sleep(0.5)
+        if attempt.operation == "edit" and attempt.room == "same":
+            raise refusal(ErrorClass.DONE, Reason.NOT_MODIFIED)
+        if attempt.room in self.left:
+            raise self.left.pop(attempt.room)
+
+    @staticmethod
+    def limits_of(room, _operation):
+        return 5 if room == "wrong" else []
+
+    @hookimpl
+    def chunk(self, envelope):
+        lost = ("a table",) if envelope.external_room_id == "lossy" else ()
+        text = getattr(envelope, "text", "")
+        return [Part(payload={"text": text}, span=(0, len(text)), degraded=lost)]
+
+
+def message(room, **fields):
+    return Send(instance_id="bot", external_room_id=room, text="hello", **fields)
+
+
+async def changes(night, gateway):
+    """An edit that changes nothing, one of what is not sent yet, one overtaken; a call, an end."""
+    first = await night.told(gateway.send("bot", "same", "hello"))
+    await night.told(gateway.edit(first.ref, "hello, all"))
+    await night.told(gateway.delete(first.ref))
+    await night.told(gateway.call("bot", "same", "react", {"with": "a thumb"}))
+    later = await gateway.submit(message("later", order="none", not_before=virtual_wall() + 3))
+    async with trio.open_nursery() as nursery:
+        for text in ("one", "two"):
+            nursery.start_soon(night.told, gateway.edit(later, text))
+            await trio.sleep(0.1)
+
+
+async def sends(night, gateway):
+    """Each way to be refused and changed, and each class."""
+    async with trio.open_nursery() as nursery:
+        for room in ("stricter", "forbidden", "limited", "lossy", "wrong"):
+            nursery.start_soon(night.told, gateway.send("bot", room, "hello"))
+        nursery.start_soon(night.told, gateway.send("bot", "reply", "hello", reply_to="1"))
+        for priority in ("urgent", "bulk"):
+            send = gateway.send("bot", "class", "hello", priority=priority)
+            nursery.start_soon(night.told, send)
+        nursery.start_soon(night.told, gateway.send("bot", "class", "late", ttl=0.6))
+
+
+async def beyond_memory(night, settings):
+    """What has no place in memory waits in the outbox, while somebody holds its ticket."""
+    outbox = MemoryOutbox(survives=True)
+    small = {"partition_bound": 2, "instance_bound": 2, "outbox": outbox, "drain_timeout": 60}
+    async with open_test_gateway(FakeChannel(latency=1.0), **settings, **small) as gateway:
+        tickets = [await gateway.submit(message("r")) for _ in range(6)]
+        for ticket in tickets:
+            await ticket.receipt()
+        night.read()
+
+
+async def every_word(night):
+    """All of it, read when it is over."""
+    settings = {"providers": night.providers, "partition_count": 1}
+    async with (
+        open_test_gateway(Platform(), attempts_per_instance=1, **settings) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(changes, night, gateway)
+        nursery.start_soon(sends, night, gateway)
+        await trio.sleep(0.2)
+        night.read()
+        while gateway.statistics().unfinished:
+            await trio.sleep(1)
+            night.read()
+        assert Disposition.SUPERSEDED in gateway.statistics().dispositions
+    await beyond_memory(night, settings)
+    CountedMetrics(DeadMetrics(), night.drops).export(None)
+    night.read()
