@@ -129,13 +129,15 @@ class Lanes:
         lane.queue.append(flight)
         if len(lane.queue) != 1 or lane.running:
             return
+        paused = lane.timer_at or 0  # what was in the lane before it may still arrive
         if hold is None:
-            self.offer(lane, now)
+            if not paused:
+                self.offer(lane, now)
         elif hold.doubt:
-            lane.quiet = hold.until
-            room.account.in_doubt(lane, hold.until)
+            lane.quiet = max(paused, hold.until)
+            room.account.in_doubt(lane, lane.quiet)
         else:
-            self.pause(lane, hold.until)
+            self.pause(lane, max(paused, hold.until))
 
     def at(self, when: int, what: Bucket | Lane | Flight | Room) -> None:
         """Ring for `what` at `when`."""

@@ -282,10 +282,14 @@ async def test_an_end_in_doubt_lets_the_next_wait_for_the_quarantine(
     assert [0, 2] == [round(m.at, 6) for m in channel.made]
 
 
+@pytest.mark.parametrize("comes_at", [0.0, 1.5])
 async def test_an_expiry_at_the_moment_of_a_retry_lets_the_next_wait_as_well(
-    engine, say, autojump_clock
+    engine, say, comes_at, autojump_clock
 ):
-    """In doubt from 0 s; at 1 s it is due again and too late: the next goes at 2 s."""
+    """In doubt from 0 s; at 1 s it is due again and too late: the next goes at 2 s.
+
+    Once, also where it comes when the lane has been empty for a while.
+    """
     lost = Verdict(
         error_class=ErrorClass.RETRYABLE,
         reason=Reason.OUTCOME_UNKNOWN,
@@ -296,6 +300,7 @@ async def test_an_expiry_at_the_moment_of_a_retry_lets_the_next_wait_as_well(
     channel = FakeChannel(script=say.script(Failure(lost)), traits=Traits(deduplicates_for=600.0))
     async with engine(channel) as gateway:
         first = await gateway.submit(say.message("r", "x", ttl=1))
+        await trio.sleep(comes_at)
         await gateway.send("bot", "r", "next")
         assert Disposition.EXPIRED is (await first.receipt()).disposition
     assert [0, 2] == [round(m.at, 6) for m in channel.made]
