@@ -55,6 +55,14 @@ async def test_a_target_of_another_kind_is_refused(gateway, verb, autojump_clock
         await getattr(gateway, verb)("018bcfe5", *more)
 
 
+@pytest.mark.parametrize("verb", ["edit", "delete"])
+async def test_a_ref_that_is_none_is_refused_with_the_reason(gateway, verb, autojump_clock):
+    """As of a message that is there though nobody could read its answer."""
+    more = ("new",) if verb == "edit" else ()
+    with pytest.raises(Invalid, match="NoneType: nothing arrived, or the platform's answer"):
+        await getattr(gateway, verb)(None, *more)
+
+
 async def test_every_kind_of_target_names_the_message(gateway, autojump_clock):
     receipt = await gateway.send("bot", "r", "0", key="k")
     key = KeyRef(instance_id="bot", external_room_id="r", key="k")

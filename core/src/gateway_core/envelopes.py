@@ -276,7 +276,7 @@ class Receipt:
     """What the caller is told of how an envelope ended.
 
     parts               each part's own outcome
-    ref                 for edits and deletes of what arrived; None if nothing did
+    ref                 for edits and deletes of what arrived; None: nothing did, or no id is known
     attempts            tries over all steps
     verdict             the error that ended it, or the last one on the way; None: there was none
     possible_duplicate  a part of it may stand in the room more than once

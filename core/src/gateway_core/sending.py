@@ -240,5 +240,7 @@ def _target(target: object) -> Target:
         return target.ref
     if not isinstance(target, MessageRef | KeyRef):
         text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
+        if target is None:
+            text += ": nothing arrived, or the platform's answer told no id"
         raise Invalid([Problem("target", text)])
     return target
