@@ -136,6 +136,22 @@ def test_the_bundled_texts_come_through(instance):
             assert text[slice(*part.span)] == visible(part.payload["content"]), path
 
 
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        ("[**https://x.org/a**](https://x.org/a)", "**<https://x.org/a>**"),
+        ("**[*https://x.org/a*](https://x.org/a)**", "***<https://x.org/a>***"),
+        ("*[https://x.org/a_b](https://x.org/a_b)* c", "<https://x.org/a_b> c"),
+        ("[a `b|c` *d*](http://x.org)", "[a `b|c` *d*](<http://x.org>)"),
+    ],
+)
+def test_an_address_is_written_as_it_is_whatever_styles_are_in_or_around_it(
+    source, written, instance
+):
+    (part,) = plan(instance, send(source, format="markdown"))
+    assert written == part.payload["content"]
+
+
 def test_native_markup_is_passed_on(instance):
     (part,) = plan(instance, send("**bold** <@1>", format="native"))
     assert "**bold** <@1>" == part.payload["content"]
