@@ -76,14 +76,18 @@ def _swept(spans: Sequence[Span], edges: Sequence[int], changes: set[int]) -> li
                 active.append(spans[following])
                 following += 1
             look = _look(active) if active else _PLAIN
-        found.append(_new(Leaf, (low, high, *look, again)))
+        style, url, size = look
+        found.append(_new(Leaf, (low, high, style, url, size, again)))
     return found
 
 
 def _look(active: Sequence[Span]) -> Look:
     """The style, the address and the size of what stands in these spans."""
+    address = ""
+    for span in active:
+        if span[2] is _LINK_STYLE:
+            address = span[3]
     style, more = _styled(tuple([span[2] for span in active]))
-    address = next((span[3] for span in reversed(active) if span[2] is _LINK_STYLE), "")
     return style, address, (_LINK + len(address) if address else _TEXT) + more
 
 

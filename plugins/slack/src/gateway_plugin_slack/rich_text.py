@@ -177,9 +177,9 @@ class _Writer:
 
 
 def _element(text: str, style: Mapping[str, bool], url: str = "") -> dict[str, Any]:
-    element: dict[str, Any] = {"type": "text", "text": text}
-    if url:
-        element = {"type": "link", "url": url, "text": text}
+    element: dict[str, Any] = (
+        {"type": "link", "url": url, "text": text} if url else {"type": "text", "text": text}
+    )
     if style:
         element["style"] = {**style}
     return element
