@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from random import Random
 from statistics import median, quantiles
@@ -39,6 +40,7 @@ from bench.queues import QUEUES, by_threads, opened
 from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core import Entry, MemoryOutbox, Part, Send, open_gateway
 from gateway_core.ids import Ids
+from gateway_core.making import maker
 
 CALLERS = (1, 16, 64, 256)
 SECONDS = 2.0
@@ -47,13 +49,17 @@ MILLION = 1_000_000
 
 
 def entries() -> Callable[[int], Entry]:
-    ids, wall = Ids(Random("bench")), time.time()
+    """Each with an id of its own; a room's envelope and plan are made once, as the others' text."""
+    ids, wall, entry = Ids(Random("bench")), time.time(), maker(Entry)
+    plan = (Part(payload={"text": TEXT}, span=(0, len(TEXT)), digest="0" * 32),)
+
+    @cache
+    def envelope(room: int) -> Send:
+        return Send(instance_id="bot", external_room_id=f"room{room}", text=TEXT)
 
     def make(room: int) -> Entry:
-        envelope = Send(instance_id="bot", external_room_id=f"room{room}", text=TEXT)
-        part = Part(payload={"text": TEXT}, span=(0, len(TEXT)), digest="0" * 32)
-        return Entry(
-            id=ids.next(wall), envelope=envelope, plan=(part,), accepted_at=wall,
+        return entry(
+            id=ids.next(wall), envelope=envelope(room), plan=plan, accepted_at=wall,
             deadline=wall + 86_400,
         )  # fmt: skip
 

@@ -36,4 +36,5 @@ class Ids:
 
 def position_of(envelope_id: str) -> int:
     """An id's place among all others of one outbox, as an integer below 2**62."""
-    return int(envelope_id[:12], 16) << _COUNT_BITS | int(envelope_id[12:18], 16)
+    number = int(envelope_id[:18], 16)
+    return number >> 24 << _COUNT_BITS | number & 0xFFFFFF

@@ -28,6 +28,7 @@ from gateway_core.flights import Flight
 from gateway_core.idempotency import Known, Scope, fingerprint, scope_of
 from gateway_core.ids import Ids
 from gateway_core.limits import SECOND
+from gateway_core.making import maker
 from gateway_core.outbox import Entry, Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
@@ -36,6 +37,8 @@ from gateway_core.previews import planned
 from gateway_core.roster import Roster
 from gateway_core.tickets import Ticket
 from gateway_core.watch import Watch
+
+_entry = maker(Entry)
 
 
 class Submission:
@@ -281,7 +284,7 @@ class Submission:
     def _entry(self, flight: Flight, print_: str) -> Entry:
         ttl = (flight.deadline - self._clock.now()) / SECOND
         accepted = flight.accepted_wall
-        return Entry(
+        return _entry(
             id=flight.id,
             envelope=flight.envelope,
             plan=tuple(flight.plan),

@@ -100,7 +100,7 @@ class Committer:
     def _let_in(self) -> None:
         """As many as the batch takes, in the order in which they came."""
         batch = self.batch
-        places = self._queue - len(batch)
+        places = self._queue - len(batch) if self._outside else 0
         while self._outside and places > 0:
             put, waiter = self._outside.popleft()
             if waiter.task is not None:
@@ -129,8 +129,9 @@ class Committer:
 
     def wake(self, *, urgent: bool = False) -> None:
         """There is something in the batch; `urgent`: somebody waits for it."""
-        self._filled.set()
-        if urgent:
+        if not self._filled.is_set():
+            self._filled.set()
+        if urgent and not self._urgent.is_set():
             self._urgent.set()
 
     def close(self) -> None:
