@@ -63,6 +63,7 @@ def statements() -> float:
             raise AssertionError
         flight.since = begun
         flight.waits = NONE
+        flight.mark = None
         flight.observed = False
         flight.parent = ""
         flight.trace = None

@@ -103,8 +103,14 @@ class Failures:
 
     def _log_move(self, failed: Failed, moved_to: str) -> None:
         instance_id, partition = failed.account.instance.id, self._partition
-        room = partition.privacy.room(instance_id, moved_to)
-        tell(ROOM_MOVED, instance=instance_id, partition=partition.index, room=room)
+        tell(
+            ROOM_MOVED,
+            envelope=failed.flight.id,
+            instance=instance_id,
+            partition=partition.index,
+            room=partition.privacy.room(instance_id, moved_to),
+            attempt=failed.step.number,
+        )
 
     def _foresee(self, failed: Failed) -> None:
         """Count a refusal by a limit: foreseen, where what it drew on was closed as it came."""

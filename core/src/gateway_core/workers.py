@@ -360,6 +360,7 @@ class Workers:
         tell(
             ENVELOPE_CRASHED,
             envelope=flight.id if flight else None,
+            instance=flight.envelope.instance_id if flight else None,
             partition=self._index,
             error=self._privacy.error(error),
             where=place_of(error),

@@ -34,7 +34,7 @@ ENVELOPE_FAILED = Event(
 )  # fmt: skip
 ENVELOPE_CRASHED = Event(
     "envelope_crashed", "error", "something of the gateway's own broke on an envelope",
-    "envelope partition error where",
+    "envelope instance partition error where",
 )  # fmt: skip
 ATTEMPT_STARTED = Event(
     "attempt_started", "debug", "a try began",
@@ -72,7 +72,10 @@ PRESSURE_CHANGED = Event(
     "partition pressure previous depth bound",
 )  # fmt: skip
 ROOM_MOVED = Event(
-    "room_moved", "info", "a room has a new id; its lane goes on there", "instance partition room"
+    "room_moved",
+    "info",
+    "a room has a new id; its lane goes on there",
+    "envelope instance partition room attempt",
 )
 SESSION_FAILED = Event(
     "session_failed", "error", "an adapter's session did not open, or broke",
