@@ -65,7 +65,12 @@ class Loader:
     def _take_in_turn(
         self, stream: Stream, kept: Kept, partition: Partition, account: Account
     ) -> bool:
-        """Take it in, or leave it to its room; false: no place at all."""
+        """Take it in, or leave it to its room; false: no place at all.
+
+        None where the account was taken out meanwhile: whoever has its name now begins anew.
+        """
+        if account.removed:
+            return False
         envelope = kept.entry.envelope
         instance_id, room = envelope.instance_id, envelope.external_room_id
         behind = stream.behind.get(room)
@@ -115,7 +120,7 @@ class Loader:
             envelope = kept.entry.envelope
             if kept.shapes is None and isinstance(envelope, Edit | Delete):
                 await self._outside.recall(partition, envelope, kept.entry.id)
-            if partition.admission.full(instance_id, room) is not None:
+            if account.removed or partition.admission.full(instance_id, room) is not None:
                 break
             self._intake.take(kept, partition, account)
             stream.behind[room].loaded = kept.position

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from gateway_core import (
+    Answer,
     Call,
     Delete,
     Edit,
@@ -602,6 +603,47 @@ async def test_a_deadline_outside_passes_though_the_clock_was_set_back(
         second = await gateway.submit(send("second", ttl=20.0))
         with trio.fail_after(30):
             assert "expired" == (await second.receipt()).disposition
+
+
+class Tokens(FakeChannel):
+    """Notes with which settings each attempt was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used: list[str] = []
+
+    @hookimpl
+    @asynccontextmanager
+    async def open_session(self, instance):
+        yield instance.settings.name
+
+    @hookimpl
+    async def send(self, session, attempt):
+        self.used.append(session)
+        return Answer(message_id=attempt.key)
+
+
+@pytest.mark.parametrize("room_bound", [1, 9])
+@pytest.mark.parametrize("at", [3.0, 8.0, 13.0, 18.0, 23.0])
+async def test_what_is_read_as_its_instance_is_taken_out_waits_for_the_next(
+    room_bound, at, autojump_clock
+):
+    """It is sent with the new one's token, not with that of the one which is gone."""
+    outbox, channel = Slow(survives=True), Tokens()
+    async with life(outbox, channel) as (gateway, fence):
+        for n in range(4):
+            await gateway.submit(send(str(n), not_before=EPOCH + 100.0))
+        fence.kill()
+    await trio.sleep(100)
+    outbox.paging = 5.0
+    async with life(outbox, channel, room_bound=room_bound) as (gateway, _):
+        await trio.sleep(at)
+        sent = len(channel.used)
+        await gateway.remove_instance("bot")
+        gateway.add_instance(Instance("bot", "fake", FakeSettings("new")))
+        await trio.sleep(100)
+        assert (0, True) == (gateway.statistics().unfinished, gateway.statistics().conserved)
+    assert channel.used == ["", "", "", ""][:sent] + ["new"] * (4 - sent)
 
 
 async def test_an_instance_taken_out_during_an_append_refuses_it(autojump_clock):
