@@ -632,7 +632,8 @@ class Ledger:
         self.note("verdict", attempt.envelope_id[:18], verdict.reason, verdict.scope)
         entry = self.find(attempt.envelope_id)
         calls = entry.calls if entry is not None else []
-        if calls and calls[-1].attempt.key == attempt.key and calls[-1].verdict is None:
+        made = bool(calls) and calls[-1].attempt.key == attempt.key and calls[-1].verdict is None
+        if made:
             calls[-1].verdict = verdict
             calls[-1].evidence = self.worked[instance_id]
         if verdict.error_class is not ErrorClass.FATAL and not _as_in_an_outage(verdict):
@@ -645,6 +646,10 @@ class Ledger:
         most = self.changed[attempt.key] <= MOST_TRANSFORMS + 1
         self.expect(most, f"{attempt.key} is changed {self.changed[attempt.key]} times")
         spent = verdict.error_class is ErrorClass.RETRYABLE and not changes
+        if (
+            not made and verdict.reason is Reason.HOOK_ERROR
+        ):  # no session: the instance is suspended
+            spent = False
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
         if spent and not limited and not self._in_vain(instance_id, verdict):
             self.tried(attempt)
@@ -863,16 +868,19 @@ class Ledger:
         """What the next life can know of the tries of an unfinished entry."""
         if self.fell_at <= self._written_by(entry.held_at):  # perhaps nobody wrote it down
             entry.hold = 0.0
+        for name, key in [*self.tries, *((entry.id, call.attempt.key) for call in entry.calls)]:
+            if name == entry.id:  # also one of which no call was made, as no session opened
+                step = steps.get(_serial(key))
+                self.tries[name, key] = 0 if step is None else step.attempts + step.open
         for call in entry.calls:
             key = call.attempt.key
-            step = steps.get(int(key.rpartition(".")[2]))
+            step = steps.get(_serial(key))
             done = step is not None and step.done
             if call.answered and not done:  # nobody wrote the answer down
                 call.answered = False
                 self._done.discard((entry.id, key))
             if call.in_doubt:
                 call.evidence = self.worked[entry.envelope.instance_id]
-            self.tries[entry.id, key] = 0 if step is None else step.attempts + step.open
 
     def _expect_edge(self, level: str, previous: str, depth: int) -> None:
         """A level begins at its threshold, and is left only well below it."""
@@ -899,6 +907,11 @@ def _as_in_an_outage(verdict: Verdict) -> bool:
     reasons = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
     retryable = verdict.error_class is ErrorClass.RETRYABLE
     return retryable and verdict.scope is Scope.INSTANCE and verdict.reason in reasons
+
+
+def _serial(key: str) -> int:
+    """Which step of its envelope an attempt's key names."""
+    return int(key.rpartition(".")[2])
 
 
 def lane_words(envelope: Any) -> list[str]:

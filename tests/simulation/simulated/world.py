@@ -26,6 +26,7 @@ from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
 from simulated.vault import Vault, read
 from simulated.watch import Steps, Violated, Watch
 
+from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Attempt, Gateway, OutboxError, Send, open_gateway, plugins
 from gateway_core.partitioning import strategy
 from gateway_core.testing import open_network, run_seeded
@@ -318,7 +319,8 @@ class World:
         if ending.kind == "stop":
             await self._closed(gateway)
             inside = list(self.callers.inside)
-            await trio.sleep(LONGEST_COMMIT if self.setup.durable else GRID)
+            full_for = self.ledger.unwritten_at + LONGEST_PAUSE - trio.current_time()
+            await trio.sleep(max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else GRID)
             waits = any(number in self.callers.inside for number in inside)
             self.ledger.expect(not waits, "it has closed, and somebody waits for it")
             return
