@@ -109,6 +109,13 @@ def made(setup: Setup, seed: int, callers: type[Callers] = Callers) -> Outcome:
     )
 
 
+BREAKS = ("gateway.envelope_crashed", "gateway.partition_restarted", "gateway.hook_failed")
+NEVER_RAISED = (
+    "AssertionError", "AttributeError", "IndexError", "KeyError", "NameError", "TypeError",
+    "UnboundLocalError", "ValueError", "ZeroDivisionError",
+)  # fmt: skip
+
+
 def _innermost(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -117,13 +124,18 @@ def _innermost(error: BaseException) -> str:
 
 @contextmanager
 def _logs_to(ledger: Ledger) -> Iterator[None]:
-    """Log events become lines of the trace; exceptions are looked at for secrets as well."""
+    """Log events become lines of the trace; exceptions are looked at for secrets as well.
+
+    What breaks in the engine is one of the errors that the world raises, or a bug.
+    """
 
     def take(_: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
         error = event.pop("exc_info", None)
         if error is not None:
             ledger.secret_places.append(f"{error} {error!r}")
         ledger.note(f"log {level}", event)
+        own = event["event"] in BREAKS and event["error"] in NEVER_RAISED
+        ledger.expect(not own, f"{event.get('error')} at {event.get('where')}")
         raise structlog.DropEvent
 
     before = structlog.get_config()
