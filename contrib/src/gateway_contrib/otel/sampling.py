@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
+    INVALID_SPAN,
     Link,
     NonRecordingSpan,
     Span,
@@ -63,7 +64,8 @@ class _QuickTracer(Tracer):
         set_status_on_exception: bool = True,
     ) -> Span:
         """A span: of a new trace, mostly one that records nothing."""
-        if not get_current_span(context).get_span_context().is_valid:
+        parent = get_current_span(context)
+        if parent is INVALID_SPAN or not parent.get_span_context().is_valid:
             trace_id = getrandbits(BITS)
             if trace_id & LOW >= self.bound:
                 return NonRecordingSpan(
