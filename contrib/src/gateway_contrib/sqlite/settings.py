@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
+from attrs.validators import ge, in_, instance_of, optional
 
-from gateway_core.fields import flag, number, one_of, whole
+_SECONDS: list[Any] = [instance_of((int, float)), ge(0)]
 
 
 @attrs.frozen(kw_only=True)
@@ -27,15 +28,13 @@ class SqliteSettings:
     """
 
     synchronous: Literal["FULL", "NORMAL"] = attrs.field(
-        default="FULL", validator=one_of("FULL", "NORMAL")
+        default="FULL", validator=in_(("FULL", "NORMAL"))
     )
-    integrity_check: bool = attrs.field(default=False, validator=flag)
-    owner_wait: float = attrs.field(default=0.0, validator=number(least=0))
-    history_for: float = attrs.field(default=604_800.0, validator=number(least=0))
-    refs_for: float = attrs.field(default=7_776_000.0, validator=number(least=0))
-    key_window: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(number(least=0))
-    )
-    queue: int = attrs.field(default=4_096, validator=whole(least=1))
-    linger: float = attrs.field(default=0.02, validator=number(least=0))
-    in_thread: bool = attrs.field(default=True, validator=flag)
+    integrity_check: bool = attrs.field(default=False, validator=instance_of(bool))
+    owner_wait: float = attrs.field(default=0.0, validator=_SECONDS)
+    history_for: float = attrs.field(default=604_800.0, validator=_SECONDS)
+    refs_for: float = attrs.field(default=7_776_000.0, validator=_SECONDS)
+    key_window: float | None = attrs.field(default=None, validator=optional(_SECONDS))
+    queue: int = attrs.field(default=4_096, validator=[instance_of(int), ge(1)])
+    linger: float = attrs.field(default=0.02, validator=_SECONDS)
+    in_thread: bool = attrs.field(default=True, validator=instance_of(bool))
