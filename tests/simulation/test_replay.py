@@ -37,5 +37,12 @@ def test_this_process_sees_what_another_one_sees():
     assert here == digests("7")[:4]
 
 
+def test_the_name_of_a_temporary_folder_is_in_no_trace():
+    """In this world the outbox does not open at first, and says which file that is."""
+    first, second = simulate(22), simulate(22)
+    assert any("cannot be opened" in line for line in first.trace)
+    assert first.digest == second.digest
+
+
 def test_other_seeds_are_other_worlds():
     assert 8 == len({simulate(seed).digest for seed in range(8)})

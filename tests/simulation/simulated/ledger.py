@@ -179,6 +179,7 @@ class Ledger:
         self.recovered = 0
         self.offset = self.set_back = 0.0
         self.unwritten_at = -1e9
+        self.folder = "no folder"
         self.fell_at = self.born_at = 0.0
         self.all_ended: Counter[Disposition] = Counter()
         self._offered: dict[str, Offered] = {}
@@ -207,8 +208,9 @@ class Ledger:
     # -- the trace
 
     def note(self, event: str, *words: object) -> None:
-        """One line of the trace."""
-        self.trace.append(f"{trio.current_time():.3f} {event} {' '.join(map(str, words))}")
+        """One line of the trace, without the name of the folder: that is another each time."""
+        told = " ".join(map(str, words)).replace(self.folder, "…")
+        self.trace.append(f"{trio.current_time():.3f} {event} {told}")
 
     def wrong(self, text: str) -> None:
         """A violation; the world stops at its next rest."""

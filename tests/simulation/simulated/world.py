@@ -189,6 +189,7 @@ class World:
             await self._life(Life(0), steps, None)
             return
         with TemporaryDirectory(prefix="world", dir=MEMORY) as folder:
+            self.ledger.folder = folder
             path = Path(folder) / "outbox.db"
             for number, ending in enumerate((*self.setup.endings, None)):
                 if number:
