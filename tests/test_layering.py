@@ -29,6 +29,8 @@ LAYERS = (
         "deadlines",
         "elapsed",
         "flights",
+        "steps",
+        "windows",
         "idempotency",
         "ids",
         "lanes",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway_core import Edit, MessageRef, Part, PartRef
-from gateway_core.flights import Flight, Step
+from gateway_core.flights import Flight
+from gateway_core.steps import Step
 
 REF = MessageRef(
     instance_id="bot", external_room_id="r", envelope_id="e", parts=(PartRef(message_id="1"),)

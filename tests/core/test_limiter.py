@@ -4,9 +4,10 @@ import pytest
 
 from gateway_core import BucketReport, Limit
 from gateway_core.limiter import Limiter
-from gateway_core.limits import SECOND, EvenBucket, WindowBucket
+from gateway_core.limits import SECOND, EvenBucket
 from gateway_core.queues import NORMAL, ClassQueue
 from gateway_core.rooms import Lane
+from gateway_core.windows import WindowBucket
 
 MS = SECOND // 1000
 

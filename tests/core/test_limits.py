@@ -6,17 +6,8 @@ from math import ceil
 import pytest
 
 from gateway_core import BucketReport, Limit
-from gateway_core.limits import (
-    NEVER,
-    SECOND,
-    Bucket,
-    EvenBucket,
-    LearnedBucket,
-    StrictBucket,
-    WindowBucket,
-    bucket_for,
-    slow_down,
-)
+from gateway_core.limits import NEVER, SECOND, Bucket, EvenBucket, slow_down
+from gateway_core.windows import LearnedBucket, StrictBucket, WindowBucket, bucket_for
 
 MS = SECOND // 1000
 

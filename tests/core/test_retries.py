@@ -5,7 +5,6 @@ from random import Random
 import pytest
 
 from gateway_core import Disposition, ErrorClass, Reason, RetrySettings, Scope, Verdict
-from gateway_core.flights import Step
 from gateway_core.retries import (
     LONGEST_WAIT,
     MOST_PATIENCE,
@@ -13,6 +12,7 @@ from gateway_core.retries import (
     Decision,
     decide,
 )
+from gateway_core.steps import Step
 
 RETRYABLE, REJECTED = ErrorClass.RETRYABLE, ErrorClass.NON_RETRYABLE
 

@@ -4,8 +4,8 @@ import attrs
 import pytest
 
 from gateway_core import Edit, MessageRef, Part, PartRef
-from gateway_core.flights import sent_digest
 from gateway_core.revisions import Revisions, delete_steps, edit_steps
+from gateway_core.steps import sent_digest
 
 REF = MessageRef(
     instance_id="bot", external_room_id="r", envelope_id="e", parts=(PartRef(message_id="1"),)

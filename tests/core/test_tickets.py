@@ -16,8 +16,9 @@ from gateway_core import (
     Send,
     Ticket,
 )
-from gateway_core.flights import Flight, send_steps
+from gateway_core.flights import Flight
 from gateway_core.hookspecs import Answer
+from gateway_core.steps import send_steps
 
 SEND = Send(instance_id="bot", external_room_id="r", text="a", thread_id="t")
 REF = MessageRef(

@@ -4,17 +4,12 @@ import pytest
 import trio
 
 from gateway_core import ErrorClass, Limit, Reason, Scope, Send, Verdict
-from gateway_core.limits import (
-    SECOND,
-    SOON,
-    Bucket,
-    EvenBucket,
-    WindowBucket,
-)
+from gateway_core.limits import SECOND, SOON, Bucket, EvenBucket
 from gateway_core.queues import BULK, NORMAL, URGENT, ClassQueue
 from gateway_core.rooms import Lane
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 from gateway_core.tokens import Blocked, reserve, take_all, unreserve
+from gateway_core.windows import WindowBucket
 
 MS = SECOND // 1000
 

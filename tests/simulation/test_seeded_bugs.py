@@ -33,6 +33,7 @@ from gateway_core import (
     sessions,
     targets,
     turns,
+    windows,
     workers,
 )
 from gateway_core import endings as ends
@@ -123,7 +124,7 @@ def pacing_counts_from_the_request(patch):
         self.in_flight -= 1
         self.spent.append(now + self.per - nanoseconds(0.5))
 
-    patch.setattr(limits.WindowBucket, "release", release)
+    patch.setattr(windows.WindowBucket, "release", release)
 
 
 @bug("within the wait|suspended|held")

@@ -16,11 +16,11 @@ from gateway_core.accounts import Account
 from gateway_core.clock import nanoseconds
 from gateway_core.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.errors import HookContractError
-from gateway_core.flights import ARRIVED
 from gateway_core.groups import settle
 from gateway_core.hookspecs import Answer
 from gateway_core.limits import SECOND, Bucket, slow_down
 from gateway_core.retries import Decision, decide
+from gateway_core.steps import ARRIVED
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, tell
 from gateway_core.text import Excerpt
 from gateway_core.tries import Failed, note_doubt, within_dedup

@@ -10,11 +10,12 @@ from typing import Any
 
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.envelopes import Call, Receipt, Send
-from gateway_core.flights import ARRIVED, Flight, Step, send_steps
+from gateway_core.flights import Flight
 from gateway_core.idempotency import scope_of
 from gateway_core.ids import Ids, position_of
 from gateway_core.limits import SECOND
 from gateway_core.outbox import Kept, Outbox, StepRecord, StepShape
+from gateway_core.steps import ARRIVED, Step, send_steps
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 INTERRUPTED = Verdict(

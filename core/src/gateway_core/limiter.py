@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway_core.hookspecs import Limit
-from gateway_core.limits import (
-    SECOND,
-    Bucket,
-    EvenBucket,
-    WindowBucket,
-    bucket_for,
-    reset_of,
-)
+from gateway_core.limits import SECOND, Bucket, EvenBucket
 from gateway_core.verdicts import BucketReport
+from gateway_core.windows import WindowBucket, bucket_for, reset_of
 
 SWEEP = 4
 SEVERAL_ROOMS = 3

@@ -10,7 +10,7 @@ import attrs
 from gateway_core.backoff import Backoff
 from gateway_core.envelopes import Disposition
 from gateway_core.fields import LONGEST, number, whole
-from gateway_core.flights import Step
+from gateway_core.steps import Step
 from gateway_core.verdicts import ErrorClass, Reason, Scope, Verdict
 
 MOST_TRANSFORMS = 3

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from gateway_core.envelopes import Edit, Json, MessageRef, Part, PartRef
-from gateway_core.flights import Step
+from gateway_core.steps import Step
 
 
 class Revisions:

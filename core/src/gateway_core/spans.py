@@ -27,9 +27,10 @@ from opentelemetry.trace import (
 from gateway_core import telemetry
 from gateway_core.clock import Clock
 from gateway_core.envelopes import Disposition, Receipt
-from gateway_core.flights import Flight, Step
+from gateway_core.flights import Flight
 from gateway_core.limits import SECOND
 from gateway_core.privacy import Privacy
+from gateway_core.steps import Step
 from gateway_core.telemetry import (
     ATTEMPT,
     ATTEMPT_SPAN,

@@ -16,9 +16,10 @@ from gateway_core.envelopes import (
     Send,
     Target,
 )
-from gateway_core.flights import Flight, Step, standing
+from gateway_core.flights import Flight
 from gateway_core.idempotency import Keys, Known, scope_of_key
 from gateway_core.revisions import Revisions, delete_steps, edit_steps
+from gateway_core.steps import Step, standing
 
 
 class Targets:

@@ -9,9 +9,10 @@ import attrs
 from gateway_core.accounts import Account
 from gateway_core.clock import nanoseconds
 from gateway_core.envelopes import Attempt
-from gateway_core.flights import Flight, Step
+from gateway_core.flights import Flight
 from gateway_core.instances import Instance
 from gateway_core.rooms import Lane
+from gateway_core.steps import Step
 from gateway_core.verdicts import Reason, Verdict
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway_core.envelopes import Call, Delete, Disposition, Edit, Send
-from gateway_core.flights import Flight, Step, send_steps
+from gateway_core.flights import Flight
+from gateway_core.steps import Step, send_steps
 from gateway_core.tries import within_dedup
 from gateway_core.verdicts import ErrorClass, Reason, Verdict
 
