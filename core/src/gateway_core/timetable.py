@@ -21,7 +21,7 @@ from gateway_core.partition import Partition
 from gateway_core.roster import Roster
 
 PAGE = 500
-MOST_FOLLOWED = 10_000
+MOST_FOLLOWERS = 10_000
 
 
 class Timetable:
@@ -50,8 +50,10 @@ class Timetable:
         self._clock = clock
         self._placed = placed
         self._due: tuple[float, int] = (0.0, -1)
+        self._noted = math.inf
         self._overdue: tuple[float, int] = (0.0, -1)
         self._followers: OrderedDict[str | Scope, list[tuple[str, str, str]]] = OrderedDict()
+        self._following = 0
         self.scheduled = False
         self.next_due = math.inf
         self.deadline = 0.0
@@ -76,6 +78,7 @@ class Timetable:
         It is looked for from the beginning, where the last look went beyond that time.
         """
         self.scheduled = True
+        self._noted = min(self._noted, due)
         if due <= self._due[0]:
             self._due = (0.0, -1)
         earlier = due < self.next_due
@@ -84,19 +87,29 @@ class Timetable:
 
     async def scan(self) -> bool:
         """Give what is due its place, after all that is there; whether there may be more."""
-        wall = self._clock.wall()
+        wall, self._noted = self._clock.wall(), math.inf  # lowered by what is left meanwhile
         page = await self._outbox.scheduled(until=wall, after=self._due, limit=PAGE)
         for kept in page:
-            self._due = (kept.entry.due or 0.0, kept.position)
             envelope = kept.entry.envelope
             self._give_place(envelope.instance_id, envelope.external_room_id, kept.entry.id)
         if page:
+            reached = page[-1].entry.due or 0.0
+            self._due = (reached, page[-1].position) if reached < self._noted else (0.0, -1)
             return True
-        self.next_due = math.inf
-        for kept in await self._outbox.scheduled(until=math.inf, after=self._due, limit=1):
+        await self._look_ahead()
+        return False
+
+    async def _look_ahead(self) -> None:
+        """Find the next due time."""
+        before, self.next_due = self.next_due, math.inf  # lowered by what is left meanwhile
+        try:
+            found = await self._outbox.scheduled(until=math.inf, after=self._due, limit=1)
+        except BaseException:
+            self.next_due = before
+            raise
+        for kept in found:
             self.next_due = min(self.next_due, kept.entry.due or 0.0)
         self.scheduled = self.next_due < math.inf
-        return False
 
     def _give_place(self, instance_id: str, room: str, envelope_id: str) -> None:
         """Unless its instance is not there, or it is known: then it has its place."""
@@ -114,14 +127,17 @@ class Timetable:
         envelope = flight.envelope
         place = (envelope.instance_id, envelope.external_room_id, flight.id)
         self._followers.setdefault(name, []).append(place)
-        if len(self._followers) > MOST_FOLLOWED:
-            self._followers.popitem(last=False)
+        self._following += 1
+        while self._following > MOST_FOLLOWERS:
+            self._following -= len(self._followers.popitem(last=False)[1])
 
     def ended(self, flight: Flight) -> None:
         """It ended outside memory: what would change it need not wait for its time."""
         names = [flight.id] if flight.scope is None else [flight.id, flight.scope]
         for name in names if self._followers else ():
-            for instance_id, room, envelope_id in self._followers.pop(name, ()):
+            followers = self._followers.pop(name, ())
+            self._following -= len(followers)
+            for instance_id, room, envelope_id in followers:
                 self._give_place(instance_id, room, envelope_id)
 
     async def expire(self) -> bool:

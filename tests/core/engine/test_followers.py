@@ -106,7 +106,7 @@ async def test_who_followed_longest_ago_hears_of_it_at_its_time(
     outbox, monkeypatch, autojump_clock
 ):
     """So many are remembered and no more."""
-    monkeypatch.setattr("gateway_core.timetable.MOST_FOLLOWED", 1)
+    monkeypatch.setattr("gateway_core.timetable.MOST_FOLLOWERS", 1)
     async with open_life(outbox, FakeChannel()) as gateway:
         messages = [await gateway.submit(reminder()) for _ in range(2)]
         edits = [
@@ -121,6 +121,23 @@ async def test_who_followed_longest_ago_hears_of_it_at_its_time(
             ended.append(trio.current_time())
         assert ended[0] < 5
         assert 1_000 <= ended[1] < 1_010
+
+
+async def test_many_changes_of_one_message_take_no_more_memory_than_of_many(
+    outbox, monkeypatch, autojump_clock
+):
+    monkeypatch.setattr("gateway_core.timetable.MOST_FOLLOWERS", 3)
+    async with open_life(outbox, FakeChannel()) as gateway:
+        message = await gateway.submit(reminder())
+        edits = [
+            await gateway.submit(Edit(**PLACE, target=message.ref, text=str(n))) for n in range(10)
+        ]
+        followers = gateway._pager._times._followers
+        assert sum(map(len, followers.values())) <= 3
+        gateway.cancel(message)
+        for edit in edits:
+            assert Disposition.REJECTED == (await edit.receipt()).disposition
+        assert not followers
 
 
 async def test_a_change_of_a_scheduled_message_may_be_scheduled_itself(

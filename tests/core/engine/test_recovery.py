@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -1019,6 +1021,54 @@ async def test_observers_hear_of_what_ends_after_its_instance_was_taken_out(outb
         assert gateway.cancel(reminder)
         assert [("hello", "cancelled")] == told
         assert (gateway.statistics().conserved, gateway.statistics().kept) == (True, 0)
+
+
+async def test_what_is_scheduled_is_sent_though_a_look_at_the_times_failed(autojump_clock):
+    """The outbox fails once as it is asked what is due next."""
+
+    class Failing(MemoryOutbox):
+        failures = 1
+
+        async def scheduled(self, *, until, **fields):
+            if until == math.inf and self.failures:
+                self.failures -= 1
+                raise OutboxError("the disk is busy")
+            return await super().scheduled(until=until, **fields)
+
+    channel, outbox = FakeChannel(), Failing(survives=True)
+    async with life(outbox, channel) as (gateway, fence):
+        await gateway.submit(send(not_before=EPOCH + 1_000.0))
+        fence.kill()
+    async with life(outbox, channel):
+        await trio.sleep(1_010)
+        assert (0, ["hello"]) == (outbox.failures, channel.texts("room"))
+
+
+async def test_an_instance_is_taken_in_while_others_times_are_looked_at(
+    monkeypatch, autojump_clock
+):
+    """What of it was passed by before is looked for again."""
+    monkeypatch.setattr("gateway_core.timetable.PAGE", 1)
+
+    class Slow(MemoryOutbox):
+        async def scheduled(self, **fields):
+            found = await super().scheduled(**fields)
+            await trio.sleep(5.0)
+            return found
+
+    channel, outbox = FakeChannel(), Slow(survives=True)
+    async with life(outbox, channel, instances=["late", "bot"]) as (gateway, fence):
+        for n, instance_id in enumerate(["late", "bot"]):
+            due = EPOCH + 1_000.0 + n
+            message = send(instance_id, not_before=due)
+            await gateway.submit(attrs.evolve(message, instance_id=instance_id))
+        fence.kill()
+    async with life(outbox, channel, instances=["bot"]) as (gateway, _):
+        await trio.sleep(1_008)
+        assert [] == channel.made
+        gateway.add_instance(Instance("late", "fake", FakeSettings()))
+        await trio.sleep(100)
+    assert {"late", "bot"} == set(channel.texts("room"))
 
 
 async def test_an_answer_of_a_step_that_cannot_be_recorded_is_not_lost(outbox, autojump_clock):
