@@ -90,6 +90,7 @@ def characters(text: str, found: list) -> list:
         '<tg-emoji emoji-id="5368324170671202286">👍</tg-emoji>',
         "<B>a</B > <b class='x>y'>b</b> <b>c</>",
         "a &lt; b &amp;&quot; &#60;&#x3C; &nbsp; &LT; &ltx &amp &#0; &#1114112;",
+        "&#0000065;&#00000065;&#x000041;&#x0000041;&#65٣;",
         "<i>a<b>b</b></i>c 😀<b>😀</b>",
         "<b <>a</b> <b < x<y <z='<'>b</b> <b a>>c</b>",
         "<b a=\"1\"b=2 c = '3'd>a</b> <b a=>b</b> <b\va\tb\r>c</b\n>",
@@ -103,6 +104,34 @@ def characters(text: str, found: list) -> list:
 def test_what_it_says_is_what_telegram_reads(source, tdlib):
     assert () == read(source, mentions=True).problems
     assert theirs(tdlib(source)) == ours(source)
+
+
+PEOPLE = (
+    "tg://user?id=5", "tg:user?id=5", "TG://USER?ID=5", "tg://user/?id=5", "tg://user?id=5&x=1",
+    "tg://user?x=1&id=5", "tg://user?x&&id=5&id=6", "tg://user?id=5#a", "tg:user?idx=1&id=5",
+    "tg://user?id=1099511627775",
+)  # fmt: skip
+NOBODY = (
+    "tg://user?id=0", "tg://user?id=05", "tg://user?id=5a", "tg://user?id=-5", "tg://user?id&id=5",
+    "tg://user?id=1099511627776", "tg://user?id=99999999999999999999", "tg://user?x#&id=5",
+    "tg://u\u017fer?id=5", "tg://users?id=5", "tg://user?id=x&id=5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PEOPLE)
+def test_a_link_to_a_person_is_known_in_every_form_that_telegram_knows(address, tdlib):
+    """Without `mentions` it is none: whoever is named hears of it otherwise."""
+    source = f'<a href="{address}">a</a>'
+    assert theirs(tdlib(source)) == ours(source)
+    assert "text_mention" == read(source, mentions=True).entities[0].fields["type"]
+    assert () == read(source, mentions=False).entities
+
+
+@pytest.mark.parametrize("address", NOBODY)
+def test_what_is_like_a_link_to_a_person_is_a_link_or_nothing(address, tdlib):
+    source = f'<a href="{address}">a</a>'
+    assert theirs(tdlib(source)) == ours(source)
+    assert "text_mention" not in [e.fields["type"] for e in read(source, mentions=True).entities]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,11 @@ _WHOLE = frozenset(("text_link", "custom_emoji", "text_mention", "date_time"))
 """Entities that no cut falls into, if they fit."""
 
 _TOKEN = re.compile(r"[<&]")
-_USER = re.compile(r"tg://user\?id=([0-9]{1,19})", re.IGNORECASE)
+_USER = re.compile(
+    r"tg:(?://)?user/?\?(?:(?!id[=&])[^&#]*&)*+id=([1-9][0-9]{0,12})(?:[&#].*)?",
+    re.ASCII | re.DOTALL | re.IGNORECASE,
+)
+_USERS = range(1, 2**40)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d)", re.IGNORECASE)
 _OWN_SCHEME = re.compile(r"(?:tg|ton|tonsite)://[\w.-]+(?:[/?#]|\Z)", re.ASCII | re.IGNORECASE)
 
@@ -229,7 +233,7 @@ class _Reader:
     def _linked(self, address: str) -> dict[str, Any] | None:
         """The entity of a link; None where Telegram makes none of it."""
         person = _USER.fullmatch(address)
-        if person:
+        if person and int(person[1]) in _USERS:
             user = {"id": int(person[1])}
             return {"type": "text_mention", "user": user} if self.mentions else None
         whole = address if _SCHEME.match(address) else f"http://{address}"

@@ -25,7 +25,10 @@ _ATTRIBUTE = re.compile(
 )
 _CLOSED = re.compile(rf"{_BLANK}*+>")
 _END = re.compile(rf"</([^ \t\r\n\v\0>]*+){_BLANK}*+(>?)")
-_REFERENCE = re.compile(r"&(?:#(x[0-9a-fA-F]{1,6}|[0-9]{1,7})|(lt|gt|amp|quot)(?![A-Za-z]));?")
+_REFERENCE = re.compile(
+    r"&(?:#(x[0-9a-fA-F]{1,6}(?![0-9a-fA-F])|[0-9]{1,7}(?!\d))|(lt|gt|amp|quot)(?![A-Za-z]));?",
+    re.ASCII,
+)
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
 _LAST = 0x10FFFF
 
