@@ -23,17 +23,20 @@ ROUNDING = 1_000
 class Worker:
     """A task, and the try that it makes now: that is broken off at `due`, engine nanoseconds.
 
-    scope  what the task works in until one of its tries was broken off
+    scope      what the task works in until one of its tries was broken off
+    recording  the outbox is asked to record that the try begins
     """
 
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     flown: Try | None = None
     due: int = NEVER
     broken_off: bool = False
+    recording: bool = False
 
     def start_anew(self) -> None:
         """What was broken off has ended: the next tries have a scope of their own."""
-        self.scope, self.flown, self.broken_off = trio.CancelScope(), None, False
+        self.scope, self.flown = trio.CancelScope(), None
+        self.broken_off = self.recording = False
 
     def ends(self) -> None:
         """The attempt is over, or is being broken off."""

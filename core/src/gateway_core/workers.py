@@ -100,7 +100,7 @@ class Workers:
             with worker.scope:
                 await self._work_within(worker)
             if worker.flown is not None and worker.scope.cancelled_caught:
-                self._guarded(worker.flown.lane, self._timed_out, worker.flown)
+                self._guarded(self._timed_out, worker, worker.flown)
             worker.start_anew()
 
     async def _work_within(self, worker: Worker) -> None:
@@ -132,11 +132,11 @@ class Workers:
         self._idle[task] = None
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def _guarded(self, lane: Lane, do: Callable[[Try], None], flown: Try) -> None:
+    def _guarded(self, do: Callable[[Worker, Try], None], worker: Worker, flown: Try) -> None:
         try:
-            do(flown)
+            do(worker, flown)
         except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
-            self._broke_off(lane, raised)
+            self._broke_off(flown.lane, raised)
 
     # -- after a death
 
@@ -186,7 +186,7 @@ class Workers:
         self.crew.begins(worker, flying, now)
         session = account.sessions.ready()
         if session is None or self._journal is not None:
-            session = await self._made_ready(flying, session)
+            session = await self._made_ready(flying, session, worker)
             if session is None:
                 return
             now = self._clock.now()
@@ -208,7 +208,9 @@ class Workers:
         finally:
             session.release()
 
-    async def _made_ready(self, flying: Try, session: OpenSession | None) -> OpenSession | None:
+    async def _made_ready(
+        self, flying: Try, session: OpenSession | None, worker: Worker
+    ) -> OpenSession | None:
         """Open the session, and record that an attempt begins; None: it failed, and was told."""
         account = flying.lane.room.account
         try:
@@ -229,28 +231,34 @@ class Workers:
             return session
         recorded = False
         try:
-            recorded = await self._recorded(flying, self._journal)
+            recorded = await self._recorded(flying, self._journal, worker)
         finally:
             if not recorded:
                 session.release()
         return session if recorded else None
 
-    async def _recorded(self, flying: Try, journal: Journal) -> bool:
+    async def _recorded(self, flying: Try, journal: Journal, worker: Worker) -> bool:
         """Let the outbox know that the attempt begins; false: it cannot, so it does not begin."""
-        lane = flying.lane
+        worker.recording = True
         try:
             await journal.starting(flying.flight, flying.step)
         except OutboxError:
-            now = self._clock.now()
-            self._serving = True
-            self._lanes.release(lane, now, unused=True)
-            flying.flight.wait_for("outbox", now)
-            self._lanes.pause(lane, now + OUTBOX_PAUSE)
+            worker.recording = False
+            self._unrecorded(flying)
             return False
         except trio.Cancelled:
             journal.ended(flying.flight, flying.step)
             raise
+        worker.recording = False
         return True
+
+    def _unrecorded(self, flying: Try) -> None:
+        """The outbox did not record the attempt: tokens back, it is offered again in a moment."""
+        now = self._clock.now()
+        self._serving = True
+        self._lanes.release(flying.lane, now, unused=True)
+        flying.flight.wait_for("outbox", now)
+        self._lanes.pause(flying.lane, now + OUTBOX_PAUSE)
 
     def _unopened(self, flying: Try, error: Exception) -> None:
         """The session did not open: nothing was sent. What nobody knows suspends the instance."""
@@ -289,14 +297,16 @@ class Workers:
         self._lanes.release(flying.lane, now)
         return now
 
-    def _timed_out(self, flying: Try) -> None:
-        """The hook did not return in time, or its session did not open."""
+    def _timed_out(self, worker: Worker, flying: Try) -> None:
+        """The hook did not return in time, or its session did not open, or the outbox hung."""
         try:
             if flying.step.started:
                 error = AttemptTimeout(self._attempt_timeout)
                 self._failed(flying, error, self._after(flying))
             elif flying.flight.receipt is not None:
                 self._void(flying.lane)
+            elif worker.recording:
+                self._unrecorded(flying)
             else:
                 seconds = f"{self._attempt_timeout:g} s"
                 lost = TransportError(f"no session within {seconds}", dispatched="no")

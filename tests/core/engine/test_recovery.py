@@ -1091,6 +1091,31 @@ async def test_an_answer_of_a_step_that_cannot_be_recorded_is_not_lost(outbox, a
     assert [pytest.approx(3.0, abs=0.1)] == channel.times
 
 
+async def test_an_outbox_that_hangs_is_no_failure_of_the_platform(autojump_clock):
+    """Attempts that it does not record in time are offered again, and not counted."""
+
+    class Hanging(MemoryOutbox):
+        hangs = 9
+
+        async def attempt_started(self, envelope_id, record):
+            if self.hangs:
+                self.hangs -= 1
+                await trio.sleep_forever()
+            await super().attempt_started(envelope_id, record)
+
+    channel, outbox = FakeChannel(), Hanging(survives=True)
+    async with life(outbox, channel, attempt_timeout=5.0) as (gateway, _):
+        ticket = await gateway.submit(send())
+        await trio.sleep(5.5)
+        status = gateway.status(ticket)
+        assert ("outbox", 0) == (status.cause, status.attempts)
+        receipt = await ticket.receipt()
+        assert (True, 1) == (receipt.delivered, receipt.attempts)
+        [figures] = gateway.statistics().instances
+        assert ({("none", ""): 1}, False) == (figures.attempts, figures.circuit_open)
+    assert [pytest.approx(9 * 6.0, abs=0.1)] == channel.times
+
+
 @pytest.mark.parametrize("scope", [Scope.INSTANCE, Scope.OPERATION])
 async def test_what_a_platform_closed_stays_closed_in_the_next_life(say, scope, autojump_clock):
     """A 429 of the account or an operation holds rooms that did not meet it, too."""
