@@ -98,8 +98,8 @@ class Meters:
         self._kind = Tally if several else Single
         self._tallies: dict[tuple[object, ...], Tally | Single] = {}
         # Those that every message needs, by less than their labels.
-        self._attempts: dict[tuple[str, str, Reason | None], Tally | Single] = {}
-        self._ends: dict[tuple[str, Disposition], Tally | Single] = {}
+        self._attempts: dict[tuple[str, str, str, Reason | None], Tally | Single] = {}
+        self._ends: dict[tuple[str, str, Disposition], Tally | Single] = {}
 
     def accepted(self, account: Account, seconds: float) -> None:
         """An envelope was accepted so long after `submit` was called."""
@@ -118,7 +118,8 @@ class Meters:
     ) -> None:
         """An attempt ended."""
         reason = None if verdict is None else verdict.reason
-        key = (account.instance.id, operation, reason)
+        instance = account.instance
+        key = (instance.channel, instance.id, operation, reason)
         tally = self._attempts.get(key)
         if tally is None:
             more: tuple[str, ...] = (names.OPERATION.name, operation)
@@ -129,12 +130,13 @@ class Meters:
 
     def ended(self, account: Account, receipt: Receipt, seconds: float) -> None:
         """An envelope ended."""
-        how = receipt.disposition
-        tally = self._ends.get((account.instance.id, how))
+        instance, how = account.instance, receipt.disposition
+        key = (instance.channel, instance.id, how)
+        tally = self._ends.get(key)
         if tally is None:
             more = (names.DISPOSITION.name, how.value)
             tally = self._of(names.ENVELOPE_DURATION, account, *more)
-            self._ends[account.instance.id, how] = tally
+            self._ends[key] = tally
         tally.add(seconds)
 
     def stalled(self, seconds: float) -> None:
@@ -150,7 +152,8 @@ class Meters:
 
     def _of(self, metric: Metric, account: Account | None, *more: str) -> Tally | Single:
         """The tally of a metric, of an instance's labels and the names and values in `more`."""
-        key = (metric.name, account.instance.id if account is not None else None, *more)
+        whose = (account.instance.channel, account.instance.id) if account is not None else ()
+        key = (metric.name, *whose, *more)
         found = self._tallies.get(key)
         if found is None:
             labels = dict(zip(more[::2], more[1::2], strict=True))

@@ -2,6 +2,7 @@
 
 import threading
 from time import perf_counter
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -12,10 +13,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from gateway_core import (
     Disposition,
     ErrorClass,
+    Instance,
     Limit,
     Overloaded,
     Providers,
     Reason,
+    Receipt,
     Scope,
     Send,
     TransportError,
@@ -24,7 +27,8 @@ from gateway_core import (
     hookimpl,
 )
 from gateway_core.memory import MemoryOutbox
-from gateway_core.testing import EPOCH, Failure, FakeChannel, open_test_gateway
+from gateway_core.meters import Meters
+from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway
 
 BOT = {"messaging.system": "fake", "gateway.instance": "bot"}
 
@@ -286,3 +290,25 @@ async def test_metrics_alone_will_do(telling, autojump_clock):
             for metric in scope.metrics
         }
     assert "gateway.envelopes.accepted" in names
+
+
+def test_an_instance_that_is_taken_in_again_on_another_channel_has_its_label(sdk):
+    """Its name is the old one's, and its messages are not."""
+    meters = Meters(sdk.providers.meters)
+    receipt = Receipt(
+        envelope_id="1",
+        instance_id="bot",
+        external_room_id="room",
+        disposition=Disposition.DELIVERED,
+    )
+    for channel in ("one", "other"):
+        account = SimpleNamespace(instance=Instance("bot", channel, FakeSettings()))
+        meters.attempted(account, "send", None, 0.1)
+        meters.ended(account, receipt, 0.1)
+        meters.waited(account, "slots", 0.1)
+    for metric in (
+        "messaging.client.operation.duration",
+        "gateway.envelope.duration",
+        "gateway.wait.duration",
+    ):
+        assert {"one": 1, "other": 1} == sdk.values(metric, "messaging.system")
