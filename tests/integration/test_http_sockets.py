@@ -553,6 +553,31 @@ async def test_a_closed_client_ends_the_requests_under_way():
     assert ends == ["unknown"]
 
 
+async def test_a_closed_client_sends_nothing_that_waited_for_a_connection():
+    heads, errors = [], []
+
+    async def hang(stream):
+        if (head := await Requests(stream).next()) is not None:
+            heads.append(head)
+            await trio.sleep_forever()
+
+    async def ask(http):
+        with pytest.raises(TransportError) as raised:
+            await http.request("GET", "/")
+        errors.append(raised.value.dispatched)
+
+    async with (
+        raw_server(hang) as url,
+        trio.open_nursery() as nursery,
+        open_client(base_url=url, timeouts=ONE_SECOND, max_connections=1) as http,
+    ):
+        for _ in range(3):
+            nursery.start_soon(ask, http)
+        while not heads:  # noqa: ASYNC110 - bounded by the server's deadline
+            await trio.sleep(0.01)
+    assert (1, ["no", "no", "unknown"]) == (len(heads), sorted(errors))
+
+
 async def test_clients_share_one_tls_context():
     assert client._tls_context() is client._tls_context()
     one, two = (client._make_wire(httpx2.URL(url), 1)() for url in ("https://a.b", "https://c.d"))

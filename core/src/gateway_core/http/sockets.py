@@ -107,7 +107,11 @@ class Sockets:
                 return connection
             await connection.close()
         progress.enter("connect")
-        return Connection(await self._connected())
+        connection = Connection(await self._connected())
+        if self._closed:  # meanwhile
+            await connection.close()
+            raise trio.ClosedResourceError("the session's client is closed")
+        return connection
 
     async def _connected(self) -> _Stream:
         tcp = TcpStream(await trio.open_tcp_stream(self._host, self._port))
