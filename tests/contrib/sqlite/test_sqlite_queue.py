@@ -84,6 +84,32 @@ async def test_whoever_waits_as_the_disk_takes_no_more_hears_of_it(
     assert {entry.id for entry in wanted} == set(refused)
 
 
+async def test_a_full_disk_refuses_those_who_wait_at_a_full_queue_as_well(
+    tmp_path, monkeypatch, autojump_clock
+):
+    """They would wait for a room that only the disk can make: two tries tell them all."""
+    entries, refused, tried = Entries(), [], []
+
+    async def full(_self, _batch):
+        tried.append(trio.current_time())
+        await trio.sleep(1)
+        raise OutboxError("the disk is full")
+
+    async def append(outbox):
+        with pytest.raises(OutboxError, match="the disk is full"):
+            await outbox.append(entries("text"), lambda: None)
+        refused.append(len(tried))
+
+    monkeypatch.setattr(SqliteOutbox, "_write", full)
+    outbox = SqliteOutbox(tmp_path / "outbox.db", _settings())
+    with trio.fail_after(60):
+        async with outbox, trio.open_nursery() as nursery:
+            for _ in range(CALLERS):
+                nursery.start_soon(append, outbox)
+    assert CALLERS == len(refused)
+    assert 2 >= max(refused)
+
+
 async def test_of_what_ended_a_moment_ago_nothing_is_at_hand_until_it_is_written(
     tmp_path, autojump_clock
 ):

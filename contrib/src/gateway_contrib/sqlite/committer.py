@@ -72,6 +72,7 @@ class Committer:
                 continue
             pause = min(LONGEST_PAUSE, max(0.05, pause * 2))
             self._keep_rest(batch)
+            self._refuse_outside(error)
             tell(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=pause)
             await trio.sleep(pause)
         self._refuse_rest()
@@ -108,14 +109,19 @@ class Committer:
                 batch.told.append(waiter)
                 places -= 1
 
+    def _refuse_outside(self, error: OutboxError) -> None:
+        """Who waits for a room in the batch waits for the disk: that takes nothing now."""
+        for _, waiter in self._outside:
+            waiter.tell(error)
+        self._outside.clear()
+
     def _refuse_rest(self) -> None:
         """The gateway is closed, and the disk still does not take what is left."""
         self._dead = OutboxError("the outbox is closed")
         if len(self.batch):
             tell(OUTBOX_FAILED, error="closed", waiting=len(self.batch))
-        self.batch.told += [waiter for _, waiter in self._outside]
-        self._outside.clear()
         _tell(self.batch, self._dead)
+        self._refuse_outside(self._dead)
 
     @property
     def idle(self) -> bool:
