@@ -115,8 +115,9 @@ class Arrivals:
         if step is not None and step.maybe_sent:
             quarantine = self._partition.config.retries.quarantine
             if step.kind in ("send", "call") and not within_dedup(account, step, now):
-                return Hold(now + nanoseconds(max(hold, quarantine)), doubt=True)
-        return Hold(now + nanoseconds(hold), doubt=False) if hold > 0 else None
+                quiet = now + nanoseconds(quarantine)
+                return Hold(max(quiet, now + nanoseconds(hold)), quiet or 1)
+        return Hold(now + nanoseconds(hold)) if hold > 0 else None
 
     def _enter(self, flight: Flight, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = flight.envelope

@@ -222,6 +222,10 @@ def _interrupted(step: Step, *, now: int, window: float) -> None:
 
 
 def waits_until(kept: Kept, wall: float) -> float:
-    """Seconds for which a platform asked to be left alone, of a step that is not done."""
+    """Seconds for which a platform asked to be left alone, of a step that is not done.
+
+    They are never more than at acceptance, whatever the wall clock says.
+    """
     open_ones: Sequence[StepRecord] = [r for r in kept.records if r.outcome not in ARRIVED]
-    return max((r.not_before - wall for r in open_ones), default=0.0)
+    since = max(wall, kept.entry.accepted_at)
+    return max((r.not_before - since for r in open_ones), default=0.0)

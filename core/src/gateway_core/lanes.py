@@ -34,10 +34,15 @@ PAUSE = 100_000_000
 
 
 class Hold(NamedTuple):
-    """Why a flight of an earlier life waits: until a time, and in doubt until it works again."""
+    """Why a flight of an earlier life waits.
+
+    until  its own next try is not before that
+    quiet  until then one of its tries may still arrive, and nothing else of the lane begins; 0: it
+           is not in doubt
+    """
 
     until: int
-    doubt: bool
+    quiet: int = 0
 
 
 class Lanes:
@@ -133,9 +138,9 @@ class Lanes:
         if hold is None:
             if not paused:
                 self.offer(lane, now)
-        elif hold.doubt:
-            lane.quiet = max(paused, hold.until)
-            room.account.in_doubt(lane, lane.quiet)
+        elif hold.quiet:
+            lane.quiet = max(paused, hold.quiet)
+            room.account.in_doubt(lane, max(paused, hold.until))
         else:
             self.pause(lane, max(paused, hold.until))
 

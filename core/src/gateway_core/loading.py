@@ -50,7 +50,7 @@ class Loader:
         for kept in page:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-            if kept.shapes is None and isinstance(envelope, Edit | Delete):
+            if isinstance(envelope, Edit | Delete):
                 await self._outside.recall(partition, envelope, kept.entry.id)
             if not self._take_in_turn(stream, kept, partition, account):
                 self.settling.over = True
@@ -118,7 +118,7 @@ class Loader:
         partition, came = self._partition_of(instance_id, room), False
         for kept in page:
             envelope = kept.entry.envelope
-            if kept.shapes is None and isinstance(envelope, Edit | Delete):
+            if isinstance(envelope, Edit | Delete):
                 await self._outside.recall(partition, envelope, kept.entry.id)
             if account.removed or partition.admission.full(instance_id, room) is not None:
                 break

@@ -34,6 +34,7 @@ class Outside:
         self._account_of = account_of
         self._flights: WeakValueDictionary[str, Flight] = WeakValueDictionary()
         self._keyed = 0
+        self._closed = False
 
     def add(self, flight: Flight) -> None:
         """It stays outside for now."""
@@ -50,7 +51,8 @@ class Outside:
         return sorted(self._flights.values(), key=lambda flight: flight.id)
 
     def keep(self) -> None:
-        """The gateway ends: who waits for one hears that it is kept."""
+        """The gateway ends: who waits for one, or comes to, hears that it is kept."""
+        self._closed = True
         for flight in self.all():
             flight.kept = True
             callbacks, flight.callbacks = flight.callbacks, None
@@ -84,6 +86,7 @@ class Outside:
         flight = self._flights.get(found.envelope_id)
         if flight is None:
             flight = self._flights[found.envelope_id] = self.flight(found.kept)
+            flight.kept = self._closed
             flight.wait_for("outbox", self._clock.now())
         return flight
 

@@ -267,6 +267,7 @@ class Submission:
         pager.capacity.coming(flight.id)
         begun = self._clock.now() if self._watch is not None else 0
         try:
+            self._check_open()
             await self._outbox.append(self._entry(flight, print_), kept)
             if self._watch is not None:
                 self._watch.appended(begun)

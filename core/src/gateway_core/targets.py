@@ -102,6 +102,10 @@ class Targets:
             self._edits.setdefault(identity, flight)
         return None
 
+    def has_begun(self, flight: Flight) -> bool:
+        """Whether a change has its message to itself."""
+        return self._begun.get(flight.changes) is flight
+
     def thread(self, flight: Flight, now: int) -> str | None:
         """The envelope's thread; of a change by key, that of the message which has the key."""
         envelope = flight.envelope

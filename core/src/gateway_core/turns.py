@@ -37,8 +37,14 @@ class Turns:
         if self._end_suspended and (verdict := self._suspended(flight)) is not None:
             self._endings.finish(flight, Disposition.FATAL, verdict, now)
             return None
-        if flight.steps is None and not self._plan_steps(flight, now):
-            return None
+        if flight.steps is None or flight.cut:
+            ready = (
+                self._plan_steps(flight, now)
+                if flight.steps is None
+                else self._goes_on(flight, now)
+            )
+            if not ready:
+                return None
         step = flight.step
         if step is None:  # an edit that changes nothing
             self._endings.finish(flight, flight.disposition(), None, now)
@@ -78,6 +84,16 @@ class Turns:
         else:
             return self._plan_change(flight, envelope, now)
         return True
+
+    def _goes_on(self, flight: Flight, now: int) -> bool:
+        """A change that an earlier life planned has its message to itself, as one that begins."""
+        envelope = flight.envelope
+        if isinstance(envelope, Send | Call) or self._targets.has_begun(flight):
+            return True
+        before = self._targets.before(flight, envelope, now)
+        if before is not None:
+            self._step_aside(flight, before, now)
+        return before is None
 
     def _plan_change(self, flight: Flight, envelope: Edit | Delete, now: int) -> bool:
         """Steps of an edit or delete, against what stands in the room now."""

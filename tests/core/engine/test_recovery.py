@@ -33,7 +33,8 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.journal import flight_of
+from gateway_core.journal import flight_of, waits_until
+from gateway_core.outbox import Entry, Kept, StepRecord
 from gateway_core.testing import (
     EPOCH,
     Failure,
@@ -818,6 +819,61 @@ async def test_what_follows_one_in_doubt_waits_for_the_quarantine_though_it_expi
         await ended(gateway)
     assert [0, 3] == [pytest.approx(made.at, abs=0.1) for made in channel.made]
     assert ["next"] == channel.texts("room")
+
+
+async def test_a_change_that_an_earlier_life_began_has_its_message_to_itself(
+    outbox, autojump_clock
+):
+    """An edit is cut off; a deletion in a lane of its own, handed over after it, waits for it."""
+    channel = FakeChannel()
+    async with life(outbox, channel) as (gateway, fence):
+        ref = (await gateway.send("bot", "room", "one", key="k")).ref
+        channel.latency = 10.0
+        key = KeyRef(instance_id="bot", external_room_id="room", key="k")
+        edit = await gateway.submit(
+            Edit(instance_id="bot", external_room_id="room", target=key, text="two")
+        )
+        await trio.sleep(1)
+        deletion = await gateway.submit(
+            Delete(instance_id="bot", external_room_id="room", target=ref, order="none")
+        )
+        await trio.sleep(1)
+        fence.kill()
+    begun = len(channel.made)
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(60)
+        assert gateway.status(edit.id).receipt.delivered
+        assert gateway.status(deletion.id).receipt.delivered
+    again = channel.made[begun:]
+    assert ["edit", "delete"] == [made.attempt.operation for made in again]
+    assert again[0].at + 10 <= again[1].at
+
+
+def test_a_wait_is_no_longer_than_at_acceptance_under_a_clock_that_was_set_back():
+    entry = Entry(id="1", envelope=send(), plan=(), accepted_at=1_000.0, deadline=9_000.0)
+    kept = Kept(entry=entry, position=1, records=(StepRecord(serial=0, not_before=1_030.0),))
+    assert [20, 30, 30] == [waits_until(kept, wall) for wall in (1_010.0, 1_000.0, -2_600.0)]
+
+
+async def test_who_comes_to_what_is_kept_as_the_gateway_closes_hears_that_it_is(autojump_clock):
+    """The outbox takes a second to find what has the key, and meanwhile all others were told."""
+    outbox, channel = Slow(survives=True), FakeChannel(latency=60.0)
+    async with trio.open_nursery() as nursery, life(outbox, channel, room_bound=1) as (gateway, _):
+        await gateway.submit(send("first"))
+        await gateway.submit(send("same", key="k"))
+        outbox.finding = 1.0
+
+        async def join():
+            again = await gateway.submit(send("same", key="k"))
+            with pytest.raises(GatewayClosed) as raised:
+                await again.receipt()
+            assert raised.value.kept
+
+        nursery.start_soon(join)
+        await trio.sleep(0.5)
+        await gateway.drain()
+        await trio.sleep(5)
+        assert not nursery.child_tasks
 
 
 async def test_a_wait_that_a_platform_asked_for_survives(outbox, autojump_clock):

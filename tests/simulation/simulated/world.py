@@ -332,7 +332,7 @@ class World:
         if ending.kind == "stop":
             await self._closed(gateway)
             inside = list(self.callers.inside)
-            full_for = self.ledger.unwritten_at + LONGEST_PAUSE - trio.current_time()
+            full_for = self.ledger.unwritten_at + 2 * LONGEST_PAUSE - trio.current_time()
             await trio.sleep(max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else GRID)
             waits = any(number in self.callers.inside for number in inside)
             self.ledger.expect(not waits, "it has closed, and somebody waits for it")
