@@ -142,6 +142,7 @@ def verdict(error_class, reason, scope=Scope.MESSAGE, **fields):
     return Failure(Verdict(error_class=error_class, reason=reason, scope=scope, **fields))
 
 
+DOWN = TransportError("connection refused", dispatched="no")
 UNAUTHORIZED = verdict(ErrorClass.FATAL, Reason.UNAUTHORIZED, Scope.INSTANCE)
 
 
@@ -155,8 +156,12 @@ class Platform(FakeChannel):
     @hookimpl
     async def probe(self, instance):
         await trio.sleep(1)
-        if instance.id in {"locked", "down"}:
+        if instance.id == "locked":
             raise UNAUTHORIZED
+        if (
+            instance.id == "down"
+        ):  # else one in doubt would have it suspended before it is an outage
+            raise DOWN
         return Identity(id=instance.id, name=instance.id)
 
     async def well(self, _attempt):
@@ -175,7 +180,7 @@ class Platform(FakeChannel):
 
     async def down(self, _attempt):
         await trio.sleep(1)
-        raise TransportError("connection refused", dispatched="no")
+        raise DOWN
 
     async def stingy(self, attempt):
         await trio.sleep(1)
