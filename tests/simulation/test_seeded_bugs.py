@@ -22,6 +22,7 @@ from gateway_core import (
     TransportError,
     accounts,
     admission,
+    attempts,
     circuit,
     deadlines,
     defaults,
@@ -134,7 +135,7 @@ def closures_are_not_looked_at_again(patch):
     def may_begin(flying: Any, now: int) -> bool:
         return flying.flight.receipt is None and flying.flight.deadline > now
 
-    patch.setattr(workers, "_may_begin", may_begin)
+    patch.setattr(attempts, "_may_begin", may_begin)
 
 
 @bug("within the wait")
@@ -155,7 +156,7 @@ def deadlines_are_ignored(patch):
         return True
 
     patch.setattr(deadlines.Deadlines, "add", lambda self, flight: None)
-    patch.setattr(workers, "_may_begin", lambda flying, now: flying.flight.receipt is None)
+    patch.setattr(attempts, "_may_begin", lambda flying, now: flying.flight.receipt is None)
     patch.setattr(ends.Endings, "finish_if_over", finish_if_over)
 
 
@@ -191,7 +192,7 @@ def what_ended_meanwhile_is_sent(patch):
     def may_begin(flying: Any, now: int) -> bool:
         return all(bucket.closed_until <= now for bucket in flying.lane.tokens or ())
 
-    patch.setattr(workers, "_may_begin", may_begin)
+    patch.setattr(attempts, "_may_begin", may_begin)
 
 
 @bug("though its caller is gone|was cancelled")
@@ -243,13 +244,13 @@ def a_death_forgets_what_was_in_flight(patch):
 
 @bug("nobody said so")
 def a_possible_copy_is_not_announced(patch):
-    whole = workers.Workers._begin
+    whole = attempts.Attempts._begin
 
     def begin(self: Any, flying: Any, now: int) -> None:
         whole(self, flying, now)
         flying.flight.possible_duplicate = False
 
-    patch.setattr(workers.Workers, "_begin", begin)
+    patch.setattr(attempts.Attempts, "_begin", begin)
 
 
 @bug("is there|key was freed")

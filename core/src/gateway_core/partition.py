@@ -199,7 +199,7 @@ class Partition:
             waiting=self.admission.waiters,
             in_flight=self.lanes.slots.all.in_flight,
             level=self.gauge.level,
-            attempts=self.workers.attempts,
+            attempts=self.workers.attempts.count,
             rate_limited=self.failures.rate_limited,
             restarts=self.restarts,
             share=self.accepted / total if total else 0.0,

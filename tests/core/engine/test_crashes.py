@@ -688,7 +688,7 @@ async def test_a_try_whose_answer_was_lost_in_a_crash_is_in_doubt(
     channel = FakeChannel()
     async with engine(channel, partition_count=1) as gateway:
         partition = gateway._partitions[0]
-        whole, left = partition.workers._answered, [1]
+        whole, left = partition.workers.attempts._answered, [1]
 
         def breaks(*args):
             if left[0]:
@@ -696,7 +696,7 @@ async def test_a_try_whose_answer_was_lost_in_a_crash_is_in_doubt(
                 raise Stray("before it was noted")
             whole(*args)
 
-        monkeypatch.setattr(partition.workers, "_answered", breaks)
+        monkeypatch.setattr(partition.workers.attempts, "_answered", breaks)
         receipt = await gateway.send("bot", "r", "x", on_unknown=on_unknown, raises=False)
         if on_unknown == "retry":
             assert receipt.delivered
