@@ -9,11 +9,11 @@ from random import Random
 import attrs
 import pytest
 
-from gateway_core import Answer, MessageRef, Part, Receipt, Send
+from gateway_core import Answer, Entry, Kept, MessageRef, Part, Receipt, Send
 from gateway_core.envelopes import Attempt, Call, PartReceipt, PartRef
 from gateway_core.making import maker
 
-KINDS = (Answer, Attempt, Call, MessageRef, Part, PartReceipt, PartRef, Receipt, Send)
+KINDS = (Answer, Attempt, Call, Entry, Kept, MessageRef, Part, PartReceipt, PartRef, Receipt, Send)
 
 
 def some(kind: type, random: Random) -> dict[str, object]:

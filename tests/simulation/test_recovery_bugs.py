@@ -119,8 +119,8 @@ def keys_are_forgotten_between_lives(patch):
 def deadlines_begin_anew(patch):
     whole = journal.flight_of
 
-    def flight_of(kept: Any, *, now: int, **given: Any) -> Any:
-        flight = whole(kept, now=now, **given)
+    def flight_of(kept: Any, now: int, *given: Any) -> Any:
+        flight = whole(kept, now, *given)
         flight.deadline = now + 10**13
         return flight
 

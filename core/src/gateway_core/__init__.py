@@ -57,6 +57,7 @@ from gateway_core.hookspecs import (
 from gateway_core.idempotency import frees_its_key, scope_of
 from gateway_core.ids import position_of
 from gateway_core.instances import Instance, Secret
+from gateway_core.making import maker
 from gateway_core.memory import MemoryOutbox
 from gateway_core.outbox import (
     Entry,
@@ -159,6 +160,7 @@ __all__ = [
     "hookimpl",
     "installed_channels",
     "load_config",
+    "maker",
     "open_gateway",
     "parse_config",
     "position_of",

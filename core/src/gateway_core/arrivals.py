@@ -56,25 +56,26 @@ class Arrivals:
         else:
             self._enter(flight, room, now)
 
-    def resume(self, flight: Flight, account: Account, print_: str, hold: float = 0.0) -> None:
+    def resume(
+        self, flight: Flight, account: Account, now: int, print_: str, hold: float = 0.0
+    ) -> None:
         """Take in a flight that was accepted and counted before, and has its place.
 
         print_  its fingerprint, where it has a key
         hold    seconds for which the platform asked to be left alone
         """
-        now = self._clock.now()
-        envelope, keys = flight.envelope, self._partition.keys
+        envelope, partition = flight.envelope, self._partition
         room = self._come_in(flight, account, now)
-        if self._partition.watch is not None:
-            self._partition.watch.resumed(flight, account, self._partition.index)
-        if flight.scope is not None and keys.find(flight.scope, now) is None:
-            keys.begin(flight.scope, flight, print_, now)
+        if partition.watch is not None:
+            partition.watch.resumed(flight, account, partition.index)
+        if flight.scope is not None and partition.keys.find(flight.scope, now) is None:
+            partition.keys.begin(flight.scope, flight, print_, now)
         self._lanes.deadlines.add(flight)
         if isinstance(envelope, Edit):
             other = self._targets.overtaken(flight, now)
             if other is not None and other.id < flight.id:
                 self._endings.end(other, Disposition.SUPERSEDED, None, now)
-        self._partition.measure()
+        partition.measure()
         wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
         if wait > 0 and not flight.started:
             self._park(flight, wait, now)

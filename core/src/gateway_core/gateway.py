@@ -39,7 +39,7 @@ from gateway_core.memory import MemoryOutbox
 from gateway_core.outbox import Outbox
 from gateway_core.paging import Pager
 from gateway_core.partition import Partition
-from gateway_core.partitioning import strategy
+from gateway_core.partitioning import finder
 from gateway_core.plugins import Given, bind, exporter_for, outbox_at
 from gateway_core.previews import Preview, foresee
 from gateway_core.privacy import Privacy
@@ -101,6 +101,7 @@ class Gateway(Sending):
             )
             for index in range(config.partition_count)
         )
+        partition_of = finder(self._partitions, config.partition_by)
         self._pager: Pager | None = None
         if journal is not None:
             self._pager = Pager(
@@ -108,7 +109,7 @@ class Gateway(Sending):
                 journal,
                 roster=self._roster,
                 partitions=self._partitions,
-                partition_of=lambda *key: self._submission.partition_of(*key),  # noqa: PLW0108 - made below
+                partition_of=partition_of,
                 clock=self._clock,
                 capacity=config.outbox_capacity,
                 holds_suspended=config.when_suspended == "wait",
@@ -122,7 +123,7 @@ class Gateway(Sending):
             outbox=outbox,
             roster=self._roster,
             partitions=self._partitions,
-            strategy=strategy(config.partition_by),
+            partition_of=partition_of,
             pager=self._pager,
             watch=self._watch,
         )
@@ -202,7 +203,7 @@ class Gateway(Sending):
 
     def partition_index(self, instance_id: str, room: str) -> int:
         """The partition that serves a room: the same in every process."""
-        return self._submission.index_of(instance_id, room)
+        return self._submission.partition_of(instance_id, room).index
 
     # -- instances at run time
 

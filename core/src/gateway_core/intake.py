@@ -10,7 +10,6 @@ from gateway_core.capacity import Capacity
 from gateway_core.clock import Clock
 from gateway_core.envelopes import Disposition
 from gateway_core.flights import Flight
-from gateway_core.ids import position_of
 from gateway_core.journal import waits_until
 from gateway_core.outbox import Kept
 from gateway_core.outside import Outside
@@ -21,7 +20,7 @@ from gateway_core.roster import Roster
 class Intake:
     """Each comes in once, and is counted once.
 
-    earlier  the place of the newest that an earlier life accepted; -1: there was none
+    earlier  the newest id of an earlier life, all later ones of which sort after it; or empty
     ended    told of each that ended outside
     """
 
@@ -42,9 +41,9 @@ class Intake:
         self._partition_of = partition_of
         self._clock = clock
         self._outside_of: Counter[str] = Counter()
-        self.earlier = -1
+        self.earlier = ""
 
-    def open(self, earlier: int, unfinished: Mapping[str, int]) -> None:
+    def open(self, earlier: str, unfinished: Mapping[str, int]) -> None:
         """What earlier lives left is all outside."""
         self.earlier = earlier
         self._outside_of.update(unfinished)
@@ -81,11 +80,12 @@ class Intake:
         entry = kept.entry
         if self.known(partition, entry.id):
             return
-        flight = self._outside.take(kept, account)
+        now, wall = self._clock.now(), self._clock.wall()
+        flight = self._outside.take(kept, account, now, wall)
         partition.admission.add(account.instance.id, entry.envelope.external_room_id)
         self._came_in(partition, flight, account)
-        hold = waits_until(kept, self._clock.wall()) if kept.records else 0.0
-        partition.arrivals.resume(flight, account, entry.fingerprint, hold)
+        hold = waits_until(kept, wall) if kept.records else 0.0
+        partition.arrivals.resume(flight, account, now, entry.fingerprint, hold)
 
     def end_kept(self, kept: Kept, disposition: Disposition) -> None:
         """End it, unless it is known."""
@@ -111,7 +111,7 @@ class Intake:
         self._capacity.unfinished += 1
         self._outside_of[kept.entry.envelope.instance_id] += 1
         partition.endings.history.pop(kept.entry.id, None)
-        if position_of(kept.entry.id) > self.earlier:
+        if kept.entry.id > self.earlier:
             partition.accepted += 1
             partition.outside += 1
             if account is not None:
@@ -121,7 +121,7 @@ class Intake:
     def _came_in(self, partition: Partition, flight: Flight, account: Account | None) -> None:
         """Count it: as outside before, or as accepted now where an earlier life accepted it."""
         self._outside_of[flight.envelope.instance_id] -= 1
-        if position_of(flight.id) > self.earlier:
+        if flight.id > self.earlier:
             partition.outside -= 1
             return
         partition.accepted += 1

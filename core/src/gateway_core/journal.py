@@ -124,20 +124,23 @@ def _shape(step: Step) -> StepShape:
     )
 
 
-def flight_of(kept: Kept, *, now: int, wall: float, deduplicates_for: float) -> Flight:
+def flight_of(kept: Kept, now: int, wall: float, deduplicates_for: float) -> Flight:
     """The flight that an earlier life accepted, with all that is known of its steps.
 
     A stored deadline is never further away than it was at acceptance, whatever the wall clock
     says. A try that had begun counts as one that may have been accepted.
     """
     entry = kept.entry
-    flight = Flight(entry.id, entry.envelope, entry.plan)
-    flight.priority = entry.priority or entry.envelope.priority
-    flight.scope = scope_of(entry.envelope)
-    flight.accepted_wall = entry.accepted_at
+    envelope, accepted = entry.envelope, entry.accepted_at
+    flight = Flight(entry.id, envelope, entry.plan)
+    if entry.priority:
+        flight.priority = entry.priority
+    if envelope.key is not None:
+        flight.scope = scope_of(envelope)
+    flight.accepted_wall = accepted
     flight.due = entry.due
     flight.parent = entry.trace
-    left = min(entry.deadline - wall, entry.deadline - entry.accepted_at)
+    left = entry.deadline - max(wall, accepted)
     flight.deadline = now + nanoseconds(left)
     flight.cut = True
     if kept.records or kept.shapes is not None:

@@ -63,21 +63,19 @@ class Outside:
         """It is outside no more."""
         self._flights.pop(envelope_id, None)
 
-    def take(self, kept: Kept, account: Account) -> Flight:
+    def take(self, kept: Kept, account: Account, now: int, wall: float) -> Flight:
         """The same as `flight`; it is outside no more."""
-        return self._flights.pop(kept.entry.id, None) or self._made(kept, account)
+        flight = self._flights.pop(kept.entry.id, None)
+        return flight or flight_of(kept, now, wall, account.hooks.traits.deduplicates_for)
 
     def flight(self, kept: Kept) -> Flight:
         """The one that somebody waits for, or a new one."""
         flight = self._flights.get(kept.entry.id)
-        account_of = self._account_of
-        return flight or self._made(kept, account_of(kept.entry.envelope.instance_id))
-
-    def _made(self, kept: Kept, account: Account | None) -> Flight:
+        if flight is not None:
+            return flight
+        account = self._account_of(kept.entry.envelope.instance_id)
         window = account.hooks.traits.deduplicates_for if account is not None else 0.0
-        return flight_of(
-            kept, now=self._clock.now(), wall=self._clock.wall(), deduplicates_for=window
-        )
+        return flight_of(kept, self._clock.now(), self._clock.wall(), window)
 
     def join(self, found: Found) -> Flight | None:
         """The flight of an envelope that the outbox found, so that one can wait for it."""

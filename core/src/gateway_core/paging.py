@@ -87,8 +87,7 @@ class Pager:
         """Know what there is, and whose it is."""
         self.capacity.unfinished = sum(recovery.unfinished.values())
         self._times.open(scheduled=bool(recovery.scheduled))
-        newest = position_of(recovery.last_id) if recovery.last_id else -1
-        self._intake.open(newest, recovery.unfinished)
+        self._intake.open(recovery.last_id, recovery.unfinished)
         for instance_id, count in recovery.unfinished.items():
             if self._roster.find(instance_id) is not None:
                 self._streams[instance_id] = Stream()

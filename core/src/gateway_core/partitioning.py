@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 Strategy: TypeAlias = str | Callable[[str, str], int]
 """`room`, `instance`, or a callable (instance id, room id) -> whole number."""
@@ -32,3 +34,13 @@ STRATEGIES: Mapping[str, Callable[[str, str], int]] = {"room": by_room, "instanc
 def strategy(named: Strategy) -> Callable[[str, str], int]:
     """The function behind a name, or the callable itself."""
     return named if callable(named) else STRATEGIES[named]
+
+
+def finder(partitions: Sequence[T], named: Strategy) -> Callable[[str, str], T]:
+    """A function that tells the partition of a routing key: computed, never stored."""
+    number_of, count = strategy(named), len(partitions)
+
+    def partition_of(instance_id: str, room: str) -> T:
+        return partitions[number_of(instance_id, room) % count]
+
+    return partition_of

@@ -53,7 +53,7 @@ class Submission:
         outbox: Outbox,
         roster: Roster,
         partitions: Sequence[Partition],
-        strategy: Callable[[str, str], int],
+        partition_of: Callable[[str, str], Partition],
         pager: Pager | None = None,
         watch: Watch | None = None,
     ) -> None:
@@ -64,21 +64,13 @@ class Submission:
         self._outbox = outbox
         self._roster = roster
         self._partitions = partitions
-        self._hash = strategy
+        self.partition_of = partition_of
         self._pager = pager
         self._places = Places(shed=config.shed, durable=pager is not None)
         self._appending: dict[str, trio.Event] = {}
         self.closed = False
         self.refused: Counter[str] = Counter()
         self.refused_elsewhere: Counter[str] = Counter()
-
-    def index_of(self, instance_id: str, room: str) -> int:
-        """The partition of a routing key: computed, never stored."""
-        return self._hash(instance_id, room) % len(self._partitions)
-
-    def partition_of(self, instance_id: str, room: str) -> Partition:
-        """The partition that serves a room."""
-        return self._partitions[self.index_of(instance_id, room)]
 
     def close(self) -> None:
         """Accept nothing more; wake those who wait for a place with `GatewayClosed`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from gateway_core import (
     StepRecord,
     StepShape,
     from_json,
+    maker,
     to_json,
 )
 
@@ -50,8 +51,9 @@ SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.
 decode: Callable[[str | bytes], Any] = msgspec.json.decode
 
 
-_PLAIN: Mapping[str, type[Send | Call]] = {"send": Send, "call": Call}
+_PLAIN: Mapping[str, Callable[..., Send | Call]] = {"send": maker(Send), "call": maker(Call)}
 """Envelopes whose fields are as their JSON has them."""
+_entry, _made_part, _kept = maker(Entry), maker(Part), maker(Kept)
 _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["version"]
 
 
@@ -94,10 +96,10 @@ def entry_of(row: Row) -> Entry:
     _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
     try:
         envelope, plan, *trace = decode(text)  # earlier releases kept no trace
-        content, parts = _envelope(envelope), tuple([_part(*part) for part in plan])
+        content, parts = _envelope(envelope), tuple([_part(part) for part in plan])
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
-    return Entry(
+    return _entry(
         id=name,
         envelope=content,
         plan=parts,
@@ -121,15 +123,15 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
     return from_json(Envelope, plain)  # type: ignore[arg-type]  # a union is a type here
 
 
-def _part(payload: Any, span: Sequence[int], digest: str, degraded: Iterable[str]) -> Part:
-    start, end = span
-    return Part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
+def _part(plain: Sequence[Any]) -> Part:
+    payload, (start, end), digest, degraded = plain
+    return _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
 
 
 def kept_of(row: Row, steps: Sequence[Row]) -> Kept:
     """The entry with what is known of its steps."""
     if row[11] is None and not steps:
-        return Kept(entry=entry_of(row), position=row[4])
+        return _kept(entry=entry_of(row), position=row[4])
     shapes = decode(row[11]) if row[11] is not None else None
     return Kept(
         entry=entry_of(row),
