@@ -41,6 +41,31 @@ def test_what_came_late_is_looked_back_for():
     assert 7 == behind.loaded
 
 
+def test_what_was_left_during_a_page_is_not_passed_over():
+    """A page that was read before may reach beyond it: what waited for its message stands there."""
+    stream = Stream(done=True)
+    stream.leave("room", 7)
+    behind = stream.behind["room"]
+    behind.look_back()
+    stream.leave("room", 9)
+    behind.loaded = 12
+    behind.look_back()
+    assert (8, 9) == (behind.loaded, behind.newest)
+
+
+def test_nor_is_what_was_left_so_where_too_many_rooms_are_behind(two):
+    stream = Stream(cursor=10)
+    stream.pass_by("a", 3)
+    stream.pass_by("b", 4)
+    stream.leave("c", 15)
+    stream.cursor = 20
+    stream.look_back()
+    assert 14 == stream.cursor
+    stream.cursor = 20
+    stream.look_back()
+    assert 20 == stream.cursor
+
+
 def test_with_too_many_rooms_behind_the_instance_waits_as_a_whole(two):
     stream = Stream(done=True)
     for position, room in enumerate("abc"):

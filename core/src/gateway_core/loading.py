@@ -44,23 +44,33 @@ class Loader:
 
     async def next_page(self, account: Account, stream: Stream) -> bool:
         """What comes next of an instance; whether anything came in."""
+        stream.look_back()
         stream.grown = False
         before = stream.cursor
         page = await self._outbox.page(account.instance.id, after=before, limit=PAGE)
+        whole = await self._take_page(page, stream, account)
+        came = stream.cursor > before
+        stream.look_back()
+        if not whole:
+            self.settling.over = True
+            return came
+        if page:
+            self.settling.came()
+        else:
+            stream.ended()
+        return bool(page)
+
+    async def _take_page(self, page: Sequence[Kept], stream: Stream, account: Account) -> bool:
+        """Each in its turn; whether all had one."""
         for kept in page:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
             if isinstance(envelope, Edit | Delete):
                 await self._outside.recall(partition, envelope, kept.entry.id)
             if not self._take_in_turn(stream, kept, partition, account):
-                self.settling.over = True
-                return stream.cursor > before
+                return False
             stream.cursor = kept.position
-        if page:
-            self.settling.came()
-        else:
-            stream.ended()
-        return bool(page)
+        return True
 
     def _take_in_turn(
         self, stream: Stream, kept: Kept, partition: Partition, account: Account

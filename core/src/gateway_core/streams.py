@@ -19,7 +19,8 @@ MOST_BEHIND = 10_000
 class Behind:
     """A room of which something is outside: loaded up to one position, there up to another.
 
-    passed  below what came after later ones: its append took longer than their way in
+    passed  below what was left since the last look back: a page that was asked for before may
+            reach beyond it, where its append took longer than the way in of later ones
     """
 
     loaded: int
@@ -28,8 +29,7 @@ class Behind:
 
     def leave(self, position: int) -> None:
         """Something more stays outside."""
-        if position <= self.newest:
-            self.passed = min(self.passed, position - 1)
+        self.passed = min(self.passed, position - 1)
         self.newest = max(self.newest, position)
 
     def look_back(self) -> None:
@@ -46,11 +46,13 @@ class Stream:
     cursor  everything up to here is in memory or in a room that is behind
     done    nothing is beyond the cursor but what is accepted from now on
     grown   something was left beyond the cursor since the last page was asked for
+    passed  below what was left so: that page may reach beyond it, and not hold it
     """
 
     cursor: int = -1
     done: bool = False
     grown: bool = False
+    passed: float = math.inf
     behind: OrderedDict[str, Behind] = attrs.field(factory=OrderedDict)
 
     @property
@@ -79,6 +81,13 @@ class Stream:
             self.done, self.grown, self.cursor = False, True, position - 1
         else:
             self.grown = True
+            self.passed = min(self.passed, position - 1)
+
+    def look_back(self) -> None:
+        """What the last page passed over has its turn."""
+        if self.passed < self.cursor:
+            self.cursor = int(self.passed)
+        self.passed = math.inf
 
     def pass_by(self, room: str, position: int) -> None:
         """What stands at `position` has no place: its room goes on later, the others now."""
