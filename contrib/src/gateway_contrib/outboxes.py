@@ -20,13 +20,20 @@ def _whether(text: str) -> bool:
     return known[text.lower()]
 
 
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be a number of seconds, not {text!r}") from None
+
+
 OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "synchronous": str.upper,
     "integrity_check": _whether,
-    "owner_wait": float,
-    "history_for": float,
-    "refs_for": float,
-    "key_window": float,
+    "owner_wait": _seconds,
+    "history_for": _seconds,
+    "refs_for": _seconds,
+    "key_window": _seconds,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -20,7 +20,7 @@ from gateway_core.fields import LONGEST, flag, instance, number, one_of, whole
 from gateway_core.instances import Instance, Secret
 from gateway_core.mistakes import meant, out_of_range, problems_in, take_no_other_for
 from gateway_core.partitioning import STRATEGIES, Strategy
-from gateway_core.plugins import Filter, Given, bind
+from gateway_core.plugins import Filter, Given, bind, exporter_for, left_out, outbox_at
 from gateway_core.pressure import PressureSettings
 from gateway_core.privacy import TelemetrySettings
 from gateway_core.retries import RetrySettings
@@ -142,7 +142,8 @@ def load_config(
 
     A secret is `{ env = "NAME" }`, `{ file = "path" }` (relative to the configuration), or the
     text itself. Raises `ConfigError` with every mistake by its place (`instances.support.token`),
-    and `PluginError` where plugins cannot be bound.
+    and `PluginError` where plugins cannot be bound. What opens the outbox and takes the telemetry
+    is asked what it thinks of its settings; nothing is opened.
     """
     file = Path(path)
     try:
@@ -167,11 +168,32 @@ def parse_config(
     names = values.pop("instances", {})
     allowed = reader.structure(values.pop("plugins", {}), Filter, "plugins") or Filter()
     hooks = bind(plugins, allowed)
-    instances = reader.instances(names, hooks)
+    instances = reader.instances(names, hooks, allowed)
     config: GatewayConfig | None = reader.structure(values, GatewayConfig, "")
+    reader.problems += _unopened(values, plugins, allowed)
     if reader.problems or config is None:
         raise ConfigError(reader.problems)
     return attrs.evolve(config, instances=instances, plugins=allowed)
+
+
+def _unopened(
+    values: Mapping[str, Any], plugins: Sequence[Given], allowed: Filter
+) -> list[Problem]:
+    """What is wrong with the outbox's URL and the exporter's table, by those that take them."""
+    telemetry = values.get("telemetry")
+    export = telemetry.get("export") if isinstance(telemetry, Mapping) else None
+    asked: list[Callable[[], object]] = []
+    if isinstance(url := values.get("outbox"), str):
+        asked.append(lambda: outbox_at(url, plugins, allowed))
+    if isinstance(export, Mapping) and export:
+        asked.append(lambda: exporter_for(export, plugins, allowed))
+    problems: list[Problem] = []
+    for ask in asked:
+        try:
+            ask()
+        except ConfigError as error:
+            problems += error.problems
+    return problems
 
 
 class _Reader:
@@ -212,16 +234,18 @@ class _Reader:
 
         return table
 
-    def instances(self, tables: Any, hooks: Mapping[str, ChannelHooks]) -> tuple[Instance, ...]:
+    def instances(
+        self, tables: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
+    ) -> tuple[Instance, ...]:
         """Each table below `instances`, by its channel's settings type."""
         if not isinstance(tables, Mapping):
             self.problems.append(Problem("instances", "must be a table of tables"))
             return ()
-        found = [self._instance(name, table, hooks) for name, table in tables.items()]
+        found = [self._instance(name, table, hooks, allowed) for name, table in tables.items()]
         return tuple(instance for instance in found if instance is not None)
 
     def _instance(
-        self, name: str, table: Any, hooks: Mapping[str, ChannelHooks]
+        self, name: str, table: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
     ) -> Instance | None:
         place = f"instances.{name}"
         if not isinstance(table, Mapping):
@@ -230,13 +254,12 @@ class _Reader:
         fields = dict(table)
         channel = fields.pop("channel", None)
         if channel is None:
-            text = f"is missing{meant('channel', fields)}"
-            self.problems.append(Problem(f"{place}.channel", text))
+            self.problems += _missing("channel", fields, place)
             return None
         if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
-            text += meant(str(channel), hooks)
+            text += left_out(allowed) or meant(str(channel), hooks)
             self.problems.append(Problem(f"{place}.channel", text))
             return None
         kind = hooks[channel].settings_type
@@ -253,16 +276,15 @@ class _Reader:
             return Secret(self._variable(name))
         if isinstance(value, Mapping) and set(value) == {"file"}:
             return Secret(self._file(value["file"]))
-        if isinstance(value, str) and value:
-            return Secret(value)
+        if isinstance(value, str):
+            return Secret(_filled(value, "is empty"))
         raise ValueError('must be { env = "NAME" }, { file = "path" } or a text')
 
     def _variable(self, name: object) -> str:
         text = self._environ.get(name) if isinstance(name, str) else None
-        if not text:
-            state = "is not set" if text is None else "is empty"
-            raise ValueError(f"environment variable {name!r} {state}")
-        return text
+        if text is None:
+            raise ValueError(f"environment variable {name!r} is not set")
+        return _filled(text, f"environment variable {name!r} is empty")
 
     def _file(self, name: Any) -> str:
         try:
@@ -271,6 +293,17 @@ class _Reader:
             raise ValueError(
                 f"file {name!r}: {getattr(error, 'strerror', None) or error}"
             ) from None
-        if not text:
-            raise ValueError(f"file {name!r} is empty")
-        return text
+        return _filled(text, f"file {name!r} is empty")
+
+
+def _filled(text: str, else_: str) -> str:
+    if not text:
+        raise ValueError(else_)
+    return text
+
+
+def _missing(name: str, fields: Iterable[str], place: str) -> list[Problem]:
+    """That a field is missing, or which others look as if they were meant for it."""
+    alike = {field: meant(field, [name]) for field in fields if meant(field, [name])}
+    told = [Problem(f"{place}.{field}", f"is not a setting{hint}") for field, hint in alike.items()]
+    return told or [Problem(f"{place}.{name}", "is missing")]

@@ -301,7 +301,8 @@ def open_outbox(url: str) -> Any:
     """The outbox that `url` (the setting `outbox`) names, not yet entered. For policies.
 
     None: the URL is of another plugin's scheme. Raises `ConfigError` where it is of this one and
-    wrong. Asked once, when a gateway opens without an outbox given in code.
+    wrong. Asked when a configuration is read, for its mistakes, and when a gateway opens without
+    an outbox given in code: what it does comes with the entering.
     """
 
 
@@ -311,7 +312,8 @@ def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[P
 
     An async context manager, entered before the gateway works and left after it, that gives the
     providers. None: the table is another plugin's. Raises `ConfigError` with what is wrong in it.
-    Asked once, when a gateway opens whose configuration has the table.
+    Asked when a configuration is read, for its mistakes, and when a gateway opens whose
+    configuration has the table.
     """
 
 

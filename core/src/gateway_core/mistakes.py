@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 import cattrs
@@ -30,7 +30,7 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
     if isinstance(error, KeyError):
         return [Problem(place or str(error.args[0]), "is missing")]
     if isinstance(error, AttributeError | TypeError):  # cattrs looked into what is no table or list
-        is_table = isinstance(kind, type) and attrs.has(kind)
+        is_table = get_origin(kind) is Mapping or (isinstance(kind, type) and attrs.has(kind))
         return [Problem(place, "must be a table" if is_table else "does not fit")]
     return [Problem(*_validated(error, place))]
 
@@ -97,6 +97,7 @@ def take_no_other_for(converter: cattrs.Converter) -> None:
     converter.register_structure_hook(int, _whole)
     converter.register_structure_hook(bool, _exactly(bool, "true or false"))
     converter.register_structure_hook(str, _exactly(str, "a text"))
+    converter.register_structure_hook_factory(_is_literal, _one_of)
     _take_only_lists(converter)
 
 
@@ -111,15 +112,41 @@ def _take_only_lists(converter: cattrs.Converter) -> None:
         asked.add(kind)  # so that the converter answers with its own hook
         read = converter.get_structure_hook(kind, cache_result=False)
         asked.discard(kind)
+        length = _length(kind)
 
         def only_lists(value: Any, wanted: Any) -> Any:
             if not isinstance(value, list | tuple):
                 raise ValueError("must be a list")  # noqa: TRY004 - one kind for all
+            if length is not None and len(value) != length:
+                raise ValueError(f"must be a list of {length}, not {list(value)!r}")
             return read(value, wanted)
 
         return only_lists
 
     converter.register_structure_hook_factory(is_list, make)
+
+
+def _length(kind: Any) -> int | None:
+    """How many a tuple of so many holds; None: any number."""
+    fields = get_args(kind)
+    return len(fields) if get_origin(kind) is tuple and Ellipsis not in fields else None
+
+
+def _is_literal(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is Literal
+
+
+def _one_of(kind: Any) -> Callable[[Any, Any], Any]:
+    words = get_args(kind)
+    wanted = f"must be one of {', '.join(map(repr, words))}"
+
+    def read(value: Any, _: Any) -> Any:
+        if value not in words:
+            raise ValueError(f"{wanted}, not {value!r}{meant(str(value), map(str, words))}")
+        return value
+
+    return read
 
 
 def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:

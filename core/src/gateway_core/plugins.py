@@ -45,6 +45,14 @@ def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
     return found, problems
 
 
+def left_out(allowed: Filter) -> str:
+    """Which installed plugins the filter leaves out, as the end of a sentence; else nothing."""
+    groups = (ADAPTER_GROUP, POLICY_GROUP)
+    names = {point.name for group in groups for point in entry_points(group=group)}
+    names = {name for name in names if not allowed(name)}
+    return f"; the table `plugins` leaves out {', '.join(sorted(names))}" if names else ""
+
+
 def _load(point: EntryPoint, group: str, found: list[Plugin], problems: list[Problem]) -> None:
     dist = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
     try:
@@ -151,7 +159,7 @@ def outbox_at(url: str, plugins: Sequence[Given] = (), allowed: Filter = Filter(
         text = (
             f"no plugin opens outboxes of scheme {scheme!r}; sqlite is in gateway-contrib[sqlite]"
         )
-        raise ConfigError([Problem("outbox", text)])
+        raise ConfigError([Problem("outbox", text + left_out(allowed))])
     return outbox
 
 
@@ -162,7 +170,7 @@ def exporter_for(
     exporting = _policies(plugins, allowed).open_telemetry(settings=settings)
     if exporting is None:
         text = "no plugin takes it; OpenTelemetry's SDK is in gateway-contrib[otel]"
-        raise ConfigError([Problem("telemetry.export", text)])
+        raise ConfigError([Problem("telemetry.export", text + left_out(allowed))])
     return exporting  # type: ignore[no-any-return]  # as the hook promises
 
 

@@ -21,6 +21,7 @@ from gateway_core import (
     Send,
     Verdict,
     open_gateway,
+    parse_config,
     position_of,
 )
 from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway, virtual_wall
@@ -74,7 +75,7 @@ async def test_the_configuration_names_the_file(path):
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///x?colour=red", "'colour' is no option"),
-        ("sqlite:///x?owner_wait=soon", "owner_wait: could not convert"),
+        ("sqlite:///x?owner_wait=soon", "owner_wait: must be a number of seconds, not 'soon'"),
         (
             "sqlite:///x?integrity_check=maybe",
             "integrity_check: must be true or false, not 'maybe'",
@@ -86,6 +87,8 @@ async def test_a_wrong_url_is_a_mistake_of_the_configuration(url, words):
     with pytest.raises(ConfigError, match=words):
         async with open_gateway(GatewayConfig(outbox=url)):
             pass
+    with pytest.raises(ConfigError, match=words):
+        parse_config({"outbox": url})
 
 
 async def test_a_second_owner_is_refused_and_told_who_has_it(path):
