@@ -94,6 +94,12 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (("edit", "--key", "k", "x"), "gateway: --key needs --instance and --room"),
         (("delete", "--ref", '{"version": 99}'), "written in format version 99"),
         (("send", *TO, "--bogus", "x"), "gateway: Unknown option: --bogus"),
+        (("send", *TO, "x", "-y"), "gateway: Unknown option: -y"),
+        (("send", *TO, "- milk\n- honey"), "a text that begins with - stands behind --"),
+        (("send", *TO, "two", "words"), "gateway: too many arguments: 'words' (a text of several"),
+        (("outbox", "list", "--limit", "0"), "--limit. Must be >= 1."),
+        (("outbox", "list", "--age", "nan"), "--age. Must be >= 0."),
+        (("outbox", "list", "--disposition", "lost"), '--disposition. Choose from: "delivered"'),
         (("nothing",), 'gateway: Unknown command "nothing"'),
     ],
 )

@@ -50,6 +50,10 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config):
         code, out, _ = await gateway_command("stats", *option)
         assert "rejected" in out
         assert "process" in out
+        assert "unfinished: none\n" in out
+        assert "ended: rejected 1\n" in out
+        code, out, err = await gateway_command("retry", receipt.envelope_id, "abc", *option)
+        assert (2, "", "gateway: the outbox does not know abc\n") == (code, out, err)
         channel.script = None
         code, out, err = await gateway_command("retry", "--room", "room", *option)
         assert (0, True, "") == (code, "goes on" in out, err)

@@ -1,7 +1,7 @@
 """`main()`: the program `gateway`. Whatever goes wrong is one line on standard error, no more.
 
 Exit codes: 0 done; 1 accepted, but ended otherwise than delivered; 2 not done, and the line says
-why; 128 and the signal's number when it was stopped.
+why; 128 and the signal's number when it was stopped (SIGPIPE's where nobody reads its output).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from gateway_contrib.cli.ending import Ended, one_line
 
 WRONG = 2
 """The exit code of a command that was not done."""
+NOBODY_READS = 128 + 13
+"""As if SIGPIPE had ended it, which shells take for no fault; 1 says that a message failed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Nobody reads on (`gateway plugins | head`): the interpreter's last flush must not tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return NOBODY_READS
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # rich met it, and quieted its console
+            return NOBODY_READS
+        raise
     except KeyboardInterrupt:
         return _say("interrupted", 130)
     except Exception as error:  # noqa: BLE001 - people get a line, never a traceback
@@ -41,9 +47,15 @@ def _run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         name = error.name or str(error)
         raise Ended(f"{name} is missing: pip install 'gateway-contrib[cli]'", WRONG) from None
+    from cyclopts import CycloptsError  # noqa: PLC0415 - likewise
+
+    from gateway_contrib.cli.misunderstood import misunderstood  # noqa: PLC0415 - likewise
     from gateway_contrib.cli.stopping import run  # noqa: PLC0415 - likewise
 
-    command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    try:
+        command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise Ended(misunderstood(error), WRONG) from None
     if inspect.iscoroutinefunction(command):
         return run(lambda: command(*bound.args, **bound.kwargs))
     return command(*bound.args, **bound.kwargs) or 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
@@ -17,6 +17,8 @@ app = App(
     name="gateway",
     help="Deliver messages to Telegram, Slack and Discord.",
     help_format="plaintext",
+    # That a flag is off unless given needs no words.
+    default_parameter=Parameter(show_default=lambda value: None if value is False else value),
     version=lambda: f"gateway {version('gateway-contrib')}",
 )
 for command in (demo, send, edit, delete, plugins, check, emulate, outbox):

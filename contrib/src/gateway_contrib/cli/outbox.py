@@ -11,16 +11,19 @@ from typing import Annotated, Any
 import attrs
 import trio
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.outboxes import path_of
+from gateway_core import Disposition
 
 app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
 
 Config = Annotated[Path, Parameter(help="The configuration file, which names the outbox.")]
 Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
 
-Limit = Annotated[int, Parameter(help="At most so many.")]
+Limit = Annotated[int, Parameter(validator=Number(gte=1), help="At most so many.")]
+Envelopes = Annotated[str, Parameter(help="Ids of envelopes, as `list` prints them.")]
 Waiting = Annotated[
     bool, Parameter(negative=(), help="What is unfinished, instead of what failed.")
 ]
@@ -38,10 +41,13 @@ class Filters:
     instance: Annotated[str | None, Parameter(help="Only of this instance.")] = None
     room: Annotated[str | None, Parameter(help="Only of this room.")] = None
     disposition: Annotated[
-        str | None, Parameter(help="Only what ended so (rejected, unknown, …).")
+        Disposition | None, Parameter(help="Only what ended so.", show_choices=True)
     ] = None
     age: Annotated[
-        float | None, Parameter(help="Only what was accepted this many seconds ago, or more.")
+        float | None,
+        Parameter(
+            validator=Number(gte=0), help="Only what was accepted this many seconds ago, or more."
+        ),
     ] = None
 
     def which(self) -> Any:
@@ -80,11 +86,18 @@ def _chosen(
     Ids sort by acceptance.
     """
     if named:
+        strangers = [name for name in named if operator.show(name) is None]
+        if strangers:
+            raise Ended("; ".join(map(_unknown, strangers)))
         return sorted(named)
     if filters == ANY:
         raise Ended("name envelopes, or give a filter")
     rows = (operator.waiting if waiting else operator.failed)(filters.which(), limit)
     return sorted(row["id"] for row in rows)
+
+
+def _unknown(envelope: str) -> str:
+    return f"the outbox does not know {envelope}"
 
 
 @app.command(name="list")
@@ -108,12 +121,17 @@ def list_(
 
 
 @app.command
-def show(envelope: str, *, config: Config = CONFIG) -> None:
+def show(
+    envelope: Annotated[str, Parameter(help="Its id, as `list` prints it.")],
+    /,
+    *,
+    config: Config = CONFIG,
+) -> None:
     """Show all that is kept of an envelope, as JSON."""
     with _operator(config) as operator:
         found = operator.show(envelope)
     if found is None:
-        raise Ended(f"the outbox does not know {envelope}")
+        raise Ended(_unknown(envelope))
     print(jsonlib.dumps(found, indent=2))
 
 
@@ -126,12 +144,19 @@ def stats(*, config: Config = CONFIG, json: Json = False) -> None:
         print(jsonlib.dumps(found))
         return
     for name, value in found.items():
-        print(printable(f"{name}: {value if value is not None else 'none'}"))
+        print(printable(f"{name}: {_counted(value)}"))
+
+
+def _counted(value: Any) -> str:
+    """A count, counts by name, or a name; none where there is nothing."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
+    return "none" if value is None else str(value)
 
 
 @app.command
 async def retry(
-    *envelopes: str,
+    *envelopes: Envelopes,
     config: Config = CONFIG,
     filters: Filters = ANY,
     limit: Limit = 1000,
@@ -148,7 +173,7 @@ async def retry(
 
 @app.command
 async def discard(
-    *envelopes: str,
+    *envelopes: Envelopes,
     config: Config = CONFIG,
     waiting: Waiting = False,
     filters: Filters = ANY,

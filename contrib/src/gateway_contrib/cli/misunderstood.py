@@ -1,0 +1,23 @@
+"""What is wrong with a command line, in words that tell how to mend it. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from cyclopts import CycloptsError, UnknownOptionError, UnusedCliTokensError
+
+from gateway_contrib.cli.ending import one_line
+
+_LOOKS_LIKE_ONE = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
+
+
+def misunderstood(error: CycloptsError) -> str:
+    """The line that people get."""
+    if isinstance(error, UnusedCliTokensError):
+        words = ", ".join(map(repr, error.unused_tokens or []))
+        return f"too many arguments: {words} (a text of several words stands in quotes)"
+    if isinstance(error, UnknownOptionError):
+        word = error.token.keyword or error.token.value
+        if not _LOOKS_LIKE_ONE.fullmatch(word):
+            return f"{word!r} is no option; a text that begins with - stands behind --"
+    return one_line(error)
