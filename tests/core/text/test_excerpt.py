@@ -58,11 +58,7 @@ def test_its_parts_tell_their_places_in_the_stretch():
     assert all([[0, len(p.payload["text"]), "bold", ""]] == p.payload["spans"] for p in parts)
 
 
-NARROW = [path for path in TEXTS if "wide-table" not in path.stem]
-"""In a row that is wider than a part, a place of the text has no place of its own in the source."""
-
-
-@pytest.mark.parametrize("path", NARROW, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("limit", [250, 400])
 def test_a_part_planned_again_is_the_same_part(path, limit):
     source = path.read_text()
@@ -70,3 +66,23 @@ def test_a_part_planned_again_is_the_same_part(path, limit):
         [again] = plan(parse(Excerpt(source, *part.span)), Bare, limit=limit)
         assert part.payload["spans"] == again.payload["spans"]
         assert part.payload["text"].rstrip() == again.payload["text"].rstrip()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"|a|b|\n|-|-:|\n|{'x  **y** &amp; z ' * 40}|1|\n|2|{'w ' * 90}|",
+        "```\n" + "\tfunc()\t\tx\r\n" * 60 + "```",
+        "one\u2028two\r\n" * 60,
+    ],
+    ids=["row", "tabs", "dropped"],
+)
+def test_what_is_longer_or_shorter_than_its_source_is_found_in_it(source):
+    """Columns add spaces, a tab is four, separators are dropped: each part is still from there."""
+    whole = "".join(texts(source, 10_000))
+    parts = plan(parse(source), Bare, limit=250)
+    again = [texts(Excerpt(source, *part.span), 250) for part in parts]
+    assert [[part.payload["text"].strip()] for part in parts] == [
+        [t.strip() for t in x] for x in again
+    ]
+    assert "".join(whole.split()) == "".join("".join(map("".join, again)).split())

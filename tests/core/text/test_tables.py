@@ -25,6 +25,15 @@ def test_the_middle_is_nearer_to_the_left():
     assert [" a", "----", "word"] == aligned([["a"], ["word"]], ["Center"])
 
 
+def test_a_cell_wider_than_any_screen_stands_out_of_its_column():
+    """The others are not padded to it: that would be messages of spaces and dashes."""
+    header, rule, long, short = aligned(
+        [["a", "b", "c"], ["x" * 900, "y", "z"], ["1", "2", "3"]], ["None"] * 3
+    )
+    assert ("x" * 900 + " | y | z", 64) == (long, short.index(" | 2"))
+    assert len(rule) == len(header) == len(short)
+
+
 @pytest.mark.parametrize(
     ("text", "width"),
     [

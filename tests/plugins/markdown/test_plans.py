@@ -12,9 +12,9 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from seen.generated import documents
+from seen.generated import documents, sizeable
 from seen.plans import PLANS, TEXTS
 
 from gateway_core import Part
@@ -102,14 +102,31 @@ def test_planning_twice_gives_the_same_parts_and_spans_cover_the_source(channel,
 def test_a_part_planned_again_from_its_span_looks_the_same(channel, sources, limit):
     """As after a refusal: from the stretch of the source alone, wherever it begins and ends."""
     source = "\n\n".join(sources)
-    document = parse(source)
-    tables = [b for b in document.blocks if b.kind is Kind.TABLE]
-    # Places within a row have none of their own in the source.
-    assume(all(len(document.text[b.start : b.end].split("\n")[0]) < 50 for b in tables))
     plan = partial(PLANS[channel], limit=limit)
     for part in plan(source):
         [again] = plan(Excerpt(source, *part.span))
         assert trimmed(part.payload) == trimmed(again.payload)
+
+
+@pytest.mark.parametrize("channel", PLANS)
+@given(sources=sizeable, limit=st.integers(250, 600))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_wider_than_a_part_has_its_place_in_the_source(channel, sources, limit):
+    """In rows, fences and links over several parts, each is from somewhere, and from there again.
+
+    Stricter it is the same to read, in as many parts as it takes.
+    """
+    source = "\n\n".join(sources)
+    for part in PLANS[channel](source, limit=limit):
+        assert part.span[0] < part.span[1]
+        stricter = PLANS[channel](Excerpt(source, *part.span), limit=limit // 2)
+        assert read(part) == "".join(map(read, stricter)), part.span
+
+
+def read(part: Part) -> str:
+    """The signs of a part, but rules, headers that are repeated, and what opens and closes."""
+    text = part.payload.get("content") or html.unescape(part.payload["text"])
+    return re.sub(r"```(?:py)?|-[-+]+|Head\d|[\s\u200b\u200e<>*`|\\-]", "", text)
 
 
 def trimmed(payload: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import attrs
@@ -341,3 +342,30 @@ async def test_a_bot_that_may_less_than_is_documented_is_found_out(opened, autoj
     assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
     assert [["0", "1", "2"]] * 40 == [texts(emulator, str(room)) for room in range(1, 41)]
     assert emulator.counters["rate_limited"] < 40
+
+
+REFUSED = Said(
+    status=400,
+    body={
+        "ok": False,
+        "error_code": 400,
+        "description": "Bad Request: can't parse entities: x",
+    },
+)
+
+
+async def test_the_middle_of_a_row_whose_formatting_is_refused_goes_out_as_its_source(
+    opened, autojump_clock
+):
+    """A row of 9,000 characters: its second part is sent as it was written, the others as asked."""
+    words = " ".join(f"**word{number}**" for number in range(1000))
+    source = f"| a | b |\n|---|---|\n| x | {words} |\n| y | z |"
+    emulator = TelegramEmulator(faults=FaultPlan(script={1: REFUSED}))
+    async with opened(emulator) as gateway:
+        receipt = await gateway.send("support", "7", source)
+    assert ("plain",) == receipt.degradations
+    first, *plain, last = receipt.parts
+    assert all(source[slice(*part.span)].strip() in texts(emulator, "7") for part in plain)
+    assert (0, len(source)) == (first.span[0], last.span[1])
+    arrived = re.findall(r"word(\d+)", "".join(texts(emulator, "7")))
+    assert [str(number) for number in range(1000)] == arrived

@@ -238,12 +238,10 @@ class Builder(Canvas):
         for event, where in self.events:
             kind, value = (event, None) if event.__class__ is str else event.popitem()
             if kind in ("Text", "Code"):
-                words = value if self.clean else self._cleaned(value)
-                self.pieces.append(words)
-                self.length += len(words)
+                self.take(value, value if self.clean else self._cleaned(value), where["start"])
             elif kind == "Start":
                 if value == "TableCell":
-                    self.pieces = table.begin_cell()
+                    self.pieces = table.begin_cell(where["start"], self.length)
                 elif value in ("TableRow", "TableHead"):
                     table.begin_row(where["start"])
                 elif value.__class__ is not str:
@@ -259,12 +257,12 @@ class Builder(Canvas):
 
     def _lay_out(self, table: Table) -> None:
         self.table = None
+        lines, places = table.laid_out(self.marks[table.marks :])
         self.pieces, self.length = table.pieces, table.length
         del self.spans[table.spans :], self.marks[table.marks :]
-        lines = table.lines()
         header = len(lines[0]) + len(lines[1]) + 2 if lines[2:] else 0
         self.body = self.start + header
-        self.marks += table.places(lines, self.length)
+        self.marks += places
         self.put("\n".join(lines))
         self.degraded.append((self.start, "table shown in monospace"))
         self.finish()

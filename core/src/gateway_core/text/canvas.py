@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gateway_core.text.document import Block, Kind, Span
@@ -24,6 +25,8 @@ CLEANED: dict[int, str | None] = {
     0x0A: "\n",
 }
 """What control and bidirectional formatting characters become."""
+_UNEVEN = re.compile("\t+|[\r\u2028-\u202e]+")
+"""What is dropped of a text, and tabs, which are more than one space in code."""
 
 _DEEPEST = 8
 """List levels that are indented; deeper ones look like this one."""
@@ -58,15 +61,28 @@ class Canvas:
 
     def write(self, text: str, origin: int) -> None:
         """Add visible characters that stand at `origin` in the source."""
-        if not self.clean:
-            text = self._cleaned(text)
-            if not text:
-                return
+        shown = text if self.clean else self._cleaned(text)
+        if not shown:
+            return
         if not self.open:
             self.begin(origin)
+        self.take(text, shown, origin)
+
+    def take(self, text: str, shown: str, origin: int) -> None:
+        """Add what is shown of a text that stands at `origin`, and say where it came from."""
         self.marks.append((self.length, origin))
-        self.pieces.append(text)
-        self.length += len(text)
+        if len(shown) != len(text):
+            self.marks += self._drifted(text, self.length, origin)
+        self.pieces.append(shown)
+        self.length += len(shown)
+
+    def _drifted(self, text: str, place: int, origin: int) -> Iterator[tuple[int, int]]:
+        """Where a text goes on behind what is shown longer or shorter than it was written."""
+        last = 0
+        for found in _UNEVEN.finditer(text):
+            piece, last = text[last : found.end()], found.end()
+            place, origin = place + len(self._cleaned(piece)), origin + len(piece.encode())
+            yield place, origin
 
     def _cleaned(self, text: str) -> str:
         if self.kind is _CODE:

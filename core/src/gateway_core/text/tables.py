@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 _GAP = " | "
 _CROSS = "-+-"
 _RULE = 1
 """The line under the header: the parser does not tell of it."""
+WIDEST = 200
+"""Columns of a table that are laid out under each other: no screen shows as many in one line."""
+_UNCUT = 50
+"""A line of so many characters is cut at its ends only, whatever the platform's limit."""
+Place: TypeAlias = tuple[int, int]
+"""Of a character in the text, and of where it came from in the source's UTF-8."""
 _KEPT_IN_ORDER = "\u200e"
 """Left-to-right mark: unseen, before each gap it keeps Hebrew or Arabic cells in their columns."""
 _LEFTWARD = frozenset(("R", "AL"))
 _direction = unicodedata.bidirectional
+_WORD = re.compile(r"\S+")
 _SHARES = {"Right": 1.0, "Center": 0.5}
 """How much of a cell's free room stands before its text."""
 
@@ -31,6 +40,14 @@ _AS_EMOJI = re.compile("[#*0-9\xa9\xae\u203c-\u3299\U0001f000-\U0001faff]\ufe0f"
 """Signs that a selector behind them makes an emoji; of two columns, if they are of one."""
 
 
+class Cell(NamedTuple):
+    """One that stands at `origin` in the source; its pieces begin at `place` of all cells'."""
+
+    origin: int
+    place: int
+    pieces: list[str]
+
+
 class Table:
     """A table while its cells are read: they are laid out when the widths are known.
 
@@ -42,7 +59,7 @@ class Table:
     ) -> None:
         self.aligns = aligns
         self.pieces, self.length, self.spans, self.marks = pieces, length, spans, marks
-        self.rows: list[list[list[str]]] = []
+        self.rows: list[list[Cell]] = []
         self.origins: list[int] = []
 
     def begin_row(self, origin: int) -> None:
@@ -50,35 +67,104 @@ class Table:
         self.rows.append([])
         self.origins.append(origin)
 
-    def begin_cell(self) -> list[str]:
-        """Where the next cell's characters are to be added."""
-        cell: list[str] = []
+    def begin_cell(self, origin: int, place: int) -> list[str]:
+        """Where the next cell's characters are to be added; `place` counts those of all cells."""
+        cell = Cell(origin, place, [])
         self.rows[-1].append(cell)
-        return cell
+        return cell.pieces
+
+    def laid_out(self, marks: Sequence[Place]) -> tuple[list[str], list[Place]]:
+        """The aligned lines, and places of theirs that are known in the source.
+
+        White space in a cell is one space, for a row is one line. `marks` are the places that are
+        known of the cells' characters, as `begin_cell` counts them.
+        """
+        rows = [[" ".join("".join(cell.pieces).split()) for cell in row] for row in self.rows]
+        grid = Grid(rows, self.aligns)
+        lines = grid.lines()
+        places, start = [], self.length
+        for index, line in enumerate(lines):
+            if index != _RULE:  # it belongs to the header: the parser does not tell of it
+                row = index - (index > _RULE)
+                places.append((start, self.origins[row]))
+                if len(line) > _UNCUT:
+                    places += _inside(grid.places(row, start), self.rows[row], marks)
+            start += len(line) + 1
+        return lines, places
+
+
+def _inside(
+    places: Iterable[tuple[int, int]], cells: Iterable[Cell], marks: Sequence[Place]
+) -> Iterator[Place]:
+    """What is known of a row: its bars, and the words between them."""
+    for (bar, start), cell in zip(places, cells, strict=True):
+        if bar >= 0:
+            yield bar, cell.origin - 1
+        yield from [(start + place, origin) for place, origin in _words(cell, marks)]
+
+
+def _words(cell: Cell, marks: Sequence[Place]) -> Iterator[Place]:
+    """The first character of each word of a cell, and what else is known of it."""
+    raw, shown = "".join(cell.pieces), 0
+    low, high = bisect_left(marks, (cell.place,)), bisect_left(marks, (cell.place + len(raw),))
+    known = [(place - cell.place, origin) for place, origin in marks[low:high]]
+    for word in _WORD.finditer(raw):
+        begin, end = word.span()
+        first, last = bisect_left(known, (begin,)), bisect_left(known, (end,))
+        if first > 0 and not any(place == begin for place, _ in known[first : first + 1]):
+            place, origin = known[first - 1]
+            yield shown, origin + len(raw[place:begin].encode())
+        yield from [(shown + place - begin, origin) for place, origin in known[first:last]]
+        shown += end - begin + 1
+
+
+class Grid:
+    """The cells of a table, laid out under each other.
+
+    Columns are as wide as their widest cell, unless all together are wider than any screen: then a
+    long cell stands out of its column.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> None:
+        columns = [*zip(*rows, strict=True)]
+        sizes = [[*map(display_width, cells)] for cells in columns]
+        self.widths = _fitting([max(1, *column) for column in sizes])
+        self.columns = [*map(_column, columns, sizes, self.widths, aligns)]
+        self.mark = _KEPT_IN_ORDER if _turns(rows) else ""
 
     def lines(self) -> list[str]:
-        """The aligned lines; white space in a cell is one space, for a row is one line."""
-        rows = [[" ".join("".join(cell).split()) for cell in row] for row in self.rows]
-        return aligned(rows, self.aligns)
+        """The header, a rule, the rows."""
+        gap = self.mark + _GAP
+        lines = [self.mark + gap.join(row).rstrip() for row in zip(*self.columns, strict=True)]
+        lines.insert(_RULE, _CROSS.join(["-" * width for width in self.widths]))
+        return lines
 
-    def places(self, lines: list[str], start: int) -> list[tuple[int, int]]:
-        """Where each row begins, in the text and in the source; the rule belongs to the header."""
-        places = []
-        for index, line in enumerate(lines):
-            if index != _RULE:
-                places.append((start, self.origins[index - (index > _RULE)]))
-            start += len(line) + 1
-        return places
+    def places(self, row: int, start: int) -> Iterator[tuple[int, int]]:
+        """Of a line at `start`: the bar before each cell, and where its own characters begin.
+
+        The first cell has no bar: -1.
+        """
+        gap, bar = len(self.mark + _GAP), -1
+        start += len(self.mark)
+        for column in self.columns:
+            text = column[row]
+            yield bar, start + len(text) - len(text.lstrip(" "))
+            start += len(text) + gap
+            bar = start - len(_GAP) + 1
 
 
 def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> list[str]:
     """The lines of a table: its header, a rule, its rows. `aligns`: Left, Right, Center, None."""
-    columns = [*map(_column, zip(*rows, strict=True), aligns)]
-    mark = _KEPT_IN_ORDER if _turns(rows) else ""
-    gap = mark + _GAP
-    lines = [mark + gap.join(row).rstrip() for row in zip(*columns, strict=True)]
-    lines.insert(_RULE, _CROSS.join("-" * display_width(column[0]) for column in columns))
-    return lines
+    return Grid(rows, aligns).lines()
+
+
+def _fitting(widths: list[int]) -> list[int]:
+    """The widths of columns, where they are too wide together: each has its share at most."""
+    free = WIDEST - len(_GAP) * (len(widths) - 1)
+    if sum(widths) <= free:
+        return widths
+    share = max(free // len(widths), 1)
+    return [min(width, share) for width in widths]
 
 
 def _turns(rows: Sequence[Sequence[str]]) -> bool:
@@ -87,11 +173,9 @@ def _turns(rows: Sequence[Sequence[str]]) -> bool:
     return not text.isascii() and any(map(_LEFTWARD.__contains__, map(_direction, text)))
 
 
-def _column(cells: Sequence[str], align: str) -> list[str]:
-    """The cells of a column, each as wide as the widest."""
-    sizes = [*map(display_width, cells)]
-    width = max(1, *sizes)
-    rooms = [width - size for size in sizes]
+def _column(cells: Sequence[str], sizes: Sequence[int], width: int, align: str) -> list[str]:
+    """The cells of a column, each as wide as it, or wider."""
+    rooms = [max(width - size, 0) for size in sizes]
     share = _SHARES.get(align, 0)
     before = [" " * int(room * share) for room in rooms]
     after = [" " * (room - len(blank)) for room, blank in zip(rooms, before, strict=True)]

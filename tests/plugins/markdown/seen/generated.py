@@ -68,3 +68,33 @@ leaves = st.one_of(
 )
 blocks = st.recursive(leaves, block, max_leaves=5)
 documents = st.lists(blocks, min_size=1, max_size=5)
+
+# -- what is wider than a message
+
+LONG = [
+    "word", "**bold** `code`", "&amp; x", "a  b", "c\\|d", "汉字", "👨‍👩‍👧‍👦", "שלום", "e\u0301",
+    "x\ty", "v\u2028w", "[link](https://a.bc/d)",
+]  # fmt: skip
+long = st.lists(st.sampled_from(LONG), min_size=30, max_size=90).map(" ".join)
+wide_rows = st.lists(
+    st.one_of(long, words.map(lambda word: word.replace("|", ""))), min_size=2, max_size=5
+)
+
+
+def wide_table(cells: list[str], align: str) -> str:
+    head = "|".join(f"Head{column}" for column in range(len(cells)))
+    row = "|".join(cells)
+    return f"|{head}|\n|{'|'.join([align] * len(cells))}|\n|{row}|\n|x|\n|{row}|"
+
+
+sizeable = st.lists(
+    st.one_of(
+        st.builds(wide_table, wide_rows, st.sampled_from(["-", "-:", ":-:"])),
+        long.map(lambda text: "```py\n" + text.replace(" ", "\n\t") + "\r\n```"),
+        long.map(lambda text: "> - " + text.replace(" ", "\r\n>   ")),
+        st.integers(100, 900).map(lambda size: f"see [it](ftp://{'a/' * size}) there"),
+        st.integers(100, 900).map(lambda size: f"see https://a.bc/{'d/' * size} there"),
+    ),
+    min_size=1,
+    max_size=3,
+)
