@@ -1,13 +1,21 @@
 """What attempts draw on: buckets of tokens, paced, closed, slowed down."""
 
+from heapq import heappop, heappush
 from itertools import pairwise
 from math import ceil
+from random import Random
 
 import pytest
 
 from gateway_core import BucketReport, Limit
 from gateway_core.limits import NEVER, SECOND, Bucket, EvenBucket, slow_down
-from gateway_core.windows import LearnedBucket, StrictBucket, WindowBucket, bucket_for
+from gateway_core.windows import (
+    BoundedBucket,
+    LearnedBucket,
+    StrictBucket,
+    WindowBucket,
+    bucket_for,
+)
 
 MS = SECOND // 1000
 
@@ -40,6 +48,7 @@ def starts(bucket, until, *, latency=0, step=MS):
     ("limit", "kind"),
     [
         (Limit("b", 30, 1.0), EvenBucket),
+        (Limit("b", 30, 1.0, most=31), BoundedBucket),
         (Limit("b", 20, 60.0, "window"), WindowBucket),
         (Limit("b", 1, 1.0, "window"), StrictBucket),
         (Limit("b", 1, 1.0), StrictBucket),
@@ -427,3 +436,70 @@ def test_a_window_that_opened_early_is_known_by_its_end():
     bucket.release(5 * SECOND + 40 * MS)
     bucket.learn(told(4, 4.98), 5 * SECOND + 40 * MS)
     assert 1 == len(bucket.spent)
+
+
+def bounded(count=10, per=1.0, most=10):
+    return bucket_for(Limit("b", count, per, most=most))
+
+
+def test_a_bounded_pace_is_even_while_its_window_has_room():
+    assert [0, 100, 200, 300, 400] == starts(bounded(10, most=20), 500, latency=20)
+
+
+def test_a_bounded_pace_never_exceeds_its_window_however_answers_come():
+    """Any second, as long as the answers took: what an even pace alone would not keep."""
+    bucket, rng = bounded(48, most=50), Random("answers of unequal length")
+    begun, answers = [], []
+    for now in range(0, 20_000 * MS, MS):
+        while answers and answers[0][0] <= now:
+            bucket.release(heappop(answers)[0])
+        while bucket.free_at(now) <= now:
+            bucket.take(now)
+            arrival = now + rng.randrange(10, 41) * MS
+            heappush(answers, (arrival + rng.randrange(10, 41) * MS, arrival))
+            begun.append(arrival)
+    begun.sort()
+    assert all(begun[at + 50] - begun[at] >= SECOND for at in range(len(begun) - 50))
+    assert 0.985 * 50 / 1.05 <= len(begun) / 20 <= 48
+
+
+def test_a_bounded_pace_makes_up_for_two_ticks_that_its_window_took():
+    bucket = bounded(10, most=2)
+    for _ in range(2):
+        bucket.take(bucket.free_at(0))
+    assert NEVER == bucket.free_at(500 * MS)
+    for _ in range(2):
+        bucket.release(500 * MS)
+    times = []
+    for _ in range(2):
+        times.append(bucket.free_at(1_500 * MS) // MS)
+        bucket.take(1_500 * MS)
+    assert [1_500, 1_500] == times
+    assert NEVER == bucket.free_at(1_500 * MS)
+
+
+def test_a_bounded_pace_knows_what_it_can_spare_and_when_it_is_idle():
+    bucket = bounded(10, most=2)
+    bucket.take(0)
+    assert (False, False) == (bucket.spare(0, SECOND), bucket.idle(0))
+    bucket.release(0)
+    assert (False, True) == (bucket.spare(0, 999 * MS), bucket.spare(0, SECOND))
+    assert (False, True) == (bucket.idle(999 * MS), bucket.idle(SECOND))
+
+
+def test_a_bounded_pace_takes_over_what_a_merged_one_spent():
+    bucket, other = bounded(10, most=2), bounded(10, most=2)
+    for one in (bucket, other):
+        one.take(0)
+        one.release(0)
+    bucket.absorb(other)
+    bucket.absorb(even())
+    assert SECOND == bucket.free_at(0)
+
+
+def test_another_window_of_a_bounded_pace_holds_for_what_it_spent():
+    bucket = bounded(10, most=1)
+    bucket.take(0)
+    bucket.release(0)
+    bucket.renew(Limit("b", 10, 2.0, most=1))
+    assert 2 * SECOND == bucket.free_at(0)

@@ -87,6 +87,8 @@ class Limit:
           alone, since its answer tells what the limit really is
     start  with `even`: attempts per `per` to begin with, where `count` is more than is documented.
            The pace quickens with each answer that is no refusal, up to `count`
+    most  with `even`: attempts in any `per`, counted as in a window: what keeps an even pace that
+          is near the platform's limit within it, though answers take unequally long
     """
 
     bucket: str
@@ -96,6 +98,9 @@ class Limit:
         default="even", validator=one_of("even", "window", "learned")
     )
     start: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(whole(least=1))
+    )
+    most: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(whole(least=1))
     )
 

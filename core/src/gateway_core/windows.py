@@ -14,6 +14,8 @@ EAGER = 0.4
 FORGIVING = 1.1
 """How many times as eager a strict bucket is with each answer at its full pace, up to `EAGER`."""
 LONGEST_RESET = 86_400.0
+MADE_UP = 2
+"""Ticks of an even pace that a full window delayed and that may follow at once."""
 
 
 class WindowBucket(Bucket):
@@ -187,6 +189,65 @@ class LearnedBucket(WindowBucket):
         super().release(now)
 
 
+class BoundedBucket(EvenBucket):
+    """An even pace, and never more than `most` in any `per`: one bucket, one time to wait for.
+
+    Two of them in a row would hand whoever waits from one queue to the other and back.
+    """
+
+    __slots__ = ("most", "per", "spent")
+
+    def __init__(self, limit: Limit, most: int) -> None:
+        super().__init__(limit)
+        self.most = most
+        self.per = round(limit.per * SECOND)
+        self.spent: deque[int] = deque()
+
+    def free_at(self, now: int) -> int:
+        """The next tick, and a place in the window; `NEVER` while only an answer can tell."""
+        spent, at = self.spent, max(now, self.next_at, self.closed_until)
+        while spent and spent[0] <= now:
+            spent.popleft()
+        over = self.in_flight + len(spent) - self.most
+        if over < 0:
+            return at
+        return max(at, spent[over]) if over < len(spent) else NEVER
+
+    def take(self, now: int) -> None:
+        """Take this tick. Some that came late, as the window was full, are made up for."""
+        self.in_flight += 1
+        step = self._step()
+        self.next_at = max(self.next_at, now - MADE_UP * step) + step
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether the tick after this one comes by `until`, with a place in the window."""
+        back = sum(1 for at in self.spent if at <= until)
+        used = self.in_flight + len(self.spent) - back + 1
+        return used < self.most and super().spare(now, until)
+
+    def release(self, now: int) -> None:
+        """The answer came: its place is taken until `per` from now."""
+        super().release(now)
+        self.spent.append(now + self.per)
+
+    def absorb(self, other: Bucket) -> None:
+        """Both drew on one limit."""
+        super().absorb(other)
+        if isinstance(other, BoundedBucket | WindowBucket):
+            self.spent = deque(sorted([*self.spent, *other.spent]))
+
+    def idle(self, now: int) -> bool:
+        """Idle once the window is empty."""
+        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
+
+    def renew(self, limit: Limit) -> None:
+        """Another pace, another window."""
+        super().renew(limit)
+        per = round(limit.per * SECOND)
+        self.spent = deque(at - self.per + per for at in self.spent)
+        self.most, self.per = limit.most or limit.count, per
+
+
 def reset_of(report: BucketReport, now: int) -> int | None:
     """When the platform's window is fresh, within a day; None where it names no time."""
     seconds = report.reset_after
@@ -201,4 +262,6 @@ def bucket_for(limit: Limit) -> Bucket:
         return LearnedBucket(limit)
     if limit.count == 1:
         return StrictBucket(limit)
-    return EvenBucket(limit) if limit.pace == "even" else WindowBucket(limit)
+    if limit.pace == "window":
+        return WindowBucket(limit)
+    return EvenBucket(limit) if limit.most is None else BoundedBucket(limit, limit.most)

@@ -286,7 +286,7 @@ def test_an_event_of_another_make_has_no_address():
     assert "5" == hooks.address(event=odd).key
 
 
-GLOBAL = [Limit("global", 48, 1.0, "even"), Limit("global-window", 50, 1.0, "window")]
+GLOBAL = [Limit("global", 48, 1.0, "even", most=50)]
 MESSAGE = f"/channels/{ROOM}/messages"
 
 

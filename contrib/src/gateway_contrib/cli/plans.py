@@ -216,6 +216,8 @@ def starts(limits: Sequence[Limit], count: int) -> list[float]:
 
 def _earliest(limit: Limit, times: Sequence[float]) -> float:
     """When the limit lets the next one pass, after those at `times`."""
+    tick, count = 0.0, limit.count
     if limit.pace == "even":
-        return times[-1] + limit.per / limit.count if times else 0.0
-    return times[-limit.count] + limit.per if len(times) >= limit.count else 0.0
+        tick = times[-1] + limit.per / count if times else 0.0
+        count = limit.most or count
+    return max(tick, times[-count] + limit.per if len(times) >= count else 0.0)

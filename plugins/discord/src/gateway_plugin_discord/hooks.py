@@ -117,8 +117,8 @@ def rate_limit(
         if own is not None:
             limits.append(Limit(f"{bucket} as configured", count, per, "window"))
     if route is not None and route.draws_global:
-        limits.append(Limit("global", settings.global_count, 1.0, "even"))
-        limits.append(Limit("global-window", settings.global_window, 1.0, "window"))
+        count, most = settings.global_count, settings.global_window
+        limits.append(Limit("global", count, 1.0, "even", most=most))
     return limits
 
 
