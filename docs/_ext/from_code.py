@@ -11,6 +11,8 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path, PosixPath
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -88,6 +90,125 @@ def signature(name: str, function: Callable[..., Any]) -> str:
     text = str(inspect.signature(function)).replace("'", "")
     colour = "async def" if inspect.iscoroutinefunction(function) else "def"
     return f"{colour} {name}{text}: ..."
+
+
+# -- names that applications and authors import
+
+
+def names(where: str) -> Iterator[str]:
+    """Public names, each with how it is called and what it does: `module:name,name`."""
+    module, _, wanted = where.partition(":")
+    home = importlib.import_module(module)
+    for name in wanted.split(",") if wanted else home.__all__:
+        thing = getattr(home, name)
+        if callable(thing):
+            yield from ["", f"### {name}", ""]
+            yield from _class(name, thing) if inspect.isclass(thing) else _function(name, thing)
+
+
+def whole(where: str) -> Iterator[str]:
+    """The same of a class whose methods a protocol tells of: `module:name`."""
+    module, _, name = where.partition(":")
+    thing = getattr(importlib.import_module(module), name)
+    yield from ["", f"### {name}", "", "```python", _call(name, thing, "class"), "```", ""]
+    yield from prose(thing.__doc__)
+
+
+OPENED = {"Gateway", "HttpClient", "Network", "Ticket"}
+"""Classes that something else makes."""
+INNER = {"Gateway": {"recover", "run"}, "Network": {"dispatch", "host", "transport"}}
+"""Methods that are the core's own."""
+
+
+def _class(name: str, thing: type) -> Iterator[str]:
+    if issubclass(thing, tuple) or (_is_made(thing) and name not in OPENED):
+        yield from ["```python", _call(name, thing, "class"), "```", ""]
+    yield from prose(thing.__doc__)
+    yield from _members(thing)
+    for method, function in methods(thing).items():
+        yield ""
+        yield from _function(method, function)
+
+
+def _is_made(thing: type) -> bool:
+    protocol = getattr(thing, "_is_protocol", False)
+    return not attrs.has(thing) and not protocol and "__init__" in vars(thing)
+
+
+def methods(thing: type) -> dict[str, Any]:
+    """The public methods and properties, the bases' first."""
+    found: dict[str, Any] = {}
+    inner = INNER.get(thing.__name__, set())
+    for base in reversed(thing.__mro__):
+        if base.__module__.startswith("gateway_"):
+            found.update(vars(base))
+    return {n: f for n, f in found.items() if _is_for_users(n, f) and n not in inner}
+
+
+def _is_for_users(name: str, member: Any) -> bool:
+    told = isinstance(member, property) or inspect.isfunction(member)
+    hook = hasattr(member, "gateway_impl")
+    return told and not hook and not name.startswith(("_", "test_"))
+
+
+def _function(name: str, function: Any) -> Iterator[str]:
+    if isinstance(function, property):
+        answer = inspect.signature(function.fget).return_annotation
+        yield from ["```python", f"{name}: {answer}", "```", ""]
+        yield from prose(function.__doc__)
+        return
+    colour = "async def" if inspect.iscoroutinefunction(function) else "def"
+    yield from ["```python", _call(name, function, colour), "```", ""]
+    yield from prose(function.__doc__)
+
+
+def _call(name: str, function: Callable[..., Any], colour: str) -> str:
+    """How it is called, a parameter on each line where one does not hold them."""
+    told = inspect.signature(function)
+    parameters = list(_parameters(told))
+    ending = "" if colour == "class" else f" -> {_answer(function, told.return_annotation)}"
+    line = f"{colour} {name}({', '.join(parameters)}){ending}"
+    if len(line) <= WIDTH:
+        return line
+    return "\n".join([f"{colour} {name}(", *(f"    {p}," for p in parameters), f"){ending}"])
+
+
+WIDTH = 88
+
+
+def _parameters(told: inspect.Signature) -> Iterator[str]:
+    kind = None
+    for each in told.parameters.values():
+        if each.name == "self":
+            continue
+        if each.kind is each.KEYWORD_ONLY and kind not in {each.KEYWORD_ONLY, each.VAR_POSITIONAL}:
+            yield "*"
+        kind = each.kind
+        star = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(kind, "")
+        default = "" if each.default is each.empty else f" = {_plain(each.default)}"
+        written = getattr(each.annotation, "__forward_arg__", each.annotation)
+        yield f"{star}{each.name}: {written}{default}"
+
+
+def _plain(value: Any) -> str:
+    if inspect.isroutine(value):
+        return "..." if value.__name__ == "<lambda>" else value.__name__
+    if attrs.has(type(value)):
+        return f"{type(value).__name__}()"
+    plain = {MappingProxyType: dict, PosixPath: Path}.get(type(value))
+    return repr(plain(value)).replace("PosixPath", "Path") if plain else repr(value)
+
+
+def _answer(function: Callable[..., Any], annotation: object) -> str:
+    """What is entered with `with` says so, instead of what its generator yields."""
+    inside = inspect.unwrap(function)
+    if inside is function:
+        return str(annotation)
+    if inspect.isasyncgenfunction(inside):
+        return str(annotation).replace("AsyncIterator[", "AbstractAsyncContextManager[", 1)
+    if inspect.isgeneratorfunction(inside):
+        return str(annotation).replace("Iterator[", "AbstractContextManager[", 1)
+    return str(annotation)
 
 
 def values(module: str) -> Iterator[str]:
@@ -227,6 +348,8 @@ def _events(events: Any) -> Iterator[str]:
 
 WRITERS: dict[str, Callable[[str], Iterator[str]]] = {
     "hooks": hooks,
+    "names": names,
+    "whole": whole,
     "values": values,
     "errors": errors,
     "settings": settings,

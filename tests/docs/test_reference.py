@@ -67,6 +67,29 @@ def test_every_error_is_in_the_tree(from_code):
     assert raised == set(re.findall(r"^ *- `(\w+)`:", page, re.MULTILINE))
 
 
+FACES = ("gateway_core", "gateway_core.http", "gateway_core.testing", "gateway_core.text")
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_public_name_is_in_the_reference(from_code, face):
+    pages = "".join(from_code.fill(p.read_text()) for p in (DOCS / "reference").glob("*.md"))
+    named = set(re.findall(r"^#+ (\w+)$|^ *- `(\w+)`:", pages, re.MULTILINE))
+    named |= set(re.findall(r"`(?:gateway_core\.)?(\w+)`", pages))
+    told = {name for names in named for name in (names if isinstance(names, tuple) else (names,))}
+    assert set() == set(importlib.import_module(face).__all__) - told
+
+
+@pytest.mark.parametrize("page", ["gateway.md", "kit.md"])
+def test_every_name_with_a_section_is_public_and_shown_as_it_is_called(from_code, page):
+    filled = from_code.fill((DOCS / "reference" / page).read_text())
+    public = {name for face in map(importlib.import_module, FACES) for name in face.__all__}
+    sections = re.findall(r"^### (\w+)$", filled, re.MULTILINE)
+    assert sections
+    assert set() == set(sections) - public
+    assert len(sections) == len(set(sections))
+    assert "ForwardRef" not in filled
+
+
 def test_every_disposition_is_explained():
     assert set(Disposition) == first_column("reference/errors.md", "## Endings")
 

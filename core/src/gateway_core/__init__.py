@@ -70,7 +70,7 @@ from gateway_core.outbox import (
     StepRecord,
     StepShape,
 )
-from gateway_core.plugins import ChannelBinding, installed_channels
+from gateway_core.plugins import ChannelBinding, Filter, installed_channels
 from gateway_core.pressure import PressureSettings
 from gateway_core.previews import Preview, preview
 from gateway_core.privacy import TelemetrySettings
@@ -99,6 +99,7 @@ __all__ = [
     "Entry",
     "Envelope",
     "ErrorClass",
+    "Filter",
     "FormatVersionError",
     "Found",
     "Gateway",

@@ -70,13 +70,13 @@ def _count(counts: dict[Any, int], key: object) -> None:
 class PartitionStatistics:
     """One partition's counts since the gateway opened.
 
-    depth       unfinished envelopes with a place in memory, and those being accepted
-    unfinished  accepted and not ended; of those of earlier lives, what was brought in
-    outside     of those, kept in the outbox without a place in memory
-    waiting     callers that wait for room
-    in_flight   attempts under way
-    oldest_wait seconds since the oldest unfinished envelope in memory was accepted, or was due
-    share       of all envelopes accepted, the part that came here
+    depth        unfinished envelopes with a place in memory, and those being accepted
+    unfinished   accepted and not ended; of those of earlier lives, what was brought in
+    outside      of those, kept in the outbox without a place in memory
+    waiting      callers that wait for room
+    in_flight    attempts under way
+    oldest_wait  seconds since the oldest unfinished envelope in memory was accepted, or was due
+    share        of all envelopes accepted, the part that came here
     """
 
     index: int

@@ -49,6 +49,13 @@ class FakeChannel:
     limits_by_class  those that it has besides, by the envelope's class
     latency          seconds that an attempt takes
     script           is awaited in each attempt before the message is stored
+
+    What became of it is to be looked at, and the account's state to be set:
+
+    made         the attempts that reached it, in order
+    rooms        by room, what stands there: texts by the message's id
+    probes       how often it was asked who the account is
+    probe_error  what a probe raises; None: it works
     """
 
     GATEWAY_CONTRACT = CONTRACT_VERSION
