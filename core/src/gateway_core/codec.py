@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import cattrs
@@ -29,6 +29,8 @@ FORMAT_VERSION = 1
 
 _KINDS: Mapping[str, Any] = {"send": Send, "edit": Edit, "delete": Delete, "call": Call}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_WRITERS: dict[type, Callable[[Any], Any]] = {}
+"""What writes an envelope of a class: every accepted one is written."""
 
 
 def _make() -> cattrs.Converter:
@@ -48,7 +50,14 @@ def _register(converter: cattrs.Converter, kind: Any) -> None:
     plain = cattrs.gen.make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True)
     structure = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
     head = {"kind": _NAMES[kind], "version": FORMAT_VERSION}
-    converter.register_unstructure_hook(kind, lambda value: head | plain(value))
+
+    def write(value: Any) -> Any:
+        fields = plain(value)
+        fields.update(head)
+        return fields
+
+    converter.register_unstructure_hook(kind, write)
+    _WRITERS[kind] = write
 
     def read(value: Any, kind: Any) -> Any:
         fields = dict(_readable(value, FORMAT_VERSION))
@@ -98,6 +107,9 @@ _CONVERTER = _make()
 
 def to_json(value: Any) -> Json:
     """Plain JSON of a value that travels; defaults are left out."""
+    write = _WRITERS.get(type(value))
+    if write is not None:
+        return write(value)
     plain = _CONVERTER.unstructure(value)
     if isinstance(value, MessageRef):
         plain["version"] = value.version

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gateway_core.accounts import Account
 from gateway_core.capacity import Capacity
-from gateway_core.envelopes import Delete, Edit
+from gateway_core.envelopes import CHANGES
 from gateway_core.intake import Intake
 from gateway_core.outbox import Kept, Outbox
 from gateway_core.outside import Outside
@@ -65,7 +65,7 @@ class Loader:
         for kept in page:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-            if isinstance(envelope, Edit | Delete):
+            if isinstance(envelope, CHANGES):
                 await self._outside.recall(partition, envelope, kept.entry.id)
             if not self._take_in_turn(stream, kept, partition, account):
                 return False
@@ -128,7 +128,7 @@ class Loader:
         partition, came = self._partition_of(instance_id, room), False
         for kept in page:
             envelope = kept.entry.envelope
-            if isinstance(envelope, Edit | Delete):
+            if isinstance(envelope, CHANGES):
                 await self._outside.recall(partition, envelope, kept.entry.id)
             if account.removed or partition.admission.full(instance_id, room) is not None:
                 break

@@ -235,6 +235,7 @@ class Outbox(Protocol):
         """Keep the entry. The caller hears "accepted" after this returns.
 
         `kept` is called once it is kept, before this returns and in the order of the appends.
+        Always a checkpoint: others have their turn before it returns.
         Raises `OutboxError`: the entry is not kept and the envelope is refused.
         """
 

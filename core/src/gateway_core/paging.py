@@ -15,7 +15,7 @@ from gateway_core.accounts import Account
 from gateway_core.asking import Asked
 from gateway_core.capacity import Capacity
 from gateway_core.clock import Clock, nanoseconds
-from gateway_core.envelopes import Delete, Disposition, Edit
+from gateway_core.envelopes import CHANGES, Disposition
 from gateway_core.errors import OutboxError
 from gateway_core.flights import Flight
 from gateway_core.ids import position_of
@@ -149,7 +149,7 @@ class Pager:
     def _follows(self, flight: Flight) -> bool:
         """Whether it changes a message that waits outside for its time."""
         envelope = flight.envelope
-        if not isinstance(envelope, Edit | Delete) or flight.due == envelope.not_before:
+        if not isinstance(envelope, CHANGES) or flight.due == envelope.not_before:
             return False
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         return partition.targets.origin(flight, self._clock.now()) is None
@@ -175,7 +175,7 @@ class Pager:
             self.wake()
         if flight.due is not None:
             flight.wait_for("schedule", self._clock.now())
-            if isinstance(envelope, Edit | Delete) and flight.due != envelope.not_before:
+            if isinstance(envelope, CHANGES) and flight.due != envelope.not_before:
                 self._times.follow(envelope.target, flight)
             if self._times.note_due(flight.due):
                 self.wake()

@@ -24,28 +24,32 @@ class Places:
         self._shed = shed
         self._durable = durable
 
-    async def take(self, partition: Partition, envelope: Envelope, *, wait: bool) -> bool:
-        """Take a place; wait for one, or say when to come back.
+    def take_nowait(self, partition: Partition, envelope: Envelope) -> Full | None:
+        """Take a place where there is one, or can be made; else the bound that is reached."""
+        admission = partition.admission
+        instance, room = envelope.instance_id, envelope.external_room_id
+        full = admission.full(instance, room)
+        if full is None:
+            admission.add(instance, room)
+            if self._durable:  # else it is accepted in the same step
+                partition.measure()
+            return None
+        may_shed = self._shed and envelope.priority != "bulk"
+        return None if may_shed and partition.endings.shed_for(instance, room) else full
+
+    async def take(
+        self, partition: Partition, envelope: Envelope, full: Full, *, wait: bool
+    ) -> bool:
+        """Wait for a place under the bound that is reached, or say when to come back.
 
         False: there is none, and the envelope stays in the outbox for now. Raises `Overloaded`,
         and `GatewayClosed` where the gateway closes meanwhile.
         """
-        admission = partition.admission
-        instance, room = envelope.instance_id, envelope.external_room_id
-        full = admission.full(instance, room)
-        may_shed = self._shed and envelope.priority != "bulk"
-        if full is None:
-            admission.add(instance, room)
-        elif may_shed and partition.endings.shed_for(instance, room):
-            return True
-        elif self._durable:
+        if self._durable:
             return False
-        elif not wait:
+        if not wait:
             raise _overloaded(partition, full)
-        else:
-            await _wait_for_room(partition, full, instance, room)
-        if self._durable:  # else it is accepted in the same step
-            partition.measure()
+        await _wait_for_room(partition, full, envelope.instance_id, envelope.external_room_id)
         return True
 
 

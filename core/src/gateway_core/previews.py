@@ -82,7 +82,7 @@ def planned(
     if operation not in hooks.can or not getattr(hooks.traits, operation, True):
         text = f"channel {hooks.channel!r} has no {operation}"
         problems = [Problem("operation", text), *problems]
-    if problems or not isinstance(envelope, Send | Edit):
+    if problems or not isinstance(envelope, (Send, Edit)):
         return (), problems
     plan = hooks.chunk(instance, envelope, "as_asked")
     if not plan:

@@ -223,7 +223,8 @@ class Sending:
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._submission.submit(envelope, wait=wait)
         ticket._flight.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
+            await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import trio
@@ -15,7 +16,7 @@ from gateway_core.accounts import Account
 from gateway_core.checks import problems_of
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
-from gateway_core.envelopes import Delete, Disposition, Edit, Envelope, Part
+from gateway_core.envelopes import CHANGES, Disposition, Envelope, Part
 from gateway_core.errors import (
     GatewayClosed,
     IdempotencyConflict,
@@ -27,7 +28,6 @@ from gateway_core.errors import (
 from gateway_core.flights import Flight
 from gateway_core.idempotency import Known, Scope, fingerprint, scope_of
 from gateway_core.ids import Ids
-from gateway_core.limits import SECOND
 from gateway_core.making import maker
 from gateway_core.outbox import Entry, Outbox
 from gateway_core.paging import Pager
@@ -88,14 +88,16 @@ class Submission:
         try:
             account, plan = self._checked(envelope)
             partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
-            scope = scope_of(envelope)
+            scope, pager = scope_of(envelope), self._pager
             print_ = fingerprint(envelope) if scope is not None else ""
-            placed, due = True, None
-            if self._pager is not None:
-                due = await self._ask(self._pager, partition, envelope, wait=wait)
-            joined = await self._joined(partition, envelope, scope, print_)
+            due = None
+            if pager is not None and (pager.capacity.full or isinstance(envelope, CHANGES)):
+                due = await self._ask(pager, partition, envelope, wait=wait)
+            joined = await self._joined(partition, envelope, scope, print_) if scope else None
+            placed, take = True, self._places.take
             while joined is None:
-                placed = await self._places.take(partition, envelope, wait=wait)
+                full = self._places.take_nowait(partition, envelope)
+                placed = full is None or await take(partition, envelope, full, wait=wait)
                 if scope is None or partition.keys.find(scope, self._clock.now()) is None:
                     account = self._still_there(partition, envelope, placed=placed)
                     break
@@ -107,19 +109,19 @@ class Submission:
             raise
         if joined is not None:
             return joined
-        flight = self._flight(partition, envelope, plan, due)
-        flight.scope = scope
+        flight, ttl = self._flight(partition, envelope, plan, due)
+        if scope is not None:
+            flight.scope = scope
+            partition.keys.begin(scope, flight, print_, self._clock.now())
         if self._watch is not None:
             self._watch.submitted(flight, account, partition.index, begun)
-        if scope is not None:
-            partition.keys.begin(scope, flight, print_, self._clock.now())
-        if self._pager is None:
+        if pager is None:
             self._accept(partition, flight, account)
         else:
-            await self._append(self._pager, partition, flight, print_, placed=placed)
+            await self._append(pager, partition, flight, ttl, print_, placed=placed)
         if self._watch is not None:
             self._watch.accepted(flight, account, partition.index, begun)
-        return Ticket(flight)
+        return Ticket(flight, waited=pager is not None)
 
     def _refuse(self, envelope: Envelope, error: Exception) -> None:
         """Count a refusal; of an instance that is not there under none."""
@@ -153,7 +155,7 @@ class Submission:
                 bound=self._config.outbox_capacity,
                 retry_in=partition.estimate(),
             )
-        if isinstance(envelope, Edit | Delete):
+        if isinstance(envelope, CHANGES):
             return await pager.outside.recall(partition, envelope)
         return None
 
@@ -185,11 +187,9 @@ class Submission:
         return account, plan
 
     async def _joined(
-        self, partition: Partition, envelope: Envelope, scope: Scope | None, print_: str
+        self, partition: Partition, envelope: Envelope, scope: Scope, print_: str
     ) -> Ticket | None:
         """The ticket of the envelope that has this key already, once the outbox has that one."""
-        if scope is None:
-            return None
         while (known := await self._known(partition, scope)) is not None:
             appended = self._appending.get(known.envelope_id)
             if appended is not None:
@@ -213,46 +213,42 @@ class Submission:
         envelope: Envelope,
         plan: tuple[Part, ...],
         message_due: float | None,
-    ) -> Flight:
+    ) -> tuple[Flight, float]:
+        """And its time to live in seconds."""
         wall = self._clock.wall()
         flight = Flight(self._ids.next(wall), envelope, plan)
         flight.accepted_wall = wall
         if envelope.not_before is not None and envelope.not_before > wall:
             flight.due = envelope.not_before
-        if isinstance(envelope, Edit | Delete):
+        if isinstance(envelope, CHANGES):
             due = partition.targets.due(envelope.target, self._clock.now()) or message_due
             if due is not None:
                 flight.due = max(due, flight.due or 0.0)
-        flight.deadline = self._deadline(flight)
-        return flight
+        ttl = self._ttl(flight)
+        flight.deadline = self._clock.now() + nanoseconds(ttl)
+        return flight, ttl
 
-    def _deadline(self, flight: Flight) -> int:
-        """Its own ttl from now; that of its class counts from when it is due."""
-        envelope = flight.envelope
-        ttl = envelope.ttl
-        if ttl is None:
-            ahead = (flight.due or 0.0) - flight.accepted_wall
-            ttl = getattr(self._config.ttl, flight.priority) + max(0.0, ahead)
-        return self._clock.now() + nanoseconds(ttl)
+    def _ttl(self, flight: Flight) -> float:
+        """Its own; that of its class counts from when it is due."""
+        ttl = flight.envelope.ttl
+        if ttl is not None:
+            return ttl
+        ahead = 0.0 if flight.due is None else max(0.0, flight.due - flight.accepted_wall)
+        of_class: float = getattr(self._config.ttl, flight.priority)
+        return of_class + ahead
 
     async def _append(
         self,
         pager: Pager,
         partition: Partition,
         flight: Flight,
+        ttl: float,
         print_: str,
         *,
         placed: bool,
     ) -> None:
         """Let the outbox have it; whatever goes wrong leaves no trace."""
-
-        def kept() -> None:
-            self._check_open()
-            # Another one now, where it was taken out and in again meanwhile.
-            account = self._roster.account(flight.envelope.instance_id)
-            pager.capacity.came(flight.id, accepted=True)
-            self._accept(partition, flight, account, pager, placed=placed)
-
+        kept = partial(self._kept, pager, partition, flight, placed=placed)
         appended = None
         if flight.scope is not None:
             appended = self._appending[flight.id] = trio.Event()
@@ -260,7 +256,7 @@ class Submission:
         begun = self._clock.now() if self._watch is not None else 0
         try:
             self._check_open()
-            await self._outbox.append(self._entry(flight, print_), kept)
+            await self._outbox.append(_entry_of(flight, ttl, print_), kept)
             if self._watch is not None:
                 self._watch.appended(begun)
         except BaseException as error:
@@ -274,19 +270,13 @@ class Submission:
                 del self._appending[flight.id]
                 appended.set()
 
-    def _entry(self, flight: Flight, print_: str) -> Entry:
-        ttl = (flight.deadline - self._clock.now()) / SECOND
-        accepted = flight.accepted_wall
-        return _entry(
-            id=flight.id,
-            envelope=flight.envelope,
-            plan=tuple(flight.plan),
-            accepted_at=accepted,
-            deadline=accepted + ttl,
-            fingerprint=print_,
-            due=flight.due,
-            trace=str(flight.trace) if flight.trace is not None else "",
-        )
+    def _kept(self, pager: Pager, partition: Partition, flight: Flight, *, placed: bool) -> None:
+        """The outbox has it."""
+        self._check_open()
+        # Another one now, where it was taken out and in again meanwhile.
+        account = self._roster.account(flight.envelope.instance_id)
+        pager.capacity.came(flight.id, accepted=True)
+        self._accept(partition, flight, account, pager, placed=placed)
 
     def _take_back(self, partition: Partition, flight: Flight, *, placed: bool) -> None:
         """It was not accepted after all: its key and place are free, nobody waits for it."""
@@ -316,10 +306,10 @@ class Submission:
             vote = account.hooks.admit(flight.envelope, partition.pressure())
         if vote is not None and vote != "shed":
             flight.priority = vote
-            flight.deadline = self._deadline(flight)
+            ttl = self._ttl(flight)
+            flight.deadline = self._clock.now() + nanoseconds(ttl)
             if self._pager is not None:
-                left = (flight.deadline - self._clock.now()) / SECOND
-                self._outbox.classed(flight.id, vote, self._clock.wall() + left)
+                self._outbox.classed(flight.id, vote, self._clock.wall() + ttl)
         shed = vote == "shed"
         if pager is not None and not shed and (not placed or pager.must_wait(flight)):
             envelope = flight.envelope
@@ -344,3 +334,17 @@ def _replay(known: Known, envelope: Envelope) -> Ticket:
     flight = Flight(known.envelope_id, envelope, ())
     flight.receipt = known.receipt
     return Ticket(flight, replayed=attrs.evolve(known.receipt, replayed=True))
+
+
+def _entry_of(flight: Flight, ttl: float, print_: str) -> Entry:
+    accepted = flight.accepted_wall
+    return _entry(
+        id=flight.id,
+        envelope=flight.envelope,
+        plan=tuple(flight.plan),
+        accepted_at=accepted,
+        deadline=accepted + ttl,
+        fingerprint=print_,
+        due=flight.due,
+        trace=str(flight.trace) if flight.trace is not None else "",
+    )

@@ -15,11 +15,14 @@ class Ticket:
     Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
     """
 
-    __slots__ = ("_flight", "_replayed")
+    __slots__ = ("_flight", "_replayed", "_waited")
 
-    def __init__(self, flight: Flight, *, replayed: Receipt | None = None) -> None:
+    def __init__(
+        self, flight: Flight, replayed: Receipt | None = None, *, waited: bool = False
+    ) -> None:
         self._flight = flight
         self._replayed = replayed
+        self._waited = waited  # for an outbox, before it was made: others had their turn
 
     def __repr__(self) -> str:
         state = self._flight.receipt.disposition if self._flight.receipt else "unfinished"

@@ -18,25 +18,39 @@ from gateway_core import OutboxError
 
 @attrs.define(eq=False)
 class Waiter:
-    """A task that waits for a batch, or has given up; `then` is done for it first."""
+    """A task that waits for a batch, or has given up; `then` is done for it first.
+
+    row, key  what it waits for: an entry and its idempotency key, where it has one
+    """
 
     task: trio.lowlevel.Task | None
-    then: Callable[[], None] | None
+    then: Callable[[], None] | None = None
+    row: Row | None = None
+    key: Row | None = None
+
+    async def told(self) -> None:
+        """Wait until `tell`; cancelled, nothing is done for it. Awaited once, by its task."""
+        await trio.lowlevel.wait_task_rescheduled(self._give_up)
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self.task = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def tell(self, error: OutboxError | None) -> None:
         """The batch is written, or why it is not. On trio's thread."""
-        if self.task is None:
+        task = self.task
+        if task is None:
             return
-        if error is None and self.then is not None:
-            try:
+        if error is not None:
+            trio.lowlevel.reschedule(task, Error(error))
+            return
+        try:
+            if self.then is not None:
                 self.then()
-            except Exception as raised:  # noqa: BLE001 - it is the waiter's
-                trio.lowlevel.reschedule(self.task, Error(raised))
-                return
-        if error is None:
-            trio.lowlevel.reschedule(self.task)
+        except Exception as raised:  # noqa: BLE001 - it is the waiter's
+            trio.lowlevel.reschedule(task, Error(raised))
         else:
-            trio.lowlevel.reschedule(self.task, Error(error))
+            trio.lowlevel.reschedule(task)
 
 
 @attrs.define(eq=False)
@@ -77,6 +91,15 @@ class Batch:
     def empty(self) -> bool:
         """Whether there is nothing to do and nobody to tell."""
         return not self.told and not len(self)
+
+    def take(self, waiter: Waiter) -> None:
+        """An entry, and who waits for it."""
+        if waiter.row is not None:
+            seq = waiter.row[0]
+            self.entries[seq] = waiter.row
+            if waiter.key is not None:
+                self.keys[seq] = waiter.key
+        self.told.append(waiter)
 
     def forget(self, seq: int) -> None:
         """The entry is not wanted any more; written already, it is to be taken back."""

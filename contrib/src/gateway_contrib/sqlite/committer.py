@@ -14,10 +14,13 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from gateway_contrib.sqlite.batch import Batch, Waiter
+from gateway_contrib.sqlite.rows import Row
 from gateway_core import OutboxError
 from gateway_core.telemetry import OUTBOX_FAILED, tell
 
 LONGEST_PAUSE = 2.0
+COUNTED = 64
+"""Changes that may come in before what the batch has is counted anew."""
 POLL = 1.0
 """Seconds between two looks for what operators ask, and for history to forget."""
 
@@ -38,7 +41,8 @@ class Committer:
         self._linger = linger
         self._filled = trio.Event()
         self._urgent = trio.Event()
-        self._outside: deque[tuple[Callable[[Batch], None], Waiter]] = deque()
+        self._outside: deque[Waiter] = deque()
+        self._places = 0
         self._closing = False
         self._written: Batch | None = None
         self._dead: OutboxError | None = None
@@ -60,6 +64,7 @@ class Committer:
             await self._company()
             batch, self.batch = self.batch, Batch()
             self._filled, self._urgent = trio.Event(), trio.Event()
+            self._places = 0
             self._let_in()
             self._written = batch
             error = await self._outcome(batch)
@@ -103,15 +108,14 @@ class Committer:
         batch = self.batch
         places = self._queue - len(batch) if self._outside else 0
         while self._outside and places > 0:
-            put, waiter = self._outside.popleft()
+            waiter = self._outside.popleft()
             if waiter.task is not None:
-                put(batch)
-                batch.told.append(waiter)
+                batch.take(waiter)
                 places -= 1
 
     def _refuse_outside(self, error: OutboxError) -> None:
         """Who waits for a room in the batch waits for the disk: that takes nothing now."""
-        for _, waiter in self._outside:
+        for waiter in self._outside:
             waiter.tell(error)
         self._outside.clear()
 
@@ -152,30 +156,33 @@ class Committer:
 
     async def written(self) -> None:
         """Wait for the present batch. Raises `OutboxError` where it is not written."""
-        waiter = Waiter(trio.lowlevel.current_task(), None)
-        self.batch.told.append(waiter)
-        await self._told(waiter)
-
-    async def add(self, put: Callable[[Batch], None], then: Callable[[], None]) -> None:
-        """Put something into a batch that has room for it, and wait until that is written.
-
-        Both are done in the order of the calls, `then` once it is written; cancelled, it is not.
-        Raises `OutboxError` where the batch is not written.
-        """
-        self.check_alive()
-        waiter = Waiter(trio.lowlevel.current_task(), then)
-        self._outside.append((put, waiter))
-        if len(self._outside) == 1:
-            self._let_in()
-        await self._told(waiter)
-
-    async def _told(self, waiter: Waiter) -> None:
-        def abort(_: object) -> trio.lowlevel.Abort:
-            waiter.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
+        waiter = Waiter(trio.lowlevel.current_task())
+        self.batch.take(waiter)
         self.wake(urgent=True)
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await waiter.told()
+
+    def add(self, row: Row, key: Row | None, then: Callable[[], None]) -> Waiter:
+        """Put an entry into a batch that has room for it; the present task is to wait for it.
+
+        That is done in the order of the calls, and `then` once it is written; cancelled, it is
+        not. Raises `OutboxError`, as the wait does where the batch is not written.
+        """
+        if self._dead is not None:
+            raise self._dead
+        waiter = Waiter(trio.lowlevel.current_task(), then, row, key)
+        if not self._outside and self._has_place():
+            self.batch.take(waiter)
+        else:
+            self._outside.append(waiter)
+        self.wake(urgent=True)
+        return waiter
+
+    def _has_place(self) -> bool:
+        """Whether the batch takes one more: counted now and then, which costs more than to add."""
+        if self._places <= 0:
+            self._places = min(COUNTED, self._queue - len(self.batch))
+        self._places -= 1
+        return self._places >= 0
 
 
 def _tell(batch: Batch, error: OutboxError | None) -> None:

@@ -189,15 +189,10 @@ class SqliteOutbox:
         """
         self._damage.check()
         seq = position_of(entry.id)
-        row, scope = entry_row(entry, seq), scope_of(entry.envelope)
-
-        def put(batch: Batch) -> None:
-            batch.entries[seq] = row
-            if scope is not None:
-                batch.keys[seq] = (*scope, seq, None)
-
+        scope = scope_of(entry.envelope)
+        key = (*scope, seq, None) if scope is not None else None
         try:
-            await self._committer.add(put, kept)
+            await self._committer.add(entry_row(entry, seq), key, kept).told()
         except trio.Cancelled:
             self.withdraw(entry.id)
             raise

@@ -72,14 +72,15 @@ def clean(text: str) -> str:
 
 def entry_row(entry: Entry, seq: int) -> Row:
     """As `ENTRY_COLUMNS`."""
-    envelope = entry.envelope
-    plan = [[part.payload, part.span, part.digest, part.degraded] for part in entry.plan]
-    trace = [entry.trace] if entry.trace else []
+    envelope, due = entry.envelope, entry.due
+    plan = [(part.payload, part.span, part.digest, part.degraded) for part in entry.plan]
+    content = [to_json(envelope), plan]
+    if entry.trace:
+        content.append(entry.trace)
     return (
-        seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, entry.due,
-        entry.accepted_at, entry.deadline, entry.fingerprint,
-        entry.priority, encode([to_json(envelope), plan, *trace]), None,
-        int(entry.due is not None),
+        seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, due,
+        entry.accepted_at, entry.deadline, entry.fingerprint, entry.priority, encode(content),
+        None, 0 if due is None else 1,
     )  # fmt: skip
 
 
