@@ -9,10 +9,14 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from gateway_core.clock import Clock, nanoseconds
+from gateway_core.errors import OutboxError
 from gateway_core.outbox import Kept, Outbox, Request
 from gateway_core.partition import Partition
+from gateway_core.telemetry import OUTBOX_FAILED, tell
 
 PAGE = 500
+AGAIN = 1.0
 
 
 class Asked:
@@ -26,11 +30,14 @@ class Asked:
         self,
         outbox: Outbox,
         *,
+        clock: Clock,
         partition_of: Callable[[str, str], Partition],
         end: Callable[[Kept], None],
         again: Callable[[Kept], None],
     ) -> None:
         self._outbox = outbox
+        self._clock = clock
+        self._not_before = 0
         self._partition_of = partition_of
         self._end = end
         self._again = again
@@ -40,8 +47,22 @@ class Asked:
         """One more."""
         self._requests.append(request)
 
+    @property
+    def wait(self) -> float:
+        """Seconds after which to serve again, unless woken before."""
+        return AGAIN if self._requests else math.inf
+
     async def serve(self) -> None:
-        """Do what was asked. Raises `OutboxError`: then the request is still to be done."""
+        """Do what was asked. What the outbox fails at is done later, and keeps nothing waiting."""
+        if self._clock.now() < self._not_before:
+            return
+        try:
+            await self._serve()
+        except OutboxError as error:
+            tell(OUTBOX_FAILED, error=str(error))
+            self._not_before = self._clock.now() + nanoseconds(AGAIN)
+
+    async def _serve(self) -> None:
         while self._requests:
             request = self._requests[0]
             if request.kind == "erase":

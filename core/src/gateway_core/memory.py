@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import attrs
+import trio
 
 from gateway_core.envelopes import MessageRef, Priority, Receipt
 from gateway_core.idempotency import Scope, frees_its_key, scope_of
@@ -175,7 +176,8 @@ class MemoryOutbox:
         self._moves.pop(room, None)
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
-        """Keep the entry. Does not wait."""
+        """Keep the entry, at once."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         row = _Row(entry, position_of(entry.id), entry.due)
         self._rows[entry.id] = row
         self._last = max(self._last, entry.id)
@@ -185,6 +187,7 @@ class MemoryOutbox:
         if scope is not None:
             self._keys[scope] = Found(envelope_id=entry.id, fingerprint=entry.fingerprint)
         kept()
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     def withdraw(self, envelope_id: str) -> None:
         """Forget the entry and its key."""

@@ -6,7 +6,6 @@ module waits: for the outbox alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import trio
@@ -76,6 +75,7 @@ class Pager:
         )  # fmt: skip
         self._asked = Asked(
             outbox,
+            clock=clock,
             partition_of=partition_of,
             end=lambda kept: self._intake.end_kept(kept, Disposition.CANCELLED),
             again=self._again,
@@ -245,10 +245,10 @@ class Pager:
     def _patience(self) -> float:
         """Seconds until the next look unasked."""
         if not self._something:
-            return math.inf
+            return self._asked.wait
         wait = max(0.0, min(self._times.deadline, self._times.next_due) - self._clock.wall())
         paging = any(not stream.idle for stream in self._streams.values())
-        return min(wait + 1e-6, AGAIN if paging else HORIZON)
+        return min(wait + 1e-6, self._asked.wait, AGAIN if paging else HORIZON)
 
     @property
     def _something(self) -> bool:

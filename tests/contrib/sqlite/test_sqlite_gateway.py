@@ -7,6 +7,7 @@ from random import Random
 import apsw
 import pytest
 import trio
+import trio.testing
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import (
@@ -51,6 +52,16 @@ def rows(path, sql, *bound):
     finally:
         connection.close()
     return found
+
+
+async def test_submit_gives_others_their_turn_whether_it_is_kept_or_joined(path, autojump_clock):
+    """A caller in a loop stops nobody, even where each hands over what is there already."""
+    async with open_test_gateway(FakeChannel(), outbox=inline(path)) as gateway:
+        for _ in range(2):
+            with trio.testing.assert_checkpoints():
+                await gateway.submit(send(key="once"))
+            with trio.testing.assert_checkpoints():
+                await gateway.submit(send())
 
 
 async def test_the_configuration_names_the_file(path):

@@ -7,7 +7,8 @@ import pytest
 import trio
 
 from gateway_contrib.cli.app import main
-from gateway_contrib.sqlite import SqliteOutbox
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.operating import Operator
 from gateway_core import ErrorClass, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
@@ -199,3 +200,60 @@ def test_what_is_wrong_is_one_line(config, capsys, content, words):
     config.write_text(content)
     assert 2 == main(["outbox", "list", "--config", str(config)])
     assert words in capsys.readouterr().err
+
+
+SECOND_FAILS = """CREATE TRIGGER second_fails BEFORE UPDATE ON requests WHEN new.number = 2
+    BEGIN SELECT RAISE(ABORT, 'no room'); END"""
+
+
+async def test_what_was_asked_before_something_failed_is_done_and_the_rest_later(
+    config, autojump_clock
+):
+    """A disk that fills between two requests loses none, and nobody has to ask again."""
+
+    async def refuse(attempt):
+        raise Failure(REFUSED)
+
+    channel, path = FakeChannel(script=refuse), config.parent / "outbox.db"
+    outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        ids = [
+            (await gateway.send("bot", f"room{n}", str(n), raises=False)).envelope_id
+            for n in range(3)
+        ]
+        await trio.sleep(1)
+        channel.script = None
+        with Operator(path) as operator:
+            outbox._writer._db.execute(SECOND_FAILS)
+            numbers = [operator.ask("retry", 0.0, envelope_id=name) for name in ids]
+            await trio.sleep(5)
+            assert ["goes on", None, None] == [operator.answer(number) for number in numbers]
+            assert [True, False, False] == [gateway.status(name).receipt.delivered for name in ids]
+            outbox._writer._db.execute("DROP TRIGGER second_fails")
+            await trio.sleep(5)
+            assert ["goes on"] * 3 == [operator.answer(number) for number in numbers]
+        assert [["0"], ["1"], ["2"]] == [channel.texts(f"room{n}") for n in range(3)]
+        assert gateway.statistics().unfinished == 0
+
+
+NO_ERASURE = """CREATE TRIGGER no_erasure BEFORE DELETE ON history
+    BEGIN SELECT RAISE(ABORT, 'no room'); END"""
+
+
+async def test_an_erasure_that_the_disk_refuses_keeps_no_room_waiting(config, autojump_clock):
+    """It is done once it can be; meanwhile what is outside memory comes in."""
+    channel, path = FakeChannel(latency=1.0), config.parent / "outbox.db"
+    outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox, room_bound=2) as gateway:
+        await gateway.send("bot", "gone", "x")
+        for n in range(9):
+            await gateway.submit(Send(instance_id="bot", external_room_id="room", text=str(n)))
+        with Operator(path) as operator:
+            outbox._writer._db.execute(NO_ERASURE)
+            number = operator.ask("erase", 0.0, place=("bot", "gone"))
+            await trio.sleep(30)
+            assert [str(n) for n in range(9)] == channel.texts("room")
+            assert operator.answer(number) is None
+            outbox._writer._db.execute("DROP TRIGGER no_erasure")
+            await trio.sleep(5)
+            assert operator.answer(number) == "1 rows erased, 0 in flight"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 import trio
 import trio.testing
@@ -36,6 +38,36 @@ def test_those_who_wait_at_a_full_queue_are_kept_in_the_order_in_which_they_came
 
     run_seeded(f"queue {seed}", main)
     assert sorted(came) == came == kept
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_batch_has_more_entries_than_the_queue_whatever_else_it_has(tmp_path, seed, monkeypatch):
+    """Places are counted now and then: never more are given away than there are."""
+    entries, sizes, queue, rng = Entries(), [], 80, Random(seed)
+    write = SqliteOutbox._write
+
+    async def counted(self, batch):
+        sizes.append((len(batch.entries), len(batch)))
+        await write(self, batch)
+
+    async def append(outbox):
+        for _ in range(3):
+            await outbox.append(entries("text"), lambda: None)
+            if rng.random() < 0.5:
+                outbox.closed("bot", str(rng.random()), 1.0, 1.0)
+
+    async def main():
+        settings = SqliteSettings(in_thread=False, synchronous="NORMAL", queue=queue)
+        async with SqliteOutbox(tmp_path / "outbox.db", settings) as outbox:
+            async with trio.open_nursery() as nursery:
+                for _ in range(2 * queue):
+                    nursery.start_soon(append, outbox)
+            assert len(await outbox.page("bot")) == 6 * queue
+
+    monkeypatch.setattr(SqliteOutbox, "_write", counted)
+    run_seeded(f"sizes {seed}", main)
+    assert max(many for many, _ in sizes) == queue
+    assert max(all_of_it for _, all_of_it in sizes) <= queue + 64
 
 
 async def test_whoever_gives_up_at_a_full_queue_leaves_nothing(tmp_path, autojump_clock):

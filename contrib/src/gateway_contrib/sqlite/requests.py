@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import apsw
 
-from gateway_contrib.sqlite.failing import BUSY
+from gateway_contrib.sqlite.failing import BUSY, logged
 from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, kept_of
 from gateway_core import FormatVersionError, Invalid, Kept, Request
+from gateway_core.telemetry import OUTBOX_FAILED
 
 FORGET = 5_000
 """Rows of history that are forgotten at each look, at the most."""
@@ -47,29 +48,37 @@ class Desk:
         return True
 
     def serve(self, wall: float, history: float, keys: float, refs: float) -> list[Request]:
-        """Do what was asked since the last look; what the gateway has to do about it."""
+        """Do what was asked since the last look; what the gateway has to do about it.
+
+        Where something fails, the rest of it is tried again at the next look.
+        """
         done: list[Request] = []
-        if wall - self._forgot >= EVERY:
-            more = self._forget(wall, history, keys, refs)
-            self._forgot = self._forgot if more else wall
-        if self._unanswered:
-            self._empty_log()
-        version = self._db.execute("PRAGMA data_version").get
-        if version != self._seen:
-            self._seen = version
-            asked = self._db.execute(
-                "SELECT number, kind, seq, instance, room FROM requests WHERE done_at IS NULL"
-            ).fetchall()
-            for row in asked:
-                done += self._serve_one(row, wall)
+        with logged(OUTBOX_FAILED):
+            if wall - self._forgot >= EVERY:
+                more = self._forget(wall, history, keys, refs)
+                self._forgot = self._forgot if more else wall
+            if self._unanswered:
+                self._empty_log()
+        with logged(OUTBOX_FAILED):
+            version = self._db.execute("PRAGMA data_version").get
+            if version != self._seen:
+                for row in self._asked():
+                    done += self._serve_one(row, wall)
+                self._seen = version
         return done
 
+    def _asked(self) -> list[Row]:
+        sql = "SELECT number, kind, seq, instance, room FROM requests WHERE done_at IS NULL"
+        return self._db.execute(sql).fetchall()
+
     def _serve_one(self, row: Row, wall: float) -> Sequence[Request]:
+        """Do and answer it, or neither."""
         number, kind, seq, instance, room = row
         if kind == "erase":
             return self._erase_first(number, instance, room)
-        answer, todo = self._retry(seq, wall) if kind == "retry" else self._discard(seq)
-        self._answer(number, wall, answer)
+        with self._db:
+            answer, todo = self._retry(seq, wall) if kind == "retry" else self._discard(seq)
+            self._answer(number, wall, answer)
         return todo
 
     def _answer(self, number: int, wall: float, answer: str) -> None:
@@ -85,23 +94,22 @@ class Desk:
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         """Put it back among the unfinished, its time to begin anew."""
-        with self._db:
-            self._db.execute(
-                """INSERT INTO envelopes SELECT seq, id, instance, room, seq, NULL, ?,
-                ? + deadline - accepted_at, fingerprint, class, entry, shapes, 1
-                FROM history WHERE seq = ? AND entry IS NOT NULL""",
-                (wall, wall, seq),
-            )
-            if not self._db.changes():
-                return "there is nothing to try again", []
-            self._db.execute("DELETE FROM history WHERE seq = ?", (seq,))
-            self._db.execute("UPDATE keys SET ended_at = NULL WHERE seq = ?", (seq,))
-            self._db.execute(
-                """UPDATE steps SET started = 0, attempts = 0, outcome = NULL
-                WHERE seq = ? AND (outcome IS NULL OR outcome NOT IN
-                    ('delivered', 'deleted', 'unchanged'))""",
-                (seq,),
-            )
+        self._db.execute(
+            """INSERT INTO envelopes SELECT seq, id, instance, room, seq, NULL, ?,
+            ? + deadline - accepted_at, fingerprint, class, entry, shapes, 1
+            FROM history WHERE seq = ? AND entry IS NOT NULL""",
+            (wall, wall, seq),
+        )
+        if not self._db.changes():
+            return "there is nothing to try again", []
+        self._db.execute("DELETE FROM history WHERE seq = ?", (seq,))
+        self._db.execute("UPDATE keys SET ended_at = NULL WHERE seq = ?", (seq,))
+        self._db.execute(
+            """UPDATE steps SET started = 0, attempts = 0, outcome = NULL
+            WHERE seq = ? AND (outcome IS NULL OR outcome NOT IN
+                ('delivered', 'deleted', 'unchanged'))""",
+            (seq,),
+        )
         kept = self._read(seq)
         return ("goes on", [Request(kind="retry", kept=kept)]) if kept else ("cannot be read", [])
 
@@ -121,9 +129,8 @@ class Desk:
         kept = self._read(seq)
         if kept is not None:
             return "ends, unless it has started", [Request(kind="discard", kept=kept)]
-        with self._db:
-            self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
-            self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
+        self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
+        self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
         return "discarded", []
 
     def erase(self, request: Request, seqs: Sequence[int], in_flight: int, wall: float) -> None:

@@ -235,10 +235,15 @@ class OutboxContract:
         async with self.life() as outbox:
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await trio.lowlevel.checkpoint_if_cancelled()
                 await outbox.append(entry("one"), lambda: ran.append("kept"))
         async with self.life() as outbox:
             assert (list(await outbox.page("bot")), ran) == ([], [])
+
+    async def test_an_append_gives_others_their_turn(self, entry: Entries) -> None:
+        """It is a checkpoint, since `Gateway.submit` has no other."""
+        async with self.life() as outbox:
+            with trio.testing.assert_checkpoints():
+                await outbox.append(entry("one"), lambda: None)
 
     async def test_scheduled_ones_have_no_place_until_they_enter(self, entry: Entries) -> None:
         """Read by their times; entered, they stand behind what was there."""
