@@ -73,7 +73,7 @@ LAYERS = (
         "tickets",
         "tries",
     },
-    {"arrivals", "endings", "turns", "workers"},
+    {"arrivals", "attempts", "endings", "turns", "workers"},
     {"partition"},
     {"roster", "supervision"},
     {"asking", "capacity", "outside", "streams"},
