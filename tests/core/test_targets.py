@@ -268,6 +268,16 @@ def test_one_that_has_started_is_not_overtaken(world):
     assert world.change(edit(), id_="w2", started=False)[1] is None
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["waits", "has begun"])
+def test_an_older_one_that_comes_in_later_is_overtaken_itself(world, begun):
+    """As after a restart, where it had waited for its message and so stands behind."""
+    world.change(edit(), id_="w2", started=begun)
+    older, overtaken = world.change(edit(), id_="w1", started=False)
+    assert older is overtaken
+    newest, overtaken = world.change(edit(), id_="w3", started=False)
+    assert (begun, "w3") == (overtaken is None, newest.id)
+
+
 def test_one_that_has_ended_is_not_overtaken(world):
     first, _ = world.change(edit(), id_="w1", started=False)
     first.receipt = receipt_of("1", None, Disposition.CANCELLED)
@@ -351,4 +361,4 @@ def test_an_older_edit_s_end_leaves_the_newer_one_in_place(world):
     first, _ = world.change(edit(), id_="w1")
     second, _ = world.change(edit(), id_="w2", started=False)
     world.changed(first, attrs.evolve(REF, revision=1))
-    assert second is world.change(edit(), id_="3", started=False)[1]
+    assert second is world.change(edit(), id_="w3", started=False)[1]

@@ -46,14 +46,12 @@ class Arrivals:
         self._lanes.deadlines.add(flight)
         if self._shed and flight.priority == "bulk":
             self._endings.sheddable.add(flight)
-        if isinstance(envelope, Edit):
-            older = self._targets.overtaken(flight, now)
-            if older is not None:
-                self._endings.end(older, Disposition.SUPERSEDED, None, now)
+        wait = envelope.not_before - flight.accepted_wall if envelope.not_before else 0.0
+        superseded = wait <= 0 and self._superseded(flight, now)
         partition.measure()
-        if envelope.not_before is not None and envelope.not_before > flight.accepted_wall:
-            self._park(flight, envelope.not_before - flight.accepted_wall, now)
-        else:
+        if wait > 0:
+            self._park(flight, wait, now)
+        elif not superseded:
             self._enter(flight, room, now)
 
     def resume(
@@ -71,27 +69,28 @@ class Arrivals:
         if flight.scope is not None and partition.keys.find(flight.scope, now) is None:
             partition.keys.begin(flight.scope, flight, print_, now)
         self._lanes.deadlines.add(flight)
-        if isinstance(envelope, Edit):
-            other = self._targets.overtaken(flight, now)
-            if other is not None and other.id < flight.id:
-                self._endings.end(other, Disposition.SUPERSEDED, None, now)
-        partition.measure()
         wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
-        if wait > 0 and not flight.started:
+        parked = wait > 0 and not flight.started
+        superseded = not parked and self._superseded(flight, now)
+        partition.measure()
+        if parked:
             self._park(flight, wait, now)
-        else:
+        elif not superseded:
             held = self._held(flight, account, hold, now) if flight.steps or hold else None
             self._enter(flight, room, now, hold=held)
 
     def due(self, flight: Flight, now: int) -> None:
         """What a parked flight waited for has come: it enters its lane."""
         if flight.receipt is None and flight.parked:
+            waited_for_its_time = flight.cause == "schedule"
             if flight.cause == "target" or flight.due == flight.envelope.not_before:
                 flight.due = None
                 if self._partition.journal is not None:
                     self._partition.journal.entered(flight)
             flight.parked = False
             flight.wait_for("queue", now)
+            if waited_for_its_time and self._superseded(flight, now):
+                return
             self._enter(flight, self._lanes.room_of(flight.envelope), now)
 
     def _come_in(self, flight: Flight, account: Account, now: int) -> Room:
@@ -104,6 +103,15 @@ class Arrivals:
         else:  # it was outside meanwhile
             flight.wait_for("queue", now)
         return room
+
+    def _superseded(self, flight: Flight, now: int) -> bool:
+        """End the edit that is of no use beside another one, if any; whether it is this one."""
+        if not isinstance(flight.envelope, Edit):
+            return False
+        useless = self._targets.overtaken(flight, now)
+        if useless is not None:
+            self._endings.end(useless, Disposition.SUPERSEDED, None, now)
+        return useless is flight
 
     def _park(self, flight: Flight, wait: float, now: int) -> None:
         flight.parked = True

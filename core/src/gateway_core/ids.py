@@ -34,6 +34,11 @@ class Ids:
         return f"{self._last:012x}{self._count:06x}{self._mark}"
 
 
+def id_of_time(wall: float) -> str:
+    """What ids of that time begin with: it sorts before them, and after all of before."""
+    return f"{int(max(0.0, wall) * 1000):012x}"
+
+
 def position_of(envelope_id: str) -> int:
     """An id's place among all others of one outbox, as an integer below 2**62."""
     number = int(envelope_id[:18], 16)

@@ -18,6 +18,7 @@ from gateway_core.envelopes import (
 )
 from gateway_core.flights import Flight
 from gateway_core.idempotency import Keys, Known, scope_of_key
+from gateway_core.ids import id_of_time
 from gateway_core.revisions import Revisions, delete_steps, edit_steps
 from gateway_core.steps import Step, standing
 
@@ -34,13 +35,19 @@ class Targets:
         self._outside: dict[Any, Flight] = {}
 
     def overtaken(self, flight: Flight, now: int) -> Flight | None:
-        """Note a new edit; the one of the same message that waits before it, if one does."""
+        """Note an edit that came in; the one of the same message that is of no use beside it.
+
+        That is the older one, if it waits. It may be this one itself: what waited for its message
+        comes in again after newer ones.
+        """
         flight.changes = self._identity(flight, now)
-        older = self._edits.get(flight.changes)
+        other = self._edits.get(flight.changes)
+        if other is not None and other.receipt is None and _newness(other) > _newness(flight):
+            return None if flight.started else flight
         self._edits[flight.changes] = flight
-        if older is None or older.receipt is not None or older.started:
+        if other is None or other.receipt is not None or other.started:
             return None
-        return older
+        return other
 
     def origin(self, flight: Flight, now: int) -> Flight | None:
         """The unfinished send that makes the target of a change, if there is one."""
@@ -201,6 +208,12 @@ def _target(flight: Flight) -> Target:
     """What a change is of."""
     assert isinstance(flight.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
     return flight.envelope.target
+
+
+def _newness(flight: Flight) -> str:
+    """Orders edits by when they were accepted, or by the time that they were given."""
+    due = flight.envelope.not_before
+    return flight.id if due is None else max(flight.id, id_of_time(due))
 
 
 def _doubted(ref: MessageRef) -> MessageRef:

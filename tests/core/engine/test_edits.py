@@ -536,6 +536,44 @@ async def test_edits_of_a_scheduled_send_supersede_each_other(engine, say, autoj
         assert ["2"] == channel.texts("r")
 
 
+async def test_an_edit_that_waits_for_its_time_leaves_those_of_now_alone(
+    engine, say, autojump_clock
+):
+    """It competes with others once it is due."""
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        ref = (await gateway.send("bot", "r", "hello")).ref
+        gateway.suspend("bot")
+        now = await gateway.submit(edit_of(ref, "now"))
+        later = await gateway.submit(edit_of(ref, "later", not_before=EPOCH + 100))
+        too = await gateway.submit(edit_of(ref, "now too"))
+        assert Disposition.SUPERSEDED is (await now.receipt()).disposition
+        gateway.resume("bot")
+        assert (await too.receipt()).delivered
+        assert 0 == trio.current_time()
+        assert (await later.receipt()).delivered
+        assert 100 == pytest.approx(trio.current_time())
+    assert ["later"] == channel.texts("r")
+
+
+@pytest.mark.parametrize("after", [50, 150], ids=["accepted before it is due", "and after"])
+async def test_of_edits_that_wait_the_one_whose_time_came_last_is_the_newest(
+    engine, say, autojump_clock, after
+):
+    channel = FakeChannel()
+    async with engine(channel) as gateway:
+        ref = (await gateway.send("bot", "r", "hello")).ref
+        gateway.suspend("bot")
+        scheduled = await gateway.submit(edit_of(ref, "scheduled", not_before=EPOCH + 100))
+        await trio.sleep(after)
+        other = await gateway.submit(edit_of(ref, "other"))
+        await trio.sleep(200)
+        gateway.resume("bot")
+        ends = [(await ticket.receipt()).disposition.value for ticket in (other, scheduled)]
+    assert ["superseded", "delivered"] == (ends if after < 100 else ends[::-1])
+    assert ["scheduled" if after < 100 else "other"] == channel.texts("r")
+
+
 async def test_an_edit_of_a_cancelled_scheduled_send_ends_at_once(engine, say, autojump_clock):
     async with engine() as gateway:
         ticket = await gateway.submit(say.message(not_before=EPOCH + 100))
