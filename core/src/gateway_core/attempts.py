@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from gateway_core.boundary import PASSING, stopped
+from gateway_core.boundary import PASSING, pass_on, stopped
 from gateway_core.crew import Worker
 from gateway_core.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
 from gateway_core.flights import Flight
@@ -85,6 +85,7 @@ class Attempts:
         except PASSING:
             raise
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            await pass_on(raised)
             self._failed(flying, stopped(raised), self._after(flying))
         else:
             self._answered(flying, answer, self._after(flying))

@@ -30,6 +30,16 @@ def stopped(error: BaseException) -> Exception:
     return RuntimeError(f"{type(error).__name__}: {error}")
 
 
+async def pass_on(error: BaseException) -> None:
+    """Raise `Cancelled` where `error` is what a hook made of one, and the task is cancelled yet."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, trio.Cancelled):
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        cause = cause.__context__
+
+
 def place_of(error: BaseException | None) -> str | None:
     """The file and line at which the error arose: what can be told of any error."""
     trace = error.__traceback__ if error is not None else None

@@ -106,3 +106,33 @@ def test_an_answer_that_comes_as_the_time_is_over_counts_once(new_engine, seed):
         ends = trio.run(world, clock=trio.testing.MockClock(autojump_threshold=0))
     assert 48 == ends.total() == ends[Disposition.DELIVERED] + ends[Disposition.UNKNOWN]
     assert ends[Disposition.UNKNOWN] >= 12
+
+
+def _fall_again() -> None:
+    try:
+        raise OSError
+    except OSError as error:
+        raise RuntimeError("no connection") from error
+
+
+@pytest.mark.parametrize("room", ["late", "late within"])
+async def test_what_a_hook_makes_of_its_break_off_is_a_break_off(engine, autojump_clock, room):
+    """The outcome is unknown, whatever error it raises instead; and the worker goes on."""
+
+    async def script(attempt) -> None:
+        try:
+            await trio.sleep(math.inf if attempt.room == room else 0)
+        finally:
+            if attempt.room == "late":
+                raise RuntimeError("no connection")
+            if attempt.room == "late within":
+                _fall_again()
+
+    async with engine(FakeChannel(script=script), partition_count=1, attempt_timeout=5) as gateway:
+        receipt = await gateway.send("bot", room, "x", **GIVE_UP)
+        assert (Disposition.UNKNOWN, "unknown") == (
+            receipt.disposition,
+            receipt.verdict.dispatched,
+        )
+        assert 5 == pytest.approx(trio.current_time(), abs=3)
+        assert (await gateway.send("bot", "other", "x", raises=False)).delivered
