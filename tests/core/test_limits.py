@@ -347,6 +347,16 @@ def test_a_wait_grows_to_what_the_platform_says_and_at_most_twofold():
     assert bucket.slowness <= 64.0
 
 
+def test_a_strict_bucket_keeps_to_a_longer_window_that_was_reported():
+    """It is not idle, and so not forgotten, before that has passed."""
+    bucket = StrictBucket(Limit("chat", 1, 1.0))
+    bucket.learn(BucketReport(bucket="chat", limit=2, remaining=1, reset_after=60.0), 0)
+    bucket.take(0)
+    bucket.release(0)
+    assert not bucket.idle(59 * SECOND)
+    assert bucket.idle(60 * SECOND)
+
+
 def test_a_refused_attempt_takes_no_token_of_a_strict_bucket():
     bucket = StrictBucket(Limit("chat", 1, 10.0))
     bucket.take(0)

@@ -75,9 +75,11 @@ class WindowBucket(Bucket):
         """The answer came: the token is spent until `per` from now."""
         back = now + self.per
         super().release(now)
-        if self.spent and self.spent[-1] > back:  # the platform reported a longer window
-            back = self.spent[-1]
-        self.spent.append(back)
+        self._spend(back)
+
+    def _spend(self, back: int) -> None:
+        """The token is back at that time; not before those which a longer, reported window has."""
+        self.spent.append(max(back, self.spent[-1]) if self.spent else back)
 
     def absorb(self, other: Bucket) -> None:
         """Both drew on one window."""
@@ -141,7 +143,7 @@ class StrictBucket(WindowBucket):
         self._before = (self._answered, self.slowness)
         self._answered = now
         self.in_flight -= 1
-        self.spent.append(now + round(self.per * self.slowness))
+        self._spend(now + round(self.per * self.slowness))
         if self.slowness > 1.0:
             self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
         else:
