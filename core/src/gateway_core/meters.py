@@ -23,6 +23,8 @@ Labels: TypeAlias = Mapping[str, str]
 
 STALL = names.STALL_DURATION.bounds[0]
 """Seconds from which the loop counts as stalled."""
+MOST_TALLIES = 10_000
+"""Sets of labels that are remembered: instances come and go for as long as the process lives."""
 LONG_STALL = 1.0
 """Seconds from which the log says so."""
 
@@ -79,7 +81,8 @@ class Single:
 class Meters:
     """The histograms of one gateway.
 
-    Where the SDK takes `several` values in one record, they are held back until somebody reads.
+    Where the SDK takes `several` values in one record, they are held back until somebody reads, or
+    until too many sets of labels are known.
     """
 
     def __init__(self, provider: MeterProvider, *, several: bool = False) -> None:
@@ -150,12 +153,20 @@ class Meters:
         for tally in self._tallies.values():
             tally.hand_on()
 
+    def _begin_anew(self) -> None:
+        """Forget every set of labels; those in use come back with their next value."""
+        self.hand_on()
+        for known in (self._tallies, self._attempts, self._ends):
+            known.clear()
+
     def _of(self, metric: Metric, account: Account | None, *more: str) -> Tally | Single:
         """The tally of a metric, of an instance's labels and the names and values in `more`."""
         whose = (account.instance.channel, account.instance.id) if account is not None else ()
         key = (metric.name, *whose, *more)
         found = self._tallies.get(key)
         if found is None:
+            if len(self._tallies) >= MOST_TALLIES:
+                self._begin_anew()
             labels = dict(zip(more[::2], more[1::2], strict=True))
             if account is not None:
                 labels[names.CHANNEL.name] = account.instance.channel

@@ -312,3 +312,16 @@ def test_an_instance_that_is_taken_in_again_on_another_channel_has_its_label(sdk
         "gateway.wait.duration",
     ):
         assert {"one": 1, "other": 1} == sdk.values(metric, "messaging.system")
+
+
+def test_instances_that_come_and_go_leave_nothing_behind_for_ever(sdk, monkeypatch):
+    """What was counted of them is handed on before it is forgotten."""
+    monkeypatch.setattr("gateway_core.meters.MOST_TALLIES", 20)
+    meters = Meters(sdk.providers.meters)
+    for number in range(100):
+        account = SimpleNamespace(instance=Instance(f"bot {number}", "one", FakeSettings()))
+        meters.attempted(account, "send", None, 0.1)
+        meters.waited(account, "slots", 0.1)
+    assert all(len(known) <= 20 for known in (meters._tallies, meters._attempts, meters._ends))
+    counts = sdk.values("messaging.client.operation.duration", "gateway.instance")
+    assert {f"bot {number}": 1 for number in range(100)} == counts
