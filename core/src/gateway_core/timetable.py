@@ -52,6 +52,7 @@ class Timetable:
         self._due: tuple[float, int] = (0.0, -1)
         self._noted = math.inf
         self._overdue: tuple[float, int] = (0.0, -1)
+        self._earliest = math.inf
         self._followers: OrderedDict[str | Scope, list[tuple[str, str, str]]] = OrderedDict()
         self._following = 0
         self.scheduled = False
@@ -66,6 +67,7 @@ class Timetable:
 
     def note_deadline(self, deadline: float) -> bool:
         """Something outside ends then; whether that is earlier than all before."""
+        self._earliest = min(self._earliest, deadline)
         if deadline <= self._overdue[0]:  # the clock was set back behind what ended last
             self._overdue = (0.0, -1)
         earlier = deadline < self.deadline
@@ -147,6 +149,7 @@ class Timetable:
         """
         wall = self._clock.wall()
         before, self.deadline = self.deadline, math.inf  # lowered by what is left meanwhile
+        self._earliest = math.inf
         try:
             found = await self._outbox.overdue(until=wall, after=self._overdue, limit=PAGE)
         except BaseException:
@@ -157,6 +160,8 @@ class Timetable:
                 self._intake.end_kept(kept, Disposition.EXPIRED)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
         if found.kept:
+            if self._earliest <= self._overdue[0]:
+                self._overdue = (0.0, -1)
             self.deadline = before
             return True
         if found.next is not None:
