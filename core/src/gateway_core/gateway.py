@@ -246,7 +246,10 @@ class Gateway(Sending):
         self._roster.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
-        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong."""
+        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong.
+
+        Where the channel has no `probe` to ask with, the verdict's reason is `unsupported`.
+        """
         return await self._roster.probe(instance_id)
 
     # -- the gateway's own tasks

@@ -174,6 +174,9 @@ class Roster:
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed`."""
         account = self.account(instance_id)
+        if not account.can_probe:
+            verdict = _unable(f"channel {account.instance.channel!r} has no probe")
+            raise ProbeFailed(instance_id=instance_id, verdict=verdict)
         found = await ask_who(account, self._config.attempt_timeout)
         if isinstance(found, Verdict):
             raise ProbeFailed(instance_id=instance_id, verdict=found)
@@ -253,6 +256,16 @@ def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:
     if expected is None or isinstance(instance.settings, expected):
         return ""
     return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
+
+
+def _unable(text: str) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.UNSUPPORTED,
+        scope=Scope.OPERATION,
+        dispatched="no",
+        raw=text,
+    )
 
 
 def _refusal(why: str) -> Verdict:

@@ -119,3 +119,34 @@ def test_what_no_answer_says_is_said_as_well(reason, raw, said):
     sentence = advice(INSTANCE, verdict)
     assert said in sentence
     assert sentence.endswith(f"[{raw}]" if raw else ".")
+
+
+LEAST = """
+import attrs
+from gateway_core import Answer, hookimpl
+GATEWAY_CONTRACT = 1
+@attrs.frozen
+class Settings:
+    pass
+@hookimpl
+def settings_type():
+    return Settings
+@hookimpl
+async def send():
+    return Answer()
+"""
+
+
+def test_a_channel_without_a_probe_is_not_said_to_be_out_of_order(program, tmp_path, monkeypatch):
+    """The least channel that works has two hooks: nobody can ask its platform."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "gateway_plugin_drum.py").write_text(LEAST)
+    about = tmp_path / "drum-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: drum\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[gateway_plugin]\ndrum = gateway_plugin_drum\n")
+    with (tmp_path / "gateway.toml").open("a") as file:
+        file.write('[instances.hill]\nchannel = "drum"\n')
+    code, out, err = program("check", "--live")
+    assert (0, []) == (code, err)
+    assert "hill (drum): configured; its channel has no probe to ask with" == out.splitlines()[1]

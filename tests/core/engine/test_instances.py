@@ -792,6 +792,13 @@ async def test_a_probe_by_the_application(engine, say, autojump_clock):
             await gateway.probe("nobody")
 
 
+async def test_a_probe_that_the_channel_does_not_have_is_told_as_such(engine, autojump_clock):
+    async with engine(Mute()) as gateway:
+        with pytest.raises(ProbeFailed, match="channel 'fake' has no probe") as caught:
+            await gateway.probe("bot")
+    assert Reason.UNSUPPORTED is caught.value.verdict.reason
+
+
 async def test_instances_come_and_go_under_load(say, autojump_clock):
     """Others are delivered to meanwhile, at their own pace."""
     channel = FakeChannel(latency=0.25)

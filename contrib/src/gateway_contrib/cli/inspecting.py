@@ -115,9 +115,14 @@ def _count(number: int) -> str:
 
 async def _probe_all(config: GatewayConfig) -> int:
     failed = []
+    bound = installed_channels(allowed=config.plugins)
+    unasked = {binding.channel for binding in bound if not binding.hooks["probe"]}
     async with open_gateway(config) as gateway:
         for instance in config.instances:
-            line, works = await _probed(gateway, instance)
+            if instance.channel in unasked:
+                line, works = "configured; its channel has no probe to ask with", True
+            else:
+                line, works = await _probed(gateway, instance)
             print(f"{instance.id} ({instance.channel}): {line}", flush=True)
             failed += [] if works else [instance.id]
     if failed:
