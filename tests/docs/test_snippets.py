@@ -37,6 +37,7 @@ from gateway_core import (
     load_config,
     open_gateway,
 )
+from gateway_core.http import Response
 from gateway_core.testing import open_network
 
 ROOT = Path(__file__).parents[2]
@@ -246,25 +247,66 @@ def MatrixServer():
 """
 
 
-def test_the_guide_s_tests_of_its_channel_pass(tmp_path):
-    """As an author runs them: pytest, in a folder with the guide's files and a server."""
+@pytest.fixture(params=["the least", "with its first hooks"])
+def guide(request, tmp_path):
+    """A folder with the files of the channel's guide, and a server."""
     for snippet in ALL:
         if snippet.page == "docs/how-to/write-a-channel.md" and snippet.name:
             file = tmp_path / snippet.name
             file.parent.mkdir(exist_ok=True)
             file.write_text(snippet.code)
+    hooks = tmp_path / "gateway_plugin_matrix/hooks.py"
+    further = next(s.code for s in ALL if s.code.startswith(f"# {hooks.relative_to(tmp_path)}, "))
+    if request.param == "with its first hooks":
+        hooks.write_text(f"{hooks.read_text()}\n\n{further}")
     (tmp_path / "matrix_server.py").write_text(HOMESERVER)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_matrix.py"],
-        cwd=tmp_path,
+    return tmp_path
+
+
+def run_in(folder, *module):
+    return subprocess.run(
+        [sys.executable, "-m", *module],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_the_guide_s_tests_of_its_channel_pass(guide):
+    """As an author runs them: pytest, in a folder with the guide's files and a server."""
+    run = run_in(guide, "pytest", "-q", "-p", "no:cacheprovider", "test_matrix.py")
     assert 0 == run.returncode, run.stdout
-    assert " passed, 3 skipped" in run.stdout
+    assert re.search(r" passed, [23] skipped", run.stdout), run.stdout
+
+
+def test_the_guide_s_channel_is_typed(guide):
+    """As an author checks it: strictly."""
+    cache = ROOT / ".mypy_cache/guide"
+    run = run_in(guide, "mypy", "--strict", f"--cache-dir={cache}", "gateway_plugin_matrix")
+    assert 0 == run.returncode, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("guide", ["with its first hooks"], indirect=True)
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (401, "fatal (unauthorized, instance): HTTP 401: no"),
+        (404, "non_retryable (bad_request, message): HTTP 404: no"),
+        (429, "retryable (rate_limited, instance): HTTP 429: no"),
+        (502, "retryable (platform_error, instance): HTTP 502: no"),
+    ],
+)
+def test_the_guide_s_table_tells_what_errors_mean(guide, status, meaning):
+    matrix = runpy.run_path(str(guide / "gateway_plugin_matrix/hooks.py"))
+    verdict = matrix["classify_error"](
+        matrix["MatrixError"](Response(status, {"retry-after": "3"}, b"no"))
+    )
+    assert (meaning, 3.0) == (str(verdict), verdict.retry_after)
+    assert ("unknown" if status == 502 else "no") == verdict.dispatched
+    assert matrix["classify_error"](OSError()) is None
 
 
 def test_every_program_of_the_run_pages_is_expected():

@@ -331,7 +331,7 @@ class Attempt:
     room         the room's present address (a moved room has a new one)
     thread       the thread or topic; None: the room itself
     reply        the message to answer: on the first part of a send only
-    part         the content, for send and edit
+    part         the content, for send and edit; `payload` is what it holds, else empty
     extra        the platform's own fields, on the last part; None: nothing is said of them;
                  empty, in an edit: what the message has of them is taken off
     message_id   the platform message, for edit and delete
@@ -356,6 +356,11 @@ class Attempt:
     number: int = 1
     key: str = ""
     mode: Mode = "as_asked"
+
+    @property
+    def payload(self) -> Mapping[str, Json]:
+        """The part's content; empty where there is no part, as in a deletion or a call."""
+        return self.part.payload if self.part is not None else {}
 
 
 @attrs.frozen(kw_only=True)

@@ -62,7 +62,7 @@ def _content(attempt: Attempt) -> dict[str, Any]:
     Suppressed embeds would hide the envelope's own as well as link previews: where it has some,
     that flag is left out.
     """
-    payload: Mapping[str, Any] = attempt.part.payload if attempt.part is not None else {}
+    payload: Mapping[str, Any] = attempt.payload
     extra = attempt.extra or {}
     flags = payload.get("flags", 0) | extra.get("flags", 0)
     if extra.get("embeds"):

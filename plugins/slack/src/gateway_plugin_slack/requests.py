@@ -61,8 +61,7 @@ def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) 
 
     Blocks that show the part's text stay, before those of the platform's own fields.
     """
-    payload = attempt.part.payload if attempt.part is not None else {}
-    content = {name: value for name, value in payload.items() if name in known}
+    content = {name: value for name, value in attempt.payload.items() if name in known}
     extra = {name: value for name, value in (attempt.extra or {}).items() if name in extras}
     if attempt.mode == "plain":
         extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}

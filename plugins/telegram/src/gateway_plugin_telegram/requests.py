@@ -106,7 +106,7 @@ def send_request(attempt: Attempt) -> Request:
     fields = _fields(
         "sendMessage",
         {
-            **_content(attempt),
+            **attempt.payload,
             "chat_id": _id(attempt.room),
             "message_thread_id": _id(attempt.thread),
             "reply_parameters": _reply(attempt),
@@ -120,7 +120,7 @@ def edit_request(attempt: Attempt) -> Request:
 
     Of what came with the message, only a keyboard that stands on it can be kept.
     """
-    fields = _fields("editMessageText", {**_content(attempt), **_message(attempt, "edit")})
+    fields = _fields("editMessageText", {**attempt.payload, **_message(attempt, "edit")})
     extra = _own(attempt, EDIT_EXTRA)
     if not stands_on_message(extra.get("reply_markup")):
         extra.pop("reply_markup", None)
@@ -165,10 +165,6 @@ def _numbered(arguments: dict[str, Any], room: str) -> dict[str, Any]:
 def _own(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
     """Telegram's own fields that the method knows."""
     return {name: value for name, value in _given(attempt.extra).items() if name in known}
-
-
-def _content(attempt: Attempt) -> Mapping[str, Any]:
-    return attempt.part.payload if attempt.part is not None else {}
 
 
 def _message(attempt: Attempt, purpose: str) -> Mapping[str, Any]:
