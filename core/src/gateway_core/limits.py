@@ -21,7 +21,11 @@ NEVER = 1 << 62
 """A time that only an event can bring nearer: an answer, a resume."""
 
 SLOWEST = 8.0
-RECOVERY = 0.97
+EAGER, LEAST_EAGER = 0.03, 0.0005
+"""The share of its slowness that each answer takes off a bucket: at first, and at least."""
+FORGIVING = 1.1
+"""How many times as eager an even pace is with each answer at its full pace, up to `EAGER`."""
+LEAST_STEP = 1.2
 SOON = 5 * SECOND
 """How far ahead a place among the attempts in flight may be reserved."""
 
@@ -80,7 +84,7 @@ class Bucket:
         """The attempt that took a token was answered, or failed, at `now`."""
         self.in_flight -= 1
         if self.slowness > 1.0:
-            self.slowness = max(1.0, self.slowness * RECOVERY)
+            self.slowness = max(1.0, self.slowness * (1.0 - EAGER))
 
     def close(self, until: int) -> None:
         """Let nobody pass before `until`."""
@@ -126,17 +130,25 @@ class Bucket:
 
 
 class EvenBucket(Bucket):
-    """One token every `per / count`, counted from the starts of attempts."""
+    """One token every `per / count`, counted from the starts of attempts.
+
+    A refusal halves the pace, and each answer takes a share of that off. Each refusal also halves
+    the share, and what the next one adds: so one flood is soon forgotten, and a limit below `count`
+    is met more and more seldom, from a pace that is nearer and nearer to it.
+
+    eager  the share, as a part of one
+    """
 
     paced = True
 
-    __slots__ = ("interval", "limit", "next_at")
+    __slots__ = ("eager", "interval", "limit", "next_at")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
         self.limit = limit
         self.interval = round(limit.per * SECOND / limit.count)
         self.next_at = 0
+        self.eager = EAGER
         if limit.start is not None:
             self.slowness = max(1.0, limit.count / limit.start)
 
@@ -163,6 +175,19 @@ class EvenBucket(Bucket):
         self.in_flight += 1
         step = self._step()
         self.next_at = (self.next_at if now - self.next_at < step else now) + step
+
+    def release(self, now: int) -> None:  # noqa: ARG002 - it counts from the starts
+        """The attempt was answered: the pace quickens, where it is not full."""
+        self.in_flight -= 1
+        if self.slowness > 1.0:
+            self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
+        elif self.eager < EAGER:
+            self.eager = min(EAGER, self.eager * FORGIVING)
+
+    def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - the closure waits
+        """Go half as fast, or less slow where refusals keep coming; quicken more slowly."""
+        self.slowness = min(SLOWEST, self.slowness * max(LEAST_STEP, 1.0 + self.eager / EAGER))
+        self.eager = max(LEAST_EAGER, self.eager / 2.0)
 
     def give_back(self) -> None:
         """The tick is there for the next one."""
