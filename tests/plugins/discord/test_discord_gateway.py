@@ -252,6 +252,53 @@ async def test_slow_mode_waits_as_long_as_it_says(opened, autojump_clock):
     assert 1 == emulator.counters["rate_limited"]
 
 
+@pytest.mark.parametrize(("slow", "most"), [(5, 2), (30, 4), (3600, 60)])
+async def test_a_channel_in_slow_mode_is_learned(opened, autojump_clock, slow, most):
+    """Sixty messages. Each time the slow mode has been believed for long enough, one is refused."""
+    emulator = DiscordEmulator()
+    emulator.slow_mode(ROOM, slow)
+    async with opened(emulator) as gateway:
+        before = trio.current_time()
+        sends = [Send(**HERE, text=f"{n}", ttl=10**6) for n in range(60)]
+        tickets = [await gateway.submit(send) for send in sends]
+        assert all([(await ticket.receipt()).delivered for ticket in tickets])
+        took = trio.current_time() - before
+    assert [f"{n}" for n in range(60)] == texts(emulator)
+    assert 1 <= emulator.counters["rate_limited"] <= most
+    assert 59 * slow <= took <= 60 * slow * 1.01 + 5
+
+
+async def test_a_slow_mode_that_was_taken_away_is_forgotten(opened, autojump_clock):
+    """It is believed for ten minutes: the first message after them finds out."""
+    emulator = DiscordEmulator()
+    emulator.slow_mode(ROOM, 60)
+    async with opened(emulator) as gateway:
+        for number in range(3):
+            await gateway.send("support", ROOM, f"{number}")
+        emulator.slow_mode(ROOM, 0)
+        before = trio.current_time()
+        for number in range(30):
+            await gateway.send("support", ROOM, f"{number}")
+        assert trio.current_time() - before < 660
+        assert 1 == emulator.counters["rate_limited"]
+        before = trio.current_time()
+        for number in range(5):
+            await gateway.send("support", ROOM, f"{number}")
+        assert trio.current_time() - before < 6
+
+
+async def test_slow_mode_holds_back_its_own_channel_alone(opened, autojump_clock):
+    emulator = DiscordEmulator()
+    emulator.slow_mode(ROOM, 60)
+    async with opened(emulator) as gateway:
+        tickets = [await gateway.submit(Send(**HERE, text=f"{n}")) for n in range(4)]
+        await trio.sleep(10)
+        before = trio.current_time()
+        await gateway.send("support", THREAD, "at once")
+        assert trio.current_time() - before < 1
+        assert [(await ticket.receipt()).delivered for ticket in tickets] == [True] * 4
+
+
 @pytest.mark.parametrize(
     ("fields", "place"),
     [

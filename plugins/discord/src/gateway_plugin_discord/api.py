@@ -13,7 +13,7 @@ import trio
 from gateway_core import Answer, Attempt, GatewayError, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
 from gateway_plugin_discord.bodies import call_body, create_body, edit_body
-from gateway_plugin_discord.buckets import bucket_reports
+from gateway_plugin_discord.buckets import bucket_reports, closed_for
 from gateway_plugin_discord.meter import InvalidAnswers, times_of
 from gateway_plugin_discord.refusal import DiscordApiError
 from gateway_plugin_discord.routes import (
@@ -21,14 +21,19 @@ from gateway_plugin_discord.routes import (
     ROUTES,
     Route,
     arguments_left,
+    channel_of,
     has_body,
     path_of,
     route_of,
 )
 from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_discord.slow_modes import SlowModes
 from gateway_plugin_discord.webhooks import WebhookBuckets
 
 OK = range(200, 300)
+
+SLOW_MODE = 20016
+"""Discord's code for a message that came too early for its channel."""
 
 AGAIN_WITHIN = 10.0
 """Seconds to find out the id of a message whose answer could not be read."""
@@ -36,11 +41,12 @@ AGAIN_WITHIN = 10.0
 
 @attrs.define(eq=False)
 class DiscordSession:
-    """What an instance's attempts share: connections, invalid answers, buckets of webhooks."""
+    """What an instance's attempts share: connections, and what is known of Discord's limits."""
 
     client: HttpClient
     meter: InvalidAnswers
     webhooks: WebhookBuckets = attrs.field(factory=WebhookBuckets)
+    slow_modes: SlowModes = attrs.field(factory=SlowModes)
 
     async def perform(
         self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
@@ -101,8 +107,26 @@ async def open_discord_session(instance: Instance) -> AsyncIterator[DiscordSessi
 async def create_message(session: DiscordSession, attempt: Attempt) -> Answer:
     """POST the part into its channel, deduplicated by the attempt's key.
 
-    Where the answer tells no id it is asked for once more, unless the bucket is empty: Discord
-    knows the nonce and answers with the message that is there.
+    A channel in slow mode is closed for as long as that lasts.
+    """
+    channel, modes = channel_of(attempt), session.slow_modes
+    try:
+        answer = await _created(session, attempt)
+    except DiscordApiError as error:
+        if error.code == SLOW_MODE:
+            modes.refused(channel, error.wait, trio.current_time())
+        raise
+    wait = modes.sent(channel, trio.current_time())
+    if wait is None:
+        return answer
+    return attrs.evolve(answer, buckets=closed_for(wait, ROUTES["send"], attempt, answer.buckets))
+
+
+async def _created(session: DiscordSession, attempt: Attempt) -> Answer:
+    """Where the answer tells no id it is asked for once more, unless the bucket is empty.
+
+    Discord knows the nonce and answers with the message that is there. That draws on no limit here:
+    of the 50 requests that Discord counts in a second, the pace leaves two for it.
     """
     body = create_body(attempt)
     answer = await _perform(session, attempt, ROUTES["send"], body)

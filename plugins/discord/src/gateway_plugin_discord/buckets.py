@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import attrs
 
 from gateway_core import Attempt, BucketReport
 from gateway_core.http import retry_after_seconds
-from gateway_plugin_discord.routes import channel_of, route_of
+from gateway_plugin_discord.routes import Route, channel_of, route_of
 
 
 def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[BucketReport, ...]:
@@ -26,6 +28,17 @@ def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[Bucket
             reset_after=retry_after_seconds(headers.get("x-ratelimit-reset-after")),
             provisional=route.bucket(attempt.thread or attempt.room),
         ),
+    )
+
+
+def closed_for(
+    seconds: float, route: Route, attempt: Attempt, told: Sequence[BucketReport]
+) -> tuple[BucketReport, ...]:
+    """What was told of the route's bucket, closed for at least so long."""
+    unnamed = BucketReport(bucket=route.bucket(channel_of(attempt)))
+    return tuple(
+        attrs.evolve(report, remaining=0, reset_after=max(seconds, report.reset_after or 0.0))
+        for report in told or (unnamed,)
     )
 
 

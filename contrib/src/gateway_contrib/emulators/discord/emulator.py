@@ -126,6 +126,10 @@ class DiscordEmulator:
         """Others have used up what a channel allows them all: 429s of scope `shared`."""
         self._shared[room] = trio.current_time() + seconds
 
+    def slow_mode(self, room: str, seconds: float) -> None:
+        """Let the channel take one message in so many seconds; 0: as many as its bucket does."""
+        self._world.slow[room] = seconds
+
     def interaction(self, room: str) -> Interaction:
         """A user presses something: an interaction to answer, for a quarter of an hour."""
         return self._world.interaction(room)

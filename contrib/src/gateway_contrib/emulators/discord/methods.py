@@ -96,6 +96,7 @@ def create_message(world: World, bot: Bot, posted: Posted) -> Answer:
         made = world.remembered(bot, room, str(nonce))
         if made is not None:
             return 200, message_wire(world, made)
+    world.wait_for_slow_mode(room)
     return 200, message_wire(world, world.store(bot, room, _trimmed(posted.fields)))
 
 

@@ -82,6 +82,7 @@ class World:
         self.counters = counters
         self.rooms = Rooms()
         self.closed: dict[str, int] = {}
+        self.slow: dict[str, float] = {}
         self.reactions: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self.pins: dict[str, list[str]] = {}
         self.interactions: dict[str, Interaction] = {}
@@ -105,6 +106,14 @@ class World:
         """Raise the refusal of a channel that is closed."""
         if room in self.closed:
             raise coded(self.closed[room])
+
+    def wait_for_slow_mode(self, room: str) -> None:
+        """Raise the refusal of a message that comes too early for the channel's slow mode."""
+        there = self.rooms.all(room) if self.slow.get(room) else []
+        wait = there[-1].stored_at + self.slow[room] - trio.current_time() if there else 0.0
+        if wait > 0:
+            self.counters["rate_limited"] += 1
+            raise coded(20016, retry_after=round(wait, 3))
 
     def message(self, room: str, message_id: str) -> Message:
         """A message that is there. Raises Unknown Message."""
