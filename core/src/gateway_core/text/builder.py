@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 from gateway_core.text.canvas import Canvas
 from gateway_core.text.document import Kind, Span, Style
 from gateway_core.text.links import web_address, written_out
-from gateway_core.text.tables import Table
+from gateway_core.text.tables import Row, Table
 
 RULE = "─" * 8
 BOXES = {True: "☑ ", False: "☐ "}
@@ -36,6 +36,7 @@ class Builder(Canvas):
         self.counts = dict.fromkeys(Style, 0)
         self.begun: dict[Style, tuple[int, int]] = {}
         self.links: list[tuple[str, int]] = []
+        self.rows: list[Row] = []
         self.quoted = self.quotes = self.quote_from = self.quote_span = 0
         self.events: Iterator[Any] = iter(())
 
@@ -257,12 +258,13 @@ class Builder(Canvas):
 
     def _lay_out(self, table: Table) -> None:
         self.table = None
-        lines, places = table.laid_out(self.marks[table.marks :])
+        lines, places, rows = table.laid_out(self.marks[table.marks :])
         self.pieces, self.length = table.pieces, table.length
         del self.spans[table.spans :], self.marks[table.marks :]
         header = len(lines[0]) + len(lines[1]) + 2 if lines[2:] else 0
         self.body = self.start + header
         self.marks += places
+        self.rows += rows
         self.put("\n".join(lines))
         self.degraded.append((self.start, "table shown in monospace"))
         self.finish()

@@ -7,7 +7,7 @@ third to make.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import attrs
 
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.octets import Octets
+from gateway_core.text.tables import Row
 
 
 class Style(StrEnum):
@@ -82,6 +83,7 @@ class Document:
     blocks    in order; they do not overlap
     source    what was written; `marks` are places of the text whose places in it are known,
               `in_octets` of its UTF-8, as the parser counts, or in code points
+    rows      of tables, long ones: `marks` has where they begin, and each finds more in it
     degraded  what no chat platform can show, as (place in the text, words)
     shown     the stretch of the source that is to be shown, of an `Excerpt`; None: all
     """
@@ -91,6 +93,7 @@ class Document:
     spans: tuple[Span, ...] = ()
     blocks: tuple[Block, ...] = ()
     marks: tuple[tuple[int, int], ...] = attrs.field(default=((0, 0),), repr=False)
+    rows: tuple[Row, ...] = attrs.field(default=(), repr=False, eq=False)
     degraded: tuple[tuple[int, str], ...] = ()
     in_octets: bool = False
     shown: tuple[int, int] | None = None
@@ -134,14 +137,15 @@ class Document:
 
     def source_at(self, place: int) -> int:
         """Where in the source the character at `place` came from, in code points."""
-        found = bisect_left(self.marks, (place, -1))
-        if found < len(self.marks) and self.marks[found][0] == place:
-            return self._octets.code_points(self.marks[found][1])
-        mark, octet = self.marks[found - 1]
+        marks = self._known_by(place)
+        found = bisect_left(marks, (place, -1))
+        if found < len(marks) and marks[found][0] == place:
+            return self._octets.code_points(marks[found][1])
+        mark, octet = marks[found - 1]
         origin = self._octets.code_points(octet)
-        if found == len(self.marks):
+        if found == len(marks):
             return min(origin + place - mark, len(self.source))
-        follows = self._octets.code_points(self.marks[found][1])
+        follows = self._octets.code_points(marks[found][1])
         return min(origin + place - mark, max(follows, origin))
 
     def place_of(self, origin: int) -> int:
@@ -150,15 +154,25 @@ class Document:
         The other way round from `source_at`: for places that it gave.
         """
         most = len(self.source[:origin].encode()) if self.in_octets else origin
-        found = max((index for index, mark in enumerate(self.marks) if mark[1] <= most), default=0)
-        follows = self.marks[found + 1][0] if found + 1 < len(self.marks) else len(self.text)
-        mark, begun = self.marks[found]
+        marks = self._known_by(self.marks[_last(self.marks, most)][0] + 1)
+        found = _last(marks, most)
+        follows = marks[found + 1][0] if found + 1 < len(marks) else len(self.text)
+        mark, begun = marks[found]
         place = min(mark + origin - self._octets.code_points(begun), follows)
         if begun < most:
             return place
-        while found and self.marks[found - 1][1] == begun:
+        while found and marks[found - 1][1] == begun:
             found -= 1
-        return self.marks[found][0]
+        return marks[found][0]
+
+    def _known_by(self, place: int) -> Sequence[tuple[int, int]]:
+        """The marks around a place: all, or in a long row of a table its own, and the next."""
+        found = bisect_left(self.rows, (place,)) - 1
+        if found < 0 or place > self.rows[found][1]:
+            return self.marks
+        _, end, marks = self.rows[found]
+        following = bisect_left(self.marks, (end, -1))
+        return [*marks(), *self.marks[following : following + 1]]
 
     @cached_property
     def _octets(self) -> Octets:
@@ -184,6 +198,11 @@ class Document:
     @cached_property
     def _losses(self) -> list[tuple[int, str]]:
         return sorted(self.degraded)
+
+
+def _last(marks: Sequence[tuple[int, int]], octet: int) -> int:
+    """The last mark of what came from `octet` or from before it."""
+    return max((index for index, mark in enumerate(marks) if mark[1] <= octet), default=0)
 
 
 def _start(block: Block) -> int:

@@ -92,6 +92,7 @@ def _finished(builder: Builder, source: str) -> Document:
         spans=tuple(spans),
         blocks=tuple(builder.blocks),
         marks=((0, 0), *builder.marks),
+        rows=tuple(builder.rows),
         degraded=tuple(builder.degraded),
         in_octets=True,
     )

@@ -59,8 +59,8 @@ def plan(
     ruler = _Ruler(document, render, limit)
     stretches = ruler.stretches()
     first, last = document.shown or (0, len(document.source))
-    origins = [document.source_at(start) - first for start, _ in stretches]
-    origins[:1], origins[len(stretches) :] = [0][: len(stretches)], [last - first]
+    origins = [document.source_at(start) - first for start, _ in stretches[1:]]
+    origins = [0, *origins, last - first]
     return tuple(
         ruler.part(stretch, span)
         for stretch, span in zip(stretches, pairwise(origins), strict=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
 _GAP = " | "
@@ -18,6 +20,8 @@ _UNCUT = 50
 """A line of so many characters is cut at its ends only, whatever the platform's limit."""
 Place: TypeAlias = tuple[int, int]
 """Of a character in the text, and of where it came from in the source's UTF-8."""
+Row: TypeAlias = tuple[int, int, Callable[[], list[Place]]]
+"""`start..end` of the text, and what finds the places in it: few plans ask for them."""
 _KEPT_IN_ORDER = "\u200e"
 """Left-to-right mark: unseen, before each gap it keeps Hebrew or Arabic cells in their columns."""
 _LEFTWARD = frozenset(("R", "AL"))
@@ -73,24 +77,38 @@ class Table:
         self.rows[-1].append(cell)
         return cell.pieces
 
-    def laid_out(self, marks: Sequence[Place]) -> tuple[list[str], list[Place]]:
-        """The aligned lines, and places of theirs that are known in the source.
+    def laid_out(self, marks: Sequence[Place]) -> tuple[list[str], list[Place], list[Row]]:
+        """The aligned lines, where each row is in the source, and those that may be cut.
 
         White space in a cell is one space, for a row is one line. `marks` are the places that are
         known of the cells' characters, as `begin_cell` counts them.
         """
         rows = [[" ".join("".join(cell.pieces).split()) for cell in row] for row in self.rows]
         grid = Grid(rows, self.aligns)
-        lines = grid.lines()
-        places, start = [], self.length
-        for index, line in enumerate(lines):
-            if index != _RULE:  # it belongs to the header: the parser does not tell of it
-                row = index - (index > _RULE)
-                places.append((start, self.origins[row]))
-                if len(line) > _UNCUT:
-                    places += _inside(grid.places(row, start), self.rows[row], marks)
+        header, rule, *rest = grid.lines()
+        # The rule belongs to the header: the parser does not tell of it.
+        start = self.length
+        places: list[Place] = []
+        long: list[Row] = []
+        for row, line in enumerate([f"{header}\n{rule}", *rest]):
+            places.append((start, self.origins[row]))
+            if len(line) > _UNCUT:
+                known = partial(self._known, grid, row, start, marks)
+                long.append((start, start + len(line), known))
             start += len(line) + 1
-        return lines, places
+        return [header, rule, *rest], places, long
+
+    def _known(self, grid: Grid, row: int, start: int, marks: Sequence[Place]) -> list[Place]:
+        """All places of a row that are known."""
+        known = [(start, self.origins[row])]
+        known += _inside(grid.places(row, start), self.rows[row], marks)
+        if row == 0 and self.origins[1:]:
+            # The row before the first one that follows; it has two octets for each column, or more.
+            begins = accumulate([len(_CROSS) + width for width in grid.widths], initial=start)
+            first = self.origins[1] - 2 * len(grid.widths)
+            skipped = len(grid.lines()[0]) + 1
+            known += [(place + skipped, first + 2 * n) for n, place in enumerate(begins)][:-1]
+        return known
 
 
 def _inside(
