@@ -149,3 +149,9 @@ async def test_the_outbox_s_url_belongs_into_the_configuration():
     with pytest.raises(TypeError, match="a URL belongs into the config"):
         async with open_gateway(GatewayConfig(), outbox="sqlite:outbox.db"):
             pass
+
+
+def test_on_another_loop_than_trios_it_says_what_it_runs_on():
+    opening = open_gateway(GatewayConfig()).__aenter__()
+    with pytest.raises(RuntimeError, match=r"the gateway runs on trio: begin with trio\.run"):
+        opening.send(None)

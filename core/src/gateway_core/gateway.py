@@ -410,7 +410,9 @@ async def open_gateway(
 
 
 def _check(config: object, outbox: object) -> None:
-    """Wrong types whose own errors would tell nobody what to do."""
+    """Wrong types, and another loop, whose own errors would tell nobody what to do."""
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("the gateway runs on trio: begin with trio.run(main), not asyncio's")
     if not isinstance(config, GatewayConfig):
         kind = type(config).__name__
         raise TypeError(f"`config` must be a GatewayConfig (`load_config` reads one), not {kind}")

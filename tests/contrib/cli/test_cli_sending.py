@@ -88,7 +88,7 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (("edit", "x"), "gateway: give either --ref or --key"),
         (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON (a file: --ref - <FILE): "),
         (("edit", "--ref", "[]", "x"), "gateway: --ref is not the JSON that `send --json` prints"),
-        (("edit", "--ref", "{}", "x"), "gateway: instance_id:"),
+        (("edit", "--ref", "{}", "x"), "that `send --json` prints: instance_id: is missing;"),
         (("edit", "--ref", '{"disposition": "expired"}', "x"), "did not arrive"),
         (("edit", "--ref", "-", "--file", "-"), "cannot both be read from standard input"),
         (("edit", "--key", "k", "x"), "gateway: --key needs --instance and --room"),

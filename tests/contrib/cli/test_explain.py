@@ -190,7 +190,7 @@ def test_what_would_be_refused_is_told_so(program, arguments, why):
     [
         (("--channel", "slack"), "gateway: give either a TEXT or --file"),
         (("hi", "--instance", "other"), "gateway: no account of other is configured: "),
-        (("hi", "--channel", "irc"), "instances.irc.channel: no plugin serves channel 'irc'"),
+        (("hi", "--channel", "irc"), "--channel: no plugin serves 'irc'; installed: discord,"),
     ],
 )
 def test_a_wrong_command_is_one_line(program, arguments, line):
@@ -303,3 +303,19 @@ def test_a_real_send_makes_the_same_parts_at_the_same_times(program, explained, 
     assert [piece["at"] for piece in plan["pieces"]] == pytest.approx(
         [message.stored_at - began for message in arrived], abs=0.05
     )
+
+
+def test_the_log_of_a_plugin_s_mistake_stays_out_of_what_is_printed(program, tmp_path, monkeypatch):
+    """Who pipes the JSON on gets JSON or nothing."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "gateway_policy_words.py").write_text(
+        "from gateway_core import hookimpl\n@hookimpl\ndef validate(envelope): return 'bad'\n"
+    )
+    about = tmp_path / "words-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[gateway_policy]\nwords = gateway_policy_words\n")
+    code, out, err = program("explain", "hi", "--channel", "slack", "--json")
+    assert (2, "") == (code, out)
+    assert "gateway.hook_failed" in err[0]
+    assert "hook validate: answered with str, expected Problem" in err[1]

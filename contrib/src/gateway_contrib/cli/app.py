@@ -49,6 +49,7 @@ def _run(arguments: list[str]) -> int:
         raise Ended(f"{name} is missing: pip install 'gateway-contrib[cli]'", WRONG) from None
     from cyclopts import CycloptsError  # noqa: PLC0415 - likewise
 
+    from gateway_contrib.cli.logs import set_up_log  # noqa: PLC0415 - likewise
     from gateway_contrib.cli.misunderstood import misunderstood  # noqa: PLC0415 - likewise
     from gateway_contrib.cli.stopping import run  # noqa: PLC0415 - likewise
 
@@ -56,6 +57,7 @@ def _run(arguments: list[str]) -> int:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise Ended(misunderstood(error), WRONG) from None
+    set_up_log(verbose=False)  # until the command itself says otherwise: never on standard output
     if inspect.iscoroutinefunction(command):
         return run(lambda: command(*bound.args, **bound.kwargs))
     return command(*bound.args, **bound.kwargs) or 0

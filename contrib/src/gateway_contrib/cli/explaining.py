@@ -92,11 +92,13 @@ def _accounts(
 
 def _defaults(channel: str | None) -> GatewayConfig:
     """An account with default settings on the channel, or on each that needs no more than that."""
+    installed = [binding.channel for binding in installed_channels()]
+    if channel is not None and channel not in installed:
+        raise Ended(f"--channel: no plugin serves {channel!r}; installed: {', '.join(installed)}")
     if channel is not None:
         return parse_config({"instances": {channel: _table(channel)}})
     accounts: list[Instance] = []
-    for binding in installed_channels():
-        name = binding.channel
+    for name in installed:
         try:
             accounts += parse_config({"instances": {name: _table(name)}}).instances
         except ConfigError as error:

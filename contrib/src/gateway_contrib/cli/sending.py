@@ -18,6 +18,7 @@ from gateway_core import (
     DeliveryError,
     Disposition,
     Gateway,
+    Invalid,
     KeyRef,
     MessageRef,
     Receipt,
@@ -230,4 +231,7 @@ def _ref(text: str) -> MessageRef:
             raise Ended("--ref is a receipt of a message that did not arrive")
     if not isinstance(plain, dict):
         raise Ended("--ref is not the JSON that `send --json` prints")
-    return from_json(MessageRef, plain)
+    try:
+        return from_json(MessageRef, plain)
+    except Invalid as error:
+        raise Ended(f"--ref is not the JSON that `send --json` prints: {error}") from None

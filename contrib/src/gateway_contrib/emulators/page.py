@@ -21,7 +21,8 @@ def _message(message: Message) -> str:
     if message.reply_to is not None:
         notes.append(f"answers {message.reply_to}")
     if message.revisions:
-        notes.append(f"edited {len(message.revisions)} times")
+        count = len(message.revisions)
+        notes.append("edited" if count == 1 else f"edited {count} times")
     return (
         f"<article><small>{escape(', '.join(notes))}</small>"
         f'<pre dir="auto">{escape(message.text)}</pre></article>'
