@@ -166,10 +166,19 @@ class Checks:
         late = isinstance(entry.envelope, Edit) and receipt.possible_duplicate
         most = max(1 + late, self._setup.config.retries.max_ambiguous)
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
-        self._expect(receipt.possible_duplicate, f"{where} stands twice, and nobody said so")
+        said = receipt.possible_duplicate or self._is_of_two(entry)
+        self._expect(said, f"{where} stands twice, and nobody said so")
         if entry.envelope.instance_id.startswith("discord") and not receipt.transforms:
             times = sorted(message.stored_at for message in found)
             self._expect(times[-1] - times[0] >= NONCE_LASTS, f"{where}: its nonce made two")
+
+    def _is_of_two(self, entry: Entry) -> bool:
+        """Whether each life edited the message that it knew, and who sent those was told of two.
+
+        The answer to the send was lost in the kill, and so was that the edit had begun.
+        """
+        made = self._ledger.maker(entry.envelope) if self._cut(entry) else None
+        return made is not None and made.receipt is not None and made.receipt.possible_duplicate
 
     # -- one message
 
