@@ -202,6 +202,51 @@ def test_what_is_wrong_is_one_line(config, capsys, content, words):
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--waiting", "--disposition", "rejected"), "no disposition yet"),
+        (("018bcfe56800000000d6b5a7d524a9", "--room", "room"), "not both"),
+    ],
+)
+def test_filters_that_would_be_passed_over_are_refused(config, capsys, words, said):
+    """`discard --waiting --disposition rejected` would end all that waits."""
+    trio.run(_made, config.parent / "outbox.db")
+    assert 2 == main(["outbox", "discard", *words, "--config", str(config)])
+    found = capsys.readouterr()
+    assert ("", True) == (found.out, said in found.err)
+    with Operator(config.parent / "outbox.db") as operator:
+        assert 0 == operator.stats()["asked"]
+
+
+async def _made(path):
+    async with SqliteOutbox(path):
+        pass
+
+
+async def test_the_oldest_are_tried_again_first_where_not_all_are(config, capsys, autojump_clock):
+    """Else what is asked for next would stand behind what was accepted after it."""
+
+    async def refuse(attempt):
+        raise Failure(REFUSED)
+
+    path = config.parent / "outbox.db"
+    outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+    async with open_test_gateway(FakeChannel(script=refuse), outbox=outbox) as gateway:
+        for n in range(5):
+            await gateway.send("bot", "room", str(n), raises=False)
+    option = ("--config", str(config))
+    code, out, _ = await gateway_command("retry", "--room", "room", "--limit", "2", *option)
+    assert (0, True, True) == (code, "the oldest 2" in out, "2 asked" in out)
+    channel = FakeChannel()
+    outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+    async with open_test_gateway(channel, outbox=outbox):
+        await trio.sleep(5)
+    assert ["0", "1"] == channel.texts("room")
+    code, out, _ = await gateway_command("retry", "--room", "elsewhere", *option)
+    assert (0, "nothing fits") == (code, out[:12])
+
+
 SECOND_FAILS = """CREATE TRIGGER second_fails BEFORE UPDATE ON requests WHEN new.number = 2
     BEGIN SELECT RAISE(ABORT, 'no room'); END"""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import tomllib
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Annotated, Any
@@ -50,8 +51,10 @@ class Filters:
         ),
     ] = None
 
-    def which(self) -> Any:
+    def which(self, *, waiting: bool = False) -> Any:
         """The same as the outbox takes it."""
+        if waiting and self.disposition is not None:
+            raise Ended("what waits has no disposition yet: leave out --disposition, or --waiting")
         from gateway_contrib.sqlite.operating import Which  # noqa: PLC0415 - an extra
 
         older = time() - self.age if self.age is not None else None
@@ -85,6 +88,8 @@ def _chosen(
 
     Ids sort by acceptance.
     """
+    if named and filters != ANY:
+        raise Ended("name envelopes, or give filters: not both")
     if named:
         strangers = [name for name in named if operator.show(name) is None]
         if strangers:
@@ -92,8 +97,12 @@ def _chosen(
         return sorted(named)
     if filters == ANY:
         raise Ended("name envelopes, or give a filter")
-    rows = (operator.waiting if waiting else operator.failed)(filters.which(), limit)
-    return sorted(row["id"] for row in rows)
+    which = filters.which(waiting=waiting)
+    find = operator.waiting if waiting else partial(operator.failed, oldest=True)
+    rows = find(which, limit)
+    if len(rows) == limit:
+        print(f"the oldest {limit} that fit; there may be more (--limit)")
+    return [row["id"] for row in rows]
 
 
 def _unknown(envelope: str) -> str:
@@ -110,8 +119,9 @@ def list_(
     json: Json = False,
 ) -> None:
     """List what failed and can be tried again."""
+    which = filters.which(waiting=waiting)
     with _operator(config) as operator:
-        rows = (operator.waiting if waiting else operator.failed)(filters.which(), limit)
+        rows = (operator.waiting if waiting else operator.failed)(which, limit)
     if json:
         print(jsonlib.dumps(rows))
         return
@@ -204,6 +214,9 @@ async def erase(
 
 async def _answers(operator: Any, numbers: dict[str, int]) -> None:
     """Print what the running gateway answers; without one, say that it is kept for the next."""
+    if not numbers:
+        print("nothing fits the filters: nothing asked")
+        return
     if operator.owner is None:
         print(f"{len(numbers)} asked: done when a gateway next opens the outbox")
         return

@@ -75,10 +75,11 @@ class Operator:
         """The gateway that has it open, if one has."""
         return Ownership(self._path).present()
 
-    def failed(self, which: Which, limit: int) -> list[dict[str, Any]]:
-        """What ended undelivered and can be tried again, the newest first."""
+    def failed(self, which: Which, limit: int, *, oldest: bool = False) -> list[dict[str, Any]]:
+        """What ended undelivered and can be tried again, the newest first, or the oldest."""
         where, bound = which.sql()
-        return self._rows(f"{_FAILED}{where} ORDER BY seq DESC LIMIT ?", [*bound, limit])
+        order = "seq" if oldest else "seq DESC"
+        return self._rows(f"{_FAILED}{where} ORDER BY {order} LIMIT ?", [*bound, limit])
 
     def waiting(self, which: Which, limit: int) -> list[dict[str, Any]]:
         """What is unfinished, the oldest first."""
