@@ -133,7 +133,7 @@ class Pager:
 
     # -- what stays outside
 
-    def must_wait(self, flight: Flight) -> bool:
+    def must_wait(self, flight: Flight, account: Account) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = flight.envelope
         if flight.due is not None and (
@@ -143,8 +143,7 @@ class Pager:
         stream = self._streams.get(envelope.instance_id)
         if stream is not None and stream.holds(envelope.external_room_id):
             return True
-        account = self._roster.find(envelope.instance_id)
-        return account is not None and self._suspended(account)
+        return account.suspended is not None and self._suspended(account)
 
     def _follows(self, flight: Flight) -> bool:
         """Whether it changes a message that waits outside for its time."""

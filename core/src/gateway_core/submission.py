@@ -272,7 +272,8 @@ class Submission:
 
     def _kept(self, pager: Pager, partition: Partition, flight: Flight, *, placed: bool) -> None:
         """The outbox has it."""
-        self._check_open()
+        if self.closed:
+            raise GatewayClosed
         # Another one now, where it was taken out and in again meanwhile.
         account = self._roster.account(flight.envelope.instance_id)
         pager.capacity.came(flight.id, accepted=True)
@@ -311,7 +312,7 @@ class Submission:
             if self._pager is not None:
                 self._outbox.classed(flight.id, vote, self._clock.wall() + ttl)
         shed = vote == "shed"
-        if pager is not None and not shed and (not placed or pager.must_wait(flight)):
+        if pager is not None and not shed and (not placed or pager.must_wait(flight, account)):
             envelope = flight.envelope
             if placed:
                 partition.admission.remove(envelope.instance_id, envelope.external_room_id)

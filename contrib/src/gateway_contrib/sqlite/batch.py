@@ -28,11 +28,8 @@ class Waiter:
     row: Row | None = None
     key: Row | None = None
 
-    async def told(self) -> None:
-        """Wait until `tell`; cancelled, nothing is done for it. Awaited once, by its task."""
-        await trio.lowlevel.wait_task_rescheduled(self._give_up)
-
-    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+    def give_up(self, _: object) -> trio.lowlevel.Abort:
+        """The task is cancelled as it waits to be rescheduled: nothing is done for it."""
         self.task = None
         return trio.lowlevel.Abort.SUCCEEDED
 

@@ -43,6 +43,7 @@ class Committer:
         self._urgent = trio.Event()
         self._outside: deque[Waiter] = deque()
         self._places = 0
+        self._called = False
         self._closing = False
         self._written: Batch | None = None
         self._dead: OutboxError | None = None
@@ -64,7 +65,7 @@ class Committer:
             await self._company()
             batch, self.batch = self.batch, Batch()
             self._filled, self._urgent = trio.Event(), trio.Event()
-            self._places = 0
+            self._places, self._called = 0, False
             self._let_in()
             self._written = batch
             error = await self._outcome(batch)
@@ -158,11 +159,11 @@ class Committer:
         """Wait for the present batch. Raises `OutboxError` where it is not written."""
         waiter = Waiter(trio.lowlevel.current_task())
         self.batch.take(waiter)
-        self.wake(urgent=True)
-        await waiter.told()
+        self._call()
+        await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
 
     def add(self, row: Row, key: Row | None, then: Callable[[], None]) -> Waiter:
-        """Put an entry into a batch that has room for it; the present task is to wait for it.
+        """Put an entry into a batch that has room for it; the present task waits for it at once.
 
         That is done in the order of the calls, and `then` once it is written; cancelled, it is
         not. Raises `OutboxError`, as the wait does where the batch is not written.
@@ -174,8 +175,14 @@ class Committer:
             self.batch.take(waiter)
         else:
             self._outside.append(waiter)
-        self.wake(urgent=True)
+        self._call()
         return waiter
+
+    def _call(self) -> None:
+        """Somebody waits. Of a batch, one call is enough."""
+        if not self._called:
+            self._called = True
+            self.wake(urgent=True)
 
     def _has_place(self) -> bool:
         """Whether the batch takes one more: counted now and then, which costs more than to add."""

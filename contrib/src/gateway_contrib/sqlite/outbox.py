@@ -192,7 +192,8 @@ class SqliteOutbox:
         scope = scope_of(entry.envelope)
         key = (*scope, seq, None) if scope is not None else None
         try:
-            await self._committer.add(entry_row(entry, seq), key, kept).told()
+            waiter = self._committer.add(entry_row(entry, seq), key, kept)
+            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:
             self.withdraw(entry.id)
             raise

@@ -49,6 +49,7 @@ SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.
 
 
 decode: Callable[[str | bytes], Any] = msgspec.json.decode
+_encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 _PLAIN: Mapping[str, Callable[..., Send | Call]] = {"send": maker(Send), "call": maker(Call)}
@@ -60,7 +61,7 @@ _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["ver
 def encode(value: Any) -> str:
     """As JSON. A lone surrogate in a platform's words, which no file can have, becomes `?`."""
     try:
-        return msgspec.json.encode(value).decode()
+        return _encode(value).decode()
     except UnicodeEncodeError:
         return clean(json.dumps(value, ensure_ascii=False))
 
