@@ -164,6 +164,23 @@ async def test_the_test_of_the_guide_passes(world, autojump_clock):
     await module["test_reminders_are_a_minute_apart"](autojump_clock)
 
 
+def test_the_log_of_the_guide_goes_through_logging(tmp_path):
+    """In a process of its own: what is set up is the process's."""
+    code = next(s.code for s in ALL if s.name == "logs.py")
+    (tmp_path / "logs.py").write_text(code)
+    (tmp_path / "main.py").write_text(
+        "import logs, trio\n"
+        "from gateway_core.testing import open_test_gateway\n"
+        "async def main():\n"
+        "    async with open_test_gateway() as gateway:\n"
+        "        gateway.suspend('bot')\n"
+        "trio.run(main)\n"
+    )
+    run = run_in(tmp_path, "main")
+    assert (0, "") == (run.returncode, run.stdout)
+    assert "ERROR:gateway:gateway.instance_suspended\n" == run.stderr
+
+
 class Endings:
     """Remembers where envelopes ended, and how, in order."""
 

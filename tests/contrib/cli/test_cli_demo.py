@@ -186,3 +186,11 @@ def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
     assert (1, []) == (code, err)
     assert out.startswith("600 texts (540 messages, 60 edits) for 60 rooms;")
     assert "what became of it" in out
+
+
+def test_a_demo_without_a_channel_says_what_to_install(program, monkeypatch):
+    left = [b for b in command.installed_channels() if b.channel == "slack"]
+    monkeypatch.setattr(command, "installed_channels", lambda: left)
+    expected = "gateway: the demo needs all three channels: pip install "
+    expected += "gateway-plugin-telegram gateway-plugin-discord"
+    assert (2, "", [expected]) == program("demo", "--json")

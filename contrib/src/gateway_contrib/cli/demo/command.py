@@ -13,9 +13,11 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from gateway_contrib.cli.demo.display import conversation, outcome, remarks, watcher
-from gateway_contrib.cli.demo.load import TEXTS_PER_ROOM
+from gateway_contrib.cli.demo.load import CHANNELS, TEXTS_PER_ROOM
 from gateway_contrib.cli.demo.run import Demo, deliver, open_demo
+from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.logs import Verbose, set_up_log
+from gateway_core import installed_channels
 
 
 async def demo(
@@ -40,6 +42,7 @@ async def demo(
     # The faults are the demo's own: their warnings would only disturb the table.
     set_up_log(verbose=verbose, level=logging.ERROR)
     console = Console(highlight=False, quiet=json)
+    _check_channels()
     with TemporaryDirectory(prefix="gateway-demo-") as folder:
         async with open_demo(Path(folder), seed=seed, metrics=metrics) as running:
             _introduce(console, running, folder)
@@ -56,6 +59,13 @@ async def demo(
                 console.print("the pages stay until Ctrl-C")
                 await trio.sleep_forever()
     return 0 if report.good else 1
+
+
+def _check_channels() -> None:
+    installed = {binding.channel for binding in installed_channels()}
+    missing = [f"gateway-plugin-{name}" for name in CHANNELS if name not in installed]
+    if missing:
+        raise Ended(f"the demo needs all three channels: pip install {' '.join(missing)}")
 
 
 def _introduce(console: Console, running: Demo, folder: str) -> None:
