@@ -25,6 +25,7 @@ from gateway_core import (
     Send,
     Ticket,
     Verdict,
+    from_json,
     hookimpl,
     load_config,
     open_gateway,
@@ -80,6 +81,12 @@ async def embed() -> None:
             instance_id="support-bot", external_room_id="C024BE91L", target=ticket.ref, text="new"
         )
         assert_type(await (await gateway.submit(change)).receipt(), Receipt)
+
+
+def kept(plain: object) -> None:
+    """What comes back of what was stored."""
+    assert_type(from_json(MessageRef, plain), MessageRef)
+    assert_type(from_json(Envelope, plain), Envelope)
 
 
 def told(receipt: Receipt) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, overload
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn
@@ -116,8 +117,12 @@ def to_json(value: Any) -> Json:
     return plain
 
 
-def from_json(kind: type[T], plain: Json) -> T:
-    """The value again.
+@overload
+def from_json(kind: type[T], plain: Json) -> T: ...
+@overload
+def from_json(kind: UnionType, plain: Json) -> envelopes.Envelope: ...
+def from_json(kind: type[T] | UnionType, plain: Json) -> T | envelopes.Envelope:
+    """The value again; with `Envelope` as `kind`, whichever of the four requests it is.
 
     Raises `FormatVersionError` where a later release wrote it, and `Invalid` that lists every
     field that does not fit.

@@ -122,7 +122,7 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
         with suppress(TypeError, ValueError):  # else what is wrong is told below
             return kind(**plain)
     plain |= {"kind": name, "version": version}
-    return from_json(Envelope, plain)  # type: ignore[arg-type]  # a union is a type here
+    return from_json(Envelope, plain)
 
 
 def _part(plain: Sequence[Any]) -> Part:
