@@ -127,8 +127,9 @@ def from_json(kind: type[T] | UnionType, plain: Json) -> T | envelopes.Envelope:
     Raises `FormatVersionError` where a later release wrote it, and `Invalid` that lists every
     field that does not fit.
     """
+    wanted: Any = kind  # cattrs' own types know no unions
     try:
-        return _CONVERTER.structure(_table(plain), kind)
+        return _CONVERTER.structure(_table(plain), wanted)  # type: ignore[no-any-return]  # of `kind`
     except cattrs.BaseValidationError as error:
         version = _version_error(error)
         if version is not None:
