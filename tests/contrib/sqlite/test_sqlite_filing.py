@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import apsw
 import pytest
+import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings, writing
 from gateway_core.testing.outboxes import START, Entries, texts
@@ -70,6 +71,21 @@ async def test_of_very_many_some_are_filed_unasked(path, monkeypatch):
             await outbox.append(entry(str(n)), lambda: None)
         assert 10 >= filed(path).count(False)
         assert [str(n) for n in range(30)] == texts(await outbox.page("bot", room="room"))
+
+
+async def test_those_that_an_earlier_life_left_are_counted_and_large_batches_filed_whole(
+    path, monkeypatch
+):
+    """What a question may take stays bounded, however many come together and however often."""
+    monkeypatch.setattr(writing, "UNFILED", 10)
+    monkeypatch.setattr(writing, "FILED_AT_ONCE", 4)
+    entry = Entries()
+    for most in (9, 18):
+        async with life(path) as outbox, trio.open_nursery() as nursery:
+            for n in range(9):
+                nursery.start_soon(outbox.append, entry(str(n)), lambda: None)
+        assert filed(path).count(False) <= 10
+        assert len(filed(path)) == most
 
 
 async def test_one_that_comes_after_later_ones_were_filed_is_found(path):

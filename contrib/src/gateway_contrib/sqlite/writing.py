@@ -106,7 +106,8 @@ class Writer:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         self._filed = number(connection, "SELECT upto FROM filing")
-        self._unfiled = 0
+        some = "SELECT count(*) FROM (SELECT 1 FROM envelopes WHERE seq > ? LIMIT ?)"
+        self._unfiled: int = connection.execute(some, (self._filed, 2 * UNFILED)).get
 
     def commit(self, batch: Batch) -> None:
         """Write the batch. Raises `apsw.Error`: then nothing of it is written."""
@@ -123,7 +124,8 @@ class Writer:
         self._unfiled += len(batch.entries)
         if self._unfiled > UNFILED:
             with suppress(apsw.Error):  # the batch is written, whatever becomes of this
-                self.file()
+                for _ in range(0, len(batch.entries), FILED_AT_ONCE):
+                    self.file()
 
     def file(self) -> bool:
         """Put the next envelopes into the indexes; whether there may be more of them."""
