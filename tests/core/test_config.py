@@ -24,6 +24,12 @@ class Speed(StrEnum):
     FAST = "fast"
 
 
+def _with_slash(address):
+    if not address.startswith("/"):
+        raise ValueError("must begin with a slash")
+    return address
+
+
 @attrs.frozen(kw_only=True)
 class PostSettings:
     """Settings of a channel of letters."""
@@ -32,6 +38,7 @@ class PostSettings:
     speed: Speed = Speed.SLOW
     copies: int = attrs.field(default=1, validator=attrs.validators.in_((1, 2, 3)))
     wait: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    address: str = attrs.field(default="/", converter=_with_slash)
     boxes: tuple[int, ...] = ()
     registered: bool = False
 
@@ -310,6 +317,7 @@ def test_every_mistake_is_told_at_once_by_its_place():
             "must be one of 'room', 'instance' or a callable, not 'hash'",
         ),
         (post(copies=9), "instances.letters.copies", "must be in (1, 2, 3)"),
+        (post(address="x"), "instances.letters.address", "must begin with a slash"),
         (post(wait=0), "instances.letters.wait", "must be > 0: 0.0"),
         (
             {"instances": {"a": {"channel": "post"}}},
@@ -323,6 +331,11 @@ def test_a_mistake_is_told_in_words(content, place, text):
     ((found_place, found_text),) = mistakes(content)
     assert place == found_place
     assert text in found_text
+
+
+def test_what_a_converter_refuses_is_told_beside_other_mistakes():
+    places = [place for place, _ in mistakes(post(address="x", copies="many", wait=0))]
+    assert ["address", "copies", "wait"] == [place.rpartition(".")[2] for place in places]
 
 
 def test_a_channel_that_nobody_serves_is_told_with_those_that_are():

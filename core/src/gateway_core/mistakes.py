@@ -58,23 +58,32 @@ def _validated(error: BaseException, place: str) -> tuple[str, str]:
 
 
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
-    """What the validators of the attrs class `kind` say of the fields in `value`: all of them.
+    """What converters and validators of the attrs class `kind` say of the fields in `value`: all.
 
     The class itself would stop at the first. Fields that do not structure are left out.
     """
     problems: list[Problem] = []
     for field in attrs.fields(kind):
-        if isinstance(value, Mapping) and field.name in value and field.validator is not None:
+        if isinstance(value, Mapping) and field.name in value:
             try:
                 read = structure(value[field.name], field.type)
             except Exception:  # noqa: BLE001, S112 - told as what does not fit
                 continue
             try:
-                field.validator(None, field, read)
+                _look_at(field, read)
             except Exception as error:  # noqa: BLE001 - a validator may raise what it likes
                 found = problems_in(error)
                 problems += [Problem(p.place or field.name, p.text) for p in found]
     return problems
+
+
+def _look_at(field: attrs.Attribute[Any], value: Any) -> None:
+    """Do with the value what the class' `__init__` does; raises what that raises."""
+    converter: Any = field.converter
+    if converter is not None and not isinstance(converter, attrs.Converter):  # it asks for more
+        value = converter(value)
+    if field.validator is not None:
+        field.validator(None, field, value)
 
 
 def meant(word: str, known: Iterable[str]) -> str:

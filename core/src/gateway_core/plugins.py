@@ -155,10 +155,10 @@ def outbox_at(url: str, plugins: Sequence[Given] = (), allowed: Filter = Filter(
     """The outbox that a plugin opens for `url`. Raises `ConfigError` where none does."""
     outbox = _policies(plugins, allowed).open_outbox(url=url)
     if outbox is None:
-        scheme = url.partition(":")[0]
-        text = (
-            f"no plugin opens outboxes of scheme {scheme!r}; sqlite is in gateway-contrib[sqlite]"
-        )
+        scheme, is_url, _ = url.partition(":")
+        text = f"no plugin opens outboxes of scheme {scheme!r}"
+        text = text if is_url else f"{url!r} is no URL, such as sqlite:///path/to/file"
+        text += "; sqlite is in gateway-contrib[sqlite]"
         raise ConfigError([Problem("outbox", text + left_out(allowed))])
     return outbox
 

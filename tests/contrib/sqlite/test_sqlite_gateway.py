@@ -83,6 +83,7 @@ async def test_the_configuration_names_the_file(path):
     ("url", "words"),
     [
         ("other://x", "no plugin opens outboxes of scheme 'other'"),
+        ("outbox.db", "'outbox.db' is no URL, such as sqlite:///path/to/file"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///x?colour=red", "'colour' is no option"),
