@@ -42,14 +42,14 @@ class Group:
     """
 
     __slots__ = (
-        "_account", "_stood", "home", "members", "rank", "shared", "wait_serial", "waits_at",
+        "_stood", "account", "home", "members", "rank", "shared", "wait_serial", "waits_at",
         "waits_in",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, home: Lanes, account: Account) -> None:
         self.shared = shared
         self.home = home
-        self._account = account
+        self.account = account
         self._stood = Elapsed()  # at what, while the account was in order
         self.members: ClassQueue[Lane] = ClassQueue()
         self.rank: Rank = (0, 0, 0)
@@ -70,7 +70,7 @@ class Group:
     def _stand(self, bucket: Bucket, first: Lane, now: int) -> None:
         """Wait at `bucket`, by the rank of whoever goes first."""
         if bucket is not self.waits_at:
-            self._stood.turn(first.cause_at(bucket), self._account.shut.of("", now))
+            self._stood.turn(first.cause_at(bucket), self.account.shut.of("", now))
         self.rank, self.waits_at = first.rank, bucket
         queue_of(bucket).push(self)
 
@@ -78,7 +78,7 @@ class Group:
 
     def mark(self, now: int) -> Mark:
         """What it has waited for until now."""
-        shut = self._account.shut
+        shut = self.account.shut
         slots = self._stood.of("slots", shut.of("", now))
         return Mark(self, shut.of("suspension", now), shut.of("circuit", now), slots)
 

@@ -91,6 +91,8 @@ class Lanes:
         Where its last attempts are under way, its lanes are kept under another name.
         """
         self.slots.forget(account)
+        for group in [g for g in self.groups if g.account is account and not g.members]:
+            self.forget_group(group)
         for key in [key for key, room in self.rooms.items() if room.account is account]:
             room = self.rooms.pop(key)
             if room.lanes:
@@ -210,7 +212,8 @@ class Lanes:
 
     def forget_group(self, group: Group) -> None:
         """Nobody waits in it any more."""
-        self._groups.pop(group.shared, None)
+        if self._groups.get(group.shared) is group:
+            del self._groups[group.shared]
 
     def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:
         """What the lane's turn draws on; None when it has no turn."""

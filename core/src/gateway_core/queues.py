@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     from gateway_core.groups import Group
@@ -135,5 +135,6 @@ class ClassQueue(Generic[_W]):
                 if waiter.members is None or waiter.members:
                     return True
                 waiter.waits_in = None  # a group whose members have all left
+                waiter.home.forget_group(cast("Group", waiter))
             heappop(heap)
         return False

@@ -134,3 +134,24 @@ async def test_whoever_finds_out_that_it_is_down_still_spends_no_try(engine, say
         receipts = [await ticket.receipt() for ticket in tickets]
     assert all(receipt.delivered for receipt in receipts)
     assert {"a", "b"} == {made.attempt.room for made in channel.made[4:12]}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "removed", "suspended and removed", "expired"])
+async def test_a_group_that_everybody_has_left_is_forgotten(engine, say, autojump_clock, how):
+    """Instances come and go for as long as the process lives."""
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("account", 1, 60.0, "window")])
+    async with engine(channel, instances=["bot", "other"], partition_count=1) as gateway:
+        partition = gateway._partitions[0]
+        for n in range(3):
+            await gateway.send("bot", f"room {n}", "one", ttl=600)
+        if how.startswith("suspended"):
+            gateway.suspend("bot")
+        tickets = [await gateway.submit(say.message(f"room {n}", ttl=10)) for n in range(3)]
+        assert partition.lanes.groups
+        if how == "cancelled":
+            assert all(gateway.cancel(ticket) for ticket in tickets)
+        elif how != "expired":
+            await gateway.remove_instance("bot")
+        await trio.sleep(100)
+        await gateway.send("other", "room", "hello")
+        assert [] == list(partition.lanes.groups)
