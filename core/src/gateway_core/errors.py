@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -28,6 +28,14 @@ class Problem:
 
 class GatewayError(Exception):
     """The root of the tree: catch this to catch all that the gateway itself raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as it is: Python would call the class with `args` alone."""
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(kind: type[GatewayError], args: tuple[Any, ...]) -> GatewayError:
+    return kind.__new__(kind, *args)
 
 
 class _ProblemsError(GatewayError):

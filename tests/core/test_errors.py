@@ -1,0 +1,81 @@
+"""The exceptions: what applications do with them beside catching them."""
+
+import copy
+import pickle
+
+import pytest
+
+import gateway_core
+from gateway_core import (
+    AttemptTimeout,
+    ConfigError,
+    DeliveryError,
+    Disposition,
+    ErrorClass,
+    FormatVersionError,
+    GatewayClosed,
+    GatewayError,
+    HookContractError,
+    IdempotencyConflict,
+    InstanceSuspended,
+    Invalid,
+    OutboxError,
+    Overloaded,
+    PartitionFailed,
+    PluginError,
+    ProbeFailed,
+    Problem,
+    Reason,
+    Receipt,
+    Refused,
+    TransportError,
+    UnknownInstance,
+    Verdict,
+)
+from gateway_core.http import UnreadableBody
+
+PROBLEMS = [Problem("text", "is empty"), Problem("ttl", "must be a number")]
+VERDICT = Verdict(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, raw="no")
+RECEIPT = Receipt(
+    envelope_id="01",
+    instance_id="bot",
+    external_room_id="room",
+    disposition=Disposition.EXPIRED,
+    accepted_at=1.0,
+    ended_at=2.0,
+)
+EVERY = [
+    AttemptTimeout(3.0),
+    ConfigError(PROBLEMS),
+    DeliveryError(RECEIPT),
+    FormatVersionError("99"),
+    GatewayClosed(kept=True),
+    GatewayError("x"),
+    HookContractError(hook="send", plugin="post", text="x"),
+    IdempotencyConflict(key="k", envelope_id="01"),
+    InstanceSuspended(instance_id="bot", why="no"),
+    Invalid(PROBLEMS),
+    OutboxError("x"),
+    Overloaded(bound_of="room", pressure="high", depth=9, bound=10, retry_in=1.5),
+    PartitionFailed("x"),
+    PluginError(PROBLEMS),
+    ProbeFailed(instance_id="bot", verdict=VERDICT),
+    Refused("x"),
+    TransportError("x", dispatched="no"),
+    UnknownInstance(PROBLEMS),
+    UnreadableBody("x", status=200),
+]
+
+
+@pytest.mark.parametrize("error", EVERY, ids=lambda error: type(error).__name__)
+def test_an_exception_is_pickled_and_copied_with_all_that_it_says(error):
+    """Workers of other processes hand them on, and so do libraries that keep a failure."""
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):  # noqa: S301 - its own
+        assert type(error) is type(other)
+        assert (str(error), error.args, vars(error)) == (str(other), other.args, vars(other))
+
+
+def test_every_public_exception_is_among_them():
+    public = [getattr(gateway_core, name) for name in gateway_core.__all__]
+    raised = {t for t in public if isinstance(t, type) and issubclass(t, GatewayError)}
+    assert raised | {UnreadableBody} == {type(error) for error in EVERY}
