@@ -278,6 +278,22 @@ def test_forty_six_answers_bring_the_pace_back():
     assert [1.0, 1.0] == slowness[45:]
 
 
+def test_what_was_under_way_as_a_pace_was_slowed_says_little_more():
+    """Three in flight are refused for one reason; the fourth began at the slower pace."""
+    bucket, slowness = even(10), []
+    for _ in range(3):
+        bucket.take(0)
+    for attempt in range(4):
+        if attempt == 3:
+            bucket.take(0)
+        before = bucket.slowness
+        bucket.release(0)
+        bucket.slow_down()
+        slowness.append(bucket.slowness / before)
+    assert [2.0, 1.1, 1.1, 1.5] == pytest.approx(slowness, rel=0.02)
+    assert 0.03 / 4 == bucket.eager
+
+
 def test_a_pace_that_is_full_again_forgets_that_it_was_refused():
     """0.015 x 1.1 ** 8 is more than 0.03."""
     bucket = even(10)

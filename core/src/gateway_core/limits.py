@@ -25,7 +25,8 @@ EAGER, LEAST_EAGER = 0.03, 0.0005
 """The share of its slowness that each answer takes off a bucket: at first, and at least."""
 FORGIVING = 1.1
 """How many times as eager an even pace is with each answer at its full pace, up to `EAGER`."""
-LEAST_STEP = 1.2
+LEAST_STEP, SAME_STEP = 1.2, 1.1
+"""How many times slower a refusal makes it at least, and one for the same reason as another."""
 SOON = 5 * SECOND
 """How far ahead a place among the attempts in flight may be reserved."""
 
@@ -134,14 +135,15 @@ class EvenBucket(Bucket):
 
     A refusal halves the pace, and each answer takes a share of that off. Each refusal also halves
     the share, and what the next one adds: so one flood is soon forgotten, and a limit below `count`
-    is met more and more seldom, from a pace that is nearer and nearer to it.
+    is met more and more seldom, from a pace that is nearer and nearer to it. Refusals of what was
+    under way when the pace was slowed say little more: only by how much it was too quick.
 
     eager  the share, as a part of one
     """
 
     paced = True
 
-    __slots__ = ("eager", "interval", "limit", "next_at")
+    __slots__ = ("_earlier", "_was_earlier", "eager", "interval", "limit", "next_at")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
@@ -149,6 +151,8 @@ class EvenBucket(Bucket):
         self.interval = round(limit.per * SECOND / limit.count)
         self.next_at = 0
         self.eager = EAGER
+        self._earlier = 0  # attempts under way that began at the pace before
+        self._was_earlier = False
         if limit.start is not None:
             self.slowness = max(1.0, limit.count / limit.start)
 
@@ -179,6 +183,8 @@ class EvenBucket(Bucket):
     def release(self, now: int) -> None:  # noqa: ARG002 - it counts from the starts
         """The attempt was answered: the pace quickens, where it is not full."""
         self.in_flight -= 1
+        self._was_earlier = self._earlier > 0
+        self._earlier -= self._was_earlier
         if self.slowness > 1.0:
             self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
         elif self.eager < EAGER:
@@ -186,6 +192,10 @@ class EvenBucket(Bucket):
 
     def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - the closure waits
         """Go half as fast, or less slow where refusals keep coming; quicken more slowly."""
+        if self._was_earlier:
+            self.slowness = min(SLOWEST, self.slowness * SAME_STEP)
+            return
+        self._earlier = self.in_flight
         self.slowness = min(SLOWEST, self.slowness * max(LEAST_STEP, 1.0 + self.eager / EAGER))
         self.eager = max(LEAST_EAGER, self.eager / 2.0)
 
