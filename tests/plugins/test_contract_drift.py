@@ -3,31 +3,61 @@
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from gateway_plugin_slack import limits
 from gateway_plugin_telegram.requests import FIELDS
 
 pytest_plugins = ("pytester",)
 
-SUITE = """
-import pytest
+ASKING = """
+import sys
 import trio
 from gateway_core import Attempt, Instance, Secret, TransportError
 from gateway_core.testing import open_network
 from gateway_plugin_telegram import TelegramSettings, hooks
 
-@pytest.mark.parametrize("arguments", [{}, {"colour": "red"}])
-async def test_call(arguments):
+async def ask(**arguments):
     settings = TelegramSettings(token=Secret("1234567:bench-token-bench-token-bench-token"))
     attempt = Attempt(
         operation="call:getMe", method="getMe", arguments=arguments, room="7",
         envelope_id="e", instance_id="i",
     )
     async with open_network(), hooks.open_session(Instance("i", "telegram", settings)) as session:
-        with pytest.raises(TransportError):
+        try:
             await hooks.call(session, attempt)
+        except TransportError:
+            return
+        raise AssertionError("nobody listens")
+
+async def main():
+    await ask(**dict([word.split("=") for word in sys.argv[1:]]))
+
+if __name__ == "__main__":
+    trio.run(main)
 """
 
-TABLE = tomllib.loads((Path(__file__).parents[1] / "requests.toml").read_text())
+SUITE = """
+import asking
+import pytest
+
+@pytest.mark.parametrize("arguments", [{}, {"colour": "red"}])
+async def test_call(arguments):
+    await asking.ask(**arguments)
+"""
+
+IN_A_PROCESS = """
+import subprocess
+import sys
+import pytest
+
+@pytest.mark.parametrize("words", [[], ["colour=red"]])
+def test_call(words):
+    subprocess.run([sys.executable, "asking.py", *words], check=True)
+"""
+
+TESTS = Path(__file__).parents[1]
+TABLE = tomllib.loads((TESTS / "requests.toml").read_text())
 
 
 def test_the_adapters_own_tables_are_within_it():
@@ -40,13 +70,12 @@ def test_every_channel_names_its_source():
     assert {"telegram", "slack", "discord"} == {c for c in TABLE if TABLE[c]["source"]}
 
 
-def test_a_request_beyond_the_table_is_seen(pytester):
+@pytest.mark.parametrize("suite", [SUITE, IN_A_PROCESS], ids=["here", "in a process"])
+def test_a_request_beyond_the_table_is_seen(pytester, suite):
     """A suite of one test that sends an unknown field, under the same conftest, fails."""
-    pytester.makeconftest((Path(__file__).parents[1] / "conftest.py").read_text())
-    (pytester.path / "requests.toml").write_text(
-        (Path(__file__).parents[1] / "requests.toml").read_text()
-    )
-    pytester.makepyfile(SUITE)
+    conftest = (TESTS / "conftest.py").read_text()
+    pytester.makeconftest(conftest.replace("Path(__file__).parent", f"Path({str(TESTS)!r})"))
+    pytester.makepyfile(asking=ASKING, test_asking=suite)
     outcome = pytester.runpytest_subprocess("-o", "trio_mode=true")
     outcome.assert_outcomes(passed=2, errors=1)
     outcome.stdout.fnmatch_lines(["*getMe: colour = 'red', but the table says None*"])

@@ -1,0 +1,93 @@
+"""Contract drift: every request that an adapter makes in any test is held against a table.
+
+The table is `tests/requests.toml`. What a test starts as a process of its own is watched as well:
+`tests/watching` stands on its path, and tells by a file.
+"""
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+TABLE = tomllib.loads((Path(__file__).parents[1] / "requests.toml").read_text())
+TOLD = "GATEWAY_TESTS_DRIFT"
+"""The variable that names the file in which processes tell what they saw."""
+
+KINDS = {str: "text", bool: "flag", int: "whole", list: "list", tuple: "list", dict: "object"}
+_PATTERNS = (
+    (re.compile(r"/reactions/[^/]+"), "/reactions/{emoji}"),
+    (re.compile(r"/(interactions|webhooks)/[0-9]+/[^/]+"), r"/\1/{id}/{token}"),
+    (re.compile(r"/[0-9]+"), "/{id}"),
+)
+_TELEGRAM = "/bot{secret}/"
+
+
+def adapter():
+    """The channel whose adapter awaits the request; None: a test makes it by hand."""
+    asking = sys._getframe(2).f_globals["__name__"]
+    found = re.match(r"gateway_plugin_(\w+)\.", asking)
+    return found[1] if found and found[1] in TABLE else None
+
+
+def named(channel, verb, path, fields):
+    """(method, fields) of a request, without its ids."""
+    if channel == "telegram":
+        return path.removeprefix(_TELEGRAM), fields
+    if channel == "slack":
+        return path.removeprefix("/"), fields
+    path, _, query = path.partition("?")
+    for pattern, name in _PATTERNS:
+        path = pattern.sub(name, path)
+    return f"{verb} {path}", {**fields, **dict(parse_qsl(query))}
+
+
+def drift(channel, method, fields):
+    """What of a request is not in the table."""
+    methods = TABLE[channel]["methods"]
+    # The Bot API does not look at a method's case.
+    spelled = {name.lower(): name for name in methods} if channel == "telegram" else {}
+    known = methods.get(spelled.get(method.lower(), method))
+    if known is None:
+        return [f"{channel}: no method {method}"]
+    return [
+        f"{channel} {method}: {name} = {value!r}, but the table says {known.get(name)}"
+        for name, value in fields.items()
+        if KINDS.get(type(value)) not in known.get(name, "").split()
+    ]
+
+
+def watch(client: type, note: Callable[[str], object]) -> None:
+    """Let `note` hear what an adapter sends beyond the table through clients of that class."""
+    request = client.request
+
+    async def checked(self, method, path, *, json=None, form=None, headers=None):
+        channel, fields = adapter(), json if form is None else form
+        if channel is not None:
+            for line in drift(channel, *named(channel, method, path, dict(fields or {}))):
+                note(line)
+        return await request(self, method, path, json=json, form=form, headers=headers or {})
+
+    client.request = checked
+
+
+def tell(line: str) -> None:
+    """As a process that a test began: it may be killed at any moment."""
+    with Path(os.environ[TOLD]).open("a") as told:
+        told.write(f"{line}\n")
+
+
+class Told:
+    """What the processes of a test run told."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read = path, 0
+        path.touch()
+
+    def fresh(self) -> list[str]:
+        """What nobody has been told yet."""
+        lines = self._path.read_text().splitlines()
+        lines, self._read = lines[self._read :], len(lines)
+        return lines
