@@ -91,7 +91,7 @@ def _steps_left(flight: Flight) -> int:
 
 def _until_lane_starts(lane: Lane, now: int) -> int | None:
     """Nanoseconds until the lane's next try, with those that wait before it at the same place."""
-    if lane.doubt:
+    if lane.doubt or (not lane.running and lane.room.account.gate.closed_until >= NEVER):
         return None
     if lane.timer_at is not None:
         return max(0, lane.timer_at - now)

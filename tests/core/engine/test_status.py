@@ -160,3 +160,16 @@ async def test_an_estimate_ends_at_the_deadline(engine, say, autojump_clock):
             status.estimate,
             status.receipt.disposition,
         )
+
+
+async def test_nor_a_resume_where_it_waits_for_its_room_as_well(engine, say, autojump_clock):
+    async with engine(FakeChannel(limits=lambda room, _: [Limit(room, 1, 60.0)])) as gateway:
+        await gateway.send("bot", "r", "one")
+        second = await gateway.submit(say.message("r"))
+        assert ("room limit", 60) == _waits(gateway, second)
+        gateway.suspend("bot")
+        assert ("room limit", None) == _waits(gateway, second)
+        await trio.sleep(100)
+        assert ("suspension", None) == _waits(gateway, second)
+        gateway.resume("bot")
+        assert (await second.receipt()).delivered
