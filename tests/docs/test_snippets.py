@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tomllib
 import types
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import attrs
@@ -27,8 +27,11 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from gateway_contrib.cli.emulating import PLATFORMS
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_core import (
+    Disposition,
+    Gateway,
     GatewayConfig,
     Instance,
     Secret,
@@ -36,9 +39,10 @@ from gateway_core import (
     hookimpl,
     load_config,
     open_gateway,
+    parse_config,
 )
 from gateway_core.http import Response
-from gateway_core.testing import open_network
+from gateway_core.testing import open_network, open_test_gateway
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -162,6 +166,74 @@ def test_a_program_of_the_docs_does_what_its_page_says(world, snippet, capsys):
 async def test_the_test_of_the_guide_passes(world, autojump_clock):
     module = runpy.run_path(str(world.folder / "test_service.py"))
     await module["test_reminders_are_a_minute_apart"](autojump_clock)
+
+
+BOTS = {"telegram": "telegram-bot", "slack": "slack-bot", "discord": "discord-bot"}
+ROOMS = {"telegram": "7", "slack": "C024BE91L", "discord": "1100000000000000001"}
+EVENTS = {
+    "telegram": {"update_id": 7, "message": {"message_id": 1, "chat": {"id": 7}, "text": "hi"}},
+    "slack": {
+        "event": {
+            "type": "message",
+            "channel": "C024BE91L",
+            "user": "U1",
+            "ts": "1700000000.000100",
+        }
+    },
+    "discord": {"t": "MESSAGE_CREATE", "d": {"id": "12", "channel_id": "1100000000000000001"}},
+}
+
+
+@asynccontextmanager
+async def bots():
+    """A gateway with an account on each platform, and the emulators in memory that play them."""
+    emulators, accounts = {}, {}
+    async with open_network() as network:
+        for channel, bot in BOTS.items():
+            platform = PLATFORMS[channel]
+            emulator = emulators[channel] = platform.emulator(tokens={platform.token})
+            network.mount(url := f"https://{channel}.example", emulator.app)
+            accounts[bot] = {"channel": channel, "token": platform.token}
+            accounts[bot]["base_url"] = f"{url}{platform.path}"
+        async with open_gateway(parse_config({"instances": accounts})) as gateway:
+            yield gateway, emulators
+
+
+def block(page, start):
+    return next(s for s in ALL if s.page == f"docs/how-to/{page}.md" and s.code.startswith(start))
+
+
+@pytest.mark.parametrize("channel", BOTS)
+async def test_the_guide_s_answer_goes_where_the_event_came_from_and_once(channel, autojump_clock):
+    code = block("answer-an-event", "async def answer").code.replace("support-bot", BOTS[channel])
+    names = {"Gateway": Gateway}
+    exec(code, names)  # noqa: S102 - the page's own
+    async with bots() as (gateway, emulators):
+        for _ in range(2):
+            await names["answer"](gateway, EVENTS[channel])
+    rooms = emulators[channel].rooms
+    assert ["We are looking into it."] == [m.text for m in rooms.conversation(ROOMS[channel])]
+
+
+async def test_the_guide_s_calls_are_made(autojump_clock):
+    snippet = block("answer-an-event", "await gateway.call")
+    code = compile(snippet.code, place(snippet), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    async with bots() as (gateway, emulators):
+        pressed = emulators["discord"].interaction(ROOMS["discord"])
+        sent = await gateway.send("slack-bot", ROOMS["slack"], "a message")
+        names = {"gateway": gateway, "ts": sent.ref.parts[0].message_id, "query_id": "1"}
+        names |= {"interaction_id": pressed.id, "token": pressed.token}
+        await eval(code, names)  # noqa: S307 - the page's own
+        assert {Disposition.DELIVERED: 5} == gateway.statistics().dispositions
+
+
+async def test_the_guide_s_watch_knows_who_is_suspended(autojump_clock):
+    names = {}
+    exec(block("write-a-policy", "from gateway_core import Instance, Verdict").code, names)  # noqa: S102 - the page's own
+    watch = names["Watch"]()
+    async with open_test_gateway(plugins=[watch]) as gateway:
+        gateway.suspend("bot", "for a test")
+    assert {"bot": "for a test"} == {name: v.raw for name, v in watch.suspended.items()}
 
 
 def test_the_log_of_the_guide_goes_through_logging(tmp_path):
@@ -348,6 +420,14 @@ def test_configurations_of_the_docs_load(page, tmp_path, monkeypatch):
     with in_folder(page, tmp_path, monkeypatch):
         config = load_config("gateway.toml")
     assert ["support-bot"] == [instance.id for instance in config.instances]
+
+
+CONFIGURATIONS = [s for s in ALL if s.language == "toml" and "project" not in tomllib.loads(s.code)]
+
+
+@pytest.mark.parametrize("snippet", CONFIGURATIONS, ids=map(place, CONFIGURATIONS))
+def test_every_piece_of_a_configuration_is_one_without_a_mistake(snippet):
+    parse_config(tomllib.loads(snippet.code), environ={"SLACK_TOKEN": TOKEN})
 
 
 def test_make_targets_named_in_the_docs_exist():
