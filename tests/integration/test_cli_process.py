@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -112,6 +114,22 @@ def test_a_second_signal_does_not_wait_for_the_drain(gateway, number, tmp_path):
     process.send_signal(number)
     assert process.communicate(timeout=5)[1].endswith(f"gateway: ended by a second {number.name}\n")
     assert 128 + number == process.returncode
+
+
+def test_a_person_who_stops_it_is_told_that_it_stops(gateway):
+    """On a terminal, at once: the end of the drain says the rest."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [gateway, "emulate", "slack"], stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    os.close(theirs)
+    line_of(process, "slack is emulated at ")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=BOUND)
+    told = os.read(ours, 1000).decode().splitlines()
+    os.close(ours)
+    assert "gateway: stopping; once more ends it at once" == told[0]
+    assert 130 == process.returncode
 
 
 @pytest.mark.parametrize("arguments", [("plugins", "--json"), ("plugins",), ("--help",)])
