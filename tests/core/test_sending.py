@@ -145,6 +145,12 @@ async def test_a_gateway_is_opened_with_a_configuration(config):
             pass
 
 
+async def test_a_provider_alone_is_not_taken_for_both():
+    with pytest.raises(TypeError, match=r"must be Providers\(tracers=…, meters=…\), not object"):
+        async with open_gateway(GatewayConfig(), providers=object()):
+            pass
+
+
 async def test_the_outbox_s_url_belongs_into_the_configuration():
     with pytest.raises(TypeError, match="a URL belongs into the config"):
         async with open_gateway(GatewayConfig(), outbox="sqlite:outbox.db"):

@@ -373,7 +373,7 @@ async def open_gateway(
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
     `PartitionFailed` out of the block when a partition cannot be kept alive.
     """
-    _check(config, outbox)
+    _check(config, outbox, providers)
     hooks = bind(plugins, config.plugins)
     if outbox is None and config.outbox is not None:
         outbox = outbox_at(config.outbox, plugins, config.plugins)
@@ -409,7 +409,7 @@ async def open_gateway(
             raise body
 
 
-def _check(config: object, outbox: object) -> None:
+def _check(config: object, outbox: object, providers: object) -> None:
     """Wrong types, and another loop, whose own errors would tell nobody what to do."""
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError("the gateway runs on trio: begin with trio.run(main), not asyncio's")
@@ -418,6 +418,9 @@ def _check(config: object, outbox: object) -> None:
         raise TypeError(f"`config` must be a GatewayConfig (`load_config` reads one), not {kind}")
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
+    if not isinstance(providers, Providers | None):
+        kind = type(providers).__name__
+        raise TypeError(f"`providers` must be Providers(tracers=…, meters=…), not {kind}")
 
 
 def _exporting(
