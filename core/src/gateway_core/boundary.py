@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from gateway_core.errors import GatewayError
+from gateway_core.errors import GatewayError, HookContractError
 
 PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 """These belong to whoever stops the program or the task; nobody else may keep them."""
@@ -31,10 +31,13 @@ def stopped(error: BaseException) -> Exception:
 
 
 async def pass_on(error: BaseException) -> None:
-    """Raise `Cancelled` where `error` is what a hook made of one, and the task is cancelled yet."""
+    """Raise `Cancelled` where `error` is what a hook made of one, and the task is cancelled yet.
+
+    One that kept it to itself had no answer to give: the wrong one says nothing.
+    """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, trio.Cancelled):
+        if isinstance(cause, trio.Cancelled | HookContractError):
             await trio.lowlevel.checkpoint_if_cancelled()
             return
         cause = cause.__context__
