@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import json
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -118,3 +120,9 @@ def test_an_error_is_one_printable_line_of_bounded_length():
     assert line.startswith("ValueError: a b\\x1b[31mccc")
     assert LONGEST == len(line)
     assert "tab return line" == printable("tab\treturn\rline")
+
+
+def test_a_command_that_serves_nothing_loads_no_server():
+    """It is a quarter of what the program needs to begin."""
+    code = "import sys, gateway_contrib.cli.commands; sys.exit('hypercorn' in sys.modules)"
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode

@@ -15,7 +15,6 @@ from cyclopts.validators import Number
 from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_contrib.emulators.discord import DiscordEmulator
-from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
 
@@ -46,6 +45,8 @@ async def emulate(
     verbose: Verbose = False,
 ) -> int:
     """Serve an emulated platform on loopback until interrupted; its page shows what arrived."""
+    from gateway_contrib.emulators.serve import serve  # noqa: PLC0415 - a server: few commands are one
+
     set_up_log(verbose=verbose)
     platform = PLATFORMS[channel]
     # Clients hold Discord's times against their own clock.

@@ -16,7 +16,6 @@ import trio
 from gateway_contrib.cli.demo.load import CHANNELS
 from gateway_contrib.cli.emulating import PLATFORMS
 from gateway_contrib.emulators.faults import Fault, FaultPlan
-from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.wire import ASGIApp, Latency
 
 ROUND_TRIP = (0.02, 0.08)
@@ -75,6 +74,8 @@ def _build(channel: str, seed: str) -> Emulated:
 @asynccontextmanager
 async def on_sockets(apps: Mapping[str, ASGIApp]) -> AsyncIterator[Addresses]:
     """Serve each application on a free loopback port."""
+    from gateway_contrib.emulators.serve import serve  # noqa: PLC0415 - a server: few commands are one
+
     async with trio.open_nursery() as nursery:
         yield {name: await nursery.start(partial(serve, app)) for name, app in apps.items()}
         nursery.cancel_scope.cancel()
