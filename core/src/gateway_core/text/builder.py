@@ -44,29 +44,30 @@ class Builder(Canvas):
         """Take in pyromark's events: each a name, or a name with a value; places are in UTF-8."""
         value: Any
         self.events = iter(events)
+        begins, ends, mark, add = self.begins, self.ends, self.marks.append, self.pieces.append
         for event, where in self.events:
-            kind, value = (event, None) if event.__class__ is str else event.popitem()
-            if kind == "Text":
+            kind, value = (event, "\n") if event.__class__ is str else event.popitem()
+            if kind == "Text" or kind == "SoftBreak":  # noqa: PLR1714 - a tuple takes longer
                 if self.plain and self.open:  # what `write` does, without asking it
-                    self.marks.append((self.length, where["start"]))
-                    self.pieces.append(value)
+                    mark((self.length, where["start"]))
+                    add(value)
                     self.length += len(value)
                 else:
                     self.write(value, where["start"])
             elif kind == "Start":
                 if value.__class__ is not str:
                     name, inner = value.popitem()
-                    self.begins[name](self, inner, where["start"])
-                elif style := _STYLED.get(value):
-                    self._begin_style(style, where["start"])
+                    begins[name](self, inner, where["start"])
+                elif value in _STYLED:
+                    self._begin_style(_STYLED[value], where["start"])
                 else:
-                    self.begins[value](self, None, where["start"])
+                    begins[value](self, None, where["start"])
             elif kind == "End":
                 name = value if value.__class__ is str else next(iter(value))
-                if style := _STYLED.get(name):
-                    self._end_style(style)
-                elif end := self.ends.get(name):
-                    end(self, name)
+                if name in _STYLED:
+                    self._end_style(_STYLED[name])
+                elif name in ends:
+                    ends[name](self, name)
             else:
                 self.alone[kind](self, value, where["start"])
 

@@ -56,9 +56,12 @@ def is_prose(source: str) -> bool:
 
 def read(source: str) -> Document:
     """The same as `parse` of a text, whatever is in it."""
-    if not source.isascii():
+    try:
+        octets = source.encode()
+    except UnicodeEncodeError:
         source = SURROGATE.sub("\ufffd", source)
-    clean = _is_clean(source)
+        octets = source.encode()
+    clean = _is_clean(octets)
     hides = source.count(BAR) > 1
     builder = SpoilerBuilder(source, clean=clean) if hides else Builder(clean=clean)
     builder.read(_MARKDOWN.events_with_range(source))
@@ -66,9 +69,8 @@ def read(source: str) -> Document:
     return document if document.text.strip() else _as_it_is(source)
 
 
-def _is_clean(source: str) -> bool:
+def _is_clean(octets: bytes) -> bool:
     """Whether nothing has to be replaced; what almost every text answers is asked the fast way."""
-    octets = source.encode()
     if len(octets.translate(None, _CONTROLS)) != len(octets):
         return False
     return b"\xe2\x80" not in octets or _TURNING.search(octets) is None

@@ -187,9 +187,17 @@ class Atomizer:
             lead, again = f"> {lead}", f"> {again}"
         start = block.start
         for low, high in _lines(self.document.text, block.body, block.end):
-            looks = self._touching(low, high)
+            if self.looks:
+                self.looks = [look for look in self.looks if look[1] > low]
+            if not self.looks and not (self.following and self.following[-1][0] < high):
+                # Most lines have no style of their own.
+                stack = around if low < high else ()
+                atom = (start, low, high, self.escape, stack, lead, again, quote, True)
+                made.append(_new(Atom, atom))
+                start, lead = high + 1, again
+                continue
             first = True
-            for begin, end, write, stack in self._pieces(looks, low, high, around):
+            for begin, end, write, stack in self._pieces(low, high, around):
                 place = start if first else begin
                 atom = (place, begin, end, write, stack, lead, again, quote, first)
                 made.append(_new(Atom, atom))
@@ -199,18 +207,15 @@ class Atomizer:
     def _touching(self, low: int, high: int) -> list[_Look]:
         """The looks with characters in the line, the outermost first."""
         following = self.following
-        if self.looks:
-            self.looks = [look for look in self.looks if look[1] > low]
         while following and following[-1][0] < high:
             look = following.pop()
             if look[1] > low:
                 self.looks.append(look)
         return self.looks
 
-    def _pieces(
-        self, looks: Sequence[_Look], low: int, high: int, around: tuple[Mark, ...]
-    ) -> Sequence[_Piece]:
+    def _pieces(self, low: int, high: int, around: tuple[Mark, ...]) -> Sequence[_Piece]:
         """Stretches of one style in a line; white space between two styles has what both have."""
+        looks = self._touching(low, high)
         if around:
             looks = [look for look in looks if look.mark not in around]
         if not looks or low == high:

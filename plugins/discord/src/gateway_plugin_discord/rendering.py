@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -44,16 +44,22 @@ class Dialect:
         self.starts = [atom.start for atom in self.atoms]
         self.bodies = [atom.write(text[atom.body : atom.end]) for atom in self.atoms]
         self.joints = [""] * bool(self.atoms)
-        self.joints += map(self._joint, self.atoms, self.bodies, self.atoms[1:])
+        self.joints += self._between()
         pairs = [*map("".join, zip(self.joints, self.bodies, strict=True))]
         whole = "".join(pairs)
         self.sums = [0, *accumulate(map(len if units(whole) == len(whole) else units, pairs))]
 
-    def _joint(self, before: Atom, written: str, atom: Atom) -> str:
-        gap = atom.start - before.end  # of one place: one line feed
-        if gap > 1 and atom.first:
-            gap = self.document.text.count("\n", before.end, atom.start)
-        return joint(before, written, atom, gap)
+    def _between(self) -> Iterator[str]:
+        """What stands between each atom and the next."""
+        text = self.document.text
+        for before, written, atom in zip(self.atoms, self.bodies, self.atoms[1:], strict=False):
+            gap = atom[0] - before[2]  # of one place: one line feed
+            if gap == 1 and atom[8] and not (before[4] or atom[4]):
+                yield f"\n{atom[5]}"  # as between most lines
+                continue
+            if gap > 1 and atom.first:
+                gap = text.count("\n", before.end, atom.start)
+            yield joint(before, written, atom, gap)
 
     def cost(self, start: int, end: int) -> int:
         """UTF-16 units of the content; never fewer than its code points."""

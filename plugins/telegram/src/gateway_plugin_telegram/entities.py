@@ -94,7 +94,7 @@ class _Units:
     """Places of a text in UTF-16 code units."""
 
     def __init__(self, text: str) -> None:
-        beyond = () if text.isascii() else _BEYOND.finditer(text)
+        beyond = _BEYOND.finditer(text) if _is_wide(text) else ()
         self.wide = [found.start() for found in beyond]
 
     def before(self, place: int) -> int:
@@ -102,6 +102,11 @@ class _Units:
 
     def between(self, start: int, end: int) -> int:
         return self.before(end) - self.before(start)
+
+
+def _is_wide(text: str) -> bool:
+    """Whether a character takes two units: to write them all takes a fifth of looking for one."""
+    return not text.isascii() and len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text)
 
 
 def _entities(document: Document) -> Iterator[Entity]:
