@@ -86,7 +86,10 @@ class FakeChannel:
 
     @property
     def times(self) -> list[float]:
-        """When attempts were made, in trio's seconds."""
+        """When attempts were made, in trio's seconds.
+
+        The wait for a limit or a retry ends a nanosecond late: `pytest.approx` forgives it.
+        """
         return [made.at for made in self.made]
 
     @hookimpl
