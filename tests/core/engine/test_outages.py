@@ -159,7 +159,8 @@ async def test_without_a_probe_hook_one_attempt_a_step_finds_out(engine, say, au
     assert {Disposition.DELIVERED: 60} == gateway.statistics().dispositions
 
 
-async def test_a_half_open_circuit_calls_nobody_inside_a_known_wait(engine, say, autojump_clock):
+@pytest.mark.parametrize("probed", [False, True], ids=["half-open", "closed by a probe"])
+async def test_a_circuit_lets_nobody_call_inside_a_known_wait(engine, say, autojump_clock, probed):
     """A 429 that closed the instance still holds when the circuit looks whether it works."""
 
     async def run(attempt):
@@ -170,7 +171,7 @@ async def test_a_half_open_circuit_calls_nobody_inside_a_known_wait(engine, say,
         if trio.current_time() < 60:
             raise say.refused()
 
-    channel = Unprobed(script=run)
+    channel = (FakeChannel if probed else Unprobed)(script=run)
     async with engine(channel, drain_timeout=HOUR) as gateway:
         for n in range(40):
             await gateway.submit(say.message("limited" if not n else f"room {n}"))
