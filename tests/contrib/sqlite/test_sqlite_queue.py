@@ -9,6 +9,8 @@ import trio
 import trio.testing
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.batch import Batch
+from gateway_contrib.sqlite.committer import COUNTED
 from gateway_core import OutboxError
 from gateway_core.testing import run_seeded
 from gateway_core.testing.outboxes import Entries, receipt_of
@@ -42,13 +44,14 @@ def test_those_who_wait_at_a_full_queue_are_kept_in_the_order_in_which_they_came
 
 @pytest.mark.parametrize("seed", range(10))
 def test_no_batch_has_more_entries_than_the_queue_whatever_else_it_has(tmp_path, seed, monkeypatch):
-    """Places are counted now and then: never more are given away than there are."""
+    """Places are counted now and then: at most so many changes later an entry has to wait."""
     entries, sizes, queue, rng = Entries(), [], 80, Random(seed)
-    write = SqliteOutbox._write
+    take = Batch.take
 
-    async def counted(self, batch):
-        sizes.append((len(batch.entries), len(batch)))
-        await write(self, batch)
+    def counted(self, waiter):
+        already = len(self)
+        take(self, waiter)
+        sizes.append((len(self.entries), already if waiter.row is not None else 0))
 
     async def append(outbox):
         for _ in range(3):
@@ -64,10 +67,10 @@ def test_no_batch_has_more_entries_than_the_queue_whatever_else_it_has(tmp_path,
                     nursery.start_soon(append, outbox)
             assert len(await outbox.page("bot")) == 6 * queue
 
-    monkeypatch.setattr(SqliteOutbox, "_write", counted)
+    monkeypatch.setattr(Batch, "take", counted)
     run_seeded(f"sizes {seed}", main)
-    assert max(many for many, _ in sizes) == queue
-    assert max(all_of_it for _, all_of_it in sizes) <= queue + 64
+    assert max(entries for entries, _ in sizes) == queue
+    assert max(already for _, already in sizes) < queue + COUNTED
 
 
 async def test_whoever_gives_up_at_a_full_queue_leaves_nothing(tmp_path, autojump_clock):
