@@ -6,6 +6,7 @@ import sys
 import pytest
 import trio
 
+from gateway_contrib.cli import outbox as cli_outbox
 from gateway_contrib.cli.app import main
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operating import Operator
@@ -302,3 +303,23 @@ async def test_an_erasure_that_the_disk_refuses_keeps_no_room_waiting(config, au
             outbox._writer._db.execute("DROP TRIGGER no_erasure")
             await trio.sleep(5)
             assert operator.answer(number) == "1 rows erased, 0 in flight"
+
+
+async def test_an_owner_that_goes_before_it_answers_is_not_waited_for(capsys):
+    class Leaving:
+        """Has the outbox at first, and answers one of two."""
+
+        def __init__(self):
+            self.looks = iter(["process 7 on vm"])
+
+        @property
+        def owner(self):
+            return next(self.looks, None)
+
+        def answer(self, number):
+            return "goes on" if number == 1 else None
+
+    with trio.fail_after(cli_outbox.PATIENCE / 2):
+        await cli_outbox._answers(Leaving(), {"one": 1, "two": 2})
+    expected = "one: goes on\n1 asked: done when a gateway next opens the outbox\n"
+    assert expected == capsys.readouterr().out

@@ -217,17 +217,22 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
     if not numbers:
         print("nothing fits the filters: nothing asked")
         return
-    if operator.owner is None:
-        print(f"{len(numbers)} asked: done when a gateway next opens the outbox")
-        return
     left = dict(numbers)
     with trio.move_on_after(PATIENCE):
-        while left:
-            for name, number in list(left.items()):
-                answer = operator.answer(number)
-                if answer is not None:
-                    print(printable(f"{name}: {answer}"))
-                    del left[name]
+        while left and operator.owner is not None:
+            _print_answers(operator, left)
             await trio.sleep(0.1)
-    if left:
+    _print_answers(operator, left)
+    if left and operator.owner is None:  # it is not there, or went before it came to these
+        print(f"{len(left)} asked: done when a gateway next opens the outbox")
+    elif left:
         raise Ended(f"{len(left)} asked, without an answer yet", 1)
+
+
+def _print_answers(operator: Any, left: dict[str, int]) -> None:
+    """What has been answered by now is printed and no longer left."""
+    for name, number in list(left.items()):
+        answer = operator.answer(number)
+        if answer is not None:
+            print(printable(f"{name}: {answer}"))
+            del left[name]
