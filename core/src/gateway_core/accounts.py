@@ -56,7 +56,7 @@ class Account:
         self.suspended: Verdict | None = None
         self.shut = Elapsed()
         self.removed = False
-        self.recovering: list[tuple[Lane, int]] = []
+        self.recovering: dict[Lane, int] = {}
         self.probes = 0
         self.relapses = 0
         self.keeper_runs = False
@@ -66,6 +66,7 @@ class Account:
         self._keep = keep
         self.refusal: Verdict | None = None
         self._fresh = False
+        self._refreshed_at = 0
         self.held = False
         self.resumed: Callable[[], None] | None = None
         self.counts = Counts()
@@ -144,8 +145,8 @@ class Account:
         if self.open and self.suspended is None and self.refusal is None:
             self._close_circuit(now)
         if self.recovering:
-            waiting, self.recovering = self.recovering, []
-            for lane, not_before in waiting:
+            waiting, self.recovering = self.recovering, {}
+            for lane, not_before in waiting.items():
                 if lane.doubt:
                     lane.home.pause(lane, max(now, not_before))
 
@@ -165,14 +166,20 @@ class Account:
         lane.running = False
         lane.home.leave(lane)
         lane.doubt = True
-        self.recovering.append((lane, not_before))
+        self.recovering.pop(lane, None)  # of a doubt before, which ended otherwise
+        self.recovering[lane] = not_before
         self._wake_keeper()
 
-    def ask_credentials(self, verdict: Verdict, now: int) -> bool:
-        """Shut the gate and let the keeper ask for a fresh secret; false where that is vain."""
+    def ask_credentials(self, verdict: Verdict, begun: int, now: int) -> bool:
+        """Shut the gate and let the keeper ask for a fresh secret; false where that is vain.
+
+        It is asked for once, however many attempts that had `begun` before are refused.
+        """
         if verdict.reason is not Reason.UNAUTHORIZED or "credentials" not in self.hooks.can:
             return False
-        if self.refusal is None and self._fresh:
+        if self.refusal is not None or begun < self._refreshed_at:
+            return True
+        if self._fresh:
             return False
         self.refusal = verdict
         self._shut(now)
@@ -181,7 +188,7 @@ class Account:
     def refreshed(self, now: int) -> None:
         """A fresh secret is in use: go on. Refused again before a success, it is suspended."""
         self._go_on(now)
-        self._fresh = True
+        self._fresh, self._refreshed_at = True, now
 
     def suspend(self, verdict: Verdict, now: int) -> bool:
         """Put it out of order; true if it was in order before."""
@@ -249,7 +256,8 @@ class Account:
         if self.open and self.gate.waiting:
             return
         while self.recovering:  # nobody else is there to find out
-            lane, not_before = self.recovering.pop(0)
+            lane = next(iter(self.recovering))
+            not_before = self.recovering.pop(lane)
             if lane.doubt:
                 lane.home.pause(lane, max(now, not_before))
                 return

@@ -286,9 +286,10 @@ class Failures:
         Where its settings were replaced meanwhile, nothing is known of the new ones.
         """
         failed.flight.wait_for("suspension", failed.now)
-        replaced = failed.tried.instance is not failed.account.instance
-        if not replaced and not failed.account.ask_credentials(failed.verdict, failed.now):
-            self._on_suspension(failed.account, failed.verdict)
+        account, begun = failed.account, failed.lane.begun
+        replaced = failed.tried.instance is not account.instance
+        if not replaced and not account.ask_credentials(failed.verdict, begun, failed.now):
+            self._on_suspension(account, failed.verdict)
         self._lanes.go_on(failed.lane, failed.now)
 
     def _do_unknown(self, failed: Failed, decision: Decision) -> None:
@@ -312,13 +313,14 @@ class Failures:
 
     def _end_backlog(self, failed: Failed) -> None:
         """What waits behind a room or thread that is gone ends with the same reason."""
-        scope, thread = failed.verdict.scope, failed.flight.envelope.thread_id
+        scope, targets = failed.verdict.scope, self._partition.targets
         if scope not in (Scope.ROOM, Scope.THREAD):
             return
         waiting = [f for lane in failed.lane.room.lanes.values() for f in lane.queue]
         for flight in waiting:
-            same = scope is Scope.ROOM or flight.envelope.thread_id == thread
-            if same and flight.receipt is None and not flight.started:
+            if flight.receipt is not None or flight.started:
+                continue
+            if scope is Scope.ROOM or targets.thread(flight, failed.now) == failed.attempt.thread:
                 self._endings.end(flight, Disposition.REJECTED, failed.verdict, failed.now)
 
     _DO: Mapping[str, Callable[[Failures, Failed, Decision], None]] = {

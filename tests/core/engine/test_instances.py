@@ -21,12 +21,14 @@ from gateway_core import (
     Limit,
     ProbeFailed,
     Reason,
+    Scope,
     Secret,
     UnknownInstance,
+    Verdict,
     hookimpl,
     open_gateway,
 )
-from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway
 
 
 class Named(FakeChannel):
@@ -838,3 +840,44 @@ async def test_a_reason_that_is_no_text_suspends_nobody(engine):
         with pytest.raises(TypeError, match="`why` must be a text, not int"):
             gateway.suspend("bot", why=5)
         assert (await gateway.send("bot", "r", "hello")).delivered
+
+
+# -- several attempts under way as a secret ends
+
+
+class Expiring(FakeChannel):
+    """The first attempt of each room meets a secret that is out of date, after so long."""
+
+    def __init__(self, after: dict[str, float], takes: float, **options) -> None:
+        super().__init__(script=self._refuse, **options)
+        self.after, self.takes, self.asked = after, takes, 0
+
+    async def _refuse(self, attempt):
+        if (seconds := self.after.pop(attempt.room, None)) is not None:
+            await trio.sleep(seconds)
+            verdict = Verdict(
+                error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE
+            )
+            raise Failure(verdict)
+        await trio.sleep(2.0)
+
+    @hookimpl
+    async def credentials(self, instance):
+        self.asked += 1
+        await trio.sleep(self.takes)
+        return Secret("fresh")
+
+
+@pytest.mark.parametrize("takes", [1.0, 0.1], ids=["as it is asked for", "after it came"])
+async def test_a_fresh_secret_is_asked_for_once_however_many_were_refused(
+    engine, takes, autojump_clock
+):
+    watcher = Watcher()
+    channel = Expiring({"a": 0.0, "b": 0.5}, takes)
+    async with engine(channel, plugins=[watcher]) as gateway:
+        async with trio.open_nursery() as nursery:
+            for room in "ab":
+                nursery.start_soon(gateway.send, "bot", room, "x")
+        assert 1 == channel.asked
+        assert [] == watcher.suspended
+        assert 3.1 > trio.current_time()

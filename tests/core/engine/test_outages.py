@@ -7,7 +7,15 @@ from itertools import pairwise
 import pytest
 import trio
 
-from gateway_core import CircuitSettings, Disposition, Limit, Scope, TransportError, hookimpl
+from gateway_core import (
+    CircuitSettings,
+    Disposition,
+    Limit,
+    RetrySettings,
+    Scope,
+    TransportError,
+    hookimpl,
+)
 from gateway_core.testing import FakeChannel
 
 HOUR = 3600.0
@@ -216,3 +224,19 @@ async def test_an_idle_instance_that_is_well_costs_no_task(engine, say, autojump
         await trio.sleep(HOUR)
         after = trio.lowlevel.current_statistics().tasks_living
         assert after - before <= 1  # the worker that served it
+
+
+async def test_a_lane_in_doubt_for_the_second_time_waits_for_its_second_quarantine(
+    engine, say, autojump_clock
+):
+    """The first doubt ended as its envelope did, before the instance worked again."""
+    channel = FakeChannel(script=say.script(say.unknown(), say.unknown()))
+    channel.probe_error = say.refused()
+    circuit = CircuitSettings(probe_base=0.5)
+    async with engine(channel, circuit=circuit, retries=RetrySettings(base=0.01)) as gateway:
+        await gateway.submit(say.message(ttl=3))
+        second = await gateway.submit(say.message())
+        await trio.sleep(3.2)
+        channel.probe_error = None  # the next probe is at 3.5
+        assert (await second.receipt()).delivered
+        assert [0, 3, 5] == pytest.approx(channel.times, abs=0.1)

@@ -11,7 +11,9 @@ import trio
 
 from gateway_core import (
     Disposition,
+    Edit,
     ErrorClass,
+    KeyRef,
     Limit,
     Part,
     Reason,
@@ -539,3 +541,27 @@ async def test_a_transform_spends_no_attempt(engine, say, autojump_clock):
         receipt = await gateway.send("bot", "r", "x")
         assert receipt.delivered
         assert 7 == receipt.attempts
+
+
+# -- a thread that is gone
+
+
+@pytest.mark.parametrize("independent", [True, False], ids=["own_lanes", "one_lane"])
+async def test_an_edit_by_key_that_finds_its_thread_gone_ends_what_waits_in_that_thread(
+    engine, say, independent, autojump_clock
+):
+    gone = say.rejected(Scope.THREAD)
+    channel = FakeChannel(
+        script=say.script(None, None, gone, *[1.0] * 9),
+        traits=Traits(independent_threads=independent),
+        limits=lambda room, _operation: [Limit(room, 1, 1.0)],
+    )
+    async with engine(channel) as gateway:
+        await gateway.send("bot", "r", "x", thread="t", key="k")
+        await gateway.send("bot", "r", "y", thread="t", key="l")
+        keys = [KeyRef(instance_id="bot", external_room_id="r", key=key) for key in "kl"]
+        edits = [Edit(instance_id="bot", external_room_id="r", target=k, text="z") for k in keys]
+        waiting = [say.message(thread_id="t"), say.message(), say.message(thread_id="u")]
+        tickets = [await gateway.submit(each) for each in [*edits, *waiting]]
+        ends = [(await ticket.receipt()).delivered for ticket in tickets]
+        assert [False, False, False, True, True] == ends
