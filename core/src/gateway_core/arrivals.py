@@ -44,8 +44,7 @@ class Arrivals:
             self._endings.finish(flight, Disposition.SHED, None, now)
             return
         self._lanes.deadlines.add(flight)
-        if self._shed and flight.priority == "bulk":
-            self._endings.sheddable.add(flight)
+        self._may_be_shed(flight)
         wait = envelope.not_before - flight.accepted_wall if envelope.not_before else 0.0
         superseded = wait <= 0 and self._superseded(flight, now)
         partition.measure()
@@ -69,6 +68,7 @@ class Arrivals:
         if flight.scope is not None and partition.keys.find(flight.scope, now) is None:
             partition.keys.begin(flight.scope, flight, print_, now)
         self._lanes.deadlines.add(flight)
+        self._may_be_shed(flight)
         wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
         parked = wait > 0 and not flight.started
         superseded = not parked and self._superseded(flight, now)
@@ -112,6 +112,10 @@ class Arrivals:
         if useless is not None:
             self._endings.end(useless, Disposition.SUPERSEDED, None, now)
         return useless is flight
+
+    def _may_be_shed(self, flight: Flight) -> None:
+        if self._shed and flight.priority == "bulk" and not flight.started:
+            self._endings.sheddable.add(flight)
 
     def _park(self, flight: Flight, wait: float, now: int) -> None:
         flight.parked = True

@@ -15,6 +15,7 @@ from gateway_core import (
     Edit,
     KeyRef,
     Limit,
+    MemoryOutbox,
     MessageRef,
     Part,
     PartRef,
@@ -22,7 +23,7 @@ from gateway_core import (
     Traits,
     hookimpl,
 )
-from gateway_core.testing import EPOCH, FakeChannel, run_seeded
+from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway, run_seeded
 
 
 class Words(FakeChannel):
@@ -717,3 +718,33 @@ def _stream(new_engine, say, seed: str) -> None:
 def test_whatever_the_order_the_last_edit_stands(new_engine, say):
     for n in range(50):
         _stream(new_engine, say, f"edits {n}")
+
+
+@pytest.mark.parametrize("ahead", [10.0, 100.0])
+@pytest.mark.parametrize("durable", [False, True], ids=["in_memory", "durable"])
+async def test_a_scheduled_edit_replaces_nothing_before_its_time(durable, ahead, autojump_clock):
+    """And none that comes meanwhile takes its place."""
+    channel = FakeChannel(limits=one_a_second)
+    outbox = MemoryOutbox(survives=True) if durable else None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        ref = (await gateway.send("bot", "r", "original")).ref
+        now = await gateway.submit(edit_of(ref, "now"))
+        later = await gateway.submit(edit_of(ref, "later", not_before=EPOCH + ahead))
+        assert (await now.receipt()).delivered
+        await trio.sleep(1)
+        assert (await gateway.edit(ref, "meanwhile")).delivered
+        assert ["meanwhile"] == channel.texts("r")
+        assert (await later.receipt()).delivered
+        assert ["later"] == channel.texts("r")
+        assert ahead == pytest.approx(trio.current_time(), abs=0.1)
+
+
+async def test_a_scheduled_edit_replaces_those_that_wait_as_its_time_comes(engine, autojump_clock):
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("account", 1, 20.0)])
+    async with engine(channel) as gateway:
+        ref = (await gateway.send("bot", "r", "original")).ref
+        now = await gateway.submit(edit_of(ref, "now"))
+        later = await gateway.submit(edit_of(ref, "later", not_before=EPOCH + 10))
+        assert Disposition.SUPERSEDED is (await now.receipt()).disposition
+        assert 10 == pytest.approx(trio.current_time())
+        assert (await later.receipt()).delivered
