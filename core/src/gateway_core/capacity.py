@@ -9,41 +9,51 @@ from collections.abc import Callable
 
 import trio
 
-MOST_WITHDRAWN = 10_000
+MOST_GONE = 10_000
 
 
 class Capacity:
     """The outbox's own bound, whatever of it is in memory.
 
-    wake  called where a round of the pager shall forget who was withdrawn
+    wake  called where a round of the pager shall forget who is gone
     """
 
     def __init__(self, most: int, wake: Callable[[], None]) -> None:
         self._most = most
         self._wake = wake
         self._places = trio.lowlevel.ParkingLot()
+        self._held = 0
         self._coming: set[str] = set()
-        self._withdrawn: set[str] = set()
+        self._gone: set[str] = set()
         self.unfinished = 0
         self.closed = False
 
-    @property
-    def full(self) -> bool:
-        """Whether the outbox keeps as much as it may."""
-        return self.unfinished + len(self._coming) >= self._most
+    def take(self) -> bool:
+        """Hold a place from now on, if there is one: for `coming`, or until `let_go`."""
+        if self.unfinished + len(self._coming) + self._held >= self._most:
+            return False
+        self._held += 1
+        return True
 
     async def place(self) -> None:
-        """Wait until the outbox may keep one more, or the gateway closes."""
-        while self.full and not self.closed:
-            await self._places.park()
+        """Wait for a place, which is held then; or for the gateway to close."""
+        if not self.take():
+            await self._places.park()  # whoever wakes it has taken the place for it
+
+    def let_go(self) -> None:
+        """A place that was held is not needed after all."""
+        self._held -= 1
+        self._hand_on()
 
     def close(self) -> None:
         """Nobody waits any more."""
         self.closed = True
+        self._held += len(self._places)
         self._places.unpark_all()
 
     def coming(self, envelope_id: str) -> None:
-        """The outbox may have it from now on, though it is not accepted yet."""
+        """The outbox may have it from now on, though it is not accepted yet: the place is its."""
+        self._held -= 1
         self._coming.add(envelope_id)
 
     def came(self, envelope_id: str, *, accepted: bool) -> None:
@@ -52,22 +62,40 @@ class Capacity:
         if accepted:
             self.unfinished += 1
             return
-        self._withdrawn.add(envelope_id)
-        if len(self._withdrawn) > MOST_WITHDRAWN:
-            self._wake()
-        if self._places and not self.full:
-            self._places.unpark()
+        self._note(envelope_id)
+        self._hand_on()
 
-    def freed(self) -> None:
+    def freed(self, envelope_id: str) -> None:
         """An envelope ended."""
         self.unfinished -= 1
+        self._note(envelope_id)
         if self._places:
-            self._places.unpark()
+            self._hand_on()
+
+    def reopened(self, envelope_id: str) -> None:
+        """One that had ended is unfinished again."""
+        self.unfinished += 1
+        self._gone.discard(envelope_id)
 
     def lacks(self, envelope_id: str) -> bool:
-        """Whether it is not accepted (yet), though a page may have it."""
-        return envelope_id in self._coming or envelope_id in self._withdrawn
+        """Whether a page may have it that is not accepted (yet), or has ended since it was read."""
+        return envelope_id in self._coming or envelope_id in self._gone
 
     def read_anew(self) -> None:
-        """What is read from now on is without those that were withdrawn."""
-        self._withdrawn.clear()
+        """What is read from now on is without those that are gone."""
+        self._gone.clear()
+
+    def _note(self, envelope_id: str) -> None:
+        self._gone.add(envelope_id)
+        if len(self._gone) > MOST_GONE:
+            self._wake()
+
+    @property
+    def _full(self) -> bool:
+        return self.unfinished + len(self._coming) + self._held >= self._most
+
+    def _hand_on(self) -> None:
+        """Whoever has waited longest has what is free, before anybody who comes now."""
+        while self._places and not self._full:
+            self._held += 1
+            self._places.unpark()

@@ -97,7 +97,7 @@ class Intake:
     def end(self, flight: Flight, disposition: Disposition) -> None:
         """End one that is outside, whether its instance is there or not."""
         envelope = flight.envelope
-        account = self._roster.find(envelope.instance_id)
+        account = self._roster.present(envelope.instance_id)
         self._outside.forget(flight.id)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._came_in(partition, flight, account)
@@ -108,7 +108,7 @@ class Intake:
     def reopened(self, kept: Kept, partition: Partition) -> Account | None:
         """One that had ended is unfinished again, and outside; its account, if it is there."""
         account = self._roster.find(kept.entry.envelope.instance_id)
-        self._capacity.unfinished += 1
+        self._capacity.reopened(kept.entry.id)
         self._outside_of[kept.entry.envelope.instance_id] += 1
         partition.endings.history.pop(kept.entry.id, None)
         if kept.entry.id > self.earlier:

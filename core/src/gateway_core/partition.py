@@ -20,6 +20,7 @@ from gateway_core.arrivals import Arrivals
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
 from gateway_core.endings import Endings
+from gateway_core.envelopes import Envelope
 from gateway_core.failures import Failures
 from gateway_core.flights import Flight
 from gateway_core.hookspecs import Level, Pressure
@@ -151,6 +152,11 @@ class Partition:
                 bound=pressure.bound,
             )
             self._on_pressure(pressure, previous)
+
+    def give_place_back(self, envelope: Envelope) -> None:
+        """The place that was taken for an envelope is free: it was not accepted, or has no use."""
+        self.admission.remove(envelope.instance_id, envelope.external_room_id)
+        self.measure()
 
     @property
     def alive(self) -> bool:

@@ -62,6 +62,7 @@ async def _wait_for_room(partition: Partition, full: Full, instance: str, room: 
         await woken.wait()
     except trio.Cancelled:
         admission.give_up(waiter)
+        partition.measure()
         raise
     if not waiter.granted:
         raise GatewayClosed

@@ -26,6 +26,7 @@ from gateway_core.errors import (
     Refused,
 )
 from gateway_core.flights import Flight
+from gateway_core.hookspecs import Vote
 from gateway_core.idempotency import Known, Scope, fingerprint, scope_of
 from gateway_core.ids import Ids
 from gateway_core.making import maker
@@ -84,16 +85,16 @@ class Submission:
 
     async def submit(self, envelope: Envelope, *, wait: bool) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a place and for the outbox."""
-        begun = self._clock.now() if self._watch is not None else 0
+        begun, pager = self._clock.now() if self._watch is not None else 0, self._pager
+        held, due, joined = pager is None or pager.capacity.take(), None, None
         try:
             account, plan = self._checked(envelope)
             partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
-            scope, pager = scope_of(envelope), self._pager
+            scope = scope_of(envelope)
             print_ = fingerprint(envelope) if scope is not None else ""
-            due = None
-            if pager is not None and (pager.capacity.full or isinstance(envelope, CHANGES)):
-                due = await self._ask(pager, partition, envelope, wait=wait)
-            joined = await self._joined(partition, envelope, scope, print_) if scope else None
+            if scope is not None or not held or isinstance(envelope, CHANGES):
+                asked = partition, envelope, scope, print_
+                held, due, joined = await self._looked_up(*asked, held=held, wait=wait)
             placed, take = True, self._places.take
             while joined is None:
                 full = self._places.take_nowait(partition, envelope)
@@ -102,12 +103,14 @@ class Submission:
                     account = self._still_there(partition, envelope, placed=placed)
                     break
                 # Somebody used the key while this caller waited for the place that it has now.
-                partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+                partition.give_place_back(envelope)
                 joined = await self._joined(partition, envelope, scope, print_)
-        except Exception as error:
+        except BaseException as error:
+            self._let_go(held=held)
             self._refuse(envelope, error)
             raise
         if joined is not None:
+            self._let_go(held=held)
             return joined
         flight, ttl = self._flight(partition, envelope, plan, due)
         if scope is not None:
@@ -116,15 +119,24 @@ class Submission:
         if self._watch is not None:
             self._watch.submitted(flight, account, partition.index, begun)
         if pager is None:
-            self._accept(partition, flight, account)
+            self._accept(
+                partition, flight, account, self._voted_at_once(partition, flight, account)
+            )
         else:
             await self._append(pager, partition, flight, ttl, print_, placed=placed)
         if self._watch is not None:
             self._watch.accepted(flight, account, partition.index, begun)
         return Ticket(flight, waited=pager is not None)
 
-    def _refuse(self, envelope: Envelope, error: Exception) -> None:
+    def _let_go(self, *, held: bool) -> None:
+        """A place in the outbox is not needed after all."""
+        if held and self._pager is not None:
+            self._pager.capacity.let_go()
+
+    def _refuse(self, envelope: Envelope, error: BaseException) -> None:
         """Count a refusal; of an instance that is not there under none."""
+        if not isinstance(error, Exception):
+            return
         name = type(error).__name__
         self.refused[name] += 1
         try:
@@ -136,18 +148,26 @@ class Submission:
         if self._watch is not None:
             self._watch.refused(str(envelope.instance_id), name)
 
-    async def _ask(
-        self, pager: Pager, partition: Partition, envelope: Envelope, *, wait: bool
-    ) -> float | None:
-        """Wait for a place in the outbox; recall from it what the envelope refers to.
+    async def _looked_up(
+        self,
+        partition: Partition,
+        envelope: Envelope,
+        scope: Scope | None,
+        print_: str,
+        *,
+        held: bool,
+        wait: bool,
+    ) -> tuple[bool, float | None, Ticket | None]:
+        """Look for what the envelope changes, and joins; then wait for a place in the outbox.
 
-        The time (POSIX) of a message outside that has no place before, if it changes one.
+        Whether such a place is held, when the message outside is due that it changes, and whose
+        ticket it joins, which needs no place.
         """
-        while pager.capacity.full:
-            if wait:
-                await pager.capacity.place()
-                self._check_open()
-                continue
+        due, joined = await self._found(partition, envelope, scope, print_)
+        pager = self._pager
+        if pager is None or held or joined is not None:
+            return held, due, joined
+        if not wait:
             raise Overloaded(
                 bound_of="the outbox",
                 pressure="saturated",
@@ -155,9 +175,22 @@ class Submission:
                 bound=self._config.outbox_capacity,
                 retry_in=partition.estimate(),
             )
-        if isinstance(envelope, CHANGES):
-            return await pager.outside.recall(partition, envelope)
-        return None
+        await pager.capacity.place()
+        try:
+            self._check_open()
+            due, joined = await self._found(partition, envelope, scope, print_)
+        except BaseException:
+            pager.capacity.let_go()
+            raise
+        return True, due, joined
+
+    async def _found(
+        self, partition: Partition, envelope: Envelope, scope: Scope | None, print_: str
+    ) -> tuple[float | None, Ticket | None]:
+        due = None
+        if self._pager is not None and isinstance(envelope, CHANGES):
+            due = await self._pager.outside.recall(partition, envelope)
+        return due, await self._joined(partition, envelope, scope, print_) if scope else None
 
     def _still_there(self, partition: Partition, envelope: Envelope, *, placed: bool) -> Account:
         """The account of an envelope that has its place, or the place given back and the refusal.
@@ -168,7 +201,7 @@ class Submission:
             return self._roster.account(envelope.instance_id)
         except Refused:
             if placed:
-                partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+                partition.give_place_back(envelope)
             raise
 
     def _checked(self, envelope: Envelope) -> tuple[Account, tuple[Part, ...]]:
@@ -276,8 +309,9 @@ class Submission:
             raise GatewayClosed
         # Another one now, where it was taken out and in again meanwhile.
         account = self._roster.account(flight.envelope.instance_id)
+        vote = self._voted(partition, flight, account)
         pager.capacity.came(flight.id, accepted=True)
-        self._accept(partition, flight, account, pager, placed=placed)
+        self._accept(partition, flight, account, vote, pager, placed=placed)
 
     def _take_back(self, partition: Partition, flight: Flight, *, placed: bool) -> None:
         """It was not accepted after all: its key and place are free, nobody waits for it."""
@@ -286,25 +320,36 @@ class Submission:
         if flight.scope is not None:
             partition.keys.forget(flight.scope)
         if placed:
-            partition.admission.remove(envelope.instance_id, envelope.external_room_id)
-            partition.measure()
+            partition.give_place_back(envelope)
         callbacks, flight.callbacks = flight.callbacks, None
         for callback in callbacks or ():
             callback()
+
+    def _voted(self, partition: Partition, flight: Flight, account: Account) -> Vote | None:
+        """What policies want of it."""
+        if not account.hooks.votes:
+            return None
+        return account.hooks.admit(flight.envelope, partition.pressure())
+
+    def _voted_at_once(self, partition: Partition, flight: Flight, account: Account) -> Vote | None:
+        """The same where no outbox is asked; a vote that stops the program leaves no trace."""
+        try:
+            return self._voted(partition, flight, account)
+        except BaseException:
+            self._take_back(partition, flight, placed=True)
+            raise
 
     def _accept(
         self,
         partition: Partition,
         flight: Flight,
         account: Account,
+        vote: Vote | None,
         pager: Pager | None = None,
         *,
         placed: bool = True,
     ) -> None:
-        """From here on it is accepted. Policies vote on what happens to it."""
-        vote = None
-        if account.hooks.votes:
-            vote = account.hooks.admit(flight.envelope, partition.pressure())
+        """From here on it is accepted, and policies have voted on what happens to it."""
         if vote is not None and vote != "shed":
             flight.priority = vote
             ttl = self._ttl(flight)
@@ -313,9 +358,8 @@ class Submission:
                 self._outbox.classed(flight.id, vote, self._clock.wall() + ttl)
         shed = vote == "shed"
         if pager is not None and not shed and (not placed or pager.must_wait(flight, account)):
-            envelope = flight.envelope
             if placed:
-                partition.admission.remove(envelope.instance_id, envelope.external_room_id)
+                partition.give_place_back(flight.envelope)
             if flight.scope is not None:
                 partition.keys.forget(flight.scope)  # the outbox knows it
             pager.leave(flight)

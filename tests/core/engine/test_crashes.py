@@ -15,6 +15,7 @@ from gateway_core import (
     HookContractError,
     Invalid,
     Limit,
+    MemoryOutbox,
     Part,
     PartitionFailed,
     Reason,
@@ -927,3 +928,28 @@ async def test_an_adapter_without_edits_is_not_asked_for_one(engine, say, autoju
             await gateway.edit(receipt.ref, "y")
         with pytest.raises(Invalid, match="has no delete"):
             await gateway.delete(receipt.ref)
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["in_memory", "durable"])
+async def test_a_vote_that_stops_the_program_leaves_no_trace(say, durable, autojump_clock):
+    """Its place and its key are free, for whoever catches that."""
+
+    class Stops:
+        stops = True
+
+        @hookimpl
+        def admit(self):
+            if self.stops:
+                raise SystemExit
+
+    policy = Stops()
+    outbox = MemoryOutbox(survives=True) if durable else None
+    async with open_test_gateway(
+        plugins=[policy], outbox=outbox, outbox_capacity=1, partition_bound=1
+    ) as gateway:
+        with pytest.raises(SystemExit):
+            await gateway.submit(say.message(key="k"))
+        policy.stops = False
+        assert 0 == sum(p.depth for p in gateway.statistics().partitions)
+        with trio.fail_after(10):
+            assert (await gateway.send("bot", "r", "another", key="k")).delivered
