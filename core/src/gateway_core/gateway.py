@@ -229,7 +229,12 @@ class Gateway(Sending):
         What was ended undelivered. Other instances do not notice. Raises `UnknownInstance`, and
         `ValueError` where `drain` is no number of seconds.
         """
-        receipts = await self._roster.remove(instance_id, drain=drain)
+        try:
+            receipts = await self._roster.remove(instance_id, drain=drain)
+        except BaseException:
+            if self._pager is not None and self._roster.find(instance_id) is not None:
+                self._pager.serve_on(instance_id)
+            raise
         if self._pager is not None:
             self._pager.leave_off(instance_id)
         return receipts

@@ -42,7 +42,9 @@ class Inquiries:
                 return partition.endings.withdraw(flight)
         if self._pager is None:
             return False
-        outside = what._flight if isinstance(what, Ticket) else self._pager.found(what)  # noqa: SLF001 - a ticket is core's own
+        if isinstance(what, Ticket) and what.ended:
+            return False
+        outside = self._pager.found(envelope_id)  # a ticket may be another gateway's
         return outside is not None and self._pager.withdraw(outside)
 
     def status(self, what: Ticket | KeyRef | str) -> Status | None:

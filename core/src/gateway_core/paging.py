@@ -13,7 +13,8 @@ import trio
 from gateway_core.accounts import Account
 from gateway_core.asking import Asked
 from gateway_core.capacity import Capacity
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.clock import Clock
+from gateway_core.earlier import Earlier
 from gateway_core.envelopes import CHANGES, Disposition
 from gateway_core.errors import OutboxError
 from gateway_core.flights import Flight
@@ -31,7 +32,7 @@ from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSER
 from gateway_core.timetable import Timetable
 
 HORIZON = 60.0
-"""Seconds ahead of its time within which a scheduled envelope may wait in memory."""
+"""Seconds until times outside are looked at again, whatever is known of them."""
 AGAIN = 1.0
 LATE = 5.0
 """Seconds for which deadlines outside may pass unseen while there is something to bring in."""
@@ -60,6 +61,7 @@ class Pager:
         self._streams: dict[str, Stream] = {}
         self._woken = trio.Event()
         self.capacity = Capacity(capacity, self.wake)
+        self._earlier = Earlier(clock)
         self.outside = Outside(outbox, clock, roster.find)
         self._intake = Intake(
             self.outside, self.capacity, roster=roster, partition_of=partition_of, clock=clock,
@@ -93,15 +95,9 @@ class Pager:
                 self._streams[instance_id] = Stream()
             else:
                 tell(OUTBOX_UNSERVED, instance=instance_id, kept=count)
-        for (instance_id, room), moved_to in recovery.moves.items():
-            account = self._roster.find(instance_id)
-            if account is not None:
-                account.moved(room, moved_to)
-        now, wall = self._clock.now(), self._clock.wall()
-        for (instance_id, operation), (until, wait) in recovery.closures.items():
-            account, left = self._roster.find(instance_id), min(until - wall, wait)
-            if account is not None and left > 0:
-                account.close_again(operation, now + nanoseconds(left))
+        self._earlier.open(recovery)
+        for account in self._roster.all():
+            self._earlier.tell(account)
         if self.capacity.unfinished:
             tell(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
@@ -112,9 +108,17 @@ class Pager:
 
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: what is kept of it goes on."""
+        account = self._roster.find(instance_id)
+        if account is not None:
+            self._earlier.tell(account)
         if self._intake.outside_of(instance_id):
             self._streams[instance_id] = Stream()
-            self._times.note_due(0.0)
+            self.serve_on(instance_id)
+
+    def serve_on(self, instance_id: str) -> None:
+        """It was to be taken out, and stays: what came to be due meanwhile was passed over."""
+        if self._intake.outside_of(instance_id):
+            self._times.look_back()
             self.wake()
 
     def leave_off(self, instance_id: str) -> None:
@@ -136,9 +140,7 @@ class Pager:
     def must_wait(self, flight: Flight, account: Account) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = flight.envelope
-        if flight.due is not None and (
-            flight.due > flight.accepted_wall + HORIZON or self._follows(flight)
-        ):
+        if flight.due is not None and (flight.due > flight.accepted_wall or self._follows(flight)):
             return True
         stream = self._streams.get(envelope.instance_id)
         if stream is not None and stream.holds(envelope.external_room_id):
@@ -209,7 +211,7 @@ class Pager:
 
     def freed(self, flight: Flight) -> None:
         """An envelope in memory ended."""
-        self.capacity.freed()
+        self.capacity.freed(flight.id)
         envelope = flight.envelope
         stream = self._streams.get(envelope.instance_id)
         if stream is None or stream.idle:
@@ -228,6 +230,7 @@ class Pager:
         """Bring in what is outside, as places allow, until closed."""
         while not self.capacity.closed:
             self._woken = trio.Event()
+            self.capacity.read_anew()
             try:
                 await self._asked.serve()
                 busy = await self._round()
@@ -258,7 +261,6 @@ class Pager:
     async def _round(self) -> bool:
         """One page of each instance and of rooms that are behind; whether anything came in."""
         busy = False
-        self.capacity.read_anew()
         if self._times.scheduled and self._clock.wall() >= self._times.next_due:
             busy = await self._times.scan()
         for instance_id, stream in list(self._streams.items()):

@@ -210,6 +210,14 @@ class Roster:
         """The instance's runtime side; None: it is not there, or is being taken out."""
         return None if instance_id in self._leaving else self._accounts.get(instance_id)
 
+    def present(self, instance_id: str) -> Account | None:
+        """The same, one that is being taken out as well: it may stay."""
+        return self._accounts.get(instance_id)
+
+    def all(self) -> tuple[Account, ...]:
+        """Every instance that is there."""
+        return tuple(self._accounts.values())
+
     def hooks_of(self, instance_id: str) -> ChannelHooks | None:
         """Who is told of its envelopes, also once it was taken out; None: it was never there."""
         account = self._accounts.get(instance_id)

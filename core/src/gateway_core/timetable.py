@@ -87,6 +87,11 @@ class Timetable:
         self.next_due = min(self.next_due, due)
         return earlier
 
+    def look_back(self) -> None:
+        """What was passed over, as its instance was not there, has its time again."""
+        self._overdue, self.deadline = (0.0, -1), min(self.deadline, self._clock.wall())
+        self.note_due(0.0)
+
     async def scan(self) -> bool:
         """Give what is due its place, after all that is there; whether there may be more."""
         wall, self._noted = self._clock.wall(), math.inf  # lowered by what is left meanwhile
