@@ -143,7 +143,8 @@ class Pager:
         if flight.due is not None and (flight.due > flight.accepted_wall or self._follows(flight)):
             return True
         stream = self._streams.get(envelope.instance_id)
-        if stream is not None and stream.holds(envelope.external_room_id):
+        in_turn = envelope.order != "none"
+        if in_turn and stream is not None and stream.holds(envelope.external_room_id):
             return True
         return account.suspended is not None and self._suspended(account)
 
