@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway_core.clock import nanoseconds
-from gateway_core.envelopes import Disposition, Edit
+from gateway_core.envelopes import Delete, Disposition, Edit
 from gateway_core.lanes import Hold
 from gateway_core.rooms import Room
 from gateway_core.tries import within_dedup
@@ -97,6 +97,8 @@ class Arrivals:
         self._partition.flights[flight.id] = flight
         room = self._lanes.room(account, flight.envelope.external_room_id)
         room.unfinished += 1
+        if isinstance(flight.envelope, Edit | Delete):
+            self._targets.comes(flight)
         flight.accepted_at = now
         if flight.cause == "queue":
             flight.since = now

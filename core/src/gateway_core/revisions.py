@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 
 from gateway_core.envelopes import Edit, Json, MessageRef, Part, PartRef
 from gateway_core.steps import Step
+
+FEW = 4
+"""Of the oldest, so many at a time are looked at."""
 
 
 class Revisions:
@@ -14,13 +17,14 @@ class Revisions:
 
     Those that stand as they were sent, and those that were edited or deleted, so many of each: a
     ref that somebody stored still tells the former when they are forgotten, and no longer the
-    latter.
+    latter. Those of which a change waits are kept beyond that.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._sent: OrderedDict[str, MessageRef | None] = OrderedDict()
         self._changed: OrderedDict[str, MessageRef | None] = OrderedDict()
+        self._wanted: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._sent) + len(self._changed)
@@ -45,8 +49,28 @@ class Revisions:
         known.move_to_end(envelope_id)
         if not as_sent:
             self._sent.pop(envelope_id, None)
-        if len(known) > self._most:
-            known.popitem(last=False)
+        self._trim(known)
+
+    def want(self, envelope_id: str) -> None:
+        """A change of the message waits: it is remembered until `leave`, whatever their number."""
+        self._wanted[envelope_id] += 1
+
+    def leave(self, envelope_id: str) -> None:
+        """One of those that waited is over."""
+        self._wanted[envelope_id] -= 1
+        if not self._wanted[envelope_id]:
+            del self._wanted[envelope_id]
+
+    def _trim(self, known: OrderedDict[str, MessageRef | None]) -> None:
+        """Forget the oldest that nobody wants, while there are too many."""
+        looked = 0
+        while len(known) > self._most and looked < FEW:
+            oldest = next(iter(known))
+            if oldest in self._wanted:
+                known.move_to_end(oldest)
+                looked += 1
+            else:
+                del known[oldest]
 
     def forget_room(self, instance_id: str, room: str) -> None:
         """Nothing is known here of the room's messages any more."""

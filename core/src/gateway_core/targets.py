@@ -33,6 +33,14 @@ class Targets:
         self._edits: dict[str, Flight] = {}
         self._begun: dict[str, Flight] = {}
         self._outside: dict[Any, Flight] = {}
+        self._waiting: dict[str, str] = {}
+
+    def comes(self, flight: Flight) -> None:
+        """A change came in: until it has ended, its message is remembered."""
+        target = _target(flight)
+        if isinstance(target, MessageRef) and target.envelope_id:
+            self._waiting[flight.id] = target.envelope_id
+            self._revisions.want(target.envelope_id)
 
     def overtaken(self, flight: Flight, now: int) -> Flight | None:
         """Note an edit that came in; the one of the same message that is of no use beside it.
@@ -166,6 +174,9 @@ class Targets:
     def changed(self, flight: Flight, change: Edit | Delete, receipt: Receipt, now: int) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""
         self._forget_edit(flight)
+        wanted = self._waiting.pop(flight.id, None)
+        if wanted is not None:
+            self._revisions.leave(wanted)
         if self._begun.get(flight.changes) is flight:
             del self._begun[flight.changes]
         if not flight.started and not receipt.delivered:

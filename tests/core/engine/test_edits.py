@@ -748,3 +748,22 @@ async def test_a_scheduled_edit_replaces_those_that_wait_as_its_time_comes(engin
         assert Disposition.SUPERSEDED is (await now.receipt()).disposition
         assert 10 == pytest.approx(trio.current_time())
         assert (await later.receipt()).delivered
+
+
+async def test_an_edit_that_waits_finds_its_message_however_many_were_sent_since(
+    engine, say, autojump_clock
+):
+    channel = FakeChannel(limits=lambda room, _operation: [Limit(room, 1, 9.0)] * (room == "r"))
+    async with engine(channel, history=1, partition_count=1) as gateway:
+        ticket = await gateway.submit(say.message(text="one"))
+        await gateway.submit(say.message(text="two"))
+        edits = [await gateway.submit(edit_of(ticket.ref, "edited", order="none"))]
+        edits.append(await gateway.submit(edit_of(ticket.ref, "edited again")))
+        for n in range(9):
+            await trio.sleep(1)
+            await gateway.send("bot", f"{n}", "x")
+        assert (await edits[1].receipt()).delivered
+        assert ["edited again", "two"] == channel.texts("r")
+        await gateway.send("bot", "other", "x")
+        await gateway.send("bot", "other", "y")
+        assert 2 >= len(gateway._partitions[0].targets._revisions)

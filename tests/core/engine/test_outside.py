@@ -291,3 +291,22 @@ async def test_the_books_of_an_instance_that_stays_are_whole(say, outbox, autoju
 async def _cancel_soon(gateway, ticket) -> None:
     await trio.sleep(1)
     assert gateway.cancel(ticket)
+
+
+async def test_what_needs_no_order_does_not_wait_behind_an_earlier_lifes_backlog(
+    say, outbox, autojump_clock
+):
+    """A login code beside a newsletter: where it has a place, it goes at once."""
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("account", 1, 1.0)])
+    async with open_test_gateway(channel, outbox=outbox, **TINY) as gateway:
+        gateway.suspend("bot")
+        for n in range(40):
+            await gateway.submit(say.message(f"{n}", priority="bulk"))
+    bounds = {"partition_bound": 12, "instance_bound": 12}
+    async with open_test_gateway(channel, outbox=outbox, **bounds, **TINY) as gateway:
+        await trio.sleep(3.5)
+        assert 12 > gateway.statistics().partitions[0].depth
+        with trio.fail_after(3):
+            assert (await gateway.send("bot", "39", "code", order="none", priority="urgent")).ref
+        await trio.sleep(60)
+        assert 41 == sum(len(texts) for texts in channel.rooms.values())
