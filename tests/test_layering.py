@@ -76,7 +76,7 @@ LAYERS = (
     {"arrivals", "attempts", "endings", "turns", "workers"},
     {"partition"},
     {"roster", "supervision"},
-    {"asking", "capacity", "outside", "streams"},
+    {"asking", "capacity", "earlier", "outside", "streams"},
     {"intake"},
     {"loading", "timetable"},
     {"paging"},
