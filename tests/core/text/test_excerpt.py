@@ -72,10 +72,11 @@ def test_a_part_planned_again_is_the_same_part(path, limit):
     "source",
     [
         f"|a|b|\n|-|-:|\n|{'x  **y** &amp; z ' * 40}|1|\n|2|{'w ' * 90}|",
+        "|a|b|c|\n|-|-|-|\n" + f"|{'x' * 90}|\n|y|\n" * 6,
         "```\n" + "\tfunc()\t\tx\r\n" * 60 + "```",
         "one\u2028two\r\n" * 60,
     ],
-    ids=["row", "tabs", "dropped"],
+    ids=["row", "short rows", "tabs", "dropped"],
 )
 def test_what_is_longer_or_shorter_than_its_source_is_found_in_it(source):
     """Columns add spaces, a tab is four, separators are dropped: each part is still from there."""

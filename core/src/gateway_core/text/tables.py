@@ -108,7 +108,9 @@ class Table:
             first = self.origins[1] - 2 * len(grid.widths)
             skipped = len(grid.lines()[0]) + 1
             known += [(place + skipped, first + 2 * n) for n, place in enumerate(begins)][:-1]
-        return known
+        # Cells that a row does not have are said to stand where the next row begins.
+        ends = self.origins[row + 1 : row + 2]
+        return [one for one in known if one[1] < ends[0]] if ends else known
 
 
 def _inside(
