@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tomllib
 import types
+import zipfile
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -351,6 +352,19 @@ def guide(request, tmp_path):
     (tmp_path / "matrix_server.py").write_text(HOMESERVER)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
     return tmp_path
+
+
+def test_the_guide_s_package_is_built_with_its_hooks_and_its_entry(guide):
+    package = block("write-a-channel", "[build-system]").code
+    (guide / "pyproject.toml").write_text(package)
+    offline = ("--no-build-isolation", "--no-deps", "--no-index", "-w", "dist")
+    run = run_in(guide, "pip", "wheel", "-q", *offline, ".")
+    assert 0 == run.returncode, run.stderr
+    (wheel,) = (guide / "dist").iterdir()
+    with zipfile.ZipFile(wheel) as built:
+        assert "gateway_plugin_matrix/hooks.py" in built.namelist()
+        (entries,) = (name for name in built.namelist() if name.endswith("entry_points.txt"))
+        assert b"matrix = gateway_plugin_matrix.hooks" in built.read(entries)
 
 
 def run_in(folder, *module):
