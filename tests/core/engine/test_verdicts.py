@@ -208,6 +208,17 @@ async def test_other_traffic_shows_that_it_works_as_well(engine, say, autojump_c
         assert 100 == pytest.approx(trio.current_time(), abs=0.1)
 
 
+async def test_that_it_works_makes_no_quarantine_shorter(engine, say, autojump_clock):
+    """The try may still arrive: what follows it waits, whoever else was answered."""
+    channel = FakeChannel(script=say.script(say.unknown()))
+    async with engine(channel, retries=RetrySettings(quarantine=5.0)) as gateway:
+        ticket = await gateway.submit(say.message())
+        await trio.sleep(1)
+        await gateway.send("bot", "other", "x")
+        assert (await ticket.receipt()).possible_duplicate
+        assert 5 <= trio.current_time()
+
+
 async def test_at_most_max_ambiguous_sends_may_have_been_accepted(engine, say, autojump_clock):
     channel = FakeChannel(script=say.script(*[say.unknown()] * 9))
     async with engine(channel) as gateway:
