@@ -226,9 +226,7 @@ async def test_a_table_of_the_configuration_is_all_it_takes(port):
         ({"queue": 1.5}, "telemetry.export.queue"),
     ],
 )
-async def test_mistakes_in_the_table_are_told_by_their_place(table, place):
-    config = parse_config({"telemetry": {"export": table}}, [("fake", FakeChannel())])
+def test_mistakes_in_the_table_are_told_by_their_place(table, place):
     with pytest.raises(ConfigError) as raised:
-        async with open_gateway(config, plugins=[("fake", FakeChannel())]):
-            pass
+        parse_config({"telemetry": {"export": table}}, [("fake", FakeChannel())])
     assert [place] == [problem.place for problem in raised.value.problems]
