@@ -341,7 +341,8 @@ class Gateway(Sending):
     async def drain(self) -> list[Undelivered]:
         """Accept nothing more, wait up to `drain_timeout`, end the rest.
 
-        Every envelope that was unfinished when this was called and did not get delivered.
+        Every envelope that was unfinished when this was called and ended undelivered; with a
+        durable outbox the rest does not end: it is kept for the next life.
         """
         flights = [f for partition in self._partitions for f in partition.flights.values()]
         if self._pager is not None:

@@ -310,3 +310,30 @@ async def test_what_needs_no_order_does_not_wait_behind_an_earlier_lifes_backlog
             assert (await gateway.send("bot", "39", "code", order="none", priority="urgent")).ref
         await trio.sleep(60)
         assert 41 == sum(len(texts) for texts in channel.rooms.values())
+
+
+# -- the end
+
+
+async def test_drain_tells_what_ended_outside_meanwhile_but_not_what_is_kept(
+    say, outbox, autojump_clock
+):
+    channel = FakeChannel(latency=10.0)
+    async with open_test_gateway(channel, outbox=outbox, room_bound=1, drain_timeout=5) as gateway:
+        first = await gateway.submit(say.message(text="in flight, and kept"))
+        given_up = await gateway.submit(say.message(text="outside, and given up"))
+        kept = await gateway.submit(say.message(text="outside, and kept"))
+        async with trio.open_nursery() as nursery:
+            left = []
+            nursery.start_soon(lambda: drained(gateway, left))
+            await trio.sleep(1)
+            assert gateway.cancel(given_up)
+    assert [(given_up.id, Disposition.CANCELLED)] == left
+    for ticket in (first, kept):
+        with pytest.raises(GatewayClosed) as raised:
+            await ticket.receipt()
+        assert raised.value.kept
+
+
+async def drained(gateway, left) -> None:
+    left += [(u.receipt.envelope_id, u.receipt.disposition) for u in await gateway.drain()]
