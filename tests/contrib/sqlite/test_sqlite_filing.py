@@ -46,19 +46,22 @@ async def test_a_log_that_grew_while_somebody_read_is_cut_back(path, monkeypatch
         assert log.stat().st_size <= 100_000
 
 
-async def test_an_append_files_nothing_and_a_question_all(path):
+async def test_the_first_append_files_what_is_there_the_next_nothing_and_a_question_all(path):
     entry = Entries()
     async with life(path) as outbox:
         for n in range(3):
             await outbox.append(entry(str(n), room=f"room{n % 2}"), lambda: None)
-        assert [False] * 3 == filed(path)
+        assert [True, False, False] == filed(path)
         assert ["0", "2"] == texts(await outbox.page("bot", room="room0"))
         assert [True] * 3 == filed(path)
-    async with life(path) as outbox:
         await outbox.append(entry("3", room="room1"), lambda: None)
         assert [True] * 3 + [False] == filed(path)
+    async with life(path) as outbox:
+        for n in (4, 5):
+            await outbox.append(entry(str(n), room="room1"), lambda: None)
+        assert [True] * 5 + [False] == filed(path)
         found = await outbox.overdue(until=START + 1e6)
-        assert ["0", "1", "2", "3"] == texts(found.kept)
+        assert ["0", "1", "2", "3", "4", "5"] == texts(found.kept)
 
 
 async def test_of_very_many_some_are_filed_unasked(path, monkeypatch):
@@ -73,9 +76,7 @@ async def test_of_very_many_some_are_filed_unasked(path, monkeypatch):
         assert [str(n) for n in range(30)] == texts(await outbox.page("bot", room="room"))
 
 
-async def test_those_that_an_earlier_life_left_are_counted_and_large_batches_filed_whole(
-    path, monkeypatch
-):
+async def test_those_that_an_earlier_life_left_are_filed_and_large_batches_whole(path, monkeypatch):
     """What a question may take stays bounded, however many come together and however often."""
     monkeypatch.setattr(writing, "UNFILED", 10)
     monkeypatch.setattr(writing, "FILED_AT_ONCE", 4)

@@ -106,8 +106,8 @@ class Writer:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         self._filed = number(connection, "SELECT upto FROM filing")
-        some = "SELECT count(*) FROM (SELECT 1 FROM envelopes WHERE seq > ? LIMIT ?)"
-        self._unfiled: int = connection.execute(some, (self._filed, 2 * UNFILED)).get
+        # Nobody knows how many an earlier life left, and counting them reads all their pages.
+        self._unfiled = UNFILED
 
     def commit(self, batch: Batch) -> None:
         """Write the batch. Raises `apsw.Error`: then nothing of it is written."""
@@ -133,8 +133,9 @@ class Writer:
             "SELECT seq FROM envelopes WHERE seq > ? ORDER BY seq LIMIT ?",
             (self._filed, FILED_AT_ONCE),
         ).fetchall()
+        more = len(rows) == FILED_AT_ONCE
+        self._unfiled = max(0, self._unfiled - len(rows)) if more else 0
         if not rows:
-            self._unfiled = 0
             return False
         first, last = rows[0][0], rows[-1][0]
         with self._db:
@@ -143,8 +144,7 @@ class Writer:
             )
             self._db.execute("UPDATE filing SET upto = ?", (last,))
         self._filed = last
-        self._unfiled = max(0, self._unfiled - len(rows))
-        return len(rows) == FILED_AT_ONCE
+        return more
 
     def _write(self, batch: Batch) -> None:
         self._insert("envelopes", len(ENTRY_COLUMNS), self._entries(batch))
