@@ -3,11 +3,13 @@
 What tests of several places share stands in `shared`, and is imported from there by its name.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from gateway_core.http import HttpClient
@@ -43,3 +45,13 @@ def _no_request_beyond_the_table(_told):
     _drifted.clear()
     yield
     assert [] == [*_drifted, *_told.fresh()], "not in tests/requests.toml"
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before():
+    """The program sets up the process's log; the next test wants it as it was."""
+    root = logging.getLogger()
+    handlers, level, before = list(root.handlers), root.level, structlog.get_config()
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.configure(**before)

@@ -15,7 +15,7 @@ from gateway_core.asking import Asked
 from gateway_core.capacity import Capacity
 from gateway_core.clock import Clock
 from gateway_core.earlier import Earlier
-from gateway_core.envelopes import CHANGES, Disposition
+from gateway_core.envelopes import CHANGES, Disposition, Envelope, MessageRef
 from gateway_core.errors import OutboxError
 from gateway_core.flights import Flight
 from gateway_core.ids import position_of
@@ -143,8 +143,8 @@ class Pager:
         if flight.due is not None and (flight.due > flight.accepted_wall or self._follows(flight)):
             return True
         stream = self._streams.get(envelope.instance_id)
-        in_turn = envelope.order != "none"
-        if in_turn and stream is not None and stream.holds(envelope.external_room_id):
+        behind = stream is not None and stream.holds(envelope.external_room_id)
+        if behind and not _may_pass(envelope):
             return True
         return account.suspended is not None and self._suspended(account)
 
@@ -294,3 +294,12 @@ class Pager:
             self._intake.take(kept, partition, account)
         else:
             self._put_behind(envelope.instance_id, envelope.external_room_id, kept.position)
+
+
+def _may_pass(envelope: Envelope) -> bool:
+    """Whether it needs none of those that are outside: not a message that may be among them."""
+    if envelope.order != "none":
+        return False
+    if not isinstance(envelope, CHANGES):
+        return True
+    return isinstance(envelope.target, MessageRef) and bool(envelope.target.parts)

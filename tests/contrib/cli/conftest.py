@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import asynccontextmanager
 from functools import partial
 
 import attrs
 import pytest
-import structlog
 import trio
 import trio.testing
 
@@ -62,16 +60,6 @@ def demo_of_the_command(monkeypatch):
     monkeypatch.setattr(command, "open_demo", demo_in_memory)
 
 
-@pytest.fixture
-def log_as_before():
-    """The program sets up the process's log; other tests want it as it was."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    structlog.reset_defaults()
-    root.handlers, root.level = handlers, level
-
-
 @attrs.define
 class Program:
     """`gateway`, run in this process, in a folder of its own with a `gateway.toml`."""
@@ -91,7 +79,7 @@ class Program:
 
 
 @pytest.fixture(params=["slack"])
-def program(request, tmp_path, monkeypatch, capsys, log_as_before):
+def program(request, tmp_path, monkeypatch, capsys):
     """The program with one account on an emulated platform, by default Slack."""
     channel = request.param
     platform = PLATFORMS[channel]

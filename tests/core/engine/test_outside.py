@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import trio
 
 from gateway_core import (
+    Delete,
     Disposition,
     Edit,
     GatewayClosed,
     Instance,
+    KeyRef,
     Limit,
     MemoryOutbox,
     OutboxError,
@@ -310,6 +313,29 @@ async def test_what_needs_no_order_does_not_wait_behind_an_earlier_lifes_backlog
             assert (await gateway.send("bot", "39", "code", order="none", priority="urgent")).ref
         await trio.sleep(60)
         assert 41 == sum(len(texts) for texts in channel.rooms.values())
+
+
+@pytest.mark.parametrize("change", [partial(Edit, text="edited"), Delete], ids=["edit", "delete"])
+async def test_a_change_without_order_passes_no_message_that_it_needs(say, change, autojump_clock):
+    """It would have the room's only place, and wait for the message behind it for ever."""
+
+    class SlowReads(MemoryOutbox):
+        async def page(self, *which, **more):
+            await trio.sleep(0.5)
+            return await MemoryOutbox.page(self, *which, **more)
+
+    channel, outbox = FakeChannel(latency=1.0), SlowReads(survives=True)
+    async with open_test_gateway(channel, outbox=outbox, room_bound=1) as gateway:
+        first = await gateway.submit(say.message(text="first"))
+        second = await gateway.submit(say.message(text="second", key="k"))
+        await first.receipt()
+        await trio.sleep(0.2)  # the room has a place, and what comes next is being read
+        target = KeyRef(instance_id="bot", external_room_id="r", key="k")
+        place = {"instance_id": "bot", "external_room_id": "r", "order": "none"}
+        changed = await gateway.submit(change(target=target, **place))
+        with trio.fail_after(10):
+            assert (await changed.receipt()).delivered
+        assert (await second.receipt()).delivered
 
 
 # -- the end
