@@ -162,9 +162,10 @@ class Checks:
         assert receipt is not None
         if len(found) < 2 or self._is_shared(entry):  # an edit may have cut it elsewhere
             return
-        # A try of an edit that lands after the edit was planned anew stands beside its last parts.
+        # A try of an edit that lands before or after it is planned anew has, or had, the words of
+        # its last parts as well; each of these may itself have been sent as often as any.
         late = isinstance(entry.envelope, Edit) and receipt.possible_duplicate
-        most = max(1 + late, self._setup.config.retries.max_ambiguous)
+        most = late + max(1, self._setup.config.retries.max_ambiguous)
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
         said = receipt.possible_duplicate or self._is_of_two(entry)
         self._expect(said, f"{where} stands twice, and nobody said so")
