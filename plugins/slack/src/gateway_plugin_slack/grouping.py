@@ -1,56 +1,188 @@
-"""Which blocks of a document one element of a rich text holds. Pure."""
+"""A document's blocks as the sections, quotes, lists and preformatted texts of its rich text. Pure.
+
+One element holds what stands together: paragraphs one after the other, items of one list and level.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from gateway_core.text import Block, Kind
+from gateway_plugin_slack.leaves import Element, Leaves
+from gateway_plugin_slack.sizes import BORDER, LIST, OFFSET, SECTION, SOLID, TEXT, Sizes
 
-SOLID = (Kind.CODE, Kind.TABLE)
+# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+_CODE, _TABLE, _HEADING = Kind.CODE, Kind.TABLE, Kind.HEADING
 
-PING = re.compile(
-    r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
-    r"|!subteam\^(?P<group>S[A-Z0-9]+))(?:\|[^|<>]{0,80})?>"
-)
+_BULLET = "•"
+_BOXES = "☐☑"
+"""What begins a task: a character of its text, for Slack's lists have bullets and numbers only."""
+
+_BARE = frozenset(("type", "text"))
 
 
-def grouped(blocks: Iterable[Block]) -> list[list[Block]]:
-    """Blocks that one element holds: paragraphs together, items of one list and level."""
-    groups: list[list[Block]] = []
-    for block in blocks:
-        if groups and _continues(groups[-1], block):
-            groups[-1].append(block)
+class Grouping:
+    """Writes the blocks of a stretch of the text, which begins at `start` behind a `header`.
+
+    Invariant: at most one element is open for the next block to go on in it, the last: a section
+    or quote, which holds `section` and whose text from `place` to `end` is not written yet; or a
+    list of `items`, the last of which is `item` and ends at `end`.
+    """
+
+    def __init__(self, text: str, leaves: Leaves, sizes: Sizes, start: int, header: str) -> None:
+        self.text, self.leaves, self.start, self.header = text, leaves, start, header
+        self.begun, self.containers = sizes.leaves, sizes.containers
+        self.elements: list[Element] = []
+        self.section: list[Element] | None = None
+        self.items: list[Element] | None = None
+        self.item: Element = {}
+        self.number: int | None = None
+        self.quote = self.depth = self.place = self.end = 0
+        self.apart = self.empty = False
+
+    def write(self, blocks: Iterable[Block]) -> list[Element]:
+        """The elements of all blocks, in order."""
+        for block in blocks:
+            _, _, end, kind, _, _, quote, depth, marker = block
+            if kind is _CODE or kind is _TABLE:
+                self._add_solid(block)
+            elif marker and marker[0] not in _BOXES:
+                self._add_item(block)
+            elif self.items is None or marker or depth != self.depth or quote != self.quote:
+                self._add_to_section(block)
+            else:
+                self._add_to_item(block)
+            self.end = end
+        self._close()
+        return self.elements
+
+    def _open(self, element: Element, start: int, quote: int, size: int) -> None:
+        """Add an element behind all text before it, and count what it takes."""
+        self._close()
+        self.elements.append(element)
+        self.quote = quote
+        self.begun[start] = TEXT
+        self.containers[start] = size
+
+    def _close(self) -> None:
+        self.items = None
+        if self.section is not None:
+            if self.place < self.end:
+                self.section += self.leaves.between(self.place, self.end)
+            if self.apart:
+                _put_before(self.section, "\n")
+            self.section = None
+
+    def _add_solid(self, block: Block) -> None:
+        """Code or a table. Where a part begins inside a table, its header stands there again."""
+        start, _, end, _, _, _, quote, _, _ = block
+        text, self.header = self.header + self.text[start:end], ""
+        inner = [{"type": "text", "text": text}]
+        element: Element = {"type": "rich_text_preformatted", "elements": inner}
+        if quote:
+            element["border"] = 1
+        self._open(element, start, quote, SOLID + BORDER if quote else SOLID)
+
+    def _add_to_section(self, block: Block) -> None:
+        """Text, into a section or a quote; what is open is a section of the same quote, or ends."""
+        start, body, end, kind, _, _, quote, _, _ = block
+        section = self.section
+        if section is None or quote != self.quote:
+            section = self._begin_section(start, quote)
+        if kind is _HEADING and body < end:
+            if self.place < body:
+                section += self.leaves.between(self.place, body)
+            section += self.leaves.bold(body, end)
+            self.place = end
+
+    def _begin_section(self, start: int, quote: int) -> list[Element]:
+        """Slack leaves no blank line behind a list or code: one that stood there is written."""
+        section: list[Element] = []
+        kind = "rich_text_quote" if quote else "rich_text_section"
+        self._open({"type": kind, "elements": section}, start, quote, SECTION)
+        self.section, self.place = section, start
+        blank = start - 2 >= self.start and self.text.startswith("\n\n", start - 2)
+        self.apart = blank and not quote
+        return section
+
+    def _add_item(self, block: Block) -> None:
+        """An item of a list: of the open one, if it is the next of the same level there."""
+        start, body, end, kind, _, _, quote, depth, marker = block
+        number = None if marker[0] == _BULLET else int(marker[:-2])
+        items = self.items
+        if items is not None and self._follows(number, depth, quote):
+            self.begun[start] = TEXT
+            self.containers[start] = SECTION
         else:
-            groups.append([block])
-    return groups
+            items = self._begin_list(block, number)
+        self.number = number
+        inner = self._written(body, end, kind)
+        self.empty = not inner
+        self.item = {"type": "rich_text_section", "elements": inner or [_text(" ")]}
+        items.append(self.item)
+
+    def _follows(self, number: int | None, depth: int, quote: int) -> bool:
+        """Whether a bullet follows a bullet, or the next number a number."""
+        if depth != self.depth or quote != self.quote:
+            return False
+        if number is None or self.number is None:
+            return number is self.number
+        return number == self.number + 1
+
+    def _begin_list(self, block: Block, number: int | None) -> list[Element]:
+        start, _, _, _, _, _, quote, depth, marker = block
+        items: list[Element] = []
+        style = "bullet" if number is None else "ordered"
+        element: Element = {"type": "rich_text_list", "style": style, "elements": items}
+        element["indent"] = depth - 1
+        size = LIST + SECTION
+        if number is not None:
+            size += OFFSET + len(marker)
+        if number:
+            element["offset"] = number - 1
+        if quote:
+            element["border"] = 1
+            size += BORDER
+        self._open(element, start, quote, size)
+        self.items, self.depth = items, depth
+        return items
+
+    def _add_to_item(self, block: Block) -> None:
+        """What goes on in an item: line feeds and text, without the spaces before that.
+
+        Slack indents all lines of an item.
+        """
+        start, body, end, kind = block[:4]
+        inner = self.item["elements"]
+        if self.empty:
+            inner.clear()
+            self.empty = False
+        _put_behind(inner, _text(self.text[self.end : start]))
+        for element in self._written(body, end, kind):
+            _put_behind(inner, element)
+
+    def _written(self, body: int, end: int, kind: Kind) -> list[Element]:
+        """What an item's block holds."""
+        if kind is _HEADING and body < end:
+            return self.leaves.bold(body, end)
+        return self.leaves.between(body, end)
 
 
-def _continues(group: Sequence[Block], block: Block) -> bool:
-    first = group[0]
-    if block.quote != first.quote or block.kind in SOLID or group[-1].kind in SOLID:
-        return False
-    if not listed(first):
-        return not listed(block)
-    if block.depth != first.depth:
-        return False
-    return not block.marker or (listed(block) and _follows(group, block))
+def _text(words: str) -> Element:
+    return {"type": "text", "text": words}
 
 
-def _follows(group: Sequence[Block], block: Block) -> bool:
-    """Whether the item is the next of the group's list: another bullet, or the next number."""
-    here = number(block)
-    last = next(number(item) for item in reversed(group) if item.marker)
-    return here is None if last is None else here == last + 1
+def _put_before(elements: list[Element], words: str) -> None:
+    """Text in no style, in the first element where that has none either."""
+    if elements and elements[0].keys() == _BARE:
+        elements[0]["text"] = words + elements[0]["text"]
+    else:
+        elements.insert(0, _text(words))
 
 
-def listed(block: Block) -> bool:
-    """Whether the block begins an item of a list; a task's box is a character, not a bullet."""
-    marker = block.marker
-    return marker != "" and (marker[0] == "•" or marker[0].isdigit())
-
-
-def number(block: Block) -> int | None:
-    """What the item is numbered; None where it has a bullet or a box."""
-    digits = block.marker.removesuffix(". ")
-    return int(digits) if digits.isdigit() else None
+def _put_behind(elements: list[Element], element: Element) -> None:
+    """Add an element; what is text in no style goes on in the one before, if that is so too."""
+    if elements and elements[-1].keys() == element.keys() == _BARE:
+        elements[-1]["text"] += element["text"]
+    elif element.get("text") != "":
+        elements.append(element)

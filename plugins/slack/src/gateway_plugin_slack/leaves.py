@@ -1,102 +1,111 @@
-"""A document in stretches of one style each, which are the elements of its rich text. Pure."""
+"""A document's characters as elements of one style each: the leaves of its rich text. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
-from gateway_core.text import Document, Kind, Span, Style
+from gateway_core.text import Span, Style
+from gateway_plugin_slack.sizes import FLAG, FLAGS, LINK, STYLE, TEXT, Sizes
 
-FLAGS = {
-    Style.BOLD: "bold",
-    Style.ITALIC: "italic",
-    Style.STRIKE: "strike",
-    Style.UNDERLINE: "underline",
-    Style.CODE: "code",
-}
+Element: TypeAlias = dict[str, Any]
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_BOLD, _LINK_STYLE, _HEADING = Style.BOLD, Style.LINK, Kind.HEADING
+_BOLD, _LINK = Style.BOLD, Style.LINK
 
-_TEXT = len('{"type": "text", "text": ""}, ')
-_LINK = len('{"type": "link", "url": "", "text": ""}, ')
-_STYLED = len(', "style": {}')
-_FLAG = len('"": true, ')
+_STYLED = {style: TEXT + STYLE + FLAG + len(name) for style, name in FLAGS.items()}
+"""What an element in one style takes besides its characters."""
+
+_NONE = Span(1 << 62, 1 << 62, _BOLD)
+"""Behind the last span of any text."""
 
 
-class Leaf(NamedTuple):
-    """`start..end` of the text in one style.
+class Leaves:
+    """Writes stretches of a text, which are asked for in order and never inside a span.
 
-    size   what the JSON takes besides the text
-    again  it has the look of the one before it: a container begins here, and no style
+    `spans` are the styles, by start and then the longer first; they nest. `sizes` is told what
+    begins where.
     """
 
-    start: int
-    end: int
-    style: Mapping[str, bool]
-    url: str
-    size: int
-    again: bool
+    def __init__(self, text: str, spans: Iterable[Span], sizes: Sizes) -> None:
+        self.text = text
+        self.spans = iter(spans)
+        self.span = next(self.spans, _NONE)
+        self.sizes = sizes.leaves
 
+    def between(self, start: int, end: int) -> list[Element]:
+        """The elements of `start..end`. Most spans stand alone, with none inside them."""
+        text, span = self.text, self.span
+        if span[0] >= end:
+            return [{"type": "text", "text": text[start:end]}] if start < end else []
+        elements: list[Element] = []
+        while span[0] < end:
+            low, high, style, value = span
+            following = next(self.spans, _NONE)
+            if start < low:
+                elements.append({"type": "text", "text": text[start:low]})
+            if following[0] < high:
+                self.span = following
+                elements += self._nested(span)
+                following = self.span
+            elif style in FLAGS:
+                name = FLAGS[style]
+                elements.append({"type": "text", "text": text[low:high], "style": {name: True}})
+                self.sizes[low] = _STYLED[style]
+            elif style is _LINK:
+                elements.append({"type": "link", "url": value, "text": text[low:high]})
+                self.sizes[low] = LINK + len(value)
+            else:
+                elements.append({"type": "text", "text": text[low:high]})
+                self.sizes[low] = TEXT
+            self.sizes[high] = TEXT
+            start, span = high, following
+        self.span = span
+        if start < end:
+            elements.append({"type": "text", "text": text[start:end]})
+        return elements
 
-Look: TypeAlias = tuple[Mapping[str, bool], str, int]
-NO_STYLE: Mapping[str, bool] = {}
-PLAIN = _TEXT
-"""What the JSON of an element without style takes besides its text."""
+    def bold(self, start: int, end: int) -> list[Element]:
+        """The elements of `start..end`, all of it bold as well."""
+        self.sizes[end] = TEXT
+        if self.span[0] < end:
+            return self._nested(Span(start, end, _BOLD))
+        self.sizes[start] = _STYLED[_BOLD]
+        return [{"type": "text", "text": self.text[start:end], "style": {"bold": True}}]
 
-_PLAIN: Look = (NO_STYLE, "", _TEXT)
-_new = tuple.__new__
+    def _nested(self, outer: Span) -> list[Element]:
+        """The elements of a span and of those that stand inside it."""
+        elements: list[Element] = []
+        opened, place = [outer], outer[0]
+        while opened:
+            inner = self.span if self.span[0] < opened[-1][1] else None
+            edge = inner[0] if inner else opened[-1][1]
+            if place < edge:
+                elements.append(self._leaf(opened, place, edge))
+                place = edge
+            if inner:
+                opened.append(inner)
+                self.span = next(self.spans, _NONE)
+            else:
+                opened.pop()
+        return elements
 
-
-def leaves_of(document: Document, begun: Iterable[int]) -> list[Leaf]:
-    """The stretches in order; one begins at each of the given places, where containers do."""
-    spans: Sequence[Span] = document.spans
-    bold = [
-        Span(block.body, block.end, _BOLD) for block in document.blocks if block.kind is _HEADING
-    ]
-    if bold:
-        spans = sorted([*bold, *spans], key=_outermost_first)
-    changes = {0, *[span[0] for span in spans], *[span[1] for span in spans]}
-    return _swept(spans, sorted({len(document.text), *begun, *changes}), changes)
-
-
-def _swept(spans: Sequence[Span], edges: Sequence[int], changes: set[int]) -> list[Leaf]:
-    found: list[Leaf] = []
-    active: list[Span] = []
-    following, count = 0, len(spans)
-    look: Look = _PLAIN
-    for low, high in pairwise(edges):
-        again = low not in changes
-        if not again:
-            if active:
-                active = [span for span in active if span[1] > low]
-            while following < count and spans[following][0] <= low:
-                active.append(spans[following])
-                following += 1
-            look = _look(active) if active else _PLAIN
-        style, url, size = look
-        found.append(_new(Leaf, (low, high, style, url, size, again)))
-    return found
-
-
-def _look(active: Sequence[Span]) -> Look:
-    """The style, the address and the size of what stands in these spans."""
-    address = ""
-    for span in active:
-        if span[2] is _LINK_STYLE:
-            address = span[3]
-    style, more = _styled(tuple([span[2] for span in active]))
-    return style, address, (_LINK + len(address) if address else _TEXT) + more
-
-
-@lru_cache(maxsize=256)
-def _styled(styles: tuple[Style, ...]) -> tuple[Mapping[str, bool], int]:
-    style = {FLAGS[one]: True for one in styles if one in FLAGS}
-    size = _STYLED + sum(_FLAG + len(name) for name in style) if style else 0
-    return style, size
-
-
-def _outermost_first(span: Span) -> tuple[int, int]:
-    return span[0], -span[1]
+    def _leaf(self, around: list[Span], start: int, end: int) -> Element:
+        """The characters of `start..end` as one element, in the styles that stand around it."""
+        words = self.text[start:end]
+        address, style = "", {}
+        for span in around:
+            if span[2] in FLAGS:
+                style[FLAGS[span[2]]] = True
+            elif span[2] is _LINK:
+                address = span[3]
+        if address:
+            element: Element = {"type": "link", "url": address, "text": words}
+            size = LINK + len(address)
+        else:
+            element, size = {"type": "text", "text": words}, TEXT
+        if style:
+            element["style"] = style
+            size += STYLE + FLAG * len(style) + len("".join(style))
+        self.sizes[start] = size
+        return element

@@ -38,21 +38,23 @@ _ESCAPED_PING = re.compile(rf"&lt;({_PING})(\|[^|&]{{0,80}})?&gt;")
 _NATIVE_PING = re.compile(r"<(?P<call>[@!](?!date\^)[^<>\n]*+)(?P<end>>?)")
 
 
-_ESCAPED = {"&": 4, "<": 3, ">": 3}
-"""How much longer each control character is when it is escaped."""
+_ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def escape(text: str) -> str:
     """The text with Slack's three control characters made harmless."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for sign, escaped in _ESCAPED.items():
+        if sign in text:  # to ask costs a tenth of looking for all
+            text = text.replace(sign, escaped)
+    return text
 
 
 def measure(text: str) -> int:
     """UTF-8 bytes of the escaped text: what any of its written forms measures at most."""
     octets = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    for sign, more in _ESCAPED.items():
-        if sign in text:  # to ask costs a tenth of counting
-            octets += more * text.count(sign)
+    for sign, escaped in _ESCAPED.items():
+        if sign in text:
+            octets += (len(escaped) - 1) * text.count(sign)
     return octets
 
 
@@ -117,7 +119,7 @@ def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
 
 def _unhidden(document: Document) -> Document:
     """Slack hides nothing: a spoiler is told to be one that is not."""
-    places = [span.start for span in document.spans if span.style is _SPOILER]
+    places = [span[0] for span in document.spans if span[2] is _SPOILER]
     if not places:
         return document
     shown = [(place, "spoiler shown openly") for place in places]
