@@ -83,24 +83,3 @@ def test_the_whole_takes_what_its_stretches_say(mentions):
         rich = RichText(document, 4000, measure, lambda text: {"text": text}, mentions)
         end = len(document.text)
         assert rich.sizes.between(0, end) == rich.sizes.before(end)
-
-
-@pytest.mark.parametrize(
-    "source", ["a", "**a** b\n\n- c\n\n> d\n\n```\ne\n```\n", "[*a*](http://b.c)"]
-)
-def test_what_is_written_twice_is_equal_and_shares_nothing(source):
-    document = parse(source)
-    rich = RichText(document, 4000, measure, lambda text: {"text": text})
-    first, again = (rich.payload(0, len(document.text)) for _ in range(2))
-    assert first == again
-    assert not _containers(first) & _containers(again)
-
-
-def _containers(value) -> set[int]:
-    """Lists and tables in a value of JSON, by identity; what is there twice is a mistake."""
-    if not isinstance(value, dict | list):
-        return set()
-    inner = [_containers(one) for one in (value.values() if isinstance(value, dict) else value)]
-    found = {id(value)}.union(*inner)
-    assert 1 + sum(map(len, inner)) == len(found)
-    return found

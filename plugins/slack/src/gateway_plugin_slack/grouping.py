@@ -29,10 +29,11 @@ class Grouping:
     list of `items`, the last of which is `item` and ends at `end`.
     """
 
-    def __init__(self, text: str, leaves: Leaves, sizes: Sizes, start: int, header: str) -> None:
-        self.text, self.leaves, self.start, self.header = text, leaves, start, header
+    def __init__(self, text: str, leaves: Leaves, sizes: Sizes, start: int) -> None:
+        self.text, self.leaves, self.start, self.header = text, leaves, start, ""
         self.begun, self.containers = sizes.leaves, sizes.containers
         self.elements: list[Element] = []
+        self.starts: list[int] = []
         self.section: list[Element] | None = None
         self.items: list[Element] | None = None
         self.item: Element = {}
@@ -43,57 +44,52 @@ class Grouping:
     def write(self, blocks: Iterable[Block]) -> list[Element]:
         """The elements of all blocks, in order."""
         for block in blocks:
-            _, _, end, kind, _, _, quote, depth, marker = block
+            start, body, end, kind, _, _, quote, depth, marker = block
             if kind is _CODE or kind is _TABLE:
-                self._add_solid(block)
+                self._add_solid(start, end, quote)
             elif marker and marker[0] not in _BOXES:
                 self._add_item(block)
             elif self.items is None or marker or depth != self.depth or quote != self.quote:
-                self._add_to_section(block)
+                section = self.section
+                if section is None or quote != self.quote:
+                    section = self._begin_section(start, quote)
+                if kind is _HEADING and body < end:
+                    self._add_heading(section, body, end)
             else:
-                self._add_to_item(block)
+                self._add_to_item(start, body, end, kind)
             self.end = end
         self._close()
         return self.elements
 
     def _open(self, element: Element, start: int, quote: int, size: int) -> None:
         """Add an element behind all text before it, and count what it takes."""
-        self._close()
+        if self.section is not None:
+            self._close()
+        self.items = None
         self.elements.append(element)
+        self.starts.append(start)
         self.quote = quote
         self.begun[start] = TEXT
         self.containers[start] = size
 
     def _close(self) -> None:
-        self.items = None
-        if self.section is not None:
+        """Write what is left of the open section, if there is one."""
+        section = self.section
+        if section is not None:
             if self.place < self.end:
-                self.section += self.leaves.between(self.place, self.end)
+                section += self.leaves.between(self.place, self.end)
             if self.apart:
-                _put_before(self.section, "\n")
+                _put_before(section, "\n")
             self.section = None
 
-    def _add_solid(self, block: Block) -> None:
+    def _add_solid(self, start: int, end: int, quote: int) -> None:
         """Code or a table. Where a part begins inside a table, its header stands there again."""
-        start, _, end, _, _, _, quote, _, _ = block
         text, self.header = self.header + self.text[start:end], ""
         inner = [{"type": "text", "text": text}]
         element: Element = {"type": "rich_text_preformatted", "elements": inner}
         if quote:
             element["border"] = 1
         self._open(element, start, quote, SOLID + BORDER if quote else SOLID)
-
-    def _add_to_section(self, block: Block) -> None:
-        """Text, into a section or a quote; what is open is a section of the same quote, or ends."""
-        start, body, end, kind, _, _, quote, _, _ = block
-        section = self.section
-        if section is None or quote != self.quote:
-            section = self._begin_section(start, quote)
-        if kind is _HEADING and body < end:
-            if self.place < body:
-                section += self.leaves.between(self.place, body)
-            section += self.leaves.bold(body, end)
-            self.place = end
 
     def _begin_section(self, start: int, quote: int) -> list[Element]:
         """Slack leaves no blank line behind a list or code: one that stood there is written."""
@@ -104,6 +100,12 @@ class Grouping:
         blank = start - 2 >= self.start and self.text.startswith("\n\n", start - 2)
         self.apart = blank and not quote
         return section
+
+    def _add_heading(self, section: list[Element], body: int, end: int) -> None:
+        if self.place < body:
+            section += self.leaves.between(self.place, body)
+        section += self.leaves.bold(body, end)
+        self.place = end
 
     def _add_item(self, block: Block) -> None:
         """An item of a list: of the open one, if it is the next of the same level there."""
@@ -147,12 +149,11 @@ class Grouping:
         self.items, self.depth = items, depth
         return items
 
-    def _add_to_item(self, block: Block) -> None:
+    def _add_to_item(self, start: int, body: int, end: int, kind: Kind) -> None:
         """What goes on in an item: line feeds and text, without the spaces before that.
 
         Slack indents all lines of an item.
         """
-        start, body, end, kind = block[:4]
         inner = self.item["elements"]
         if self.empty:
             inner.clear()

@@ -21,10 +21,10 @@ _NONE = Span(1 << 62, 1 << 62, _BOLD)
 
 
 class Leaves:
-    """Writes stretches of a text, which are asked for in order and never inside a span.
+    """Writes stretches of a text, which are asked for in order; no span ends outside its stretch.
 
-    `spans` are the styles, by start and then the longer first; they nest. `sizes` is told what
-    begins where.
+    `spans` are the styles, by start and then the longer first; they nest. `sizes` is told what the
+    elements take, and that what follows a span takes what a text without style does.
     """
 
     def __init__(self, text: str, spans: Iterable[Span], sizes: Sizes) -> None:
