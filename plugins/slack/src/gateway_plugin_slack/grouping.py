@@ -22,7 +22,10 @@ _BARE = frozenset(("type", "text"))
 
 
 class Grouping:
-    """Writes the blocks of a stretch of the text, which begins at `start` behind a `header`.
+    """Writes the blocks of a stretch; `header` is a table's, where that was begun in a part before.
+
+    `elements` are in order, and `starts` has where each begins in the text. `start` is where the
+    part begins.
 
     Invariant: at most one element is open for the next block to go on in it, the last: a section
     or quote, which holds `section` and whose text from `place` to `end` is not written yet; or a
@@ -73,7 +76,7 @@ class Grouping:
         self.containers[start] = size
 
     def _close(self) -> None:
-        """Write what is left of the open section, if there is one."""
+        """Write the rest of the open section, if there is one, and the blank line before it."""
         section = self.section
         if section is not None:
             if self.place < self.end:
@@ -92,7 +95,7 @@ class Grouping:
         self._open(element, start, quote, SOLID + BORDER if quote else SOLID)
 
     def _begin_section(self, start: int, quote: int) -> list[Element]:
-        """Slack leaves no blank line behind a list or code: one that stood there is written."""
+        """Slack leaves no blank line behind a list or code: one that stands there is written."""
         section: list[Element] = []
         kind = "rich_text_quote" if quote else "rich_text_section"
         self._open({"type": kind, "elements": section}, start, quote, SECTION)
@@ -185,5 +188,5 @@ def _put_behind(elements: list[Element], element: Element) -> None:
     """Add an element; what is text in no style goes on in the one before, if that is so too."""
     if elements and elements[-1].keys() == element.keys() == _BARE:
         elements[-1]["text"] += element["text"]
-    elif element.get("text") != "":
+    else:
         elements.append(element)

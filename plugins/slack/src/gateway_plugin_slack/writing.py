@@ -1,7 +1,4 @@
-"""The elements of a document's rich text: written once, and of each part what is not whole again.
-
-Pure.
-"""
+"""The elements of a document's rich text, written once; a part takes those that are whole in it."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ _QUOTE = Style.QUOTE
 
 @attrs.define(eq=False)
 class Writing:
-    """One document's elements; with `mentions` what calls people does so.
+    """One document's elements, and their sizes; with `mentions`, calls in it are elements as well.
 
-    Invariant: `whole[i]` begins at `starts[i]` of the text. Those before `taken` were given away.
+    Invariant: `whole[i]` begins at `starts[i]` of the text; those before `taken` were given out.
     """
 
     document: Document
@@ -45,10 +42,10 @@ class Writing:
         self.whole, self.starts = grouping.write(document.blocks), grouping.starts
 
     def between(self, start: int, end: int) -> list[Element]:
-        """What `start..end` is written as: values of its own each time.
+        """What `start..end` is written as. No list or table in it is given out again.
 
-        What is left of an element that begins before `start` may be of another kind, and the next
-        one may go on in that; behind the next all is as it is in the whole, up to the cut.
+        What is left of an element that was cut at `start` may be of another kind, and the next one
+        may go on in it; behind that one all is as it is in the whole, up to the cut at `end`.
         """
         starts = self.starts
         first = bisect_left(starts, start) + 1 if start else 0
