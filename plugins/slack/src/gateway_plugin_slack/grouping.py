@@ -24,8 +24,8 @@ _BARE = frozenset(("type", "text"))
 class Grouping:
     """Writes the blocks of a stretch; `header` is a table's, where that was begun in a part before.
 
-    `elements` are in order, and `starts` has where each begins in the text. `start` is where the
-    part begins.
+    `elements` are in order, `starts` and `ends` where each stands in the text; of a blank line that
+    is written the second line feed. `start` is where the part begins.
 
     Invariant: at most one element is open for the next block to go on in it, the last: a section
     or quote, which holds `section` and whose text from `place` to `end` is not written yet; or a
@@ -37,6 +37,7 @@ class Grouping:
         self.begun, self.containers = sizes.leaves, sizes.containers
         self.elements: list[Element] = []
         self.starts: list[int] = []
+        self.ends: list[int] = []
         self.section: list[Element] | None = None
         self.items: list[Element] | None = None
         self.item: Element = {}
@@ -61,12 +62,13 @@ class Grouping:
             else:
                 self._add_to_item(start, body, end, kind)
             self.end = end
-        self._close()
+        if self.elements:
+            self._close()
         return self.elements
 
     def _open(self, element: Element, start: int, quote: int, size: int) -> None:
         """Add an element behind all text before it, and count what it takes."""
-        if self.section is not None:
+        if self.elements:
             self._close()
         self.items = None
         self.elements.append(element)
@@ -77,6 +79,7 @@ class Grouping:
 
     def _close(self) -> None:
         """Write the rest of the open section, if there is one, and the blank line before it."""
+        self.ends.append(self.end)
         section = self.section
         if section is not None:
             if self.place < self.end:
@@ -102,6 +105,8 @@ class Grouping:
         self.section, self.place = section, start
         blank = start - 2 >= self.start and self.text.startswith("\n\n", start - 2)
         self.apart = blank and not quote
+        if self.apart:
+            self.starts[-1] -= 1
         return section
 
     def _add_heading(self, section: list[Element], body: int, end: int) -> None:

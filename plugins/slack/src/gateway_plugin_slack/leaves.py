@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from gateway_core.text import Span, Style
@@ -46,7 +47,7 @@ class Leaves:
                 elements.append({"type": "text", "text": text[start:low]})
             if following[0] < high:
                 self.span = following
-                elements += self._nested(span)
+                elements += self._nested(*span)
                 following = self.span
             elif style in FLAGS:
                 name = FLAGS[style]
@@ -69,43 +70,45 @@ class Leaves:
         """The elements of `start..end`, all of it bold as well."""
         self.sizes[end] = TEXT
         if self.span[0] < end:
-            return self._nested(Span(start, end, _BOLD))
+            return self._nested(start, end, _BOLD)
         self.sizes[start] = _STYLED[_BOLD]
         return [{"type": "text", "text": self.text[start:end], "style": {"bold": True}}]
 
-    def _nested(self, outer: Span) -> list[Element]:
-        """The elements of a span and of those that stand inside it."""
+    def _nested(self, start: int, end: int, style: Style, value: str = "") -> list[Element]:
+        """The elements of a span, and of those inside it."""
         elements: list[Element] = []
-        opened, place = [outer], outer[0]
-        while opened:
-            inner = self.span if self.span[0] < opened[-1][1] else None
-            edge = inner[0] if inner else opened[-1][1]
-            if place < edge:
-                elements.append(self._leaf(opened, place, edge))
-                place = edge
-            if inner:
-                opened.append(inner)
+        around: list[tuple[int, tuple[Style, ...], str]] = [(end, (style,), value)]
+        while around:
+            high, styles, address = around[-1]
+            inner = self.span
+            edge = min(inner[0], high)
+            if start < edge:
+                elements.append(self._leaf(start, edge, styles, address))
+                start = edge
+            if inner[0] < high:
+                around.append((inner[1], (*styles, inner[2]), inner[3] or address))
                 self.span = next(self.spans, _NONE)
             else:
-                opened.pop()
+                around.pop()
         return elements
 
-    def _leaf(self, around: list[Span], start: int, end: int) -> Element:
-        """The characters of `start..end` as one element, in the styles that stand around it."""
+    def _leaf(self, start: int, end: int, styles: tuple[Style, ...], address: str) -> Element:
         words = self.text[start:end]
-        address, style = "", {}
-        for span in around:
-            if span[2] in FLAGS:
-                style[FLAGS[span[2]]] = True
-            elif span[2] is _LINK:
-                address = span[3]
+        style, size = _styled(styles)
         if address:
             element: Element = {"type": "link", "url": address, "text": words}
-            size = LINK + len(address)
+            size += LINK + len(address)
         else:
-            element, size = {"type": "text", "text": words}, TEXT
+            element = {"type": "text", "text": words}
+            size += TEXT
         if style:
-            element["style"] = style
-            size += STYLE + FLAG * len(style) + len("".join(style))
+            element["style"] = {**style}
         self.sizes[start] = size
         return element
+
+
+@lru_cache(maxsize=256)
+def _styled(styles: tuple[Style, ...]) -> tuple[Mapping[str, bool], int]:
+    """What Slack calls the styles, outermost first, and what that takes of the JSON."""
+    style = {FLAGS[one]: True for one in styles if one in FLAGS}
+    return style, STYLE + sum(FLAG + len(name) for name in style) if style else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import attrs
 
@@ -15,12 +16,16 @@ from gateway_plugin_slack.sizes import TEXT, Sizes
 
 _QUOTE = Style.QUOTE
 
+_OF_LEAVES = ("rich_text_section", "rich_text_quote")
+
 
 @attrs.define(eq=False)
 class Writing:
     """One document's elements, and their sizes; with `mentions`, calls in it are elements as well.
 
-    Invariant: `whole[i]` begins at `starts[i]` of the text; those before `taken` were given out.
+    Invariant: `whole[i]` is what stands at `starts[i]..ends[i]` of the text, and so do the leaves of
+    a section or quote one after the other; of the one that was cut last, `edges` has where each
+    begins, and its end. What stands before `taken` was given out.
     """
 
     document: Document
@@ -28,6 +33,8 @@ class Writing:
     sizes: Sizes = attrs.field(init=False, factory=Sizes)
     whole: list[Element] = attrs.field(init=False)
     starts: list[int] = attrs.field(init=False)
+    ends: list[int] = attrs.field(init=False)
+    edges: tuple[int, list[int]] = (-1, [])
     taken: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -40,26 +47,51 @@ class Writing:
             note_calls(document.text, sizes)
         grouping = self._grouping(0, spans, sizes)
         self.whole, self.starts = grouping.write(document.blocks), grouping.starts
+        self.ends = grouping.ends
 
     def between(self, start: int, end: int) -> list[Element]:
-        """What `start..end` is written as. No list or table in it is given out again.
-
-        What is left of an element that was cut at `start` may be of another kind, and the next one
-        may go on in it; behind that one all is as it is in the whole, up to the cut at `end`.
-        """
-        starts = self.starts
-        first = bisect_left(starts, start) + 1 if start else 0
-        last = len(starts) if end == len(self.document.text) else bisect_right(starts, end) - 1
-        first = max(first, self.taken)
-        if first >= last:
+        """What the part `start..end` is written as. No list or table in it is given out again."""
+        text = self.document.text
+        if self.taken == 0 == start and end == len(text):
+            self.taken = end
+            return self.whole
+        if start < self.taken or text[start] == "\n" or text[end - 1] == "\n":
             return self._written(start, start, end)
-        self.taken = last
-        elements = self.whole[first:last]
-        if start < starts[first]:
-            elements[:0] = self._written(start, start, starts[first])
-        if last < len(starts):
-            elements += self._written(start, starts[last], end)
+        self.taken = end
+        elements: list[Element] = []
+        first, last = bisect_right(self.ends, start), bisect_left(self.starts, end)
+        cut = first < last and self.starts[first] < start
+        if cut and self.whole[first]["type"] == "rich_text_list":
+            # What is left of it may be a section, and the next element may go on in that. Behind
+            # that one all is as it is in the whole.
+            first += 2
+            elements = self._written(start, start, self.starts[first] if first < last else end)
+        elements += [self._held(index, start, end) for index in range(first, last)]
         return elements
+
+    def _held(self, index: int, start: int, end: int) -> Element:
+        """What the part holds of an element that begins in it, or of a cut one that is no list."""
+        element = self.whole[index]
+        low, high = max(self.starts[index], start), min(self.ends[index], end)
+        if low == self.starts[index] and high == self.ends[index]:
+            return element
+        if self.mentions or element["type"] not in _OF_LEAVES:
+            [element] = self._written(start, low, high)
+            return element
+        return {**element, "elements": self._leaves(index, low, high)}
+
+    def _leaves(self, index: int, start: int, end: int) -> list[Element]:
+        """The leaves of a section or quote, as far as they stand in `start..end`."""
+        leaves: list[Element] = self.whole[index]["elements"]
+        if self.edges[0] != index:
+            lengths = [len(leaf["text"]) for leaf in leaves]
+            self.edges = index, [*accumulate(lengths, initial=self.starts[index])]
+        _, edges = self.edges
+        first, last = bisect_right(edges, start) - 1, bisect_left(edges, end)
+        held = leaves[first:last]
+        held[-1] = _cut(held[-1], 0, end - edges[last - 1])
+        held[0] = _cut(held[0], start - edges[first], end - edges[first])
+        return held
 
     def _written(self, start: int, low: int, high: int) -> list[Element]:
         """What `low..high` of a part that begins at `start` is written as."""
@@ -92,3 +124,14 @@ class Writing:
             for span in self.document.nesting.touching(start, end)
             if span[2] is not _QUOTE
         ]
+
+
+def _cut(leaf: Element, start: int, end: int) -> Element:
+    """A leaf with as much of its text; the same one if that is all."""
+    text = leaf["text"][start:end]
+    if len(text) == len(leaf["text"]):
+        return leaf
+    cut = {**leaf, "text": text}
+    if "style" in leaf:
+        cut["style"] = {**leaf["style"]}
+    return cut
