@@ -23,9 +23,9 @@ _OF_LEAVES = ("rich_text_section", "rich_text_quote")
 class Writing:
     """One document's elements, and their sizes; with `mentions`, calls in it are elements as well.
 
-    Invariant: `whole[i]` is what stands at `starts[i]..ends[i]` of the text; the leaves of a section
-    or quote are all of that, one after the other, and of the one that was cut last, `edges` has its
-    index and where each of them begins and ends. What stands before `taken` was given out.
+    Invariant: `whole[i]` is what stands at `starts[i]..ends[i]` of the text. The leaves of a
+    section or quote are all of that, one after the other; of the one that was cut last, `edges` has
+    the index and where each begins and ends. What stands before `taken` was given out.
     """
 
     document: Document
