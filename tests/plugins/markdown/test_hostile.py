@@ -20,6 +20,7 @@ import pytest
 
 from gateway_core import Secret, Send
 from gateway_core.text import Document, Rendering, parse, plan
+from gateway_plugin_discord import atoms, dialect, written
 from gateway_plugin_discord import markup as discord
 from gateway_plugin_discord.rendering import Dialect
 from gateway_plugin_slack import markup as slack
@@ -146,22 +147,16 @@ def test_twice_the_text_is_twice_the_work(piece, channel):
     assert twice <= 30 * 2_000 * len(piece)
 
 
-def test_the_rest_of_a_line_is_not_written_for_each_of_its_parts():
+def test_the_rest_of_a_line_is_not_written_for_each_of_its_parts(monkeypatch):
     """Discord escapes what a part holds, a few times, and not all that follows it."""
-    size, written = 20_000, []
+    size, counted = 20_000, []
 
-    def dialect(document: Document) -> Dialect:
-        rendering = Dialect(document, fields)
-        rendering.atoms = [atom._replace(write=counting(atom.write)) for atom in rendering.atoms]
-        return rendering
+    def counting(**asked: bool) -> Callable[[str], str]:
+        escape = dialect.escaping(**asked)
+        return lambda text: counted.append(len(text)) or escape(text)
 
-    def counting(write: Callable[[str], str]) -> Callable[[str], str]:
-        def counted(text: str) -> str:
-            written.append(len(text))
-            return write(text)
-
-        return counted
-
-    parts = plan(parse("[" * size), dialect, limit=LIMIT)
+    monkeypatch.setattr(atoms, "escaping", counting)
+    monkeypatch.setattr(written, "escaping", counting)
+    parts = plan(parse("[" * size), RENDERINGS["discord"], limit=LIMIT)
     assert size // (LIMIT // 2) == len(parts)
-    assert size <= sum(written) <= 30 * size
+    assert size <= sum(counted) <= 30 * size

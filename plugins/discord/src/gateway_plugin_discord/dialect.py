@@ -10,10 +10,14 @@ escaped, whether or not something closes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache, partial
+from typing import TypeAlias
 
 from gateway_core.text import Style
+
+Mark: TypeAlias = tuple[str, str]
+"""What opens a style and what closes it."""
 
 MARKS = {
     Style.BOLD: "**",
@@ -22,6 +26,10 @@ MARKS = {
     Style.UNDERLINE: "__",
     Style.SPOILER: "||",
 }
+MARKED: dict[Style, Mark] = {style: (mark, mark) for style, mark in MARKS.items()}
+STRUCK = frozenset((MARKED[Style.STRIKE], MARKED[Style.SPOILER]))
+"""Marks that end at the next two signs, with a backslash before them or not."""
+
 CLOSERS = frozenset("*_~|")
 """Characters that could close a mark which is open around them."""
 
@@ -31,9 +39,16 @@ APART = "\u200b"
 _LANGUAGE = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
 _UNSAFE = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
 _BACKTICKS = re.compile("`+")
-_LINE = re.compile(r"\s*+(?:[0-9]++(?=\.\s)|(?=[-+]\s|-#\s|#{1,3}\s|>\s|>>>\s))")
-_LINE_STARTS = "0123456789-+#>"
+_BEGINNINGS = "\n\0"
 
+APIECE = "\0"
+"""Between stretches that are escaped together; no visible text holds it."""
+
+_LINE = r"""
+    [^\S\n]*+ (?=[-+\#>0-9])   # most lines begin with nothing of that
+    (?: [0-9]++(?=\.[^\S\n]) | (?=(?:[-+] | -\# | \#{1,3} | > | >>>)[^\S\n]))
+"""
+_LINES = rf"\n {_LINE} | \0 {_LINE}"
 # Each alternative begins with a letter: so the search skips what is none of them at C's speed.
 _MARK = r"""
     \\ | \* | _ | ` | \[
@@ -46,38 +61,38 @@ _MARK = r"""
 """
 _MENTION = r"(?P<mention><@[!&]?[0-9]+>|@everyone|@here)"
 _CLOSER = r"(?P<closer>[~|])"
-_PLAIN = re.compile(_MARK, re.VERBOSE)
 
 
+@cache
 def escaping(*, mentions: bool = False, struck: bool = False) -> Callable[[str], str]:
-    """What gives a line's text a backslash before each character that Discord takes for markup.
+    """What gives a text a backslash before each character that Discord takes for markup.
+
+    Behind a line feed, and behind `APIECE`, it is as at the beginning: lines and stretches may be
+    given together, and each comes out as it would alone.
 
     mentions  leave `<@1>`, `@everyone` and `@here` what they are
     struck    inside a strike or a spoiler: these end at the first two marks, with a backslash
               before them or not, so no two may touch
     """
-    escape = partial(_PLAIN.sub, _backslashed)
-    if mentions or struck:
-        rules = [*([_MENTION] if mentions else []), *([_CLOSER] if struck else []), _MARK]
-        escape = partial(re.compile("|".join(rules), re.VERBOSE).sub, _escaped)
+    rules = [*([_MENTION] if mentions else []), *([_CLOSER] if struck else []), _LINES, _MARK]
+    replace = _escaped if mentions or struck else _backslashed
+    escape = partial(re.compile("|".join(rules), re.VERBOSE).sub, replace)
 
     def write(text: str) -> str:
-        if text.lstrip()[:1] in _LINE_STARTS and (line := _LINE.match(text)):
-            return f"{line[0]}\\{escape(text[line.end() :])}"
-        return escape(text)
+        return escape(f"\n{text}")[1:]
 
     return write
 
 
 def _backslashed(found: re.Match[str]) -> str:
-    return f"\\{found[0]}"
+    whole = found[0]
+    return f"{whole}\\" if whole[0] in _BEGINNINGS else f"\\{whole}"
 
 
 def _escaped(found: re.Match[str]) -> str:
-    whole = found[0]
     if found.lastgroup == "mention":
-        return whole
-    return f"\\{whole}{APART}" if found.lastgroup == "closer" else f"\\{whole}"
+        return found[0]
+    return _backslashed(found) + (APART if found.lastgroup == "closer" else "")
 
 
 def code(text: str) -> str:
@@ -96,6 +111,7 @@ def fenced(text: str) -> str:
     return text.replace("```", f"`{APART}`{APART}`") if "```" in text else text
 
 
+@lru_cache(64)
 def fence(language: str) -> str:
     """What opens a code block, with its language where Discord's grammar has such words."""
     return f"```{language if _LANGUAGE.fullmatch(language) else ''}\n"
@@ -110,3 +126,22 @@ def target(address: str, *, preview: bool) -> str:
 def units(text: str) -> int:
     """UTF-16 units of a text: never fewer than its code points, of which Discord may count."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def wide(text: str) -> list[int]:
+    """Where the characters stand that take two units, in a text without lone surrogates."""
+    if text.isascii():
+        return []
+    octets = text.encode("utf-16-le", "surrogatepass")
+    if len(octets) == 2 * len(text):
+        return []
+    upper = octets[1::2]  # in which 0xD8 to 0xDB is the first unit of such a character
+    found = sorted(place for first in b"\xd8\xd9\xda\xdb" for place in _all(upper, first))
+    return [place - count for count, place in enumerate(found)]
+
+
+def _all(octets: bytes, wanted: int) -> Iterator[int]:
+    place = octets.find(wanted)
+    while place >= 0:
+        yield place
+        place = octets.find(wanted, place + 1)

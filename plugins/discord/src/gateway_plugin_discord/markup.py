@@ -19,9 +19,7 @@ from functools import partial
 import attrs
 
 from gateway_core import Edit, Part, Send
-from gateway_core.text import Document, Kind, Span, Style, cut, is_prose, neutral, parse, plan
-from gateway_plugin_discord.atoms import is_native, maskable, masked_from
-from gateway_plugin_discord.dialect import CLOSERS, MARKS
+from gateway_core.text import Document, cut, is_prose, neutral, parse, plan
 from gateway_plugin_discord.rendering import Dialect
 
 SUPPRESS_EMBEDS = 1 << 2
@@ -51,13 +49,6 @@ _MARKUP = re.compile(
     """,
     re.MULTILINE | re.VERBOSE,
 )
-
-
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_CODE, _LINK, _HEADING = Style.CODE, Style.LINK, Kind.HEADING
-
-_VERBATIM = {_CODE: "code", _LINK: "an address"}
-"""What is written as it is: a style around it ends before a character that would close it."""
 
 
 def escape(text: str, *, mentions: bool = False) -> str:
@@ -121,35 +112,18 @@ def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
     text = envelope.text
     if len(text) <= limit and is_prose(text) and length(text) <= limit:
         return (_plain(envelope, text, (0, len(text))),)
+    document = parse(text)
+    fields = partial(_fields, envelope)
+    whole = Dialect(document, fields, envelope.link_previews, envelope.mentions)
+    lost = (*document.degraded, *whole.lost)
+    told = attrs.evolve(document, degraded=lost) if whole.lost else document
 
-    def render(document: Document) -> Dialect:
-        fields = partial(_fields, envelope)
-        return Dialect(document, fields, envelope.link_previews, envelope.mentions)
+    def render(shown: Document) -> Dialect:
+        if shown is told:
+            return whole
+        return Dialect(shown, fields, envelope.link_previews, envelope.mentions)
 
-    parts = plan(_told(parse(text)), render, limit=limit)
-    return tuple(_part(envelope, part) for part in parts)
-
-
-def _told(document: Document) -> Document:
-    """The document with what Discord cannot show of it, besides what no platform can."""
-    since = masked_from(document)
-    plain = [span for span in document.spans if span.style in _VERBATIM]
-    found = ((span.start, _lost(document, span, since)) for span in plain)
-    lost = [(place, words) for place, words in found if words]
-    return attrs.evolve(document, degraded=(*document.degraded, *lost)) if lost else document
-
-
-def _lost(document: Document, span: Span, masked: int) -> str:
-    text = document.text[span.start : span.end]
-    if span.style is _LINK and span.value not in ("", text):
-        return "" if span.start >= masked and maskable(text) else "link written out"
-    if CLOSERS.isdisjoint(text):
-        return ""
-    block = document.block_at(span.start)
-    around = document.nesting.touching(span.start, span.end)
-    bold = block is not None and block.kind is _HEADING and not is_native(block)
-    styled = bold or any(other.style in MARKS for other in around)
-    return f"style left off {_VERBATIM[span.style]}" if styled else ""
+    return tuple(_part(envelope, part) for part in plan(told, render, limit=limit))
 
 
 def _shown(text: str, start: int, end: int) -> tuple[int, int]:

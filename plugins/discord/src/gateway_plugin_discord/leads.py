@@ -1,0 +1,89 @@
+"""What begins the lines of a block on Discord, and what stands around the whole of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from gateway_core.text import Block, Kind
+from gateway_plugin_discord.dialect import Mark, fence, fenced
+
+# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+_HEADING, _CODE, _TABLE = Kind.HEADING, Kind.CODE, Kind.TABLE
+
+_NATIVE_HEADINGS = 3
+"""Levels that Discord has; deeper headings, and those in lists, are bold."""
+
+_BOXES = "☐☑"
+
+
+def is_solid(block: Block) -> bool:
+    """Whether it stands in a fence: code, or a table as one."""
+    return block.kind is _CODE or block.kind is _TABLE
+
+
+def is_bold(block: Block) -> bool:
+    """Whether it is a heading that Discord has not; such are bold."""
+    return block.kind is _HEADING and (block.level > _NATIVE_HEADINGS or block.depth > 0)
+
+
+@lru_cache(1024)
+def leads(level: int, quote: bool, depth: int, marker: str) -> tuple[str, str]:
+    """What begins the first line of a paragraph, a heading or an item, and what further ones.
+
+    Discord has list markers of its own; a task has its box behind the bullet.
+    """
+    around = "> " if quote else ""
+    if depth == 0:
+        sign = "#" * level + " " if 0 < level <= _NATIVE_HEADINGS else ""
+        return around + sign, around + sign
+    again = around + "  " * depth
+    if not marker:
+        return again, again
+    sign = marker if marker[0].isdigit() else "- "
+    box = marker if marker[0] in _BOXES else ""
+    return f"{around}{'  ' * (depth - 1)}{sign}{box}", again
+
+
+def restarts(before: Block, block: Block) -> bool:
+    """Whether a numbered item does not go on counting where it follows another.
+
+    Discord counts on from a list's first number; as text it stays what it is.
+    """
+    if before.depth != block.depth or not before.marker[:1].isdigit():
+        return False
+    if not block.marker[:1].isdigit():
+        return False
+    number = before.marker[:-2]
+    return not number.isdigit() or int(number) + 1 != int(block.marker[:-2])
+
+
+def as_text(marker: str) -> str:
+    """A number that Discord shows and does not count from."""
+    return marker.replace(".", "\\.")
+
+
+def fences(block: Block, text: str) -> Mark:
+    """What opens and closes a code block or a table; white space alone cannot be fenced."""
+    if not text or text.isspace():
+        return "", ""
+    if block.quote:
+        return f"{fence(block.language)}> ", "\n> ```"
+    return fence(block.language), "\n```"
+
+
+def writes_fenced(block: Block) -> Callable[[str], str]:
+    """What writes the text of a code block or a table."""
+    return _fenced_in_quote if block.quote else fenced
+
+
+def in_fence(block: Block, text: str) -> str:
+    """A code block or a table, behind what begins its first line."""
+    opens, closes = fences(block, text)
+    if block.quote:
+        return f"> {opens}{_fenced_in_quote(text)}{closes}"
+    return f"{opens}{fenced(text)}{closes}"
+
+
+def _fenced_in_quote(text: str) -> str:
+    return fenced(text).replace("\n", "\n> ")

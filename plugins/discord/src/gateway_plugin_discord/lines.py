@@ -1,0 +1,151 @@
+"""The lines of a document as Discord shows them, each made where it is asked for. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+
+import attrs
+
+from gateway_core.text import Block, Document, Kind, Span, Style
+from gateway_plugin_discord.atoms import Atom, atoms_of, joint
+from gateway_plugin_discord.dialect import MARKED
+from gateway_plugin_discord.leads import fences, is_bold, is_solid, leads, writes_fenced
+from gateway_plugin_discord.looks import Looks
+
+# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+_QUOTE, _TABLE, _HEADING = Style.QUOTE, Kind.TABLE, Kind.HEADING
+
+_BOLD = MARKED[Style.BOLD]
+
+
+class Line:
+    """A line of a block, or all of a block in a fence; any stretch of it can be written.
+
+    start      where it begins in the visible text; its atoms follow behind its marker
+    following  where the next line begins; behind the end of the text if there is none
+    leads      what begins it, and what begins a part that begins inside
+    headed     whether it is a table, whose header is repeated where a part begins inside
+    """
+
+    def __init__(
+        self,
+        text: str,
+        place: tuple[int, int],
+        leads: tuple[str, str],
+        atoms: Sequence[Atom],
+        *,
+        headed: bool = False,
+    ) -> None:
+        self.text, self.atoms, self.headed = text, atoms, headed
+        self.start, self.following = place
+        self.lead, self.again = leads
+        self.body, self.end = atoms[0].start, atoms[-1].end
+        self.starts = [self.start, *[atom.start for atom in atoms[1:]]]
+
+    def whole(self) -> str:
+        """All of it, but what begins it."""
+        return self.written(self.start, self.end)[len(self.lead) :]
+
+    def written(self, start: int, end: int, header: str = "") -> str:
+        """What a part holds of it between two places, behind the `header` of its table.
+
+        The marks around it are opened and closed.
+        """
+        first, last = self._at(start), self._at(end - 1)
+        begun = self._begun(first, start, end, header)
+        if first >= last:
+            return begun + self.atoms[first].closed()
+        content, begins, ends = self._joined
+        atom = self.atoms[last]
+        between = content[ends[first] : begins[last]]
+        return f"{begun}{between}{self._body(atom, atom.start, end)}{atom.closed()}"
+
+    def _at(self, place: int) -> int:
+        return max(bisect_right(self.starts, place) - 1, 0)
+
+    def _begun(self, index: int, start: int, end: int, header: str) -> str:
+        """An atom from `start` on, as a part begins with it."""
+        atom = self.atoms[index]
+        lead = self.lead if start <= self.start else self.again
+        above = atom.write(header) if header else ""
+        return f"{lead}{atom.opened()}{above}{self._body(atom, max(start, atom.start), end)}"
+
+    def _body(self, atom: Atom, start: int, end: int) -> str:
+        return atom.write(self.text[start : max(min(end, atom.end), start)])
+
+    @cached_property
+    def _joined(self) -> tuple[str, list[int], list[int]]:
+        """All atoms with what stands between them, and where each one's body begins and ends."""
+        pieces = [self._body(self.atoms[0], self.body, self.end)]
+        begins, ends = [0], [len(pieces[0])]
+        for before, atom in pairwise(self.atoms):
+            between = joint(before, pieces[-1], atom)
+            pieces += between, self._body(atom, atom.start, atom.end)
+            begins.append(ends[-1] + len(between))
+            ends.append(begins[-1] + len(pieces[-1]))
+        return "".join(pieces), begins, ends
+
+
+@attrs.define(eq=False)
+class Lines:
+    """Finds and makes the lines of a document.
+
+    spans       all but quotes
+    renumbered  markers that are shown as text, by where their blocks start
+    carried     the spans that reach into a line from one before, by where it begins
+    """
+
+    document: Document
+    previews: bool
+    mentions: bool
+    looks: Looks = attrs.field(init=False)
+    spans: list[Span] = attrs.field(init=False)
+    renumbered: dict[int, str] = attrs.field(init=False, factory=dict)
+    carried: dict[int, list[Span]] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.looks = Looks(self.document, self.previews)
+        self.spans = [span for span in self.document.spans if span[2] is not _QUOTE]
+
+    def at(self, place: int) -> Line:
+        """The line that `place` stands in, or behind; its line feed is its own."""
+        blocks = self.document.blocks
+        index = max(bisect_right(blocks, (place + 1,)) - 1, 0)
+        last = index + 1 == len(blocks)
+        following = len(self.document.text) + 1 if last else blocks[index + 1].start
+        make = self._solid if is_solid(blocks[index]) else self._flowing
+        return make(blocks[index], place, following)
+
+    def touching(self, low: int, high: int) -> list[Span]:
+        """The spans in the line at `low..high`, its line feed included, the outermost first."""
+        first, last = bisect_left(self.spans, (low,)), bisect_left(self.spans, (high + 1,))
+        return [*self.carried.get(low, ()), *self.spans[first:last]]
+
+    def _solid(self, block: Block, _: int, following: int) -> Line:
+        text, (start, _, end) = self.document.text, block[:3]
+        lead = "> " if block.quote else ""
+        atom = Atom(start, end, writes_fenced(block), (fences(block, text[start:end]),))
+        headed = block.kind is _TABLE
+        return Line(text, (start, following), (lead, lead), [atom], headed=headed)
+
+    def _flowing(self, block: Block, place: int, following: int) -> Line:
+        """The line at `place`, or the last one, of a paragraph, a heading or an item."""
+        text = self.document.text
+        start, body, end, kind, level, _, quote, depth, marker = block
+        marker = self.renumbered.get(start, marker)
+        lead, again = leads(level if kind is _HEADING else 0, quote > 0, depth, marker)
+        feed = text.rfind("\n", body, min(place, end))
+        low = body if feed < 0 else feed + 1
+        if low != body:
+            start, lead = low, again
+        feed = text.find("\n", max(place, low), end)
+        high, following = (end, following) if feed < 0 else (feed, feed + 1)
+        return Line(text, (start, following), (lead, again), self._atoms(block, low, high))
+
+    def _atoms(self, block: Block, low: int, high: int) -> list[Atom]:
+        looks = [self.looks.of(span) for span in self.touching(low, high)]
+        bold = _BOLD if is_bold(block) else None
+        return atoms_of(self.document.text, (low, high), looks, bold, mentions=self.mentions)

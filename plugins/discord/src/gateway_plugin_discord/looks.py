@@ -1,0 +1,104 @@
+"""How Discord shows a span: between which marks, or written out; and what it cannot show. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import attrs
+
+from gateway_core.text import Document, Span, Style
+from gateway_plugin_discord.dialect import CLOSERS, MARKED, MARKS, Mark, code, target
+from gateway_plugin_discord.leads import is_bold, is_solid
+
+# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+_CODE, _LINK = Style.CODE, Style.LINK
+
+Look: TypeAlias = tuple[int, int, Mark | None, Callable[[str], str] | None]
+"""A span's start and end, and its marks, or what writes it without escapes."""
+
+_ENDS_WORDS = re.compile(r"[^\[]*?\]\(")
+
+_VERBATIM = {_CODE: "code", _LINK: "an address"}
+"""What is written as it is: a style around it ends before a character that would close it."""
+
+
+@attrs.define(eq=False)
+class Looks:
+    """Says how the spans of a document are shown.
+
+    previews  let Discord unfold links
+    """
+
+    document: Document
+    previews: bool
+    masked_from: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.masked_from = _masked_from(self.document)
+
+    def of(self, span: Span) -> Look:
+        """The look of a span that is no quote."""
+        start, end, style, value = span
+        if style is _CODE:
+            return start, end, None, code
+        if style is not _LINK:
+            return start, end, MARKED[style], None
+        text = self.document.text[start:end]
+        if not value or value == text:
+            return start, end, None, self._bare(end) if value else None
+        address = target(value, preview=self.previews)
+        if start < self.masked_from or not _is_maskable(text):
+            return start, end, ("", f" ({address})"), None
+        return start, end, ("[", f"]({address})"), None
+
+    def _bare(self, end: int) -> Callable[[str], str]:
+        """Previews come of bare addresses, and end where Discord sees that they end."""
+        free = self.document.text[end : end + 1] in ("", " ", "\n")
+        return str if self.previews and free else _bracketed
+
+
+def _bracketed(address: str) -> str:
+    return f"<{address}>"
+
+
+def _is_maskable(text: str) -> bool:
+    """Whether a link of these words can be a masked one; else its address is written behind."""
+    return not ("://" in text or "[" in text or "]" in text)
+
+
+def _masked_from(document: Document) -> int:
+    """The first place from which links can be masked: the last code that ends a link's words.
+
+    Discord looks for the end of a link's words through code, where no backslash can stop it.
+    """
+    if "](" not in document.text:
+        return 0
+    solid = [block for block in document.blocks if is_solid(block)]
+    coded = [span for span in document.spans if span.style is _CODE]
+    places = [(block.start, block.end) for block in solid]
+    places += [(span.start, span.end) for span in coded]
+    return max((a for a, b in places if _ENDS_WORDS.match(document.text, a, b)), default=0)
+
+
+def lost(document: Document, spans: Iterable[Span]) -> list[tuple[int, str]]:
+    """Where some of the spans are not shown as they are, and how."""
+    text, since = document.text, _masked_from(document)
+    found = []
+    for span in dict.fromkeys(spans):
+        start, end, style, value = span
+        words = text[start:end]
+        if style is _LINK and value not in ("", words):
+            if start < since or not _is_maskable(words):
+                found.append((start, "link written out"))
+        elif style in _VERBATIM and not CLOSERS.isdisjoint(words) and _is_styled(document, span):
+            found.append((start, f"style left off {_VERBATIM[style]}"))
+    return found
+
+
+def _is_styled(document: Document, span: Span) -> bool:
+    block = document.block_at(span.start)
+    around = document.nesting.touching(span.start, span.end)
+    bold = block is not None and is_bold(block)
+    return bold or any(other.style in MARKS for other in around)

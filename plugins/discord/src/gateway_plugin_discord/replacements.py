@@ -1,0 +1,195 @@
+"""Where what Discord is sent is not the visible text itself, escaped. Pure.
+
+A mark replaces nothing; a list's marker, code in a line and a code block are replaced whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from itertools import pairwise
+from operator import itemgetter
+from typing import TypeAlias
+
+import attrs
+
+from gateway_core.text import Block, Kind, Span, Style
+from gateway_plugin_discord.dialect import CLOSERS, MARKED, Mark, code, escaping
+from gateway_plugin_discord.leads import as_text, in_fence, is_bold, leads, restarts
+from gateway_plugin_discord.lines import Lines
+
+# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+_BOLD, _CODE = Style.BOLD, Style.CODE
+_FENCE, _TABLE, _HEADING = Kind.CODE, Kind.TABLE, Kind.HEADING
+
+Replacement: TypeAlias = tuple[int, int, str]
+"""`start..end` of the visible text, and what is written in its place."""
+
+Shown: TypeAlias = tuple[Mark | None, Callable[[str], str] | None]
+"""The marks of a style in which words are escaped as anywhere, or what writes words in it."""
+
+_TOUCHY = "*_~|["
+"""What marks begin with: no such character may stand right before one."""
+
+
+@attrs.define(eq=False)
+class Replacements:
+    """Makes the replacements of a document.
+
+    Most spans stand apart, within a line and at most in one other: such are replacements by
+    themselves. A line with any other is replaced whole, by what its atoms make of it.
+
+    Invariant, of documents: each span stands in the content of one paragraph, heading or item.
+
+    closed    what closes the styles of a text that begins behind a replacement, by that place
+    doubtful  the spans that may be shown otherwise than they are
+    """
+
+    lines: Lines
+    closed: dict[int, str] = attrs.field(init=False, factory=dict)
+    doubtful: list[Span] = attrs.field(init=False, factory=list)
+    bold: list[Span] = attrs.field(init=False, factory=list)
+    """The lines of headings that are bold, as if they were spans."""
+    around: tuple[int, int, str, int] = attrs.field(init=False, default=(0, 0, "", 0))
+    """Of the last style that stands in no other: from where on nothing is in it, where it ends,
+    what closes it, and which of the replacements does."""
+
+    def all(self) -> list[Replacement]:
+        """All in order. They do not overlap; those at one place follow each other."""
+        made = self._of_blocks()
+        made += self._of_spans()
+        made.sort(key=itemgetter(0))
+        return made
+
+    def _of_blocks(self) -> list[Replacement]:
+        """Blocks in fences, and what begins lines."""
+        made: list[Replacement] = []
+        text, before = self.lines.document.text, Block(0, 0, 0, _FENCE)
+        for block in self.lines.document.blocks:
+            start, body, end, kind, level, _, quote, depth, marker = shown = block
+            if quote and quote == before[6] and start - before[2] > 1:
+                made.append((start - 1, start - 1, "> "))  # the empty line is in the quote
+            if kind is _FENCE or kind is _TABLE:
+                made.append((start, end, in_fence(block, text[start:end])))
+            elif kind is _HEADING or depth or quote:
+                if marker and restarts(before, block):
+                    marker = self.lines.renumbered[start] = as_text(marker)
+                    shown = block._replace(marker=marker)
+                lead, again = leads(level if kind is _HEADING else 0, quote > 0, depth, marker)
+                made.append((start, body, lead))
+                if again and text.find("\n", body, end) >= 0:
+                    made += [(low, low, again) for low in _further(text, body, end)]
+                if is_bold(block):
+                    self.bold += _spans_of_heading(text, body, end)
+            before = shown
+        return made
+
+    def _of_spans(self) -> list[Replacement]:
+        """Marks, code and links, and lines that have them otherwise than most."""
+        made: list[Replacement] = []
+        text, spans = self.lines.document.text, self.lines.spans
+        shown = _shown(mentions=self.lines.mentions)
+        if self.bold:
+            spans = sorted([*self.bold, *spans], key=_outermost_first)
+        # A span before `free` touches the last one; the line of one before `anew` is replaced.
+        free = anew = 0
+        for span in spans:
+            begin, end, style, _ = span
+            if begin < free:
+                if begin < anew or self._nests(span, made):
+                    continue
+            elif _is_simple(text, begin, words := text[begin:end]):
+                free = end + 1
+                mark, write = shown.get(style) or self._link(span)
+                if write:
+                    made.append((begin, end, write(words)))
+                    continue
+                if mark:
+                    made += ((begin, begin, mark[0]), (end, end, mark[1]))
+                    self.closed[begin] = mark[1]
+                    self.around = (begin, end, mark[1], len(made) - 1)
+                    continue
+            free = anew = self._anew(begin, made)
+        return made
+
+    def _nests(self, span: Span, made: list[Replacement]) -> bool:
+        """Whether a span stands in the last style, apart from others in it; it is added then."""
+        begin, end, style, _ = span
+        free, last, closes, at = self.around
+        text = self.lines.document.text
+        words = text[begin:end]
+        if begin < free or end > last or not _is_simple(text, begin, words):
+            return False
+        mark, write = _shown(mentions=self.lines.mentions).get(style) or self._link(span)
+        if mark and mark[1] == closes:
+            return True  # bold in a bold heading
+        if mark:
+            made.append((begin, begin, mark[0]))
+            made.insert(at if end == last else len(made), (end, end, mark[1]))
+            self.closed[begin] = mark[1] + closes
+        elif write and CLOSERS.isdisjoint(words):
+            made.append((begin, end, write(words)))
+        else:
+            return False
+        if end < last:
+            self.closed[end] = closes
+        self.around = (end + 1, last, closes, at)
+        return True
+
+    def _link(self, span: Span) -> Shown:
+        self.doubtful.append(span)
+        return self.lines.looks.of(span)[2:]
+
+    def _anew(self, place: int, made: list[Replacement]) -> int:
+        """Replace the line at `place`, and those that its spans reach into; what follows them."""
+        line = self.lines.at(place)
+        while made and made[-1][0] >= line.body:
+            made.pop()
+        while True:
+            made.append((line.body, line.end, line.whole()))
+            spans = self.lines.touching(line.body, line.end)
+            self.doubtful += spans
+            reaching = [span for span in spans if span.end > line.following]
+            if not reaching:
+                return line.following
+            self.lines.carried[line.following] = reaching
+            line = self.lines.at(line.following)
+
+
+@cache
+def _shown(*, mentions: bool) -> dict[Style, Shown]:
+    """How each style is shown that stands apart, but links."""
+    struck = escaping(mentions=mentions, struck=True)
+
+    def between(mark: Mark, words: str) -> str:
+        return f"{mark[0]}{struck(words)}{mark[1]}"
+
+    shown: dict[Style, Shown] = {style: (mark, None) for style, mark in MARKED.items()}
+    for style in (Style.STRIKE, Style.SPOILER):
+        shown[style] = (None, partial(between, MARKED[style]))
+    return {**shown, _CODE: (None, code)}
+
+
+def _is_simple(text: str, begin: int, words: str) -> bool:
+    """Whether marks can stand right around words, and are needed once."""
+    return words[0] != " " != words[-1] and "\n" not in words and text[begin - 1] not in _TOUCHY
+
+
+def _further(text: str, body: int, end: int) -> Iterator[int]:
+    """Where the lines of a block begin, but the first."""
+    feed = text.find("\n", body, end)
+    while feed >= 0:
+        yield feed + 1
+        feed = text.find("\n", feed + 1, end)
+
+
+def _spans_of_heading(text: str, body: int, end: int) -> Iterator[Span]:
+    """The lines of a bold heading, as spans."""
+    edges = [body, *_further(text, body, end), end + 1]
+    for low, following in pairwise(edges):
+        if low < following - 1:
+            yield Span(low, following - 1, _BOLD)
+
+
+def _outermost_first(span: Span) -> tuple[int, int]:
+    return span.start, -span.end
