@@ -24,8 +24,8 @@ _BARE = frozenset(("type", "text"))
 class Grouping:
     """Writes the blocks of a stretch; `header` is a table's, where that was begun in a part before.
 
-    `elements` are in order, `starts` and `ends` where each stands in the text; of a blank line that
-    is written the second line feed. `start` is where the part begins.
+    `elements` are in order; `starts` and `ends` say where each stands in the text, a line feed that
+    is written before it included. `start` is where the part begins.
 
     Invariant: at most one element is open for the next block to go on in it, the last: a section
     or quote, which holds `section` and whose text from `place` to `end` is not written yet; or a
