@@ -24,25 +24,28 @@ def is_solid(block: Block) -> bool:
 
 def is_bold(block: Block) -> bool:
     """Whether it is a heading that Discord has not; such are bold."""
-    return block.kind is _HEADING and (block.level > _NATIVE_HEADINGS or block.depth > 0)
+    return block.kind is _HEADING and leads(block.level, False, block.depth, "")[2]
 
 
 @lru_cache(1024)
-def leads(level: int, quote: bool, depth: int, marker: str) -> tuple[str, str]:
-    """What begins the first line of a paragraph, a heading or an item, and what further ones.
+def leads(level: int, quote: bool, depth: int, marker: str) -> tuple[str, str, bool]:
+    """What begins the first line of a block, what further ones, and whether all are bold.
 
     Discord has list markers of its own; a task has its box behind the bullet.
+
+    level  of a heading; 0: it is none
     """
     around = "> " if quote else ""
+    bold = level > _NATIVE_HEADINGS or (level > 0 and depth > 0)
     if depth == 0:
-        sign = "#" * level + " " if 0 < level <= _NATIVE_HEADINGS else ""
-        return around + sign, around + sign
+        sign = "#" * level + " " if level and not bold else ""
+        return around + sign, around + sign, bold
     again = around + "  " * depth
     if not marker:
-        return again, again
+        return again, again, bold
     sign = marker if marker[0].isdigit() else "- "
     box = marker if marker[0] in _BOXES else ""
-    return f"{around}{'  ' * (depth - 1)}{sign}{box}", again
+    return f"{around}{'  ' * (depth - 1)}{sign}{box}", again, bold
 
 
 def restarts(before: Block, block: Block) -> bool:
@@ -51,8 +54,6 @@ def restarts(before: Block, block: Block) -> bool:
     Discord counts on from a list's first number; as text it stays what it is.
     """
     if before.depth != block.depth or not before.marker[:1].isdigit():
-        return False
-    if not block.marker[:1].isdigit():
         return False
     number = before.marker[:-2]
     return not number.isdigit() or int(number) + 1 != int(block.marker[:-2])

@@ -12,7 +12,7 @@ import attrs
 from gateway_core.text import Block, Document, Kind, Span, Style
 from gateway_plugin_discord.atoms import Atom, atoms_of, joint
 from gateway_plugin_discord.dialect import MARKED
-from gateway_plugin_discord.leads import fences, is_bold, is_solid, leads, writes_fenced
+from gateway_plugin_discord.leads import fences, is_solid, leads, writes_fenced
 from gateway_plugin_discord.looks import Looks
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
@@ -136,16 +136,15 @@ class Lines:
         text = self.document.text
         start, body, end, kind, level, _, quote, depth, marker = block
         marker = self.renumbered.get(start, marker)
-        lead, again = leads(level if kind is _HEADING else 0, quote > 0, depth, marker)
+        level = level if kind is _HEADING else 0
+        lead, again, bold = leads(level, quote > 0, depth, marker)
         feed = text.rfind("\n", body, min(place, end))
         low = body if feed < 0 else feed + 1
         if low != body:
             start, lead = low, again
         feed = text.find("\n", max(place, low), end)
         high, following = (end, following) if feed < 0 else (feed, feed + 1)
-        return Line(text, (start, following), (lead, again), self._atoms(block, low, high))
-
-    def _atoms(self, block: Block, low: int, high: int) -> list[Atom]:
         looks = [self.looks.of(span) for span in self.touching(low, high)]
-        bold = _BOLD if is_bold(block) else None
-        return atoms_of(self.document.text, (low, high), looks, bold, mentions=self.mentions)
+        around = _BOLD if bold else None
+        atoms = atoms_of(text, (low, high), looks, around, mentions=self.mentions)
+        return Line(text, (start, following), (lead, again), atoms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import attrs
@@ -58,6 +58,24 @@ class Looks:
         free = self.document.text[end : end + 1] in ("", " ", "\n")
         return str if self.previews and free else _bracketed
 
+    def lost(self, spans: Iterable[Span]) -> Iterator[tuple[int, str]]:
+        """Where some of the spans are not shown as they are, and how."""
+        text = self.document.text
+        for span in dict.fromkeys(spans):
+            start, end, style, value = span
+            words = text[start:end]
+            if style is _LINK and value not in ("", words):
+                if start < self.masked_from or not _is_maskable(words):
+                    yield start, "link written out"
+            elif style in _VERBATIM and not CLOSERS.isdisjoint(words) and self._is_styled(span):
+                yield start, f"style left off {_VERBATIM[style]}"
+
+    def _is_styled(self, span: Span) -> bool:
+        block = self.document.block_at(span.start)
+        around = self.document.nesting.touching(span.start, span.end)
+        bold = block is not None and is_bold(block)
+        return bold or any(other.style in MARKS for other in around)
+
 
 def _bracketed(address: str) -> str:
     return f"<{address}>"
@@ -80,25 +98,3 @@ def _masked_from(document: Document) -> int:
     places = [(block.start, block.end) for block in solid]
     places += [(span.start, span.end) for span in coded]
     return max((a for a, b in places if _ENDS_WORDS.match(document.text, a, b)), default=0)
-
-
-def lost(document: Document, spans: Iterable[Span]) -> list[tuple[int, str]]:
-    """Where some of the spans are not shown as they are, and how."""
-    text, since = document.text, _masked_from(document)
-    found = []
-    for span in dict.fromkeys(spans):
-        start, end, style, value = span
-        words = text[start:end]
-        if style is _LINK and value not in ("", words):
-            if start < since or not _is_maskable(words):
-                found.append((start, "link written out"))
-        elif style in _VERBATIM and not CLOSERS.isdisjoint(words) and _is_styled(document, span):
-            found.append((start, f"style left off {_VERBATIM[style]}"))
-    return found
-
-
-def _is_styled(document: Document, span: Span) -> bool:
-    block = document.block_at(span.start)
-    around = document.nesting.touching(span.start, span.end)
-    bold = block is not None and is_bold(block)
-    return bold or any(other.style in MARKS for other in around)

@@ -11,7 +11,6 @@ import attrs
 from gateway_core.text import Document
 from gateway_plugin_discord.dialect import units
 from gateway_plugin_discord.lines import Line, Lines
-from gateway_plugin_discord.looks import lost
 from gateway_plugin_discord.replacements import Replacements
 from gateway_plugin_discord.written import Written
 
@@ -48,7 +47,7 @@ class Dialect:
         found = Replacements(self.lines)
         replacements = found.all()
         self.written = Written(self.document, replacements, found.closed, mentions=self.mentions)
-        self.lost = lost(self.document, found.doubtful)
+        self.lost = [*self.lines.looks.lost(found.doubtful)]
 
     def cost(self, start: int, end: int) -> int:
         """UTF-16 units of the content; never fewer than its code points."""

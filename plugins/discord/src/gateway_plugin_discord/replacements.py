@@ -15,7 +15,7 @@ import attrs
 
 from gateway_core.text import Block, Kind, Span, Style
 from gateway_plugin_discord.dialect import CLOSERS, MARKED, Mark, code, escaping
-from gateway_plugin_discord.leads import as_text, in_fence, is_bold, leads, restarts
+from gateway_plugin_discord.leads import as_text, in_fence, leads, restarts
 from gateway_plugin_discord.lines import Lines
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
@@ -72,14 +72,15 @@ class Replacements:
             if kind is _FENCE or kind is _TABLE:
                 made.append((start, end, in_fence(block, text[start:end])))
             elif kind is _HEADING or depth or quote:
-                if marker and restarts(before, block):
+                if marker[:1].isdigit() and restarts(before, block):
                     marker = self.lines.renumbered[start] = as_text(marker)
                     shown = block._replace(marker=marker)
-                lead, again = leads(level if kind is _HEADING else 0, quote > 0, depth, marker)
+                level = level if kind is _HEADING else 0
+                lead, again, bold = leads(level, quote > 0, depth, marker)
                 made.append((start, body, lead))
                 if again and text.find("\n", body, end) >= 0:
                     made += [(low, low, again) for low in _further(text, body, end)]
-                if is_bold(block):
+                if bold:
                     self.bold += _spans_of_heading(text, body, end)
             before = shown
         return made
@@ -98,6 +99,10 @@ class Replacements:
             if begin < free:
                 if begin < anew or self._nests(span, made):
                     continue
+            elif style is _CODE and "\n" not in (words := text[begin:end]):
+                free = end + 1
+                made.append((begin, end, code(words)))
+                continue
             elif _is_simple(text, begin, words := text[begin:end]):
                 free = end + 1
                 mark, write = shown.get(style) or self._link(span)
