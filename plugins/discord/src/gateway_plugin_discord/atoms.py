@@ -15,6 +15,9 @@ from gateway_plugin_discord.looks import Look
 
 _STYLES = frozenset(MARKS.values())
 
+_new = tuple.__new__
+"""Makes a named tuple, at a third of what its class takes."""
+
 
 class Atom(NamedTuple):
     """`start..end` of the visible text, which `write` writes, in the marks of `stack`.
@@ -29,11 +32,11 @@ class Atom(NamedTuple):
 
     def opened(self, since: int = 0) -> str:
         """What opens its marks but the `since` outermost."""
-        return "".join([mark[0] for mark in self.stack[since:]])
+        return "".join([mark[0] for mark in self.stack[since:]]) if self.stack else ""
 
     def closed(self, since: int = 0) -> str:
         """What closes its marks but the `since` outermost."""
-        return "".join([mark[1] for mark in self.stack[since:][::-1]])
+        return "".join([mark[1] for mark in self.stack[since:][::-1]]) if self.stack else ""
 
 
 _Stretch: TypeAlias = tuple[int, int, Sequence[Look]]
@@ -52,55 +55,82 @@ def atoms_of(
     """
     low, high = place
     around = (bold,) if bold and low < high else ()
-    looks = [look for look in looks if look[2] not in around]
+    escape = escaping(mentions=mentions)
+    if around:
+        looks = [look for look in looks if look[2] not in around]
     if not looks or low == high:
-        return [Atom(low, high, escaping(mentions=mentions), around)]
-    found = [
-        _atom(text, stretch, around, mentions=mentions) for stretch in _stretches(looks, low, high)
-    ]
-    return [*_spaced(text, found)]
+        return [Atom(low, high, escape, around)]
+    apart = len(looks) == 1 or all(one[1] <= next_[0] for one, next_ in pairwise(looks))
+    stretches = _one_by_one(looks, low, high) if apart else _swept(looks, low, high)
+    found: list[Atom] = []
+    for begin, end, active in stretches:
+        write, stack = (
+            _style(text[begin:end], active, around, mentions) if active else (escape, around)
+        )
+        found.append(_new(Atom, (begin, end, write, stack)))
+    return _spaced(text, found)
 
 
-def _stretches(looks: Sequence[Look], low: int, high: int) -> Iterator[_Stretch]:
+def _one_by_one(looks: Sequence[Look], low: int, high: int) -> list[_Stretch]:
+    """The stretches of a line whose spans neither nest nor overlap."""
+    found: list[_Stretch] = []
+    at = low
+    for look in looks:
+        begin, end = max(look[0], low), min(look[1], high)
+        if begin > at:
+            found.append((at, begin, ()))
+        found.append((begin, end, (look,)))
+        at = end
+    if at < high:
+        found.append((at, high, ()))
+    return found
+
+
+def _swept(looks: Sequence[Look], low: int, high: int) -> Iterator[_Stretch]:
+    """The stretches of any line."""
     edges = {low, high}
     for begin, end, _, _ in looks:
         edges |= {max(begin, low), min(end, high)}
     active: list[Look] = []
     following = 0
     for begin, end in pairwise(sorted(edges)):
-        active = [look for look in active if look[1] > begin]
+        if active:
+            active = [look for look in active if look[1] > begin]
         while following < len(looks) and looks[following][0] <= begin:
             active.append(looks[following])
             following += 1
         yield begin, end, active
 
 
-def _atom(text: str, stretch: _Stretch, around: tuple[Mark, ...], *, mentions: bool) -> Atom:
-    begin, end, active = stretch
+def _style(
+    words: str, active: Sequence[Look], around: tuple[Mark, ...], mentions: bool
+) -> tuple[Callable[[str], str], tuple[Mark, ...]]:
+    """What writes words in some spans, and the marks around them."""
     stack = (*around, *[mark for _, _, mark, _ in active if mark])
     write = next((literally for *_, literally in active if literally), None)
     if write is None:
-        struck = not STRUCK.isdisjoint(stack)
-        return Atom(begin, end, escaping(mentions=mentions, struck=struck), stack)
-    if stack and not CLOSERS.isdisjoint(text[begin:end]):
+        return escaping(mentions=mentions, struck=not STRUCK.isdisjoint(stack)), stack
+    if stack and not CLOSERS.isdisjoint(words):
         stack = tuple(mark for mark in stack if mark[0] not in _STYLES)
-    return Atom(begin, end, write, stack)
+    return write, stack
 
 
-def _spaced(text: str, found: Sequence[Atom]) -> Iterator[Atom]:
+def _spaced(text: str, atoms: Sequence[Atom]) -> list[Atom]:
     """The atoms with white space at a change of style taken out of the marks.
 
     Discord's italics may neither begin nor end with a space.
     """
-    for index, atom in enumerate(found):
+    found: list[Atom] = []
+    for index, atom in enumerate(atoms):
         begin, end, _, stack = atom
         if not stack or (text[begin] != " " and text[end - 1] != " "):
-            yield atom
+            found.append(atom)
             continue
-        before = found[index - 1].stack if index else ()
-        after = found[index + 1].stack if index + 1 < len(found) else ()
+        before = atoms[index - 1].stack if index else ()
+        after = atoms[index + 1].stack if index + 1 < len(atoms) else ()
         kept = stack[: _common(stack, before)], stack[: _common(stack, after)]
-        yield from _trimmed(text, atom, *kept)
+        found += _trimmed(text, atom, *kept)
+    return found
 
 
 def _trimmed(

@@ -39,7 +39,6 @@ APART = "\u200b"
 _LANGUAGE = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
 _UNSAFE = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
 _BACKTICKS = re.compile("`+")
-_BEGINNINGS = "\n\0"
 
 APIECE = "\0"
 """Between stretches that are escaped together; no visible text holds it."""
@@ -86,7 +85,7 @@ def escaping(*, mentions: bool = False, struck: bool = False) -> Callable[[str],
 
 def _backslashed(found: re.Match[str]) -> str:
     whole = found[0]
-    return f"{whole}\\" if whole[0] in _BEGINNINGS else f"\\{whole}"
+    return f"\\{whole}" if whole > " " else f"{whole}\\"  # behind what begins a line
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -78,12 +78,13 @@ def writes_fenced(block: Block) -> Callable[[str], str]:
     return _fenced_in_quote if block.quote else fenced
 
 
-def in_fence(block: Block, text: str) -> str:
-    """A code block or a table, behind what begins its first line."""
-    opens, closes = fences(block, text)
+def in_fence(block: Block, text: str, until: int) -> str:
+    """A code block or a table of a `text`, as far as `until`, behind what begins its first line."""
+    opens, closes = fences(block, text[block.start : block.end])
+    content = text[block.start : until]
     if block.quote:
-        return f"> {opens}{_fenced_in_quote(text)}{closes}"
-    return f"{opens}{fenced(text)}{closes}"
+        return f"> {opens}{_fenced_in_quote(content)}{closes}"
+    return f"{opens}{fenced(content)}{closes}"
 
 
 def _fenced_in_quote(text: str) -> str:

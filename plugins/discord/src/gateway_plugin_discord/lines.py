@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 
@@ -19,6 +19,21 @@ from gateway_plugin_discord.looks import Looks
 _QUOTE, _TABLE, _HEADING = Style.QUOTE, Kind.TABLE, Kind.HEADING
 
 _BOLD = MARKED[Style.BOLD]
+
+
+def outermost_first(span: Span) -> tuple[int, int]:
+    """What spans are sorted by."""
+    return span.start, -span.end
+
+
+def lines_between(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The lines of a stretch that are not empty, without their line feeds."""
+    while (feed := text.find("\n", start, end)) >= 0:
+        if start < feed:
+            yield start, feed
+        start = feed + 1
+    if start < end:
+        yield start, end
 
 
 class Line:
@@ -47,7 +62,7 @@ class Line:
 
     def whole(self) -> str:
         """All of it, but what begins it."""
-        return self.written(self.start, self.end)[len(self.lead) :]
+        return f"{self.atoms[0].opened()}{self._joined[0]}{self.atoms[-1].closed()}"
 
     def written(self, start: int, end: int, header: str = "") -> str:
         """What a part holds of it between two places, behind the `header` of its table.
@@ -93,9 +108,9 @@ class Line:
 class Lines:
     """Finds and makes the lines of a document.
 
-    spans       all but quotes
+    spans       all but quotes, by start and then the longer first
     renumbered  markers that are shown as text, by where their blocks start
-    carried     the spans that reach into a line from one before, by where it begins
+    replaced    lines that are made already, by where their content begins
     """
 
     document: Document
@@ -104,7 +119,7 @@ class Lines:
     looks: Looks = attrs.field(init=False)
     spans: list[Span] = attrs.field(init=False)
     renumbered: dict[int, str] = attrs.field(init=False, factory=dict)
-    carried: dict[int, list[Span]] = attrs.field(init=False, factory=dict)
+    replaced: dict[int, Line] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.looks = Looks(self.document, self.previews)
@@ -119,10 +134,27 @@ class Lines:
         make = self._solid if is_solid(blocks[index]) else self._flowing
         return make(blocks[index], place, following)
 
+    def again(self, place: int) -> str:
+        """What begins a part that begins inside a line of a paragraph, a heading or an item."""
+        block = self.document.blocks[bisect_right(self.document.blocks, (place + 1,)) - 1]
+        level = block.level if block.kind is _HEADING else 0
+        return leads(level, block.quote > 0, block.depth, block.marker)[1]
+
     def touching(self, low: int, high: int) -> list[Span]:
-        """The spans in the line at `low..high`, its line feed included, the outermost first."""
-        first, last = bisect_left(self.spans, (low,)), bisect_left(self.spans, (high + 1,))
-        return [*self.carried.get(low, ()), *self.spans[first:last]]
+        """The spans in the line at `low..high`, the outermost first."""
+        return self.spans[bisect_left(self.spans, (low,)) : bisect_left(self.spans, (high,))]
+
+    def split(self) -> None:
+        """Take apart what reaches over a line feed: no span is in two lines any more."""
+        text, spans = self.document.text, self.spans
+        self.spans = []
+        for span in spans:
+            start, end, style, value = span
+            for low, high in lines_between(text, start, end):
+                part = Span(low, high, style, value)
+                self.looks.wholes[part] = span
+                self.spans.append(part)
+        self.spans.sort(key=outermost_first)
 
     def _solid(self, block: Block, _: int, following: int) -> Line:
         text, (start, _, end) = self.document.text, block[:3]
@@ -140,6 +172,8 @@ class Lines:
         lead, again, bold = leads(level, quote > 0, depth, marker)
         feed = text.rfind("\n", body, min(place, end))
         low = body if feed < 0 else feed + 1
+        if low in self.replaced:
+            return self.replaced[low]
         if low != body:
             start, lead = low, again
         feed = text.find("\n", max(place, low), end)

@@ -29,29 +29,32 @@ class Looks:
     """Says how the spans of a document are shown.
 
     previews  let Discord unfold links
+    wholes    the spans that others are parts of
     """
 
     document: Document
     previews: bool
     masked_from: int = attrs.field(init=False)
+    wholes: dict[Span, Span] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.masked_from = _masked_from(self.document)
 
     def of(self, span: Span) -> Look:
         """The look of a span that is no quote."""
-        start, end, style, value = span
+        begin, until, style, value = span
         if style is _CODE:
-            return start, end, None, code
+            return begin, until, None, code
         if style is not _LINK:
-            return start, end, MARKED[style], None
+            return begin, until, MARKED[style], None
+        start, end, _, _ = self.wholes.get(span, span)
         text = self.document.text[start:end]
         if not value or value == text:
-            return start, end, None, self._bare(end) if value else None
+            return begin, until, None, self._bare(end) if value else None
         address = target(value, preview=self.previews)
         if start < self.masked_from or not _is_maskable(text):
-            return start, end, ("", f" ({address})"), None
-        return start, end, ("[", f"]({address})"), None
+            return begin, until, ("", f" ({address})"), None
+        return begin, until, ("[", f"]({address})"), None
 
     def _bare(self, end: int) -> Callable[[str], str]:
         """Previews come of bare addresses, and end where Discord sees that they end."""
@@ -61,7 +64,7 @@ class Looks:
     def lost(self, spans: Iterable[Span]) -> Iterator[tuple[int, str]]:
         """Where some of the spans are not shown as they are, and how."""
         text = self.document.text
-        for span in dict.fromkeys(spans):
+        for span in dict.fromkeys([self.wholes.get(span, span) for span in spans]):
             start, end, style, value = span
             words = text[start:end]
             if style is _LINK and value not in ("", words):

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from gateway_core.text import Document
+from gateway_plugin_discord.atoms import Atom
 from gateway_plugin_discord.dialect import units
 from gateway_plugin_discord.lines import Line, Lines
 from gateway_plugin_discord.replacements import Replacements
@@ -45,8 +46,7 @@ class Dialect:
     def __attrs_post_init__(self) -> None:
         self.lines = Lines(self.document, self.previews, self.mentions)
         found = Replacements(self.lines)
-        replacements = found.all()
-        self.written = Written(self.document, replacements, found.closed, mentions=self.mentions)
+        self.written = Written(found)
         self.lost = [*self.lines.looks.lost(found.doubtful)]
 
     def cost(self, start: int, end: int) -> int:
@@ -60,7 +60,10 @@ class Dialect:
         if first and size < 0:
             size = units(self._of(first, start, first.end))
             self.asked = (start, first, low, size)
-        high, ending = self._ending(end)
+        found = self._ending(start, end)
+        if found is None:
+            return units(self._of(self._at(start), start, end))
+        high, ending = found
         return size + self.written.size(low, high) + (units(ending) if ending else 0)
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
@@ -68,26 +71,41 @@ class Dialect:
         first, low = self._beginning(start)
         if first and end <= first.following:
             return self.fields(self._of(first, start, end))
+        found = self._ending(start, end)
+        if found is None:
+            return self.fields(self._of(self._at(start), start, end))
         beginning = self._of(first, start, first.end) if first else ""
-        high, ending = self._ending(end)
+        high, ending = found
         return self.fields(f"{beginning}{self.written.content[low:high]}{ending}")
 
     def _beginning(self, start: int) -> tuple[Line | None, int]:
-        """The line that is written anew from `start` on, and where what is taken begins."""
+        """What is written anew from `start` on, of a line, and where what is taken begins."""
         low = self.written.start(start)
         if low is not None:
             return None, low
+        text, inside = self.document.text, self.written.inside(start)
+        if inside:
+            low, since = inside
+            again = self.lines.again(start)
+            return Line(
+                text, (start, since), (again, again), [Atom(start, since, self.written.escape)]
+            ), low
         first = self._at(start)
-        if start >= first.end and first.following <= len(self.document.text):
+        if start >= first.end and first.following <= len(text):
             first = self._at(first.following)  # a line feed belongs to the next line
         return first, self.written.before(first.end)
 
-    def _ending(self, end: int) -> tuple[int, str]:
-        """Where what is taken ends, and what of a line is written anew up to `end`."""
+    def _ending(self, start: int, end: int) -> tuple[int, str] | None:
+        """Where what is taken ends, and what of a line is written anew up to `end`.
+
+        None where that is the line of `start`, of which nothing can be taken.
+        """
         found = self.written.end(end)
         if found:
             return found
         last = self._at(end - 1)
+        if last.start < start:
+            return None
         return self.written.line(last.start), last.written(last.start, end)
 
     def _of(self, line: Line, start: int, end: int) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from itertools import pairwise
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -16,7 +15,7 @@ import attrs
 from gateway_core.text import Block, Kind, Span, Style
 from gateway_plugin_discord.dialect import CLOSERS, MARKED, Mark, code, escaping
 from gateway_plugin_discord.leads import as_text, in_fence, leads, restarts
-from gateway_plugin_discord.lines import Lines
+from gateway_plugin_discord.lines import Lines, lines_between, outermost_first
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _BOLD, _CODE = Style.BOLD, Style.CODE
@@ -36,17 +35,19 @@ _TOUCHY = "*_~|["
 class Replacements:
     """Makes the replacements of a document.
 
-    Most spans stand apart, within a line and at most in one other: such are replacements by
-    themselves. A line with any other is replaced whole, by what its atoms make of it.
+    Most spans stand apart, at most in one other: such are replacements by themselves. A line with
+    any other is replaced whole, by what its atoms make of it.
 
     Invariant, of documents: each span stands in the content of one paragraph, heading or item.
 
     closed    what closes the styles of a text that begins behind a replacement, by that place
+    writes    what writes a span that is one replacement, by where it begins
     doubtful  the spans that may be shown otherwise than they are
     """
 
     lines: Lines
     closed: dict[int, str] = attrs.field(init=False, factory=dict)
+    writes: dict[int, Callable[[str], str]] = attrs.field(init=False, factory=dict)
     doubtful: list[Span] = attrs.field(init=False, factory=list)
     bold: list[Span] = attrs.field(init=False, factory=list)
     """The lines of headings that are bold, as if they were spans."""
@@ -70,7 +71,7 @@ class Replacements:
             if quote and quote == before[6] and start - before[2] > 1:
                 made.append((start - 1, start - 1, "> "))  # the empty line is in the quote
             if kind is _FENCE or kind is _TABLE:
-                made.append((start, end, in_fence(block, text[start:end])))
+                made.append((start, end, in_fence(block, text, end)))
             elif kind is _HEADING or depth or quote:
                 if marker[:1].isdigit() and restarts(before, block):
                     marker = self.lines.renumbered[start] = as_text(marker)
@@ -81,7 +82,7 @@ class Replacements:
                 if again and text.find("\n", body, end) >= 0:
                     made += [(low, low, again) for low in _further(text, body, end)]
                 if bold:
-                    self.bold += _spans_of_heading(text, body, end)
+                    self.bold += [Span(*line, _BOLD) for line in lines_between(text, body, end)]
             before = shown
         return made
 
@@ -91,23 +92,28 @@ class Replacements:
         text, spans = self.lines.document.text, self.lines.spans
         shown = _shown(mentions=self.lines.mentions)
         if self.bold:
-            spans = sorted([*self.bold, *spans], key=_outermost_first)
+            spans = sorted([*self.bold, *spans], key=outermost_first)
         # A span before `free` touches the last one; the line of one before `anew` is replaced.
         free = anew = 0
         for span in spans:
             begin, end, style, _ = span
+            words = text[begin:end]
+            if "\n" in words:
+                return self._of_parts()
             if begin < free:
                 if begin < anew or self._nests(span, made):
                     continue
-            elif style is _CODE and "\n" not in (words := text[begin:end]):
+            elif style is _CODE:
                 free = end + 1
                 made.append((begin, end, code(words)))
+                self.writes[begin] = code
                 continue
-            elif _is_simple(text, begin, words := text[begin:end]):
+            elif _is_simple(text, begin, words):
                 free = end + 1
                 mark, write = shown.get(style) or self._link(span)
                 if write:
                     made.append((begin, end, write(words)))
+                    self.writes[begin] = write
                     continue
                 if mark:
                     made += ((begin, begin, mark[0]), (end, end, mark[1]))
@@ -134,6 +140,7 @@ class Replacements:
             self.closed[begin] = mark[1] + closes
         elif write and CLOSERS.isdisjoint(words):
             made.append((begin, end, write(words)))
+            self.writes[begin] = write
         else:
             return False
         if end < last:
@@ -142,23 +149,29 @@ class Replacements:
         return True
 
     def _link(self, span: Span) -> Shown:
-        self.doubtful.append(span)
-        return self.lines.looks.of(span)[2:]
+        mark, write = self.lines.looks.of(span)[2:]
+        if mark and not mark[0]:
+            self.doubtful.append(span)
+        return mark, write
+
+    def _of_parts(self) -> list[Replacement]:
+        """The same, where spans reach over a line feed: line by line."""
+        self.lines.split()
+        self.lines.replaced.clear()
+        self.closed.clear()
+        self.writes.clear()
+        self.doubtful.clear()
+        return self._of_spans()
 
     def _anew(self, place: int, made: list[Replacement]) -> int:
-        """Replace the line at `place`, and those that its spans reach into; what follows them."""
+        """Replace the line at `place`; where the next one begins."""
         line = self.lines.at(place)
+        self.lines.replaced[line.body] = line
         while made and made[-1][0] >= line.body:
-            made.pop()
-        while True:
-            made.append((line.body, line.end, line.whole()))
-            spans = self.lines.touching(line.body, line.end)
-            self.doubtful += spans
-            reaching = [span for span in spans if span.end > line.following]
-            if not reaching:
-                return line.following
-            self.lines.carried[line.following] = reaching
-            line = self.lines.at(line.following)
+            self.writes.pop(made.pop()[0], None)
+        made.append((line.body, line.end, line.whole()))
+        self.doubtful += self.lines.touching(line.body, line.end)
+        return line.following
 
 
 @cache
@@ -176,8 +189,8 @@ def _shown(*, mentions: bool) -> dict[Style, Shown]:
 
 
 def _is_simple(text: str, begin: int, words: str) -> bool:
-    """Whether marks can stand right around words, and are needed once."""
-    return words[0] != " " != words[-1] and "\n" not in words and text[begin - 1] not in _TOUCHY
+    """Whether marks can stand right around words."""
+    return words[0] != " " != words[-1] and text[begin - 1] not in _TOUCHY
 
 
 def _further(text: str, body: int, end: int) -> Iterator[int]:
@@ -186,15 +199,3 @@ def _further(text: str, body: int, end: int) -> Iterator[int]:
     while feed >= 0:
         yield feed + 1
         feed = text.find("\n", feed + 1, end)
-
-
-def _spans_of_heading(text: str, body: int, end: int) -> Iterator[Span]:
-    """The lines of a bold heading, as spans."""
-    edges = [body, *_further(text, body, end), end + 1]
-    for low, following in pairwise(edges):
-        if low < following - 1:
-            yield Span(low, following - 1, _BOLD)
-
-
-def _outermost_first(span: Span) -> tuple[int, int]:
-    return span.start, -span.end

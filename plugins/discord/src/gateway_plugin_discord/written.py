@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 
-from gateway_core.text import Document
 from gateway_plugin_discord.dialect import APIECE, escaping, wide
-from gateway_plugin_discord.replacements import Replacement
+from gateway_plugin_discord.leads import in_fence, is_solid
+from gateway_plugin_discord.replacements import Replacements
 
 
 class Written:
@@ -22,24 +22,19 @@ class Written:
     ends a line, and is a line feed of the content.
     """
 
-    def __init__(
-        self,
-        document: Document,
-        replacements: Sequence[Replacement],
-        closed: Mapping[int, str],
-        *,
-        mentions: bool,
-    ) -> None:
+    def __init__(self, found: Replacements) -> None:
+        document = found.lines.document
         self.text, self.blocks = document.text, document.blocks
-        self.closed, self.mentions = closed, mentions
-        self.escape = escaping(mentions=mentions)
-        blocks = self.blocks
+        self.closed, self.writes = found.closed, found.writes
+        self.mentions = found.lines.mentions
+        self.escape = escaping(mentions=self.mentions)
+        blocks, replacements = document.blocks, found.all()
         self.first, self.last = (blocks[0].start, blocks[-1].end) if blocks else (0, 0)
         columns = zip(*replacements, strict=True) if replacements else ((), (), ())
         starts, ends, replaced = columns
         self.begins: Sequence[int] = (self.first, *ends)
         places = zip(self.begins, (*starts, self.last), strict=True)
-        self.loose = [document.text[begin:end] for begin, end in places]
+        self.loose = [self.text[begin:end] for begin, end in places]
         self.pieces = [""] * (2 * len(replaced) + 1)
         self.pieces[::2] = self.escape(APIECE.join(self.loose)).split(APIECE)
         self.pieces[1::2] = replaced
@@ -55,9 +50,27 @@ class Written:
         return high - low + bisect_left(self.wide, high) - bisect_left(self.wide, low)
 
     def start(self, place: int) -> int | None:
-        """Where in the content a part begins that begins at `place`; None inside a line."""
+        """Where in the content the line begins that begins at `place`; None if none does."""
         begins = place <= self.first or self._feeds(place - 1)
         return self.line(place) if begins and self.text[place] != "\n" else None
+
+    def inside(self, place: int) -> tuple[int, int] | None:
+        """Where in the content a part goes on that begins at `place` in a line, and where that is.
+
+        What is between the two places is in no style. None where `place` is in one, or replaced.
+        """
+        if self.text[place] == "\n":
+            return None
+        index = bisect_left(self.begins, place) - 1
+        if self.begins[index] + len(self.loose[index]) != place:
+            index = bisect_right(self.begins, place) - 1
+        begin, loose = self.begins[index], self.loose[index]
+        if begin in self.closed or place > begin + len(loose):
+            return None
+        feed = loose.find("\n", place - begin)
+        if feed < 0:
+            return self.offsets[2 * index + 1], begin + len(loose)
+        return self.before(begin + feed), begin + feed
 
     def end(self, place: int) -> tuple[int, str] | None:
         """Where in the content a part ends that ends at `place`, and what more is in it.
@@ -70,10 +83,11 @@ class Written:
         begin, loose, offset = self.begins[index], self.loose[index], self.offsets[2 * index]
         inside = place - begin
         if inside > len(loose):
-            ends = place == self.last or self._feeds(place)
-            return (self.before(place), "") if ends else None
+            return self._in_replaced(index, place)
         if begin in self.closed:
             return offset, self.escape(loose[:inside]) + self.closed[begin]
+        if inside == len(loose):
+            return self.offsets[2 * index + 1], ""
         # Where nothing is escaped, nothing is of what is cut; but "<", without the space behind it
         # or the rest of a mention.
         if self._is_as_seen(index) and loose[inside - 1] != "<" and not self.mentions:
@@ -97,6 +111,19 @@ class Written:
             self.lines[index] = _ends(self.loose[index]), _ends(self.pieces[2 * index])
         seen, written = self.lines[index]
         return self.offsets[2 * index] + written[bisect_left(seen, inside)]
+
+    def _in_replaced(self, index: int, place: int) -> tuple[int, str] | None:
+        """As `end`, in the replacement behind a stretch, or where that ends."""
+        begin = self.begins[index]
+        start, offset = begin + len(self.loose[index]), self.offsets[2 * index + 1]
+        if start in self.writes:
+            written = self.writes[start](self.text[start:place])
+            return offset, written + self.closed.get(begin, "")
+        block = self.blocks[bisect_right(self.blocks, (start + 1,)) - 1]
+        if is_solid(block):
+            return offset, in_fence(block, self.text, place)
+        ends = place == self.last or self._feeds(place)
+        return (self.before(place), "") if ends else None
 
     def _behind_line(self, place: int) -> tuple[int, str] | None:
         """As `end`, behind a line feed, which is not written where a part ends."""
