@@ -1,7 +1,7 @@
 """One line as atoms: stretches of one style, written each by itself. Pure.
 
-What most lines need is less (see `replacements`): this is for those in which spans nest or touch or
-reach over the end, and for those that a part holds only a stretch of.
+What most lines need is less (see `replacements`): this is for those in which spans touch or nest
+deeper, and for a line that a part begins or ends in where that changes more than its edge.
 """
 
 from __future__ import annotations

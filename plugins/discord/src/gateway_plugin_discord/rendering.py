@@ -20,8 +20,8 @@ from gateway_plugin_discord.written import Written
 class Dialect:
     """One document as Discord shows it; a `Rendering` of gateway_core.text.
 
-    The document is written once, as a whole, and a part takes from that what it can: only a line
-    that it cuts is written anew, where the cut changes more than where it ends.
+    The document is written once, as a whole, and a part takes from that what it can. What is cut
+    at its ends is written anew: the rest of a line, the begin of another.
 
     previews  let Discord unfold links
     mentions  let the text notify people
@@ -86,10 +86,8 @@ class Dialect:
         text, inside = self.document.text, self.written.inside(start)
         if inside:
             low, since = inside
-            again = self.lines.again(start)
-            return Line(
-                text, (start, since), (again, again), [Atom(start, since, self.written.escape)]
-            ), low
+            again, rest = self.lines.again(start), Atom(start, since, self.written.escape)
+            return Line(text, (start, since), (again, again), [rest]), low
         first = self._at(start)
         if start >= first.end and first.following <= len(text):
             first = self._at(first.following)  # a line feed belongs to the next line
