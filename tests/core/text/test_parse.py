@@ -157,6 +157,43 @@ def test_a_table_is_aligned_by_what_its_characters_take():
     assert "table shown in monospace" in document.degraded_in(0, 1)
 
 
+def test_a_table_whose_only_row_is_empty_keeps_its_header():
+    document = parse("x\n\n| head |\n|---|\n| |\n\ny")
+    assert ["x", "head", "----", "", "y"] == document.text.split("\n")
+
+
+def test_what_a_table_loses_is_said_of_its_row():
+    document = parse("| a | b |\n|---|---|\n| c | d |\n| [e](http://f.g) | h |")
+    place = document.text.index("e (http")
+    assert ("link written out",) == document.degraded_in(place, place + 1)
+    assert () == document.degraded_in(1, place)
+
+
+def test_bars_in_raw_html_hide_too():
+    document = parse("<div>||so||</div>")
+    assert ("<div>so</div>", [("spoiler", "so")]) == (document.text, spans(document))
+
+
+def test_two_bars_of_which_one_is_escaped_hide_nothing():
+    assert "a |||b|| c" == parse(r"a |\||b|| c").text
+
+
+def test_rows_behind_a_spoiler_are_found_in_the_source():
+    cells = " ".join(f"word{n}" for n in range(20))
+    source = f"||hidden||\n\n| a | b |\n|---|---|\n| {cells} | end |"
+    document = parse(source)
+    for word in ("word7", "end"):
+        assert source.index(word) == document.source_at(document.text.index(word))
+
+
+def test_a_place_within_a_character_is_that_characters():
+    """In code, places behind dropped characters are known to the number of its backticks."""
+    source = "``\u2028\u2028é\u2028漢`字``"
+    document = parse(source)
+    places = [document.source_at(place) for place in range(len(document.text))]
+    assert places == sorted(places)
+
+
 def test_blocks_tell_what_they_are():
     source = "## H\n\n> q\n\n1. a\n   - b\n\n```js x\ncode\n```\n\n---"
     found = [

@@ -73,6 +73,13 @@ def test_parts_tell_where_in_the_source_they_come_from():
     assert ["**one** two\n\n", "- three\n", "- `four`"] == [source[a:b] for a, b in spans]
 
 
+@pytest.mark.parametrize("item", ["7. item", "> 7. # long head"])
+def test_a_marker_stays_with_the_first_word_behind_it(item):
+    for limit in range(8, 40):
+        parts = plan(parse(f"words here\n\n{item}"), Angled, limit=limit)
+        assert not any(part.payload["text"].endswith("7.") for part in parts)
+
+
 def test_what_is_lost_is_said_where_it_is_lost():
     source = "long paragraph of words\n\n![a](http://b.c)"
     parts = plan(parse(source), Angled, limit=24)

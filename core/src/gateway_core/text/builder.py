@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from gateway_core.text.canvas import Canvas
-from gateway_core.text.document import Kind, Span, Style
+from gateway_core.text.document import Kind, Style
 from gateway_core.text.links import web_address, written_out
-from gateway_core.text.tables import Row, Table
+from gateway_core.text.tables import Table
 
 RULE = "─" * 8
 BOXES = {True: "☑ ", False: "☐ "}
@@ -24,19 +24,15 @@ _CODE, _LINK = Style.CODE, Style.LINK
 
 _STYLED = {"Emphasis": Style.ITALIC, "Strong": Style.BOLD, "Strikethrough": Style.STRIKE}
 
-_tuple = tuple.__new__
-"""Makes a named tuple, at a third of what its class takes."""
-
 
 class Builder(Canvas):
     """Turns a document's events into its visible characters, styles and blocks."""
 
     def __init__(self, *, clean: bool) -> None:
         super().__init__(clean=clean)
-        self.counts = dict.fromkeys(Style, 0)
         self.begun: dict[Style, tuple[int, int]] = {}
+        self.inner: list[Style] = []
         self.links: list[tuple[str, int]] = []
-        self.rows: list[Row] = []
         self.quoted = self.quotes = self.quote_from = self.quote_span = 0
         self.events: Iterator[Any] = iter(())
 
@@ -44,28 +40,28 @@ class Builder(Canvas):
         """Take in pyromark's events: each a name, or a name with a value; places are in UTF-8."""
         value: Any
         self.events = iter(events)
-        begins, ends, mark, add = self.begins, self.ends, self.marks.append, self.pieces.append
+        begins, ends, styled = self.begins, self.ends, _STYLED
+        add, came, clean = self.pieces.append, self.origins.append, self.clean
         for event, where in self.events:
             kind, value = (event, "\n") if event.__class__ is str else event.popitem()
             if kind == "Text" or kind == "SoftBreak":  # noqa: PLR1714 - a tuple takes longer
-                if self.plain and self.open:  # what `write` does, without asking it
-                    mark((self.length, where["start"]))
+                if clean and self.open:  # what `write` does, without asking it
                     add(value)
-                    self.length += len(value)
+                    came(where["start"])
                 else:
                     self.write(value, where["start"])
             elif kind == "Start":
                 if value.__class__ is not str:
                     name, inner = value.popitem()
                     begins[name](self, inner, where["start"])
-                elif value in _STYLED:
-                    self._begin_style(_STYLED[value], where["start"])
+                elif value in styled:
+                    self._begin_style(styled[value], where["start"])
                 else:
                     begins[value](self, None, where["start"])
             elif kind == "End":
                 name = value if value.__class__ is str else next(iter(value))
-                if name in _STYLED:
-                    self._end_style(_STYLED[name])
+                if name in styled:
+                    self._end_style(styled[name])
                 elif name in ends:
                     ends[name](self, name)
             else:
@@ -77,10 +73,10 @@ class Builder(Canvas):
     def _code(self, text: str, origin: int) -> None:
         if not self.open:
             self.begin(origin)
-        start = self.length
+        start = len(self.pieces)
         self.write(text, origin)
-        if self.length > start:
-            self.spans.append(_tuple(Span, (start, self.length, _CODE, "")))
+        if len(self.pieces) > start:
+            self.spans.append((start, len(self.pieces), _CODE, ""))
 
     def _rule(self, _: Any, origin: int) -> None:
         self.finish()
@@ -117,7 +113,7 @@ class Builder(Canvas):
         """Code and HTML: nothing but white space was never there."""
         if self.open:
             self._trim()
-            if "".join(self.pieces[self.before[0] :]).isspace():
+            if "".join(self.pieces[self.before :]).isspace():
                 self.take_back()
                 self.reset()
             else:
@@ -126,10 +122,10 @@ class Builder(Canvas):
 
     def _trim(self) -> None:
         """The last line feed of code and HTML ends its last line; it is no character of it."""
-        last = self.pieces[-1]
-        kept = last.removesuffix("\n")
-        self.pieces[-1] = kept
-        self.length -= len(last) - len(kept)
+        last = len(self.pieces) - 1
+        while last > self.body and not self.pieces[last]:
+            last -= 1
+        self.pieces[last] = self.pieces[last].removesuffix("\n")
 
     def _flush(self, origin: int) -> None:
         """A list, an item, code or a table does not stand behind a marker: it has its own line."""
@@ -163,7 +159,7 @@ class Builder(Canvas):
         self.quoted += 1
         if self.quoted > 1:
             if self.quoted == 2:  # noqa: PLR2004 - the first that stands in another
-                self.degraded.append((self.length, "nested quote joined with its outer one"))
+                self.lose("nested quote joined with its outer one")
             return
         self.quotes += 1
         self.quote, self.quote_from = self.quotes, len(self.blocks)
@@ -174,8 +170,8 @@ class Builder(Canvas):
         self.quoted -= 1
         if self.quoted == 0:
             if len(self.blocks) > self.quote_from:
-                start = self.blocks[self.quote_from].start
-                self.spans[self.quote_span] = Span(start, self.length, Style.QUOTE)
+                start = self.blocks[self.quote_from][0]
+                self.spans[self.quote_span] = (start, len(self.pieces), Style.QUOTE, "")
             self.quote = 0
 
     # -- styles
@@ -184,17 +180,21 @@ class Builder(Canvas):
         """Styles of one kind do not nest: only the outermost counts."""
         if not self.open:
             self.begin(origin)
-        self.counts[style] += 1
-        if self.counts[style] == 1:
-            self.begun[style] = (self.length, len(self.spans))
-            self.spans.append(None)
-            self.marks.append((self.length, origin))
+        if style in self.begun:
+            self.inner.append(style)
+            return
+        self.begun[style] = (len(self.pieces), len(self.spans))
+        self.spans.append(None)
+        self.pieces.append("")
+        self.origins.append(origin)
 
-    def _end_style(self, style: Style, value: str = "") -> None:
-        self.counts[style] -= 1
-        start, index = self.begun[style]
-        if self.counts[style] == 0 and self.length > start:
-            self.spans[index] = _tuple(Span, (start, self.length, style, value))
+    def _end_style(self, style: Style, value: str = "", *, counts: bool = True) -> None:
+        if self.inner and style in self.inner:
+            self.inner.remove(style)
+            return
+        start, index = self.begun.pop(style)
+        if counts and self.holds(start):
+            self.spans[index] = (start, len(self.pieces), style, value)
 
     def _begin_link(self, value: Any, origin: int) -> None:
         self._begin_style(_LINK, origin)
@@ -202,7 +202,7 @@ class Builder(Canvas):
 
     def _begin_image(self, value: Any, origin: int) -> None:
         self._begin_link(value, origin)
-        self.degraded.append((self.length, "image shown as a link"))
+        self.lose("image shown as a link")
 
     def _end_link(self, name: str) -> None:
         destination, since = self.links.pop()
@@ -213,14 +213,11 @@ class Builder(Canvas):
             self.add(destination)
         elif (not address or self.table) and not outer and text != destination:
             self._write_out(text, destination)
-        if address:
-            self._end_style(_LINK, address)
-        else:
-            self.counts[_LINK] -= 1
+        self._end_style(_LINK, address, counts=address != "")
 
     def _write_out(self, text: str, destination: str) -> None:
         if words := written_out(text, destination):
-            self.degraded.append((self.length, "link written out"))
+            self.lose("link written out")
             self.add(words)
 
     # -- tables
@@ -229,46 +226,65 @@ class Builder(Canvas):
         self._flush(origin)
         self.kind = _TABLE
         self.begin(origin)
-        kept = (self.pieces, self.length, len(self.spans), len(self.marks))
-        self.table = Table(aligns, *kept)
+        self.table = Table(aligns)
+        kept = (self.pieces, self.origins, len(self.spans))
         self._read_table(self.table)
+        self.pieces, self.origins, spans = kept
+        del self.spans[spans:]
         self._lay_out(self.table)
+        self.table = None
+        self.finish()
 
     def _read_table(self, table: Table) -> None:
         """Take in a table's cells. Of what is in one, links alone count besides characters."""
         value: Any
+        clean = self.clean
         for event, where in self.events:
             kind, value = (event, None) if event.__class__ is str else event.popitem()
-            if kind in ("Text", "Code"):
-                self.take(value, value if self.clean else self._cleaned(value), where["start"])
+            if kind == "Text" or kind == "Code":  # noqa: PLR1714 - a tuple takes longer
+                if clean:
+                    self.pieces.append(value)
+                    self.origins.append(where["start"])
+                else:
+                    self.write(value, where["start"])
             elif kind == "Start":
-                if value == "TableCell":
-                    self.pieces = table.begin_cell(where["start"], self.length)
-                elif value in ("TableRow", "TableHead"):
-                    table.begin_row(where["start"])
-                elif value.__class__ is not str:
-                    name, inner = value.popitem()
-                    self.begins[name](self, inner, where["start"])
+                self._begin_in_table(table, value, where["start"])
             elif kind == "End":
                 if value == "Table":
                     return
-                if value in ("Link", "Image"):
+                if value == "Link" or value == "Image":  # noqa: PLR1714 - likewise
                     self._end_link(value)
             else:
                 self.alone[kind](self, value, where["start"])
 
+    def _begin_in_table(self, table: Table, value: Any, origin: int) -> None:
+        if value == "TableCell":
+            self.pieces, self.origins = table.begin_cell(origin)
+        elif value.__class__ is not str:
+            name, inner = value.popitem()
+            self.begins[name](self, inner, origin)
+        elif value == "TableRow" or value == "TableHead":  # noqa: PLR1714 - likewise
+            table.begin_row(origin)
+
     def _lay_out(self, table: Table) -> None:
-        self.table = None
-        lines, places, rows = table.laid_out(self.marks[table.marks :])
-        self.pieces, self.length = table.pieces, table.length
-        del self.spans[table.spans :], self.marks[table.marks :]
-        header = len(lines[0]) + len(lines[1]) + 2 if lines[2:] else 0
-        self.body = self.start + header
-        self.marks += places
-        self.rows += rows
-        self.put("\n".join(lines))
+        """Write a table's rows, each as a piece; the rule belongs to the header."""
+        first = len(self.pieces)
+        lines, rows = table.laid_out()
+        self.pieces += [f"{line}\n" for line in lines[:-1]]
+        self.pieces.append(lines[-1])
+        self.origins += table.origins
+        if lines[1:]:
+            self.body = first + 1
+        self.rows += [(first + row, length, known) for row, length, known in rows]
+        self.degraded += [(first + row, words) for row, words in table.degraded]
         self.degraded.append((self.start, "table shown in monospace"))
-        self.finish()
+
+    def lose(self, words: str) -> None:
+        """Say what no platform can show of what comes here."""
+        if self.table:
+            self.table.degraded.append((len(self.table.rows) - 1, words))
+        else:
+            self.degraded.append((len(self.pieces), words))
 
     # -- what to do at each event
 

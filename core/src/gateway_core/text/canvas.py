@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeAlias
 
-from gateway_core.text.document import Block, Kind, Span
+from gateway_core.text.document import Block, Document, Kind, Span, Style
 
 if TYPE_CHECKING:
-    from gateway_core.text.tables import Table
+    from gateway_core.text.tables import Known, Table
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_PARAGRAPH, _HEADING, _CODE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE
+_PARAGRAPH, _HEADING, _CODE, _TABLE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE, Kind.TABLE
 _OF_LINES = (_PARAGRAPH, _HEADING)
-
-_new = tuple.__new__
-"""Makes a named tuple, at a third of what its class takes."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 CLEANED: dict[int, str | None] = {
@@ -28,32 +26,45 @@ CLEANED: dict[int, str | None] = {
 _UNEVEN = re.compile("\t+|[\r\u2028-\u202e]+")
 """What is dropped of a text, and tabs, which are more than one space in code."""
 
+_new = tuple.__new__
+"""Makes a named tuple, at a third of what its class takes."""
+
+NOWHERE = -1
+"""The origin of what the source does not have."""
 _DEEPEST = 8
 """List levels that are indented; deeper ones look like this one."""
 
+Styled: TypeAlias = tuple[int, int, Style, str]
+"""A span: `start..end` in numbers of pieces, its style, its value."""
+Written: TypeAlias = tuple[int, int, int, Kind, int, str, int, int, str]
+"""A block: the fields of `Block`, its places in numbers of pieces."""
+
 
 class Canvas:
-    """The document so far. A block is written when its first character comes, not before.
+    """The document so far, in pieces; a block is written when its first character comes.
 
-    Invariant: `spans` has a place for each style that was begun, in that order, which is the
-    outermost first; None where nothing came of it.
+    What is said of a place while it is written is the number of the piece that begins there: how
+    long each is is asked once, when all are there.
+
+    Invariants: `origins` has for each piece where in the source it stands; a piece of no characters
+    says where a block or a style begins. `spans` has a place for each style that was begun, in that
+    order, which is the outermost first; None where nothing came of it.
     """
 
     def __init__(self, *, clean: bool) -> None:
-        self.clean = self.plain = clean
+        self.clean = clean
         self.pieces: list[str] = []
-        self.length = 0
-        self.marks: list[tuple[int, int]] = []
-        self.spans: list[Span | None] = []
-        self.blocks: list[Block] = []
+        self.origins: list[int] = []
+        self.spans: list[Styled | None] = []
+        self.blocks: list[Written] = []
         self.degraded: list[tuple[int, str]] = []
         self.lists: list[int | None] = []
         self.quote = 0
         self.marker = ""
         self.origin: int | None = None
         self.table: Table | None = None
-        self.start = self.body = 0
-        self.before = (0, 0)
+        self.rows: list[tuple[int, int, Known]] = []
+        self.before = self.start = self.body = 0
         self.open = False
         self.kind = _PARAGRAPH
         self.level = 0
@@ -66,23 +77,19 @@ class Canvas:
             return
         if not self.open:
             self.begin(origin)
-        self.take(text, shown, origin)
-
-    def take(self, text: str, shown: str, origin: int) -> None:
-        """Add what is shown of a text that stands at `origin`, and say where it came from."""
-        self.marks.append((self.length, origin))
         if len(shown) != len(text):
-            self.marks += self._drifted(text, self.length, origin)
-        self.pieces.append(shown)
-        self.length += len(shown)
+            self._add_pieces(text, origin)
+        else:
+            self.put(shown, origin)
 
-    def _drifted(self, text: str, place: int, origin: int) -> Iterator[tuple[int, int]]:
-        """Where a text goes on behind what is shown longer or shorter than it was written."""
+    def _add_pieces(self, text: str, origin: int) -> None:
+        """Add what is shown longer or shorter than it was written, so that each place is known."""
         last = 0
         for found in _UNEVEN.finditer(text):
             piece, last = text[last : found.end()], found.end()
-            place, origin = place + len(self._cleaned(piece)), origin + len(piece.encode())
-            yield place, origin
+            self.put(self._cleaned(piece), origin)
+            origin += len(piece.encode())
+        self.put(self._cleaned(text[last:]), origin)
 
     def _cleaned(self, text: str) -> str:
         if self.kind is _CODE:
@@ -91,26 +98,25 @@ class Canvas:
 
     def add(self, words: str) -> None:
         """Add visible characters that the source has elsewhere."""
-        self.put(SURROGATE.sub("\ufffd", words).translate(CLEANED))
+        self.put(SURROGATE.sub("\ufffd", words).translate(CLEANED), NOWHERE)
 
-    def put(self, text: str) -> None:
+    def put(self, text: str, origin: int) -> None:
         """Add characters that are as they should be."""
         self.pieces.append(text)
-        self.length += len(text)
+        self.origins.append(origin)
 
     def begin(self, origin: int) -> None:
         """Write what stands before a block's first character: the gap, indentation, marker."""
+        pieces, origins = self.pieces, self.origins
         self.open = True
-        self.before = (len(self.pieces), len(self.marks))
-        lead = self._gap() if self.blocks else ""
-        start = self.start = self.length + len(lead)
-        self.marks.append((start, origin if self.origin is None else self.origin))
-        if self.lists:
-            lead += self._indentation() + self.marker
-        if lead:
-            self.pieces.append(lead)
-            self.length += len(lead)
-        self.body = self.length
+        self.before = len(pieces)
+        if self.blocks:
+            pieces.append(self._gap())
+            origins.append(NOWHERE)
+        self.start = len(pieces)
+        pieces.append(self._indentation() + self.marker if self.lists else "")
+        origins.append(origin if self.origin is None else self.origin)
+        self.body = len(pieces)
         self.origin = None
 
     def _indentation(self) -> str:
@@ -125,9 +131,9 @@ class Canvas:
         last, kind = self.blocks[-1], self.kind
         if kind is _HEADING:
             return "\n\n"
-        if last.quote != self.quote:
-            return "\n\n" if last.quote and self.quote else "\n"
-        if kind is not _PARAGRAPH or last.kind is not _PARAGRAPH:
+        if last[6] != self.quote:
+            return "\n\n" if last[6] and self.quote else "\n"
+        if kind is not _PARAGRAPH or last[3] is not _PARAGRAPH:
             return "\n"
         return "\n" if self.lists else "\n\n"
 
@@ -137,21 +143,24 @@ class Canvas:
             self.kind = _PARAGRAPH
             self.begin(self.origin or 0)
         if self.open:
-            if self.length == self.body and not self.marker:
-                self.take_back()
-            else:
+            if self.marker or self.kind is _TABLE or self.holds(self.body):
                 depth = min(len(self.lists), _DEEPEST) if self.lists else 0
-                place = (self.start, self.body, self.length)
-                look = (self.kind, self.level, self.language, self.quote, depth, self.marker)
-                self.blocks.append(_new(Block, place + look))
+                self.blocks.append((
+                    self.start, self.body, len(self.pieces), self.kind, self.level, self.language,
+                    self.quote, depth, self.marker,
+                ))  # fmt: skip
                 self.marker = ""
+            else:
+                self.take_back()
         self.reset()
+
+    def holds(self, piece: int) -> bool:
+        """Whether characters came since that piece."""
+        return len(self.pieces) > piece and (self.pieces[-1] != "" or any(self.pieces[piece:]))
 
     def take_back(self) -> None:
         """A block that turned out to be empty was never there."""
-        pieces, marks = self.before
-        self.length -= len("".join(self.pieces[pieces:]))
-        del self.pieces[pieces:], self.marks[marks:]
+        del self.pieces[self.before :], self.origins[self.before :]
 
     def reset(self) -> None:
         """What comes next is a paragraph, until something says otherwise."""
@@ -160,7 +169,27 @@ class Canvas:
         self.level = 0
         self.language = ""
 
-    def text(self) -> str:
-        """End what is open; the visible text."""
+    def document(self, source: str) -> Document:
+        """What was read, as the document of its `source`."""
         self.finish()
-        return "".join(self.pieces)
+        text = "".join(self.pieces)
+        at = [*accumulate(map(len, self.pieces), initial=0)]
+        spans = [
+            _new(Span, (at[start], at[end], style, value))
+            for start, end, style, value in filter(None, self.spans)
+        ]
+        blocks = [
+            _new(Block, (at[start], at[body], at[end], kind, level, language, quote, depth, marker))
+            for start, body, end, kind, level, language, quote, depth, marker in self.blocks
+        ]
+        rows = [(at[n], at[n] + length, partial(known, at[n])) for n, length, known in self.rows]
+        return Document(
+            source=source,
+            text=text,
+            spans=tuple(spans),
+            blocks=tuple(blocks),
+            trace=(at, self.origins),
+            rows=tuple(rows),
+            degraded=tuple([(at[piece], words) for piece, words in self.degraded]),
+            in_octets=True,
+        )

@@ -81,9 +81,10 @@ class Document:
     text      the visible characters; blocks are separated by one or two line feeds
     spans     styles, by start and then the longer first; they nest
     blocks    in order; they do not overlap
-    source    what was written; `marks` are places of the text whose places in it are known,
-              `in_octets` of its UTF-8, as the parser counts, or in code points
-    rows      of tables, long ones: `marks` has where they begin, and each finds more in it
+    source    what was written
+    trace     places of the text, and of each where in the source it came from: `in_octets` of its
+              UTF-8, as the parser counts, or in code points; less than nothing: from nowhere
+    rows      of tables, long ones: `trace` has where they begin, and each finds more in it
     degraded  what no chat platform can show, as (place in the text, words)
     shown     the stretch of the source that is to be shown, of an `Excerpt`; None: all
     """
@@ -92,7 +93,7 @@ class Document:
     text: str
     spans: tuple[Span, ...] = ()
     blocks: tuple[Block, ...] = ()
-    marks: tuple[tuple[int, int], ...] = attrs.field(default=((0, 0),), repr=False)
+    trace: tuple[Sequence[int], Sequence[int]] = attrs.field(default=((), ()), repr=False, eq=False)
     rows: tuple[Row, ...] = attrs.field(default=(), repr=False, eq=False)
     degraded: tuple[tuple[int, str], ...] = ()
     in_octets: bool = False
@@ -134,6 +135,12 @@ class Document:
         tables = [block for block in self.blocks if block.kind is Kind.TABLE]
         rows = [(table.body, table.end, table.start) for table in tables if table.body < table.end]
         return Nesting(rows)
+
+    @cached_property
+    def marks(self) -> Sequence[tuple[int, int]]:
+        """The places of the text whose places in the source are known, with these."""
+        known = zip(*self.trace, strict=False)
+        return [(0, 0), *[(place, origin) for place, origin in known if origin >= 0]]
 
     def source_at(self, place: int) -> int:
         """Where in the source the character at `place` came from, in code points."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.links import bare_addresses
@@ -31,8 +32,7 @@ def literal(source: str) -> Document:
     text = neutral(source)
     blocks = (Block(0, 0, len(text), Kind.PARAGRAPH),) if text else ()
     spans = [Span(*place, Style.LINK, text[slice(*place)]) for place in bare_addresses(text)]
-    marks, dropped = [(0, 0)], 0
-    for found in _DROPPED.finditer(source):
-        dropped += found.end() - found.start()
-        marks.append((found.end() - dropped, found.end()))
-    return Document(source=source, text=text, spans=tuple(spans), blocks=blocks, marks=tuple(marks))
+    origins = [found.end() for found in _DROPPED.finditer(source)]
+    dropped = accumulate([len(found) for found in _DROPPED.findall(source)])
+    trace = ([origin - more for origin, more in zip(origins, dropped, strict=True)], origins)
+    return Document(source=source, text=text, spans=tuple(spans), blocks=blocks, trace=trace)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_HIGH, _WITHIN = 0xC0, 0x80
+"""An octet's two high bits, and how they are in all of a code point's octets but its first."""
+
 
 class Octets:
     """Counts the code points before an octet, from the last one that was asked for.
@@ -15,9 +18,11 @@ class Octets:
         self.last = (0, 0)
 
     def code_points(self, octet: int) -> int:
-        """How many code points begin before `octet`, where one begins."""
+        """How many code points begin before `octet`; inside of one, before that one."""
         if self.same:
             return octet
+        while octet < len(self.octets) and self.octets[octet] & _HIGH == _WITHIN:
+            octet -= 1
         last, count = self.last
         if octet >= last:
             count += len(self.octets[last:octet].decode())

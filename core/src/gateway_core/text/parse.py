@@ -8,7 +8,7 @@ and controls are spaces, carriage returns and U+2028 to U+202E are dropped. The 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 import pyromark
@@ -19,7 +19,7 @@ from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import bare_addresses
 from gateway_core.text.nesting import Nesting
-from gateway_core.text.spoilers import BAR, SpoilerBuilder
+from gateway_core.text.spoilers import BAR, hidden
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _LINK = Style.LINK
@@ -62,11 +62,14 @@ def read(source: str) -> Document:
         source = SURROGATE.sub("\ufffd", source)
         octets = source.encode()
     clean = _is_clean(octets)
-    hides = source.count(BAR) > 1
-    builder = SpoilerBuilder(source, clean=clean) if hides else Builder(clean=clean)
+    builder = Builder(clean=clean)
     builder.read(_MARKDOWN.events_with_range(source))
-    document = _finished(builder, source)
-    return document if document.text.strip() else _as_it_is(source)
+    document = builder.document(source)
+    if not document.text or document.text.isspace():
+        return _as_it_is(source)
+    if BAR in document.text:
+        document = hidden(document, octets)
+    return _with_bare_links(document) if "://" in document.text else document
 
 
 def _is_clean(octets: bytes) -> bool:
@@ -83,20 +86,13 @@ def _as_it_is(source: str) -> Document:
     return Document(source=source, text=text, blocks=blocks)
 
 
-def _finished(builder: Builder, source: str) -> Document:
-    text = builder.text()
-    spans = [span for span in builder.spans if span]
-    if "://" in text and (bare := list(_bare_links(text, spans, builder.blocks))):
-        spans = sorted([*spans, *bare], key=_outermost_first)
-    return Document(
-        source=source,
-        text=text,
-        spans=tuple(spans),
-        blocks=tuple(builder.blocks),
-        marks=((0, 0), *builder.marks),
-        rows=tuple(builder.rows),
-        degraded=tuple(builder.degraded),
-        in_octets=True,
+def _with_bare_links(document: Document) -> Document:
+    """The document with the addresses that stand in its text by themselves as links."""
+    bare = list(_bare_links(document.text, document.spans, document.blocks))
+    if not bare:
+        return document
+    return attrs.evolve(
+        document, spans=tuple(sorted([*document.spans, *bare], key=_outermost_first))
     )
 
 
@@ -104,7 +100,7 @@ def _outermost_first(span: Span) -> tuple[int, int]:
     return span.start, -span.end
 
 
-def _bare_links(text: str, spans: list[Span], blocks: list[Block]) -> Iterator[Span]:
+def _bare_links(text: str, spans: Sequence[Span], blocks: Sequence[Block]) -> Iterator[Span]:
     """Addresses in the text that are links by themselves: whole in their style, in no code."""
     nesting = Nesting(spans)
     solid = [block[:3] for block in blocks if block.kind in _SOLID]

@@ -138,9 +138,10 @@ def _seams(document: Document) -> list[int]:
 
 
 def _whole(document: Document, limit: int) -> list[tuple[int, int]]:
-    """What is not cut if it fits: links, code spans, markers, tables' headers; in order, apart.
+    """What is not cut if it fits: links, code spans; in order, apart.
 
-    What announces the next block (a heading, a paragraph that ends in a colon) stays with it.
+    A marker and a table's header stay with what follows them, and what announces the next block (a
+    heading, a paragraph that ends in a colon) with that.
     """
     apart: list[tuple[int, int]] = []
     for start, end in sorted([*_kept(document), *_announced(document)]):
@@ -159,8 +160,8 @@ def _kept(document: Document) -> Iterator[tuple[int, int]]:
     for block in document.blocks:
         if block.kind is _HEADING:
             yield block.start, block.end
-        elif block.body > block.start:
-            yield block.start, block.body
+        if block.body > block.start:
+            yield block.start, min(block.body + 1, block.end)
 
 
 def _announced(document: Document) -> Iterator[tuple[int, int]]:

@@ -3,96 +3,106 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from gateway_core.text.builder import Builder, Steps
-from gateway_core.text.document import Kind, Span, Style
+import attrs
+
+from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.nesting import Nesting
+from gateway_core.text.tables import Row
+
+_CODE, _SOLID = Style.CODE, (Kind.CODE, Kind.TABLE)
 
 BAR = "||"
 _WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_|")
 """A bar that touches one of these on its outer side is none: `a||b||c` is an expression."""
 
 
-class SpoilerBuilder(Builder):
-    """A builder for texts with bars: a block's are looked at when it ends.
+def hidden(document: Document, octets: bytes) -> Document:
+    """The document, of a source of these `octets`, with what stands between bars hidden.
 
     A pair of bars hides what it holds, if that neither begins nor ends with white space, and if no
     style or link crosses it. Bars in code, in tables and behind a backslash are characters.
     """
+    pairs = [*_all_pairs(document, octets)]
+    if not pairs:
+        return document
+    bars = [bar for pair in pairs for bar in pair]
 
-    def __init__(self, source: str, *, clean: bool) -> None:
-        super().__init__(clean=clean)
-        self.plain = False
-        self.octets = source.encode()
-        self.bars: list[int] = []
-        self.first_span = 0
+    def moved(place: int) -> int:
+        count = bisect_left(bars, place)
+        inside = max(bars[count - 1] + len(BAR) - place, 0) if count else 0
+        return place - count * len(BAR) + inside
 
-    def write(self, text: str, origin: int) -> None:
-        """Add visible characters, and remember their bars."""
-        super().write(text, origin)
-        if BAR not in text or self.table or self.kind is Kind.CODE:
-            return
-        written = self.pieces[-1]
-        escaped = self.octets[origin - 1 : origin] == b"\\"
-        at = written.find(BAR, 1 if escaped else 0)
-        while at >= 0:
-            self.bars.append(self.length - len(written) + at)
-            at = written.find(BAR, at + len(BAR))
+    def shifted(row: Row) -> Row:
+        start, end, known = row
+        back = start - moved(start)
+        return start - back, end - back, lambda: [(at - back, origin) for at, origin in known()]
 
-    def begin(self, origin: int) -> None:
-        """Begin a block, without bars so far."""
-        super().begin(origin)
-        self.bars, self.first_span = [], len(self.spans)
-
-    def finish(self) -> None:
-        """End the open block; its bars are paired."""
-        if self.open and len(self.bars) > 1:
-            self._hide()
-        super().finish()
-
-    def _code(self, text: str, origin: int) -> None:
-        # A block that begins with code has no bars yet: those here are of the one before.
-        known = len(self.bars) if self.open else 0
-        super()._code(text, origin)
-        del self.bars[known:]
-
-    alone: ClassVar[Steps] = {**Builder.alone, "Code": _code}
-
-    def _hide(self) -> None:
-        """Take the bars of each pair out of the open block, and move what stands behind them."""
-        pieces, marks = self.before
-        text = "".join(self.pieces[pieces:])
-        base = self.length - len(text)
-        spans = [span for span in self.spans[self.first_span :] if span]
-        pairs = list(_pairs(text, base, self.bars, Nesting(spans)))
-        bars = [bar for pair in pairs for bar in pair]
-
-        def moved(place: int) -> int:
-            count = bisect_left(bars, place)
-            inside = max(bars[count - 1] + len(BAR) - place, 0) if count else 0
-            return place - count * len(BAR) + inside
-
-        hidden = [Span(low + len(BAR), high, Style.SPOILER) for low, high in pairs]
-        kept = [Span(moved(s.start), moved(s.end), s.style, s.value) for s in (*hidden, *spans)]
-        kept = sorted(filter(_holds_something, kept), key=_outermost_first)
-        self.spans[self.first_span :] = [*kept]
-        self.marks[marks:] = [(moved(place), origin) for place, origin in self.marks[marks:]]
-        since = bisect_left(self.degraded, (base,))
-        self.degraded[since:] = [(moved(place), words) for place, words in self.degraded[since:]]
-        self.pieces[pieces:] = [_without(text, [bar - base for bar in bars])]
-        self.length -= len(bars) * len(BAR)
+    places, origins = document.trace
+    return attrs.evolve(
+        document,
+        text=_without(document.text, bars),
+        spans=_with_spoilers(document.spans, pairs, moved),
+        blocks=tuple([_moved(block, moved) for block in document.blocks]),
+        trace=([*map(moved, places)], origins),
+        rows=tuple(map(shifted, document.rows)),
+        degraded=tuple([(moved(place), words) for place, words in document.degraded]),
+    )
 
 
-def _pairs(
-    text: str, base: int, bars: Sequence[int], spans: Nesting[Span]
-) -> Iterator[tuple[int, int]]:
+def _moved(block: Block, moved: Callable[[int], int]) -> Block:
+    start, body, end = map(moved, block[:3])
+    return block._replace(start=start, body=body, end=end)
+
+
+def _with_spoilers(
+    spans: Sequence[Span], pairs: Sequence[tuple[int, int]], moved: Callable[[int], int]
+) -> tuple[Span, ...]:
+    """All spans, where they are without bars; a spoiler is within the quote of its stretch."""
+    hides = [Span(low + len(BAR), high, Style.SPOILER) for low, high in pairs]
+    quotes = [span for span in spans if span.style is Style.QUOTE]
+    others = [span for span in spans if span.style is not Style.QUOTE]
+    kept = [
+        Span(moved(start), moved(end), style, value)
+        for start, end, style, value in (*quotes, *hides, *others)
+    ]
+    return tuple(sorted(filter(_holds_something, kept), key=_outermost_first))
+
+
+def _all_pairs(document: Document, octets: bytes) -> Iterator[tuple[int, int]]:
+    """The bars that hide something, block by block."""
+    begun = dict(zip(*document.trace, strict=False))
+    for block in document.blocks:
+        if block.kind not in _SOLID:
+            bars = [*_bars(document, block, begun, octets)]
+            if bars[1:]:
+                yield from _pairs(document.text, bars, document.nesting)
+
+
+def _bars(
+    document: Document, block: Block, begun: Mapping[int, int], octets: bytes
+) -> Iterator[int]:
+    """Where bars stand in a block that are none of a code span's, and that nothing escapes.
+
+    begun  where a piece of the source begins in the text, and where that is in the source
+    """
+    at = document.text.find(BAR, block.body, block.end)
+    while at >= 0:
+        origin = begun.get(at, 0)
+        step = len(BAR)
+        if at + 1 in begun or octets[origin - 1 : origin] == b"\\":
+            step = 1
+        elif not any(span.style is _CODE for span in document.nesting.touching(at, at + 1)):
+            yield at
+        at = document.text.find(BAR, at + step, block.end)
+
+
+def _pairs(text: str, bars: Sequence[int], spans: Nesting[Span]) -> Iterator[tuple[int, int]]:
     """Which two bars hide what stands between them: the next that can close one that opens."""
     opened: int | None = None
     for bar in bars:
-        at = bar - base
-        before, after = text[at - 1 : at], text[at + len(BAR) : at + len(BAR) + 1]
+        before, after = text[bar - 1 : bar], text[bar + len(BAR) : bar + len(BAR) + 1]
         if opened is not None and _closes(before, after) and _nests(opened, bar, spans):
             yield opened, bar
             opened = None

@@ -22,6 +22,8 @@ Place: TypeAlias = tuple[int, int]
 """Of a character in the text, and of where it came from in the source's UTF-8."""
 Row: TypeAlias = tuple[int, int, Callable[[], list[Place]]]
 """`start..end` of the text, and what finds the places in it: few plans ask for them."""
+Known: TypeAlias = Callable[[int], list[Place]]
+"""Finds the places of a row that begins at a given one."""
 _KEPT_IN_ORDER = "\u200e"
 """Left-to-right mark: unseen, before each gap it keeps Hebrew or Arabic cells in their columns."""
 _LEFTWARD = frozenset(("R", "AL"))
@@ -29,6 +31,8 @@ _direction = unicodedata.bidirectional
 _WORD = re.compile(r"\S+")
 _SHARES = {"Right": 1.0, "Center": 0.5}
 """How much of a cell's free room stands before its text."""
+_SIGNS = {"Right": ">", "Center": "^"}
+"""The same in the words of a format; else a cell stands to the left."""
 
 # Letters and signs of one column each: what most cells are made of.
 _NARROW = re.compile(
@@ -49,63 +53,63 @@ _new = tuple.__new__
 
 
 class Cell(NamedTuple):
-    """One that stands at `origin` in the source; its pieces begin at `place` of all cells'."""
+    """One that stands at `origin` in the source; its pieces, and where each of them stands."""
 
     origin: int
-    place: int
     pieces: list[str]
+    origins: list[int]
+
+    def places(self) -> list[Place]:
+        """Its characters' places that are known, counted from its own first."""
+        known = zip(accumulate(map(len, self.pieces), initial=0), self.origins, strict=False)
+        return [(place, origin) for place, origin in known if origin >= 0]
 
 
 class Table:
     """A table while its cells are read: they are laid out when the widths are known.
 
-    pieces, length, spans, marks  of the document, as they were before it
+    degraded  what no platform can show, by the number of its row
     """
 
-    def __init__(
-        self, aligns: tuple[str, ...], pieces: list[str], length: int, spans: int, marks: int
-    ) -> None:
+    def __init__(self, aligns: tuple[str, ...]) -> None:
         self.aligns = aligns
-        self.pieces, self.length, self.spans, self.marks = pieces, length, spans, marks
         self.rows: list[list[Cell]] = []
         self.origins: list[int] = []
+        self.degraded: list[tuple[int, str]] = []
 
     def begin_row(self, origin: int) -> None:
         """What follows is the row that stands at `origin` in the source."""
         self.rows.append([])
         self.origins.append(origin)
 
-    def begin_cell(self, origin: int, place: int) -> list[str]:
-        """Where the next cell's characters are to be added; `place` counts those of all cells."""
+    def begin_cell(self, origin: int) -> tuple[list[str], list[int]]:
+        """Where the next cell's pieces are to be added, and their origins."""
         pieces: list[str] = []
-        self.rows[-1].append(_new(Cell, (origin, place, pieces)))
-        return pieces
+        origins: list[int] = []
+        self.rows[-1].append(_new(Cell, (origin, pieces, origins)))
+        return pieces, origins
 
-    def laid_out(self, marks: Sequence[Place]) -> tuple[list[str], list[Place], list[Row]]:
-        """The aligned lines, where each row is in the source, and those that may be cut.
+    def laid_out(self) -> tuple[list[str], list[tuple[int, int, Known]]]:
+        """The aligned lines, and of those that may be cut their number, length and places.
 
-        White space in a cell is one space, for a row is one line. `marks` are the places that are
-        known of the cells' characters, as `begin_cell` counts them.
+        White space in a cell is one space, for a row is one line. The rule belongs to the header:
+        the parser does not tell of it.
         """
-        rows = [[" ".join("".join(cell[2]).split()) for cell in row] for row in self.rows]
-        grid = Grid(rows, self.aligns)
-        header, rule, *rest = grid.lines()
-        # The rule belongs to the header: the parser does not tell of it.
-        start = self.length
-        places: list[Place] = []
-        long: list[Row] = []
-        for row, line in enumerate([f"{header}\n{rule}", *rest]):
-            places.append((start, self.origins[row]))
-            if len(line) > _UNCUT:
-                known = partial(self._known, grid, row, start, marks)
-                long.append((start, start + len(line), known))
-            start += len(line) + 1
-        return [header, rule, *rest], places, long
+        rows = [[" ".join("".join(cell[1]).split()) for cell in row] for row in self.rows]
+        header, rule, *rest = aligned(rows, self.aligns)
+        lines = [f"{header}\n{rule}", *rest]
+        long: list[tuple[int, int, Known]] = [
+            (row, len(line), partial(self._known, rows, row))
+            for row, line in enumerate(lines)
+            if len(line) > _UNCUT
+        ]
+        return lines, long
 
-    def _known(self, grid: Grid, row: int, start: int, marks: Sequence[Place]) -> list[Place]:
+    def _known(self, rows: Sequence[Sequence[str]], row: int, start: int) -> list[Place]:
         """All places of a row that are known."""
+        grid = Grid(rows, self.aligns)
         known = [(start, self.origins[row])]
-        known += _inside(grid.places(row, start), self.rows[row], marks)
+        known += _inside(grid.places(row, start), self.rows[row])
         if row == 0 and self.origins[1:]:
             # The row before the first one that follows; it has two octets for each column, or more.
             begins = accumulate([len(_CROSS) + width for width in grid.widths], initial=start)
@@ -117,21 +121,18 @@ class Table:
         return [one for one in known if one[1] < ends[0]] if ends else known
 
 
-def _inside(
-    places: Iterable[tuple[int, int]], cells: Iterable[Cell], marks: Sequence[Place]
-) -> Iterator[Place]:
+def _inside(places: Iterable[tuple[int, int]], cells: Iterable[Cell]) -> Iterator[Place]:
     """What is known of a row: its bars, and the words between them."""
     for (bar, start), cell in zip(places, cells, strict=True):
         if bar >= 0:
             yield bar, cell.origin - 1
-        yield from [(start + place, origin) for place, origin in _words(cell, marks)]
+        yield from [(start + place, origin) for place, origin in _words(cell)]
 
 
-def _words(cell: Cell, marks: Sequence[Place]) -> Iterator[Place]:
+def _words(cell: Cell) -> Iterator[Place]:
     """The first character of each word of a cell, and what else is known of it."""
     raw, shown = "".join(cell.pieces), 0
-    low, high = bisect_left(marks, (cell.place,)), bisect_left(marks, (cell.place + len(raw),))
-    known = [(place - cell.place, origin) for place, origin in marks[low:high]]
+    known = cell.places()
     for word in _WORD.finditer(raw):
         begin, end = word.span()
         first, last = bisect_left(known, (begin,)), bisect_left(known, (end,))
@@ -179,7 +180,15 @@ class Grid:
 
 def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> list[str]:
     """The lines of a table: its header, a rule, its rows. `aligns`: Left, Right, Center, None."""
-    return Grid(rows, aligns).lines()
+    text = "".join(["".join(row) for row in rows])
+    if not (text.isascii() or _NARROW.fullmatch(text)):
+        return Grid(rows, aligns).lines()
+    # Characters are columns: what `Grid` does for any text, in a format.
+    widths = _fitting([max(1, *map(len, cells)) for cells in zip(*rows, strict=True)])
+    sized = zip(aligns, widths, strict=True)
+    template = _GAP.join([f"{{:{_SIGNS.get(a, '<')}{w}}}" for a, w in sized])
+    header, *rest = [template.format(*row).rstrip() for row in rows]
+    return [header, _CROSS.join(["-" * width for width in widths]), *rest]
 
 
 def _fitting(widths: list[int]) -> list[int]:

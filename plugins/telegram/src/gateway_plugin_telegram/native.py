@@ -139,7 +139,7 @@ def read(source: str, *, mentions: bool) -> Native:
         text=text,
         spans=tuple(kept),
         blocks=(Block(0, 0, len(text), Kind.PARAGRAPH),) if text else (),
-        marks=((0, 0), *reader.marks),
+        trace=(reader.places, reader.origins),
     )
     # What closes last is the outermost.
     return Native(document, tuple(reader.entities[::-1]), tuple(reader.problems))
@@ -153,7 +153,8 @@ class _Reader:
         self.mentions = mentions
         self.pieces: list[str] = []
         self.length = 0
-        self.marks: list[tuple[int, int]] = []
+        self.places: list[int] = []
+        self.origins: list[int] = []
         self.open: list[_Open] = []
         self.entities: list[Entity] = []
         self.problems: list[str] = []
@@ -187,7 +188,8 @@ class _Reader:
 
     def _write(self, text: str, origin: int) -> None:
         if text:
-            self.marks.append((self.length, origin))
+            self.places.append(self.length)
+            self.origins.append(origin)
             self.pieces.append(text)
             self.length += len(text)
 
