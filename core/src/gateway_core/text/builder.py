@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from gateway_core.text.canvas import Canvas
 from gateway_core.text.document import Kind, Style
@@ -34,38 +34,62 @@ class Builder(Canvas):
         self.inner: list[Style] = []
         self.links: list[tuple[str, int]] = []
         self.quoted = self.quotes = self.quote_from = self.quote_span = 0
-        self.events: Iterator[Any] = iter(())
+        self.events: Iterator[tuple[str | dict[str, Any], dict[str, int]]] = iter(())
 
     def read(self, events: Iterable[Any]) -> None:
         """Take in pyromark's events: each a name, or a name with a value; places are in UTF-8."""
-        value: Any
         self.events = iter(events)
-        begins, ends, styled = self.begins, self.ends, _STYLED
-        add, came, clean = self.pieces.append, self.origins.append, self.clean
+        pieces, origins, clean = self.pieces, self.origins, self.clean
         for event, where in self.events:
-            kind, value = (event, "\n") if event.__class__ is str else event.popitem()
-            if kind == "Text" or kind == "SoftBreak":  # noqa: PLR1714 - a tuple takes longer
+            start = where["start"]
+            if isinstance(event, str):
+                if event == "SoftBreak":
+                    self.write("\n", start)
+                else:
+                    _ALONE[event](self, None, start)
+                continue
+            kind, value = event.popitem()
+            if kind == "Text":
+                text: str = value
                 if clean and self.open:  # what `write` does, without asking it
-                    add(value)
-                    came(where["start"])
+                    pieces.append(text)
+                    origins.append(start)
                 else:
-                    self.write(value, where["start"])
+                    self.write(text, start)
             elif kind == "Start":
-                if value.__class__ is not str:
-                    name, inner = value.popitem()
-                    begins[name](self, inner, where["start"])
-                elif value in styled:
-                    self._begin_style(styled[value], where["start"])
-                else:
-                    begins[value](self, None, where["start"])
+                self._begin(value, start)
             elif kind == "End":
-                name = value if value.__class__ is str else next(iter(value))
-                if name in styled:
-                    self._end_style(styled[name])
-                elif name in ends:
-                    ends[name](self, name)
+                self._end(value)
+            elif kind == "Code":
+                self._code(value, start)
             else:
-                self.alone[kind](self, value, where["start"])
+                _ALONE[kind](self, value, start)
+
+    def _begin(self, value: Any, start: int) -> None:
+        inner: Any = None
+        if isinstance(value, str):
+            name = value
+        else:
+            name, inner = value.popitem()
+        if name == "Paragraph":
+            self._begin_paragraph(None, start)
+        elif name == "Item":
+            self._begin_item(None, start)
+        elif name in _STYLED:
+            self._begin_style(_STYLED[name], start)
+        else:
+            _BEGINS[name](self, inner, start)
+
+    def _end(self, value: Any) -> None:
+        name: str = value if isinstance(value, str) else next(iter(value))
+        if name == "Paragraph":
+            self._end_paragraph(name)
+        elif name == "Item":
+            self._end_item(name)
+        elif name in _STYLED:
+            self._end_style(_STYLED[name])
+        elif name in _ENDS:
+            _ENDS[name](self, name)
 
     def _line_feed(self, _: Any, origin: int) -> None:
         self.write("\n", origin)
@@ -237,32 +261,36 @@ class Builder(Canvas):
 
     def _read_table(self, table: Table) -> None:
         """Take in a table's cells. Of what is in one, links alone count besides characters."""
-        value: Any
         clean = self.clean
         for event, where in self.events:
-            kind, value = (event, None) if event.__class__ is str else event.popitem()
+            start = where["start"]
+            if isinstance(event, str):
+                _ALONE[event](self, None, start)
+                continue
+            kind, value = event.popitem()
             if kind == "Text" or kind == "Code":  # noqa: PLR1714 - a tuple takes longer
+                text: str = value
                 if clean:
-                    self.pieces.append(value)
-                    self.origins.append(where["start"])
+                    self.pieces.append(text)
+                    self.origins.append(start)
                 else:
-                    self.write(value, where["start"])
+                    self.write(text, start)
             elif kind == "Start":
-                self._begin_in_table(table, value, where["start"])
+                self._begin_in_table(table, value, start)
             elif kind == "End":
                 if value == "Table":
                     return
                 if value == "Link" or value == "Image":  # noqa: PLR1714 - likewise
                     self._end_link(value)
             else:
-                self.alone[kind](self, value, where["start"])
+                _ALONE[kind](self, value, start)
 
     def _begin_in_table(self, table: Table, value: Any, origin: int) -> None:
         if value == "TableCell":
             self.pieces, self.origins = table.begin_cell(origin)
-        elif value.__class__ is not str:
+        elif not isinstance(value, str):
             name, inner = value.popitem()
-            self.begins[name](self, inner, origin)
+            _BEGINS[name](self, inner, origin)
         elif value == "TableRow" or value == "TableHead":  # noqa: PLR1714 - likewise
             table.begin_row(origin)
 
@@ -279,50 +307,44 @@ class Builder(Canvas):
         self.degraded += [(first + row, words) for row, words in table.degraded]
         self.degraded.append((self.start, "table shown in monospace"))
 
-    def lose(self, words: str) -> None:
-        """Say what no platform can show of what comes here."""
-        if self.table:
-            self.table.degraded.append((len(self.table.rows) - 1, words))
-        else:
-            self.degraded.append((len(self.pieces), words))
-
-    # -- what to do at each event
-
-    alone: ClassVar[Steps] = {
-        "Html": Canvas.write,
-        "InlineHtml": Canvas.write,
-        "Code": _code,
-        "SoftBreak": _line_feed,
-        "HardBreak": _line_feed,
-        "Rule": _rule,
-        "TaskListMarker": _task,
-    }
-    begins: ClassVar[Steps] = {
-        "Link": _begin_link,
-        "Image": _begin_image,
-        "Paragraph": _begin_paragraph,
-        "HtmlBlock": _begin_paragraph,
-        "Heading": _begin_heading,
-        "CodeBlock": _begin_code,
-        "BlockQuote": _begin_quote,
-        "List": _begin_list,
-        "Item": _begin_item,
-        "Table": _begin_table,
-    }
-    ends: ClassVar[Mapping[str, Callable[[Any, str], None]]] = {
-        "Link": _end_link,
-        "Image": _end_link,
-        "Paragraph": _end_paragraph,
-        "HtmlBlock": _end_lines,
-        "Heading": _end_paragraph,
-        "CodeBlock": _end_lines,
-        "BlockQuote": _end_quote,
-        "List": _end_list,
-        "Item": _end_item,
-    }
-
 
 def _language(value: Any) -> str:
     """The first word of a fence's info string."""
     words = value["Fenced"].split(maxsplit=1) if isinstance(value, dict) else []
     return words[0] if words else ""
+
+
+# What to do at each event; behind the class, since a compiled one has no methods yet in its body.
+
+_ALONE: Steps = {
+    "Html": Canvas.write,
+    "InlineHtml": Canvas.write,
+    "Code": Builder._code,
+    "SoftBreak": Builder._line_feed,
+    "HardBreak": Builder._line_feed,
+    "Rule": Builder._rule,
+    "TaskListMarker": Builder._task,
+}
+_BEGINS: Steps = {
+    "Link": Builder._begin_link,
+    "Image": Builder._begin_image,
+    "Paragraph": Builder._begin_paragraph,
+    "HtmlBlock": Builder._begin_paragraph,
+    "Heading": Builder._begin_heading,
+    "CodeBlock": Builder._begin_code,
+    "BlockQuote": Builder._begin_quote,
+    "List": Builder._begin_list,
+    "Item": Builder._begin_item,
+    "Table": Builder._begin_table,
+}
+_ENDS: Mapping[str, Callable[[Any, str], None]] = {
+    "Link": Builder._end_link,
+    "Image": Builder._end_link,
+    "Paragraph": Builder._end_paragraph,
+    "HtmlBlock": Builder._end_lines,
+    "Heading": Builder._end_paragraph,
+    "CodeBlock": Builder._end_lines,
+    "BlockQuote": Builder._end_quote,
+    "List": Builder._end_list,
+    "Item": Builder._end_item,
+}

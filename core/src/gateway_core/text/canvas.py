@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PARAGRAPH, _HEADING, _CODE, _TABLE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE, Kind.TABLE
 _OF_LINES = (_PARAGRAPH, _HEADING)
 
-SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")
 CLEANED: dict[int, str | None] = {
     **dict.fromkeys([*range(0x20), 0x7F], " "),
     **dict.fromkeys([0x0D, *range(0x2028, 0x202F)]),
@@ -161,6 +161,13 @@ class Canvas:
     def take_back(self) -> None:
         """A block that turned out to be empty was never there."""
         del self.pieces[self.before :], self.origins[self.before :]
+
+    def lose(self, words: str) -> None:
+        """Say what no platform can show of what comes here."""
+        if self.table:
+            self.table.degraded.append((len(self.table.rows) - 1, words))
+        else:
+            self.degraded.append((len(self.pieces), words))
 
     def reset(self) -> None:
         """What comes next is a paragraph, until something says otherwise."""

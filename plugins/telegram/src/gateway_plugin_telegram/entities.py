@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
-
-import attrs
 
 from gateway_core.text import Document, Kind, Nesting, Style
 
@@ -37,6 +35,10 @@ _FIELDS = {
 }
 
 
+_new = tuple.__new__
+"""Makes a named tuple, at a third of what its class takes."""
+
+
 class Entity(NamedTuple):
     """`start..end` of a text and what an entity says of it."""
 
@@ -45,23 +47,26 @@ class Entity(NamedTuple):
     fields: Mapping[str, Any]
 
 
-@attrs.define(eq=False)
 class Entities:
     """One document as Telegram shows it; a `Rendering` of gateway_core.text.
 
     made  the entities, where they do not follow from the document
     """
 
-    document: Document
-    limit: int
-    measure: Callable[[str], int]
-    fields: Mapping[str, Any]
-    made: Sequence[Entity] | None = None
-    entities: Nesting[Entity] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        made = _entities(self.document) if self.made is None else self.made
-        self.entities = Nesting(sorted(made, key=outermost_first))
+    def __init__(
+        self,
+        document: Document,
+        limit: int,
+        measure: Callable[[str], int],
+        fields: Mapping[str, Any],
+        made: Iterable[Entity] | None = None,
+    ) -> None:
+        self.document = document
+        self.limit = limit
+        self.measure = measure
+        self.fields = fields
+        found = _entities(document) if made is None else made
+        self.entities = Nesting(sorted(found, key=outermost_first))
 
     def cost(self, start: int, end: int) -> int:
         """Characters by the given measure, or the share of entities, whichever is nearer."""
@@ -76,32 +81,23 @@ class Entities:
         """`text` and `entities`, with the fields that every part has."""
         header = self.document.header_at(start)
         text = header + self.document.text[start:end]
-        units = _Units(text)
-        entities = [
-            {**entity.fields, "offset": units.before(low), "length": units.between(low, high)}
-            for low, high, entity in self._within(start, end, len(header))
-        ]
+        shift = len(header) - start
+        wide = _wide_places(text)
+        entities = []
+        for begun, ended, look in self.entities.touching(start, end):
+            # What was open before begins with the header.
+            low = begun + shift if begun >= start else 0
+            high = min(ended, end) + shift
+            if wide:
+                low += bisect_left(wide, low)
+                high += bisect_left(wide, high)
+            entities.append({**look, "offset": low, "length": high - low})
         return {"text": text, **({"entities": entities} if entities else {}), **self.fields}
 
-    def _within(self, start: int, end: int, header: int) -> Iterator[tuple[int, int, Entity]]:
-        """The entities of the stretch, clipped; what was open before begins with the header."""
-        for entity in self.entities.touching(start, end):
-            low = entity.start - start + header if entity.start >= start else 0
-            yield low, min(entity.end, end) - start + header, entity
 
-
-class _Units:
-    """Places of a text in UTF-16 code units."""
-
-    def __init__(self, text: str) -> None:
-        beyond = _BEYOND.finditer(text) if _is_wide(text) else ()
-        self.wide = [found.start() for found in beyond]
-
-    def before(self, place: int) -> int:
-        return place + bisect_left(self.wide, place) if self.wide else place
-
-    def between(self, start: int, end: int) -> int:
-        return self.before(end) - self.before(start)
+def _wide_places(text: str) -> list[int]:
+    """Where the characters of two UTF-16 code units stand."""
+    return [found.start() for found in _BEYOND.finditer(text)] if _is_wide(text) else []
 
 
 def _is_wide(text: str) -> bool:
@@ -109,26 +105,27 @@ def _is_wide(text: str) -> bool:
     return not text.isascii() and len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text)
 
 
-def _entities(document: Document) -> Iterator[Entity]:
+def _entities(document: Document) -> list[Entity]:
     """Of blocks, then of spans. A heading is bold all over: no span in one is so again."""
+    found: list[Entity] = []
     starts, ends = [0], [0]
-    for block in document.blocks:
-        kind = block.kind
+    for start, body, end, kind, level, language, _, _, _ in document.blocks:
         if kind is _HEADING:
-            starts.append(block.body)
-            ends.append(block.end)
-            yield Entity(block.body, block.end, _BOLD)
-            if block.level == 1:
-                yield Entity(block.body, block.end, _UNDERLINE)
+            starts.append(body)
+            ends.append(end)
+            found.append(_new(Entity, (body, end, _BOLD)))
+            if level == 1:
+                found.append(_new(Entity, (body, end, _UNDERLINE)))
         elif kind in _SOLID:
-            yield Entity(block.start, block.end, _pre(block.language))
+            found.append(_new(Entity, (start, end, _pre(language))))
     for start, end, style, value in document.spans:
         if style is _LINK:
             # An address that is its own text is found by the server.
-            if value not in ("", document.text[start:end]):
-                yield Entity(start, end, {"type": "text_link", "url": value})
+            if value and value != document.text[start:end]:
+                found.append(_new(Entity, (start, end, {"type": "text_link", "url": value})))
         elif style is not _BOLD_STYLE or start >= ends[bisect_right(starts, start) - 1]:
-            yield Entity(start, end, _FIELDS[style])
+            found.append(_new(Entity, (start, end, _FIELDS[style])))
+    return found
 
 
 def _pre(language: str) -> Mapping[str, str]:
