@@ -20,9 +20,12 @@ NODE := build/npm/node_modules
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
+COMPILED := tests/core/text tests/plugins
+COMPILED_PIP := build/compiled/bin/python -m pip --disable-pip-version-check --no-input --quiet
+SOURCES := $(wildcard core/src/gateway_core/text/*.py plugins/*/src/*/*.py $(MEMBERS:%=%/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures bench peers simulate crash-test clean
+.PHONY: help demo test check docs pictures bench peers simulate crash-test compiled clean
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
@@ -33,6 +36,7 @@ help: ## show this list
 	@echo "make bench     what every figure in the docs comes from"
 	@echo "make peers     the comparison with other clients, into its page   (half an hour)"
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
+	@echo "make compiled  what plans a text, compiled, and its tests   (needs a C compiler)"
 	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
 	@echo "make clean     remove $(VENV), build, caches and built pages"
 
@@ -86,6 +90,25 @@ $(NODE):
 		mkdir -p build/npm && npm install --silent --no-audit --no-fund --prefix build/npm \
 			discord-markdown-parser@1.3.1 || echo "setup: npm cannot fetch it, left out"; \
 	else echo "setup: no npm on this machine: discord-markdown-parser is left out"; fi
+
+# The gateway as its compiled wheels have it, in an environment of its own: first the distributions
+# in Python, which the compiler reads the types of, then those that it compiles, out of archives so
+# that nothing compiled is left beside the sources.
+compiled: build/compiled/.installed $(NODE)
+	@echo "compiled: pytest on what is compiled, $$(build/compiled/bin/python -V)"
+	@NODE_PATH=$(CURDIR)/$(NODE) GATEWAY_COMPILED=1 build/compiled/bin/python -m pytest $(or $(ARGS),$(COMPILED))
+
+build/compiled/.installed: $(RUN) $(SOURCES)
+	@echo "compiled: compiling what plans a text, into build/compiled"
+	@rm -rf build/compiled build/archives && $(PYTHON) -m venv build/compiled
+	@$(COMPILED_PIP) install -c constraints.txt pip hatchling hatch-mypyc setuptools types-regex
+	@$(COMPILED_PIP) install -c constraints.txt --group test --no-build-isolation $(MEMBERS:%=./%) \
+		'./core[http,testing]' './contrib[cli,emulators,otel,sqlite]'
+	@for member in $(filter-out contrib,$(MEMBERS)); do \
+		(cd $$member && $(CURDIR)/$(PY) -m hatchling build -t sdist -d $(CURDIR)/build/archives >/dev/null) || exit 1; done
+	@HATCH_BUILD_HOOKS_ENABLE=true $(COMPILED_PIP) install -c constraints.txt --no-build-isolation \
+		--no-deps --force-reinstall build/archives/*.tar.gz
+	@touch $@
 
 simulate: $(DEV)
 	@echo "simulate: $(SEEDS) seeds from $(FIRST_SEED)"
