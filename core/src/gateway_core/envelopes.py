@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 import attrs
+import msgspec
 
 from gateway_core.fields import copied, one_of
 from gateway_core.verdicts import Verdict
@@ -213,28 +214,17 @@ CHANGES = (Edit, Delete)
 """Of messages. A tuple is looked through in less time than it takes to make a union of them."""
 
 
-def _canonical() -> Callable[[Json], str]:
-    """Writes plain JSON in the one way that digests are made of."""
-    plain = json.JSONEncoder(
-        sort_keys=True, ensure_ascii=True, check_circular=False, separators=(",", ":")
-    )
-    write = getattr(json.encoder, "c_make_encoder", None)
-    if write is None:
-        return plain.encode
-    # `encode` makes one of these for each value, which takes three times as long as to use it.
-    pieces = write(
-        None, plain.default, json.encoder.encode_basestring_ascii, None,
-        plain.key_separator, plain.item_separator, True, False, True,
-    )  # fmt: skip
-    return lambda value: "".join(pieces(value, 0))
-
-
-_CANONICAL = _canonical()
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
+"""Writes plain JSON in the one way that digests are made of."""
 
 
 def digest_of(payload: Json) -> str:
     """A digest of plain JSON, the same in every process: what edits are compared by."""
-    return hashlib.blake2b(_CANONICAL(payload).encode(), digest_size=16).hexdigest()
+    try:
+        octets = _CANONICAL.encode(payload)
+    except (TypeError, ValueError):  # lone surrogates, keys that are no strings
+        octets = json.dumps(payload, sort_keys=True).encode()
+    return hashlib.blake2b(octets, digest_size=16).hexdigest()
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,32 @@
+"""Digests of parts: what edits are compared by, in whatever process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gateway_core import Part
+
+
+def digest(payload: dict) -> str:
+    return Part(payload=payload).digest
+
+
+def test_the_order_of_keys_does_not_count():
+    assert digest({"a": 1, "b": {"c": 2, "d": 3}}) == digest({"b": {"d": 3, "c": 2}, "a": 1})
+
+
+def test_the_order_of_elements_and_every_value_count():
+    found = {digest({"a": value}) for value in ([1, 2], [2, 1], "1", 1, True, None, 1.5, {}, [])}
+    assert 9 == len(found)
+
+
+@pytest.mark.parametrize(
+    "payload", [{"text": "a\ud83d"}, {1: "a"}, {"n": 2**70}, {"text": "é😀\u2028"}], ids=ascii
+)
+def test_any_text_and_number_has_one_that_every_process_finds(payload):
+    code = f"from gateway_core import Part; print(Part(payload={payload!a}).digest)"
+    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert digest(payload) == other.stdout.strip()
