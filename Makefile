@@ -20,7 +20,7 @@ NODE := build/npm/node_modules
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
-COMPILED := tests/core/text tests/plugins
+COMPILED := tests/core/text tests/plugins/markdown
 COMPILED_PIP := build/compiled/bin/python -m pip --disable-pip-version-check --no-input --quiet
 SOURCES := $(wildcard core/src/gateway_core/text/*.py plugins/*/src/*/*.py $(MEMBERS:%=%/pyproject.toml))
 
@@ -101,7 +101,8 @@ compiled: build/compiled/.installed $(NODE)
 build/compiled/.installed: $(RUN) $(SOURCES)
 	@echo "compiled: compiling what plans a text, into build/compiled"
 	@rm -rf build/compiled build/archives && $(PYTHON) -m venv build/compiled
-	@$(COMPILED_PIP) install -c constraints.txt pip hatchling hatch-mypyc setuptools types-regex
+	@$(COMPILED_PIP) install -c constraints.txt pip
+	@$(COMPILED_PIP) install -c constraints.txt --group compile
 	@$(COMPILED_PIP) install -c constraints.txt --group test --no-build-isolation $(MEMBERS:%=./%) \
 		'./core[http,testing]' './contrib[cli,emulators,otel,sqlite]'
 	@for member in $(filter-out contrib,$(MEMBERS)); do \
