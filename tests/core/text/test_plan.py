@@ -80,6 +80,15 @@ def test_a_marker_stays_with_the_first_word_behind_it(item):
         assert not any(part.payload["text"].endswith("7.") for part in parts)
 
 
+@pytest.mark.parametrize("lead", ["# " + "head " * 5, "Says:", "- a\n  - b"])
+def test_what_announces_a_link_does_not_tear_it(lead):
+    """Each holds on to the next: together they may be longer than a part, and the link is not."""
+    source = f"{lead}\n\n# {'long ' * 6}\n\n- [some words of a link](http://b.c)"
+    for limit in range(50, 90):
+        shown = [part.payload["text"] for part in plan(parse(source), Angled, limit=limit)]
+        assert 1 == sum("some words of a link" in text for text in shown)
+
+
 def test_what_is_lost_is_said_where_it_is_lost():
     source = "long paragraph of words\n\n![a](http://b.c)"
     parts = plan(parse(source), Angled, limit=24)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
@@ -143,13 +143,24 @@ def _whole(document: Document, limit: int) -> list[tuple[int, int]]:
     A marker and a table's header stay with what follows them, and what announces the next block (a
     heading, a paragraph that ends in a colon) with that.
     """
+    kept = _apart(_kept(document), limit // 2)
+    return _apart([*kept, *_announced(document)], limit // 2)
+
+
+def _apart(stretches: Iterable[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The stretches in order, those that overlap as one, as far as none is longer than `most`.
+
+    Where two would be, the first ends where the second begins.
+    """
     apart: list[tuple[int, int]] = []
-    for start, end in sorted([*_kept(document), *_announced(document)]):
-        if end - start > limit // 2:
+    for start, end in sorted(stretches):
+        if end - start > most:
             continue
-        if apart and start < apart[-1][1]:
-            start, end = apart[-1][0], max(end, apart.pop()[1])  # noqa: PLW2901 - the two as one
-        apart.append((start, end))
+        first, last = apart.pop() if apart else (start, start)
+        if start < last and max(end, last) - first <= most:
+            apart.append((first, max(end, last)))
+        else:
+            apart += [(first, min(last, start)), (start, end)] if first < start else [(start, end)]
     return apart
 
 
