@@ -15,17 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
-
 from gateway_core.text import Document
-from gateway_plugin_slack.sizes import Sizes
 from gateway_plugin_slack.tally import Tally
 from gateway_plugin_slack.writing import Writing
 
 MOST_JSON = 12_000
 
 
-@attrs.define(eq=False)
 class RichText:
     """One document as Slack shows it; a `Rendering` of gateway_core.text.
 
@@ -35,20 +31,20 @@ class RichText:
     room     characters that the JSON of the blocks may have
     """
 
-    document: Document
-    limit: int
-    measure: Callable[[str], int]
-    fields: Callable[[str], Mapping[str, Any]]
-    mentions: bool = False
-    room: int = MOST_JSON
-    writing: Writing = attrs.field(init=False)
-    sizes: Sizes = attrs.field(init=False)
-    tally: Tally = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.writing = Writing(self.document, self.mentions)
+    def __init__(
+        self,
+        document: Document,
+        limit: int,
+        measure: Callable[[str], int],
+        fields: Callable[[str], Mapping[str, Any]],
+        mentions: bool = False,
+        room: int = MOST_JSON,
+    ) -> None:
+        self.document, self.limit, self.measure, self.fields = document, limit, measure, fields
+        self.room = room
+        self.writing = Writing(document, mentions)
         self.sizes = self.writing.sizes
-        self.tally = Tally(self.document.text, self.measure)
+        self.tally = Tally(document.text, measure)
 
     def cost(self, start: int, end: int) -> int:
         """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""

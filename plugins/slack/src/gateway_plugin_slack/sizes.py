@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from functools import cached_property
+from typing import TypeAlias
 
 from gateway_core.text import Style
 
@@ -37,6 +37,9 @@ _AGAIN = SOLID + LIST + OFFSET + 9 + 2 * BORDER
 """Where a part begins inside a list: what is left of an item is a section, and a list follows."""
 
 
+Table: TypeAlias = tuple[list[int], list[int], list[int]]
+
+
 class Sizes:
     """Of one document, by the places where something begins.
 
@@ -48,6 +51,7 @@ class Sizes:
     def __init__(self) -> None:
         self.leaves = {0: TEXT}
         self.containers: dict[int, int] = {}
+        self.table: Table | None = None
 
     def before(self, end: int) -> int:
         """What everything takes that begins before `end`, the end of the document."""
@@ -56,13 +60,14 @@ class Sizes:
 
     def between(self, start: int, end: int) -> int:
         """What `start..end` takes besides its characters; never less for a greater `end`."""
-        places, looks, sums = self._table
+        if self.table is None:
+            self.table = self._made()
+        places, looks, sums = self.table
         begun = looks[bisect_right(places, start) - 1]
         first, last = bisect_left(places, start), bisect_left(places, end)
         return _AROUND + _AGAIN + begun + sums[last] - sums[first]
 
-    @cached_property
-    def _table(self) -> tuple[list[int], list[int], list[int]]:
+    def _made(self) -> Table:
         """The places in order; the leaf that stands at each; the sum of all before it.
 
         Made when a stretch is asked about: then all is noted.

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
 
-
-@attrs.define(eq=False)
 class Tally:
     """What `count` says of stretches of a text; of two texts together it says the sum.
 
@@ -15,11 +12,9 @@ class Tally:
     stretches that begin there too and end nearby: the difference alone is counted.
     """
 
-    text: str
-    count: Callable[[str], int]
-    start: int = 0
-    end: int = 0
-    known: int = 0
+    def __init__(self, text: str, count: Callable[[str], int]) -> None:
+        self.text, self.count = text, count
+        self.start = self.end = self.known = 0
 
     def between(self, start: int, end: int) -> int:
         """What the characters of `start..end` count."""

@@ -6,8 +6,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-import attrs
-
 from gateway_core.text import Block, Document, Span, Style
 from gateway_plugin_slack.calls import CallingLeaves, note_calls
 from gateway_plugin_slack.grouping import Grouping
@@ -19,7 +17,6 @@ _QUOTE = Style.QUOTE
 _OF_LEAVES = ("rich_text_section", "rich_text_quote")
 
 
-@attrs.define(eq=False)
 class Writing:
     """One document's elements, and their sizes; with `mentions`, calls in it are elements as well.
 
@@ -28,17 +25,11 @@ class Writing:
     the index and where each begins and ends. What stands before `taken` was given out.
     """
 
-    document: Document
-    mentions: bool
-    sizes: Sizes = attrs.field(init=False, factory=Sizes)
-    whole: list[Element] = attrs.field(init=False)
-    starts: list[int] = attrs.field(init=False)
-    ends: list[int] = attrs.field(init=False)
-    edges: tuple[int, list[int]] = (-1, [])
-    taken: int = 0
-
-    def __attrs_post_init__(self) -> None:
-        document, sizes = self.document, self.sizes
+    def __init__(self, document: Document, mentions: bool) -> None:
+        self.document, self.mentions = document, mentions
+        self.sizes = sizes = Sizes()
+        self.edges: tuple[int, list[int]] = (-1, [])
+        self.taken = 0
         spans = [span for span in document.spans if span[2] is not _QUOTE]
         if len(spans) < len(document.spans):  # a quote begins with a block, which is counted
             ends = [span[1] for span in document.spans if span[2] is _QUOTE]
