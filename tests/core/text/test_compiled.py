@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-MEMBERS = ["core", "plugins/telegram"]
+MEMBERS = ["core", "plugins/telegram", "plugins/slack", "plugins/discord"]
 SUFFIXES = EXTENSION_SUFFIXES if os.environ.get("GATEWAY_COMPILED") else SOURCE_SUFFIXES
 
 
