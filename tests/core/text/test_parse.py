@@ -254,8 +254,9 @@ def test_any_text_can_be_parsed(source):
     document = parse(source)
     cleaned = source.translate(dict.fromkeys([*range(0x20), 0x7F, *range(0x2028, 0x202F)]))
     assert bool(document.text.strip()) == bool(cleaned.strip())
-    places = [place for place, _ in document.marks]
-    assert places == sorted(places)
+    places, origins = document.trace
+    assert [*places] == sorted(places)
+    assert len(origins) <= len(places)
     assert all(0 <= s.start < s.end <= len(document.text) for s in document.spans)
     edges = [edge for b in document.blocks for edge in (b.start, b.end)]
     assert edges == sorted(edges)

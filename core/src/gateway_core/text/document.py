@@ -7,7 +7,7 @@ third to make.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import attrs
 
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.octets import Octets
+from gateway_core.text.origins import Origins, Trace
 from gateway_core.text.tables import Row
 
 
@@ -93,7 +94,7 @@ class Document:
     text: str
     spans: tuple[Span, ...] = ()
     blocks: tuple[Block, ...] = ()
-    trace: tuple[Sequence[int], Sequence[int]] = attrs.field(default=((), ()), repr=False, eq=False)
+    trace: Trace = attrs.field(default=((), ()), repr=False, eq=False)
     rows: tuple[Row, ...] = attrs.field(default=(), repr=False, eq=False)
     degraded: tuple[tuple[int, str], ...] = ()
     in_octets: bool = False
@@ -136,54 +137,23 @@ class Document:
         rows = [(table.body, table.end, table.start) for table in tables if table.body < table.end]
         return Nesting(rows)
 
-    @cached_property
-    def marks(self) -> Sequence[tuple[int, int]]:
-        """The places of the text whose places in the source are known, with these."""
-        known = zip(*self.trace, strict=False)
-        return [(0, 0), *[(place, origin) for place, origin in known if origin >= 0]]
-
     def source_at(self, place: int) -> int:
         """Where in the source the character at `place` came from, in code points."""
-        marks = self._known_by(place)
-        found = bisect_left(marks, (place, -1))
-        if found < len(marks) and marks[found][0] == place:
-            return self._octets.code_points(marks[found][1])
-        mark, octet = marks[found - 1]
-        origin = self._octets.code_points(octet)
-        if found == len(marks):
-            return min(origin + place - mark, len(self.source))
-        follows = self._octets.code_points(marks[found][1])
-        return min(origin + place - mark, max(follows, origin))
+        return self._origins.source_at(place)
 
     def place_of(self, origin: int) -> int:
         """Where the first character is that came from `origin` of the source or from behind it.
 
         The other way round from `source_at`: for places that it gave.
         """
-        most = len(self.source[:origin].encode()) if self.in_octets else origin
-        marks = self._known_by(self.marks[_last(self.marks, most)][0] + 1)
-        found = _last(marks, most)
-        follows = marks[found + 1][0] if found + 1 < len(marks) else len(self.text)
-        mark, begun = marks[found]
-        place = min(mark + origin - self._octets.code_points(begun), follows)
-        if begun < most:
-            return place
-        while found and marks[found - 1][1] == begun:
-            found -= 1
-        return marks[found][0]
-
-    def _known_by(self, place: int) -> Sequence[tuple[int, int]]:
-        """The marks around a place: all, or in a long row of a table its own, and the next."""
-        found = bisect_left(self.rows, (place,)) - 1
-        if found < 0 or place > self.rows[found][1]:
-            return self.marks
-        _, end, marks = self.rows[found]
-        following = bisect_left(self.marks, (end, -1))
-        return [*marks(), *self.marks[following : following + 1]]
+        return self._origins.place_of(origin)
 
     @cached_property
-    def _octets(self) -> Octets:
-        return Octets(self.source if self.in_octets else "")
+    def _origins(self) -> Origins:
+        found = Origins(self.source, len(self.text), self.trace, self.rows)
+        if self.in_octets:
+            found.octets = Octets(self.source)
+        return found
 
     def window(self) -> tuple[int, int]:
         """The stretch of the text that is to be shown, without white space behind it."""
@@ -205,11 +175,6 @@ class Document:
     @cached_property
     def _losses(self) -> list[tuple[int, str]]:
         return sorted(self.degraded)
-
-
-def _last(marks: Sequence[tuple[int, int]], octet: int) -> int:
-    """The last mark of what came from `octet` or from before it."""
-    return max((index for index, mark in enumerate(marks) if mark[1] <= octet), default=0)
 
 
 def _start(block: Block) -> int:
