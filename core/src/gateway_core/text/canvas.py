@@ -23,6 +23,9 @@ CLEANED: dict[int, str | None] = {
     0x0A: "\n",
 }
 """What control and bidirectional formatting characters become."""
+_CONTROLS = bytes({*range(0x20), 0x7F} - {0x0A})
+_TURNING = re.compile(rb"\xe2\x80[\xa8-\xae]")
+"""U+2028 to U+202E in UTF-8."""
 _UNEVEN = re.compile("\t+|[\r\u2028-\u202e]+")
 """What is dropped of a text, and tabs, which are more than one space in code."""
 
@@ -38,6 +41,13 @@ Styled: TypeAlias = tuple[int, int, Style, str]
 """A span: `start..end` in numbers of pieces, its style, its value."""
 Written: TypeAlias = tuple[int, int, int, Kind, int, str, int, int, str]
 """A block: the fields of `Block`, its places in numbers of pieces."""
+
+
+def is_clean(octets: bytes) -> bool:
+    """Whether nothing has to be cleaned, of a text in UTF-8: what almost every text is, asked fast."""
+    if len(octets.translate(None, _CONTROLS)) != len(octets):
+        return False
+    return b"\xe2\x80" not in octets or _TURNING.search(octets) is None
 
 
 class Canvas:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 
+from gateway_core.text.canvas import is_clean
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.links import bare_addresses
 
@@ -24,7 +25,8 @@ def neutral(text: str) -> str:
     U+202A to U+202E, which turn the direction of what follows, are dropped. That is what
     Telegram's server does; the other platforms pass them on.
     """
-    return text.translate(_NEUTRAL)
+    clean = is_clean(text.encode("utf-8", "surrogatepass"))
+    return text if clean else text.translate(_NEUTRAL)
 
 
 def literal(source: str) -> Document:

@@ -8,17 +8,15 @@ and controls are spaces, carriage returns and U+2028 to U+202E are dropped. The 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 
 import attrs
 import pyromark
 
 from gateway_core.text.builder import Builder
-from gateway_core.text.canvas import CLEANED, SURROGATE
+from gateway_core.text.canvas import CLEANED, SURROGATE, is_clean
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import bare_addresses
-from gateway_core.text.nesting import Nesting
 from gateway_core.text.spoilers import BAR, hidden
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
@@ -31,9 +29,6 @@ _MARKDOWN = pyromark.Markdown(
     options=_OPTIONS.ENABLE_TABLES | _OPTIONS.ENABLE_STRIKETHROUGH | _OPTIONS.ENABLE_TASKLISTS
 )
 _PROSE = re.compile(r"[^\W\d_](?:[^\W_]|[,.!?'()%/+=;-]|\x20(?!\Z))*+")
-_CONTROLS = bytes({*range(0x20), 0x7F} - {0x0A})
-_TURNING = re.compile(rb"\xe2\x80[\xa8-\xae]")
-"""U+2028 to U+202E in UTF-8."""
 
 
 def parse(source: str) -> Document:
@@ -61,7 +56,7 @@ def read(source: str) -> Document:
     except UnicodeEncodeError:
         source = SURROGATE.sub("\ufffd", source)
         octets = source.encode()
-    clean = _is_clean(octets)
+    clean = is_clean(octets)
     builder = Builder(clean=clean)
     builder.read(_MARKDOWN.events_with_range(source))
     document = builder.document(source)
@@ -70,13 +65,6 @@ def read(source: str) -> Document:
     if BAR in document.text:
         document = hidden(document, octets)
     return _with_bare_links(document) if "://" in document.text else document
-
-
-def _is_clean(octets: bytes) -> bool:
-    """Whether nothing has to be replaced; what almost every text answers is asked the fast way."""
-    if len(octets.translate(None, _CONTROLS)) != len(octets):
-        return False
-    return b"\xe2\x80" not in octets or _TURNING.search(octets) is None
 
 
 def _as_it_is(source: str) -> Document:
@@ -88,27 +76,27 @@ def _as_it_is(source: str) -> Document:
 
 def _with_bare_links(document: Document) -> Document:
     """The document with the addresses that stand in its text by themselves as links."""
-    bare = list(_bare_links(document.text, document.spans, document.blocks))
+    bare = [
+        Span(start, end, _LINK, document.text[start:end])
+        for start, end in bare_addresses(document.text)
+        if _is_free(document, start, end)
+    ]
     if not bare:
         return document
-    return attrs.evolve(
-        document, spans=tuple(sorted([*document.spans, *bare], key=_outermost_first))
-    )
+    spans = sorted([*document.spans, *bare], key=_outermost_first)
+    return attrs.evolve(document, spans=tuple(spans))
 
 
 def _outermost_first(span: Span) -> tuple[int, int]:
     return span.start, -span.end
 
 
-def _bare_links(text: str, spans: Sequence[Span], blocks: Sequence[Block]) -> Iterator[Span]:
-    """Addresses in the text that are links by themselves: whole in their style, in no code."""
-    nesting = Nesting(spans)
-    solid = [block[:3] for block in blocks if block.kind in _SOLID]
-    solids = Nesting([(start, end) for start, _, end in solid])
-    for start, end in bare_addresses(text):
-        around = nesting.touching(start, end)
-        if not solids.touching(start, end) and all(_holds(span, start, end) for span in around):
-            yield Span(start, end, _LINK, text[start:end])
+def _is_free(document: Document, start: int, end: int) -> bool:
+    """Whether an address can be a link by itself: it is whole in its styles, and in no code."""
+    block = document.block_at(start)
+    if block is not None and block.kind in _SOLID:
+        return False
+    return all(_holds(span, start, end) for span in document.nesting.touching(start, end))
 
 
 def _holds(span: Span, start: int, end: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
@@ -117,7 +117,7 @@ class _Ruler:
 def _without_long_headers(document: Document, limit: int) -> Document:
     """A table's header that would take a good part of every message is not repeated."""
     most = limit // _HEADER_SHARE
-    tables = [block for block in document.blocks if block.kind is _TABLE]
+    tables = [block for block in document.blocks if block[3] is _TABLE]
     long = {block for block in tables if block.body - block.start > most}
     if not long:
         return document
@@ -134,7 +134,7 @@ def without_styles(document: Document) -> Document:
 
 def _seams(document: Document) -> list[int]:
     """Where a cut is best: behind each block."""
-    return [block.end for block in document.blocks]
+    return [block[2] for block in document.blocks]
 
 
 def _whole(document: Document, limit: int) -> list[tuple[int, int]]:
@@ -164,19 +164,25 @@ def _apart(stretches: Iterable[tuple[int, int]], most: int) -> list[tuple[int, i
     return apart
 
 
-def _kept(document: Document) -> Iterator[tuple[int, int]]:
-    for span in document.spans:
-        if span.style is _LINK or span.style is _CODE:
-            yield span.start, span.end
-    for block in document.blocks:
-        if block.kind is _HEADING:
-            yield block.start, block.end
-        if block.body > block.start:
-            yield block.start, min(block.body + 1, block.end)
+def _kept(document: Document) -> list[tuple[int, int]]:
+    kept = [
+        (start, end) for start, end, style, _ in document.spans if style is _LINK or style is _CODE
+    ]
+    for start, body, end, kind, _, _, _, _, _ in document.blocks:
+        if kind is _HEADING:
+            kept.append((start, end))
+        if body > start:
+            kept.append((start, min(body + 1, end)))
+    return kept
 
 
-def _announced(document: Document) -> Iterator[tuple[int, int]]:
-    for block, following in pairwise(document.blocks):
-        colon = document.text[block.end - 1] == ":" and block.kind is _PARAGRAPH
-        if colon or block.kind is _HEADING:
-            yield block.end - 1, following.start + 1
+def _announced(document: Document) -> list[tuple[int, int]]:
+    announced: list[tuple[int, int]] = []
+    text, end = document.text, 0
+    announces = False
+    for start, _, ended, kind, _, _, _, _, _ in document.blocks:
+        if announces:
+            announced.append((end - 1, start + 1))
+        end = ended
+        announces = kind is _HEADING or (kind is _PARAGRAPH and text[end - 1] == ":")
+    return announced
