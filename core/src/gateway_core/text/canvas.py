@@ -44,7 +44,7 @@ Written: TypeAlias = tuple[int, int, int, Kind, int, str, int, int, str]
 
 
 def is_clean(octets: bytes) -> bool:
-    """Whether nothing has to be cleaned, of a text in UTF-8: what almost every text is, asked fast."""
+    """Whether nothing of a text in UTF-8 has to be cleaned, which almost every one is asked for."""
     if len(octets.translate(None, _CONTROLS)) != len(octets):
         return False
     return b"\xe2\x80" not in octets or _TURNING.search(octets) is None

@@ -153,15 +153,18 @@ def _apart(stretches: Iterable[tuple[int, int]], most: int) -> list[tuple[int, i
     Where two would be, the first ends where the second begins.
     """
     apart: list[tuple[int, int]] = []
+    first = last = 0
     for start, end in sorted(stretches):
         if end - start > most:
             continue
-        first, last = apart.pop() if apart else (start, start)
-        if start < last and max(end, last) - first <= most:
-            apart.append((first, max(end, last)))
-        else:
-            apart += [(first, min(last, start)), (start, end)] if first < start else [(start, end)]
-    return apart
+        if start < last and max(last, end) - first <= most:
+            last = max(last, end)
+            continue
+        last = min(last, start)
+        if first < last:
+            apart.append((first, last))
+        first, last = start, end
+    return [*apart, (first, last)] if first < last else apart
 
 
 def _kept(document: Document) -> list[tuple[int, int]]:
