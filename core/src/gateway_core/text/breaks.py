@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 import regex
@@ -12,20 +13,20 @@ from gateway_core.text.clusters import boundary_before, is_boundary
 
 # Each looks for the last break of its class in a window, from the right. The quantifiers are
 # bounded or possessive: no text can make them slow.
-_PARAGRAPH = regex.compile(r"(?r)\n[^\S\n]*+\n")
-_LINE = regex.compile(r"(?r)\n")
-_SENTENCE = regex.compile(
+_PARAGRAPH: Final = regex.compile(r"(?r)\n[^\S\n]*+\n")
+_LINE: Final = regex.compile(r"(?r)\n")
+_SENTENCE: Final = regex.compile(
     r"(?r)[.!?\u2026][)\]\"'\u201d\u2019\u00bb]{0,3}(?=\s)"
     r"|[\u3002\uff01\uff1f][\u300d\u300f\u201d\uff09]{0,3}"
 )
-_WORD = regex.compile(r"(?r)[\s\x1c-\x1f]")
-_SEAM_FILL = 0.5
-_CLASSES = ((_PARAGRAPH, 0.5), (_LINE, 0.5), (_SENTENCE, 0.5), (_WORD, 0.0))
+_WORD: Final = regex.compile(r"(?r)[\s\x1c-\x1f]")
+_SEAM_FILL: Final = 0.5
+_CLASSES: Final = ((_PARAGRAPH, 0.5), (_LINE, 0.5), (_SENTENCE, 0.5), (_WORD, 0.0))
 """The break classes below a seam, with the share of the span that each must leave filled."""
 
 # White space as str.isspace has it; `\s` leaves four separators out.
-_BLANK = regex.compile(r"[\s\x1c-\x1f]*+")
-_TAIL = regex.compile(r"(?r)[\s\x1c-\x1f]*+")
+_BLANK: Final = regex.compile(r"[\s\x1c-\x1f]*+")
+_TAIL: Final = regex.compile(r"(?r)[\s\x1c-\x1f]*+")
 
 
 def skipped(text: str, start: int) -> int:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gateway_core.text.canvas import Canvas
 from gateway_core.text.document import Kind, Style
 from gateway_core.text.links import web_address, written_out
 from gateway_core.text.tables import Table
 
-RULE = "─" * 8
-BOXES = {True: "☑ ", False: "☐ "}
-BULLET = "• "
+RULE: Final = "─" * 8
+BOXES: Final = {True: "☑ ", False: "☐ "}
+BULLET: Final = "• "
 
 Steps: TypeAlias = Mapping[str, Callable[[Any, Any, int], None]]
 """What to do at each event, by its name: with the builder, the event's value, its place."""
 
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_PARAGRAPH, _HEADING, _SOLID, _TABLE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE, Kind.TABLE
-_CODE, _LINK = Style.CODE, Style.LINK
+_PARAGRAPH: Final = Kind.PARAGRAPH
+_HEADING: Final = Kind.HEADING
+_SOLID: Final = Kind.CODE
+_TABLE: Final = Kind.TABLE
+_CODE: Final = Style.CODE
+_LINK: Final = Style.LINK
 
-_STYLED = {"Emphasis": Style.ITALIC, "Strong": Style.BOLD, "Strikethrough": Style.STRIKE}
+_STYLED: Final = {"Emphasis": Style.ITALIC, "Strong": Style.BOLD, "Strikethrough": Style.STRIKE}
 
 
 class Builder(Canvas):
@@ -316,7 +320,7 @@ def _language(value: Any) -> str:
 
 # What to do at each event; behind the class, since a compiled one has no methods yet in its body.
 
-_ALONE: Steps = {
+_ALONE: Final[Steps] = {
     "Html": Canvas.write,
     "InlineHtml": Canvas.write,
     "Code": Builder._code,
@@ -325,7 +329,7 @@ _ALONE: Steps = {
     "Rule": Builder._rule,
     "TaskListMarker": Builder._task,
 }
-_BEGINS: Steps = {
+_BEGINS: Final[Steps] = {
     "Link": Builder._begin_link,
     "Image": Builder._begin_image,
     "Paragraph": Builder._begin_paragraph,
@@ -337,7 +341,7 @@ _BEGINS: Steps = {
     "Item": Builder._begin_item,
     "Table": Builder._begin_table,
 }
-_ENDS: Mapping[str, Callable[[Any, str], None]] = {
+_ENDS: Final[Mapping[str, Callable[[Any, str], None]]] = {
     "Link": Builder._end_link,
     "Image": Builder._end_link,
     "Paragraph": Builder._end_paragraph,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 
@@ -13,28 +13,31 @@ if TYPE_CHECKING:
     from gateway_core.text.tables import Known, Table
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_PARAGRAPH, _HEADING, _CODE, _TABLE = Kind.PARAGRAPH, Kind.HEADING, Kind.CODE, Kind.TABLE
-_OF_LINES = (_PARAGRAPH, _HEADING)
+_PARAGRAPH: Final = Kind.PARAGRAPH
+_HEADING: Final = Kind.HEADING
+_CODE: Final = Kind.CODE
+_TABLE: Final = Kind.TABLE
+_OF_LINES: Final = (_PARAGRAPH, _HEADING)
 
-SURROGATE = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")
-CLEANED: dict[int, str | None] = {
+SURROGATE: Final = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")
+CLEANED: Final[dict[int, str | None]] = {
     **dict.fromkeys([*range(0x20), 0x7F], " "),
     **dict.fromkeys([0x0D, *range(0x2028, 0x202F)]),
     0x0A: "\n",
 }
 """What control and bidirectional formatting characters become."""
-_CONTROLS = bytes({*range(0x20), 0x7F} - {0x0A})
-_TURNING = re.compile(rb"\xe2\x80[\xa8-\xae]")
+_CONTROLS: Final = bytes({*range(0x20), 0x7F} - {0x0A})
+_TURNING: Final = re.compile(rb"\xe2\x80[\xa8-\xae]")
 """U+2028 to U+202E in UTF-8."""
-_UNEVEN = re.compile("\t+|[\r\u2028-\u202e]+")
+_UNEVEN: Final = re.compile("\t+|[\r\u2028-\u202e]+")
 """What is dropped of a text, and tabs, which are more than one space in code."""
 
-_new = tuple.__new__
+_new: Final = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
 
-NOWHERE = -1
+NOWHERE: Final = -1
 """The origin of what the source does not have."""
-_DEEPEST = 8
+_DEEPEST: Final = 8
 """List levels that are indented; deeper ones look like this one."""
 
 Styled: TypeAlias = tuple[int, int, Style, str]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import regex
 
-_CLUSTER = regex.compile(r"\X")
-_ANCHOR = regex.compile(r"(?r)[ -~](?=[ -~])")
-_SLICE = 64
+_CLUSTER: Final = regex.compile(r"\X")
+_ANCHOR: Final = regex.compile(r"(?r)[ -~](?=[ -~])")
+_SLICE: Final = 64
 
 
 def boundary_before(text: str, start: int, end: int) -> int:

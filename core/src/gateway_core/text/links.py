@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final
 from urllib.parse import quote
 
-LONGEST = 1000
+LONGEST: Final = 1000
 """A longer address is written out: as a link it might not fit beside its own text."""
 
-_LABEL = r"[^\s/?#@:.\\%\[\]<>\"^`{|}\x00-\x20\x7f]"
-_PORT = r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"
-_WEB = re.compile(
+_LABEL: Final = r"[^\s/?#@:.\\%\[\]<>\"^`{|}\x00-\x20\x7f]"
+_PORT: Final = r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"
+_WEB: Final = re.compile(
     rf"https?://(?:{_LABEL}++\.)++{_LABEL}*+(?::(?:{_PORT}))?(?=[/?#]|\Z)", re.ASCII | re.IGNORECASE
 )
 """A host with a dot in it, and a port that there is: Telegram refuses a message with any other
 link (tdlib, LinkManager::check_link), `http://localhost` among them."""
-_SCHEME = re.compile(r"https?\Z", re.IGNORECASE)
-_BARE = re.compile(r"https?://(?:\([^\s<>()]*+\)|[^\s<>()]++)*+", re.IGNORECASE)
-_TRAILING = ".,:;!?\"'`*_~|\\[]"
-_UNSAFE = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_SCHEME: Final = re.compile(r"https?\Z", re.IGNORECASE)
+_BARE: Final = re.compile(r"https?://(?:\([^\s<>()]*+\)|[^\s<>()]++)*+", re.IGNORECASE)
+_TRAILING: Final = ".,:;!?\"'`*_~|\\[]"
+_UNSAFE: Final = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def bare_addresses(text: str) -> Iterator[tuple[int, int]]:

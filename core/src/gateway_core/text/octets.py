@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_HIGH, _WITHIN = 0xC0, 0x80
+from typing import Final
+
+_HIGH: Final = 0xC0
+_WITHIN: Final = 0x80
 """An octet's two high bits, and how they are in all of a code point's octets but its first."""
 
 

@@ -8,6 +8,7 @@ and controls are spaces, carriage returns and U+2028 to U+202E are dropped. The 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import attrs
 import pyromark
@@ -20,15 +21,15 @@ from gateway_core.text.links import bare_addresses
 from gateway_core.text.spoilers import BAR, hidden
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_LINK = Style.LINK
-_VERBATIM = (Style.LINK, Style.CODE)
-_SOLID = (Kind.CODE, Kind.TABLE)
+_LINK: Final = Style.LINK
+_VERBATIM: Final = (Style.LINK, Style.CODE)
+_SOLID: Final = (Kind.CODE, Kind.TABLE)
 
-_OPTIONS = pyromark.Options
-_MARKDOWN = pyromark.Markdown(
+_OPTIONS: Final = pyromark.Options
+_MARKDOWN: Final = pyromark.Markdown(
     options=_OPTIONS.ENABLE_TABLES | _OPTIONS.ENABLE_STRIKETHROUGH | _OPTIONS.ENABLE_TASKLISTS
 )
-_PROSE = re.compile(r"[^\W\d_](?:[^\W_]|[,.!?'()%/+=;-]|\x20(?!\Z))*+")
+_PROSE: Final = re.compile(r"[^\W\d_](?:[^\W_]|[,.!?'()%/+=;-]|\x20(?!\Z))*+")
 
 
 def parse(source: str) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -14,15 +14,18 @@ from gateway_core.text.breaks import skipped
 from gateway_core.text.cut import Filling
 from gateway_core.text.document import Block, Document, Kind, Style
 
-BARE = "formatting left out where it does not fit"
+BARE: Final = "formatting left out where it does not fit"
 """The degradation of a part whose markup alone is over the limit."""
 
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_CODE, _LINK = Style.CODE, Style.LINK
-_PARAGRAPH, _HEADING, _TABLE = Kind.PARAGRAPH, Kind.HEADING, Kind.TABLE
+_CODE: Final = Style.CODE
+_LINK: Final = Style.LINK
+_PARAGRAPH: Final = Kind.PARAGRAPH
+_HEADING: Final = Kind.HEADING
+_TABLE: Final = Kind.TABLE
 
-_HEADER_SHARE = 3
+_HEADER_SHARE: Final = 3
 
 
 class Rendering(Protocol):

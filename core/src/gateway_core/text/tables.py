@@ -8,15 +8,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-_GAP = " | "
-_CROSS = "-+-"
-_RULE = 1
+_GAP: Final = " | "
+_CROSS: Final = "-+-"
+_RULE: Final = 1
 """The line under the header: the parser does not tell of it."""
-WIDEST = 200
+WIDEST: Final = 200
 """Columns of a table that are laid out under each other: no screen shows as many in one line."""
-_UNCUT = 50
+_UNCUT: Final = 50
 """A line of so many characters is cut at its ends only, whatever the platform's limit."""
 Place: TypeAlias = tuple[int, int]
 """Of a character in the text, and of where it came from in the source's UTF-8."""
@@ -24,31 +24,31 @@ Row: TypeAlias = tuple[int, int, Callable[[], list[Place]]]
 """`start..end` of the text, and what finds the places in it: few plans ask for them."""
 Known: TypeAlias = Callable[[int], list[Place]]
 """Finds the places of a row that begins at a given one."""
-_KEPT_IN_ORDER = "\u200e"
+_KEPT_IN_ORDER: Final = "\u200e"
 """Left-to-right mark: unseen, before each gap it keeps Hebrew or Arabic cells in their columns."""
-_LEFTWARD = frozenset(("R", "AL"))
-_direction = unicodedata.bidirectional
-_WORD = re.compile(r"\S+")
-_SHARES = {"Right": 1.0, "Center": 0.5}
+_LEFTWARD: Final = frozenset(("R", "AL"))
+_direction: Final = unicodedata.bidirectional
+_WORD: Final = re.compile(r"\S+")
+_SHARES: Final = {"Right": 1.0, "Center": 0.5}
 """How much of a cell's free room stands before its text."""
-_SIGNS = {"Right": ">", "Center": "^"}
+_SIGNS: Final = {"Right": ">", "Center": "^"}
 """The same in the words of a format; else a cell stands to the left."""
 
 # Letters and signs of one column each: what most cells are made of.
-_NARROW = re.compile(
+_NARROW: Final = re.compile(
     r"[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u0590\u1e00-\u1fff\u2010-\u2027\u2030-\u205e"
     r"\u2190-\u2319]*"
 )
 
-_EMOJI = "\u2600-\u27bf\U0001f000-\U0001faff"
-_JOINED = re.compile(
+_EMOJI: Final = "\u2600-\u27bf\U0001f000-\U0001faff"
+_JOINED: Final = re.compile(
     f"(?<=[{_EMOJI}\ufe0f])(?:[\U0001f3fb-\U0001f3ff]|\u200d[{_EMOJI}]\ufe0f?)"  # skins, families
 )
-_AS_EMOJI = re.compile("[#*0-9\xa9\xae\u203c-\u3299\U0001f000-\U0001faff]\ufe0f")
+_AS_EMOJI: Final = re.compile("[#*0-9\xa9\xae\u203c-\u3299\U0001f000-\U0001faff]\ufe0f")
 """Signs that a selector behind them makes an emoji; of two columns, if they are of one."""
 
 
-_new = tuple.__new__
+_new: Final = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
 
 

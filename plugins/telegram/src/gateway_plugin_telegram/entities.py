@@ -11,20 +11,22 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway_core.text import Document, Kind, Nesting, Style
 
-MOST_ENTITIES = 100
-_BEYOND = re.compile("[\U00010000-\U0010ffff]")
+MOST_ENTITIES: Final = 100
+_BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_LINK, _BOLD_STYLE = Style.LINK, Style.BOLD
-_HEADING, _SOLID = Kind.HEADING, (Kind.CODE, Kind.TABLE)
+_LINK: Final = Style.LINK
+_BOLD_STYLE: Final = Style.BOLD
+_HEADING: Final = Kind.HEADING
+_SOLID: Final = (Kind.CODE, Kind.TABLE)
 
-_BOLD = {"type": "bold"}
-_UNDERLINE = {"type": "underline"}
-_FIELDS = {
+_BOLD: Final = {"type": "bold"}
+_UNDERLINE: Final = {"type": "underline"}
+_FIELDS: Final = {
     Style.BOLD: _BOLD,
     Style.ITALIC: {"type": "italic"},
     Style.STRIKE: {"type": "strikethrough"},
@@ -35,7 +37,7 @@ _FIELDS = {
 }
 
 
-_new = tuple.__new__
+_new: Final = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
 
 
