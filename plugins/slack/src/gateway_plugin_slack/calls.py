@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from gateway_plugin_slack.leaves import Element, Leaves
 from gateway_plugin_slack.sizes import CALL, Sizes
 
-_CALL = re.compile(
+_CALL: Final = re.compile(
     r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
     r"|!subteam\^(?P<group>S[A-Z0-9]+))(?:\|[^|<>]{0,80})?>"
 )

@@ -6,19 +6,22 @@ One element holds what stands together: paragraphs one after the other, items of
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from gateway_core.text import Block, Kind
 from gateway_plugin_slack.leaves import Element, Leaves
 from gateway_plugin_slack.sizes import BORDER, LIST, OFFSET, SECTION, SOLID, TEXT, Sizes
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_CODE, _TABLE, _HEADING = Kind.CODE, Kind.TABLE, Kind.HEADING
+_CODE: Final = Kind.CODE
+_TABLE: Final = Kind.TABLE
+_HEADING: Final = Kind.HEADING
 
-_BULLET = "•"
-_BOXES = "☐☑"
+_BULLET: Final = "•"
+_BOXES: Final = "☐☑"
 """What begins a task: a character of its text, for Slack's lists have bullets and numbers only."""
 
-_BARE = frozenset(("type", "text"))
+_BARE: Final = frozenset(("type", "text"))
 
 
 class Grouping:

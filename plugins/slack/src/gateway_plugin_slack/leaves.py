@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gateway_core.text import Span, Style
 from gateway_plugin_slack.sizes import FLAG, FLAGS, LINK, STYLE, TEXT, Sizes
@@ -12,12 +12,13 @@ from gateway_plugin_slack.sizes import FLAG, FLAGS, LINK, STYLE, TEXT, Sizes
 Element: TypeAlias = dict[str, Any]
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_BOLD, _LINK = Style.BOLD, Style.LINK
+_BOLD: Final = Style.BOLD
+_LINK: Final = Style.LINK
 
-_STYLED = {style: TEXT + STYLE + FLAG + len(name) for style, name in FLAGS.items()}
+_STYLED: Final = {style: TEXT + STYLE + FLAG + len(name) for style, name in FLAGS.items()}
 """What an element in one style takes besides its characters."""
 
-_NONE = Span(1 << 62, 1 << 62, _BOLD)
+_NONE: Final = Span(1 << 62, 1 << 62, _BOLD)
 """Behind the last span of any text."""
 
 

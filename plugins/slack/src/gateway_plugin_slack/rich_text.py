@@ -13,13 +13,13 @@ All blocks of a message may have about 12,000 characters, their containers count
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway_core.text import Document
 from gateway_plugin_slack.tally import Tally
 from gateway_plugin_slack.writing import Writing
 
-MOST_JSON = 12_000
+MOST_JSON: Final = 12_000
 
 
 class RichText:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from gateway_core.text import Style
 
-FLAGS: Mapping[Style, str] = {
+FLAGS: Final[Mapping[Style, str]] = {
     Style.BOLD: "bold",
     Style.ITALIC: "italic",
     Style.STRIKE: "strike",
@@ -21,19 +21,19 @@ FLAGS: Mapping[Style, str] = {
 }
 """The styles that Slack has, and what it calls them."""
 
-TEXT = len('{"type": "text", "text": ""}, ')
-LINK = len('{"type": "link", "url": "", "text": ""}, ')
-STYLE = len(', "style": {}')
-FLAG = len('"": true, ')
-CALL = len('{"type": "usergroup", "usergroup_id": ""}, ') + TEXT
+TEXT: Final = len('{"type": "text", "text": ""}, ')
+LINK: Final = len('{"type": "link", "url": "", "text": ""}, ')
+STYLE: Final = len(', "style": {}')
+FLAG: Final = len('"": true, ')
+CALL: Final = len('{"type": "usergroup", "usergroup_id": ""}, ') + TEXT
 
-BORDER = len(', "border": 1')
-SECTION = len('{"type": "rich_text_section", "elements": []}, ')
-SOLID = len('{"type": "rich_text_preformatted", "elements": []}, ')
-LIST = len('{"type": "rich_text_list", "style": "ordered", "elements": [], "indent": 8}, ')
-OFFSET = len(', "offset": ')
-_AROUND = len('[{"type": "rich_text", "elements": []}]')
-_AGAIN = SOLID + LIST + OFFSET + 9 + 2 * BORDER
+BORDER: Final = len(', "border": 1')
+SECTION: Final = len('{"type": "rich_text_section", "elements": []}, ')
+SOLID: Final = len('{"type": "rich_text_preformatted", "elements": []}, ')
+LIST: Final = len('{"type": "rich_text_list", "style": "ordered", "elements": [], "indent": 8}, ')
+OFFSET: Final = len(', "offset": ')
+_AROUND: Final = len('[{"type": "rich_text", "elements": []}]')
+_AGAIN: Final = SOLID + LIST + OFFSET + 9 + 2 * BORDER
 """Where a part begins inside a list: what is left of an item is a section, and a list follows."""
 
 

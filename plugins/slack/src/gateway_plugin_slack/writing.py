@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Final
 
 from gateway_core.text import Block, Document, Span, Style
 from gateway_plugin_slack.calls import CallingLeaves, note_calls
@@ -12,9 +13,9 @@ from gateway_plugin_slack.grouping import Grouping
 from gateway_plugin_slack.leaves import Element, Leaves
 from gateway_plugin_slack.sizes import TEXT, Sizes
 
-_QUOTE = Style.QUOTE
+_QUOTE: Final = Style.QUOTE
 
-_OF_LEAVES = ("rich_text_section", "rich_text_quote")
+_OF_LEAVES: Final = ("rich_text_section", "rich_text_quote")
 
 
 class Writing:
