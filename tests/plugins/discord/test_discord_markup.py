@@ -1,6 +1,7 @@
 """Plain text reaches the reader as it was written, in as few messages as will hold it."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,19 @@ def test_two_codes_side_by_side_stay_two(instance):
 def test_no_bracket_opens_an_address_that_a_link_would_end(instance, text):
     (part,) = plan(instance, send(text, format="markdown"))
     assert "<" not in part.payload["content"].partition("[")[0].replace("\\<", "")
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+@pytest.mark.parametrize("code", ["{}", "a{}", "{}b", "a\n{} b\n{}"])
+def test_no_backticks_in_a_code_block_end_it(instance, code, count):
+    code = code.replace("{}", "`" * count)
+    fence = "~" * 3
+    (part,) = plan(instance, send(f"{fence}\n{code}\n{fence}", format="markdown"))
+    opened, inner, closed = re.fullmatch(
+        "(```\n)([\\s\\S]*)(\n```)", part.payload["content"]
+    ).groups()
+    assert (code, "```\n", "\n```") == (inner.replace("\u200b", ""), opened, closed)
+    assert "```" not in inner
 
 
 def test_silence_is_a_flag_that_makes_no_other_message(instance):

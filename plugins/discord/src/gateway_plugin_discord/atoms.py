@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from gateway_plugin_discord.dialect import APART, CLOSERS, MARKS, STRUCK, Mark, code, escaping
 from gateway_plugin_discord.looks import Look
 
-_STYLES = frozenset(MARKS.values())
+_STYLES: Final = frozenset(MARKS.values())
 
-_new = tuple.__new__
+_new: Final = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
 
 

@@ -12,44 +12,45 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from gateway_core.text import Style
 
 Mark: TypeAlias = tuple[str, str]
 """What opens a style and what closes it."""
 
-MARKS = {
+MARKS: Final = {
     Style.BOLD: "**",
     Style.ITALIC: "*",
     Style.STRIKE: "~~",
     Style.UNDERLINE: "__",
     Style.SPOILER: "||",
 }
-MARKED: dict[Style, Mark] = {style: (mark, mark) for style, mark in MARKS.items()}
-STRUCK = frozenset((MARKED[Style.STRIKE], MARKED[Style.SPOILER]))
+MARKED: Final[dict[Style, Mark]] = {style: (mark, mark) for style, mark in MARKS.items()}
+STRUCK: Final = frozenset((MARKED[Style.STRIKE], MARKED[Style.SPOILER]))
 """Marks that end at the next two signs, with a backslash before them or not."""
 
-CLOSERS = frozenset("*_~|")
+CLOSERS: Final = frozenset("*_~|")
 """Characters that could close a mark which is open around them."""
 
-APART = "\u200b"
+APART: Final = "\u200b"
 """Between two marks of the same character, and between the backticks of a fence in code: unseen."""
 
-_LANGUAGE = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
-_UNSAFE = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
-_BACKTICKS = re.compile("`+")
+_LANGUAGE: Final = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
+_UNSAFE: Final = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
+_BACKTICKS: Final = re.compile("`+")
+_PAIRS: Final = re.compile("``(?=`)")
 
-APIECE = "\0"
+APIECE: Final = "\0"
 """Between stretches that are escaped together; no visible text holds it."""
 
-_LINE = r"""
+_LINE: Final = r"""
     [^\S\n]*+ (?=[-+\#>0-9])   # most lines begin with nothing of that
     (?: [0-9]++(?=\.[^\S\n]) | (?=(?:[-+] | -\# | \#{1,3} | > | >>>)[^\S\n]))
 """
-_LINES = rf"\n {_LINE} | \0 {_LINE}"
+_LINES: Final = rf"\n {_LINE} | \0 {_LINE}"
 # Each alternative begins with a letter: so the search skips what is none of them at C's speed.
-_MARK = r"""
+_MARK: Final = r"""
     \\ | \* | _ | ` | \[
   | ~(?:(?=~)|(?<=~~))
   | \|(?:(?=\|)|(?<=\|\|))
@@ -58,8 +59,8 @@ _MARK = r"""
   | \((?<=\]\()
   | :(?:(?=[\w+-]+:)|(?<=http:)(?=//)|(?<=https:)(?=//))
 """
-_MENTION = r"(?P<mention><@[!&]?[0-9]+>|@everyone|@here)"
-_CLOSER = r"(?P<closer>[~|])"
+_MENTION: Final = r"(?P<mention><@[!&]?[0-9]+>|@everyone|@here)"
+_CLOSER: Final = r"(?P<closer>[~|])"
 
 
 @cache
@@ -107,7 +108,7 @@ def code(text: str) -> str:
 
 def fenced(text: str) -> str:
     """The content of a code block: three backticks in it would end it."""
-    return text.replace("```", f"`{APART}`{APART}`") if "```" in text else text
+    return _PAIRS.sub(f"``{APART}", text) if "```" in text else text
 
 
 @lru_cache(64)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from gateway_core.text import Block, Kind
 from gateway_plugin_discord.dialect import Mark, fence, fenced
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_HEADING, _CODE, _TABLE = Kind.HEADING, Kind.CODE, Kind.TABLE
+_HEADING: Final = Kind.HEADING
+_CODE: Final = Kind.CODE
+_TABLE: Final = Kind.TABLE
 
-_NATIVE_HEADINGS = 3
+_NATIVE_HEADINGS: Final = 3
 """Levels that Discord has; deeper headings, and those in lists, are bold."""
 
-_BOXES = "☐☑"
+_BOXES: Final = "☐☑"
 
 
 def is_solid(block: Block) -> bool:

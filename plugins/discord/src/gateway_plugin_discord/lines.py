@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import pairwise
-
-import attrs
+from typing import Final, TypeAlias
 
 from gateway_core.text import Block, Document, Kind, Span, Style
 from gateway_plugin_discord.atoms import Atom, atoms_of, joint
@@ -16,9 +14,11 @@ from gateway_plugin_discord.leads import fences, is_solid, leads, writes_fenced
 from gateway_plugin_discord.looks import Looks
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_QUOTE, _TABLE, _HEADING = Style.QUOTE, Kind.TABLE, Kind.HEADING
+_QUOTE: Final = Style.QUOTE
+_TABLE: Final = Kind.TABLE
+_HEADING: Final = Kind.HEADING
 
-_BOLD = MARKED[Style.BOLD]
+_BOLD: Final = MARKED[Style.BOLD]
 
 
 def outermost_first(span: Span) -> tuple[int, int]:
@@ -34,6 +34,9 @@ def lines_between(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = feed + 1
     if start < end:
         yield start, end
+
+
+Joined: TypeAlias = tuple[str, list[int], list[int]]
 
 
 class Line:
@@ -59,10 +62,11 @@ class Line:
         self.lead, self.again = leads
         self.body, self.end = atoms[0].start, atoms[-1].end
         self.starts = [self.start, *[atom.start for atom in atoms[1:]]]
+        self.joined: Joined | None = None
 
     def whole(self) -> str:
         """All of it, but what begins it."""
-        return f"{self.atoms[0].opened()}{self._joined[0]}{self.atoms[-1].closed()}"
+        return f"{self.atoms[0].opened()}{self._joined()[0]}{self.atoms[-1].closed()}"
 
     def written(self, start: int, end: int, header: str = "") -> str:
         """What a part holds of it between two places, behind the `header` of its table.
@@ -73,7 +77,7 @@ class Line:
         begun = self._begun(first, start, end, header)
         if first >= last:
             return begun + self.atoms[first].closed()
-        content, begins, ends = self._joined
+        content, begins, ends = self._joined()
         atom = self.atoms[last]
         between = content[ends[first] : begins[last]]
         return f"{begun}{between}{self._body(atom, atom.start, end)}{atom.closed()}"
@@ -91,9 +95,10 @@ class Line:
     def _body(self, atom: Atom, start: int, end: int) -> str:
         return atom.write(self.text[start : max(min(end, atom.end), start)])
 
-    @cached_property
-    def _joined(self) -> tuple[str, list[int], list[int]]:
+    def _joined(self) -> Joined:
         """All atoms with what stands between them, and where each one's body begins and ends."""
+        if self.joined is not None:
+            return self.joined
         pieces = [self._body(self.atoms[0], self.body, self.end)]
         begins, ends = [0], [len(pieces[0])]
         for before, atom in pairwise(self.atoms):
@@ -101,10 +106,10 @@ class Line:
             pieces += between, self._body(atom, atom.start, atom.end)
             begins.append(ends[-1] + len(between))
             ends.append(begins[-1] + len(pieces[-1]))
-        return "".join(pieces), begins, ends
+        self.joined = "".join(pieces), begins, ends
+        return self.joined
 
 
-@attrs.define(eq=False)
 class Lines:
     """Finds and makes the lines of a document.
 
@@ -113,17 +118,12 @@ class Lines:
     replaced    lines that are made already, by where their content begins
     """
 
-    document: Document
-    previews: bool
-    mentions: bool
-    looks: Looks = attrs.field(init=False)
-    spans: list[Span] = attrs.field(init=False)
-    renumbered: dict[int, str] = attrs.field(init=False, factory=dict)
-    replaced: dict[int, Line] = attrs.field(init=False, factory=dict)
-
-    def __attrs_post_init__(self) -> None:
-        self.looks = Looks(self.document, self.previews)
-        self.spans = [span for span in self.document.spans if span[2] is not _QUOTE]
+    def __init__(self, document: Document, previews: bool, mentions: bool) -> None:
+        self.document, self.mentions = document, mentions
+        self.looks = Looks(document, previews)
+        self.spans = [span for span in document.spans if span[2] is not _QUOTE]
+        self.renumbered: dict[int, str] = {}
+        self.replaced: dict[int, Line] = {}
 
     def at(self, place: int) -> Line:
         """The line that `place` stands in, or behind; its line feed is its own."""

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
-
-import attrs
+from typing import Final, TypeAlias
 
 from gateway_core.text import Document, Span, Style
 from gateway_plugin_discord.dialect import CLOSERS, MARKED, MARKS, Mark, code, target
 from gateway_plugin_discord.leads import is_bold, is_solid
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_CODE, _LINK = Style.CODE, Style.LINK
+_CODE: Final = Style.CODE
+_LINK: Final = Style.LINK
 
 Look: TypeAlias = tuple[int, int, Mark | None, Callable[[str], str] | None]
 """A span's start and end, and its marks, or what writes it without escapes."""
 
-_ENDS_WORDS = re.compile(r"[^\[]*?\]\(")
+_ENDS_WORDS: Final = re.compile(r"[^\[]*?\]\(")
 
-_VERBATIM = {_CODE: "code", _LINK: "an address"}
+_VERBATIM: Final = {_CODE: "code", _LINK: "an address"}
 """What is written as it is: a style around it ends before a character that would close it."""
 
 
-@attrs.define(eq=False)
 class Looks:
     """Says how the spans of a document are shown.
 
@@ -32,13 +30,10 @@ class Looks:
     wholes    the spans that others are parts of
     """
 
-    document: Document
-    previews: bool
-    masked_from: int = attrs.field(init=False)
-    wholes: dict[Span, Span] = attrs.field(init=False, factory=dict)
-
-    def __attrs_post_init__(self) -> None:
-        self.masked_from = _masked_from(self.document)
+    def __init__(self, document: Document, previews: bool) -> None:
+        self.document, self.previews = document, previews
+        self.masked_from = _masked_from(document)
+        self.wholes: dict[Span, Span] = {}
 
     def of(self, span: Span) -> Look:
         """The look of a span that is no quote."""

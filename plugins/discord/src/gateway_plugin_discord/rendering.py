@@ -6,8 +6,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
-
 from gateway_core.text import Document
 from gateway_plugin_discord.atoms import Atom
 from gateway_plugin_discord.dialect import units
@@ -16,7 +14,6 @@ from gateway_plugin_discord.replacements import Replacements
 from gateway_plugin_discord.written import Written
 
 
-@attrs.define(eq=False)
 class Dialect:
     """One document as Discord shows it; a `Rendering` of gateway_core.text.
 
@@ -26,25 +23,25 @@ class Dialect:
     previews  let Discord unfold links
     mentions  let the text notify people
     fields    what every part's payload has besides, made from its content
+    lost      what Discord cannot show of it, besides what no platform can; as `degraded`
+    made      the lines that are written anew, in order; `starts` are their places
+    asked     where the last question began; its line, if that is written anew; where in the content
+              what follows begins; and what the line costs. -1: nobody has asked beyond it, and it
+              may be long
     """
 
-    document: Document
-    fields: Callable[[str], Mapping[str, Any]]
-    previews: bool = False
-    mentions: bool = False
-    lost: list[tuple[int, str]] = attrs.field(init=False)
-    """What Discord cannot show of the document, besides what no platform can; as `degraded`."""
-    lines: Lines = attrs.field(init=False)
-    written: Written = attrs.field(init=False)
-    made: list[Line] = attrs.field(init=False, factory=list)
-    """The lines that are written anew, in order; `starts` are their places."""
-    starts: list[int] = attrs.field(init=False, factory=list)
-    asked: tuple[int, Line | None, int, int] = attrs.field(init=False, default=(-1, None, 0, 0))
-    """Where the last question began; its line, if that is written anew; where in the content what
-    follows begins; and what the line costs. -1: nobody has asked beyond it, and it may be long."""
-
-    def __attrs_post_init__(self) -> None:
-        self.lines = Lines(self.document, self.previews, self.mentions)
+    def __init__(
+        self,
+        document: Document,
+        fields: Callable[[str], Mapping[str, Any]],
+        previews: bool = False,
+        mentions: bool = False,
+    ) -> None:
+        self.document, self.fields = document, fields
+        self.made: list[Line] = []
+        self.starts: list[int] = []
+        self.asked: tuple[int, Line | None, int, int] = (-1, None, 0, 0)
+        self.lines = Lines(document, previews, mentions)
         found = Replacements(self.lines)
         self.written = Written(found)
         self.lost = [*self.lines.looks.lost(found.doubtful)]

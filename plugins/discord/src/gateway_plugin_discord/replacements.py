@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from operator import itemgetter
-from typing import TypeAlias
-
-import attrs
+from typing import Final, TypeAlias
 
 from gateway_core.text import Block, Kind, Span, Style
 from gateway_plugin_discord.dialect import CLOSERS, MARKED, Mark, code, escaping
@@ -18,8 +16,11 @@ from gateway_plugin_discord.leads import as_text, in_fence, leads, restarts
 from gateway_plugin_discord.lines import Lines, lines_between, outermost_first
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
-_BOLD, _CODE = Style.BOLD, Style.CODE
-_FENCE, _TABLE, _HEADING = Kind.CODE, Kind.TABLE, Kind.HEADING
+_BOLD: Final = Style.BOLD
+_CODE: Final = Style.CODE
+_FENCE: Final = Kind.CODE
+_TABLE: Final = Kind.TABLE
+_HEADING: Final = Kind.HEADING
 
 Replacement: TypeAlias = tuple[int, int, str]
 """`start..end` of the visible text, and what is written in its place."""
@@ -27,11 +28,10 @@ Replacement: TypeAlias = tuple[int, int, str]
 Shown: TypeAlias = tuple[Mark | None, Callable[[str], str] | None]
 """The marks of a style in which words are escaped as anywhere, or what writes words in it."""
 
-_TOUCHY = "*_~|["
+_TOUCHY: Final = "*_~|["
 """What marks begin with: no such character may stand right before one."""
 
 
-@attrs.define(eq=False)
 class Replacements:
     """Makes the replacements of a document.
 
@@ -43,17 +43,18 @@ class Replacements:
     closed    what closes the styles of a text that begins behind a replacement, by that place
     writes    what writes a span that is one replacement, by where it begins
     doubtful  the spans that may be shown otherwise than they are
+    bold      the lines of headings that are bold, as if they were spans
+    around    of the last style that stands in no other: from where on nothing is in it, where it
+              ends, what closes it, and which of the replacements does
     """
 
-    lines: Lines
-    closed: dict[int, str] = attrs.field(init=False, factory=dict)
-    writes: dict[int, Callable[[str], str]] = attrs.field(init=False, factory=dict)
-    doubtful: list[Span] = attrs.field(init=False, factory=list)
-    bold: list[Span] = attrs.field(init=False, factory=list)
-    """The lines of headings that are bold, as if they were spans."""
-    around: tuple[int, int, str, int] = attrs.field(init=False, default=(0, 0, "", 0))
-    """Of the last style that stands in no other: from where on nothing is in it, where it ends,
-    what closes it, and which of the replacements does."""
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.closed: dict[int, str] = {}
+        self.writes: dict[int, Callable[[str], str]] = {}
+        self.doubtful: list[Span] = []
+        self.bold: list[Span] = []
+        self.around = (0, 0, "", 0)
 
     def all(self) -> list[Replacement]:
         """All in order. They do not overlap; those at one place follow each other."""
