@@ -68,6 +68,15 @@ def test_a_part_planned_again_is_the_same_part(path, limit):
         assert part.payload["text"].rstrip() == again.payload["text"].rstrip()
 
 
+@pytest.mark.parametrize("before", range(60, 110))
+def test_a_part_that_ends_behind_a_tables_first_row_is_that_part_again(before):
+    """What announces a table holds on to it; a short row stays whole: its middle is no place."""
+    source = f"{'w' * before}:\n\n| first | b |\n|-|-|\n| c | d |\n| wider than these | e |"
+    for part in plan(parse(source), Bare, limit=130):
+        again = texts(Excerpt(source, *part.span), 130)
+        assert "".join(part.payload["text"].split()) == "".join("".join(again).split())
+
+
 @pytest.mark.parametrize(
     "source",
     [

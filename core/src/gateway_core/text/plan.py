@@ -143,8 +143,8 @@ def _seams(document: Document) -> list[int]:
 def _whole(document: Document, limit: int) -> list[tuple[int, int]]:
     """What is not cut if it fits: links, code spans; in order, apart.
 
-    A marker and a table's header stay with what follows them, and what announces the next block (a
-    heading, a paragraph that ends in a colon) with that.
+    A marker stays with the first character behind it, a table's header with the first row, and what
+    announces the next block (a heading, a paragraph that ends in a colon) with that.
     """
     kept = _apart(_kept(document), limit // 2)
     return _apart([*kept, *_announced(document)], limit // 2)
@@ -171,6 +171,7 @@ def _apart(stretches: Iterable[tuple[int, int]], most: int) -> list[tuple[int, i
 
 
 def _kept(document: Document) -> list[tuple[int, int]]:
+    text = document.text
     kept = [
         (start, end) for start, end, style, _ in document.spans if style is _LINK or style is _CODE
     ]
@@ -178,8 +179,16 @@ def _kept(document: Document) -> list[tuple[int, int]]:
         if kind is _HEADING:
             kept.append((start, end))
         if body > start:
-            kept.append((start, min(body + 1, end)))
+            kept.append(
+                (start, min(body + 1, end) if kind is not _TABLE else _row(text, body, end))
+            )
     return kept
+
+
+def _row(text: str, start: int, end: int) -> int:
+    """Where the row of a table ends that begins at `start`."""
+    feed = text.find("\n", start, end)
+    return end if feed < 0 else feed
 
 
 def _announced(document: Document) -> list[tuple[int, int]]:
