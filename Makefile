@@ -36,7 +36,7 @@ help: ## show this list
 	@echo "make bench     what every figure in the docs comes from"
 	@echo "make peers     the comparison with other clients, into its page   (half an hour)"
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
-	@echo "make compiled  what plans a text, compiled, and its tests   (needs a C compiler)"
+	@echo "make compiled  wheels that are compiled, in build/wheels, and their tests   (needs a C compiler)"
 	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
 	@echo "make clean     remove $(VENV), build, caches and built pages"
 
@@ -99,16 +99,17 @@ compiled: build/compiled/.installed $(NODE)
 	@NODE_PATH=$(CURDIR)/$(NODE) GATEWAY_COMPILED=1 build/compiled/bin/python -m pytest $(or $(ARGS),$(COMPILED))
 
 build/compiled/.installed: $(RUN) $(SOURCES)
-	@echo "compiled: compiling what plans a text, into build/compiled"
-	@rm -rf build/compiled build/archives && $(PYTHON) -m venv build/compiled
+	@echo "compiled: compiling what plans a text, into build/wheels"
+	@rm -rf build/compiled build/archives build/wheels && $(PYTHON) -m venv build/compiled
 	@$(COMPILED_PIP) install -c constraints.txt pip
 	@$(COMPILED_PIP) install -c constraints.txt --group compile
 	@$(COMPILED_PIP) install -c constraints.txt --group test --no-build-isolation $(MEMBERS:%=./%) \
 		'./core[http,testing]' './contrib[cli,emulators,otel,sqlite]'
 	@for member in $(filter-out contrib,$(MEMBERS)); do \
 		(cd $$member && $(CURDIR)/$(PY) -m hatchling build -t sdist -d $(CURDIR)/build/archives >/dev/null) || exit 1; done
-	@HATCH_BUILD_HOOKS_ENABLE=true $(COMPILED_PIP) install -c constraints.txt --no-build-isolation \
-		--no-deps --force-reinstall build/archives/*.tar.gz
+	@HATCH_BUILD_HOOKS_ENABLE=true $(COMPILED_PIP) wheel --no-build-isolation --no-deps \
+		-w build/wheels build/archives/*.tar.gz
+	@$(COMPILED_PIP) install --no-deps --force-reinstall build/wheels/*.whl
 	@touch $@
 
 simulate: $(DEV)
