@@ -35,7 +35,7 @@ class Builder(Canvas):
     def __init__(self, *, clean: bool) -> None:
         super().__init__(clean=clean)
         self.begun: dict[Style, tuple[int, int]] = {}
-        self.inner: list[Style] = []
+        self.inner: dict[Style, int] = {}
         self.links: list[tuple[str, int]] = []
         self.quoted = self.quotes = self.quote_from = self.quote_span = 0
         self.events: Iterator[tuple[str | dict[str, Any], dict[str, int]]] = iter(())
@@ -209,7 +209,7 @@ class Builder(Canvas):
         if not self.open:
             self.begin(origin)
         if style in self.begun:
-            self.inner.append(style)
+            self.inner[style] = self.inner.get(style, 0) + 1
             return
         self.begun[style] = (len(self.pieces), len(self.spans))
         self.spans.append(None)
@@ -217,8 +217,8 @@ class Builder(Canvas):
         self.origins.append(origin)
 
     def _end_style(self, style: Style, value: str = "", *, counts: bool = True) -> None:
-        if self.inner and style in self.inner:
-            self.inner.remove(style)
+        if self.inner and self.inner.get(style):
+            self.inner[style] -= 1
             return
         start, index = self.begun.pop(style)
         if counts and self.holds(start):
