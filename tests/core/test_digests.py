@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -21,6 +22,17 @@ def test_the_order_of_keys_does_not_count():
 def test_the_order_of_elements_and_every_value_count():
     found = {digest({"a": value}) for value in ([1, 2], [2, 1], "1", 1, True, None, 1.5, {}, [])}
     assert 9 == len(found)
+
+
+class Words(str):
+    """A string of a class of its own, as template engines give."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("payload", [{"a": Words("b")}, {1: {"a": Words("\ud83d")}}, {None: 1}])
+def test_what_is_read_again_has_the_digest_of_what_was_written(payload):
+    assert digest(json.loads(json.dumps(payload))) == digest(payload)
 
 
 @pytest.mark.parametrize(

@@ -222,9 +222,18 @@ def digest_of(payload: Json) -> str:
     """A digest of plain JSON, the same in every process: what edits are compared by."""
     try:
         octets = _CANONICAL.encode(payload)
-    except (TypeError, ValueError):  # lone surrogates, keys that are no strings
-        octets = json.dumps(payload, sort_keys=True).encode()
+    except (TypeError, ValueError):  # lone surrogates, strings of a class of their own, other keys
+        octets = _as_it_is_read(payload)
     return hashlib.blake2b(octets, digest_size=16).hexdigest()
+
+
+def _as_it_is_read(payload: Json) -> bytes:
+    """The canonical form of what is read again where `payload` was written down."""
+    written = json.dumps(payload, sort_keys=True)
+    try:
+        return _CANONICAL.encode(json.loads(written))
+    except (TypeError, ValueError):
+        return written.encode()
 
 
 @attrs.frozen(kw_only=True)
