@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,6 +185,47 @@ def test_rows_behind_a_spoiler_are_found_in_the_source():
     document = parse(source)
     for word in ("word7", "end"):
         assert source.index(word) == document.source_at(document.text.index(word))
+
+
+@pytest.mark.parametrize(
+    "source", ["one ||é two|| three ||a four|| five", "**||one two||** ||a|| three"]
+)
+def test_words_behind_bars_are_found_in_the_source(source):
+    document = parse(source)
+    for word in {"two", "three", "four", "five"} & {*document.text.split()}:
+        assert source.index(word) == document.source_at(document.text.index(word))
+
+
+def test_a_part_that_begins_with_what_is_hidden_begins_with_its_bars():
+    source = "one ||two|| three"
+    document = parse(source)
+    assert source.index("||two") == document.source_at(document.text.index("two"))
+
+
+def test_an_address_that_stands_for_an_image_is_not_escaped_by_another_text():
+    assert ["x"] == [text for style, text in spans(parse(r"![](||x||) \a")) if style == "spoiler"]
+
+
+def test_code_with_as_many_more_as_fewer_characters_is_found_in_the_source():
+    """A tab is shown as three more, and each of three characters is dropped."""
+    source = "```\na\tb\u2028c\u2028d\u2028e\n```"
+    document = parse(source)
+    for letter in "bcde":
+        assert source.index(letter) == document.source_at(document.text.index(letter))
+
+
+def test_a_row_that_many_parts_are_cut_from_is_laid_out_once():
+    document = parse(f"| a | b |\n|---|---|\n| {'word ' * 200} | c |\n| {'d ' * 200} | e |")
+    asked = []
+
+    def counted(row):
+        start, end, known = row
+        return start, end, lambda: asked.append(row) or known()
+
+    document = attrs.evolve(document, rows=tuple(map(counted, document.rows)))
+    for place in range(len(document.text)):
+        document.source_at(place)
+    assert len(document.rows) == len(asked)
 
 
 def test_a_place_within_a_character_is_that_characters():

@@ -90,7 +90,7 @@ class Canvas:
             return
         if not self.open:
             self.begin(origin)
-        if len(shown) != len(text):
+        if not self.clean and _UNEVEN.search(text):
             self._add_pieces(text, origin)
         else:
             self.put(shown, origin)

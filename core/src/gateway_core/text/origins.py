@@ -27,6 +27,8 @@ class Origins:
         self.source, self.length, self.rows = source, length, rows
         self.places, self.origins = trace
         self.octets: Octets | None = None
+        self.found = -1
+        self.near: Trace = trace
 
     def source_at(self, place: int) -> int:
         """Where in the source the character at `place` came from."""
@@ -72,11 +74,19 @@ class Origins:
         return octet if self.octets is None else self.octets.code_points(octet)
 
     def _known_by(self, place: int) -> Trace:
-        """What is known around a place: all, or in a row its own, and the next behind it."""
+        """What is known around a place: all, or in a row its own, and the next behind it.
+
+        The last row's is kept: one that many parts are cut from is asked for at each of them.
+        """
         found = bisect_left(self.rows, (place,)) - 1
         if found < 0 or place > self.rows[found][1]:
             return self.places, self.origins
-        _, end, known = self.rows[found]
+        if found != self.found:
+            self.found, self.near = found, self._in_row(self.rows[found])
+        return self.near
+
+    def _in_row(self, row: Row) -> Trace:
+        _, end, known = row
         marks = known()
         count = len(self.origins)
         following = bisect_left(self.places, end, 0, count)

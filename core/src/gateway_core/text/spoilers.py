@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from operator import itemgetter
 
 import attrs
 
+from gateway_core.text.canvas import NOWHERE
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.nesting import Nesting
-from gateway_core.text.tables import Row
+from gateway_core.text.tables import Place, Row
 
 _CODE, _SOLID = Style.CODE, (Kind.CODE, Kind.TABLE)
 
@@ -37,18 +41,40 @@ def hidden(document: Document, octets: bytes) -> Document:
     def shifted(row: Row) -> Row:
         start, end, known = row
         back = start - moved(start)
-        return start - back, end - back, lambda: [(at - back, origin) for at, origin in known()]
+        return start - back, end - back, partial(_back, back, known)
 
-    places, origins = document.trace
+    trace = _traced(document, pairs)
     return attrs.evolve(
         document,
         text=_without(document.text, bars),
         spans=_with_spoilers(document.spans, pairs, moved),
         blocks=tuple([_moved(block, moved) for block in document.blocks]),
-        trace=([*map(moved, places)], origins),
+        trace=([moved(place) for place, _ in trace], [origin for _, origin in trace]),
         rows=tuple(map(shifted, document.rows)),
         degraded=tuple([(moved(place), words) for place, words in document.degraded]),
     )
+
+
+def _back(by: int, known: Callable[[], list[Place]]) -> list[Place]:
+    return [(place - by, origin) for place, origin in known()]
+
+
+def _traced(document: Document, pairs: Sequence[tuple[int, int]]) -> list[Place]:
+    """Where in the source each place came from: also where bars begin to hide, and behind each."""
+    known = [*zip(*document.trace, strict=False)]
+    begun = {place for place, _ in known}
+    edges = [(low, low + len(BAR), high + len(BAR)) for low, high in pairs]
+    added: list[Place] = []
+    piece, (place, octet) = -1, (0, NOWHERE)
+    for edge in chain.from_iterable(edges):
+        while piece + 1 < len(known) and known[piece + 1][0] < edge:
+            piece += 1
+            place, octet = known[piece]
+        if octet != NOWHERE and edge not in begun:
+            octet += len(document.text[place:edge].encode())
+            place = edge
+            added.append((place, octet))
+    return sorted([*added, *known], key=itemgetter(0))
 
 
 def _moved(block: Block, moved: Callable[[int], int]) -> Block:
@@ -91,7 +117,7 @@ def _bars(
     while at >= 0:
         origin = begun.get(at, 0)
         step = len(BAR)
-        if at + 1 in begun or octets[origin - 1 : origin] == b"\\":
+        if at + 1 in begun or octets[max(origin - 1, 0) : max(origin, 0)] == b"\\":
             step = 1
         elif not any(span.style is _CODE for span in document.nesting.touching(at, at + 1)):
             yield at

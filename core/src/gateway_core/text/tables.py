@@ -76,6 +76,7 @@ class Table:
         self.rows: list[list[Cell]] = []
         self.origins: list[int] = []
         self.degraded: list[tuple[int, str]] = []
+        self.grid: Grid | None = None
 
     def begin_row(self, origin: int) -> None:
         """What follows is the row that stands at `origin` in the source."""
@@ -107,7 +108,7 @@ class Table:
 
     def _known(self, rows: Sequence[Sequence[str]], row: int, start: int) -> list[Place]:
         """All places of a row that are known."""
-        grid = Grid(rows, self.aligns)
+        grid = self.grid = self.grid or Grid(rows, self.aligns)
         known = [(start, self.origins[row])]
         known += _inside(grid.places(row, start), self.rows[row])
         if row == 0 and self.origins[1:]:
