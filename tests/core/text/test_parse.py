@@ -170,6 +170,12 @@ def test_what_a_table_loses_is_said_of_its_row():
     assert () == document.degraded_in(1, place)
 
 
+@pytest.mark.parametrize("source", ["a\n\n![]()", "![]()\n\na", "> a\n\n[![]()]()"])
+def test_an_image_of_nothing_is_not_there_and_loses_nothing(source):
+    document = parse(source)
+    assert ("a", ()) == (document.text, document.degraded)
+
+
 def test_bars_in_raw_html_hide_too():
     document = parse("<div>||so||</div>")
     assert ("<div>so</div>", [("spoiler", "so")]) == (document.text, spans(document))

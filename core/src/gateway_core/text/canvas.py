@@ -172,8 +172,10 @@ class Canvas:
         return len(self.pieces) > piece and (self.pieces[-1] != "" or any(self.pieces[piece:]))
 
     def take_back(self) -> None:
-        """A block that turned out to be empty was never there."""
+        """A block that turned out to be empty was never there, nor what it lost."""
         del self.pieces[self.before :], self.origins[self.before :]
+        while self.degraded and self.degraded[-1][0] > self.before:
+            self.degraded.pop()
 
     def lose(self, words: str) -> None:
         """Say what no platform can show of what comes here."""
