@@ -234,12 +234,17 @@ class Builder(Canvas):
 
     def _end_link(self, name: str) -> None:
         destination, since = self.links.pop()
+        empty = name == "Image" and not self.holds(since)
+        if self.links and self.links[0][0]:  # in another, whose text is asked for once
+            if empty:
+                self.add(destination)
+            self._end_style(_LINK)
+            return
         text = "".join(self.pieces[since:])
         address = "" if text == destination else web_address(destination)
-        outer = self.links[0][0] if self.links else ""
-        if not text and name == "Image":
+        if empty:
             self.add(destination)
-        elif (not address or self.table) and not outer and text != destination:
+        elif (not address or self.table) and text != destination:
             self._write_out(text, destination)
         self._end_style(_LINK, address, counts=address != "")
 
