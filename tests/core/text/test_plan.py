@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_core.text import Document, Nesting, parse, plan
+from gateway_core.text import Document, Nesting, Rendering, parse, plan
 
 
 @attrs.define(eq=False)
@@ -30,6 +30,10 @@ class Angled:
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         spans = [[*span] for span in self.document.spans_in(start, end)]
         return {"text": self.document.header_at(start) + self.document.text[start:end], "s": spans}
+
+
+class Inheriting(Angled, Rendering):
+    """The same, as one who lets the type checker look at it writes it."""
 
 
 def texts(source: str, limit: int) -> list[str]:
@@ -58,6 +62,11 @@ HEAD = "a | b\n--+--\n"
 )
 def test_cuts_stand_where_a_reader_would_put_them(source, limit, expected):
     assert expected == texts(source, limit)
+
+
+def test_a_rendering_may_inherit_what_it_is():
+    parts = plan(parse("one **two**"), Inheriting, limit=10)
+    assert ["one", "two"] == [part.payload["text"] for part in parts]
 
 
 def test_a_style_goes_on_in_the_next_part():

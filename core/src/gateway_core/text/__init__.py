@@ -11,7 +11,8 @@ from gateway_core.text.links import web_address
 from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.parse import is_prose, parse
-from gateway_core.text.plan import Rendering, plan
+from gateway_core.text.plan import plan
+from gateway_core.text.rendering import Rendering
 from gateway_core.text.tables import display_width
 
 __all__ = [

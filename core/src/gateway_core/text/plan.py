@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from itertools import pairwise
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
-from gateway_core.envelopes import Json, Part
+from gateway_core.envelopes import Part
 from gateway_core.text.breaks import skipped
 from gateway_core.text.cut import Filling
 from gateway_core.text.document import Block, Document, Kind, Style
+from gateway_core.text.rendering import Rendering
 
 BARE: Final = "formatting left out where it does not fit"
 """The degradation of a part whose markup alone is over the limit."""
@@ -26,22 +27,6 @@ _HEADING: Final = Kind.HEADING
 _TABLE: Final = Kind.TABLE
 
 _HEADER_SHARE: Final = 3
-
-
-class Rendering(Protocol):
-    """One document as a channel writes it; an adapter's `markup.py` has one.
-
-    A stretch that begins or ends inside a construct is written with the construct opened or
-    closed: what `start..end` costs and holds is what is sent, reopened table headers included.
-    """
-
-    def cost(self, start: int, end: int) -> int:
-        """What the stretch counts against the limit; never less for a greater `end`."""
-        ...
-
-    def payload(self, start: int, end: int) -> Mapping[str, Json]:
-        """The platform's content fields for the stretch, as plain JSON."""
-        ...
 
 
 def plan(
