@@ -52,8 +52,12 @@ def test_an_address_counts_as_often_as_its_words_change_their_style():
     assert max(written(part.payload["blocks"]) for part in parts) <= MOST_JSON
 
 
-def test_calls_count_what_they_are_written_as():
-    call = Send(instance_id="i", external_room_id="C1", text="<@U1> " * 900, mentions=True)
+@pytest.mark.parametrize(
+    "text", ["<@U1> " * 900, f"***~~a {'<@U1> b ' * 900}~~***", "- # <@U1> *b*\n" * 400]
+)
+def test_calls_count_what_they_are_written_as(text):
+    where = {"instance_id": "i", "external_room_id": "C1"}
+    call = Send(text=text, format="markdown", mentions=True, **where)
     parts = chunk(Settings(token=Secret("xoxb-1")), call, "as_asked")
     assert max(written(part.payload["blocks"]) for part in parts) <= MOST_JSON
 

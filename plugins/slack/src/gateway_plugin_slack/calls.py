@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from gateway_core.text import Span
 from gateway_plugin_slack.leaves import Element, Leaves
-from gateway_plugin_slack.sizes import CALL, Sizes
+from gateway_plugin_slack.sizes import CALL, Sizes, size_of_style
 
 _CALL: Final = re.compile(
     r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
@@ -16,42 +17,47 @@ _CALL: Final = re.compile(
 
 
 class CallingLeaves(Leaves):
-    """Leaves of a text whose calls are elements of their own; none in links and code is a call."""
+    """Leaves of a text whose calls are elements of their own; none in links and code is a call.
+
+    `containers` is told what each call takes, and what stands behind it in the same style.
+    """
+
+    def __init__(self, text: str, spans: Iterable[Span], sizes: Sizes) -> None:
+        super().__init__(text, spans, sizes)
+        self.containers = sizes.containers
 
     def between(self, start: int, end: int) -> list[Element]:
         """The elements of `start..end`."""
-        return list(_with_calls(super().between(start, end)))
+        return self._with_calls(super().between(start, end), start)
 
     def bold(self, start: int, end: int) -> list[Element]:
         """The elements of `start..end`, all of it bold as well."""
-        return list(_with_calls(super().bold(start, end)))
+        return self._with_calls(super().bold(start, end), start)
 
+    def _with_calls(self, elements: Iterable[Element], place: int) -> list[Element]:
+        """The elements, the first of which stands at `place`, with their calls."""
+        found: list[Element] = []
+        for element in elements:
+            if element["type"] == "link" or "code" in element.get("style", ()):
+                found.append(element)
+            else:
+                found += self._split(element, place)
+            place += len(element["text"])
+        return found
 
-def note_calls(text: str, sizes: Sizes) -> None:
-    """Count what each call takes as an element of its own, and what stands behind it as another."""
-    for found in _CALL.finditer(text):
-        place = found.start()
-        sizes.containers[place] = sizes.containers.get(place, 0) + CALL
-
-
-def _with_calls(elements: Iterable[Element]) -> Iterator[Element]:
-    for element in elements:
-        if element["type"] == "link" or "code" in element.get("style", ()):
-            yield element
-        else:
-            yield from _split(element)
-
-
-def _split(element: Element) -> Iterator[Element]:
-    """An element of text as its calls, and what stands between them in its style."""
-    text, last = element["text"], 0
-    for found in _CALL.finditer(text):
-        if found.start() > last:
-            yield _like(element, text[last : found.start()])
-        yield _call(found)
-        last = found.end()
-    if last < len(text):
-        yield _like(element, text[last:])
+    def _split(self, element: Element, place: int) -> Iterator[Element]:
+        """An element of text as its calls, and what stands between them in its style."""
+        text, last = element["text"], 0
+        size = CALL + size_of_style(element.get("style", ()))
+        for found in _CALL.finditer(text):
+            if found.start() > last:
+                yield _like(element, text[last : found.start()])
+            yield _call(found)
+            last = found.end()
+            at = place + found.start()
+            self.containers[at] = self.containers.get(at, 0) + size
+        if last < len(text):
+            yield _like(element, text[last:])
 
 
 def _like(element: Element, text: str) -> Element:

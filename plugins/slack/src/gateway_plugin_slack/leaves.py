@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from gateway_core.text import Span, Style
-from gateway_plugin_slack.sizes import FLAG, FLAGS, LINK, STYLE, TEXT, Sizes
+from gateway_plugin_slack.sizes import FLAGS, LINK, TEXT, Sizes, size_of_style
 
 Element: TypeAlias = dict[str, Any]
 
@@ -15,7 +15,7 @@ Element: TypeAlias = dict[str, Any]
 _BOLD: Final = Style.BOLD
 _LINK: Final = Style.LINK
 
-_STYLED: Final = {style: TEXT + STYLE + FLAG + len(name) for style, name in FLAGS.items()}
+_STYLED: Final = {style: TEXT + size_of_style((name,)) for style, name in FLAGS.items()}
 """What an element in one style takes besides its characters."""
 
 _NONE: Final = Span(1 << 62, 1 << 62, _BOLD)
@@ -112,4 +112,4 @@ class Leaves:
 def _styled(styles: tuple[Style, ...]) -> tuple[Mapping[str, bool], int]:
     """What Slack calls the styles, outermost first, and what that takes of the JSON."""
     style = {FLAGS[one]: True for one in styles if one in FLAGS}
-    return style, STYLE + sum(FLAG + len(name) for name in style) if style else 0
+    return style, size_of_style(style)

@@ -7,7 +7,7 @@ as often as its words change their style. Never less than what is written.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
 from gateway_core.text import Style
@@ -38,6 +38,11 @@ _AGAIN: Final = SOLID + LIST + OFFSET + 9 + 2 * BORDER
 
 
 Table: TypeAlias = tuple[list[int], list[int], list[int]]
+
+
+def size_of_style(names: Collection[str]) -> int:
+    """What an element takes for the styles of these names."""
+    return STYLE + sum([FLAG + len(name) for name in names]) if names else 0
 
 
 class Sizes:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Final
 
 from gateway_core.text import Block, Document, Span, Style
-from gateway_plugin_slack.calls import CallingLeaves, note_calls
+from gateway_plugin_slack.calls import CallingLeaves
 from gateway_plugin_slack.grouping import Grouping
 from gateway_plugin_slack.leaves import Element, Leaves
 from gateway_plugin_slack.sizes import TEXT, Sizes
@@ -35,8 +35,6 @@ class Writing:
         if len(spans) < len(document.spans):  # a quote begins with a block, which is counted
             ends = [span[1] for span in document.spans if span[2] is _QUOTE]
             sizes.leaves.update(dict.fromkeys(ends, TEXT))
-        if self.mentions:
-            note_calls(document.text, sizes)
         grouping = self._grouping(0, spans, sizes)
         self.whole, self.starts = grouping.write(document.blocks), grouping.starts
         self.ends = grouping.ends
