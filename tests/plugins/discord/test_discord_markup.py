@@ -9,7 +9,7 @@ import pytest
 from gateway_contrib.emulators.discord.markup import visible
 from gateway_core import Edit, MessageRef, Send
 from gateway_plugin_discord.hooks import chunk
-from gateway_plugin_discord.markup import escape, length
+from gateway_plugin_discord.markup import escape, length, parts_of
 
 ROOM = "1100000000000000001"
 
@@ -198,6 +198,49 @@ def test_what_discord_cannot_show_is_told(instance, text, lost):
 def test_two_codes_side_by_side_stay_two(instance):
     (part,) = plan(instance, send("~`c*d`~``a`b``", format="markdown"))
     assert "`c*d`\u200b``a`b``" == part.payload["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("``` a`b``c ```", "``a`b`\u200b`c``"),
+        ("``` a`b```` ```", "``a`b```` ``"),
+        ("`a``b`", "`a``b`"),
+    ],
+)
+def test_no_backticks_begin_a_code_block_in_a_line(instance, text, content):
+    (part,) = plan(instance, send(text, format="markdown"))
+    assert content == part.payload["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("*` ` x*", "` ` *x*"),
+        ("*x ` `* y", "*x* ` ` y"),
+        ("~~` ` `a~b`~~", "` ` `a~b`"),
+        ("**` ` ` ` `a*b`**", "` ` ` ` `a*b`"),
+    ],
+)
+def test_no_mark_stands_around_white_space_beside_code_that_is_white(instance, text, content):
+    (part,) = plan(instance, send(text, format="markdown"))
+    assert content == part.payload["content"]
+
+
+def test_no_mark_stands_behind_a_list_marker_that_a_part_ends_with():
+    link = f"[a](https://x.example/{'p' * 20})"
+    envelope = send(f"# heading\n\n- {link}{link}", format="markdown")
+    first, *_ = parts_of(envelope, limit=55)
+    assert "# heading\n- " == first.payload["content"]
+
+
+@pytest.mark.parametrize("previews", [False, True])
+def test_what_a_part_begins_with_inside_an_address_is_text(previews):
+    address = f"https://x.example/{'p' * 60}/@everyone/{'q' * 20}"
+    envelope = send(address, format="markdown", link_previews=previews)
+    begun, rest = [part.payload["content"] for part in parts_of(envelope, limit=60)]
+    assert "https://x.example/ppp" in begun
+    assert re.fullmatch(r"p*/\\@everyone/q{20}", rest)
 
 
 @pytest.mark.parametrize("text", ["<<[a](https://x.example)", "<*b*[a](https://x.example)"])

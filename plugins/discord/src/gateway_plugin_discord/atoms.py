@@ -121,15 +121,29 @@ def _spaced(text: str, atoms: Sequence[Atom]) -> list[Atom]:
     Discord's italics may neither begin nor end with a space.
     """
     found: list[Atom] = []
+    following: list[tuple[Mark, ...]] | None = None
     for index, atom in enumerate(atoms):
         begin, end, _, stack = atom
         if not stack or (text[begin] != " " and text[end - 1] != " "):
             found.append(atom)
             continue
-        before = atoms[index - 1].stack if index else ()
-        after = atoms[index + 1].stack if index + 1 < len(atoms) else ()
+        if following is None:
+            following = _following(text, atoms)
+        before, after = found[-1].stack if found else (), following[index]
         kept = stack[: _common(stack, before)], stack[: _common(stack, after)]
         found += _trimmed(text, atom, *kept)
+    return found
+
+
+def _following(text: str, atoms: Sequence[Atom]) -> list[tuple[Mark, ...]]:
+    """Behind each atom the marks of the next; of white space those that go on behind it."""
+    found: list[tuple[Mark, ...]] = []
+    after: tuple[Mark, ...] = ()
+    for begin, end, _, stack in reversed(atoms):
+        found.append(after)
+        white = text[begin] == " " and not text[begin:end].strip(" ")
+        after = stack[: _common(stack, after)] if white else stack
+    found.reverse()
     return found
 
 

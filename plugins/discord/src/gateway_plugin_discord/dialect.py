@@ -34,11 +34,12 @@ CLOSERS: Final = frozenset("*_~|")
 """Characters that could close a mark which is open around them."""
 
 APART: Final = "\u200b"
-"""Between two marks of the same character, and between the backticks of a fence in code: unseen."""
+"""Between two marks of the same character, and between backticks that would end code: unseen."""
 
 _LANGUAGE: Final = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
 _UNSAFE: Final = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
 _BACKTICKS: Final = re.compile("`+")
+_TWO: Final = re.compile("(?<!`)``(?!`)")
 _PAIRS: Final = re.compile("``(?=`)")
 
 APIECE: Final = "\0"
@@ -96,11 +97,17 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def code(text: str) -> str:
-    """Inline code: between more backticks than stand in it."""
+    """Inline code: between a backtick, or two, that do not stand in it like this.
+
+    Three would begin a code block: where both stand in it, the two are taken apart. Code that is
+    cut between two backticks may take one unit more than with both: nothing else does.
+    """
     if "`" not in text:
         return f"`{text}`"
     runs = {len(run) for run in _BACKTICKS.findall(text)}
-    fence = "`" * next(n for n in range(1, len(runs) + 2) if n not in runs)
+    fence = "``" if 1 in runs else "`"
+    if {1, 2} <= runs:
+        text = _TWO.sub(f"`{APART}`", text)
     first = " " if text[0] == "`" else ""
     last = " " if text[-1] == "`" else ""
     return f"{fence}{first}{text}{last}{fence}"

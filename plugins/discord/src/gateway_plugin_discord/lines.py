@@ -71,8 +71,10 @@ class Line:
     def written(self, start: int, end: int, header: str = "") -> str:
         """What a part holds of it between two places, behind the `header` of its table.
 
-        The marks around it are opened and closed.
+        The marks around it are opened and closed; there are none around a marker alone.
         """
+        if end <= self.body:
+            return self._lead(start)
         first, last = self._at(start), self._at(end - 1)
         begun = self._begun(first, start, end, header)
         if first >= last:
@@ -85,12 +87,14 @@ class Line:
     def _at(self, place: int) -> int:
         return max(bisect_right(self.starts, place) - 1, 0)
 
+    def _lead(self, start: int) -> str:
+        return self.lead if start <= self.start else self.again
+
     def _begun(self, index: int, start: int, end: int, header: str) -> str:
         """An atom from `start` on, as a part begins with it."""
         atom = self.atoms[index]
-        lead = self.lead if start <= self.start else self.again
-        above = atom.write(header) if header else ""
-        return f"{lead}{atom.opened()}{above}{self._body(atom, max(start, atom.start), end)}"
+        opened, above = atom.opened(), atom.write(header) if header else ""
+        return f"{self._lead(start)}{opened}{above}{self._body(atom, max(start, atom.start), end)}"
 
     def _body(self, atom: Atom, start: int, end: int) -> str:
         return atom.write(self.text[start : max(min(end, atom.end), start)])

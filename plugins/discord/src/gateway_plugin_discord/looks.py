@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final, TypeAlias
 
 from gateway_core.text import Document, Span, Style
-from gateway_plugin_discord.dialect import CLOSERS, MARKED, MARKS, Mark, code, target
+from gateway_plugin_discord.dialect import CLOSERS, MARKED, MARKS, Mark, code, escaping, target
 from gateway_plugin_discord.leads import is_bold, is_solid
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
@@ -45,16 +46,16 @@ class Looks:
         start, end, _, _ = self.wholes.get(span, span)
         text = self.document.text[start:end]
         if not value or value == text:
-            return begin, until, None, self._bare(end) if value else None
+            return begin, until, None, self._bare(value, end) if value else None
         address = target(value, preview=self.previews)
         if start < self.masked_from or not _is_maskable(text):
             return begin, until, ("", f" ({address})"), None
         return begin, until, ("[", f"]({address})"), None
 
-    def _bare(self, end: int) -> Callable[[str], str]:
+    def _bare(self, address: str, end: int) -> Callable[[str], str]:
         """Previews come of bare addresses, and end where Discord sees that they end."""
         free = self.document.text[end : end + 1] in ("", " ", "\n")
-        return str if self.previews and free else _bracketed
+        return partial(_as_address, address, self.previews and free)
 
     def lost(self, spans: Iterable[Span]) -> Iterator[tuple[int, str]]:
         """Where some of the spans are not shown as they are, and how."""
@@ -75,8 +76,11 @@ class Looks:
         return bold or any(other.style in MARKS for other in around)
 
 
-def _bracketed(address: str) -> str:
-    return f"<{address}>"
+def _as_address(address: str, preview: bool, piece: str) -> str:
+    """An address or its begin. What a part begins with inside one is none: it is shown as text."""
+    if len(piece) <= address.find(":") or not address.startswith(piece):
+        return escaping()(piece)
+    return piece if preview else f"<{piece}>"
 
 
 def _is_maskable(text: str) -> bool:
