@@ -52,6 +52,15 @@ def test_an_address_counts_as_often_as_its_words_change_their_style():
     assert max(written(part.payload["blocks"]) for part in parts) <= MOST_JSON
 
 
+@pytest.mark.parametrize("source", ["1. b\n\n*a* c\n\n", "1. b\n\n[a](http://b.c)\n\n"])
+def test_a_blank_line_before_a_style_counts_as_the_element_that_it_is(source):
+    document = parse(source * 50)
+    rich = RichText(document, 4000, measure, lambda text: {"text": text})
+    text, end = document.text, len(document.text)
+    counted = rich.sizes.between(0, end) + len(text) + text.count("\n")
+    assert written(rich.payload(0, end)["blocks"]) <= counted
+
+
 @pytest.mark.parametrize(
     "text", ["<@U1> " * 900, f"***~~a {'<@U1> b ' * 900}~~***", "- # <@U1> *b*\n" * 400]
 )

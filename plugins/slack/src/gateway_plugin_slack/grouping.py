@@ -88,8 +88,17 @@ class Grouping:
             if self.place < self.end:
                 section += self.leaves.between(self.place, self.end)
             if self.apart:
-                _put_before(section, "\n")
+                self._put_apart(section)
             self.section = None
+
+    def _put_apart(self, section: list[Element]) -> None:
+        """Write a blank line before a section: in its first text, where that has no style."""
+        if section and section[0].keys() == _BARE:
+            section[0]["text"] = "\n" + section[0]["text"]
+            return
+        if section:  # without one, the text that is counted where it begins is this
+            self.containers[self.starts[-1] + 1] += TEXT
+        section.insert(0, _text("\n"))
 
     def _add_solid(self, start: int, end: int, quote: int) -> None:
         """Code or a table. Where a part begins inside a table, its header stands there again."""
@@ -182,14 +191,6 @@ class Grouping:
 
 def _text(words: str) -> Element:
     return {"type": "text", "text": words}
-
-
-def _put_before(elements: list[Element], words: str) -> None:
-    """Text in no style, in the first element where that has none either."""
-    if elements and elements[0].keys() == _BARE:
-        elements[0]["text"] = words + elements[0]["text"]
-    else:
-        elements.insert(0, _text(words))
 
 
 def _put_behind(elements: list[Element], element: Element) -> None:
