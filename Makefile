@@ -22,7 +22,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 COMPILED := tests/core/text tests/plugins/markdown
 COMPILED_PIP := build/compiled/bin/python -m pip --disable-pip-version-check --no-input --quiet
-SOURCES := $(wildcard core/src/gateway_core/text/*.py plugins/*/src/*/*.py $(MEMBERS:%=%/pyproject.toml))
+SOURCES := $(MEMBERS:%=%/pyproject.toml) $(shell find $(MEMBERS:%=%/src) -name '*.py')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs pictures bench peers simulate crash-test compiled clean
