@@ -126,7 +126,7 @@ def test_whatever_is_wider_than_a_part_has_its_place_in_the_source(channel, sour
 def read(part: Part) -> str:
     """The signs of a part, but rules, headers that are repeated, and what opens and closes."""
     text = part.payload.get("content") or html.unescape(part.payload["text"])
-    return re.sub(r"```(?:py)?|-[-+]+|Head\d|[\s\u200b\u200e<>*`|\\-]", "", text)
+    return re.sub(r"```(?:py)?|Head\d|[\s\u200b\u200e<>*`|\\+-]", "", text)
 
 
 def trimmed(payload: object) -> object:
