@@ -6,7 +6,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-import attrs
 import regex
 
 from gateway_core.text.clusters import boundary_before, is_boundary
@@ -39,7 +38,6 @@ def trimmed(text: str, start: int, end: int) -> int:
     return _TAIL.search(text, start, end).start()  # type: ignore[union-attr]  # likewise
 
 
-@attrs.frozen
 class Window:
     """The longest stretch that fits, `start..reach`, not blank, with more text behind it.
 
@@ -50,11 +48,16 @@ class Window:
     character more, so that a growing text decides the same.
     """
 
-    text: str
-    start: int
-    reach: int
-    seams: Sequence[int] = ()
-    whole: Sequence[tuple[int, int]] = ()
+    def __init__(
+        self,
+        text: str,
+        start: int,
+        reach: int,
+        seams: Sequence[int] = (),
+        whole: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self.text, self.start, self.reach = text, start, reach
+        self.seams, self.whole = seams, whole
 
     def cut(self) -> tuple[int, int]:
         """Where the span ends and where the next one begins, the white space between left out."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import attrs
-
 from gateway_core.text.breaks import Window, skipped
 from gateway_core.text.fill import furthest
 
@@ -29,7 +27,6 @@ def cut(text: str, *, limit: int, measure: Callable[[str], int] = len) -> list[t
     return list(Filling(text, cost, limit, guess=limit))
 
 
-@attrs.define(eq=False)
 class Filling:
     """Greedy filling: the spans of `text` whose `cost(start, end)` is within the limit.
 
@@ -37,13 +34,18 @@ class Filling:
     the first span may begin.
     """
 
-    text: str
-    cost: Callable[[int, int], int]
-    limit: int
-    guess: int
-    seams: Sequence[int] = ()
-    whole: Sequence[tuple[int, int]] = ()
-    start: int = 0
+    def __init__(
+        self,
+        text: str,
+        cost: Callable[[int, int], int],
+        limit: int,
+        guess: int,
+        seams: Sequence[int] = (),
+        whole: Sequence[tuple[int, int]] = (),
+        start: int = 0,
+    ) -> None:
+        self.text, self.cost, self.limit, self.guess = text, cost, limit, guess
+        self.seams, self.whole, self.start = seams, whole, start
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """The spans in order. Raises ValueError where one code point alone does not fit."""

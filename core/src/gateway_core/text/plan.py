@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from gateway_core.envelopes import Part
+from gateway_core.making import maker
 from gateway_core.text.breaks import skipped
 from gateway_core.text.cut import Filling
 from gateway_core.text.document import Block, Document, Kind, Style
@@ -27,6 +28,8 @@ _HEADING: Final = Kind.HEADING
 _TABLE: Final = Kind.TABLE
 
 _HEADER_SHARE: Final = 3
+
+_part: Final = maker(Part)
 
 
 def plan(
@@ -99,7 +102,7 @@ class _Ruler:
         if self.bare.get(start) and rendering.cost(start, end) > self.limit:
             rendering = self._unstyled
             degraded = (*degraded, BARE)
-        return Part(payload=rendering.payload(start, end), span=span, degraded=degraded)
+        return _part(payload=rendering.payload(start, end), span=span, degraded=degraded)
 
 
 def _without_long_headers(document: Document, limit: int) -> Document:
