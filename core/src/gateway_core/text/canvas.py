@@ -7,6 +7,7 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from gateway_core.making import maker
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _UNEVEN: Final = re.compile("\t+|[\r\u2028-\u202e]+")
 
 _new: Final = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
+
+_document: Final = maker(Document)
 
 NOWHERE: Final = -1
 """The origin of what the source does not have."""
@@ -205,7 +208,7 @@ class Canvas:
             for start, body, end, kind, level, language, quote, depth, marker in self.blocks
         ]
         rows = [(at[n], at[n] + length, partial(known, at[n])) for n, length, known in self.rows]
-        return Document(
+        return _document(
             source=source,
             text=text,
             spans=tuple(spans),
