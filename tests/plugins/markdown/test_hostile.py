@@ -1,7 +1,7 @@
 """Hostile Markdown on every channel: no exception, nothing over a limit, nothing blank.
 
 Some hundred inputs; as many as `GATEWAY_FUZZ` says, of the seed `GATEWAY_FUZZ_SEED`. 100,000 of all
-formats on all channels, which takes more than six minutes of a processor:
+formats on all channels, which takes about five minutes of a processor:
 
     make test ARGS="tests/plugins/markdown/test_hostile.py -k breaks" GATEWAY_FUZZ=100000
 
