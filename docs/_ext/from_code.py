@@ -68,7 +68,7 @@ def _cell(text: str) -> str:
 
 def hooks(_: str) -> Iterator[str]:
     """Every hookspec: its signature, its colour, who is asked, and its docstring."""
-    from gateway_core import hookspecs  # noqa: PLC0415 - docs of other pages need no core
+    from gateway_core.contract import hookspecs  # noqa: PLC0415 - docs of other pages need no core
 
     for name, spec in vars(hookspecs).items():
         options = getattr(spec, "gateway_spec", None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from gateway_core.limits import SECOND
+from gateway_core.ratelimits.bucket import SECOND
 
 
 class Clock:

@@ -16,42 +16,42 @@ from typing import Any
 
 import trio
 
-from gateway_core.accounts import Account
-from gateway_core.boundary import leaving
-from gateway_core.channel_hooks import ChannelHooks
-from gateway_core.checks import check_envelope
+from gateway_core.accounts.instance_state import Account
+from gateway_core.plugins.boundary import leaving
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.submission.checks import check_envelope
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
-from gateway_core.envelopes import (
+from gateway_core.contract.envelopes import (
     Address,
     Disposition,
     Envelope,
     KeyRef,
     Undelivered,
 )
-from gateway_core.hookspecs import Identity, Level, Pressure, Providers
-from gateway_core.ids import Ids
-from gateway_core.inquiries import Inquiries
-from gateway_core.instances import Instance
-from gateway_core.journal import Journal
-from gateway_core.keeping import Keeper
-from gateway_core.memory import MemoryOutbox
-from gateway_core.outbox import Outbox
-from gateway_core.paging import Pager
-from gateway_core.partition import Partition
-from gateway_core.partitioning import finder
-from gateway_core.plugins import Given, bind, exporter_for, outbox_at
-from gateway_core.previews import Preview, foresee
-from gateway_core.privacy import Privacy
-from gateway_core.roster import Roster
-from gateway_core.sending import Sending
-from gateway_core.statistics import Statistics
-from gateway_core.status import Status
-from gateway_core.submission import Submission
-from gateway_core.supervision import Supervisor
+from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
+from gateway_core.contract.ids import Ids
+from gateway_core.submission.lookup import Inquiries
+from gateway_core.contract.instances import Instance
+from gateway_core.outboxes.journal import Journal
+from gateway_core.accounts.probing import Keeper
+from gateway_core.outboxes.memory import MemoryOutbox
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.backlog.pager import Pager
+from gateway_core.engine.partition import Partition
+from gateway_core.scheduling.partitioning import finder
+from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
+from gateway_core.submission.preview import Preview, foresee
+from gateway_core.telemetry.privacy import Privacy
+from gateway_core.engine.instance_registry import Roster
+from gateway_core.submission.verbs import Sending
+from gateway_core.monitoring.statistics import Statistics
+from gateway_core.submission.status import Status
+from gateway_core.submission.door import Submission
+from gateway_core.engine.supervisor import Supervisor
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, tell
-from gateway_core.tickets import Ticket
-from gateway_core.watch import observed, open_watch, working_meters
+from gateway_core.deliveries.tickets import Ticket
+from gateway_core.monitoring.recorder import observed, open_watch, working_meters
 
 
 class Gateway(Sending):

@@ -264,7 +264,7 @@ async def engine(night):
             await night.told(
                 gateway.submit(Send(instance_id="fake", external_room_id="", text=""), wait=False)
             )
-        with patch("gateway_core.flights.Flight.acknowledge", side_effect=RuntimeError(WORDS)):
+        with patch("gateway_core.deliveries.delivery.Flight.acknowledge", side_effect=RuntimeError(WORDS)):
             await night.told(gateway.send("fake", "crash", WORDS, on_unknown="give_up"))
         kill_a_partition(gateway, WORDS)
         await trio.sleep(1)
@@ -355,7 +355,7 @@ def night(tmp_path_factory):
         with seeded_schedule("night"):
             trio.run(scene, night, *arguments, clock=trio.testing.MockClock(autojump_threshold=0))
 
-    with night.listening(), patch("gateway_core.meters.LONG_STALL", 0.06):
+    with night.listening(), patch("gateway_core.monitoring.histograms.LONG_STALL", 0.06):
         run(platforms, folder)
         run(engine)
         run(lives, folder)

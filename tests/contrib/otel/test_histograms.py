@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_contrib.otel.opening import views
 from gateway_core import Instance, Providers
-from gateway_core.meters import Meters
+from gateway_core.monitoring.histograms import Meters
 from gateway_core.telemetry import ATTEMPT_DURATION
 from gateway_core.testing import open_test_gateway
 

@@ -106,7 +106,7 @@ async def test_who_followed_longest_ago_hears_of_it_at_its_time(
     outbox, monkeypatch, autojump_clock
 ):
     """So many are remembered and no more."""
-    monkeypatch.setattr("gateway_core.timetable.MOST_FOLLOWERS", 1)
+    monkeypatch.setattr("gateway_core.backlog.schedule.MOST_FOLLOWERS", 1)
     async with open_life(outbox, FakeChannel()) as gateway:
         messages = [await gateway.submit(reminder()) for _ in range(2)]
         edits = [
@@ -126,7 +126,7 @@ async def test_who_followed_longest_ago_hears_of_it_at_its_time(
 async def test_many_changes_of_one_message_take_no_more_memory_than_of_many(
     outbox, monkeypatch, autojump_clock
 ):
-    monkeypatch.setattr("gateway_core.timetable.MOST_FOLLOWERS", 3)
+    monkeypatch.setattr("gateway_core.backlog.schedule.MOST_FOLLOWERS", 3)
     async with open_life(outbox, FakeChannel()) as gateway:
         message = await gateway.submit(reminder())
         edits = [

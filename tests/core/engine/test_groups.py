@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from gateway_core import CircuitSettings, Limit
-from gateway_core.lanes import Lanes
+from gateway_core.scheduling.scheduler import Lanes
 from gateway_core.testing import FakeChannel
 
 

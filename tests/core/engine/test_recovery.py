@@ -33,8 +33,8 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.journal import flight_of, waits_until
-from gateway_core.outbox import Entry, Kept, StepRecord
+from gateway_core.outboxes.journal import flight_of, waits_until
+from gateway_core.outboxes.interface import Entry, Kept, StepRecord
 from gateway_core.testing import (
     EPOCH,
     Failure,
@@ -1104,7 +1104,7 @@ async def test_an_instance_is_taken_in_while_others_times_are_looked_at(
     monkeypatch, autojump_clock
 ):
     """What of it was passed by before is looked for again."""
-    monkeypatch.setattr("gateway_core.timetable.PAGE", 1)
+    monkeypatch.setattr("gateway_core.backlog.schedule.PAGE", 1)
 
     class Slow(MemoryOutbox):
         async def scheduled(self, **fields):

@@ -24,7 +24,7 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.backoff import Backoff
+from gateway_core.deliveries.backoff import Backoff
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 
 ONE_BY_ONE = {"partition_count": 1}

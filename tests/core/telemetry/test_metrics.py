@@ -26,8 +26,8 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.memory import MemoryOutbox
-from gateway_core.meters import Meters
+from gateway_core.outboxes.memory import MemoryOutbox
+from gateway_core.monitoring.histograms import Meters
 from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway
 
 BOT = {"messaging.system": "fake", "gateway.instance": "bot"}
@@ -210,7 +210,7 @@ async def test_an_exporters_thread_reads_what_trios_thread_took(telling, sdk):
 
 async def test_a_stalled_loop_gives_the_exporter_the_snapshot_before(telling, sdk, monkeypatch):
     """The exporter's thread waits a moment for trio's, and then goes on with what there is."""
-    monkeypatch.setattr("gateway_core.observing.PATIENCE", 0.01)
+    monkeypatch.setattr("gateway_core.monitoring.snapshots.PATIENCE", 0.01)
     found = []
     async with telling() as gateway:
         await gateway.send("bot", "room", "hello")
@@ -316,7 +316,7 @@ def test_an_instance_that_is_taken_in_again_on_another_channel_has_its_label(sdk
 
 def test_instances_that_come_and_go_leave_nothing_behind_for_ever(sdk, monkeypatch):
     """What was counted of them is handed on before it is forgotten."""
-    monkeypatch.setattr("gateway_core.meters.MOST_TALLIES", 20)
+    monkeypatch.setattr("gateway_core.monitoring.histograms.MOST_TALLIES", 20)
     meters = Meters(sdk.providers.meters)
     for number in range(100):
         account = SimpleNamespace(instance=Instance(f"bot {number}", "one", FakeSettings()))

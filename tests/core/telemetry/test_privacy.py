@@ -15,8 +15,8 @@ from gateway_core import (
     hookimpl,
     open_gateway,
 )
-from gateway_core.instances import hidden
-from gateway_core.privacy import Privacy, pseudonym
+from gateway_core.contract.instances import hidden
+from gateway_core.telemetry.privacy import Privacy, pseudonym
 from gateway_core.testing import FakeChannel, virtual_wall
 
 TOKEN = "xoxb-never-to-be-seen"

@@ -17,9 +17,9 @@ from gateway_core import (
     TransportError,
     Verdict,
 )
-from gateway_core.circuit import CircuitSettings
-from gateway_core.memory import MemoryOutbox
-from gateway_core.retries import RetrySettings
+from gateway_core.ratelimits.circuit import CircuitSettings
+from gateway_core.outboxes.memory import MemoryOutbox
+from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.testing import (
     Failure,
     FakeChannel,
@@ -334,8 +334,8 @@ async def something(gateway, rng, seen):
 @pytest.mark.parametrize("seed", range(12))
 def test_the_waits_told_are_what_the_status_said_all_along(seed, sdk, monkeypatch):
     """For each account and cause, to the microsecond, whatever befell it."""
-    monkeypatch.setattr("gateway_core.elapsed.SHORTEST_WAIT", 1)
-    monkeypatch.setattr("gateway_core.flights.SHORTEST_WAIT", 1)
+    monkeypatch.setattr("gateway_core.deliveries.waits.SHORTEST_WAIT", 1)
+    monkeypatch.setattr("gateway_core.deliveries.delivery.SHORTEST_WAIT", 1)
     seen, clock = Seen(), trio.testing.MockClock(autojump_threshold=0)
     with seeded_schedule(f"waits {seed}"):
         trio.run(world, sdk, Random(f"waits {seed}"), seen, clock=clock, instruments=[seen])

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from gateway_core import Answer, GatewayError, Instance, Limit, Part, Secret, Traits, hookimpl
-from gateway_core.plugins import bind
+from gateway_core.plugins.loader import bind
 from gateway_core.testing import ChannelContract, FakeChannel, FakeSettings
 from gateway_core.testing.channels import ALONE
 

@@ -23,7 +23,7 @@ from gateway_core import (
     Secret,
     Ttl,
 )
-from gateway_core.plugins import Filter
+from gateway_core.plugins.loader import Filter
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings
 from gateway_plugin_telegram.settings import TelegramSettings

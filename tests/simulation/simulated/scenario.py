@@ -26,7 +26,7 @@ from gateway_core import (
     Secret,
     Send,
 )
-from gateway_core.plugins import Filter
+from gateway_core.plugins.loader import Filter
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_telegram.settings import TelegramSettings
 

@@ -18,7 +18,7 @@ from simulated.ports import Ports, Stumbled
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import OutboxError, Receipt, StepRecord
-from gateway_core.outbox import Entry as Kept
+from gateway_core.outboxes.interface import Entry as Kept
 
 T = TypeVar("T")
 WAITS = (0.0, 0.0, 0.0, 0.25)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from gateway_core.envelopes import Json
+from gateway_core.contract.envelopes import Json
 
 LONGEST_WAIT = 86_400.0
 """Seconds that `retry_after_seconds` answers at most: a day."""

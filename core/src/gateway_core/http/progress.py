@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import trio
 
-from gateway_core.errors import TransportError
+from gateway_core.contract.errors import TransportError
 
 _WRITING = "send_request_headers.started"  # A transport's trace event before the first byte.
 _LATE = {

@@ -9,10 +9,10 @@ from typing import TypeAlias
 import attrs
 import trio
 
-from gateway_core.envelopes import Attempt, Priority
-from gateway_core.hookspecs import CONTRACT_VERSION, Answer, Identity, Limit, Traits, hookimpl
-from gateway_core.instances import Instance
-from gateway_core.verdicts import Verdict
+from gateway_core.contract.envelopes import Attempt, Priority
+from gateway_core.contract.hookspecs import CONTRACT_VERSION, Answer, Identity, Limit, Traits, hookimpl
+from gateway_core.contract.instances import Instance
+from gateway_core.contract.verdicts import Verdict
 
 
 class Failure(Exception):

@@ -22,10 +22,10 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core.envelopes import Disposition, MessageRef, Part, PartRef, Receipt, Send
-from gateway_core.idempotency import scope_of
-from gateway_core.ids import Ids, position_of
-from gateway_core.outbox import Entry, Kept, Request, StepRecord, StepShape
+from gateway_core.contract.envelopes import Disposition, MessageRef, Part, PartRef, Receipt, Send
+from gateway_core.deliveries.idempotency import scope_of
+from gateway_core.contract.ids import Ids, position_of
+from gateway_core.outboxes.interface import Entry, Kept, Request, StepRecord, StepShape
 
 START = 1_700_000_000.0
 

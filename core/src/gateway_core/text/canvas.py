@@ -7,7 +7,7 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from gateway_core.making import maker
+from gateway_core.contract.fast_init import maker
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Final
 
 import attrs
 
-from gateway_core.envelopes import Part
-from gateway_core.making import maker
+from gateway_core.contract.envelopes import Part
+from gateway_core.contract.fast_init import maker
 from gateway_core.text.breaks import skipped
 from gateway_core.text.cut import Filling
 from gateway_core.text.document import Block, Document, Kind, Style

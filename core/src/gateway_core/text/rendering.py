@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway_core.envelopes import Json
+from gateway_core.contract.envelopes import Json
 
 
 class Rendering(Protocol):

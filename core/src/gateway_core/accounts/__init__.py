@@ -1,0 +1,1 @@
+"""One instance at run time: its limits, its health, its sessions, its counts."""

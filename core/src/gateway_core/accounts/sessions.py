@@ -1,0 +1,163 @@
+"""What attempts need per instance, opened at first use by a task of its own.
+
+This module waits: a session belongs to its instance, not to a partition, and outlives both the
+attempts that use it and the partition that asked for it first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from gateway_core.plugins.boundary import stopped
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.contract.errors import TransportError
+from gateway_core.contract.hookspecs import Session
+from gateway_core.contract.instances import Instance, hidden
+from gateway_core.telemetry import SESSION_FAILED, tell
+
+Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+
+
+class Sessions:
+    """The session of one instance: none, or one that is shared by its attempts.
+
+    `idle` and `opening` are seconds: without use until it is closed, and for it to open at most.
+    """
+
+    def __init__(
+        self, hooks: ChannelHooks, instance: Instance, spawn: Spawn, idle: float, opening: float
+    ) -> None:
+        self._hooks = hooks
+        self._instance = instance
+        self._spawn = spawn
+        self._idle = idle
+        self._opening = opening
+        self._open: OpenSession | None = None
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Session]:
+        """The session, for as long as the block lasts. Raises what opening it raised."""
+        session = await self.acquire()
+        try:
+            yield session.value
+        finally:
+            session.release()
+
+    def ready(self) -> OpenSession | None:
+        """The session if it is open, counted as in use until `release`; None: `acquire` it."""
+        current = self._open
+        if current is None or current.closing or not current.entered:
+            return None
+        current.users += 1
+        return current
+
+    async def acquire(self) -> OpenSession:
+        """The open session, counted as in use until `release`."""
+        current = self._open
+        if current is None or current.closing:
+            current = self._open = OpenSession(
+                self._hooks, self._instance, self._idle, self._opening
+            )
+            self._spawn(current.run)
+        current.users += 1
+        if not current.ready.is_set():
+            try:
+                await current.ready.wait()
+            except trio.Cancelled:
+                current.release()
+                raise
+        if current.error is not None:
+            current.release()
+            raise current.error
+        return current
+
+    def close(self) -> None:
+        """Let the session end once nobody uses it; the next use opens a new one."""
+        if self._open is not None:
+            self._open.end()
+            self._open = None
+
+
+class OpenSession:
+    """One entered session and the task that entered it."""
+
+    def __init__(
+        self, hooks: ChannelHooks, instance: Instance, idle: float, opening: float
+    ) -> None:
+        self._hooks = hooks
+        self._instance = instance
+        self._idle = idle
+        self._opening = opening
+        self._now = trio.lowlevel.current_clock().current_time
+        self._changed = trio.Event()
+        self.ready = trio.Event()
+        self.value: Session = None
+        self.error: Exception | None = None
+        self.users = 0
+        self.entered = False
+        self.closing = False
+        self._last_use = 0.0
+
+    def release(self) -> None:
+        """One user less."""
+        self.users -= 1
+        if not self.users:
+            self._last_use = self._now()
+            if self.closing:
+                self._changed.set()
+
+    def end(self) -> None:
+        """Take no new users; close when the last one is gone."""
+        self.closing = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Enter the session, keep it while it is used, leave it. No adapter's error gets out."""
+        try:
+            opening = self._hooks.open_session(self._instance)
+            if opening is None:
+                await self._until_unused()
+                return
+            with trio.move_on_after(self._opening) as scope:
+                async with opening as self.value:
+                    scope.deadline = math.inf
+                    await self._until_unused()
+            if not self.ready.is_set():
+                text = f"the session did not open within {self._opening:g} s"
+                self._failed(TransportError(text, dispatched="no"))
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            self._failed(stopped(raised))
+        finally:
+            self.closing, self.entered = True, False
+            if not self.ready.is_set():
+                self.error = self.error or TransportError("session closed", dispatched="no")
+                self.ready.set()
+
+    def _failed(self, error: Exception) -> None:
+        tell(
+            SESSION_FAILED,
+            instance=self._instance.id,
+            channel=self._instance.channel,
+            error=hidden(f"{type(error).__name__}: {error}", self._instance),
+        )
+        if not self.ready.is_set():
+            self.error = error
+
+    async def _until_unused(self) -> None:
+        """Wait until nobody has used it for the idle time, or it is to close and unused."""
+        self.entered = True
+        self._last_use = self._now()
+        self.ready.set()
+        while self.users or not self.closing:
+            until = self._now() if self.users else self._last_use
+            with trio.CancelScope(deadline=until + self._idle):
+                await self._changed.wait()
+                self._changed = trio.Event()
+            # The same sum as the deadline's: a difference may be a hair short of the idle time.
+            if not self.users and self._now() >= self._last_use + self._idle:
+                self.closing = True

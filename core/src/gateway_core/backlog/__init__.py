@@ -1,0 +1,1 @@
+"""Brings what a durable outbox holds beyond memory into the partitions."""

@@ -1,0 +1,372 @@
+"""What travels: envelopes, their parts, message references and receipts. Immutable values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import msgspec
+
+from gateway_core.contract.validators import copied, one_of
+from gateway_core.contract.verdicts import Verdict
+
+Json: TypeAlias = Any
+"""Plain JSON: None, bool, int, float, str, lists and mappings of these."""
+
+Priority = Literal["urgent", "normal", "bulk"]
+Order = Literal["room", "none"]
+Format = Literal["plain", "markdown", "native"]
+OnUnknown = Literal["retry", "give_up"]
+OnConflict = Literal["raise", "replay"]
+Mode = Literal["as_asked", "stricter", "plain"]
+"""How `chunk` plans: as the envelope asks, with the stricter measure, or as plain text."""
+
+REF_VERSION = 1
+"""The format version that `MessageRef` is written with."""
+
+
+class Disposition(StrEnum):
+    """How an accepted envelope ended; every one ends in exactly one of these."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    FATAL = "fatal"
+    EXHAUSTED = "exhausted"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+    SUPERSEDED = "superseded"
+    SHED = "shed"
+    CANCELLED = "cancelled"
+    CRASHED = "crashed"
+
+
+@attrs.frozen(kw_only=True)
+class PartRef:
+    """One platform message that an envelope made: its id and the digest of what was sent."""
+
+    message_id: str
+    digest: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class MessageRef:
+    """What an application keeps to edit or delete a message later. Serialisable.
+
+    envelope_id       the `Send` that made the message: its identity over all revisions
+    parts             the platform messages in order; empty in a ticket's ref, which is
+                      resolved when the edit starts
+    revision          0 for the message as sent, one more with each edit
+    extra             the platform's own fields on its last part; None: none, or not known
+    version           the format version that it was written with
+    """
+
+    instance_id: str
+    external_room_id: str
+    envelope_id: str
+    thread_id: str | None = None
+    parts: tuple[PartRef, ...] = ()
+    revision: int = 0
+    extra: Mapping[str, Json] | None = None
+    version: int = REF_VERSION
+
+
+@attrs.frozen(kw_only=True)
+class KeyRef:
+    """A message named by the idempotency key that it was sent with."""
+
+    instance_id: str
+    external_room_id: str
+    key: str
+
+
+Target: TypeAlias = MessageRef | KeyRef
+
+
+def _copied(value: Any) -> Any:
+    """A table of its own; what is none is left as it is, to be named where it is refused."""
+    if type(value) is dict and not value:  # mostly, and told at once
+        return {}
+    return copied(value) if isinstance(value, Mapping) else value
+
+
+def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Not below zero; what is no number at all is named where it is refused."""
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError(f"'{attribute.name}' must be 0 or more, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class _Envelope:
+    """The fields that every envelope has.
+
+    key          idempotency key, unique in (instance, room, operation); None: none
+    ttl          seconds from acceptance after which it ends `expired`; None: by its class, and
+                 counted from `not_before` where that is later, its own or that of the message
+                 which it changes
+    not_before   POSIX time before which it is not sent; None: at once
+    priority     the class: `urgent`, `normal` or `bulk`
+    order        `room`: first in, first out within its lane; `none`: a lane of its own
+    on_unknown   what to do when nobody knows whether a part arrived
+    on_conflict  what to do when the key was used for another payload
+    """
+
+    instance_id: str
+    external_room_id: str
+    key: str | None = None
+    ttl: float | None = attrs.field(default=None, validator=_not_negative)
+    not_before: float | None = None
+    priority: Priority = attrs.field(default="normal", validator=one_of("urgent", "normal", "bulk"))
+    order: Order = attrs.field(default="room", validator=one_of("room", "none"))
+    on_unknown: OnUnknown = attrs.field(default="retry", validator=one_of("retry", "give_up"))
+    on_conflict: OnConflict = attrs.field(default="raise", validator=one_of("raise", "replay"))
+
+
+@attrs.frozen(kw_only=True)
+class Send(_Envelope):
+    """A message to a room.
+
+    thread_id      the thread or topic; None: the room itself
+    reply_to       the platform's id of the message that the first part answers
+    format         how `text` is read: `plain`, `markdown`, or the platform's `native` markup
+    extra          the platform's own fields (buttons, embeds, blocks), on the last part
+    mentions       let the text notify people; False: nobody is pinged
+    link_previews  let the platform unfold links
+    silent         deliver without a sound, where the platform can
+    """
+
+    text: str
+    thread_id: str | None = None
+    reply_to: str | None = None
+    format: Format = attrs.field(
+        default="markdown", validator=one_of("plain", "markdown", "native")
+    )
+    extra: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
+    mentions: bool = False
+    link_previews: bool = False
+    silent: bool = False
+
+    operation = "send"
+
+
+@attrs.frozen(kw_only=True)
+class Edit(_Envelope):
+    """A new text for a message that was sent.
+
+    target   the message: a ref (of a receipt, of a ticket, or stored), or its key
+    extra    the platform's own fields (buttons), on the last part as the text is now: None keeps
+             what the message has, an empty mapping takes it off, any other takes its place
+    interim  one of a stream's passing states: it ranks below finals
+    """
+
+    target: Target
+    text: str
+    format: Format = attrs.field(
+        default="markdown", validator=one_of("plain", "markdown", "native")
+    )
+    extra: Mapping[str, Json] | None = attrs.field(default=None, converter=_copied)
+    mentions: bool = False
+    link_previews: bool = False
+    interim: bool = False
+
+    operation = "edit"
+
+    @property
+    def thread_id(self) -> str | None:
+        """The target's thread, where the target tells."""
+        return self.target.thread_id if isinstance(self.target, MessageRef) else None
+
+
+@attrs.frozen(kw_only=True)
+class Delete(_Envelope):
+    """Take a message back, all of its parts."""
+
+    target: Target
+
+    operation = "delete"
+
+    @property
+    def thread_id(self) -> str | None:
+        """The target's thread, where the target tells."""
+        return self.target.thread_id if isinstance(self.target, MessageRef) else None
+
+
+@attrs.frozen(kw_only=True)
+class Call(_Envelope):
+    """Any other method of the platform: a callback's answer, a reaction, typing, pinning."""
+
+    method: str
+    arguments: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
+    thread_id: str | None = None
+
+    @property
+    def operation(self) -> str:
+        """`call:` and the method: what limits are asked for."""
+        return f"call:{self.method}"
+
+
+Envelope: TypeAlias = Send | Edit | Delete | Call
+
+CHANGES = (Edit, Delete)
+"""Of messages. A tuple is looked through in less time than it takes to make a union of them."""
+
+
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
+"""Writes plain JSON in the one way that digests are made of."""
+
+
+def digest_of(payload: Json) -> str:
+    """A digest of plain JSON, the same in every process: what edits are compared by."""
+    try:
+        octets = _CANONICAL.encode(payload)
+    except (TypeError, ValueError):  # lone surrogates, strings of a class of their own, other keys
+        octets = _as_it_is_read(payload)
+    return hashlib.blake2b(octets, digest_size=16).hexdigest()
+
+
+def _as_it_is_read(payload: Json) -> bytes:
+    """The canonical form of what is read again where `payload` was written down."""
+    written = json.dumps(payload, sort_keys=True)
+    try:
+        return _CANONICAL.encode(json.loads(written))
+    except (TypeError, ValueError):
+        return written.encode()
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """A piece of content that fits one platform message.
+
+    payload   the platform's own fields for the content, as plain JSON (no room, thread, reply,
+              key or `extra`: the attempt carries those)
+    span      where in the envelope's text it came from, in code points: (start, end)
+    digest    of what would be sent; by default that of `payload`
+    degraded  what was lost of the asked-for look, in words; empty: nothing
+    """
+
+    payload: Mapping[str, Json]
+    span: tuple[int, int] = (0, 0)
+    digest: str = attrs.field(
+        default=attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
+    )
+    degraded: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class PartReceipt:
+    """What became of one part (of a send or edit) or one step (of a delete or call).
+
+    outcome     `delivered`, `deleted`, `unchanged`, `failed`, `unknown` or `not_sent`
+    attempts    tries that were made
+    verdict     the last error's meaning, if there was one
+    """
+
+    index: int
+    outcome: Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
+    message_id: str | None = None
+    attempts: int = 0
+    span: tuple[int, int] = (0, 0)
+    degraded: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Receipt:
+    """What the caller is told of how an envelope ended.
+
+    parts               each part's own outcome
+    ref                 for edits and deletes of what arrived; None: nothing did, or no id is known
+    attempts            tries over all steps
+    verdict             the error that ended it, or the last one on the way; None: there was none
+    possible_duplicate  a part of it may stand in the room more than once
+    degradations        looks lost on the way (plain instead of formatted, reply dropped, …)
+    transforms          what was changed before a part was tried again
+    moved_to            the room's new id, if it moved meanwhile
+    accepted_at         POSIX time of acceptance; ended_at likewise of the end
+    replayed            this answers an earlier envelope of the same key
+    result              the platform's answer to a `Call`, as plain JSON
+    """
+
+    envelope_id: str
+    instance_id: str
+    external_room_id: str
+    disposition: Disposition
+    parts: tuple[PartReceipt, ...] = ()
+    ref: MessageRef | None = None
+    attempts: int = 0
+    verdict: Verdict | None = None
+    possible_duplicate: bool = False
+    degradations: tuple[str, ...] = ()
+    transforms: tuple[str, ...] = ()
+    moved_to: str | None = None
+    accepted_at: float = 0.0
+    ended_at: float = 0.0
+    replayed: bool = False
+    result: Json = None
+
+    @property
+    def delivered(self) -> bool:
+        """True when all of it arrived."""
+        return self.disposition is Disposition.DELIVERED
+
+
+@attrs.frozen
+class Undelivered:
+    """An envelope that the end of a gateway or an instance left undelivered, and its receipt."""
+
+    envelope: Envelope
+    receipt: Receipt
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One try at one step, as the async hooks of an adapter get it.
+
+    operation    `send`, `edit`, `delete`, or `call:<method>`
+    envelope_id  the envelope that it is for
+    room         the room's present address (a moved room has a new one)
+    thread       the thread or topic; None: the room itself
+    reply        the message to answer: on the first part of a send only
+    part         the content, for send and edit; `payload` is what it holds, else empty
+    extra        the platform's own fields, on the last part; None: nothing is said of them;
+                 empty, in an edit: what the message has of them is taken off
+    message_id   the platform message, for edit and delete
+    method       of a call, with its arguments
+    number       1 for the first try of this step
+    key          stable over retries and restarts: what deduplicates on the platform. Letters,
+                 digits and a dot; parts of an envelope differ at the end of theirs only
+    mode         how `part` was planned
+    """
+
+    operation: str
+    envelope_id: str
+    instance_id: str
+    room: str
+    thread: str | None = None
+    reply: str | None = None
+    part: Part | None = None
+    extra: Mapping[str, Json] | None = None
+    message_id: str | None = None
+    method: str | None = None
+    arguments: Mapping[str, Json] = attrs.field(factory=dict)
+    number: int = 1
+    key: str = ""
+    mode: Mode = "as_asked"
+
+    @property
+    def payload(self) -> Mapping[str, Json]:
+        """The part's content; empty where there is no part, as in a deletion or a call."""
+        return self.part.payload if self.part is not None else {}
+
+
+@attrs.frozen(kw_only=True)
+class Address:
+    """Where an incoming event came from, ready for a `Send` that answers it."""
+
+    external_room_id: str
+    thread_id: str | None = None
+    reply_to: str | None = None
+    key: str | None = None

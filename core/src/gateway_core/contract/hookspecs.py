@@ -1,0 +1,356 @@
+"""The contract with adapters and policies: what core asks, and what each answer does.
+
+An *adapter* serves one channel: a module of hookimpls, found through the entry-point group
+`gateway_plugin` whose entry name is the channel. A *policy* changes or observes decisions on
+every channel: group `gateway_policy`, or an object given to `open_gateway(plugins=…)`.
+
+Sync hooks are asked in the order: given policies, installed policies, the adapter, core's
+defaults; the first answer that is not None counts, unless the hook says otherwise. Async hooks
+take exactly one impl, the adapter's. A hookimpl lists only the arguments that it uses. Sync hooks
+marked *pure* must answer the same for the same arguments, without waiting, clock or network.
+"""
+
+# mypy: disable-error-code="empty-body"
+# A hookspec has no body: its docstring is the contract.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import pluggy
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from gateway_core.contract.envelopes import (
+    Address,
+    Attempt,
+    Envelope,
+    Json,
+    Mode,
+    Part,
+    Priority,
+    Receipt,
+)
+from gateway_core.contract.errors import Problem
+from gateway_core.contract.validators import LONGEST, flag, number, one_of, whole
+from gateway_core.contract.instances import Instance, Secret
+from gateway_core.contract.verdicts import BucketReport, Verdict
+
+CONTRACT_VERSION = 1
+"""The contract version that this release serves; a plugin names its own as `GATEWAY_CONTRACT`."""
+
+ADAPTER_GROUP = "gateway_plugin"
+POLICY_GROUP = "gateway_policy"
+
+hookspec = pluggy.HookspecMarker("gateway")
+hookimpl = pluggy.HookimplMarker("gateway")
+"""Marks a function as an implementation of the hook of its name."""
+
+Session: TypeAlias = Any
+"""What an adapter's `open_session` yields; core only passes it on."""
+
+Level = Literal["nominal", "elevated", "high", "saturated"]
+Vote = Literal["shed"] | Priority
+
+
+@attrs.frozen
+class Traits:
+    """What a channel can do.
+
+    edit, delete         whether the channel has the operation
+    independent_threads  threads of a room are lanes of their own (limits stay the room's)
+    deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never
+    repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
+    names_limits         its 429s say whose limit was met; where they do not, several rooms that
+                         are limited within two seconds are taken for the account's
+    """
+
+    edit: bool = attrs.field(default=True, validator=flag)
+    delete: bool = attrs.field(default=True, validator=flag)
+    independent_threads: bool = attrs.field(default=False, validator=flag)
+    deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0, most=LONGEST))
+    repeat_safe_calls: frozenset[str] = frozenset()
+    names_limits: bool = attrs.field(default=False, validator=flag)
+
+
+@attrs.frozen
+class Limit:
+    """At most `count` attempts per `per` seconds from the bucket named `bucket`.
+
+    pace  `even`: one every `per / count` seconds, counted from the starts of attempts, and with
+          a count of one strictly from the platform's answers; `window`: any `count` in any
+          `per` seconds, where an attempt counts from its start until `per` after its answer;
+          `learned`: a window that the platform tells of in its answers: the first attempt goes
+          alone, since its answer tells what the limit really is
+    start  with `even`: attempts per `per` to begin with, where `count` is more than is documented.
+           The pace quickens with each answer that is no refusal, up to `count`
+    most  with `even`: attempts in any `per`, counted as in a window: what keeps an even pace that
+          is near the platform's limit within it, though answers take unequally long
+    """
+
+    bucket: str
+    count: int = attrs.field(default=1, validator=whole(least=1))
+    per: float = attrs.field(default=1.0, validator=number(above=0, most=LONGEST))
+    pace: Literal["even", "window", "learned"] = attrs.field(
+        default="even", validator=one_of("even", "window", "learned")
+    )
+    start: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(whole(least=1))
+    )
+    most: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(whole(least=1))
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """The platform said yes.
+
+    message_id  the platform's id of the message; None where there is none or it could not be read
+    buckets     what the platform told of its buckets
+    result      the platform's answer to a `Call`, as plain JSON
+    """
+
+    message_id: str | None = None
+    buckets: tuple[BucketReport, ...] = ()
+    result: Json = None
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """Who an instance is on its platform, as `probe` found out."""
+
+    id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class Pressure:
+    """How full a partition is when an envelope asks to be admitted."""
+
+    partition: int
+    level: Level
+    depth: int
+    bound: int
+
+    @property
+    def occupancy(self) -> float:
+        """Unfinished envelopes as a share of the bound, 0 to 1."""
+        return self.depth / self.bound
+
+
+@attrs.frozen(kw_only=True)
+class AttemptReport:
+    """What became of an attempt, for observers: an answer, or a verdict; `seconds` it took."""
+
+    answer: Answer | None = None
+    verdict: Verdict | None = None
+    seconds: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Providers:
+    """Who takes spans and metrics; None: whatever OpenTelemetry has been set up with, if at all.
+
+    several  the histograms of `meters` take many values in one record (`telemetry.Several`), which
+             costs a message a fifth of what one record for each value does
+    """
+
+    tracers: TracerProvider | None = None
+    meters: MeterProvider | None = None
+    several: bool = False
+
+
+@hookspec(firstresult=True)
+def settings_type() -> type | None:
+    """The frozen attrs class of an instance's settings on this channel.
+
+    `gateway.toml` is structured into it; fields of type `Secret` never print. Asked once, when
+    plugins are bound. Required of an adapter.
+    """
+
+
+@hookspec(firstresult=True)
+def traits() -> Traits | None:
+    """What the channel can do; asked once, when plugins are bound.
+
+    None leaves core's default: it can do what it has hooks for, one lane a room, no deduplication.
+    """
+
+
+@hookspec(firstresult=True)
+def open_session(instance: Instance) -> AbstractAsyncContextManager[Session] | None:
+    """What attempts need per instance, as an async context manager. Does not wait itself.
+
+    It is entered at first use by a task of its own, shared by the instance's attempts, and closed
+    when idle or at the end. None: the adapter needs no session and gets None as `session`.
+    """
+
+
+@hookspec(firstresult=True)
+async def credentials(instance: Instance, session: Session) -> Secret | None:
+    """A fresh secret, where the platform's tokens expire.
+
+    Asked once after a verdict of reason `unauthorized` at instance scope, before the instance is
+    suspended. A `Secret`: the adapter has taken it into use and the attempt is made again.
+    None: there is none, and the instance is suspended.
+    """
+
+
+@hookspec(firstresult=True)
+async def probe(instance: Instance, session: Session) -> Identity | None:
+    """Who am I, does it work? Raises what an attempt would raise.
+
+    An `Identity` or None closes a half-open circuit and ends a suspension; an exception is
+    classified like an attempt's (with an attempt of operation `probe`) and keeps it open.
+    """
+
+
+@hookspec
+def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem] | None:
+    """What is wrong with the envelope, before acceptance: room ids, fields, sizes. Pure.
+
+    Every impl is asked and the problems are joined. None, or none of them: nothing is wrong.
+    Any problem refuses the envelope with `Invalid`.
+    """
+
+
+@hookspec(firstresult=True)
+def address(event: Any) -> Address | None:
+    """Room, thread, reply and natural key out of an incoming event of the platform. Pure.
+
+    `event` is the platform's JSON as plain Python values. None: not an event of a conversation.
+    """
+
+
+@hookspec(firstresult=True)
+def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] | None:
+    """The plan of a `Send` or an `Edit`: its ordered parts, each fitting one message. Pure.
+
+    `mode` is `as_asked`, `stricter` (a smaller measure: the platform called a part too long) or
+    `plain` (the platform refused its formatting). Asked before acceptance with `as_asked`, and
+    after a verdict with a transform for the refused part alone, with its span as the text.
+    An empty plan is refused as `Invalid`.
+    """
+
+
+@hookspec(firstresult=True)
+def rate_limit(
+    instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
+) -> Sequence[Limit] | None:
+    """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
+
+    `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
+    `delete`, or `call:<method>`. `priority` is the envelope's class, as policies left it; where
+    an impl lists it, limits are asked for once per class as well, and may differ: a bucket that
+    is named for bulk alone paces bulk alone.
+    An attempt takes a token of each bucket named, all at once.
+    Buckets of one name are one bucket within the instance.
+    An empty sequence: no limit. None: the next impl is asked; core's default is no limit.
+    """
+
+
+@hookspec(firstresult=True)
+async def send(instance: Instance, session: Session, attempt: Attempt) -> Answer:
+    """Make a message of `attempt.part` in `attempt.room`, and say its id. Required.
+
+    Any exception is given to `classify_error`. `TransportError` says whether the platform may
+    have got it. Cancellation must pass through.
+    """
+
+
+@hookspec(firstresult=True)
+async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer:
+    """Give the message `attempt.message_id` the content of `attempt.part`.
+
+    `attempt.extra` has the platform's own fields that it shall have; an empty mapping: those that
+    it has are taken off, also where the platform keeps what a request does not name; None: nothing
+    is known of any.
+
+    Must be safe to repeat. An adapter without it says so in its traits.
+    """
+
+
+@hookspec(firstresult=True)
+async def delete(instance: Instance, session: Session, attempt: Attempt) -> Answer:
+    """Take the message `attempt.message_id` away. Must be safe to repeat."""
+
+
+@hookspec(firstresult=True)
+async def call(instance: Instance, session: Session, attempt: Attempt) -> Answer:
+    """Call the platform's method `attempt.method` with `attempt.arguments`."""
+
+
+@hookspec(firstresult=True)
+def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Verdict | None:
+    """Say what `error` means for the attempt that raised it. Pure.
+
+    retryable      the step is tried again, after `retry_after` or the core's backoff; with reason
+                   `rate_limited`, what the scope names is closed meanwhile and no try is spent;
+                   a step that is refused again and again waits longer than it is told
+    non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well
+    fatal          at instance scope the instance is suspended and the envelope waits or ends as
+                   configured; else the envelope ends `fatal`
+    done           nothing was wrong: the step counts as acknowledged
+
+    None: the next impl is asked; core's default keeps the error's own words, treats a
+    `TransportError` as retryable and anything else as non-retryable.
+    """
+
+
+@hookspec(firstresult=True)
+def open_outbox(url: str) -> Any:
+    """The outbox that `url` (the setting `outbox`) names, not yet entered. For policies.
+
+    None: the URL is of another plugin's scheme. Raises `ConfigError` where it is of this one and
+    wrong. Asked when a configuration is read, for its mistakes, and when a gateway opens without
+    an outbox given in code: what it does comes with the entering.
+    """
+
+
+@hookspec(firstresult=True)
+def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[Providers] | None:
+    """Where spans and metrics go by `settings` (the table `telemetry.export`). For policies.
+
+    An async context manager, entered before the gateway works and left after it, that gives the
+    providers. None: the table is another plugin's. Raises `ConfigError` with what is wrong in it.
+    Asked when a configuration is read, for its mistakes, and when a gateway opens whose
+    configuration has the table.
+    """
+
+
+@hookspec
+def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
+    """A vote on an envelope that asks to be admitted: shed it, change its class, or None.
+
+    Every policy is asked. Any `"shed"` ends it in the disposition `shed`; else the first class
+    named is the class it gets. An exception in a vote counts as None, logged.
+    """
+
+
+@hookspec
+def after_attempt(instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
+    """An attempt ended. An observer: what it raises is logged and counted."""
+
+
+@hookspec
+def after_disposition(envelope: Envelope, receipt: Receipt) -> None:
+    """An accepted envelope ended; called once for each. An observer."""
+
+
+@hookspec
+def pressure_changed(pressure: Pressure, previous: Level) -> None:
+    """A partition's pressure level changed; called before refusals begin. An observer."""
+
+
+@hookspec
+def instance_suspended(instance: Instance, verdict: Verdict) -> None:
+    """An instance was suspended; its envelopes wait or end, as configured. An observer."""
+
+
+@hookspec
+def room_moved(instance: Instance, room: str, moved_to: str) -> None:
+    """A room has a new id: later sends to the old one go there. An observer."""

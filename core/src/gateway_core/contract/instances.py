@@ -1,0 +1,73 @@
+"""Instances (configured accounts) and the secrets that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.validators import name
+from gateway_core.contract.redaction import redactor
+
+
+class Secret:
+    """A value that never prints: `repr`, `str` and formatting show `Secret(***)`.
+
+    `reveal()` gives the value; adapters call it where the request is made and nowhere else.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str) or not value:
+            raise ValueError("a secret is a text that is not empty")
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("a Secret is not pickled")
+
+
+@attrs.frozen
+class Instance:
+    """One configured account on a channel: a bot, a workspace.
+
+    id        unique in the gateway; a part of every routing key
+    channel   the entry-point name of the adapter that serves it
+    settings  an instance of the adapter's `settings_type()`
+    """
+
+    id: str = attrs.field(validator=name)
+    channel: str = attrs.field(validator=name)
+    settings: Any = None
+
+
+def hidden(text: str, instance: Instance) -> str:
+    """The text without the secrets of the instance's settings, however they are spelled there."""
+    return redactor(secret.reveal() for secret in _secrets(instance.settings))(text)
+
+
+def _secrets(value: object) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif attrs.has(kind := type(value)):
+        for field in attrs.fields(kind):
+            yield from _secrets(getattr(value, field.name, None))
+    elif isinstance(value, tuple | list | set | frozenset):
+        for item in value:
+            yield from _secrets(item)
+    elif isinstance(value, Mapping):
+        yield from _secrets(tuple(value.values()))

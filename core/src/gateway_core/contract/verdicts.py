@@ -1,0 +1,150 @@
+"""What an error means: `Verdict` and the words that it is made of."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal, get_args
+
+import attrs
+from attrs.validators import optional
+
+from gateway_core.contract.errors import Dispatched
+from gateway_core.contract.validators import instance, one_of, shown
+
+Transform = Literal["stricter", "plain", "without_reply"]
+"""What to change before the part is tried again."""
+
+RAW_LIMIT = 500
+"""Characters of the platform's own words that a verdict keeps."""
+
+
+class ErrorClass(StrEnum):
+    """What happens next: try again, end the envelope, suspend the instance, or all is well."""
+
+    RETRYABLE = "retryable"
+    NON_RETRYABLE = "non_retryable"
+    FATAL = "fatal"
+    DONE = "done"
+
+
+class Scope(StrEnum):
+    """How far a verdict reaches."""
+
+    MESSAGE = "message"
+    THREAD = "thread"
+    ROOM = "room"
+    OPERATION = "operation"
+    INSTANCE = "instance"
+
+
+class Reason(StrEnum):
+    """The normalised reason: the same word for the same cause on every channel."""
+
+    RATE_LIMITED = "rate_limited"
+    UNREACHABLE = "unreachable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    PLATFORM_ERROR = "platform_error"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    ROOM_GONE = "room_gone"
+    ROOM_MOVED = "room_moved"
+    THREAD_GONE = "thread_gone"
+    MESSAGE_GONE = "message_gone"
+    REPLY_GONE = "reply_gone"
+    TOO_LONG = "too_long"
+    BAD_FORMAT = "bad_format"
+    BAD_REQUEST = "bad_request"
+    NOT_MODIFIED = "not_modified"
+    UNSUPPORTED = "unsupported"
+    HOOK_ERROR = "hook_error"
+    HOOK_CONTRACT = "hook_contract"
+    CRASHED = "crashed"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    UNCLASSIFIED = "unclassified"
+
+
+@attrs.frozen(kw_only=True)
+class BucketReport:
+    """What the platform said about one of its buckets.
+
+    bucket       the name that core keeps it under (unique within the instance)
+    limit        tokens per window, where told
+    remaining    tokens left, where told
+    reset_after  seconds until the window is fresh, counted from the answer
+    provisional  the name under which `rate_limit` asked for it before the platform named it;
+                 from then on that name means this bucket
+    """
+
+    bucket: str
+    limit: int | None = None
+    remaining: int | None = None
+    reset_after: float | None = None
+    provisional: str | None = None
+
+
+# Converters take what their fields hold, so that a type checker refuses other words than these.
+
+
+def _error_class(value: ErrorClass) -> ErrorClass:
+    return ErrorClass(value)
+
+
+def _reason(value: Reason) -> Reason:
+    return Reason(value)
+
+
+def _scope(value: Scope) -> Scope:
+    return Scope(value)
+
+
+def _cut(raw: str) -> str:
+    return raw[:RAW_LIMIT] if isinstance(raw, str) else raw
+
+
+def _a_number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Whatever a platform sends as one, `nan` included: what it means is not decided here."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(  # noqa: TRY004 - one kind for all
+            f"'{attribute.name}' must be a number, not {shown(value)}"
+        )
+
+
+def _reports(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(one, BucketReport) for one in value):
+        raise ValueError(f"'{attribute.name}' must be a tuple of BucketReport, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """What an error means for the attempt that raised it.
+
+    error_class  retryable, non_retryable, fatal, or done ("not modified" is success)
+    reason       the normalised reason
+    scope        what is concerned: this message, its thread, its room, this operation on the
+                 instance, or the whole instance
+    dispatched   `no`: the platform certainly did not act; `unknown`: it may have
+    retry_after  seconds to wait, counted from the answer; None: the core's backoff
+    buckets      what the platform told of its buckets in the error
+    transform    change this before trying again; None: as it was
+    moved_to     the room's new id, with reason `room_moved`
+    raw          the platform's own words, redacted and cut to 500 characters
+
+    Raises `ValueError` for a word that there is not, which the core takes for an error of the hook.
+    """
+
+    error_class: ErrorClass = attrs.field(converter=_error_class)
+    reason: Reason = attrs.field(converter=_reason)
+    scope: Scope = attrs.field(default=Scope.MESSAGE, converter=_scope)
+    dispatched: Dispatched = attrs.field(default="no", validator=one_of(*get_args(Dispatched)))
+    retry_after: float | None = attrs.field(default=None, validator=optional(_a_number))
+    buckets: tuple[BucketReport, ...] = attrs.field(default=(), validator=_reports)
+    transform: Transform | None = attrs.field(
+        default=None, validator=optional(one_of(*get_args(Transform)))
+    )
+    moved_to: str | None = attrs.field(default=None, validator=optional(instance(str)))
+    raw: str = attrs.field(default="", converter=_cut, validator=instance(str))
+
+    def __str__(self) -> str:
+        words = f"{self.error_class} ({self.reason}, {self.scope})"
+        return f"{words}: {self.raw}" if self.raw else words

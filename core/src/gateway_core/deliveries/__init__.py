@@ -1,0 +1,1 @@
+"""Decides what becomes of one accepted envelope: its steps, retries, keys and receipt. Sans-I/O."""

@@ -1,0 +1,154 @@
+"""Which envelope an idempotency key stands for. Pure: the time is passed in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from typing import Any, TypeAlias
+
+import attrs
+from attrs import fields
+
+from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt
+from gateway_core.deliveries.delivery import Flight
+
+FINGERPRINT_VERSION = 1
+_NOT_CONTENT = frozenset(
+    {
+        "instance_id", "external_room_id", "key", "ttl", "not_before", "priority", "order",
+        "on_unknown", "on_conflict", "interim",
+    }
+)  # fmt: skip
+_UNDISPATCHED = frozenset(
+    {Disposition.SHED, Disposition.EXPIRED, Disposition.EXHAUSTED, Disposition.CANCELLED}
+)
+
+Scope: TypeAlias = tuple[str, str, str, str]
+"""(instance, room, operation, key)."""
+
+
+def scope_of(envelope: Envelope) -> Scope | None:
+    """Where the envelope's key is unique; None without a key."""
+    if envelope.key is None:
+        return None
+    return (
+        envelope.instance_id,
+        envelope.external_room_id,
+        envelope.operation,
+        envelope.key,
+    )
+
+
+def scope_of_key(key: KeyRef) -> Scope:
+    """Where the key of a sent message is unique."""
+    return (key.instance_id, key.external_room_id, "send", key.key)
+
+
+def fingerprint(envelope: Envelope) -> str:
+    """What makes two envelopes the same message: their content, without defaults. Versioned."""
+    content = {
+        field.name: _plain(value)
+        for field in fields(type(envelope))
+        if field.name not in _NOT_CONTENT
+        and (value := getattr(envelope, field.name)) != _default(field)
+    }
+    text = json.dumps([FINGERPRINT_VERSION, envelope.operation, content], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _default(field: Any) -> object:
+    default = field.default
+    return default.factory() if hasattr(default, "factory") else default
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, MessageRef):
+        return value.envelope_id or [part.message_id for part in value.parts]
+    return {"key": value.key} if isinstance(value, KeyRef) else value
+
+
+def frees_its_key(receipt: Receipt) -> bool:
+    """Whether it ended having certainly delivered nothing, so that the key may be used again."""
+    if receipt.disposition not in _UNDISPATCHED or receipt.possible_duplicate:
+        return False
+    touched = ("delivered", "deleted", "unknown")
+    return not any(part.outcome in touched for part in receipt.parts) and not any(
+        part.verdict is not None and part.verdict.dispatched == "unknown" for part in receipt.parts
+    )
+
+
+@attrs.define(eq=False)
+class Known:
+    """What a key stands for: a flight while it lasts, then its receipt."""
+
+    fingerprint: str
+    envelope_id: str
+    since: int
+    flight: Flight | None = None
+    receipt: Receipt | None = None
+
+
+class Keys:
+    """The keys of one partition, bounded by number and age; those in flight are never dropped."""
+
+    def __init__(self, *, most: int, window: int) -> None:
+        self._most = most
+        self._window = window
+        self._known: OrderedDict[Scope, Known] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, scope: Scope, now: int) -> Known | None:
+        """What the key stands for; None when it is new, free again, or too old."""
+        known = self._known.get(scope)
+        if known is not None and known.flight is None and now - known.since > self._window:
+            del self._known[scope]
+            return None
+        return known
+
+    def begin(self, scope: Scope, flight: Flight, print_: str, now: int) -> None:
+        """The key stands for `flight` from now on."""
+        self._known[scope] = Known(print_, flight.id, now, flight=flight)
+        self._trim(now)
+
+    def remember(self, scope: Scope, print_: str, receipt: Receipt, since: int) -> None:
+        """The key stood for an envelope of an earlier life."""
+        self._known[scope] = Known(print_, receipt.envelope_id, since, receipt=receipt)
+        self._trim(since)
+
+    def forget(self, scope: Scope) -> None:
+        """The key is free: its envelope was never accepted."""
+        self._known.pop(scope, None)
+
+    def forget_room(self, instance_id: str, room_id: str) -> None:
+        """Forget the ended ones of a room."""
+        for scope, known in list(self._known.items()):
+            if scope[:2] == (instance_id, room_id) and known.flight is None:
+                del self._known[scope]
+
+    def end(self, scope: Scope, receipt: Receipt, now: int) -> None:
+        """Its flight ended: remember the receipt, or free the key."""
+        known = self._known.get(scope)
+        if known is None or known.envelope_id != receipt.envelope_id:
+            return
+        if frees_its_key(receipt):
+            del self._known[scope]
+            return
+        known.flight, known.receipt, known.since = None, receipt, now
+        self._known.move_to_end(scope)
+
+    def _trim(self, now: int) -> None:
+        """Drop the oldest that ended, while there are too many or they are too old."""
+        looked = 0
+        while self._known and looked < 4:  # noqa: PLR2004 - a few at a time
+            scope, known = next(iter(self._known.items()))
+            over = len(self._known) > self._most
+            if known.flight is not None:
+                self._known.move_to_end(scope)
+                looked += 1
+            elif over or now - known.since > self._window:
+                del self._known[scope]
+            else:
+                return

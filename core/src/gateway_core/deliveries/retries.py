@@ -1,0 +1,151 @@
+"""What follows from a verdict: try again, change something, give up. Pure; bounded."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Literal
+
+import attrs
+
+from gateway_core.deliveries.backoff import Backoff
+from gateway_core.contract.envelopes import Disposition
+from gateway_core.contract.validators import LONGEST, number, whole
+from gateway_core.deliveries.steps import Step
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+
+MOST_TRANSFORMS = 3
+LONGEST_WAIT = 86_400.0
+FRUITLESS = 2
+MOST_PATIENCE = 10.0
+"""After so many refusals in a row, a retry-after of less than so many seconds is not relied on."""
+
+
+@attrs.frozen(kw_only=True)
+class RetrySettings:
+    """How often and how long a step is tried.
+
+    attempts       tries of a step at the most, those refused by a rate limit not counted
+    base, cap      seconds: exponential backoff with full jitter between them
+    max_ambiguous  tries of one part, at the most, that may have been accepted unknown to us
+    quarantine     seconds after an unknown outcome before anything follows in that lane
+    """
+
+    attempts: int = attrs.field(default=6, validator=whole(least=1))
+    base: float = attrs.field(default=0.5, validator=number(above=0))
+    cap: float = attrs.field(default=60.0, validator=number(above=0))
+    max_ambiguous: int = attrs.field(default=2, validator=whole(least=1))
+    quarantine: float = attrs.field(default=2.0, validator=number(least=0, most=LONGEST))
+
+    @property
+    def backoff(self) -> Backoff:
+        """The wait between tries."""
+        return Backoff(base=self.base, cap=self.cap)
+
+
+Kind = Literal[
+    "acknowledged",  # it is there after all
+    "retry",         # the same again, `wait` seconds from now
+    "closed",        # what the verdict's scope names waits; no try was spent
+    "recover",       # the same again once the instance works, not before `wait`
+    "transform",     # plan the part anew
+    "moved",         # the room has a new address: the same again there
+    "suspend",       # the instance is out of order: the envelope waits for it
+    "unknown",       # nobody knows, and we do not try again: on with the next part
+    "end",           # the envelope ends with `disposition`
+]  # fmt: skip
+
+
+@attrs.frozen
+class Decision:
+    """What to do next about a step.
+
+    wait      seconds; of a closure, how long what the verdict names is closed
+    patience  seconds that the lane itself stays away, where its step meets one limit after another
+    """
+
+    kind: Kind
+    wait: float = 0.0
+    disposition: Disposition | None = None
+    patience: float = 0.0
+
+
+def decide(  # noqa: PLR0911 - a decision table, one return a row
+    verdict: Verdict,
+    step: Step,
+    *,
+    settings: RetrySettings,
+    repeat_safe: bool,
+    give_up_unknown: bool,
+    left: float,
+    rng: Random,
+) -> Decision:
+    """What follows from `verdict`, the `left` seconds to the deadline given.
+
+    Counts of the step are already those after the try: `attempts`, `maybe_sent`, `transforms`.
+    """
+    match verdict.error_class:
+        case ErrorClass.DONE:
+            return Decision("acknowledged")
+        case ErrorClass.NON_RETRYABLE if verdict.transform is None:
+            broken = verdict.reason is Reason.HOOK_CONTRACT
+            return Decision(
+                "end", disposition=Disposition.CRASHED if broken else Disposition.REJECTED
+            )
+        case ErrorClass.FATAL:
+            if verdict.scope is Scope.INSTANCE:
+                return Decision("suspend")
+            return Decision("end", disposition=Disposition.FATAL)
+    if verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED:
+        return _change(verdict, step)
+    wait = _wait(verdict, step, settings, rng)
+    if verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no":
+        patience = _patience(verdict, step, settings, rng)
+        return _unless_late(Decision("closed", wait, patience=patience), left)
+    if verdict.dispatched == "unknown" and not repeat_safe:
+        return _ambiguous(step, settings, wait, give_up=give_up_unknown, left=left)
+    if step.attempts >= settings.attempts:
+        return Decision("end", disposition=Disposition.EXHAUSTED)
+    return _unless_late(Decision("retry", wait), left)
+
+
+def _change(verdict: Verdict, step: Step) -> Decision:
+    if step.transforms >= MOST_TRANSFORMS:
+        return Decision("end", disposition=Disposition.REJECTED)
+    if verdict.transform is not None:
+        return Decision("transform")
+    if verdict.moved_to is None:
+        return Decision("end", disposition=Disposition.REJECTED)
+    return Decision("moved")
+
+
+def _ambiguous(
+    step: Step, settings: RetrySettings, wait: float, *, give_up: bool, left: float
+) -> Decision:
+    """The part may be there. Again only while copies stay within the bound, and it works again."""
+    if give_up or step.maybe_sent >= settings.max_ambiguous:
+        return Decision("unknown", settings.quarantine)
+    if step.attempts >= settings.attempts:
+        return Decision("unknown", settings.quarantine)
+    wait = max(wait, settings.quarantine)
+    return Decision("recover", wait) if wait <= left else Decision("unknown", settings.quarantine)
+
+
+def _wait(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:
+    """The platform's retry-after where it names one, else a jittered backoff."""
+    if verdict.retry_after is not None and verdict.retry_after >= 0:
+        return min(verdict.retry_after, LONGEST_WAIT)
+    return settings.backoff.delay(max(1, step.attempts, step.refusals), rng=rng)
+
+
+def _patience(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:
+    """Retry-after wins; but who is refused after it, again and again, shall not ask at its pace."""
+    if verdict.retry_after is None or step.refusals < FRUITLESS:
+        return 0.0
+    return min(MOST_PATIENCE, settings.backoff.delay(step.refusals - 1, rng=rng))
+
+
+def _unless_late(decision: Decision, left: float) -> Decision:
+    """A wait beyond the deadline ends it at once: waiting would change nothing."""
+    if decision.wait > left:
+        return Decision("end", decision.wait, Disposition.EXPIRED)
+    return decision

@@ -1,0 +1,119 @@
+"""What stands in the room now of messages that were sent: the newest revision of each. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+
+from gateway_core.contract.envelopes import Edit, Json, MessageRef, Part, PartRef
+from gateway_core.deliveries.steps import Step
+
+FEW = 4
+"""Of the oldest, so many at a time are looked at."""
+
+
+class Revisions:
+    """The newest refs of one partition's messages by envelope id, bounded by number.
+
+    Those that stand as they were sent, and those that were edited or deleted, so many of each: a
+    ref that somebody stored still tells the former when they are forgotten, and no longer the
+    latter. Those of which a change waits are kept beyond that.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sent: OrderedDict[str, MessageRef | None] = OrderedDict()
+        self._changed: OrderedDict[str, MessageRef | None] = OrderedDict()
+        self._wanted: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._sent) + len(self._changed)
+
+    def knows(self, envelope_id: str) -> bool:
+        """Whether the message's fate is remembered."""
+        return envelope_id in self._changed or envelope_id in self._sent
+
+    def newest(self, ref: MessageRef) -> MessageRef | None:
+        """The message as it stands now: what is known here, else the ref itself.
+
+        None: it was deleted, or never arrived.
+        """
+        known = self._changed if ref.envelope_id in self._changed else self._sent
+        return known.get(ref.envelope_id, ref if ref.parts else None)
+
+    def record(self, ref: MessageRef | None, envelope_id: str) -> None:
+        """The message stands so now; None: it is gone."""
+        as_sent = ref is not None and not ref.revision and envelope_id not in self._changed
+        known = self._sent if as_sent else self._changed
+        known[envelope_id] = ref
+        known.move_to_end(envelope_id)
+        if not as_sent:
+            self._sent.pop(envelope_id, None)
+        self._trim(known)
+
+    def want(self, envelope_id: str) -> None:
+        """A change of the message waits: it is remembered until `leave`, whatever their number."""
+        self._wanted[envelope_id] += 1
+
+    def leave(self, envelope_id: str) -> None:
+        """One of those that waited is over."""
+        self._wanted[envelope_id] -= 1
+        if not self._wanted[envelope_id]:
+            del self._wanted[envelope_id]
+
+    def _trim(self, known: OrderedDict[str, MessageRef | None]) -> None:
+        """Forget the oldest that nobody wants, while there are too many."""
+        looked = 0
+        while len(known) > self._most and looked < FEW:
+            oldest = next(iter(known))
+            if oldest in self._wanted:
+                known.move_to_end(oldest)
+                looked += 1
+            else:
+                del known[oldest]
+
+    def forget_room(self, instance_id: str, room: str) -> None:
+        """Nothing is known here of the room's messages any more."""
+        for known in (self._sent, self._changed):
+            for name, ref in list(known.items()):
+                if ref is not None and (ref.instance_id, ref.external_room_id) == (
+                    instance_id,
+                    room,
+                ):
+                    del known[name]
+
+
+def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:
+    """Old parts against the new plan: edit what changed, append what is new, delete the rest.
+
+    The platform's own fields stand on the last part: those that the edit names, or that the
+    message has. The part that was the last before loses them.
+    """
+    old, last = ref.parts, len(plan) - 1
+    extra = ref.extra if edit.extra is None else edit.extra
+    steps = []
+    for index, part in enumerate(plan):
+        carried = extra if index == last else {} if index == len(old) - 1 else None
+        steps.append(_edited(index, part, carried, old[index] if index < len(old) else None))
+    return steps + delete_steps(old[len(plan) :], first=len(plan))
+
+
+def _edited(
+    index: int, part: Part, extra: Mapping[str, Json] | None, known: PartRef | None
+) -> Step:
+    """One part: a new message, or the change of one that stands, if it is a change."""
+    if known is None:
+        return Step("send", index, part=part, extra=extra or None)
+    step = Step("edit", index, part=part, extra=extra, message_id=known.message_id)
+    if known.digest and known.digest == step.digest:
+        step.outcome = "unchanged"
+    return step
+
+
+def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
+    """One step for each part, the newest first, so that what stays never looks cut off."""
+    steps = [
+        Step("delete", first + index, message_id=part.message_id)
+        for index, part in enumerate(parts)
+    ]
+    return steps[::-1]

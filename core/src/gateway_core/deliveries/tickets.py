@@ -1,0 +1,88 @@
+"""The handle of an accepted envelope."""
+
+from __future__ import annotations
+
+import trio
+
+from gateway_core.contract.envelopes import Call, MessageRef, Receipt, Send
+from gateway_core.contract.errors import GatewayClosed
+from gateway_core.deliveries.delivery import Flight
+
+
+class Ticket:
+    """An accepted envelope: its id, its ref (an edit's target at once), and its receipt.
+
+    Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
+    """
+
+    __slots__ = ("_flight", "_replayed", "_waited")
+
+    def __init__(
+        self, flight: Flight, replayed: Receipt | None = None, *, waited: bool = False
+    ) -> None:
+        self._flight = flight
+        self._replayed = replayed
+        self._waited = waited  # for an outbox, before it was made: others had their turn
+
+    def __repr__(self) -> str:
+        state = self._flight.receipt.disposition if self._flight.receipt else "unfinished"
+        return f"<Ticket {self.id} {state}>"
+
+    @property
+    def id(self) -> str:
+        """The envelope's id."""
+        return self._flight.id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the receipt is there."""
+        return self._flight.receipt is not None
+
+    @property
+    def ref(self) -> MessageRef:
+        """The message that a `Send` makes, before it is there; of an edit, the message edited.
+
+        Raises `TypeError` for a `Call` or an edit by key, which name no message yet.
+        """
+        envelope = self._flight.envelope
+        if self._flight.receipt is not None and self._flight.receipt.ref is not None:
+            return self._flight.receipt.ref
+        if isinstance(envelope, Send):
+            return MessageRef(
+                instance_id=envelope.instance_id,
+                external_room_id=envelope.external_room_id,
+                envelope_id=self._flight.id,
+                thread_id=envelope.thread_id,
+            )
+        if not isinstance(envelope, Call) and isinstance(envelope.target, MessageRef):
+            return envelope.target
+        raise TypeError(f"{type(envelope).__name__} names no message before it ends")
+
+    async def receipt(self) -> Receipt:
+        """Wait for the end. Never raises for an ending.
+
+        Raises `GatewayClosed` (`kept=True`) where a durable outbox keeps it for the next start.
+        """
+        if self._replayed is not None:
+            await trio.lowlevel.checkpoint()
+            return self._replayed
+        return await wait_for_end(self._flight)
+
+
+async def wait_for_end(flight: Flight) -> Receipt:
+    """Wait until the flight has its receipt."""
+    if flight.receipt is None and not flight.kept:
+        done = trio.Event()
+        callbacks = flight.callbacks = flight.callbacks or []
+        callbacks.append(done.set)
+        try:
+            await done.wait()
+        except trio.Cancelled:
+            if flight.callbacks is not None and done.set in flight.callbacks:
+                flight.callbacks.remove(done.set)
+            raise
+    else:
+        await trio.lowlevel.checkpoint()
+    if flight.receipt is None:
+        raise GatewayClosed("the outbox keeps the envelope for the next start", kept=True)
+    return flight.receipt

@@ -1,0 +1,1 @@
+"""Performs what is decided below: partitions, their workers, attempts and endings."""

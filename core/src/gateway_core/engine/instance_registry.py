@@ -1,0 +1,282 @@
+"""The instances at run time: taken in, replaced, suspended, resumed, taken out.
+
+This module waits in `remove` alone, for what an instance has unfinished.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+import trio
+
+from gateway_core.accounts.instance_state import Account
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.clock import Clock
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.envelopes import Undelivered
+from gateway_core.contract.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
+from gateway_core.contract.validators import is_finite, shown
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.contract.hookspecs import Identity
+from gateway_core.contract.instances import Instance
+from gateway_core.accounts.probing import ask_who
+from gateway_core.engine.partition import Partition
+from gateway_core.accounts.sessions import Sessions, Spawn
+from gateway_core.monitoring.statistics import InstanceStatistics
+from gateway_core.telemetry import INSTANCE_SUSPENDED, tell
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+
+MOST_GONE = 10_000
+"""Instances taken out whose channel is still known: what is kept of them may end later."""
+
+
+class Roster:
+    """Every instance of one gateway by its id."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        hooks: Mapping[str, ChannelHooks],
+        *,
+        clock: Clock,
+        spawn: Spawn,
+        keep: Callable[[Account], None],
+    ) -> None:
+        self._config = config
+        self._hooks = hooks
+        self._clock = clock
+        self._spawn = spawn
+        self._keep = keep
+        self._partitions: Sequence[Partition] = ()
+        self._accounts: dict[str, Account] = {}
+        self._leaving: set[str] = set()
+        self._gone: OrderedDict[str, ChannelHooks] = OrderedDict()
+
+    def open(self, partitions: Sequence[Partition]) -> None:
+        """Take in the configured instances. Raises `ConfigError` for the first bad one."""
+        self._partitions = partitions
+        for instance in self._config.instances:
+            self.add(instance)
+
+    def statistics(self) -> tuple[InstanceStatistics, ...]:
+        """Each instance's state."""
+        return tuple(self._statistics(account) for account in self._accounts.values())
+
+    def _statistics(self, account: Account) -> InstanceStatistics:
+        instance, counts = account.instance, account.counts
+        return InstanceStatistics(
+            id=instance.id,
+            channel=instance.channel,
+            in_flight=account.slots.in_flight,
+            unfinished=sum(p.admission.depth_of(instance.id) for p in self._partitions),
+            suspended=str(account.suspended) if account.suspended is not None else None,
+            circuit_open=account.open,
+            accepted=counts.accepted,
+            recovered=counts.recovered,
+            refused=dict(counts.refused),
+            dispositions=dict(counts.dispositions),
+            attempts=counts.attempts,
+            foreseen=counts.foreseen,
+            unforeseen=counts.unforeseen,
+            possible_duplicates=counts.possible_duplicates,
+            degradations=dict(counts.degradations),
+        )
+
+    def add(self, instance: Instance) -> None:
+        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel.
+
+        One whose settings are not its channel's starts suspended.
+        """
+        _check_instance(instance)
+        if instance.id in self._accounts:
+            raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
+        account = self._accounts[instance.id] = self._account_of(instance)
+        wrong = _wrong_settings(instance, account.hooks)
+        if wrong:
+            account.held = True
+            self.suspend_account(account, _refusal(wrong))
+
+    def replace(self, instance: Instance) -> None:
+        """Give a known instance new settings (a new token); a suspended one goes on.
+
+        Raises `UnknownInstance`, and `ConfigError` where the channel would change.
+        """
+        _check_instance(instance)
+        account = self.account(instance.id)
+        if instance.channel != account.instance.channel:
+            place = f"instances.{instance.id}.channel"
+            raise ConfigError([Problem(place, "cannot change; add another instance")])
+        wrong = _wrong_settings(instance, account.hooks)
+        if wrong:
+            raise ConfigError([Problem(f"instances.{instance.id}.settings", wrong)])
+        account.sessions.close()
+        account.instance = instance
+        account.sessions = self._sessions(account.hooks, instance)
+        account.limiter.renew()
+        now = self._clock.now()
+        account.resume(now)
+        for partition in self._partitions:
+            partition.lanes.ask_anew(account, now)
+
+    async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
+        """Take an instance out, after up to `drain` seconds for what is unfinished.
+
+        What was ended undelivered. Other instances do not notice. A cancelled caller has removed
+        nothing.
+        """
+        account = self.account(instance_id)
+        if not (is_finite(drain) or drain == math.inf) or drain < 0:
+            raise ValueError(f"`drain` must be seconds, 0 or more, not {shown(drain)}")
+        self._leaving.add(instance_id)
+        try:
+            with trio.move_on_after(drain):
+                await self._until_finished(instance_id)
+            await trio.lowlevel.checkpoint()
+        finally:
+            self._leaving.remove(instance_id)
+        account.removed = True
+        left = [
+            Undelivered(flight.envelope, partition.endings.give_up(flight))
+            for partition, flight in reversed(self._unfinished_of(instance_id))
+        ][::-1]
+        account.sessions.close()
+        del self._accounts[instance_id]
+        self._gone[instance_id] = account.hooks
+        self._gone.move_to_end(instance_id)
+        if len(self._gone) > MOST_GONE:
+            self._gone.popitem(last=False)
+        for partition in self._partitions:
+            partition.lanes.forget(account)
+        return left
+
+    async def _until_finished(self, instance_id: str) -> None:
+        while unfinished := self._unfinished_of(instance_id):
+            ended = trio.Event()
+            flight = unfinished[0][1]
+            callbacks = flight.callbacks = flight.callbacks or []
+            callbacks.append(ended.set)
+            await ended.wait()
+
+    def suspend(self, instance_id: str, why: str = "by the application") -> None:
+        """Let the instance's envelopes wait until `resume`."""
+        account = self.account(instance_id)
+        if not isinstance(why, str):
+            raise TypeError(f"`why` must be a text, not {type(why).__name__}")
+        account.held = True
+        self.suspend_account(account, _refusal(why))
+
+    def resume(self, instance_id: str) -> None:
+        """Let a suspended instance go on where it stopped."""
+        self.account(instance_id).resume(self._clock.now())
+
+    async def probe(self, instance_id: str) -> Identity | None:
+        """Ask the platform who the instance is. Raises `ProbeFailed`."""
+        account = self.account(instance_id)
+        if not account.can_probe:
+            verdict = _unable(f"channel {account.instance.channel!r} has no probe")
+            raise ProbeFailed(instance_id=instance_id, verdict=verdict)
+        found = await ask_who(account, self._config.attempt_timeout)
+        if isinstance(found, Verdict):
+            raise ProbeFailed(instance_id=instance_id, verdict=found)
+        return found
+
+    def suspend_account(self, account: Account, verdict: Verdict) -> None:
+        """Put an account out of order, and say so once; one that was taken out is no news."""
+        if account.removed or not account.suspend(verdict, self._clock.now()):
+            return
+        tell(
+            INSTANCE_SUSPENDED,
+            instance=account.instance.id,
+            channel=account.instance.channel,
+            reason=str(verdict.reason),
+            raw=verdict.raw,
+        )
+        account.hooks.instance_suspended(account.instance, verdict)
+        if self._config.when_suspended == "end":
+            for partition in self._partitions:
+                partition.endings.end_all(account, verdict)
+
+    def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Flight]]:
+        return [
+            (partition, flight)
+            for partition in self._partitions
+            for flight in partition.flights.values()
+            if flight.envelope.instance_id == instance_id
+        ]
+
+    def find(self, instance_id: str) -> Account | None:
+        """The instance's runtime side; None: it is not there, or is being taken out."""
+        return None if instance_id in self._leaving else self._accounts.get(instance_id)
+
+    def present(self, instance_id: str) -> Account | None:
+        """The same, one that is being taken out as well: it may stay."""
+        return self._accounts.get(instance_id)
+
+    def all(self) -> tuple[Account, ...]:
+        """Every instance that is there."""
+        return tuple(self._accounts.values())
+
+    def hooks_of(self, instance_id: str) -> ChannelHooks | None:
+        """Who is told of its envelopes, also once it was taken out; None: it was never there."""
+        account = self._accounts.get(instance_id)
+        return account.hooks if account is not None else self._gone.get(instance_id)
+
+    def account(self, instance_id: str) -> Account:
+        """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
+        account = self._accounts.get(instance_id) if isinstance(instance_id, str) else None
+        if account is None or instance_id in self._leaving:
+            known = ", ".join(sorted(self._accounts)) or "none"
+            text = f"there is no instance {instance_id!r}; configured: {known}"
+            raise UnknownInstance([Problem("instance_id", text)])
+        return account
+
+    def _account_of(self, instance: Instance) -> Account:
+        hooks = self._hooks.get(instance.channel)
+        if hooks is None:
+            served = ", ".join(sorted(self._hooks)) or "none"
+            text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
+            raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
+        return Account(
+            instance,
+            hooks,
+            sessions=self._sessions(hooks, instance),
+            slots=self._config.attempts_per_instance,
+            circuit=self._config.circuit,
+            keep=self._keep,
+        )
+
+    def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
+        config = self._config
+        return Sessions(hooks, instance, self._spawn, config.session_idle, config.attempt_timeout)
+
+
+def _check_instance(value: object) -> None:
+    if not isinstance(value, Instance):
+        text = f"must be an Instance, not {type(value).__name__}"
+        raise ConfigError([Problem("instance", text)])
+
+
+def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:
+    """What is wrong with them; empty: nothing."""
+    expected = hooks.settings_type
+    if expected is None or isinstance(instance.settings, expected):
+        return ""
+    return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
+
+
+def _unable(text: str) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.UNSUPPORTED,
+        scope=Scope.OPERATION,
+        dispatched="no",
+        raw=text,
+    )
+
+
+def _refusal(why: str) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.FATAL, reason=Reason.SUSPENDED, scope=Scope.INSTANCE, raw=why
+    )

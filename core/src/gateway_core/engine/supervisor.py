@@ -1,0 +1,68 @@
+"""Keeps partitions alive: a death is counted and answered by a new life, or by giving up.
+
+This module waits: it is the boundary between a partition's tasks and the gateway.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import trio
+
+from gateway_core.plugins.boundary import place_of, stopped
+from gateway_core.contract.errors import PartitionFailed
+from gateway_core.engine.partition import Partition
+from gateway_core.telemetry import PARTITION_RESTARTED, tell
+
+MOST_RESTARTS = 30
+WITHIN = 60.0
+FIRST_DELAY = 0.01
+LONGEST_DELAY = 1.0
+
+
+class Supervisor:
+    """One for the gateway; it counts every partition's deaths together."""
+
+    def __init__(self, partitions: Sequence[Partition]) -> None:
+        self._partitions = partitions
+        self._deaths: deque[float] = deque()
+
+    async def keep(self, partition: Partition) -> None:
+        """Run the partition, life after life. Raises `PartitionFailed` after too many."""
+        while True:
+            error: Exception | None = None
+            try:
+                await partition.run()
+            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                error = stopped(raised)
+            partition.restarts += 1
+            delay = self._died(partition, error)
+            self._hand_over(partition)
+            await trio.sleep(delay)
+
+    def _died(self, partition: Partition, error: Exception | None) -> float:
+        """Count the death; the seconds until the next life."""
+        now = trio.current_time()
+        self._deaths.append(now)
+        while self._deaths and now - self._deaths[0] > WITHIN:
+            self._deaths.popleft()
+        count = len(self._deaths)
+        tell(
+            PARTITION_RESTARTED,
+            partition=partition.index,
+            restarts=count,
+            error=partition.privacy.error(error) if error is not None else "cancelled",
+            where=place_of(error),
+        )
+        if count > MOST_RESTARTS:
+            text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
+            raise PartitionFailed(text) from error
+        return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(count - 1, 30))
+
+    def _hand_over(self, partition: Partition) -> None:
+        """Another partition rings for the shared buckets meanwhile."""
+        for other in self._partitions:
+            if other is not partition and other.alive:
+                partition.lanes.hand_over(other.lanes)
+                return

@@ -1,0 +1,1 @@
+"""Performs spans, histograms and snapshots, where anybody listens."""

@@ -1,0 +1,195 @@
+"""Performs the histograms, and the watch over the event loop, where a meter is set up."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from math import inf
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeAlias
+
+from opentelemetry.metrics import Histogram, MeterProvider
+from trio.abc import Instrument
+
+from gateway_core import telemetry as names
+from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, tell
+from gateway_core.contract.verdicts import Reason, Verdict
+
+if TYPE_CHECKING:
+    from gateway_core.accounts.instance_state import Account
+
+Labels: TypeAlias = Mapping[str, str]
+
+STALL = names.STALL_DURATION.bounds[0]
+"""Seconds from which the loop counts as stalled."""
+MOST_TALLIES = 10_000
+"""Sets of labels that are remembered: instances come and go for as long as the process lives."""
+LONG_STALL = 1.0
+"""Seconds from which the log says so."""
+
+
+class Tally:
+    """Values of one histogram with the same labels, until they are handed on."""
+
+    __slots__ = ("_bounds", "_counts", "_histogram", "_labels", "_least", "_most", "_total")
+
+    def __init__(self, histogram: Histogram, bounds: Sequence[float], labels: Labels) -> None:
+        self._histogram = histogram
+        self._bounds = bounds
+        self._labels = labels
+        self._reset()
+
+    def _reset(self) -> None:
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._total, self._least, self._most = 0.0, inf, -inf
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._total += seconds
+        if seconds < self._least:  # noqa: PLR1730 - a call would cost more than the sum
+            self._least = seconds
+        if seconds > self._most:  # noqa: PLR1730 - likewise
+            self._most = seconds
+
+    def hand_on(self) -> None:
+        """Give the SDK all of them in one record."""
+        if self._least < inf:
+            several = Several(self._total, self._counts, self._least, self._most)
+            self._histogram.record(several, self._labels)
+            self._reset()
+
+
+class Single:
+    """The same for an SDK that takes one value at a time."""
+
+    __slots__ = ("_histogram", "_labels")
+
+    def __init__(self, histogram: Histogram, _bounds: Sequence[float], labels: Labels) -> None:
+        self._histogram = histogram
+        self._labels = labels
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self._histogram.record(seconds, self._labels)
+
+    def hand_on(self) -> None:
+        """Nothing is held back."""
+
+
+class Meters:
+    """The histograms of one gateway.
+
+    Where the SDK takes `several` values in one record, they are held back until somebody reads, or
+    until too many sets of labels are known.
+    """
+
+    def __init__(self, provider: MeterProvider, *, several: bool = False) -> None:
+        meter = provider.get_meter(SCOPE, str(names.SCHEMA_VERSION))
+        made: Mapping[Metric, Histogram] = {
+            metric: meter.create_histogram(
+                metric.name,
+                unit=metric.unit,
+                description=metric.meaning,
+                explicit_bucket_boundaries_advisory=metric.bounds,
+            )
+            for metric in METRICS
+            if metric.kind == "histogram"
+        }
+        self._made = made
+        self._kind = Tally if several else Single
+        self._tallies: dict[tuple[object, ...], Tally | Single] = {}
+        # Those that every message needs, by less than their labels.
+        self._attempts: dict[tuple[str, str, str, Reason | None], Tally | Single] = {}
+        self._ends: dict[tuple[str, str, Disposition], Tally | Single] = {}
+
+    def accepted(self, account: Account, seconds: float) -> None:
+        """An envelope was accepted so long after `submit` was called."""
+        self._of(names.ACCEPT_DURATION, account).add(seconds)
+
+    def appended(self, seconds: float) -> None:
+        """The outbox took so long to have an envelope."""
+        self._of(names.APPEND_DURATION, None).add(seconds)
+
+    def waited(self, account: Account, cause: str, seconds: float) -> None:
+        """An envelope waited."""
+        self._of(names.WAIT_DURATION, account, names.CAUSE.name, cause).add(seconds)
+
+    def attempted(
+        self, account: Account, operation: str, verdict: Verdict | None, seconds: float
+    ) -> None:
+        """An attempt ended."""
+        reason = None if verdict is None else verdict.reason
+        instance = account.instance
+        key = (instance.channel, instance.id, operation, reason)
+        tally = self._attempts.get(key)
+        if tally is None:
+            more: tuple[str, ...] = (names.OPERATION.name, operation)
+            if reason is not None:
+                more += (names.ERROR_TYPE.name, reason.value)
+            tally = self._attempts[key] = self._of(names.ATTEMPT_DURATION, account, *more)
+        tally.add(seconds)
+
+    def ended(self, account: Account, receipt: Receipt, seconds: float) -> None:
+        """An envelope ended."""
+        instance, how = account.instance, receipt.disposition
+        key = (instance.channel, instance.id, how)
+        tally = self._ends.get(key)
+        if tally is None:
+            more = (names.DISPOSITION.name, how.value)
+            tally = self._of(names.ENVELOPE_DURATION, account, *more)
+            self._ends[key] = tally
+        tally.add(seconds)
+
+    def stalled(self, seconds: float) -> None:
+        """The event loop did nothing else meanwhile."""
+        self._of(names.STALL_DURATION, None).add(seconds)
+        if seconds >= LONG_STALL:
+            tell(LOOP_STALLED, seconds=round(seconds, 3))
+
+    def hand_on(self) -> None:
+        """Give the SDK what is held back."""
+        for tally in self._tallies.values():
+            tally.hand_on()
+
+    def _begin_anew(self) -> None:
+        """Forget every set of labels; those in use come back with their next value."""
+        self.hand_on()
+        for known in (self._tallies, self._attempts, self._ends):
+            known.clear()
+
+    def _of(self, metric: Metric, account: Account | None, *more: str) -> Tally | Single:
+        """The tally of a metric, of an instance's labels and the names and values in `more`."""
+        whose = (account.instance.channel, account.instance.id) if account is not None else ()
+        key = (metric.name, *whose, *more)
+        found = self._tallies.get(key)
+        if found is None:
+            if len(self._tallies) >= MOST_TALLIES:
+                self._begin_anew()
+            labels = dict(zip(more[::2], more[1::2], strict=True))
+            if account is not None:
+                labels[names.CHANNEL.name] = account.instance.channel
+                labels[names.INSTANCE.name] = account.instance.id
+            found = self._tallies[key] = self._kind(self._made[metric], metric.bounds, labels)
+        return found
+
+
+class LoopWatch(Instrument):
+    """Measures in real time how long the loop runs tasks before it looks at anything else."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+        self._since = perf_counter()
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Tasks run from here on."""
+        del timeout
+        self._since = perf_counter()
+
+    def before_io_wait(self, timeout: float) -> None:
+        """All of them have had their turn."""
+        del timeout
+        took = perf_counter() - self._since
+        if took >= STALL:
+            self._meters.stalled(took)

@@ -1,0 +1,244 @@
+"""Gauges and counters, observed: read from the gateway's snapshots when somebody asks.
+
+An exporter asks from a thread of its own. The snapshot is taken on trio's thread, and the
+exporter waits for it, but not for long: a stalled loop gives it the one before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import trio
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+from gateway_core import telemetry as names
+from gateway_core.contract.envelopes import Disposition
+from gateway_core.scheduling.pressure import LEVELS
+from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
+from gateway_core.telemetry import METRICS, SCOPE, Metric
+
+PATIENCE = 1.0
+"""Seconds that an exporter's thread waits for trio's."""
+
+Labels: TypeAlias = dict[str, Any]
+Reading: TypeAlias = tuple[float, Labels]
+
+
+def _partition(read: Callable[[PartitionStatistics], float]) -> Callable[..., Iterator[Reading]]:
+    def readings(statistics: Statistics) -> Iterator[Reading]:
+        for each in statistics.partitions:
+            yield read(each), {names.PARTITION.name: each.index}
+
+    return readings
+
+
+def _of(each: InstanceStatistics) -> Labels:
+    return {names.CHANNEL.name: each.channel, names.INSTANCE.name: each.id}
+
+
+def _instance(read: Callable[[InstanceStatistics], float]) -> Callable[..., Iterator[Reading]]:
+    def readings(statistics: Statistics) -> Iterator[Reading]:
+        for each in statistics.instances:
+            yield read(each), _of(each)
+
+    return readings
+
+
+def _counted(
+    read: Callable[[InstanceStatistics], Mapping[Any, int]], label: Callable[[Any], Labels]
+) -> Callable[..., Iterator[Reading]]:
+    def readings(statistics: Statistics) -> Iterator[Reading]:
+        for each in statistics.instances:
+            for key, count in read(each).items():
+                yield count, _of(each) | label(key)
+
+    return readings
+
+
+def _refused(statistics: Statistics) -> Iterator[Reading]:
+    yield from _counted(lambda each: each.refused, lambda key: {names.ERROR_TYPE.name: key})(
+        statistics
+    )
+    for error, count in statistics.refused_elsewhere.items():
+        yield count, {names.ERROR_TYPE.name: error}
+
+
+def _attempt(key: tuple[str, str]) -> Labels:
+    error_class, reason = key
+    labels: Labels = {names.ERROR_CLASS.name: error_class}
+    return labels | {names.ERROR_TYPE.name: reason} if reason else labels
+
+
+def _waiting(statistics: Statistics) -> Iterator[Reading]:
+    instances = {each.id: each for each in statistics.instances}
+    for (instance_id, cause), count in statistics.waiting.items():
+        if instance_id in instances:  # one that was taken out may still wait for its last answer
+            yield count, _of(instances[instance_id]) | {names.CAUSE.name: cause}
+
+
+def _hook_errors(statistics: Statistics) -> Iterator[Reading]:
+    for (channel, plugin, hook), count in statistics.hook_errors.items():
+        yield (
+            count,
+            {names.CHANNEL.name: channel, names.PLUGIN.name: plugin, names.HOOK.name: hook},
+        )
+
+
+def _alone(read: Callable[[Statistics], float]) -> Callable[..., Iterator[Reading]]:
+    return lambda statistics: iter([(read(statistics), {})])
+
+
+READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
+    names.DEPTH: _partition(lambda p: p.depth),
+    names.BOUND: _partition(lambda p: p.bound),
+    names.OCCUPANCY: _partition(lambda p: p.occupancy),
+    names.UNFINISHED: _partition(lambda p: p.unfinished),
+    names.IN_FLIGHT: _partition(lambda p: p.in_flight),
+    names.OLDEST_WAIT: _partition(lambda p: p.oldest_wait),
+    names.PRESSURE: _partition(lambda p: LEVELS.index(p.level)),
+    names.CALLERS_WAITING: _partition(lambda p: p.waiting),
+    names.SHARE: _partition(lambda p: p.share),
+    names.RESTARTS: _partition(lambda p: p.restarts),
+    names.SKEW: _alone(lambda s: s.skew),
+    names.ACCEPTED: _instance(lambda i: i.accepted),
+    names.REFUSED: _refused,
+    names.ENDED: _counted(
+        # All from the start: a rate does not see the first of a series that was not there.
+        lambda i: {how: i.dispositions.get(how, 0) for how in Disposition},
+        lambda key: {names.DISPOSITION.name: str(key)},
+    ),
+    names.RECOVERED_COUNT: _instance(lambda i: i.recovered),
+    names.DUPLICATES: _instance(lambda i: i.possible_duplicates),
+    names.DEGRADED: _counted(lambda i: i.degradations, lambda key: {names.DEGRADATION.name: key}),
+    names.ATTEMPTS_COUNT: _counted(lambda i: i.attempts, _attempt),
+    names.RATE_LIMITED: _counted(
+        lambda i: {True: i.foreseen, False: i.unforeseen}, lambda key: {names.FORESEEN.name: key}
+    ),
+    names.SUSPENDED: _instance(lambda i: i.suspended is not None),
+    names.CIRCUIT: _instance(lambda i: i.circuit_open),
+    names.INSTANCE_UNFINISHED: _instance(lambda i: i.unfinished),
+    names.INSTANCE_IN_FLIGHT: _instance(lambda i: i.in_flight),
+    names.WAITING: _waiting,
+    names.OUTBOX_UNFINISHED: _alone(lambda s: s.kept),
+    names.OUTBOX_UNSERVED_COUNT: _alone(lambda s: sum(s.unserved.values())),
+    names.HOOK_ERRORS: _hook_errors,
+}
+"""How each observed metric is read off a snapshot."""
+
+
+class Source:
+    """One gateway's snapshots, for any thread. `hand_on` is called with each, on trio's."""
+
+    def __init__(
+        self, statistics: Callable[[], Statistics], hand_on: Callable[[], None] = lambda: None
+    ) -> None:
+        self._statistics = statistics
+        self._hand_on = hand_on
+        self._token = trio.lowlevel.current_trio_token()
+        self._home = threading.get_ident()
+        self._last = statistics()
+        self._served: set[Metric] = set()
+        self.closed = False
+
+    def read(self, metric: Metric) -> Iterable[Reading]:
+        """The metric as of a snapshot that no earlier reading of it has seen."""
+        if metric in self._served or not self._served:
+            self._served.clear()
+            self._refresh()
+        self._served.add(metric)
+        return READ[metric](self._last)
+
+    def _refresh(self) -> None:
+        if self.closed:
+            return
+        if threading.get_ident() == self._home:
+            self._take()
+            return
+        taken = threading.Event()
+
+        def take() -> None:
+            self._take()
+            taken.set()
+
+        try:
+            self._token.run_sync_soon(take)
+        except trio.RunFinishedError:
+            return
+        taken.wait(PATIENCE)
+
+    def _take(self) -> None:
+        if not self.closed:
+            self._last = self._statistics()
+            self._hand_on()
+
+    def close(self) -> None:
+        """The gateway has ended: its figures stay as they are."""
+        self._take()
+        self.closed = True
+
+
+class Hub:
+    """The observed instruments of one meter provider, for every gateway that uses it.
+
+    An instrument is made once and cannot be unmade: it asks whoever is open then, and goes on
+    counting what closed gateways had counted.
+    """
+
+    def __init__(self, provider: MeterProvider) -> None:
+        self._open: list[Source] = []
+        self._closed: dict[Metric, dict[tuple[tuple[str, Any], ...], float]] = defaultdict(
+            lambda: defaultdict(float)
+        )
+        meter = provider.get_meter(SCOPE, str(names.SCHEMA_VERSION))
+        make = {
+            "counter": meter.create_observable_counter,
+            "gauge": meter.create_observable_gauge,
+        }
+        for metric in METRICS:
+            if metric in READ:
+                make[metric.kind](
+                    metric.name,
+                    callbacks=[self._asked_for(metric)],
+                    unit=metric.unit,
+                    description=metric.meaning,
+                )
+
+    def _asked_for(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def asked(_: CallbackOptions) -> Iterable[Observation]:
+            sums = defaultdict(float, self._closed[metric])
+            for source in list(self._open):
+                for value, labels in source.read(metric):
+                    key = tuple(labels.items())
+                    counts = metric.kind == "counter"
+                    sums[key] = sums[key] + value if counts else max(sums[key], value)
+            return [Observation(value, dict(labels)) for labels, value in sums.items()]
+
+        return asked
+
+    def add(self, source: Source) -> None:
+        """A gateway opened."""
+        self._open.append(source)
+
+    def remove(self, source: Source) -> None:
+        """A gateway closed: what it counted stays counted."""
+        source.close()
+        self._open.remove(source)
+        for metric in READ:
+            if metric.kind == "counter":
+                for value, labels in source.read(metric):
+                    self._closed[metric][tuple(labels.items())] += value
+
+
+_HUBS: WeakKeyDictionary[MeterProvider, Hub] = WeakKeyDictionary()
+
+
+def hub_of(provider: MeterProvider) -> Hub:
+    """The one hub of a provider."""
+    hub = _HUBS.get(provider)
+    if hub is None:
+        hub = _HUBS[provider] = Hub(provider)
+    return hub

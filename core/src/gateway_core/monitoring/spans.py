@@ -1,0 +1,264 @@
+"""Performs the spans of envelopes and attempts, where a tracer is set up.
+
+An envelope's span begins at `submit` in the caller's context and ends with its disposition. What
+is not sampled costs the one call that finds that out, and its context travels all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    TraceState,
+    set_span_in_context,
+)
+
+from gateway_core import telemetry
+from gateway_core.clock import Clock
+from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.ratelimits.bucket import SECOND
+from gateway_core.telemetry.privacy import Privacy
+from gateway_core.deliveries.steps import Step
+from gateway_core.telemetry import (
+    ATTEMPT,
+    ATTEMPT_SPAN,
+    ATTEMPTS,
+    CAUSE,
+    CHANNEL,
+    DEGRADATION,
+    DISPOSITION,
+    ENVELOPE_ID,
+    ENVELOPE_SPAN,
+    ERROR_CLASS,
+    ERROR_TYPE,
+    INSTANCE,
+    KEPT,
+    OPERATION,
+    OPERATION_TYPE,
+    PART,
+    PARTITION,
+    PARTS,
+    POSSIBLE_DUPLICATE,
+    PRIORITY,
+    RECOVERED,
+    ROOM,
+    SECONDS,
+    TRANSFORMED,
+    WAITED,
+)
+from gateway_core.contract.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from gateway_core.accounts.instance_state import Account
+
+GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED)
+"""Endings that are as somebody wanted them."""
+_VERSION = "00"
+
+
+class Trace:
+    """The trace of one flight: its span, its context, the span of the attempt under way."""
+
+    __slots__ = ("attempt", "context", "recording", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self.context = set_span_in_context(span)
+        self.recording = span.is_recording()
+        self.attempt: Span | None = None
+
+    def __str__(self) -> str:
+        """The context as the W3C writes it: `traceparent`, and `tracestate` where there is one."""
+        where = self.span.get_span_context()
+        flags = where.trace_flags & TraceFlags.SAMPLED
+        parent = f"{_VERSION}-{where.trace_id:032x}-{where.span_id:016x}-{flags:02x}"
+        return f"{parent} {where.trace_state.to_header()}".rstrip()
+
+
+class _First(NamedTuple):
+    """What the spans of one operation of one instance begin with."""
+
+    attributes: dict[str, Any]
+    envelope: str
+    attempt: str
+
+
+class Spans:
+    """Begins and ends spans for one gateway."""
+
+    def __init__(self, tracer: Tracer, clock: Clock, privacy: Privacy) -> None:
+        self._tracer = tracer
+        self._clock = clock
+        self._privacy = privacy
+        # Added to engine time: spans stay in order though the wall clock may jump.
+        self._opened = round(clock.wall() * SECOND) - clock.now()
+        self._first: dict[tuple[str, str, int], _First] = {}
+
+    def submitted(self, flight: Flight, account: Account, partition: int, begun: int) -> Trace:
+        """An envelope is about to be accepted; `submit` was called at `begun`, in this context."""
+        return self._envelope(flight, account, partition, begun, None)
+
+    def resumed(self, flight: Flight, account: Account, partition: int, parent: str) -> Trace:
+        """An earlier life accepted it; `parent` is its trace as a text."""
+        now = self._clock.now()
+        trace = self._envelope(flight, account, partition, now, context_of(parent))
+        if trace.recording:
+            trace.span.set_attribute(RECOVERED.name, True)
+        return trace
+
+    def _envelope(
+        self, flight: Flight, account: Account, partition: int, begun: int, parent: Context | None
+    ) -> Trace:
+        operation = operation_of(flight)
+        first = self._known(account, operation, partition)
+        span = self._tracer.start_span(
+            first.envelope,
+            context=parent,
+            kind=SpanKind.PRODUCER,
+            attributes=first.attributes,
+            start_time=self._time(begun),
+        )
+        trace = Trace(span)
+        if trace.recording:
+            span.set_attribute(OPERATION_TYPE.name, "create")
+            span.set_attribute(PRIORITY.name, flight.priority)
+            self._name(span, flight)
+        return trace
+
+    def _known(self, account: Account, operation: str, partition: int) -> _First:
+        """Names, and what a sampler gets to see."""
+        key = (account.instance.id, operation, partition)
+        found = self._first.get(key)
+        if found is None:
+            attributes = {
+                CHANNEL.name: account.instance.channel,
+                INSTANCE.name: account.instance.id,
+                OPERATION.name: operation,
+                PARTITION.name: partition,
+            }
+            names = [_named(kind, attributes) for kind in (ENVELOPE_SPAN, ATTEMPT_SPAN)]
+            found = self._first[key] = _First(attributes, *names)
+        return found
+
+    def _name(self, span: Span, flight: Flight) -> None:
+        envelope = flight.envelope
+        span.set_attribute(ENVELOPE_ID.name, flight.id)
+        room = self._privacy.room(envelope.instance_id, envelope.external_room_id)
+        if room is not None:
+            span.set_attribute(ROOM.name, room)
+
+    def waited(self, trace: Trace, cause: str, seconds: float) -> None:
+        """It waited until now."""
+        trace.span.add_event(
+            WAITED.name, {CAUSE.name: cause, SECONDS.name: seconds}, self._time(self._clock.now())
+        )
+
+    def transformed(self, trace: Trace, how: str) -> None:
+        """A refused part was changed."""
+        trace.span.add_event(
+            TRANSFORMED.name, {DEGRADATION.name: how}, self._time(self._clock.now())
+        )
+
+    def began(
+        self, trace: Trace, flight: Flight, step: Step, account: Account, partition: int, now: int
+    ) -> None:
+        """An attempt of `step` begins."""
+        first = self._known(account, step.kind, partition)
+        span = trace.attempt = self._tracer.start_span(
+            first.attempt,
+            context=trace.context,
+            kind=SpanKind.CLIENT,
+            attributes=first.attributes,
+            start_time=self._time(now),
+        )
+        span.set_attribute(OPERATION_TYPE.name, "send")
+        span.set_attribute(PART.name, step.serial)
+        span.set_attribute(ATTEMPT.name, step.number)
+        self._name(span, flight)
+
+    def attempted(self, trace: Trace, verdict: Verdict | None, now: int) -> None:
+        """The attempt under way ended; None: the platform said yes."""
+        span, trace.attempt = trace.attempt, None
+        if span is None:
+            return
+        span.set_attribute(
+            ERROR_CLASS.name, "none" if verdict is None else str(verdict.error_class)
+        )
+        if verdict is not None:
+            span.set_attribute(ERROR_TYPE.name, str(verdict.reason))
+            span.set_status(Status(StatusCode.ERROR, str(verdict.reason)))
+        span.end(self._time(now))
+
+    def ended(self, trace: Trace, receipt: Receipt) -> None:
+        """The envelope ended."""
+        span, now = trace.span, self._time(self._clock.now())
+        if trace.attempt is not None:  # it was given up while the attempt was in flight
+            trace.attempt.end(now)
+            trace.attempt = None
+        span.set_attribute(DISPOSITION.name, str(receipt.disposition))
+        span.set_attribute(PARTS.name, len(receipt.parts))
+        span.set_attribute(ATTEMPTS.name, receipt.attempts)
+        if receipt.possible_duplicate:
+            span.set_attribute(POSSIBLE_DUPLICATE.name, True)
+        if receipt.disposition not in GOOD:
+            verdict = receipt.verdict
+            why = str(verdict.reason) if verdict is not None else str(receipt.disposition)
+            span.set_attribute(ERROR_TYPE.name, why)
+            span.set_status(Status(StatusCode.ERROR, str(receipt.disposition)))
+        span.end(now)
+
+    def kept(self, trace: Trace) -> None:
+        """The gateway closes before the envelope has ended; a durable outbox keeps it."""
+        now = self._time(self._clock.now())
+        if trace.attempt is not None:
+            trace.attempt.end(now)
+        trace.span.add_event(KEPT.name, timestamp=now)
+        trace.span.end(now)
+
+    def refused(self, trace: Trace, error: BaseException) -> None:
+        """It was not accepted after all: the outbox could not keep it, or the caller left."""
+        trace.span.set_attribute(ERROR_TYPE.name, type(error).__name__)
+        trace.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        trace.span.end(self._time(self._clock.now()))
+
+    def _time(self, at: int) -> int:
+        """Engine nanoseconds as POSIX nanoseconds."""
+        return self._opened + at
+
+
+def operation_of(flight: Flight) -> str:
+    """The operation without a call's method: words of ours, so their number is bounded."""
+    return flight.envelope.operation.partition(":")[0]
+
+
+def _named(kind: telemetry.Span, attributes: Mapping[str, Any]) -> str:
+    return re.sub(r"{([\w.]+)}", lambda name: str(attributes[name[1]]), kind.name)
+
+
+def context_of(text: str) -> Context | None:
+    """The context that `str(trace)` wrote; None where nobody can read it."""
+    parent, _, state = text.partition(" ")
+    try:
+        _, trace_id, span_id, flags = parent.split("-")
+        where = SpanContext(
+            int(trace_id, 16),
+            int(span_id, 16),
+            is_remote=True,
+            trace_flags=TraceFlags(int(flags, 16)),
+            trace_state=TraceState.from_header([state]) if state else None,
+        )
+    except ValueError:
+        return None
+    return set_span_in_context(NonRecordingSpan(where)) if where.is_valid else None

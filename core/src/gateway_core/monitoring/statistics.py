@@ -1,0 +1,161 @@
+"""Frozen snapshots of what the gateway counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.contract.hookspecs import Level
+from gateway_core.contract.verdicts import Verdict
+
+
+class Counts:
+    """What the envelopes and attempts of one instance came to, for as long as it is there.
+
+    failed        attempts by (class, reason); `answered`: those that the platform said yes to
+    foreseen      of those refused by a limit, the ones in flight as the first refusal came
+    degradations  envelopes delivered with something lost of their look, by what was lost
+    """
+
+    __slots__ = (
+        "accepted", "answered", "degradations", "dispositions", "failed", "foreseen",
+        "possible_duplicates", "recovered", "refused", "unforeseen",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.accepted = self.recovered = self.answered = 0
+        self.foreseen = self.unforeseen = self.possible_duplicates = 0
+        self.refused: dict[str, int] = {}
+        self.dispositions: dict[Disposition, int] = {}
+        self.failed: dict[tuple[str, str], int] = {}
+        self.degradations: dict[str, int] = {}
+
+    def refuse(self, error: BaseException) -> None:
+        """An envelope was refused."""
+        _count(self.refused, type(error).__name__)
+
+    def fail(self, verdict: Verdict) -> None:
+        """An attempt failed."""
+        _count(self.failed, (verdict.error_class.value, verdict.reason.value))
+
+    def end(self, receipt: Receipt) -> None:
+        """An envelope ended."""
+        dispositions, disposition = self.dispositions, receipt.disposition
+        dispositions[disposition] = dispositions.get(disposition, 0) + 1
+        if receipt.possible_duplicate:
+            self.possible_duplicates += 1
+        if receipt.degradations:
+            for what in set(receipt.degradations):
+                _count(self.degradations, what)
+        for part in receipt.parts:
+            if part.degraded:
+                _count(self.degradations, "planned")
+                break
+
+    @property
+    def attempts(self) -> dict[tuple[str, str], int]:
+        """Attempts ended by (class, reason); ("none", "") are those answered."""
+        answered = {("none", ""): self.answered} if self.answered else {}
+        return answered | self.failed
+
+
+def _count(counts: dict[Any, int], key: object) -> None:
+    counts[key] = counts.get(key, 0) + 1
+
+
+@attrs.frozen(kw_only=True)
+class PartitionStatistics:
+    """One partition's counts since the gateway opened.
+
+    depth        unfinished envelopes with a place in memory, and those being accepted
+    unfinished   accepted and not ended; of those of earlier lives, what was brought in
+    outside      of those, kept in the outbox without a place in memory
+    waiting      callers that wait for room
+    in_flight    attempts under way
+    oldest_wait  seconds since the oldest unfinished envelope in memory was accepted, or was due
+    share        of all envelopes accepted, the part that came here
+    """
+
+    index: int
+    accepted: int
+    unfinished: int
+    depth: int
+    bound: int
+    waiting: int
+    in_flight: int
+    level: Level
+    attempts: int
+    rate_limited: int
+    restarts: int
+    share: float
+    dispositions: Mapping[Disposition, int]
+    outside: int = 0
+    oldest_wait: float = 0.0
+
+    @property
+    def occupancy(self) -> float:
+        """Depth as a share of the bound, 0 to 1."""
+        return self.depth / self.bound
+
+
+@attrs.frozen(kw_only=True)
+class InstanceStatistics:
+    """One instance's state, and its counts since it was taken in.
+
+    attempts    ended, by (class, reason); ("none", "") are those that the platform said yes to
+    foreseen    attempts refused by a limit that were in flight as its first refusal came
+    unforeseen  attempts refused by a limit that nobody knew of, or that was exhausted elsewhere
+    recovered   envelopes that an earlier life had accepted
+    """
+
+    id: str
+    channel: str
+    in_flight: int
+    unfinished: int
+    suspended: str | None
+    circuit_open: bool
+    accepted: int = 0
+    recovered: int = 0
+    refused: Mapping[str, int] = attrs.field(factory=dict)
+    dispositions: Mapping[Disposition, int] = attrs.field(factory=dict)
+    attempts: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    foreseen: int = 0
+    unforeseen: int = 0
+    possible_duplicates: int = 0
+    degradations: Mapping[str, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Statistics:
+    """The whole gateway. `accepted == sum(dispositions) + unfinished` at every instant.
+
+    skew      the busiest partition's share of the accepted, over the even share; 1 is perfect
+    kept      unfinished envelopes in a durable outbox, those of earlier lives among them
+    unserved  of those, by instance, what waits for an instance that is not there
+    refused_elsewhere  refusals of envelopes for instances that are not there, by exception
+    hook_errors        errors of hookimpls that were stopped, by (channel, plugin, hook)
+    waiting            envelopes in memory by (instance, what they wait for now), if asked for
+    """
+
+    accepted: int
+    unfinished: int
+    refused: int
+    dispositions: Mapping[Disposition, int]
+    attempts: int
+    rate_limited: int
+    skew: float
+    partitions: tuple[PartitionStatistics, ...]
+    instances: tuple[InstanceStatistics, ...]
+    kept: int = 0
+    unserved: Mapping[str, int] = attrs.field(factory=dict)
+    refused_elsewhere: Mapping[str, int] = attrs.field(factory=dict)
+    hook_errors: Mapping[tuple[str, str, str], int] = attrs.field(factory=dict)
+    waiting: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+
+    @property
+    def conserved(self) -> bool:
+        """Whether the law of conservation holds; it always does."""
+        return self.accepted == sum(self.dispositions.values()) + self.unfinished

@@ -1,0 +1,1 @@
+"""Where accepted envelopes are stored until they end: the interface, and the outbox in memory."""

@@ -1,0 +1,270 @@
+"""Where accepted envelopes are kept until they end: the interface.
+
+The interface is what an engine on other machines needs as well. An outbox never decides: it
+keeps what it is told, in the order in which it is told, and gives it back in the next life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias
+
+import attrs
+
+from gateway_core.contract.envelopes import Envelope, MessageRef, Part, Priority, Receipt
+from gateway_core.deliveries.idempotency import Scope
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """What an outbox keeps of an accepted envelope.
+
+    id           its position in its room follows from it: ids sort by acceptance
+    plan         its parts, so that a later life cuts nowhere else
+    accepted_at  POSIX time; deadline likewise
+    priority     the class that a policy gave it; None: the envelope's own
+    fingerprint  of its content, where it has an idempotency key
+    due          POSIX time of a scheduled one, or of the message that it changes; None: it has
+                 its place among the others
+    trace        its trace context as a text; empty: it has none
+    """
+
+    id: str
+    envelope: Envelope
+    plan: tuple[Part, ...]
+    accepted_at: float
+    deadline: float
+    priority: Priority | None = None
+    fingerprint: str = ""
+    due: float | None = None
+    trace: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class StepRecord:
+    """What is known of a step of an entry, as far as it differs from a step not begun.
+
+    serial      which step
+    number      tries that began; `started`: the last of them has not ended yet
+    attempts    tries that were spent; `maybe_sent`: those that may have been accepted unknown
+    transforms  how often it was changed and tried again
+    first_at    POSIX time of the first try of unknown outcome; 0: there was none
+    not_before  POSIX time before which the platform asked not to be tried again
+    outcome     how it ended; None: it has not
+    """
+
+    serial: int
+    number: int = 0
+    started: bool = False
+    attempts: int = 0
+    maybe_sent: int = 0
+    transforms: int = 0
+    first_at: float = 0.0
+    not_before: float = 0.0
+    outcome: str | None = None
+    message_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StepShape:
+    """A step as planned, where it does not follow from the entry's own plan."""
+
+    kind: str
+    serial: int
+    part: Part | None = None
+    message_id: str | None = None
+    reply: str | None = None
+    extra: Any = None
+    mode: str = "as_asked"
+
+
+@attrs.frozen(kw_only=True)
+class Kept:
+    """An unfinished entry as a life finds it.
+
+    position  its place among the unfinished; scheduled ones get theirs when they are due, and
+              changes of what was not there yet another one when it is
+    records   of the steps that began
+    shapes    all steps in order, where they were planned anew; None: as the plan has them
+    """
+
+    entry: Entry
+    position: int
+    records: tuple[StepRecord, ...] = ()
+    shapes: tuple[StepShape, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What an outbox knows of an id or a key: an unfinished entry, or a receipt.
+
+    newest  the message of that id as the last edit left it, whoever holds an older ref
+    """
+
+    envelope_id: str
+    fingerprint: str = ""
+    kept: Kept | None = None
+    receipt: Receipt | None = None
+    newest: MessageRef | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Recovery:
+    """What there is when an outbox is opened.
+
+    last_id     the newest id that it has ever kept; empty: none
+    unfinished  how many entries of each instance
+    scheduled   how many of them wait for their time
+    moves       rooms that moved: (instance, room) to the new id
+    closures    what platforms closed: (instance, operation) to (POSIX time until when, seconds for
+                which it was asked for); operation empty: the instance as a whole
+    """
+
+    last_id: str = ""
+    unfinished: Mapping[str, int] = attrs.field(factory=dict)
+    scheduled: int = 0
+    moves: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
+    closures: Mapping[tuple[str, str], tuple[float, float]] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Overdue:
+    """Entries whose deadline has passed, and the next deadline of any other; None: no other."""
+
+    kept: Sequence[Kept] = ()
+    next: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """Something that an operator asks of the running gateway.
+
+    kind      `retry` (the entry in `kept` is unfinished again), `discard` (it shall end), or
+              `erase` (end what is queued of a room, then have the outbox erase the rest)
+    number    which request it is
+    """
+
+    kind: str
+    number: int = 0
+    instance_id: str = ""
+    room: str = ""
+    kept: Kept | None = None
+
+
+What: TypeAlias = str | Scope
+"""An envelope's id, or the scope of an idempotency key."""
+
+
+class Outbox(Protocol):
+    """Keeps accepted envelopes. Entered by the gateway before anything else, left last.
+
+    durable    whether what it keeps survives the process; where it does not, the gateway skips
+               all calls but `__aenter__` and `__aexit__`: they serve the next life only
+    requested  called on trio's thread with what operators ask; set by the gateway
+    keys_for   seconds for which the keys of what ended are to be remembered; likewise
+
+    Plain methods never wait and never raise: what they record may be written later, but in
+    order: what a later awaited call wrote is never there without it. Async ones may raise
+    `OutboxError`; then what they asked has not happened.
+    """
+
+    durable: bool
+    requested: Callable[[Request], None] | None
+    keys_for: float
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def claim(self, partitions: Sequence[int]) -> Sequence[int]:
+        """Own these partitions; those that are owned from now on.
+
+        An embedded outbox is owned whole. Raises `OutboxError` that names the present owner.
+        """
+        ...
+
+    async def recover(self) -> Recovery:
+        """What there is from earlier lives. Called once, before anything is appended."""
+        ...
+
+    async def page(
+        self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
+    ) -> Sequence[Kept]:
+        """The next unfinished of an instance, or of one of its rooms, by their positions.
+
+        There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
+
+        Scheduled ones are not among them until they have `entered`.
+        """
+        ...
+
+    async def scheduled(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Sequence[Kept]:
+        """Scheduled entries due by `until` (POSIX time), by (due, position)."""
+        ...
+
+    async def overdue(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Overdue:
+        """Unfinished entries whose deadline is at `until` or before, by (deadline, id)."""
+        ...
+
+    async def find(self, what: What) -> Found | None:
+        """What is known of an id or a key; None: nothing (any more).
+
+        Of an id, edits of the message that the envelope made are told as well. Of an envelope
+        whose end was told before, the end is known.
+        """
+        ...
+
+    def peek(self, what: What) -> Found | None:
+        """The same at once, as far as it is at hand: from memory or this machine's disk."""
+        ...
+
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Take all of a room out: payloads, history, keys, moves. The last step of a request."""
+
+    async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
+        """Keep the entry. The caller hears "accepted" after this returns.
+
+        `kept` is called once it is kept, before this returns and in the order of the appends.
+        Always a checkpoint: others have their turn before it returns.
+        Raises `OutboxError`: the entry is not kept and the envelope is refused.
+        """
+
+    def withdraw(self, envelope_id: str) -> None:
+        """The caller was cancelled during its append: forget the entry."""
+
+    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
+        """A policy gave the entry another class, and so another deadline (POSIX time)."""
+
+    def entered(self, envelope_id: str, position: int) -> None:
+        """A scheduled entry's time has come, or a change's message: it has this position now."""
+
+    def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
+        """The entry has these steps from now on."""
+
+    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
+        """Record that a try begins whose outcome may become unknown."""
+
+    def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
+        """The try failed, or did not begin after all."""
+
+    def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
+        """The step has its outcome."""
+
+    def finished(self, receipt: Receipt) -> None:
+        """The envelope ended. Its key is remembered, or free (`idempotency.frees_its_key`)."""
+
+    def moved(self, instance_id: str, room: str, moved_to: str) -> None:
+        """A room has a new id."""
+
+    def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
+        """The platform wants no such operation (empty: none at all) until then, for `wait` s."""

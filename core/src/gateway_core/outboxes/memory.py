@@ -1,0 +1,266 @@
+"""The outbox in memory: it keeps entries while the process lives, and not a moment longer."""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import attrs
+import trio
+
+from gateway_core.contract.envelopes import MessageRef, Priority, Receipt
+from gateway_core.deliveries.idempotency import Scope, frees_its_key, scope_of
+from gateway_core.contract.ids import position_of
+from gateway_core.outboxes.interface import (
+    Entry,
+    Found,
+    Kept,
+    Overdue,
+    Recovery,
+    Request,
+    StepRecord,
+    StepShape,
+    What,
+)
+
+
+@attrs.define(eq=False)
+class _Row:
+    """An entry in memory."""
+
+    entry: Entry
+    position: int
+    due: float | None
+    records: dict[int, StepRecord] = attrs.field(factory=dict)
+    shapes: tuple[StepShape, ...] | None = None
+
+    def kept(self) -> Kept:
+        """As a life finds it."""
+        entry = attrs.evolve(self.entry, due=self.due)
+        return Kept(
+            entry=entry,
+            position=self.position,
+            records=tuple(self.records.values()),
+            shapes=self.shapes,
+        )
+
+
+class MemoryOutbox:
+    """Keeps entries while the process lives, and not a moment longer.
+
+    survives  keep them when it is left, for tests that begin another life with the same object
+    """
+
+    def __init__(self, *, survives: bool = False) -> None:
+        self.durable = survives
+        self.requested: Callable[[Request], None] | None = None
+        self.keys_for = math.inf
+        self._clear()
+
+    def _clear(self) -> None:
+        self._rows: dict[str, _Row] = {}
+        self._order: list[tuple[int, str]] = []
+        self._keys: dict[Scope, Found] = {}
+        self._ended: dict[str, Found] = {}
+        self._moves: dict[tuple[str, str], str] = {}
+        self._closures: dict[tuple[str, str], tuple[float, float]] = {}
+        self._newest: dict[str, MessageRef] = {}
+        self._last = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self.durable:
+            self._clear()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    async def claim(self, partitions: Sequence[int]) -> Sequence[int]:
+        """Nobody else can reach it."""
+        return partitions
+
+    async def recover(self) -> Recovery:
+        """What earlier lives left."""
+        counts: dict[str, int] = {}
+        for row in self._rows.values():
+            instance = row.entry.envelope.instance_id
+            counts[instance] = counts.get(instance, 0) + 1
+        return Recovery(
+            last_id=self._last,
+            unfinished=counts,
+            scheduled=sum(row.due is not None for row in self._rows.values()),
+            moves=dict(self._moves),
+            closures=dict(self._closures),
+        )
+
+    async def page(
+        self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
+    ) -> Sequence[Kept]:
+        """By position."""
+        rows = (self._rows[name] for position, name in self._order if position > after)
+        fitting = (
+            row.kept()
+            for row in rows
+            if row.entry.envelope.instance_id == instance_id
+            and room in (None, row.entry.envelope.external_room_id)
+        )
+        return [kept for kept, _ in zip(fitting, range(limit), strict=False)]
+
+    async def scheduled(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Sequence[Kept]:
+        """By their times."""
+        due = sorted(
+            (row.due, row.position, name)
+            for name, row in self._rows.items()
+            if row.due is not None and row.due <= until and (row.due, row.position) > after
+        )
+        return [self._rows[name].kept() for _, _, name in due[:limit]]
+
+    async def overdue(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Overdue:
+        """By their deadlines."""
+        order = sorted(
+            (row.entry.deadline, position_of(name), name) for name, row in self._rows.items()
+        )
+        past = [name for at, position, name in order if at <= until and (at, position) > after]
+        later = [at for at, _, _ in order if at > until]
+        kept = [self._rows[name].kept() for name in past[:limit]]
+        return Overdue(kept=kept, next=min(later, default=None))
+
+    async def find(self, what: What) -> Found | None:
+        """Unfinished or ended."""
+        return self.peek(what)
+
+    def peek(self, what: What) -> Found | None:
+        """All of it is at hand."""
+        found = self._ended.get(what) if isinstance(what, str) else self._keys.get(what)
+        if found is not None and found.receipt is not None:
+            return attrs.evolve(found, newest=self._newest.get(found.envelope_id))
+        row = self._rows.get(found.envelope_id if found is not None else str(what))
+        if row is None:
+            return None
+        entry = row.entry
+        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, kept=row.kept())
+
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Forget the room."""
+        del in_flight  # there is nobody to answer
+        room = (request.instance_id, request.room)
+        for name, row in list(self._rows.items()):
+            if (row.entry.envelope.instance_id, row.entry.envelope.external_room_id) == room:
+                self._drop(name)
+        self._keys = {scope: f for scope, f in self._keys.items() if scope[:2] != room}
+        self._ended = {
+            name: found
+            for name, found in self._ended.items()
+            if found.receipt is None
+            or (found.receipt.instance_id, found.receipt.external_room_id) != room
+        }
+        self._newest = {
+            name: ref
+            for name, ref in self._newest.items()
+            if (ref.instance_id, ref.external_room_id) != room
+        }
+        self._moves.pop(room, None)
+
+    async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
+        """Keep the entry, at once."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        row = _Row(entry, position_of(entry.id), entry.due)
+        self._rows[entry.id] = row
+        self._last = max(self._last, entry.id)
+        if entry.due is None:
+            insort(self._order, (row.position, entry.id))
+        scope = scope_of(entry.envelope)
+        if scope is not None:
+            self._keys[scope] = Found(envelope_id=entry.id, fingerprint=entry.fingerprint)
+        kept()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def withdraw(self, envelope_id: str) -> None:
+        """Forget the entry and its key."""
+        row = self._drop(envelope_id)
+        scope = scope_of(row.entry.envelope) if row is not None else None
+        if scope is not None:
+            self._keys.pop(scope, None)
+
+    def _drop(self, envelope_id: str) -> _Row | None:
+        row = self._rows.pop(envelope_id, None)
+        if row is not None and row.due is None:
+            self._order.remove((row.position, envelope_id))
+        return row
+
+    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
+        """Note the class."""
+        row = self._rows.get(envelope_id)
+        if row is not None:
+            row.entry = attrs.evolve(row.entry, priority=priority, deadline=deadline)
+
+    def entered(self, envelope_id: str, position: int) -> None:
+        """It has its place now."""
+        row = self._rows.get(envelope_id)
+        if row is not None:
+            if row.due is None:
+                self._order.remove((row.position, envelope_id))
+            row.due, row.position = None, position
+            insort(self._order, (position, envelope_id))
+
+    def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
+        """Note the steps."""
+        row = self._rows.get(envelope_id)
+        if row is not None:
+            row.shapes = tuple(shapes)
+
+    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
+        """Note the step."""
+        self._record(envelope_id, record)
+
+    def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
+        """Note the step."""
+        self._record(envelope_id, record)
+
+    def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
+        """Note the step."""
+        self._record(envelope_id, record)
+
+    def _record(self, envelope_id: str, record: StepRecord) -> None:
+        row = self._rows.get(envelope_id)
+        if row is not None:
+            row.records[record.serial] = record
+
+    def finished(self, receipt: Receipt) -> None:
+        """Forget the entry, remember the receipt."""
+        row = self._drop(receipt.envelope_id)
+        if row is None:
+            return
+        found = Found(
+            envelope_id=receipt.envelope_id, fingerprint=row.entry.fingerprint, receipt=receipt
+        )
+        self._ended[receipt.envelope_id] = found
+        if receipt.ref is not None and receipt.ref.revision:
+            self._newest[receipt.ref.envelope_id] = receipt.ref
+        scope = scope_of(row.entry.envelope)
+        if scope is not None and frees_its_key(receipt):
+            self._keys.pop(scope, None)
+        elif scope is not None:
+            self._keys[scope] = found
+
+    def moved(self, instance_id: str, room: str, moved_to: str) -> None:
+        """Note the move."""
+        self._moves[instance_id, room] = moved_to
+
+    def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
+        """Note the closure."""
+        self._closures[instance_id, operation] = (until, wait)

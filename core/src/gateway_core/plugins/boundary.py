@@ -1,0 +1,81 @@
+"""The crash boundary: which exceptions pass through a hook's caller and which stop there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from gateway_core.contract.errors import GatewayError, HookContractError
+
+PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""These belong to whoever stops the program or the task; nobody else may keep them."""
+
+
+def stopped(error: BaseException) -> Exception:
+    """What a hook's error is worth behind the boundary: an `Exception`, or it is raised on.
+
+    Of a group, the passing part is raised and the rest is dropped with it. A stray
+    `BaseException` comes back wrapped, since nothing above a hook may see one.
+    """
+    if isinstance(error, PASSING):
+        raise error
+    if isinstance(error, BaseExceptionGroup):
+        passing, _ = error.split(PASSING)
+        if passing is not None:
+            raise passing
+    if isinstance(error, Exception):
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+async def pass_on(error: BaseException) -> None:
+    """Raise `Cancelled` where `error` is what a hook made of one, and the task is cancelled yet.
+
+    One that kept it to itself had no answer to give: the wrong one says nothing.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, trio.Cancelled | HookContractError):
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        cause = cause.__context__
+
+
+def place_of(error: BaseException | None) -> str | None:
+    """The file and line at which the error arose: what can be told of any error."""
+    trace = error.__traceback__ if error is not None else None
+    if trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+
+
+def leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What leaves the block when the gateway's own tasks raised `group`, or were cancelled.
+
+    An error goes before a `Cancelled`: the application's own is not lost because somebody lost
+    patience while the gateway drained. Where the gateway failed, what it told the application
+    of that (`GatewayClosed`, an undelivered receipt) is no error besides.
+    """
+    ours = _without(group, trio.Cancelled)
+    own = _without(body, trio.Cancelled if ours is None else (trio.Cancelled, GatewayError))
+    if own is not None and ours is not None:
+        return BaseExceptionGroup("of the application and of the gateway", [own, _unwrapped(ours)])
+    return own or _unwrapped(ours or group)
+
+
+def _without(error: BaseException | None, what: Any) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        rest: BaseException | None = error.split(what)[1]
+        return rest
+    return None if isinstance(error, what) else error
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """A single exception leaves alone, without the groups around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,57 @@
+"""What core answers itself where no plugin does: hookimpls like a stranger's, asked last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway_core.contract.envelopes import Envelope, Mode, Part
+from gateway_core.contract.errors import TransportError
+from gateway_core.contract.hookspecs import Limit, Traits, hookimpl
+from gateway_core.contract.fast_init import maker
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+
+_part = maker(Part)
+
+
+@hookimpl
+def traits() -> Traits:
+    """Edits, deletes, one lane a room, no deduplication."""
+    return Traits()
+
+
+@hookimpl
+def chunk(envelope: Envelope, mode: Mode) -> Sequence[Part]:  # noqa: ARG001 - one plan serves
+    """One part that holds the whole text."""
+    text = getattr(envelope, "text", "")
+    return (_part(payload={"text": text}, span=(0, len(text))),) if text else ()
+
+
+@hookimpl
+def rate_limit() -> Sequence[Limit]:
+    """No limit."""
+    return ()
+
+
+@hookimpl
+def classify_error(error: Exception) -> Verdict:
+    """A transport's error is retryable; anything else is not. The raw words are kept."""
+    if isinstance(error, TransportError):
+        return transport_verdict(error)
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.UNCLASSIFIED,
+        dispatched="unknown",
+        raw=f"{type(error).__name__}: {error}",
+    )
+
+
+def transport_verdict(error: TransportError) -> Verdict:
+    """What a failure below the platform means: try again; it says itself whether it was sent."""
+    unknown = error.dispatched == "unknown"
+    return Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.OUTCOME_UNKNOWN if unknown else Reason.UNREACHABLE,
+        scope=Scope.INSTANCE,
+        dispatched=error.dispatched,
+        raw=error.text,
+    )

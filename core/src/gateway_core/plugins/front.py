@@ -1,0 +1,367 @@
+"""The typed front of one channel's hooks: every call goes through here, and stops errors here.
+
+Each method says what the engine gets. A hookimpl that raises, or answers with the wrong type,
+becomes a `HookContractError` that names plugin and hook; `Cancelled` and its like pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import attrs
+
+from gateway_core.plugins import defaults
+from gateway_core.plugins.boundary import place_of, stopped
+from gateway_core.contract.envelopes import Address, Attempt, Envelope, Mode, Part, Priority, Receipt
+from gateway_core.contract.errors import HookContractError, Problem
+from gateway_core.contract.validators import name_fault
+from gateway_core.contract.hookspecs import (
+    Answer,
+    AttemptReport,
+    Identity,
+    Level,
+    Limit,
+    Pressure,
+    Session,
+    Traits,
+    Vote,
+)
+from gateway_core.contract.instances import Instance, Secret, hidden
+from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
+from gateway_core.telemetry import HOOK_FAILED, tell
+from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
+
+Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
+
+SEQUENCES = (tuple, list, Sequence)
+"""To ask whether something is a sequence: mostly it is one of the first two, told at once."""
+
+VOTES = ("shed", "urgent", "normal", "bulk")
+
+
+@attrs.define(eq=False, kw_only=True)
+class ChannelHooks:
+    """The hooks that serve one channel, bound once.
+
+    adapter   the label of the plugin that serves it
+    can       the async hooks that the adapter has
+    policies  the labels of the policies that are asked as well
+    failures  errors that were stopped here, by plugin and hook
+    privacy   what the log may show of an error
+    by_class  whether limits may differ with the envelope's class
+    """
+
+    channel: str
+    adapter: str
+    callers: Mapping[str, Any]
+    labels: Mapping[int, str]
+    can: frozenset[str]
+    policies: tuple[str, ...] = ()
+    failures: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    privacy: Privacy = attrs.field(factory=lambda: Privacy(TelemetrySettings()))
+    traits: Traits = attrs.field(init=False)
+    settings_type: type | None = attrs.field(init=False)
+    _frozen: dict[str, Frozen] = attrs.field(init=False)
+    validates: bool = attrs.field(init=False)
+    limits: bool = attrs.field(init=False)
+    by_class: bool = attrs.field(init=False)
+    votes: bool = attrs.field(init=False)
+    observes_attempts: bool = attrs.field(init=False)
+    observes_dispositions: bool = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
+        self.traits = self._ask("traits", Traits, {})
+        if len(_impls(self.callers["traits"])) == 1:  # core's default alone: what there is, it can
+            edit, delete = "edit" in self.can, "delete" in self.can
+            self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
+        self.settings_type = self._ask("settings_type", type, {})
+        self.validates = bool(_impls(self.callers["validate"]))
+        limiting = _impls(self.callers["rate_limit"])
+        self.limits = len(limiting) > 1
+        self.by_class = any("priority" in impl.argnames for impl in limiting)
+        self.votes = bool(_impls(self.callers["admit"]))
+        self.observes_attempts = bool(_impls(self.callers["after_attempt"]))
+        self.observes_dispositions = bool(_impls(self.callers["after_disposition"]))
+
+    def bound(self) -> dict[str, tuple[str, ...]]:
+        """For each hook, the plugins that are asked, in order."""
+        return {
+            name: tuple(self._label(impl.plugin) for impl in reversed(_impls(caller)))
+            for name, caller in self.callers.items()
+        }
+
+    # -- asked before acceptance
+
+    def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
+        """Every impl's problems, joined."""
+        if not self.validates:
+            return []
+        answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
+        for answer in answers:
+            if not isinstance(answer, Sequence):
+                raise self._wrong("validate", "Sequence", answer)
+        problems = [problem for answer in answers for problem in answer]
+        for problem in problems:
+            if not isinstance(problem, Problem):
+                raise self._wrong("validate", "Problem", problem)
+        return problems
+
+    def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
+        """The plan."""
+        kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
+        plan = tuple(self._ask("chunk", SEQUENCES, kwargs))
+        for part in plan:
+            if not isinstance(part, Part):
+                raise self._wrong("chunk", "Part", part)
+        return plan
+
+    def address(self, event: Any) -> Address | None:
+        """Room, thread, reply and key of an incoming event."""
+        return self._ask("address", (Address, type(None)), {"event": event})  # type: ignore[no-any-return]  # checked
+
+    def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
+        """The policies' vote: any shed wins, else the first class named."""
+        if not self.votes:
+            return None
+        votes = [
+            vote
+            for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure})
+            if self._is_vote(plugin, vote)
+        ]
+        return "shed" if "shed" in votes else next(iter(votes), None)
+
+    def _is_vote(self, plugin: str, vote: object) -> bool:
+        if vote is not None and vote not in VOTES:
+            self._note("admit", plugin, f"voted {vote!r}")
+        return vote in VOTES
+
+    # -- asked around attempts
+
+    def rate_limit(
+        self,
+        instance: Instance,
+        room: str,
+        thread: str | None,
+        operation: str,
+        priority: Priority,
+    ) -> tuple[Limit, ...]:
+        """Every limit that such an attempt draws on."""
+        if not self.limits:
+            return ()
+        kwargs = {
+            "instance": instance,
+            "room": room,
+            "thread": thread,
+            "operation": operation,
+            "priority": priority,
+        }
+        limits = tuple(self._ask("rate_limit", SEQUENCES, kwargs))
+        for limit in limits:
+            if not isinstance(limit, Limit):
+                raise self._wrong("rate_limit", "Limit", limit)
+        return limits
+
+    def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
+        """What attempts need per instance; not entered yet."""
+        kinds = (AbstractAsyncContextManager, type(None))
+        return self._ask("open_session", kinds, {"instance": instance})  # type: ignore[no-any-return]  # checked
+
+    async def perform(self, instance: Instance, session: Session, attempt: Attempt) -> Answer:
+        """Make the attempt: `send`, `edit`, `delete` or `call`.
+
+        Raises what the adapter raised. A wrong answer of a call that succeeded is a
+        `HookContractError`, which must not lead to another try.
+        """
+        operation = attempt.operation if attempt.method is None else "call"
+        kwargs = {"instance": instance, "session": session, "attempt": attempt}
+        answer = await self._frozen[operation](kwargs)
+        if not isinstance(answer, Answer):
+            raise self._wrong(operation, "Answer", answer)
+        if not _is_id(answer.message_id):
+            raise self._wrong(operation, "Answer whose message_id is a text", answer)
+        return answer
+
+    async def probe(self, instance: Instance, session: Session) -> Identity | None:
+        """Who the instance is; raises what an attempt would raise."""
+        answer = await self.callers["probe"](instance=instance, session=session)
+        if not isinstance(answer, Identity | None):
+            raise self._wrong("probe", "Identity", answer)
+        return answer
+
+    async def credentials(self, instance: Instance, session: Session) -> Secret | None:
+        """A fresh secret, where the adapter can have one."""
+        if "credentials" not in self.can:
+            return None
+        answer = await self.callers["credentials"](instance=instance, session=session)
+        if not isinstance(answer, Secret | None):
+            raise self._wrong("credentials", "Secret", answer)
+        return answer
+
+    def classify_error(self, instance: Instance, attempt: Attempt, error: Exception) -> Verdict:
+        """What the error means; a hook that fails here leaves core's own answer."""
+        if isinstance(error, HookContractError):
+            return _broken(error)
+        kwargs = {"instance": instance, "attempt": attempt, "error": error}
+        try:
+            verdict = self._ask("classify_error", Verdict, kwargs)
+            raw = hidden(verdict.raw, instance)
+            return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict  # type: ignore[no-any-return]  # checked
+        except HookContractError as failure:
+            if failure.text.startswith("answered"):
+                return _broken(failure)
+            verdict = defaults.classify_error(error)
+            raw = hidden(verdict.raw, instance)
+            return attrs.evolve(verdict, reason=Reason.HOOK_ERROR, raw=raw)
+
+    # -- told
+
+    def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
+        """Tell the observers of an attempt."""
+        kwargs = {"instance": instance, "attempt": attempt, "report": report}
+        self._each("after_attempt", kwargs)
+
+    def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Tell the observers how an envelope ended."""
+        self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
+
+    def pressure_changed(self, pressure: Pressure, previous: Level, told: set[int]) -> None:
+        """Tell the observers of a new pressure level, but for those `told` by another channel."""
+        kwargs = {"pressure": pressure, "previous": previous}
+        self._each("pressure_changed", kwargs, told=told)
+
+    def instance_suspended(self, instance: Instance, verdict: Verdict) -> None:
+        """Tell the observers of a suspension."""
+        self._each("instance_suspended", {"instance": instance, "verdict": verdict})
+
+    def room_moved(self, instance: Instance, room: str, moved_to: str) -> None:
+        """Tell the observers of a room's new id."""
+        self._each("room_moved", {"instance": instance, "room": room, "moved_to": moved_to})
+
+    # -- the boundary
+
+    def _ask(self, name: str, kind: Any, kwargs: Mapping[str, Any]) -> Any:
+        """Ask a sync hook that answers once, and look at the type of the answer."""
+        try:
+            answer = self._frozen[name](kwargs)
+        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+            error = stopped(raised)
+            plugin = self._culprit(error)
+            self._note(name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
+            text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
+            raise HookContractError(hook=name, plugin=plugin, text=text) from error
+        if not isinstance(answer, kind) or isinstance(answer, str):
+            expected = "Sequence" if kind is SEQUENCES else getattr(kind, "__name__", str(kind))
+            raise self._wrong(name, expected, answer)
+        return answer
+
+    def _each(
+        self, name: str, kwargs: Mapping[str, Any], *, told: set[int] | None = None
+    ) -> list[tuple[str, Any]]:
+        """Ask every impl by itself, each guarded: one that raises does not silence the others."""
+        answers = []
+        for impl in reversed(_impls(self.callers[name])):
+            if told is not None:
+                if id(impl.plugin) in told:
+                    continue
+                told.add(id(impl.plugin))
+            plugin = self._label(impl.plugin)
+            try:
+                answers.append((plugin, impl.function(*[kwargs[key] for key in impl.argnames])))
+            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                error = stopped(raised)
+                self._note(
+                    name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error)
+                )
+        return answers
+
+    def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
+        asked = [label for label in self.bound()[hook] if label != "gateway_core"]
+        plugin = " or ".join(asked) or "gateway_core"
+        text = f"answered with {type(answer).__name__}, expected {expected}"
+        self._note(hook, plugin, text)
+        return HookContractError(hook=hook, plugin=plugin, text=text)
+
+    def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
+        self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
+        tell(HOOK_FAILED, channel=self.channel, plugin=plugin, hook=hook, error=text, where=where)
+
+    def _culprit(self, error: BaseException) -> str:
+        """The plugin in whose code the error arose, by the traceback; else the adapter."""
+        files = {}
+        for caller in self.callers.values():
+            for impl in _impls(caller):
+                code = getattr(impl.function, "__code__", None)  # compiled ones have none
+                files[getattr(code, "co_filename", "")] = self._label(impl.plugin)
+        plugin, trace = self.adapter, error.__traceback__
+        while trace is not None:
+            plugin = files.get(trace.tb_frame.f_code.co_filename, plugin)
+            trace = trace.tb_next
+        return plugin
+
+    def _label(self, plugin: object) -> str:
+        return self.labels.get(id(plugin), str(plugin))
+
+
+def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
+    """Without the secrets of the instance that the hook was asked about."""
+    instance = kwargs.get("instance")
+    return hidden(text, instance) if isinstance(instance, Instance) else text
+
+
+def _is_id(value: object) -> bool:
+    """Whether edits can name a message by it."""
+    plainly = isinstance(value, str) and value.isascii() and value.isprintable() and value != ""
+    return plainly or value is None or name_fault(value) is None
+
+
+def _freeze(caller: Any) -> Frozen:
+    """The call of a bound hook, its impls read once.
+
+    Nothing is registered after binding, so the order is fixed; where a policy wraps a hook,
+    pluggy's own call stays.
+    """
+    impls = list(reversed(_impls(caller)))
+    if any(impl.wrapper or impl.hookwrapper for impl in impls):
+        return lambda kwargs: caller(**kwargs)
+    steps = [(impl.function, _arguments(impl.argnames)) for impl in impls]
+    if caller.spec.opts["firstresult"]:
+
+        def first(kwargs: Mapping[str, Any]) -> Any:
+            for function, named in steps:
+                answer = function(*named(kwargs))
+                if answer is not None:
+                    return answer
+            return None
+
+        return first
+
+    def every(kwargs: Mapping[str, Any]) -> list[Any]:
+        answers = [function(*named(kwargs)) for function, named in steps]
+        return [answer for answer in answers if answer is not None]
+
+    return every
+
+
+def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Picks the arguments of these names, in this order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda kwargs: [kwargs[name] for name in names]
+
+
+def _impls(caller: Any) -> list[Any]:
+    impls: Callable[[], list[Any]] = caller.get_hookimpls
+    return impls()
+
+
+def _broken(error: HookContractError) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.HOOK_CONTRACT,
+        dispatched="unknown",
+        raw=str(error),
+    )

@@ -1,0 +1,135 @@
+"""Look at a plugin before it is registered: every fault that would show only once it is asked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core.contract import hookspecs
+from gateway_core.contract.errors import Problem
+from gateway_core.contract.hookspecs import CONTRACT_VERSION
+
+ASYNC_HOOKS = frozenset({"credentials", "probe", "send", "edit", "delete", "call"})
+OBSERVERS = frozenset(
+    {"after_attempt", "after_disposition", "pressure_changed", "instance_suspended", "room_moved"}
+)
+ONE_BY_ONE = OBSERVERS | {"admit"}
+REQUIRED = ("settings_type", "send")
+SPECS: Mapping[str, Any] = {
+    name: function
+    for name, function in vars(hookspecs).items()
+    if inspect.isfunction(function) and hasattr(function, "gateway_spec")
+}
+
+
+@attrs.frozen(kw_only=True)
+class Plugin:
+    """A plugin that was found.
+
+    name          the entry point's, or the object's own
+    channel       the one it serves (adapters) or is limited to (policies); None: all
+    adapter       whether it serves its channel
+    distribution  name and version; empty for one that was given in code
+    """
+
+    name: str
+    module: Any
+    channel: str | None = None
+    adapter: bool = False
+    distribution: str = ""
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        where = f" ({self.distribution})" if self.distribution else ""
+        return f"{self.name}{where}"
+
+
+def inspect_plugin(plugin: Plugin) -> list[Problem]:
+    """Every fault of one plugin, before anything is registered."""
+    problems = []
+    if not _hashable(plugin.module):
+        problems.append(Problem(plugin.label, "is not hashable, which a plugin must be"))
+    version = getattr(plugin.module, "GATEWAY_CONTRACT", None if plugin.adapter else 1)
+    if version != CONTRACT_VERSION:
+        text = f"is written for contract version {version}; served is {CONTRACT_VERSION}"
+        problems.append(Problem(plugin.label, text + " (GATEWAY_CONTRACT)"))
+    impls: dict[str, str] = {}
+    for name in dir(plugin.module):
+        function = inspect.getattr_static(plugin.module, name, None)
+        opts = impl_of(function)
+        if opts is None:
+            continue
+        hook = opts["specname"] or name
+        texts = list(_faults(plugin, hook, _plain(function), opts))
+        if (other := impls.setdefault(hook, name)) != name:
+            texts.append(f"is the second of the hook {hook!r}, beside {other!r}")
+        problems += [Problem(f"{plugin.label}: {name}", text) for text in texts]
+    if plugin.adapter and plugin.channel is None:
+        problems.append(Problem(plugin.label, 'an adapter is given as ("channel", plugin)'))
+    if plugin.adapter:
+        missing = [hook for hook in REQUIRED if hook not in impls]
+        problems += [Problem(plugin.label, f"required hook {h} is missing") for h in missing]
+    return problems
+
+
+def _hashable(module: object) -> bool:
+    try:
+        hash(module)  # pluggy keeps plugins in sets; the value goes nowhere
+    except TypeError:
+        return False
+    return True
+
+
+def impl_of(function: object) -> Mapping[str, Any] | None:
+    """The marker's options, where `function` is a hookimpl."""
+    opts = getattr(_plain(function), "gateway_impl", None)
+    return opts if isinstance(opts, dict) else None
+
+
+def _plain(function: Any) -> Any:
+    return getattr(function, "__func__", function)
+
+
+def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -> Iterable[str]:
+    spec = SPECS.get(hook)
+    if spec is None:
+        yield f"there is no hook of the name {hook!r}"
+        return
+    yield from _colour_faults(hook, function)
+    yield from _parameter_faults(spec, function)
+    wraps = opts["wrapper"] or opts["hookwrapper"]
+    if hook in ASYNC_HOOKS and not plugin.adapter:
+        yield "async hooks belong to the adapter; policies use the sync hooks and observers"
+    elif hook in ASYNC_HOOKS and wraps:
+        yield "async hooks take no wrapper: it would end before the await"
+    elif wraps and hook in ONE_BY_ONE:
+        yield "takes no wrapper: its impls are called one by one"
+    elif plugin.adapter and (wraps or opts["tryfirst"] or opts["trylast"]):
+        yield "adapters use neither tryfirst nor trylast nor wrappers"
+
+
+def _colour_faults(hook: str, function: Any) -> Iterable[str]:
+    is_async = inspect.iscoroutinefunction(function)
+    if hook in ASYNC_HOOKS and not is_async:
+        yield "must be `async def`"
+    if hook not in ASYNC_HOOKS and is_async:
+        yield "must be a plain `def`: it is called without waiting"
+    if inspect.isasyncgenfunction(function):
+        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
+
+
+def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:
+    known = set(inspect.signature(spec).parameters)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in {"self", "cls"}:
+            continue
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            yield f"parameter {parameter.name!r}: neither keyword-only nor starred ones are served"
+        elif parameter.default is not parameter.empty:
+            yield f"parameter {parameter.name!r}: a default hides a wrong name"
+        elif parameter.name not in known:
+            yield f"parameter {parameter.name!r}: the hook has {', '.join(sorted(known)) or 'none'}"

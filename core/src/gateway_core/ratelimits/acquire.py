@@ -1,0 +1,109 @@
+"""All the tokens of an attempt, taken in one step or not at all. Pure: the time is passed in.
+
+A lane that must wait queues at the bucket that frees last. One that has waited for long reserves
+there, so that younger ones, which need less, do not starve it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from gateway_core.ratelimits.bucket import Bucket
+
+if TYPE_CHECKING:
+    from gateway_core.scheduling.rooms import Lane
+
+
+@attrs.frozen
+class Blocked:
+    """Why tokens could not be taken: the bucket that frees last, and when that is."""
+
+    bucket: Bucket
+    at: int
+
+
+def take_all(
+    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+) -> Blocked | None:
+    """Take one token of each bucket, or none and say what is in the way.
+
+    `woken` is the bucket whose queue the lane was just popped from: there it is nobody's junior.
+    """
+    for bucket in buckets:
+        if (
+            bucket.waiting is not None
+            or bucket.reserved is not None
+            or bucket.in_flight >= bucket.capacity
+            or bucket.closed_until > now
+            or (bucket.paced and bucket.free_at(now) > now)
+        ):
+            return _take_in_turn(lane, buckets, now, woken)
+    for bucket in buckets:
+        if bucket.paced:
+            bucket.take(now)
+        else:  # what `take` does, without the call: most of what an attempt draws on is such
+            bucket.in_flight += 1
+    return None
+
+
+def _take_in_turn(
+    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+) -> Blocked | None:
+    """The same where somebody waits, or something is not free."""
+    worst: Bucket | None = None
+    worst_at = now
+    for bucket in buckets:
+        at = bucket.free_at(now)
+        queue = None if bucket is woken or at > worst_at else bucket.waiting
+        if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
+            worst, worst_at = bucket, max(at, worst_at)
+            continue
+        if at <= now and bucket.reserved is not None:
+            at = _after_reservation(bucket, lane, now)
+        if at > worst_at:
+            worst, worst_at = bucket, at
+    if worst is not None:
+        return Blocked(worst, worst_at)
+    for bucket in buckets:
+        bucket.take(now)
+        if woken is None and bucket.waiting is not None:
+            bucket.waiting.passed_by(lane)
+    return None
+
+
+def _after_reservation(bucket: Bucket, lane: Lane, now: int) -> int:
+    """When `lane` may take from a bucket that an aged lane has reserved."""
+    assert bucket.reserved is not None  # noqa: S101 - the caller looked
+    until, holder = bucket.reserved
+    if holder is lane or until <= now or bucket.spare(now, until):
+        return now
+    return until + 1
+
+
+def reserve(lane: Lane, buckets: Sequence[Bucket], until: int, now: int) -> None:
+    """An aged lane keeps younger ones from delaying it past `until`, where it waits anyway.
+
+    Only what a token taken now may still miss by then: a lane that waits for long (its room is
+    closed for an hour) tries again when its time has come, and holds up nobody till then.
+    """
+    for bucket in buckets:
+        if until - now > bucket.horizon:
+            continue
+        holder = bucket.reserved
+        if (
+            holder is None
+            or holder[1] is lane
+            or holder[0] < now  # it left, or waits elsewhere and reserves anew
+            or lane.rank < holder[1].rank
+        ):
+            bucket.reserved = (until, lane)
+
+
+def unreserve(lane: Lane, buckets: Sequence[Bucket]) -> None:
+    """Give up what `reserve` took."""
+    for bucket in buckets:
+        if bucket.reserved is not None and bucket.reserved[1] is lane:
+            bucket.reserved = None

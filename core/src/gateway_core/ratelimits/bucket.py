@@ -1,0 +1,228 @@
+"""What may go out now: buckets of tokens, in integer nanoseconds. Pure: the time is passed in.
+
+An attempt draws on several of them (attempt slots, the account's limit, the room's): `tokens` has
+how they are taken together, `windows` those that are counted from the answers, `limiter` which
+buckets an instance has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from gateway_core.contract.hookspecs import Limit
+from gateway_core.scheduling.classes import ClassQueue, Waiter
+
+if TYPE_CHECKING:
+    from gateway_core.scheduling.rooms import Lane
+
+SECOND = 1_000_000_000
+NEVER = 1 << 62
+"""A time that only an event can bring nearer: an answer, a resume."""
+
+SLOWEST = 8.0
+EAGER, LEAST_EAGER = 0.03, 0.0005
+"""The share of its slowness that each answer takes off a bucket: at first, and at least."""
+FORGIVING = 1.1
+"""How many times as eager an even pace is with each answer at its full pace, up to `EAGER`."""
+LEAST_STEP, SAME_STEP = 1.2, 1.1
+"""How many times slower a refusal makes it at least, and one for the same reason as another."""
+SOON = 5 * SECOND
+"""How far ahead a place among the attempts in flight may be reserved."""
+
+
+class Bucket:
+    """Something that attempts draw on: counts who is in flight, may be closed, has a queue.
+
+    The base is a gate (closed or open) with a bound on attempts in flight; `paced` ones give
+    tokens by the time as well.
+    """
+
+    paced: ClassVar[bool] = False
+
+    __slots__ = (
+        "asked", "capacity", "closed_until", "in_flight", "merged", "name", "reserved",
+        "room", "shared", "slowness", "timer_at", "users", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, name: str, capacity: int = NEVER, *, shared: bool = False) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.in_flight = 0
+        self.closed_until = 0
+        self.slowness = 1.0
+        self.waiting: ClassQueue[Waiter] | None = None
+        self.timer_at: int | None = None
+        self.reserved: tuple[int, Lane] | None = None
+        self.room: str | None = None
+        self.shared = shared
+        self.users = 0
+        self.merged: Bucket | None = None
+        self.asked: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} in_flight={self.in_flight}>"
+
+    def free_at(self, now: int) -> int:
+        """The earliest time for the next token; `NEVER` where only an event tells."""
+        if self.in_flight >= self.capacity:
+            return NEVER
+        return max(now, self.closed_until)
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether a token taken now would still leave one at `until`."""
+        return self.in_flight + 1 < self.capacity and self.closed_until <= max(now, until)
+
+    def take(self, now: int) -> None:  # noqa: ARG002 - paced buckets need the time
+        """Take a token; the caller has seen that it is free."""
+        self.in_flight += 1
+
+    def give_back(self) -> None:
+        """Undo a take whose attempt never started."""
+        self.in_flight -= 1
+
+    def release(self, now: int) -> None:  # noqa: ARG002 - paced buckets need the time
+        """The attempt that took a token was answered, or failed, at `now`."""
+        self.in_flight -= 1
+        if self.slowness > 1.0:
+            self.slowness = max(1.0, self.slowness * (1.0 - EAGER))
+
+    def close(self, until: int) -> None:
+        """Let nobody pass before `until`."""
+        self.closed_until = max(self.closed_until, until)
+
+    def absorb(self, other: Bucket) -> None:
+        """`other` turns out to be this one: what is known of it holds here."""
+        self.close(other.closed_until)
+        self.slowness = max(self.slowness, other.slowness)
+
+    @property
+    def period(self) -> int:
+        """How long a token takes to come back."""
+        return NEVER
+
+    @property
+    def pace(self) -> int:
+        """Nanoseconds a token, in the long run; 0 where tokens come back as attempts end."""
+        return 0
+
+    @property
+    def horizon(self) -> int:
+        """How far ahead a lane may reserve: a token taken before is back by then."""
+        period = self.period
+        return 2 * period if period < NEVER else SOON
+
+    def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - strict ones learn by it
+        """The platform refused what this bucket allowed: halve the pace, to recover slowly.
+
+        until  when it would not refuse, where it said so
+        """
+        self.slowness = min(SLOWEST, self.slowness * 2.0)
+
+    def idle(self, now: int) -> bool:
+        """Whether forgetting the bucket would change nothing."""
+        return (
+            self.in_flight == 0
+            and self.users == 0
+            and not self.waiting
+            and self.closed_until <= now
+            and self.slowness == 1.0
+        )
+
+
+class EvenBucket(Bucket):
+    """One token every `per / count`, counted from the starts of attempts.
+
+    A refusal halves the pace, and each answer takes a share of that off. Each refusal also halves
+    the share, and what the next one adds: so one flood is soon forgotten, and a limit below `count`
+    is met more and more seldom, from a pace that is nearer and nearer to it. Refusals of what was
+    under way when the pace was slowed say little more: only by how much it was too quick.
+
+    eager  the share, as a part of one
+    """
+
+    paced = True
+
+    __slots__ = ("_earlier", "_was_earlier", "eager", "interval", "limit", "next_at")
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit.bucket)
+        self.limit = limit
+        self.interval = round(limit.per * SECOND / limit.count)
+        self.next_at = 0
+        self.eager = EAGER
+        self._earlier = 0  # attempts under way that began at the pace before
+        self._was_earlier = False
+        if limit.start is not None:
+            self.slowness = max(1.0, limit.count / limit.start)
+
+    @property
+    def period(self) -> int:
+        """From one tick to the next."""
+        return self.interval
+
+    @property
+    def pace(self) -> int:
+        """The ticks as slow as they are now."""
+        return self._step()
+
+    def free_at(self, now: int) -> int:
+        """The next tick of the pace, or the end of a closure."""
+        return max(super().free_at(now), self.next_at)
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether the tick after this one comes by `until`."""
+        return super().spare(now, until) and now + self._step() <= until
+
+    def take(self, now: int) -> None:
+        """Take this tick. One that comes late by less than a tick is made up for."""
+        self.in_flight += 1
+        step = self._step()
+        self.next_at = (self.next_at if now - self.next_at < step else now) + step
+
+    def release(self, now: int) -> None:  # noqa: ARG002 - it counts from the starts
+        """The attempt was answered: the pace quickens, where it is not full."""
+        self.in_flight -= 1
+        self._was_earlier = self._earlier > 0
+        self._earlier -= self._was_earlier
+        if self.slowness > 1.0:
+            self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
+        elif self.eager < EAGER:
+            self.eager = min(EAGER, self.eager * FORGIVING)
+
+    def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - the closure waits
+        """Go half as fast, or less slow where refusals keep coming; quicken more slowly."""
+        if self._was_earlier:
+            self.slowness = min(SLOWEST, self.slowness * SAME_STEP)
+            return
+        self._earlier = self.in_flight
+        self.slowness = min(SLOWEST, self.slowness * max(LEAST_STEP, 1.0 + self.eager / EAGER))
+        self.eager = max(LEAST_EAGER, self.eager / 2.0)
+
+    def give_back(self) -> None:
+        """The tick is there for the next one."""
+        super().give_back()
+        self.next_at -= self._step()
+
+    def idle(self, now: int) -> bool:
+        """Idle once the next tick has passed."""
+        return self.next_at <= now and super().idle(now)
+
+    def renew(self, limit: Limit) -> None:
+        """Another pace from the last tick on."""
+        last = self.next_at - self._step()
+        self.limit, self.interval = limit, round(limit.per * SECOND / limit.count)
+        self.next_at = last + self._step()
+
+    def _step(self) -> int:
+        return round(self.interval * self.slowness) if self.slowness > 1.0 else self.interval
+
+
+def slow_down(buckets: Sequence[Bucket], until: int | None = None) -> None:
+    """After a 429 that nobody foresaw: slow down the one of these whose tokens come back first.
+
+    Which of them refused is not known. The fastest one, slowed, eases the others as well; a long
+    window, halved where half of it is spent, would hold its room for all the rest of the window.
+    """
+    if buckets:
+        min(buckets, key=lambda bucket: bucket.period).slow_down(until)

@@ -1,0 +1,134 @@
+"""The buckets of one instance by their names, which platforms may give. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway_core.contract.hookspecs import Limit
+from gateway_core.ratelimits.bucket import SECOND, Bucket, EvenBucket
+from gateway_core.contract.verdicts import BucketReport
+from gateway_core.ratelimits.window import WindowBucket, bucket_for, reset_of
+
+SWEEP = 4
+SEVERAL_ROOMS = 3
+TOGETHER = 2 * SECOND
+
+
+class Limiter:
+    """The buckets of one instance by name, shared by all partitions."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, Bucket] = {}
+        self._alias: dict[str, str] = {}
+        self._hit_rooms: dict[str, int] = {}
+        self._old: set[str] = set()
+        self.version = 0
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def buckets(self, limits: Sequence[Limit], room: str, now: int) -> list[Bucket]:
+        """The buckets that `limits` name, made where they are new, each with one user more.
+
+        For the new ones a few idle ones are forgotten, before any of these could be.
+        """
+        if not limits:
+            return []
+        fresh = sum(self._name(limit) not in self._buckets for limit in limits)
+        self._sweep(SWEEP * fresh, now)
+        return [self._bucket(limit, room) for limit in limits]
+
+    def _bucket(self, limit: Limit, room: str) -> Bucket:
+        name = self._name(limit)
+        bucket = self._buckets.get(name)
+        if name in self._old:
+            bucket = self._renewed(name, limit)
+        if bucket is None:
+            bucket = self._buckets[name] = bucket_for(limit)
+            bucket.room = room
+        elif bucket.room != room:
+            bucket.shared = True
+        bucket.users += 1
+        return bucket
+
+    def _renewed(self, name: str, limit: Limit) -> Bucket | None:
+        """A bucket of before with the numbers of `limit`, or another in its place."""
+        self._old.discard(name)
+        old = self._buckets.get(name)
+        if not isinstance(old, EvenBucket | WindowBucket) or old.limit == limit:
+            return old
+        bucket = bucket_for(limit)
+        if type(bucket) is type(old):
+            old.renew(limit)
+            return old
+        bucket.name, bucket.room, bucket.shared, bucket.asked = (
+            name,
+            old.room,
+            old.shared,
+            old.asked,
+        )
+        bucket.absorb(old)
+        old.merged = self._buckets[name] = bucket
+        return bucket
+
+    def renew(self) -> None:
+        """Other settings are in use: every limit is asked for anew, and its numbers hold."""
+        self._old = set(self._buckets)
+        self.version += 1
+
+    def _name(self, limit: Limit) -> str:
+        return self._alias.get(limit.bucket, limit.bucket)
+
+    def _sweep(self, most: int, now: int) -> None:
+        """Look at a few old buckets for each new one, so that memory follows use."""
+        for _ in range(min(most, len(self._buckets))):
+            name = next(iter(self._buckets))
+            bucket = self._buckets.pop(name)
+            if not bucket.idle(now):
+                self._buckets[name] = bucket
+                continue
+            for asked in bucket.asked:
+                self._alias.pop(asked, None)
+
+    def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
+        """Take the platform's reports in; the buckets whose waiters should look again."""
+        return [bucket for report in reports if (bucket := self._learn(report, now)) is not None]
+
+    def _learn(self, report: BucketReport, now: int) -> Bucket | None:
+        bucket = self._named(report)
+        if bucket is None:
+            return None
+        if isinstance(bucket, WindowBucket):
+            bucket.learn(report, now)
+        reset = reset_of(report, now)
+        if report.remaining == 0 and reset is not None:
+            bucket.close(reset)
+        return bucket
+
+    def _named(self, report: BucketReport) -> Bucket | None:
+        """The bucket of a report; a provisional one gets its name here."""
+        real = self._buckets.get(report.bucket)
+        asked = report.provisional
+        if asked is None or self._alias.get(asked) == report.bucket:
+            return real
+        provisional = self._buckets.pop(self._alias.get(asked, asked), None)
+        self._alias[asked] = report.bucket
+        if real is None:
+            real = provisional
+            if real is None:
+                return None
+            real.name = report.bucket
+            self._buckets[report.bucket] = real
+        elif provisional is not None:
+            provisional.merged = real
+            real.shared = real.shared or provisional.room != real.room
+            real.absorb(provisional)
+            self.version += 1
+        real.asked = (*real.asked, asked)
+        return real
+
+    def hit(self, room: str, now: int) -> bool:
+        """Note a 429 of `room`; true when several rooms were hit together: it is the account."""
+        self._hit_rooms[room] = now
+        self._hit_rooms = {r: at for r, at in self._hit_rooms.items() if now - at <= TOGETHER}
+        return len(self._hit_rooms) >= SEVERAL_ROOMS

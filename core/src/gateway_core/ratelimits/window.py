@@ -1,0 +1,269 @@
+"""Windows: buckets whose tokens come back a time after the answer. Pure: the time is passed in."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import isfinite
+
+from gateway_core.contract.hookspecs import Limit
+from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, EvenBucket
+from gateway_core.contract.verdicts import BucketReport
+
+STRICTEST = 64.0
+EAGER = 0.4
+FORGIVING = 1.1
+"""How many times as eager a strict bucket is with each answer at its full pace, up to `EAGER`."""
+LONGEST_RESET = 86_400.0
+MADE_UP = 2
+"""Ticks of an even pace that a full window delayed and that may follow at once."""
+
+
+class WindowBucket(Bucket):
+    """At most `count` in any `per`; a token comes back `per` after the answer.
+
+    Between the request and the answer nobody knows when the platform counted it, so this is the
+    earliest time at which a sliding window there has certainly let go of it.
+    """
+
+    paced = True
+
+    __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent", "told")
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit.bucket)
+        self.limit = limit
+        self.count = limit.count
+        self.per = round(limit.per * SECOND)
+        self.reported = False
+        self.fresh_at = self.told = 0
+        self.spent: deque[int] = deque()
+
+    @property
+    def period(self) -> int:
+        """The whole window."""
+        return self.per
+
+    @property
+    def pace(self) -> int:
+        """The window's share of one token."""
+        return round(self.per * self.slowness) // self.count
+
+    def slow_down(self, until: int | None = None) -> None:
+        """What the platform itself reports is no guess of ours: its report is believed instead."""
+        if not self.reported:
+            super().slow_down(until)
+
+    def free_at(self, now: int) -> int:
+        """When enough of the window has passed; `NEVER` while the tokens are in flight."""
+        spent = self.spent
+        while spent and spent[0] <= now:
+            spent.popleft()
+        at = max(now, self.closed_until)
+        count = self._allowed()
+        over = self.in_flight + len(spent) - count
+        if over < 0:
+            return at
+        return max(at, spent[over]) if over < len(spent) else NEVER
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether a token beyond the one taken now is there by `until`."""
+        back = sum(1 for at in self.spent if at <= until)
+        used = self.in_flight + len(self.spent) - back + 1
+        return used < self._allowed() and self.closed_until <= max(now, until)
+
+    def release(self, now: int) -> None:
+        """The answer came: the token is spent until `per` from now."""
+        back = now + self.per
+        super().release(now)
+        self._spend(back)
+
+    def _spend(self, back: int) -> None:
+        """The token is back at that time; not before those which a longer, reported window has."""
+        self.spent.append(max(back, self.spent[-1]) if self.spent else back)
+
+    def absorb(self, other: Bucket) -> None:
+        """Both drew on one window."""
+        super().absorb(other)
+        if isinstance(other, WindowBucket):
+            self.spent = deque(sorted([*self.spent, *other.spent]))
+
+    def idle(self, now: int) -> bool:
+        """Idle once the window is empty."""
+        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
+
+    def learn(self, report: BucketReport, now: int) -> None:
+        """Believe the platform's own count of this window.
+
+        Answers overtake each other: one of the same window that tells of fewer attempts is older
+        than what is known, and takes nothing back.
+        """
+        if report.limit is not None:
+            self.count = max(1, report.limit)
+        reset = reset_of(report, now)
+        if report.remaining is None or reset is None:
+            return
+        self.reported = True
+        used = max(0, self.count - report.remaining)
+        if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
+            used, reset = max(used, self.told), max(reset, self.fresh_at)
+        self.told, self.fresh_at = used, reset
+        self.spent = deque([reset] * used)
+
+    def renew(self, limit: Limit) -> None:
+        """Another window: what is spent comes back by it, unless the platform has said when."""
+        per = round(limit.per * SECOND)
+        if not self.reported:
+            self.spent = deque(at - self.per + per for at in self.spent)
+        self.limit, self.count, self.per = limit, limit.count, per
+
+    def _allowed(self) -> int:
+        return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
+
+
+class StrictBucket(WindowBucket):
+    """A window of one token: spaced from the answers, and it learns what is stricter than it.
+
+    A refusal lengthens the wait, at most twofold and to no more than the platform itself said.
+    Each answer then takes a share of it off, a share that each refusal halves: so one flood is soon
+    forgotten, and a room that always allows less is asked too early more and more seldom.
+
+    eager  the share, as a part of one
+    """
+
+    __slots__ = ("_answered", "_before", "eager")
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit)
+        self.eager = EAGER
+        self._answered: int | None = None
+        self._before: tuple[int | None, float] = (None, 1.0)
+
+    def release(self, now: int) -> None:
+        """The answer came; if it is a refusal, `slow_down` follows and takes that back."""
+        self._before = (self._answered, self.slowness)
+        self._answered = now
+        self.in_flight -= 1
+        self._spend(now + round(self.per * self.slowness))
+        if self.slowness > 1.0:
+            self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
+        else:
+            self.eager = min(EAGER, self.eager * FORGIVING)
+
+    def slow_down(self, until: int | None = None) -> None:
+        """Wait longer after each answer; where the platform said for how long, then as long now."""
+        refused = self._answered
+        self._answered, slowness = self._before
+        told = STRICTEST
+        if until is not None and refused is not None and until > refused:
+            self.spent.clear()
+            if self._answered is not None:
+                told = (until - self._answered) / self.per
+        self.eager /= 2
+        self.slowness = min(STRICTEST, 2.0 * slowness, max(told, slowness))
+
+
+class LearnedBucket(WindowBucket):
+    """A window that the platform's answers tell of: until the first came, one attempt at a time.
+
+    An answer is read right after its token came back, at the same time: others go after that.
+    """
+
+    __slots__ = ("known_at",)
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit)
+        self.known_at = NEVER
+
+    def free_at(self, now: int) -> int:
+        """As in a window; `NEVER` while the first attempt is in flight."""
+        at = super().free_at(now)
+        if self.known_at < NEVER:
+            return max(at, self.known_at)
+        return NEVER if self.in_flight else at
+
+    def spare(self, now: int, until: int) -> bool:
+        """As in a window; before the first answer nothing is to spare."""
+        return self.known_at < NEVER and super().spare(now, until)
+
+    def release(self, now: int) -> None:
+        """The answer came, and with it what is to be known."""
+        self.known_at = min(self.known_at, now + 1)
+        super().release(now)
+
+
+class BoundedBucket(EvenBucket):
+    """An even pace, and never more than `most` in any `per`: one bucket, one time to wait for.
+
+    Two of them in a row would hand whoever waits from one queue to the other and back.
+    """
+
+    __slots__ = ("most", "per", "spent")
+
+    def __init__(self, limit: Limit, most: int) -> None:
+        super().__init__(limit)
+        self.most = most
+        self.per = round(limit.per * SECOND)
+        self.spent: deque[int] = deque()
+
+    def free_at(self, now: int) -> int:
+        """The next tick, and a place in the window; `NEVER` while only an answer can tell."""
+        spent, at = self.spent, max(now, self.next_at, self.closed_until)
+        while spent and spent[0] <= now:
+            spent.popleft()
+        over = self.in_flight + len(spent) - self.most
+        if over < 0:
+            return at
+        return max(at, spent[over]) if over < len(spent) else NEVER
+
+    def take(self, now: int) -> None:
+        """Take this tick. Some that came late, as the window was full, are made up for."""
+        self.in_flight += 1
+        step = self._step()
+        self.next_at = max(self.next_at, now - MADE_UP * step) + step
+
+    def spare(self, now: int, until: int) -> bool:
+        """Whether the tick after this one comes by `until`, with a place in the window."""
+        back = sum(1 for at in self.spent if at <= until)
+        used = self.in_flight + len(self.spent) - back + 1
+        return used < self.most and super().spare(now, until)
+
+    def release(self, now: int) -> None:
+        """The answer came: its place is taken until `per` from now."""
+        super().release(now)
+        self.spent.append(now + self.per)
+
+    def absorb(self, other: Bucket) -> None:
+        """Both drew on one limit."""
+        super().absorb(other)
+        if isinstance(other, BoundedBucket | WindowBucket):
+            self.spent = deque(sorted([*self.spent, *other.spent]))
+
+    def idle(self, now: int) -> bool:
+        """Idle once the window is empty."""
+        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
+
+    def renew(self, limit: Limit) -> None:
+        """Another pace, another window."""
+        super().renew(limit)
+        per = round(limit.per * SECOND)
+        self.spent = deque(at - self.per + per for at in self.spent)
+        self.most, self.per = limit.most or limit.count, per
+
+
+def reset_of(report: BucketReport, now: int) -> int | None:
+    """When the platform's window is fresh, within a day; None where it names no time."""
+    seconds = report.reset_after
+    if seconds is None or not isfinite(seconds):
+        return None
+    return now + round(min(max(0.0, seconds), LONGEST_RESET) * SECOND)
+
+
+def bucket_for(limit: Limit) -> Bucket:
+    """The bucket that keeps `limit`. A count of one is strict: spaced from the answers."""
+    if limit.pace == "learned":
+        return LearnedBucket(limit)
+    if limit.count == 1:
+        return StrictBucket(limit)
+    if limit.pace == "window":
+        return WindowBucket(limit)
+    return EvenBucket(limit) if limit.most is None else BoundedBucket(limit, limit.most)

@@ -1,0 +1,1 @@
+"""Decides who goes next in a partition, and who may come in. Sans-I/O."""

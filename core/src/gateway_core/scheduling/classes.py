@@ -1,0 +1,140 @@
+"""Who goes first among waiting lanes: by class, with aging and reserved shares. Pure."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
+
+if TYPE_CHECKING:
+    from gateway_core.scheduling.waiting_groups import Group
+    from gateway_core.scheduling.rooms import Lane
+
+URGENT, NORMAL, BULK = 0, 1, 2
+CLASSES = {"urgent": URGENT, "normal": NORMAL, "bulk": BULK}
+GRANT = 10
+SHARES = (0, 2, 1)
+"""Tenths of a grant that normal and bulk earn with each one that a higher class takes."""
+
+AGING = 30_000_000_000
+"""Nanoseconds after which bulk competes with normal by age alone (never with urgent)."""
+
+Rank = tuple[int, int, int]
+"""Class, then finals before interim edits, then since when: the lowest goes first."""
+
+Waiter: TypeAlias = "Lane | Group"
+_W = TypeVar("_W", bound=Waiter)
+_Heap: TypeAlias = list[tuple[int, int, int, _W]]
+
+
+class ClassQueue(Generic[_W]):
+    """Lanes that wait for the same thing. Leaving is lazy: an entry counts while it is current."""
+
+    __slots__ = ("_credit", "_heaps", "_serial")
+
+    def __init__(self) -> None:
+        self._heaps: tuple[_Heap[_W], _Heap[_W], _Heap[_W]] = ([], [], [])
+        self._credit = [0, 0, 0]
+        self._serial = 0
+
+    def __bool__(self) -> bool:
+        urgent, normal, bulk = self._heaps  # asked often, and most of them are empty
+        return bool(
+            (normal and self._trim(normal))
+            or (urgent and self._trim(urgent))
+            or (bulk and self._trim(bulk))
+        )
+
+    def push(self, lane: _W) -> None:
+        """Let `lane` wait here."""
+        self._serial += 1
+        lane.waits_in = self
+        lane.wait_serial = self._serial
+        rank = lane.rank
+        heappush(self._heaps[rank[0]], (rank[1], rank[2], self._serial, lane))
+
+    def peek(self, now: int) -> _W | None:
+        """The lane that `pop` would give."""
+        chosen = self._choose(now)
+        return None if chosen is None else self._heaps[chosen][0][3]
+
+    def ahead_of(self, lane: Lane, now: int, *, fresh: bool) -> bool:
+        """Whether one that waits here goes before `lane`, which waits elsewhere or has only come.
+
+        Shares and age count against a `fresh` one only. Between lanes that wait at several
+        buckets the bare rank decides: one order for all, so that none waits in a circle.
+        """
+        chosen = self._choose(now)
+        if chosen is None:
+            return False
+        _, since, _, head = self._heaps[chosen][0]
+        mine = lane.rank[0]
+        if head is lane:
+            return False
+        if chosen <= mine or not fresh:
+            return head.rank < lane.rank
+        aged = mine == NORMAL and now - since > AGING and since < lane.rank[2]
+        return aged or self._credit[chosen] >= GRANT
+
+    def ahead(self, lane: Lane | None) -> int:
+        """How many wait here, alone or in groups, and go before `lane` as ranks stand now.
+
+        None: how many wait here.
+        """
+        mine, count = (BULK + 1,) if lane is None else (*lane.rank, lane.wait_serial), 0
+        for own, heap in enumerate(self._heaps[: mine[0] + 1]):
+            for interim, since, serial, waiter in heap:
+                if waiter.waits_in is not self or waiter.wait_serial != serial:
+                    continue
+                if waiter.members is not None:
+                    count += waiter.members.ahead(lane)
+                else:
+                    count += (own, interim, since, serial) < mine
+        return count
+
+    def passed_by(self, lane: Lane) -> None:
+        """`lane` went without having waited here: it was a grant like any other."""
+        self._account(lane.rank[0])
+
+    def pop(self, now: int) -> _W | None:
+        """Take out the lane whose turn it is."""
+        chosen = self._choose(now)
+        if chosen is None:
+            return None
+        lane = heappop(self._heaps[chosen])[3]
+        lane.waits_in = None
+        self._account(chosen)
+        return lane
+
+    def _account(self, chosen: int) -> None:
+        """Who went pays; those below that were passed over earn their share."""
+        self._credit[chosen] = max(0, self._credit[chosen] - GRANT)
+        for below in range(chosen + 1, 3):
+            heap = self._heaps[below]
+            if heap and self._trim(heap):
+                self._credit[below] += SHARES[below]
+
+    def _choose(self, now: int) -> int | None:
+        heaps = self._heaps
+        waiting = [c for c in (URGENT, NORMAL, BULK) if heaps[c] and self._trim(heaps[c])]
+        if not waiting:
+            return None
+        for owed in reversed(waiting):
+            if self._credit[owed] >= GRANT:
+                return owed
+        if waiting[0] == NORMAL and waiting[-1] == BULK:
+            normal, bulk = self._heaps[NORMAL][0], self._heaps[BULK][0]
+            if now - bulk[1] > AGING and bulk[1] < normal[1]:
+                return BULK
+        return waiting[0]
+
+    def _trim(self, heap: _Heap[_W]) -> bool:
+        """Drop entries whose lane has left; whether one is there."""
+        while heap:
+            _, _, serial, waiter = heap[0]
+            if waiter.waits_in is self and waiter.wait_serial == serial:
+                if waiter.members is None or waiter.members:
+                    return True
+                waiter.waits_in = None  # a group whose members have all left
+                waiter.home.forget_group(cast("Group", waiter))
+            heappop(heap)
+        return False

@@ -1,0 +1,69 @@
+"""How full a partition is, in levels with hysteresis. Pure."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway_core.contract.validators import is_finite, number
+from gateway_core.contract.hookspecs import Level
+
+_ROUNDING = 1e-9
+"""0.95 - 0.05 is a little less than 0.9: what a float lacks must cost no place."""
+
+LEVELS: tuple[Level, ...] = ("nominal", "elevated", "high", "saturated")
+
+
+def _rising(_instance: object, _attribute: object, value: object) -> None:
+    shares = value if isinstance(value, tuple) and all(map(is_finite, value)) else ()
+    if len(shares) != 3 or not 0 < shares[0] < shares[1] < shares[2] <= 1:  # noqa: PLR2004 - levels
+        raise ValueError(f"'thresholds' must be three rising shares up to 1, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class PressureSettings:
+    """The occupancies from which a partition is elevated, high and saturated.
+
+    hysteresis  how far below its threshold a level is left again
+    """
+
+    thresholds: tuple[float, float, float] = attrs.field(
+        default=(0.70, 0.85, 0.95), validator=_rising
+    )
+    hysteresis: float = attrs.field(default=0.05, validator=number(least=0, most=0.49))
+
+
+class Gauge:
+    """The level of one partition. `update` costs two comparisons while it stays."""
+
+    __slots__ = ("_bound", "_down", "_settings", "_up", "level")
+
+    def __init__(self, settings: PressureSettings, bound: int) -> None:
+        self._settings = settings
+        self._bound = bound
+        self.level: Level = "nominal"
+        self._up = self._down = 0
+        self._set_edges(0)
+
+    def update(self, depth: int) -> Level | None:
+        """Take the depth in; the previous level if it changed, else None."""
+        if self._down <= depth < self._up:
+            return None
+        previous = self.level
+        index = LEVELS.index(previous)
+        while index < 3 and depth >= self._edge(index):  # noqa: PLR2004 - the highest level
+            index += 1
+        while index > 0 and depth < self._edge(index - 1, falling=True):
+            index -= 1
+        self.level = LEVELS[index]
+        self._set_edges(index)
+        return previous if self.level != previous else None
+
+    def _edge(self, index: int, *, falling: bool = False) -> int:
+        share = self._settings.thresholds[index]
+        if falling:
+            share -= self._settings.hysteresis
+        return max(1, int(share * self._bound + _ROUNDING))
+
+    def _set_edges(self, index: int) -> None:
+        self._up = self._edge(index) if index < 3 else 1 << 62  # noqa: PLR2004 - highest level
+        self._down = self._edge(index - 1, falling=True) if index > 0 else -1

@@ -1,0 +1,386 @@
+"""Lanes of one partition: who waits for what, and who goes next. Pure: the time is passed in.
+
+A lane is a conversation's queue. It is idle (forgotten), waiting (for a time, or at a bucket), or
+running: then it holds a token of every bucket it needs, one of the partition's attempt slots
+among them, and a worker serves it. No waiting lane holds a worker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway_core.scheduling.deadlines import Deadlines
+from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.errors import HookContractError
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.scheduling.waiting_groups import Group, Shared, queue_of, settle, shared_of
+from gateway_core.ratelimits.bucket import NEVER, Bucket
+from gateway_core.scheduling.classes import CLASSES
+from gateway_core.scheduling.rooms import Lane, Room
+from gateway_core.ratelimits.concurrency import Slots
+from gateway_core.ratelimits.acquire import Blocked, reserve, take_all, unreserve
+
+if TYPE_CHECKING:
+    from gateway_core.accounts.instance_state import Account
+
+AGED = 5_000_000_000
+"""Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
+
+PAUSE = 100_000_000
+"""Nanoseconds until a lane whose turn broke, or a flight whose time did, is looked at again."""
+
+
+class Hold(NamedTuple):
+    """Why a flight of an earlier life waits.
+
+    until  its own next try is not before that
+    quiet  until then one of its tries may still arrive, and nothing else of the lane begins; 0: it
+           is not in doubt
+    """
+
+    until: int
+    quiet: int = 0
+
+
+class Lanes:
+    """The scheduler of one partition.
+
+    `rearm()` is called when the next alarm is earlier than it was.
+    """
+
+    _prepare: Callable[[Flight, int], str | None]
+    _start: Callable[[Lane], None]
+    _broken: Callable[[Flight, HookContractError, int], None]
+    _crashed: Callable[[Flight | None, BaseException, int], None]
+
+    def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
+        self._rearm = rearm
+        self.slots = Slots(slots)
+        self._alarms: list[tuple[int, int, Bucket | Lane | Flight | Room]] = []
+        self.deadlines = Deadlines(rearm)
+        self._serial = 0
+        self._groups: dict[Shared, Group] = {}
+        self.rooms: dict[tuple[str, str], Room] = {}
+        self.stand_in: Lanes | None = None
+
+    def serve(
+        self,
+        *,
+        prepare: Callable[[Flight, int], str | None],
+        start: Callable[[Lane], None],
+        broken: Callable[[Flight, HookContractError, int], None],
+        crashed: Callable[[Flight | None, BaseException, int], None],
+    ) -> None:
+        """Name whom the lanes call, before the first flight comes.
+
+        prepare  readies a flight whose turn it is and names its operation; None: it ended, or
+                 waits for something else
+        start    hands a lane that holds its tokens to a worker
+        broken   ends a flight for which the channel's limits cannot be asked
+        crashed  counts an error of ours against a flight; raises it where it is none of ours
+        """
+        self._prepare, self._start = prepare, start
+        self._broken, self._crashed = broken, crashed
+
+    def forget(self, account: Account) -> None:
+        """An instance was removed: one of the same id finds nothing of it here.
+
+        Where its last attempts are under way, its lanes are kept under another name.
+        """
+        self.slots.forget(account)
+        for group in [g for g in self.groups if g.account is account and not g.members]:
+            self.forget_group(group)
+        for key in [key for key, room in self.rooms.items() if room.account is account]:
+            room = self.rooms.pop(key)
+            if room.lanes:
+                self._serial += 1
+                room.key = (f"{key[0]} removed {self._serial}", key[1])
+                self.rooms[room.key] = room
+
+    # -- flights in
+
+    def room(self, account: Account, room_id: str) -> Room:
+        """The room, made when it is new."""
+        key = (account.instance.id, room_id)
+        room = self.rooms.get(key)
+        if room is None:
+            room = self.rooms[key] = Room(account, room_id, account.address(room_id))
+        return room
+
+    def room_of(self, envelope: Envelope) -> Room:
+        """The room of an unfinished envelope."""
+        return self.rooms[envelope.instance_id, envelope.external_room_id]
+
+    def push(
+        self,
+        flight: Flight,
+        room: Room,
+        key: str | None,
+        thread: str | None,
+        now: int,
+        *,
+        hold: Hold | None = None,
+    ) -> None:
+        """Put `flight` at the end of the lane named `key`, and try to start it.
+
+        `thread` is the lane's own, where threads have lanes; at the head of its lane, the flight
+        does not start before what `hold` says.
+        """
+        lane = room.lanes.get(key)
+        if lane is None:
+            lane = room.lanes[key] = Lane(key, thread, room, self)
+        flight.lane = lane
+        lane.queue.append(flight)
+        if len(lane.queue) != 1 or lane.running:
+            return
+        paused = lane.timer_at or 0  # what was in the lane before it may still arrive
+        if hold is None:
+            if not paused:
+                self.offer(lane, now)
+        elif hold.quiet:
+            lane.quiet = max(paused, hold.quiet)
+            room.account.in_doubt(lane, max(paused, hold.until))
+        else:
+            self.pause(lane, max(paused, hold.until))
+
+    def at(self, when: int, what: Bucket | Lane | Flight | Room) -> None:
+        """Ring for `what` at `when`."""
+        self._serial += 1
+        heappush(self._alarms, (when, self._serial, what))
+        if self._alarms[0][1] == self._serial:
+            self._rearm()
+
+    # -- who goes next
+
+    def offer(self, lane: Lane, now: int) -> None:
+        """Start the lane if all that it needs is free, else let it wait where it must."""
+        work: list[Bucket] = []
+        self.try_start(lane, now, None, work)
+        settle(work, now)
+
+    def try_start(
+        self, lane: Lane, now: int, woken: Bucket | None, work: list[Bucket]
+    ) -> Blocked | None:
+        """Start the lane; or queue it where it is blocked, and add that bucket to `work`."""
+        lane.group = lane.alone_at = None
+        try:
+            buckets = self._drawn(lane, now)
+        except BaseException as raised:  # noqa: BLE001 - whoever settles is not to blame
+            self._crashed(lane.queue[0] if lane.queue else None, raised, now)
+            self.pause(lane, now + PAUSE)
+            return None
+        if buckets is None:
+            return None
+        blocked = take_all(lane, buckets, now, woken)
+        if blocked is None:
+            if lane.tokens is not None or lane.running:  # pragma: no cover - invariant
+                raise AssertionError("a lane is started once")
+            if lane.reserves:
+                unreserve(lane, buckets)
+                lane.reserves = False
+            lane.tokens, lane.running = buckets, True
+            self._start(lane)
+            return None
+        if blocked.at < NEVER and now - lane.since > AGED:
+            lane.reserves = True
+            reserve(lane, buckets, blocked.at, now)
+        lane.queue[0].wait_for(lane.cause_at(blocked.bucket), now)
+        work.append(self._wait(lane, buckets, blocked.bucket, now))
+        return blocked
+
+    def _wait(self, lane: Lane, buckets: list[Bucket], bucket: Bucket, now: int) -> Bucket:
+        """Let the lane wait: by itself where the bucket is its own, else with its like."""
+        if not bucket.shared:
+            lane.alone_at = bucket
+            queue_of(bucket).push(lane)
+            return bucket
+        shared = shared_of(buckets)
+        group = self._groups.get(shared)
+        if group is None:
+            group = self._groups[shared] = Group(shared, self, lane.room.account)
+        stands_at = group.join(lane, bucket, now)
+        lane.queue[0].wait_in(group, now)
+        return stands_at
+
+    @property
+    def groups(self) -> Collection[Group]:
+        """Those that wait as groups."""
+        return self._groups.values()
+
+    def forget_group(self, group: Group) -> None:
+        """Nobody waits in it any more."""
+        if self._groups.get(group.shared) is group:
+            del self._groups[group.shared]
+
+    def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:
+        """What the lane's turn draws on; None when it has no turn."""
+        while (operation := self._head(lane, now)) is not None:
+            try:
+                return lane.buckets(operation, now)
+            except HookContractError as error:
+                self._broken(lane.queue[0], error, now)
+        return None
+
+    def _head(self, lane: Lane, now: int) -> str | None:
+        """The operation of the lane's turn; drops flights that have ended; None: nothing to do."""
+        while lane.queue:
+            flight = lane.queue[0]
+            if flight.receipt is None:
+                operation = self._prepare(flight, now)
+                if operation is not None:
+                    lane.since = lane.since or lane.room.account.arrival(now)
+                    lane.rank = (CLASSES[flight.priority], _interim(flight), lane.since)
+                    return operation
+                if flight.receipt is None and lane.queue and lane.queue[0] is flight:
+                    return None
+            if lane.queue and lane.queue[0] is flight:
+                lane.queue.popleft()
+            lane.since = 0
+            if lane.quiet > now and flight.left_in_doubt:
+                self.pause(lane, lane.quiet)
+                return None
+        self._drop(lane, now)
+        return None
+
+    def _drop(self, lane: Lane, now: int) -> None:
+        lane.forget_limits()
+        room = lane.room
+        if room.lanes.get(lane.key) is lane:
+            del room.lanes[lane.key]
+        self.tidy(room, now)
+
+    def tidy(self, room: Room, now: int) -> None:
+        """Forget a room in which nothing is left, and that nothing closes."""
+        if room.lanes or room.unfinished:
+            return
+        closed_until = room.closed_until()
+        if closed_until > now:
+            self.at(closed_until, room)
+            return
+        if self.rooms.get(room.key) is room:
+            del self.rooms[room.key]
+
+    def drop_ended(self, lane: Lane) -> None:
+        """A flight behind the head ended: rebuild the queue once most of it is such."""
+        lane.dead += 1
+        if lane.dead > 16 and lane.dead * 2 > len(lane.queue):  # noqa: PLR2004 - small queues stay
+            head = lane.queue[0]
+            lane.queue = deque(f for f in lane.queue if f is head or f.receipt is None)
+            lane.dead = 0
+
+    def release(self, lane: Lane, now: int, *, unused: bool = False) -> None:
+        """The attempt ended (or never began): give its tokens back and let others in."""
+        tokens, lane.tokens = lane.tokens, None
+        if tokens is None:
+            return
+        contended = None
+        for bucket in tokens:
+            if unused:
+                bucket.give_back()
+            elif bucket.paced or bucket.slowness > 1.0:
+                bucket.release(now)
+            else:  # what `release` does, without the call
+                bucket.in_flight -= 1
+            if bucket.waiting is not None:
+                contended = contended or []
+                contended.append(bucket)
+        if contended is not None:
+            settle(contended, now)
+
+    def pause(self, lane: Lane, until: int) -> None:
+        """Nothing of the lane before `until`; it holds no worker meanwhile."""
+        lane.running = False
+        self.leave(lane)
+        lane.timer_at = until
+        self.at(until, lane)
+
+    def leave(self, lane: Lane) -> None:
+        """Take a waiting lane out of whatever queue it stands in."""
+        lane.waits_in = lane.group = lane.alone_at = None
+        lane.timer_at = None
+        lane.doubt = False
+
+    def go_on(self, lane: Lane, now: int) -> None:
+        """The lane's worker has left it: offer it again."""
+        lane.running = False
+        self.offer(lane, now)
+
+    def look_again(self, lane: Lane, now: int) -> None:
+        """Something about a waiting lane changed (its head ended): offer it anew."""
+        if lane.running:
+            return
+        if lane.quiet > now:
+            self.pause(lane, lane.quiet)
+        else:
+            self.leave(lane)
+            self.offer(lane, now)
+
+    def ask_anew(self, account: Account, now: int) -> None:
+        """The account's limits may be others now: whoever waits for them waits by the new ones."""
+        waiting: dict[Bucket, Lane] = {}
+        for room in self.rooms.values():
+            if room.account is account:
+                for lane in room.lanes.values():
+                    if lane.waits_at is not None:
+                        waiting.setdefault(lane.waits_at, lane)
+        for bucket, lane in waiting.items():  # one of those at a bucket asks for all
+            if lane.waits_at is bucket:
+                self.look_again(lane, now)
+            settle([bucket], now)
+
+    # -- time
+
+    def next_alarm(self) -> int:
+        """When `ring` has something to do."""
+        alarm = self._alarms[0][0] if self._alarms else NEVER
+        return min(alarm, self.deadlines.next)
+
+    def ring(
+        self, now: int, expire: Callable[[Flight, int], None], due: Callable[[Flight, int], None]
+    ) -> None:
+        """Do what is due: wake lanes and buckets, let scheduled flights in, expire the late."""
+        while self._alarms and self._alarms[0][0] <= now:
+            when, _, what = heappop(self._alarms)
+            if isinstance(what, Flight):
+                self._let_in(what, due, now)
+            elif isinstance(what, Room):
+                self.tidy(what, now)
+            elif what.timer_at == when:
+                what.timer_at = None
+                if isinstance(what, Lane):
+                    self.offer(what, now)
+                else:
+                    settle([what], now)
+        for flight in self.deadlines.passed(now):
+            try:
+                expire(flight, now)
+            except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
+                self._crashed(flight, raised, now)
+                if flight.receipt is None:
+                    self.deadlines.add(flight)
+
+    def _let_in(self, flight: Flight, due: Callable[[Flight, int], None], now: int) -> None:
+        """A flight's time has come; where that breaks, it comes again."""
+        try:
+            due(flight, now)
+        except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
+            self._crashed(flight, raised, now)
+            if flight.receipt is None and flight.lane is None:
+                flight.parked = True
+                self.at(now + PAUSE, flight)
+
+    def hand_over(self, other: Lanes) -> None:
+        """While this partition is down, `other` rings for the buckets shared with it."""
+        self.stand_in = other
+        for entry in self._alarms:
+            if isinstance(entry[2], Bucket):
+                other.at(entry[0], entry[2])
+        self._alarms = [entry for entry in self._alarms if not isinstance(entry[2], Bucket)]
+        heapify(self._alarms)
+
+
+def _interim(flight: Flight) -> int:
+    return 1 if getattr(flight.envelope, "interim", False) else 0

@@ -1,0 +1,228 @@
+"""What core itself asks of an envelope, whatever its channel. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from math import isfinite
+
+from gateway_core.contract.envelopes import Call, Delete, Edit, Envelope, KeyRef, MessageRef, PartRef, Send
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.validators import (
+    DEEPEST,
+    LONGEST,
+    LONGEST_NAME,
+    MANY,
+    UNSENDABLE,
+    WIDEST,
+    is_finite,
+    is_sendable,
+    is_whole,
+    name_fault,
+    shown,
+)
+
+ENVELOPES = (Send, Edit, Delete, Call)
+LATEST = 8e9
+"""POSIX time, of the year 2223: with the longest ttl still 64 bits of nanoseconds."""
+MOST = 100
+"""Problems that are told of one envelope."""
+
+
+def problems_of(envelope: object, *, max_text: int) -> list[Problem]:
+    """Every mistake: wrong types, texts that cannot be sent, values that are not plain JSON."""
+    if type(envelope) is Send and _plainly_fine(envelope, max_text):
+        return []
+    return list(islice(_problems(envelope, max_text), MOST))
+
+
+def _plainly_fine(send: Send, max_text: int) -> bool:
+    """The common case in a few comparisons: nothing that the full look could object to."""
+    text, room, instance = send.text, send.external_room_id, send.instance_id
+    names_only = send.ttl is None and send.not_before is None and send.extra == {}
+    return (
+        names_only
+        and send.thread_id is None
+        and send.reply_to is None
+        and send.key is None
+        and send.mentions is False
+        and send.link_previews is False
+        and send.silent is False
+        and type(text) is str
+        and type(room) is str
+        and type(instance) is str
+        and 0 < len(text) <= max_text
+        and text.isascii()
+        and "\x00" not in text
+        and not text.isspace()
+        and 0 < len(room) <= LONGEST_NAME
+        and room.isascii()
+        and room.isprintable()
+        and 0 < len(instance) <= LONGEST_NAME
+        and instance.isascii()
+        and instance.isprintable()
+    )
+
+
+def _problems(envelope: object, max_text: int) -> Iterator[Problem]:
+    if not isinstance(envelope, ENVELOPES):
+        yield _no_envelope(envelope)
+        return
+    yield from _names(envelope)
+    yield from _times(envelope)
+    yield from _choices(envelope)
+    if isinstance(envelope, Send | Edit):
+        yield from _text(envelope.text, max_text)
+        yield from _table(envelope.extra, optional=isinstance(envelope, Edit))
+    if isinstance(envelope, Edit | Delete):
+        yield from _target(envelope)
+    if isinstance(envelope, Call):
+        yield from _table(envelope.arguments, "arguments", optional=False)
+
+
+def check_envelope(value: object) -> None:
+    """Raises `Invalid` for a value that is not even an envelope."""
+    if not isinstance(value, ENVELOPES):
+        raise Invalid([_no_envelope(value)])
+
+
+def _no_envelope(value: object) -> Problem:
+    return Problem("envelope", f"must be a Send, Edit, Delete or Call, not {value!r}")
+
+
+def _names(envelope: Envelope) -> Iterator[Problem]:
+    """A call may have no room: some methods concern none."""
+    yield from _name("instance_id", envelope.instance_id)
+    if not (isinstance(envelope, Call) and envelope.external_room_id == ""):
+        yield from _name("external_room_id", envelope.external_room_id)
+    for name in ("key", "thread_id", "reply_to"):
+        value = getattr(envelope, name, None)
+        of_target = name == "thread_id" and isinstance(envelope, Edit | Delete)
+        if value is not None and not of_target:
+            yield from _name(name, value)
+    if isinstance(envelope, Call):
+        yield from _name("method", envelope.method)
+
+
+def _name(place: str, value: object) -> Iterator[Problem]:
+    if fault := name_fault(value):
+        yield Problem(place, fault)
+
+
+def _text(text: object, max_text: int) -> Iterator[Problem]:
+    if not isinstance(text, str):
+        yield Problem("text", f"must be a text, not {type(text).__name__}")
+    elif not text.strip():
+        yield Problem("text", "is empty")
+    elif len(text) > max_text:
+        yield Problem("text", f"has {len(text)} characters, at most {max_text}")
+    elif not is_sendable(text):
+        yield Problem("text", UNSENDABLE)
+
+
+def _table(value: object, place: str = "extra", *, optional: bool = True) -> Iterator[Problem]:
+    if not (isinstance(value, Mapping) or (optional and value is None)):
+        yield Problem(place, f"must be a table, not {type(value).__name__}")
+    elif len([*islice(_held(value), MANY + 1)]) > MANY:
+        yield Problem(place, f"holds more than {MANY} values")
+    else:
+        yield from _json(place, value)
+
+
+def _held(value: object, depth: int = 0) -> Iterator[object]:
+    """The value and all that it holds."""
+    yield value
+    if depth <= DEEPEST and isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _held(item, depth + 1)
+
+
+def _times(envelope: Envelope) -> Iterator[Problem]:
+    yield from _seconds("ttl", envelope.ttl, LONGEST)
+    yield from _seconds("not_before", envelope.not_before, LATEST)
+
+
+def _seconds(place: str, value: object, most: float) -> Iterator[Problem]:
+    if value is None:
+        return
+    if not is_finite(value):
+        yield Problem(place, f"must be a finite number of seconds, not {shown(value)}")
+    elif abs(value) > most:
+        yield Problem(place, f"must be at most {most:.0f} seconds, not {shown(value)}")
+
+
+def _choices(envelope: Envelope) -> Iterator[Problem]:
+    for name in ("mentions", "link_previews", "silent", "interim"):
+        value = getattr(envelope, name, False)
+        if not isinstance(value, bool):
+            yield Problem(name, f"must be true or false, not {shown(value)}")
+
+
+def _target(envelope: Edit | Delete) -> Iterator[Problem]:
+    target: object = envelope.target
+    if not isinstance(target, MessageRef | KeyRef):
+        yield Problem("target", f"must be a MessageRef or a KeyRef, not {type(target).__name__}")
+        return
+    for name in ("instance_id", "external_room_id"):
+        if getattr(target, name) != getattr(envelope, name):
+            yield Problem(f"target.{name}", "differs from the envelope's")
+    if isinstance(target, KeyRef):
+        yield from _name("target.key", target.key)
+    else:
+        yield from _ref(target)
+
+
+def _ref(ref: MessageRef) -> Iterator[Problem]:
+    if not ref.parts and not ref.envelope_id:
+        yield Problem("target", "names no message")
+    elif ref.envelope_id != "":
+        yield from _name("target.envelope_id", ref.envelope_id)
+    if ref.thread_id is not None:
+        yield from _name("target.thread_id", ref.thread_id)
+    if not is_whole(ref.revision):
+        yield Problem("target.revision", f"must be a whole number, not {ref.revision!r}")
+    yield from _table(ref.extra, "target.extra")
+    yield from _parts(ref.parts)
+
+
+def _parts(parts: object) -> Iterator[Problem]:
+    if not isinstance(parts, tuple):
+        yield Problem("target.parts", f"must be a tuple, not {type(parts).__name__}")
+        return
+    for index, part in enumerate(parts):
+        yield from _part(f"target.parts.{index}", part)
+
+
+def _part(place: str, part: object) -> Iterator[Problem]:
+    if not isinstance(part, PartRef):
+        yield Problem(place, f"must be a PartRef, not {type(part).__name__}")
+        return
+    yield from _name(f"{place}.message_id", part.message_id)
+    if part.digest != "":
+        yield from _name(f"{place}.digest", part.digest)
+
+
+def _json(  # noqa: C901 - one branch for each kind of JSON value
+    place: str, value: object, depth: int = 0
+) -> Iterator[Problem]:
+    """Whether the value is plain JSON, by the place of each mistake."""
+    if depth > DEEPEST:
+        yield Problem(place, f"is nested deeper than {DEEPEST}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str) or not is_sendable(key):
+                yield Problem(place, f"key {key!a} is no text that can be sent")
+            else:
+                yield from _json(f"{place}.{key}", item, depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _json(f"{place}.{index}", item, depth + 1)
+    elif isinstance(value, str):
+        if not is_sendable(value):
+            yield Problem(place, UNSENDABLE)
+    elif isinstance(value, float) and not isfinite(value):
+        yield Problem(place, "must be a finite number")
+    elif isinstance(value, int) and abs(value) > WIDEST:
+        yield Problem(place, "must be a number of at most 64 bits")
+    elif value is not None and not isinstance(value, bool | int | float):
+        yield Problem(place, f"is no plain JSON: {type(value).__name__}")

@@ -1,0 +1,92 @@
+"""What an envelope would become, before anything is sent. Never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.submission.checks import problems_of
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.envelopes import Call, Edit, Envelope, Part, Send
+from gateway_core.contract.errors import ConfigError, Problem
+from gateway_core.contract.hookspecs import Limit
+from gateway_core.contract.instances import Instance
+from gateway_core.plugins.loader import Given, bind
+
+
+@attrs.frozen(kw_only=True)
+class Preview:
+    """What would become of an envelope.
+
+    problems  why it would be refused; empty: it would be accepted, were there room for it
+    parts     the platform messages that a `Send` or an `Edit` becomes, as far as there is a plan
+    limits    every limit that each of its attempts draws on
+    """
+
+    problems: tuple[Problem, ...]
+    parts: tuple[Part, ...]
+    limits: tuple[Limit, ...]
+
+
+def preview(
+    instance: Instance,
+    envelope: Envelope,
+    *,
+    config: GatewayConfig | None = None,
+    plugins: Sequence[Given] = (),
+) -> Preview:
+    """What would become of `envelope` on `instance`, without a gateway and without a network.
+
+    The adapter's `validate`, `chunk` and `rate_limit` are asked as a gateway asks them, so given
+    and installed policies are asked first. `config` has the measures and the plugins allowed.
+    Raises `PluginError` where plugins cannot be bound, `ConfigError` for a channel that nobody
+    serves, and `HookContractError` where a hook fails.
+    """
+    config = config or GatewayConfig()
+    hooks = bind(plugins, config.plugins)
+    if instance.channel not in hooks:
+        served = ", ".join(sorted(hooks)) or "none"
+        text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
+        raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
+    return foresee(hooks[instance.channel], instance, envelope, config)
+
+
+def foresee(
+    hooks: ChannelHooks,
+    instance: Instance,
+    envelope: Envelope,
+    config: GatewayConfig,
+    address: str = "",
+) -> Preview:
+    """The same with hooks that are bound; `address` is the room's present one."""
+    parts: tuple[Part, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    problems = problems_of(envelope, max_text=config.max_text)
+    if not problems:
+        parts, problems = planned(hooks, instance, envelope, config.max_parts)
+        room = address or envelope.external_room_id
+        thread = envelope.thread_id if hooks.traits.independent_threads else None
+        operation, priority = envelope.operation, envelope.priority
+        limits = hooks.rate_limit(instance, room, thread, operation, priority)
+    return Preview(problems=tuple(problems), parts=parts, limits=limits)
+
+
+def planned(
+    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
+) -> tuple[tuple[Part, ...], list[Problem]]:
+    """The plan of an envelope that is fine in itself, and what its channel objects to."""
+    operation = "call" if isinstance(envelope, Call) else envelope.operation
+    problems = hooks.validate(instance, envelope)
+    if operation not in hooks.can or not getattr(hooks.traits, operation, True):
+        text = f"channel {hooks.channel!r} has no {operation}"
+        problems = [Problem("operation", text), *problems]
+    if problems or not isinstance(envelope, (Send, Edit)):
+        return (), problems
+    plan = hooks.chunk(instance, envelope, "as_asked")
+    if not plan:
+        problems = [Problem("text", "leaves nothing to send")]
+    elif len(plan) > most:
+        problems = [Problem("text", f"needs {len(plan)} messages, at most {most}")]
+    return plan, problems

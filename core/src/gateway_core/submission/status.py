@@ -1,0 +1,107 @@
+"""Where an envelope stands, and when its turn is likely to come. Pure: the time is passed in."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from gateway_core.contract.envelopes import Receipt
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket
+from gateway_core.scheduling.causes import cause_now
+
+if TYPE_CHECKING:
+    from gateway_core.scheduling.rooms import Lane
+
+State = Literal["unfinished", "ended"]
+
+
+@attrs.frozen(kw_only=True)
+class Status:
+    """Where an envelope stands.
+
+    cause     what it waits for, while unfinished
+    attempts  tries made so far
+    estimate  seconds until its next try is likely to begin, by what is known now: limits, those
+              before it, waits that a platform asked for; at its deadline it ends instead. None:
+              it ended, or waits for something that nobody foresees (a resume, an answer)
+    receipt   how it ended; None while unfinished
+    """
+
+    envelope_id: str
+    state: State
+    cause: str = ""
+    attempts: int = 0
+    estimate: float | None = None
+    receipt: Receipt | None = None
+
+
+def status_of(flight: Flight, now: int, wall: float) -> Status:
+    """Of an unfinished envelope; `wall` is the same instant as POSIX time."""
+    wait = _until_due(flight, wall) if flight.parked else _until_its_turn(flight, now)
+    if wait is not None:
+        wait = max(0, min(wait, flight.deadline - now))
+    return Status(
+        envelope_id=flight.id,
+        state="unfinished",
+        cause=cause_now(flight),
+        attempts=sum(step.number for step in flight.steps or ()),
+        estimate=None if wait is None else wait / SECOND,
+    )
+
+
+def status_ended(receipt: Receipt) -> Status:
+    """Of one that ended."""
+    return Status(
+        envelope_id=receipt.envelope_id, state="ended", attempts=receipt.attempts, receipt=receipt
+    )
+
+
+def _until_due(flight: Flight, wall: float) -> int | None:
+    """Nanoseconds until its schedule lets it in."""
+    due = flight.envelope.not_before
+    return None if due is None or flight.cause != "schedule" else round((due - wall) * SECOND)
+
+
+def _until_its_turn(flight: Flight, now: int) -> int | None:
+    """The wait of its lane, and a token for each step before it there."""
+    lane = flight.lane
+    if lane is None:
+        return None
+    wait = _until_lane_starts(lane, now)
+    before = takewhile(lambda other: other is not flight, lane.queue)
+    steps = sum(_steps_left(other) for other in before if other.receipt is None)
+    rounds = [_round(bucket) for limits in lane.asked.values() for bucket in limits]
+    return None if wait is None else wait + steps * max(rounds, default=0)
+
+
+def _round(bucket: Bucket) -> int:
+    """From one token of a lane to its next, where others wait as well: all of them go before."""
+    waiting = bucket.waiting.ahead(None) if bucket.waiting is not None else 0
+    return bucket.pace * max(1, waiting)
+
+
+def _steps_left(flight: Flight) -> int:
+    if flight.steps is None:
+        return max(1, len(flight.plan))
+    return sum(step.outcome is None for step in flight.steps)
+
+
+def _until_lane_starts(lane: Lane, now: int) -> int | None:
+    """Nanoseconds until the lane's next try, with those that wait before it at the same place."""
+    if lane.doubt or (not lane.running and lane.room.account.gate.closed_until >= NEVER):
+        return None
+    if lane.timer_at is not None:
+        return max(0, lane.timer_at - now)
+    bucket = lane.waits_at
+    if bucket is None:  # it is under way
+        return 0
+    if bucket.closed_until >= NEVER:
+        return None
+    at = bucket.free_at(now)
+    if at >= NEVER:  # its tokens are in flight: they come back one by one
+        at = now + bucket.pace
+    ahead = bucket.waiting.ahead(lane) if bucket.waiting is not None else 0
+    return at - now + ahead * bucket.pace

@@ -1,0 +1,247 @@
+"""The verbs of the public face: an envelope is built, handed over, and waited for.
+
+This module waits: for a place, and for the end of what it handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import trio
+
+from gateway_core.submission.checks import check_envelope
+from gateway_core.contract.envelopes import (
+    Call,
+    Delete,
+    Disposition,
+    Edit,
+    Envelope,
+    Format,
+    Json,
+    KeyRef,
+    MessageRef,
+    OnConflict,
+    OnUnknown,
+    Order,
+    Priority,
+    Receipt,
+    Send,
+    Target,
+)
+from gateway_core.contract.errors import DeliveryError, Invalid, Problem
+from gateway_core.contract.fast_init import maker
+from gateway_core.contract.problems import problems_in
+from gateway_core.submission.door import Submission
+from gateway_core.deliveries.tickets import Ticket
+
+Editable: TypeAlias = Target | Ticket
+_send = maker(Send)
+DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
+
+
+class Sending:
+    """What a `Gateway` can be asked to deliver; it brings the door, and a way to withdraw."""
+
+    _submission: Submission
+
+    def cancel(self, what: Ticket | str) -> bool:
+        """End an envelope `cancelled` if it has not started; whether that was so."""
+        raise NotImplementedError
+
+    async def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        thread: str | None = None,
+        reply_to: str | None = None,
+        key: str | None = None,
+        ttl: float | None = None,
+        not_before: float | None = None,
+        priority: Priority = "normal",
+        order: Order = "room",
+        format: Format = "markdown",  # noqa: A002 - the field's standard term
+        on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "raise",
+        extra: Mapping[str, Json] | None = None,
+        mentions: bool = False,
+        link_previews: bool = False,
+        silent: bool = False,
+        raises: bool = True,
+    ) -> Receipt:
+        """Send a message and wait for its end; the fields are those of `Send`.
+
+        Returns the receipt when it was delivered. Any other ending raises `DeliveryError` with
+        the receipt, unless `raises` is false. Raises `Refused` (`Invalid`, `Overloaded`, …) where
+        it was not accepted. A cancelled caller withdraws what has not started.
+        """
+        try:
+            envelope = _send(
+                instance_id=instance,
+                external_room_id=room,
+                text=text,
+                thread_id=thread,
+                reply_to=reply_to,
+                key=key,
+                ttl=ttl,
+                not_before=not_before,
+                priority=priority,
+                order=order,
+                format=format,
+                on_unknown=on_unknown,
+                on_conflict=on_conflict,
+                extra={} if extra is None else extra,
+                mentions=mentions,
+                link_previews=link_previews,
+                silent=silent,
+            )
+        except ValueError as error:
+            raise Invalid(problems_in(error)) from None
+        return await self._deliver(envelope, raises=raises)
+
+    async def edit(
+        self,
+        target: Editable,
+        text: str,
+        *,
+        key: str | None = None,
+        ttl: float | None = None,
+        priority: Priority = "normal",
+        format: Format = "markdown",  # noqa: A002 - the field's standard term
+        extra: Mapping[str, Json] | None = None,
+        mentions: bool = False,
+        link_previews: bool = False,
+        interim: bool = False,
+        raises: bool = True,
+    ) -> Receipt:
+        """Give a message a new text and wait for the end.
+
+        `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` takes the place of the
+        message's own fields (buttons); None keeps them, an empty mapping takes them off. An edit
+        that a newer one overtakes before it starts is `superseded`: its receipt is returned.
+        Raises as `send` does.
+        """
+        target = _target(target)
+        envelope = _build(
+            Edit,
+            instance_id=target.instance_id,
+            external_room_id=target.external_room_id,
+            target=target,
+            text=text,
+            key=key,
+            ttl=ttl,
+            priority=priority,
+            format=format,
+            extra=extra,
+            mentions=mentions,
+            link_previews=link_previews,
+            interim=interim,
+        )
+        return await self._deliver(envelope, raises=raises)
+
+    async def delete(
+        self,
+        target: Editable,
+        *,
+        ttl: float | None = None,
+        priority: Priority = "normal",
+        raises: bool = True,
+    ) -> Receipt:
+        """Take a message back, all of its parts. Raises as `send` does."""
+        target = _target(target)
+        envelope = _build(
+            Delete,
+            instance_id=target.instance_id,
+            external_room_id=target.external_room_id,
+            target=target,
+            ttl=ttl,
+            priority=priority,
+        )
+        return await self._deliver(envelope, raises=raises)
+
+    async def call(
+        self,
+        instance: str,
+        room: str,
+        method: str,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        thread: str | None = None,
+        key: str | None = None,
+        ttl: float | None = None,
+        priority: Priority = "normal",
+        order: Order = "room",
+        on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "raise",
+        raises: bool = True,
+    ) -> Receipt:
+        """Call any other method of the platform; `receipt.result` has its answer."""
+        envelope = _build(
+            Call,
+            instance_id=instance,
+            external_room_id=room,
+            method=method,
+            arguments={} if arguments is None else arguments,
+            thread_id=thread,
+            key=key,
+            ttl=ttl,
+            priority=priority,
+            order=order,
+            on_unknown=on_unknown,
+            on_conflict=on_conflict,
+        )
+        return await self._deliver(envelope, raises=raises)
+
+    async def _deliver(self, envelope: Envelope, *, raises: bool) -> Receipt:
+        ticket = await self._submission.submit(envelope, wait=True)
+        flight = ticket._flight  # noqa: SLF001 - a ticket is this module's own
+        flight.joined += 1
+        try:
+            receipt = await ticket.receipt()
+        except trio.Cancelled:
+            if flight.joined == 1:
+                self.cancel(ticket)
+            raise
+        finally:
+            flight.joined -= 1
+        if raises and receipt.disposition not in DELIVERED:
+            raise DeliveryError(receipt)
+        return receipt
+
+    async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
+        """Hand an envelope over; it is accepted when this returns.
+
+        wait   True: wait for room where a bound is reached; False: raise `Overloaded`
+
+        Neither waits behind an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
+        `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`, and
+        `GatewayClosed`. A caller cancelled in here leaves no trace.
+        """
+        check_envelope(envelope)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        ticket = await self._submission.submit(envelope, wait=wait)
+        ticket._flight.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
+        if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return ticket
+
+
+def _build(kind: Any, **fields: Any) -> Any:
+    """The envelope; a value that its class does not take becomes `Invalid`."""
+    try:
+        return kind(**fields)
+    except ValueError as error:
+        raise Invalid(problems_in(error)) from None
+
+
+def _target(target: object) -> Target:
+    if isinstance(target, Ticket):
+        return target.ref
+    if not isinstance(target, MessageRef | KeyRef):
+        text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
+        if target is None:
+            text += ": nothing arrived, or the platform's answer told no id"
+        raise Invalid([Problem("target", text)])
+    return target

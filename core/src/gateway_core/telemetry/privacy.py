@@ -1,0 +1,98 @@
+"""What spans and logs may show of rooms and texts. Pure.
+
+Secrets never reach this module: they are taken out where an error comes in (`channel_hooks`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, Literal, TypeAlias, get_args
+
+import attrs
+
+from gateway_core.contract.validators import flag, one_of, table
+
+Rooms: TypeAlias = Literal["hash", "plain", "none"]
+
+WITHHELD = "…"
+"""What stands where a text was."""
+RUN = 3
+"""Words in a row that also stand in the text are taken for a quotation of it."""
+LONG_WORD = 8
+
+
+@attrs.frozen(kw_only=True)
+class TelemetrySettings:
+    """What telemetry shows, and where it goes.
+
+    rooms   room ids in spans and logs: `hash` (a pseudonym, the same in every process), `plain`,
+            or `none`. They are never in a metric
+    texts   let logs show what errors quote of texts
+    export  given to the plugin that exports: `gateway-contrib[otel]`
+    """
+
+    rooms: Rooms = attrs.field(default="hash", validator=one_of(*get_args(Rooms)))
+    texts: bool = attrs.field(default=False, validator=flag)
+    export: Mapping[str, Any] = attrs.field(factory=dict, validator=table)
+
+
+def pseudonym(instance_id: str, room: str) -> str:
+    """A room by another name: nobody reads the id off it, and it is the same everywhere.
+
+    It does not keep somebody who has the ids from finding out which is which.
+    """
+    return blake2b(f"{instance_id}\0{room}".encode(), digest_size=6).hexdigest()
+
+
+class Privacy:
+    """Applies the settings."""
+
+    def __init__(self, settings: TelemetrySettings) -> None:
+        self._rooms = settings.rooms
+        self._texts = settings.texts
+
+    def room(self, instance_id: str, room: str) -> str | None:
+        """How a room is called; None: it is not."""
+        if self._rooms == "plain":
+            return room
+        return pseudonym(instance_id, room) if self._rooms == "hash" else None
+
+    def words(self, raw: str, instance_id: str, rooms: tuple[str, ...], text: str) -> str:
+        """A platform's own words about a message to one of `rooms` with that `text`."""
+        if self._rooms != "plain":
+            for room in filter(None, rooms):
+                raw = _renamed(raw, room, self.room(instance_id, room) or WITHHELD)
+        return raw if self._texts or not text else " ".join(_withheld(raw.split(), text))
+
+    def error(self, error: BaseException) -> str:
+        """An exception of somebody's code: its message may quote anything."""
+        return f"{type(error).__name__}: {error}" if self._texts else type(error).__name__
+
+
+def _renamed(raw: str, room: str, name: str) -> str:
+    """The words with the room's other name; a short id counts where it is a word of its own."""
+    if len(room) >= LONG_WORD:
+        return raw.replace(room, name)
+    return re.sub(rf"(?<!\w){re.escape(room)}(?!\w)", name, raw)
+
+
+def _withheld(words: list[str], text: str) -> Iterator[str]:
+    """The words, without runs of them (or long ones, or quoted ones) that stand in the text."""
+    hidden = [False] * len(words)
+    for at, word in enumerate(words):
+        bare = word.strip("\"'`.,:;()[]{}<>")
+        quoted = bare != word.rstrip(".,:;") and bool(bare)
+        if bare in text and (len(bare) >= LONG_WORD or quoted):
+            hidden[at] = True
+        run = words[at : at + RUN]
+        if len(run) == RUN and " ".join(run) in text:
+            hidden[at : at + RUN] = [True] * RUN
+    before = False
+    for word, hide in zip(words, hidden, strict=True):
+        if not hide:
+            yield word
+        elif not before:
+            yield WITHHELD
+        before = hide

@@ -1,0 +1,57 @@
+"""The collector does not look over and over at what a restart brings in."""
+
+import gc
+
+import pytest
+
+from gateway_core.backlog.gc_freeze import Settling
+
+
+@pytest.fixture(autouse=True)
+def collector():
+    """As it was, whatever a test does to it."""
+    on = gc.isenabled()
+    gc.enable()
+    yield
+    gc.unfreeze()
+    (gc.enable if on else gc.disable)()
+
+
+def test_what_came_in_is_in_the_oldest_generation_unlooked_at():
+    passes = []
+    gc.callbacks.append(lambda phase, _: passes.append(phase))
+    try:
+        rows = [[{}] for _ in range(100)]
+        passes.clear()
+        Settling().came()
+    finally:
+        gc.callbacks.pop()
+    oldest = {id(thing) for thing in gc.get_objects(generation=2)}
+    assert [] == passes
+    assert all(id(row) in oldest for row in rows)
+    assert 0 == gc.get_freeze_count()
+
+
+def test_what_an_application_has_frozen_stays_frozen():
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    settling = Settling()
+    settling.came()
+    assert settling.over
+    assert frozen == gc.get_freeze_count()
+
+
+def test_nothing_is_done_where_the_collector_is_off():
+    gc.disable()
+    settling = Settling()
+    settling.came()
+    assert settling.over
+    assert not gc.isenabled()
+
+
+def test_nothing_is_done_after_memory_was_full_once():
+    settling = Settling()
+    settling.over = True
+    row = [{}]
+    settling.came()
+    assert id(row) not in {id(thing) for thing in gc.get_objects(generation=2)}

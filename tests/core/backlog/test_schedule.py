@@ -1,0 +1,62 @@
+"""What outside memory has its time: no deadline is passed over."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import trio
+
+from gateway_core.contract.ids import Ids
+from gateway_core.outboxes.interface import Overdue
+from gateway_core.backlog.schedule import Timetable
+
+
+class Rows:
+    """An outbox of deadlines alone, which takes a second to read."""
+
+    def __init__(self) -> None:
+        self._ids = Ids(SimpleNamespace(getrandbits=lambda _: 0))  # type: ignore[arg-type]
+        self.rows = {}
+
+    def add(self, deadline: float) -> None:
+        """One that ends then."""
+        envelope = SimpleNamespace(instance_id="bot")
+        entry = SimpleNamespace(id=self._ids.next(0.0), deadline=deadline, envelope=envelope)
+        self.rows[entry.id] = SimpleNamespace(entry=entry)
+
+    async def overdue(self, *, until, after, limit) -> Overdue:
+        """As it was when it was asked."""
+        rows = sorted(self.rows.values(), key=lambda row: row.entry.deadline)
+        kept = tuple(r for r in rows if after[0] < r.entry.deadline <= until)[:limit]
+        await trio.sleep(1)
+        return Overdue(kept=kept)
+
+
+async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_clock):
+    """The clock was set back meanwhile, so that it ends before what that look finds."""
+    outbox, ended = Rows(), []
+
+    def end(kept, _) -> None:
+        ended.append(kept.entry.deadline)
+        del outbox.rows[kept.entry.id]
+
+    times = Timetable(
+        outbox,
+        None,
+        SimpleNamespace(end_kept=end),
+        roster=SimpleNamespace(find=lambda _: True),
+        partition_of=None,
+        clock=SimpleNamespace(wall=lambda: 100.0),
+        placed=None,
+    )
+    times.open(scheduled=False)
+    outbox.add(90.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(times.expire)
+        await trio.sleep(0.5)
+        outbox.add(80.0)
+        times.note_deadline(80.0)
+    assert [90.0] == ended
+    while await times.expire():
+        pass
+    assert [90.0, 80.0] == ended

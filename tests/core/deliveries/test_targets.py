@@ -1,0 +1,364 @@
+"""Which message an edit or delete is of, and what stands of it now."""
+
+import attrs
+import pytest
+
+from gateway_core import Delete, Disposition, Edit, KeyRef, MessageRef, Part, PartRef, Receipt, Send
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.idempotency import Keys
+from gateway_core.deliveries.revisions import Revisions
+from gateway_core.deliveries.targets import Targets
+
+REF = MessageRef(
+    instance_id="bot", external_room_id="r", envelope_id="e", parts=(PartRef(message_id="1"),)
+)
+TICKET = attrs.evolve(REF, parts=())
+KEY = KeyRef(instance_id="bot", external_room_id="r", key="k")
+SCOPE = ("bot", "r", "send", "k")
+
+
+class World:
+    """Keys, revisions and flights of one partition, and the targets above them."""
+
+    def __init__(self):
+        self.keys = Keys(most=9, window=9)
+        self.revisions = Revisions(9)
+        self.flights = {}
+        self.targets = Targets(self.keys, self.revisions, self.flights)
+
+    def sending(self, id_="e"):
+        """A send of key `k` that is under way."""
+        envelope = Send(instance_id="bot", external_room_id="r", text="hello", key="k")
+        flight = self.flights[id_] = Flight(id_, envelope, ())
+        self.keys.begin(SCOPE, flight, "print", 0)
+        return flight
+
+    def sent(self, id_="e", ref=REF, disposition=Disposition.DELIVERED):
+        """It ended so."""
+        self.flights.pop(id_, None)
+        receipt = receipt_of(id_, ref, disposition)
+        self.keys.end(SCOPE, receipt, 0)
+        self.targets.sent(receipt)
+
+    def change(self, change, *, id_="v", started=True):
+        """An edit or delete that was accepted, and its steps where it has started."""
+        flight = Flight(id_, change, (Part(payload={"text": "new"}),))
+        overtaken = None
+        if isinstance(change, Edit):
+            overtaken = self.targets.overtaken(flight, 0)
+        if started:
+            assert self.targets.before(flight, change, 0) is None
+            flight.steps = self.targets.steps(flight, change, 0)
+            flight.started = True
+        return flight, overtaken
+
+    def changed(self, flight, ref, disposition=Disposition.DELIVERED):
+        receipt = receipt_of(flight.id, ref, disposition)
+        flight.receipt = receipt
+        self.targets.changed(flight, flight.envelope, receipt, 0)
+
+
+def receipt_of(id_, ref, disposition):
+    return Receipt(
+        envelope_id=id_,
+        instance_id="bot",
+        external_room_id="r",
+        disposition=disposition,
+        ref=ref,
+    )
+
+
+def edit(target=REF, **fields):
+    return Edit(instance_id="bot", external_room_id="r", target=target, text="new", **fields)
+
+
+def later(envelope):
+    """A flight that was accepted after all others."""
+    return Flight("z", envelope, ())
+
+
+def of(target):
+    """A change of it."""
+    return later(edit(target))
+
+
+def delete(target=REF):
+    return Delete(instance_id="bot", external_room_id="r", target=target)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+# -- what it is of
+
+
+def test_a_ticket_or_a_key_leads_to_the_send_under_way(world):
+    flight = world.sending()
+    assert flight is world.targets.origin(of(TICKET), 0)
+    assert flight is world.targets.origin(of(KEY), 0)
+
+
+def test_a_ref_with_parts_waits_for_no_send(world):
+    world.sending()
+    assert world.targets.origin(of(REF), 0) is None
+
+
+def test_what_nobody_knows_leads_nowhere(world):
+    assert world.targets.origin(of(TICKET), 0) is None
+    assert world.targets.origin(of(KEY), 0) is None
+    assert world.targets.newest(of(TICKET), 0) is None
+    assert world.targets.newest(of(KEY), 0) is None
+    assert not world.targets.knows(REF.envelope_id)
+
+
+def test_a_change_is_not_of_what_took_its_key_after_it(world):
+    world.sending(id_="e")
+    world.sent(disposition=Disposition.CANCELLED, ref=None)
+    early = Flight("f", edit(KEY), ())
+    flight = world.sending(id_="g")
+    assert world.targets.origin(early, 0) is None
+    assert flight is world.targets.origin(of(KEY), 0)
+    assert world.targets.overtaken(early, 0) is None
+    assert world.targets.overtaken(later(edit(KEY)), 0) is None
+    world.sent(id_="g", ref=attrs.evolve(REF, envelope_id="g", thread_id="t"))
+    assert world.targets.newest(early, 0) is None
+    assert world.targets.thread(early, 0) is None
+    assert "t" == world.targets.newest(of(KEY), 0).thread_id
+
+
+def test_what_was_sent_is_found_by_ref_ticket_and_key(world):
+    world.sending()
+    assert world.targets.knows(REF.envelope_id)
+    assert world.targets.newest(of(KEY), 0) is None
+    world.sent()
+    assert [REF] * 3 == [world.targets.newest(of(target), 0) for target in (REF, TICKET, KEY)]
+    assert world.targets.origin(of(KEY), 0) is None
+    assert world.targets.knows(REF.envelope_id)
+
+
+def test_a_send_of_which_nothing_arrived_leaves_nothing(world):
+    world.sending()
+    world.sent(ref=None, disposition=Disposition.REJECTED)
+    assert world.targets.newest(of(TICKET), 0) is None
+    assert world.targets.newest(of(KEY), 0) is None
+
+
+# -- steps
+
+
+def test_an_edit_makes_the_next_revision(world):
+    flight, _ = world.change(edit(attrs.evolve(REF, revision=4)))
+    assert ["edit"] == [step.kind for step in flight.steps]
+    assert 5 == flight.revision
+
+
+def test_a_delete_takes_all_parts(world):
+    parts = (PartRef(message_id="1"), PartRef(message_id="2"))
+    flight, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
+    assert [("delete", "2"), ("delete", "1")] == [(s.kind, s.message_id) for s in flight.steps]
+
+
+@pytest.mark.parametrize("target", [TICKET, KEY], ids=["ticket", "key"])
+def test_there_are_no_steps_for_what_is_not_there(world, target):
+    flight, _ = world.change(edit(target))
+    assert flight.steps is None
+
+
+# -- revisions
+
+
+@pytest.mark.parametrize("target", [REF, TICKET, KEY], ids=["ref", "ticket", "key"])
+def test_after_an_edit_every_target_leads_to_the_new_revision(world, target):
+    world.sending()
+    world.sent()
+    flight, _ = world.change(edit(target))
+    parts = (PartRef(message_id="1", digest="new"),)
+    world.changed(flight, attrs.evolve(REF, envelope_id="c", parts=parts, revision=1))
+    newest = attrs.evolve(REF, parts=parts, revision=1)
+    assert [newest] * 3 == [world.targets.newest(of(each), 0) for each in (REF, TICKET, KEY)]
+
+
+def test_after_a_delete_there_is_no_message_any_more(world):
+    world.sending()
+    world.sent()
+    flight, _ = world.change(delete(KEY))
+    world.changed(flight, None)
+    assert [None] * 3 == [world.targets.newest(of(each), 0) for each in (REF, TICKET, KEY)]
+
+
+@pytest.mark.parametrize("change", [edit(), delete()], ids=["edit", "delete"])
+def test_a_change_that_never_started_leaves_the_message_as_it_was(world, change):
+    world.sending()
+    world.sent()
+    flight, _ = world.change(change, started=False)
+    world.changed(flight, None, Disposition.CANCELLED)
+    assert REF == world.targets.newest(of(REF), 0)
+
+
+def test_a_delete_that_failed_leaves_the_message_as_it_was(world):
+    world.sending()
+    world.sent()
+    flight, _ = world.change(delete())
+    world.changed(flight, None, Disposition.REJECTED)
+    assert REF == world.targets.newest(of(REF), 0)
+
+
+def test_after_half_a_delete_the_other_half_stands(world):
+    parts = (PartRef(message_id="1"), PartRef(message_id="2"))
+    flight, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
+    flight.steps[0].outcome, flight.steps[1].outcome = "deleted", "failed"
+    world.changed(flight, None, Disposition.REJECTED)
+    assert attrs.evolve(REF, revision=1) == world.targets.newest(of(REF), 0)
+
+
+def test_a_change_of_an_earlier_life_finds_its_message_anew(world):
+    """Its steps were planned there: only the ref itself tells the message."""
+    flight = Flight("v", edit(), ())
+    flight.started = True
+    world.changed(flight, attrs.evolve(REF, revision=1))
+    assert 1 == world.targets.newest(of(REF), 0).revision
+
+
+# -- threads
+
+
+def test_the_thread_of_a_change_by_key_is_its_message_s(world):
+    assert world.targets.thread(later(edit(KEY)), 0) is None
+    envelope = Send(instance_id="bot", external_room_id="r", text="hello", key="k", thread_id="t")
+    flight = Flight("e", envelope, ())
+    world.keys.begin(SCOPE, flight, "print", 0)
+    assert "t" == world.targets.thread(later(edit(KEY)), 0)
+    world.sent(ref=attrs.evolve(REF, thread_id="t"))
+    assert "t" == world.targets.thread(later(delete(KEY)), 0)
+
+
+def test_the_thread_of_what_never_arrived_is_none(world):
+    world.sending()
+    world.sent(ref=None, disposition=Disposition.REJECTED)
+    assert world.targets.thread(later(edit(KEY)), 0) is None
+
+
+def test_the_thread_of_others_is_their_own(world):
+    send = Send(instance_id="bot", external_room_id="r", text="hello", thread_id="t")
+    assert "t" == world.targets.thread(later(send), 0)
+    assert "u" == world.targets.thread(later(edit(attrs.evolve(REF, thread_id="u"))), 0)
+
+
+def test_a_stored_message_without_an_envelope_is_not_kept_under_no_name(world):
+    stored = attrs.evolve(REF, envelope_id="")
+    flight, _ = world.change(edit(stored))
+    world.changed(flight, attrs.evolve(stored, revision=1))
+    assert 0 == len(world.revisions)
+
+
+# -- newer edits
+
+
+def test_a_newer_edit_of_the_same_message_overtakes_one_that_waits(world):
+    first, overtaken = world.change(edit(), id_="w1", started=False)
+    assert overtaken is None
+    _, overtaken = world.change(edit(), id_="w2", started=False)
+    assert first is overtaken
+
+
+def test_one_that_has_started_is_not_overtaken(world):
+    world.change(edit(), id_="w1")
+    assert world.change(edit(), id_="w2", started=False)[1] is None
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["waits", "has begun"])
+def test_an_older_one_that_comes_in_later_is_overtaken_itself(world, begun):
+    """As after a restart, where it had waited for its message and so stands behind."""
+    world.change(edit(), id_="w2", started=begun)
+    older, overtaken = world.change(edit(), id_="w1", started=False)
+    assert older is overtaken
+    newest, overtaken = world.change(edit(), id_="w3", started=False)
+    assert (begun, "w3") == (overtaken is None, newest.id)
+
+
+def test_one_that_has_ended_is_not_overtaken(world):
+    first, _ = world.change(edit(), id_="w1", started=False)
+    first.receipt = receipt_of("1", None, Disposition.CANCELLED)
+    assert world.change(edit(), id_="w2", started=False)[1] is None
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["under way", "sent"])
+def test_a_message_is_the_same_by_its_key_and_by_its_id(world, sent):
+    world.sending()
+    if sent:
+        world.sent()
+    first, _ = world.change(edit(KEY), id_="w1", started=False)
+    assert first is world.change(edit(TICKET), id_="w2", started=False)[1]
+
+
+def test_edits_of_different_messages_do_not_meet(world):
+    others = (
+        attrs.evolve(REF, envelope_id="other"),
+        attrs.evolve(REF, envelope_id=""),
+        attrs.evolve(REF, envelope_id="", parts=(PartRef(message_id="2"),)),
+        KEY,
+        attrs.evolve(KEY, key="l"),
+        attrs.evolve(KEY, external_room_id="s"),
+        attrs.evolve(REF, envelope_id="", external_room_id="s"),
+        attrs.evolve(REF, envelope_id="", instance_id="other"),
+    )
+    world.change(edit(), id_="first", started=False)
+    overtaken = [
+        world.change(
+            Edit(
+                instance_id=target.instance_id,
+                external_room_id=target.external_room_id,
+                target=target,
+                text="new",
+            ),
+            id_=f"{n}",
+            started=False,
+        )[1]
+        for n, target in enumerate(others)
+    ]
+    assert [None] * len(others) == overtaken
+
+
+def test_a_revision_of_the_message_is_the_same_message(world):
+    first, _ = world.change(edit(), id_="w1", started=False)
+    _, overtaken = world.change(edit(attrs.evolve(REF, revision=3)), id_="w2", started=False)
+    assert first is overtaken
+
+
+def test_an_edit_that_ended_is_remembered_no_more(world):
+    flight, _ = world.change(edit())
+    world.changed(flight, attrs.evolve(REF, revision=1))
+    assert {} == world.targets._edits
+
+
+def test_a_change_waits_for_the_send_of_its_message(world):
+    sending = world.sending()
+    waiting = Flight("w1", edit(TICKET), ())
+    assert sending is world.targets.before(waiting, waiting.envelope, 0)
+    world.sent()
+    assert world.targets.before(waiting, waiting.envelope, 0) is None
+
+
+def test_two_changes_of_one_message_are_never_under_way_together(world):
+    first, _ = world.change(edit(), id_="w1")
+    second = Flight("w2", delete(), ())
+    assert first is world.targets.before(second, second.envelope, 0)
+    world.changed(first, attrs.evolve(REF, revision=1))
+    assert world.targets.before(second, second.envelope, 0) is None
+    assert world.targets.before(second, second.envelope, 0) is None, "asked again"
+
+
+def test_nothing_is_kept_of_changes_that_have_ended(world):
+    for change in (edit(), delete(), edit(KEY)):
+        flight, _ = world.change(change)
+        world.changed(flight, None, Disposition.REJECTED)
+    assert ({}, {}) == (world.targets._edits, world.targets._begun)
+
+
+def test_an_older_edit_s_end_leaves_the_newer_one_in_place(world):
+    first, _ = world.change(edit(), id_="w1")
+    second, _ = world.change(edit(), id_="w2", started=False)
+    world.changed(first, attrs.evolve(REF, revision=1))
+    assert second is world.change(edit(), id_="w3", started=False)[1]

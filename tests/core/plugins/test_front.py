@@ -1,0 +1,552 @@
+"""The typed front of one channel's hooks, where every error of a hookimpl stops."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from gateway_core import (
+    Address,
+    Answer,
+    Attempt,
+    AttemptReport,
+    Disposition,
+    ErrorClass,
+    HookContractError,
+    Identity,
+    Instance,
+    Limit,
+    Part,
+    Pressure,
+    Problem,
+    Reason,
+    Receipt,
+    Secret,
+    Send,
+    Traits,
+    TransportError,
+    Verdict,
+    hookimpl,
+)
+from gateway_core.plugins.loader import Filter, bind
+
+INSTANCE = Instance("bot", "post")
+SEND = Send(instance_id="bot", external_room_id="r", text="hello")
+ATTEMPT = Attempt(operation="send", envelope_id="e", instance_id="bot", room="r")
+PRESSURE = Pressure(partition=0, level="high", depth=9, bound=10)
+LIMITS = ("rate_limit", INSTANCE, "r", None, "send", "normal")
+RECEIPT = Receipt(
+    envelope_id="e",
+    instance_id="bot",
+    external_room_id="r",
+    disposition=Disposition.DELIVERED,
+)
+VERDICT = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR)
+
+
+class Adapter:
+    GATEWAY_CONTRACT = 1
+
+    @hookimpl
+    def settings_type(self):
+        return dict
+
+    @hookimpl
+    async def send(self):
+        return Answer(message_id="1")
+
+
+def adapter(**hooks):
+    """An adapter with these hooks, marked, beside the least."""
+    return type("Post", (Adapter,), {name: hookimpl(hook) for name, hook in hooks.items()})()
+
+
+def policy(name="Policy", **hooks):
+    return type(name, (), {key: hookimpl(hook) for key, hook in hooks.items()})()
+
+
+def bound(*policies, **hooks):
+    return bind((*policies, ("post", adapter(**hooks))), Filter(allow=("nobody",)))["post"]
+
+
+def answers(value):
+    return lambda self: value  # noqa: ARG005 - a method
+
+
+def raises(error):
+    def hook(self):
+        raise error
+
+    return hook
+
+
+def broken(call, *args):
+    """The error that a call of a hook ends with."""
+    with pytest.raises(HookContractError) as caught:
+        call(*args)
+    return caught.value
+
+
+# -- who answers
+
+
+def test_the_first_that_does_not_decline_answers():
+    asked = []
+
+    def limits(name, value):
+        def rate_limit(self):
+            asked.append(name)
+            return value
+
+        return rate_limit
+
+    hooks = bound(
+        policy(rate_limit=limits("declines", None)),
+        policy(rate_limit=limits("answers", [Limit("mine")])),
+        policy(rate_limit=limits("never asked", [])),
+        rate_limit=limits("adapter", []),
+    )
+    assert (Limit("mine"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+    assert ["declines", "answers"] == asked
+
+
+def test_an_impl_gets_the_arguments_that_it_lists():
+    def rate_limit(self, operation, room):
+        return [Limit(f"{operation} {room}")]
+
+    hooks = bound(rate_limit=rate_limit)
+    assert (Limit("send r"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+
+
+def test_limits_may_differ_with_the_class_where_somebody_asks_for_it():
+    def by_class(self, priority):
+        return [Limit(priority)] if priority == "bulk" else None
+
+    hooks = bound(policy(rate_limit=by_class), rate_limit=answers([Limit("own")]))
+    assert hooks.by_class
+    assert (Limit("bulk"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "bulk")
+    assert (Limit("own"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+    assert not bound(rate_limit=answers([Limit("own")])).by_class
+
+
+def test_core_answers_where_nobody_else_does():
+    hooks = bound(policy(chunk=answers(None), rate_limit=answers(None)))
+    (part,) = hooks.chunk(INSTANCE, SEND, "as_asked")
+    assert ({"text": "hello"}, (0, 5)) == (part.payload, part.span)
+    assert () == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+    assert hooks.address({}) is None
+    assert hooks.open_session(INSTANCE) is None
+    assert [] == hooks.validate(INSTANCE, SEND)
+    assert hooks.admit(SEND, PRESSURE) is None
+
+
+def test_without_a_hook_for_limits_nobody_is_asked():
+    assert () == bound().rate_limit(INSTANCE, "r", None, "send", "normal")
+
+
+def test_a_problem_of_any_impl_counts():
+    hooks = bound(
+        policy(validate=answers([Problem("text", "too rude")])),
+        policy(validate=answers(None)),
+        validate=answers((Problem("room", "unknown"),)),
+    )
+    found = hooks.validate(INSTANCE, SEND)
+    assert ["text: too rude", "room: unknown"] == [str(problem) for problem in found]
+
+
+def test_the_traits_are_asked_once():
+    hooks = bound(traits=answers(Traits(edit=False, delete=False, independent_threads=True)))
+    assert hooks.traits.independent_threads
+
+
+def test_an_address_is_read_out_of_an_event():
+    def address(self, event):
+        return Address(external_room_id=event["chat"])
+
+    assert Address(external_room_id="r") == bound(address=address).address({"chat": "r"})
+
+
+def test_a_session_is_given_unopened():
+    opened = []
+
+    @asynccontextmanager
+    async def open_session(self, instance):
+        opened.append(instance)
+        yield "session"
+
+    assert bound(open_session=open_session).open_session(INSTANCE) is not None
+    assert [] == opened
+
+
+# -- wrong answers
+
+
+@pytest.mark.parametrize(
+    ("hook", "answer", "call", "text"),
+    [
+        ("chunk", 5, ("chunk", INSTANCE, SEND, "as_asked"), "int, expected Sequence"),
+        ("chunk", "text", ("chunk", INSTANCE, SEND, "as_asked"), "str, expected Sequence"),
+        ("chunk", ["text"], ("chunk", INSTANCE, SEND, "as_asked"), "str, expected Part"),
+        (
+            "rate_limit",
+            5,
+            LIMITS,
+            "int, expected Sequence",
+        ),
+        (
+            "rate_limit",
+            [5],
+            LIMITS,
+            "int, expected Limit",
+        ),
+        ("validate", ["bad"], ("validate", INSTANCE, SEND), "str, expected Problem"),
+        ("validate", "bad", ("validate", INSTANCE, SEND), "str, expected Problem"),
+        ("validate", 5, ("validate", INSTANCE, SEND), "int, expected Sequence"),
+        ("address", "r", ("address", {}), "str, expected"),
+        ("open_session", "s", ("open_session", INSTANCE), "str, expected"),
+    ],
+)
+def test_a_wrong_answer_names_hook_and_plugin(hook, answer, call, text):
+    hooks = bound(**{hook: answers(answer)})
+    error = broken(getattr(hooks, call[0]), *call[1:])
+    assert (hook, "Post") == (error.hook, error.plugin)
+    assert error.text.startswith(f"answered with {text}")
+    assert {("Post", hook): 1} == hooks.failures
+
+
+def test_a_wrong_answer_names_all_that_may_have_given_it():
+    hooks = bound(policy("Mine", chunk=answers(5)), chunk=answers(None))
+    assert "Mine or Post" == broken(hooks.chunk, INSTANCE, SEND, "as_asked").plugin
+
+
+@pytest.mark.parametrize("hook", ["traits", "settings_type"])
+def test_a_wrong_answer_at_binding_keeps_the_channel_from_being_bound(hook):
+    with pytest.raises(HookContractError, match="answered with int"):
+        bound(**{hook: answers(5)})
+
+
+@pytest.mark.parametrize(
+    ("operation", "method"), [("send", None), ("edit", None), ("delete", None), ("call:x", "x")]
+)
+async def test_an_attempt_is_made_by_the_hook_of_its_operation(operation, method):
+    async def hook(self, attempt):
+        return Answer(message_id=attempt.operation)
+
+    hooks = bound(**dict.fromkeys(("send", "edit", "delete", "call"), hook))
+    attempt = Attempt(
+        operation=operation, envelope_id="e", instance_id="bot", room="r", method=method
+    )
+    assert operation == (await hooks.perform(INSTANCE, None, attempt)).message_id
+
+
+async def test_an_attempt_that_gives_no_answer_breaks_the_contract():
+    async def send(self):
+        return "1"
+
+    hooks = bound(send=send)
+    with pytest.raises(HookContractError) as caught:
+        await hooks.perform(INSTANCE, None, ATTEMPT)
+    assert "Post: hook send: answered with str, expected Answer" == str(caught.value)
+
+
+async def test_what_an_attempt_raises_is_raised():
+    async def send(self):
+        raise KeyError("boom")
+
+    with pytest.raises(KeyError):
+        await bound(send=send).perform(INSTANCE, None, ATTEMPT)
+
+
+@pytest.mark.parametrize("message_id", [5, "", "a\x00b", "\ud800", "a\nb", b"5"], ids=ascii)
+async def test_an_id_that_no_edit_could_name_breaks_the_contract(message_id):
+    """Telegram's are numbers: an adapter that forgets to make texts of them hears of it at once."""
+
+    async def send(self):
+        return Answer(message_id=message_id)
+
+    with pytest.raises(HookContractError, match="expected Answer whose message_id is a text"):
+        await bound(send=send).perform(INSTANCE, None, ATTEMPT)
+
+
+@pytest.mark.parametrize("message_id", [None, "5", "1700000000.000100", "сообщение"])
+async def test_an_id_is_a_text_or_none(message_id):
+    async def send(self):
+        return Answer(message_id=message_id)
+
+    assert message_id == (await bound(send=send).perform(INSTANCE, None, ATTEMPT)).message_id
+
+
+@pytest.mark.parametrize("answer", [Identity(id="1", name="bot"), None])
+async def test_a_probe_says_who_it_is_or_nothing(answer):
+    assert answer == await bound(probe=_constant(answer)).probe(INSTANCE, None)
+
+
+def _constant(answer):
+    async def hook(self):
+        return answer
+
+    return hook
+
+
+async def test_a_probe_that_says_something_else_breaks_the_contract():
+    with pytest.raises(HookContractError, match="answered with int, expected Identity"):
+        await bound(probe=_constant(5)).probe(INSTANCE, None)
+
+
+async def test_credentials_are_a_secret_or_nothing():
+    assert await bound().credentials(INSTANCE, None) is None
+    assert await bound(credentials=_constant(None)).credentials(INSTANCE, None) is None
+    secret = await bound(credentials=_constant(Secret("x"))).credentials(INSTANCE, None)
+    assert Secret("x") == secret
+    with pytest.raises(HookContractError, match="answered with str, expected Secret"):
+        await bound(credentials=_constant("x")).credentials(INSTANCE, None)
+
+
+# -- exceptions
+
+
+class Stray(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("boom"), "raised ValueError: boom"),
+        (Stray("boom"), "raised RuntimeError: Stray: boom"),
+        (ExceptionGroup("two", [ValueError("a"), KeyError("b")]), "raised ExceptionGroup: two"),
+        (BaseExceptionGroup("two", [Stray("a")]), "raised RuntimeError: BaseExceptionGroup: two"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_exception_of_a_sync_hook_stops_here(error, text):
+    hooks = bound(chunk=raises(error))
+    caught = broken(hooks.chunk, INSTANCE, SEND, "as_asked")
+    assert ("chunk", "Post") == (caught.hook, caught.plugin)
+    assert caught.text.startswith(text)
+    assert {("Post", "chunk"): 1} == hooks.failures
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_belongs_to_the_program_passes(kind):
+    with pytest.raises(kind):
+        bound(chunk=raises(kind())).chunk(INSTANCE, SEND, "as_asked")
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_belongs_to_the_program_passes_out_of_groups(kind):
+    group = BaseExceptionGroup("outer", [BaseExceptionGroup("in", [kind()]), ValueError("x")])
+    with pytest.raises(BaseExceptionGroup) as caught:
+        bound(chunk=raises(group)).chunk(INSTANCE, SEND, "as_asked")
+    assert caught.group_contains(kind, depth=2)
+    assert not caught.group_contains(ValueError)
+
+
+async def test_cancelled_inside_a_group_reaches_its_scope():
+    """A sync hook that raises `Cancelled` in a group cannot keep its caller from being cancelled.
+
+    The cancellation is a real one, caught in a hook's own code and raised in a group.
+    """
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as cancelled:
+            group = BaseExceptionGroup("both", [cancelled, ValueError("x")])
+        hooks = bound(chunk=raises(group))
+        hooks.chunk(INSTANCE, SEND, "as_asked")
+    assert scope.cancelled_caught
+
+
+def test_the_plugin_in_whose_code_it_broke_is_named(tmp_path, monkeypatch):
+    (tmp_path / "clumsy_policy.py").write_text(
+        "from gateway_core import hookimpl\n@hookimpl\ndef chunk():\n    return 1 / 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import clumsy_policy  # noqa: PLC0415 - written by this test
+
+    error = broken(bound(clumsy_policy).chunk, INSTANCE, SEND, "as_asked")
+    assert "clumsy_policy: hook chunk: raised ZeroDivisionError: division by zero" == str(error)
+
+
+def test_failures_are_counted():
+    hooks = bound(chunk=raises(ValueError("boom")))
+    for _ in range(3):
+        broken(hooks.chunk, INSTANCE, SEND, "as_asked")
+    assert {("Post", "chunk"): 3} == hooks.failures
+
+
+# -- verdicts
+
+
+def test_the_adapter_says_what_an_error_means():
+    hooks = bound(classify_error=answers(VERDICT))
+    assert VERDICT is hooks.classify_error(INSTANCE, ATTEMPT, ValueError())
+
+
+def test_a_policy_s_verdict_wins():
+    mine = Verdict(error_class=ErrorClass.FATAL, reason=Reason.FORBIDDEN)
+    hooks = bound(policy(classify_error=answers(mine)), classify_error=answers(VERDICT))
+    assert mine is hooks.classify_error(INSTANCE, ATTEMPT, ValueError())
+
+
+@pytest.mark.parametrize(
+    ("error", "error_class", "reason", "dispatched"),
+    [
+        (
+            TransportError("t", dispatched="no"),
+            ErrorClass.RETRYABLE,
+            Reason.UNREACHABLE,
+            "no",
+        ),
+        (
+            TransportError("t", dispatched="unknown"),
+            ErrorClass.RETRYABLE,
+            Reason.OUTCOME_UNKNOWN,
+            "unknown",
+        ),
+        (ValueError("v"), ErrorClass.NON_RETRYABLE, Reason.UNCLASSIFIED, "unknown"),
+    ],
+)
+def test_core_s_own_verdict(error, error_class, reason, dispatched):
+    said = bound(classify_error=answers(None)).classify_error(INSTANCE, ATTEMPT, error)
+    assert (error_class, reason, dispatched) == (said.error_class, said.reason, said.dispatched)
+
+
+def test_a_verdict_hook_that_raises_leaves_core_s_own_and_says_so():
+    hooks = bound(classify_error=raises(KeyError("boom")))
+    said = hooks.classify_error(INSTANCE, ATTEMPT, TransportError("t", dispatched="unknown"))
+    assert (ErrorClass.RETRYABLE, Reason.HOOK_ERROR, "unknown") == (
+        said.error_class,
+        said.reason,
+        said.dispatched,
+    )
+    assert {("Post", "classify_error"): 1} == hooks.failures
+
+
+def test_a_verdict_hook_that_answers_nonsense_breaks_the_contract():
+    hooks = bound(classify_error=answers("retry"))
+    said = hooks.classify_error(INSTANCE, ATTEMPT, ValueError())
+    assert (Reason.HOOK_CONTRACT, "unknown") == (said.reason, said.dispatched)
+
+
+def test_a_broken_contract_is_not_asked_about():
+    hooks = bound(classify_error=raises(AssertionError("asked")))
+    error = HookContractError(hook="send", plugin="Post", text="answered with str")
+    said = hooks.classify_error(INSTANCE, ATTEMPT, error)
+    assert (Reason.HOOK_CONTRACT, str(error)) == (said.reason, said.raw)
+    assert {} == hooks.failures
+
+
+# -- votes
+
+
+@pytest.mark.parametrize(
+    ("votes", "outcome"),
+    [
+        ((None, None), None),
+        (("bulk", "urgent"), "bulk"),
+        ((None, "urgent"), "urgent"),
+        (("urgent", "shed"), "shed"),
+        (("shed", "urgent"), "shed"),
+    ],
+)
+def test_any_shed_wins_else_the_first_class_named(votes, outcome):
+    hooks = bound(*[policy(admit=answers(vote)) for vote in votes])
+    assert outcome == hooks.admit(SEND, PRESSURE)
+
+
+@pytest.mark.parametrize("vote", ["maybe", 5, ["shed"], True])
+def test_a_vote_that_is_none_does_not_count_but_is_noted(vote):
+    hooks = bound(policy("Odd", admit=answers(vote)), policy(admit=answers("bulk")))
+    assert "bulk" == hooks.admit(SEND, PRESSURE)
+    assert {("Odd", "admit"): 1} == hooks.failures
+
+
+def test_a_vote_that_raises_silences_no_other():
+    hooks = bound(policy("Odd", admit=raises(ValueError())), policy(admit=answers("shed")))
+    assert "shed" == hooks.admit(SEND, PRESSURE)
+    assert {("Odd", "admit"): 1} == hooks.failures
+
+
+# -- observers
+
+
+OBSERVED = {
+    "after_attempt": (INSTANCE, ATTEMPT, AttemptReport(answer=Answer())),
+    "after_disposition": (SEND, RECEIPT),
+    "pressure_changed": (PRESSURE, "nominal", set()),
+    "instance_suspended": (INSTANCE, VERDICT),
+    "room_moved": (INSTANCE, "r", "s"),
+}
+
+
+@pytest.mark.parametrize("name", OBSERVED)
+@pytest.mark.parametrize("error", [ValueError("x"), Stray("x")], ids=["Exception", "Base"])
+def test_an_observer_that_raises_silences_no_other(name, error):
+    told = []
+
+    def observer(self):
+        told.append(type(self).__name__)
+
+    hooks = bound(
+        policy("First", **{name: observer}),
+        policy("Bad", **{name: raises(error)}),
+        policy("Last", **{name: observer}),
+    )
+    getattr(hooks, name)(*OBSERVED[name])
+    assert ["First", "Last"] == told
+    assert {("Bad", name): 1} == hooks.failures
+
+
+@pytest.mark.parametrize("name", OBSERVED)
+def test_an_observer_cannot_keep_the_program_from_stopping(name):
+    hooks = bound(policy(**{name: raises(KeyboardInterrupt())}))
+    with pytest.raises(KeyboardInterrupt):
+        getattr(hooks, name)(*OBSERVED[name])
+
+
+def test_observers_get_what_they_list():
+    seen = []
+
+    def after_attempt(self, report, instance):
+        seen.append((instance.id, report.answer.message_id))
+
+    report = AttemptReport(answer=Answer(message_id="1"))
+    bound(policy(after_attempt=after_attempt)).after_attempt(INSTANCE, ATTEMPT, report)
+    assert [("bot", "1")] == seen
+
+
+def test_an_observer_of_several_channels_is_told_of_pressure_once():
+    told = []
+
+    def pressure_changed(self, pressure, previous):
+        told.append((pressure.level, previous))
+
+    plugins = (
+        policy(pressure_changed=pressure_changed),
+        ("post", adapter()),
+        ("mail", adapter()),
+    )
+    already = set()
+    for hooks in bind(plugins, Filter(allow=("nobody",))).values():
+        hooks.pressure_changed(PRESSURE, "nominal", already)
+    assert [("high", "nominal")] == told
+
+
+def test_a_wrapped_hook_is_asked_through_pluggy():
+    class Wrapper:
+        @hookimpl(wrapper=True)
+        def rate_limit(self):
+            limits = yield
+            return [*limits, Limit("more")]
+
+    hooks = bound(Wrapper(), rate_limit=answers([Limit("own")]))
+    limits = hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+    assert ["own", "more"] == [limit.bucket for limit in limits]
+
+
+def test_a_plan_may_be_any_sequence():
+    part = Part(payload={"text": "x"})
+    assert (part,) == bound(chunk=answers([part])).chunk(INSTANCE, SEND, "as_asked")
+    assert () == bound(chunk=answers(())).chunk(INSTANCE, SEND, "as_asked")

@@ -1,0 +1,227 @@
+"""The buckets of one instance: by name, learned from the platform, forgotten when idle."""
+
+import pytest
+
+from gateway_core import BucketReport, Limit
+from gateway_core.ratelimits.registry import Limiter
+from gateway_core.ratelimits.bucket import SECOND, EvenBucket
+from gateway_core.scheduling.classes import NORMAL, ClassQueue
+from gateway_core.scheduling.rooms import Lane
+from gateway_core.ratelimits.window import WindowBucket
+
+MS = SECOND // 1000
+
+
+def even(count=10, per=1.0, name="even"):
+    return EvenBucket(Limit(name, count, per))
+
+
+def window(count=2, per=1.0, name="window"):
+    return WindowBucket(Limit(name, count, per, "window"))
+
+
+def lane(since=1, cls=NORMAL):
+    made = Lane(f"lane {since}", None, None, None)
+    made.rank = (cls, 0, since)
+    return made
+
+
+def report(**fields):
+    return BucketReport(bucket="b", **fields)
+
+
+def waiting_at(bucket, waiter):
+    bucket.waiting = ClassQueue()
+    bucket.waiting.push(waiter)
+    return waiter
+
+
+def limiter_of(*limits, room="r", now=0):
+    limiter = Limiter()
+    return limiter, limiter.buckets(limits, room, now)
+
+
+def test_limits_of_one_name_are_one_bucket():
+    limiter, (first,) = limiter_of(Limit("account", 30, 1.0))
+    assert [first] == limiter.buckets([Limit("account", 30, 1.0)], "r", 0)
+    assert (1, 2) == (len(limiter), first.users)
+
+
+def test_a_bucket_that_several_rooms_ask_for_is_shared():
+    limiter, (account, mine) = limiter_of(Limit("account", 30, 1.0), Limit("room r"))
+    limiter.buckets([Limit("account", 30, 1.0), Limit("room s")], "s", 0)
+    limiter.buckets([Limit("room r")], "r", 0)
+    assert (True, False) == (account.shared, mine.shared)
+
+
+def test_idle_buckets_are_forgotten_as_new_ones_come():
+    """10,000 rooms one after another: only a few are remembered at a time."""
+    limiter = Limiter()
+    for n in range(10_000):
+        (bucket,) = limiter.buckets([Limit(f"room {n}")], f"{n}", n)
+        bucket.users -= 1
+    assert len(limiter) <= 2
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        lambda bucket: bucket.take(0),
+        lambda bucket: bucket.close(9 * SECOND),
+        lambda bucket: bucket.slow_down(),
+        lambda bucket: setattr(bucket, "users", 1),
+        lambda bucket: bucket.spent.append(9 * SECOND),
+        lambda bucket: waiting_at(bucket, lane()),
+    ],
+    ids=["in flight", "closed", "slowed", "used", "spent", "waited for"],
+)
+def test_a_bucket_of_which_something_would_be_lost_is_not_forgotten(busy):
+    limiter, (bucket,) = limiter_of(Limit("room", 1, 1.0))
+    bucket.users = 0
+    busy(bucket)
+    limiter.buckets([Limit("other")], "s", SECOND)
+    assert bucket is limiter._buckets["room"]
+
+
+def test_an_even_bucket_is_forgotten_once_its_tick_has_passed():
+    limiter, (bucket,) = limiter_of(Limit("account", 10, 1.0))
+    bucket.users = 0
+    bucket.take(0)
+    bucket.release(0)
+    limiter.buckets([Limit("one")], "s", 100 * MS - 1)
+    assert "account" in limiter._buckets
+    limiter.buckets([Limit("two")], "s", 100 * MS)
+    assert "account" not in limiter._buckets
+
+
+def test_a_report_of_nothing_left_closes_the_bucket():
+    limiter, (bucket,) = limiter_of(Limit("b", 5, 5.0, "window"))
+    assert [bucket] == limiter.learn([report(limit=5, remaining=0, reset_after=3.0)], SECOND)
+    assert 4 * SECOND == bucket.free_at(SECOND)
+
+
+def test_a_report_on_an_even_bucket_closes_it_but_leaves_its_pace():
+    limiter, (bucket,) = limiter_of(Limit("b", 10, 1.0))
+    limiter.learn([report(limit=2, remaining=0, reset_after=3.0)], 0)
+    assert (3 * SECOND, 100 * MS) == (bucket.free_at(0), bucket.interval)
+
+
+def test_a_report_on_a_bucket_nobody_asked_for_is_dropped():
+    limiter = Limiter()
+    assert [] == limiter.learn([report(remaining=0, reset_after=3.0)], 0)
+    assert [] == limiter.learn([report(remaining=0, reset_after=3.0, provisional="p")], 0)
+    assert 0 == len(limiter)
+
+
+@pytest.mark.parametrize("reset_after", [float("nan"), float("inf"), -1.0])
+def test_a_report_with_a_time_that_is_none_closes_nothing(reset_after):
+    limiter, (bucket,) = limiter_of(Limit("b", 5, 5.0, "window"))
+    limiter.learn([report(limit=5, remaining=0, reset_after=reset_after)], 0)
+    assert 0 == bucket.free_at(0)
+
+
+def test_a_reported_time_is_a_day_at_the_most():
+    limiter, (bucket,) = limiter_of(Limit("b", 5, 5.0, "window"))
+    limiter.learn([report(limit=5, remaining=0, reset_after=1e9)], 0)
+    assert 86_400 * SECOND == bucket.free_at(0)
+
+
+def named(bucket, provisional, **fields):
+    return BucketReport(bucket=bucket, provisional=provisional, **fields)
+
+
+def test_a_provisional_bucket_gets_its_name():
+    limiter, (bucket,) = limiter_of(Limit("POST /r", 5, 5.0, "window"))
+    assert [bucket] == limiter.learn([named("abc", "POST /r", limit=7)], 0)
+    assert [bucket] == limiter.buckets([Limit("POST /r", 5, 5.0, "window")], "r", 0)
+    assert ("abc", 7, 1) == (bucket.name, bucket.count, len(limiter))
+
+
+def test_two_provisional_buckets_of_one_name_become_one():
+    """The lanes that asked for the second are told to ask anew, and those who wait to move on."""
+    limiter, (post, patch) = limiter_of(Limit("POST /r"), Limit("PATCH /r"))
+    limiter.learn([named("abc", "POST /r")], 0)
+    assert 0 == limiter.version
+    assert [post] == limiter.learn([named("abc", "PATCH /r")], 0)
+    assert (1, 1) == (limiter.version, len(limiter))
+    assert post is patch.merged
+    assert [post] == limiter.buckets([Limit("PATCH /r")], "r", 0)
+
+
+@pytest.mark.parametrize("pace", ["even", "window"])
+def test_a_merged_bucket_takes_its_closure_along(pace):
+    """The platform closed it under its provisional name, and does not say so again."""
+    limits = [Limit("POST /r", 5, 5.0, pace), Limit("PATCH /r", 5, 5.0, pace)]
+    limiter, (post, patch) = limiter_of(*limits)
+    limiter.learn([named("abc", "POST /r")], 0)
+    patch.close(9 * SECOND)
+    patch.slow_down()
+    limiter.learn([named("abc", "PATCH /r")], 0)
+    assert 9 * SECOND == post.free_at(0)
+    assert 2.0 == post.slowness
+
+
+def test_a_merged_window_is_spent_by_both():
+    limits = [Limit("POST /r", 2, 5.0, "window"), Limit("PATCH /r", 2, 5.0, "window")]
+    limiter, (post, patch) = limiter_of(*limits)
+    limiter.learn([named("abc", "POST /r")], 0)
+    for bucket, at in ((post, 1), (patch, 0)):
+        bucket.take(0)
+        bucket.release(at * SECOND)
+    limiter.learn([named("abc", "PATCH /r")], SECOND)
+    assert 5 * SECOND == post.free_at(SECOND)
+
+
+def test_a_bucket_that_two_rooms_turn_out_to_share_is_shared():
+    limiter, (mine,) = limiter_of(Limit("POST /r"), room="r")
+    limiter.buckets([Limit("POST /s")], "s", 0)
+    limiter.learn([named("abc", "POST /r"), named("abc", "POST /s")], 0)
+    assert mine.shared
+
+
+def test_the_same_report_again_merges_nothing():
+    limiter, (bucket,) = limiter_of(Limit("POST /r"))
+    for _ in range(3):
+        assert [bucket] == limiter.learn([named("abc", "POST /r", limit=2)], 0)
+    assert (0, ("POST /r",)) == (limiter.version, bucket.asked)
+
+
+def test_a_bucket_whose_name_changes_keeps_its_state():
+    limiter, (bucket,) = limiter_of(Limit("POST /r", 5, 5.0, "window"))
+    limiter.learn([named("abc", "POST /r")], 0)
+    assert [bucket] == limiter.learn([named("def", "POST /r", remaining=0, reset_after=2.0)], 0)
+    assert [bucket] == limiter.buckets([Limit("POST /r")], "r", 0)
+    assert (2 * SECOND, 1) == (bucket.free_at(0), len(limiter))
+
+
+def test_a_name_is_forgotten_with_its_bucket():
+    limiter, (bucket,) = limiter_of(Limit("POST /r"))
+    limiter.learn([named("abc", "POST /r")], 0)
+    bucket.users = 0
+    limiter.buckets([Limit("other")], "s", SECOND)
+    assert {} == limiter._alias
+
+
+def test_three_rooms_hit_within_two_seconds_are_the_account():
+    limiter = Limiter()
+    hits = [("a", 0), ("a", 1), ("b", 1), ("c", 2)]
+    assert [False, False, False, True] == [limiter.hit(room, at * SECOND) for room, at in hits]
+
+
+def test_hits_that_lie_apart_are_the_rooms_own():
+    limiter = Limiter()
+    assert not any(limiter.hit(room, at * 3 * SECOND) for at, room in enumerate("abcdef"))
+
+
+def test_old_hits_are_forgotten():
+    limiter = Limiter()
+    for n in range(100):
+        limiter.hit(f"{n}", n * 3 * SECOND)
+    assert 1 == len(limiter._hit_rooms)
+
+
+def test_a_name_nobody_asked_for_by_yet_is_an_alias_all_the_same():
+    limiter, (bucket,) = limiter_of(Limit("POST /r"))
+    limiter.learn([named("abc", "POST /r"), named("abc", "PATCH /r")], 0)
+    assert [bucket] == limiter.buckets([Limit("PATCH /r")], "r", 0)
+    assert 0 == limiter.version
