@@ -15,9 +15,17 @@ from packaging.utils import canonicalize_name
 
 from gateway_contrib.outboxes import OPTIONS
 from gateway_contrib.sqlite import SqliteSettings
-from gateway_core.contract import errors
-from gateway_core.contract import hookspecs
-from gateway_core import CircuitSettings, Disposition, GatewayConfig, PressureSettings, RetrySettings, TelemetrySettings, Ttl, telemetry
+from gateway_core import (
+    CircuitSettings,
+    Disposition,
+    GatewayConfig,
+    PressureSettings,
+    RetrySettings,
+    TelemetrySettings,
+    Ttl,
+    telemetry,
+)
+from gateway_core.contract import errors, hookspecs
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -7,8 +7,8 @@ import promql_parser
 import pytest
 import yaml
 
-from gateway_core.contract import errors
 from gateway_core import Disposition, PressureSettings, Reason, telemetry
+from gateway_core.contract import errors
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/slo.md").read_text()
 RULES = yaml.safe_load(re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1])["groups"][0]["rules"]

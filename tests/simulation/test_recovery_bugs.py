@@ -19,14 +19,14 @@ from simulated.world import Violation, simulate
 from gateway_contrib.sqlite import batch as batches
 from gateway_contrib.sqlite import outbox as outboxes
 from gateway_contrib.sqlite import reading
-from gateway_core.engine import enqueue as arrivals
-from gateway_core.outboxes import journal
 from gateway_core.backlog import spilled as outside
 from gateway_core.deliveries import revisions
-from gateway_core.engine import instance_registry as roster
-from gateway_core.submission import door as submission
-from gateway_core.engine import planning as turns
 from gateway_core.deliveries.delivery import Flight
+from gateway_core.engine import enqueue as arrivals
+from gateway_core.engine import instance_registry as roster
+from gateway_core.engine import planning as turns
+from gateway_core.outboxes import journal
+from gateway_core.submission import door as submission
 
 MOST_WORLDS = 250
 

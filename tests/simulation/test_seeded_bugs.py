@@ -17,28 +17,25 @@ import structlog
 from simulated.bugs import Bugs
 from simulated.world import Violation, simulate
 
-from gateway_core.accounts.instance_state import instance_state as accounts
-from gateway_core.scheduling import admission
-from gateway_core.engine import attempts
-from gateway_core.ratelimits import circuit
-from gateway_core.scheduling import deadlines
-from gateway_core.plugins import defaults
-from gateway_core.engine import consequences as failures
-from gateway_core.deliveries import idempotency
-from gateway_core.scheduling import scheduler as lanes
-from gateway_core.ratelimits import bucket as limits
-from gateway_core.scheduling import pressure
-from gateway_core.accounts.instance_state import sessions
-from gateway_core.deliveries import targets
-from gateway_core.engine import planning as turns
-from gateway_core.ratelimits import window as windows
-from gateway_core.engine import worker_pool as workers
 from gateway_core import Disposition, TransportError
-from gateway_core.engine import completion as ends
-from gateway_core.engine import partition as partitions
-from gateway_core.submission import door as submissions
+from gateway_core.accounts.instance_state import instance_state as accounts
+from gateway_core.accounts.instance_state import sessions
 from gateway_core.clock import nanoseconds
+from gateway_core.deliveries import idempotency, targets
+from gateway_core.engine import attempts
+from gateway_core.engine import completion as ends
+from gateway_core.engine import consequences as failures
+from gateway_core.engine import partition as partitions
+from gateway_core.engine import planning as turns
+from gateway_core.engine import worker_pool as workers
+from gateway_core.plugins import defaults
+from gateway_core.ratelimits import bucket as limits
+from gateway_core.ratelimits import circuit
+from gateway_core.ratelimits import window as windows
 from gateway_core.ratelimits.bucket import NEVER
+from gateway_core.scheduling import admission, deadlines, pressure
+from gateway_core.scheduling import scheduler as lanes
+from gateway_core.submission import door as submissions
 
 MOST_SEEDS = 150
 

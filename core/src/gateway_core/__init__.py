@@ -1,8 +1,7 @@
 """One outbound gateway for every chat platform: hand it an envelope, get exactly one answer."""
 
-from gateway_core.ratelimits.circuit import CircuitSettings
-from gateway_core.contract.codec import from_json, to_json
 from gateway_core.config import GatewayConfig, Ttl, load_config, parse_config
+from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
     Address,
     Attempt,
@@ -42,7 +41,7 @@ from gateway_core.contract.errors import (
     TransportError,
     UnknownInstance,
 )
-from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.contract.fast_init import maker
 from gateway_core.contract.hookspecs import (
     CONTRACT_VERSION,
     Answer,
@@ -54,11 +53,14 @@ from gateway_core.contract.hookspecs import (
     Traits,
     hookimpl,
 )
-from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.contract.ids import position_of
 from gateway_core.contract.instances import Instance, Secret
-from gateway_core.contract.fast_init import maker
-from gateway_core.outboxes.memory import MemoryOutbox
+from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.idempotency import frees_its_key, scope_of
+from gateway_core.deliveries.retries import RetrySettings
+from gateway_core.deliveries.tickets import Ticket
+from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.outboxes.interface import (
     Entry,
     Found,
@@ -70,15 +72,13 @@ from gateway_core.outboxes.interface import (
     StepRecord,
     StepShape,
 )
+from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
+from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.pressure import PressureSettings
 from gateway_core.submission.preview import Preview, preview
-from gateway_core.telemetry.privacy import TelemetrySettings
-from gateway_core.deliveries.retries import RetrySettings
-from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.submission.status import Status
-from gateway_core.deliveries.tickets import Ticket
-from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Scope, Verdict
+from gateway_core.telemetry.privacy import TelemetrySettings
 
 __all__ = [
     "CONTRACT_VERSION",

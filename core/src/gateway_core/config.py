@@ -13,17 +13,17 @@ import cattrs
 from attrs.validators import optional
 from cattrs.gen import make_dict_structure_fn
 
-from gateway_core.plugins.front import ChannelHooks
-from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
-from gateway_core.contract.validators import LONGEST, flag, instance, number, one_of, whole
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
-from gateway_core.scheduling.partitioning import STRATEGIES, Strategy
+from gateway_core.contract.validators import LONGEST, flag, instance, number, one_of, whole
+from gateway_core.deliveries.retries import RetrySettings
+from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Filter, Given, bind, exporter_for, left_out, outbox_at
+from gateway_core.ratelimits.circuit import CircuitSettings
+from gateway_core.scheduling.partitioning import STRATEGIES, Strategy
 from gateway_core.scheduling.pressure import PressureSettings
 from gateway_core.telemetry.privacy import TelemetrySettings
-from gateway_core.deliveries.retries import RetrySettings
 
 WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 

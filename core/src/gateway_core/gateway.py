@@ -17,9 +17,8 @@ from typing import Any
 import trio
 
 from gateway_core.accounts.instance_state import Account
-from gateway_core.plugins.boundary import leaving
-from gateway_core.plugins.front import ChannelHooks
-from gateway_core.submission.checks import check_envelope
+from gateway_core.accounts.probing import Keeper
+from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import (
@@ -31,27 +30,28 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
-from gateway_core.submission.lookup import Inquiries
 from gateway_core.contract.instances import Instance
-from gateway_core.outboxes.journal import Journal
-from gateway_core.accounts.probing import Keeper
-from gateway_core.outboxes.memory import MemoryOutbox
-from gateway_core.outboxes.interface import Outbox
-from gateway_core.backlog.pager import Pager
-from gateway_core.engine.partition import Partition
-from gateway_core.scheduling.partitioning import finder
-from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
-from gateway_core.submission.preview import Preview, foresee
-from gateway_core.telemetry.privacy import Privacy
-from gateway_core.engine.instance_registry import Roster
-from gateway_core.submission.verbs import Sending
-from gateway_core.monitoring.statistics import Statistics
-from gateway_core.submission.status import Status
-from gateway_core.submission.door import Submission
-from gateway_core.engine.supervisor import Supervisor
-from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, tell
 from gateway_core.deliveries.tickets import Ticket
+from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.partition import Partition
+from gateway_core.engine.supervisor import Supervisor
 from gateway_core.monitoring.recorder import observed, open_watch, working_meters
+from gateway_core.monitoring.statistics import Statistics
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.journal import Journal
+from gateway_core.outboxes.memory import MemoryOutbox
+from gateway_core.plugins.boundary import leaving
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
+from gateway_core.scheduling.partitioning import finder
+from gateway_core.submission.checks import check_envelope
+from gateway_core.submission.door import Submission
+from gateway_core.submission.lookup import Inquiries
+from gateway_core.submission.preview import Preview, foresee
+from gateway_core.submission.status import Status
+from gateway_core.submission.verbs import Sending
+from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, tell
+from gateway_core.telemetry.privacy import Privacy
 
 
 class Gateway(Sending):

@@ -264,7 +264,9 @@ async def engine(night):
             await night.told(
                 gateway.submit(Send(instance_id="fake", external_room_id="", text=""), wait=False)
             )
-        with patch("gateway_core.deliveries.delivery.Flight.acknowledge", side_effect=RuntimeError(WORDS)):
+        with patch(
+            "gateway_core.deliveries.delivery.Flight.acknowledge", side_effect=RuntimeError(WORDS)
+        ):
             await night.told(gateway.send("fake", "crash", WORDS, on_unknown="give_up"))
         kill_a_partition(gateway, WORDS)
         await trio.sleep(1)

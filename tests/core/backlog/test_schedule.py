@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import trio
 
+from gateway_core.backlog.schedule import Timetable
 from gateway_core.contract.ids import Ids
 from gateway_core.outboxes.interface import Overdue
-from gateway_core.backlog.schedule import Timetable
 
 
 class Rows:

@@ -16,8 +16,8 @@ from gateway_core import (
     Send,
     Ticket,
 )
-from gateway_core.deliveries.delivery import Flight
 from gateway_core.contract.hookspecs import Answer
+from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.steps import send_steps
 
 SEND = Send(instance_id="bot", external_room_id="r", text="a", thread_id="t")

@@ -33,8 +33,8 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.outboxes.journal import flight_of, waits_until
 from gateway_core.outboxes.interface import Entry, Kept, StepRecord
+from gateway_core.outboxes.journal import flight_of, waits_until
 from gateway_core.testing import (
     EPOCH,
     Failure,

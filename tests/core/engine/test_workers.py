@@ -6,9 +6,9 @@ import math
 from random import Random
 from typing import Any, cast
 
+from gateway_core.engine.running_attempt import Try
 from gateway_core.engine.workers import ROUNDING, Crew, Worker
 from gateway_core.ratelimits.bucket import NEVER, SECOND
-from gateway_core.engine.running_attempt import Try
 
 A_TRY = cast("Try", "a try")
 

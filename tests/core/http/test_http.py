@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from gateway_core import Secret, TransportError
+from gateway_core.contract.redaction import redactor
 from gateway_core.http import (
     Response,
     Timeouts,
@@ -24,7 +25,6 @@ from gateway_core.http import (
     transport_factory,
 )
 from gateway_core.http.answers import Body
-from gateway_core.contract.redaction import redactor
 from gateway_core.testing import open_network
 
 URL = "https://api.example"

@@ -4,12 +4,12 @@ import pytest
 import trio
 
 from gateway_core import ErrorClass, Limit, Reason, Scope, Send, Verdict
+from gateway_core.ratelimits.acquire import Blocked, reserve, take_all, unreserve
 from gateway_core.ratelimits.bucket import SECOND, SOON, Bucket, EvenBucket
+from gateway_core.ratelimits.window import WindowBucket
 from gateway_core.scheduling.classes import BULK, NORMAL, URGENT, ClassQueue
 from gateway_core.scheduling.rooms import Lane
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
-from gateway_core.ratelimits.acquire import Blocked, reserve, take_all, unreserve
-from gateway_core.ratelimits.window import WindowBucket
 
 MS = SECOND // 1000
 

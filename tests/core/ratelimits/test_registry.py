@@ -3,11 +3,11 @@
 import pytest
 
 from gateway_core import BucketReport, Limit
-from gateway_core.ratelimits.registry import Limiter
 from gateway_core.ratelimits.bucket import SECOND, EvenBucket
+from gateway_core.ratelimits.registry import Limiter
+from gateway_core.ratelimits.window import WindowBucket
 from gateway_core.scheduling.classes import NORMAL, ClassQueue
 from gateway_core.scheduling.rooms import Lane
-from gateway_core.ratelimits.window import WindowBucket
 
 MS = SECOND // 1000
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway_core import Send
-from gateway_core.scheduling.deadlines import FEW, Deadlines
 from gateway_core.deliveries.delivery import Flight
 from gateway_core.ratelimits.bucket import NEVER
+from gateway_core.scheduling.deadlines import FEW, Deadlines
 
 
 def flight(deadline: int) -> Flight:

@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
-from gateway_core.submission.checks import problems_of
 from gateway_core.contract.validators import DEEPEST, MANY
+from gateway_core.submission.checks import problems_of
 
 REF = MessageRef(instance_id="bot", external_room_id="r", envelope_id="e")
 SEND = Send(instance_id="bot", external_room_id="r", text="hello")

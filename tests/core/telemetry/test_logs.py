@@ -8,8 +8,8 @@ import trio
 from listening import listening
 
 from gateway_core import ErrorClass, Invalid, Reason, Send, Verdict
-from gateway_core.telemetry.privacy import pseudonym
 from gateway_core.telemetry import EVENTS
+from gateway_core.telemetry.privacy import pseudonym
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 
 

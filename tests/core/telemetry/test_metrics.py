@@ -26,8 +26,8 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.monitoring.histograms import Meters
+from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway
 
 BOT = {"messaging.system": "fake", "gateway.instance": "bot"}

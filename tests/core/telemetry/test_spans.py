@@ -18,10 +18,10 @@ from gateway_core import (
     TransportError,
     Verdict,
 )
-from gateway_core.outboxes.memory import MemoryOutbox
-from gateway_core.telemetry.privacy import pseudonym
 from gateway_core.monitoring.spans import Trace, context_of
+from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.telemetry import STALL_DURATION
+from gateway_core.telemetry.privacy import pseudonym
 from gateway_core.testing import Failure, FakeChannel
 
 

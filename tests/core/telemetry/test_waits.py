@@ -17,9 +17,9 @@ from gateway_core import (
     TransportError,
     Verdict,
 )
-from gateway_core.ratelimits.circuit import CircuitSettings
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.deliveries.retries import RetrySettings
+from gateway_core.outboxes.memory import MemoryOutbox
+from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.testing import (
     Failure,
     FakeChannel,

@@ -14,8 +14,8 @@ from simulated.drawing import Setup
 from simulated.ledger import Entry, Ledger, words_of
 from simulated.platforms import LATE
 
-from gateway_core.ratelimits.bucket import SLOWEST
 from gateway_core.backlog.pager import HORIZON
+from gateway_core.ratelimits.bucket import SLOWEST
 from gateway_core.testing import EPOCH
 
 MARGIN = 5.0

@@ -34,10 +34,10 @@ from gateway_core import (
     Status,
     Verdict,
 )
-from gateway_core.ratelimits.registry import SEVERAL_ROOMS
-from gateway_core.outboxes.interface import Entry as Kept
-from gateway_core.scheduling.pressure import LEVELS
 from gateway_core.deliveries.retries import MOST_TRANSFORMS
+from gateway_core.outboxes.interface import Entry as Kept
+from gateway_core.ratelimits.registry import SEVERAL_ROOMS
+from gateway_core.scheduling.pressure import LEVELS
 from gateway_core.testing import virtual_wall
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway_core.plugins.front import ChannelHooks
-from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
-from gateway_core.deliveries.waits import Elapsed
 from gateway_core.contract.envelopes import Priority
-from gateway_core.scheduling.waiting_groups import settle
 from gateway_core.contract.instances import Instance
-from gateway_core.ratelimits.registry import Limiter
-from gateway_core.ratelimits.bucket import NEVER, Bucket
-from gateway_core.monitoring.statistics import Counts
 from gateway_core.contract.verdicts import Reason, Scope, Verdict
+from gateway_core.deliveries.waits import Elapsed
+from gateway_core.monitoring.statistics import Counts
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.ratelimits.bucket import NEVER, Bucket
+from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
+from gateway_core.ratelimits.registry import Limiter
+from gateway_core.scheduling.waiting_groups import settle
 
 if TYPE_CHECKING:
-    from gateway_core.scheduling.rooms import Lane
     from gateway_core.accounts.sessions import Sessions
+    from gateway_core.scheduling.rooms import Lane
 
 
 class Account:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import trio
 
 from gateway_core.accounts.instance_state import Account
-from gateway_core.plugins.boundary import stopped
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import hidden
-from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, tell
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
+from gateway_core.plugins.boundary import stopped
+from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, tell
 
 
 class Keeper:

@@ -13,11 +13,11 @@ from typing import Any
 
 import trio
 
-from gateway_core.plugins.boundary import stopped
-from gateway_core.plugins.front import ChannelHooks
 from gateway_core.contract.errors import TransportError
 from gateway_core.contract.hookspecs import Session
 from gateway_core.contract.instances import Instance, hidden
+from gateway_core.plugins.boundary import stopped
+from gateway_core.plugins.front import ChannelHooks
 from gateway_core.telemetry import SESSION_FAILED, tell
 
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]

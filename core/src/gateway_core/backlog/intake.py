@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 
 from gateway_core.accounts.instance_state import Account
 from gateway_core.backlog.capacity import Capacity
+from gateway_core.backlog.spilled import Outside
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.deliveries.delivery import Flight
-from gateway_core.outboxes.journal import waits_until
-from gateway_core.outboxes.interface import Kept
-from gateway_core.backlog.spilled import Outside
-from gateway_core.engine.partition import Partition
 from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Kept
+from gateway_core.outboxes.journal import waits_until
 
 
 class Intake:

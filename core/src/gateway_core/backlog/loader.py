@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gateway_core.accounts.instance_state import Account
 from gateway_core.backlog.capacity import Capacity
-from gateway_core.contract.envelopes import CHANGES
-from gateway_core.backlog.intake import Intake
-from gateway_core.outboxes.interface import Kept, Outbox
-from gateway_core.backlog.spilled import Outside
-from gateway_core.engine.partition import Partition
-from gateway_core.backlog.gc_freeze import Settling
 from gateway_core.backlog.cursors import Stream
+from gateway_core.backlog.gc_freeze import Settling
+from gateway_core.backlog.intake import Intake
+from gateway_core.backlog.spilled import Outside
+from gateway_core.contract.envelopes import CHANGES
+from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Kept, Outbox
 
 PAGE = 500
 ROOMS_AT_ONCE = 100

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.contract.errors import OutboxError
-from gateway_core.outboxes.interface import Kept, Outbox, Request
 from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Kept, Outbox, Request
 from gateway_core.telemetry import OUTBOX_FAILED, tell
 
 PAGE = 500

@@ -11,25 +11,25 @@ from collections.abc import Callable, Sequence
 import trio
 
 from gateway_core.accounts.instance_state import Account
-from gateway_core.backlog.operator_requests import Asked
 from gateway_core.backlog.capacity import Capacity
-from gateway_core.clock import Clock
+from gateway_core.backlog.cursors import Stream
+from gateway_core.backlog.intake import Intake
+from gateway_core.backlog.loader import Loader
+from gateway_core.backlog.operator_requests import Asked
 from gateway_core.backlog.restored import Earlier
+from gateway_core.backlog.schedule import Timetable
+from gateway_core.backlog.spilled import Outside
+from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
-from gateway_core.deliveries.delivery import Flight
 from gateway_core.contract.ids import position_of
-from gateway_core.backlog.intake import Intake
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Kept, Outbox, Recovery, Request
 from gateway_core.outboxes.journal import Journal
 from gateway_core.ratelimits.bucket import SECOND
-from gateway_core.backlog.loader import Loader
-from gateway_core.outboxes.interface import Kept, Outbox, Recovery, Request
-from gateway_core.backlog.spilled import Outside
-from gateway_core.engine.partition import Partition
-from gateway_core.engine.instance_registry import Roster
-from gateway_core.backlog.cursors import Stream
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, tell
-from gateway_core.backlog.schedule import Timetable
 
 HORIZON = 60.0
 """Seconds until times outside are looked at again, whatever is known of them."""

@@ -9,16 +9,16 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+from gateway_core.backlog.intake import Intake
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Disposition, KeyRef, Target
+from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.idempotency import Scope, scope_of_key
-from gateway_core.contract.ids import position_of
-from gateway_core.backlog.intake import Intake
-from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.interface import Outbox
-from gateway_core.engine.partition import Partition
 from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.journal import Journal
 
 PAGE = 500
 MOST_FOLLOWERS = 10_000

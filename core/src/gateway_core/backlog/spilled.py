@@ -13,9 +13,9 @@ from gateway_core.clock import Clock, nanoseconds
 from gateway_core.contract.envelopes import Delete, Edit, KeyRef, MessageRef
 from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
-from gateway_core.outboxes.journal import flight_of
-from gateway_core.outboxes.interface import Found, Kept, Outbox
 from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Found, Kept, Outbox
+from gateway_core.outboxes.journal import flight_of
 
 
 class Outside:

@@ -35,8 +35,8 @@ from gateway_core.contract.envelopes import (
     Receipt,
 )
 from gateway_core.contract.errors import Problem
-from gateway_core.contract.validators import LONGEST, flag, number, one_of, whole
 from gateway_core.contract.instances import Instance, Secret
+from gateway_core.contract.validators import LONGEST, flag, number, one_of, whole
 from gateway_core.contract.verdicts import BucketReport, Verdict
 
 CONTRACT_VERSION = 1

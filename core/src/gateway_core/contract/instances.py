@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from gateway_core.contract.validators import name
 from gateway_core.contract.redaction import redactor
+from gateway_core.contract.validators import name
 
 
 class Secret:

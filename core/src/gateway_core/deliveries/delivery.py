@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway_core.deliveries.waits import NONE, SHORTEST_WAIT, summed
 from gateway_core.contract.envelopes import (
     Attempt,
     Call,
@@ -18,15 +17,16 @@ from gateway_core.contract.envelopes import (
     Part,
     Receipt,
 )
-from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.fast_init import maker
-from gateway_core.deliveries.steps import Step, carried, standing
+from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
+from gateway_core.deliveries.steps import Step, carried, standing
+from gateway_core.deliveries.waits import NONE, SHORTEST_WAIT, summed
 
 if TYPE_CHECKING:
-    from gateway_core.scheduling.waiting_groups import Group, Mark
-    from gateway_core.scheduling.rooms import Lane
     from gateway_core.monitoring.spans import Trace
+    from gateway_core.scheduling.rooms import Lane
+    from gateway_core.scheduling.waiting_groups import Group, Mark
 
 NO_WAIT = ("attempt", "")
 """What a wait ends with: an attempt is under way, or it is all over."""

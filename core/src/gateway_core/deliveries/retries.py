@@ -7,11 +7,11 @@ from typing import Literal
 
 import attrs
 
-from gateway_core.deliveries.backoff import Backoff
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.validators import LONGEST, number, whole
-from gateway_core.deliveries.steps import Step
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.backoff import Backoff
+from gateway_core.deliveries.steps import Step
 
 MOST_TRANSFORMS = 3
 LONGEST_WAIT = 86_400.0

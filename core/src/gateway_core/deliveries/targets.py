@@ -16,9 +16,9 @@ from gateway_core.contract.envelopes import (
     Send,
     Target,
 )
+from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
-from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
 from gateway_core.deliveries.steps import Step, standing
 

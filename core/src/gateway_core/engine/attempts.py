@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from gateway_core.plugins.boundary import PASSING, pass_on, stopped
-from gateway_core.engine.workers import Worker
-from gateway_core.contract.errors import AttemptTimeout, HookContractError, OutboxError, TransportError
-from gateway_core.deliveries.delivery import Flight
-from gateway_core.scheduling.waiting_groups import settle
+from gateway_core.accounts.sessions import OpenSession
+from gateway_core.contract.errors import (
+    AttemptTimeout,
+    HookContractError,
+    OutboxError,
+    TransportError,
+)
 from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
-from gateway_core.outboxes.journal import Journal
-from gateway_core.ratelimits.bucket import SECOND
-from gateway_core.scheduling.rooms import Lane
-from gateway_core.accounts.sessions import OpenSession
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.running_attempt import Failed, Try, within_dedup
-from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.engine.workers import Worker
+from gateway_core.outboxes.journal import Journal
+from gateway_core.plugins.boundary import PASSING, pass_on, stopped
+from gateway_core.ratelimits.bucket import SECOND
+from gateway_core.scheduling.rooms import Lane
+from gateway_core.scheduling.waiting_groups import settle
 
 if TYPE_CHECKING:
     from gateway_core.engine.partition import Partition

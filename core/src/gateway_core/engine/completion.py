@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway_core.contract.envelopes import Call, Disposition, Receipt, Send
-from gateway_core.scheduling.shedding import Sheddable
-from gateway_core.monitoring.spans import GOOD
-from gateway_core.telemetry import ENVELOPE_FAILED, tell
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.monitoring.recorder import about, result, words
+from gateway_core.monitoring.spans import GOOD
+from gateway_core.scheduling.shedding import Sheddable
+from gateway_core.telemetry import ENVELOPE_FAILED, tell
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account
-    from gateway_core.plugins.front import ChannelHooks
     from gateway_core.contract.errors import HookContractError
     from gateway_core.deliveries.delivery import Flight
     from gateway_core.engine.partition import Partition
+    from gateway_core.plugins.front import ChannelHooks
 
 
 class Endings:

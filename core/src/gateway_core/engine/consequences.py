@@ -16,16 +16,16 @@ from gateway_core.accounts.instance_state import Account
 from gateway_core.clock import nanoseconds
 from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
-from gateway_core.scheduling.waiting_groups import settle
 from gateway_core.contract.hookspecs import Answer
-from gateway_core.ratelimits.bucket import SECOND, Bucket, slow_down
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.retries import Decision, decide
 from gateway_core.deliveries.steps import ARRIVED
+from gateway_core.engine.running_attempt import Failed, note_doubt, within_dedup
+from gateway_core.monitoring.recorder import about, words
+from gateway_core.ratelimits.bucket import SECOND, Bucket, slow_down
+from gateway_core.scheduling.waiting_groups import settle
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, tell
 from gateway_core.text import Excerpt
-from gateway_core.engine.running_attempt import Failed, note_doubt, within_dedup
-from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.monitoring.recorder import about, words
 
 if TYPE_CHECKING:
     from gateway_core.engine.partition import Partition

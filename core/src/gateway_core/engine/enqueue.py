@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from gateway_core.clock import nanoseconds
 from gateway_core.contract.envelopes import Delete, Disposition, Edit
-from gateway_core.scheduling.scheduler import Hold
-from gateway_core.scheduling.rooms import Room
 from gateway_core.engine.running_attempt import within_dedup
+from gateway_core.scheduling.rooms import Room
+from gateway_core.scheduling.scheduler import Hold
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

@@ -12,21 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 import trio
 
 from gateway_core.accounts.instance_state import Account
-from gateway_core.plugins.front import ChannelHooks
+from gateway_core.accounts.probing import ask_who
+from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Undelivered
 from gateway_core.contract.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
-from gateway_core.contract.validators import is_finite, shown
-from gateway_core.deliveries.delivery import Flight
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
-from gateway_core.accounts.probing import ask_who
-from gateway_core.engine.partition import Partition
-from gateway_core.accounts.sessions import Sessions, Spawn
-from gateway_core.monitoring.statistics import InstanceStatistics
-from gateway_core.telemetry import INSTANCE_SUSPENDED, tell
+from gateway_core.contract.validators import is_finite, shown
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.engine.partition import Partition
+from gateway_core.monitoring.statistics import InstanceStatistics
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.telemetry import INSTANCE_SUSPENDED, tell
 
 MOST_GONE = 10_000
 """Instances taken out whose channel is still known: what is kept of them may end later."""

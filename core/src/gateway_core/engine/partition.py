@@ -15,29 +15,29 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gateway_core.scheduling.admission import Admission
-from gateway_core.engine.enqueue import Arrivals
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
-from gateway_core.engine.completion import Endings
 from gateway_core.contract.envelopes import Envelope
-from gateway_core.engine.consequences import Failures
-from gateway_core.deliveries.delivery import Flight
 from gateway_core.contract.hookspecs import Level, Pressure
-from gateway_core.deliveries.idempotency import Keys
-from gateway_core.outboxes.journal import Journal
-from gateway_core.scheduling.scheduler import Lanes
-from gateway_core.ratelimits.bucket import NEVER
-from gateway_core.scheduling.pressure import Gauge
-from gateway_core.telemetry.privacy import Privacy
-from gateway_core.deliveries.revisions import Revisions
-from gateway_core.monitoring.statistics import PartitionStatistics
-from gateway_core.deliveries.targets import Targets
-from gateway_core.telemetry import PRESSURE_CHANGED, tell
-from gateway_core.engine.planning import Turns
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.scheduling.causes import causes
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.idempotency import Keys
+from gateway_core.deliveries.revisions import Revisions
+from gateway_core.deliveries.targets import Targets
+from gateway_core.engine.completion import Endings
+from gateway_core.engine.consequences import Failures
+from gateway_core.engine.enqueue import Arrivals
+from gateway_core.engine.planning import Turns
 from gateway_core.engine.worker_pool import Workers
+from gateway_core.monitoring.statistics import PartitionStatistics
+from gateway_core.outboxes.journal import Journal
+from gateway_core.ratelimits.bucket import NEVER
+from gateway_core.scheduling.admission import Admission
+from gateway_core.scheduling.causes import causes
+from gateway_core.scheduling.pressure import Gauge
+from gateway_core.scheduling.scheduler import Lanes
+from gateway_core.telemetry import PRESSURE_CHANGED, tell
+from gateway_core.telemetry.privacy import Privacy
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

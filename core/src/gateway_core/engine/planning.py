@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway_core.contract.envelopes import Call, Delete, Disposition, Edit, Send
+from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.steps import Step, send_steps
 from gateway_core.engine.running_attempt import within_dedup
-from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 
 if TYPE_CHECKING:
     from gateway_core.engine.partition import Partition

@@ -9,11 +9,11 @@ import attrs
 from gateway_core.accounts.instance_state import Account
 from gateway_core.clock import nanoseconds
 from gateway_core.contract.envelopes import Attempt
-from gateway_core.deliveries.delivery import Flight
 from gateway_core.contract.instances import Instance
-from gateway_core.scheduling.rooms import Lane
-from gateway_core.deliveries.steps import Step
 from gateway_core.contract.verdicts import Reason, Verdict
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.steps import Step
+from gateway_core.scheduling.rooms import Lane
 
 
 class Try(NamedTuple):

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import trio
 
-from gateway_core.plugins.boundary import place_of, stopped
 from gateway_core.contract.errors import PartitionFailed
 from gateway_core.engine.partition import Partition
+from gateway_core.plugins.boundary import place_of, stopped
 from gateway_core.telemetry import PARTITION_RESTARTED, tell
 
 MOST_RESTARTS = 30

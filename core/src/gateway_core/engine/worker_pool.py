@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gateway_core.engine.attempts import Attempts
-from gateway_core.plugins.boundary import PASSING, place_of, stopped
-from gateway_core.engine.workers import Crew, Worker
 from gateway_core.deliveries.delivery import Flight
+from gateway_core.engine.attempts import Attempts
+from gateway_core.engine.running_attempt import Try, note_doubt
+from gateway_core.engine.workers import Crew, Worker
+from gateway_core.plugins.boundary import PASSING, place_of, stopped
 from gateway_core.scheduling.rooms import Lane
 from gateway_core.telemetry import ENVELOPE_CRASHED, tell
-from gateway_core.engine.running_attempt import Try, note_doubt
 
 if TYPE_CHECKING:
     from gateway_core.engine.partition import Partition

@@ -21,14 +21,14 @@ import httpx2
 import trio
 
 from gateway_core.contract.envelopes import Json
+from gateway_core.contract.instances import Secret
+from gateway_core.contract.redaction import redactor
 from gateway_core.http.answers import Response
 from gateway_core.http.progress import Progress, Timeouts
 from gateway_core.http.replaced import Replaced, transport_factory
 from gateway_core.http.sockets import Sockets
 from gateway_core.http.urls import DOTS, check_base_url
 from gateway_core.http.wire import Request
-from gateway_core.contract.instances import Secret
-from gateway_core.contract.redaction import redactor
 
 KEEPALIVE = 20.0
 """Seconds that an idle connection is kept: shorter than the platforms keep theirs."""

@@ -13,8 +13,8 @@ from trio.abc import Instrument
 
 from gateway_core import telemetry as names
 from gateway_core.contract.envelopes import Disposition, Receipt
-from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, tell
 from gateway_core.contract.verdicts import Reason, Verdict
+from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, tell
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

@@ -18,16 +18,16 @@ from opentelemetry.metrics import MeterProvider, get_meter_provider
 from opentelemetry.trace import get_tracer_provider, set_span_in_context
 
 from gateway_core.clock import Clock
-from gateway_core.deliveries.waits import NONE, told
 from gateway_core.contract.envelopes import Receipt
-from gateway_core.deliveries.delivery import Flight
 from gateway_core.contract.hookspecs import Answer, Providers
-from gateway_core.ratelimits.bucket import SECOND
+from gateway_core.contract.verdicts import Verdict
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.waits import NONE, told
 from gateway_core.monitoring.histograms import LoopWatch, Meters
 from gateway_core.monitoring.snapshots import Source, hub_of
-from gateway_core.telemetry.privacy import Privacy
 from gateway_core.monitoring.spans import GOOD, Spans, operation_of
 from gateway_core.monitoring.statistics import Statistics
+from gateway_core.ratelimits.bucket import SECOND
 from gateway_core.telemetry import (
     ATTEMPT_ANSWERED,
     ATTEMPT_STARTED,
@@ -39,7 +39,7 @@ from gateway_core.telemetry import (
     log,
     tell,
 )
-from gateway_core.contract.verdicts import Verdict
+from gateway_core.telemetry.privacy import Privacy
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

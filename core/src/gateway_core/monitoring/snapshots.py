@@ -17,8 +17,8 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from gateway_core import telemetry as names
 from gateway_core.contract.envelopes import Disposition
-from gateway_core.scheduling.pressure import LEVELS
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
+from gateway_core.scheduling.pressure import LEVELS
 from gateway_core.telemetry import METRICS, SCOPE, Metric
 
 PATIENCE = 1.0

@@ -27,10 +27,10 @@ from opentelemetry.trace import (
 from gateway_core import telemetry
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.delivery import Flight
-from gateway_core.ratelimits.bucket import SECOND
-from gateway_core.telemetry.privacy import Privacy
 from gateway_core.deliveries.steps import Step
+from gateway_core.ratelimits.bucket import SECOND
 from gateway_core.telemetry import (
     ATTEMPT,
     ATTEMPT_SPAN,
@@ -58,7 +58,7 @@ from gateway_core.telemetry import (
     TRANSFORMED,
     WAITED,
 )
-from gateway_core.contract.verdicts import Verdict
+from gateway_core.telemetry.privacy import Privacy
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

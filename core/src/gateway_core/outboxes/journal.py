@@ -10,13 +10,13 @@ from typing import Any
 
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.contract.envelopes import Call, Receipt, Send
+from gateway_core.contract.ids import Ids, position_of
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.contract.ids import Ids, position_of
-from gateway_core.ratelimits.bucket import SECOND
-from gateway_core.outboxes.interface import Kept, Outbox, StepRecord, StepShape
 from gateway_core.deliveries.steps import ARRIVED, Step, send_steps
-from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.outboxes.interface import Kept, Outbox, StepRecord, StepShape
+from gateway_core.ratelimits.bucket import SECOND
 
 INTERRUPTED = Verdict(
     error_class=ErrorClass.RETRYABLE,

@@ -13,11 +13,16 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from gateway_core.plugins import defaults
-from gateway_core.plugins.boundary import place_of, stopped
-from gateway_core.contract.envelopes import Address, Attempt, Envelope, Mode, Part, Priority, Receipt
+from gateway_core.contract.envelopes import (
+    Address,
+    Attempt,
+    Envelope,
+    Mode,
+    Part,
+    Priority,
+    Receipt,
+)
 from gateway_core.contract.errors import HookContractError, Problem
-from gateway_core.contract.validators import name_fault
 from gateway_core.contract.hookspecs import (
     Answer,
     AttemptReport,
@@ -30,9 +35,12 @@ from gateway_core.contract.hookspecs import (
     Vote,
 )
 from gateway_core.contract.instances import Instance, Secret, hidden
-from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
-from gateway_core.telemetry import HOOK_FAILED, tell
+from gateway_core.contract.validators import name_fault
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
+from gateway_core.plugins import defaults
+from gateway_core.plugins.boundary import place_of, stopped
+from gateway_core.telemetry import HOOK_FAILED, tell
+from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
 

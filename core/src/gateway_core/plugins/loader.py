@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import attrs
 import pluggy
 
-from gateway_core.plugins import defaults
 from gateway_core.contract import hookspecs
-from gateway_core.plugins.boundary import stopped
-from gateway_core.plugins.front import ChannelHooks
 from gateway_core.contract.errors import ConfigError, PluginError, Problem
 from gateway_core.contract.hookspecs import ADAPTER_GROUP, POLICY_GROUP, Providers, Traits
+from gateway_core.plugins import defaults
+from gateway_core.plugins.boundary import stopped
+from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.inspection import ASYNC_HOOKS, SPECS, Plugin, impl_of, inspect_plugin
 
 Given: TypeAlias = object | tuple[str, object]

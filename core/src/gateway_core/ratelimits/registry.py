@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway_core.contract.hookspecs import Limit
-from gateway_core.ratelimits.bucket import SECOND, Bucket, EvenBucket
 from gateway_core.contract.verdicts import BucketReport
+from gateway_core.ratelimits.bucket import SECOND, Bucket, EvenBucket
 from gateway_core.ratelimits.window import WindowBucket, bucket_for, reset_of
 
 SWEEP = 4

@@ -6,8 +6,8 @@ from collections import deque
 from math import isfinite
 
 from gateway_core.contract.hookspecs import Limit
-from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, EvenBucket
 from gateway_core.contract.verdicts import BucketReport
+from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, EvenBucket
 
 STRICTEST = 64.0
 EAGER = 0.4

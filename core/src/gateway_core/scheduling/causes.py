@@ -13,8 +13,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from gateway_core.deliveries.delivery import Flight
-from gateway_core.scheduling.waiting_groups import Group
 from gateway_core.scheduling.rooms import Lane
+from gateway_core.scheduling.waiting_groups import Group
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

@@ -6,8 +6,8 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
-    from gateway_core.scheduling.waiting_groups import Group
     from gateway_core.scheduling.rooms import Lane
+    from gateway_core.scheduling.waiting_groups import Group
 
 URGENT, NORMAL, BULK = 0, 1, 2
 CLASSES = {"urgent": URGENT, "normal": NORMAL, "bulk": BULK}

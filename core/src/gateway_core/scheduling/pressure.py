@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from gateway_core.contract.validators import is_finite, number
 from gateway_core.contract.hookspecs import Level
+from gateway_core.contract.validators import is_finite, number
 
 _ROUNDING = 1e-9
 """0.95 - 0.05 is a little less than 0.9: what a float lacks must cost no place."""

@@ -6,9 +6,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway_core.deliveries.delivery import Flight
-from gateway_core.scheduling.waiting_groups import Group
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.scheduling.classes import NORMAL, ClassQueue, Rank
+from gateway_core.scheduling.waiting_groups import Group
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

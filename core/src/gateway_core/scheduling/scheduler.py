@@ -12,16 +12,16 @@ from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway_core.scheduling.deadlines import Deadlines
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import HookContractError
 from gateway_core.deliveries.delivery import Flight
-from gateway_core.scheduling.waiting_groups import Group, Shared, queue_of, settle, shared_of
-from gateway_core.ratelimits.bucket import NEVER, Bucket
-from gateway_core.scheduling.classes import CLASSES
-from gateway_core.scheduling.rooms import Lane, Room
-from gateway_core.ratelimits.concurrency import Slots
 from gateway_core.ratelimits.acquire import Blocked, reserve, take_all, unreserve
+from gateway_core.ratelimits.bucket import NEVER, Bucket
+from gateway_core.ratelimits.concurrency import Slots
+from gateway_core.scheduling.classes import CLASSES
+from gateway_core.scheduling.deadlines import Deadlines
+from gateway_core.scheduling.rooms import Lane, Room
+from gateway_core.scheduling.waiting_groups import Group, Shared, queue_of, settle, shared_of
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account

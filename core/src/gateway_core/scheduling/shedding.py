@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway_core.scheduling.admission import BoundKey, keys_of
 from gateway_core.deliveries.delivery import Flight
+from gateway_core.scheduling.admission import BoundKey, keys_of
 
 
 class Sheddable:

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway_core.deliveries.waits import Elapsed, split
+from gateway_core.ratelimits.acquire import Blocked
 from gateway_core.ratelimits.bucket import NEVER, Bucket
 from gateway_core.scheduling.classes import ClassQueue, Rank, Waiter
-from gateway_core.ratelimits.acquire import Blocked
 
 if TYPE_CHECKING:
     from gateway_core.accounts.instance_state import Account
-    from gateway_core.scheduling.scheduler import Lanes
     from gateway_core.scheduling.rooms import Lane
+    from gateway_core.scheduling.scheduler import Lanes
 
 Shared = tuple[Bucket, ...]
 _COUNTED = ("suspension", "circuit", "slots")

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from math import isfinite
 
-from gateway_core.contract.envelopes import Call, Delete, Edit, Envelope, KeyRef, MessageRef, PartRef, Send
+from gateway_core.contract.envelopes import (
+    Call,
+    Delete,
+    Edit,
+    Envelope,
+    KeyRef,
+    MessageRef,
+    PartRef,
+    Send,
+)
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.validators import (
     DEEPEST,

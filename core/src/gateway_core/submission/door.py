@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import Account
-from gateway_core.submission.checks import problems_of
+from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, Part
@@ -25,19 +25,19 @@ from gateway_core.contract.errors import (
     Overloaded,
     Refused,
 )
-from gateway_core.deliveries.delivery import Flight
-from gateway_core.contract.hookspecs import Vote
-from gateway_core.deliveries.idempotency import Known, Scope, fingerprint, scope_of
-from gateway_core.contract.ids import Ids
 from gateway_core.contract.fast_init import maker
-from gateway_core.outboxes.interface import Entry, Outbox
-from gateway_core.backlog.pager import Pager
-from gateway_core.engine.partition import Partition
-from gateway_core.submission.slots import Places
-from gateway_core.submission.preview import planned
-from gateway_core.engine.instance_registry import Roster
+from gateway_core.contract.hookspecs import Vote
+from gateway_core.contract.ids import Ids
+from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.idempotency import Known, Scope, fingerprint, scope_of
 from gateway_core.deliveries.tickets import Ticket
+from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.recorder import Watch
+from gateway_core.outboxes.interface import Entry, Outbox
+from gateway_core.submission.checks import problems_of
+from gateway_core.submission.preview import planned
+from gateway_core.submission.slots import Places
 
 _entry = maker(Entry)
 

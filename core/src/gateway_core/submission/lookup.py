@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef
 from gateway_core.deliveries.delivery import Flight
 from gateway_core.deliveries.idempotency import Scope, scope_of_key
-from gateway_core.outboxes.interface import Outbox
-from gateway_core.backlog.pager import Pager
-from gateway_core.engine.partition import Partition
-from gateway_core.submission.status import Status, status_ended, status_of
-from gateway_core.submission.door import Submission
 from gateway_core.deliveries.tickets import Ticket
+from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.submission.door import Submission
+from gateway_core.submission.status import Status, status_ended, status_of
 
 
 class Inquiries:

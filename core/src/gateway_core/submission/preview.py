@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import attrs
 
-from gateway_core.plugins.front import ChannelHooks
-from gateway_core.submission.checks import problems_of
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Call, Edit, Envelope, Part, Send
 from gateway_core.contract.errors import ConfigError, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
+from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
+from gateway_core.submission.checks import problems_of
 
 
 @attrs.frozen(kw_only=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import trio
 
-from gateway_core.scheduling.admission import Full, Waiter
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import GatewayClosed, Overloaded
 from gateway_core.engine.partition import Partition
+from gateway_core.scheduling.admission import Full, Waiter
 
 
 class Places:

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import trio
 
-from gateway_core.submission.checks import check_envelope
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -32,8 +31,9 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import DeliveryError, Invalid, Problem
 from gateway_core.contract.fast_init import maker
 from gateway_core.contract.problems import problems_in
-from gateway_core.submission.door import Submission
 from gateway_core.deliveries.tickets import Ticket
+from gateway_core.submission.checks import check_envelope
+from gateway_core.submission.door import Submission
 
 Editable: TypeAlias = Target | Ticket
 _send = maker(Send)

@@ -10,7 +10,14 @@ import attrs
 import trio
 
 from gateway_core.contract.envelopes import Attempt, Priority
-from gateway_core.contract.hookspecs import CONTRACT_VERSION, Answer, Identity, Limit, Traits, hookimpl
+from gateway_core.contract.hookspecs import (
+    CONTRACT_VERSION,
+    Answer,
+    Identity,
+    Limit,
+    Traits,
+    hookimpl,
+)
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.verdicts import Verdict
 

@@ -33,14 +33,14 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core.plugins.front import ChannelHooks
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Attempt, Call, Format, Mode, Part, Priority, Send
 from gateway_core.contract.errors import AttemptTimeout, TransportError
-from gateway_core.contract.validators import is_sendable
-from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance, hidden
+from gateway_core.contract.validators import is_sendable
+from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Filter, bind
 from gateway_core.testing.gateways import virtual_wall
 

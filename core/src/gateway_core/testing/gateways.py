@@ -10,9 +10,9 @@ from typing import Any
 import trio
 
 from gateway_core.config import GatewayConfig
-from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.contract.hookspecs import Providers
 from gateway_core.contract.instances import Instance
+from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.loader import Given
 from gateway_core.testing.channel import FakeChannel, FakeSettings

@@ -23,8 +23,8 @@ import trio
 import trio.testing
 
 from gateway_core.contract.envelopes import Disposition, MessageRef, Part, PartRef, Receipt, Send
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.contract.ids import Ids, position_of
+from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.interface import Entry, Kept, Request, StepRecord, StepShape
 
 START = 1_700_000_000.0
