@@ -39,7 +39,7 @@ from bench.engine import Nothing, config
 from bench.queues import QUEUES, by_threads, opened
 from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core import Entry, MemoryOutbox, Part, Send, open_gateway
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import Ids
 
 CALLERS = (1, 16, 64, 256)
@@ -50,7 +50,7 @@ MILLION = 1_000_000
 
 def entries() -> Callable[[int], Entry]:
     """Each with an id of its own; a room's envelope and plan are made once, as the others' text."""
-    ids, wall, entry = Ids(Random("bench")), time.time(), maker(Entry)
+    ids, wall, entry = Ids(Random("bench")), time.time(), fast_init(Entry)
     plan = (Part(payload={"text": TEXT}, span=(0, len(TEXT)), digest="0" * 32),)
 
     @cache

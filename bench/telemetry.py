@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import Disposition, PartReceipt, Providers, Receipt, Send
-from gateway_core.deliveries import delivery as flights
+from gateway_core.deliveries import delivery as deliveries
 from gateway_core.deliveries import waits as elapsed
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.waits import NONE
 from gateway_core.monitoring import histograms as meters
 from gateway_core.monitoring import recorder as watch
@@ -51,7 +51,7 @@ async def with_sdk(run: Run) -> float:
 def statements() -> float:
     """Microseconds of all that telemetry adds to a message where nobody listens."""
     counts = Counts()
-    flight = Flight("id", Send(instance_id="bot", external_room_id="room", text="hello"), ())
+    delivery = Delivery("id", Send(instance_id="bot", external_room_id="room", text="hello"), ())
     receipt = Receipt(
         envelope_id="id",
         instance_id="bot",
@@ -66,15 +66,15 @@ def statements() -> float:
         begun = 0 if watch is None else 1
         if watch is not None or watch is not None or watch is not None or begun:
             raise AssertionError
-        flight.since = begun
-        flight.waits = NONE
-        flight.mark = None
-        flight.observed = False
-        flight.parent = ""
-        flight.trace = None
+        delivery.since = begun
+        delivery.waits = NONE
+        delivery.mark = None
+        delivery.observed = False
+        delivery.parent = ""
+        delivery.trace = None
         counts.accepted += 1
-        flight.cause = "queue"
-        flight.wait_for("attempt", 1)
+        delivery.cause = "queue"
+        delivery.wait_for("attempt", 1)
         counts.answered += 1
         counts.end(receipt)
         if watch is not None or watch is not None or watch is not None:
@@ -102,7 +102,7 @@ def cost(run: Run, messages: int) -> dict[str, float]:
 
 def nothing_takes_long() -> None:
     """Tell of no wait or stall that is there only since counting slows everything down."""
-    flights.SHORTEST_WAIT = elapsed.SHORTEST_WAIT = watch.NOTICED = NEVER
+    deliveries.SHORTEST_WAIT = elapsed.SHORTEST_WAIT = watch.NOTICED = NEVER
     meters.STALL = float(NEVER)
 
 

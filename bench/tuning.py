@@ -103,7 +103,7 @@ async def run(load: Load, settings: Mapping[str, Any]) -> Outcome:
             waits.append(trio.current_time() - asked)
 
         async with trio.open_nursery() as watched:
-            watched.start_soon(partial(_watch, gateway, levels))
+            watched.start_soon(partial(_recorder, gateway, levels))
             async with trio.open_nursery() as callers:
                 for number in range(load.messages):
                     callers.start_soon(send, number)
@@ -124,7 +124,7 @@ async def run(load: Load, settings: Mapping[str, Any]) -> Outcome:
     )
 
 
-async def _watch(gateway: Gateway, levels: list[float]) -> None:
+async def _recorder(gateway: Gateway, levels: list[float]) -> None:
     """How full the fullest partition is, ten times a second."""
     while True:
         levels.append(max(part.occupancy for part in gateway.statistics().partitions))

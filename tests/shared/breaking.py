@@ -32,8 +32,8 @@ def kill_a_partition(gateway, words="a bug of ours"):
     partition = gateway._partitions[0]
 
     def die(*_):
-        partition.lanes.ring = ring
+        partition.scheduler.ring = ring
         raise RuntimeError(words)
 
-    ring, partition.lanes.ring = partition.lanes.ring, die
+    ring, partition.scheduler.ring = partition.scheduler.ring, die
     partition._alarm.cancel()

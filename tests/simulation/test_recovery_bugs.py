@@ -21,9 +21,9 @@ from gateway_contrib.sqlite import outbox as outboxes
 from gateway_contrib.sqlite import reading
 from gateway_core.backlog import spilled as outside
 from gateway_core.deliveries import revisions
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.engine import enqueue as arrivals
-from gateway_core.engine import instance_registry as roster
+from gateway_core.engine import instance_registry as registry
 from gateway_core.engine import planning as turns
 from gateway_core.outboxes import journal
 from gateway_core.submission import door as submission
@@ -49,7 +49,7 @@ def accepted_is_told_before_it_is_written(patch):
 
 @bug("nobody wrote that down|is recorded after")
 def an_attempt_is_not_recorded_before_it_is_made(patch):
-    async def starting(self: Any, flight: Any, step: Any) -> None:
+    async def starting(self: Any, delivery: Any, step: Any) -> None:
         return None
 
     patch.setattr(journal.Journal, "starting", starting)
@@ -103,7 +103,7 @@ def tries_are_counted_anew(patch):
 
 @bug("before its instance was seen to work|after an unknown outcome")
 def doubt_waits_for_nothing_in_the_next_life(patch):
-    patch.setattr(arrivals.Arrivals, "_held", lambda self, *given: None)
+    patch.setattr(arrivals.Enqueuer, "_held", lambda self, *given: None)
 
 
 @bug("overtakes|out of order")
@@ -123,15 +123,15 @@ def keys_are_forgotten_between_lives(patch):
 
 @bug("deadline")
 def deadlines_begin_anew(patch):
-    whole = journal.flight_of
+    whole = journal.restore_delivery
 
-    def flight_of(kept: Any, now: int, *given: Any) -> Any:
-        flight = whole(kept, now, *given)
-        flight.deadline = now + 10**13
-        return flight
+    def restore_delivery(kept: Any, now: int, *given: Any) -> Any:
+        delivery = whole(kept, now, *given)
+        delivery.deadline = now + 10**13
+        return delivery
 
-    patch.setattr(journal, "flight_of", flight_of)
-    patch.setattr(outside, "flight_of", flight_of)
+    patch.setattr(journal, "restore_delivery", restore_delivery)
+    patch.setattr(outside, "restore_delivery", restore_delivery)
 
 
 @bug("does not stand|is nowhere|is there|stands")
@@ -150,7 +150,7 @@ def a_stale_ref_is_trusted(patch):
 
 @bug("is cut|rejected|is there|nowhere|not all of it|did not|afterwards|stands|unknown")
 def pieces_of_a_doubtful_part_are_new(patch):
-    whole = Flight.replace
+    whole = Delivery.replace
 
     def replace(self: Any, step: Any, *given: Any) -> None:
         whole(self, step, *given)
@@ -159,13 +159,13 @@ def pieces_of_a_doubtful_part_are_new(patch):
                 other.maybe_sent = other.first_at = 0
                 other.doubtful = False
 
-    patch.setattr(Flight, "replace", replace)
+    patch.setattr(Delivery, "replace", replace)
 
 
 @bug("closing took|afterwards|did not end|accepted|calls at once|kept|within the wait")
 def an_instance_that_left_takes_envelopes(patch):
     """It was removed while the envelope was being written."""
-    whole = roster.Roster.account
+    whole = registry.InstanceRegistry.account
     seen: dict[str, Any] = {}
 
     def account(self: Any, instance_id: str) -> Any:
@@ -176,22 +176,22 @@ def an_instance_that_left_takes_envelopes(patch):
                 raise
         return seen[instance_id]
 
-    patch.setattr(roster.Roster, "account", account)
+    patch.setattr(registry.InstanceRegistry, "account", account)
 
 
 @bug("after its answer|is sent again|stands|was tried")
 def the_last_try_is_made_again(patch):
     """A kill cut it off."""
-    whole = turns.Turns._may_repeat
+    whole = turns.Planner._may_repeat
 
-    def may_repeat(self: Any, flight: Any, step: Any, now: int) -> bool:
+    def may_repeat(self: Any, delivery: Any, step: Any, now: int) -> bool:
         before, step.attempts = step.attempts, 0
         try:
-            return whole(self, flight, step, now)
+            return whole(self, delivery, step, now)
         finally:
             step.attempts = before
 
-    patch.setattr(turns.Turns, "_may_repeat", may_repeat)
+    patch.setattr(turns.Planner, "_may_repeat", may_repeat)
 
 
 # -- each of them is found

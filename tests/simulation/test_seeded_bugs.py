@@ -18,8 +18,8 @@ from simulated.bugs import Bugs
 from simulated.world import Violation, simulate
 
 from gateway_core import Disposition, TransportError
-from gateway_core.accounts.instance_state import instance_state as accounts
-from gateway_core.accounts.instance_state import sessions
+from gateway_core.accounts import instance_state as accounts
+from gateway_core.accounts import sessions
 from gateway_core.clock import nanoseconds
 from gateway_core.deliveries import idempotency, targets
 from gateway_core.engine import attempts
@@ -54,7 +54,7 @@ def a_wake_up_is_lost(patch):
         for bucket in tokens or ():
             bucket.give_back() if unused else bucket.release(now)
 
-    patch.setattr(lanes.Lanes, "release", release)
+    patch.setattr(lanes.Scheduler, "release", release)
 
 
 @bug("runs for ever|did not end|which is free|afterwards|outlives")
@@ -77,26 +77,26 @@ def slots_are_without_number(patch):
 @bug("overtakes|between the parts")
 def parts_are_interleaved(patch):
     """After each step the lane's next envelope has its turn."""
-    whole = lanes.Lanes.go_on
+    whole = lanes.Scheduler.go_on
 
     def go_on(self: Any, lane: Any, now: int) -> None:
         if len(lane.queue) > 1:
             lane.queue.rotate(-1)
         whole(self, lane, now)
 
-    patch.setattr(lanes.Lanes, "go_on", go_on)
+    patch.setattr(lanes.Scheduler, "go_on", go_on)
 
 
 @bug("overtakes|between the parts")
 def a_retry_goes_to_the_end(patch):
     """What failed is queued behind what came after it."""
-    whole = lanes.Lanes.pause
+    whole = lanes.Scheduler.pause
 
     def pause(self: Any, lane: Any, until: int) -> None:
         lane.queue.rotate(-1)
         whole(self, lane, until)
 
-    patch.setattr(lanes.Lanes, "pause", pause)
+    patch.setattr(lanes.Scheduler, "pause", pause)
 
 
 @bug("forgotten|sleeps on|did not end|outlives|never|afterwards")
@@ -108,7 +108,7 @@ def a_paused_lane_is_dropped(patch):
         self.leave(lane)
         lane.timer_at = until
 
-    patch.setattr(lanes.Lanes, "pause", pause)
+    patch.setattr(lanes.Scheduler, "pause", pause)
 
 
 @bug("requests as too many|within the wait")
@@ -126,8 +126,8 @@ def pacing_counts_from_the_request(patch):
 def closures_are_not_looked_at_again(patch):
     """What closed between the tokens and the call is called nevertheless."""
 
-    def may_begin(flying: Any, now: int) -> bool:
-        return flying.flight.receipt is None and flying.flight.deadline > now
+    def may_begin(running: Any, now: int) -> bool:
+        return running.delivery.receipt is None and running.delivery.deadline > now
 
     patch.setattr(attempts, "_may_begin", may_begin)
 
@@ -135,7 +135,7 @@ def closures_are_not_looked_at_again(patch):
 @bug("within the wait")
 def a_refusal_closes_nothing(patch):
     """A 429 makes only its own envelope wait."""
-    patch.setattr(accounts.Account, "close", lambda self, *given: [])
+    patch.setattr(accounts.InstanceState, "close", lambda self, *given: [])
 
 
 # -- deadlines, endings
@@ -143,55 +143,55 @@ def a_refusal_closes_nothing(patch):
 
 @bug("deadline")
 def deadlines_are_ignored(patch):
-    def finish_if_over(self: Any, flight: Any, now: int) -> bool:
-        if flight.steps is None or flight.step is not None:
+    def finish_if_over(self: Any, delivery: Any, now: int) -> bool:
+        if delivery.steps is None or delivery.step is not None:
             return False
-        self.finish(flight, flight.disposition(), None, now)
+        self.finish(delivery, delivery.disposition(), None, now)
         return True
 
-    patch.setattr(deadlines.Deadlines, "add", lambda self, flight: None)
-    patch.setattr(attempts, "_may_begin", lambda flying, now: flying.flight.receipt is None)
-    patch.setattr(ends.Endings, "finish_if_over", finish_if_over)
+    patch.setattr(deadlines.Deadlines, "add", lambda self, delivery: None)
+    patch.setattr(attempts, "_may_begin", lambda running, now: running.delivery.receipt is None)
+    patch.setattr(ends.Completion, "finish_if_over", finish_if_over)
 
 
 @bug("ended during its call|ended twice|after its end|fell")
 def an_attempt_is_ended_by_its_deadline(patch):
     """What is under way is ended, too; its answer comes to nobody."""
 
-    def expire(self: Any, flight: Any, now: int) -> None:
-        self.end(flight, Disposition.EXPIRED, None, now)
+    def expire(self: Any, delivery: Any, now: int) -> None:
+        self.end(delivery, Disposition.EXPIRED, None, now)
 
-    patch.setattr(ends.Endings, "expire", expire)
+    patch.setattr(ends.Completion, "expire", expire)
 
 
 @bug("counted|ended twice")
 def an_end_is_told_twice(patch):
-    whole = ends.Endings.finish
+    whole = ends.Completion.finish
 
-    def finish(self: Any, flight: Any, *given: Any) -> Any:
-        receipt = whole(self, flight, *given)
-        lanes = self._partition.lanes
-        account = lanes.room_of(flight.envelope).account if self._flights else None
-        if account is not None and flight.envelope.priority == "bulk":
-            account.hooks.after_disposition(flight.envelope, receipt)
+    def finish(self: Any, delivery: Any, *given: Any) -> Any:
+        receipt = whole(self, delivery, *given)
+        lanes = self._partition.scheduler
+        account = lanes.room_of(delivery.envelope).account if self._deliveries else None
+        if account is not None and delivery.envelope.priority == "bulk":
+            account.hooks.after_disposition(delivery.envelope, receipt)
         return receipt
 
-    patch.setattr(ends.Endings, "finish", finish)
+    patch.setattr(ends.Completion, "finish", finish)
 
 
 @bug("after its end")
 def what_ended_meanwhile_is_sent(patch):
     """It was cancelled while its session opened."""
 
-    def may_begin(flying: Any, now: int) -> bool:
-        return all(bucket.closed_until <= now for bucket in flying.lane.tokens or ())
+    def may_begin(running: Any, now: int) -> bool:
+        return all(bucket.closed_until <= now for bucket in running.lane.tokens or ())
 
     patch.setattr(attempts, "_may_begin", may_begin)
 
 
 @bug("though its caller is gone|was cancelled")
 def a_cancelled_caller_leaves_its_envelope(patch):
-    patch.setattr(ends.Endings, "withdraw", lambda self, flight: False)
+    patch.setattr(ends.Completion, "withdraw", lambda self, delivery: False)
 
 
 # -- unknown outcomes
@@ -199,7 +199,7 @@ def a_cancelled_caller_leaves_its_envelope(patch):
 
 @bug("is sent again|stands")
 def unknown_is_tried_again_without_asking(patch):
-    patch.setattr(failures.Failures, "_repeat_safe", lambda self, failed: True)
+    patch.setattr(failures.Consequences, "_repeat_safe", lambda self, failed: True)
 
 
 @bug("is sent again|stands [0-9] times")
@@ -210,7 +210,7 @@ def one_copy_too_many(patch):
         settings = attrs.evolve(settings, max_ambiguous=settings.max_ambiguous + 1)
         return whole(verdict, step, settings=settings, **given)
 
-    patch.setattr(turns.Turns, "_may_repeat", lambda self, *given: True)
+    patch.setattr(turns.Planner, "_may_repeat", lambda self, *given: True)
     patch.setattr(failures, "decide", decide)
 
 
@@ -228,21 +228,21 @@ def the_quarantine_ends_with_its_envelope(patch):
 @bug("nobody said so|stands [0-9] times|is sent again|is there")
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:
-        self._lanes.release(lane, now)
+        self._scheduler.release(lane, now)
         if lane.queue and lane.queue[0].step is not None:
             lane.queue[0].step.started = False
-        self._lanes.go_on(lane, now)
+        self._scheduler.go_on(lane, now)
 
-    patch.setattr(workers.Workers, "_revive_lane", revive)
+    patch.setattr(workers.WorkerPool, "_revive_lane", revive)
 
 
 @bug("nobody said so")
 def a_possible_copy_is_not_announced(patch):
     whole = attempts.Attempts._begin
 
-    def begin(self: Any, flying: Any, now: int) -> None:
-        whole(self, flying, now)
-        flying.flight.possible_duplicate = False
+    def begin(self: Any, running: Any, now: int) -> None:
+        whole(self, running, now)
+        running.delivery.possible_duplicate = False
 
     patch.setattr(attempts.Attempts, "_begin", begin)
 
@@ -250,21 +250,21 @@ def a_possible_copy_is_not_announced(patch):
 @bug("is there|key was freed")
 def doubt_is_called_failure(patch):
     """The receipt says that nothing was sent where nobody knows."""
-    whole = ends.Endings.finish
+    whole = ends.Completion.finish
 
-    def finish(self: Any, flight: Any, *given: Any) -> Any:
-        for step in flight.steps or ():
+    def finish(self: Any, delivery: Any, *given: Any) -> Any:
+        for step in delivery.steps or ():
             step.doubtful = False
             step.outcome = "failed" if step.outcome == "unknown" else step.outcome
-        return whole(self, flight, *given)
+        return whole(self, delivery, *given)
 
-    patch.setattr(ends.Endings, "finish", finish)
+    patch.setattr(ends.Completion, "finish", finish)
 
 
 @bug("repeats step|is recorded after|is called|begins after|is there")
 def a_bad_answer_is_sent_again(patch):
     """The hook answered nonsense after it had sent; as if it had not."""
-    whole = failures.Failures.failed
+    whole = failures.Consequences.failed
 
     def failed(self: Any, what: Any, *, answered: bool = False) -> None:
         if answered:
@@ -272,7 +272,7 @@ def a_bad_answer_is_sent_again(patch):
             what = attrs.evolve(what, verdict=defaults.transport_verdict(lost))
         whole(self, what)
 
-    patch.setattr(failures.Failures, "failed", failed)
+    patch.setattr(failures.Consequences, "failed", failed)
 
 
 # -- retries, 429s
@@ -281,7 +281,7 @@ def a_bad_answer_is_sent_again(patch):
 @bug("exhausted after")
 def a_refusal_spends_a_try(patch):
     """A 429 counts like a failure."""
-    whole = failures.Failures._count
+    whole = failures.Consequences._count
 
     def count(self: Any, failed: Any) -> None:
         whole(self, failed)
@@ -295,7 +295,7 @@ def a_refusal_spends_a_try(patch):
 
     real = failures.decide
     patch.setattr(failures, "decide", decide)
-    patch.setattr(failures.Failures, "_count", count)
+    patch.setattr(failures.Consequences, "_count", count)
 
 
 # -- admission, keys, classes
@@ -354,10 +354,10 @@ def pressure_is_told_all_the_time(patch):
 def an_edit_under_way_is_superseded(patch):
     whole = targets.Targets.overtaken
 
-    def overtaken(self: Any, flight: Any, now: int) -> Any:
+    def overtaken(self: Any, delivery: Any, now: int) -> Any:
         before = dict(self._edits)
-        whole(self, flight, now)
-        older = before.get(flight.changes)
+        whole(self, delivery, now)
+        older = before.get(delivery.changes)
         return older if older is not None and older.receipt is None else None
 
     patch.setattr(targets.Targets, "overtaken", overtaken)
@@ -366,7 +366,7 @@ def an_edit_under_way_is_superseded(patch):
 @bug("places taken|did not end|afterwards|has room|nothing will|never")
 def a_refused_append_keeps_its_place(patch):
     """The disk is full: the caller is told so, and the place stays taken."""
-    patch.setattr(submissions.Submission, "_take_back", lambda self, *given, **named: None)
+    patch.setattr(submissions.Door, "_take_back", lambda self, *given, **named: None)
 
 
 # -- instances, deaths, sessions
@@ -377,12 +377,12 @@ def a_suspended_instance_goes_on(patch):
     def shut(self: Any) -> None:
         self._wake_keeper()
 
-    patch.setattr(accounts.Account, "_shut", shut)
+    patch.setattr(accounts.InstanceState, "_shut", shut)
 
 
 @bug("nobody looks after")
 def nobody_looks_after_an_instance(patch):
-    patch.setattr(accounts.Account, "_wake_keeper", lambda self: None)
+    patch.setattr(accounts.InstanceState, "_wake_keeper", lambda self: None)
 
 
 @bug("shut for no reason|did not end|afterwards|which is free|outlives")
@@ -391,12 +391,12 @@ def a_circuit_never_closes(patch):
         self.open = False
         self.gate.closed_until = NEVER
 
-    patch.setattr(accounts.Account, "_close_circuit", close)
+    patch.setattr(accounts.InstanceState, "_close_circuit", close)
 
 
 @bug("runs for ever|did not end")
 def a_death_leaves_its_lanes_running(patch):
-    patch.setattr(workers.Workers, "_revive", lambda self: None)
+    patch.setattr(workers.WorkerPool, "_revive", lambda self: None)
 
 
 @bug("runs for ever|ended exhausted|did not end|ends exhausted|outlives|afterwards")
@@ -412,14 +412,14 @@ def a_session_that_hangs_is_kept(patch):
 
 @bug("a secret was seen")
 def a_token_is_logged(patch):
-    whole = failures.Failures._log
+    whole = failures.Consequences._log
 
     def log(self: Any, failed: Any, decision: Any) -> None:
         settings = failed.account.instance.settings
         structlog.get_logger("gateway").info("gateway.refused", token=settings.token.reveal())
         whole(self, failed, decision)
 
-    patch.setattr(failures.Failures, "_log", log)
+    patch.setattr(failures.Consequences, "_log", log)
 
 
 # -- changes of messages, what is closed, what is left
@@ -435,9 +435,9 @@ def two_changes_of_a_message_are_under_way(patch):
     """Nobody remembers which of them has begun."""
     whole = targets.Targets.before
 
-    def before(self: Any, flight: Any, change: Any, now: int) -> Any:
+    def before(self: Any, delivery: Any, change: Any, now: int) -> Any:
         self._begun.clear()
-        return whole(self, flight, change, now)
+        return whole(self, delivery, change, now)
 
     patch.setattr(targets.Targets, "before", before)
 
@@ -465,14 +465,14 @@ def what_is_too_much_of_a_message_stays(patch):
 
 @bug("only a room was named")
 def a_refusal_of_a_room_closes_the_account(patch):
-    whole = accounts.Account.close
+    whole = accounts.InstanceState.close
 
     def close(self: Any, scope: Any, lane: Any, operation: str, until: int, now: int) -> Any:
         gates = whole(self, scope, lane, operation, until, now)
         self.gate.close(until)
         return [*gates, self.gate]
 
-    patch.setattr(accounts.Account, "close", close)
+    patch.setattr(accounts.InstanceState, "close", close)
 
 
 @bug("any more at")
@@ -488,7 +488,7 @@ def a_level_is_left_where_it_began(patch):
 
 @bug("waits for what has ended|which is free|did not end|outlives|afterwards")
 def a_lane_is_not_told_that_its_head_ended(patch):
-    patch.setattr(lanes.Lanes, "look_again", lambda self, lane, now: None)
+    patch.setattr(lanes.Scheduler, "look_again", lambda self, lane, now: None)
 
 
 @bug("somebody waits for it|callers are never done|nothing will")
@@ -513,19 +513,19 @@ def a_session_stays_in_use(patch):
 @bug("ended for room_moved")
 def a_room_that_moved_is_looked_for_where_it_was(patch):
     """The lane goes on at the old address until it has been told too often."""
-    whole = failures.Failures._do_moved
+    whole = failures.Consequences._do_moved
 
     def moved(self: Any, failed: Any, decision: Any) -> None:
         room = failed.lane.room
         before = room.address
-        go_on, self._lanes.go_on = self._lanes.go_on, lambda *_: None
+        go_on, self._scheduler.go_on = self._scheduler.go_on, lambda *_: None
         whole(self, failed, decision)
-        self._lanes.go_on = go_on
+        self._scheduler.go_on = go_on
         room.address = before
         go_on(failed.lane, failed.now)
 
-    patch.setattr(failures.Failures, "_do_moved", moved)
-    patch.setattr(failures.Failures, "_DO", {**failures.Failures._DO, "moved": moved})
+    patch.setattr(failures.Consequences, "_do_moved", moved)
+    patch.setattr(failures.Consequences, "_DO", {**failures.Consequences._DO, "moved": moved})
 
 
 # -- each of them is found

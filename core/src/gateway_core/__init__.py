@@ -41,7 +41,7 @@ from gateway_core.contract.errors import (
     TransportError,
     UnknownInstance,
 )
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import (
     CONTRACT_VERSION,
     Answer,
@@ -156,12 +156,12 @@ __all__ = [
     "Undelivered",
     "UnknownInstance",
     "Verdict",
+    "fast_init",
     "frees_its_key",
     "from_json",
     "hookimpl",
     "installed_channels",
     "load_config",
-    "maker",
     "open_gateway",
     "parse_config",
     "position_of",

@@ -16,8 +16,8 @@ from typing import Any
 
 import trio
 
-from gateway_core.accounts.instance_state import Account
-from gateway_core.accounts.probing import Keeper
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.accounts.probing import Prober
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
@@ -32,10 +32,10 @@ from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
 from gateway_core.deliveries.tickets import Ticket
-from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor
-from gateway_core.monitoring.recorder import observed, open_watch, working_meters
+from gateway_core.monitoring.recorder import observed, open_recorder, working_meters
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
@@ -45,12 +45,12 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
 from gateway_core.scheduling.partitioning import finder
 from gateway_core.submission.checks import check_envelope
-from gateway_core.submission.door import Submission
-from gateway_core.submission.lookup import Inquiries
+from gateway_core.submission.door import Door
+from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
 from gateway_core.submission.verbs import Sending
-from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, tell
+from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, log_event
 from gateway_core.telemetry.privacy import Privacy
 
 
@@ -73,7 +73,7 @@ class Gateway(Sending):
         self._clock = Clock(wall_clock)
         privacy = Privacy(config.telemetry)
         self._meters = working_meters(providers)
-        self._watch = open_watch(self._clock, privacy, providers, self._meters)
+        self._recorder = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
             channel.privacy = privacy
         self._context = contextvars.copy_context()
@@ -82,7 +82,7 @@ class Gateway(Sending):
         self._stopped = trio.Event()
         self.opened = trio.Event()
         self._tasks: trio.Nursery | None = None
-        self._roster = Roster(
+        self._registry = InstanceRegistry(
             config, hooks, clock=self._clock, spawn=self._spawn, keep=self._keep_account
         )
         ids = self._ids = Ids(rng)
@@ -94,10 +94,10 @@ class Gateway(Sending):
                 clock=self._clock,
                 rng=Random(rng.getrandbits(64)),  # noqa: S311 - jitter is no secret
                 journal=journal,
-                watch=self._watch,
+                watch=self._recorder,
                 privacy=privacy,
                 on_pressure=self._pressure_changed,
-                on_suspension=self._roster.suspend_account,
+                on_suspension=self._registry.suspend_account,
             )
             for index in range(config.partition_count)
         )
@@ -107,7 +107,7 @@ class Gateway(Sending):
             self._pager = Pager(
                 outbox,
                 journal,
-                roster=self._roster,
+                registry=self._registry,
                 partitions=self._partitions,
                 partition_of=partition_of,
                 clock=self._clock,
@@ -115,24 +115,22 @@ class Gateway(Sending):
                 holds_suspended=config.when_suspended == "wait",
             )
             for partition in self._partitions:
-                partition.endings.freed = self._pager.freed
-        self._submission = Submission(
+                partition.completion.freed = self._pager.freed
+        self._door = Door(
             config,
             clock=self._clock,
             ids=ids,
             outbox=outbox,
-            roster=self._roster,
+            registry=self._registry,
             partitions=self._partitions,
             partition_of=partition_of,
             pager=self._pager,
-            watch=self._watch,
+            watch=self._recorder,
         )
-        self._inquiries = Inquiries(
-            self._partitions, self._submission, self._pager, outbox, self._clock
-        )
+        self._lookup = Lookup(self._partitions, self._door, self._pager, outbox, self._clock)
         self._supervisor = Supervisor(self._partitions)
-        self._keeper = Keeper(self._clock, config.attempt_timeout, self._roster.suspend_account)
-        self._roster.open(self._partitions)
+        self._keeper = Prober(self._clock, config.attempt_timeout, self._registry.suspend_account)
+        self._registry.open(self._partitions)
 
     # -- about envelopes
 
@@ -142,7 +140,7 @@ class Gateway(Sending):
         Raises `UnknownInstance`, and `HookContractError` where a hook fails.
         """
         check_envelope(envelope)
-        account = self._roster.account(envelope.instance_id)
+        account = self._registry.account(envelope.instance_id)
         address = account.address(envelope.external_room_id)
         return foresee(account.hooks, account.instance, envelope, self.config, address)
 
@@ -153,15 +151,15 @@ class Gateway(Sending):
         is not of a conversation. Raises `UnknownInstance`, and `HookContractError` where the hook
         fails.
         """
-        return self._roster.account(instance_id).hooks.address(event)
+        return self._registry.account(instance_id).hooks.address(event)
 
     def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so."""
-        return self._inquiries.withdraw(what)
+        return self._lookup.withdraw(what)
 
     def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
-        return self._inquiries.status(what)
+        return self._lookup.status(what)
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
         """A frozen snapshot; taking one disturbs nothing.
@@ -172,13 +170,13 @@ class Gateway(Sending):
         parts = tuple(partition.statistics(total) for partition in self._partitions)
         dispositions: Counter[Disposition] = Counter()
         for partition in self._partitions:
-            dispositions.update(partition.endings.dispositions)
+            dispositions.update(partition.completion.dispositions)
         busiest = max(part.share for part in parts)
         return Statistics(
             accepted=total,
             unfinished=sum(part.unfinished for part in parts),
-            refused=sum(self._submission.refused.values()),
-            refused_elsewhere=dict(self._submission.refused_elsewhere),
+            refused=sum(self._door.refused.values()),
+            refused_elsewhere=dict(self._door.refused_elsewhere),
             hook_errors={
                 (channel, *where): count
                 for channel, hooks in self._hooks.items()
@@ -189,7 +187,7 @@ class Gateway(Sending):
             rate_limited=sum(part.rate_limited for part in parts),
             skew=busiest * len(parts) if total else 1.0,
             partitions=parts,
-            instances=self._roster.statistics(),
+            instances=self._registry.statistics(),
             kept=self._pager.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
             waiting=self._waiting() if waiting else {},
@@ -203,7 +201,7 @@ class Gateway(Sending):
 
     def partition_index(self, instance_id: str, room: str) -> int:
         """The partition that serves a room: the same in every process."""
-        return self._submission.partition_of(instance_id, room).index
+        return self._door.partition_of(instance_id, room).index
 
     # -- instances at run time
 
@@ -212,7 +210,7 @@ class Gateway(Sending):
 
         One whose settings are not its channel's starts suspended; `replace_instance` mends it.
         """
-        self._roster.add(instance)
+        self._registry.add(instance)
         if self._pager is not None:
             self._pager.serve(instance.id)
 
@@ -221,7 +219,7 @@ class Gateway(Sending):
 
         Raises `UnknownInstance`, and `ConfigError` where the channel would change.
         """
-        self._roster.replace(instance)
+        self._registry.replace(instance)
 
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Take an instance out, after up to `drain` seconds for what is unfinished.
@@ -230,9 +228,9 @@ class Gateway(Sending):
         `ValueError` where `drain` is no number of seconds.
         """
         try:
-            receipts = await self._roster.remove(instance_id, drain=drain)
+            receipts = await self._registry.remove(instance_id, drain=drain)
         except BaseException:
-            if self._pager is not None and self._roster.find(instance_id) is not None:
+            if self._pager is not None and self._registry.find(instance_id) is not None:
                 self._pager.serve_on(instance_id)
             raise
         if self._pager is not None:
@@ -244,18 +242,18 @@ class Gateway(Sending):
 
         why  told in the log, to policies, and by `InstanceSuspended`
         """
-        self._roster.suspend(instance_id, why)
+        self._registry.suspend(instance_id, why)
 
     def resume(self, instance_id: str) -> None:
         """Let a suspended instance go on where it stopped."""
-        self._roster.resume(instance_id)
+        self._registry.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong.
 
         Where the channel has no `probe` to ask with, the verdict's reason is `unsupported`.
         """
-        return await self._roster.probe(instance_id)
+        return await self._registry.probe(instance_id)
 
     # -- the gateway's own tasks
 
@@ -275,7 +273,7 @@ class Gateway(Sending):
         assert self._tasks is not None, "the gateway is not open"  # noqa: S101 - an invariant
         self._context.run(self._tasks.start_soon, task)
 
-    def _keep_account(self, account: Account) -> None:
+    def _keep_account(self, account: InstanceState) -> None:
         self._spawn(lambda: self._keeper.keep(account))
 
     def _pressure_changed(self, pressure: Pressure, previous: Level) -> None:
@@ -286,7 +284,7 @@ class Gateway(Sending):
     async def run(self) -> None:
         """Everything that works, inside one shield whose only exit is quiet, drain, cancel."""
         snapshot = functools.partial(self.statistics, waiting=True)
-        with trio.CancelScope(shield=True), observed(self._meters, self._watch, snapshot):
+        with trio.CancelScope(shield=True), observed(self._meters, self._recorder, snapshot):
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
                 try:
@@ -312,31 +310,31 @@ class Gateway(Sending):
     async def _drain(self) -> None:
         """Give what is unfinished its grace."""
         for partition in self._partitions:
-            partition.endings.empty = self._look_if_drained
+            partition.completion.empty = self._look_if_drained
         self._look_if_drained()
         with trio.move_on_after(self.config.drain_timeout):
             await self._drained.wait()
 
     def _look_if_drained(self) -> None:
-        if not any(partition.flights for partition in self._partitions):
+        if not any(partition.deliveries for partition in self._partitions):
             self._drained.set()
 
     def _end_rest(self) -> None:
         """What is left ends now: kept where the outbox is durable, else counted and told."""
-        left = [f for partition in self._partitions for f in partition.flights.values()]
+        left = [f for partition in self._partitions for f in partition.deliveries.values()]
         if left:
-            tell(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
+            log_event(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
         for partition in self._partitions:
-            partition.endings.keep() if self._outbox.durable else partition.endings.abandon()
+            partition.completion.keep() if self._outbox.durable else partition.completion.abandon()
         if self._pager is not None:
-            self._pager.outside.keep()
+            self._pager.spilled.keep()
 
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for room with `GatewayClosed`."""
         self._closing.set()
         if self._pager is not None:
             self._pager.close()
-        self._submission.close()
+        self._door.close()
 
     async def drain(self) -> list[Undelivered]:
         """Accept nothing more, wait up to `drain_timeout`, end the rest.
@@ -344,15 +342,15 @@ class Gateway(Sending):
         Every envelope that was unfinished when this was called and ended undelivered; with a
         durable outbox the rest does not end: it is kept for the next life.
         """
-        flights = [f for partition in self._partitions for f in partition.flights.values()]
+        deliveries = [f for partition in self._partitions for f in partition.deliveries.values()]
         if self._pager is not None:
-            flights += self._pager.outside.all()
+            deliveries += self._pager.spilled.all()
         self.quiet()
         await self._stopped.wait()
         return [
-            Undelivered(flight.envelope, flight.receipt)
-            for flight in flights
-            if flight.receipt is not None and not flight.receipt.delivered
+            Undelivered(delivery.envelope, delivery.receipt)
+            for delivery in deliveries
+            if delivery.receipt is not None and not delivery.receipt.delivered
         ]
 
 
@@ -385,7 +383,7 @@ async def open_gateway(
         outbox = outbox_at(config.outbox, plugins, config.plugins)
     if outbox is None:
         outbox = MemoryOutbox()
-        tell(OUTBOX_IN_MEMORY)
+        log_event(OUTBOX_IN_MEMORY)
     async with _exporting(config, plugins, providers) as exporting, outbox:
         gateway = Gateway(
             config,

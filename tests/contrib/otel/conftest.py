@@ -265,7 +265,7 @@ async def engine(night):
                 gateway.submit(Send(instance_id="fake", external_room_id="", text=""), wait=False)
             )
         with patch(
-            "gateway_core.deliveries.delivery.Flight.acknowledge", side_effect=RuntimeError(WORDS)
+            "gateway_core.deliveries.delivery.Delivery.acknowledge", side_effect=RuntimeError(WORDS)
         ):
             await night.told(gateway.send("fake", "crash", WORDS, on_unknown="give_up"))
         kill_a_partition(gateway, WORDS)

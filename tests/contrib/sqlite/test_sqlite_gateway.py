@@ -136,15 +136,15 @@ async def test_what_has_no_place_in_memory_stays_in_the_file_and_comes_in_order(
     ) as gateway:
         for n in range(300):
             await gateway.submit(send(str(n // 10), room=f"room{n % 10}"))
-            assert len(gateway._partitions[0].flights) <= 8
+            assert len(gateway._partitions[0].deliveries) <= 8
         statistics = gateway.statistics()
         assert (300, True) == (statistics.accepted, statistics.conserved)
-        assert statistics.partitions[0].outside > 200
+        assert statistics.partitions[0].spilled > 200
         await trio.sleep(1)
     async with open_test_gateway(channel, outbox=inline(path), **bounds) as gateway:
         await trio.sleep(1)
         while gateway._pager.unfinished:
-            assert len(gateway._partitions[0].flights) <= 8
+            assert len(gateway._partitions[0].deliveries) <= 8
             await trio.sleep(0.1)
     for n in range(10):
         texts = channel.texts(f"room{n}")
@@ -153,12 +153,12 @@ async def test_what_has_no_place_in_memory_stays_in_the_file_and_comes_in_order(
 
 
 async def test_a_scheduled_message_waits_in_the_file(path, autojump_clock):
-    """Hours ahead it is no flight; it goes out in its second, in the next life too."""
+    """Hours ahead it is no delivery; it goes out in its second, in the next life too."""
     channel = FakeChannel()
     async with open_test_gateway(channel, outbox=inline(path), drain_timeout=0.0) as gateway:
         await gateway.submit(send("soon", not_before=virtual_wall() + 3600, ttl=9e4))
         await gateway.submit(send("late", not_before=virtual_wall() + 7200, ttl=9e4))
-        assert not any(part.flights for part in gateway._partitions)
+        assert not any(part.deliveries for part in gateway._partitions)
         await trio.sleep(4000)
         assert [3600.0] == [pytest.approx(at, abs=0.1) for at in channel.times]
     async with open_test_gateway(channel, outbox=inline(path)) as gateway:
@@ -250,7 +250,7 @@ async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
         await gateway.edit(sent.ref, "SECRETTEXT", extra={"button": "SECRETTEXT"})
         await gateway.send("bot", "other", "hello")
         channel.latency = 100.0
-        flying = await gateway.submit(send("SECRETTEXT two"))
+        running = await gateway.submit(send("SECRETTEXT two"))
         queued = await gateway.submit(send("SECRETTEXT three"))
         scheduled = await gateway.submit(
             send("SECRETTEXT four", not_before=virtual_wall() + 3600, ttl=9e4)
@@ -260,7 +260,7 @@ async def test_a_room_is_erased_from_the_disk(path, autojump_clock):
         await trio.sleep(5)
         assert "cancelled" == (await queued.receipt()).disposition
         assert "cancelled" == (await scheduled.receipt()).disposition
-        assert not flying.ended
+        assert not running.ended
         assert gateway.statistics().conserved
         answer = outbox._writer._db.execute("SELECT answer FROM requests").get
         assert answer.endswith("1 in flight")
@@ -413,7 +413,7 @@ async def test_a_retry_for_which_there_is_no_place_waits_for_one(path, autojump_
         await gateway.submit(send("good"))
         ask(outbox, "retry", seq=position_of(receipt.envelope_id))
         await trio.sleep(10)
-        assert 1 == sum(len(partition.flights) for partition in gateway._partitions)
+        assert 1 == sum(len(partition.deliveries) for partition in gateway._partitions)
         await trio.sleep(80)
         assert gateway.status(receipt.envelope_id).receipt.delivered
         assert gateway.statistics().conserved

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway_core.backlog import cursors as streams
-from gateway_core.backlog.cursors import Stream
+from gateway_core.backlog.cursors import InstanceCursor
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def two(monkeypatch):
 
 
 def test_nothing_is_outside_until_something_is_left():
-    stream = Stream(done=True)
+    stream = InstanceCursor(done=True)
     assert (True, False) == (stream.idle, stream.holds("room"))
     stream.leave("room", 5)
     assert (False, True, False) == (stream.idle, stream.holds("room"), stream.holds("other"))
@@ -22,7 +22,7 @@ def test_nothing_is_outside_until_something_is_left():
 
 
 def test_before_the_end_is_seen_every_room_waits():
-    stream = Stream(cursor=10)
+    stream = InstanceCursor(cursor=10)
     assert stream.holds("any")
     stream.leave("room", 20)
     assert 10 == stream.behind["room"].loaded
@@ -30,7 +30,7 @@ def test_before_the_end_is_seen_every_room_waits():
 
 def test_what_came_late_is_looked_back_for():
     """Its append took longer than the way in of what came after it."""
-    stream = Stream(done=True)
+    stream = InstanceCursor(done=True)
     for position in (7, 9, 8):
         stream.leave("room", position)
     behind = stream.behind["room"]
@@ -43,7 +43,7 @@ def test_what_came_late_is_looked_back_for():
 
 def test_what_was_left_during_a_page_is_not_passed_over():
     """A page that was read before may reach beyond it: what waited for its message stands there."""
-    stream = Stream(done=True)
+    stream = InstanceCursor(done=True)
     stream.leave("room", 7)
     behind = stream.behind["room"]
     behind.look_back()
@@ -54,7 +54,7 @@ def test_what_was_left_during_a_page_is_not_passed_over():
 
 
 def test_nor_is_what_was_left_so_where_too_many_rooms_are_behind(two):
-    stream = Stream(cursor=10)
+    stream = InstanceCursor(cursor=10)
     stream.pass_by("a", 3)
     stream.pass_by("b", 4)
     stream.leave("c", 15)
@@ -67,7 +67,7 @@ def test_nor_is_what_was_left_so_where_too_many_rooms_are_behind(two):
 
 
 def test_with_too_many_rooms_behind_the_instance_waits_as_a_whole(two):
-    stream = Stream(done=True)
+    stream = InstanceCursor(done=True)
     for position, room in enumerate("abc"):
         stream.leave(room, position)
     assert (["a", "b"], False, 1) == (list(stream.behind), stream.done, stream.cursor)
@@ -78,14 +78,14 @@ def test_with_too_many_rooms_behind_the_instance_waits_as_a_whole(two):
 
 def test_a_room_that_the_cursor_has_passed_is_remembered_all_the_same(two):
     """What comes late must be found, however many rooms are behind."""
-    stream = Stream(cursor=10)
+    stream = InstanceCursor(cursor=10)
     for position, room in ((11, "a"), (12, "b"), (9, "c")):
         stream.leave(room, position)
     assert 8 == stream.behind["c"].loaded
 
 
 def test_what_was_left_during_a_page_is_not_taken_for_the_end(two):
-    stream = Stream(cursor=10)
+    stream = InstanceCursor(cursor=10)
     stream.pass_by("a", 3)
     stream.pass_by("b", 4)
     stream.grown = False

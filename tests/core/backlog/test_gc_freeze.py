@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from gateway_core.backlog.gc_freeze import Settling
+from gateway_core.backlog.gc_freeze import GcFreeze
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def test_what_came_in_is_in_the_oldest_generation_unlooked_at():
     try:
         rows = [[{}] for _ in range(100)]
         passes.clear()
-        Settling().came()
+        GcFreeze().came()
     finally:
         gc.callbacks.pop()
     oldest = {id(thing) for thing in gc.get_objects(generation=2)}
@@ -35,7 +35,7 @@ def test_what_came_in_is_in_the_oldest_generation_unlooked_at():
 def test_what_an_application_has_frozen_stays_frozen():
     gc.freeze()
     frozen = gc.get_freeze_count()
-    settling = Settling()
+    settling = GcFreeze()
     settling.came()
     assert settling.over
     assert frozen == gc.get_freeze_count()
@@ -43,14 +43,14 @@ def test_what_an_application_has_frozen_stays_frozen():
 
 def test_nothing_is_done_where_the_collector_is_off():
     gc.disable()
-    settling = Settling()
+    settling = GcFreeze()
     settling.came()
     assert settling.over
     assert not gc.isenabled()
 
 
 def test_nothing_is_done_after_memory_was_full_once():
-    settling = Settling()
+    settling = GcFreeze()
     settling.over = True
     row = [{}]
     settling.came()

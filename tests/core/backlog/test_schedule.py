@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import trio
 
-from gateway_core.backlog.schedule import Timetable
+from gateway_core.backlog.schedule import Schedule
 from gateway_core.contract.ids import Ids
 from gateway_core.outboxes.interface import Overdue
 
@@ -40,11 +40,11 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
         ended.append(kept.entry.deadline)
         del outbox.rows[kept.entry.id]
 
-    times = Timetable(
+    times = Schedule(
         outbox,
         None,
         SimpleNamespace(end_kept=end),
-        roster=SimpleNamespace(find=lambda _: True),
+        registry=SimpleNamespace(find=lambda _: True),
         partition_of=None,
         clock=SimpleNamespace(wall=lambda: 100.0),
         placed=None,

@@ -11,7 +11,7 @@ import pytest
 
 from gateway_core import Answer, Entry, Kept, MessageRef, Part, Receipt, Send
 from gateway_core.contract.envelopes import Attempt, Call, PartReceipt, PartRef
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 
 KINDS = (Answer, Attempt, Call, Entry, Kept, MessageRef, Part, PartReceipt, PartRef, Receipt, Send)
 
@@ -30,7 +30,7 @@ def some(kind: type, random: Random) -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_made_value_equals_what_its_class_makes(kind):
-    make, random = maker(kind), Random(kind.__name__)
+    make, random = fast_init(kind), Random(kind.__name__)
     for _ in range(50):
         given = some(kind, random)
         made, plain = make(**given), kind(**given)
@@ -40,7 +40,7 @@ def test_a_made_value_equals_what_its_class_makes(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_made_value_is_frozen(kind):
-    made = maker(kind)(**some(kind, Random(1)))
+    made = fast_init(kind)(**some(kind, Random(1)))
     name = attrs.fields(kind)[0].name
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(made, name, "other")
@@ -51,7 +51,7 @@ def test_a_made_value_is_frozen(kind):
 
 def test_values_that_no_field_takes_are_refused_as_by_the_class():
     """What stands in a field by default is not asked about again; all else is."""
-    make, named = maker(Send), {"instance_id": "bot", "external_room_id": "r", "text": "t"}
+    make, named = fast_init(Send), {"instance_id": "bot", "external_room_id": "r", "text": "t"}
     for field, value in (("priority", "high"), ("order", ""), ("ttl", -1.0), ("format", "html")):
         with pytest.raises(ValueError, match=field) as by_class:
             Send(**named, **{field: value})
@@ -67,13 +67,13 @@ def test_values_that_no_field_takes_are_refused_as_by_the_class():
 
 def test_what_is_made_shares_nothing_that_can_change():
     """Neither with another value, nor with whoever gave a table."""
-    make, table = maker(Send), {"buttons": [1]}
+    make, table = fast_init(Send), {"buttons": [1]}
     named = {"instance_id": "bot", "external_room_id": "r", "text": "t"}
     assert make(**named).extra is not make(**named).extra
     mine = make(**named, extra=table)
     table["buttons"].append(2)
     assert {"buttons": [1]} == mine.extra
     assert (
-        maker(Attempt)(operation="send", envelope_id="e", instance_id="bot", room="r").arguments
+        fast_init(Attempt)(operation="send", envelope_id="e", instance_id="bot", room="r").arguments
         == {}
     )

@@ -1,11 +1,11 @@
-"""What a flight knows of its steps."""
+"""What a delivery knows of its steps."""
 
 from __future__ import annotations
 
 import pytest
 
 from gateway_core import Edit, MessageRef, Part, PartRef
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 
 REF = MessageRef(
@@ -23,8 +23,10 @@ def test_an_edit_in_doubt_that_takes_more_parts_when_planned_anew_may_leave_a_co
     """Its first try may land late: with the whole text, beside the part that is appended."""
     step = Step("edit", 0, part=Part(payload={"text": "one two"}), message_id="1")
     step.doubtful = doubtful
-    flight = Flight("f", EDIT, ())
-    flight.steps = [step]
-    flight.replace(step, [Part(payload={"text": text}) for text in ("one", "two")[:parts]], "plain")
-    assert expected == flight.possible_duplicate
-    assert ["edit", "send"][:parts] == [each.kind for each in flight.steps]
+    delivery = Delivery("f", EDIT, ())
+    delivery.steps = [step]
+    delivery.replace(
+        step, [Part(payload={"text": text}) for text in ("one", "two")[:parts]], "plain"
+    )
+    assert expected == delivery.possible_duplicate
+    assert ["edit", "send"][:parts] == [each.kind for each in delivery.steps]

@@ -18,7 +18,7 @@ from gateway_core import (
     Send,
     Verdict,
 )
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, fingerprint, frees_its_key, scope_of
 
 REF = MessageRef(
@@ -192,8 +192,8 @@ def test_a_possible_duplicate_keeps_the_key():
 A, B = ("bot", "r", "send", "a"), ("bot", "r", "send", "b")
 
 
-def flight(id_="e"):
-    return Flight(id_, SEND, ())
+def delivery(id_="e"):
+    return Delivery(id_, SEND, ())
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def keys():
 
 
 def ended(keys, scope, id_="e", at=0):
-    keys.begin(scope, flight(id_), "print", at)
+    keys.begin(scope, delivery(id_), "print", at)
     keys.end(scope, attrs.evolve(receipt(Disposition.DELIVERED), envelope_id=id_), at)
 
 
@@ -213,11 +213,11 @@ def test_a_new_key_stands_for_nothing(keys):
 
 
 def test_a_key_stands_for_its_flight_while_it_lasts(keys):
-    mine = flight()
+    mine = delivery()
     keys.begin(A, mine, "print", 0)
     known = keys.find(A, 1_000)
     assert (mine, "print", "e", None) == (
-        known.flight,
+        known.delivery,
         known.fingerprint,
         known.envelope_id,
         known.receipt,
@@ -225,30 +225,30 @@ def test_a_key_stands_for_its_flight_while_it_lasts(keys):
 
 
 def test_then_for_its_receipt(keys):
-    keys.begin(A, flight(), "print", 0)
+    keys.begin(A, delivery(), "print", 0)
     delivered = receipt(Disposition.DELIVERED)
     keys.end(A, delivered, 5)
     known = keys.find(A, 5)
-    assert (None, delivered, 5) == (known.flight, known.receipt, known.since)
+    assert (None, delivered, 5) == (known.delivery, known.receipt, known.since)
 
 
 def test_an_ending_that_delivered_nothing_frees_the_key(keys):
-    keys.begin(A, flight(), "print", 0)
+    keys.begin(A, delivery(), "print", 0)
     keys.end(A, receipt(Disposition.CANCELLED), 5)
     assert keys.find(A, 5) is None
 
 
 def test_the_ending_of_another_envelope_changes_nothing(keys):
-    mine = flight("mine")
+    mine = delivery("mine")
     keys.begin(A, mine, "print", 0)
     keys.end(A, receipt(Disposition.CANCELLED), 5)
     keys.end(B, receipt(Disposition.DELIVERED), 5)
-    assert mine is keys.find(A, 5).flight
+    assert mine is keys.find(A, 5).delivery
     assert keys.find(B, 5) is None
 
 
 def test_a_key_is_remembered_for_its_window_after_the_end(keys):
-    keys.begin(A, flight(), "print", 0)
+    keys.begin(A, delivery(), "print", 0)
     keys.end(A, receipt(Disposition.DELIVERED), 100)
     assert keys.find(A, 110) is not None
     assert keys.find(A, 111) is None
@@ -258,7 +258,7 @@ def test_a_key_is_remembered_for_its_window_after_the_end(keys):
 def test_the_oldest_that_ended_is_dropped_for_a_new_one(keys):
     for number, name in enumerate("abc"):
         ended(keys, ("bot", "r", "send", name), name, at=number)
-    keys.begin(("bot", "r", "send", "d"), flight("d"), "print", 3)
+    keys.begin(("bot", "r", "send", "d"), delivery("d"), "print", 3)
     assert [None, True, True, True] == [
         keys.find(("bot", "r", "send", name), 3) and True for name in "abcd"
     ]
@@ -266,14 +266,14 @@ def test_the_oldest_that_ended_is_dropped_for_a_new_one(keys):
 
 def test_those_in_flight_are_never_dropped(keys):
     for name in "abcdefgh":
-        keys.begin(("bot", "r", "send", name), flight(name), "print", 0)
+        keys.begin(("bot", "r", "send", name), delivery(name), "print", 0)
     assert all(keys.find(("bot", "r", "send", name), 1_000) for name in "abcdefgh")
 
 
 def test_once_they_end_the_bound_is_kept_again(keys):
     scopes = [("bot", "r", "send", f"{n}") for n in range(50)]
     for scope in scopes:
-        keys.begin(scope, flight(scope[3]), "print", 0)
+        keys.begin(scope, delivery(scope[3]), "print", 0)
     for scope in scopes:
         keys.end(scope, attrs.evolve(receipt(Disposition.DELIVERED), envelope_id=scope[3]), 1)
     for n in range(20):
@@ -283,7 +283,7 @@ def test_once_they_end_the_bound_is_kept_again(keys):
 
 def test_old_keys_are_dropped_as_new_ones_come(keys):
     ended(keys, A, at=0)
-    keys.begin(B, flight("b"), "print", 11)
+    keys.begin(B, delivery("b"), "print", 11)
     assert 1 == len(keys)
 
 
@@ -300,7 +300,7 @@ def test_keys_of_an_earlier_life_are_bounded_too(keys):
 
 
 def test_a_key_of_what_was_never_accepted_is_free(keys):
-    keys.begin(A, flight(), "print", 0)
+    keys.begin(A, delivery(), "print", 0)
     keys.forget(A)
     keys.forget(B)
     assert keys.find(A, 0) is None
@@ -309,7 +309,7 @@ def test_a_key_of_what_was_never_accepted_is_free(keys):
 def test_the_ended_keys_of_a_room_may_be_forgotten(keys):
     ended(keys, A)
     ended(keys, ("bot", "other", "send", "a"), "other")
-    keys.begin(B, flight("b"), "print", 0)
+    keys.begin(B, delivery("b"), "print", 0)
     keys.forget_room("bot", "r")
     assert [False, True, True] == [
         keys.find(scope, 0) is not None for scope in (A, B, ("bot", "other", "send", "a"))

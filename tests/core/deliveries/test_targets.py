@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from gateway_core import Delete, Disposition, Edit, KeyRef, MessageRef, Part, PartRef, Receipt, Send
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.revisions import Revisions
 from gateway_core.deliveries.targets import Targets
@@ -18,44 +18,44 @@ SCOPE = ("bot", "r", "send", "k")
 
 
 class World:
-    """Keys, revisions and flights of one partition, and the targets above them."""
+    """Keys, revisions and deliveries of one partition, and the targets above them."""
 
     def __init__(self):
         self.keys = Keys(most=9, window=9)
         self.revisions = Revisions(9)
-        self.flights = {}
-        self.targets = Targets(self.keys, self.revisions, self.flights)
+        self.deliveries = {}
+        self.targets = Targets(self.keys, self.revisions, self.deliveries)
 
     def sending(self, id_="e"):
         """A send of key `k` that is under way."""
         envelope = Send(instance_id="bot", external_room_id="r", text="hello", key="k")
-        flight = self.flights[id_] = Flight(id_, envelope, ())
-        self.keys.begin(SCOPE, flight, "print", 0)
-        return flight
+        delivery = self.deliveries[id_] = Delivery(id_, envelope, ())
+        self.keys.begin(SCOPE, delivery, "print", 0)
+        return delivery
 
     def sent(self, id_="e", ref=REF, disposition=Disposition.DELIVERED):
         """It ended so."""
-        self.flights.pop(id_, None)
+        self.deliveries.pop(id_, None)
         receipt = receipt_of(id_, ref, disposition)
         self.keys.end(SCOPE, receipt, 0)
         self.targets.sent(receipt)
 
     def change(self, change, *, id_="v", started=True):
         """An edit or delete that was accepted, and its steps where it has started."""
-        flight = Flight(id_, change, (Part(payload={"text": "new"}),))
+        delivery = Delivery(id_, change, (Part(payload={"text": "new"}),))
         overtaken = None
         if isinstance(change, Edit):
-            overtaken = self.targets.overtaken(flight, 0)
+            overtaken = self.targets.overtaken(delivery, 0)
         if started:
-            assert self.targets.before(flight, change, 0) is None
-            flight.steps = self.targets.steps(flight, change, 0)
-            flight.started = True
-        return flight, overtaken
+            assert self.targets.before(delivery, change, 0) is None
+            delivery.steps = self.targets.steps(delivery, change, 0)
+            delivery.started = True
+        return delivery, overtaken
 
-    def changed(self, flight, ref, disposition=Disposition.DELIVERED):
-        receipt = receipt_of(flight.id, ref, disposition)
-        flight.receipt = receipt
-        self.targets.changed(flight, flight.envelope, receipt, 0)
+    def changed(self, delivery, ref, disposition=Disposition.DELIVERED):
+        receipt = receipt_of(delivery.id, ref, disposition)
+        delivery.receipt = receipt
+        self.targets.changed(delivery, delivery.envelope, receipt, 0)
 
 
 def receipt_of(id_, ref, disposition):
@@ -73,8 +73,8 @@ def edit(target=REF, **fields):
 
 
 def later(envelope):
-    """A flight that was accepted after all others."""
-    return Flight("z", envelope, ())
+    """A delivery that was accepted after all others."""
+    return Delivery("z", envelope, ())
 
 
 def of(target):
@@ -95,9 +95,9 @@ def world():
 
 
 def test_a_ticket_or_a_key_leads_to_the_send_under_way(world):
-    flight = world.sending()
-    assert flight is world.targets.origin(of(TICKET), 0)
-    assert flight is world.targets.origin(of(KEY), 0)
+    delivery = world.sending()
+    assert delivery is world.targets.origin(of(TICKET), 0)
+    assert delivery is world.targets.origin(of(KEY), 0)
 
 
 def test_a_ref_with_parts_waits_for_no_send(world):
@@ -116,10 +116,10 @@ def test_what_nobody_knows_leads_nowhere(world):
 def test_a_change_is_not_of_what_took_its_key_after_it(world):
     world.sending(id_="e")
     world.sent(disposition=Disposition.CANCELLED, ref=None)
-    early = Flight("f", edit(KEY), ())
-    flight = world.sending(id_="g")
+    early = Delivery("f", edit(KEY), ())
+    delivery = world.sending(id_="g")
     assert world.targets.origin(early, 0) is None
-    assert flight is world.targets.origin(of(KEY), 0)
+    assert delivery is world.targets.origin(of(KEY), 0)
     assert world.targets.overtaken(early, 0) is None
     assert world.targets.overtaken(later(edit(KEY)), 0) is None
     world.sent(id_="g", ref=attrs.evolve(REF, envelope_id="g", thread_id="t"))
@@ -149,21 +149,21 @@ def test_a_send_of_which_nothing_arrived_leaves_nothing(world):
 
 
 def test_an_edit_makes_the_next_revision(world):
-    flight, _ = world.change(edit(attrs.evolve(REF, revision=4)))
-    assert ["edit"] == [step.kind for step in flight.steps]
-    assert 5 == flight.revision
+    delivery, _ = world.change(edit(attrs.evolve(REF, revision=4)))
+    assert ["edit"] == [step.kind for step in delivery.steps]
+    assert 5 == delivery.revision
 
 
 def test_a_delete_takes_all_parts(world):
     parts = (PartRef(message_id="1"), PartRef(message_id="2"))
-    flight, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
-    assert [("delete", "2"), ("delete", "1")] == [(s.kind, s.message_id) for s in flight.steps]
+    delivery, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
+    assert [("delete", "2"), ("delete", "1")] == [(s.kind, s.message_id) for s in delivery.steps]
 
 
 @pytest.mark.parametrize("target", [TICKET, KEY], ids=["ticket", "key"])
 def test_there_are_no_steps_for_what_is_not_there(world, target):
-    flight, _ = world.change(edit(target))
-    assert flight.steps is None
+    delivery, _ = world.change(edit(target))
+    assert delivery.steps is None
 
 
 # -- revisions
@@ -173,9 +173,9 @@ def test_there_are_no_steps_for_what_is_not_there(world, target):
 def test_after_an_edit_every_target_leads_to_the_new_revision(world, target):
     world.sending()
     world.sent()
-    flight, _ = world.change(edit(target))
+    delivery, _ = world.change(edit(target))
     parts = (PartRef(message_id="1", digest="new"),)
-    world.changed(flight, attrs.evolve(REF, envelope_id="c", parts=parts, revision=1))
+    world.changed(delivery, attrs.evolve(REF, envelope_id="c", parts=parts, revision=1))
     newest = attrs.evolve(REF, parts=parts, revision=1)
     assert [newest] * 3 == [world.targets.newest(of(each), 0) for each in (REF, TICKET, KEY)]
 
@@ -183,8 +183,8 @@ def test_after_an_edit_every_target_leads_to_the_new_revision(world, target):
 def test_after_a_delete_there_is_no_message_any_more(world):
     world.sending()
     world.sent()
-    flight, _ = world.change(delete(KEY))
-    world.changed(flight, None)
+    delivery, _ = world.change(delete(KEY))
+    world.changed(delivery, None)
     assert [None] * 3 == [world.targets.newest(of(each), 0) for each in (REF, TICKET, KEY)]
 
 
@@ -192,32 +192,32 @@ def test_after_a_delete_there_is_no_message_any_more(world):
 def test_a_change_that_never_started_leaves_the_message_as_it_was(world, change):
     world.sending()
     world.sent()
-    flight, _ = world.change(change, started=False)
-    world.changed(flight, None, Disposition.CANCELLED)
+    delivery, _ = world.change(change, started=False)
+    world.changed(delivery, None, Disposition.CANCELLED)
     assert REF == world.targets.newest(of(REF), 0)
 
 
 def test_a_delete_that_failed_leaves_the_message_as_it_was(world):
     world.sending()
     world.sent()
-    flight, _ = world.change(delete())
-    world.changed(flight, None, Disposition.REJECTED)
+    delivery, _ = world.change(delete())
+    world.changed(delivery, None, Disposition.REJECTED)
     assert REF == world.targets.newest(of(REF), 0)
 
 
 def test_after_half_a_delete_the_other_half_stands(world):
     parts = (PartRef(message_id="1"), PartRef(message_id="2"))
-    flight, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
-    flight.steps[0].outcome, flight.steps[1].outcome = "deleted", "failed"
-    world.changed(flight, None, Disposition.REJECTED)
+    delivery, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
+    delivery.steps[0].outcome, delivery.steps[1].outcome = "deleted", "failed"
+    world.changed(delivery, None, Disposition.REJECTED)
     assert attrs.evolve(REF, revision=1) == world.targets.newest(of(REF), 0)
 
 
 def test_a_change_of_an_earlier_life_finds_its_message_anew(world):
     """Its steps were planned there: only the ref itself tells the message."""
-    flight = Flight("v", edit(), ())
-    flight.started = True
-    world.changed(flight, attrs.evolve(REF, revision=1))
+    delivery = Delivery("v", edit(), ())
+    delivery.started = True
+    world.changed(delivery, attrs.evolve(REF, revision=1))
     assert 1 == world.targets.newest(of(REF), 0).revision
 
 
@@ -227,8 +227,8 @@ def test_a_change_of_an_earlier_life_finds_its_message_anew(world):
 def test_the_thread_of_a_change_by_key_is_its_message_s(world):
     assert world.targets.thread(later(edit(KEY)), 0) is None
     envelope = Send(instance_id="bot", external_room_id="r", text="hello", key="k", thread_id="t")
-    flight = Flight("e", envelope, ())
-    world.keys.begin(SCOPE, flight, "print", 0)
+    delivery = Delivery("e", envelope, ())
+    world.keys.begin(SCOPE, delivery, "print", 0)
     assert "t" == world.targets.thread(later(edit(KEY)), 0)
     world.sent(ref=attrs.evolve(REF, thread_id="t"))
     assert "t" == world.targets.thread(later(delete(KEY)), 0)
@@ -248,8 +248,8 @@ def test_the_thread_of_others_is_their_own(world):
 
 def test_a_stored_message_without_an_envelope_is_not_kept_under_no_name(world):
     stored = attrs.evolve(REF, envelope_id="")
-    flight, _ = world.change(edit(stored))
-    world.changed(flight, attrs.evolve(stored, revision=1))
+    delivery, _ = world.change(edit(stored))
+    world.changed(delivery, attrs.evolve(stored, revision=1))
     assert 0 == len(world.revisions)
 
 
@@ -328,14 +328,14 @@ def test_a_revision_of_the_message_is_the_same_message(world):
 
 
 def test_an_edit_that_ended_is_remembered_no_more(world):
-    flight, _ = world.change(edit())
-    world.changed(flight, attrs.evolve(REF, revision=1))
+    delivery, _ = world.change(edit())
+    world.changed(delivery, attrs.evolve(REF, revision=1))
     assert {} == world.targets._edits
 
 
 def test_a_change_waits_for_the_send_of_its_message(world):
     sending = world.sending()
-    waiting = Flight("w1", edit(TICKET), ())
+    waiting = Delivery("w1", edit(TICKET), ())
     assert sending is world.targets.before(waiting, waiting.envelope, 0)
     world.sent()
     assert world.targets.before(waiting, waiting.envelope, 0) is None
@@ -343,7 +343,7 @@ def test_a_change_waits_for_the_send_of_its_message(world):
 
 def test_two_changes_of_one_message_are_never_under_way_together(world):
     first, _ = world.change(edit(), id_="w1")
-    second = Flight("w2", delete(), ())
+    second = Delivery("w2", delete(), ())
     assert first is world.targets.before(second, second.envelope, 0)
     world.changed(first, attrs.evolve(REF, revision=1))
     assert world.targets.before(second, second.envelope, 0) is None
@@ -352,8 +352,8 @@ def test_two_changes_of_one_message_are_never_under_way_together(world):
 
 def test_nothing_is_kept_of_changes_that_have_ended(world):
     for change in (edit(), delete(), edit(KEY)):
-        flight, _ = world.change(change)
-        world.changed(flight, None, Disposition.REJECTED)
+        delivery, _ = world.change(change)
+        world.changed(delivery, None, Disposition.REJECTED)
     assert ({}, {}) == (world.targets._edits, world.targets._begun)
 
 

@@ -17,7 +17,7 @@ from gateway_core import (
     Ticket,
 )
 from gateway_core.contract.hookspecs import Answer
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import send_steps
 
 SEND = Send(instance_id="bot", external_room_id="r", text="a", thread_id="t")
@@ -26,14 +26,14 @@ REF = MessageRef(
 )
 
 
-def flight_of(envelope=SEND):
-    return Flight("id", envelope, (Part(payload={"text": "a"}),))
+def restore_delivery(envelope=SEND):
+    return Delivery("id", envelope, (Part(payload={"text": "a"}),))
 
 
-def end(flight):
-    """What the engine does when a flight ends: its receipt, then everybody who waits."""
-    receipt = flight.end(Disposition.DELIVERED, verdict=None, ended_wall=0.0)
-    for callback in flight.callbacks or ():
+def end(delivery):
+    """What the engine does when a delivery ends: its receipt, then everybody who waits."""
+    receipt = delivery.end(Disposition.DELIVERED, verdict=None, ended_wall=0.0)
+    for callback in delivery.callbacks or ():
         callback()
     return receipt
 
@@ -46,7 +46,7 @@ def edit_of(target):
 
 
 def test_a_ticket_names_its_message_before_it_is_there():
-    ref = Ticket(flight_of()).ref
+    ref = Ticket(restore_delivery()).ref
     assert ("bot", "r", "id", "t", ()) == (
         ref.instance_id,
         ref.external_room_id,
@@ -57,21 +57,21 @@ def test_a_ticket_names_its_message_before_it_is_there():
 
 
 def test_and_by_what_arrived_once_it_ended():
-    flight = flight_of()
-    flight.steps = send_steps(SEND, flight.plan)
-    flight.acknowledge(flight.steps[0], Answer(message_id="41"))
-    end(flight)
-    assert ["41"] == [part.message_id for part in Ticket(flight).ref.parts]
+    delivery = restore_delivery()
+    delivery.steps = send_steps(SEND, delivery.plan)
+    delivery.acknowledge(delivery.steps[0], Answer(message_id="41"))
+    end(delivery)
+    assert ["41"] == [part.message_id for part in Ticket(delivery).ref.parts]
 
 
 def test_what_ended_without_a_message_is_named_as_before():
-    flight = flight_of()
-    flight.end(Disposition.CANCELLED, verdict=None, ended_wall=0.0)
-    assert () == Ticket(flight).ref.parts
+    delivery = restore_delivery()
+    delivery.end(Disposition.CANCELLED, verdict=None, ended_wall=0.0)
+    assert () == Ticket(delivery).ref.parts
 
 
 def test_a_ticket_of_an_edit_names_the_message_edited():
-    assert REF is Ticket(flight_of(edit_of(REF))).ref
+    assert REF is Ticket(restore_delivery(edit_of(REF))).ref
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_a_ticket_of_an_edit_names_the_message_edited():
 )
 def test_what_names_no_message_yet_has_no_ref(envelope):
     with pytest.raises(TypeError, match="names no message before it ends"):
-        _ = Ticket(flight_of(envelope)).ref
+        _ = Ticket(restore_delivery(envelope)).ref
 
 
 def test_a_ticket_says_how_far_it_is():
-    flight = flight_of()
-    ticket = Ticket(flight)
+    delivery = restore_delivery()
+    ticket = Ticket(delivery)
     assert ("<Ticket id unfinished>", False, "id") == (repr(ticket), ticket.ended, ticket.id)
-    end(flight)
+    end(delivery)
     assert ("<Ticket id delivered>", True) == (repr(ticket), ticket.ended)
 
 
@@ -99,50 +99,50 @@ def test_a_ticket_says_how_far_it_is():
 
 
 async def test_any_number_of_tasks_may_wait(autojump_clock):
-    flight, receipts = flight_of(), []
+    delivery, receipts = restore_delivery(), []
 
     async def wait():
-        receipts.append(await Ticket(flight).receipt())
+        receipts.append(await Ticket(delivery).receipt())
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(wait)
         await trio.sleep(1)
         assert [] == receipts
-        end(flight)
-    assert [flight.receipt] * 3 == receipts
+        end(delivery)
+    assert [delivery.receipt] * 3 == receipts
 
 
 async def test_giving_up_changes_nothing(autojump_clock):
-    flight = flight_of()
+    delivery = restore_delivery()
     with trio.move_on_after(1) as scope:
-        await Ticket(flight).receipt()
+        await Ticket(delivery).receipt()
     assert scope.cancelled_caught
-    assert [] == flight.callbacks
-    receipt = end(flight)
-    assert receipt is await Ticket(flight).receipt()
+    assert [] == delivery.callbacks
+    receipt = end(delivery)
+    assert receipt is await Ticket(delivery).receipt()
 
 
 async def test_one_that_gives_up_leaves_the_others_waiting(autojump_clock):
-    flight, receipts = flight_of(), []
+    delivery, receipts = restore_delivery(), []
 
     async def wait():
-        receipts.append(await Ticket(flight).receipt())
+        receipts.append(await Ticket(delivery).receipt())
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait)
         with trio.move_on_after(1):
-            await Ticket(flight).receipt()
-        end(flight)
-    assert [flight.receipt] == receipts
+            await Ticket(delivery).receipt()
+        end(delivery)
+    assert [delivery.receipt] == receipts
 
 
 async def test_the_receipt_of_what_ended_is_there_at_once_behind_a_checkpoint():
-    flight = flight_of()
-    end(flight)
+    delivery = restore_delivery()
+    end(delivery)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await Ticket(flight).receipt()
+        await Ticket(delivery).receipt()
     assert scope.cancelled_caught
 
 
@@ -154,27 +154,27 @@ async def test_a_replay_answers_with_its_own_receipt():
         disposition=Disposition.DELIVERED,
         replayed=True,
     )
-    assert replayed is await Ticket(flight_of(), replayed=replayed).receipt()
+    assert replayed is await Ticket(restore_delivery(), replayed=replayed).receipt()
 
 
 async def test_what_a_durable_outbox_keeps_is_not_waited_for():
-    flight = flight_of()
-    flight.kept = True
+    delivery = restore_delivery()
+    delivery.kept = True
     with pytest.raises(GatewayClosed) as caught:
-        await Ticket(flight).receipt()
+        await Ticket(delivery).receipt()
     assert caught.value.kept
 
 
 async def test_who_waits_when_it_is_kept_is_told(autojump_clock):
-    flight = flight_of()
+    delivery = restore_delivery()
     async with trio.open_nursery() as nursery:
 
         async def keep():
             await trio.sleep(1)
-            flight.kept = True
-            for callback in flight.callbacks:
+            delivery.kept = True
+            for callback in delivery.callbacks:
                 callback()
 
         nursery.start_soon(keep)
         with pytest.raises(GatewayClosed):
-            await Ticket(flight).receipt()
+            await Ticket(delivery).receipt()

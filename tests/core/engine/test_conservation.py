@@ -125,12 +125,12 @@ async def test_the_look_itself_bites(engine, say, autojump_clock):
         await gateway.submit(say.message(ttl=30))
         law, partition = Law(gateway), gateway._partitions[0]
         assert [] == law.look()
-        (id_, flight) = partition.flights.popitem()
+        (id_, delivery) = partition.deliveries.popitem()
         assert law.look()
-        partition.flights[id_] = flight
-        partition.endings.dispositions[Disposition.EXPIRED] += 1
+        partition.deliveries[id_] = delivery
+        partition.completion.dispositions[Disposition.EXPIRED] += 1
         assert law.look()
-        partition.endings.dispositions[Disposition.EXPIRED] -= 1
+        partition.completion.dispositions[Disposition.EXPIRED] -= 1
         partition.admission.depth -= 1
         assert law.look()
         partition.admission.depth += 1
@@ -224,7 +224,7 @@ class Mixed:
             self.refusals[type(refusal).__name__] += 1
             return
         self.tickets.append(ticket)
-        envelope = ticket._flight.envelope
+        envelope = ticket._delivery.envelope
         if envelope.operation == "send":
             self.refs.append(ticket.ref)
         if rng.random() < 0.2:
@@ -316,7 +316,7 @@ def _judge(gateway: Gateway, law: Law, mixed: Mixed, ends: Ends) -> None:
     assert mixed.refusals.total() <= now.refused
     for ticket in mixed.tickets:
         assert ticket.ended
-        assert ends.ends[ticket.id] == [ticket._flight.receipt.disposition]
+        assert ends.ends[ticket.id] == [ticket._delivery.receipt.disposition]
 
 
 def test_the_law_holds_after_every_step_of_mixed_scenarios(new_engine, say):
@@ -324,7 +324,7 @@ def test_the_law_holds_after_every_step_of_mixed_scenarios(new_engine, say):
     for n in range(50):
         law, mixed = run_seeded(f"mixed {n}", _scenario, new_engine, say, f"{n}")
         total["steps"] += law.steps
-        total.update(ticket._flight.receipt.disposition.value for ticket in mixed.tickets)
+        total.update(ticket._delivery.receipt.disposition.value for ticket in mixed.tickets)
         total.update(mixed.refusals)
     assert 5_000 < total["steps"]
     # Every way to end was walked, so that the law was tried on each.

@@ -565,12 +565,12 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
 ):
     channel = FakeChannel(script=say.script(say.refused(), say.refused()))
     async with engine(channel, partition_count=1) as gateway:
-        failures = gateway._partitions[0].failures
+        failures = gateway._partitions[0].consequences
         whole, broken = failures.failed, []
 
         def breaks(failed, **how):
-            if failed.flight.envelope.text == "poison":
-                broken.append(failed.flight.id)
+            if failed.delivery.envelope.text == "poison":
+                broken.append(failed.delivery.id)
                 raise Stray("the worker itself")
             whole(failed, **how)
 
@@ -593,14 +593,14 @@ async def test_what_breaks_as_another_lane_is_let_in_is_not_blamed_on_the_one_th
     """One attempt at a time: the end of each lets in the next lane, whose turn breaks."""
     channel = FakeChannel(latency=1)
     async with engine(channel, partition_count=1, attempts_per_instance=1) as gateway:
-        endings = gateway._partitions[0].endings
+        endings = gateway._partitions[0].completion
         whole, broken = endings.finish_if_over, []
 
-        def breaks(flight, now):
-            if flight.envelope.text == "poison" and now > 0:
-                broken.append(flight.id)
+        def breaks(delivery, now):
+            if delivery.envelope.text == "poison" and now > 0:
+                broken.append(delivery.id)
                 raise Stray("a turn of its own")
-            return whole(flight, now)
+            return whole(delivery, now)
 
         monkeypatch.setattr(endings, "finish_if_over", breaks)
         good = [await gateway.submit(say.message("a", f"{n}")) for n in range(2)]
@@ -625,7 +625,7 @@ async def test_what_breaks_as_a_schedule_lets_one_in_is_its_own(
 ):
     """Its time comes again; twice, and it ends. The other one of that time is let in."""
     async with engine(partition_count=1) as gateway:
-        _breaks(gateway, monkeypatch, "arrivals", "due", times)
+        _breaks(gateway, monkeypatch, "enqueuer", "due", times)
         poison, other = [
             await gateway.submit(say.message(text, text, not_before=EPOCH + 10))
             for text in ("poison", "other")
@@ -642,7 +642,7 @@ async def test_what_breaks_as_a_deadline_passes_is_its_own(
 ):
     async with engine(partition_count=1) as gateway:
         gateway.suspend("bot")
-        _breaks(gateway, monkeypatch, "endings", "expire", times)
+        _breaks(gateway, monkeypatch, "completion", "expire", times)
         poison, other = [
             await gateway.submit(say.message(text, text, ttl=10)) for text in ("poison", "other")
         ]
@@ -657,11 +657,11 @@ def _breaks(gateway, monkeypatch, part: str, name: str, times: int) -> None:
     owner = getattr(gateway._partitions[0], part)
     whole, left = getattr(owner, name), [times]
 
-    def breaks(flight, now):
-        if flight.envelope.text == "poison" and left[0]:
+    def breaks(delivery, now):
+        if delivery.envelope.text == "poison" and left[0]:
             left[0] -= 1
             raise Stray(name)
-        whole(flight, now)
+        whole(delivery, now)
 
     monkeypatch.setattr(owner, name, breaks)
 
@@ -671,9 +671,9 @@ async def test_what_breaks_as_an_envelope_is_accepted_is_not_raised_to_its_calle
 ):
     """It is accepted by then: it has its ticket, and its one ending."""
     async with engine(partition_count=1) as gateway:
-        turns = gateway._partitions[0].turns
+        turns = gateway._partitions[0].planner
 
-        def breaks(flight, now):
+        def breaks(delivery, now):
             raise Stray("its plan")
 
         monkeypatch.setattr(turns, "_plan_steps", breaks)
@@ -720,11 +720,11 @@ async def test_a_timeout_after_a_crash_is_blamed_on_the_right_envelope(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].failures
+        failures = gateway._partitions[0].consequences
         whole = failures.failed
 
         def breaks(failed, **how):
-            if failed.flight.envelope.text == "poison":
+            if failed.delivery.envelope.text == "poison":
                 raise Stray("the worker itself")
             whole(failed, **how)
 
@@ -745,7 +745,7 @@ async def test_a_crash_in_what_follows_a_timeout_stalls_nobody(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].failures
+        failures = gateway._partitions[0].consequences
 
         def breaks(failed, **how):
             raise Stray("the worker itself")
@@ -763,15 +763,15 @@ async def test_a_crash_in_what_follows_a_timeout_stalls_nobody(
 
 def _deaths(partition, monkeypatch, times: int) -> None:
     """Let the partition's own task die so often when its alarm rings."""
-    whole, left = partition.lanes.ring, [times]
+    whole, left = partition.scheduler.ring, [times]
 
     def ring(*args):
-        if left[0] and partition.lanes.next_alarm() <= args[0]:
+        if left[0] and partition.scheduler.next_alarm() <= args[0]:
             left[0] -= 1
             raise Stray("the partition's task")
         whole(*args)
 
-    monkeypatch.setattr(partition.lanes, "ring", ring)
+    monkeypatch.setattr(partition.scheduler, "ring", ring)
 
 
 def _limits(room: str, operation: str):
@@ -851,7 +851,7 @@ async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
     """The alarm that rang as the task died was taken from its heap: its lanes wait for nothing."""
     channel = FakeChannel(limits=lambda *_: [Limit("account", 2, 1.0)])
     async with engine(channel, partition_count=1) as gateway:
-        lanes = gateway._partitions[0].lanes
+        lanes = gateway._partitions[0].scheduler
         tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(6)]
         whole, left = lanes.try_start, [2]
 

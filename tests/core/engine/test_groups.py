@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from gateway_core import CircuitSettings, Limit
-from gateway_core.scheduling.scheduler import Lanes
+from gateway_core.scheduling.scheduler import Scheduler
 from gateway_core.testing import FakeChannel
 
 
@@ -16,13 +16,13 @@ from gateway_core.testing import FakeChannel
 def tries(monkeypatch):
     """Counts how often a lane is looked at; what is counted runs as ever."""
     seen: list[object] = []
-    look = Lanes.try_start
+    look = Scheduler.try_start
 
     def counted(self, lane, now, woken, work):
         seen.append(lane)
         return look(self, lane, now, woken, work)
 
-    monkeypatch.setattr(Lanes, "try_start", counted)
+    monkeypatch.setattr(Scheduler, "try_start", counted)
     return seen
 
 
@@ -147,11 +147,11 @@ async def test_a_group_that_everybody_has_left_is_forgotten(engine, say, autojum
         if how.startswith("suspended"):
             gateway.suspend("bot")
         tickets = [await gateway.submit(say.message(f"room {n}", ttl=10)) for n in range(3)]
-        assert partition.lanes.groups
+        assert partition.scheduler.groups
         if how == "cancelled":
             assert all(gateway.cancel(ticket) for ticket in tickets)
         elif how != "expired":
             await gateway.remove_instance("bot")
         await trio.sleep(100)
         await gateway.send("other", "room", "hello")
-        assert [] == list(partition.lanes.groups)
+        assert [] == list(partition.scheduler.groups)

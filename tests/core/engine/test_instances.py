@@ -355,7 +355,7 @@ async def test_an_instance_removed_in_doubt_leaves_no_room_behind(engine, say, a
         left = await gateway.remove_instance("bot")
         assert [Disposition.UNKNOWN] == [u.receipt.disposition for u in left]
         await trio.sleep(10)
-        assert not any(partition.lanes.rooms for partition in gateway._partitions)
+        assert not any(partition.scheduler.rooms for partition in gateway._partitions)
 
 
 async def test_a_removal_that_is_cancelled_leaves_the_instance_in(engine, say, autojump_clock):
@@ -415,7 +415,7 @@ async def test_an_instance_that_comes_again_has_nothing_of_the_old_one(
         assert ["", "new"] == channel.used
         await trio.sleep(200)
         assert all(p.in_flight == 0 for p in gateway.statistics().partitions)
-        assert 0 == len(gateway._partitions[0].lanes.rooms)
+        assert 0 == len(gateway._partitions[0].scheduler.rooms)
 
 
 # -- suspended and resumed

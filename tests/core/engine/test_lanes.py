@@ -206,7 +206,7 @@ async def test_a_freed_token_wakes_one_lane_however_many_wait(
             await gateway.submit(say.message(f"room {n}"))
         await trio.sleep(0.05)
         for partition in gateway._partitions:
-            count(partition.lanes)
+            count(partition.scheduler)
         before = len(channel.made)
         await trio.sleep(10)
         sent = len(channel.made) - before
@@ -282,12 +282,12 @@ async def test_a_forgotten_room_leaves_nothing_behind(engine, say, autojump_cloc
     async with engine(channel, partition_count=1) as gateway:
         for n in range(300):
             await gateway.send("bot", f"room {n}", "x")
-        lanes = gateway._partitions[0].lanes
+        lanes = gateway._partitions[0].scheduler
         assert {} == lanes.rooms
         await trio.sleep(5)
         for n in range(300):
             await gateway.send("bot", f"again {n}", "x")
-        limiter = gateway._roster.account("bot").limiter
+        limiter = gateway._registry.account("bot").limiter
         assert len(limiter) <= 310
         assert len(lanes.deadlines) < 130
 

@@ -79,7 +79,7 @@ async def test_later_sends_to_the_old_id_are_mapped(engine, autojump_clock):
     async with engine(channel) as gateway:
         await gateway.send("bot", "old", "x")
         await trio.sleep(10_000)
-        assert all({} == partition.lanes.rooms for partition in gateway._partitions)
+        assert all({} == partition.scheduler.rooms for partition in gateway._partitions)
         await gateway.send("bot", "old", "y")
         assert ["old", "new", "new"] == channel.asked()
 

@@ -34,7 +34,7 @@ from gateway_core import (
     hookimpl,
 )
 from gateway_core.outboxes.interface import Entry, Kept, StepRecord
-from gateway_core.outboxes.journal import flight_of, waits_until
+from gateway_core.outboxes.journal import restore_delivery, waits_until
 from gateway_core.testing import (
     EPOCH,
     Failure,
@@ -261,8 +261,8 @@ async def begun_or_ended(gateway, envelope_id):
     status = None
     while status is None or status.state == "unfinished":
         await trio.sleep(0.1)
-        flights = [f for part in gateway._partitions for f in part.flights.values()]
-        if any(step.started for flight in flights for step in flight.steps or ()):
+        deliveries = [f for part in gateway._partitions for f in part.deliveries.values()]
+        if any(step.started for delivery in deliveries for step in delivery.steps or ()):
             return
         status = gateway.status(envelope_id)
 
@@ -335,8 +335,8 @@ async def test_a_stored_deadline_is_clamped_when_the_wall_clock_stepped_back(
     row = outbox._rows[second.id]
     assert EPOCH + 50 == pytest.approx(row.entry.deadline, abs=1)
 
-    flight = flight_of(row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0.0)
-    assert 50_000_000_000 == pytest.approx(flight.deadline, abs=10)
+    delivery = restore_delivery(row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0.0)
+    assert 50_000_000_000 == pytest.approx(delivery.deadline, abs=10)
 
 
 async def test_doubt_outlives_a_deadline_that_passes_between_two_lives(outbox, autojump_clock):
@@ -554,8 +554,8 @@ async def test_the_class_that_a_policy_gave_survives(outbox, autojump_clock):
         fence.kill()
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(1)
-        flights = [p.flights.get(ticket.id) for p in gateway._partitions]
-        assert ["urgent"] == [flight.priority for flight in flights if flight is not None]
+        deliveries = [p.deliveries.get(ticket.id) for p in gateway._partitions]
+        assert ["urgent"] == [delivery.priority for delivery in deliveries if delivery is not None]
 
 
 async def test_a_key_freed_during_a_look_up_is_free(autojump_clock):
@@ -718,7 +718,7 @@ async def test_a_change_of_what_waits_outside_memory_waits_for_it(
         await trio.sleep(1_500)
         assert gateway.status(changed.id).receipt.delivered
         assert gateway.status(deleted.id).receipt.delivered
-        assert not any(partition.targets._outside for partition in gateway._partitions)
+        assert not any(partition.targets._spilled for partition in gateway._partitions)
     assert ["changed"] == channel.texts("room")
 
 
@@ -1223,7 +1223,7 @@ async def test_behind_a_suspended_instance_nothing_more_enters_memory(outbox, au
             await gateway.submit(send(str(n), room=f"room{n % 2}"))
         late = await gateway.submit(send("late", ttl=20.0))
         await trio.sleep(10)
-        assert not any(partition.flights for partition in gateway._partitions)
+        assert not any(partition.deliveries for partition in gateway._partitions)
         assert gateway.statistics().conserved
         other = Send(instance_id="other", external_room_id="room", text="unharmed")
         assert (await (await gateway.submit(other)).receipt()).delivered

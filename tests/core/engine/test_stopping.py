@@ -48,11 +48,11 @@ async def test_leaving_the_block_drains(engine, say, autojump_clock):
 async def test_what_does_not_end_within_the_grace_is_told_and_counted(engine, say, autojump_clock):
     channel = FakeChannel(latency=100)
     async with engine(channel, drain_timeout=30) as gateway:
-        flying = await gateway.submit(say.message("r", "flying"))
+        running = await gateway.submit(say.message("r", "flying"))
         waiting = await gateway.submit(say.message("r", "waiting"))
     assert 30 == trio.current_time()
-    assert Disposition.UNKNOWN is (await flying.receipt()).disposition
-    assert "unknown" == (await flying.receipt()).parts[0].outcome
+    assert Disposition.UNKNOWN is (await running.receipt()).disposition
+    assert "unknown" == (await running.receipt()).parts[0].outcome
     assert Disposition.CANCELLED is (await waiting.receipt()).disposition
     assert "not_sent" == (await waiting.receipt()).parts[0].outcome
 
@@ -302,7 +302,7 @@ async def test_a_waiter_that_gives_up_on_a_ticket_changes_nothing(engine, say, a
         ticket = await gateway.submit(say.message(text="x"))
         with trio.move_on_after(1):
             await ticket.receipt()
-        assert [] == ticket._flight.callbacks
+        assert [] == ticket._delivery.callbacks
         assert (await ticket.receipt()).delivered
 
 
@@ -339,7 +339,7 @@ async def test_many_cancelled_behind_one_that_waits_take_no_memory(engine, say, 
         for n in range(500):
             gateway.cancel(await gateway.submit(say.message(text=str(n))))
         index = gateway.partition_index("bot", "r")
-        room = gateway._partitions[index].lanes.rooms["bot", "r"]
+        room = gateway._partitions[index].scheduler.rooms["bot", "r"]
         assert len(room.lanes[None].queue) < 50
 
 

@@ -6,17 +6,17 @@ import math
 from random import Random
 from typing import Any, cast
 
-from gateway_core.engine.running_attempt import Try
-from gateway_core.engine.workers import ROUNDING, Crew, Worker
+from gateway_core.engine.running_attempt import RunningAttempt
+from gateway_core.engine.workers import ROUNDING, AttemptClock, Worker
 from gateway_core.ratelimits.bucket import NEVER, SECOND
 
-A_TRY = cast("Try", "a try")
+A_TRY = cast("RunningAttempt", "a try")
 
 
-def crew(seconds: float = 10.0) -> tuple[Crew, list[int]]:
+def crew(seconds: float = 10.0) -> tuple[AttemptClock, list[int]]:
     """A crew, and when its alarm was set each time that it was."""
     alarms: list[int] = []
-    made: Any = Crew(seconds, lambda: alarms.append(made.look_at))
+    made: Any = AttemptClock(seconds, lambda: alarms.append(made.look_at))
     return made, alarms
 
 

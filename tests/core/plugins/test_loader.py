@@ -506,11 +506,11 @@ def test_a_plugin_that_would_never_be_asked_is_told(plugin):
 
 
 def test_a_class_is_told_that_an_instance_is_wanted():
-    class Watch:
+    class Recorder:
         @hookimpl
         def after_disposition(self): ...
 
-    assert ["Watch: is a class; give an instance of it"] == faults(Watch)
+    assert ["Recorder: is a class; give an instance of it"] == faults(Recorder)
 
 
 def test_a_plugin_for_a_channel_that_nobody_serves_is_told():

@@ -4,8 +4,8 @@ import pytest
 import trio
 
 from gateway_core import ErrorClass, Limit, Reason, Scope, Send, Verdict
-from gateway_core.ratelimits.acquire import Blocked, reserve, take_all, unreserve
-from gateway_core.ratelimits.bucket import SECOND, SOON, Bucket, EvenBucket
+from gateway_core.ratelimits.acquire import Blocked, acquire_all, reserve, unreserve
+from gateway_core.ratelimits.bucket import SECOND, SOON, Bucket, PacedBucket
 from gateway_core.ratelimits.window import WindowBucket
 from gateway_core.scheduling.classes import BULK, NORMAL, URGENT, ClassQueue
 from gateway_core.scheduling.rooms import Lane
@@ -15,7 +15,7 @@ MS = SECOND // 1000
 
 
 def even(count=10, per=1.0, name="even"):
-    return EvenBucket(Limit(name, count, per))
+    return PacedBucket(Limit(name, count, per))
 
 
 def window(count=2, per=1.0, name="window"):
@@ -30,7 +30,7 @@ def lane(since=1, cls=NORMAL):
 
 def test_all_tokens_are_taken_in_one_step():
     buckets = [Bucket("slots", 4), even(), window()]
-    assert take_all(lane(), buckets, 0, None) is None
+    assert acquire_all(lane(), buckets, 0, None) is None
     assert [1, 1, 1] == [bucket.in_flight for bucket in buckets]
 
 
@@ -40,9 +40,9 @@ def test_none_is_taken_where_one_is_missing():
     account.take(0)
     room.take(0)
     room.release(0)
-    assert Blocked(room, SECOND) == take_all(lane(), [account, room, free], 0, None)
+    assert Blocked(room, SECOND) == acquire_all(lane(), [account, room, free], 0, None)
     assert (1, 0, 0) == (account.in_flight, room.in_flight, free.in_flight)
-    assert Blocked(account, 100 * MS) == take_all(lane(), [account, free], 0, None)
+    assert Blocked(account, 100 * MS) == acquire_all(lane(), [account, free], 0, None)
 
 
 def waiting_at(bucket, waiter):
@@ -54,53 +54,53 @@ def waiting_at(bucket, waiter):
 def test_who_comes_later_does_not_overtake_those_who_wait():
     bucket, other = Bucket("slots", 4), Bucket("gate")
     waiting_at(bucket, lane(1))
-    assert Blocked(bucket, 9) == take_all(lane(2), [other, bucket], 9, None)
+    assert Blocked(bucket, 9) == acquire_all(lane(2), [other, bucket], 9, None)
 
 
 def test_who_waits_longer_goes_before_the_queue():
     bucket = Bucket("slots", 4)
     waiting_at(bucket, lane(2))
-    assert take_all(lane(1), [bucket], 9, None) is None
+    assert acquire_all(lane(1), [bucket], 9, None) is None
 
 
 def test_urgent_goes_before_the_queue():
     bucket = Bucket("slots", 4)
     waiting_at(bucket, lane(1))
-    assert take_all(lane(2, URGENT), [bucket], 9, None) is None
+    assert acquire_all(lane(2, URGENT), [bucket], 9, None) is None
 
 
 def test_the_lane_just_woken_at_a_bucket_is_nobody_s_junior_there():
     bucket = Bucket("slots", 4)
     waiting_at(bucket, lane(1))
-    assert take_all(lane(2), [bucket], 9, bucket) is None
+    assert acquire_all(lane(2), [bucket], 9, bucket) is None
 
 
 def test_an_empty_queue_holds_nobody_up():
     bucket = Bucket("slots", 4)
     waiting_at(bucket, lane(1)).waits_in = None
-    assert take_all(lane(2), [bucket], 9, None) is None
+    assert acquire_all(lane(2), [bucket], 9, None) is None
 
 
 def test_a_reserved_token_is_kept_for_its_holder():
     bucket, old = window(1), lane(1)
     reserve(old, [bucket], SECOND, 0)
-    assert Blocked(bucket, SECOND + 1) == take_all(lane(2), [bucket], 0, None)
-    assert take_all(old, [bucket], 0, None) is None
+    assert Blocked(bucket, SECOND + 1) == acquire_all(lane(2), [bucket], 0, None)
+    assert acquire_all(old, [bucket], 0, None) is None
 
 
 def test_what_is_back_in_time_may_be_taken():
     """Reserved for 100 ms from now: the tick of now is free, the next one is not for all."""
     bucket, old = even(10), lane(1)
     reserve(old, [bucket], 150 * MS, 0)
-    assert take_all(lane(2), [bucket], 0, None) is None
-    assert Blocked(bucket, 150 * MS + 1) == take_all(lane(3), [bucket], 100 * MS, None)
+    assert acquire_all(lane(2), [bucket], 0, None) is None
+    assert Blocked(bucket, 150 * MS + 1) == acquire_all(lane(3), [bucket], 100 * MS, None)
 
 
 def test_of_two_places_one_may_be_taken():
     slots, old = Bucket("slots", 2), lane(1)
     reserve(old, [slots], SECOND, 0)
-    assert take_all(lane(2), [slots], 0, None) is None
-    assert Blocked(slots, SECOND + 1) == take_all(lane(3), [slots], 0, None)
+    assert acquire_all(lane(2), [slots], 0, None) is None
+    assert Blocked(slots, SECOND + 1) == acquire_all(lane(3), [slots], 0, None)
 
 
 def test_tokens_that_are_back_by_then_do_not_count_against_the_reservation():
@@ -108,20 +108,20 @@ def test_tokens_that_are_back_by_then_do_not_count_against_the_reservation():
     bucket = window(2)
     bucket.spent.append(SECOND // 2)
     reserve(lane(1), [bucket], SECOND // 2, 0)
-    assert take_all(lane(2), [bucket], 0, None) is None
+    assert acquire_all(lane(2), [bucket], 0, None) is None
 
 
 def test_tokens_that_are_not_back_by_then_count():
     bucket = window(2)
     bucket.spent.append(SECOND)
     reserve(lane(1), [bucket], SECOND // 2, 0)
-    assert Blocked(bucket, SECOND // 2 + 1) == take_all(lane(2), [bucket], 0, None)
+    assert Blocked(bucket, SECOND // 2 + 1) == acquire_all(lane(2), [bucket], 0, None)
 
 
 def test_a_reservation_ends_at_its_time():
     bucket = window(1)
     reserve(lane(1), [bucket], SECOND, 0)
-    assert take_all(lane(2), [bucket], SECOND, None) is None
+    assert acquire_all(lane(2), [bucket], SECOND, None) is None
 
 
 def test_who_is_older_takes_a_reservation_over():
@@ -197,12 +197,12 @@ async def test_a_room_that_is_closed_for_long_holds_up_no_other(slots, autojump_
 def test_bulk_waits_behind_normal_at_a_bucket():
     bucket = Bucket("slots", 4)
     waiting_at(bucket, lane(5, NORMAL))
-    assert Blocked(bucket, 9) == take_all(lane(1, BULK), [bucket], 9, None)
+    assert Blocked(bucket, 9) == acquire_all(lane(1, BULK), [bucket], 9, None)
 
 
 def test_newcomers_that_pass_by_pay_the_share_of_those_who_wait():
     """Ten of normal take what bulk waits for; the eleventh finds bulk before it."""
     bucket, gate = Bucket("slots"), Bucket("gate")
     waiting_at(bucket, lane(1, BULK))
-    newcomers = [take_all(lane(5), [bucket, gate], 9, None) for _ in range(11)]
+    newcomers = [acquire_all(lane(5), [bucket, gate], 9, None) for _ in range(11)]
     assert [None] * 10 + [Blocked(bucket, 9)] == newcomers

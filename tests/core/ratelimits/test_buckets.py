@@ -9,11 +9,11 @@ from random import Random
 import pytest
 
 from gateway_core import BucketReport, Limit
-from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, EvenBucket, slow_down
+from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, PacedBucket, slow_down
 from gateway_core.ratelimits.window import (
     BoundedBucket,
     LearnedBucket,
-    StrictBucket,
+    SpacedBucket,
     WindowBucket,
     bucket_for,
 )
@@ -22,7 +22,7 @@ MS = SECOND // 1000
 
 
 def even(count=10, per=1.0, name="even"):
-    return EvenBucket(Limit(name, count, per))
+    return PacedBucket(Limit(name, count, per))
 
 
 def window(count=2, per=1.0, name="window"):
@@ -48,11 +48,11 @@ def starts(bucket, until, *, latency=0, step=MS):
 @pytest.mark.parametrize(
     ("limit", "kind"),
     [
-        (Limit("b", 30, 1.0), EvenBucket),
+        (Limit("b", 30, 1.0), PacedBucket),
         (Limit("b", 30, 1.0, most=31), BoundedBucket),
         (Limit("b", 20, 60.0, "window"), WindowBucket),
-        (Limit("b", 1, 1.0, "window"), StrictBucket),
-        (Limit("b", 1, 1.0), StrictBucket),
+        (Limit("b", 1, 1.0, "window"), SpacedBucket),
+        (Limit("b", 1, 1.0), SpacedBucket),
         (Limit("b", 1, 1.0, "learned"), LearnedBucket),
     ],
 )
@@ -61,11 +61,11 @@ def test_a_count_of_one_is_strict_whatever_its_pace(limit, kind):
 
 
 def test_a_bucket_says_who_it_is():
-    assert "<EvenBucket bot in_flight=0>" == repr(even(name="bot"))
+    assert "<PacedBucket bot in_flight=0>" == repr(even(name="bot"))
 
 
 def test_a_pace_that_starts_below_its_ceiling_quickens_with_the_answers():
-    bucket = EvenBucket(Limit("b", 60, 1.0, start=30))
+    bucket = PacedBucket(Limit("b", 60, 1.0, start=30))
     times = starts(bucket, 2000)
     assert 33 <= times[1] <= 34
     gaps = [b - a for a, b in pairwise(times)]
@@ -343,7 +343,7 @@ def test_an_account_that_allows_less_than_configured_is_soon_known(real):
 
 
 def test_a_slowed_bucket_of_one_waits_longer_and_soon_no_more():
-    bucket = StrictBucket(Limit("chat", 1, 1.0))
+    bucket = SpacedBucket(Limit("chat", 1, 1.0))
     bucket.slow_down()
     waits = []
     now = 0
@@ -363,7 +363,7 @@ def refusals(spacing, messages):
 
     It says how long to wait, in whole seconds, as Telegram does; an answer takes 50 ms.
     """
-    bucket = StrictBucket(Limit("chat", 1, 1.0))
+    bucket = SpacedBucket(Limit("chat", 1, 1.0))
     now, accepted, refused = 0, -(10**12), []
     for number in range(messages):
         while True:
@@ -399,7 +399,7 @@ def test_a_flood_wait_that_comes_once_is_forgotten_after_four_messages():
 
 
 def test_a_wait_grows_to_what_the_platform_says_and_at_most_twofold():
-    bucket = StrictBucket(Limit("chat", 1, 1.0))
+    bucket = SpacedBucket(Limit("chat", 1, 1.0))
     bucket.take(0)
     bucket.release(0)
     for until, expected in ((1.5, 1.5), (300.0, 3.0), (None, 6.0)):
@@ -414,7 +414,7 @@ def test_a_wait_grows_to_what_the_platform_says_and_at_most_twofold():
 
 def test_a_strict_bucket_keeps_to_a_longer_window_that_was_reported():
     """It is not idle, and so not forgotten, before that has passed."""
-    bucket = StrictBucket(Limit("chat", 1, 1.0))
+    bucket = SpacedBucket(Limit("chat", 1, 1.0))
     bucket.learn(BucketReport(bucket="chat", limit=2, remaining=1, reset_after=60.0), 0)
     bucket.take(0)
     bucket.release(0)
@@ -423,7 +423,7 @@ def test_a_strict_bucket_keeps_to_a_longer_window_that_was_reported():
 
 
 def test_a_refused_attempt_takes_no_token_of_a_strict_bucket():
-    bucket = StrictBucket(Limit("chat", 1, 10.0))
+    bucket = SpacedBucket(Limit("chat", 1, 10.0))
     bucket.take(0)
     bucket.release(0)
     bucket.take(10 * SECOND)
@@ -434,7 +434,7 @@ def test_a_refused_attempt_takes_no_token_of_a_strict_bucket():
 
 @pytest.mark.parametrize("until", [None, 10 * SECOND], ids=["unsaid", "at once"])
 def test_where_the_platform_names_no_wait_a_strict_bucket_keeps_its_own(until):
-    bucket = StrictBucket(Limit("chat", 1, 10.0))
+    bucket = SpacedBucket(Limit("chat", 1, 10.0))
     bucket.take(10 * SECOND)
     bucket.release(10 * SECOND)
     bucket.slow_down(until)

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway_core import BucketReport, Limit
-from gateway_core.ratelimits.bucket import SECOND, EvenBucket
-from gateway_core.ratelimits.registry import Limiter
+from gateway_core.ratelimits.bucket import SECOND, PacedBucket
+from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.ratelimits.window import WindowBucket
 from gateway_core.scheduling.classes import NORMAL, ClassQueue
 from gateway_core.scheduling.rooms import Lane
@@ -13,7 +13,7 @@ MS = SECOND // 1000
 
 
 def even(count=10, per=1.0, name="even"):
-    return EvenBucket(Limit(name, count, per))
+    return PacedBucket(Limit(name, count, per))
 
 
 def window(count=2, per=1.0, name="window"):
@@ -37,7 +37,7 @@ def waiting_at(bucket, waiter):
 
 
 def limiter_of(*limits, room="r", now=0):
-    limiter = Limiter()
+    limiter = BucketRegistry()
     return limiter, limiter.buckets(limits, room, now)
 
 
@@ -56,7 +56,7 @@ def test_a_bucket_that_several_rooms_ask_for_is_shared():
 
 def test_idle_buckets_are_forgotten_as_new_ones_come():
     """10,000 rooms one after another: only a few are remembered at a time."""
-    limiter = Limiter()
+    limiter = BucketRegistry()
     for n in range(10_000):
         (bucket,) = limiter.buckets([Limit(f"room {n}")], f"{n}", n)
         bucket.users -= 1
@@ -107,7 +107,7 @@ def test_a_report_on_an_even_bucket_closes_it_but_leaves_its_pace():
 
 
 def test_a_report_on_a_bucket_nobody_asked_for_is_dropped():
-    limiter = Limiter()
+    limiter = BucketRegistry()
     assert [] == limiter.learn([report(remaining=0, reset_after=3.0)], 0)
     assert [] == limiter.learn([report(remaining=0, reset_after=3.0, provisional="p")], 0)
     assert 0 == len(limiter)
@@ -203,18 +203,18 @@ def test_a_name_is_forgotten_with_its_bucket():
 
 
 def test_three_rooms_hit_within_two_seconds_are_the_account():
-    limiter = Limiter()
+    limiter = BucketRegistry()
     hits = [("a", 0), ("a", 1), ("b", 1), ("c", 2)]
     assert [False, False, False, True] == [limiter.hit(room, at * SECOND) for room, at in hits]
 
 
 def test_hits_that_lie_apart_are_the_rooms_own():
-    limiter = Limiter()
+    limiter = BucketRegistry()
     assert not any(limiter.hit(room, at * 3 * SECOND) for at, room in enumerate("abcdef"))
 
 
 def test_old_hits_are_forgotten():
-    limiter = Limiter()
+    limiter = BucketRegistry()
     for n in range(100):
         limiter.hit(f"{n}", n * 3 * SECOND)
     assert 1 == len(limiter._hit_rooms)

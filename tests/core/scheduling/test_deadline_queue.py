@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from gateway_core import Send
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.ratelimits.bucket import NEVER
 from gateway_core.scheduling.deadlines import FEW, Deadlines
 
 
-def flight(deadline: int) -> Flight:
-    made = Flight(f"{deadline}", Send(instance_id="bot", external_room_id="r", text="x"), ())
+def delivery(deadline: int) -> Delivery:
+    made = Delivery(f"{deadline}", Send(instance_id="bot", external_room_id="r", text="x"), ())
     made.deadline = deadline
     return made
 
 
-def deadlines(*times: int) -> tuple[Deadlines, list[int], list[Flight]]:
+def deadlines(*times: int) -> tuple[Deadlines, list[int], list[Delivery]]:
     """With the times at which the next one was told to be earlier than before."""
     told: list[int] = []
     made = Deadlines(lambda: told.append(made.next))
-    flights = [flight(time) for time in times]
-    for one in flights:
+    deliveries = [delivery(time) for time in times]
+    for one in deliveries:
         made.add(one)
-    return made, told, flights
+    return made, told, deliveries
 
 
-def end(one: Flight) -> None:
+def end(one: Delivery) -> None:
     one.receipt = object()
 
 
@@ -45,15 +45,15 @@ def test_those_whose_time_has_come_are_taken_out_in_order():
 
 
 def test_of_one_instant_the_first_that_came_is_the_first_that_goes():
-    made, _, flights = deadlines(5, 5, 5)
-    assert flights == list(made.passed(5))
+    made, _, deliveries = deadlines(5, 5, 5)
+    assert deliveries == list(made.passed(5))
 
 
 def test_what_has_ended_does_not_expire():
-    made, _, flights = deadlines(3, 4)
-    end(flights[0])
+    made, _, deliveries = deadlines(3, 4)
+    end(deliveries[0])
     made.ended()
-    assert [flights[1]] == list(made.passed(9))
+    assert [deliveries[1]] == list(made.passed(9))
 
 
 def test_what_is_added_while_others_expire_is_seen():
@@ -62,14 +62,14 @@ def test_what_is_added_while_others_expire_is_seen():
     for one in made.passed(9):
         seen.append(one.deadline)
         if one.deadline < 6:
-            made.add(flight(one.deadline + 1))
+            made.add(delivery(one.deadline + 1))
     assert [3, 4, 5, 6] == seen
 
 
 def test_memory_follows_what_is_unfinished():
-    made, _, flights = deadlines(*range(1000))
-    for one in flights[:990]:
+    made, _, deliveries = deadlines(*range(1000))
+    for one in deliveries[:990]:
         end(one)
         made.ended()
     assert len(made) <= 10 + FEW + 1
-    assert flights[990:] == list(made.passed(NEVER))
+    assert deliveries[990:] == list(made.passed(NEVER))

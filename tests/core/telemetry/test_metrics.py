@@ -276,7 +276,7 @@ async def test_two_gateways_of_one_process_are_counted_together(telling, sdk, au
 
 async def test_without_an_sdk_there_is_no_watch(autojump_clock):
     async with open_test_gateway() as gateway:
-        assert gateway._watch is None
+        assert gateway._recorder is None
 
 
 async def test_metrics_alone_will_do(telling, autojump_clock):

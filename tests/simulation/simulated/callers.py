@@ -190,9 +190,9 @@ class Callers:
         for entry in self.ledger.unfinished:
             text = entry.envelope.text if isinstance(entry.envelope, Send) else ""
             if send.key is None and words_of(text)[:1] and number_of(words_of(text)[0]) == number:
-                flights = self.gateway._partitions[entry.partition].flights.values()
-                flight = next((f for f in flights if f.envelope is entry.envelope), None)
-                started = bool(entry.calls) or (flight is not None and flight.started)
+                deliveries = self.gateway._partitions[entry.partition].deliveries.values()
+                delivery = next((f for f in deliveries if f.envelope is entry.envelope), None)
+                started = bool(entry.calls) or (delivery is not None and delivery.started)
                 self.ledger.expect(started, f"{entry} stays, though its caller is gone")
 
     def _expect_same(self, send: Send, receipt: Receipt) -> None:

@@ -191,7 +191,7 @@ class Ledger:
         self._by_object: dict[int, Entry] = {}
         self._by_id: dict[str, Entry] = {}
         self._by_key: dict[tuple[str, str, str, str], Entry] = {}
-        self._lanes: dict[Any, dict[int, Entry]] = defaultdict(dict)
+        self._scheduler: dict[Any, dict[int, Entry]] = defaultdict(dict)
         self._last: dict[Any, Call] = {}
         self._unfinished: Counter[Any] = Counter()
         self._in_flight: Counter[Any] = Counter()
@@ -262,7 +262,7 @@ class Ledger:
         self.entries.append(entry)
         self._count(entry, 1)
         if entry.lane is not None:
-            self._lanes[entry.lane][entry.number] = entry
+            self._scheduler[entry.lane][entry.number] = entry
         self._take_key(entry)
         return entry
 
@@ -368,8 +368,8 @@ class Ledger:
         """The newest envelope that was accepted with a key."""
         entry = self._by_key.get(scope)
         if entry is not None and not entry.id and self.gateway is not None:
-            for flight in self.gateway._partitions[entry.partition].flights.values():
-                self.named(flight.envelope, flight.id)
+            for delivery in self.gateway._partitions[entry.partition].deliveries.values():
+                self.named(delivery.envelope, delivery.id)
         return entry
 
     def priority_of(self, envelope_id: str) -> str:
@@ -382,9 +382,9 @@ class Ledger:
         entry = self._by_id.get(envelope_id)
         if entry is None and self.gateway is not None:
             for partition in self.gateway._partitions:
-                flight = partition.flights.get(envelope_id)
-                if flight is not None:
-                    return self.named(flight.envelope, envelope_id)
+                delivery = partition.deliveries.get(envelope_id)
+                if delivery is not None:
+                    return self.named(delivery.envelope, envelope_id)
         return entry
 
     def named(self, envelope: Any, envelope_id: str) -> Entry | None:
@@ -417,7 +417,7 @@ class Ledger:
         self.all_ended[receipt.disposition] += 1
         self._count(entry, -1)
         if entry.lane is not None:
-            self._lanes[entry.lane].pop(entry.number, None)
+            self._scheduler[entry.lane].pop(entry.number, None)
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
 
@@ -425,7 +425,7 @@ class Ledger:
         """What ends while its instance is not there, no observer hears of: its status tells."""
         gateway = self.gateway
         for entry in self.unfinished if self.absent and gateway is not None else ():
-            if entry.id and entry.envelope.instance_id not in gateway._roster._accounts:
+            if entry.id and entry.envelope.instance_id not in gateway._registry._accounts:
                 status = gateway.status(entry.id)
                 if status is not None and status.receipt is not None:
                     self.finished(entry.envelope, status.receipt)
@@ -522,7 +522,7 @@ class Ledger:
         """First in, first out within the lane, one at a time."""
         if entry.lane is None:
             return
-        for other in self._lanes[entry.lane].values():
+        for other in self._scheduler[entry.lane].values():
             if other is entry:
                 continue
             # One of an earlier life may have lost its place: to its time, to its target, or to one
@@ -579,7 +579,7 @@ class Ledger:
             *((instance_id, "bucket", name) for name in names),
         ]
 
-    def maker(self, envelope: Any) -> Entry | None:
+    def fast_init(self, envelope: Any) -> Entry | None:
         """The send of the message that is to be changed, as far as it is known."""
         target = getattr(envelope, "target", None)
         if isinstance(target, MessageRef):
@@ -590,7 +590,7 @@ class Ledger:
 
     def _expect_alone(self, entry: Entry) -> None:
         """One change of a message at a time, and of edits that wait only the newest."""
-        made = self.maker(entry.envelope)
+        made = self.fast_init(entry.envelope)
         if made is None:
             return
         other = self._changing.get(made.id)
@@ -604,13 +604,13 @@ class Ledger:
         self.expect(not overtaken, f"{entry} goes out, though {newest} is newer")
 
     def _fly(self, entry: Entry, by: int, *, stranger: bool = False) -> None:
-        config, flying = self.setup.config, self._in_flight
+        config, running = self.setup.config, self._in_flight
         instance = entry.envelope.instance_id
-        flying[entry.partition] += by
-        flying[instance] += 0 if stranger else by
+        running[entry.partition] += by
+        running[instance] += 0 if stranger else by
         slots = (config.attempts_per_partition, config.attempts_per_instance)
         for key, most in zip((entry.partition, instance), slots, strict=True):
-            self.expect(0 <= flying[key] <= most, f"{flying[key]} calls at once on {key!r}")
+            self.expect(0 <= running[key] <= most, f"{running[key]} calls at once on {key!r}")
 
     def answered(self, call: Call, answer: object) -> None:
         """The platform said yes; whatever the answer is worth, the step is done."""
@@ -661,7 +661,7 @@ class Ledger:
     def _in_vain(self, instance_id: str, verdict: Verdict) -> bool:
         """Whether an attempt only found an instance down that is known to be: it spends no try."""
         unsent = _as_in_an_outage(verdict) and verdict.dispatched == "no"
-        accounts = self.gateway._roster._accounts if self.gateway is not None else {}
+        accounts = self.gateway._registry._accounts if self.gateway is not None else {}
         return unsent and instance_id in accounts and accounts[instance_id].open
 
     def tried(self, attempt: Attempt) -> None:
@@ -784,7 +784,7 @@ class Ledger:
             if not entry.told:  # what was sent before, and is sent again, stands where it stood
                 entry.rank = self._next_rank()
             if entry.lane is not None:
-                self._lanes[entry.lane][entry.number] = entry
+                self._scheduler[entry.lane][entry.number] = entry
             self._remember(entry, truth.unfinished.get(entry.id, {}))
         known = {entry.id for entry in left}
         for name in truth.unfinished:
@@ -796,7 +796,7 @@ class Ledger:
 
     def _forget_life(self) -> None:
         """What a process knows and no file: suspensions, slots, what is learned of limits."""
-        for state in (self._in_flight, self._unfinished, self._lanes, self.levels, self.ended):
+        for state in (self._in_flight, self._unfinished, self._scheduler, self.levels, self.ended):
             state.clear()
         self._last.clear()
         for names in (self._out_of_order, self.held, self.absent):
@@ -838,7 +838,7 @@ class Ledger:
                 self.note("kept unheard", entry)
                 self._expect_soon(entry, self._withdrawn.get(name, math.inf), "was withdrawn")
         self._unfinished.clear()
-        self._lanes.clear()
+        self._scheduler.clear()
 
     def _compare(self, entry: Entry, truth: Truth, *, strict: bool) -> None:
         """Whether the file knows of the entry what it must."""

@@ -87,7 +87,7 @@ class Watch:
             return
         self._late()
         for partition in self._gateway._partitions:
-            self._lanes(partition)
+            self._scheduler(partition)
             self._waiters(partition)
         self._accounts()
         self._since = {what: at for what, at in self._since.items() if what in self._seen}
@@ -108,7 +108,7 @@ class Watch:
         for part in statistics.partitions:
             expect(part.depth <= part.bound, f"partition {part.index} holds {part.depth}")
         parts = statistics.partitions
-        places = sum(part.depth - part.unfinished + part.outside for part in parts)
+        places = sum(part.depth - part.unfinished + part.spilled for part in parts)
         fits = places == ledger.appending
         if ledger.setup.durable:  # some are appended without a place
             fits = 0 <= places <= ledger.appending
@@ -122,12 +122,12 @@ class Watch:
             if now <= due + GRID or entry.envelope.instance_id in self._ledger.absent:
                 continue
             partition = self._gateway._partitions[entry.partition]
-            flight = partition.flights.get(entry.id) or _flight(partition, entry.envelope)
-            if flight is None and self._ledger.ending and self._ledger.setup.durable:
+            delivery = partition.deliveries.get(entry.id) or _delivery(partition, entry.envelope)
+            if delivery is None and self._ledger.ending and self._ledger.setup.durable:
                 continue  # outside memory: it is the next life's to end it
-            running = flight is not None and flight.lane is not None and flight.lane.running
+            running = delivery is not None and delivery.lane is not None and delivery.lane.running
             grace = patience if running else 0.0
-            if flight is None:  # it is outside memory, and each look at the file takes a while
+            if delivery is None:  # it is outside memory, and each look at the file takes a while
                 grace = 4 * LONGEST_COMMIT
                 # And comes after what is to be written, which a full disk keeps waiting.
                 due = max(due, self._ledger.unwritten_at + LONGEST_PAUSE)
@@ -142,14 +142,14 @@ class Watch:
         if now - since > longest + HAIR:
             self._ledger.wrong(text())
 
-    def _lanes(self, partition: Any) -> None:
+    def _scheduler(self, partition: Any) -> None:
         """A lane runs, waits for something that is not there, or has nothing to do."""
         if not partition.alive:
             return
         now = partition.clock.now()
         if partition.workers.runnable:
             self._lasts(("runnable", partition.index), GRID, lambda: "a ready lane has no worker")
-        for room in partition.lanes.rooms.values():
+        for room in partition.scheduler.rooms.values():
             for lane in room.lanes.values():
                 self._lane(lane, room, now)
 
@@ -186,7 +186,7 @@ class Watch:
 
     def _accounts(self) -> None:
         """An instance in trouble has somebody who looks after it."""
-        for account in self._gateway._roster._accounts.values():
+        for account in self._gateway._registry._accounts.values():
             name = account.instance.id
             kept = account.keeper_runs or not account.needs_probe
             self._ledger.expect(kept, f"nobody looks after {name}")
@@ -200,5 +200,5 @@ class Watch:
             self._ledger.expect(asked, f"{name} is closed whole, and only a room was named")
 
 
-def _flight(partition: Any, envelope: Any) -> Any:
-    return next((f for f in partition.flights.values() if f.envelope is envelope), None)
+def _delivery(partition: Any, envelope: Any) -> Any:
+    return next((f for f in partition.deliveries.values() if f.envelope is envelope), None)

@@ -270,14 +270,14 @@ class World:
 
     def _acquaint(self, gateway: Gateway) -> None:
         """Let the ledger know the limits, and the jitter the grid."""
-        ledger, accounts = self.ledger, gateway._roster._accounts
+        ledger, accounts = self.ledger, gateway._registry._accounts
         ledger.gateway = gateway
         ledger.independent = {
             name: account.hooks.traits.independent_threads for name, account in accounts.items()
         }
         ledger.limits = self._limits_of
         for partition in gateway._partitions:
-            partition.failures._rng = Jitter(f"jitter:{partition.index}:{self.setup.seed}")
+            partition.consequences._rng = Jitter(f"jitter:{partition.index}:{self.setup.seed}")
 
     def _limits_of(self, instance_id: str, attempt: Attempt) -> Any:
         """As the real adapter names them, whatever the ports do to it."""

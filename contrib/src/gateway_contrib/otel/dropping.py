@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from gateway_core.telemetry import SCOPE, SIGNAL, TELEMETRY_DROPPED, TELEMETRY_DROPPING, tell
+from gateway_core.telemetry import SCOPE, SIGNAL, TELEMETRY_DROPPED, TELEMETRY_DROPPING, log_event
 
 QUIET = 60.0
 """Seconds between two words of the log about the same signal."""
@@ -38,7 +38,7 @@ class Drops:
             if not quiet:
                 self._told[signal] = now
         if not quiet:
-            tell(TELEMETRY_DROPPING, signal=signal, dropped=self._counts[signal])
+            log_event(TELEMETRY_DROPPING, signal=signal, dropped=self._counts[signal])
 
     def observe(self, meters: MeterProvider) -> None:
         """Let the metrics show the counts."""

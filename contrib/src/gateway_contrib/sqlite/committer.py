@@ -16,7 +16,7 @@ import trio
 from gateway_contrib.sqlite.batch import Batch, Waiter
 from gateway_contrib.sqlite.rows import Row
 from gateway_core import OutboxError
-from gateway_core.telemetry import OUTBOX_FAILED, tell
+from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 LONGEST_PAUSE = 2.0
 COUNTED = 64
@@ -79,7 +79,7 @@ class Committer:
             pause = min(LONGEST_PAUSE, max(0.05, pause * 2))
             self._keep_rest(batch)
             self._refuse_outside(error)
-            tell(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=pause)
+            log_event(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=pause)
             await trio.sleep(pause)
         self._refuse_rest()
 
@@ -124,7 +124,7 @@ class Committer:
         """The gateway is closed, and the disk still does not take what is left."""
         self._dead = OutboxError("the outbox is closed")
         if len(self.batch):
-            tell(OUTBOX_FAILED, error="closed", waiting=len(self.batch))
+            log_event(OUTBOX_FAILED, error="closed", waiting=len(self.batch))
         _tell(self.batch, self._dead)
         self._refuse_outside(self._dead)
 

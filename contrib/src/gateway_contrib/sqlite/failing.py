@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from gateway_core import OutboxError
-from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, tell
+from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, log_event
 
 WORDS: tuple[tuple[type[Exception], str], ...] = (
     (apsw.FullError, "the disk is full"),
@@ -54,7 +54,7 @@ def logged(event: Event) -> Iterator[None]:
     try:
         yield
     except (apsw.Error, OSError, UnicodeDecodeError, OutboxError) as error:
-        tell(event, error=words(error))
+        log_event(event, error=words(error))
 
 
 class Damage:
@@ -78,7 +78,7 @@ class Damage:
         """See that it is still there."""
         if not self._why and _identity(self._path) != self._file:
             self._why = f"{self._path} was taken away while it was in use"
-            tell(OUTBOX_FAILED, error=self._why)
+            log_event(OUTBOX_FAILED, error=self._why)
 
     @contextmanager
     def typed(self, what: str) -> Iterator[None]:
@@ -103,4 +103,4 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def unreadable(envelope_id: str, error: Exception) -> None:
     """A row that this release cannot read stays where it is."""
-    tell(OUTBOX_UNREADABLE, envelope=envelope_id, error=str(error))
+    log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=str(error))

@@ -24,8 +24,8 @@ from gateway_core import (
     Send,
     StepRecord,
     StepShape,
+    fast_init,
     from_json,
-    maker,
     to_json,
 )
 
@@ -52,9 +52,12 @@ decode: Callable[[str | bytes], Any] = msgspec.json.decode
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
-_PLAIN: Mapping[str, Callable[..., Send | Call]] = {"send": maker(Send), "call": maker(Call)}
+_PLAIN: Mapping[str, Callable[..., Send | Call]] = {
+    "send": fast_init(Send),
+    "call": fast_init(Call),
+}
 """Envelopes whose fields are as their JSON has them."""
-_entry, _made_part, _kept = maker(Entry), maker(Part), maker(Kept)
+_entry, _made_part, _kept = fast_init(Entry), fast_init(Part), fast_init(Kept)
 _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["version"]
 
 

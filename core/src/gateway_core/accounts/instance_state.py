@@ -13,15 +13,15 @@ from gateway_core.monitoring.statistics import Counts
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.bucket import NEVER, Bucket
 from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
-from gateway_core.ratelimits.registry import Limiter
-from gateway_core.scheduling.waiting_groups import settle
+from gateway_core.ratelimits.registry import BucketRegistry
+from gateway_core.scheduling.waiting_groups import serve_waiters
 
 if TYPE_CHECKING:
     from gateway_core.accounts.sessions import Sessions
     from gateway_core.scheduling.rooms import Lane
 
 
-class Account:
+class InstanceState:
     """One instance at run time, shared by all partitions.
 
     counts       what its envelopes and attempts came to
@@ -41,12 +41,12 @@ class Account:
         sessions: Sessions,
         slots: int,
         circuit: CircuitSettings,
-        keep: Callable[[Account], None],
+        keep: Callable[[InstanceState], None],
     ) -> None:
         self.instance = instance
         self.hooks = hooks
         self.sessions = sessions
-        self.limiter = Limiter()
+        self.limiter = BucketRegistry()
         self.slots = Bucket(f"attempts of {instance.id}", slots, shared=True)
         self.gate = Bucket(f"instance {instance.id}", shared=True)
         self.operation_gates: dict[str, Bucket] = {}
@@ -252,7 +252,7 @@ class Account:
         if self.open:
             self.gate.capacity = max(1, self.gate.in_flight + 1)
             self.gate.closed_until = max(now, self._rate_closed)
-            settle([self.gate], now)
+            serve_waiters([self.gate], now)
         if self.open and self.gate.waiting:
             return
         while self.recovering:  # nobody else is there to find out
@@ -281,7 +281,7 @@ class Account:
         self.probes = 0
         self.gate.capacity = NEVER
         self.gate.closed_until = max(now, self._rate_closed)
-        settle([self.gate], now)
+        serve_waiters([self.gate], now)
 
     def _wake_keeper(self) -> None:
         if not self.keeper_runs and self.needs_probe:

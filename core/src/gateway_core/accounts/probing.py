@@ -9,27 +9,27 @@ from collections.abc import Callable
 
 import trio
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.plugins.boundary import stopped
-from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, tell
+from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 
 
-class Keeper:
+class Prober:
     """Probes with backoff while an account needs it."""
 
     def __init__(
-        self, clock: Clock, timeout: float, suspend: Callable[[Account, Verdict], None]
+        self, clock: Clock, timeout: float, suspend: Callable[[InstanceState, Verdict], None]
     ) -> None:
         self._clock = clock
         self._timeout = timeout
         self._suspend = suspend
 
-    async def keep(self, account: Account) -> None:
+    async def keep(self, account: InstanceState) -> None:
         """Run until the account works, or nobody asks any more."""
         try:
             if account.refusal is not None:
@@ -44,7 +44,7 @@ class Keeper:
         finally:
             account.keeper_runs = False
 
-    async def _refresh(self, account: Account) -> None:
+    async def _refresh(self, account: InstanceState) -> None:
         """Ask once for a fresh secret; without one, the account is suspended."""
         asked = verdict = account.refusal
         assert verdict is not None  # noqa: S101 - it led here
@@ -69,9 +69,9 @@ class Keeper:
             self._suspend(account, verdict)
         else:
             account.refreshed(self._clock.now())
-            tell(INSTANCE_RESUMED, instance=account.instance.id, by="credentials")
+            log_event(INSTANCE_RESUMED, instance=account.instance.id, by="credentials")
 
-    async def _look(self, account: Account) -> None:
+    async def _look(self, account: InstanceState) -> None:
         if not account.can_probe:
             account.half_open(self._clock.now())
             return
@@ -84,14 +84,14 @@ class Keeper:
             suspended, was_open = account.suspended, account.open
             account.probed(now)
             if suspended is not None:
-                tell(INSTANCE_RESUMED, instance=account.instance.id, by="probe")
+                log_event(INSTANCE_RESUMED, instance=account.instance.id, by="probe")
             elif was_open:
-                tell(CIRCUIT_CLOSED, instance=account.instance.id)
+                log_event(CIRCUIT_CLOSED, instance=account.instance.id)
         elif found.error_class is ErrorClass.FATAL:
             self._suspend(account, found)
 
 
-async def ask_who(account: Account, seconds: float) -> Identity | Verdict | None:
+async def ask_who(account: InstanceState, seconds: float) -> Identity | Verdict | None:
     """Who the account is, as its adapter's probe finds out, or a verdict: what is in the way."""
     instance = account.instance
     attempt = Attempt(operation="probe", envelope_id="", instance_id=instance.id, room="")

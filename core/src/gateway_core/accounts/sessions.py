@@ -18,7 +18,7 @@ from gateway_core.contract.hookspecs import Session
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.plugins.boundary import stopped
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.telemetry import SESSION_FAILED, tell
+from gateway_core.telemetry import SESSION_FAILED, log_event
 
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
@@ -139,7 +139,7 @@ class OpenSession:
                 self.ready.set()
 
     def _failed(self, error: Exception) -> None:
-        tell(
+        log_event(
             SESSION_FAILED,
             instance=self._instance.id,
             channel=self._instance.channel,

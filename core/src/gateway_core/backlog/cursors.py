@@ -16,7 +16,7 @@ MOST_BEHIND = 10_000
 
 
 @attrs.define(eq=False)
-class Behind:
+class RoomCursor:
     """A room of which something is outside: loaded up to one position, there up to another.
 
     passed  below what was left since the last look back: a page that was asked for before may
@@ -40,7 +40,7 @@ class Behind:
 
 
 @attrs.define(eq=False)
-class Stream:
+class InstanceCursor:
     """What an instance has outside.
 
     cursor  everything up to here is in memory or in a room that is behind
@@ -53,7 +53,7 @@ class Stream:
     done: bool = False
     grown: bool = False
     passed: float = math.inf
-    behind: OrderedDict[str, Behind] = attrs.field(factory=OrderedDict)
+    behind: OrderedDict[str, RoomCursor] = attrs.field(factory=OrderedDict)
 
     @property
     def idle(self) -> bool:
@@ -76,7 +76,7 @@ class Stream:
             behind.leave(position)
         elif not self.crowded or (position <= self.cursor and not self.done):
             loaded = position - 1 if self.done else min(self.cursor, position - 1)
-            self.behind[room] = Behind(loaded, position)
+            self.behind[room] = RoomCursor(loaded, position)
         elif self.done:
             self.done, self.grown, self.cursor = False, True, position - 1
         else:
@@ -91,7 +91,7 @@ class Stream:
 
     def pass_by(self, room: str, position: int) -> None:
         """What stands at `position` has no place: its room goes on later, the others now."""
-        self.behind[room] = Behind(position - 1, position)
+        self.behind[room] = RoomCursor(position - 1, position)
 
     def ended(self) -> None:
         """There was nothing beyond the cursor when the last page was asked for."""

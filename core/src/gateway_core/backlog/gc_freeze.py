@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 
 
-class Settling:
+class GcFreeze:
     """From the opening until memory is full for the first time, or all is in.
 
     Nothing is done where the application has switched the collector off, or has frozen what it

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.capacity import Capacity
-from gateway_core.backlog.cursors import Stream
-from gateway_core.backlog.gc_freeze import Settling
+from gateway_core.backlog.cursors import InstanceCursor
+from gateway_core.backlog.gc_freeze import GcFreeze
 from gateway_core.backlog.intake import Intake
-from gateway_core.backlog.spilled import Outside
+from gateway_core.backlog.spilled import Spilled
 from gateway_core.contract.envelopes import CHANGES
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Kept, Outbox
@@ -27,7 +27,7 @@ class Loader:
     def __init__(
         self,
         outbox: Outbox,
-        outside: Outside,
+        spilled: Spilled,
         intake: Intake,
         capacity: Capacity,
         *,
@@ -35,14 +35,14 @@ class Loader:
         partition_of: Callable[[str, str], Partition],
     ) -> None:
         self._outbox = outbox
-        self._outside = outside
+        self._spilled = spilled
         self._intake = intake
         self._capacity = capacity
         self._partitions = partitions
         self._partition_of = partition_of
-        self.settling = Settling()
+        self.settling = GcFreeze()
 
-    async def next_page(self, account: Account, stream: Stream) -> bool:
+    async def next_page(self, account: InstanceState, stream: InstanceCursor) -> bool:
         """What comes next of an instance; whether anything came in."""
         stream.look_back()
         stream.grown = False
@@ -60,20 +60,22 @@ class Loader:
             stream.ended()
         return bool(page)
 
-    async def _take_page(self, page: Sequence[Kept], stream: Stream, account: Account) -> bool:
+    async def _take_page(
+        self, page: Sequence[Kept], stream: InstanceCursor, account: InstanceState
+    ) -> bool:
         """Each in its turn; whether all had one."""
         for kept in page:
             envelope = kept.entry.envelope
             partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
             if isinstance(envelope, CHANGES):
-                await self._outside.recall(partition, envelope, kept.entry.id)
+                await self._spilled.recall(partition, envelope, kept.entry.id)
             if not self._take_in_turn(stream, kept, partition, account):
                 return False
             stream.cursor = kept.position
         return True
 
     def _take_in_turn(
-        self, stream: Stream, kept: Kept, partition: Partition, account: Account
+        self, stream: InstanceCursor, kept: Kept, partition: Partition, account: InstanceState
     ) -> bool:
         """Take it in, or leave it to its room; false: no place at all.
 
@@ -100,7 +102,7 @@ class Loader:
         """Whether any partition can take something of the instance."""
         return any(part.admission.full(instance_id, "") is None for part in self._partitions)
 
-    async def catch_up(self, account: Account, stream: Stream) -> bool:
+    async def catch_up(self, account: InstanceState, stream: InstanceCursor) -> bool:
         """The next of rooms that are behind and have places; whether anything came in."""
         came, instance_id = False, account.instance.id
         for room in self._rooms_with_places(instance_id, stream):
@@ -121,7 +123,7 @@ class Loader:
         return came
 
     async def _take_of_room(
-        self, page: Sequence[Kept], stream: Stream, room: str, account: Account
+        self, page: Sequence[Kept], stream: InstanceCursor, room: str, account: InstanceState
     ) -> bool:
         """As many as have a place; whether there were any."""
         instance_id = account.instance.id
@@ -129,7 +131,7 @@ class Loader:
         for kept in page:
             envelope = kept.entry.envelope
             if isinstance(envelope, CHANGES):
-                await self._outside.recall(partition, envelope, kept.entry.id)
+                await self._spilled.recall(partition, envelope, kept.entry.id)
             if account.removed or partition.admission.full(instance_id, room) is not None:
                 break
             self._intake.take(kept, partition, account)
@@ -137,7 +139,7 @@ class Loader:
             came = True
         return came
 
-    def _rooms_with_places(self, instance_id: str, stream: Stream) -> Iterator[str]:
+    def _rooms_with_places(self, instance_id: str, stream: InstanceCursor) -> Iterator[str]:
         """Some rooms that are behind, the one served longest ago first."""
         for room in list(stream.behind)[:ROOMS_AT_ONCE]:
             behind = stream.behind[room]

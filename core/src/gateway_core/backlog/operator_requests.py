@@ -13,13 +13,13 @@ from gateway_core.clock import Clock, nanoseconds
 from gateway_core.contract.errors import OutboxError
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Kept, Outbox, Request
-from gateway_core.telemetry import OUTBOX_FAILED, tell
+from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 PAGE = 500
 AGAIN = 1.0
 
 
-class Asked:
+class OperatorRequests:
     """Requests in their order, done one by one.
 
     end    ends an envelope outside memory
@@ -59,7 +59,7 @@ class Asked:
         try:
             await self._serve()
         except OutboxError as error:
-            tell(OUTBOX_FAILED, error=str(error))
+            log_event(OUTBOX_FAILED, error=str(error))
             self._not_before = self._clock.now() + nanoseconds(AGAIN)
 
     async def _serve(self) -> None:
@@ -75,9 +75,9 @@ class Asked:
         """End one that has not started."""
         envelope = kept.entry.envelope
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        flight = partition.flights.get(kept.entry.id)
-        if flight is not None:
-            partition.endings.withdraw(flight)
+        delivery = partition.deliveries.get(kept.entry.id)
+        if delivery is not None:
+            partition.completion.withdraw(delivery)
         else:
             self._end(kept)
 
@@ -90,7 +90,7 @@ class Asked:
                 self._discard(kept)
         await self._withdraw_scheduled(instance_id, room)
         partition = self._partition_of(instance_id, room)
-        await self._outbox.erase(request, partition.endings.forget_room(instance_id, room))
+        await self._outbox.erase(request, partition.completion.forget_room(instance_id, room))
 
     async def _withdraw_scheduled(self, instance_id: str, room: str) -> None:
         after = (0.0, -1)

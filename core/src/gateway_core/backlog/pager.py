@@ -10,26 +10,26 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.capacity import Capacity
-from gateway_core.backlog.cursors import Stream
+from gateway_core.backlog.cursors import InstanceCursor
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.loader import Loader
-from gateway_core.backlog.operator_requests import Asked
-from gateway_core.backlog.restored import Earlier
-from gateway_core.backlog.schedule import Timetable
-from gateway_core.backlog.spilled import Outside
+from gateway_core.backlog.operator_requests import OperatorRequests
+from gateway_core.backlog.restored import RestoredState
+from gateway_core.backlog.schedule import Schedule
+from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.ids import position_of
-from gateway_core.deliveries.delivery import Flight
-from gateway_core.engine.instance_registry import Roster
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Kept, Outbox, Recovery, Request
 from gateway_core.outboxes.journal import Journal
 from gateway_core.ratelimits.bucket import SECOND
-from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, tell
+from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log_event
 
 HORIZON = 60.0
 """Seconds until times outside are looked at again, whatever is known of them."""
@@ -46,7 +46,7 @@ class Pager:
         outbox: Outbox,
         journal: Journal,
         *,
-        roster: Roster,
+        registry: InstanceRegistry,
         partitions: Sequence[Partition],
         partition_of: Callable[[str, str], Partition],
         clock: Clock,
@@ -54,28 +54,28 @@ class Pager:
         holds_suspended: bool,
     ) -> None:
         self._outbox = outbox
-        self._roster = roster
+        self._registry = registry
         self._partition_of = partition_of
         self._clock = clock
         self._holds_suspended = holds_suspended
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, InstanceCursor] = {}
         self._woken = trio.Event()
         self.capacity = Capacity(capacity, self.wake)
-        self._earlier = Earlier(clock)
-        self.outside = Outside(outbox, clock, roster.find)
+        self._earlier = RestoredState(clock)
+        self.spilled = Spilled(outbox, clock, registry.find)
         self._intake = Intake(
-            self.outside, self.capacity, roster=roster, partition_of=partition_of, clock=clock,
+            self.spilled, self.capacity, registry=registry, partition_of=partition_of, clock=clock,
             ended=self._ended_outside,
         )  # fmt: skip
         self._loader = Loader(
-            outbox, self.outside, self._intake, self.capacity,
+            outbox, self.spilled, self._intake, self.capacity,
             partitions=partitions, partition_of=partition_of,
         )  # fmt: skip
-        self._times = Timetable(
-            outbox, journal, self._intake, roster=roster, partition_of=partition_of, clock=clock,
-            placed=self._put_behind,
+        self._times = Schedule(
+            outbox, journal, self._intake, registry=registry, partition_of=partition_of,
+            clock=clock, placed=self._put_behind,
         )  # fmt: skip
-        self._asked = Asked(
+        self._asked = OperatorRequests(
             outbox,
             clock=clock,
             partition_of=partition_of,
@@ -91,15 +91,15 @@ class Pager:
         self._times.open(scheduled=bool(recovery.scheduled))
         self._intake.open(recovery.last_id, recovery.unfinished)
         for instance_id, count in recovery.unfinished.items():
-            if self._roster.find(instance_id) is not None:
-                self._streams[instance_id] = Stream()
+            if self._registry.find(instance_id) is not None:
+                self._streams[instance_id] = InstanceCursor()
             else:
-                tell(OUTBOX_UNSERVED, instance=instance_id, kept=count)
+                log_event(OUTBOX_UNSERVED, instance=instance_id, kept=count)
         self._earlier.open(recovery)
-        for account in self._roster.all():
+        for account in self._registry.all():
             self._earlier.tell(account)
         if self.capacity.unfinished:
-            tell(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
+            log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
     @property
     def unserved(self) -> dict[str, int]:
@@ -108,11 +108,11 @@ class Pager:
 
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: what is kept of it goes on."""
-        account = self._roster.find(instance_id)
+        account = self._registry.find(instance_id)
         if account is not None:
             self._earlier.tell(account)
         if self._intake.outside_of(instance_id):
-            self._streams[instance_id] = Stream()
+            self._streams[instance_id] = InstanceCursor()
             self.serve_on(instance_id)
 
     def serve_on(self, instance_id: str) -> None:
@@ -137,10 +137,12 @@ class Pager:
 
     # -- what stays outside
 
-    def must_wait(self, flight: Flight, account: Account) -> bool:
+    def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
-        envelope = flight.envelope
-        if flight.due is not None and (flight.due > flight.accepted_wall or self._follows(flight)):
+        envelope = delivery.envelope
+        if delivery.due is not None and (
+            delivery.due > delivery.accepted_wall or self._follows(delivery)
+        ):
             return True
         stream = self._streams.get(envelope.instance_id)
         behind = stream is not None and stream.holds(envelope.external_room_id)
@@ -148,72 +150,72 @@ class Pager:
             return True
         return account.suspended is not None and self._suspended(account)
 
-    def _follows(self, flight: Flight) -> bool:
+    def _follows(self, delivery: Delivery) -> bool:
         """Whether it changes a message that waits outside for its time."""
-        envelope = flight.envelope
-        if not isinstance(envelope, CHANGES) or flight.due == envelope.not_before:
+        envelope = delivery.envelope
+        if not isinstance(envelope, CHANGES) or delivery.due == envelope.not_before:
             return False
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        return partition.targets.origin(flight, self._clock.now()) is None
+        return partition.targets.origin(delivery, self._clock.now()) is None
 
-    def _suspended(self, account: Account) -> bool:
+    def _suspended(self, account: InstanceState) -> bool:
         """Whether what it has outside stays there until it is resumed."""
         if not self._holds_suspended or account.suspended is None:
             return False
         account.resumed = self.wake
         return True
 
-    def leave(self, flight: Flight) -> None:
+    def leave(self, delivery: Delivery) -> None:
         """It is kept, and stays outside for now."""
-        envelope = flight.envelope
-        self.outside.add(flight)
+        envelope = delivery.envelope
+        self.spilled.add(delivery)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        self._intake.left(flight, partition)
+        self._intake.left(delivery, partition)
         if partition.watch is not None:
-            partition.watch.kept(flight)
-        left = (flight.deadline - self._clock.now()) / SECOND
+            partition.watch.kept(delivery)
+        left = (delivery.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
         if self._times.note_deadline(deadline):
             self.wake()
-        if flight.due is not None:
-            flight.wait_for("schedule", self._clock.now())
-            if isinstance(envelope, CHANGES) and flight.due != envelope.not_before:
-                self._times.follow(envelope.target, flight)
-            if self._times.note_due(flight.due):
+        if delivery.due is not None:
+            delivery.wait_for("schedule", self._clock.now())
+            if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
+                self._times.follow(envelope.target, delivery)
+            if self._times.note_due(delivery.due):
                 self.wake()
             return
-        self._put_behind(envelope.instance_id, envelope.external_room_id, position_of(flight.id))
+        self._put_behind(envelope.instance_id, envelope.external_room_id, position_of(delivery.id))
 
     def _put_behind(self, instance_id: str, room: str, position: int) -> None:
         """It has its place outside: its room is behind."""
-        self._streams.setdefault(instance_id, Stream(done=True)).leave(room, position)
+        self._streams.setdefault(instance_id, InstanceCursor(done=True)).leave(room, position)
         self.wake()
 
-    def found(self, envelope_id: str) -> Flight | None:
+    def found(self, envelope_id: str) -> Delivery | None:
         """One that is outside, whether anybody waits for it or not."""
-        flight = self.outside.get(envelope_id)
-        found = self._outbox.peek(envelope_id) if flight is None else None
+        delivery = self.spilled.get(envelope_id)
+        found = self._outbox.peek(envelope_id) if delivery is None else None
         if found is None or found.kept is None:
-            return flight
+            return delivery
         envelope = found.kept.entry.envelope
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         known = self._intake.known(partition, envelope_id)
-        return None if known else self.outside.join(found)
+        return None if known else self.spilled.join(found)
 
-    def withdraw(self, flight: Flight) -> bool:
+    def withdraw(self, delivery: Delivery) -> bool:
         """End one that is outside; false where it has started."""
-        if flight.started or flight.receipt is not None:
+        if delivery.started or delivery.receipt is not None:
             return False
-        self._intake.end(flight, Disposition.CANCELLED)
+        self._intake.end(delivery, Disposition.CANCELLED)
         return True
 
-    def _ended_outside(self, flight: Flight) -> None:
-        self._times.ended(flight)
+    def _ended_outside(self, delivery: Delivery) -> None:
+        self._times.ended(delivery)
 
-    def freed(self, flight: Flight) -> None:
+    def freed(self, delivery: Delivery) -> None:
         """An envelope in memory ended."""
-        self.capacity.freed(flight.id)
-        envelope = flight.envelope
+        self.capacity.freed(delivery.id)
+        envelope = delivery.envelope
         stream = self._streams.get(envelope.instance_id)
         if stream is None or stream.idle:
             return
@@ -238,7 +240,7 @@ class Pager:
                 if not busy:
                     self._loader.settling.over = True
             except OutboxError as error:
-                tell(OUTBOX_FAILED, error=str(error))
+                log_event(OUTBOX_FAILED, error=str(error))
                 await trio.sleep(AGAIN)
                 continue
             if not busy:
@@ -265,7 +267,7 @@ class Pager:
         if self._times.scheduled and self._clock.wall() >= self._times.next_due:
             busy = await self._times.scan()
         for instance_id, stream in list(self._streams.items()):
-            account = self._roster.find(instance_id)
+            account = self._registry.find(instance_id)
             if account is None or self.capacity.closed or stream.idle or self._suspended(account):
                 continue
             if not stream.done:

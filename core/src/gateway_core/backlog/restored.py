@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.outboxes.interface import Recovery
 
 
-class Earlier:
+class RestoredState:
     """Rooms that moved, and what platforms closed, of the instances that are not there yet."""
 
     def __init__(self, clock: Clock) -> None:
@@ -22,7 +22,7 @@ class Earlier:
         for (instance_id, operation), (until, wait) in recovery.closures.items():
             self._closures.setdefault(instance_id, []).append((operation, until, wait))
 
-    def tell(self, account: Account) -> None:
+    def tell(self, account: InstanceState) -> None:
         """The instance is there: once it knows, it keeps that itself."""
         for room, moved_to in self._moves.pop(account.instance.id, ()):
             account.moved(room, moved_to)

@@ -13,9 +13,9 @@ from gateway_core.backlog.intake import Intake
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Disposition, KeyRef, Target
 from gateway_core.contract.ids import position_of
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Scope, scope_of_key
-from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
@@ -24,7 +24,7 @@ PAGE = 500
 MOST_FOLLOWERS = 10_000
 
 
-class Timetable:
+class Schedule:
     """The next due time and the next deadline outside memory; POSIX times.
 
     placed     told of each scheduled envelope that has its place now: instance, room, position
@@ -37,7 +37,7 @@ class Timetable:
         journal: Journal,
         intake: Intake,
         *,
-        roster: Roster,
+        registry: InstanceRegistry,
         partition_of: Callable[[str, str], Partition],
         clock: Clock,
         placed: Callable[[str, str, int], None],
@@ -45,7 +45,7 @@ class Timetable:
         self._outbox = outbox
         self._journal = journal
         self._intake = intake
-        self._roster = roster
+        self._registry = registry
         self._partition_of = partition_of
         self._clock = clock
         self._placed = placed
@@ -121,26 +121,26 @@ class Timetable:
     def _give_place(self, instance_id: str, room: str, envelope_id: str) -> None:
         """Unless its instance is not there, or it is known: then it has its place."""
         partition = self._partition_of(instance_id, room)
-        served = self._roster.find(instance_id) is not None
+        served = self._registry.find(instance_id) is not None
         if served and not self._intake.known(partition, envelope_id):
             self._placed(instance_id, room, self._journal.entered_id(envelope_id))
 
-    def follow(self, target: Target, flight: Flight) -> None:
+    def follow(self, target: Target, delivery: Delivery) -> None:
         """A change waits outside for its message, which waits there for its time.
 
         So many are remembered; others learn when they are due that their message has ended.
         """
         name = scope_of_key(target) if isinstance(target, KeyRef) else target.envelope_id
-        envelope = flight.envelope
-        place = (envelope.instance_id, envelope.external_room_id, flight.id)
+        envelope = delivery.envelope
+        place = (envelope.instance_id, envelope.external_room_id, delivery.id)
         self._followers.setdefault(name, []).append(place)
         self._following += 1
         while self._following > MOST_FOLLOWERS:
             self._following -= len(self._followers.popitem(last=False)[1])
 
-    def ended(self, flight: Flight) -> None:
+    def ended(self, delivery: Delivery) -> None:
         """It ended outside memory: what would change it need not wait for its time."""
-        names = [flight.id] if flight.scope is None else [flight.id, flight.scope]
+        names = [delivery.id] if delivery.scope is None else [delivery.id, delivery.scope]
         for name in names if self._followers else ():
             followers = self._followers.pop(name, ())
             self._following -= len(followers)
@@ -161,7 +161,7 @@ class Timetable:
             self.deadline = before
             raise
         for kept in found.kept:
-            if self._roster.find(kept.entry.envelope.instance_id) is not None:
+            if self._registry.find(kept.entry.envelope.instance_id) is not None:
                 self._intake.end_kept(kept, Disposition.EXPIRED)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
         if found.kept:

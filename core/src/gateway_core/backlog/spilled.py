@@ -8,85 +8,85 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.contract.envelopes import Delete, Edit, KeyRef, MessageRef
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Found, Kept, Outbox
-from gateway_core.outboxes.journal import flight_of
+from gateway_core.outboxes.journal import restore_delivery
 
 
-class Outside:
-    """The flights of envelopes outside, as long as anybody holds a ticket of them.
+class Spilled:
+    """The deliveries of envelopes outside, as long as anybody holds a ticket of them.
 
-    A million may be outside, and nearly all tickets are dropped: a flight that nobody holds is not
-    kept either, and made anew when its envelope comes in. Nothing tells whether it was kept: nobody
-    has it to ask, and those that are left are always taken in the order of their ids.
+    A million may be outside, and nearly all tickets are dropped: a delivery that nobody holds is
+    not kept either, and made anew when its envelope comes in. Nothing tells whether it was kept:
+    nobody has it to ask, and those that are left are always taken in the order of their ids.
     """
 
     def __init__(
-        self, outbox: Outbox, clock: Clock, account_of: Callable[[str], Account | None]
+        self, outbox: Outbox, clock: Clock, account_of: Callable[[str], InstanceState | None]
     ) -> None:
         self._outbox = outbox
         self._clock = clock
         self._account_of = account_of
-        self._flights: WeakValueDictionary[str, Flight] = WeakValueDictionary()
+        self._deliveries: WeakValueDictionary[str, Delivery] = WeakValueDictionary()
         self._keyed = 0
         self._closed = False
 
-    def add(self, flight: Flight) -> None:
+    def add(self, delivery: Delivery) -> None:
         """It stays outside for now."""
-        self._keyed += flight.scope is not None
-        self._flights[flight.id] = flight
-        flight.wait_for("outbox", self._clock.now())
+        self._keyed += delivery.scope is not None
+        self._deliveries[delivery.id] = delivery
+        delivery.wait_for("outbox", self._clock.now())
 
-    def get(self, envelope_id: str) -> Flight | None:
-        """The flight of an envelope outside, if anybody waits for it."""
-        return self._flights.get(envelope_id)
+    def get(self, envelope_id: str) -> Delivery | None:
+        """The delivery of an envelope outside, if anybody waits for it."""
+        return self._deliveries.get(envelope_id)
 
-    def all(self) -> list[Flight]:
+    def all(self) -> list[Delivery]:
         """Those that anybody waits for, in order."""
-        return sorted(self._flights.values(), key=lambda flight: flight.id)
+        return sorted(self._deliveries.values(), key=lambda delivery: delivery.id)
 
     def keep(self) -> None:
         """The gateway ends: who waits for one, or comes to, hears that it is kept."""
         self._closed = True
-        for flight in self.all():
-            flight.kept = True
-            callbacks, flight.callbacks = flight.callbacks, None
+        for delivery in self.all():
+            delivery.kept = True
+            callbacks, delivery.callbacks = delivery.callbacks, None
             for callback in callbacks or ():
                 callback()
 
     def forget(self, envelope_id: str) -> None:
         """It is outside no more."""
-        self._flights.pop(envelope_id, None)
+        self._deliveries.pop(envelope_id, None)
 
-    def take(self, kept: Kept, account: Account, now: int, wall: float) -> Flight:
-        """The same as `flight`; it is outside no more."""
-        flight = self._flights.pop(kept.entry.id, None)
-        return flight or flight_of(kept, now, wall, account.hooks.traits.deduplicates_for)
+    def take(self, kept: Kept, account: InstanceState, now: int, wall: float) -> Delivery:
+        """The same as `delivery`; it is outside no more."""
+        delivery = self._deliveries.pop(kept.entry.id, None)
+        return delivery or restore_delivery(kept, now, wall, account.hooks.traits.deduplicates_for)
 
-    def flight(self, kept: Kept) -> Flight:
+    def delivery(self, kept: Kept) -> Delivery:
         """The one that somebody waits for, or a new one."""
-        flight = self._flights.get(kept.entry.id)
-        if flight is not None:
-            return flight
+        delivery = self._deliveries.get(kept.entry.id)
+        if delivery is not None:
+            return delivery
         account = self._account_of(kept.entry.envelope.instance_id)
         window = account.hooks.traits.deduplicates_for if account is not None else 0.0
-        return flight_of(kept, self._clock.now(), self._clock.wall(), window)
+        return restore_delivery(kept, self._clock.now(), self._clock.wall(), window)
 
-    def join(self, found: Found) -> Flight | None:
-        """The flight of an envelope that the outbox found, so that one can wait for it."""
+    def join(self, found: Found) -> Delivery | None:
+        """The delivery of an envelope that the outbox found, so that one can wait for it."""
         if found.kept is None:
             return None
-        flight = self._flights.get(found.envelope_id)
-        if flight is None:
-            flight = self._flights[found.envelope_id] = self.flight(found.kept)
-            flight.kept = self._closed
-            flight.wait_for("outbox", self._clock.now())
-        return flight
+        delivery = self._deliveries.get(found.envelope_id)
+        if delivery is None:
+            delivery = self._deliveries[found.envelope_id] = self.delivery(found.kept)
+            delivery.kept = self._closed
+            delivery.wait_for("outbox", self._clock.now())
+        return delivery
 
     async def known(self, partition: Partition, scope: Scope) -> Known | None:
         """What a key that is not in memory stands for. Raises `OutboxError`."""
@@ -102,12 +102,12 @@ class Outside:
             since = now - nanoseconds(max(0.0, self._clock.wall() - found.receipt.ended_at))
             partition.keys.remember(scope, found.fingerprint, found.receipt, since)
             return partition.keys.find(scope, now)
-        ended = partition.endings.history.get(found.envelope_id)  # during the look-up
+        ended = partition.completion.history.get(found.envelope_id)  # during the look-up
         if ended is not None:
             free = frees_its_key(ended)
             return None if free else Known(found.fingerprint, ended.envelope_id, now, receipt=ended)
-        flight = partition.flights.get(found.envelope_id) or self.join(found)
-        return Known(found.fingerprint, found.envelope_id, now, flight=flight)
+        delivery = partition.deliveries.get(found.envelope_id) or self.join(found)
+        return Known(found.fingerprint, found.envelope_id, now, delivery=delivery)
 
     async def recall(
         self, partition: Partition, envelope: Edit | Delete, before: str = ""
@@ -134,7 +134,7 @@ class Outside:
             if kept is not None and not before and kept.entry.due is not None:
                 return kept.entry.due
             made = self.join(found) if found is not None else None
-            if made is not None and name not in partition.endings.history:
+            if made is not None and name not in partition.completion.history:
                 partition.targets.expect(made)
                 return None
             sent = found.receipt if found is not None else None

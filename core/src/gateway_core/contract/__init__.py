@@ -1,1 +1,1 @@
-"""The contract: envelopes, verdicts, errors, hooks, and the checks of their fields. Imports nothing above."""
+"""The contract: envelopes, verdicts, errors and hooks. Imports no other package of core."""

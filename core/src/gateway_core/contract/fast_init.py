@@ -23,7 +23,7 @@ _OPEN = {
 """Of the class that a value has while its fields are written."""
 
 
-def maker(kind: Callable[P, T]) -> Callable[P, T]:
+def fast_init(kind: Callable[P, T]) -> Callable[P, T]:
     """A function that takes what `kind` takes, and makes what `kind` would.
 
     A field's default is valid: its validator is asked of other values only.

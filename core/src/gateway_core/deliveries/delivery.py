@@ -17,7 +17,7 @@ from gateway_core.contract.envelopes import (
     Part,
     Receipt,
 )
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.steps import Step, carried, standing
@@ -26,19 +26,19 @@ from gateway_core.deliveries.waits import NONE, SHORTEST_WAIT, summed
 if TYPE_CHECKING:
     from gateway_core.monitoring.spans import Trace
     from gateway_core.scheduling.rooms import Lane
-    from gateway_core.scheduling.waiting_groups import Group, Mark
+    from gateway_core.scheduling.waiting_groups import Mark, WaitingGroup
 
 NO_WAIT = ("attempt", "")
 """What a wait ends with: an attempt is under way, or it is all over."""
 LONG_AGO = -(10**18)
 """Nanoseconds: no platform remembers a key for so long."""
 
-_attempt = maker(Attempt)
-_message_ref = maker(MessageRef)
-_receipt = maker(Receipt)
+_attempt = fast_init(Attempt)
+_message_ref = fast_init(MessageRef)
+_receipt = fast_init(Receipt)
 
 
-class Flight:
+class Delivery:
     """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds.
 
     target   of an edit or delete that has begun: the message as it stood then
@@ -126,7 +126,7 @@ class Flight:
                 self._note(waited, now)
         self.cause, self.since, self.mark = cause, now, None
 
-    def wait_in(self, group: Group, now: int) -> None:
+    def wait_in(self, group: WaitingGroup, now: int) -> None:
         """From now on it waits for whatever `group` waits for."""
         if self.observed and (self.mark is None or self.mark.group is not group):
             self._note(now - self.since, now)
@@ -210,7 +210,7 @@ class Flight:
     def end(
         self, disposition: Disposition, *, verdict: Verdict | None, ended_wall: float
     ) -> Receipt:
-        """Write the receipt; a flight ends once."""
+        """Write the receipt; a delivery ends once."""
         assert self.receipt is None, self.id  # noqa: S101 - invariant: one disposition
         envelope = self.envelope
         steps = self.steps

@@ -11,7 +11,7 @@ import attrs
 from attrs import fields
 
 from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 
 FINGERPRINT_VERSION = 1
 _NOT_CONTENT = frozenset(
@@ -80,12 +80,12 @@ def frees_its_key(receipt: Receipt) -> bool:
 
 @attrs.define(eq=False)
 class Known:
-    """What a key stands for: a flight while it lasts, then its receipt."""
+    """What a key stands for: a delivery while it lasts, then its receipt."""
 
     fingerprint: str
     envelope_id: str
     since: int
-    flight: Flight | None = None
+    delivery: Delivery | None = None
     receipt: Receipt | None = None
 
 
@@ -103,14 +103,14 @@ class Keys:
     def find(self, scope: Scope, now: int) -> Known | None:
         """What the key stands for; None when it is new, free again, or too old."""
         known = self._known.get(scope)
-        if known is not None and known.flight is None and now - known.since > self._window:
+        if known is not None and known.delivery is None and now - known.since > self._window:
             del self._known[scope]
             return None
         return known
 
-    def begin(self, scope: Scope, flight: Flight, print_: str, now: int) -> None:
-        """The key stands for `flight` from now on."""
-        self._known[scope] = Known(print_, flight.id, now, flight=flight)
+    def begin(self, scope: Scope, delivery: Delivery, print_: str, now: int) -> None:
+        """The key stands for `delivery` from now on."""
+        self._known[scope] = Known(print_, delivery.id, now, delivery=delivery)
         self._trim(now)
 
     def remember(self, scope: Scope, print_: str, receipt: Receipt, since: int) -> None:
@@ -125,18 +125,18 @@ class Keys:
     def forget_room(self, instance_id: str, room_id: str) -> None:
         """Forget the ended ones of a room."""
         for scope, known in list(self._known.items()):
-            if scope[:2] == (instance_id, room_id) and known.flight is None:
+            if scope[:2] == (instance_id, room_id) and known.delivery is None:
                 del self._known[scope]
 
     def end(self, scope: Scope, receipt: Receipt, now: int) -> None:
-        """Its flight ended: remember the receipt, or free the key."""
+        """Its delivery ended: remember the receipt, or free the key."""
         known = self._known.get(scope)
         if known is None or known.envelope_id != receipt.envelope_id:
             return
         if frees_its_key(receipt):
             del self._known[scope]
             return
-        known.flight, known.receipt, known.since = None, receipt, now
+        known.delivery, known.receipt, known.since = None, receipt, now
         self._known.move_to_end(scope)
 
     def _trim(self, now: int) -> None:
@@ -145,7 +145,7 @@ class Keys:
         while self._known and looked < 4:  # noqa: PLR2004 - a few at a time
             scope, known = next(iter(self._known.items()))
             over = len(self._known) > self._most
-            if known.flight is not None:
+            if known.delivery is not None:
                 self._known.move_to_end(scope)
                 looked += 1
             elif over or now - known.since > self._window:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from gateway_core.contract.envelopes import Json, Mode, Part, PartReceipt, PartRef, Send, digest_of
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.verdicts import Verdict
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
 ARRIVED = ("delivered", "deleted", "unchanged")
 
-_part_ref = maker(PartRef)
-_part_receipt = maker(PartReceipt)
+_part_ref = fast_init(PartRef)
+_part_receipt = fast_init(PartReceipt)
 
 
 class Step:

@@ -17,7 +17,7 @@ from gateway_core.contract.envelopes import (
     Target,
 )
 from gateway_core.contract.ids import id_of_time
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
 from gateway_core.deliveries.steps import Step, standing
@@ -26,137 +26,137 @@ from gateway_core.deliveries.steps import Step, standing
 class Targets:
     """Resolves targets when an edit starts, and keeps the newest revision of each message."""
 
-    def __init__(self, keys: Keys, revisions: Revisions, flights: dict[str, Flight]) -> None:
+    def __init__(self, keys: Keys, revisions: Revisions, deliveries: dict[str, Delivery]) -> None:
         self._keys = keys
         self._revisions = revisions
-        self._flights = flights
-        self._edits: dict[str, Flight] = {}
-        self._begun: dict[str, Flight] = {}
-        self._outside: dict[Any, Flight] = {}
+        self._deliveries = deliveries
+        self._edits: dict[str, Delivery] = {}
+        self._begun: dict[str, Delivery] = {}
+        self._spilled: dict[Any, Delivery] = {}
         self._waiting: dict[str, str] = {}
 
-    def comes(self, flight: Flight) -> None:
+    def comes(self, delivery: Delivery) -> None:
         """A change came in: until it has ended, its message is remembered."""
-        target = _target(flight)
+        target = _target(delivery)
         if isinstance(target, MessageRef) and target.envelope_id:
-            self._waiting[flight.id] = target.envelope_id
+            self._waiting[delivery.id] = target.envelope_id
             self._revisions.want(target.envelope_id)
 
-    def overtaken(self, flight: Flight, now: int) -> Flight | None:
+    def overtaken(self, delivery: Delivery, now: int) -> Delivery | None:
         """Note an edit that came in; the one of the same message that is of no use beside it.
 
         That is the older one, if it waits. It may be this one itself: what waited for its message
         comes in again after newer ones.
         """
-        flight.changes = self._identity(flight, now)
-        other = self._edits.get(flight.changes)
-        if other is not None and other.receipt is None and _newness(other) > _newness(flight):
-            return None if flight.started else flight
-        self._edits[flight.changes] = flight
+        delivery.changes = self._identity(delivery, now)
+        other = self._edits.get(delivery.changes)
+        if other is not None and other.receipt is None and _newness(other) > _newness(delivery):
+            return None if delivery.started else delivery
+        self._edits[delivery.changes] = delivery
         if other is None or other.receipt is not None or other.started:
             return None
         return other
 
-    def origin(self, flight: Flight, now: int) -> Flight | None:
+    def origin(self, delivery: Delivery, now: int) -> Delivery | None:
         """The unfinished send that makes the target of a change, if there is one."""
-        target = _target(flight)
+        target = _target(delivery)
         if isinstance(target, MessageRef):
             name = target.envelope_id
-            return None if target.parts else self._flights.get(name) or self._outside.get(name)
-        known = self._known(flight, target, now)
-        made = known.flight if known is not None else self._outside.get(scope_of_key(target))
-        return made if made is not None and made.id < flight.id else None
+            return None if target.parts else self._deliveries.get(name) or self._spilled.get(name)
+        known = self._known(delivery, target, now)
+        made = known.delivery if known is not None else self._spilled.get(scope_of_key(target))
+        return made if made is not None and made.id < delivery.id else None
 
     def due(self, target: Target, now: int) -> float | None:
         """The time before which the target has no place, where it waits here for that."""
         if isinstance(target, MessageRef):
-            made = self._flights.get(target.envelope_id)
+            made = self._deliveries.get(target.envelope_id)
         else:
             known = self._keys.find(scope_of_key(target), now)
-            made = known.flight if known is not None else None
+            made = known.delivery if known is not None else None
         return made.due if made is not None and made.parked else None
 
-    def _known(self, flight: Flight, target: KeyRef, now: int) -> Known | None:
+    def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
         """What has the key; of what took it after the change was accepted, the change is not."""
         known = self._keys.find(scope_of_key(target), now)
-        return known if known is not None and known.envelope_id < flight.id else None
+        return known if known is not None and known.envelope_id < delivery.id else None
 
     def knows(self, envelope_id: str) -> bool:
         """Whether it is known here what became of the message of that id, or will be."""
-        here = envelope_id in self._flights or envelope_id in self._outside
+        here = envelope_id in self._deliveries or envelope_id in self._spilled
         return here or self._revisions.knows(envelope_id)
 
-    def expect(self, flight: Flight) -> None:
+    def expect(self, delivery: Delivery) -> None:
         """A change is of the message of this one, which is outside memory: it waits for that."""
-        names = [flight.id] if flight.scope is None else [flight.id, flight.scope]
-        self._outside.update(dict.fromkeys(names, flight))
+        names = [delivery.id] if delivery.scope is None else [delivery.id, delivery.scope]
+        self._spilled.update(dict.fromkeys(names, delivery))
 
         def forget() -> None:
-            if flight.receipt is not None:
+            if delivery.receipt is not None:
                 for name in names:
-                    self._outside.pop(name, None)
+                    self._spilled.pop(name, None)
 
-        flight.callbacks = [*(flight.callbacks or ()), forget]
+        delivery.callbacks = [*(delivery.callbacks or ()), forget]
 
-    def before(self, flight: Flight, change: Edit | Delete, now: int) -> Flight | None:
+    def before(self, delivery: Delivery, change: Edit | Delete, now: int) -> Delivery | None:
         """What must end before `change` begins: the send of its message, or another change.
 
         Two changes of one message are never under way together, in whatever lanes they are. None:
         it begins now.
         """
-        origin = self.origin(flight, now)
+        origin = self.origin(delivery, now)
         if origin is not None:
             return origin
-        identity = self._identity(flight, now)
-        other = self._begun.setdefault(identity, flight)
-        if other is not flight:
+        identity = self._identity(delivery, now)
+        other = self._begun.setdefault(identity, delivery)
+        if other is not delivery:
             return other
-        self._forget_edit(flight)
-        flight.changes = identity
+        self._forget_edit(delivery)
+        delivery.changes = identity
         if isinstance(change, Edit):
-            self._edits.setdefault(identity, flight)
+            self._edits.setdefault(identity, delivery)
         return None
 
-    def has_begun(self, flight: Flight) -> bool:
+    def has_begun(self, delivery: Delivery) -> bool:
         """Whether a change has its message to itself."""
-        return self._begun.get(flight.changes) is flight
+        return self._begun.get(delivery.changes) is delivery
 
-    def thread(self, flight: Flight, now: int) -> str | None:
+    def thread(self, delivery: Delivery, now: int) -> str | None:
         """The envelope's thread; of a change by key, that of the message which has the key."""
-        envelope = flight.envelope
+        envelope = delivery.envelope
         if isinstance(envelope, Send | Call) or isinstance(envelope.target, MessageRef):
             return envelope.thread_id
-        made = self.origin(flight, now)
+        made = self.origin(delivery, now)
         if made is not None:
             return made.thread_id
-        known = self._known(flight, envelope.target, now)
+        known = self._known(delivery, envelope.target, now)
         if known is None:
             return None
         ref = known.receipt.ref if known.receipt is not None else None
         return ref.thread_id if ref is not None else None
 
-    def newest(self, flight: Flight, now: int) -> MessageRef | None:
+    def newest(self, delivery: Delivery, now: int) -> MessageRef | None:
         """The message as it stands; None: it was deleted, never arrived, or is not known."""
-        target = _target(flight)
+        target = _target(delivery)
         if isinstance(target, KeyRef):
-            known = self._known(flight, target, now)
+            known = self._known(delivery, target, now)
             if known is None or known.receipt is None or known.receipt.ref is None:
                 return None
             target = known.receipt.ref
         return self._revisions.newest(target)
 
-    def steps(self, flight: Flight, change: Edit | Delete, now: int) -> list[Step] | None:
+    def steps(self, delivery: Delivery, change: Edit | Delete, now: int) -> list[Step] | None:
         """What the change means for the message as it stands; None: there is no such message."""
-        ref = self.newest(flight, now)
+        ref = self.newest(delivery, now)
         if ref is None or not ref.parts:
             return None
-        flight.target, flight.revision = ref, ref.revision + 1
+        delivery.target, delivery.revision = ref, ref.revision + 1
         if isinstance(change, Delete):
             return delete_steps(ref.parts)
         # Of a message that is not remembered, a stored ref may be old: no part of it is taken for
         # what stands there.
         known = self._revisions.knows(ref.envelope_id)
-        return edit_steps(change, flight.plan, ref if known else _doubted(ref))
+        return edit_steps(change, delivery.plan, ref if known else _doubted(ref))
 
     def sent(self, receipt: Receipt) -> None:
         """A send ended: what arrived of it can be edited."""
@@ -171,18 +171,20 @@ class Targets:
         if ref is not None and ref.revision >= getattr(target, "revision", 0):
             self._revisions.record(_doubted(ref), ref.envelope_id)
 
-    def changed(self, flight: Flight, change: Edit | Delete, receipt: Receipt, now: int) -> None:
+    def changed(
+        self, delivery: Delivery, change: Edit | Delete, receipt: Receipt, now: int
+    ) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""
-        self._forget_edit(flight)
-        wanted = self._waiting.pop(flight.id, None)
+        self._forget_edit(delivery)
+        wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
             self._revisions.leave(wanted)
-        if self._begun.get(flight.changes) is flight:
-            del self._begun[flight.changes]
-        if not flight.started and not receipt.delivered:
+        if self._begun.get(delivery.changes) is delivery:
+            del self._begun[delivery.changes]
+        if not delivery.started and not receipt.delivered:
             return
         # The steps of one that began in an earlier life were planned there.
-        target = flight.target or self.newest(flight, now)
+        target = delivery.target or self.newest(delivery, now)
         origin = target.envelope_id if target is not None else ""
         if not origin:
             return
@@ -190,41 +192,41 @@ class Targets:
             self._revisions.record(attrs.evolve(receipt.ref, envelope_id=origin), origin)
         elif isinstance(change, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
-        elif isinstance(change, Delete) and target is not None and flight.steps is not None:
-            left = standing(flight.steps)  # some may be gone
+        elif isinstance(change, Delete) and target is not None and delivery.steps is not None:
+            left = standing(delivery.steps)  # some may be gone
             if len(left) < len(target.parts):
-                ref = attrs.evolve(target, parts=left, revision=flight.revision)
+                ref = attrs.evolve(target, parts=left, revision=delivery.revision)
                 self._revisions.record(ref, origin)
 
     def forget_room(self, instance_id: str, room: str) -> None:
         """Forget what stands in a room: refs carry the application's own fields."""
         self._revisions.forget_room(instance_id, room)
 
-    def _forget_edit(self, flight: Flight) -> None:
-        if self._edits.get(flight.changes) is flight:
-            del self._edits[flight.changes]
+    def _forget_edit(self, delivery: Delivery) -> None:
+        if self._edits.get(delivery.changes) is delivery:
+            del self._edits[delivery.changes]
 
-    def _identity(self, flight: Flight, now: int) -> str:
+    def _identity(self, delivery: Delivery, now: int) -> str:
         """The message that a change is of, by whatever name."""
-        target = _target(flight)
+        target = _target(delivery)
         room = (target.instance_id, target.external_room_id)
         if isinstance(target, KeyRef):
-            known = self._known(flight, target, now)
+            known = self._known(delivery, target, now)
             return known.envelope_id if known is not None else f"{room} key {target.key}"
         first = target.parts[0].message_id if target.parts else ""
         return target.envelope_id or f"{room} message {first}"
 
 
-def _target(flight: Flight) -> Target:
+def _target(delivery: Delivery) -> Target:
     """What a change is of."""
-    assert isinstance(flight.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
-    return flight.envelope.target
+    assert isinstance(delivery.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
+    return delivery.envelope.target
 
 
-def _newness(flight: Flight) -> str:
+def _newness(delivery: Delivery) -> str:
     """Orders edits by when they were accepted, or by the time that they were given."""
-    due = flight.envelope.not_before
-    return flight.id if due is None else max(flight.id, id_of_time(due))
+    due = delivery.envelope.not_before
+    return delivery.id if due is None else max(delivery.id, id_of_time(due))
 
 
 def _doubted(ref: MessageRef) -> MessageRef:

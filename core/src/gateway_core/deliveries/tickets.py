@@ -6,7 +6,7 @@ import trio
 
 from gateway_core.contract.envelopes import Call, MessageRef, Receipt, Send
 from gateway_core.contract.errors import GatewayClosed
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 
 
 class Ticket:
@@ -15,28 +15,28 @@ class Ticket:
     Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
     """
 
-    __slots__ = ("_flight", "_replayed", "_waited")
+    __slots__ = ("_delivery", "_replayed", "_waited")
 
     def __init__(
-        self, flight: Flight, replayed: Receipt | None = None, *, waited: bool = False
+        self, delivery: Delivery, replayed: Receipt | None = None, *, waited: bool = False
     ) -> None:
-        self._flight = flight
+        self._delivery = delivery
         self._replayed = replayed
         self._waited = waited  # for an outbox, before it was made: others had their turn
 
     def __repr__(self) -> str:
-        state = self._flight.receipt.disposition if self._flight.receipt else "unfinished"
+        state = self._delivery.receipt.disposition if self._delivery.receipt else "unfinished"
         return f"<Ticket {self.id} {state}>"
 
     @property
     def id(self) -> str:
         """The envelope's id."""
-        return self._flight.id
+        return self._delivery.id
 
     @property
     def ended(self) -> bool:
         """Whether the receipt is there."""
-        return self._flight.receipt is not None
+        return self._delivery.receipt is not None
 
     @property
     def ref(self) -> MessageRef:
@@ -44,14 +44,14 @@ class Ticket:
 
         Raises `TypeError` for a `Call` or an edit by key, which name no message yet.
         """
-        envelope = self._flight.envelope
-        if self._flight.receipt is not None and self._flight.receipt.ref is not None:
-            return self._flight.receipt.ref
+        envelope = self._delivery.envelope
+        if self._delivery.receipt is not None and self._delivery.receipt.ref is not None:
+            return self._delivery.receipt.ref
         if isinstance(envelope, Send):
             return MessageRef(
                 instance_id=envelope.instance_id,
                 external_room_id=envelope.external_room_id,
-                envelope_id=self._flight.id,
+                envelope_id=self._delivery.id,
                 thread_id=envelope.thread_id,
             )
         if not isinstance(envelope, Call) and isinstance(envelope.target, MessageRef):
@@ -66,23 +66,23 @@ class Ticket:
         if self._replayed is not None:
             await trio.lowlevel.checkpoint()
             return self._replayed
-        return await wait_for_end(self._flight)
+        return await wait_for_end(self._delivery)
 
 
-async def wait_for_end(flight: Flight) -> Receipt:
-    """Wait until the flight has its receipt."""
-    if flight.receipt is None and not flight.kept:
+async def wait_for_end(delivery: Delivery) -> Receipt:
+    """Wait until the delivery has its receipt."""
+    if delivery.receipt is None and not delivery.kept:
         done = trio.Event()
-        callbacks = flight.callbacks = flight.callbacks or []
+        callbacks = delivery.callbacks = delivery.callbacks or []
         callbacks.append(done.set)
         try:
             await done.wait()
         except trio.Cancelled:
-            if flight.callbacks is not None and done.set in flight.callbacks:
-                flight.callbacks.remove(done.set)
+            if delivery.callbacks is not None and done.set in delivery.callbacks:
+                delivery.callbacks.remove(done.set)
             raise
     else:
         await trio.lowlevel.checkpoint()
-    if flight.receipt is None:
+    if delivery.receipt is None:
         raise GatewayClosed("the outbox keeps the envelope for the next start", kept=True)
-    return flight.receipt
+    return delivery.receipt

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import nanoseconds
 from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
@@ -23,8 +23,8 @@ from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.engine.running_attempt import Failed, note_doubt, within_dedup
 from gateway_core.monitoring.recorder import about, words
 from gateway_core.ratelimits.bucket import SECOND, Bucket, slow_down
-from gateway_core.scheduling.waiting_groups import settle
-from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, tell
+from gateway_core.scheduling.waiting_groups import serve_waiters
+from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
 from gateway_core.text import Excerpt
 
 if TYPE_CHECKING:
@@ -35,15 +35,18 @@ HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
-class Failures:
+class Consequences:
     """Carries out what verdicts mean in one partition."""
 
     def __init__(
-        self, partition: Partition, rng: Random, on_suspension: Callable[[Account, Verdict], None]
+        self,
+        partition: Partition,
+        rng: Random,
+        on_suspension: Callable[[InstanceState, Verdict], None],
     ) -> None:
         self._partition = partition
-        self._lanes = partition.lanes
-        self._endings = partition.endings
+        self._scheduler = partition.scheduler
+        self._completion = partition.completion
         self._settings = partition.config.retries
         self._quarantine = nanoseconds(partition.config.retries.quarantine)
         self._rng = rng
@@ -55,28 +58,28 @@ class Failures:
 
         answered  the platform said yes, and the hook's answer alone was of the wrong type
         """
-        flight, step, account = failed.flight, failed.step, failed.account
+        delivery, step, account = failed.delivery, failed.step, failed.account
         step.started = False
         account.counts.fail(failed.verdict)
-        if flight.receipt is not None:  # it was given up while the attempt was in flight
-            self._lanes.go_on(failed.lane, failed.now)
+        if delivery.receipt is not None:  # it was given up while the attempt was in flight
+            self._scheduler.go_on(failed.lane, failed.now)
             return
-        step.verdict = flight.verdict = failed.verdict
+        step.verdict = delivery.verdict = failed.verdict
         if answered:
             step.outcome = "delivered"
-            self._endings.finish(flight, Disposition.CRASHED, failed.verdict, failed.now)
-            self._lanes.go_on(failed.lane, failed.now)
+            self._completion.finish(delivery, Disposition.CRASHED, failed.verdict, failed.now)
+            self._scheduler.go_on(failed.lane, failed.now)
             return
         if failed.verdict.buckets:
-            settle(account.limiter.learn(failed.verdict.buckets, failed.now), failed.now)
+            serve_waiters(account.limiter.learn(failed.verdict.buckets, failed.now), failed.now)
         self._count(failed)
         decision = decide(
             failed.verdict,
             step,
             settings=self._settings,
             repeat_safe=self._repeat_safe(failed),
-            give_up_unknown=flight.envelope.on_unknown == "give_up",
-            left=(flight.deadline - failed.now) / SECOND,
+            give_up_unknown=delivery.envelope.on_unknown == "give_up",
+            left=(delivery.deadline - failed.now) / SECOND,
             rng=self._rng,
         )
         if decision.kind != "acknowledged":
@@ -84,28 +87,28 @@ class Failures:
         self._foresee(failed)
         self._DO[decision.kind](self, failed, decision)
         journal = self._partition.journal
-        if journal is not None and flight.receipt is None and step.outcome not in ARRIVED:
-            journal.ended(flight, step, decision.wait)
+        if journal is not None and delivery.receipt is None and step.outcome not in ARRIVED:
+            journal.ended(delivery, step, decision.wait)
 
     def _log(self, failed: Failed, decision: Decision) -> None:
         verdict = failed.verdict
-        tell(
+        log_event(
             ATTEMPT_FAILED,
-            **about(failed.flight, self._partition.index),
+            **about(failed.delivery, self._partition.index),
             operation=failed.attempt.operation,
             attempt=failed.attempt.number,
             reason=str(verdict.reason),
             scope=str(verdict.scope),
-            raw=words(self._partition.privacy, failed.flight, verdict),
+            raw=words(self._partition.privacy, failed.delivery, verdict),
             then=decision.kind,
             wait=round(decision.wait, 3),
         )
 
     def _log_move(self, failed: Failed, moved_to: str) -> None:
         instance_id, partition = failed.account.instance.id, self._partition
-        tell(
+        log_event(
             ROOM_MOVED,
-            envelope=failed.flight.id,
+            envelope=failed.delivery.id,
             instance=instance_id,
             partition=partition.index,
             room=partition.privacy.room(instance_id, moved_to),
@@ -146,7 +149,7 @@ class Failures:
             if account.open:
                 failed.lane.since = 0
             if account.failed(failed.now):
-                tell(CIRCUIT_OPENED, instance=account.instance.id)
+                log_event(CIRCUIT_OPENED, instance=account.instance.id)
         elif verdict.error_class is not ErrorClass.FATAL:
             account.worked(failed.now)
 
@@ -162,27 +165,27 @@ class Failures:
 
     def _do_acknowledged(self, failed: Failed, _: Decision) -> None:
         step = failed.step
-        failed.flight.acknowledge(step, Answer(message_id=step.message_id))
+        failed.delivery.acknowledge(step, Answer(message_id=step.message_id))
         if failed.verdict.reason is Reason.NOT_MODIFIED:
             step.outcome = "unchanged"
         journal = self._partition.journal
         if journal is not None:
-            journal.acknowledged(failed.flight, step)
-        self._lanes.go_on(failed.lane, failed.now)
+            journal.acknowledged(failed.delivery, step)
+        self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:
-        failed.flight.wait_for("retry", failed.now)
-        self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+        failed.delivery.wait_for("retry", failed.now)
+        self._scheduler.pause(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_closed(self, failed: Failed, decision: Decision) -> None:
         """What the 429 names is closed; the lane waits with the others."""
         lane, now = failed.lane, failed.now
         wide = failed.verdict.scope in (Scope.INSTANCE, Scope.OPERATION)
-        failed.flight.wait_for("account limit" if wide else "room limit", now)
+        failed.delivery.wait_for("account limit" if wide else "room limit", now)
         if self._close(failed, decision.wait) and decision.patience <= decision.wait:
-            self._lanes.go_on(lane, now)
+            self._scheduler.go_on(lane, now)
         else:
-            self._lanes.pause(lane, now + nanoseconds(max(decision.wait, decision.patience)))
+            self._scheduler.pause(lane, now + nanoseconds(max(decision.wait, decision.patience)))
 
     def _close(self, failed: Failed, wait: float) -> bool:
         """Close what a 429 names, slow down what allowed it; whether anything is closed now."""
@@ -196,11 +199,13 @@ class Failures:
         told = None if failed.verdict.retry_after is None else now + nanoseconds(wait)
         slowed = [bucket for bucket in drawn if bucket.shared == wide]
         slow_down(slowed, told)
-        settle([*gates, *slowed], now)  # one of them may be free now: a refusal took no token
+        serve_waiters(
+            [*gates, *slowed], now
+        )  # one of them may be free now: a refusal took no token
         return bool(gates) or any(bucket.closed_until > now for bucket in drawn)
 
     def _keep_closure(self, failed: Failed, gates: Sequence[Bucket], wait: float) -> None:
-        """For the next life: what more than this flight must keep to."""
+        """For the next life: what more than this delivery must keep to."""
         journal, account = self._partition.journal, failed.account
         if journal is None:
             return
@@ -210,44 +215,44 @@ class Failures:
             journal.closed(account.instance.id, failed.attempt.operation, wait)
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
-        failed.flight.wait_for("outcome unknown", failed.now)
+        failed.delivery.wait_for("outcome unknown", failed.now)
         failed.account.in_doubt(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_transform(self, failed: Failed, _: Decision) -> None:
         """Drop the reply, or plan the refused part anew from its span of the source text."""
-        flight, step, transform = failed.flight, failed.step, failed.verdict.transform
+        delivery, step, transform = failed.delivery, failed.step, failed.verdict.transform
         step.transforms += 1
-        flight.transforms += (str(transform),)
+        delivery.transforms += (str(transform),)
         if self._partition.watch is not None:
-            self._partition.watch.transformed(flight, HOW[str(transform)])
+            self._partition.watch.transformed(delivery, HOW[str(transform)])
         if transform == "without_reply":
             step.reply = None
-            flight.degradations += ("reply dropped",)
+            delivery.degradations += ("reply dropped",)
             if self._partition.journal is not None:
-                self._partition.journal.planned(flight)
+                self._partition.journal.planned(delivery)
         else:
             self._replan_or_end(failed, "plain" if transform == "plain" else "stricter")
-        self._lanes.go_on(failed.lane, failed.now)
+        self._scheduler.go_on(failed.lane, failed.now)
 
     def _replan_or_end(self, failed: Failed, mode: Mode) -> None:
-        flight, step = failed.flight, failed.step
+        delivery, step = failed.delivery, failed.step
         try:
             parts = self._replanned(failed, mode)
         except HookContractError as error:
-            self._endings.broken(flight, error, failed.now)
+            self._completion.broken(delivery, error, failed.now)
             return
-        if not parts or flight.steps is None:
+        if not parts or delivery.steps is None:
             step.outcome = "failed"
-            self._endings.finish(flight, Disposition.REJECTED, failed.verdict, failed.now)
+            self._completion.finish(delivery, Disposition.REJECTED, failed.verdict, failed.now)
             return
-        flight.replace(step, parts, mode)
-        flight.degradations += (mode,)
+        delivery.replace(step, parts, mode)
+        delivery.degradations += (mode,)
         if self._partition.journal is not None:
-            self._partition.journal.planned(flight)
+            self._partition.journal.planned(delivery)
 
     def _replanned(self, failed: Failed, mode: Mode) -> tuple[Part, ...]:
         """The refused part's text as new parts; their spans are those of the whole text."""
-        envelope, part = failed.flight.envelope, failed.step.part
+        envelope, part = failed.delivery.envelope, failed.step.part
         if part is None or not isinstance(envelope, Send | Edit):
             return ()
         start, end = part.span
@@ -267,7 +272,7 @@ class Failures:
         room, account, new = failed.lane.room, failed.account, failed.verdict.moved_to
         assert new is not None  # noqa: S101 - the decision saw it
         failed.step.transforms += 1
-        failed.flight.moved_to = new
+        failed.delivery.moved_to = new
         if room.address != new:
             account.moved(room.address, new)
             account.moved(room.id, new)
@@ -278,38 +283,38 @@ class Failures:
             account.hooks.room_moved(account.instance, room.id, new)
             if self._partition.journal is not None:
                 self._partition.journal.moved(account.instance.id, room.id, new)
-        self._lanes.go_on(failed.lane, failed.now)
+        self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_suspend(self, failed: Failed, _: Decision) -> None:
         """The instance is out of order, unless a fresh secret mends it.
 
         Where its settings were replaced meanwhile, nothing is known of the new ones.
         """
-        failed.flight.wait_for("suspension", failed.now)
+        failed.delivery.wait_for("suspension", failed.now)
         account, begun = failed.account, failed.lane.begun
-        replaced = failed.tried.instance is not account.instance
+        replaced = failed.running.instance is not account.instance
         if not replaced and not account.ask_credentials(failed.verdict, begun, failed.now):
             self._on_suspension(account, failed.verdict)
-        self._lanes.go_on(failed.lane, failed.now)
+        self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_unknown(self, failed: Failed, decision: Decision) -> None:
         """Nobody knows, and it is not tried again: after the quarantine, on with what follows."""
         failed.step.outcome = "unknown"
-        self._endings.finish_if_over(failed.flight, failed.now)
-        self._lanes.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+        self._completion.finish_if_over(failed.delivery, failed.now)
+        self._scheduler.pause(failed.lane, failed.now + nanoseconds(decision.wait))
 
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
         failed.step.outcome = "unknown" if failed.step.doubtful else "failed"
         if failed.limited:  # it cannot wait so long, but those behind it must
             self._close(failed, decision.wait)
-        self._endings.finish(failed.flight, decision.disposition, failed.verdict, failed.now)
+        self._completion.finish(failed.delivery, decision.disposition, failed.verdict, failed.now)
         if decision.disposition is Disposition.REJECTED:
             self._end_backlog(failed)
         if failed.lane.quiet > failed.now:
-            self._lanes.pause(failed.lane, failed.lane.quiet)
+            self._scheduler.pause(failed.lane, failed.lane.quiet)
         else:
-            self._lanes.go_on(failed.lane, failed.now)
+            self._scheduler.go_on(failed.lane, failed.now)
 
     def _end_backlog(self, failed: Failed) -> None:
         """What waits behind a room or thread that is gone ends with the same reason."""
@@ -317,13 +322,13 @@ class Failures:
         if scope not in (Scope.ROOM, Scope.THREAD):
             return
         waiting = [f for lane in failed.lane.room.lanes.values() for f in lane.queue]
-        for flight in waiting:
-            if flight.receipt is not None or flight.started:
+        for delivery in waiting:
+            if delivery.receipt is not None or delivery.started:
                 continue
-            if scope is Scope.ROOM or targets.thread(flight, failed.now) == failed.attempt.thread:
-                self._endings.end(flight, Disposition.REJECTED, failed.verdict, failed.now)
+            if scope is Scope.ROOM or targets.thread(delivery, failed.now) == failed.attempt.thread:
+                self._completion.end(delivery, Disposition.REJECTED, failed.verdict, failed.now)
 
-    _DO: Mapping[str, Callable[[Failures, Failed, Decision], None]] = {
+    _DO: Mapping[str, Callable[[Consequences, Failed, Decision], None]] = {
         "acknowledged": _do_acknowledged,
         "retry": _do_retry,
         "closed": _do_closed,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
@@ -22,17 +22,17 @@ from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import is_finite, shown
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.telemetry import INSTANCE_SUSPENDED, tell
+from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 
 MOST_GONE = 10_000
 """Instances taken out whose channel is still known: what is kept of them may end later."""
 
 
-class Roster:
+class InstanceRegistry:
     """Every instance of one gateway by its id."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Roster:
         *,
         clock: Clock,
         spawn: Spawn,
-        keep: Callable[[Account], None],
+        keep: Callable[[InstanceState], None],
     ) -> None:
         self._config = config
         self._hooks = hooks
@@ -50,7 +50,7 @@ class Roster:
         self._spawn = spawn
         self._keep = keep
         self._partitions: Sequence[Partition] = ()
-        self._accounts: dict[str, Account] = {}
+        self._accounts: dict[str, InstanceState] = {}
         self._leaving: set[str] = set()
         self._gone: OrderedDict[str, ChannelHooks] = OrderedDict()
 
@@ -64,7 +64,7 @@ class Roster:
         """Each instance's state."""
         return tuple(self._statistics(account) for account in self._accounts.values())
 
-    def _statistics(self, account: Account) -> InstanceStatistics:
+    def _statistics(self, account: InstanceState) -> InstanceStatistics:
         instance, counts = account.instance, account.counts
         return InstanceStatistics(
             id=instance.id,
@@ -118,7 +118,7 @@ class Roster:
         now = self._clock.now()
         account.resume(now)
         for partition in self._partitions:
-            partition.lanes.ask_anew(account, now)
+            partition.scheduler.ask_anew(account, now)
 
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Take an instance out, after up to `drain` seconds for what is unfinished.
@@ -138,8 +138,8 @@ class Roster:
             self._leaving.remove(instance_id)
         account.removed = True
         left = [
-            Undelivered(flight.envelope, partition.endings.give_up(flight))
-            for partition, flight in reversed(self._unfinished_of(instance_id))
+            Undelivered(delivery.envelope, partition.completion.give_up(delivery))
+            for partition, delivery in reversed(self._unfinished_of(instance_id))
         ][::-1]
         account.sessions.close()
         del self._accounts[instance_id]
@@ -148,14 +148,14 @@ class Roster:
         if len(self._gone) > MOST_GONE:
             self._gone.popitem(last=False)
         for partition in self._partitions:
-            partition.lanes.forget(account)
+            partition.scheduler.forget(account)
         return left
 
     async def _until_finished(self, instance_id: str) -> None:
         while unfinished := self._unfinished_of(instance_id):
             ended = trio.Event()
-            flight = unfinished[0][1]
-            callbacks = flight.callbacks = flight.callbacks or []
+            delivery = unfinished[0][1]
+            callbacks = delivery.callbacks = delivery.callbacks or []
             callbacks.append(ended.set)
             await ended.wait()
 
@@ -182,11 +182,11 @@ class Roster:
             raise ProbeFailed(instance_id=instance_id, verdict=found)
         return found
 
-    def suspend_account(self, account: Account, verdict: Verdict) -> None:
+    def suspend_account(self, account: InstanceState, verdict: Verdict) -> None:
         """Put an account out of order, and say so once; one that was taken out is no news."""
         if account.removed or not account.suspend(verdict, self._clock.now()):
             return
-        tell(
+        log_event(
             INSTANCE_SUSPENDED,
             instance=account.instance.id,
             channel=account.instance.channel,
@@ -196,25 +196,25 @@ class Roster:
         account.hooks.instance_suspended(account.instance, verdict)
         if self._config.when_suspended == "end":
             for partition in self._partitions:
-                partition.endings.end_all(account, verdict)
+                partition.completion.end_all(account, verdict)
 
-    def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Flight]]:
+    def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Delivery]]:
         return [
-            (partition, flight)
+            (partition, delivery)
             for partition in self._partitions
-            for flight in partition.flights.values()
-            if flight.envelope.instance_id == instance_id
+            for delivery in partition.deliveries.values()
+            if delivery.envelope.instance_id == instance_id
         ]
 
-    def find(self, instance_id: str) -> Account | None:
+    def find(self, instance_id: str) -> InstanceState | None:
         """The instance's runtime side; None: it is not there, or is being taken out."""
         return None if instance_id in self._leaving else self._accounts.get(instance_id)
 
-    def present(self, instance_id: str) -> Account | None:
+    def present(self, instance_id: str) -> InstanceState | None:
         """The same, one that is being taken out as well: it may stay."""
         return self._accounts.get(instance_id)
 
-    def all(self) -> tuple[Account, ...]:
+    def all(self) -> tuple[InstanceState, ...]:
         """Every instance that is there."""
         return tuple(self._accounts.values())
 
@@ -223,7 +223,7 @@ class Roster:
         account = self._accounts.get(instance_id)
         return account.hooks if account is not None else self._gone.get(instance_id)
 
-    def account(self, instance_id: str) -> Account:
+    def account(self, instance_id: str) -> InstanceState:
         """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
         account = self._accounts.get(instance_id) if isinstance(instance_id, str) else None
         if account is None or instance_id in self._leaving:
@@ -232,13 +232,13 @@ class Roster:
             raise UnknownInstance([Problem("instance_id", text)])
         return account
 
-    def _account_of(self, instance: Instance) -> Account:
+    def _account_of(self, instance: Instance) -> InstanceState:
         hooks = self._hooks.get(instance.channel)
         if hooks is None:
             served = ", ".join(sorted(self._hooks)) or "none"
             text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
             raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
-        return Account(
+        return InstanceState(
             instance,
             hooks,
             sessions=self._sessions(hooks, instance),

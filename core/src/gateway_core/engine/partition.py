@@ -20,28 +20,28 @@ from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.revisions import Revisions
 from gateway_core.deliveries.targets import Targets
-from gateway_core.engine.completion import Endings
-from gateway_core.engine.consequences import Failures
-from gateway_core.engine.enqueue import Arrivals
-from gateway_core.engine.planning import Turns
-from gateway_core.engine.worker_pool import Workers
+from gateway_core.engine.completion import Completion
+from gateway_core.engine.consequences import Consequences
+from gateway_core.engine.enqueue import Enqueuer
+from gateway_core.engine.planning import Planner
+from gateway_core.engine.worker_pool import WorkerPool
 from gateway_core.monitoring.statistics import PartitionStatistics
 from gateway_core.outboxes.journal import Journal
 from gateway_core.ratelimits.bucket import NEVER
 from gateway_core.scheduling.admission import Admission
 from gateway_core.scheduling.causes import causes
 from gateway_core.scheduling.pressure import Gauge
-from gateway_core.scheduling.scheduler import Lanes
-from gateway_core.telemetry import PRESSURE_CHANGED, tell
+from gateway_core.scheduling.scheduler import Scheduler
+from gateway_core.telemetry import PRESSURE_CHANGED, log_event
 from gateway_core.telemetry.privacy import Privacy
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
-    from gateway_core.monitoring.recorder import Watch
+    from gateway_core.accounts.instance_state import InstanceState
+    from gateway_core.monitoring.recorder import Recorder
 
 RECENT = 20
 """Endings by which the pace is told."""
@@ -51,7 +51,7 @@ class Partition:
     """One shard of the routing keys: its queue, its lanes, its workers.
 
     watch     what is told of every envelope; None: nobody listens
-    flights   what is unfinished in memory, by envelope id
+    deliveries   what is unfinished in memory, by envelope id
     accepted  envelopes accepted since the gateway opened
     outside   of those unfinished, kept in the outbox without a place in memory
     """
@@ -64,10 +64,10 @@ class Partition:
         clock: Clock,
         rng: Random,
         journal: Journal | None,
-        watch: Watch | None,
+        watch: Recorder | None,
         privacy: Privacy,
         on_pressure: Callable[[Pressure, Level], None],
-        on_suspension: Callable[[Account, Verdict], None],
+        on_suspension: Callable[[InstanceState, Verdict], None],
     ) -> None:
         self.index = index
         self.config = config
@@ -79,9 +79,9 @@ class Partition:
         self._alarm = trio.CancelScope()
         self._ringing = False
         self.accepted = 0
-        self.outside = 0
+        self.spilled = 0
         self.restarts = 0
-        self.flights: dict[str, Flight] = {}
+        self.deliveries: dict[str, Delivery] = {}
         self.admission = Admission(
             partition=config.partition_bound,
             instance=config.instance_share,
@@ -91,17 +91,17 @@ class Partition:
         self.keys = Keys(
             most=config.idempotency_keys, window=nanoseconds(config.idempotency_window)
         )
-        self.targets = Targets(self.keys, Revisions(config.history), self.flights)
-        self.lanes = Lanes(slots=config.attempts_per_partition, rearm=self.rearm)
-        self.endings = Endings(self)
-        self.turns = Turns(self)
-        self.arrivals = Arrivals(self)
-        self.failures = Failures(self, rng, on_suspension)
-        self.workers = Workers(self)
-        self.lanes.serve(
-            prepare=self.turns.prepare,
+        self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
+        self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
+        self.completion = Completion(self)
+        self.planner = Planner(self)
+        self.enqueuer = Enqueuer(self)
+        self.consequences = Consequences(self, rng, on_suspension)
+        self.workers = WorkerPool(self)
+        self.scheduler.serve(
+            prepare=self.planner.prepare,
             start=self.workers.start,
-            broken=self.endings.broken,
+            broken=self.completion.broken,
             crashed=self.workers.crashed,
         )
 
@@ -121,13 +121,13 @@ class Partition:
             now = self.clock.now()
             self.workers.crew.look(now)
             self._ringing = True  # what comes to be due meanwhile is seen afterwards
-            self.lanes.ring(now, self.endings.expire, self.arrivals.due)
+            self.scheduler.ring(now, self.completion.expire, self.enqueuer.due)
             self._ringing = False
             with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
                 await _until_late(self._alarm)
 
     def _next_alarm(self) -> float:
-        at = min(self.lanes.next_alarm() + 1, self.workers.crew.look_at)
+        at = min(self.scheduler.next_alarm() + 1, self.workers.crew.look_at)
         return math.inf if at >= NEVER else self.clock.trio_time(at)
 
     def rearm(self) -> None:
@@ -143,7 +143,7 @@ class Partition:
         previous = self.gauge.update(depth)
         if previous is not None:
             pressure = self.pressure()
-            tell(
+            log_event(
                 PRESSURE_CHANGED,
                 partition=self.index,
                 pressure=pressure.level,
@@ -165,7 +165,7 @@ class Partition:
 
     def estimate(self) -> float:
         """Seconds until a place is likely to free, by the pace at which the newest ended."""
-        newest = reversed(self.endings.history.values())
+        newest = reversed(self.completion.history.values())
         ends = [receipt.ended_at for receipt in islice(newest, RECENT)]
         if not ends:
             return 1.0
@@ -182,8 +182,8 @@ class Partition:
 
     def oldest_wait(self) -> float:
         """Seconds since the oldest unfinished envelope was accepted, or was due."""
-        for flight in self.flights.values():  # in the order of acceptance, mostly
-            since = max(flight.accepted_wall, flight.envelope.not_before or 0.0)
+        for delivery in self.deliveries.values():  # in the order of acceptance, mostly
+            since = max(delivery.accepted_wall, delivery.envelope.not_before or 0.0)
             waited = self.clock.wall() - since
             if waited > 0:
                 return waited
@@ -191,25 +191,25 @@ class Partition:
 
     def causes(self) -> Counter[tuple[str, str]]:
         """Of the envelopes in memory that wait, how many do by (instance, cause)."""
-        return causes(self.flights.values(), self.lanes.groups, self.clock.now())
+        return causes(self.deliveries.values(), self.scheduler.groups, self.clock.now())
 
     def statistics(self, total: int) -> PartitionStatistics:
         """A snapshot; `total` envelopes were accepted by the whole gateway."""
         return PartitionStatistics(
             index=self.index,
             accepted=self.accepted,
-            unfinished=len(self.flights) + self.outside,
-            outside=self.outside,
+            unfinished=len(self.deliveries) + self.spilled,
+            spilled=self.spilled,
             depth=self.admission.depth,
             bound=self.admission.bound,
             waiting=self.admission.waiters,
-            in_flight=self.lanes.slots.all.in_flight,
+            in_flight=self.scheduler.slots.all.in_flight,
             level=self.gauge.level,
             attempts=self.workers.attempts.count,
-            rate_limited=self.failures.rate_limited,
+            rate_limited=self.consequences.rate_limited,
             restarts=self.restarts,
             share=self.accepted / total if total else 0.0,
-            dispositions=dict(self.endings.dispositions),
+            dispositions=dict(self.completion.dispositions),
             oldest_wait=self.oldest_wait(),
         )
 

@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 import attrs
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import nanoseconds
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.verdicts import Reason, Verdict
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.scheduling.rooms import Lane
 
 
-class Try(NamedTuple):
+class RunningAttempt(NamedTuple):
     """An attempt under way: whose it is, with which settings, and what the adapter got."""
 
     lane: Lane
-    flight: Flight
+    delivery: Delivery
     step: Step
     attempt: Attempt
     instance: Instance
@@ -30,29 +30,29 @@ class Try(NamedTuple):
 class Failed:
     """A failed attempt, its verdict, and when (engine nanoseconds)."""
 
-    tried: Try
+    running: RunningAttempt
     verdict: Verdict
     now: int
 
     @property
     def lane(self) -> Lane:
         """Whose turn it was."""
-        return self.tried.lane
+        return self.running.lane
 
     @property
-    def flight(self) -> Flight:
+    def delivery(self) -> Delivery:
         """The envelope."""
-        return self.tried.flight
+        return self.running.delivery
 
     @property
     def step(self) -> Step:
         """The step that was tried."""
-        return self.tried.step
+        return self.running.step
 
     @property
     def attempt(self) -> Attempt:
         """What the adapter got."""
-        return self.tried.attempt
+        return self.running.attempt
 
     @property
     def limited(self) -> bool:
@@ -60,7 +60,7 @@ class Failed:
         return self.verdict.reason is Reason.RATE_LIMITED and self.verdict.dispatched == "no"
 
     @property
-    def account(self) -> Account:
+    def account(self) -> InstanceState:
         """Whose attempt it was."""
         return self.lane.room.account
 
@@ -82,7 +82,7 @@ def note_doubt(
         step.first_at = step.first_at or lane.begun or -1
 
 
-def within_dedup(account: Account, step: Step, now: int) -> bool:
+def within_dedup(account: InstanceState, step: Step, now: int) -> bool:
     """Whether the platform still knows the step's key, so that a repeat makes no copy."""
     window = nanoseconds(account.hooks.traits.deduplicates_for)
     return now - (step.first_at or now) < window

@@ -13,7 +13,7 @@ import trio
 from gateway_core.contract.errors import PartitionFailed
 from gateway_core.engine.partition import Partition
 from gateway_core.plugins.boundary import place_of, stopped
-from gateway_core.telemetry import PARTITION_RESTARTED, tell
+from gateway_core.telemetry import PARTITION_RESTARTED, log_event
 
 MOST_RESTARTS = 30
 WITHIN = 60.0
@@ -48,7 +48,7 @@ class Supervisor:
         while self._deaths and now - self._deaths[0] > WITHIN:
             self._deaths.popleft()
         count = len(self._deaths)
-        tell(
+        log_event(
             PARTITION_RESTARTED,
             partition=partition.index,
             restarts=count,
@@ -64,5 +64,5 @@ class Supervisor:
         """Another partition rings for the shared buckets meanwhile."""
         for other in self._partitions:
             if other is not partition and other.alive:
-                partition.lanes.hand_over(other.lanes)
+                partition.scheduler.hand_over(other.scheduler)
                 return

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.engine.attempts import Attempts
-from gateway_core.engine.running_attempt import Try, note_doubt
-from gateway_core.engine.workers import Crew, Worker
+from gateway_core.engine.running_attempt import RunningAttempt, note_doubt
+from gateway_core.engine.workers import AttemptClock, Worker
 from gateway_core.plugins.boundary import PASSING, place_of, stopped
 from gateway_core.scheduling.rooms import Lane
-from gateway_core.telemetry import ENVELOPE_CRASHED, tell
+from gateway_core.telemetry import ENVELOPE_CRASHED, log_event
 
 if TYPE_CHECKING:
     from gateway_core.engine.partition import Partition
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_CRASHES = 2
 
 
-class Workers:
+class WorkerPool:
     """Tasks that make attempts: as many as were ever at work together, none for a waiting lane.
 
     crew      the tasks, and who of them makes an attempt
@@ -34,9 +34,9 @@ class Workers:
         self._clock = partition.clock
         self._journal = partition.journal
         self._privacy = partition.privacy
-        self._lanes = partition.lanes
-        self._endings = partition.endings
-        self.crew = Crew(partition.config.attempt_timeout, partition.rearm)
+        self._scheduler = partition.scheduler
+        self._completion = partition.completion
+        self.crew = AttemptClock(partition.config.attempt_timeout, partition.rearm)
         self.attempts = Attempts(partition, self)
         self.count = 0
         self.runnable: deque[Lane] = deque()
@@ -74,7 +74,7 @@ class Workers:
         if self._idle:
             self._called = True
             trio.lowlevel.reschedule(self._idle.popitem()[0])
-        elif self.count < self._lanes.slots.all.capacity and self.nursery is not None:
+        elif self.count < self._scheduler.slots.all.capacity and self.nursery is not None:
             self._called = True
             self.count += 1
             self.nursery.start_soon(self._work)
@@ -86,8 +86,8 @@ class Workers:
         while True:
             with worker.scope:
                 await self._work_within(worker)
-            if worker.flown is not None and worker.scope.cancelled_caught:
-                self._timed_out(worker, worker.flown)
+            if worker.running is not None and worker.scope.cancelled_caught:
+                self._timed_out(worker, worker.running)
             worker.start_anew()
 
     async def _work_within(self, worker: Worker) -> None:
@@ -107,7 +107,7 @@ class Workers:
             finally:
                 self.serving = False
                 worker.ends()
-            worker.flown = None
+            worker.running = None
 
     async def _park(self) -> None:
         task = trio.lowlevel.current_task()
@@ -119,11 +119,11 @@ class Workers:
         self._idle[task] = None
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def _timed_out(self, worker: Worker, flown: Try) -> None:
+    def _timed_out(self, worker: Worker, running: RunningAttempt) -> None:
         try:
-            self.attempts.timed_out(worker, flown)
+            self.attempts.timed_out(worker, running)
         except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
-            self._broke_off(flown.lane, raised)
+            self._broke_off(running.lane, raised)
         finally:
             self.serving = False
             self.call_next()
@@ -132,29 +132,29 @@ class Workers:
 
     def _revive(self) -> None:
         """After a death: what was in flight is in doubt, everything else goes on."""
-        self._lanes.stand_in = None
+        self._scheduler.stand_in = None
         now = self._clock.now()
         # Whom the old life left running: what is done for one may start others, which live.
-        lanes = [lane for room in self._lanes.rooms.values() for lane in room.lanes.values()]
+        lanes = [lane for room in self._scheduler.rooms.values() for lane in room.lanes.values()]
         orphans = [lane for lane in lanes if lane.running]
         waiting = [lane for lane in lanes if not lane.running]
         runnable, self.runnable = self.runnable, deque()
         for lane in runnable:
-            self._lanes.release(lane, now, unused=True)
+            self._scheduler.release(lane, now, unused=True)
         for lane in orphans:
             self._revive_lane(lane, now)
         for lane in waiting:  # its alarm may have been the one that rang as the old life died
             if lane.timer_at is None and not lane.doubt:
-                self._lanes.look_again(lane, now)
+                self._scheduler.look_again(lane, now)
 
     def _revive_lane(self, lane: Lane, now: int) -> None:
-        self._lanes.release(lane, now)
-        flight = lane.queue[0] if lane.queue else None
-        step = flight.step if flight is not None and flight.receipt is None else None
-        if flight is not None and step is not None and step.started:
-            self.attempts.died(lane, flight, step, now)
+        self._scheduler.release(lane, now)
+        delivery = lane.queue[0] if lane.queue else None
+        step = delivery.step if delivery is not None and delivery.receipt is None else None
+        if delivery is not None and step is not None and step.started:
+            self.attempts.died(lane, delivery, step, now)
         else:
-            self._lanes.go_on(lane, now)
+            self._scheduler.go_on(lane, now)
 
     # -- what breaks
 
@@ -162,29 +162,29 @@ class Workers:
         """Something broke as the lane was served: it is offered again."""
         now = self._clock.now()
         error = stopped(raised)
-        self._lanes.release(lane, now)
+        self._scheduler.release(lane, now)
         self.crashed(lane.queue[0] if lane.queue else None, error, now)
-        self._lanes.go_on(lane, now)
+        self._scheduler.go_on(lane, now)
 
-    def crashed(self, flight: Flight | None, raised: BaseException, now: int) -> None:
+    def crashed(self, delivery: Delivery | None, raised: BaseException, now: int) -> None:
         """Something of ours broke on an envelope; twice, and it ends `crashed`."""
         error = stopped(raised)
-        tell(
+        log_event(
             ENVELOPE_CRASHED,
-            envelope=flight.id if flight else None,
-            instance=flight.envelope.instance_id if flight else None,
+            envelope=delivery.id if delivery else None,
+            instance=delivery.envelope.instance_id if delivery else None,
             partition=self._index,
             error=self._privacy.error(error),
             where=place_of(error),
         )
-        if flight is None or flight.receipt is not None:
+        if delivery is None or delivery.receipt is not None:
             return
-        step, lane = flight.step, flight.lane
+        step, lane = delivery.step, delivery.lane
         if step is not None and step.started and lane is not None:
             step.started = False  # its try was made, and its outcome is lost
             note_doubt(lane, step, now)
             if self._journal is not None:
-                self._journal.ended(flight, step)
-        flight.crashes += 1
-        if flight.crashes >= MOST_CRASHES:
-            self._endings.crashed(flight, error, now)
+                self._journal.ended(delivery, step)
+        delivery.crashes += 1
+        if delivery.crashes >= MOST_CRASHES:
+            self._completion.crashed(delivery, error, now)

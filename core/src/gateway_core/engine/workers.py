@@ -13,7 +13,7 @@ from gateway_core.contract.validators import LONGEST
 from gateway_core.ratelimits.bucket import NEVER
 
 if TYPE_CHECKING:
-    from gateway_core.engine.running_attempt import Try
+    from gateway_core.engine.running_attempt import RunningAttempt
 
 ROUNDING = 1_000
 """Nanoseconds: what a clock that has run for years lacks must not make an alarm ring in vain."""
@@ -28,14 +28,14 @@ class Worker:
     """
 
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    flown: Try | None = None
+    running: RunningAttempt | None = None
     due: int = NEVER
     broken_off: bool = False
     recording: bool = False
 
     def start_anew(self) -> None:
         """What was broken off has ended: the next tries have a scope of their own."""
-        self.scope, self.flown = trio.CancelScope(), None
+        self.scope, self.running = trio.CancelScope(), None
         self.broken_off = self.recording = False
 
     def ends(self) -> None:
@@ -43,7 +43,7 @@ class Worker:
         self.due = NEVER
 
 
-class Crew:
+class AttemptClock:
     """The workers of one life of a partition.
 
     An attempt that begins later is due later, as all may take equally long. So there is one alarm
@@ -72,9 +72,9 @@ class Crew:
         self._workers.append(worker)
         return worker
 
-    def begins(self, worker: Worker, flown: Try, now: int) -> None:
+    def begins(self, worker: Worker, running: RunningAttempt, now: int) -> None:
         """The worker makes this try, which may take as long as any."""
-        worker.flown = flown
+        worker.running = running
         worker.due = now + self._longest
         if worker.due < self.look_at:
             self.look_at = worker.due

@@ -14,10 +14,10 @@ from trio.abc import Instrument
 from gateway_core import telemetry as names
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.verdicts import Reason, Verdict
-from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, tell
+from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, log_event
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
+    from gateway_core.accounts.instance_state import InstanceState
 
 Labels: TypeAlias = Mapping[str, str]
 
@@ -104,7 +104,7 @@ class Meters:
         self._attempts: dict[tuple[str, str, str, Reason | None], Tally | Single] = {}
         self._ends: dict[tuple[str, str, Disposition], Tally | Single] = {}
 
-    def accepted(self, account: Account, seconds: float) -> None:
+    def accepted(self, account: InstanceState, seconds: float) -> None:
         """An envelope was accepted so long after `submit` was called."""
         self._of(names.ACCEPT_DURATION, account).add(seconds)
 
@@ -112,12 +112,12 @@ class Meters:
         """The outbox took so long to have an envelope."""
         self._of(names.APPEND_DURATION, None).add(seconds)
 
-    def waited(self, account: Account, cause: str, seconds: float) -> None:
+    def waited(self, account: InstanceState, cause: str, seconds: float) -> None:
         """An envelope waited."""
         self._of(names.WAIT_DURATION, account, names.CAUSE.name, cause).add(seconds)
 
     def attempted(
-        self, account: Account, operation: str, verdict: Verdict | None, seconds: float
+        self, account: InstanceState, operation: str, verdict: Verdict | None, seconds: float
     ) -> None:
         """An attempt ended."""
         reason = None if verdict is None else verdict.reason
@@ -131,7 +131,7 @@ class Meters:
             tally = self._attempts[key] = self._of(names.ATTEMPT_DURATION, account, *more)
         tally.add(seconds)
 
-    def ended(self, account: Account, receipt: Receipt, seconds: float) -> None:
+    def ended(self, account: InstanceState, receipt: Receipt, seconds: float) -> None:
         """An envelope ended."""
         instance, how = account.instance, receipt.disposition
         key = (instance.channel, instance.id, how)
@@ -146,7 +146,7 @@ class Meters:
         """The event loop did nothing else meanwhile."""
         self._of(names.STALL_DURATION, None).add(seconds)
         if seconds >= LONG_STALL:
-            tell(LOOP_STALLED, seconds=round(seconds, 3))
+            log_event(LOOP_STALLED, seconds=round(seconds, 3))
 
     def hand_on(self) -> None:
         """Give the SDK what is held back."""
@@ -159,7 +159,7 @@ class Meters:
         for known in (self._tallies, self._attempts, self._ends):
             known.clear()
 
-    def _of(self, metric: Metric, account: Account | None, *more: str) -> Tally | Single:
+    def _of(self, metric: Metric, account: InstanceState | None, *more: str) -> Tally | Single:
         """The tally of a metric, of an instance's labels and the names and values in `more`."""
         whose = (account.instance.channel, account.instance.id) if account is not None else ()
         key = (metric.name, *whose, *more)
@@ -175,7 +175,7 @@ class Meters:
         return found
 
 
-class LoopWatch(Instrument):
+class LoopMonitor(Instrument):
     """Measures in real time how long the loop runs tasks before it looks at anything else."""
 
     def __init__(self, meters: Meters) -> None:

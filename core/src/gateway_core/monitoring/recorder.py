@@ -21,9 +21,9 @@ from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.hookspecs import Answer, Providers
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.waits import NONE, told
-from gateway_core.monitoring.histograms import LoopWatch, Meters
+from gateway_core.monitoring.histograms import LoopMonitor, Meters
 from gateway_core.monitoring.snapshots import Source, hub_of
 from gateway_core.monitoring.spans import GOOD, Spans, operation_of
 from gateway_core.monitoring.statistics import Statistics
@@ -37,13 +37,13 @@ from gateway_core.telemetry import (
     SCHEMA_VERSION,
     SCOPE,
     log,
-    tell,
+    log_event,
 )
 from gateway_core.telemetry.privacy import Privacy
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
-    from gateway_core.engine.running_attempt import Try
+    from gateway_core.accounts.instance_state import InstanceState
+    from gateway_core.engine.running_attempt import RunningAttempt
 
 _UNCHOSEN = structlog.make_filtering_bound_logger(logging.NOTSET)
 """What structlog has before anybody sets it up: it shows everything, to nobody's wish."""
@@ -51,7 +51,7 @@ NOTICED = 1_000_000
 """Nanoseconds from which the time to accept is recorded: nearly all are accepted at once."""
 
 
-class Watch:
+class Recorder:
     """Where what happens to envelopes is told; any of its three listeners may be missing.
 
     verbose  the log is set up to show every envelope's life
@@ -74,66 +74,70 @@ class Watch:
 
     # -- at the door
 
-    def submitted(self, flight: Flight, account: Account, partition: int, begun: int) -> None:
+    def submitted(
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+    ) -> None:
         """It is about to be accepted, `submit` having been called at `begun`."""
-        flight.observed = True
+        delivery.observed = True
         if self._spans is not None:
-            flight.trace = self._spans.submitted(flight, account, partition, begun)
+            delivery.trace = self._spans.submitted(delivery, account, partition, begun)
 
     def appended(self, begun: int) -> None:
         """The outbox has it."""
         if self.meters is not None:
             self.meters.appended((self._clock.now() - begun) / SECOND)
 
-    def accepted(self, flight: Flight, account: Account, partition: int, begun: int) -> None:
+    def accepted(
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+    ) -> None:
         """Its caller is about to hear that it is accepted."""
         if self.meters is not None:
             took = self._clock.now() - begun
             if took >= NOTICED:
                 self.meters.accepted(account, took / SECOND)
         if self._verbose:
-            envelope = flight.envelope
-            tell(
+            envelope = delivery.envelope
+            log_event(
                 ENVELOPE_ACCEPTED,
-                **about(flight, partition),
+                **about(delivery, partition),
                 room=self._privacy.room(envelope.instance_id, envelope.external_room_id),
-                operation=operation_of(flight),
-                **{"class": flight.priority},
+                operation=operation_of(delivery),
+                **{"class": delivery.priority},
             )
 
     def refused(self, instance_id: str, error: str) -> None:
         """It was refused before anything was known of it; the caller has the exception."""
         if self._verbose:
-            tell(ENVELOPE_REFUSED, instance=instance_id, error=error)
+            log_event(ENVELOPE_REFUSED, instance=instance_id, error=error)
 
-    def taken_back(self, flight: Flight, error: BaseException) -> None:
+    def taken_back(self, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all."""
-        if self._spans is not None and flight.trace is not None:
-            self._spans.refused(flight.trace, error)
+        if self._spans is not None and delivery.trace is not None:
+            self._spans.refused(delivery.trace, error)
 
-    def resumed(self, flight: Flight, account: Account, partition: int) -> None:
+    def resumed(self, delivery: Delivery, account: InstanceState, partition: int) -> None:
         """An earlier life accepted it; or this one, and it was outside meanwhile."""
-        flight.observed = True
-        if self._spans is not None and flight.trace is None and flight.parent:
-            flight.trace = self._spans.resumed(flight, account, partition, flight.parent)
+        delivery.observed = True
+        if self._spans is not None and delivery.trace is None and delivery.parent:
+            delivery.trace = self._spans.resumed(delivery, account, partition, delivery.parent)
 
     # -- attempts
 
-    def began(self, flying: Try, partition: int, now: int) -> None:
+    def began(self, running: RunningAttempt, partition: int, now: int) -> None:
         """An attempt begins."""
-        flight, account = flying.flight, flying.lane.room.account
-        flight.wait_for("attempt", now)
-        if flight.waits:
-            self._waited(flight, account)
-        trace = flight.trace
+        delivery, account = running.delivery, running.lane.room.account
+        delivery.wait_for("attempt", now)
+        if delivery.waits:
+            self._waited(delivery, account)
+        trace = delivery.trace
         if trace is not None and trace.recording and self._spans is not None:
-            self._spans.began(trace, flight, flying.step, account, partition, now)
+            self._spans.began(trace, delivery, running.step, account, partition, now)
         if self._verbose:
-            tell(ATTEMPT_STARTED, **_tried(flying, partition))
+            log_event(ATTEMPT_STARTED, **_tried(running, partition))
 
-    async def around(self, flight: Flight, attempt: Awaitable[Answer]) -> Answer:
+    async def around(self, delivery: Delivery, attempt: Awaitable[Answer]) -> Answer:
         """Make the attempt with its span current, so that what it asks of others is told them."""
-        trace = flight.trace
+        trace = delivery.trace
         if trace is None:
             return await attempt
         context = trace.context
@@ -145,98 +149,102 @@ class Watch:
         finally:
             contexts.detach(token)
 
-    def attempted(self, flying: Try, partition: int, verdict: Verdict | None, now: int) -> None:
+    def attempted(
+        self, running: RunningAttempt, partition: int, verdict: Verdict | None, now: int
+    ) -> None:
         """An attempt ended; None: the platform said yes."""
-        flight, begun = flying.flight, flying.lane.begun
+        delivery, begun = running.delivery, running.lane.begun
         if self.meters is not None:
-            account = flying.lane.room.account
-            self.meters.attempted(account, flying.step.kind, verdict, (now - begun) / SECOND)
-        trace = flight.trace
+            account = running.lane.room.account
+            self.meters.attempted(account, running.step.kind, verdict, (now - begun) / SECOND)
+        trace = delivery.trace
         if trace is not None and trace.attempt is not None and self._spans is not None:
             self._spans.attempted(trace, verdict, now)
         if self._verbose and verdict is None:
             seconds = round((now - begun) / SECOND, 3)
-            tell(ATTEMPT_ANSWERED, **_tried(flying, partition), seconds=seconds)
+            log_event(ATTEMPT_ANSWERED, **_tried(running, partition), seconds=seconds)
 
-    def transformed(self, flight: Flight, how: str) -> None:
+    def transformed(self, delivery: Delivery, how: str) -> None:
         """A refused part was changed."""
-        if self._spans is not None and flight.trace is not None and flight.trace.recording:
-            self._spans.transformed(flight.trace, how)
+        if self._spans is not None and delivery.trace is not None and delivery.trace.recording:
+            self._spans.transformed(delivery.trace, how)
 
     # -- the end
 
-    def ended(self, flight: Flight, receipt: Receipt, account: Account, partition: int) -> None:
+    def ended(
+        self, delivery: Delivery, receipt: Receipt, account: InstanceState, partition: int
+    ) -> None:
         """It has its disposition."""
-        if flight.cause != "attempt":
-            flight.wait_for("", self._clock.now())
-            if flight.waits:
-                self._waited(flight, account)
+        if delivery.cause != "attempt":
+            delivery.wait_for("", self._clock.now())
+            if delivery.waits:
+                self._waited(delivery, account)
         if self.meters is not None:
-            self.meters.ended(account, receipt, latency(flight, receipt))
-        trace = flight.trace
-        if trace is None and flight.parent and self._spans is not None:  # it ended outside memory
-            trace = self._spans.resumed(flight, account, partition, flight.parent)
+            self.meters.ended(account, receipt, latency(delivery, receipt))
+        trace = delivery.trace
+        if trace is None and delivery.parent and self._spans is not None:  # it ended outside memory
+            trace = self._spans.resumed(delivery, account, partition, delivery.parent)
         if trace is not None and trace.recording and self._spans is not None:
             self._spans.ended(trace, receipt)
         if self._verbose and receipt.disposition in GOOD:
-            tell(ENVELOPE_ENDED, **about(flight, partition), **result(flight, receipt))
+            log_event(ENVELOPE_ENDED, **about(delivery, partition), **result(delivery, receipt))
 
-    def kept(self, flight: Flight, account: Account | None = None) -> None:
+    def kept(self, delivery: Delivery, account: InstanceState | None = None) -> None:
         """A durable outbox keeps it: its trace goes on when it is back.
 
         Where it was in memory, of an `account`, what it waited for there is told.
         """
-        flight.wait_for("outbox", self._clock.now())
-        if account is not None and flight.waits:
-            self._waited(flight, account)
-        trace, flight.trace = flight.trace, None
+        delivery.wait_for("outbox", self._clock.now())
+        if account is not None and delivery.waits:
+            self._waited(delivery, account)
+        trace, delivery.trace = delivery.trace, None
         if trace is None or self._spans is None:
             return
-        flight.parent = str(trace)
+        delivery.parent = str(trace)
         if trace.recording:
             self._spans.kept(trace)
 
-    def _waited(self, flight: Flight, account: Account) -> None:
-        waits, flight.waits = told(flight.waits), NONE
+    def _waited(self, delivery: Delivery, account: InstanceState) -> None:
+        waits, delivery.waits = told(delivery.waits), NONE
         for cause, nanoseconds in waits.items():
             seconds = round(nanoseconds / SECOND, 6)
             if self.meters is not None:
                 self.meters.waited(account, cause, seconds)
-            trace = flight.trace
+            trace = delivery.trace
             if trace is not None and trace.recording and self._spans is not None:
                 self._spans.waited(trace, cause, seconds)
 
 
-def latency(flight: Flight, receipt: Receipt) -> float:
+def latency(delivery: Delivery, receipt: Receipt) -> float:
     """Seconds from acceptance, or from when it was due, to the end; over restarts as well."""
-    since, due = receipt.accepted_at, flight.envelope.not_before
+    since, due = receipt.accepted_at, delivery.envelope.not_before
     if due is not None and due > since:
         since = due
     seconds = receipt.ended_at - since
     return seconds if seconds > 0 else 0.0
 
 
-def about(flight: Flight, partition: int) -> dict[str, Any]:
+def about(delivery: Delivery, partition: int) -> dict[str, Any]:
     """What every event of an envelope's life is bound to."""
     return {
-        "envelope": flight.id,
-        "instance": flight.envelope.instance_id,
+        "envelope": delivery.id,
+        "instance": delivery.envelope.instance_id,
         "partition": partition,
     }
 
 
-def result(flight: Flight, receipt: Receipt) -> dict[str, Any]:
+def result(delivery: Delivery, receipt: Receipt) -> dict[str, Any]:
     """How it ended, for the log."""
     return {
         "disposition": str(receipt.disposition),
         "attempts": receipt.attempts,
-        "seconds": round(latency(flight, receipt), 3),
+        "seconds": round(latency(delivery, receipt), 3),
     }
 
 
-def words(privacy: Privacy, flight: Flight, verdict: Verdict) -> str:
+def words(privacy: Privacy, delivery: Delivery, verdict: Verdict) -> str:
     """The platform's own words, for the log: of rooms and texts what the settings allow."""
-    envelope, lane, step = flight.envelope, flight.lane, flight.step
+    envelope, lane, step = delivery.envelope, delivery.lane, delivery.step
     rooms = [envelope.external_room_id, *([lane.room.address] if lane is not None else [])]
     text = getattr(envelope, "text", "")
     if step is not None and step.part is not None:
@@ -244,15 +252,15 @@ def words(privacy: Privacy, flight: Flight, verdict: Verdict) -> str:
     return privacy.words(verdict.raw, envelope.instance_id, tuple(rooms), text)
 
 
-def _tried(flying: Try, partition: int) -> dict[str, Any]:
-    number = flying.step.number
-    bound = about(flying.flight, partition)
-    return {**bound, "operation": flying.attempt.operation, "attempt": number}
+def _tried(running: RunningAttempt, partition: int) -> dict[str, Any]:
+    number = running.step.number
+    bound = about(running.delivery, partition)
+    return {**bound, "operation": running.attempt.operation, "attempt": number}
 
 
-def open_watch(
+def open_recorder(
     clock: Clock, privacy: Privacy, providers: Providers, meters: MeterProvider | None
-) -> Watch | None:
+) -> Recorder | None:
     """The watch of a gateway that opens now; None: nobody listens."""
     tracers = get_tracer_provider() if providers.tracers is None else providers.tracers
     spans = None
@@ -262,7 +270,7 @@ def open_watch(
     verbose = _shows_debug()
     if spans is None and measuring is None and not verbose:
         return None
-    return Watch(clock, privacy, spans=spans, meters=measuring, verbose=verbose)
+    return Recorder(clock, privacy, spans=spans, meters=measuring, verbose=verbose)
 
 
 def working_meters(providers: Providers) -> MeterProvider | None:
@@ -286,7 +294,7 @@ def _shows_debug() -> bool:
 
 @contextmanager
 def observed(
-    provider: MeterProvider | None, watch: Watch | None, statistics: Callable[[], Statistics]
+    provider: MeterProvider | None, watch: Recorder | None, statistics: Callable[[], Statistics]
 ) -> Iterator[None]:
     """For the block, the provider's observed instruments read these snapshots."""
     if provider is None or watch is None or watch.meters is None:
@@ -295,7 +303,7 @@ def observed(
     source, hub, loop = (
         Source(statistics, watch.meters.hand_on),
         hub_of(provider),
-        LoopWatch(watch.meters),
+        LoopMonitor(watch.meters),
     )
     trio.lowlevel.add_instrument(loop)
     hub.add(source)

@@ -28,7 +28,7 @@ from gateway_core import telemetry
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.ratelimits.bucket import SECOND
 from gateway_core.telemetry import (
@@ -61,7 +61,7 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
+    from gateway_core.accounts.instance_state import InstanceState
 
 GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED)
 """Endings that are as somebody wanted them."""
@@ -69,7 +69,7 @@ _VERSION = "00"
 
 
 class Trace:
-    """The trace of one flight: its span, its context, the span of the attempt under way."""
+    """The trace of one delivery: its span, its context, the span of the attempt under way."""
 
     __slots__ = ("attempt", "context", "recording", "span")
 
@@ -106,22 +106,31 @@ class Spans:
         self._opened = round(clock.wall() * SECOND) - clock.now()
         self._first: dict[tuple[str, str, int], _First] = {}
 
-    def submitted(self, flight: Flight, account: Account, partition: int, begun: int) -> Trace:
+    def submitted(
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+    ) -> Trace:
         """An envelope is about to be accepted; `submit` was called at `begun`, in this context."""
-        return self._envelope(flight, account, partition, begun, None)
+        return self._envelope(delivery, account, partition, begun, None)
 
-    def resumed(self, flight: Flight, account: Account, partition: int, parent: str) -> Trace:
+    def resumed(
+        self, delivery: Delivery, account: InstanceState, partition: int, parent: str
+    ) -> Trace:
         """An earlier life accepted it; `parent` is its trace as a text."""
         now = self._clock.now()
-        trace = self._envelope(flight, account, partition, now, context_of(parent))
+        trace = self._envelope(delivery, account, partition, now, context_of(parent))
         if trace.recording:
             trace.span.set_attribute(RECOVERED.name, True)
         return trace
 
     def _envelope(
-        self, flight: Flight, account: Account, partition: int, begun: int, parent: Context | None
+        self,
+        delivery: Delivery,
+        account: InstanceState,
+        partition: int,
+        begun: int,
+        parent: Context | None,
     ) -> Trace:
-        operation = operation_of(flight)
+        operation = operation_of(delivery)
         first = self._known(account, operation, partition)
         span = self._tracer.start_span(
             first.envelope,
@@ -133,11 +142,11 @@ class Spans:
         trace = Trace(span)
         if trace.recording:
             span.set_attribute(OPERATION_TYPE.name, "create")
-            span.set_attribute(PRIORITY.name, flight.priority)
-            self._name(span, flight)
+            span.set_attribute(PRIORITY.name, delivery.priority)
+            self._name(span, delivery)
         return trace
 
-    def _known(self, account: Account, operation: str, partition: int) -> _First:
+    def _known(self, account: InstanceState, operation: str, partition: int) -> _First:
         """Names, and what a sampler gets to see."""
         key = (account.instance.id, operation, partition)
         found = self._first.get(key)
@@ -152,9 +161,9 @@ class Spans:
             found = self._first[key] = _First(attributes, *names)
         return found
 
-    def _name(self, span: Span, flight: Flight) -> None:
-        envelope = flight.envelope
-        span.set_attribute(ENVELOPE_ID.name, flight.id)
+    def _name(self, span: Span, delivery: Delivery) -> None:
+        envelope = delivery.envelope
+        span.set_attribute(ENVELOPE_ID.name, delivery.id)
         room = self._privacy.room(envelope.instance_id, envelope.external_room_id)
         if room is not None:
             span.set_attribute(ROOM.name, room)
@@ -172,7 +181,13 @@ class Spans:
         )
 
     def began(
-        self, trace: Trace, flight: Flight, step: Step, account: Account, partition: int, now: int
+        self,
+        trace: Trace,
+        delivery: Delivery,
+        step: Step,
+        account: InstanceState,
+        partition: int,
+        now: int,
     ) -> None:
         """An attempt of `step` begins."""
         first = self._known(account, step.kind, partition)
@@ -186,7 +201,7 @@ class Spans:
         span.set_attribute(OPERATION_TYPE.name, "send")
         span.set_attribute(PART.name, step.serial)
         span.set_attribute(ATTEMPT.name, step.number)
-        self._name(span, flight)
+        self._name(span, delivery)
 
     def attempted(self, trace: Trace, verdict: Verdict | None, now: int) -> None:
         """The attempt under way ended; None: the platform said yes."""
@@ -238,9 +253,9 @@ class Spans:
         return self._opened + at
 
 
-def operation_of(flight: Flight) -> str:
+def operation_of(delivery: Delivery) -> str:
     """The operation without a call's method: words of ours, so their number is bounded."""
-    return flight.envelope.operation.partition(":")[0]
+    return delivery.envelope.operation.partition(":")[0]
 
 
 def _named(kind: telemetry.Span, attributes: Mapping[str, Any]) -> str:

@@ -92,7 +92,7 @@ class PartitionStatistics:
     restarts: int
     share: float
     dispositions: Mapping[Disposition, int]
-    outside: int = 0
+    spilled: int = 0
     oldest_wait: float = 0.0
 
     @property

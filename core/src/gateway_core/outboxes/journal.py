@@ -1,4 +1,4 @@
-"""Tells a durable outbox what happens to flights, and makes flights of what it kept. Pure.
+"""Tells a durable outbox what happens to deliveries, and makes deliveries of what it kept. Pure.
 
 There is no journal where the outbox does not outlive the process: nobody would read it.
 """
@@ -12,7 +12,7 @@ from gateway_core.clock import Clock, nanoseconds
 from gateway_core.contract.envelopes import Call, Receipt, Send
 from gateway_core.contract.ids import Ids, position_of
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.steps import ARRIVED, Step, send_steps
 from gateway_core.outboxes.interface import Kept, Outbox, StepRecord, StepShape
@@ -28,14 +28,14 @@ INTERRUPTED = Verdict(
 
 
 class Journal:
-    """Keeps a durable outbox up to date about the flights of one gateway."""
+    """Keeps a durable outbox up to date about the deliveries of one gateway."""
 
     def __init__(self, outbox: Outbox, clock: Clock, ids: Ids) -> None:
         self._outbox = outbox
         self._clock = clock
         self._ids = ids
 
-    async def starting(self, flight: Flight, step: Step) -> None:
+    async def starting(self, delivery: Delivery, step: Step) -> None:
         """A try is about to begin. Awaited where its outcome could become unknown.
 
         Raises `OutboxError`: then it must not begin.
@@ -44,29 +44,29 @@ class Journal:
             return
         first = step.first_at or self._clock.now() or 1
         record = self._record(step, number=step.number + 1, started=True, first_at=first)
-        await self._outbox.attempt_started(flight.id, record)
+        await self._outbox.attempt_started(delivery.id, record)
 
-    def ended(self, flight: Flight, step: Step, wait: float = 0.0) -> None:
+    def ended(self, delivery: Delivery, step: Step, wait: float = 0.0) -> None:
         """A try failed, or did not begin; nothing of the step for `wait` seconds."""
         until = self._clock.wall() + wait if wait > 0 else 0.0
         record = self._record(step, first_at=step.first_at, not_before=until)
-        self._outbox.attempt_ended(flight.id, record)
+        self._outbox.attempt_ended(delivery.id, record)
 
-    def acknowledged(self, flight: Flight, step: Step) -> None:
+    def acknowledged(self, delivery: Delivery, step: Step) -> None:
         """The platform said yes. Of a message of one step, the end says it as well."""
-        if len(flight.steps or ()) > 1:
-            self._outbox.acknowledged(flight.id, self._record(step, first_at=step.first_at))
+        if len(delivery.steps or ()) > 1:
+            self._outbox.acknowledged(delivery.id, self._record(step, first_at=step.first_at))
 
-    def planned(self, flight: Flight) -> None:
-        """The steps of the flight do not follow from its plan alone."""
-        self._outbox.replanned(flight.id, [_shape(step) for step in flight.steps or ()])
-        for step in flight.steps or ():
+    def planned(self, delivery: Delivery) -> None:
+        """The steps of the delivery do not follow from its plan alone."""
+        self._outbox.replanned(delivery.id, [_shape(step) for step in delivery.steps or ()])
+        for step in delivery.steps or ():
             if step.number or step.maybe_sent or step.outcome is not None:
-                self.ended(flight, step)
+                self.ended(delivery, step)
 
-    def entered(self, flight: Flight) -> None:
+    def entered(self, delivery: Delivery) -> None:
         """What it waited for has come: its place is after all that is there now."""
-        self.entered_id(flight.id)
+        self.entered_id(delivery.id)
 
     def entered_id(self, envelope_id: str) -> int:
         """The same by its id; the position."""
@@ -124,45 +124,45 @@ def _shape(step: Step) -> StepShape:
     )
 
 
-def flight_of(kept: Kept, now: int, wall: float, deduplicates_for: float) -> Flight:
-    """The flight that an earlier life accepted, with all that is known of its steps.
+def restore_delivery(kept: Kept, now: int, wall: float, deduplicates_for: float) -> Delivery:
+    """The delivery that an earlier life accepted, with all that is known of its steps.
 
     A stored deadline is never further away than it was at acceptance, whatever the wall clock
     says. A try that had begun counts as one that may have been accepted.
     """
     entry = kept.entry
     envelope, accepted = entry.envelope, entry.accepted_at
-    flight = Flight(entry.id, envelope, entry.plan)
+    delivery = Delivery(entry.id, envelope, entry.plan)
     if entry.priority:
-        flight.priority = entry.priority
+        delivery.priority = entry.priority
     if envelope.key is not None:
-        flight.scope = scope_of(envelope)
-    flight.accepted_wall = accepted
-    flight.due = entry.due
-    flight.parent = entry.trace
+        delivery.scope = scope_of(envelope)
+    delivery.accepted_wall = accepted
+    delivery.due = entry.due
+    delivery.parent = entry.trace
     left = entry.deadline - max(wall, accepted)
-    flight.deadline = now + nanoseconds(left)
-    flight.cut = True
+    delivery.deadline = now + nanoseconds(left)
+    delivery.cut = True
     if kept.records or kept.shapes is not None:
-        _remember(flight, kept, now=now, wall=wall, window=deduplicates_for)
-    return flight
+        _remember(delivery, kept, now=now, wall=wall, window=deduplicates_for)
+    return delivery
 
 
-def _remember(flight: Flight, kept: Kept, *, now: int, wall: float, window: float) -> None:
+def _remember(delivery: Delivery, kept: Kept, *, now: int, wall: float, window: float) -> None:
     """What is known of its steps."""
-    flight.steps = _steps(kept)
-    flight.transforms, flight.degradations = _changes(kept)
-    by_serial = {step.serial: step for step in flight.steps or ()}
+    delivery.steps = _steps(kept)
+    delivery.transforms, delivery.degradations = _changes(kept)
+    by_serial = {step.serial: step for step in delivery.steps or ()}
     for record in kept.records:
         step = by_serial.get(record.serial)
         if step is not None:
             _restore(step, record, now=now, wall=wall, window=window)
-            flight.started = flight.started or record.number > 0
+            delivery.started = delivery.started or record.number > 0
             if step.verdict is not None:
-                flight.verdict = step.verdict
+                delivery.verdict = step.verdict
             if record.maybe_sent and record.number > 1 and not window:
-                flight.possible_duplicate = True
-    flight.perhaps_begun()
+                delivery.possible_duplicate = True
+    delivery.perhaps_begun()
 
 
 def _changes(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:

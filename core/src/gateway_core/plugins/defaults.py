@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from gateway_core.contract.envelopes import Envelope, Mode, Part
 from gateway_core.contract.errors import TransportError
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Limit, Traits, hookimpl
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 
-_part = maker(Part)
+_part = fast_init(Part)
 
 
 @hookimpl

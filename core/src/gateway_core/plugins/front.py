@@ -39,7 +39,7 @@ from gateway_core.contract.validators import name_fault
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import place_of, stopped
-from gateway_core.telemetry import HOOK_FAILED, tell
+from gateway_core.telemetry import HOOK_FAILED, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
@@ -295,7 +295,9 @@ class ChannelHooks:
 
     def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
         self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
-        tell(HOOK_FAILED, channel=self.channel, plugin=plugin, hook=hook, error=text, where=where)
+        log_event(
+            HOOK_FAILED, channel=self.channel, plugin=plugin, hook=hook, error=text, where=where
+        )
 
     def _culprit(self, error: BaseException) -> str:
         """The plugin in whose code the error arose, by the traceback; else the adapter."""

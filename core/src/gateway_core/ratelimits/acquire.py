@@ -25,7 +25,7 @@ class Blocked:
     at: int
 
 
-def take_all(
+def acquire_all(
     lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
 ) -> Blocked | None:
     """Take one token of each bucket, or none and say what is in the way.

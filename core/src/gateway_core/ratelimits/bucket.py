@@ -130,7 +130,7 @@ class Bucket:
         )
 
 
-class EvenBucket(Bucket):
+class PacedBucket(Bucket):
     """One token every `per / count`, counted from the starts of attempts.
 
     A refusal halves the pace, and each answer takes a share of that off. Each refusal also halves

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway_core.ratelimits.bucket import Bucket
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
+    from gateway_core.accounts.instance_state import InstanceState
 
 
 class Slots:
@@ -21,7 +21,7 @@ class Slots:
         self._channels: dict[str, Bucket] = {}
         self._shares: dict[tuple[str, str], tuple[Bucket, Bucket, Bucket]] = {}
 
-    def of(self, account: Account) -> tuple[Bucket, Bucket, Bucket]:
+    def of(self, account: InstanceState) -> tuple[Bucket, Bucket, Bucket]:
         """The partition's slots, and the channel's and the instance's share of them."""
         key = (account.instance.channel, account.instance.id)
         shares = self._shares.get(key)
@@ -29,7 +29,7 @@ class Slots:
             shares = self._shares[key] = self._share(*key)
         return shares
 
-    def forget(self, account: Account) -> None:
+    def forget(self, account: InstanceState) -> None:
         """An instance was removed: one of the same id finds nothing of it here."""
         self._shares.pop((account.instance.channel, account.instance.id), None)
 

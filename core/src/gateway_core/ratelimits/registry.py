@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
-from gateway_core.ratelimits.bucket import SECOND, Bucket, EvenBucket
+from gateway_core.ratelimits.bucket import SECOND, Bucket, PacedBucket
 from gateway_core.ratelimits.window import WindowBucket, bucket_for, reset_of
 
 SWEEP = 4
@@ -14,7 +14,7 @@ SEVERAL_ROOMS = 3
 TOGETHER = 2 * SECOND
 
 
-class Limiter:
+class BucketRegistry:
     """The buckets of one instance by name, shared by all partitions."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Limiter:
         """A bucket of before with the numbers of `limit`, or another in its place."""
         self._old.discard(name)
         old = self._buckets.get(name)
-        if not isinstance(old, EvenBucket | WindowBucket) or old.limit == limit:
+        if not isinstance(old, PacedBucket | WindowBucket) or old.limit == limit:
             return old
         bucket = bucket_for(limit)
         if type(bucket) is type(old):

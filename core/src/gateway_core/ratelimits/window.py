@@ -7,7 +7,7 @@ from math import isfinite
 
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
-from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, EvenBucket
+from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, PacedBucket
 
 STRICTEST = 64.0
 EAGER = 0.4
@@ -120,7 +120,7 @@ class WindowBucket(Bucket):
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
 
 
-class StrictBucket(WindowBucket):
+class SpacedBucket(WindowBucket):
     """A window of one token: spaced from the answers, and it learns what is stricter than it.
 
     A refusal lengthens the wait, at most twofold and to no more than the platform itself said.
@@ -191,7 +191,7 @@ class LearnedBucket(WindowBucket):
         super().release(now)
 
 
-class BoundedBucket(EvenBucket):
+class BoundedBucket(PacedBucket):
     """An even pace, and never more than `most` in any `per`: one bucket, one time to wait for.
 
     Two of them in a row would hand whoever waits from one queue to the other and back.
@@ -263,7 +263,7 @@ def bucket_for(limit: Limit) -> Bucket:
     if limit.pace == "learned":
         return LearnedBucket(limit)
     if limit.count == 1:
-        return StrictBucket(limit)
+        return SpacedBucket(limit)
     if limit.pace == "window":
         return WindowBucket(limit)
-    return EvenBucket(limit) if limit.most is None else BoundedBucket(limit, limit.most)
+    return PacedBucket(limit) if limit.most is None else BoundedBucket(limit, limit.most)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     from gateway_core.scheduling.rooms import Lane
-    from gateway_core.scheduling.waiting_groups import Group
+    from gateway_core.scheduling.waiting_groups import WaitingGroup
 
 URGENT, NORMAL, BULK = 0, 1, 2
 CLASSES = {"urgent": URGENT, "normal": NORMAL, "bulk": BULK}
@@ -21,7 +21,7 @@ AGING = 30_000_000_000
 Rank = tuple[int, int, int]
 """Class, then finals before interim edits, then since when: the lowest goes first."""
 
-Waiter: TypeAlias = "Lane | Group"
+Waiter: TypeAlias = "Lane | WaitingGroup"
 _W = TypeVar("_W", bound=Waiter)
 _Heap: TypeAlias = list[tuple[int, int, int, _W]]
 
@@ -135,6 +135,6 @@ class ClassQueue(Generic[_W]):
                 if waiter.members is None or waiter.members:
                     return True
                 waiter.waits_in = None  # a group whose members have all left
-                waiter.home.forget_group(cast("Group", waiter))
+                waiter.home.forget_group(cast("WaitingGroup", waiter))
             heappop(heap)
         return False

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.scheduling.classes import NORMAL, ClassQueue, Rank
-from gateway_core.scheduling.waiting_groups import Group
+from gateway_core.scheduling.waiting_groups import WaitingGroup
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
-    from gateway_core.scheduling.scheduler import Lanes
+    from gateway_core.accounts.instance_state import InstanceState
+    from gateway_core.scheduling.scheduler import Scheduler
 
 
 class Room:
@@ -20,7 +20,7 @@ class Room:
 
     __slots__ = ("account", "address", "gate", "id", "key", "lanes", "thread_gates", "unfinished")
 
-    def __init__(self, account: Account, room_id: str, address: str) -> None:
+    def __init__(self, account: InstanceState, room_id: str, address: str) -> None:
         self.account = account
         self.id = room_id
         self.key = (account.instance.id, room_id)
@@ -52,12 +52,12 @@ class Lane:
         "wait_serial", "waits_in",
     )  # fmt: skip
 
-    def __init__(self, key: str | None, thread: str | None, room: Room, home: Lanes) -> None:
+    def __init__(self, key: str | None, thread: str | None, room: Room, home: Scheduler) -> None:
         self.key = key
         self.thread = thread
         self.room = room
         self.home = home
-        self.queue: deque[Flight] = deque()
+        self.queue: deque[Delivery] = deque()
         self.running = False
         self.doubt = False
         self.begun = 0
@@ -72,7 +72,7 @@ class Lane:
         self.timer_at: int | None = None
         self.waits_in: ClassQueue[Any] | None = None
         self.wait_serial = 0
-        self.group: Group | None = None
+        self.group: WaitingGroup | None = None
         self.alone_at: Bucket | None = None
 
     @property

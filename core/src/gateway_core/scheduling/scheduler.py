@@ -14,27 +14,33 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import HookContractError
-from gateway_core.deliveries.delivery import Flight
-from gateway_core.ratelimits.acquire import Blocked, reserve, take_all, unreserve
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.ratelimits.acquire import Blocked, acquire_all, reserve, unreserve
 from gateway_core.ratelimits.bucket import NEVER, Bucket
 from gateway_core.ratelimits.concurrency import Slots
 from gateway_core.scheduling.classes import CLASSES
 from gateway_core.scheduling.deadlines import Deadlines
 from gateway_core.scheduling.rooms import Lane, Room
-from gateway_core.scheduling.waiting_groups import Group, Shared, queue_of, settle, shared_of
+from gateway_core.scheduling.waiting_groups import (
+    Shared,
+    WaitingGroup,
+    queue_of,
+    serve_waiters,
+    shared_of,
+)
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
+    from gateway_core.accounts.instance_state import InstanceState
 
 AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
 
 PAUSE = 100_000_000
-"""Nanoseconds until a lane whose turn broke, or a flight whose time did, is looked at again."""
+"""Nanoseconds until a lane whose turn broke, or a delivery whose time did, is looked at again."""
 
 
 class Hold(NamedTuple):
-    """Why a flight of an earlier life waits.
+    """Why a delivery of an earlier life waits.
 
     until  its own next try is not before that
     quiet  until then one of its tries may still arrive, and nothing else of the lane begins; 0: it
@@ -45,47 +51,47 @@ class Hold(NamedTuple):
     quiet: int = 0
 
 
-class Lanes:
+class Scheduler:
     """The scheduler of one partition.
 
     `rearm()` is called when the next alarm is earlier than it was.
     """
 
-    _prepare: Callable[[Flight, int], str | None]
+    _prepare: Callable[[Delivery, int], str | None]
     _start: Callable[[Lane], None]
-    _broken: Callable[[Flight, HookContractError, int], None]
-    _crashed: Callable[[Flight | None, BaseException, int], None]
+    _broken: Callable[[Delivery, HookContractError, int], None]
+    _crashed: Callable[[Delivery | None, BaseException, int], None]
 
     def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
         self._rearm = rearm
         self.slots = Slots(slots)
-        self._alarms: list[tuple[int, int, Bucket | Lane | Flight | Room]] = []
+        self._alarms: list[tuple[int, int, Bucket | Lane | Delivery | Room]] = []
         self.deadlines = Deadlines(rearm)
         self._serial = 0
-        self._groups: dict[Shared, Group] = {}
+        self._groups: dict[Shared, WaitingGroup] = {}
         self.rooms: dict[tuple[str, str], Room] = {}
-        self.stand_in: Lanes | None = None
+        self.stand_in: Scheduler | None = None
 
     def serve(
         self,
         *,
-        prepare: Callable[[Flight, int], str | None],
+        prepare: Callable[[Delivery, int], str | None],
         start: Callable[[Lane], None],
-        broken: Callable[[Flight, HookContractError, int], None],
-        crashed: Callable[[Flight | None, BaseException, int], None],
+        broken: Callable[[Delivery, HookContractError, int], None],
+        crashed: Callable[[Delivery | None, BaseException, int], None],
     ) -> None:
-        """Name whom the lanes call, before the first flight comes.
+        """Name whom the lanes call, before the first delivery comes.
 
-        prepare  readies a flight whose turn it is and names its operation; None: it ended, or
+        prepare  readies a delivery whose turn it is and names its operation; None: it ended, or
                  waits for something else
         start    hands a lane that holds its tokens to a worker
-        broken   ends a flight for which the channel's limits cannot be asked
-        crashed  counts an error of ours against a flight; raises it where it is none of ours
+        broken   ends a delivery for which the channel's limits cannot be asked
+        crashed  counts an error of ours against a delivery; raises it where it is none of ours
         """
         self._prepare, self._start = prepare, start
         self._broken, self._crashed = broken, crashed
 
-    def forget(self, account: Account) -> None:
+    def forget(self, account: InstanceState) -> None:
         """An instance was removed: one of the same id finds nothing of it here.
 
         Where its last attempts are under way, its lanes are kept under another name.
@@ -100,9 +106,9 @@ class Lanes:
                 room.key = (f"{key[0]} removed {self._serial}", key[1])
                 self.rooms[room.key] = room
 
-    # -- flights in
+    # -- deliveries in
 
-    def room(self, account: Account, room_id: str) -> Room:
+    def room(self, account: InstanceState, room_id: str) -> Room:
         """The room, made when it is new."""
         key = (account.instance.id, room_id)
         room = self.rooms.get(key)
@@ -116,7 +122,7 @@ class Lanes:
 
     def push(
         self,
-        flight: Flight,
+        delivery: Delivery,
         room: Room,
         key: str | None,
         thread: str | None,
@@ -124,16 +130,16 @@ class Lanes:
         *,
         hold: Hold | None = None,
     ) -> None:
-        """Put `flight` at the end of the lane named `key`, and try to start it.
+        """Put `delivery` at the end of the lane named `key`, and try to start it.
 
-        `thread` is the lane's own, where threads have lanes; at the head of its lane, the flight
+        `thread` is the lane's own, where threads have lanes; at the head of its lane, the delivery
         does not start before what `hold` says.
         """
         lane = room.lanes.get(key)
         if lane is None:
             lane = room.lanes[key] = Lane(key, thread, room, self)
-        flight.lane = lane
-        lane.queue.append(flight)
+        delivery.lane = lane
+        lane.queue.append(delivery)
         if len(lane.queue) != 1 or lane.running:
             return
         paused = lane.timer_at or 0  # what was in the lane before it may still arrive
@@ -146,7 +152,7 @@ class Lanes:
         else:
             self.pause(lane, max(paused, hold.until))
 
-    def at(self, when: int, what: Bucket | Lane | Flight | Room) -> None:
+    def at(self, when: int, what: Bucket | Lane | Delivery | Room) -> None:
         """Ring for `what` at `when`."""
         self._serial += 1
         heappush(self._alarms, (when, self._serial, what))
@@ -159,7 +165,7 @@ class Lanes:
         """Start the lane if all that it needs is free, else let it wait where it must."""
         work: list[Bucket] = []
         self.try_start(lane, now, None, work)
-        settle(work, now)
+        serve_waiters(work, now)
 
     def try_start(
         self, lane: Lane, now: int, woken: Bucket | None, work: list[Bucket]
@@ -174,7 +180,7 @@ class Lanes:
             return None
         if buckets is None:
             return None
-        blocked = take_all(lane, buckets, now, woken)
+        blocked = acquire_all(lane, buckets, now, woken)
         if blocked is None:
             if lane.tokens is not None or lane.running:  # pragma: no cover - invariant
                 raise AssertionError("a lane is started once")
@@ -200,17 +206,17 @@ class Lanes:
         shared = shared_of(buckets)
         group = self._groups.get(shared)
         if group is None:
-            group = self._groups[shared] = Group(shared, self, lane.room.account)
+            group = self._groups[shared] = WaitingGroup(shared, self, lane.room.account)
         stands_at = group.join(lane, bucket, now)
         lane.queue[0].wait_in(group, now)
         return stands_at
 
     @property
-    def groups(self) -> Collection[Group]:
+    def groups(self) -> Collection[WaitingGroup]:
         """Those that wait as groups."""
         return self._groups.values()
 
-    def forget_group(self, group: Group) -> None:
+    def forget_group(self, group: WaitingGroup) -> None:
         """Nobody waits in it any more."""
         if self._groups.get(group.shared) is group:
             del self._groups[group.shared]
@@ -225,21 +231,21 @@ class Lanes:
         return None
 
     def _head(self, lane: Lane, now: int) -> str | None:
-        """The operation of the lane's turn; drops flights that have ended; None: nothing to do."""
+        """The operation of the lane's next step; drops ended deliveries; None: nothing to do."""
         while lane.queue:
-            flight = lane.queue[0]
-            if flight.receipt is None:
-                operation = self._prepare(flight, now)
+            delivery = lane.queue[0]
+            if delivery.receipt is None:
+                operation = self._prepare(delivery, now)
                 if operation is not None:
                     lane.since = lane.since or lane.room.account.arrival(now)
-                    lane.rank = (CLASSES[flight.priority], _interim(flight), lane.since)
+                    lane.rank = (CLASSES[delivery.priority], _interim(delivery), lane.since)
                     return operation
-                if flight.receipt is None and lane.queue and lane.queue[0] is flight:
+                if delivery.receipt is None and lane.queue and lane.queue[0] is delivery:
                     return None
-            if lane.queue and lane.queue[0] is flight:
+            if lane.queue and lane.queue[0] is delivery:
                 lane.queue.popleft()
             lane.since = 0
-            if lane.quiet > now and flight.left_in_doubt:
+            if lane.quiet > now and delivery.left_in_doubt:
                 self.pause(lane, lane.quiet)
                 return None
         self._drop(lane, now)
@@ -264,7 +270,7 @@ class Lanes:
             del self.rooms[room.key]
 
     def drop_ended(self, lane: Lane) -> None:
-        """A flight behind the head ended: rebuild the queue once most of it is such."""
+        """A delivery behind the head ended: rebuild the queue once most of it is such."""
         lane.dead += 1
         if lane.dead > 16 and lane.dead * 2 > len(lane.queue):  # noqa: PLR2004 - small queues stay
             head = lane.queue[0]
@@ -288,7 +294,7 @@ class Lanes:
                 contended = contended or []
                 contended.append(bucket)
         if contended is not None:
-            settle(contended, now)
+            serve_waiters(contended, now)
 
     def pause(self, lane: Lane, until: int) -> None:
         """Nothing of the lane before `until`; it holds no worker meanwhile."""
@@ -318,7 +324,7 @@ class Lanes:
             self.leave(lane)
             self.offer(lane, now)
 
-    def ask_anew(self, account: Account, now: int) -> None:
+    def ask_anew(self, account: InstanceState, now: int) -> None:
         """The account's limits may be others now: whoever waits for them waits by the new ones."""
         waiting: dict[Bucket, Lane] = {}
         for room in self.rooms.values():
@@ -329,7 +335,7 @@ class Lanes:
         for bucket, lane in waiting.items():  # one of those at a bucket asks for all
             if lane.waits_at is bucket:
                 self.look_again(lane, now)
-            settle([bucket], now)
+            serve_waiters([bucket], now)
 
     # -- time
 
@@ -339,12 +345,15 @@ class Lanes:
         return min(alarm, self.deadlines.next)
 
     def ring(
-        self, now: int, expire: Callable[[Flight, int], None], due: Callable[[Flight, int], None]
+        self,
+        now: int,
+        expire: Callable[[Delivery, int], None],
+        due: Callable[[Delivery, int], None],
     ) -> None:
-        """Do what is due: wake lanes and buckets, let scheduled flights in, expire the late."""
+        """Do what is due: wake lanes and buckets, let scheduled deliveries in, expire the late."""
         while self._alarms and self._alarms[0][0] <= now:
             when, _, what = heappop(self._alarms)
-            if isinstance(what, Flight):
+            if isinstance(what, Delivery):
                 self._let_in(what, due, now)
             elif isinstance(what, Room):
                 self.tidy(what, now)
@@ -353,26 +362,26 @@ class Lanes:
                 if isinstance(what, Lane):
                     self.offer(what, now)
                 else:
-                    settle([what], now)
-        for flight in self.deadlines.passed(now):
+                    serve_waiters([what], now)
+        for delivery in self.deadlines.passed(now):
             try:
-                expire(flight, now)
+                expire(delivery, now)
             except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
-                self._crashed(flight, raised, now)
-                if flight.receipt is None:
-                    self.deadlines.add(flight)
+                self._crashed(delivery, raised, now)
+                if delivery.receipt is None:
+                    self.deadlines.add(delivery)
 
-    def _let_in(self, flight: Flight, due: Callable[[Flight, int], None], now: int) -> None:
-        """A flight's time has come; where that breaks, it comes again."""
+    def _let_in(self, delivery: Delivery, due: Callable[[Delivery, int], None], now: int) -> None:
+        """A delivery's time has come; where that breaks, it comes again."""
         try:
-            due(flight, now)
+            due(delivery, now)
         except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
-            self._crashed(flight, raised, now)
-            if flight.receipt is None and flight.lane is None:
-                flight.parked = True
-                self.at(now + PAUSE, flight)
+            self._crashed(delivery, raised, now)
+            if delivery.receipt is None and delivery.lane is None:
+                delivery.parked = True
+                self.at(now + PAUSE, delivery)
 
-    def hand_over(self, other: Lanes) -> None:
+    def hand_over(self, other: Scheduler) -> None:
         """While this partition is down, `other` rings for the buckets shared with it."""
         self.stand_in = other
         for entry in self._alarms:
@@ -382,5 +391,5 @@ class Lanes:
         heapify(self._alarms)
 
 
-def _interim(flight: Flight) -> int:
-    return 1 if getattr(flight.envelope, "interim", False) else 0
+def _interim(delivery: Delivery) -> int:
+    return 1 if getattr(delivery.envelope, "interim", False) else 0

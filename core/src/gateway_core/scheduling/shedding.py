@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.scheduling.admission import BoundKey, keys_of
 
 
@@ -10,30 +10,34 @@ class Sheddable:
     """The bulk of one partition by the bounds that its end would free."""
 
     def __init__(self) -> None:
-        self._by_key: dict[BoundKey, dict[str, Flight]] = {}
+        self._by_key: dict[BoundKey, dict[str, Delivery]] = {}
 
-    def add(self, flight: Flight) -> None:
+    def add(self, delivery: Delivery) -> None:
         """It may be shed until it starts."""
-        for key in _keys(flight):
-            self._by_key.setdefault(key, {})[flight.id] = flight
+        for key in _keys(delivery):
+            self._by_key.setdefault(key, {})[delivery.id] = delivery
 
-    def discard(self, flight: Flight) -> None:
+    def discard(self, delivery: Delivery) -> None:
         """It ended, or started: it is no victim any more."""
-        for key in _keys(flight):
-            flights = self._by_key.get(key)
-            if flights is not None and flights.pop(flight.id, None) is not None and not flights:
+        for key in _keys(delivery):
+            deliveries = self._by_key.get(key)
+            if (
+                deliveries is not None
+                and deliveries.pop(delivery.id, None) is not None
+                and not deliveries
+            ):
                 del self._by_key[key]
 
-    def newest(self, key: BoundKey) -> Flight | None:
+    def newest(self, key: BoundKey) -> Delivery | None:
         """The victim whose end frees a place under the bound `key`: nobody waits less for it."""
-        while (flights := self._by_key.get(key)) is not None:
-            flight = flights[next(reversed(flights))]
-            if not flight.started:
-                return flight
-            self.discard(flight)
+        while (deliveries := self._by_key.get(key)) is not None:
+            delivery = deliveries[next(reversed(deliveries))]
+            if not delivery.started:
+                return delivery
+            self.discard(delivery)
         return None
 
 
-def _keys(flight: Flight) -> tuple[BoundKey, BoundKey, BoundKey]:
-    envelope = flight.envelope
+def _keys(delivery: Delivery) -> tuple[BoundKey, BoundKey, BoundKey]:
+    envelope = delivery.envelope
     return keys_of(envelope.instance_id, envelope.external_room_id)

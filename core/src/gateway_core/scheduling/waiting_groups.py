@@ -16,24 +16,24 @@ from gateway_core.ratelimits.bucket import NEVER, Bucket
 from gateway_core.scheduling.classes import ClassQueue, Rank, Waiter
 
 if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import Account
+    from gateway_core.accounts.instance_state import InstanceState
     from gateway_core.scheduling.rooms import Lane
-    from gateway_core.scheduling.scheduler import Lanes
+    from gateway_core.scheduling.scheduler import Scheduler
 
 Shared = tuple[Bucket, ...]
 _COUNTED = ("suspension", "circuit", "slots")
 
 
 class Mark(NamedTuple):
-    """How long a group had waited for each cause as a flight came to wait in it."""
+    """How long a group had waited for each cause as a delivery came to wait in it."""
 
-    group: Group
+    group: WaitingGroup
     suspension: int
     circuit: int
     slots: int
 
 
-class Group:
+class WaitingGroup:
     """Lanes of one partition and account that draw on the same shared buckets.
 
     members   those who wait, in their order
@@ -46,7 +46,7 @@ class Group:
         "waits_in",
     )  # fmt: skip
 
-    def __init__(self, shared: Shared, home: Lanes, account: Account) -> None:
+    def __init__(self, shared: Shared, home: Scheduler, account: InstanceState) -> None:
         self.shared = shared
         self.home = home
         self.account = account
@@ -83,7 +83,7 @@ class Group:
         return Mark(self, shut.of("suspension", now), shut.of("circuit", now), slots)
 
     def split(self, waited: int, mark: Mark, now: int) -> dict[str, int]:
-        """What a flight waited for that came in at `mark`."""
+        """What a delivery waited for that came in at `mark`."""
         later = self.mark(now)
         parts = [(cause, getattr(later, cause) - getattr(mark, cause)) for cause in _COUNTED]
         return split(waited, parts, "account limit")
@@ -127,7 +127,7 @@ def shared_of(buckets: Sequence[Bucket]) -> Shared:
     return tuple([bucket for bucket in buckets if bucket.shared])
 
 
-def settle(work: list[Bucket], now: int) -> None:
+def serve_waiters(work: list[Bucket], now: int) -> None:
     """Serve the queues of these buckets as far as tokens go, then set their alarms."""
     while work:
         bucket = work.pop()
@@ -148,10 +148,10 @@ def settle(work: list[Bucket], now: int) -> None:
 
 def _serve(bucket: Bucket, now: int, work: list[Bucket]) -> Blocked | None:
     """Let one try whose turn it is: an aged lane whose time has come, else by class."""
-    waiter: Lane | Group | None = _holder(bucket, now)
+    waiter: Lane | WaitingGroup | None = _holder(bucket, now)
     if waiter is None:
         waiter = bucket.waiting.pop(now) if bucket.waiting is not None else None
-    if isinstance(waiter, Group):
+    if isinstance(waiter, WaitingGroup):
         return waiter.go(None, now, bucket, work)
     if waiter is None:
         return None

@@ -12,7 +12,7 @@ from functools import partial
 import attrs
 import trio
 
-from gateway_core.accounts.instance_state import Account
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock, nanoseconds
 from gateway_core.config import GatewayConfig
@@ -25,24 +25,24 @@ from gateway_core.contract.errors import (
     Overloaded,
     Refused,
 )
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Vote
 from gateway_core.contract.ids import Ids
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, fingerprint, scope_of
 from gateway_core.deliveries.tickets import Ticket
-from gateway_core.engine.instance_registry import Roster
+from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.monitoring.recorder import Watch
+from gateway_core.monitoring.recorder import Recorder
 from gateway_core.outboxes.interface import Entry, Outbox
 from gateway_core.submission.checks import problems_of
 from gateway_core.submission.preview import planned
-from gateway_core.submission.slots import Places
+from gateway_core.submission.slots import Slots
 
-_entry = maker(Entry)
+_entry = fast_init(Entry)
 
 
-class Submission:
+class Door:
     """The door of the gateway."""
 
     def __init__(
@@ -52,22 +52,22 @@ class Submission:
         clock: Clock,
         ids: Ids,
         outbox: Outbox,
-        roster: Roster,
+        registry: InstanceRegistry,
         partitions: Sequence[Partition],
         partition_of: Callable[[str, str], Partition],
         pager: Pager | None = None,
-        watch: Watch | None = None,
+        watch: Recorder | None = None,
     ) -> None:
-        self._watch = watch
+        self._recorder = watch
         self._config = config
         self._clock = clock
         self._ids = ids
         self._outbox = outbox
-        self._roster = roster
+        self._registry = registry
         self._partitions = partitions
         self.partition_of = partition_of
         self._pager = pager
-        self._places = Places(shed=config.shed, durable=pager is not None)
+        self._slots = Slots(shed=config.shed, durable=pager is not None)
         self._appending: dict[str, trio.Event] = {}
         self.closed = False
         self.refused: Counter[str] = Counter()
@@ -85,7 +85,7 @@ class Submission:
 
     async def submit(self, envelope: Envelope, *, wait: bool) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a place and for the outbox."""
-        begun, pager = self._clock.now() if self._watch is not None else 0, self._pager
+        begun, pager = self._clock.now() if self._recorder is not None else 0, self._pager
         held, due, joined = pager is None or pager.capacity.take(), None, None
         try:
             account, plan = self._checked(envelope)
@@ -95,9 +95,9 @@ class Submission:
             if scope is not None or not held or isinstance(envelope, CHANGES):
                 asked = partition, envelope, scope, print_
                 held, due, joined = await self._looked_up(*asked, held=held, wait=wait)
-            placed, take = True, self._places.take
+            placed, take = True, self._slots.take
             while joined is None:
-                full = self._places.take_nowait(partition, envelope)
+                full = self._slots.take_nowait(partition, envelope)
                 placed = full is None or await take(partition, envelope, full, wait=wait)
                 if scope is None or partition.keys.find(scope, self._clock.now()) is None:
                     account = self._still_there(partition, envelope, placed=placed)
@@ -112,21 +112,21 @@ class Submission:
         if joined is not None:
             self._let_go(held=held)
             return joined
-        flight, ttl = self._flight(partition, envelope, plan, due)
+        delivery, ttl = self._delivery(partition, envelope, plan, due)
         if scope is not None:
-            flight.scope = scope
-            partition.keys.begin(scope, flight, print_, self._clock.now())
-        if self._watch is not None:
-            self._watch.submitted(flight, account, partition.index, begun)
+            delivery.scope = scope
+            partition.keys.begin(scope, delivery, print_, self._clock.now())
+        if self._recorder is not None:
+            self._recorder.submitted(delivery, account, partition.index, begun)
         if pager is None:
             self._accept(
-                partition, flight, account, self._voted_at_once(partition, flight, account)
+                partition, delivery, account, self._voted_at_once(partition, delivery, account)
             )
         else:
-            await self._append(pager, partition, flight, ttl, print_, placed=placed)
-        if self._watch is not None:
-            self._watch.accepted(flight, account, partition.index, begun)
-        return Ticket(flight, waited=pager is not None)
+            await self._append(pager, partition, delivery, ttl, print_, placed=placed)
+        if self._recorder is not None:
+            self._recorder.accepted(delivery, account, partition.index, begun)
+        return Ticket(delivery, waited=pager is not None)
 
     def _let_go(self, *, held: bool) -> None:
         """A place in the outbox is not needed after all."""
@@ -140,13 +140,13 @@ class Submission:
         name = type(error).__name__
         self.refused[name] += 1
         try:
-            account = self._roster.account(envelope.instance_id)
+            account = self._registry.account(envelope.instance_id)
         except Refused:
             self.refused_elsewhere[name] += 1
         else:
             account.counts.refuse(error)
-        if self._watch is not None:
-            self._watch.refused(str(envelope.instance_id), name)
+        if self._recorder is not None:
+            self._recorder.refused(str(envelope.instance_id), name)
 
     async def _looked_up(
         self,
@@ -189,28 +189,30 @@ class Submission:
     ) -> tuple[float | None, Ticket | None]:
         due = None
         if self._pager is not None and isinstance(envelope, CHANGES):
-            due = await self._pager.outside.recall(partition, envelope)
+            due = await self._pager.spilled.recall(partition, envelope)
         return due, await self._joined(partition, envelope, scope, print_) if scope else None
 
-    def _still_there(self, partition: Partition, envelope: Envelope, *, placed: bool) -> Account:
+    def _still_there(
+        self, partition: Partition, envelope: Envelope, *, placed: bool
+    ) -> InstanceState:
         """The account of an envelope that has its place, or the place given back and the refusal.
 
         The instance may have been removed while the place was waited for.
         """
         try:
-            return self._roster.account(envelope.instance_id)
+            return self._registry.account(envelope.instance_id)
         except Refused:
             if placed:
                 partition.give_place_back(envelope)
             raise
 
-    def _checked(self, envelope: Envelope) -> tuple[Account, tuple[Part, ...]]:
+    def _checked(self, envelope: Envelope) -> tuple[InstanceState, tuple[Part, ...]]:
         """Everything that is wrong with the envelope in itself; else its account and plan."""
         self._check_open()
         problems = problems_of(envelope, max_text=self._config.max_text)
         if problems:
             raise Invalid(problems)
-        account = self._roster.account(envelope.instance_id)
+        account = self._registry.account(envelope.instance_id)
         instance = account.instance
         plan, problems = planned(account.hooks, instance, envelope, self._config.max_parts)
         if problems:
@@ -238,112 +240,118 @@ class Submission:
         known = partition.keys.find(scope, self._clock.now())
         if known is not None or self._pager is None:
             return known
-        return await self._pager.outside.known(partition, scope)
+        return await self._pager.spilled.known(partition, scope)
 
-    def _flight(
+    def _delivery(
         self,
         partition: Partition,
         envelope: Envelope,
         plan: tuple[Part, ...],
         message_due: float | None,
-    ) -> tuple[Flight, float]:
+    ) -> tuple[Delivery, float]:
         """And its time to live in seconds."""
         wall = self._clock.wall()
-        flight = Flight(self._ids.next(wall), envelope, plan)
-        flight.accepted_wall = wall
+        delivery = Delivery(self._ids.next(wall), envelope, plan)
+        delivery.accepted_wall = wall
         if envelope.not_before is not None and envelope.not_before > wall:
-            flight.due = envelope.not_before
+            delivery.due = envelope.not_before
         if isinstance(envelope, CHANGES):
             due = partition.targets.due(envelope.target, self._clock.now()) or message_due
             if due is not None:
-                flight.due = max(due, flight.due or 0.0)
-        ttl = self._ttl(flight)
-        flight.deadline = self._clock.now() + nanoseconds(ttl)
-        return flight, ttl
+                delivery.due = max(due, delivery.due or 0.0)
+        ttl = self._ttl(delivery)
+        delivery.deadline = self._clock.now() + nanoseconds(ttl)
+        return delivery, ttl
 
-    def _ttl(self, flight: Flight) -> float:
+    def _ttl(self, delivery: Delivery) -> float:
         """Its own; that of its class counts from when it is due."""
-        ttl = flight.envelope.ttl
+        ttl = delivery.envelope.ttl
         if ttl is not None:
             return ttl
-        ahead = 0.0 if flight.due is None else max(0.0, flight.due - flight.accepted_wall)
-        of_class: float = getattr(self._config.ttl, flight.priority)
+        ahead = 0.0 if delivery.due is None else max(0.0, delivery.due - delivery.accepted_wall)
+        of_class: float = getattr(self._config.ttl, delivery.priority)
         return of_class + ahead
 
     async def _append(
         self,
         pager: Pager,
         partition: Partition,
-        flight: Flight,
+        delivery: Delivery,
         ttl: float,
         print_: str,
         *,
         placed: bool,
     ) -> None:
         """Let the outbox have it; whatever goes wrong leaves no trace."""
-        kept = partial(self._kept, pager, partition, flight, placed=placed)
+        kept = partial(self._kept, pager, partition, delivery, placed=placed)
         appended = None
-        if flight.scope is not None:
-            appended = self._appending[flight.id] = trio.Event()
-        pager.capacity.coming(flight.id)
-        begun = self._clock.now() if self._watch is not None else 0
+        if delivery.scope is not None:
+            appended = self._appending[delivery.id] = trio.Event()
+        pager.capacity.coming(delivery.id)
+        begun = self._clock.now() if self._recorder is not None else 0
         try:
             self._check_open()
-            await self._outbox.append(_entry_of(flight, ttl, print_), kept)
-            if self._watch is not None:
-                self._watch.appended(begun)
+            await self._outbox.append(_entry_of(delivery, ttl, print_), kept)
+            if self._recorder is not None:
+                self._recorder.appended(begun)
         except BaseException as error:
-            pager.capacity.came(flight.id, accepted=False)
-            self._take_back(partition, flight, placed=placed)
-            if self._watch is not None:
-                self._watch.taken_back(flight, error)
+            pager.capacity.came(delivery.id, accepted=False)
+            self._take_back(partition, delivery, placed=placed)
+            if self._recorder is not None:
+                self._recorder.taken_back(delivery, error)
             raise
         finally:
             if appended is not None:
-                del self._appending[flight.id]
+                del self._appending[delivery.id]
                 appended.set()
 
-    def _kept(self, pager: Pager, partition: Partition, flight: Flight, *, placed: bool) -> None:
+    def _kept(
+        self, pager: Pager, partition: Partition, delivery: Delivery, *, placed: bool
+    ) -> None:
         """The outbox has it."""
         if self.closed:
             raise GatewayClosed
         # Another one now, where it was taken out and in again meanwhile.
-        account = self._roster.account(flight.envelope.instance_id)
-        vote = self._voted(partition, flight, account)
-        pager.capacity.came(flight.id, accepted=True)
-        self._accept(partition, flight, account, vote, pager, placed=placed)
+        account = self._registry.account(delivery.envelope.instance_id)
+        vote = self._voted(partition, delivery, account)
+        pager.capacity.came(delivery.id, accepted=True)
+        self._accept(partition, delivery, account, vote, pager, placed=placed)
 
-    def _take_back(self, partition: Partition, flight: Flight, *, placed: bool) -> None:
+    def _take_back(self, partition: Partition, delivery: Delivery, *, placed: bool) -> None:
         """It was not accepted after all: its key and place are free, nobody waits for it."""
-        envelope = flight.envelope
-        self._outbox.withdraw(flight.id)
-        if flight.scope is not None:
-            partition.keys.forget(flight.scope)
+        envelope = delivery.envelope
+        self._outbox.withdraw(delivery.id)
+        if delivery.scope is not None:
+            partition.keys.forget(delivery.scope)
         if placed:
             partition.give_place_back(envelope)
-        callbacks, flight.callbacks = flight.callbacks, None
+        callbacks, delivery.callbacks = delivery.callbacks, None
         for callback in callbacks or ():
             callback()
 
-    def _voted(self, partition: Partition, flight: Flight, account: Account) -> Vote | None:
+    def _voted(
+        self, partition: Partition, delivery: Delivery, account: InstanceState
+    ) -> Vote | None:
         """What policies want of it."""
         if not account.hooks.votes:
             return None
-        return account.hooks.admit(flight.envelope, partition.pressure())
+        return account.hooks.admit(delivery.envelope, partition.pressure())
 
-    def _voted_at_once(self, partition: Partition, flight: Flight, account: Account) -> Vote | None:
+    def _voted_at_once(
+        self, partition: Partition, delivery: Delivery, account: InstanceState
+    ) -> Vote | None:
         """The same where no outbox is asked; a vote that stops the program leaves no trace."""
         try:
-            return self._voted(partition, flight, account)
+            return self._voted(partition, delivery, account)
         except BaseException:
-            self._take_back(partition, flight, placed=True)
+            self._take_back(partition, delivery, placed=True)
             raise
 
     def _accept(
         self,
         partition: Partition,
-        flight: Flight,
-        account: Account,
+        delivery: Delivery,
+        account: InstanceState,
         vote: Vote | None,
         pager: Pager | None = None,
         *,
@@ -351,45 +359,45 @@ class Submission:
     ) -> None:
         """From here on it is accepted, and policies have voted on what happens to it."""
         if vote is not None and vote != "shed":
-            flight.priority = vote
-            ttl = self._ttl(flight)
-            flight.deadline = self._clock.now() + nanoseconds(ttl)
+            delivery.priority = vote
+            ttl = self._ttl(delivery)
+            delivery.deadline = self._clock.now() + nanoseconds(ttl)
             if self._pager is not None:
-                self._outbox.classed(flight.id, vote, self._clock.wall() + ttl)
+                self._outbox.classed(delivery.id, vote, self._clock.wall() + ttl)
         shed = vote == "shed"
-        if pager is not None and not shed and (not placed or pager.must_wait(flight, account)):
+        if pager is not None and not shed and (not placed or pager.must_wait(delivery, account)):
             if placed:
-                partition.give_place_back(flight.envelope)
-            if flight.scope is not None:
-                partition.keys.forget(flight.scope)  # the outbox knows it
-            pager.leave(flight)
+                partition.give_place_back(delivery.envelope)
+            if delivery.scope is not None:
+                partition.keys.forget(delivery.scope)  # the outbox knows it
+            pager.leave(delivery)
             return
         if placed:
-            partition.arrivals.accept(flight, account, shed=shed)
+            partition.enqueuer.accept(delivery, account, shed=shed)
         else:
             partition.accepted += 1
             account.counts.accepted += 1
-            partition.endings.finish_outside(flight, account, Disposition.SHED, account.hooks)
+            partition.completion.finish_outside(delivery, account, Disposition.SHED, account.hooks)
 
 
 def _replay(known: Known, envelope: Envelope) -> Ticket:
-    if known.flight is not None:
-        return Ticket(known.flight)
+    if known.delivery is not None:
+        return Ticket(known.delivery)
     assert known.receipt is not None  # noqa: S101 - one of the two
-    flight = Flight(known.envelope_id, envelope, ())
-    flight.receipt = known.receipt
-    return Ticket(flight, replayed=attrs.evolve(known.receipt, replayed=True))
+    delivery = Delivery(known.envelope_id, envelope, ())
+    delivery.receipt = known.receipt
+    return Ticket(delivery, replayed=attrs.evolve(known.receipt, replayed=True))
 
 
-def _entry_of(flight: Flight, ttl: float, print_: str) -> Entry:
-    accepted = flight.accepted_wall
+def _entry_of(delivery: Delivery, ttl: float, print_: str) -> Entry:
+    accepted = delivery.accepted_wall
     return _entry(
-        id=flight.id,
-        envelope=flight.envelope,
-        plan=tuple(flight.plan),
+        id=delivery.id,
+        envelope=delivery.envelope,
+        plan=tuple(delivery.plan),
         accepted_at=accepted,
         deadline=accepted + ttl,
         fingerprint=print_,
-        due=flight.due,
-        trace=str(flight.trace) if flight.trace is not None else "",
+        due=delivery.due,
+        trace=str(delivery.trace) if delivery.trace is not None else "",
     )

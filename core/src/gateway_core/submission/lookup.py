@@ -7,28 +7,28 @@ from collections.abc import Sequence
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Scope, scope_of_key
 from gateway_core.deliveries.tickets import Ticket
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
-from gateway_core.submission.door import Submission
+from gateway_core.submission.door import Door
 from gateway_core.submission.status import Status, status_ended, status_of
 
 
-class Inquiries:
+class Lookup:
     """Answers for all partitions and the outbox."""
 
     def __init__(
         self,
         partitions: Sequence[Partition],
-        submission: Submission,
+        submission: Door,
         pager: Pager | None,
         outbox: Outbox,
         clock: Clock,
     ) -> None:
         self._partitions = partitions
-        self._submission = submission
+        self._door = submission
         self._pager = pager
         self._outbox = outbox
         self._clock = clock
@@ -37,15 +37,15 @@ class Inquiries:
         """End it `cancelled` if it has not started; whether that was so."""
         envelope_id = _id_of(what, "a Ticket or an envelope's id")
         for partition in self._partitions:
-            flight = partition.flights.get(envelope_id)
-            if flight is not None:
-                return partition.endings.withdraw(flight)
+            delivery = partition.deliveries.get(envelope_id)
+            if delivery is not None:
+                return partition.completion.withdraw(delivery)
         if self._pager is None:
             return False
         if isinstance(what, Ticket) and what.ended:
             return False
-        outside = self._pager.found(envelope_id)  # a ticket may be another gateway's
-        return outside is not None and self._pager.withdraw(outside)
+        spilled = self._pager.found(envelope_id)  # a ticket may be another gateway's
+        return spilled is not None and self._pager.withdraw(spilled)
 
     def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where it stands, by its id, ticket or key; None: not known (any more)."""
@@ -53,26 +53,26 @@ class Inquiries:
             return self._by_key(what)
         envelope_id = _id_of(what, "a Ticket, a KeyRef or an envelope's id")
         for partition in self._partitions:
-            flight = partition.flights.get(envelope_id)
-            if flight is not None:
-                return self._unfinished(flight)
-            receipt = partition.endings.history.get(envelope_id)
+            delivery = partition.deliveries.get(envelope_id)
+            if delivery is not None:
+                return self._unfinished(delivery)
+            receipt = partition.completion.history.get(envelope_id)
             if receipt is not None:
                 return status_ended(receipt)
         return self._kept(envelope_id)
 
     def _by_key(self, key: KeyRef) -> Status | None:
-        partition = self._submission.partition_of(key.instance_id, key.external_room_id)
+        partition = self._door.partition_of(key.instance_id, key.external_room_id)
         scope = scope_of_key(key)
         known = partition.keys.find(scope, self._clock.now())
         if known is None:
             return self._kept(scope)
-        if known.flight is not None:
-            return self._unfinished(known.flight)
+        if known.delivery is not None:
+            return self._unfinished(known.delivery)
         return status_ended(known.receipt) if known.receipt is not None else None
 
-    def _unfinished(self, flight: Flight) -> Status:
-        return status_of(flight, self._clock.now(), self._clock.wall())
+    def _unfinished(self, delivery: Delivery) -> Status:
+        return status_of(delivery, self._clock.now(), self._clock.wall())
 
     def _kept(self, what: str | Scope) -> Status | None:
         """What a durable outbox remembers."""

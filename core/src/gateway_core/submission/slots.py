@@ -13,7 +13,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.scheduling.admission import Full, Waiter
 
 
-class Places:
+class Slots:
     """How places are had.
 
     shed     bulk that has not started makes room for higher classes
@@ -35,7 +35,7 @@ class Places:
                 partition.measure()
             return None
         may_shed = self._shed and envelope.priority != "bulk"
-        return None if may_shed and partition.endings.shed_for(instance, room) else full
+        return None if may_shed and partition.completion.shed_for(instance, room) else full
 
     async def take(
         self, partition: Partition, envelope: Envelope, full: Full, *, wait: bool

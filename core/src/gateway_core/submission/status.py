@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from gateway_core.contract.envelopes import Receipt
-from gateway_core.deliveries.delivery import Flight
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket
 from gateway_core.scheduling.causes import cause_now
 
@@ -38,16 +38,16 @@ class Status:
     receipt: Receipt | None = None
 
 
-def status_of(flight: Flight, now: int, wall: float) -> Status:
+def status_of(delivery: Delivery, now: int, wall: float) -> Status:
     """Of an unfinished envelope; `wall` is the same instant as POSIX time."""
-    wait = _until_due(flight, wall) if flight.parked else _until_its_turn(flight, now)
+    wait = _until_due(delivery, wall) if delivery.parked else _until_its_turn(delivery, now)
     if wait is not None:
-        wait = max(0, min(wait, flight.deadline - now))
+        wait = max(0, min(wait, delivery.deadline - now))
     return Status(
-        envelope_id=flight.id,
+        envelope_id=delivery.id,
         state="unfinished",
-        cause=cause_now(flight),
-        attempts=sum(step.number for step in flight.steps or ()),
+        cause=cause_now(delivery),
+        attempts=sum(step.number for step in delivery.steps or ()),
         estimate=None if wait is None else wait / SECOND,
     )
 
@@ -59,19 +59,19 @@ def status_ended(receipt: Receipt) -> Status:
     )
 
 
-def _until_due(flight: Flight, wall: float) -> int | None:
+def _until_due(delivery: Delivery, wall: float) -> int | None:
     """Nanoseconds until its schedule lets it in."""
-    due = flight.envelope.not_before
-    return None if due is None or flight.cause != "schedule" else round((due - wall) * SECOND)
+    due = delivery.envelope.not_before
+    return None if due is None or delivery.cause != "schedule" else round((due - wall) * SECOND)
 
 
-def _until_its_turn(flight: Flight, now: int) -> int | None:
+def _until_its_turn(delivery: Delivery, now: int) -> int | None:
     """The wait of its lane, and a token for each step before it there."""
-    lane = flight.lane
+    lane = delivery.lane
     if lane is None:
         return None
     wait = _until_lane_starts(lane, now)
-    before = takewhile(lambda other: other is not flight, lane.queue)
+    before = takewhile(lambda other: other is not delivery, lane.queue)
     steps = sum(_steps_left(other) for other in before if other.receipt is None)
     rounds = [_round(bucket) for limits in lane.asked.values() for bucket in limits]
     return None if wait is None else wait + steps * max(rounds, default=0)
@@ -83,10 +83,10 @@ def _round(bucket: Bucket) -> int:
     return bucket.pace * max(1, waiting)
 
 
-def _steps_left(flight: Flight) -> int:
-    if flight.steps is None:
-        return max(1, len(flight.plan))
-    return sum(step.outcome is None for step in flight.steps)
+def _steps_left(delivery: Delivery) -> int:
+    if delivery.steps is None:
+        return max(1, len(delivery.plan))
+    return sum(step.outcome is None for step in delivery.steps)
 
 
 def _until_lane_starts(lane: Lane, now: int) -> int | None:

@@ -29,21 +29,21 @@ from gateway_core.contract.envelopes import (
     Target,
 )
 from gateway_core.contract.errors import DeliveryError, Invalid, Problem
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.problems import problems_in
 from gateway_core.deliveries.tickets import Ticket
 from gateway_core.submission.checks import check_envelope
-from gateway_core.submission.door import Submission
+from gateway_core.submission.door import Door
 
 Editable: TypeAlias = Target | Ticket
-_send = maker(Send)
+_send = fast_init(Send)
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 
 
 class Sending:
     """What a `Gateway` can be asked to deliver; it brings the door, and a way to withdraw."""
 
-    _submission: Submission
+    _door: Door
 
     def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so."""
@@ -195,17 +195,17 @@ class Sending:
         return await self._deliver(envelope, raises=raises)
 
     async def _deliver(self, envelope: Envelope, *, raises: bool) -> Receipt:
-        ticket = await self._submission.submit(envelope, wait=True)
-        flight = ticket._flight  # noqa: SLF001 - a ticket is this module's own
-        flight.joined += 1
+        ticket = await self._door.submit(envelope, wait=True)
+        delivery = ticket._delivery  # noqa: SLF001 - a ticket is this module's own
+        delivery.joined += 1
         try:
             receipt = await ticket.receipt()
         except trio.Cancelled:
-            if flight.joined == 1:
+            if delivery.joined == 1:
                 self.cancel(ticket)
             raise
         finally:
-            flight.joined -= 1
+            delivery.joined -= 1
         if raises and receipt.disposition not in DELIVERED:
             raise DeliveryError(receipt)
         return receipt
@@ -221,8 +221,8 @@ class Sending:
         """
         check_envelope(envelope)
         await trio.lowlevel.checkpoint_if_cancelled()
-        ticket = await self._submission.submit(envelope, wait=wait)
-        ticket._flight.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
+        ticket = await self._door.submit(envelope, wait=wait)
+        ticket._delivery.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
         if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket

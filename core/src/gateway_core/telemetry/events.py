@@ -1,4 +1,4 @@
-"""Every log event: one name for each fact, its level, its fields; and `tell`, which logs it."""
+"""Every log event: one name for each fact, its level, its fields; and `log_event`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway_core.telemetry.kinds import Event
 log: Any = structlog.get_logger("gateway")
 
 
-def tell(event: Event, **fields: Any) -> None:
+def log_event(event: Event, **fields: Any) -> None:
     """Log the event at its level."""
     getattr(log, event.level)(event, **fields)
 

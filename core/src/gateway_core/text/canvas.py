@@ -7,7 +7,7 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _UNEVEN: Final = re.compile("\t+|[\r\u2028-\u202e]+")
 _new: Final = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
 
-_document: Final = maker(Document)
+_document: Final = fast_init(Document)
 
 NOWHERE: Final = -1
 """The origin of what the source does not have."""

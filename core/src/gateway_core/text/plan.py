@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from gateway_core.contract.envelopes import Part
-from gateway_core.contract.fast_init import maker
+from gateway_core.contract.fast_init import fast_init
 from gateway_core.text.breaks import skipped
 from gateway_core.text.cut import Filling
 from gateway_core.text.document import Block, Document, Kind, Style
@@ -29,7 +29,7 @@ _TABLE: Final = Kind.TABLE
 
 _HEADER_SHARE: Final = 3
 
-_part: Final = maker(Part)
+_part: Final = fast_init(Part)
 
 
 def plan(

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from gateway_contrib.cli.demo.load import RoomPlan
 from gateway_contrib.cli.demo.report import Report, Row
-from gateway_contrib.cli.demo.run import Demo, Watch
+from gateway_contrib.cli.demo.run import Demo, Recorder
 from gateway_contrib.emulators.rooms import Message
 
 _FRAME = 0.1
@@ -39,7 +39,7 @@ _OUTCOME = (
 )
 
 
-def watcher(console: Console) -> Watch:
+def watcher(console: Console) -> Recorder:
     """What shows a running demo on this console."""
 
     async def live(demo: Demo) -> None:
@@ -129,7 +129,7 @@ class _Figures:
 
 
 def _channels(demo: Demo) -> _Figures:
-    flying = {each.id: each.in_flight for each in demo.gateway.statistics().instances}
+    running = {each.id: each.in_flight for each in demo.gateway.statistics().instances}
     rows = {}
     for channel, platform in demo.platforms.items():
         tally = demo.tally.of(channel)
@@ -138,7 +138,7 @@ def _channels(demo: Demo) -> _Figures:
             tally.accepted,
             tally.parts,
             tally.attempts,
-            flying[channel],
+            running[channel],
             tally.rate_limited,
             platform.faults.counts.total(),
         )

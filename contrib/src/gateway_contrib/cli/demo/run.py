@@ -56,7 +56,7 @@ class Demo:
         )
 
 
-Watch: TypeAlias = Callable[[Demo], Awaitable[None]]
+Recorder: TypeAlias = Callable[[Demo], Awaitable[None]]
 """Shows a demo while it runs; cancelled at its end."""
 
 
@@ -88,7 +88,7 @@ async def open_demo(
             )
 
 
-async def deliver(demo: Demo, *, seed: str = "0", watch: Watch | None = None) -> Report:
+async def deliver(demo: Demo, *, seed: str = "0", watch: Recorder | None = None) -> Report:
     """Hand every text over at once, wait for every end, and compare with what arrived."""
     async with trio.open_nursery() as nursery:
         if watch is not None:
