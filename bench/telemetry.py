@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import Disposition, PartReceipt, Providers, Receipt, Send
+from gateway_core.clock import NEVER
 from gateway_core.deliveries import delivery as deliveries
 from gateway_core.deliveries import waits as elapsed
 from gateway_core.deliveries.delivery import Delivery
@@ -24,7 +25,6 @@ from gateway_core.deliveries.waits import NONE
 from gateway_core.monitoring import histograms as meters
 from gateway_core.monitoring import recorder as watch
 from gateway_core.monitoring.statistics import Counts
-from gateway_core.ratelimits.bucket import NEVER
 
 SAMPLING = 0.01
 ROUNDS = 5

@@ -1,14 +1,13 @@
-"""Which room a line lives in, enforced: imports run one way, and each effect has its module."""
+"""Which room a line lives in, enforced: imports run down one list, and each effect has its place."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-import gateway_core
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "core/src/gateway_core"
@@ -16,112 +15,63 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*/**/*.py"))
 EMULATORS = sorted((ROOT / "contrib/src/gateway_contrib/emulators").rglob("*.py"))
 CONTRIB = sorted((ROOT / "contrib/src/gateway_contrib").rglob("*.py"))
 
-LAYERS = (
-    # A module imports from its own line or from those above it, at run time.
-    {"envelopes", "fields", "making", "verdicts", "errors", "instances", "redaction"},
-    {"hookspecs"},
-    {
-        "admission",
-        "backoff",
-        "checks",
-        "circuit",
-        "codec",
-        "deadlines",
-        "elapsed",
-        "flights",
-        "steps",
-        "windows",
-        "idempotency",
-        "ids",
-        "lanes",
-        "limiter",
-        "limits",
-        "mistakes",
-        "groups",
-        "partitioning",
-        "pressure",
-        "privacy",
-        "queues",
-        "retries",
-        "revisions",
-        "rooms",
-        "settling",
-        "shedding",
-        "slots",
-        "targets",
-        "statistics",
-        "status",
-        "waiting",
-        "text",
-        "tokens",
-    },
-    {"boundary", "clock", "telemetry"},
-    {"meters", "observing", "spans"},
-    {"watch"},
-    {"channel_hooks", "defaults", "inspection", "plugins"},
-    {
-        "accounts",
-        "config",
-        "crew",
-        "failures",
-        "journal",
-        "keeping",
-        "memory",
-        "outbox",
-        "previews",
-        "sessions",
-        "tickets",
-        "tries",
-    },
-    {"arrivals", "attempts", "endings", "turns", "workers"},
-    {"partition"},
-    {"roster", "supervision"},
-    {"asking", "capacity", "earlier", "outside", "streams"},
-    {"intake"},
-    {"loading", "timetable"},
-    {"paging"},
-    {"places"},
-    {"submission"},
-    {"inquiries", "sending"},
-    {"gateway"},
-)
-APART = {"http": 0, "testing": len(LAYERS)}
-"""What adapters and tests use: the last layer that each may import; core imports neither."""
-
-PURE = {*LAYERS[0], *LAYERS[1], *LAYERS[2]}
-PLUGGY = {"hookspecs", "plugins"}
-NURSERIES = {"partition", "gateway", "http", "testing"}
-CLOCKS_AND_DICE = {"time", "random", "uuid", "secrets", "datetime", "asyncio", "threading"}
-FACES = {
+ORDER = (
+    # Imports go down only: a package imports from those below it, which stand before it here.
+    "contract",
+    "clock",
+    "telemetry",
+    "text",
+    "deliveries",
+    "ratelimits",
+    "plugins",
+    "accounts",
+    "scheduling",
+    "config",
+    "outboxes",
+    "monitoring",
+    "engine",
+    "backlog",
+    "submission",
+    "gateway",
+    "authors",
     "gateway_core",
-    "gateway_core.http",
-    "gateway_core.telemetry",
-    "gateway_core.testing",
-    "gateway_core.text",
-}
+    "testing",
+)
+APART = {"http": {"contract"}, "text": {"contract"}}
+"""Packages that know nothing of the engine, and all that they may import."""
+DOORS = ("gateway_core", "gateway_core.authors", "gateway_core.outboxes")
+"""What plugins and contrib import from, beside `text`, `http` and `testing`."""
+BESIDE = ("gateway_core.text", "gateway_core.http", "gateway_core.testing")
+
+SANS_IO = ("contract", "telemetry", "text", "deliveries", "ratelimits", "scheduling")
+"""Packages that decide without waiting: no loop, clock or dice of their own."""
+PLUGGY = {"contract/hookspecs.py", "plugins/loader.py"}
+NURSERIES = {"engine", "gateway", "http", "testing"}
+CLOCKS_AND_DICE = {"time", "random", "uuid", "secrets", "datetime", "asyncio", "threading"}
+MOST_FILES = 12
+"""Modules of a folder, its `__init__` not counted."""
+
+FILES = sorted(CORE.rglob("*.py"))
+PACKAGES = sorted(path.parent for path in CORE.glob("*/__init__.py"))
 
 
-def room(path: Path) -> str:
-    """The module of core that a file belongs to; a package counts as one."""
-    first = path.relative_to(CORE).parts[0]
-    return first.removesuffix(".py")
+def module_of(path: Path) -> str:
+    """The dotted name of a file of core."""
+    parts = path.relative_to(CORE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def layer(name: str) -> int | None:
-    return next((n for n, names in enumerate(LAYERS) if name in names), None)
+MODULES = {module_of(path): path for path in FILES}
 
 
-def rooms() -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in sorted(CORE.rglob("*.py")):
-        found.setdefault(room(path), []).append(path)
-    found.pop("__init__")
-    return found
+def package_of(module: str) -> str:
+    """The package of a module of core; a module directly in it is one of its own."""
+    return (module.split(".") + ["gateway_core"])[1] if "." in module else "gateway_core"
 
 
 def imports(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Every (module, name) that a file imports at run time, not for type checkers only."""
-    for node in ast.walk(_running(ast.parse(path.read_text()))):
+    """Every (module, name) that a file imports, for type checkers only as well."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -129,86 +79,102 @@ def imports(path: Path) -> Iterator[tuple[str, str | None]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
 
 
-def _running(tree: ast.Module) -> ast.Module:
-    class Drop(ast.NodeTransformer):
-        def visit_If(self, node: ast.If) -> ast.AST | None:
-            test = node.test
-            checking = isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
-            return None if checking else self.generic_visit(node)
-
-    return Drop().visit(tree)
-
-
-def core_imports(path: Path) -> Iterator[str]:
-    """The modules of core that a file imports, by their first name."""
+def imported(path: Path) -> set[str]:
+    """The modules of core that a file imports."""
+    found = set()
     for module, name in imports(path):
-        if module == "gateway_core":
-            yield name or ""
-        elif module.startswith("gateway_core."):
-            yield module.split(".")[1]
+        if module.split(".")[0] == "gateway_core":
+            inner = f"{module}.{name}"
+            found.add(inner if inner in MODULES else module)
+    return found
 
 
-@pytest.mark.parametrize("name", rooms())
-def test_core_imports_run_one_way(name):
-    place = APART.get(name, layer(name))
-    assert place is not None, f"{name} has no place in LAYERS"
-    for path in rooms()[name]:
-        for target in set(core_imports(path)) - {name}:
-            below = layer(target)
-            known = below is not None or target in APART
-            assert known, f"{path.name} imports {target!r} from gateway_core itself"
-            allowed = name == "testing" if target in APART else below <= place
-            assert allowed, f"{name} imports {target}, which stands after it"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_imports_go_down_only(path):
+    """Those for type checkers as well; `http` and `text` stand apart."""
+    package = package_of(module_of(path))
+    assert package in ORDER or package in APART, f"{package} has no place in ORDER"
+    for target in imported(path):
+        below = package_of(target)
+        if below == package:
+            continue
+        if package in APART:
+            assert below in APART[package], f"{package} stands apart, and imports {target}"
+        elif below in APART and below not in ORDER:
+            assert package == "testing", f"{package} imports {target}"
+        else:
+            assert ORDER.index(below) < ORDER.index(package), f"{package} imports {target}"
 
 
-@pytest.mark.parametrize("name", rooms())
-def test_only_two_modules_of_core_touch_pluggy(name):
-    touching = {p.name for p in rooms()[name] for m, _ in imports(p) if m.split(".")[0] == "pluggy"}
-    assert name in PLUGGY or not touching
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_no_package_has_a_cycle_inside(package):
+    """Take away the modules that import none of the rest, again and again: none is left."""
+    left = {name: path for name, path in MODULES.items() if path.parent == package}
+    needs = {name: imported(path) & set(left) - {name} for name, path in left.items()}
+    while free := {name for name, wanted in needs.items() if not wanted & set(needs)}:
+        for name in free:
+            del needs[name]
+    assert {} == needs
 
 
-@pytest.mark.parametrize("name", rooms())
-def test_nurseries_are_opened_where_things_wait_and_nowhere_else(name):
-    opening = {
-        path.name
-        for path in rooms()[name]
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_a_folder_is_one_subject_of_a_dozen_files(package):
+    """`text`, which is compiled, has its own measure; each says in a sentence what it does."""
+    files = [path for path in package.glob("*.py") if path.name != "__init__.py"]
+    assert len(files) <= MOST_FILES or package.name == "text", [path.name for path in files]
+    doc = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+    assert doc is not None
+    assert doc.split("\n")[0].endswith(".")
+
+
+def test_the_order_is_of_packages_that_exist():
+    assert {package_of(name) for name in MODULES} == {*ORDER, *APART}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_only_two_modules_of_core_touch_pluggy(path):
+    touching = any(module.split(".")[0] == "pluggy" for module, _ in imports(path))
+    assert not touching or str(path.relative_to(CORE)) in PLUGGY
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_nurseries_are_opened_where_things_wait_and_nowhere_else(path):
+    opening = any(
+        isinstance(node, ast.Attribute) and node.attr == "open_nursery"
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr == "open_nursery"
-    }
-    assert name in NURSERIES or not opening
+    )
+    assert not opening or package_of(module_of(path)) in NURSERIES
 
 
-@pytest.mark.parametrize("name", sorted(PURE & set(rooms())))
-def test_pure_modules_have_no_clock_dice_or_loop_of_their_own(name):
+SANS_IO_FILES = [path for path in FILES if package_of(module_of(path)) in SANS_IO]
+
+
+@pytest.mark.parametrize("path", SANS_IO_FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_what_decides_has_no_clock_dice_or_loop_of_its_own(path):
     forbidden = CLOCKS_AND_DICE | {"trio"}
-    for path in rooms()[name]:
-        whole = {
-            module for module, target in imports(path) if module in forbidden and target != "Random"
-        }
-        assert not whole, f"{path.name} imports {whole}"
+    whole = {module for module, name in imports(path) if module in forbidden and name != "Random"}
+    assert not whole, f"imports {whole}"
 
 
-@pytest.mark.parametrize("name", sorted(PURE & set(rooms())))
-def test_pure_modules_never_await(name):
+@pytest.mark.parametrize("path", SANS_IO_FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_what_decides_never_awaits(path):
     waiting = (ast.Await, ast.AsyncWith, ast.AsyncFor)
-    for path in rooms()[name]:
-        nodes = [
-            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, waiting)
-        ]
-        assert not nodes, f"{path.name}:{nodes[0].lineno} waits"
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, waiting)]
+    assert not nodes, f"line {nodes[0].lineno} waits"
 
 
 @pytest.mark.parametrize("path", [*PLUGINS, *CONTRIB], ids=lambda p: str(p.relative_to(ROOT)))
-def test_plugins_and_contrib_import_public_names_only(path):
+def test_plugins_and_contrib_import_from_the_doors_only(path):
     own = path.relative_to(ROOT).parts[path.relative_to(ROOT).parts.index("src") + 1]
     for module, name in imports(path):
         if module.split(".")[0] == "gateway_core":
-            assert module in FACES, f"{path.name} imports {module}"
-            assert name is not None or module != "gateway_core.contract.hookspecs"
-            assert module != "gateway_core" or name in gateway_core.__all__, f"{name} is not public"
+            assert module in (*DOORS, *BESIDE), f"imports {module}"
+            public = import_module(module).__all__
+            assert name is not None, f"imports {module} as a whole"
+            assert name in public, f"{name} is not public in {module}"
         elif module.startswith(("gateway_plugin_", "gateway_contrib")):
-            assert module.split(".")[0] == own, f"{path.name} imports {module}"
-        assert module.split(".")[0] != "pluggy", f"{path.name} touches pluggy"
+            assert module.split(".")[0] == own, f"imports {module}"
+        assert module.split(".")[0] != "pluggy", "touches pluggy"
 
 
 @pytest.mark.parametrize("path", [*PLUGINS, *EMULATORS], ids=lambda p: str(p.relative_to(ROOT)))
@@ -218,15 +184,11 @@ def test_adapters_and_emulators_have_no_clock_or_dice_of_their_own(path):
     assert not whole - seeded, f"{path.name} imports {whole}"
 
 
-def test_every_layer_is_of_modules_that_exist():
-    assert set().union(*LAYERS, APART) == set(rooms())
-
-
 def test_core_names_no_channel():
     """Adding a channel changes nothing in core, so core knows none by name."""
     names = {"telegram", "slack", "discord"}
-    for path in CORE.rglob("*.py"):
-        if room(path) == "testing":
+    for path in FILES:
+        if package_of(module_of(path)) == "testing":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

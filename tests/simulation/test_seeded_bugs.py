@@ -20,7 +20,7 @@ from simulated.world import Violation, simulate
 from gateway_core import Disposition, TransportError
 from gateway_core.accounts import instance_state as accounts
 from gateway_core.accounts import sessions
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import NEVER, nanoseconds
 from gateway_core.deliveries import idempotency, targets
 from gateway_core.engine import attempts
 from gateway_core.engine import completion as ends
@@ -32,7 +32,6 @@ from gateway_core.plugins import defaults
 from gateway_core.ratelimits import bucket as limits
 from gateway_core.ratelimits import circuit
 from gateway_core.ratelimits import window as windows
-from gateway_core.ratelimits.bucket import NEVER
 from gateway_core.scheduling import admission, deadlines, pressure
 from gateway_core.scheduling import scheduler as lanes
 from gateway_core.submission import door as submissions

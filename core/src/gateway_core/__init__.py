@@ -58,7 +58,6 @@ from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.deliveries.retries import RetrySettings
-from gateway_core.deliveries.tickets import Ticket
 from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.outboxes.interface import (
@@ -78,6 +77,7 @@ from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.pressure import PressureSettings
 from gateway_core.submission.preview import Preview, preview
 from gateway_core.submission.status import Status
+from gateway_core.submission.tickets import Ticket
 from gateway_core.telemetry.privacy import TelemetrySettings
 
 __all__ = [

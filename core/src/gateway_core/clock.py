@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import trio
 
-from gateway_core.ratelimits.bucket import SECOND
+SECOND = 1_000_000_000
+"""Nanoseconds."""
+NEVER = 1 << 62
+"""A time that only an event can bring nearer: an answer, a resume."""
 
 
 class Clock:

@@ -31,7 +31,6 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
-from gateway_core.deliveries.tickets import Ticket
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor
@@ -49,6 +48,7 @@ from gateway_core.submission.door import Door
 from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
+from gateway_core.submission.tickets import Ticket
 from gateway_core.submission.verbs import Sending
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, log_event
 from gateway_core.telemetry.privacy import Privacy
@@ -73,7 +73,7 @@ class Gateway(Sending):
         self._clock = Clock(wall_clock)
         privacy = Privacy(config.telemetry)
         self._meters = working_meters(providers)
-        self._recorder = open_recorder(self._clock, privacy, providers, self._meters)
+        self._observer = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
             channel.privacy = privacy
         self._context = contextvars.copy_context()
@@ -83,7 +83,7 @@ class Gateway(Sending):
         self.opened = trio.Event()
         self._tasks: trio.Nursery | None = None
         self._registry = InstanceRegistry(
-            config, hooks, clock=self._clock, spawn=self._spawn, keep=self._keep_account
+            config, hooks, clock=self._clock, spawn=self._spawn, start_probing=self._start_probing
         )
         ids = self._ids = Ids(rng)
         journal = Journal(outbox, self._clock, ids) if outbox.durable else None
@@ -94,7 +94,7 @@ class Gateway(Sending):
                 clock=self._clock,
                 rng=Random(rng.getrandbits(64)),  # noqa: S311 - jitter is no secret
                 journal=journal,
-                watch=self._recorder,
+                observer=self._observer,
                 privacy=privacy,
                 on_pressure=self._pressure_changed,
                 on_suspension=self._registry.suspend_account,
@@ -113,9 +113,10 @@ class Gateway(Sending):
                 clock=self._clock,
                 capacity=config.outbox_capacity,
                 holds_suspended=config.when_suspended == "wait",
+                observed=self._observer.listens,
             )
             for partition in self._partitions:
-                partition.completion.freed = self._pager.freed
+                partition.completion.on_end = self._pager.freed
         self._door = Door(
             config,
             clock=self._clock,
@@ -125,11 +126,16 @@ class Gateway(Sending):
             partitions=self._partitions,
             partition_of=partition_of,
             pager=self._pager,
-            watch=self._recorder,
+            observer=self._observer,
         )
-        self._lookup = Lookup(self._partitions, self._door, self._pager, outbox, self._clock)
-        self._supervisor = Supervisor(self._partitions)
-        self._keeper = Prober(self._clock, config.attempt_timeout, self._registry.suspend_account)
+        self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
+        self._supervisor = Supervisor(self._partitions, Random(rng.getrandbits(64)))  # noqa: S311 - likewise
+        self._prober = Prober(
+            self._clock,
+            config.attempt_timeout,
+            self._registry.suspend_account,
+            Random(rng.getrandbits(64)),  # noqa: S311 - jitter is no secret
+        )
         self._registry.open(self._partitions)
 
     # -- about envelopes
@@ -273,8 +279,8 @@ class Gateway(Sending):
         assert self._tasks is not None, "the gateway is not open"  # noqa: S101 - an invariant
         self._context.run(self._tasks.start_soon, task)
 
-    def _keep_account(self, account: InstanceState) -> None:
-        self._spawn(lambda: self._keeper.keep(account))
+    def _start_probing(self, account: InstanceState) -> None:
+        self._spawn(lambda: self._prober.probe(account))
 
     def _pressure_changed(self, pressure: Pressure, previous: Level) -> None:
         told: set[int] = set()
@@ -284,7 +290,7 @@ class Gateway(Sending):
     async def run(self) -> None:
         """Everything that works, inside one shield whose only exit is quiet, drain, cancel."""
         snapshot = functools.partial(self.statistics, waiting=True)
-        with trio.CancelScope(shield=True), observed(self._meters, self._recorder, snapshot):
+        with trio.CancelScope(shield=True), observed(self._meters, self._observer, snapshot):
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
                 try:
@@ -310,7 +316,7 @@ class Gateway(Sending):
     async def _drain(self) -> None:
         """Give what is unfinished its grace."""
         for partition in self._partitions:
-            partition.completion.empty = self._look_if_drained
+            partition.completion.on_empty = self._look_if_drained
         self._look_if_drained()
         with trio.move_on_after(self.config.drain_timeout):
             await self._drained.wait()
@@ -325,7 +331,7 @@ class Gateway(Sending):
         if left:
             log_event(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
         for partition in self._partitions:
-            partition.completion.keep() if self._outbox.durable else partition.completion.abandon()
+            partition.completion.store() if self._outbox.durable else partition.completion.abandon()
         if self._pager is not None:
             self._pager.spilled.keep()
 

@@ -34,7 +34,7 @@ from gateway_core import (
     hookimpl,
 )
 from gateway_core.outboxes.interface import Entry, Kept, StepRecord
-from gateway_core.outboxes.journal import restore_delivery, waits_until
+from gateway_core.outboxes.restore import restore_delivery, waits_until
 from gateway_core.testing import (
     EPOCH,
     Failure,

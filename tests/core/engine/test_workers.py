@@ -6,17 +6,17 @@ import math
 from random import Random
 from typing import Any, cast
 
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.engine.running_attempt import RunningAttempt
-from gateway_core.engine.workers import ROUNDING, AttemptClock, Worker
-from gateway_core.ratelimits.bucket import NEVER, SECOND
+from gateway_core.engine.workers import ROUNDING, WorkQueue, Worker
 
 A_TRY = cast("RunningAttempt", "a try")
 
 
-def crew(seconds: float = 10.0) -> tuple[AttemptClock, list[int]]:
-    """A crew, and when its alarm was set each time that it was."""
+def work_queue(seconds: float = 10.0) -> tuple[WorkQueue, list[int]]:
+    """A work queue, and when its alarm was set each time that it was."""
     alarms: list[int] = []
-    made: Any = AttemptClock(seconds, lambda: alarms.append(made.look_at))
+    made: Any = WorkQueue(seconds, lambda: alarms.append(made.look_at), lambda: None)
     return made, alarms
 
 
@@ -25,7 +25,7 @@ def broken_off(*workers: Worker) -> list[bool]:
 
 
 def test_only_the_first_attempt_sets_the_alarm():
-    hands, alarms = crew()
+    hands, alarms = work_queue()
     one, other = hands.join(), hands.join()
     for second in range(9):
         hands.begins(one, A_TRY, second * SECOND)
@@ -35,7 +35,7 @@ def test_only_the_first_attempt_sets_the_alarm():
 
 
 def test_what_has_ended_is_not_broken_off_and_the_alarm_goes_on_to_who_is_at_work():
-    hands, alarms = crew()
+    hands, alarms = work_queue()
     ended, newer, idle = hands.join(), hands.join(), hands.join()
     hands.begins(ended, A_TRY, 0)
     hands.begins(newer, A_TRY, 3 * SECOND)
@@ -51,7 +51,7 @@ def test_what_has_ended_is_not_broken_off_and_the_alarm_goes_on_to_who_is_at_wor
 
 
 def test_nothing_is_broken_off_before_its_time_or_twice():
-    hands, _ = crew()
+    hands, _ = work_queue()
     worker = hands.join()
     hands.begins(worker, A_TRY, 0)
     hands.look(10 * SECOND - ROUNDING - 1)
@@ -61,8 +61,8 @@ def test_nothing_is_broken_off_before_its_time_or_twice():
     assert NEVER == worker.due == hands.look_at
 
 
-def test_a_disbanded_crew_rings_for_nobody():
-    hands, _ = crew()
+def test_a_disbanded_queue_rings_for_nobody():
+    hands, _ = work_queue()
     worker = hands.join()
     hands.begins(worker, A_TRY, 0)
     hands.disband()
@@ -72,7 +72,7 @@ def test_a_disbanded_crew_rings_for_nobody():
 
 def test_attempts_may_take_for_ever():
     for seconds in (math.inf, 1e300):
-        hands, alarms = crew(seconds)
+        hands, alarms = work_queue(seconds)
         hands.begins(hands.join(), A_TRY, 0)
         assert all(SECOND * 1_000_000_000 <= at < NEVER for at in alarms)
 
@@ -81,7 +81,7 @@ def test_as_a_deadline_of_each_attempt_would():
     """Random beginnings and ends: broken off is whoever is at work at its own deadline."""
     for seed in range(50):
         random = Random(seed)
-        hands, alarms = crew(5.0)
+        hands, alarms = work_queue(5.0)
         workers = [hands.join() for _ in range(6)]
         due: dict[Worker, int] = {}
         for now in range(0, 60 * SECOND, SECOND // 4):

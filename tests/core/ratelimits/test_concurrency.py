@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from gateway_core import Instance
-from gateway_core.ratelimits.concurrency import Slots, three_quarters
+from gateway_core.ratelimits.concurrency import ConcurrencyLimits, three_quarters
 
 
 def account(instance: str, channel: str = "fake"):
-    return SimpleNamespace(instance=Instance(instance, channel, None))
+    return Instance(instance, channel, None)
 
 
 @pytest.mark.parametrize(
@@ -22,12 +20,12 @@ def test_the_last_quarter_is_for_others(slots, most):
 
 
 def test_an_instance_draws_on_all_on_its_channels_and_on_its_own():
-    slots = Slots(16)
+    slots = ConcurrencyLimits(16)
     assert [16, 12, 9] == [bucket.capacity for bucket in slots.of(account("bot"))]
 
 
 def test_instances_of_a_channel_share_its_share():
-    slots = Slots(16)
+    slots = ConcurrencyLimits(16)
     one, two, other = [slots.of(a) for a in (account("a"), account("b"), account("c", "other"))]
     assert one[0] is two[0] is other[0] is slots.all
     assert one[1] is two[1] is not other[1]
@@ -35,7 +33,7 @@ def test_instances_of_a_channel_share_its_share():
 
 
 def test_shares_are_made_once_and_forgotten_with_their_instance():
-    slots, bot = Slots(16), account("bot")
+    slots, bot = ConcurrencyLimits(16), account("bot")
     first = slots.of(bot)
     assert first is slots.of(bot)
     slots.forget(bot)

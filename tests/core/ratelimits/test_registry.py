@@ -3,7 +3,8 @@
 import pytest
 
 from gateway_core import BucketReport, Limit
-from gateway_core.ratelimits.bucket import SECOND, PacedBucket
+from gateway_core.clock import SECOND
+from gateway_core.ratelimits.bucket import PacedBucket
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.ratelimits.window import WindowBucket
 from gateway_core.scheduling.classes import NORMAL, ClassQueue

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway_core import Send
+from gateway_core.clock import NEVER
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.ratelimits.bucket import NEVER
 from gateway_core.scheduling.deadlines import FEW, Deadlines
 
 

@@ -18,8 +18,8 @@ from simulated.lives import Life
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.engine.attempts import OUTBOX_PAUSE
-from gateway_core.ratelimits.bucket import NEVER, SECOND
 
 LONGEST_RESTART = 1.0
 MOST_STEPS = 60_000

@@ -1,11 +1,12 @@
-"""Finds out whether an instance works again: one task per instance in trouble, none else.
+"""Finds out whether an instance works again: one task for each instance in trouble.
 
-This module waits: it is the task of an account, as `partition` is that of a partition.
+This module waits: for the probe of an adapter, and between probes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import trio
 
@@ -20,33 +21,39 @@ from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 
 
 class Prober:
-    """Probes with backoff while an account needs it."""
+    """Probes with backoff while an instance needs it."""
 
     def __init__(
-        self, clock: Clock, timeout: float, suspend: Callable[[InstanceState, Verdict], None]
+        self,
+        clock: Clock,
+        timeout: float,
+        suspend: Callable[[InstanceState, Verdict], None],
+        rng: Random,
     ) -> None:
         self._clock = clock
         self._timeout = timeout
         self._suspend = suspend
+        self._rng = rng
 
-    async def keep(self, account: InstanceState) -> None:
-        """Run until the account works, or nobody asks any more."""
+    async def probe(self, account: InstanceState) -> None:
+        """Run until the instance works, or nobody asks any more."""
+        health = account.health
         try:
-            if account.refusal is not None:
+            if health.refused is not None:
                 await self._refresh(account)
-            while account.needs_probe:
-                await trio.sleep(account.circuit_settings.probe_delay(account.probes))
-                if account.refusal is not None:
+            while health.needs_probe:
+                await trio.sleep(health.backoff.delay(health.probes + 1, rng=self._rng))
+                if health.refused is not None:
                     await self._refresh(account)
-                elif account.needs_probe:
-                    account.probes += 1
+                elif health.needs_probe:
+                    health.probes += 1
                     await self._look(account)
         finally:
-            account.keeper_runs = False
+            health.probing = False
 
     async def _refresh(self, account: InstanceState) -> None:
-        """Ask once for a fresh secret; without one, the account is suspended."""
-        asked = verdict = account.refusal
+        """Ask once for a fresh secret; without one, the instance is suspended."""
+        asked = verdict = account.health.refused
         assert verdict is not None  # noqa: S101 - it led here
         secret = None
         try:
@@ -56,37 +63,35 @@ class Prober:
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
             said = hidden(f"{type(error).__name__}: {error}", account.instance)
-            raw = f"{verdict.raw}; no fresh secret: {said}"
             verdict = Verdict(
                 error_class=ErrorClass.FATAL,
                 reason=Reason.UNAUTHORIZED,
                 scope=verdict.scope,
-                raw=raw,
+                raw=f"{verdict.raw}; no fresh secret: {said}",
             )
-        if account.removed or account.refusal is not asked:
+        if account.health.removed or account.health.refused is not asked:
             return  # the application took it out, suspended, resumed or replaced it
         if secret is None:
             self._suspend(account, verdict)
         else:
-            account.refreshed(self._clock.now())
+            account.health.refreshed(self._clock.now())
             log_event(INSTANCE_RESUMED, instance=account.instance.id, by="credentials")
 
     async def _look(self, account: InstanceState) -> None:
-        if not account.can_probe:
-            account.half_open(self._clock.now())
+        health, instance = account.health, account.instance
+        if not account.hooks.can_probe:
+            health.half_open(self._clock.now())
             return
-        instance = account.instance
         found = await ask_who(account, self._timeout)
-        now = self._clock.now()
-        if account.removed or account.held or account.instance is not instance:
+        if health.removed or health.held or account.instance is not instance:
             return  # by the application, meanwhile
         if not isinstance(found, Verdict):
-            suspended, was_open = account.suspended, account.open
-            account.probed(now)
+            suspended, was_open = health.suspended, health.open
+            health.probed(self._clock.now())
             if suspended is not None:
-                log_event(INSTANCE_RESUMED, instance=account.instance.id, by="probe")
+                log_event(INSTANCE_RESUMED, instance=instance.id, by="probe")
             elif was_open:
-                log_event(CIRCUIT_CLOSED, instance=account.instance.id)
+                log_event(CIRCUIT_CLOSED, instance=instance.id)
         elif found.error_class is ErrorClass.FATAL:
             self._suspend(account, found)
 

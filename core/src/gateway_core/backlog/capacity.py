@@ -1,6 +1,6 @@
 """How much a durable outbox may keep: what is unfinished, what is being appended, who waits.
 
-This module waits: for a place in the outbox.
+This module waits: for a slot in the outbox.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Capacity:
     def __init__(self, most: int, wake: Callable[[], None]) -> None:
         self._most = most
         self._wake = wake
-        self._places = trio.lowlevel.ParkingLot()
+        self._waiting = trio.lowlevel.ParkingLot()
         self._held = 0
         self._coming: set[str] = set()
         self._gone: set[str] = set()
@@ -29,30 +29,30 @@ class Capacity:
         self.closed = False
 
     def take(self) -> bool:
-        """Hold a place from now on, if there is one: for `coming`, or until `let_go`."""
+        """Hold a slot from now on, if there is one: for `coming`, or until `let_go`."""
         if self.unfinished + len(self._coming) + self._held >= self._most:
             return False
         self._held += 1
         return True
 
-    async def place(self) -> None:
-        """Wait for a place, which is held then; or for the gateway to close."""
+    async def slot(self) -> None:
+        """Wait for a slot, which is held then; or for the gateway to close."""
         if not self.take():
-            await self._places.park()  # whoever wakes it has taken the place for it
+            await self._waiting.park()  # whoever wakes it has taken the slot for it
 
     def let_go(self) -> None:
-        """A place that was held is not needed after all."""
+        """A slot that was held is not needed after all."""
         self._held -= 1
         self._hand_on()
 
     def close(self) -> None:
         """Nobody waits any more."""
         self.closed = True
-        self._held += len(self._places)
-        self._places.unpark_all()
+        self._held += len(self._waiting)
+        self._waiting.unpark_all()
 
     def coming(self, envelope_id: str) -> None:
-        """The outbox may have it from now on, though it is not accepted yet: the place is its."""
+        """The outbox may have it from now on, though it is not accepted yet: the slot is its."""
         self._held -= 1
         self._coming.add(envelope_id)
 
@@ -69,7 +69,7 @@ class Capacity:
         """An envelope ended."""
         self.unfinished -= 1
         self._note(envelope_id)
-        if self._places:
+        if self._waiting:
             self._hand_on()
 
     def reopened(self, envelope_id: str) -> None:
@@ -96,6 +96,6 @@ class Capacity:
 
     def _hand_on(self) -> None:
         """Whoever has waited longest has what is free, before anybody who comes now."""
-        while self._places and not self._full:
+        while self._waiting and not self._full:
             self._held += 1
-            self._places.unpark()
+            self._waiting.unpark()

@@ -9,12 +9,12 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import Clock
-from gateway_core.contract.envelopes import Disposition
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Kept
-from gateway_core.outboxes.journal import waits_until
+from gateway_core.outboxes.restore import waits_until
 
 
 class Intake:
@@ -87,22 +87,23 @@ class Intake:
         hold = waits_until(kept, wall) if kept.records else 0.0
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
 
-    def end_kept(self, kept: Kept, disposition: Disposition) -> None:
-        """End it, unless it is known."""
+    def end_kept(self, kept: Kept, ending: Ending | None = None) -> None:
+        """End it, unless it is known; by itself, since its deadline passed."""
         envelope = kept.entry.envelope
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         if not self.known(partition, kept.entry.id):
-            self.end(self._spilled.delivery(kept), disposition)
+            delivery = self._spilled.delivery(kept)
+            self.end(delivery, ending or expired(delivery))
 
-    def end(self, delivery: Delivery, disposition: Disposition) -> None:
-        """End one that is outside, whether its instance is there or not."""
+    def end(self, delivery: Delivery, ending: Ending) -> None:
+        """End one that is spilled, whether its instance is there or not."""
         envelope = delivery.envelope
         account = self._registry.present(envelope.instance_id)
         self._spilled.forget(delivery.id)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._came_in(partition, delivery, account)
         hooks = self._registry.hooks_of(envelope.instance_id)
-        partition.completion.finish_outside(delivery, account, disposition, hooks)
+        partition.completion.complete_spilled(delivery, account, ending, hooks)
         self._ended(delivery)
 
     def reopened(self, kept: Kept, partition: Partition) -> InstanceState | None:

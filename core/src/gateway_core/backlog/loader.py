@@ -81,7 +81,7 @@ class Loader:
 
         None where the account was taken out meanwhile: whoever has its name now begins anew.
         """
-        if account.removed:
+        if account.health.removed:
             return False
         envelope = kept.entry.envelope
         instance_id, room = envelope.instance_id, envelope.external_room_id
@@ -132,7 +132,7 @@ class Loader:
             envelope = kept.entry.envelope
             if isinstance(envelope, CHANGES):
                 await self._spilled.recall(partition, envelope, kept.entry.id)
-            if account.removed or partition.admission.full(instance_id, room) is not None:
+            if account.health.removed or partition.admission.full(instance_id, room) is not None:
                 break
             self._intake.take(kept, partition, account)
             stream.behind[room].loaded = kept.position

@@ -19,16 +19,16 @@ from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.restored import RestoredState
 from gateway_core.backlog.schedule import Schedule
 from gateway_core.backlog.spilled import Spilled
-from gateway_core.clock import Clock
-from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, MessageRef
+from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.envelopes import CHANGES, Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Kept, Outbox, Recovery, Request
 from gateway_core.outboxes.journal import Journal
-from gateway_core.ratelimits.bucket import SECOND
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log_event
 
 HORIZON = 60.0
@@ -52,6 +52,7 @@ class Pager:
         clock: Clock,
         capacity: int,
         holds_suspended: bool,
+        observed: bool,
     ) -> None:
         self._outbox = outbox
         self._registry = registry
@@ -62,7 +63,7 @@ class Pager:
         self._woken = trio.Event()
         self.capacity = Capacity(capacity, self.wake)
         self._earlier = RestoredState(clock)
-        self.spilled = Spilled(outbox, clock, registry.find)
+        self.spilled = Spilled(outbox, clock, registry.find, observed=observed)
         self._intake = Intake(
             self.spilled, self.capacity, registry=registry, partition_of=partition_of, clock=clock,
             ended=self._ended_outside,
@@ -79,7 +80,7 @@ class Pager:
             outbox,
             clock=clock,
             partition_of=partition_of,
-            end=lambda kept: self._intake.end_kept(kept, Disposition.CANCELLED),
+            end=lambda kept: self._intake.end_kept(kept, CANCELLED),
             again=self._again,
         )
 
@@ -141,14 +142,14 @@ class Pager:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = delivery.envelope
         if delivery.due is not None and (
-            delivery.due > delivery.accepted_wall or self._follows(delivery)
+            delivery.due > delivery.accepted_at or self._follows(delivery)
         ):
             return True
         stream = self._streams.get(envelope.instance_id)
         behind = stream is not None and stream.holds(envelope.external_room_id)
         if behind and not _may_pass(envelope):
             return True
-        return account.suspended is not None and self._suspended(account)
+        return account.health.suspended is not None and self._suspended(account)
 
     def _follows(self, delivery: Delivery) -> bool:
         """Whether it changes a message that waits outside for its time."""
@@ -160,9 +161,9 @@ class Pager:
 
     def _suspended(self, account: InstanceState) -> bool:
         """Whether what it has outside stays there until it is resumed."""
-        if not self._holds_suspended or account.suspended is None:
+        if not self._holds_suspended or account.health.suspended is None:
             return False
-        account.resumed = self.wake
+        account.health.on_resume = self.wake
         return True
 
     def leave(self, delivery: Delivery) -> None:
@@ -171,14 +172,13 @@ class Pager:
         self.spilled.add(delivery)
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._intake.left(delivery, partition)
-        if partition.watch is not None:
-            partition.watch.kept(delivery)
+        partition.observer.stored(delivery)
         left = (delivery.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
         if self._times.note_deadline(deadline):
             self.wake()
         if delivery.due is not None:
-            delivery.wait_for("schedule", self._clock.now())
+            delivery.waits.wait_for("schedule", self._clock.now())
             if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
                 self._times.follow(envelope.target, delivery)
             if self._times.note_due(delivery.due):
@@ -206,7 +206,7 @@ class Pager:
         """End one that is outside; false where it has started."""
         if delivery.started or delivery.receipt is not None:
             return False
-        self._intake.end(delivery, Disposition.CANCELLED)
+        self._intake.end(delivery, CANCELLED)
         return True
 
     def _ended_outside(self, delivery: Delivery) -> None:

@@ -25,9 +25,17 @@ class RestoredState:
     def tell(self, account: InstanceState) -> None:
         """The instance is there: once it knows, it keeps that itself."""
         for room, moved_to in self._moves.pop(account.instance.id, ()):
-            account.moved(room, moved_to)
+            account.move(room, moved_to)
         now, wall = self._clock.now(), self._clock.wall()
         for operation, until, wait in self._closures.pop(account.instance.id, ()):
             left = min(until - wall, wait)
             if left > 0:
-                account.close_again(operation, now + nanoseconds(left))
+                _close(account, operation, now + nanoseconds(left))
+
+
+def _close(account: InstanceState, operation: str, until: int) -> None:
+    """What a refusal closed: an operation, or (empty) the whole instance."""
+    if operation:
+        account.limits.close_operation(operation, until)
+    else:
+        account.limits.close(until)

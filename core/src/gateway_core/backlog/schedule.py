@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import Clock
-from gateway_core.contract.envelopes import Disposition, KeyRef, Target
+from gateway_core.contract.envelopes import KeyRef, Target
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Scope, scope_of_key
@@ -162,7 +162,7 @@ class Schedule:
             raise
         for kept in found.kept:
             if self._registry.find(kept.entry.envelope.instance_id) is not None:
-                self._intake.end_kept(kept, Disposition.EXPIRED)
+                self._intake.end_kept(kept)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
         if found.kept:
             if self._earliest <= self._overdue[0]:

@@ -15,7 +15,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Found, Kept, Outbox
-from gateway_core.outboxes.journal import restore_delivery
+from gateway_core.outboxes.restore import restore_delivery
 
 
 class Spilled:
@@ -27,11 +27,17 @@ class Spilled:
     """
 
     def __init__(
-        self, outbox: Outbox, clock: Clock, account_of: Callable[[str], InstanceState | None]
+        self,
+        outbox: Outbox,
+        clock: Clock,
+        account_of: Callable[[str], InstanceState | None],
+        *,
+        observed: bool,
     ) -> None:
         self._outbox = outbox
         self._clock = clock
         self._account_of = account_of
+        self._observed = observed
         self._deliveries: WeakValueDictionary[str, Delivery] = WeakValueDictionary()
         self._keyed = 0
         self._closed = False
@@ -40,7 +46,7 @@ class Spilled:
         """It stays outside for now."""
         self._keyed += delivery.scope is not None
         self._deliveries[delivery.id] = delivery
-        delivery.wait_for("outbox", self._clock.now())
+        delivery.waits.wait_for("outbox", self._clock.now())
 
     def get(self, envelope_id: str) -> Delivery | None:
         """The delivery of an envelope outside, if anybody waits for it."""
@@ -54,10 +60,7 @@ class Spilled:
         """The gateway ends: who waits for one, or comes to, hears that it is kept."""
         self._closed = True
         for delivery in self.all():
-            delivery.kept = True
-            callbacks, delivery.callbacks = delivery.callbacks, None
-            for callback in callbacks or ():
-                callback()
+            delivery.store()
 
     def forget(self, envelope_id: str) -> None:
         """It is outside no more."""
@@ -66,7 +69,7 @@ class Spilled:
     def take(self, kept: Kept, account: InstanceState, now: int, wall: float) -> Delivery:
         """The same as `delivery`; it is outside no more."""
         delivery = self._deliveries.pop(kept.entry.id, None)
-        return delivery or restore_delivery(kept, now, wall, account.hooks.traits.deduplicates_for)
+        return delivery or self._restored(kept, account, now, wall)
 
     def delivery(self, kept: Kept) -> Delivery:
         """The one that somebody waits for, or a new one."""
@@ -74,8 +77,13 @@ class Spilled:
         if delivery is not None:
             return delivery
         account = self._account_of(kept.entry.envelope.instance_id)
-        window = account.hooks.traits.deduplicates_for if account is not None else 0.0
-        return restore_delivery(kept, self._clock.now(), self._clock.wall(), window)
+        return self._restored(kept, account, self._clock.now(), self._clock.wall())
+
+    def _restored(
+        self, kept: Kept, account: InstanceState | None, now: int, wall: float
+    ) -> Delivery:
+        window = account.hooks.deduplicates_for if account is not None else 0
+        return restore_delivery(kept, now, wall, window, observed=self._observed)
 
     def join(self, found: Found) -> Delivery | None:
         """The delivery of an envelope that the outbox found, so that one can wait for it."""
@@ -84,8 +92,9 @@ class Spilled:
         delivery = self._deliveries.get(found.envelope_id)
         if delivery is None:
             delivery = self._deliveries[found.envelope_id] = self.delivery(found.kept)
-            delivery.kept = self._closed
-            delivery.wait_for("outbox", self._clock.now())
+            if self._closed:
+                delivery.store()
+            delivery.waits.wait_for("outbox", self._clock.now())
         return delivery
 
     async def known(self, partition: Partition, scope: Scope) -> Known | None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import attrs
 
-if TYPE_CHECKING:
-    from gateway_core.contract.envelopes import Receipt
-    from gateway_core.contract.verdicts import Verdict
-
-Dispatched = Literal["no", "unknown"]
-"""Whether the platform may have got the request: certainly not, or nobody knows."""
+from gateway_core.contract.envelopes import Receipt
+from gateway_core.contract.verdicts import Dispatched, Verdict
 
 
 @attrs.frozen

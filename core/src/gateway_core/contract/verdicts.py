@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args
 import attrs
 from attrs.validators import optional
 
-from gateway_core.contract.errors import Dispatched
 from gateway_core.contract.validators import instance, one_of, shown
 
+Dispatched = Literal["no", "unknown"]
+"""Whether the platform may have got the request: certainly not, or nobody knows."""
 Transform = Literal["stricter", "plain", "without_reply"]
 """What to change before the part is tried again."""
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. Pure: no clock, no sleeping."""
+"""How long to wait before the next attempt, probe or restart: the only exponential. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from random import Random
 
 import attrs
 
+LONGEST_EXPONENT = 62
+
 
 @attrs.frozen(kw_only=True)
 class Backoff:
-    """Exponential with full jitter: up to `base * 2 ** (attempt - 1)` seconds, at most `cap`."""
+    """Exponential with jitter: at most `base * 2 ** (attempt - 1)` seconds, at most `cap`.
+
+    jitter  the share of the wait that is drawn: 1 is full jitter, from zero to the ceiling
+    """
 
     base: float = attrs.field(default=0.5, validator=attrs.validators.gt(0))
     cap: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+    jitter: float = attrs.field(
+        default=1.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
+    )
 
     def ceiling(self, attempt: int) -> float:
-        """The longest wait after `attempt` failed tries, in seconds."""
-        return min(self.cap, self.base * 2.0 ** min(attempt - 1, 62))
+        """The longest wait after `attempt` failed ones, in seconds."""
+        return min(self.cap, self.base * 2.0 ** min(attempt - 1, LONGEST_EXPONENT))
 
     def delay(self, attempt: int, *, rng: Random) -> float:
-        """A wait drawn evenly from zero to the ceiling, in seconds."""
-        return rng.random() * self.ceiling(attempt)
+        """A wait drawn evenly from its range, in seconds."""
+        return (1.0 - self.jitter * (1.0 - rng.random())) * self.ceiling(attempt)

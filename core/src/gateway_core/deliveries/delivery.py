@@ -1,9 +1,9 @@
-"""An accepted envelope on its way: its steps, what is known of each, and its receipt. Pure."""
+"""A delivery: an accepted envelope on its way, its steps, and its receipt. Sans-I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway_core.contract.envelopes import (
     Attempt,
@@ -15,23 +15,14 @@ from gateway_core.contract.envelopes import (
     MessageRef,
     Mode,
     Part,
+    Priority,
     Receipt,
 )
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.steps import Step, carried, standing
-from gateway_core.deliveries.waits import NONE, SHORTEST_WAIT, summed
-
-if TYPE_CHECKING:
-    from gateway_core.monitoring.spans import Trace
-    from gateway_core.scheduling.rooms import Lane
-    from gateway_core.scheduling.waiting_groups import Mark, WaitingGroup
-
-NO_WAIT = ("attempt", "")
-"""What a wait ends with: an attempt is under way, or it is all over."""
-LONG_AGO = -(10**18)
-"""Nanoseconds: no platform remembers a key for so long."""
+from gateway_core.deliveries.waits import WaitClock
 
 _attempt = fast_init(Attempt)
 _message_ref = fast_init(MessageRef)
@@ -39,75 +30,90 @@ _receipt = fast_init(Receipt)
 
 
 class Delivery:
-    """An accepted envelope until it ends. Its identity is `id`; times are engine nanoseconds.
+    """An accepted envelope until it ends. Its methods alone write it; times are nanoseconds.
 
-    target   of an edit or delete that has begun: the message as it stood then
-    cause    what it waits for, `since` when; `mark`: how its group had waited by then
-    waits    nanoseconds by cause since its last attempt, where it is `observed`
-    trace    its trace in this life; `parent`: as a text, that of an earlier life
-    changes  of an edit or delete: the identity of its message
-    due      POSIX time before which it has no place: its own, or that of the message it changes
+    priority     its class, as policies left it
+    scope        where its idempotency key is unique; None: it has none
+    accepted_at  POSIX time of acceptance
+    due          POSIX time before which it is not sent: its own, or that of the message it changes
+    traceparent  its trace context as a text; empty: it has none
+    steps        None until they are planned
+    started      an attempt has begun, so that nobody can withdraw it any more
+    parked       it waits outside its lane, for its time or for the message that it changes
+    restored     a previous process run accepted it
+    stored       the gateway closed, and a durable outbox has it for the next run
+    joined       how many callers wait for its end
+    lane         the lane that it stands in; whose, only the scheduler knows
+    message      of an edit or delete: the identity of its message
+    target       of an edit or delete that has begun: the message as it stood then
     """
 
     __slots__ = (
-        "__weakref__", "accepted_at", "accepted_wall", "callbacks", "cause", "changes", "crashes",
-        "cut", "deadline", "degradations", "due", "envelope", "id", "joined", "kept", "lane",
-        "mark", "moved_to", "observed", "parent", "parked", "plan", "position",
-        "possible_duplicate", "priority", "receipt", "result", "revision", "scope", "since",
-        "started", "steps", "target", "trace", "transforms", "verdict", "waits",
+        "__weakref__", "_on_end", "_position", "accepted_at", "crashes", "deadline",
+        "degradations", "due", "envelope", "id", "joined", "lane", "message", "moved_to",
+        "parked", "plan", "possible_duplicate", "priority", "receipt", "restored", "result",
+        "revision", "scope", "started", "steps", "stored", "target", "traceparent", "transforms",
+        "verdict", "waits",
     )  # fmt: skip
 
-    def __init__(self, id: str, envelope: Envelope, plan: Sequence[Part]) -> None:  # noqa: A002 - its name everywhere
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - its name everywhere
+        envelope: Envelope,
+        plan: Sequence[Part],
+        *,
+        accepted_at: float = 0.0,
+        deadline: int = 0,
+        due: float | None = None,
+        scope: Any = None,
+        priority: Priority | None = None,
+        traceparent: str = "",
+        restored: bool = False,
+        observed: bool = False,
+    ) -> None:
         self.id = id
         self.envelope = envelope
-        self.plan: Sequence[Part] = plan
-        self.priority = envelope.priority
-        self.accepted_at = 0
-        self.accepted_wall = 0.0
-        self.due: float | None = None
-        self.deadline = 0
-        self.lane: Lane | None = None
+        self.plan = plan
+        self.accepted_at = accepted_at
+        self.deadline = deadline
+        self.due = due
+        self.scope = scope
+        self.priority = priority or envelope.priority
+        self.traceparent = traceparent
+        self.restored = restored
+        self.waits = WaitClock(runs=observed)
+        self.lane: object | None = None
         self.steps: list[Step] | None = None
-        self.position = 0
-        self.started = False
-        self.parked = False
-        self.crashes = 0
-        self.cut = False
-        self.joined = 0
-        self.kept = False
-        self.cause = "queue"
-        self.since = 0
-        self.observed = False
-        self.mark: Mark | None = None
-        self.waits = NONE
+        self._position = 0
+        self.started = self.parked = self.stored = False
+        self.crashes = self.joined = 0
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
         self.degradations: tuple[str, ...] = ()
         self.transforms: tuple[str, ...] = ()
         self.moved_to: str | None = None
-        self.revision = 0
+        self.message = ""
         self.target: MessageRef | None = None
-        self.changes = ""
+        self.revision = 0
         self.result: Any = None
-        self.scope: Any = None
-        self.trace: Trace | None = None
-        self.parent = ""
         self.receipt: Receipt | None = None
-        self.callbacks: list[Callable[[], None]] | None = None
+        self._on_end: list[Callable[[], None]] | None = None
+
+    # -- what is known of it
 
     @property
     def step(self) -> Step | None:
-        """The step whose turn it is; None when there is none left."""
+        """The next step; None when there is none left."""
         steps = self.steps
         if steps is None:
             return None
-        while self.position < len(steps) and steps[self.position].outcome is not None:
-            self.position += 1
-        return steps[self.position] if self.position < len(steps) else None
+        while self._position < len(steps) and steps[self._position].outcome is not None:
+            self._position += 1
+        return steps[self._position] if self._position < len(steps) else None
 
     @property
     def left_in_doubt(self) -> bool:
-        """Whether it ended, and nobody knows what became of one of its tries."""
+        """Whether it ended, and nobody knows what became of one of its attempts."""
         parts = self.receipt.parts if self.receipt is not None else ()
         return any(part.outcome == "unknown" for part in parts)
 
@@ -116,29 +122,8 @@ class Delivery:
         """The envelope's thread; of a change by key, the thread of the message found."""
         return self.envelope.thread_id if self.target is None else self.target.thread_id
 
-    def wait_for(self, cause: str, now: int) -> None:
-        """From now on it waits for `cause`, or an `attempt` is under way."""
-        if cause == self.cause:
-            return
-        if self.observed and self.cause != "attempt":
-            waited = now - self.since
-            if waited >= SHORTEST_WAIT or self.waits or (waited and cause not in NO_WAIT):
-                self._note(waited, now)
-        self.cause, self.since, self.mark = cause, now, None
-
-    def wait_in(self, group: WaitingGroup, now: int) -> None:
-        """From now on it waits for whatever `group` waits for."""
-        if self.observed and (self.mark is None or self.mark.group is not group):
-            self._note(now - self.since, now)
-            self.since, self.mark = now, group.mark(now)
-
-    def _note(self, waited: int, now: int) -> None:
-        mark = self.mark
-        causes = {self.cause: waited} if mark is None else mark.group.split(waited, mark, now)
-        self.waits = summed(self.waits, causes)
-
     def attempt(self, step: Step, room: str) -> Attempt:
-        """The step's next try, as the adapter gets it, one more than those that began."""
+        """The step's next attempt, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
         call = envelope if isinstance(envelope, Call) else None
         return _attempt(
@@ -158,54 +143,173 @@ class Delivery:
             mode=step.mode,
         )
 
+    # -- into memory, into a lane, and out again
+
+    def come_in(self, now: int) -> None:
+        """It has its slot in memory."""
+        self.waits.begin(now)
+
+    def give_class(self, priority: Priority, deadline: int) -> None:
+        """A policy gave it another class, and so another deadline."""
+        self.priority, self.deadline = priority, deadline
+
+    def stand_in(self, lane: object | None) -> None:
+        """It stands in this lane from now on; None: in none."""
+        self.lane = lane
+
+    def park(self, cause: str, now: int) -> None:
+        """It waits outside its lane, for its time (`schedule`) or its message (`target`)."""
+        self.parked = True
+        self.waits.wait_for(cause, now)
+
+    def park_again(self) -> None:
+        """What let it in broke: it waits for the same once more."""
+        self.parked = True
+
+    def unpark(self, now: int) -> None:
+        """What it waited for has come."""
+        self.parked = False
+        self.waits.wait_for("queue", now)
+
+    def has_its_place(self) -> None:
+        """Its time has come: nothing of the schedule holds any more."""
+        self.due = None
+
+    def store(self) -> None:
+        """The gateway ends, and a durable outbox has it: whoever waits hears so."""
+        self.stored = True
+        self.notify()
+
+    def trace(self, traceparent: str) -> None:
+        """Its trace context, for whoever goes on with it."""
+        self.traceparent = traceparent
+
+    # -- its steps
+
+    def follow(self, steps: list[Step]) -> None:
+        """These are its steps."""
+        self.steps = steps
+
+    def changes(self, message: str) -> None:
+        """The message that it changes, by whatever name, is this one."""
+        self.message = message
+
+    def found(self, target: MessageRef) -> None:
+        """The message that it changes stands so as it begins."""
+        self.target, self.revision = target, target.revision + 1
+
     def perhaps_begun(self) -> None:
-        """The life before may have been killed as the change's steps were tried.
+        """A previous process run may have been killed as the change's steps were tried.
 
         No edit or deletion is recorded before it begins, since it is safe to repeat, and what is
         done is written down a moment later. So it may be there, and what it deletes may be gone.
         """
-        for step in self.steps or () if self.cut else ():
-            if step.kind in ("edit", "delete") and step.outcome is None:
-                step.doubtful = True
-                step.number += 1
+        for step in self.steps or () if self.restored else ():
+            step.perhaps_begun()
 
-    def acknowledge(self, step: Step, answer: Answer) -> None:
+    def recall(
+        self,
+        steps: list[Step] | None,
+        *,
+        transforms: tuple[str, ...],
+        degradations: tuple[str, ...],
+        started: bool,
+        verdict: Verdict | None,
+        possible_duplicate: bool,
+    ) -> None:
+        """What a previous process run had done of it."""
+        self.steps, self.started, self.verdict = steps, started, verdict
+        self.transforms, self.degradations = transforms, degradations
+        self.possible_duplicate = possible_duplicate
+        self.perhaps_begun()
+
+    def begin(self, step: Step, now: int, *, copy: bool) -> None:
+        """An attempt begins: from here on its outcome may become unknown.
+
+        copy  it repeats one that may have arrived, and the platform may not know it again
+        """
+        self.started = True
+        step.begin()
+        self.waits.wait_for("attempt", now)
+        if copy:
+            self.possible_duplicate = True
+
+    def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> None:
         """The platform said yes to `step`."""
-        step.started = False
-        step.outcome = "deleted" if step.kind == "delete" else "delivered"
-        if answer.message_id is not None and step.kind != "delete":
-            step.message_id = answer.message_id
+        step.acknowledge(answer.message_id, changed=changed)
         if step.kind == "call":
             self.result = answer.result
 
+    def fail(self, step: Step, verdict: Verdict, *, limited: bool) -> None:
+        """The attempt of `step` failed."""
+        self.verdict = verdict
+        step.fail(verdict, limited=limited)
+
+    def crash(self) -> int:
+        """Something of the gateway's own broke on it; how often by now."""
+        self.crashes += 1
+        return self.crashes
+
+    def move(self, room: str) -> None:
+        """Its room has this new id."""
+        self.moved_to = room
+
+    def transform(self, step: Step, how: str, lost: str = "") -> None:
+        """A refused step is changed before it is tried again; `lost`: what that costs."""
+        step.transform(without_reply=how == "without_reply")
+        self.transforms += (how,)
+        if lost:
+            self.degradations += (lost,)
+
     def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
-        """Put new parts where a refused one was: the first keeps its message, key and tries."""
+        """Put new parts where a refused one was."""
         assert self.steps is not None  # noqa: S101 - one of them is `step`
         serial = max(s.serial for s in self.steps) + 1
-        first = Step(step.kind, step.serial, part=parts[0], message_id=step.message_id)
-        steps = [first, *(Step("send", serial + i, part=p) for i, p in enumerate(parts[1:]))]
-        if step.kind == "edit" and step.extra is not None:
-            first.extra = {}  # what stood on the message goes on to the last part
-        first.reply, steps[-1].extra = step.reply, step.extra
-        first.number, first.attempts = step.number, step.attempts
-        first.maybe_sent, first.first_at = step.maybe_sent, step.first_at
-        first.doubtful = step.doubtful
-        for new in steps[1:]:  # what may have arrived of the old one had their text as well
-            new.maybe_sent, new.doubtful = step.maybe_sent, step.doubtful
-            new.first_at = LONG_AGO if step.maybe_sent else 0
-        for new in steps:
-            new.mode, new.transforms = mode, step.transforms
         if step.kind == "edit" and step.doubtful and len(parts) > 1:
             self.possible_duplicate = True  # the old text may land late, beside what is appended
         at = self.steps.index(step)
-        self.steps[at : at + 1] = steps
+        self.steps[at : at + 1] = step.divided(parts, mode, serial)
+        self.degradations += (mode,)
+
+    # -- who waits for its end
+
+    def join(self) -> None:
+        """One more caller waits for its end."""
+        self.joined += 1
+
+    def leave(self) -> None:
+        """One caller less waits for its end."""
+        self.joined -= 1
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call it once this ends, or is stored for the next run."""
+        if self._on_end is None:
+            self._on_end = []
+        self._on_end.append(callback)
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Do not call it after all."""
+        if self._on_end is not None and callback in self._on_end:
+            self._on_end.remove(callback)
+
+    def notify(self) -> None:
+        """Call everybody who waits for its end."""
+        callbacks, self._on_end = self._on_end, None
+        for callback in callbacks or ():
+            callback()
+
+    # -- its end
 
     def disposition(self) -> Disposition:
         """How an envelope ends that has no step left."""
-        outcomes = [step.outcome for step in self.steps or ()]
-        if "unknown" in outcomes:
-            return Disposition.UNKNOWN
+        for step in self.steps or ():
+            if step.outcome == "unknown":
+                return Disposition.UNKNOWN
         return Disposition.DELIVERED
+
+    def replay(self, receipt: Receipt) -> None:
+        """It stands for an envelope that ended before, so."""
+        self.receipt = receipt
 
     def end(
         self, disposition: Disposition, *, verdict: Verdict | None, ended_wall: float
@@ -229,7 +333,7 @@ class Delivery:
             degradations=self.degradations,
             transforms=self.transforms,
             moved_to=self.moved_to,
-            accepted_at=self.accepted_wall,
+            accepted_at=self.accepted_at,
             ended_at=ended_wall,
             result=self.result,
         )

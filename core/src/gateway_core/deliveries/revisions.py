@@ -1,4 +1,4 @@
-"""What stands in the room now of messages that were sent: the newest revision of each. Pure."""
+"""What stands in the room now of messages that were sent: the newest revision of each. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _edited(
         return Step("send", index, part=part, extra=extra or None)
     step = Step("edit", index, part=part, extra=extra, message_id=known.message_id)
     if known.digest and known.digest == step.digest:
-        step.outcome = "unchanged"
+        step.end("unchanged")
     return step
 
 

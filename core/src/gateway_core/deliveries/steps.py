@@ -1,4 +1,4 @@
-"""The steps of an envelope: one operation on one platform message each. Pure."""
+"""The steps of an envelope: one operation on one platform message each. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from gateway_core.contract.verdicts import Verdict
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
 ARRIVED = ("delivered", "deleted", "unchanged")
+REPEATED = ("send", "call")
+"""Kinds of steps that make something new each time: a repeat may make a copy."""
+LONG_AGO = -(10**18)
+"""Nanoseconds: no platform remembers a key for so long."""
 
 _part_ref = fast_init(PartRef)
 _part_receipt = fast_init(PartReceipt)
 
 
 class Step:
-    """One operation on one platform message, and what is known of it.
+    """One operation on one platform message, and what is known of it. Its methods alone write it.
 
-    refusals    how many of its last tries, one after the other, met a limit
-    maybe_sent  how many of its tries may have been accepted without our knowing
-    doubtful    a try may have been accepted, and none was acknowledged since
+    refusals    how many of its last attempts, one after the other, met a limit
+    maybe_sent  how many of its attempts may have been accepted without our knowing
+    doubtful    an attempt may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
+    first_at    when the first attempt of unknown outcome began; 0: there was none
     """
 
     __slots__ = (
@@ -40,6 +45,7 @@ class Step:
         message_id: str | None = None,
         reply: str | None = None,
         extra: Any = None,
+        mode: Mode = "as_asked",
     ) -> None:
         self.kind = kind
         self.serial = serial
@@ -47,7 +53,7 @@ class Step:
         self.message_id = message_id
         self.reply = reply
         self.extra = extra
-        self.mode: Mode = "as_asked"
+        self.mode = mode
         self.attempts = 0
         self.refusals = 0
         self.number = 0
@@ -59,6 +65,109 @@ class Step:
         self.outcome: Outcome | None = None
         self.verdict: Verdict | None = None
 
+    # -- what attempts do to it
+
+    def begin(self) -> None:
+        """An attempt begins."""
+        self.started = True
+        self.number += 1
+
+    def acknowledge(self, message_id: str | None = None, *, changed: bool = True) -> None:
+        """The platform said yes, or that all is as it should be already."""
+        self.started = False
+        self.outcome = "deleted" if self.kind == "delete" else "delivered"
+        if message_id is not None and self.kind != "delete":
+            self.message_id = message_id
+        if not changed:
+            self.outcome = "unchanged"
+
+    def break_off(self) -> None:
+        """The attempt under way is over, and its outcome is not known here."""
+        self.started = False
+
+    def fail(self, verdict: Verdict, *, limited: bool) -> None:
+        """An attempt failed; `limited`: a limit refused it."""
+        self.verdict = verdict
+        self.refusals = self.refusals + 1 if limited else 0
+
+    def spend(self) -> None:
+        """The attempt counts among those that it may have."""
+        self.attempts += 1
+
+    def doubt(self, begun: int, window: int, now: int, *, harmless: bool = False) -> None:
+        """Nobody knows what became of the attempt that began then: it may have made a copy.
+
+        window    nanoseconds for which the platform knows the key of a send again
+        harmless  it is a call that may be repeated: made twice, it changes nothing
+        """
+        self.doubtful = True
+        if self.kind in REPEATED and not harmless:
+            if not (self.maybe_sent and self.deduplicated(window, now)):
+                self.maybe_sent += 1
+            # The platform may have got it as the attempt began, and remembers it from then on.
+            self.first_at = self.first_at or begun or -1
+
+    def deduplicated(self, window: int, now: int) -> bool:
+        """Whether the platform still knows the step's key, so that a repeat makes no copy."""
+        return now - (self.first_at or now) < window
+
+    def end(self, outcome: Outcome) -> None:
+        """It is over, and no attempt follows."""
+        self.outcome = outcome
+
+    def transform(self, *, without_reply: bool = False) -> None:
+        """It is changed before the next attempt."""
+        self.transforms += 1
+        if without_reply:
+            self.reply = None
+
+    # -- what a previous process run left
+
+    def perhaps_begun(self) -> None:
+        """A previous run may have been killed within an attempt that it had not recorded."""
+        if self.kind in ("edit", "delete") and self.outcome is None:
+            self.doubtful = True
+            self.number += 1
+
+    def restore(self, **known: Any) -> None:
+        """Recall what was recorded of it: attributes by name."""
+        for name, value in known.items():
+            setattr(self, name, value)
+        self.doubtful = bool(self.maybe_sent) and self.outcome is None
+
+    def interrupt(self, verdict: Verdict, window: int, now: int) -> None:
+        """Its last attempt began in a previous run, and nobody knows how it ended."""
+        self.verdict = verdict
+        self.attempts += 1
+        if self.kind in REPEATED:
+            known = bool(window) and now - self.first_at < window
+            self.maybe_sent += 0 if self.maybe_sent and known else 1
+        self.doubtful = bool(self.maybe_sent) and self.outcome is None
+
+    def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
+        """Steps for new parts in its place: the first keeps its message, key and attempts.
+
+        The later ones are numbered from `serial` on. What may have arrived of it had their text
+        as well.
+        """
+        first = Step(
+            self.kind, self.serial, part=parts[0], message_id=self.message_id, mode=mode,
+            reply=self.reply,
+        )  # fmt: skip
+        more = [Step("send", serial + i, part=p, mode=mode) for i, p in enumerate(parts[1:])]
+        if self.kind == "edit" and self.extra is not None:
+            first.extra = {}  # what stood on the message goes on to the last part
+        [first, *more][-1].extra = self.extra
+        first.number, first.attempts, first.first_at = self.number, self.attempts, self.first_at
+        for new in more:
+            new.first_at = LONG_AGO if self.maybe_sent else 0
+        for new in (first, *more):
+            new.maybe_sent, new.doubtful = self.maybe_sent, self.doubtful
+            new.transforms = self.transforms
+        return [first, *more]
+
+    # -- what is said of it
+
     @property
     def digest(self) -> str:
         """Of what is sent: the part's, with the platform's own fields where there are some."""
@@ -67,7 +176,7 @@ class Step:
         return sent_digest(self.part, self.extra)
 
     def receipt(self, index: int) -> PartReceipt:
-        """What the caller is told of it."""
+        """Its part of the receipt."""
         part = self.part
         return _part_receipt(
             index=index,

@@ -48,11 +48,11 @@ class Targets:
         That is the older one, if it waits. It may be this one itself: what waited for its message
         comes in again after newer ones.
         """
-        delivery.changes = self._identity(delivery, now)
-        other = self._edits.get(delivery.changes)
+        delivery.changes(self._identity(delivery, now))
+        other = self._edits.get(delivery.message)
         if other is not None and other.receipt is None and _newness(other) > _newness(delivery):
             return None if delivery.started else delivery
-        self._edits[delivery.changes] = delivery
+        self._edits[delivery.message] = delivery
         if other is None or other.receipt is not None or other.started:
             return None
         return other
@@ -96,7 +96,7 @@ class Targets:
                 for name in names:
                     self._spilled.pop(name, None)
 
-        delivery.callbacks = [*(delivery.callbacks or ()), forget]
+        delivery.on_end(forget)
 
     def before(self, delivery: Delivery, change: Edit | Delete, now: int) -> Delivery | None:
         """What must end before `change` begins: the send of its message, or another change.
@@ -112,14 +112,14 @@ class Targets:
         if other is not delivery:
             return other
         self._forget_edit(delivery)
-        delivery.changes = identity
+        delivery.changes(identity)
         if isinstance(change, Edit):
             self._edits.setdefault(identity, delivery)
         return None
 
     def has_begun(self, delivery: Delivery) -> bool:
         """Whether a change has its message to itself."""
-        return self._begun.get(delivery.changes) is delivery
+        return self._begun.get(delivery.message) is delivery
 
     def thread(self, delivery: Delivery, now: int) -> str | None:
         """The envelope's thread; of a change by key, that of the message which has the key."""
@@ -150,7 +150,7 @@ class Targets:
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts:
             return None
-        delivery.target, delivery.revision = ref, ref.revision + 1
+        delivery.found(ref)
         if isinstance(change, Delete):
             return delete_steps(ref.parts)
         # Of a message that is not remembered, a stored ref may be old: no part of it is taken for
@@ -179,8 +179,8 @@ class Targets:
         wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
             self._revisions.leave(wanted)
-        if self._begun.get(delivery.changes) is delivery:
-            del self._begun[delivery.changes]
+        if self._begun.get(delivery.message) is delivery:
+            del self._begun[delivery.message]
         if not delivery.started and not receipt.delivered:
             return
         # The steps of one that began in an earlier life were planned there.
@@ -203,8 +203,8 @@ class Targets:
         self._revisions.forget_room(instance_id, room)
 
     def _forget_edit(self, delivery: Delivery) -> None:
-        if self._edits.get(delivery.changes) is delivery:
-            del self._edits[delivery.changes]
+        if self._edits.get(delivery.message) is delivery:
+            del self._edits[delivery.message]
 
     def _identity(self, delivery: Delivery, now: int) -> str:
         """The message that a change is of, by whatever name."""

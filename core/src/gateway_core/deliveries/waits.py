@@ -1,13 +1,16 @@
-"""How long something has been in each of its states, and a wait by what it was for. Pure."""
+"""How long something was in each of its states, and what a delivery waited for. Sans-I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 SHORTEST_WAIT = 10_000_000
 """Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
 NONE: Mapping[str, int] = {}
 """No waits."""
+NO_WAIT = ("attempt", "")
+"""What a wait ends with: an attempt is under way, or the delivery has ended."""
 
 
 class Elapsed:
@@ -32,6 +35,79 @@ class Elapsed:
         return over + now - self._since if state == self.state else over
 
 
+class Mark(NamedTuple):
+    """How long a group had waited for each cause as a delivery came to wait in it."""
+
+    group: SharedWait
+    suspension: int
+    circuit: int
+    slots: int
+
+
+class SharedWait(Protocol):
+    """A group whose members wait for the same thing, and which counts for how long."""
+
+    def mark(self, now: int) -> Mark:
+        """What it has waited for until now."""
+        ...
+
+    def split(self, waited: int, mark: Mark, now: int) -> dict[str, int]:
+        """What a delivery waited for that came in at `mark`."""
+        ...
+
+
+class WaitClock:
+    """What one delivery waits for, since when, and for how long it waited for what.
+
+    cause  `attempt` while one is under way; empty: it has ended
+    runs   whether waits are counted: somebody listens
+    """
+
+    __slots__ = ("_mark", "_passed", "_since", "cause", "runs")
+
+    def __init__(self, *, runs: bool = False) -> None:
+        self.cause = "queue"
+        self.runs = runs
+        self._since = 0
+        self._mark: Mark | None = None
+        self._passed = NONE
+
+    def begin(self, now: int) -> None:
+        """It came into memory: it waits in its queue from now on."""
+        if self.cause == "queue":
+            self._since = now
+        else:  # it was outside meanwhile
+            self.wait_for("queue", now)
+
+    def wait_for(self, cause: str, now: int) -> None:
+        """From now on it waits for `cause`, or an `attempt` is under way."""
+        if cause == self.cause:
+            return
+        if self.runs and self.cause != "attempt":
+            waited = now - self._since
+            if waited >= SHORTEST_WAIT or self._passed or (waited and cause not in NO_WAIT):
+                self._note(waited, now)
+        self.cause, self._since, self._mark = cause, now, None
+
+    def wait_in(self, group: SharedWait, now: int) -> None:
+        """From now on it waits for whatever `group` waits for."""
+        if self.runs and (self._mark is None or self._mark.group is not group):
+            self._note(now - self._since, now)
+            self._since, self._mark = now, group.mark(now)
+
+    def take(self) -> Mapping[str, int]:
+        """The waits since the last time that are worth a report, by cause."""
+        if not self._passed:
+            return NONE
+        passed, self._passed = self._passed, NONE
+        return worth_reporting(passed)
+
+    def _note(self, waited: int, now: int) -> None:
+        mark = self._mark
+        causes = {self.cause: waited} if mark is None else mark.group.split(waited, mark, now)
+        self._passed = summed(self._passed, causes)
+
+
 def split(whole: int, parts: Sequence[tuple[str, int]], rest: str) -> dict[str, int]:
     """A wait by causes: as long as they say, what is left to `rest`, the whole in sum."""
     found = {}
@@ -50,10 +126,10 @@ def summed(waits: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def told(waits: Mapping[str, int]) -> Mapping[str, int]:
-    """The waits that are worth telling; the longest takes those that are not, so that the sum is.
+def worth_reporting(waits: Mapping[str, int]) -> Mapping[str, int]:
+    """The long waits; the longest takes the short ones, so that the sum stays.
 
-    Nothing where all of them together are not.
+    Nothing where all of them together are short.
     """
     whole = sum(waits.values())
     if whole < SHORTEST_WAIT:

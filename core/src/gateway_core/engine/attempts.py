@@ -1,17 +1,17 @@
 """One attempt: made ready, recorded, begun, and what follows from its answer or its failure.
 
-This module waits, for the adapters' hooks. Every method does one decision of `lanes`, `limits`
-or `retries`.
+This module waits, for the adapters' hooks and for the outbox.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
 
 import attrs
 import trio
 
 from gateway_core.accounts.sessions import OpenSession
+from gateway_core.clock import SECOND
 from gateway_core.contract.errors import (
     AttemptTimeout,
     HookContractError,
@@ -22,18 +22,17 @@ from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending
 from gateway_core.deliveries.steps import Step
-from gateway_core.engine.running_attempt import Failed, RunningAttempt, within_dedup
-from gateway_core.engine.workers import Worker
+from gateway_core.engine.completion import Completion
+from gateway_core.engine.consequences import Consequences
+from gateway_core.engine.running_attempt import Failed, RunningAttempt
+from gateway_core.engine.shard import Shard
+from gateway_core.engine.workers import Worker, WorkQueue
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import PASSING, pass_on, stopped
-from gateway_core.ratelimits.bucket import SECOND
 from gateway_core.scheduling.rooms import Lane
 from gateway_core.scheduling.waiting_groups import serve_waiters
-
-if TYPE_CHECKING:
-    from gateway_core.engine.partition import Partition
-    from gateway_core.engine.worker_pool import WorkerPool
 
 OUTBOX_PAUSE = SECOND
 """Nanoseconds until an attempt that the outbox could not record is offered again."""
@@ -47,16 +46,18 @@ class Attempts:
     count  how many have begun
     """
 
-    def __init__(self, partition: Partition, workers: WorkerPool) -> None:
-        self._workers = workers
-        self._crew = workers.crew
-        self._index = partition.index
-        self._clock = partition.clock
-        self._journal = partition.journal
-        self._recorder = partition.watch
-        self._scheduler = partition.scheduler
-        self._consequences = partition.consequences
-        self._attempt_timeout = partition.config.attempt_timeout
+    def __init__(
+        self, shard: Shard, work: WorkQueue, completion: Completion, consequences: Consequences
+    ) -> None:
+        self._work = work
+        self._index = shard.index
+        self._clock = shard.clock
+        self._journal = shard.journal
+        self._observer = shard.observer
+        self._scheduler = shard.scheduler
+        self._completion = completion
+        self._consequences = consequences
+        self._attempt_timeout = shard.config.attempt_timeout
         self.count = 0
 
     async def make(self, lane: Lane, worker: Worker) -> None:
@@ -66,12 +67,12 @@ class Attempts:
         if delivery.receipt is not None or step is None:
             self._void(lane)
             return
-        self._workers.call_next()
+        self._work.call_next()
         account = lane.room.account
         attempt = delivery.attempt(step, lane.room.address)
         running = RunningAttempt(lane, delivery, step, attempt, account.instance)
         now = lane.begun = self._clock.now()
-        self._crew.begins(worker, running, now)
+        self._work.begins(worker, running, now)
         session = account.sessions.ready()
         if session is None or self._journal is not None:
             session = await self._made_ready(running, session, worker)
@@ -82,11 +83,9 @@ class Attempts:
             session.release()
             self._call_off(running)
             return
-        self._begin(running, now)
+        performing = self._begin(running, session, now)
         try:
-            performing = account.hooks.perform(running.instance, session.value, attempt)
-            watch = self._recorder
-            answer = await (performing if watch is None else watch.around(delivery, performing))
+            answer = await performing
         except PASSING:
             raise
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
@@ -97,10 +96,12 @@ class Attempts:
         finally:
             session.release()
 
+    # -- before it begins
+
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker
     ) -> OpenSession | None:
-        """Open the session, and record that an attempt begins; None: it failed, and was told."""
+        """Open the session, and record that an attempt begins; None: it failed, and is dealt with."""
         account = running.lane.room.account
         try:
             session = session or await account.sessions.acquire()
@@ -144,9 +145,9 @@ class Attempts:
     def _unrecorded(self, running: RunningAttempt) -> None:
         """The outbox did not record the attempt: tokens back, it is offered again in a moment."""
         now = self._clock.now()
-        self._workers.serving = True
+        self._work.serving = True
         self._scheduler.release(running.lane, now, unused=True)
-        running.delivery.wait_for("outbox", now)
+        running.delivery.waits.wait_for("outbox", now)
         self._scheduler.pause(running.lane, now + OUTBOX_PAUSE)
 
     def _unopened(self, running: RunningAttempt, error: Exception) -> None:
@@ -155,36 +156,77 @@ class Attempts:
         verdict = account.hooks.classify_error(account.instance, running.attempt, error)
         if verdict.reason in _UNKNOWN_TO_ALL:
             said = hidden(f"{type(error).__name__}: {error}", account.instance)
-            raw = f"its session does not open: {said}"
             verdict = Verdict(
                 error_class=ErrorClass.FATAL,
                 reason=Reason.HOOK_ERROR,
                 scope=Scope.INSTANCE,
-                raw=raw,
+                raw=f"its session does not open: {said}",
             )
         verdict = attrs.evolve(verdict, dispatched="no")
         self._consequences.failed(Failed(running, verdict, self._after(running)))
 
-    def _begin(self, running: RunningAttempt, now: int) -> None:
-        """From here on the outcome of the step may become unknown."""
-        lane, delivery, step = running.lane, running.delivery, running.step
-        delivery.started = step.started = True
-        step.number += 1
+    def _call_off(self, running: RunningAttempt) -> None:
+        """Something closed meanwhile: the attempt does not begin, its record is void."""
+        if self._journal is not None:
+            self._journal.ended(running.delivery, running.step)
+        self._void(running.lane)
+
+    def _void(self, lane: Lane) -> None:
+        """The attempt does not begin: tokens back, the lane is offered again."""
+        now = self._clock.now()
+        self._work.serving = True
+        self._scheduler.release(lane, now, unused=True)
+        self._scheduler.go_on(lane, now)
+
+    def _begin(self, running: RunningAttempt, session: OpenSession, now: int) -> Awaitable[Answer]:
+        """From here on the outcome of the step may become unknown; what is to be awaited."""
+        lane, delivery, step, attempt, instance = running
+        account = lane.room.account
+        hooks = account.hooks
+        copy = step.maybe_sent > 0 and not step.deduplicated(hooks.deduplicates_for, now)
+        delivery.begin(step, now, copy=copy)
         self.count += 1
         lane.begun = now
-        if self._recorder is not None:
-            self._recorder.began(running, self._index, now)
-        else:
-            delivery.wait_for("attempt", now)
-        if step.maybe_sent and not within_dedup(lane.room.account, step, now):
-            delivery.possible_duplicate = True
+        performing = hooks.perform(instance, session.value, attempt)
+        return self._observer.attempting(delivery, step, account, self._index, now, performing)
+
+    # -- after it
 
     def _after(self, running: RunningAttempt) -> int:
         """The attempt is over: from here on this worker takes the next lane that starts."""
         now = self._clock.now()
-        self._workers.serving = True
+        self._work.serving = True
         self._scheduler.release(running.lane, now)
         return now
+
+    def _answered(self, running: RunningAttempt, answer: Answer, now: int) -> None:
+        lane, delivery, step, attempt, instance = running
+        account = lane.room.account
+        account.counts.answered += 1
+        self._observer.attempted(delivery, step, account, self._index, None, lane.begun, now)
+        if account.hooks.observes_attempts:
+            report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
+            account.hooks.after_attempt(account.instance, attempt, report)
+        delivery.acknowledge(step, answer)
+        if self._journal is not None:
+            self._journal.acknowledged(delivery, step)
+        if answer.buckets:
+            serve_waiters(account.limits.registry.learn(answer.buckets, now), now)
+        account.health.worked(now)
+        if delivery.step is None and delivery.receipt is None:
+            self._completion.complete(delivery, Ending(delivery.disposition()), now)
+        self._scheduler.go_on(lane, now)
+
+    def _failed(self, running: RunningAttempt, error: Exception, now: int) -> None:
+        lane, delivery, step, attempt, _ = running
+        account = lane.room.account
+        verdict = account.hooks.classify_error(account.instance, attempt, error)
+        self._observer.attempted(delivery, step, account, self._index, verdict, lane.begun, now)
+        if account.hooks.observes_attempts:
+            report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
+            account.hooks.after_attempt(account.instance, attempt, report)
+        answered = isinstance(error, HookContractError)
+        self._consequences.failed(Failed(running, verdict, now), answered=answered)
 
     def timed_out(self, worker: Worker, running: RunningAttempt) -> None:
         """The hook did not return in time, or its session did not open, or the outbox hung."""
@@ -204,49 +246,8 @@ class Attempts:
         """Its worker died: nobody knows what became of it."""
         lost = TransportError("the worker died during the attempt", dispatched="unknown")
         attempt = delivery.attempt(step, lane.room.address)
-        self._failed(
-            RunningAttempt(lane, delivery, step, attempt, lane.room.account.instance), lost, now
-        )
-
-    def _call_off(self, running: RunningAttempt) -> None:
-        """Something closed meanwhile: the attempt does not begin, its record is void."""
-        if self._journal is not None:
-            self._journal.ended(running.delivery, running.step)
-        self._void(running.lane)
-
-    def _void(self, lane: Lane) -> None:
-        """The attempt does not begin: tokens back, the lane is offered again."""
-        now = self._clock.now()
-        self._workers.serving = True
-        self._scheduler.release(lane, now, unused=True)
-        self._scheduler.go_on(lane, now)
-
-    def _answered(self, running: RunningAttempt, answer: Answer, now: int) -> None:
-        lane, step, account = running.lane, running.step, running.lane.room.account
-        account.counts.answered += 1
-        if self._recorder is not None:
-            self._recorder.attempted(running, self._index, None, now)
-        if account.hooks.observes_attempts:
-            report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
-            account.hooks.after_attempt(account.instance, running.attempt, report)
-        running.delivery.acknowledge(step, answer)
-        if self._journal is not None:
-            self._journal.acknowledged(running.delivery, step)
-        if answer.buckets:
-            serve_waiters(account.limiter.learn(answer.buckets, now), now)
-        account.worked(now)
-        self._scheduler.go_on(lane, now)
-
-    def _failed(self, running: RunningAttempt, error: Exception, now: int) -> None:
-        lane, account = running.lane, running.lane.room.account
-        verdict = account.hooks.classify_error(account.instance, running.attempt, error)
-        if self._recorder is not None:
-            self._recorder.attempted(running, self._index, verdict, now)
-        if account.hooks.observes_attempts:
-            report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
-            account.hooks.after_attempt(account.instance, running.attempt, report)
-        answered = isinstance(error, HookContractError)
-        self._consequences.failed(Failed(running, verdict, now), answered=answered)
+        instance = lane.room.account.instance
+        self._failed(RunningAttempt(lane, delivery, step, attempt, instance), lost, now)
 
 
 def _may_begin(running: RunningAttempt, now: int) -> bool:
@@ -254,8 +255,4 @@ def _may_begin(running: RunningAttempt, now: int) -> bool:
     delivery = running.delivery
     if delivery.receipt is not None or delivery.deadline <= now:
         return False
-    lane = running.lane
-    for bucket in lane.tokens or ():
-        if bucket.closed_until > now:
-            return False
-    return all(gate.closed_until <= now for gate in lane.gates(running.attempt.operation))
+    return not running.lane.is_closed(running.attempt.operation, now)

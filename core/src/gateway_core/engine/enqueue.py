@@ -1,78 +1,81 @@
-"""How envelopes come into a partition's lanes: new, brought back, or due. Never waits."""
+"""Enqueues deliveries in a partition's lanes: new ones, restored ones, due ones. Never waits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import nanoseconds
-from gateway_core.contract.envelopes import Delete, Disposition, Edit
-from gateway_core.engine.running_attempt import within_dedup
+from gateway_core.contract.envelopes import Delete, Edit
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import SHED, SUPERSEDED
+from gateway_core.deliveries.steps import REPEATED
+from gateway_core.engine.completion import Completion
+from gateway_core.engine.shard import Shard
+from gateway_core.scheduling.classes import CLASSES
 from gateway_core.scheduling.rooms import Room
 from gateway_core.scheduling.scheduler import Hold
-
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
-    from gateway_core.deliveries.delivery import Delivery
-    from gateway_core.engine.partition import Partition
 
 FARTHEST = 1e9
 """Seconds: a schedule beyond is looked at again then."""
 
 
 class Enqueuer:
-    """Takes deliveries into the lanes of one partition."""
+    """Brings deliveries into the lanes of one partition."""
 
-    def __init__(self, partition: Partition) -> None:
-        self._partition = partition
-        self._clock = partition.clock
-        self._scheduler = partition.scheduler
-        self._targets = partition.targets
-        self._completion = partition.completion
-        self._shed = partition.config.shed
+    def __init__(self, shard: Shard, completion: Completion) -> None:
+        self._shard = shard
+        self._clock = shard.clock
+        self._scheduler = shard.scheduler
+        self._targets = shard.targets
+        self._completion = completion
+        self._may_shed = shard.config.shed
 
     def accept(self, delivery: Delivery, account: InstanceState, *, shed: bool = False) -> None:
-        """Take an envelope in. Its place was counted before; from here on it is accepted.
+        """Take an envelope in. Its slot was counted before; from here on it is accepted.
 
         shed  a policy voted so: it ends at once
         """
         now = self._clock.now()
-        partition, envelope = self._partition, delivery.envelope
-        partition.accepted += 1
+        shard, envelope = self._shard, delivery.envelope
+        shard.accepted += 1
         account.counts.accepted += 1
         room = self._come_in(delivery, account, now)
         if shed:
-            self._completion.finish(delivery, Disposition.SHED, None, now)
+            self._completion.complete(delivery, SHED, now)
             return
         self._scheduler.deadlines.add(delivery)
-        self._may_be_shed(delivery)
-        wait = envelope.not_before - delivery.accepted_wall if envelope.not_before else 0.0
-        superseded = wait <= 0 and self._superseded(delivery, now)
-        partition.measure()
+        self._note_sheddable(delivery)
+        wait = envelope.not_before - delivery.accepted_at if envelope.not_before else 0.0
+        superseded = wait <= 0 and self._supersede(delivery, now)
+        shard.measure()
         if wait > 0:
             self._park(delivery, wait, now)
         elif not superseded:
             self._enter(delivery, room, now)
 
     def resume(
-        self, delivery: Delivery, account: InstanceState, now: int, print_: str, hold: float = 0.0
+        self,
+        delivery: Delivery,
+        account: InstanceState,
+        now: int,
+        fingerprint: str,
+        hold: float = 0.0,
     ) -> None:
-        """Take in a delivery that was accepted and counted before, and has its place.
+        """Take in a delivery that was accepted and counted before, and has its slot.
 
-        print_  its fingerprint, where it has a key
-        hold    seconds for which the platform asked to be left alone
+        fingerprint  its own, where it has a key
+        hold         seconds for which the platform asked to be left alone
         """
-        envelope, partition = delivery.envelope, self._partition
+        envelope, shard = delivery.envelope, self._shard
         room = self._come_in(delivery, account, now)
-        if partition.watch is not None:
-            partition.watch.resumed(delivery, account, partition.index)
-        if delivery.scope is not None and partition.keys.find(delivery.scope, now) is None:
-            partition.keys.begin(delivery.scope, delivery, print_, now)
+        shard.observer.resumed(delivery, account, shard.index)
+        if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
+            shard.keys.begin(delivery.scope, delivery, fingerprint, now)
         self._scheduler.deadlines.add(delivery)
-        self._may_be_shed(delivery)
+        self._note_sheddable(delivery)
         wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
         parked = wait > 0 and not delivery.started
-        superseded = not parked and self._superseded(delivery, now)
-        partition.measure()
+        superseded = not parked and self._supersede(delivery, now)
+        shard.measure()
         if parked:
             self._park(delivery, wait, now)
         elif not superseded:
@@ -81,47 +84,47 @@ class Enqueuer:
 
     def due(self, delivery: Delivery, now: int) -> None:
         """What a parked delivery waited for has come: it enters its lane."""
-        if delivery.receipt is None and delivery.parked:
-            waited_for_its_time = delivery.cause == "schedule"
-            if delivery.cause == "target" or delivery.due == delivery.envelope.not_before:
-                delivery.due = None
-                if self._partition.journal is not None:
-                    self._partition.journal.entered(delivery)
-            delivery.parked = False
-            delivery.wait_for("queue", now)
-            if waited_for_its_time and self._superseded(delivery, now):
-                return
-            self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
+        if delivery.receipt is not None or not delivery.parked:
+            return
+        cause = delivery.waits.cause
+        if cause == "target" or delivery.due == delivery.envelope.not_before:
+            delivery.has_its_place()
+            if self._shard.journal is not None:
+                self._shard.journal.entered(delivery)
+        delivery.unpark(now)
+        if cause == "schedule" and self._supersede(delivery, now):
+            return
+        self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
+
+    def step_aside(self, delivery: Delivery, before: Delivery, now: int) -> None:
+        """Park it until the message that it changes can be changed; then it enters anew."""
+        delivery.park("target", now)
+        before.on_end(lambda: self.due(delivery, self._clock.now()))
 
     def _come_in(self, delivery: Delivery, account: InstanceState, now: int) -> Room:
-        self._partition.deliveries[delivery.id] = delivery
+        self._shard.deliveries[delivery.id] = delivery
         room = self._scheduler.room(account, delivery.envelope.external_room_id)
         room.unfinished += 1
         if isinstance(delivery.envelope, Edit | Delete):
             self._targets.comes(delivery)
-        delivery.accepted_at = now
-        if delivery.cause == "queue":
-            delivery.since = now
-        else:  # it was outside meanwhile
-            delivery.wait_for("queue", now)
+        delivery.come_in(now)
         return room
 
-    def _superseded(self, delivery: Delivery, now: int) -> bool:
+    def _supersede(self, delivery: Delivery, now: int) -> bool:
         """End the edit that is of no use beside another one, if any; whether it is this one."""
         if not isinstance(delivery.envelope, Edit):
             return False
         useless = self._targets.overtaken(delivery, now)
         if useless is not None:
-            self._completion.end(useless, Disposition.SUPERSEDED, None, now)
+            self._completion.complete_waiting(useless, SUPERSEDED, now)
         return useless is delivery
 
-    def _may_be_shed(self, delivery: Delivery) -> None:
-        if self._shed and delivery.priority == "bulk" and not delivery.started:
+    def _note_sheddable(self, delivery: Delivery) -> None:
+        if self._may_shed and CLASSES[delivery.priority].may_be_shed and not delivery.started:
             self._completion.sheddable.add(delivery)
 
     def _park(self, delivery: Delivery, wait: float, now: int) -> None:
-        delivery.parked = True
-        delivery.wait_for("schedule", now)
+        delivery.park("schedule", now)
         self._scheduler.at(now + nanoseconds(min(wait, FARTHEST)), delivery)
 
     def _held(
@@ -129,10 +132,9 @@ class Enqueuer:
     ) -> Hold | None:
         """Why a resumed delivery must not start at once: an unknown outcome, or the platform."""
         step = delivery.step
-        if step is not None and step.maybe_sent:
-            quarantine = self._partition.config.retries.quarantine
-            if step.kind in ("send", "call") and not within_dedup(account, step, now):
-                quiet = now + nanoseconds(quarantine)
+        if step is not None and step.maybe_sent and step.kind in REPEATED:
+            if not step.deduplicated(account.hooks.deduplicates_for, now):
+                quiet = now + nanoseconds(self._shard.config.retries.quarantine)
                 return Hold(max(quiet, now + nanoseconds(hold)), quiet or 1)
         return Hold(now + nanoseconds(hold)) if hold > 0 else None
 

@@ -16,16 +16,18 @@ from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import Undelivered
+from gateway_core.contract.envelopes import Disposition, Undelivered
 from gateway_core.contract.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import is_finite, shown
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
 from gateway_core.plugins.front import ChannelHooks
+from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 
 MOST_GONE = 10_000
@@ -42,13 +44,13 @@ class InstanceRegistry:
         *,
         clock: Clock,
         spawn: Spawn,
-        keep: Callable[[InstanceState], None],
+        start_probing: Callable[[InstanceState], None],
     ) -> None:
         self._config = config
         self._hooks = hooks
         self._clock = clock
         self._spawn = spawn
-        self._keep = keep
+        self._start_probing = start_probing
         self._partitions: Sequence[Partition] = ()
         self._accounts: dict[str, InstanceState] = {}
         self._leaving: set[str] = set()
@@ -65,14 +67,14 @@ class InstanceRegistry:
         return tuple(self._statistics(account) for account in self._accounts.values())
 
     def _statistics(self, account: InstanceState) -> InstanceStatistics:
-        instance, counts = account.instance, account.counts
+        instance, counts, health = account.instance, account.counts, account.health
         return InstanceStatistics(
             id=instance.id,
             channel=instance.channel,
-            in_flight=account.slots.in_flight,
+            in_flight=account.limits.attempts.in_flight,
             unfinished=sum(p.admission.depth_of(instance.id) for p in self._partitions),
-            suspended=str(account.suspended) if account.suspended is not None else None,
-            circuit_open=account.open,
+            suspended=str(health.suspended) if health.suspended is not None else None,
+            circuit_open=health.open,
             accepted=counts.accepted,
             recovered=counts.recovered,
             refused=dict(counts.refused),
@@ -95,7 +97,7 @@ class InstanceRegistry:
         account = self._accounts[instance.id] = self._account_of(instance)
         wrong = _wrong_settings(instance, account.hooks)
         if wrong:
-            account.held = True
+            account.health.held = True
             self.suspend_account(account, _refusal(wrong))
 
     def replace(self, instance: Instance) -> None:
@@ -111,12 +113,8 @@ class InstanceRegistry:
         wrong = _wrong_settings(instance, account.hooks)
         if wrong:
             raise ConfigError([Problem(f"instances.{instance.id}.settings", wrong)])
-        account.sessions.close()
-        account.instance = instance
-        account.sessions = self._sessions(account.hooks, instance)
-        account.limiter.renew()
         now = self._clock.now()
-        account.resume(now)
+        account.replace(instance, self._sessions(account.hooks, instance), now)
         for partition in self._partitions:
             partition.scheduler.ask_anew(account, now)
 
@@ -136,7 +134,7 @@ class InstanceRegistry:
             await trio.lowlevel.checkpoint()
         finally:
             self._leaving.remove(instance_id)
-        account.removed = True
+        account.remove()
         left = [
             Undelivered(delivery.envelope, partition.completion.give_up(delivery))
             for partition, delivery in reversed(self._unfinished_of(instance_id))
@@ -155,8 +153,7 @@ class InstanceRegistry:
         while unfinished := self._unfinished_of(instance_id):
             ended = trio.Event()
             delivery = unfinished[0][1]
-            callbacks = delivery.callbacks = delivery.callbacks or []
-            callbacks.append(ended.set)
+            delivery.on_end(ended.set)
             await ended.wait()
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
@@ -164,17 +161,17 @@ class InstanceRegistry:
         account = self.account(instance_id)
         if not isinstance(why, str):
             raise TypeError(f"`why` must be a text, not {type(why).__name__}")
-        account.held = True
+        account.health.held = True
         self.suspend_account(account, _refusal(why))
 
     def resume(self, instance_id: str) -> None:
         """Let a suspended instance go on where it stopped."""
-        self.account(instance_id).resume(self._clock.now())
+        self.account(instance_id).health.resume(self._clock.now())
 
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed`."""
         account = self.account(instance_id)
-        if not account.can_probe:
+        if not account.hooks.can_probe:
             verdict = _unable(f"channel {account.instance.channel!r} has no probe")
             raise ProbeFailed(instance_id=instance_id, verdict=verdict)
         found = await ask_who(account, self._config.attempt_timeout)
@@ -184,7 +181,7 @@ class InstanceRegistry:
 
     def suspend_account(self, account: InstanceState, verdict: Verdict) -> None:
         """Put an account out of order, and say so once; one that was taken out is no news."""
-        if account.removed or not account.suspend(verdict, self._clock.now()):
+        if account.health.removed or not account.health.suspend(verdict, self._clock.now()):
             return
         log_event(
             INSTANCE_SUSPENDED,
@@ -196,7 +193,7 @@ class InstanceRegistry:
         account.hooks.instance_suspended(account.instance, verdict)
         if self._config.when_suspended == "end":
             for partition in self._partitions:
-                partition.completion.end_all(account, verdict)
+                partition.completion.end_all(account, Ending(Disposition.FATAL, verdict))
 
     def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Delivery]]:
         return [
@@ -242,9 +239,10 @@ class InstanceRegistry:
             instance,
             hooks,
             sessions=self._sessions(hooks, instance),
-            slots=self._config.attempts_per_instance,
+            attempts=self._config.attempts_per_instance,
             circuit=self._config.circuit,
-            keep=self._keep,
+            start_probing=self._start_probing,
+            serve_waiters=serve_waiters,
         )
 
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:

@@ -1,7 +1,8 @@
-"""One partition: its state, the task that rings its alarms, and its figures.
+"""One partition: the task that rings its alarms, the parts that it is made of, and its figures.
 
-What it does with envelopes stands beside it: `arrivals` takes them into lanes, `turns` readies
-the next step, `workers` make the attempts, `failures` follow from a verdict, `endings` end them.
+What it does with envelopes stands beside it: `enqueue` brings them into lanes, `planning` plans
+the next step, `worker_pool` and `attempts` make the attempts, `consequences` follow from a
+verdict, `completion` ends them. Each gets the `shard` that the partition is.
 """
 
 from __future__ import annotations
@@ -11,50 +12,36 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING
 
 import trio
 
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.clock import NEVER, Clock
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.idempotency import Keys
-from gateway_core.deliveries.revisions import Revisions
-from gateway_core.deliveries.targets import Targets
+from gateway_core.engine.attempts import Attempts
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.enqueue import Enqueuer
 from gateway_core.engine.planning import Planner
+from gateway_core.engine.shard import Shard
 from gateway_core.engine.worker_pool import WorkerPool
+from gateway_core.engine.workers import WorkQueue
+from gateway_core.monitoring.observer import Observer
 from gateway_core.monitoring.statistics import PartitionStatistics
 from gateway_core.outboxes.journal import Journal
-from gateway_core.ratelimits.bucket import NEVER
-from gateway_core.scheduling.admission import Admission
 from gateway_core.scheduling.causes import causes
-from gateway_core.scheduling.pressure import Gauge
-from gateway_core.scheduling.scheduler import Scheduler
-from gateway_core.telemetry import PRESSURE_CHANGED, log_event
+from gateway_core.scheduling.scheduler import PAUSE
 from gateway_core.telemetry.privacy import Privacy
 
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
-    from gateway_core.monitoring.recorder import Recorder
-
 RECENT = 20
-"""Endings by which the pace is told."""
+"""Endings by which the pace is estimated."""
 
 
-class Partition:
-    """One shard of the routing keys: its queue, its lanes, its workers.
-
-    watch     what is told of every envelope; None: nobody listens
-    deliveries   what is unfinished in memory, by envelope id
-    accepted  envelopes accepted since the gateway opened
-    outside   of those unfinished, kept in the outbox without a place in memory
-    """
+class Partition(Shard):
+    """One shard of the routing keys: its queue, its lanes, its workers."""
 
     def __init__(
         self,
@@ -64,46 +51,41 @@ class Partition:
         clock: Clock,
         rng: Random,
         journal: Journal | None,
-        watch: Recorder | None,
+        observer: Observer,
         privacy: Privacy,
         on_pressure: Callable[[Pressure, Level], None],
         on_suspension: Callable[[InstanceState, Verdict], None],
     ) -> None:
-        self.index = index
-        self.config = config
-        self.clock = clock
-        self.journal = journal
-        self.watch = watch
-        self.privacy = privacy
-        self._on_pressure = on_pressure
         self._alarm = trio.CancelScope()
         self._ringing = False
-        self.accepted = 0
-        self.spilled = 0
         self.restarts = 0
-        self.deliveries: dict[str, Delivery] = {}
-        self.admission = Admission(
-            partition=config.partition_bound,
-            instance=config.instance_share,
-            room=config.room_bound,
+        super().__init__(
+            index,
+            config,
+            clock=clock,
+            journal=journal,
+            observer=observer,
+            privacy=privacy,
+            rearm=self._rearm,
+            on_pressure=on_pressure,
         )
-        self.gauge = Gauge(config.pressure, config.partition_bound)
-        self.keys = Keys(
-            most=config.idempotency_keys, window=nanoseconds(config.idempotency_window)
-        )
-        self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
-        self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
         self.completion = Completion(self)
         self.planner = Planner(self)
-        self.enqueuer = Enqueuer(self)
-        self.consequences = Consequences(self, rng, on_suspension)
-        self.workers = WorkerPool(self)
+        self.enqueuer = Enqueuer(self, self.completion)
+        self.consequences = Consequences(self, self.completion, rng, on_suspension)
+        self._work = WorkQueue(config.attempt_timeout, self._rearm, self._call_worker)
+        attempts = Attempts(self, self._work, self.completion, self.consequences)
+        self.workers = WorkerPool(self, self._work, attempts, self.completion)
         self.scheduler.serve(
-            prepare=self.planner.prepare,
-            start=self.workers.start,
-            broken=self.completion.broken,
-            crashed=self.workers.crashed,
+            plan=self.planner.plan_next_step,
+            start=self._work.start,
+            end=self._work.end,
+            step_aside=self.enqueuer.step_aside,
+            crashed=self.workers.note_crash,
         )
+
+    def _call_worker(self) -> None:
+        self.workers.call_worker()
 
     # -- the task of the partition
 
@@ -119,44 +101,46 @@ class Partition:
     async def _keep_time(self) -> None:
         while True:
             now = self.clock.now()
-            self.workers.crew.look(now)
+            self._work.look(now)
             self._ringing = True  # what comes to be due meanwhile is seen afterwards
-            self.scheduler.ring(now, self.completion.expire, self.enqueuer.due)
+            self._ring(now)
             self._ringing = False
             with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
                 await _until_late(self._alarm)
 
+    def _ring(self, now: int) -> None:
+        """Wake lanes and buckets, let parked deliveries in, expire the late."""
+        while (delivery := self.scheduler.ring(now)) is not None:
+            self._let_in(delivery, now)
+        deadlines = self.scheduler.deadlines
+        for delivery in deadlines.passed(now):
+            try:
+                self.completion.expire(delivery, now)
+            except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
+                self.workers.broke(delivery, raised, now)
+                if delivery.receipt is None:
+                    deadlines.add(delivery)
+
+    def _let_in(self, delivery: Delivery, now: int) -> None:
+        """A delivery's time has come; where that breaks, it comes again."""
+        try:
+            self.enqueuer.due(delivery, now)
+        except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
+            self.workers.broke(delivery, raised, now)
+            if delivery.receipt is None and delivery.lane is None:
+                delivery.park_again()
+                self.scheduler.at(now + PAUSE, delivery)
+
     def _next_alarm(self) -> float:
-        at = min(self.scheduler.next_alarm() + 1, self.workers.crew.look_at)
+        at = min(self.scheduler.next_alarm() + 1, self._work.look_at)
         return math.inf if at >= NEVER else self.clock.trio_time(at)
 
-    def rearm(self) -> None:
+    def _rearm(self) -> None:
         """Ring earlier: the alarm is moved, which wakes nobody."""
         if not self._ringing:
             self._alarm.deadline = self._next_alarm()
 
     # -- figures
-
-    def measure(self) -> None:
-        """Take the depth in; tell of a changed pressure level."""
-        depth = self.admission.depth
-        previous = self.gauge.update(depth)
-        if previous is not None:
-            pressure = self.pressure()
-            log_event(
-                PRESSURE_CHANGED,
-                partition=self.index,
-                pressure=pressure.level,
-                previous=previous,
-                depth=depth,
-                bound=pressure.bound,
-            )
-            self._on_pressure(pressure, previous)
-
-    def give_place_back(self, envelope: Envelope) -> None:
-        """The place that was taken for an envelope is free: it was not accepted, or has no use."""
-        self.admission.remove(envelope.instance_id, envelope.external_room_id)
-        self.measure()
 
     @property
     def alive(self) -> bool:
@@ -164,26 +148,17 @@ class Partition:
         return self.workers.nursery is not None
 
     def estimate(self) -> float:
-        """Seconds until a place is likely to free, by the pace at which the newest ended."""
+        """Seconds until a slot is likely to be free, by the pace at which the newest ended."""
         newest = reversed(self.completion.history.values())
         ends = [receipt.ended_at for receipt in islice(newest, RECENT)]
         if not ends:
             return 1.0
         return min(60.0, max(0.01, (self.clock.wall() - ends[-1]) / max(1, len(ends) - 1)))
 
-    def pressure(self) -> Pressure:
-        """How full it is."""
-        return Pressure(
-            partition=self.index,
-            level=self.gauge.level,
-            depth=self.admission.depth,
-            bound=self.admission.bound,
-        )
-
     def oldest_wait(self) -> float:
         """Seconds since the oldest unfinished envelope was accepted, or was due."""
         for delivery in self.deliveries.values():  # in the order of acceptance, mostly
-            since = max(delivery.accepted_wall, delivery.envelope.not_before or 0.0)
+            since = max(delivery.accepted_at, delivery.envelope.not_before or 0.0)
             waited = self.clock.wall() - since
             if waited > 0:
                 return waited

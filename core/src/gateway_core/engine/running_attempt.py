@@ -1,4 +1,4 @@
-"""A try at a step: whose it is, how it failed, and whether it may have arrived. Pure."""
+"""An attempt under way, and one that failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import NamedTuple
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import nanoseconds
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.verdicts import Reason, Verdict
@@ -41,7 +40,7 @@ class Failed:
 
     @property
     def delivery(self) -> Delivery:
-        """The envelope."""
+        """The envelope's."""
         return self.running.delivery
 
     @property
@@ -56,7 +55,7 @@ class Failed:
 
     @property
     def limited(self) -> bool:
-        """Whether it was refused by a limit, so that no try was spent."""
+        """Whether it was refused by a limit, so that it counts as none."""
         return self.verdict.reason is Reason.RATE_LIMITED and self.verdict.dispatched == "no"
 
     @property
@@ -64,25 +63,21 @@ class Failed:
         """Whose attempt it was."""
         return self.lane.room.account
 
+    def is_repeat_safe(self) -> bool:
+        """Whether the same attempt once more makes no copy."""
+        step, hooks = self.step, self.account.hooks
+        if step.kind in ("edit", "delete"):
+            return True
+        if step.kind == "call":
+            return self.attempt.method in hooks.traits.repeat_safe_calls
+        return step.deduplicated(hooks.deduplicates_for, self.now)
 
-def note_doubt(
-    lane: Lane, step: Step, now: int, quarantine: int = 0, *, harmless: bool = False
-) -> None:
-    """Nobody knows what became of the lane's try of `step`: it may have made a copy.
+
+def doubt(lane: Lane, step: Step, now: int, quarantine: int = 0, *, harmless: bool = False) -> None:
+    """Nobody knows what became of the lane's attempt of `step`: it may have made a copy.
 
     quarantine  nanoseconds in which it may still arrive, so that nothing else follows
-    harmless    it is a call that may be repeated: made twice, it changes nothing
+    harmless    it is a call that may be repeated
     """
-    step.doubtful = True
     lane.quiet = now + quarantine
-    if step.kind in ("send", "call") and not harmless:
-        safe = step.maybe_sent and within_dedup(lane.room.account, step, now)
-        step.maybe_sent += 0 if safe else 1
-        # The platform may have got it as the try began, and remembers it from then on.
-        step.first_at = step.first_at or lane.begun or -1
-
-
-def within_dedup(account: InstanceState, step: Step, now: int) -> bool:
-    """Whether the platform still knows the step's key, so that a repeat makes no copy."""
-    window = nanoseconds(account.hooks.traits.deduplicates_for)
-    return now - (step.first_at or now) < window
+    step.doubt(lane.begun, lane.room.account.hooks.deduplicates_for, now, harmless=harmless)

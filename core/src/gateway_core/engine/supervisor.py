@@ -7,25 +7,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from random import Random
 
 import trio
 
 from gateway_core.contract.errors import PartitionFailed
+from gateway_core.deliveries.backoff import Backoff
 from gateway_core.engine.partition import Partition
 from gateway_core.plugins.boundary import place_of, stopped
 from gateway_core.telemetry import PARTITION_RESTARTED, log_event
 
 MOST_RESTARTS = 30
 WITHIN = 60.0
-FIRST_DELAY = 0.01
-LONGEST_DELAY = 1.0
+BACKOFF = Backoff(base=0.01, cap=1.0, jitter=0.2)
+"""The wait before a new life."""
 
 
 class Supervisor:
     """One for the gateway; it counts every partition's deaths together."""
 
-    def __init__(self, partitions: Sequence[Partition]) -> None:
+    def __init__(self, partitions: Sequence[Partition], rng: Random) -> None:
         self._partitions = partitions
+        self._rng = rng
         self._deaths: deque[float] = deque()
 
     async def keep(self, partition: Partition) -> None:
@@ -58,7 +61,7 @@ class Supervisor:
         if count > MOST_RESTARTS:
             text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
             raise PartitionFailed(text) from error
-        return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(count - 1, 30))
+        return BACKOFF.delay(count, rng=self._rng)
 
     def _hand_over(self, partition: Partition) -> None:
         """Another partition rings for the shared buckets meanwhile."""

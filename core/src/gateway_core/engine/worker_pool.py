@@ -1,80 +1,70 @@
-"""The workers of one partition: who serves the next lane, and what a death leaves behind."""
+"""The workers of one partition: tasks that make attempts, and what a death leaves behind.
+
+This module waits: each worker is a task in the partition's nursery.
+"""
 
 from __future__ import annotations
-
-from collections import deque
-from typing import TYPE_CHECKING
 
 import trio
 
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending, crashed_by
 from gateway_core.engine.attempts import Attempts
-from gateway_core.engine.running_attempt import RunningAttempt, note_doubt
-from gateway_core.engine.workers import AttemptClock, Worker
+from gateway_core.engine.completion import Completion
+from gateway_core.engine.running_attempt import RunningAttempt, doubt
+from gateway_core.engine.shard import Shard
+from gateway_core.engine.workers import Over, Worker, WorkQueue
 from gateway_core.plugins.boundary import PASSING, place_of, stopped
-from gateway_core.scheduling.rooms import Lane
+from gateway_core.scheduling.rooms import Lane, lane_of
 from gateway_core.telemetry import ENVELOPE_CRASHED, log_event
-
-if TYPE_CHECKING:
-    from gateway_core.engine.partition import Partition
 
 MOST_CRASHES = 2
 
 
 class WorkerPool:
-    """Tasks that make attempts: as many as were ever at work together, none for a waiting lane.
+    """As many tasks as were ever at work together, none for a waiting lane.
 
-    crew      the tasks, and who of them makes an attempt
+    work      what is ready for the next worker
     attempts  what a worker does for a lane
-    runnable  lanes that hold their tokens, for the next worker
     """
 
-    def __init__(self, partition: Partition) -> None:
-        self._index = partition.index
-        self._clock = partition.clock
-        self._journal = partition.journal
-        self._privacy = partition.privacy
-        self._scheduler = partition.scheduler
-        self._completion = partition.completion
-        self.crew = AttemptClock(partition.config.attempt_timeout, partition.rearm)
-        self.attempts = Attempts(partition, self)
+    def __init__(
+        self, shard: Shard, work: WorkQueue, attempts: Attempts, completion: Completion
+    ) -> None:
+        self._index = shard.index
+        self._clock = shard.clock
+        self._journal = shard.journal
+        self._privacy = shard.privacy
+        self._scheduler = shard.scheduler
+        self._completion = completion
+        self.work = work
+        self.attempts = attempts
         self.count = 0
-        self.runnable: deque[Lane] = deque()
         self.nursery: trio.Nursery | None = None
         # Invariant: the last to go idle is at the end and is woken first, as what it needs is warm.
         self._idle: dict[trio.lowlevel.Task, None] = {}
         self._called = False
-        # The worker at work is about to take the next lane by itself.
-        self.serving = False
 
-    # -- lanes to workers
+    # -- tasks
 
     def begin(self, nursery: trio.Nursery) -> None:
         """Work in the nursery of a new life of the partition."""
-        self.count, self._called, self.serving = 0, False, False
-        self.crew.disband()
+        self.count, self._called = 0, False
+        self.work.disband()
         self.nursery = nursery
         self._revive()
 
-    def start(self, lane: Lane) -> None:
-        """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
-        self.runnable.append(lane)
-        if not self.serving:
-            self._call_worker()
+    def call_worker(self) -> None:
+        """Wake one worker, or begin one; it calls the next itself before it waits.
 
-    def call_next(self) -> None:
-        """Somebody else takes what is runnable: this worker is about to wait."""
-        if self.runnable:
-            self._call_worker()
-
-    def _call_worker(self) -> None:
-        """Wake one worker, or begin one; it calls the next itself before it waits."""
+        One more than there are attempt slots: an ending needs none, and does not wait.
+        """
         if self._called:
             return
         if self._idle:
             self._called = True
             trio.lowlevel.reschedule(self._idle.popitem()[0])
-        elif self.count < self._scheduler.slots.all.capacity and self.nursery is not None:
+        elif self.count <= self._scheduler.slots.all.capacity and self.nursery is not None:
             self._called = True
             self.count += 1
             self.nursery.start_soon(self._work)
@@ -82,7 +72,7 @@ class WorkerPool:
     async def _work(self) -> None:
         """Serve one lane after the other, in a new scope after each attempt that was broken off."""
         self._called = False
-        worker = self.crew.join()
+        worker = self.work.join()
         while True:
             with worker.scope:
                 await self._work_within(worker)
@@ -91,13 +81,17 @@ class WorkerPool:
             worker.start_anew()
 
     async def _work_within(self, worker: Worker) -> None:
+        work = self.work
         while True:
-            while not self.runnable:
+            while not (work.runnable or work.over):
                 await self._park()
                 self._called = False
             if worker.broken_off:  # the last attempt ended as its time did
                 return
-            lane = self.runnable.popleft()
+            if work.over:
+                self._end(work.over.popleft())
+                continue
+            lane = work.runnable.popleft()
             try:
                 await self.attempts.make(lane, worker)
             except PASSING:
@@ -105,7 +99,7 @@ class WorkerPool:
             except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
                 self._broke_off(lane, raised)
             finally:
-                self.serving = False
+                work.serving = False
                 worker.ends()
             worker.running = None
 
@@ -119,33 +113,40 @@ class WorkerPool:
         self._idle[task] = None
         await trio.lowlevel.wait_task_rescheduled(abort)
 
+    def _end(self, over: Over) -> None:
+        """End the head of a lane, unless somebody did meanwhile, and let the lane go on."""
+        lane, delivery, ending = over
+        now, self.work.serving = self._clock.now(), True
+        try:
+            if delivery.receipt is None:
+                self._completion.complete(delivery, ending, now)
+            self._scheduler.go_on(lane, now)
+        except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
+            self._broke_off(lane, raised)
+        finally:
+            self.work.serving = False
+
     def _timed_out(self, worker: Worker, running: RunningAttempt) -> None:
         try:
             self.attempts.timed_out(worker, running)
         except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
             self._broke_off(running.lane, raised)
         finally:
-            self.serving = False
-            self.call_next()
+            self.work.serving = False
+            self.work.call_next()
 
     # -- after a death
 
     def _revive(self) -> None:
         """After a death: what was in flight is in doubt, everything else goes on."""
-        self._scheduler.stand_in = None
-        now = self._clock.now()
-        # Whom the old life left running: what is done for one may start others, which live.
-        lanes = [lane for room in self._scheduler.rooms.values() for lane in room.lanes.values()]
-        orphans = [lane for lane in lanes if lane.running]
-        waiting = [lane for lane in lanes if not lane.running]
-        runnable, self.runnable = self.runnable, deque()
-        for lane in runnable:
+        now, work = self._clock.now(), self.work
+        ready = [*work.runnable, *[over.lane for over in work.over]]
+        work.runnable.clear()
+        work.over.clear()
+        for lane in ready:
             self._scheduler.release(lane, now, unused=True)
-        for lane in orphans:
+        for lane in self._scheduler.revive(now):
             self._revive_lane(lane, now)
-        for lane in waiting:  # its alarm may have been the one that rang as the old life died
-            if lane.timer_at is None and not lane.doubt:
-                self._scheduler.look_again(lane, now)
 
     def _revive_lane(self, lane: Lane, now: int) -> None:
         self._scheduler.release(lane, now)
@@ -163,11 +164,17 @@ class WorkerPool:
         now = self._clock.now()
         error = stopped(raised)
         self._scheduler.release(lane, now)
-        self.crashed(lane.queue[0] if lane.queue else None, error, now)
+        self.broke(lane.queue[0] if lane.queue else None, error, now)
         self._scheduler.go_on(lane, now)
 
-    def crashed(self, delivery: Delivery | None, raised: BaseException, now: int) -> None:
+    def broke(self, delivery: Delivery | None, raised: BaseException, now: int) -> None:
         """Something of ours broke on an envelope; twice, and it ends `crashed`."""
+        ending = self.note_crash(delivery, raised)
+        if delivery is not None and ending is not None:
+            self._completion.complete(delivery, ending, now)
+
+    def note_crash(self, delivery: Delivery | None, raised: BaseException) -> Ending | None:
+        """Count a crash against an envelope; how it ends, if it does by that."""
         error = stopped(raised)
         log_event(
             ENVELOPE_CRASHED,
@@ -178,13 +185,11 @@ class WorkerPool:
             where=place_of(error),
         )
         if delivery is None or delivery.receipt is not None:
-            return
-        step, lane = delivery.step, delivery.lane
+            return None
+        step, lane = delivery.step, lane_of(delivery)
         if step is not None and step.started and lane is not None:
-            step.started = False  # its try was made, and its outcome is lost
-            note_doubt(lane, step, now)
+            step.break_off()  # its attempt was made, and its outcome is lost
+            doubt(lane, step, self._clock.now())
             if self._journal is not None:
                 self._journal.ended(delivery, step)
-        delivery.crashes += 1
-        if delivery.crashes >= MOST_CRASHES:
-            self._completion.crashed(delivery, error, now)
+        return crashed_by(delivery, error) if delivery.crash() >= MOST_CRASHES else None

@@ -1,19 +1,20 @@
-"""The tasks that make a partition's attempts, and which attempt has taken too long. Never waits."""
+"""The tasks that make a partition's attempts: who serves which lane, and until when. Never waits."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import attrs
 import trio
 
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import NEVER, nanoseconds
 from gateway_core.contract.validators import LONGEST
-from gateway_core.ratelimits.bucket import NEVER
-
-if TYPE_CHECKING:
-    from gateway_core.engine.running_attempt import RunningAttempt
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending
+from gateway_core.engine.running_attempt import RunningAttempt
+from gateway_core.scheduling.rooms import Lane
 
 ROUNDING = 1_000
 """Nanoseconds: what a clock that has run for years lacks must not make an alarm ring in vain."""
@@ -21,10 +22,10 @@ ROUNDING = 1_000
 
 @attrs.define(eq=False)
 class Worker:
-    """A task, and the try that it makes now: that is broken off at `due`, engine nanoseconds.
+    """A task, and the attempt that it makes now: that is broken off at `due`, engine nanoseconds.
 
-    scope      what the task works in until one of its tries was broken off
-    recording  the outbox is asked to record that the try begins
+    scope      what the task works in until one of its attempts was broken off
+    recording  the outbox is asked to record that the attempt begins
     """
 
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -34,7 +35,7 @@ class Worker:
     recording: bool = False
 
     def start_anew(self) -> None:
-        """What was broken off has ended: the next tries have a scope of their own."""
+        """What was broken off has ended: the next attempts have a scope of their own."""
         self.scope, self.running = trio.CancelScope(), None
         self.broken_off = self.recording = False
 
@@ -43,37 +44,75 @@ class Worker:
         self.due = NEVER
 
 
-class AttemptClock:
-    """The workers of one life of a partition.
+class Over(NamedTuple):
+    """A lane whose head is over, for a worker to end."""
+
+    lane: Lane
+    delivery: Delivery
+    ending: Ending
+
+
+class WorkQueue:
+    """What is ready for the next worker, and the alarm for attempts that take too long.
 
     An attempt that begins later is due later, as all may take equally long. So there is one alarm
     for all of them, and nothing to set for each: a deadline of its own scope costs more than the
     rest of what a worker does.
 
-    look_at  when `look` may have something to break off; `rearm()` is called as it gets earlier
+    runnable  lanes that hold their tokens; `over`: lanes whose head is over
+    serving   the worker at work is about to take the next lane by itself
+    look_at   when `look` may have something to break off; `rearm()` is called as it gets earlier
     """
 
-    def __init__(self, seconds: float, rearm: Callable[[], None]) -> None:
+    def __init__(
+        self, seconds: float, rearm: Callable[[], None], call_worker: Callable[[], None]
+    ) -> None:
         self._longest = nanoseconds(min(seconds, LONGEST))
         self._rearm = rearm
+        self._call_worker = call_worker
         self._workers: list[Worker] = []
+        self.runnable: deque[Lane] = deque()
+        self.over: deque[Over] = deque()
+        self.serving = False
         self.look_at = NEVER
 
     def __len__(self) -> int:
         return len(self._workers)
 
     def disband(self) -> None:
-        """Their tasks have ended."""
+        """The workers' tasks have ended."""
         self._workers, self.look_at = [], NEVER
+        self.serving = False
 
     def join(self) -> Worker:
-        """One more."""
+        """One more worker."""
         worker = Worker()
         self._workers.append(worker)
         return worker
 
+    # -- what is ready
+
+    def start(self, lane: Lane) -> None:
+        """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
+        self.runnable.append(lane)
+        if not self.serving:
+            self._call_worker()
+
+    def end(self, lane: Lane, delivery: Delivery, ending: Ending) -> None:
+        """Hand a lane whose head is over to a worker."""
+        self.over.append(Over(lane, delivery, ending))
+        if not self.serving:
+            self._call_worker()
+
+    def call_next(self) -> None:
+        """Somebody else takes what is ready: this worker is about to wait."""
+        if self.runnable or self.over:
+            self._call_worker()
+
+    # -- how long attempts take
+
     def begins(self, worker: Worker, running: RunningAttempt, now: int) -> None:
-        """The worker makes this try, which may take as long as any."""
+        """The worker makes this attempt, which may take as long as any."""
         worker.running = running
         worker.due = now + self._longest
         if worker.due < self.look_at:

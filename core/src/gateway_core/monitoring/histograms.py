@@ -6,18 +6,16 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from opentelemetry.metrics import Histogram, MeterProvider
 from trio.abc import Instrument
 
 from gateway_core import telemetry as names
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.verdicts import Reason, Verdict
 from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, log_event
-
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
 
 Labels: TypeAlias = Mapping[str, str]
 

@@ -1,7 +1,7 @@
-"""What the engine tells of every envelope where anybody listens: spans, histograms, debug logs.
+"""The observer that records what happens to envelopes: spans, histograms, debug logs.
 
-Where nobody does there is no `Watch`, and each place that would tell it something costs one
-comparison. That is decided once, when the gateway opens.
+Where nobody listens there is no `Recorder`, and the engine reports to an observer that does
+nothing. That is decided once, when the gateway opens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 import trio
@@ -17,17 +17,19 @@ from opentelemetry import context as contexts
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 from opentelemetry.trace import get_tracer_provider, set_span_in_context
 
-from gateway_core.clock import Clock
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.hookspecs import Answer, Providers
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.waits import NONE, told
+from gateway_core.deliveries.steps import Step
 from gateway_core.monitoring.histograms import LoopMonitor, Meters
+from gateway_core.monitoring.log_fields import GOOD, about, latency, operation_of, result
+from gateway_core.monitoring.observer import NOBODY, Observer
 from gateway_core.monitoring.snapshots import Source, hub_of
-from gateway_core.monitoring.spans import GOOD, Spans, operation_of
+from gateway_core.monitoring.spans import Spans, Trace
 from gateway_core.monitoring.statistics import Statistics
-from gateway_core.ratelimits.bucket import SECOND
 from gateway_core.telemetry import (
     ATTEMPT_ANSWERED,
     ATTEMPT_STARTED,
@@ -41,21 +43,19 @@ from gateway_core.telemetry import (
 )
 from gateway_core.telemetry.privacy import Privacy
 
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
-    from gateway_core.engine.running_attempt import RunningAttempt
-
 _UNCHOSEN = structlog.make_filtering_bound_logger(logging.NOTSET)
 """What structlog has before anybody sets it up: it shows everything, to nobody's wish."""
 NOTICED = 1_000_000
 """Nanoseconds from which the time to accept is recorded: nearly all are accepted at once."""
 
 
-class Recorder:
-    """Where what happens to envelopes is told; any of its three listeners may be missing.
+class Recorder(Observer):
+    """Records for any of three listeners, each of which may be missing.
 
     verbose  the log is set up to show every envelope's life
     """
+
+    listens = True
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Recorder:
         self._spans = spans
         self.meters = meters
         self._verbose = verbose
+        self._traces: dict[str, Trace] = {}
 
     # -- at the door
 
@@ -78,9 +79,14 @@ class Recorder:
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
         """It is about to be accepted, `submit` having been called at `begun`."""
-        delivery.observed = True
         if self._spans is not None:
-            delivery.trace = self._spans.submitted(delivery, account, partition, begun)
+            trace = self._spans.submitted(delivery, account, partition, begun)
+            self._traces[delivery.id] = trace
+
+    def traceparent(self, delivery: Delivery) -> str:
+        """Its trace context as a text; empty: it has none."""
+        trace = self._traces.get(delivery.id)
+        return "" if trace is None else str(trace)
 
     def appended(self, begun: int) -> None:
         """The outbox has it."""
@@ -112,62 +118,60 @@ class Recorder:
 
     def taken_back(self, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all."""
-        if self._spans is not None and delivery.trace is not None:
-            self._spans.refused(delivery.trace, error)
+        trace = self._traces.pop(delivery.id, None)
+        if self._spans is not None and trace is not None:
+            self._spans.refused(trace, error)
 
     def resumed(self, delivery: Delivery, account: InstanceState, partition: int) -> None:
-        """An earlier life accepted it; or this one, and it was outside meanwhile."""
-        delivery.observed = True
-        if self._spans is not None and delivery.trace is None and delivery.parent:
-            delivery.trace = self._spans.resumed(delivery, account, partition, delivery.parent)
+        """A previous process run accepted it; or this one, and it was spilled meanwhile."""
+        if self._spans is not None and delivery.traceparent and delivery.id not in self._traces:
+            self._traces[delivery.id] = self._spans.resumed(delivery, account, partition)
 
     # -- attempts
 
-    def began(self, running: RunningAttempt, partition: int, now: int) -> None:
-        """An attempt begins."""
-        delivery, account = running.delivery, running.lane.room.account
-        delivery.wait_for("attempt", now)
-        if delivery.waits:
-            self._waited(delivery, account)
-        trace = delivery.trace
+    def attempting(
+        self,
+        delivery: Delivery,
+        step: Step,
+        account: InstanceState,
+        partition: int,
+        now: int,
+        performing: Awaitable[Answer],
+    ) -> Awaitable[Answer]:
+        """An attempt begins; its span is current while it is made, for whom it asks."""
+        self._report_waits(delivery, account)
+        trace = self._traces.get(delivery.id)
         if trace is not None and trace.recording and self._spans is not None:
-            self._spans.began(trace, delivery, running.step, account, partition, now)
+            self._spans.began(trace, delivery, step, account, partition, now)
         if self._verbose:
-            log_event(ATTEMPT_STARTED, **_tried(running, partition))
-
-    async def around(self, delivery: Delivery, attempt: Awaitable[Answer]) -> Answer:
-        """Make the attempt with its span current, so that what it asks of others is told them."""
-        trace = delivery.trace
-        if trace is None:
-            return await attempt
-        context = trace.context
-        if trace.attempt is not None:
-            context = set_span_in_context(trace.attempt, context)
-        token = contexts.attach(context)
-        try:
-            return await attempt
-        finally:
-            contexts.detach(token)
+            log_event(ATTEMPT_STARTED, **_tried(delivery, step, partition))
+        return performing if trace is None else _within(trace, performing)
 
     def attempted(
-        self, running: RunningAttempt, partition: int, verdict: Verdict | None, now: int
+        self,
+        delivery: Delivery,
+        step: Step,
+        account: InstanceState,
+        partition: int,
+        verdict: Verdict | None,
+        begun: int,
+        now: int,
     ) -> None:
-        """An attempt ended; None: the platform said yes."""
-        delivery, begun = running.delivery, running.lane.begun
+        """The attempt that began then ended; no verdict: the platform said yes."""
         if self.meters is not None:
-            account = running.lane.room.account
-            self.meters.attempted(account, running.step.kind, verdict, (now - begun) / SECOND)
-        trace = delivery.trace
+            self.meters.attempted(account, step.kind, verdict, (now - begun) / SECOND)
+        trace = self._traces.get(delivery.id)
         if trace is not None and trace.attempt is not None and self._spans is not None:
             self._spans.attempted(trace, verdict, now)
         if self._verbose and verdict is None:
             seconds = round((now - begun) / SECOND, 3)
-            log_event(ATTEMPT_ANSWERED, **_tried(running, partition), seconds=seconds)
+            log_event(ATTEMPT_ANSWERED, **_tried(delivery, step, partition), seconds=seconds)
 
     def transformed(self, delivery: Delivery, how: str) -> None:
         """A refused part was changed."""
-        if self._spans is not None and delivery.trace is not None and delivery.trace.recording:
-            self._spans.transformed(delivery.trace, how)
+        trace = self._traces.get(delivery.id)
+        if self._spans is not None and trace is not None and trace.recording:
+            self._spans.transformed(trace, how)
 
     # -- the end
 
@@ -175,93 +179,65 @@ class Recorder:
         self, delivery: Delivery, receipt: Receipt, account: InstanceState, partition: int
     ) -> None:
         """It has its disposition."""
-        if delivery.cause != "attempt":
-            delivery.wait_for("", self._clock.now())
-            if delivery.waits:
-                self._waited(delivery, account)
+        if delivery.waits.cause != "attempt":
+            delivery.waits.wait_for("", self._clock.now())
+            self._report_waits(delivery, account)
         if self.meters is not None:
             self.meters.ended(account, receipt, latency(delivery, receipt))
-        trace = delivery.trace
-        if trace is None and delivery.parent and self._spans is not None:  # it ended outside memory
-            trace = self._spans.resumed(delivery, account, partition, delivery.parent)
+        trace = self._traces.pop(delivery.id, None)
+        if trace is None and delivery.traceparent and self._spans is not None:  # it was spilled
+            trace = self._spans.resumed(delivery, account, partition)
         if trace is not None and trace.recording and self._spans is not None:
             self._spans.ended(trace, receipt)
         if self._verbose and receipt.disposition in GOOD:
             log_event(ENVELOPE_ENDED, **about(delivery, partition), **result(delivery, receipt))
 
-    def kept(self, delivery: Delivery, account: InstanceState | None = None) -> None:
-        """A durable outbox keeps it: its trace goes on when it is back.
+    def stored(self, delivery: Delivery, account: InstanceState | None = None) -> None:
+        """A durable outbox has it: its trace goes on when it is back.
 
-        Where it was in memory, of an `account`, what it waited for there is told.
+        Where it was in memory, of an `account`, what it waited for there is reported.
         """
-        delivery.wait_for("outbox", self._clock.now())
-        if account is not None and delivery.waits:
-            self._waited(delivery, account)
-        trace, delivery.trace = delivery.trace, None
+        delivery.waits.wait_for("outbox", self._clock.now())
+        if account is not None:
+            self._report_waits(delivery, account)
+        trace = self._traces.pop(delivery.id, None)
         if trace is None or self._spans is None:
             return
-        delivery.parent = str(trace)
+        delivery.trace(str(trace))
         if trace.recording:
             self._spans.kept(trace)
 
-    def _waited(self, delivery: Delivery, account: InstanceState) -> None:
-        waits, delivery.waits = told(delivery.waits), NONE
-        for cause, nanoseconds in waits.items():
+    def _report_waits(self, delivery: Delivery, account: InstanceState) -> None:
+        for cause, nanoseconds in delivery.waits.take().items():
             seconds = round(nanoseconds / SECOND, 6)
             if self.meters is not None:
                 self.meters.waited(account, cause, seconds)
-            trace = delivery.trace
+            trace = self._traces.get(delivery.id)
             if trace is not None and trace.recording and self._spans is not None:
                 self._spans.waited(trace, cause, seconds)
 
 
-def latency(delivery: Delivery, receipt: Receipt) -> float:
-    """Seconds from acceptance, or from when it was due, to the end; over restarts as well."""
-    since, due = receipt.accepted_at, delivery.envelope.not_before
-    if due is not None and due > since:
-        since = due
-    seconds = receipt.ended_at - since
-    return seconds if seconds > 0 else 0.0
+async def _within(trace: Trace, performing: Awaitable[Answer]) -> Answer:
+    """Make the attempt with its span current."""
+    context = trace.context
+    if trace.attempt is not None:
+        context = set_span_in_context(trace.attempt, context)
+    token = contexts.attach(context)
+    try:
+        return await performing
+    finally:
+        contexts.detach(token)
 
 
-def about(delivery: Delivery, partition: int) -> dict[str, Any]:
-    """What every event of an envelope's life is bound to."""
-    return {
-        "envelope": delivery.id,
-        "instance": delivery.envelope.instance_id,
-        "partition": partition,
-    }
-
-
-def result(delivery: Delivery, receipt: Receipt) -> dict[str, Any]:
-    """How it ended, for the log."""
-    return {
-        "disposition": str(receipt.disposition),
-        "attempts": receipt.attempts,
-        "seconds": round(latency(delivery, receipt), 3),
-    }
-
-
-def words(privacy: Privacy, delivery: Delivery, verdict: Verdict) -> str:
-    """The platform's own words, for the log: of rooms and texts what the settings allow."""
-    envelope, lane, step = delivery.envelope, delivery.lane, delivery.step
-    rooms = [envelope.external_room_id, *([lane.room.address] if lane is not None else [])]
-    text = getattr(envelope, "text", "")
-    if step is not None and step.part is not None:
-        text = text[slice(*step.part.span)]
-    return privacy.words(verdict.raw, envelope.instance_id, tuple(rooms), text)
-
-
-def _tried(running: RunningAttempt, partition: int) -> dict[str, Any]:
-    number = running.step.number
-    bound = about(running.delivery, partition)
-    return {**bound, "operation": running.attempt.operation, "attempt": number}
+def _tried(delivery: Delivery, step: Step, partition: int) -> dict[str, Any]:
+    operation = delivery.envelope.operation if step.kind == "call" else step.kind
+    return {**about(delivery, partition), "operation": operation, "attempt": step.number}
 
 
 def open_recorder(
     clock: Clock, privacy: Privacy, providers: Providers, meters: MeterProvider | None
-) -> Recorder | None:
-    """The watch of a gateway that opens now; None: nobody listens."""
+) -> Observer:
+    """Whom a gateway that opens now reports to."""
     tracers = get_tracer_provider() if providers.tracers is None else providers.tracers
     spans = None
     if _works(tracers):
@@ -269,7 +245,7 @@ def open_recorder(
     measuring = Meters(meters, several=providers.several) if meters is not None else None
     verbose = _shows_debug()
     if spans is None and measuring is None and not verbose:
-        return None
+        return NOBODY
     return Recorder(clock, privacy, spans=spans, meters=measuring, verbose=verbose)
 
 
@@ -294,17 +270,14 @@ def _shows_debug() -> bool:
 
 @contextmanager
 def observed(
-    provider: MeterProvider | None, watch: Recorder | None, statistics: Callable[[], Statistics]
+    provider: MeterProvider | None, observer: Observer, statistics: Callable[[], Statistics]
 ) -> Iterator[None]:
     """For the block, the provider's observed instruments read these snapshots."""
-    if provider is None or watch is None or watch.meters is None:
+    meters = observer.meters if isinstance(observer, Recorder) else None
+    if provider is None or meters is None:
         yield
         return
-    source, hub, loop = (
-        Source(statistics, watch.meters.hand_on),
-        hub_of(provider),
-        LoopMonitor(watch.meters),
-    )
+    source, hub, loop = Source(statistics, meters.hand_on), hub_of(provider), LoopMonitor(meters)
     trio.lowlevel.add_instrument(loop)
     hub.add(source)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -25,12 +25,13 @@ from opentelemetry.trace import (
 )
 
 from gateway_core import telemetry
-from gateway_core.clock import Clock
-from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
-from gateway_core.ratelimits.bucket import SECOND
+from gateway_core.monitoring.log_fields import GOOD, operation_of
 from gateway_core.telemetry import (
     ATTEMPT,
     ATTEMPT_SPAN,
@@ -60,11 +61,6 @@ from gateway_core.telemetry import (
 )
 from gateway_core.telemetry.privacy import Privacy
 
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
-
-GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED)
-"""Endings that are as somebody wanted them."""
 _VERSION = "00"
 
 
@@ -112,12 +108,10 @@ class Spans:
         """An envelope is about to be accepted; `submit` was called at `begun`, in this context."""
         return self._envelope(delivery, account, partition, begun, None)
 
-    def resumed(
-        self, delivery: Delivery, account: InstanceState, partition: int, parent: str
-    ) -> Trace:
-        """An earlier life accepted it; `parent` is its trace as a text."""
-        now = self._clock.now()
-        trace = self._envelope(delivery, account, partition, now, context_of(parent))
+    def resumed(self, delivery: Delivery, account: InstanceState, partition: int) -> Trace:
+        """A previous process run accepted it; its trace context stands in it as a text."""
+        parent, now = context_of(delivery.traceparent), self._clock.now()
+        trace = self._envelope(delivery, account, partition, now, parent)
         if trace.recording:
             trace.span.set_attribute(RECOVERED.name, True)
         return trace
@@ -251,11 +245,6 @@ class Spans:
     def _time(self, at: int) -> int:
         """Engine nanoseconds as POSIX nanoseconds."""
         return self._opened + at
-
-
-def operation_of(delivery: Delivery) -> str:
-    """The operation without a call's method: words of ours, so their number is bounded."""
-    return delivery.envelope.operation.partition(":")[0]
 
 
 def _named(kind: telemetry.Span, attributes: Mapping[str, Any]) -> str:

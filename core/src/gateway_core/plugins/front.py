@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from gateway_core.clock import nanoseconds
 from gateway_core.contract.envelopes import (
     Address,
     Attempt,
@@ -60,6 +61,7 @@ class ChannelHooks:
     failures  errors that were stopped here, by plugin and hook
     privacy   what the log may show of an error
     by_class  whether limits may differ with the envelope's class
+    deduplicates_for  nanoseconds for which the platform knows the key of a send again
     """
 
     channel: str
@@ -79,6 +81,8 @@ class ChannelHooks:
     votes: bool = attrs.field(init=False)
     observes_attempts: bool = attrs.field(init=False)
     observes_dispositions: bool = attrs.field(init=False)
+    can_probe: bool = attrs.field(init=False)
+    deduplicates_for: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
@@ -87,6 +91,8 @@ class ChannelHooks:
             edit, delete = "edit" in self.can, "delete" in self.can
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
+        self.can_probe = "probe" in self.can
+        self.deduplicates_for = nanoseconds(self.traits.deduplicates_for)
         self.validates = bool(_impls(self.callers["validate"]))
         limiting = _impls(self.callers["rate_limit"])
         self.limits = len(limiting) > 1

@@ -1,4 +1,4 @@
-"""All the tokens of an attempt, taken in one step or not at all. Pure: the time is passed in.
+"""All the tokens of an attempt, taken in one step or not at all. Sans-I/O.
 
 A lane that must wait queues at the bucket that frees last. One that has waited for long reserves
 there, so that younger ones, which need less, do not starve it.
@@ -7,14 +7,10 @@ there, so that younger ones, which need less, do not starve it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import attrs
 
-from gateway_core.ratelimits.bucket import Bucket
-
-if TYPE_CHECKING:
-    from gateway_core.scheduling.rooms import Lane
+from gateway_core.ratelimits.bucket import Bucket, Taker
 
 
 @attrs.frozen
@@ -26,7 +22,7 @@ class Blocked:
 
 
 def acquire_all(
-    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+    lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None
 ) -> Blocked | None:
     """Take one token of each bucket, or none and say what is in the way.
 
@@ -50,7 +46,7 @@ def acquire_all(
 
 
 def _take_in_turn(
-    lane: Lane, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+    lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None
 ) -> Blocked | None:
     """The same where somebody waits, or something is not free."""
     worst: Bucket | None = None
@@ -74,7 +70,7 @@ def _take_in_turn(
     return None
 
 
-def _after_reservation(bucket: Bucket, lane: Lane, now: int) -> int:
+def _after_reservation(bucket: Bucket, lane: Taker, now: int) -> int:
     """When `lane` may take from a bucket that an aged lane has reserved."""
     assert bucket.reserved is not None  # noqa: S101 - the caller looked
     until, holder = bucket.reserved
@@ -83,7 +79,7 @@ def _after_reservation(bucket: Bucket, lane: Lane, now: int) -> int:
     return until + 1
 
 
-def reserve(lane: Lane, buckets: Sequence[Bucket], until: int, now: int) -> None:
+def reserve(lane: Taker, buckets: Sequence[Bucket], until: int, now: int) -> None:
     """An aged lane keeps younger ones from delaying it past `until`, where it waits anyway.
 
     Only what a token taken now may still miss by then: a lane that waits for long (its room is
@@ -102,7 +98,7 @@ def reserve(lane: Lane, buckets: Sequence[Bucket], until: int, now: int) -> None
             bucket.reserved = (until, lane)
 
 
-def unreserve(lane: Lane, buckets: Sequence[Bucket]) -> None:
+def unreserve(lane: Taker, buckets: Sequence[Bucket]) -> None:
     """Give up what `reserve` took."""
     for bucket in buckets:
         if bucket.reserved is not None and bucket.reserved[1] is lane:

@@ -1,24 +1,17 @@
-"""What may go out now: buckets of tokens, in integer nanoseconds. Pure: the time is passed in.
+"""Buckets of tokens, in integer nanoseconds. Sans-I/O: the time is passed in.
 
-An attempt draws on several of them (attempt slots, the account's limit, the room's): `tokens` has
-how they are taken together, `windows` those that are counted from the answers, `limiter` which
+An attempt draws on several of them (attempt slots, the account's limit, the room's): `acquire` has
+how they are taken together, `window` those that are counted from the answers, `registry` which
 buckets an instance has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar, Protocol, TypeAlias
 
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
-from gateway_core.scheduling.classes import ClassQueue, Waiter
-
-if TYPE_CHECKING:
-    from gateway_core.scheduling.rooms import Lane
-
-SECOND = 1_000_000_000
-NEVER = 1 << 62
-"""A time that only an event can bring nearer: an answer, a resume."""
 
 SLOWEST = 8.0
 EAGER, LEAST_EAGER = 0.03, 0.0005
@@ -29,6 +22,28 @@ LEAST_STEP, SAME_STEP = 1.2, 1.1
 """How many times slower a refusal makes it at least, and one for the same reason as another."""
 SOON = 5 * SECOND
 """How far ahead a place among the attempts in flight may be reserved."""
+
+
+Rank: TypeAlias = tuple[int, int, int]
+"""Class, then finals before interim edits, then since when: the lowest goes first."""
+
+
+class Taker(Protocol):
+    """Whoever takes tokens: to the scheduler, a lane."""
+
+    rank: Rank
+
+
+class WaitingTakers(Protocol):
+    """The queue of a bucket: whose turn it is there, only the scheduler decides."""
+
+    def __bool__(self) -> bool: ...
+    def push(self, lane: Any) -> None: ...
+    def peek(self, now: int) -> Any: ...
+    def pop(self, now: int) -> Any: ...
+    def ahead(self, lane: Any) -> int: ...
+    def ahead_of(self, lane: Any, now: int, *, fresh: bool) -> bool: ...
+    def passed_by(self, lane: Any) -> None: ...
 
 
 class Bucket:
@@ -51,9 +66,9 @@ class Bucket:
         self.in_flight = 0
         self.closed_until = 0
         self.slowness = 1.0
-        self.waiting: ClassQueue[Waiter] | None = None
+        self.waiting: WaitingTakers | None = None
         self.timer_at: int | None = None
-        self.reserved: tuple[int, Lane] | None = None
+        self.reserved: tuple[int, Any] | None = None
         self.room: str | None = None
         self.shared = shared
         self.users = 0

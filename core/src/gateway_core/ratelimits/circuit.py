@@ -1,4 +1,4 @@
-"""Whether an instance seems to be down: opens on a share of failures. Pure."""
+"""Whether an instance seems to be down: opens on a share of failures. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections import deque
 import attrs
 
 from gateway_core.contract.validators import number, whole
+from gateway_core.deliveries.backoff import Backoff
+
+JITTER = 0.2
+"""The share of a wait between probes that is drawn, so that instances do not probe in step."""
 
 
 @attrs.frozen(kw_only=True)
@@ -15,7 +19,7 @@ class CircuitSettings:
 
     window      outcomes that are looked at: the newest so many
     share       of them failed, from which on the circuit opens
-    probe_base  seconds until the first probe; doubled with each that fails
+    probe_base  seconds until the first probe; doubled with each that fails, less up to a fifth
     probe_cap   seconds between probes at the most
     """
 
@@ -24,39 +28,40 @@ class CircuitSettings:
     probe_base: float = attrs.field(default=1.0, validator=number(above=0))
     probe_cap: float = attrs.field(default=60.0, validator=number(above=0))
 
-    def probe_delay(self, probes: int) -> float:
-        """Seconds until the next probe after `probes` that failed."""
-        return min(self.probe_cap, self.probe_base * 2.0 ** min(probes, 62))
+    @property
+    def backoff(self) -> Backoff:
+        """The wait between probes."""
+        return Backoff(base=self.probe_base, cap=self.probe_cap, jitter=JITTER)
 
 
 class Circuit:
-    """The newest outcomes of one instance."""
+    """The newest outcomes of one instance; `failures` of them failed."""
 
-    __slots__ = ("_failures", "_outcomes", "_settings")
+    __slots__ = ("_outcomes", "_settings", "failures")
 
     def __init__(self, settings: CircuitSettings) -> None:
         self._settings = settings
         self._outcomes: deque[bool] = deque(maxlen=settings.window)
-        self._failures = 0
+        self.failures = 0
 
     def worked(self) -> None:
         """An attempt was answered by a platform that works."""
-        if self._failures:
+        if self.failures:
             self._note(failed=False)
 
     def failed(self) -> bool:
         """An attempt failed as in an outage; true when the circuit should open."""
         self._note(failed=True)
         full = len(self._outcomes) >= self._settings.window
-        return full and self._failures >= self._settings.share * self._settings.window
+        return full and self.failures >= self._settings.share * self._settings.window
 
     def reset(self) -> None:
         """It works again: begin anew."""
         self._outcomes.clear()
-        self._failures = 0
+        self.failures = 0
 
     def _note(self, *, failed: bool) -> None:
         if len(self._outcomes) == self._outcomes.maxlen and self._outcomes[0]:
-            self._failures -= 1
+            self.failures -= 1
         self._outcomes.append(failed)
-        self._failures += failed
+        self.failures += failed

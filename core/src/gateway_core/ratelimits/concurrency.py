@@ -1,16 +1,12 @@
-"""How many attempts one partition has under way, and how many of them are whose. Pure."""
+"""Concurrency limits of one partition: attempt slots, shared out per channel and instance."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from gateway_core.contract.instances import Instance
 from gateway_core.ratelimits.bucket import Bucket
 
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
 
-
-class Slots:
+class ConcurrencyLimits:
     """No channel takes the last quarter of the partition's, no instance that of its channel's.
 
     all  every attempt under way takes one of these
@@ -21,17 +17,17 @@ class Slots:
         self._channels: dict[str, Bucket] = {}
         self._shares: dict[tuple[str, str], tuple[Bucket, Bucket, Bucket]] = {}
 
-    def of(self, account: InstanceState) -> tuple[Bucket, Bucket, Bucket]:
+    def of(self, instance: Instance) -> tuple[Bucket, Bucket, Bucket]:
         """The partition's slots, and the channel's and the instance's share of them."""
-        key = (account.instance.channel, account.instance.id)
+        key = (instance.channel, instance.id)
         shares = self._shares.get(key)
         if shares is None:
             shares = self._shares[key] = self._share(*key)
         return shares
 
-    def forget(self, account: InstanceState) -> None:
+    def forget(self, instance: Instance) -> None:
         """An instance was removed: one of the same id finds nothing of it here."""
-        self._shares.pop((account.instance.channel, account.instance.id), None)
+        self._shares.pop((instance.channel, instance.id), None)
 
     def _share(self, channel_name: str, instance_id: str) -> tuple[Bucket, Bucket, Bucket]:
         channel = self._channels.get(channel_name)

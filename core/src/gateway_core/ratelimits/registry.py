@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway_core.clock import SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
-from gateway_core.ratelimits.bucket import SECOND, Bucket, PacedBucket
+from gateway_core.ratelimits.bucket import Bucket, PacedBucket
 from gateway_core.ratelimits.window import WindowBucket, bucket_for, reset_of
 
 SWEEP = 4

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from math import isfinite
 
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
-from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket, PacedBucket
+from gateway_core.ratelimits.bucket import Bucket, PacedBucket
 
 STRICTEST = 64.0
 EAGER = 0.4

@@ -1,7 +1,7 @@
 """What envelopes wait for at this instant. Pure.
 
 Lanes that wait as a group are not told when it moves, or when their account goes out of order:
-`delivery.cause` is what they came to wait for. Here they are asked about as a group; for how long
+`delivery.waits.cause` is what they came to wait for. Here they are asked about as a group; for how long
 each cause was, the group and the account count (`Group.mark`).
 """
 
@@ -10,32 +10,31 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.scheduling.rooms import Lane
+from gateway_core.scheduling.rooms import Lane, lane_of
 from gateway_core.scheduling.waiting_groups import WaitingGroup
-
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
 
 SHARED = ("slots", "account limit", "circuit", "suspension")
 """What lanes wait for as a group."""
-_named = attrgetter("envelope.instance_id", "cause")
+_named = attrgetter("envelope.instance_id", "waits.cause")
 
 
 def cause_now(delivery: Delivery) -> str:
     """What a delivery waits for."""
-    lane = delivery.lane
+    lane = lane_of(delivery)
     if lane is None or lane.group is None or lane.queue[0] is not delivery:
-        return delivery.cause
-    return _at(lane, lane.group, delivery.cause)
+        return delivery.waits.cause
+    return _at(lane, lane.group, delivery.waits.cause)
 
 
 def _at(lane: Lane, group: WaitingGroup, otherwise: str) -> str:
     """What a member of the group waits for."""
     bucket = group.waits_at
-    return lane.room.account.trouble or (otherwise if bucket is None else lane.cause_at(bucket))
+    return lane.room.account.health.trouble or (
+        otherwise if bucket is None else lane.cause_at(bucket)
+    )
 
 
 def causes(
@@ -48,7 +47,7 @@ def causes(
     counts: Counter[tuple[str, str]] = Counter(map(_named, deliveries))
     standing: defaultdict[InstanceState, list[tuple[Lane, WaitingGroup]]] = defaultdict(list)
     for group in groups:
-        lane = group.members.peek(now)
+        lane: Lane | None = group.members.peek(now)
         if lane is not None:
             standing[lane.room.account].append((lane, group))
     for account, theirs in standing.items():

@@ -1,27 +1,68 @@
-"""Who goes first among waiting lanes: by class, with aging and reserved shares. Pure."""
+"""The priority classes, and who goes first among waiting lanes: with aging and shares. Sans-I/O.
+
+A class is a row of `CLASSES` and a word of `contract.envelopes.Priority`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from gateway_core.scheduling.rooms import Lane
-    from gateway_core.scheduling.waiting_groups import WaitingGroup
+import attrs
 
-URGENT, NORMAL, BULK = 0, 1, 2
-CLASSES = {"urgent": URGENT, "normal": NORMAL, "bulk": BULK}
+from gateway_core.contract.envelopes import Priority
+from gateway_core.ratelimits.bucket import Rank
+
+
+@attrs.frozen
+class PriorityClass:
+    """One class of envelopes.
+
+    rank          0 goes first
+    share         tenths of a grant that it earns with each one that a higher class takes
+    ttl           seconds until its envelopes expire, where neither they nor a setting say so
+    may_be_shed   it makes room for higher classes, where that is allowed
+    """
+
+    rank: int
+    share: int
+    ttl: float
+    may_be_shed: bool = False
+
+
+CLASSES: Mapping[Priority, PriorityClass] = {
+    "urgent": PriorityClass(0, share=0, ttl=300.0),
+    "normal": PriorityClass(1, share=2, ttl=3600.0),
+    "bulk": PriorityClass(2, share=1, ttl=86_400.0, may_be_shed=True),
+}
+URGENT, NORMAL, BULK = [CLASSES[name].rank for name in ("urgent", "normal", "bulk")]
 GRANT = 10
-SHARES = (0, 2, 1)
-"""Tenths of a grant that normal and bulk earn with each one that a higher class takes."""
+SHARES = tuple(each.share for each in CLASSES.values())
 
 AGING = 30_000_000_000
 """Nanoseconds after which bulk competes with normal by age alone (never with urgent)."""
 
-Rank = tuple[int, int, int]
-"""Class, then finals before interim edits, then since when: the lowest goes first."""
 
-Waiter: TypeAlias = "Lane | WaitingGroup"
+class Waiter(Protocol):
+    """A lane that waits, or a group of such.
+
+    waits_in     the queue in which it stands, as `wait_serial` in it
+    members      of a group, its lanes in their order; None: it is a lane
+    """
+
+    rank: Rank
+    waits_in: Any
+    wait_serial: int
+
+    @property
+    def members(self) -> ClassQueue[Any] | None: ...
+
+    def dissolve(self) -> None:
+        """All members of a group have left."""
+        ...
+
+
 _W = TypeVar("_W", bound=Waiter)
 _Heap: TypeAlias = list[tuple[int, int, int, _W]]
 
@@ -57,7 +98,7 @@ class ClassQueue(Generic[_W]):
         chosen = self._choose(now)
         return None if chosen is None else self._heaps[chosen][0][3]
 
-    def ahead_of(self, lane: Lane, now: int, *, fresh: bool) -> bool:
+    def ahead_of(self, lane: Waiter, now: int, *, fresh: bool) -> bool:
         """Whether one that waits here goes before `lane`, which waits elsewhere or has only come.
 
         Shares and age count against a `fresh` one only. Between lanes that wait at several
@@ -75,7 +116,7 @@ class ClassQueue(Generic[_W]):
         aged = mine == NORMAL and now - since > AGING and since < lane.rank[2]
         return aged or self._credit[chosen] >= GRANT
 
-    def ahead(self, lane: Lane | None) -> int:
+    def ahead(self, lane: Waiter | None) -> int:
         """How many wait here, alone or in groups, and go before `lane` as ranks stand now.
 
         None: how many wait here.
@@ -91,7 +132,7 @@ class ClassQueue(Generic[_W]):
                     count += (own, interim, since, serial) < mine
         return count
 
-    def passed_by(self, lane: Lane) -> None:
+    def passed_by(self, lane: Waiter) -> None:
         """`lane` went without having waited here: it was a grant like any other."""
         self._account(lane.rank[0])
 
@@ -135,6 +176,6 @@ class ClassQueue(Generic[_W]):
                 if waiter.members is None or waiter.members:
                     return True
                 waiter.waits_in = None  # a group whose members have all left
-                waiter.home.forget_group(cast("WaitingGroup", waiter))
+                waiter.dissolve()
             heappop(heap)
         return False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
+from gateway_core.clock import NEVER
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.ratelimits.bucket import NEVER
 
 FEW = 64
 

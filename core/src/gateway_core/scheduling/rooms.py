@@ -1,41 +1,46 @@
-"""What is known of one conversation while something waits in it: its room and its lanes. Pure."""
+"""What is known of one conversation while something waits in it: its room and its lanes."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol, cast
 
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.ratelimits.bucket import Bucket
-from gateway_core.scheduling.classes import NORMAL, ClassQueue, Rank
-from gateway_core.scheduling.waiting_groups import WaitingGroup
+from gateway_core.ratelimits.bucket import Bucket, Rank
+from gateway_core.ratelimits.concurrency import ConcurrencyLimits
+from gateway_core.ratelimits.instance_limits import RoomGates
+from gateway_core.scheduling.classes import NORMAL
+from gateway_core.scheduling.waiting_groups import Home, WaitingGroup
 
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
-    from gateway_core.scheduling.scheduler import Scheduler
+
+class LaneScheduler(Home, Protocol):
+    """The scheduler of a partition, as far as its lanes use it."""
+
+    slots: ConcurrencyLimits
+
+    def pause(self, lane: Lane, until: int) -> None: ...
 
 
 class Room:
     """One conversation of an instance: what its lanes share."""
 
-    __slots__ = ("account", "address", "gate", "id", "key", "lanes", "thread_gates", "unfinished")
+    __slots__ = ("account", "address", "gates", "id", "key", "lanes", "unfinished")
 
     def __init__(self, account: InstanceState, room_id: str, address: str) -> None:
         self.account = account
         self.id = room_id
         self.key = (account.instance.id, room_id)
         self.address = address
-        self.gate: Bucket | None = None
-        self.thread_gates: dict[str | None, Bucket] = {}
+        self.gates = RoomGates()
         self.lanes: dict[str | None, Lane] = {}
         self.unfinished = 0
 
-    def closed_until(self) -> int:
-        """When the last of its closures ends, and those of its threads."""
-        own = 0 if self.gate is None else self.gate.closed_until
-        if not self.thread_gates:
-            return own
-        return max(own, *[gate.closed_until for gate in self.thread_gates.values()])
+    def move(self, address: str) -> None:
+        """It has a new address: its limits are asked for anew."""
+        self.address = address
+        for lane in self.lanes.values():
+            lane.forget_limits()
 
 
 class Lane:
@@ -47,16 +52,18 @@ class Lane:
     members: ClassVar[None] = None
 
     __slots__ = (
-        "alone_at", "asked", "begun", "dead", "doubt", "group", "home", "key", "queue", "quiet",
-        "rank", "reserves", "room", "running", "since", "thread", "timer_at", "tokens", "version",
-        "wait_serial", "waits_in",
+        "alone_at", "asked", "begun", "dead", "doubt", "group", "key", "queue", "quiet", "rank",
+        "reserves", "room", "running", "scheduler", "since", "thread", "timer_at", "tokens",
+        "version", "wait_serial", "waits_in",
     )  # fmt: skip
 
-    def __init__(self, key: str | None, thread: str | None, room: Room, home: Scheduler) -> None:
+    def __init__(
+        self, key: str | None, thread: str | None, room: Room, scheduler: LaneScheduler
+    ) -> None:
         self.key = key
         self.thread = thread
         self.room = room
-        self.home = home
+        self.scheduler = scheduler
         self.queue: deque[Delivery] = deque()
         self.running = False
         self.doubt = False
@@ -70,7 +77,7 @@ class Lane:
         self.reserves = False
         self.since = 0
         self.timer_at: int | None = None
-        self.waits_in: ClassQueue[Any] | None = None
+        self.waits_in: Any = None
         self.wait_serial = 0
         self.group: WaitingGroup | None = None
         self.alone_at: Bucket | None = None
@@ -83,44 +90,55 @@ class Lane:
     def cause_at(self, bucket: Bucket) -> str:
         """What it waits for at `bucket`."""
         account = self.room.account
-        if bucket is account.gate:
-            return account.trouble or "account limit"
-        if bucket is account.slots or bucket in self.home.slots.of(account):
+        if bucket is account.limits.gate:
+            return account.health.trouble or "account limit"
+        if bucket is account.limits.attempts or bucket in self.scheduler.slots.of(account.instance):
             return "slots"
         return "account limit" if bucket.shared else "room limit"
 
     def buckets(self, operation: str, now: int) -> list[Bucket]:
         """All that an attempt of `operation` draws on here."""
-        account = self.room.account
-        if self.version != account.limiter.version:
+        account, own = self.room.account, self.room.account.limits
+        if self.version != own.registry.version:
             self.forget_limits()
-            self.version = account.limiter.version
+            self.version = own.registry.version
         asked = self.asked_as(operation) if account.hooks.by_class else operation
         limits = self.asked.get(asked)
         if limits is None:
             limits = self.asked[asked] = account.buckets(
                 self.room.address, self.thread, operation, self.queue[0].priority, now
             )
-        drawn = [*self.home.slots.of(account), account.slots, account.gate, *limits]
-        drawn += self.gates(operation)
+        drawn = [*self.scheduler.slots.of(account.instance), own.attempts, own.gate, *limits]
+        gates = self.room.gates
+        if own.operations or gates.room is not None or gates.threads:
+            drawn += own.gates(gates, self.thread, operation)
         return drawn
+
+    def drawn(self, operation: str) -> list[Bucket]:
+        """The buckets of the channel's limits that it drew on for `operation`."""
+        return self.asked.get(self.asked_as(operation), [])
 
     def asked_as(self, operation: str) -> str:
         """Under what its limits are kept: the operation, with the class where that matters."""
         by_class = self.room.account.hooks.by_class
         return f"{self.queue[0].priority} {operation}" if by_class else operation
 
-    def gates(self, operation: str) -> list[Bucket]:
-        """What a refusal may have closed: the operation, the room, the thread. Mostly nothing."""
-        room = self.room
-        if not (room.account.operation_gates or room.gate is not None or room.thread_gates):
-            return []
-        gates = (
-            room.account.operation_gates.get(operation),
-            room.gate,
-            room.thread_gates.get(self.thread),
-        )
-        return [gate for gate in gates if gate is not None]
+    def is_closed(self, operation: str, now: int) -> bool:
+        """Whether anything that it holds a token of, or a gate, was closed meanwhile."""
+        for bucket in self.tokens or ():
+            if bucket.closed_until > now:
+                return True
+        own, gates = self.room.account.limits, self.room.gates
+        if not (own.operations or gates.room is not None or gates.threads):
+            return False
+        return any(g.closed_until > now for g in own.gates(gates, self.thread, operation))
+
+    def go_on_at(self, now: int) -> None:
+        """Nothing of it before that time; it holds no worker meanwhile."""
+        self.scheduler.pause(self, now)
+
+    def dissolve(self) -> None:
+        """It is no group."""
 
     def forget_limits(self) -> None:
         """Let the buckets be asked for anew: the room moved, or buckets were merged."""
@@ -128,3 +146,8 @@ class Lane:
             for bucket in buckets:
                 bucket.users -= 1
         self.asked.clear()
+
+
+def lane_of(delivery: Delivery) -> Lane | None:
+    """The lane that a delivery stands in."""
+    return cast("Lane | None", delivery.lane)

@@ -1,4 +1,4 @@
-"""Lanes of one partition: who waits for what, and who goes next. Pure: the time is passed in.
+"""The scheduler of one partition: which lane waits for what, and which goes next. Sans-I/O.
 
 A lane is a conversation's queue. It is idle (forgotten), waiting (for a time, or at a bucket), or
 running: then it holds a token of every bucket it needs, one of the partition's attempt slots
@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.clock import NEVER
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import HookContractError
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending, Planned, broken_by
 from gateway_core.ratelimits.acquire import Blocked, acquire_all, reserve, unreserve
-from gateway_core.ratelimits.bucket import NEVER, Bucket
-from gateway_core.ratelimits.concurrency import Slots
+from gateway_core.ratelimits.bucket import Bucket
+from gateway_core.ratelimits.concurrency import ConcurrencyLimits
 from gateway_core.scheduling.classes import CLASSES
 from gateway_core.scheduling.deadlines import Deadlines
-from gateway_core.scheduling.rooms import Lane, Room
+from gateway_core.scheduling.rooms import Lane, Room, lane_of
 from gateway_core.scheduling.waiting_groups import (
     Shared,
     WaitingGroup,
@@ -29,22 +32,21 @@ from gateway_core.scheduling.waiting_groups import (
     shared_of,
 )
 
-if TYPE_CHECKING:
-    from gateway_core.accounts.instance_state import InstanceState
-
 AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
 
 PAUSE = 100_000_000
-"""Nanoseconds until a lane whose turn broke, or a delivery whose time did, is looked at again."""
+"""Nanoseconds until a lane whose planning broke, or a delivery whose time did, is tried again."""
+
+Alarm: TypeAlias = Bucket | Lane | Delivery | Room
 
 
 class Hold(NamedTuple):
-    """Why a delivery of an earlier life waits.
+    """Why a delivery of a previous process run waits.
 
-    until  its own next try is not before that
-    quiet  until then one of its tries may still arrive, and nothing else of the lane begins; 0: it
-           is not in doubt
+    until  its own next attempt is not before that
+    quiet  until then one of its attempts may still arrive, and nothing else of the lane begins; 0:
+           it is not in doubt
     """
 
     until: int
@@ -52,20 +54,21 @@ class Hold(NamedTuple):
 
 
 class Scheduler:
-    """The scheduler of one partition.
+    """The lanes of one partition.
 
     `rearm()` is called when the next alarm is earlier than it was.
     """
 
-    _prepare: Callable[[Delivery, int], str | None]
+    _plan: Callable[[Delivery, Lane, int], Planned]
     _start: Callable[[Lane], None]
-    _broken: Callable[[Delivery, HookContractError, int], None]
-    _crashed: Callable[[Delivery | None, BaseException, int], None]
+    _end: Callable[[Lane, Delivery, Ending], None]
+    _step_aside: Callable[[Delivery, Delivery, int], None]
+    _crashed: Callable[[Delivery | None, BaseException], Ending | None]
 
     def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
         self._rearm = rearm
-        self.slots = Slots(slots)
-        self._alarms: list[tuple[int, int, Bucket | Lane | Delivery | Room]] = []
+        self.slots = ConcurrencyLimits(slots)
+        self._alarms: list[tuple[int, int, Alarm]] = []
         self.deadlines = Deadlines(rearm)
         self._serial = 0
         self._groups: dict[Shared, WaitingGroup] = {}
@@ -75,28 +78,29 @@ class Scheduler:
     def serve(
         self,
         *,
-        prepare: Callable[[Delivery, int], str | None],
+        plan: Callable[[Delivery, Lane, int], Planned],
         start: Callable[[Lane], None],
-        broken: Callable[[Delivery, HookContractError, int], None],
-        crashed: Callable[[Delivery | None, BaseException, int], None],
+        end: Callable[[Lane, Delivery, Ending], None],
+        step_aside: Callable[[Delivery, Delivery, int], None],
+        crashed: Callable[[Delivery | None, BaseException], Ending | None],
     ) -> None:
-        """Name whom the lanes call, before the first delivery comes.
+        """Name whom the scheduler calls, before the first delivery comes.
 
-        prepare  readies a delivery whose turn it is and names its operation; None: it ended, or
-                 waits for something else
-        start    hands a lane that holds its tokens to a worker
-        broken   ends a delivery for which the channel's limits cannot be asked
-        crashed  counts an error of ours against a delivery; raises it where it is none of ours
+        plan        says what the head of a lane does next
+        start       hands a lane that holds its tokens to a worker
+        end         hands a delivery that is over to a worker, which ends it and lets its lane go on
+        step_aside  parks a delivery until another has ended
+        crashed     counts an error of ours against a delivery; how that ends, if it does by that
         """
-        self._prepare, self._start = prepare, start
-        self._broken, self._crashed = broken, crashed
+        self._plan, self._start, self._end = plan, start, end
+        self._step_aside, self._crashed = step_aside, crashed
 
     def forget(self, account: InstanceState) -> None:
         """An instance was removed: one of the same id finds nothing of it here.
 
         Where its last attempts are under way, its lanes are kept under another name.
         """
-        self.slots.forget(account)
+        self.slots.forget(account.instance)
         for group in [g for g in self.groups if g.account is account and not g.members]:
             self.forget_group(group)
         for key in [key for key, room in self.rooms.items() if room.account is account]:
@@ -138,7 +142,7 @@ class Scheduler:
         lane = room.lanes.get(key)
         if lane is None:
             lane = room.lanes[key] = Lane(key, thread, room, self)
-        delivery.lane = lane
+        delivery.stand_in(lane)
         lane.queue.append(delivery)
         if len(lane.queue) != 1 or lane.running:
             return
@@ -148,11 +152,11 @@ class Scheduler:
                 self.offer(lane, now)
         elif hold.quiet:
             lane.quiet = max(paused, hold.quiet)
-            room.account.in_doubt(lane, max(paused, hold.until))
+            self.wait_until_it_works(lane, max(paused, hold.until))
         else:
             self.pause(lane, max(paused, hold.until))
 
-    def at(self, when: int, what: Bucket | Lane | Delivery | Room) -> None:
+    def at(self, when: int, what: Alarm) -> None:
         """Ring for `what` at `when`."""
         self._serial += 1
         heappush(self._alarms, (when, self._serial, what))
@@ -165,7 +169,8 @@ class Scheduler:
         """Start the lane if all that it needs is free, else let it wait where it must."""
         work: list[Bucket] = []
         self.try_start(lane, now, None, work)
-        serve_waiters(work, now)
+        if work:
+            serve_waiters(work, now)
 
     def try_start(
         self, lane: Lane, now: int, woken: Bucket | None, work: list[Bucket]
@@ -174,9 +179,8 @@ class Scheduler:
         lane.group = lane.alone_at = None
         try:
             buckets = self._drawn(lane, now)
-        except BaseException as raised:  # noqa: BLE001 - whoever settles is not to blame
-            self._crashed(lane.queue[0] if lane.queue else None, raised, now)
-            self.pause(lane, now + PAUSE)
+        except BaseException as raised:  # noqa: BLE001 - whoever serves waiters is not to blame
+            self._broke(lane, raised, now)
             return None
         if buckets is None:
             return None
@@ -193,7 +197,7 @@ class Scheduler:
         if blocked.at < NEVER and now - lane.since > AGED:
             lane.reserves = True
             reserve(lane, buckets, blocked.at, now)
-        lane.queue[0].wait_for(lane.cause_at(blocked.bucket), now)
+        lane.queue[0].waits.wait_for(lane.cause_at(blocked.bucket), now)
         work.append(self._wait(lane, buckets, blocked.bucket, now))
         return blocked
 
@@ -208,7 +212,7 @@ class Scheduler:
         if group is None:
             group = self._groups[shared] = WaitingGroup(shared, self, lane.room.account)
         stands_at = group.join(lane, bucket, now)
-        lane.queue[0].wait_in(group, now)
+        lane.queue[0].waits.wait_in(group, now)
         return stands_at
 
     @property
@@ -222,34 +226,52 @@ class Scheduler:
             del self._groups[group.shared]
 
     def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:
-        """What the lane's turn draws on; None when it has no turn."""
-        while (operation := self._head(lane, now)) is not None:
-            try:
-                return lane.buckets(operation, now)
-            except HookContractError as error:
-                self._broken(lane.queue[0], error, now)
-        return None
+        """What the lane's next step draws on; None: there is none now."""
+        operation = self._head(lane, now)
+        if operation is None:
+            return None
+        try:
+            return lane.buckets(operation, now)
+        except HookContractError as error:
+            self._hand_over(lane, lane.queue[0], broken_by(error))
+            return None
 
     def _head(self, lane: Lane, now: int) -> str | None:
         """The operation of the lane's next step; drops ended deliveries; None: nothing to do."""
         while lane.queue:
             delivery = lane.queue[0]
             if delivery.receipt is None:
-                operation = self._prepare(delivery, now)
-                if operation is not None:
+                planned = self._plan(delivery, lane, now)
+                if isinstance(planned, str):
                     lane.since = lane.since or lane.room.account.arrival(now)
-                    lane.rank = (CLASSES[delivery.priority], _interim(delivery), lane.since)
-                    return operation
-                if delivery.receipt is None and lane.queue and lane.queue[0] is delivery:
+                    lane.rank = (CLASSES[delivery.priority].rank, _interim(delivery), lane.since)
+                    return planned
+                if isinstance(planned, Ending):
+                    self._hand_over(lane, delivery, planned)
                     return None
-            if lane.queue and lane.queue[0] is delivery:
-                lane.queue.popleft()
+                delivery.stand_in(None)
+                self._step_aside(delivery, planned.before, now)
+            lane.queue.popleft()
             lane.since = 0
             if lane.quiet > now and delivery.left_in_doubt:
                 self.pause(lane, lane.quiet)
                 return None
         self._drop(lane, now)
         return None
+
+    def _broke(self, lane: Lane, raised: BaseException, now: int) -> None:
+        """Planning its head broke: it is tried again in a moment, or is over."""
+        head = lane.queue[0] if lane.queue else None
+        ending = self._crashed(head, raised)
+        if head is not None and ending is not None:
+            self._hand_over(lane, head, ending)
+        else:
+            self.pause(lane, now + PAUSE)
+
+    def _hand_over(self, lane: Lane, delivery: Delivery, ending: Ending) -> None:
+        """The head of the lane is over: a worker ends it, and the lane goes on after that."""
+        lane.running = True
+        self._end(lane, delivery, ending)
 
     def _drop(self, lane: Lane, now: int) -> None:
         lane.forget_limits()
@@ -262,19 +284,25 @@ class Scheduler:
         """Forget a room in which nothing is left, and that nothing closes."""
         if room.lanes or room.unfinished:
             return
-        closed_until = room.closed_until()
+        closed_until = room.gates.closed_until()
         if closed_until > now:
             self.at(closed_until, room)
             return
         if self.rooms.get(room.key) is room:
             del self.rooms[room.key]
 
-    def drop_ended(self, lane: Lane) -> None:
-        """A delivery behind the head ended: rebuild the queue once most of it is such."""
-        lane.dead += 1
+    def remove(self, delivery: Delivery, now: int) -> None:
+        """A delivery that waited in its lane has ended: let the lane go on without it."""
+        lane = lane_of(delivery)
+        if lane is None or not lane.queue:
+            return
+        if lane.queue[0] is delivery:
+            self._look_again(lane, now)
+            return
+        lane.dead += 1  # it is behind the head: rebuild the queue once most of it is such
         if lane.dead > 16 and lane.dead * 2 > len(lane.queue):  # noqa: PLR2004 - small queues stay
             head = lane.queue[0]
-            lane.queue = deque(f for f in lane.queue if f is head or f.receipt is None)
+            lane.queue = deque(d for d in lane.queue if d is head or d.receipt is None)
             lane.dead = 0
 
     def release(self, lane: Lane, now: int, *, unused: bool = False) -> None:
@@ -299,11 +327,18 @@ class Scheduler:
     def pause(self, lane: Lane, until: int) -> None:
         """Nothing of the lane before `until`; it holds no worker meanwhile."""
         lane.running = False
-        self.leave(lane)
+        self._leave(lane)
         lane.timer_at = until
         self.at(until, lane)
 
-    def leave(self, lane: Lane) -> None:
+    def wait_until_it_works(self, lane: Lane, not_before: int) -> None:
+        """Nothing of the lane until its instance works, and not before that time."""
+        lane.running = False
+        self._leave(lane)
+        lane.doubt = True
+        lane.room.account.health.wait_until_it_works(lane, not_before)
+
+    def _leave(self, lane: Lane) -> None:
         """Take a waiting lane out of whatever queue it stands in."""
         lane.waits_in = lane.group = lane.alone_at = None
         lane.timer_at = None
@@ -314,14 +349,21 @@ class Scheduler:
         lane.running = False
         self.offer(lane, now)
 
-    def look_again(self, lane: Lane, now: int) -> None:
+    def go_on_quietly(self, lane: Lane, now: int) -> None:
+        """The same once the last attempt cannot arrive any more."""
+        if lane.quiet > now:
+            self.pause(lane, lane.quiet)
+        else:
+            self.go_on(lane, now)
+
+    def _look_again(self, lane: Lane, now: int) -> None:
         """Something about a waiting lane changed (its head ended): offer it anew."""
         if lane.running:
             return
         if lane.quiet > now:
             self.pause(lane, lane.quiet)
         else:
-            self.leave(lane)
+            self._leave(lane)
             self.offer(lane, now)
 
     def ask_anew(self, account: InstanceState, now: int) -> None:
@@ -334,7 +376,7 @@ class Scheduler:
                         waiting.setdefault(lane.waits_at, lane)
         for bucket, lane in waiting.items():  # one of those at a bucket asks for all
             if lane.waits_at is bucket:
-                self.look_again(lane, now)
+                self._look_again(lane, now)
             serve_waiters([bucket], now)
 
     # -- time
@@ -344,18 +386,16 @@ class Scheduler:
         alarm = self._alarms[0][0] if self._alarms else NEVER
         return min(alarm, self.deadlines.next)
 
-    def ring(
-        self,
-        now: int,
-        expire: Callable[[Delivery, int], None],
-        due: Callable[[Delivery, int], None],
-    ) -> None:
-        """Do what is due: wake lanes and buckets, let scheduled deliveries in, expire the late."""
+    def ring(self, now: int) -> Delivery | None:
+        """Wake the lanes and buckets whose time has come; a parked delivery that is due, if any.
+
+        Called again until there is none: the caller lets each in.
+        """
         while self._alarms and self._alarms[0][0] <= now:
             when, _, what = heappop(self._alarms)
             if isinstance(what, Delivery):
-                self._let_in(what, due, now)
-            elif isinstance(what, Room):
+                return what
+            if isinstance(what, Room):
                 self.tidy(what, now)
             elif what.timer_at == when:
                 what.timer_at = None
@@ -363,23 +403,20 @@ class Scheduler:
                     self.offer(what, now)
                 else:
                     serve_waiters([what], now)
-        for delivery in self.deadlines.passed(now):
-            try:
-                expire(delivery, now)
-            except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
-                self._crashed(delivery, raised, now)
-                if delivery.receipt is None:
-                    self.deadlines.add(delivery)
+        return None
 
-    def _let_in(self, delivery: Delivery, due: Callable[[Delivery, int], None], now: int) -> None:
-        """A delivery's time has come; where that breaks, it comes again."""
-        try:
-            due(delivery, now)
-        except BaseException as raised:  # noqa: BLE001 - it is this one's, and no other's
-            self._crashed(delivery, raised, now)
-            if delivery.receipt is None and delivery.lane is None:
-                delivery.parked = True
-                self.at(now + PAUSE, delivery)
+    def revive(self, now: int) -> list[Lane]:
+        """After a death of the partition's task: the lanes that it left running.
+
+        All others go on; the caller says what became of those.
+        """
+        self.stand_in = None
+        lanes = [lane for room in self.rooms.values() for lane in room.lanes.values()]
+        running = [lane for lane in lanes if lane.running]
+        for lane in lanes:  # its alarm may have been the one that rang as the old life died
+            if not lane.running and lane.timer_at is None and not lane.doubt:
+                self._look_again(lane, now)
+        return running
 
     def hand_over(self, other: Scheduler) -> None:
         """While this partition is down, `other` rings for the buckets shared with it."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Scope, scope_of_key
-from gateway_core.deliveries.tickets import Ticket
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
-from gateway_core.submission.door import Door
 from gateway_core.submission.status import Status, status_ended, status_of
+from gateway_core.submission.tickets import Ticket
 
 
 class Lookup:
@@ -22,13 +21,13 @@ class Lookup:
     def __init__(
         self,
         partitions: Sequence[Partition],
-        submission: Door,
+        partition_of: Callable[[str, str], Partition],
         pager: Pager | None,
         outbox: Outbox,
         clock: Clock,
     ) -> None:
         self._partitions = partitions
-        self._door = submission
+        self._partition_of = partition_of
         self._pager = pager
         self._outbox = outbox
         self._clock = clock
@@ -62,7 +61,7 @@ class Lookup:
         return self._kept(envelope_id)
 
     def _by_key(self, key: KeyRef) -> Status | None:
-        partition = self._door.partition_of(key.instance_id, key.external_room_id)
+        partition = self._partition_of(key.instance_id, key.external_room_id)
         scope = scope_of_key(key)
         known = partition.keys.find(scope, self._clock.now())
         if known is None:

@@ -1,6 +1,6 @@
-"""A place in a partition for an envelope: taken, made by shedding, or waited for.
+"""A slot in a partition for an envelope: taken, made by shedding, or waited for.
 
-This module waits: for a place where a bound is reached.
+This module waits: for a slot where a bound is reached.
 """
 
 from __future__ import annotations
@@ -11,52 +11,36 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import GatewayClosed, Overloaded
 from gateway_core.engine.partition import Partition
 from gateway_core.scheduling.admission import Full, Waiter
+from gateway_core.scheduling.classes import CLASSES
 
 
-class Slots:
-    """How places are had.
+def take_slot_nowait(partition: Partition, envelope: Envelope, *, shed: bool) -> Full | None:
+    """Take a slot where there is one, or can be made; else the bound that is reached.
 
-    shed     bulk that has not started makes room for higher classes
-    durable  the outbox keeps what finds no place: nobody waits
+    shed  bulk that has not started makes room for higher classes
     """
-
-    def __init__(self, *, shed: bool, durable: bool) -> None:
-        self._shed = shed
-        self._durable = durable
-
-    def take_nowait(self, partition: Partition, envelope: Envelope) -> Full | None:
-        """Take a place where there is one, or can be made; else the bound that is reached."""
-        admission = partition.admission
-        instance, room = envelope.instance_id, envelope.external_room_id
-        full = admission.full(instance, room)
-        if full is None:
-            admission.add(instance, room)
-            if self._durable:  # else it is accepted in the same step
-                partition.measure()
-            return None
-        may_shed = self._shed and envelope.priority != "bulk"
-        return None if may_shed and partition.completion.shed_for(instance, room) else full
-
-    async def take(
-        self, partition: Partition, envelope: Envelope, full: Full, *, wait: bool
-    ) -> bool:
-        """Wait for a place under the bound that is reached, or say when to come back.
-
-        False: there is none, and the envelope stays in the outbox for now. Raises `Overloaded`,
-        and `GatewayClosed` where the gateway closes meanwhile.
-        """
-        if self._durable:
-            return False
-        if not wait:
-            raise _overloaded(partition, full)
-        await _wait_for_room(partition, full, envelope.instance_id, envelope.external_room_id)
-        return True
+    admission = partition.admission
+    instance, room = envelope.instance_id, envelope.external_room_id
+    full = admission.full(instance, room)
+    if full is None:
+        admission.add(instance, room)
+        return None
+    may_shed = shed and not CLASSES[envelope.priority].may_be_shed
+    return None if may_shed and partition.completion.shed_for(instance, room) else full
 
 
-async def _wait_for_room(partition: Partition, full: Full, instance: str, room: str) -> None:
+async def wait_for_slot(
+    partition: Partition, envelope: Envelope, full: Full, *, wait: bool
+) -> None:
+    """Wait for a slot under the bound that is reached, or say when to come back.
+
+    Raises `Overloaded`, and `GatewayClosed` where the gateway closes meanwhile.
+    """
+    if not wait:
+        raise _overloaded(partition, full)
     admission = partition.admission
     woken = trio.Event()
-    waiter = Waiter(instance, room, woken.set)
+    waiter = Waiter(envelope.instance_id, envelope.external_room_id, woken.set)
     admission.wait(waiter, full)
     try:
         await woken.wait()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.ratelimits.bucket import NEVER, SECOND, Bucket
+from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.scheduling.causes import cause_now
-
-if TYPE_CHECKING:
-    from gateway_core.scheduling.rooms import Lane
+from gateway_core.scheduling.rooms import Lane, lane_of
 
 State = Literal["unfinished", "ended"]
 
@@ -62,12 +61,14 @@ def status_ended(receipt: Receipt) -> Status:
 def _until_due(delivery: Delivery, wall: float) -> int | None:
     """Nanoseconds until its schedule lets it in."""
     due = delivery.envelope.not_before
-    return None if due is None or delivery.cause != "schedule" else round((due - wall) * SECOND)
+    return (
+        None if due is None or delivery.waits.cause != "schedule" else round((due - wall) * SECOND)
+    )
 
 
 def _until_its_turn(delivery: Delivery, now: int) -> int | None:
     """The wait of its lane, and a token for each step before it there."""
-    lane = delivery.lane
+    lane = lane_of(delivery)
     if lane is None:
         return None
     wait = _until_lane_starts(lane, now)
@@ -91,7 +92,7 @@ def _steps_left(delivery: Delivery) -> int:
 
 def _until_lane_starts(lane: Lane, now: int) -> int | None:
     """Nanoseconds until the lane's next try, with those that wait before it at the same place."""
-    if lane.doubt or (not lane.running and lane.room.account.gate.closed_until >= NEVER):
+    if lane.doubt or (not lane.running and lane.room.account.limits.is_shut):
         return None
     if lane.timer_at is not None:
         return max(0, lane.timer_at - now)

@@ -31,9 +31,9 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import DeliveryError, Invalid, Problem
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.problems import problems_in
-from gateway_core.deliveries.tickets import Ticket
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
+from gateway_core.submission.tickets import Ticket
 
 Editable: TypeAlias = Target | Ticket
 _send = fast_init(Send)
@@ -197,7 +197,7 @@ class Sending:
     async def _deliver(self, envelope: Envelope, *, raises: bool) -> Receipt:
         ticket = await self._door.submit(envelope, wait=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this module's own
-        delivery.joined += 1
+        delivery.join()
         try:
             receipt = await ticket.receipt()
         except trio.Cancelled:
@@ -205,7 +205,7 @@ class Sending:
                 self.cancel(ticket)
             raise
         finally:
-            delivery.joined -= 1
+            delivery.leave()
         if raises and receipt.disposition not in DELIVERED:
             raise DeliveryError(receipt)
         return receipt
@@ -222,7 +222,7 @@ class Sending:
         check_envelope(envelope)
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
-        ticket._delivery.joined += 1  # noqa: SLF001 - its holder counts as waiting for ever
+        ticket._delivery.join()  # noqa: SLF001 - its holder counts as waiting for ever
         if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket

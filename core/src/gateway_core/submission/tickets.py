@@ -71,15 +71,13 @@ class Ticket:
 
 async def wait_for_end(delivery: Delivery) -> Receipt:
     """Wait until the delivery has its receipt."""
-    if delivery.receipt is None and not delivery.kept:
+    if delivery.receipt is None and not delivery.stored:
         done = trio.Event()
-        callbacks = delivery.callbacks = delivery.callbacks or []
-        callbacks.append(done.set)
+        delivery.on_end(done.set)
         try:
             await done.wait()
         except trio.Cancelled:
-            if delivery.callbacks is not None and done.set in delivery.callbacks:
-                delivery.callbacks.remove(done.set)
+            delivery.forget(done.set)
             raise
     else:
         await trio.lowlevel.checkpoint()

@@ -1,0 +1,209 @@
+"""Whether one instance works: its circuit, its suspension, its credentials, who waits to know.
+
+Decides only; `probing` finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway_core.contract.verdicts import Reason, Verdict
+from gateway_core.deliveries.waits import Elapsed
+from gateway_core.ratelimits.bucket import Bucket
+from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
+from gateway_core.ratelimits.instance_limits import InstanceLimits
+
+
+class InDoubt(Protocol):
+    """A lane whose part may have arrived: it waits until the instance works again."""
+
+    doubt: bool
+
+    def go_on_at(self, now: int) -> None:
+        """Try again, and not before that time."""
+        ...
+
+
+class Health:
+    """The health of one instance, shared by all partitions.
+
+    open        its circuit: nothing but probes goes out
+    suspended   the verdict that suspended it; None while it is in order
+    refused     the refusal of its credentials, while a fresh secret is asked for
+    held        suspended by the application: only `resume` ends that
+    shut        how long it was in trouble, and in which
+    probing     whether somebody finds out if it works; `probes`: how often that failed
+    removed     it was taken out: nothing of it is news any more
+    """
+
+    def __init__(
+        self,
+        limits: InstanceLimits,
+        settings: CircuitSettings,
+        *,
+        can_refresh: bool,
+        start_probing: Callable[[], None],
+        serve_waiters: Callable[[list[Bucket], int], None],
+    ) -> None:
+        self._limits = limits
+        self._circuit = Circuit(settings)
+        self._can_refresh = can_refresh
+        self._start_probing = start_probing
+        self._serve_waiters = serve_waiters
+        self.backoff = settings.backoff
+        self.open = False
+        self.suspended: Verdict | None = None
+        self.refused: Verdict | None = None
+        self.held = False
+        self.removed = False
+        self.shut = Elapsed()
+        self.probing = False
+        self.probes = 0
+        self.on_resume: Callable[[], None] | None = None
+        self._relapses = 0  # probes that ended its suspension since an attempt last worked
+        self._fresh = False
+        self._refreshed_at = 0
+        self._in_doubt: dict[InDoubt, int] = {}
+
+    # -- what attempts find out
+
+    def worked(self, now: int) -> None:
+        """An attempt was answered: those in doubt may go on."""
+        self._relapses = 0
+        self._works(now)
+
+    def failed(self, now: int) -> bool:
+        """An attempt failed as in an outage; true when that opened the circuit."""
+        if self.open:
+            if not self._limits.is_shut:  # it was half open
+                self._shut(now)
+            return False
+        if not self._circuit.failed():
+            return False
+        self.open = True
+        self._shut(now)
+        return True
+
+    def wait_until_it_works(self, lane: InDoubt, not_before: int) -> None:
+        """Let the lane wait until the instance works, and not before that time."""
+        self._in_doubt.pop(lane, None)  # of a doubt before, which ended otherwise
+        self._in_doubt[lane] = not_before
+        self._probe_if_needed()
+
+    def ask_credentials(self, verdict: Verdict, begun: int, now: int) -> bool:
+        """Shut the gate until a fresh secret was asked for; false where that is vain.
+
+        It is asked for once, however many attempts that had `begun` before are refused.
+        """
+        if verdict.reason is not Reason.UNAUTHORIZED or not self._can_refresh:
+            return False
+        if self.refused is not None or begun < self._refreshed_at:
+            return True
+        if self._fresh:
+            return False
+        self.refused = verdict
+        self._shut(now)
+        return True
+
+    # -- out of order, and in order again
+
+    def suspend(self, verdict: Verdict, now: int) -> bool:
+        """Put it out of order; true if it was in order before."""
+        fresh = self.suspended is None
+        self.refused = None
+        self.suspended = verdict
+        self._shut(now)
+        return fresh
+
+    def refreshed(self, now: int) -> None:
+        """A fresh secret is in use: go on. Refused again before a success, it is suspended."""
+        self._go_on(now)
+        self._fresh, self._refreshed_at = True, now
+
+    def resume(self, now: int) -> None:
+        """It is in order again: all that waited goes on where it stopped.
+
+        Whatever is still being found out about it is no news then.
+        """
+        self._relapses = 0
+        self._go_on(now)
+
+    def probed(self, now: int) -> None:
+        """A probe succeeded: it seems to be in order again.
+
+        The next probe waits longer for each time that attempts are refused all the same, as where
+        a bot may say who it is and nothing else.
+        """
+        self._relapses += self.suspended is not None
+        self._go_on(now)
+
+    def half_open(self, now: int) -> None:
+        """Without a probe: let one attempt through to find out."""
+        if self.suspended is not None:
+            return
+        gate = self._limits.gate
+        if self.open:
+            self._limits.open(now, attempts=max(1, gate.in_flight + 1))
+            self._serve_waiters([gate], now)
+        if self.open and gate.waiting:
+            return
+        while self._in_doubt:  # nobody else is there to find out
+            lane = next(iter(self._in_doubt))
+            not_before = self._in_doubt.pop(lane)
+            if lane.doubt:
+                lane.go_on_at(max(now, not_before))
+                return
+
+    def _go_on(self, now: int) -> None:
+        self.suspended = self.refused = None
+        self.held = False
+        self.open = True
+        self._works(now)
+        if self.on_resume is not None:
+            self.on_resume()
+
+    def _works(self, now: int) -> None:
+        if self._circuit.failures:
+            self._circuit.worked()
+        self._fresh = False
+        if self.open and self.suspended is None and self.refused is None:
+            self._close_circuit(now)
+        if self._in_doubt:
+            waiting, self._in_doubt = self._in_doubt, {}
+            for lane, not_before in waiting.items():
+                if lane.doubt:
+                    lane.go_on_at(max(now, not_before))
+
+    def _close_circuit(self, now: int) -> None:
+        self._circuit.reset()
+        self.open = False
+        self.shut.turn(self.trouble, now)
+        self.probes = 0
+        self._limits.open(now)
+        self._serve_waiters([self._limits.gate], now)
+
+    def _shut(self, now: int) -> None:
+        self.shut.turn(self.trouble, now)
+        self._limits.shut()
+        self.probes = self._relapses if not self.probing else self.probes
+        self._probe_if_needed()
+
+    # -- what is known of it
+
+    @property
+    def trouble(self) -> str:
+        """What everything of it waits for: `suspension`, `circuit`; empty: it is in order."""
+        if self.suspended is not None or self.refused is not None:
+            return "suspension"
+        return "circuit" if self.open else ""
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether somebody should find out if it works."""
+        return not (self.removed or self.held) and (bool(self.trouble) or bool(self._in_doubt))
+
+    def _probe_if_needed(self) -> None:
+        if not self.probing and self.needs_probe:
+            self.probing = True
+            self._start_probing()

@@ -1,0 +1,56 @@
+"""What log events say of an envelope: the same fields wherever one is logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.contract.verdicts import Verdict
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.scheduling.rooms import lane_of
+from gateway_core.telemetry.privacy import Privacy
+
+GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED)
+"""Endings that are as somebody wanted them."""
+
+
+def about(delivery: Delivery, partition: int) -> dict[str, Any]:
+    """What every event of an envelope's life is bound to."""
+    return {
+        "envelope": delivery.id,
+        "instance": delivery.envelope.instance_id,
+        "partition": partition,
+    }
+
+
+def result(delivery: Delivery, receipt: Receipt) -> dict[str, Any]:
+    """How it ended."""
+    return {
+        "disposition": str(receipt.disposition),
+        "attempts": receipt.attempts,
+        "seconds": round(latency(delivery, receipt), 3),
+    }
+
+
+def latency(delivery: Delivery, receipt: Receipt) -> float:
+    """Seconds from acceptance, or from when it was due, to the end; over restarts as well."""
+    since, due = receipt.accepted_at, delivery.envelope.not_before
+    if due is not None and due > since:
+        since = due
+    seconds = receipt.ended_at - since
+    return seconds if seconds > 0 else 0.0
+
+
+def words(privacy: Privacy, delivery: Delivery, verdict: Verdict) -> str:
+    """The platform's own words: of rooms and texts what the settings allow."""
+    envelope, lane, step = delivery.envelope, lane_of(delivery), delivery.step
+    rooms = [envelope.external_room_id, *([lane.room.address] if lane is not None else [])]
+    text = getattr(envelope, "text", "")
+    if step is not None and step.part is not None:
+        text = text[slice(*step.part.span)]
+    return privacy.words(verdict.raw, envelope.instance_id, tuple(rooms), text)
+
+
+def operation_of(delivery: Delivery) -> str:
+    """The operation without a call's method: words of ours, so their number is bounded."""
+    return delivery.envelope.operation.partition(":")[0]

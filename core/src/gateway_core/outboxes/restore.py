@@ -1,0 +1,129 @@
+"""Makes deliveries of what a previous process run stored. Sans-I/O: the times are passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway_core.clock import nanoseconds
+from gateway_core.contract.envelopes import Call, Send
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.idempotency import scope_of
+from gateway_core.deliveries.steps import ARRIVED, Step, send_steps
+from gateway_core.outboxes.interface import Kept, StepRecord, StepShape
+
+INTERRUPTED = Verdict(
+    error_class=ErrorClass.RETRYABLE,
+    reason=Reason.OUTCOME_UNKNOWN,
+    scope=Scope.INSTANCE,
+    dispatched="unknown",
+    raw="the process ended during the attempt",
+)
+
+
+def restore_delivery(
+    kept: Kept, now: int, wall: float, deduplicates_for: int, *, observed: bool
+) -> Delivery:
+    """The delivery that a previous run accepted, with all that is known of its steps.
+
+    A stored deadline is never further away than it was at acceptance, whatever the wall clock
+    says. An attempt that had begun counts as one that may have been accepted.
+    """
+    entry = kept.entry
+    left = entry.deadline - max(wall, entry.accepted_at)
+    delivery = Delivery(
+        entry.id,
+        entry.envelope,
+        entry.plan,
+        accepted_at=entry.accepted_at,
+        deadline=now + nanoseconds(left),
+        due=entry.due,
+        scope=scope_of(entry.envelope),
+        priority=entry.priority,
+        traceparent=entry.trace,
+        restored=True,
+        observed=observed,
+    )
+    if kept.records or kept.shapes is not None:
+        _recall_steps(delivery, kept, now=now, wall=wall, window=deduplicates_for)
+    return delivery
+
+
+def _recall_steps(delivery: Delivery, kept: Kept, *, now: int, wall: float, window: int) -> None:
+    """What is known of its steps."""
+    steps = _steps(kept)
+    by_serial = {step.serial: step for step in steps or ()}
+    known = [(by_serial[r.serial], r) for r in kept.records if r.serial in by_serial]
+    for step, record in known:
+        _restore(step, record, now=now, wall=wall, window=window)
+    verdicts = [step.verdict for step, _ in known if step.verdict is not None]
+    transforms, degradations = _changes(kept)
+    delivery.recall(
+        steps,
+        transforms=transforms,
+        degradations=degradations,
+        started=any(record.number > 0 for _, record in known),
+        verdict=verdicts[-1] if verdicts else None,
+        possible_duplicate=not window and any(r.maybe_sent and r.number > 1 for _, r in known),
+    )
+
+
+def _changes(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """How the envelope was changed and tried again, and what it lost by that, as its steps tell."""
+    envelope, shapes = kept.entry.envelope, kept.shapes or ()
+    modes = tuple(dict.fromkeys(shape.mode for shape in shapes if shape.mode != "as_asked"))
+    replies = isinstance(envelope, Send) and envelope.reply_to is not None
+    if shapes and replies and not any(shape.reply for shape in shapes):
+        return (*modes, "without_reply"), (*modes, "reply dropped")
+    return modes, modes
+
+
+def _steps(kept: Kept) -> list[Step] | None:
+    """None: they are planned when its turn comes."""
+    envelope = kept.entry.envelope
+    if kept.shapes is not None:
+        return [_step(shape) for shape in kept.shapes]
+    if isinstance(envelope, Send):
+        return send_steps(envelope, kept.entry.plan)
+    return [Step("call", 0)] if isinstance(envelope, Call) else None
+
+
+def _step(shape: StepShape) -> Step:
+    mode: Any = shape.mode
+    return Step(
+        shape.kind,
+        shape.serial,
+        part=shape.part,
+        message_id=shape.message_id,
+        reply=shape.reply,
+        extra=shape.extra,
+        mode=mode,
+    )
+
+
+def _restore(step: Step, record: StepRecord, *, now: int, wall: float, window: int) -> None:
+    first_at = 0
+    if record.first_at and (record.maybe_sent or record.started):
+        first_at = now - nanoseconds(max(0.0, wall - record.first_at)) or -1
+    step.restore(
+        number=record.number,
+        attempts=record.attempts,
+        maybe_sent=record.maybe_sent,
+        transforms=record.transforms,
+        outcome=record.outcome,
+        message_id=record.message_id if record.message_id is not None else step.message_id,
+        first_at=first_at,
+    )
+    if record.started and record.outcome is None:
+        step.interrupt(INTERRUPTED, window, now)
+
+
+def waits_until(kept: Kept, wall: float) -> float:
+    """Seconds for which a platform asked to be left alone, of a step that is not done.
+
+    They are never more than at acceptance, whatever the wall clock says.
+    """
+    open_ones: Sequence[StepRecord] = [r for r in kept.records if r.outcome not in ARRIVED]
+    since = max(wall, kept.entry.accepted_at)
+    return max((r.not_before - since for r in open_ones), default=0.0)

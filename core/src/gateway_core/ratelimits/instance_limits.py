@@ -1,0 +1,84 @@
+"""What attempts of one instance draw on: its buckets, its gates, and those of its rooms. Sans-I/O.
+
+A gate is a bucket without a pace: open, or closed until a time.
+"""
+
+from __future__ import annotations
+
+from gateway_core.clock import NEVER
+from gateway_core.ratelimits.bucket import Bucket
+from gateway_core.ratelimits.registry import BucketRegistry
+
+
+class RoomGates:
+    """What refusals closed of one room: the room as a whole, or threads of it. Mostly nothing."""
+
+    __slots__ = ("room", "threads")
+
+    def __init__(self) -> None:
+        self.room: Bucket | None = None
+        self.threads: dict[str | None, Bucket] = {}
+
+    def of_room(self, room_id: str) -> Bucket:
+        """The room's gate, made where it is new."""
+        self.room = self.room or Bucket(f"room {room_id}")
+        return self.room
+
+    def of_thread(self, thread: str | None) -> Bucket:
+        """The thread's gate, made where it is new."""
+        return self.threads.setdefault(thread, Bucket(f"thread {thread}"))
+
+    def closed_until(self) -> int:
+        """When the last of these closures ends."""
+        own = 0 if self.room is None else self.room.closed_until
+        return max([own, *[gate.closed_until for gate in self.threads.values()]])
+
+
+class InstanceLimits:
+    """The limits of one instance, shared by all partitions.
+
+    registry    the buckets that its channel names
+    attempts    bounds its attempts in flight
+    gate        closed while the whole instance waits: for a limit, a circuit, a suspension
+    operations  gates of single operations
+    """
+
+    def __init__(self, instance_id: str, attempts: int) -> None:
+        self.registry = BucketRegistry()
+        self.attempts = Bucket(f"attempts of {instance_id}", attempts, shared=True)
+        self.gate = Bucket(f"instance {instance_id}", shared=True)
+        self.operations: dict[str, Bucket] = {}
+        self._refused_until = 0
+
+    def gates(self, room: RoomGates, thread: str | None, operation: str) -> list[Bucket]:
+        """What a refusal may have closed: the operation, the room, the thread."""
+        if not (self.operations or room.room is not None or room.threads):
+            return []
+        gates = (self.operations.get(operation), room.room, room.threads.get(thread))
+        return [gate for gate in gates if gate is not None]
+
+    def close(self, until: int) -> Bucket:
+        """A refusal closes the whole instance."""
+        self.gate.close(until)
+        self._refused_until = max(self._refused_until, until)
+        return self.gate
+
+    def close_operation(self, operation: str, until: int) -> Bucket:
+        """A refusal closes one operation."""
+        gate = self.operations.setdefault(operation, Bucket(operation, shared=True))
+        gate.close(until)
+        return gate
+
+    def shut(self) -> None:
+        """Nothing goes out until the instance works again."""
+        self.gate.closed_until = NEVER
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nothing goes out until the instance works again."""
+        return self.gate.closed_until >= NEVER
+
+    def open(self, now: int, *, attempts: int = NEVER) -> None:
+        """Let so many attempts at once go out, as soon as refusals allow it."""
+        self.gate.capacity = attempts
+        self.gate.closed_until = max(now, self._refused_until)

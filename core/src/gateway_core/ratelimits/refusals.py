@@ -1,0 +1,105 @@
+"""What a refusal by a limit closes, slows down and teaches: one function. Sans-I/O.
+
+A verdict of reason `rate_limited` says how far it reaches (its scope), for how long (its
+retry-after, or the backoff in its place), and perhaps what the platform counts (its reports).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from gateway_core.clock import nanoseconds
+from gateway_core.contract.verdicts import Scope, Verdict
+from gateway_core.ratelimits.bucket import Bucket, slow_down
+from gateway_core.ratelimits.instance_limits import InstanceLimits, RoomGates
+
+WIDE = (Scope.INSTANCE, Scope.OPERATION)
+"""Scopes of a refusal that concern more than one room."""
+
+
+@attrs.frozen(kw_only=True)
+class RefusedAttempt:
+    """What a limit refused.
+
+    drawn         the buckets of the limits that the attempt drew on
+    names_limits  the channel's refusals say whose limit was met
+    """
+
+    operation: str
+    room_id: str
+    thread: str | None
+    gates: RoomGates
+    drawn: Sequence[Bucket]
+    names_limits: bool
+
+
+@attrs.frozen(kw_only=True)
+class Refusal:
+    """What a refusal came to.
+
+    foreseen  something that the attempt drew on was closed as the refusal came
+    closed    anything that the attempt draws on is closed now
+    changed   buckets whose waiters must be looked at again
+    durable   what the next process run must keep closed as well: an operation, or empty for the
+              whole instance; None: neither
+    """
+
+    foreseen: bool
+    closed: bool
+    changed: list[Bucket]
+    durable: str | None
+
+
+def refuse(
+    limits: InstanceLimits, refused: RefusedAttempt, verdict: Verdict, wait: float | None, now: int
+) -> Refusal:
+    """Take a refusal in: learn what it reports, close what it names, slow down what allowed it.
+
+    wait  seconds for which what it names is closed; None: nothing is, since the attempt may have
+          been accepted all the same
+    """
+    changed = limits.registry.learn(verdict.buckets, now)
+    own = limits.gates(refused.gates, refused.thread, refused.operation)
+    gates = (limits.gate, *refused.drawn, *own)
+    foreseen = any(gate.closed_until > now for gate in gates)
+    if wait is None:
+        return Refusal(foreseen=foreseen, closed=False, changed=changed, durable=None)
+    until = now + nanoseconds(wait)
+    closed = _close(limits, refused, verdict.scope, until, now)
+    # Several rooms limited at once are the account's limit, whatever each verdict says.
+    whole = limits.gate in closed
+    slowed = [bucket for bucket in refused.drawn if bucket.shared == (whole or _is_wide(verdict))]
+    slow_down(slowed, None if verdict.retry_after is None else until)
+    return Refusal(
+        foreseen=foreseen,
+        closed=bool(closed) or any(bucket.closed_until > now for bucket in refused.drawn),
+        changed=[*changed, *closed, *slowed],  # one may be free now: a refusal took no token
+        durable="" if whole else refused.operation if verdict.scope is Scope.OPERATION else None,
+    )
+
+
+def _is_wide(verdict: Verdict) -> bool:
+    return verdict.scope in WIDE
+
+
+def _close(
+    limits: InstanceLimits, refused: RefusedAttempt, scope: Scope, until: int, now: int
+) -> list[Bucket]:
+    """Close what the scope names; of a channel that names no limits, perhaps the whole instance."""
+    if scope is Scope.INSTANCE:
+        return [limits.close(until)]
+    if scope is Scope.OPERATION:
+        return [limits.close_operation(refused.operation, until)]
+    if scope is Scope.THREAD:
+        gate = refused.gates.of_thread(refused.thread)
+    elif scope is Scope.ROOM:
+        gate = refused.gates.of_room(refused.room_id)
+    else:
+        return []
+    gate.close(until)
+    if scope is Scope.ROOM and not refused.names_limits:
+        if limits.registry.hit(refused.room_id, now):
+            return [gate, limits.close(until)]
+    return [gate]

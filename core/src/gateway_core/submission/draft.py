@@ -1,0 +1,176 @@
+"""A draft: an envelope that was checked and planned, and is not accepted yet. Never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.clock import Clock, nanoseconds
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.envelopes import CHANGES, Envelope, Part, Priority
+from gateway_core.contract.errors import (
+    GatewayClosed,
+    IdempotencyConflict,
+    InstanceSuspended,
+    Invalid,
+    Refused,
+)
+from gateway_core.contract.hookspecs import Vote
+from gateway_core.contract.ids import Ids
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.idempotency import Known, Scope, fingerprint, scope_of
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.partition import Partition
+from gateway_core.monitoring.observer import Observer
+from gateway_core.submission.checks import problems_of
+from gateway_core.submission.preview import planned
+from gateway_core.submission.tickets import Ticket
+
+
+@attrs.define(eq=False)
+class Draft:
+    """An envelope on its way to acceptance.
+
+    begun        when `submit` was called, in engine nanoseconds
+    scope        where its idempotency key is unique; None: it has none
+    fingerprint  of its content, where it has a key
+    """
+
+    envelope: Envelope
+    partition: Partition
+    account: InstanceState
+    plan: tuple[Part, ...]
+    scope: Scope | None
+    fingerprint: str
+    begun: int
+
+
+class Drafting:
+    """What both ways of acceptance share: the checks, the delivery, the policies' vote."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        clock: Clock,
+        ids: Ids,
+        registry: InstanceRegistry,
+        partition_of: Callable[[str, str], Partition],
+        observer: Observer,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.observer = observer
+        self._ids = ids
+        self._registry = registry
+        self.partition_of = partition_of
+        self.closed = False
+
+    def check_open(self) -> None:
+        """Raises `GatewayClosed` where the gateway accepts nothing more."""
+        if self.closed:
+            raise GatewayClosed
+
+    def draft(self, envelope: Envelope) -> Draft:
+        """Check and plan the envelope. Raises everything that is wrong with it in itself."""
+        self.check_open()
+        config = self.config
+        problems = problems_of(envelope, max_text=config.max_text)
+        if problems:
+            raise Invalid(problems)
+        account = self._registry.account(envelope.instance_id)
+        plan, problems = planned(account.hooks, account.instance, envelope, config.max_parts)
+        if problems:
+            raise Invalid(problems)
+        suspended = account.health.suspended
+        if suspended is not None and config.when_suspended == "refuse":
+            raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
+        scope = scope_of(envelope)
+        return Draft(
+            envelope=envelope,
+            partition=self.partition_of(envelope.instance_id, envelope.external_room_id),
+            account=account,
+            plan=plan,
+            scope=scope,
+            fingerprint=fingerprint(envelope) if scope is not None else "",
+            begun=self.clock.now() if self.observer.listens else 0,
+        )
+
+    def look_up_account(self, draft: Draft, *, slot: bool) -> None:
+        """Its account again; the instance may have been taken out while somebody waited.
+
+        slot  it has one, which is given back before this raises `UnknownInstance`
+        """
+        try:
+            draft.account = self._registry.account(draft.envelope.instance_id)
+        except Refused:
+            if slot:
+                draft.partition.free_slot(draft.envelope)
+            raise
+
+    def deliver(self, draft: Draft, message_due: float | None = None) -> tuple[Delivery, float]:
+        """Its delivery, which has the key from now on, and its time to live in seconds.
+
+        message_due  when the message that it changes is due, where that waits outside memory
+        """
+        envelope, partition = draft.envelope, draft.partition
+        now, wall = self.clock.now(), self.clock.wall()
+        due = envelope.not_before
+        if due is not None and due <= wall:
+            due = None
+        if isinstance(envelope, CHANGES):
+            of_message = partition.targets.due(envelope.target, now) or message_due
+            if of_message is not None:
+                due = max(of_message, due or 0.0)
+        ttl = self._ttl(envelope, envelope.priority, due, wall)
+        delivery = Delivery(
+            self._ids.next(wall),
+            envelope,
+            draft.plan,
+            accepted_at=wall,
+            deadline=now + nanoseconds(ttl),
+            due=due,
+            scope=draft.scope,
+            observed=self.observer.listens,
+        )
+        if draft.scope is not None:
+            partition.keys.begin(draft.scope, delivery, draft.fingerprint, now)
+        self.observer.submitted(delivery, draft.account, partition.index, draft.begun)
+        return delivery, ttl
+
+    def _ttl(
+        self, envelope: Envelope, priority: Priority, due: float | None, accepted_at: float
+    ) -> float:
+        """Its own; that of its class counts from when it is due."""
+        if envelope.ttl is not None:
+            return envelope.ttl
+        ahead = 0.0 if due is None else max(0.0, due - accepted_at)
+        of_class: float = getattr(self.config.ttl, priority)
+        return of_class + ahead
+
+    def vote(self, draft: Draft, delivery: Delivery) -> Vote | None:
+        """What policies want of it."""
+        hooks = draft.account.hooks
+        if not hooks.votes:
+            return None
+        return hooks.admit(delivery.envelope, draft.partition.pressure())
+
+    def give_class(self, delivery: Delivery, vote: Priority) -> float:
+        """The class that a policy gave it; its time to live by that, in seconds."""
+        ttl = self._ttl(delivery.envelope, vote, delivery.due, delivery.accepted_at)
+        delivery.give_class(vote, self.clock.now() + nanoseconds(ttl))
+        return ttl
+
+    def joined(self, draft: Draft, known: Known) -> Ticket:
+        """A ticket of the envelope that has the key. Raises `IdempotencyConflict`."""
+        envelope = draft.envelope
+        if known.fingerprint != draft.fingerprint and envelope.on_conflict == "raise":
+            raise IdempotencyConflict(key=str(envelope.key), envelope_id=known.envelope_id)
+        if known.delivery is not None:
+            return Ticket(known.delivery)
+        assert known.receipt is not None  # noqa: S101 - one of the two
+        delivery = Delivery(known.envelope_id, envelope, ())
+        delivery.replay(known.receipt)
+        return Ticket(delivery, replayed=attrs.evolve(known.receipt, replayed=True))

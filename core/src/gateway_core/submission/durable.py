@@ -1,0 +1,207 @@
+"""The way in where the outbox outlives the process: an envelope is accepted once that has it.
+
+This module waits: for a slot in the outbox, and for the outbox.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import trio
+
+from gateway_core.backlog.pager import Pager
+from gateway_core.contract.envelopes import CHANGES
+from gateway_core.contract.errors import GatewayClosed, Overloaded
+from gateway_core.contract.fast_init import fast_init
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import SHED
+from gateway_core.deliveries.idempotency import Known
+from gateway_core.outboxes.interface import Entry, Outbox
+from gateway_core.submission.draft import Draft, Drafting
+from gateway_core.submission.slots import take_slot_nowait
+from gateway_core.submission.tickets import Ticket
+
+_entry = fast_init(Entry)
+
+
+class DurableWay:
+    """Accepts envelopes into a durable outbox; those that find no slot in memory stay there."""
+
+    def __init__(self, drafting: Drafting, outbox: Outbox, pager: Pager) -> None:
+        self._drafting = drafting
+        self._outbox = outbox
+        self._pager = pager
+        self._capacity = pager.capacity
+        self._shed = drafting.config.shed
+        self._appending: dict[str, trio.Event] = {}
+
+    async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
+        """Accept it, join the one that has its key, or raise why not."""
+        held = self._capacity.take()
+        try:
+            due = joined = None
+            if draft.scope is not None or not held or isinstance(draft.envelope, CHANGES):
+                held, due, joined = await self._looked_up(draft, held=held, wait=wait)
+            slot = False
+            while joined is None:
+                slot = self._take_slot(draft)
+                if draft.scope is None or self._knows(draft) is None:
+                    self._drafting.look_up_account(draft, slot=slot)
+                    break
+                if slot:  # somebody used the key meanwhile
+                    draft.partition.free_slot(draft.envelope)
+                joined = await self._joined(draft)
+        except BaseException:
+            self._let_go(held=held)
+            raise
+        if joined is not None:
+            self._let_go(held=held)
+            return joined
+        delivery, ttl = self._drafting.deliver(draft, due)
+        await self._append(draft, delivery, ttl, slot=slot)
+        observer = self._drafting.observer
+        observer.accepted(delivery, draft.account, draft.partition.index, draft.begun)
+        return Ticket(delivery, waited=True)
+
+    def _let_go(self, *, held: bool) -> None:
+        """A slot in the outbox is not needed after all."""
+        if held:
+            self._capacity.let_go()
+
+    def _take_slot(self, draft: Draft) -> bool:
+        """Take a slot in memory, if there is one."""
+        full = take_slot_nowait(draft.partition, draft.envelope, shed=self._shed)
+        if full is None:
+            draft.partition.measure()
+        return full is None
+
+    # -- what it changes, and joins
+
+    async def _looked_up(
+        self, draft: Draft, *, held: bool, wait: bool
+    ) -> tuple[bool, float | None, Ticket | None]:
+        """Look for what the envelope changes, and joins; then wait for a slot in the outbox.
+
+        Whether such a slot is held, when the spilled message is due that it changes, and whose
+        ticket it joins, which needs no slot.
+        """
+        due, joined = await self._found(draft)
+        if held or joined is not None:
+            return held, due, joined
+        if not wait:
+            raise Overloaded(
+                bound_of="the outbox",
+                pressure="saturated",
+                depth=self._capacity.unfinished,
+                bound=self._drafting.config.outbox_capacity,
+                retry_in=draft.partition.estimate(),
+            )
+        await self._capacity.slot()
+        try:
+            self._drafting.check_open()
+            due, joined = await self._found(draft)
+        except BaseException:
+            self._capacity.let_go()
+            raise
+        return True, due, joined
+
+    async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
+        due = None
+        if isinstance(draft.envelope, CHANGES):
+            due = await self._pager.spilled.recall(draft.partition, draft.envelope)
+        return due, await self._joined(draft) if draft.scope is not None else None
+
+    async def _joined(self, draft: Draft) -> Ticket | None:
+        """The ticket of the envelope that has this key already, once the outbox has that one."""
+        assert draft.scope is not None  # noqa: S101 - the callers looked
+        while True:
+            known = self._knows(draft)
+            if known is None:
+                known = await self._pager.spilled.known(draft.partition, draft.scope)
+            if known is None:
+                return None
+            appended = self._appending.get(known.envelope_id)
+            if appended is None:
+                return self._drafting.joined(draft, known)
+            await appended.wait()
+
+    def _knows(self, draft: Draft) -> Known | None:
+        """What the key stands for in memory."""
+        assert draft.scope is not None  # noqa: S101 - the callers looked
+        return draft.partition.keys.find(draft.scope, self._drafting.clock.now())
+
+    # -- into the outbox
+
+    async def _append(self, draft: Draft, delivery: Delivery, ttl: float, *, slot: bool) -> None:
+        """Let the outbox have it; whatever goes wrong leaves no trace."""
+        stored = partial(self._stored, draft, delivery, slot=slot)
+        appended = None
+        if delivery.scope is not None:
+            appended = self._appending[delivery.id] = trio.Event()
+        self._capacity.coming(delivery.id)
+        drafting, observer = self._drafting, self._drafting.observer
+        begun = drafting.clock.now() if observer.listens else 0
+        try:
+            drafting.check_open()
+            entry = _entry_of(draft, delivery, ttl, observer.traceparent(delivery))
+            await self._outbox.append(entry, stored)
+            observer.appended(begun)
+        except BaseException as error:
+            self._capacity.came(delivery.id, accepted=False)
+            self._take_back(draft, delivery, slot=slot)
+            observer.taken_back(delivery, error)
+            raise
+        finally:
+            if appended is not None:
+                del self._appending[delivery.id]
+                appended.set()
+
+    def _stored(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
+        """The outbox has it: policies vote, and from here on it is accepted."""
+        drafting, pager, partition = self._drafting, self._pager, draft.partition
+        if drafting.closed:
+            raise GatewayClosed
+        # Another one now, where it was taken out and in again meanwhile.
+        drafting.look_up_account(draft, slot=False)
+        account = draft.account
+        vote = drafting.vote(draft, delivery)
+        self._capacity.came(delivery.id, accepted=True)
+        if vote is not None and vote != "shed":
+            ttl = drafting.give_class(delivery, vote)
+            self._outbox.classed(delivery.id, vote, drafting.clock.wall() + ttl)
+        shed = vote == "shed"
+        if not shed and (not slot or pager.must_wait(delivery, account)):
+            if slot:
+                partition.free_slot(delivery.envelope)
+            if delivery.scope is not None:
+                partition.keys.forget(delivery.scope)  # the outbox knows it
+            pager.leave(delivery)
+        elif slot:
+            partition.enqueuer.accept(delivery, account, shed=shed)
+        else:
+            partition.accepted += 1
+            account.counts.accepted += 1
+            partition.completion.complete_spilled(delivery, account, SHED, account.hooks)
+
+    def _take_back(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
+        """It was not accepted after all: its key and slot are free, nobody waits for it."""
+        self._outbox.withdraw(delivery.id)
+        if delivery.scope is not None:
+            draft.partition.keys.forget(delivery.scope)
+        if slot:
+            draft.partition.free_slot(draft.envelope)
+        delivery.notify()
+
+
+def _entry_of(draft: Draft, delivery: Delivery, ttl: float, trace: str) -> Entry:
+    accepted = delivery.accepted_at
+    return _entry(
+        id=delivery.id,
+        envelope=delivery.envelope,
+        plan=tuple(delivery.plan),
+        accepted_at=accepted,
+        deadline=accepted + ttl,
+        fingerprint=draft.fingerprint,
+        due=delivery.due,
+        trace=trace,
+    )

@@ -1,0 +1,51 @@
+"""The way in where the outbox does not outlive the process: a slot, and it is accepted.
+
+This module waits: for a slot where a bound is reached.
+"""
+
+from __future__ import annotations
+
+from gateway_core.submission.draft import Draft, Drafting
+from gateway_core.submission.slots import take_slot_nowait, wait_for_slot
+from gateway_core.submission.tickets import Ticket
+
+
+class InMemoryWay:
+    """Accepts envelopes into memory alone."""
+
+    def __init__(self, drafting: Drafting) -> None:
+        self._drafting = drafting
+        self._shed = drafting.config.shed
+
+    async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
+        """Accept it, join the one that has its key, or raise why not."""
+        drafting, partition = self._drafting, draft.partition
+        if draft.scope is not None and (joined := self._joined(draft)) is not None:
+            return joined
+        full = take_slot_nowait(partition, draft.envelope, shed=self._shed)
+        if full is not None:
+            await wait_for_slot(partition, draft.envelope, full, wait=wait)
+            if draft.scope is not None and (joined := self._joined(draft)) is not None:
+                # Somebody used the key while this caller waited for the slot that it has now.
+                partition.free_slot(draft.envelope)
+                return joined
+            drafting.look_up_account(draft, slot=True)
+        delivery, _ = drafting.deliver(draft)
+        try:
+            vote = drafting.vote(draft, delivery)
+        except BaseException:  # one that stops the program leaves no trace
+            if delivery.scope is not None:
+                partition.keys.forget(delivery.scope)
+            partition.free_slot(draft.envelope)
+            raise
+        if vote is not None and vote != "shed":
+            drafting.give_class(delivery, vote)
+        partition.enqueuer.accept(delivery, draft.account, shed=vote == "shed")
+        drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun)
+        return Ticket(delivery)
+
+    def _joined(self, draft: Draft) -> Ticket | None:
+        """A ticket of the envelope that has the key already."""
+        assert draft.scope is not None  # noqa: S101 - the caller looked
+        known = draft.partition.keys.find(draft.scope, self._drafting.clock.now())
+        return None if known is None else self._drafting.joined(draft, known)
