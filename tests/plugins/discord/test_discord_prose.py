@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway_core import Send
 from gateway_core.text import is_prose, parse, plan
-from gateway_plugin_discord.markup import _fields, parts_of
-from gateway_plugin_discord.rendering import Dialect
+from gateway_plugin_discord.rendering.document import Dialect
+from gateway_plugin_discord.rendering.parts import _fields, parts_of
 
 PROSE = st.from_regex(re.compile(r"[a-zß-öА-я漢𝐀][\w ,.!?'()%/+=;-]{0,60}"), fullmatch=True)
 

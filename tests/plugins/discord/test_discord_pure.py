@@ -19,9 +19,9 @@ from gateway_core import (
     Traits,
 )
 from gateway_plugin_discord import hooks
-from gateway_plugin_discord.bodies import nonce_of
-from gateway_plugin_discord.meter import InvalidAnswers, InvalidAnswersError
-from gateway_plugin_discord.routes import REPEAT_SAFE_CALLS, route_of
+from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, InvalidAnswersError
+from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS, route_of
+from gateway_plugin_discord.requests import nonce_of
 from gateway_plugin_discord.settings import DiscordSettings
 
 with warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """What is learned of slow modes, and how it is forgotten."""
 
-from gateway_plugin_discord import slow_modes
-from gateway_plugin_discord.slow_modes import SlowModes
+from gateway_plugin_discord.learned import slow_modes
+from gateway_plugin_discord.learned.slow_modes import SlowModes
 
 
 def test_a_channel_that_was_never_refused_waits_for_nothing():

@@ -5,9 +5,9 @@ import trio
 import trio.testing
 
 from gateway_plugin_discord import hooks
-from gateway_plugin_discord.meter import InvalidAnswers, times_of
+from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
+from gateway_plugin_discord.learned.webhooks import MOST, BucketSpentError
 from gateway_plugin_discord.refusal import DiscordApiError
-from gateway_plugin_discord.webhooks import MOST, BucketSpentError
 
 FOLLOW_UP = "call:POST /webhooks/{webhook}/{token}"
 CHANGE = "call:PATCH /webhooks/{webhook}/{token}/messages/@original"

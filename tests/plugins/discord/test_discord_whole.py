@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_core.text import Document, parse
-from gateway_plugin_discord.dialect import APIECE, escaping, units, wide
-from gateway_plugin_discord.lines import Line
-from gateway_plugin_discord.rendering import Dialect
+from gateway_plugin_discord.rendering.dialect import APIECE, escaping, units, wide
+from gateway_plugin_discord.rendering.document import Dialect
+from gateway_plugin_discord.rendering.lines import Line
 
 TEXTS = [path.read_text() for path in sorted((Path(__file__).parents[2] / "texts").glob("*.md"))]
 PIECES = [

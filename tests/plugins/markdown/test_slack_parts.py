@@ -10,9 +10,9 @@ from seen.mixed import mixed
 from seen.plans import TEXTS
 
 from gateway_core.text import literal, parse
-from gateway_plugin_slack.markup import measure
-from gateway_plugin_slack.tally import Tally
-from gateway_plugin_slack.writing import Writing
+from gateway_plugin_slack.rendering.parts import measure
+from gateway_plugin_slack.rendering.tally import Tally
+from gateway_plugin_slack.rendering.written import Writing
 
 REAL = [path.read_text() for path in TEXTS]
 LINES = [

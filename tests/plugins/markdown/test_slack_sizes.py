@@ -11,8 +11,8 @@ from seen.plans import TEXTS, on_slack
 
 from gateway_core import Secret, Send
 from gateway_core.text import literal, parse
-from gateway_plugin_slack.markup import chunk, measure
-from gateway_plugin_slack.rich_text import MOST_JSON, RichText
+from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
+from gateway_plugin_slack.rendering.parts import chunk, measure
 from gateway_plugin_slack.settings import Settings
 
 LONG = f"https://example.org/{'p' * 900}"

@@ -9,7 +9,7 @@ import pytest
 
 from gateway_core import Secret, Send
 from gateway_core.text import Document, Kind, parse
-from gateway_plugin_slack.markup import chunk
+from gateway_plugin_slack.rendering.parts import chunk
 from gateway_plugin_slack.settings import Settings
 
 ROOT = Path(__file__).parents[3]

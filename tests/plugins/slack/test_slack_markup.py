@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gateway_core import Call, Edit, KeyRef, MessageRef, Secret, Send
 from gateway_core.text import neutral
-from gateway_plugin_slack import hooks, markup
+from gateway_plugin_slack import hooks
+from gateway_plugin_slack.rendering import parts as rendering
 from gateway_plugin_slack.settings import Settings
 
 TARGET = MessageRef(instance_id="support", external_room_id="C024BE91L", envelope_id="e1")
@@ -120,7 +121,7 @@ def test_an_empty_text_makes_no_part_unless_blocks_show_something(instance):
 def test_a_size_of_ones_own_is_kept():
     small = Settings(token=Secret("xoxb-1"), part_bytes=100)
     assert [100, 20] == [
-        len(part.payload["text"]) for part in markup.chunk(small, message("a" * 120), "as_asked")
+        len(part.payload["text"]) for part in rendering.chunk(small, message("a" * 120), "as_asked")
     ]
 
 
@@ -163,7 +164,7 @@ def test_every_part_of_any_text_can_be_sent_and_edited(text):
     settings = Settings(token=Secret("xoxb-1"), part_bytes=100)
     for mentions in (False, True):
         for form in ("plain", "native"):
-            planned = markup.chunk(
+            planned = rendering.chunk(
                 settings, message(text, mentions=mentions, format=form), "as_asked"
             )
             assert all(len(part.payload["text"].encode()) <= 100 for part in planned)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway_core import Secret, Send
-from gateway_plugin_slack.markup import chunk
+from gateway_plugin_slack.rendering.parts import chunk
 from gateway_plugin_slack.settings import Settings
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway_core import Send
 from gateway_plugin_telegram import hooks
-from gateway_plugin_telegram.native import read
+from gateway_plugin_telegram.rendering.native import read
 
 NAMES = {
     "BlockQuote": "blockquote", "ExpandableBlockQuote": "expandable_blockquote",

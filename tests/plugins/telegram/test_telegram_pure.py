@@ -22,9 +22,9 @@ from gateway_core import (
 )
 from gateway_plugin_telegram import TelegramSettings, hooks
 from gateway_plugin_telegram.checks import OWNED
+from gateway_plugin_telegram.ids import is_message_id, kept_id, number_in
 from gateway_plugin_telegram.limits import REPEAT_SAFE_CALLS
-from gateway_plugin_telegram.markup import is_blank, utf16_units
-from gateway_plugin_telegram.messages import is_message_id, kept_id, number_in
+from gateway_plugin_telegram.rendering.parts import is_blank, utf16_units
 
 TOKEN = "123456789:AAbbCCddEEffGGhh-iiJJkkLLmm_nnOOpp"
 WHERE = {"instance_id": "support", "external_room_id": "-100123"}

@@ -12,11 +12,11 @@ import trio
 
 from gateway_core import Answer, Attempt, GatewayError, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
-from gateway_plugin_discord.bodies import call_body, create_body, edit_body
-from gateway_plugin_discord.buckets import bucket_reports, closed_for
-from gateway_plugin_discord.meter import InvalidAnswers, times_of
-from gateway_plugin_discord.refusal import DiscordApiError
-from gateway_plugin_discord.routes import (
+from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
+from gateway_plugin_discord.learned.slow_modes import SlowModes
+from gateway_plugin_discord.learned.webhooks import WebhookBuckets
+from gateway_plugin_discord.limits import bucket_reports, closed_for
+from gateway_plugin_discord.methods import (
     PROBE,
     ROUTES,
     Route,
@@ -26,9 +26,9 @@ from gateway_plugin_discord.routes import (
     path_of,
     route_of,
 )
+from gateway_plugin_discord.refusal import DiscordApiError
+from gateway_plugin_discord.requests import call_body, create_body, edit_body
 from gateway_plugin_discord.settings import DiscordSettings
-from gateway_plugin_discord.slow_modes import SlowModes
-from gateway_plugin_discord.webhooks import WebhookBuckets
 
 OK = range(200, 300)
 

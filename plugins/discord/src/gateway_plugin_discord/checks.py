@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_discord.bodies import (
+from gateway_plugin_discord.methods import CHANNEL, route_of_method
+from gateway_plugin_discord.requests import (
     COMPONENTS_V2,
     CREATE_FIELDS,
     EDIT_FIELDS,
     NOT_IN_V2,
     OWNED,
 )
-from gateway_plugin_discord.routes import CHANNEL, route_of_method
 
 _SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
 _BEYOND = 1 << 64

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import attrs
 
 from gateway_core import Attempt, ErrorClass, Reason, Scope, Verdict
-from gateway_plugin_discord.buckets import bucket_reports
-from gateway_plugin_discord.meter import InvalidAnswersError
+from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
+from gateway_plugin_discord.learned.webhooks import BucketSpentError
+from gateway_plugin_discord.limits import bucket_reports
+from gateway_plugin_discord.methods import Route, route_of
 from gateway_plugin_discord.refusal import RATE_LIMITED, DiscordApiError
-from gateway_plugin_discord.routes import Route, route_of
-from gateway_plugin_discord.webhooks import BucketSpentError
 
 FRONT_DOOR_WAIT = 600.0
 """Seconds that the front door keeps an address out at least."""

@@ -28,11 +28,11 @@ from gateway_core import (
     hookimpl,
 )
 from gateway_plugin_discord import api
+from gateway_plugin_discord.addresses import address_of
 from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import verdict_of
-from gateway_plugin_discord.events import address_of
-from gateway_plugin_discord.markup import parts_of
-from gateway_plugin_discord.routes import REPEAT_SAFE_CALLS, route_of
+from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS, route_of
+from gateway_plugin_discord.rendering.parts import parts_of
 from gateway_plugin_discord.settings import DiscordSettings
 
 GATEWAY_CONTRACT = 1

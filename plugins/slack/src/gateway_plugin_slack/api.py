@@ -25,6 +25,7 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_slack.errors import SlackApiError, is_limit, is_passing, is_unauthorized
+from gateway_plugin_slack.ids import locate, message_id
 from gateway_plugin_slack.requests import (
     POST_EXTRA,
     POST_FIELDS,
@@ -35,7 +36,6 @@ from gateway_plugin_slack.requests import (
     exchange_form,
     target_of,
 )
-from gateway_plugin_slack.rooms import locate, message_id
 from gateway_plugin_slack.settings import Settings
 
 _log = structlog.get_logger("gateway_plugin_slack")

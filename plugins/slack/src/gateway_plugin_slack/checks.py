@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_slack.ids import is_conversation, is_message_id, is_room, is_ts, locate
 from gateway_plugin_slack.limits import METHODS
-from gateway_plugin_slack.markup import is_fallback, measure
+from gateway_plugin_slack.rendering.parts import is_fallback, measure
 from gateway_plugin_slack.requests import POST_EXTRA, UPDATE_EXTRA
-from gateway_plugin_slack.rooms import is_conversation, is_message_id, is_room, is_ts, locate
 from gateway_plugin_slack.settings import Settings
 
 _METHOD = re.compile(r"[a-z][A-Za-z]*(?:\.[A-Za-z][A-Za-z0-9]*)+")

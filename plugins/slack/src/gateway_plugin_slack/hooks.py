@@ -23,7 +23,8 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_plugin_slack import api, checks, errors, events, limits, markup
+from gateway_plugin_slack import addresses, api, checks, errors, limits
+from gateway_plugin_slack.rendering import parts
 from gateway_plugin_slack.settings import Settings
 
 GATEWAY_CONTRACT = 1
@@ -72,7 +73,7 @@ def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
 @hookimpl
 def address(event: Any) -> Address | None:
     """Of the Events API, interactive payloads and slash commands."""
-    return events.address(event)
+    return addresses.address(event)
 
 
 @hookimpl
@@ -80,7 +81,7 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
     """Escaped text in parts of at most `part_bytes`."""
     if not isinstance(envelope, Send | Edit):
         return None
-    return markup.chunk(instance.settings, envelope, mode)
+    return parts.chunk(instance.settings, envelope, mode)
 
 
 @hookimpl

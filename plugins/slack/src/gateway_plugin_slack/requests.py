@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_core import Attempt
-from gateway_plugin_slack.rooms import is_message_id, locate
+from gateway_plugin_slack.ids import is_message_id, locate
 from gateway_plugin_slack.settings import Settings
 
 UPDATE_EXTRA = frozenset({"attachments", "blocks", "file_ids", "metadata", "reply_broadcast"})

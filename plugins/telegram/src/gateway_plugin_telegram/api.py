@@ -19,7 +19,7 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_telegram.errors import TelegramApiError
-from gateway_plugin_telegram.messages import kept_id
+from gateway_plugin_telegram.ids import kept_id
 from gateway_plugin_telegram.requests import (
     Request,
     call_request,

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_telegram.markup import is_blank
-from gateway_plugin_telegram.messages import is_message_id
-from gateway_plugin_telegram.native import read
+from gateway_plugin_telegram.ids import is_message_id
+from gateway_plugin_telegram.rendering.native import read
+from gateway_plugin_telegram.rendering.parts import is_blank
 from gateway_plugin_telegram.requests import EDIT_EXTRA, SEND_EXTRA, stands_on_message
 
 _ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")

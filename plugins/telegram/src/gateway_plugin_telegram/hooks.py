@@ -28,7 +28,7 @@ from gateway_plugin_telegram.api import TelegramSession, open_telegram
 from gateway_plugin_telegram.checks import problems_of
 from gateway_plugin_telegram.errors import TelegramApiError, verdict_of
 from gateway_plugin_telegram.limits import REPEAT_SAFE_CALLS, limits_of
-from gateway_plugin_telegram.markup import parts_of
+from gateway_plugin_telegram.rendering.parts import parts_of
 from gateway_plugin_telegram.settings import TelegramSettings
 
 GATEWAY_CONTRACT = 1

@@ -14,7 +14,7 @@ import attrs
 
 from gateway_core import Attempt
 from gateway_plugin_telegram.errors import TelegramApiError
-from gateway_plugin_telegram.messages import is_message_id, number_in
+from gateway_plugin_telegram.ids import is_message_id, number_in
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "getMe": frozenset(),

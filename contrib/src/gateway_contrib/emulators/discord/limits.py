@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from gateway_contrib.emulators.discord.refusal import Refusal
+from gateway_contrib.emulators.discord.refusals import Refusal
 
 TOLERANCE = 0.001
 """Seconds by which a request may be early."""

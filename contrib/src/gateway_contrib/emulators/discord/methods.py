@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_contrib.emulators.discord.refusal import coded, form
+from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
 from gateway_contrib.emulators.discord.world import GUILD, Bot, Interaction, World, message_wire
 

@@ -12,7 +12,7 @@ import trio
 
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.markup import visible
-from gateway_contrib.emulators.discord.refusal import coded
+from gateway_contrib.emulators.discord.refusals import coded
 from gateway_contrib.emulators.rooms import Message, Rooms
 
 STARTED = 1_767_225_600.0

@@ -18,7 +18,7 @@ from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.slack.limits import Allowance, SlackLimits
 from gateway_contrib.emulators.slack.methods import CHANGING, METHODS, OPEN_METHODS
-from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.requests import Given, read
 from gateway_contrib.emulators.slack.workspace import Bot, Directory
 from gateway_contrib.emulators.slack.world import World

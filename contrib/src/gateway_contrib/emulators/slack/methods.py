@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 import trio
 
 from gateway_contrib.emulators.rooms import Message
-from gateway_contrib.emulators.slack import around
+from gateway_contrib.emulators.slack import reactions
 from gateway_contrib.emulators.slack.content import accepted, shown_text
 from gateway_contrib.emulators.slack.limits import SlackLimits
-from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.workspace import TEAM, Bot, Channel, is_ts
 from gateway_contrib.emulators.slack.world import Arguments, Fields, World, found, opened
 
@@ -141,7 +141,7 @@ def exchange(world: World, _: Bot | None, given: Arguments) -> Fields:
 
 
 METHODS: Mapping[str, Method] = {
-    "assistant.threads.setStatus": around.set_status,
+    "assistant.threads.setStatus": reactions.set_status,
     "auth.test": auth_test,
     "chat.delete": delete,
     "chat.postEphemeral": post_ephemeral,
@@ -149,12 +149,12 @@ METHODS: Mapping[str, Method] = {
     "chat.update": update,
     "conversations.info": conversation,
     "conversations.open": open_conversation,
-    "pins.add": around.pin,
-    "pins.remove": around.unpin,
-    "reactions.add": around.add_reaction,
-    "reactions.remove": around.remove_reaction,
+    "pins.add": reactions.pin,
+    "pins.remove": reactions.unpin,
+    "reactions.add": reactions.add_reaction,
+    "reactions.remove": reactions.remove_reaction,
     "users.info": user,
-    "views.open": around.open_view,
+    "views.open": reactions.open_view,
 }
 OPEN_METHODS: Mapping[str, Callable[[World, Bot | None, Arguments], Fields]] = {
     "api.test": api_test,

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import trio
 
-from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.refusals import Refusal
 
 TEAM = "T0EMULATOR"
 EPOCH = 1_700_000_000

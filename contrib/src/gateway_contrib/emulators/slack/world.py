@@ -10,7 +10,7 @@ import attrs
 
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.slack.limits import SlackLimits
-from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.workspace import Channel, Clock, Directory
 
 Arguments: TypeAlias = Mapping[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from gateway_contrib.emulators.telegram.answers import Refusal, bad_request
+from gateway_contrib.emulators.telegram.refusals import Refusal, bad_request
 
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 _NAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")

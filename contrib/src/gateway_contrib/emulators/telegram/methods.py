@@ -9,11 +9,11 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.rooms import Message
-from gateway_contrib.emulators.telegram.answers import bad_request
 from gateway_contrib.emulators.telegram.chats import Chat, Content
+from gateway_contrib.emulators.telegram.content import Formatted, accepted, linked
 from gateway_contrib.emulators.telegram.markup import parsed
-from gateway_contrib.emulators.telegram.parameters import Parameters
-from gateway_contrib.emulators.telegram.text import Formatted, accepted, linked
+from gateway_contrib.emulators.telegram.refusals import bad_request
+from gateway_contrib.emulators.telegram.requests import Parameters
 from gateway_contrib.emulators.telegram.world import Bot, World
 
 Answering: TypeAlias = Callable[[World, Bot, Parameters], Any]

@@ -11,10 +11,10 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.rooms import Message, Rooms
-from gateway_contrib.emulators.telegram.answers import bad_request, flood
 from gateway_contrib.emulators.telegram.chats import Chat, Chats, Content
-from gateway_contrib.emulators.telegram.flood import FloodControl, TelegramLimits
-from gateway_contrib.emulators.telegram.parameters import Parameters
+from gateway_contrib.emulators.telegram.limits import FloodControl, TelegramLimits
+from gateway_contrib.emulators.telegram.refusals import bad_request, flood
+from gateway_contrib.emulators.telegram.requests import Parameters
 
 EPOCH = 1_767_225_600
 """POSIX time at which the emulator's clock stands at 0: the beginning of 2026."""

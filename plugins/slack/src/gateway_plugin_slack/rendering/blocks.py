@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway_core.text import Block, Kind
-from gateway_plugin_slack.leaves import Element, Leaves
-from gateway_plugin_slack.sizes import BORDER, LIST, OFFSET, SECTION, SOLID, TEXT, Sizes
+from gateway_plugin_slack.rendering.runs import Element, Leaves
+from gateway_plugin_slack.rendering.sizes import BORDER, LIST, OFFSET, SECTION, SOLID, TEXT, Sizes
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _CODE: Final = Kind.CODE

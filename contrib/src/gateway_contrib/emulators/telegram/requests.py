@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import attrs
 from starlette.requests import Request
 
-from gateway_contrib.emulators.telegram.answers import bad_request
+from gateway_contrib.emulators.telegram.refusals import bad_request
 
 _YES = {"true", "1", "yes"}
 

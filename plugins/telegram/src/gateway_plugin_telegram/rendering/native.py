@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import attrs
 
 from gateway_core.text import Block, Document, Kind, Span, Style, web_address
-from gateway_plugin_telegram.entities import Entity, outermost_first
-from gateway_plugin_telegram.tags import Tag, end_at, reference_at, tag_at
+from gateway_plugin_telegram.rendering.document import Entity, outermost_first
+from gateway_plugin_telegram.rendering.tags import Tag, end_at, reference_at, tag_at
 
 _WHOLE = frozenset(("text_link", "custom_emoji", "text_mention", "date_time"))
 """Entities that no cut falls into, if they fit."""

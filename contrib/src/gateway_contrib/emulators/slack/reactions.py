@@ -5,7 +5,7 @@ Source: docs.slack.dev, the page of each method. Every one raises Refusal to say
 
 from __future__ import annotations
 
-from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.workspace import Bot, is_ts
 from gateway_contrib.emulators.slack.world import Arguments, Fields, World, found, opened
 

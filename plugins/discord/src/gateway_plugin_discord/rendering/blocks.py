@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway_core.text import Block, Kind
-from gateway_plugin_discord.dialect import Mark, fence, fenced
+from gateway_plugin_discord.rendering.dialect import Mark, fence, fenced
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _HEADING: Final = Kind.HEADING

@@ -6,9 +6,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from gateway_plugin_discord.dialect import APIECE, escaping, wide
-from gateway_plugin_discord.leads import in_fence, is_solid
-from gateway_plugin_discord.replacements import Replacements
+from gateway_plugin_discord.rendering.blocks import in_fence, is_solid
+from gateway_plugin_discord.rendering.dialect import APIECE, escaping, wide
+from gateway_plugin_discord.rendering.replacements import Replacements
 
 
 class Written:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway_core.text import Span
-from gateway_plugin_slack.leaves import Element, Leaves
-from gateway_plugin_slack.sizes import CALL, Sizes, size_of_style
+from gateway_plugin_slack.rendering.runs import Element, Leaves
+from gateway_plugin_slack.rendering.sizes import CALL, Sizes, size_of_style
 
 _CALL: Final = re.compile(
     r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"

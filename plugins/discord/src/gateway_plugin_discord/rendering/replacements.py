@@ -11,9 +11,9 @@ from operator import itemgetter
 from typing import Final, TypeAlias
 
 from gateway_core.text import Block, Kind, Span, Style
-from gateway_plugin_discord.dialect import CLOSERS, MARKED, Mark, code, escaping
-from gateway_plugin_discord.leads import as_text, in_fence, leads, restarts
-from gateway_plugin_discord.lines import Lines, lines_between, outermost_first
+from gateway_plugin_discord.rendering.blocks import as_text, in_fence, leads, restarts
+from gateway_plugin_discord.rendering.dialect import CLOSERS, MARKED, Mark, code, escaping
+from gateway_plugin_discord.rendering.lines import Lines, lines_between, outermost_first
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _BOLD: Final = Style.BOLD

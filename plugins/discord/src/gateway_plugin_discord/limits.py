@@ -8,7 +8,7 @@ import attrs
 
 from gateway_core import Attempt, BucketReport
 from gateway_core.http import retry_after_seconds
-from gateway_plugin_discord.routes import Route, channel_of, route_of
+from gateway_plugin_discord.methods import Route, channel_of, route_of
 
 
 def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[BucketReport, ...]:

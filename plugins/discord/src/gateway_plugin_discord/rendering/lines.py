@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 
 from gateway_core.text import Block, Document, Kind, Span, Style
-from gateway_plugin_discord.atoms import Atom, atoms_of, joint
-from gateway_plugin_discord.dialect import MARKED
-from gateway_plugin_discord.leads import fences, is_solid, leads, writes_fenced
-from gateway_plugin_discord.looks import Looks
+from gateway_plugin_discord.rendering.blocks import fences, is_solid, leads, writes_fenced
+from gateway_plugin_discord.rendering.dialect import MARKED
+from gateway_plugin_discord.rendering.runs import Atom, atoms_of, joint
+from gateway_plugin_discord.rendering.spans import Looks
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _QUOTE: Final = Style.QUOTE

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 
 from gateway_core import Edit, Part, Send
 from gateway_core.text import Document, cut, parse, plan
-from gateway_plugin_telegram.entities import Entities
-from gateway_plugin_telegram.native import read
+from gateway_plugin_telegram.rendering.document import Entities
+from gateway_plugin_telegram.rendering.native import read
 from gateway_plugin_telegram.settings import TelegramSettings
 
 # What the server drops or counts as nothing: white space, controls, U+2028 to U+202E, zero-width

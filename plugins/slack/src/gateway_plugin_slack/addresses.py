@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_core import Address
-from gateway_plugin_slack.rooms import is_conversation, is_ts
+from gateway_plugin_slack.ids import is_conversation, is_ts
 
 
 def address(event: Any) -> Address | None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway_core.text import Document
-from gateway_plugin_discord.atoms import Atom
-from gateway_plugin_discord.dialect import units
-from gateway_plugin_discord.lines import Line, Lines
-from gateway_plugin_discord.replacements import Replacements
-from gateway_plugin_discord.written import Written
+from gateway_plugin_discord.rendering.dialect import units
+from gateway_plugin_discord.rendering.lines import Line, Lines
+from gateway_plugin_discord.rendering.replacements import Replacements
+from gateway_plugin_discord.rendering.runs import Atom
+from gateway_plugin_discord.rendering.written import Written
 
 
 class Dialect:

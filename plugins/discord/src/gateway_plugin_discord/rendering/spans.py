@@ -8,8 +8,16 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from gateway_core.text import Document, Span, Style
-from gateway_plugin_discord.dialect import CLOSERS, MARKED, MARKS, Mark, code, escaping, target
-from gateway_plugin_discord.leads import is_bold, is_solid
+from gateway_plugin_discord.rendering.blocks import is_bold, is_solid
+from gateway_plugin_discord.rendering.dialect import (
+    CLOSERS,
+    MARKED,
+    MARKS,
+    Mark,
+    code,
+    escaping,
+    target,
+)
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _CODE: Final = Style.CODE

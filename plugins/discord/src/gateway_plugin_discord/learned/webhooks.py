@@ -13,8 +13,8 @@ import attrs
 
 from gateway_core import Attempt, GatewayError
 from gateway_core.http import retry_after_seconds
-from gateway_plugin_discord.buckets import count_in
-from gateway_plugin_discord.routes import Route
+from gateway_plugin_discord.limits import count_in
+from gateway_plugin_discord.methods import Route
 
 _Key = tuple[str, str, str]
 """A bucket's name, or its route's until Discord names it; the webhook; its token."""

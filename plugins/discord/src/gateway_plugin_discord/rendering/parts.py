@@ -20,7 +20,7 @@ import attrs
 
 from gateway_core import Edit, Part, Send
 from gateway_core.text import Document, cut, is_prose, neutral, parse, plan
-from gateway_plugin_discord.rendering import Dialect
+from gateway_plugin_discord.rendering.document import Dialect
 
 SUPPRESS_EMBEDS = 1 << 2
 SUPPRESS_NOTIFICATIONS = 1 << 12

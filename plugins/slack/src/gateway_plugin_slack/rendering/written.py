@@ -8,10 +8,10 @@ from itertools import accumulate
 from typing import Final
 
 from gateway_core.text import Block, Document, Span, Style
-from gateway_plugin_slack.calls import CallingLeaves
-from gateway_plugin_slack.grouping import Grouping
-from gateway_plugin_slack.leaves import Element, Leaves
-from gateway_plugin_slack.sizes import TEXT, Sizes
+from gateway_plugin_slack.rendering.blocks import Grouping
+from gateway_plugin_slack.rendering.mentions import CallingLeaves
+from gateway_plugin_slack.rendering.runs import Element, Leaves
+from gateway_plugin_slack.rendering.sizes import TEXT, Sizes
 
 _QUOTE: Final = Style.QUOTE
 

@@ -15,10 +15,10 @@ from starlette.routing import Route
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
-from gateway_contrib.emulators.telegram.answers import Refusal, body_of, flood
-from gateway_contrib.emulators.telegram.flood import TelegramLimits
+from gateway_contrib.emulators.telegram.limits import TelegramLimits
 from gateway_contrib.emulators.telegram.methods import METHODS, Method
-from gateway_contrib.emulators.telegram.parameters import Parameters, read_parameters
+from gateway_contrib.emulators.telegram.refusals import Refusal, body_of, flood
+from gateway_contrib.emulators.telegram.requests import Parameters, read_parameters
 from gateway_contrib.emulators.telegram.world import Bot, World
 from gateway_contrib.emulators.wire import reset, silence
 

@@ -21,8 +21,8 @@ import attrs
 
 from gateway_core import Edit, Part, Send
 from gateway_core.text import Document, Style, cut, literal, neutral, parse, plan
-from gateway_plugin_slack.rich_text import MOST_JSON, RichText
-from gateway_plugin_slack.rooms import locate
+from gateway_plugin_slack.ids import locate
+from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
 from gateway_plugin_slack.settings import Settings
 
 _SPOILER = Style.SPOILER

@@ -10,8 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
-from gateway_plugin_discord.dialect import APART, CLOSERS, MARKS, STRUCK, Mark, code, escaping
-from gateway_plugin_discord.looks import Look
+from gateway_plugin_discord.rendering.dialect import (
+    APART,
+    CLOSERS,
+    MARKS,
+    STRUCK,
+    Mark,
+    code,
+    escaping,
+)
+from gateway_plugin_discord.rendering.spans import Look
 
 _STYLES: Final = frozenset(MARKS.values())
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_core import Attempt
-from gateway_plugin_discord.markup import SUPPRESS_EMBEDS
+from gateway_plugin_discord.rendering.parts import SUPPRESS_EMBEDS
 
 CREATE_FIELDS = frozenset(
     {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}

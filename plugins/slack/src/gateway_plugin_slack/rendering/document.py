@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway_core.text import Document
-from gateway_plugin_slack.tally import Tally
-from gateway_plugin_slack.writing import Writing
+from gateway_plugin_slack.rendering.tally import Tally
+from gateway_plugin_slack.rendering.written import Writing
 
 MOST_JSON: Final = 12_000
 

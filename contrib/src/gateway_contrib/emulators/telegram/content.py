@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from gateway_contrib.emulators.telegram.answers import bad_request
+from gateway_contrib.emulators.telegram.refusals import bad_request
 
 TEXT_LIMIT = 4096
 RAW_LIMIT = 32_768

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from gateway_core.text import Span, Style
-from gateway_plugin_slack.sizes import FLAGS, LINK, TEXT, Sizes, size_of_style
+from gateway_plugin_slack.rendering.sizes import FLAGS, LINK, TEXT, Sizes, size_of_style
 
 Element: TypeAlias = dict[str, Any]
 
