@@ -50,7 +50,7 @@ def on_telegram(source: str) -> list[Part]:
 
 
 def on_slack(source: str) -> list[Part]:
-    return list(slack.chunk(SLACK_SETTINGS, message(source), "as_asked"))
+    return list(slack.parts_of(SLACK_SETTINGS, message(source), "as_asked"))
 
 
 def on_discord(source: str) -> list[Part]:

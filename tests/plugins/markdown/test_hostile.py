@@ -25,6 +25,7 @@ from gateway_plugin_discord.rendering import parts as discord
 from gateway_plugin_discord.rendering.document import Dialect
 from gateway_plugin_slack.rendering import parts as slack
 from gateway_plugin_slack.rendering.document import RichText
+from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings as SlackSettings
 from gateway_plugin_telegram.rendering import parts as telegram
 from gateway_plugin_telegram.rendering.document import Entities
@@ -76,7 +77,7 @@ def on_discord(message: Send) -> list[int]:
 
 
 def on_slack(message: Send) -> list[int]:
-    parts = slack.chunk(SLACK, message, "as_asked")
+    parts = slack.parts_of(SLACK, message, "as_asked")
     return [len(part.payload["text"].encode()) for part in parts]
 
 
@@ -127,7 +128,7 @@ def fields(text: str) -> Mapping[str, Any]:
 
 RENDERINGS: dict[str, Callable[[Document], Rendering]] = {
     "telegram": lambda document: Entities(document, LIMIT, len, {}),
-    "slack": lambda document: RichText(document, LIMIT, slack.measure, fields),
+    "slack": lambda document: RichText(document, LIMIT, measure, fields),
     "discord": lambda document: Dialect(document, fields),
 }
 

@@ -61,7 +61,7 @@ text = open(sys.argv[1]).read()
 send = Send(instance_id="i", external_room_id="1", text=text, format="markdown")
 settings = TelegramSettings(token=Secret("1:" + "a" * 35), text_limit=400)
 print(telegram.parts_of(settings, send, "as_asked"))
-print(slack.chunk(Settings(token=Secret("xoxb-1"), part_bytes=400), send, "as_asked"))
+print(slack.parts_of(Settings(token=Secret("xoxb-1"), part_bytes=400), send, "as_asked"))
 print(discord.parts_of(send, limit=400))
 """
 

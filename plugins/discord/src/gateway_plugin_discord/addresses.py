@@ -1,4 +1,4 @@
-"""Where one of Discord's own events came from, ready for the answer to it. Pure."""
+"""Where one of Discord's own events came from, ready for the answer to it. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def _inner(event: Any) -> Any:
     """What tells of the conversation: an event's data, a context's message, or the event itself."""
     if isinstance(event, dict):
         return event.get("d", event)
-    told = _get(event, "data")
-    if isinstance(told, dict) and "channel_id" in told:  # RawMessageUpdateEvent keeps the JSON
-        return told
+    raw = _get(event, "data")
+    if isinstance(raw, dict) and "channel_id" in raw:  # RawMessageUpdateEvent has the JSON
+        return raw
     if hasattr(event, "prefix") and not hasattr(event, "id"):  # a command's context
         return _get(event, "message")
     return event

@@ -12,22 +12,21 @@ import trio
 
 from gateway_core import Answer, Attempt, GatewayError, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
+from gateway_plugin_discord.errors import DiscordApiError
+from gateway_plugin_discord.ids import channel_of
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.slow_modes import SlowModes
 from gateway_plugin_discord.learned.webhooks import WebhookBuckets
 from gateway_plugin_discord.limits import bucket_reports, closed_for
-from gateway_plugin_discord.methods import (
-    PROBE,
-    ROUTES,
-    Route,
+from gateway_plugin_discord.methods import PROBE, ROUTES, Route, route_of
+from gateway_plugin_discord.requests import (
     arguments_left,
-    channel_of,
+    call_body,
+    create_body,
+    edit_body,
     has_body,
     path_of,
-    route_of,
 )
-from gateway_plugin_discord.refusal import DiscordApiError
-from gateway_plugin_discord.requests import call_body, create_body, edit_body
 from gateway_plugin_discord.settings import DiscordSettings
 
 OK = range(200, 300)
@@ -123,7 +122,7 @@ async def create_message(session: DiscordSession, attempt: Attempt) -> Answer:
 
 
 async def _created(session: DiscordSession, attempt: Attempt) -> Answer:
-    """Where the answer tells no id it is asked for once more, unless the bucket is empty.
+    """Where the answer has no id it is asked for once more, unless the bucket is empty.
 
     Discord knows the nonce and answers with the message that is there. That draws on no limit here:
     of the 50 requests that Discord counts in a second, the pace leaves two for it.

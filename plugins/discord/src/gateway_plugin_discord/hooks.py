@@ -1,9 +1,4 @@
-"""The Discord adapter: start here. Each function answers one hook of the contract.
-
-What it decides stands in pure modules: `markup` (escaping, cutting), `bodies` (what is sent),
-`routes` and `buckets` (limits), `errors` (what refusals mean), `checks`, `events`. Only `api`
-awaits the network.
-"""
+"""Start here: what the Discord channel answers to each hook. Only `api` awaits the network."""
 
 from __future__ import annotations
 
@@ -31,7 +26,8 @@ from gateway_plugin_discord import api
 from gateway_plugin_discord.addresses import address_of
 from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import verdict_of
-from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS, route_of
+from gateway_plugin_discord.limits import limits_of
+from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_discord.rendering.parts import parts_of
 from gateway_plugin_discord.settings import DiscordSettings
 
@@ -100,26 +96,8 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
 def rate_limit(
     instance: Instance, room: str, thread: str | None, operation: str
 ) -> Sequence[Limit]:
-    """The bot's global limit, and that of the route here until Discord names the bucket.
-
-    The first request of a route goes alone: its answer's headers tell the bucket. What is
-    configured for the room itself is kept to beside what Discord tells.
-
-    Typing draws on nothing, interactions and webhooks not on the global limit.
-    """
-    route, settings = route_of(operation), instance.settings
-    limits: list[Limit] = []
-    if route is not None and route.of_channel and route.draws:
-        bucket, own = route.bucket(thread or room), settings.rooms.get(thread or room)
-        count = (own and own.message_count) or settings.message_count
-        per = (own and own.message_per) or settings.message_per
-        limits.append(Limit(bucket, count, per, "learned"))
-        if own is not None:
-            limits.append(Limit(f"{bucket} as configured", count, per, "window"))
-    if route is not None and route.draws_global:
-        count, most = settings.global_count, settings.global_window
-        limits.append(Limit("global", count, 1.0, "even", most=most))
-    return limits
+    """The bot's global limit, and that of the route here until Discord names the bucket."""
+    return limits_of(instance.settings, thread or room, operation)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""What Discord tells of its buckets in the headers of an answer or an error. Pure."""
+"""Which limits an attempt draws on, and what the headers of an answer say of them. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -6,9 +6,34 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from gateway_core import Attempt, BucketReport
+from gateway_core import Attempt, BucketReport, Limit
 from gateway_core.http import retry_after_seconds
-from gateway_plugin_discord.methods import Route, channel_of, route_of
+from gateway_plugin_discord.ids import channel_of
+from gateway_plugin_discord.methods import Route, route_of
+from gateway_plugin_discord.settings import DiscordSettings
+
+
+def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[Limit]:
+    """The bot's global limit, and that of the route in the channel until Discord names the bucket.
+
+    The first request of a route goes alone: its answer's headers name the bucket. What is
+    configured for the room itself holds beside what Discord says.
+
+    Typing draws on nothing, interactions and webhooks not on the global limit.
+    """
+    route = route_of(operation)
+    limits: list[Limit] = []
+    if route is not None and route.of_channel and route.draws:
+        bucket, own = route.bucket(channel), settings.rooms.get(channel)
+        count = (own and own.message_count) or settings.message_count
+        per = (own and own.message_per) or settings.message_per
+        limits.append(Limit(bucket, count, per, "learned"))
+        if own is not None:
+            limits.append(Limit(f"{bucket} as configured", count, per, "window"))
+    if route is not None and route.draws_global:
+        count, most = settings.global_count, settings.global_window
+        limits.append(Limit("global", count, 1.0, "even", most=most))
+    return limits
 
 
 def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[BucketReport, ...]:
@@ -32,13 +57,13 @@ def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[Bucket
 
 
 def closed_for(
-    seconds: float, route: Route, attempt: Attempt, told: Sequence[BucketReport]
+    seconds: float, route: Route, attempt: Attempt, known: Sequence[BucketReport]
 ) -> tuple[BucketReport, ...]:
-    """What was told of the route's bucket, closed for at least so long."""
+    """What is known of the route's bucket, closed for at least so long."""
     unnamed = BucketReport(bucket=route.bucket(channel_of(attempt)))
     return tuple(
         attrs.evolve(report, remaining=0, reset_after=max(seconds, report.reset_after or 0.0))
-        for report in told or (unnamed,)
+        for report in known or (unnamed,)
     )
 
 

@@ -1,15 +1,16 @@
-"""The routes of Discord's HTTP API that attempts take, and how their limits are named. Pure."""
+"""Discord's methods, which are routes: their limits' names, their fields, which may be repeated.
+
+Sans-I/O.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import attrs
-
-from gateway_core import Attempt
 
 _METHOD = re.compile(r"(GET|POST|PUT|PATCH|DELETE) ((?:/(?:\{[a-z_]+\}|[A-Za-z0-9_@-]+))+)")
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
@@ -103,6 +104,29 @@ REPEAT_SAFE_CALLS = frozenset(
 """Calls that change nothing when they are made twice; an interaction is answered once only."""
 
 
+CREATE_FIELDS = frozenset(
+    {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}
+    | {"message_reference", "nonce", "poll", "sticker_ids", "tts"}
+)
+EDIT_FIELDS = frozenset(
+    {"allowed_mentions", "attachments", "components", "content", "embeds", "flags"}
+)
+"""The fields that messages are made and edited with; nothing else is sent
+(discord.com/developers/docs/resources/message#create-message, #edit-message)."""
+
+SUPPRESS_EMBEDS = 1 << 2
+SUPPRESS_NOTIFICATIONS = 1 << 12
+"""Message flags (discord.com/developers/docs/resources/message#message-object-message-flags)."""
+
+COMPONENTS_V2 = 1 << 15
+NOT_IN_V2 = frozenset({"content", "embeds", "poll", "sticker_ids"})
+"""The flag by which components are all that a message is, and what it then has none of
+(discord.com/developers/docs/components/reference)."""
+
+EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
+"""The flags that an edit may name."""
+
+
 @lru_cache(maxsize=256)
 def route_of_method(method: str) -> Route | None:
     """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none."""
@@ -115,30 +139,3 @@ def route_of(operation: str) -> Route | None:
     if operation.startswith("call:"):
         return route_of_method(operation.removeprefix("call:"))
     return ROUTES.get(operation)
-
-
-def channel_of(attempt: Attempt) -> str:
-    """The Discord channel that an attempt is made in: a thread is a channel of its own."""
-    return attempt.thread or attempt.room
-
-
-def path_of(route: Route, attempt: Attempt) -> str:
-    """The path of an attempt, with the query where a call's arguments have no body to go in."""
-    if not attempt.arguments and attempt.message_id is None:
-        return route.fill({CHANNEL: channel_of(attempt)})
-    values = {name: str(value) for name, value in attempt.arguments.items()}
-    if attempt.message_id is not None:
-        values["message"] = attempt.message_id
-    path = route.fill({**values, CHANNEL: channel_of(attempt)})
-    rest = arguments_left(route, attempt.arguments)
-    return f"{path}?{urlencode(rest)}" if rest and not has_body(route) else path
-
-
-def has_body(route: Route) -> bool:
-    """Whether arguments travel as a JSON body; else they are the query."""
-    return route.verb in ("POST", "PUT", "PATCH")
-
-
-def arguments_left(route: Route, arguments: Mapping[str, object]) -> dict[str, object]:
-    """The arguments that the path does not take."""
-    return {name: value for name, value in arguments.items() if name not in route.parameters}

@@ -1,37 +1,27 @@
-"""The JSON bodies of requests: a part's content, with what the attempt adds to it. Pure."""
+"""From an attempt to a request of Discord's API: its path and its JSON body. Sans-I/O."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from gateway_core import Attempt
-from gateway_plugin_discord.rendering.parts import SUPPRESS_EMBEDS
-
-CREATE_FIELDS = frozenset(
-    {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}
-    | {"message_reference", "nonce", "poll", "sticker_ids", "tts"}
+from gateway_plugin_discord.ids import channel_of
+from gateway_plugin_discord.methods import (
+    CHANNEL,
+    COMPONENTS_V2,
+    EDIT_FIELDS,
+    EDIT_FLAGS,
+    NOT_IN_V2,
+    SUPPRESS_EMBEDS,
+    Route,
 )
-EDIT_FIELDS = frozenset(
-    {"allowed_mentions", "attachments", "components", "content", "embeds", "flags"}
-)
-"""The fields that messages are made and edited with; nothing else is sent
-(discord.com/developers/docs/resources/message#create-message, #edit-message)."""
 
 CARRIED = ("components", "embeds")
 """Fields of a message's own that an edit takes away by naming them empty."""
 
-COMPONENTS_V2 = 1 << 15
-NOT_IN_V2 = frozenset({"content", "embeds", "poll", "sticker_ids"})
-"""The flag by which components are all that a message is, and what it then has none of
-(discord.com/developers/docs/components/reference)."""
-
-EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
-"""The flags that an edit may name."""
-
-OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
-"""Fields that the gateway fills in itself: none of them may stand in `extra`."""
 
 NONCE_BYTES = 12  # 24 characters; Discord takes up to 25.
 
@@ -96,3 +86,25 @@ def call_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(body.get("data"), Mapping):
         body["data"] = call_body(body["data"])
     return {"allowed_mentions": {"parse": []}, **body} if "content" in body else body
+
+
+def path_of(route: Route, attempt: Attempt) -> str:
+    """The path of an attempt, with the query where a call's arguments have no body to go in."""
+    if not attempt.arguments and attempt.message_id is None:
+        return route.fill({CHANNEL: channel_of(attempt)})
+    values = {name: str(value) for name, value in attempt.arguments.items()}
+    if attempt.message_id is not None:
+        values["message"] = attempt.message_id
+    path = route.fill({**values, CHANNEL: channel_of(attempt)})
+    rest = arguments_left(route, attempt.arguments)
+    return f"{path}?{urlencode(rest)}" if rest and not has_body(route) else path
+
+
+def has_body(route: Route) -> bool:
+    """Whether arguments travel as a JSON body; else they are the query."""
+    return route.verb in ("POST", "PUT", "PATCH")
+
+
+def arguments_left(route: Route, arguments: Mapping[str, object]) -> dict[str, object]:
+    """The arguments that the path does not take."""
+    return {name: value for name, value in arguments.items() if name not in route.parameters}

@@ -9,7 +9,7 @@ from gateway_core import Address
 from gateway_plugin_slack.ids import is_conversation, is_ts
 
 
-def address(event: Any) -> Address | None:
+def address_of(event: Any) -> Address | None:
     """Room, thread, reply and key of an event; None for what belongs to no conversation.
 
     slack_bolt's `event`, `body`, `command` and `shortcut`, and its request, serve alike.

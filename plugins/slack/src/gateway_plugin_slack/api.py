@@ -26,11 +26,8 @@ from gateway_core.http import (
 )
 from gateway_plugin_slack.errors import SlackApiError, is_limit, is_passing, is_unauthorized
 from gateway_plugin_slack.ids import locate, message_id
+from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS, UPDATE_EXTRA, UPDATE_FIELDS
 from gateway_plugin_slack.requests import (
-    POST_EXTRA,
-    POST_FIELDS,
-    UPDATE_EXTRA,
-    UPDATE_FIELDS,
     call_form,
     content_of,
     exchange_form,
@@ -84,7 +81,7 @@ class SlackSession:
         answer = await self._request(attempt.method or "", form=call_form(attempt))
         return Answer(result=answer)
 
-    async def who(self) -> Identity:
+    async def who_am_i(self) -> Identity:
         """auth.test: the user that the token belongs to.
 
         An exchange that Slack's answer did not end is made first: nobody else asks for it again.

@@ -1,4 +1,4 @@
-"""How Slack names rooms, threads and messages, and how a message id keeps the room it stands in.
+"""How Slack names rooms, threads and messages, none of which is taken for another. Sans-I/O.
 
 A room is a conversation's id (`C…`, `G…`, `D…`), a user's id (`U…`, `W…`: their direct messages) or
 a channel's `#name`. chat.postMessage takes all of these, chat.update and chat.delete only a
@@ -32,11 +32,11 @@ def is_ts(value: object) -> bool:
 
 
 def message_id(*, room: str, channel: object, ts: object) -> str | None:
-    """The id under which a message sent to `room` is kept; None where the answer has no `ts`."""
+    """The id under which a message sent to `room` is stored; None where the answer has no `ts`."""
     if not isinstance(ts, str) or not ts:
         return None
-    told = isinstance(channel, str) and is_conversation(channel)
-    return f"{channel}:{ts}" if told and not is_conversation(room) else ts
+    known = isinstance(channel, str) and is_conversation(channel)
+    return f"{channel}:{ts}" if known and not is_conversation(room) else ts
 
 
 def locate(room: str, message: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_telegram.errors import TelegramApiError
-from gateway_plugin_telegram.ids import kept_id
+from gateway_plugin_telegram.ids import message_id
 from gateway_plugin_telegram.requests import (
     Request,
     call_request,
@@ -63,7 +63,7 @@ class TelegramSession:
         """Make a message."""
         result = await self._result(send_request(attempt))
         number = _message_id(result)
-        return Answer(message_id=None if number is None else kept_id(attempt.room, number))
+        return Answer(message_id=None if number is None else message_id(attempt.room, number))
 
     async def edit(self, attempt: Attempt) -> Answer:
         """Give a message another text."""
@@ -128,10 +128,10 @@ def _json(response: Response) -> Mapping[str, Any]:
 
 
 def _retry_after(response: Response, parameters: Mapping[str, Any]) -> float | None:
-    told = retry_after_seconds(parameters.get("retry_after"))
-    if told is None and response.status == HTTPStatus.TOO_MANY_REQUESTS:
+    seconds = retry_after_seconds(parameters.get("retry_after"))
+    if seconds is None and response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return retry_after_seconds(response.headers.get("retry-after"))
-    return told
+    return seconds
 
 
 def _moved_to(parameters: Mapping[str, Any]) -> str | None:

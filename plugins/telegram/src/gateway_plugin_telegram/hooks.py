@@ -1,4 +1,4 @@
-"""The hookimpls of the Telegram channel: start here. Each answers through a module of its own."""
+"""Start here: what the Telegram channel answers to each hook. Only `api` awaits the network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from gateway_plugin_telegram.addresses import address_of
 from gateway_plugin_telegram.api import TelegramSession, open_telegram
 from gateway_plugin_telegram.checks import problems_of
 from gateway_plugin_telegram.errors import TelegramApiError, verdict_of
-from gateway_plugin_telegram.limits import REPEAT_SAFE_CALLS, limits_of
+from gateway_plugin_telegram.limits import limits_of
+from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_telegram.rendering.parts import parts_of
 from gateway_plugin_telegram.settings import TelegramSettings
 

@@ -1,4 +1,6 @@
-"""How Telegram's messages are named, so that none is taken for another. Pure.
+"""How Telegram names rooms, topics and messages, so that none is taken for another. Sans-I/O.
+
+A room is a chat's number or a public channel's @name, a topic a number.
 
 A group that becomes a supergroup gets a new id and counts its messages anew, while those that are
 there stay behind, out of reach (core.telegram.org/api/channel#migration). So the id of a message in
@@ -13,19 +15,31 @@ import re
 _SUPERGROUPS = -(10**12)
 """Ids from here down are of supergroups and channels (core.telegram.org/api/bots/ids)."""
 
-_NUMBER = re.compile(r"(?:-[1-9][0-9]{0,11}:)?[1-9][0-9]{0,18}")
+_ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
+_TOPIC = re.compile(r"[1-9][0-9]{0,18}")
+_MESSAGE = re.compile(r"(?:-[1-9][0-9]{0,11}:)?[1-9][0-9]{0,18}")
 _GROUP = re.compile(r"-[1-9][0-9]{0,12}")
 
 
-def kept_id(room: str, number: int) -> str:
-    """The id under which a message of `room` is kept."""
+def is_room(room: str) -> bool:
+    """True for a chat's number, or a channel's @name."""
+    return _ROOM.fullmatch(room) is not None
+
+
+def is_topic(thread: str) -> bool:
+    """True for a positive number."""
+    return _TOPIC.fullmatch(thread) is not None
+
+
+def message_id(room: str, number: int) -> str:
+    """The id under which a message of `room` is stored."""
     old_kind = _GROUP.fullmatch(room) is not None and int(room) > _SUPERGROUPS
     return f"{room}:{number}" if old_kind else str(number)
 
 
 def is_message_id(text: str) -> bool:
     """True for a number, alone or after its group's."""
-    return _NUMBER.fullmatch(text) is not None
+    return _MESSAGE.fullmatch(text) is not None
 
 
 def number_in(room: str, message_id: str) -> int | None:

@@ -43,7 +43,7 @@ def on_discord(source: str, limit: int = 2000) -> list[Part]:
 
 def on_slack(source: str, limit: int = 4000) -> list[Part]:
     instance = SlackSettings(token=Secret("xoxb-1"), part_bytes=limit)
-    return list(slack.chunk(instance, message(source), "as_asked"))
+    return list(slack.parts_of(instance, message(source), "as_asked"))
 
 
 PLANS = {"telegram": on_telegram, "slack": on_slack, "discord": on_discord}

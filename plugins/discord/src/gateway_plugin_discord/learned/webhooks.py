@@ -1,4 +1,4 @@
-"""What Discord told of the buckets of webhooks and interactions. Synchronous: the time comes in.
+"""What is left of the buckets of webhooks and interactions. Synchronous: the time comes in.
 
 Their limits are split by the webhook's token, and count neither for the room nor for the bot
 (discord.com/developers/docs/topics/rate-limits), so that no limit of the gateway can name them
@@ -59,7 +59,7 @@ class WebhookBuckets:
         standing.remaining -= 1
 
     def learn(self, route: Route, attempt: Attempt, headers: Mapping[str, str], now: float) -> None:
-        """Believe what an answer or a refusal tells of the bucket."""
+        """Believe what an answer or a refusal says of the bucket."""
         if not route.of_webhook:
             return
         remaining = count_in(headers, "remaining")
@@ -73,14 +73,14 @@ class WebhookBuckets:
         self._standing[self._key(route, attempt)] = _Standing(remaining, now + reset)
 
     def _forget(self, now: float) -> None:
-        """Keep only what says no more than the time; called before one is added."""
+        """Drop what is past, and else what refills soonest; called before one is added."""
         if len(self._standing) < MOST:
             return
-        kept = {key: one for key, one in self._standing.items() if one.fresh_at > now}
-        soonest = sorted(kept, key=lambda key: kept[key].fresh_at)
-        for key in soonest[: len(kept) - MOST // 2]:
-            del kept[key]
-        self._standing = kept
+        known = {key: one for key, one in self._standing.items() if one.fresh_at > now}
+        soonest = sorted(known, key=lambda key: known[key].fresh_at)
+        for key in soonest[: len(known) - MOST // 2]:
+            del known[key]
+        self._standing = known
 
     def _key(self, route: Route, attempt: Attempt) -> _Key:
         given = attempt.arguments

@@ -1,4 +1,4 @@
-"""What begins the lines of a block on Discord, and what stands around the whole of it. Pure."""
+"""What begins the lines of a block on Discord, and what stands around the whole of it. Sans-I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""How Discord writes styles, and what of a text it must not take for markup. Pure.
+r"""How Discord writes styles, and what of a text it must not take for markup. Sans-I/O.
 
 The client's parser (a descendant of simple-markdown) tries its rules at each place of the source
 in turn. A backslash in front stops any of them, but not one that began before it: nothing in code,

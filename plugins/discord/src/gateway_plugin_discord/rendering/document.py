@@ -10,7 +10,7 @@ from gateway_core.text import Document
 from gateway_plugin_discord.rendering.dialect import units
 from gateway_plugin_discord.rendering.lines import Line, Lines
 from gateway_plugin_discord.rendering.replacements import Replacements
-from gateway_plugin_discord.rendering.runs import Atom
+from gateway_plugin_discord.rendering.runs import Run
 from gateway_plugin_discord.rendering.written import Written
 
 
@@ -83,7 +83,7 @@ class Dialect:
         text, inside = self.document.text, self.written.inside(start)
         if inside:
             low, since = inside
-            again, rest = self.lines.again(start), Atom(start, since, self.written.escape)
+            again, rest = self.lines.again(start), Run(start, since, self.written.escape)
             return Line(text, (start, since), (again, again), [rest]), low
         first = self._at(start)
         if start >= first.end and first.following <= len(text):

@@ -1,4 +1,4 @@
-"""The lines of a document as Discord shows them, each made where it is asked for. Pure."""
+"""The lines of a document as Discord shows them, each made where it is asked for. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from gateway_core.text import Block, Document, Kind, Span, Style
 from gateway_plugin_discord.rendering.blocks import fences, is_solid, leads, writes_fenced
 from gateway_plugin_discord.rendering.dialect import MARKED
-from gateway_plugin_discord.rendering.runs import Atom, atoms_of, joint
+from gateway_plugin_discord.rendering.runs import Run, joint, runs_of
 from gateway_plugin_discord.rendering.spans import Looks
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
@@ -42,7 +42,7 @@ Joined: TypeAlias = tuple[str, list[int], list[int]]
 class Line:
     """A line of a block, or all of a block in a fence; any stretch of it can be written.
 
-    start      where it begins in the visible text; its atoms follow behind its marker
+    start      where it begins in the visible text; its runs follow behind its marker
     following  where the next line begins; behind the end of the text if there is none
     leads      what begins it, and what begins a part that begins inside
     headed     whether it is a table, whose header is repeated where a part begins inside
@@ -53,20 +53,20 @@ class Line:
         text: str,
         place: tuple[int, int],
         leads: tuple[str, str],
-        atoms: Sequence[Atom],
+        runs: Sequence[Run],
         *,
         headed: bool = False,
     ) -> None:
-        self.text, self.atoms, self.headed = text, atoms, headed
+        self.text, self.runs, self.headed = text, runs, headed
         self.start, self.following = place
         self.lead, self.again = leads
-        self.body, self.end = atoms[0].start, atoms[-1].end
-        self.starts = [self.start, *[atom.start for atom in atoms[1:]]]
+        self.body, self.end = runs[0].start, runs[-1].end
+        self.starts = [self.start, *[run.start for run in runs[1:]]]
         self.joined: Joined | None = None
 
     def whole(self) -> str:
         """All of it, but what begins it."""
-        return f"{self.atoms[0].opened()}{self._joined()[0]}{self.atoms[-1].closed()}"
+        return f"{self.runs[0].opened()}{self._joined()[0]}{self.runs[-1].closed()}"
 
     def written(self, start: int, end: int, header: str = "") -> str:
         """What a part holds of it between two places, behind the `header` of its table.
@@ -78,11 +78,11 @@ class Line:
         first, last = self._at(start), self._at(end - 1)
         begun = self._begun(first, start, end, header)
         if first >= last:
-            return begun + self.atoms[first].closed()
+            return begun + self.runs[first].closed()
         content, begins, ends = self._joined()
-        atom = self.atoms[last]
+        run = self.runs[last]
         between = content[ends[first] : begins[last]]
-        return f"{begun}{between}{self._body(atom, atom.start, end)}{atom.closed()}"
+        return f"{begun}{between}{self._body(run, run.start, end)}{run.closed()}"
 
     def _at(self, place: int) -> int:
         return max(bisect_right(self.starts, place) - 1, 0)
@@ -91,23 +91,23 @@ class Line:
         return self.lead if start <= self.start else self.again
 
     def _begun(self, index: int, start: int, end: int, header: str) -> str:
-        """An atom from `start` on, as a part begins with it."""
-        atom = self.atoms[index]
-        opened, above = atom.opened(), atom.write(header) if header else ""
-        return f"{self._lead(start)}{opened}{above}{self._body(atom, max(start, atom.start), end)}"
+        """An run from `start` on, as a part begins with it."""
+        run = self.runs[index]
+        opened, above = run.opened(), run.write(header) if header else ""
+        return f"{self._lead(start)}{opened}{above}{self._body(run, max(start, run.start), end)}"
 
-    def _body(self, atom: Atom, start: int, end: int) -> str:
-        return atom.write(self.text[start : max(min(end, atom.end), start)])
+    def _body(self, run: Run, start: int, end: int) -> str:
+        return run.write(self.text[start : max(min(end, run.end), start)])
 
     def _joined(self) -> Joined:
-        """All atoms with what stands between them, and where each one's body begins and ends."""
+        """All runs with what stands between them, and where each one's body begins and ends."""
         if self.joined is not None:
             return self.joined
-        pieces = [self._body(self.atoms[0], self.body, self.end)]
+        pieces = [self._body(self.runs[0], self.body, self.end)]
         begins, ends = [0], [len(pieces[0])]
-        for before, atom in pairwise(self.atoms):
-            between = joint(before, pieces[-1], atom)
-            pieces += between, self._body(atom, atom.start, atom.end)
+        for before, run in pairwise(self.runs):
+            between = joint(before, pieces[-1], run)
+            pieces += between, self._body(run, run.start, run.end)
             begins.append(ends[-1] + len(between))
             ends.append(begins[-1] + len(pieces[-1]))
         self.joined = "".join(pieces), begins, ends
@@ -163,9 +163,9 @@ class Lines:
     def _solid(self, block: Block, _: int, following: int) -> Line:
         text, (start, _, end) = self.document.text, block[:3]
         lead = "> " if block.quote else ""
-        atom = Atom(start, end, writes_fenced(block), (fences(block, text[start:end]),))
+        run = Run(start, end, writes_fenced(block), (fences(block, text[start:end]),))
         headed = block.kind is _TABLE
-        return Line(text, (start, following), (lead, lead), [atom], headed=headed)
+        return Line(text, (start, following), (lead, lead), [run], headed=headed)
 
     def _flowing(self, block: Block, place: int, following: int) -> Line:
         """The line at `place`, or the last one, of a paragraph, a heading or an item."""
@@ -184,5 +184,5 @@ class Lines:
         high, following = (end, following) if feed < 0 else (feed, feed + 1)
         looks = [self.looks.of(span) for span in self.touching(low, high)]
         around = _BOLD if bold else None
-        atoms = atoms_of(text, (low, high), looks, around, mentions=self.mentions)
-        return Line(text, (start, following), (lead, again), atoms)
+        runs = runs_of(text, (low, high), looks, around, mentions=self.mentions)
+        return Line(text, (start, following), (lead, again), runs)

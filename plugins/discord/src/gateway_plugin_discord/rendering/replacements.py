@@ -1,4 +1,4 @@
-"""Where what Discord is sent is not the visible text itself, escaped. Pure.
+"""Where what Discord is sent is not the visible text itself, escaped. Sans-I/O.
 
 A mark replaces nothing; a list's marker, code in a line and a code block are replaced whole.
 """
@@ -36,7 +36,7 @@ class Replacements:
     """Makes the replacements of a document.
 
     Most spans stand apart, at most in one other: such are replacements by themselves. A line with
-    any other is replaced whole, by what its atoms make of it.
+    any other is replaced whole, by what its runs make of it.
 
     Invariant, of documents: each span stands in the content of one paragraph, heading or item.
 

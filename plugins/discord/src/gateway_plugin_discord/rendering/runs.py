@@ -1,4 +1,4 @@
-"""One line as atoms: stretches of one style, written each by itself. Pure.
+"""One line as runs: stretches of one style, written each by itself. Sans-I/O.
 
 What most lines need is less (see `replacements`): this is for those in which spans touch or nest
 deeper, and for a line that a part begins or ends in where that changes more than its edge.
@@ -27,7 +27,7 @@ _new: Final = tuple.__new__
 """Makes a named tuple, at a third of what its class takes."""
 
 
-class Atom(NamedTuple):
+class Run(NamedTuple):
     """`start..end` of the visible text, which `write` writes, in the marks of `stack`.
 
     stack  the outermost first
@@ -51,10 +51,10 @@ _Stretch: TypeAlias = tuple[int, int, Sequence[Look]]
 """What stands in the same spans, the outermost first."""
 
 
-def atoms_of(
+def runs_of(
     text: str, place: tuple[int, int], looks: Sequence[Look], bold: Mark | None, *, mentions: bool
-) -> list[Atom]:
-    """The atoms of the line that stands at `place`; at least one.
+) -> list[Run]:
+    """The runs of the line that stands at `place`; at least one.
 
     looks  those with characters in the line, the outermost first
     bold   what stands around the whole line, which is a style that no look needs to have again
@@ -67,15 +67,15 @@ def atoms_of(
     if around:
         looks = [look for look in looks if look[2] not in around]
     if not looks or low == high:
-        return [Atom(low, high, escape, around)]
+        return [Run(low, high, escape, around)]
     apart = len(looks) == 1 or all(one[1] <= next_[0] for one, next_ in pairwise(looks))
     stretches = _one_by_one(looks, low, high) if apart else _swept(looks, low, high)
-    found: list[Atom] = []
+    found: list[Run] = []
     for begin, end, active in stretches:
         write, stack = (
             _style(text[begin:end], active, around, mentions) if active else (escape, around)
         )
-        found.append(_new(Atom, (begin, end, write, stack)))
+        found.append(_new(Run, (begin, end, write, stack)))
     return _spaced(text, found)
 
 
@@ -123,31 +123,31 @@ def _style(
     return write, stack
 
 
-def _spaced(text: str, atoms: Sequence[Atom]) -> list[Atom]:
-    """The atoms with white space at a change of style taken out of the marks.
+def _spaced(text: str, runs: Sequence[Run]) -> list[Run]:
+    """The runs with white space at a change of style taken out of the marks.
 
     Discord's italics may neither begin nor end with a space.
     """
-    found: list[Atom] = []
+    found: list[Run] = []
     following: list[tuple[Mark, ...]] | None = None
-    for index, atom in enumerate(atoms):
-        begin, end, _, stack = atom
+    for index, run in enumerate(runs):
+        begin, end, _, stack = run
         if not stack or (text[begin] != " " and text[end - 1] != " "):
-            found.append(atom)
+            found.append(run)
             continue
         if following is None:
-            following = _following(text, atoms)
+            following = _following(text, runs)
         before, after = found[-1].stack if found else (), following[index]
-        kept = stack[: _common(stack, before)], stack[: _common(stack, after)]
-        found += _trimmed(text, atom, *kept)
+        shared = stack[: _common(stack, before)], stack[: _common(stack, after)]
+        found += _trimmed(text, run, *shared)
     return found
 
 
-def _following(text: str, atoms: Sequence[Atom]) -> list[tuple[Mark, ...]]:
-    """Behind each atom the marks of the next; of white space those that go on behind it."""
+def _following(text: str, runs: Sequence[Run]) -> list[tuple[Mark, ...]]:
+    """Behind each run the marks of the next; of white space those that go on behind it."""
     found: list[tuple[Mark, ...]] = []
     after: tuple[Mark, ...] = ()
-    for begin, end, _, stack in reversed(atoms):
+    for begin, end, _, stack in reversed(runs):
         found.append(after)
         white = text[begin] == " " and not text[begin:end].strip(" ")
         after = stack[: _common(stack, after)] if white else stack
@@ -156,23 +156,23 @@ def _following(text: str, atoms: Sequence[Atom]) -> list[tuple[Mark, ...]]:
 
 
 def _trimmed(
-    text: str, atom: Atom, before: tuple[Mark, ...], after: tuple[Mark, ...]
-) -> Iterator[Atom]:
-    """An atom and the white space around it, which has what it shares with its neighbours."""
-    begin, end, write, stack = atom
+    text: str, run: Run, before: tuple[Mark, ...], after: tuple[Mark, ...]
+) -> Iterator[Run]:
+    """An run and the white space around it, which has what it shares with its neighbours."""
+    begin, end, write, stack = run
     content = text[begin:end]
     head = len(content) - len(content.lstrip(" ")) if stack != before else 0
     tail = len(content) - len(content.rstrip(" ")) if stack != after else 0
     if head == len(content) and head:
-        yield Atom(begin, end, write, min(before, after, key=len))
+        yield Run(begin, end, write, min(before, after, key=len))
     elif write is code or _writes_link(stack):
-        yield atom
+        yield run
     else:
         if head:
-            yield Atom(begin, begin + head, write, before)
-        yield Atom(begin + head, end - tail, write, stack)
+            yield Run(begin, begin + head, write, before)
+        yield Run(begin + head, end - tail, write, stack)
         if tail:
-            yield Atom(end - tail, end, write, after)
+            yield Run(end - tail, end, write, after)
 
 
 def _writes_link(stack: Sequence[Mark]) -> bool:
@@ -189,11 +189,11 @@ def _common(one: Sequence[Mark], other: Sequence[Mark]) -> int:
     return count
 
 
-def joint(before: Atom, written: str, atom: Atom) -> str:
+def joint(before: Run, written: str, run: Run) -> str:
     """What stands between two neighbours, of which the first is `written`."""
-    if before.stack == atom.stack:
-        return APART if before.write is atom.write is code else ""
-    shared = _common(before.stack, atom.stack)
-    closed, opened = before.closed(shared), atom.opened(shared)
+    if before.stack == run.stack:
+        return APART if before.write is run.write is code else ""
+    shared = _common(before.stack, run.stack)
+    closed, opened = before.closed(shared), run.opened(shared)
     touching = (closed or written)[-1:] == opened[:1] != ""
     return f"{closed}{APART if touching else ''}{opened}"

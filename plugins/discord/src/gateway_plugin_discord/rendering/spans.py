@@ -1,4 +1,4 @@
-"""How Discord shows a span: between which marks, or written out; and what it cannot show. Pure."""
+"""How Discord shows a span: in which marks, or written out; and what it cannot show. Sans-I/O."""
 
 from __future__ import annotations
 

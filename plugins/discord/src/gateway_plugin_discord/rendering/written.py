@@ -1,4 +1,4 @@
-"""A document as it is written on Discord, and where in that its places stand. Pure."""
+"""A document as it is written on Discord, and where in that its places stand. Sans-I/O."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A document's blocks as the sections, quotes, lists and preformatted texts of its rich text. Pure.
+"""A document's blocks as the sections, quotes, lists and preformatted texts of its rich text.
 
 One element holds what stands together: paragraphs one after the other, items of one list and level.
+Sans-I/O.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway_core.text import Block, Kind
-from gateway_plugin_slack.rendering.runs import Element, Leaves
+from gateway_plugin_slack.rendering.runs import Element, Runs
 from gateway_plugin_slack.rendering.sizes import BORDER, LIST, OFFSET, SECTION, SOLID, TEXT, Sizes
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
@@ -35,9 +36,9 @@ class Grouping:
     list of `items`, the last of which is `item` and ends at `end`.
     """
 
-    def __init__(self, text: str, leaves: Leaves, sizes: Sizes, start: int) -> None:
-        self.text, self.leaves, self.start, self.header = text, leaves, start, ""
-        self.begun, self.containers = sizes.leaves, sizes.containers
+    def __init__(self, text: str, runs: Runs, sizes: Sizes, start: int) -> None:
+        self.text, self.runs, self.start, self.header = text, runs, start, ""
+        self.begun, self.containers = sizes.runs, sizes.containers
         self.elements: list[Element] = []
         self.starts: list[int] = []
         self.ends: list[int] = []
@@ -86,7 +87,7 @@ class Grouping:
         section = self.section
         if section is not None:
             if self.place < self.end:
-                section += self.leaves.between(self.place, self.end)
+                section += self.runs.between(self.place, self.end)
             if self.apart:
                 self._put_apart(section)
             self.section = None
@@ -110,7 +111,7 @@ class Grouping:
         self._open(element, start, quote, SOLID + BORDER if quote else SOLID)
 
     def _begin_section(self, start: int, quote: int) -> list[Element]:
-        """Slack leaves no blank line behind a list or code: one that stands there is written."""
+        """Slack runs no blank line behind a list or code: one that stands there is written."""
         section: list[Element] = []
         kind = "rich_text_quote" if quote else "rich_text_section"
         self._open({"type": kind, "elements": section}, start, quote, SECTION)
@@ -123,8 +124,8 @@ class Grouping:
 
     def _add_heading(self, section: list[Element], body: int, end: int) -> None:
         if self.place < body:
-            section += self.leaves.between(self.place, body)
-        section += self.leaves.bold(body, end)
+            section += self.runs.between(self.place, body)
+        section += self.runs.bold(body, end)
         self.place = end
 
     def _add_item(self, block: Block) -> None:
@@ -185,8 +186,8 @@ class Grouping:
     def _written(self, body: int, end: int, kind: Kind) -> list[Element]:
         """What an item's block holds."""
         if kind is _HEADING and body < end:
-            return self.leaves.bold(body, end)
-        return self.leaves.between(body, end)
+            return self.runs.bold(body, end)
+        return self.runs.between(body, end)
 
 
 def _text(words: str) -> Element:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway_core.text import Document
-from gateway_plugin_slack.rendering.tally import Tally
-from gateway_plugin_slack.rendering.written import Writing
+from gateway_plugin_slack.rendering.sizes import Tally
+from gateway_plugin_slack.rendering.written import Written
 
 MOST_JSON: Final = 12_000
 
@@ -28,7 +28,7 @@ class RichText:
     limit    what `measure` of the visible text may be: it stands in `text` as well
     measure  of the text as it is written there
     fields   what every part's payload has besides, made from its visible text
-    room     characters that the JSON of the blocks may have
+    space    characters that the JSON of the blocks may have
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class RichText:
         measure: Callable[[str], int],
         fields: Callable[[str], Mapping[str, Any]],
         mentions: bool = False,
-        room: int = MOST_JSON,
+        space: int = MOST_JSON,
     ) -> None:
         self.document, self.limit, self.measure, self.fields = document, limit, measure, fields
-        self.room = room
-        self.writing = Writing(document, mentions)
-        self.sizes = self.writing.sizes
+        self.space = space
+        self.written = Written(document, mentions)
+        self.sizes = self.written.sizes
         self.tally = Tally(document.text, measure)
 
     def cost(self, start: int, end: int) -> int:
@@ -55,18 +55,18 @@ class RichText:
             length += len(header)
         whole = end - start == len(self.document.text)
         size = length + (self.sizes.before(end) if whole else self.sizes.between(start, end))
-        if (size + length) * self.limit <= measured * self.room:
+        if (size + length) * self.limit <= measured * self.space:
             return measured  # even with a backslash before each character
         text = header + self.document.text[start:end]
         for sign in '\n\t"\\':
             if sign in text:  # to ask costs a tenth of counting
                 size += text.count(sign)
-        return max(measured, -(-size * self.limit // self.room))
+        return max(measured, -(-size * self.limit // self.space))
 
     def payload(self, start: int, end: int) -> Mapping[str, Any]:
         """`blocks`, and `text` for notifications and screen readers."""
         fields = self.fields(self._text(start, end))
-        elements = self.writing.between(start, end)
+        elements = self.written.between(start, end)
         return {**fields, "blocks": [{"type": "rich_text", "elements": elements}]}
 
     def _text(self, start: int, end: int) -> str:

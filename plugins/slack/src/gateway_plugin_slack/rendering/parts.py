@@ -1,20 +1,15 @@
 """A text for Slack: exact, quiet unless asked otherwise, in parts that fit and can be edited.
 
-Markdown and plain texts are rich text (see rich_text.py), with the visible text in `text` for
+Markdown and plain texts are rich text (see document.py), with the visible text in `text` for
 notifications. A plain text too: chat.update has no `mrkdwn` to switch formatting off, so that an
 edited `*text*` would turn bold. Blocks of the caller's own stand behind it.
 
-Slack takes `&`, `<` and `>` as control characters; escaped they are shown as they are, and no
-`<!channel>` or `<@U…>` notifies anybody (docs.slack.dev, formatting message text). A part's measure
-is the UTF-8 bytes of its escaped text: chat.postMessage advises 4,000 characters and chat.update
-fails near 4,000 bytes, and bytes are never fewer than characters, so whatever was sent can be
-edited to the same text. What was refused is sent as its source, without blocks.
+What was refused is sent as its source, without blocks.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import attrs
@@ -23,6 +18,8 @@ from gateway_core import Edit, Part, Send
 from gateway_core.text import Document, Style, cut, literal, neutral, parse, plan
 from gateway_plugin_slack.ids import locate
 from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
+from gateway_plugin_slack.rendering.native import native
+from gateway_plugin_slack.rendering.plain import measure, plain
 from gateway_plugin_slack.settings import Settings
 
 _SPOILER = Style.SPOILER
@@ -31,49 +28,10 @@ STRICTER = 0.5
 """The share of the usual measure that is tried when Slack calls a part too long."""
 
 LEAST_JSON = 3_000
-"""What of the room for blocks is left to the text, whatever the caller's own blocks take."""
-
-_PING = r"@[UW][A-Z0-9]+|!(?:channel|here|everyone|subteam\^S[A-Z0-9]+)"
-_ESCAPED_PING = re.compile(rf"&lt;({_PING})(\|[^|&]{{0,80}})?&gt;")
-_NATIVE_PING = re.compile(r"<(?P<call>[@!](?!date\^)[^<>\n]*+)(?P<end>>?)")
+"""What of the space for blocks is left to the text, whatever the caller's own blocks take."""
 
 
-_ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-
-
-def escape(text: str) -> str:
-    """The text with Slack's three control characters made harmless."""
-    for sign, escaped in _ESCAPED.items():
-        if sign in text:  # to ask costs a tenth of looking for all
-            text = text.replace(sign, escaped)
-    return text
-
-
-def measure(text: str) -> int:
-    """UTF-8 bytes of the escaped text: what any of its written forms measures at most."""
-    octets = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    for sign, escaped in _ESCAPED.items():
-        if sign in text:
-            octets += (len(escaped) - 1) * text.count(sign)
-    return octets
-
-
-def plain(text: str, *, mentions: bool) -> str:
-    """A plain text as it is sent; with `mentions`, `<@U…>` and `<!here>` stay what they are."""
-    escaped = escape(text)
-    return _ESCAPED_PING.sub(r"<\1\2>", escaped) if mentions else escaped
-
-
-def native(text: str, *, mentions: bool) -> str:
-    """Slack's own markup as it is sent; without `mentions`, those in it are shown, not called."""
-    return text if mentions else _NATIVE_PING.sub(_silenced, text)
-
-
-def _silenced(found: re.Match[str]) -> str:
-    return f"&lt;{found['call']}{escape(found['end'])}"
-
-
-def chunk(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[Part]:
+def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[Part]:
     """The parts of a text; where there is none but blocks or attachments, one part without."""
     fallback = is_fallback(envelope)
     limit = int(settings.part_bytes * (STRICTER if mode == "stricter" and not fallback else 1))
@@ -105,20 +63,20 @@ def carries_content(extra: Mapping[str, object] | None) -> bool:
 def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
     """Markdown, or a plain text, as rich text."""
     blocks = (envelope.extra or {}).get("blocks")
-    room = MOST_JSON - (len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0)
+    space = MOST_JSON - (len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0)
     document = _unhidden((parse if envelope.format == "markdown" else literal)(envelope.text))
 
     def fields(text: str) -> Mapping[str, object]:
         return _content(envelope, plain(text, mentions=envelope.mentions))
 
     def render(document: Document) -> RichText:
-        return RichText(document, limit, measure, fields, envelope.mentions, max(room, LEAST_JSON))
+        return RichText(document, limit, measure, fields, envelope.mentions, max(space, LEAST_JSON))
 
     return plan(document, render, limit=limit)
 
 
 def _unhidden(document: Document) -> Document:
-    """Slack hides nothing: a spoiler is told to be one that is not."""
+    """Slack hides nothing: a spoiler is reported as shown."""
     places = [span[0] for span in document.spans if span[2] is _SPOILER]
     if not places:
         return document

@@ -1,4 +1,4 @@
-"""A document's characters as elements of one style each: the leaves of its rich text. Pure."""
+"""A document's characters as elements of one style each: the runs of its rich text. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NONE: Final = Span(1 << 62, 1 << 62, _BOLD)
 """Behind the last span of any text."""
 
 
-class Leaves:
+class Runs:
     """Writes stretches of a text, which are asked for in order; no span ends outside its stretch.
 
-    `spans` are the styles, by start and then the longer first; they nest. `sizes` is told what the
+    `spans` are the styles, by start and then the longer first; they nest. `sizes` is given what the
     elements take, and that what follows a span takes what a text without style does.
     """
 
@@ -33,7 +33,7 @@ class Leaves:
         self.text = text
         self.spans = iter(spans)
         self.span = next(self.spans, _NONE)
-        self.sizes = sizes.leaves
+        self.sizes = sizes.runs
 
     def between(self, start: int, end: int) -> list[Element]:
         """The elements of `start..end`. Most spans stand alone, with none inside them."""
@@ -84,7 +84,7 @@ class Leaves:
             inner = self.span
             edge = min(inner[0], high)
             if start < edge:
-                elements.append(self._leaf(start, edge, styles, address))
+                elements.append(self._run(start, edge, styles, address))
                 start = edge
             if inner[0] < high:
                 around.append((inner[1], (*styles, inner[2]), inner[3] or address))
@@ -93,7 +93,7 @@ class Leaves:
                 around.pop()
         return elements
 
-    def _leaf(self, start: int, end: int, styles: tuple[Style, ...], address: str) -> Element:
+    def _run(self, start: int, end: int, styles: tuple[Style, ...], address: str) -> Element:
         words = self.text[start:end]
         style, size = _styled(styles)
         if address:

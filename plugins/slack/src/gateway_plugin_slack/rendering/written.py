@@ -9,19 +9,19 @@ from typing import Final
 
 from gateway_core.text import Block, Document, Span, Style
 from gateway_plugin_slack.rendering.blocks import Grouping
-from gateway_plugin_slack.rendering.mentions import CallingLeaves
-from gateway_plugin_slack.rendering.runs import Element, Leaves
+from gateway_plugin_slack.rendering.mentions import MentioningRuns
+from gateway_plugin_slack.rendering.runs import Element, Runs
 from gateway_plugin_slack.rendering.sizes import TEXT, Sizes
 
 _QUOTE: Final = Style.QUOTE
 
-_OF_LEAVES: Final = ("rich_text_section", "rich_text_quote")
+_OF_RUNS: Final = ("rich_text_section", "rich_text_quote")
 
 
-class Writing:
-    """One document's elements, and their sizes; with `mentions`, calls in it are elements as well.
+class Written:
+    """One document's elements, and their sizes; with `mentions`, those in it as well.
 
-    Invariant: `whole[i]` is what stands at `starts[i]..ends[i]` of the text. The leaves of a
+    Invariant: `whole[i]` is what stands at `starts[i]..ends[i]` of the text. The runs of a
     section or quote are all of that, one after the other; of the one that was cut last, `edges` has
     the index and where each begins and ends. What stands before `taken` was given out.
     """
@@ -34,7 +34,7 @@ class Writing:
         spans = [span for span in document.spans if span[2] is not _QUOTE]
         if len(spans) < len(document.spans):  # a quote begins with a block, which is counted
             ends = [span[1] for span in document.spans if span[2] is _QUOTE]
-            sizes.leaves.update(dict.fromkeys(ends, TEXT))
+            sizes.runs.update(dict.fromkeys(ends, TEXT))
         grouping = self._grouping(0, spans, sizes)
         self.whole, self.starts = grouping.write(document.blocks), grouping.starts
         self.ends = grouping.ends
@@ -65,20 +65,20 @@ class Writing:
         low, high = max(self.starts[index], start), min(self.ends[index], end)
         if low == self.starts[index] and high == self.ends[index]:
             return element
-        if self.mentions or element["type"] not in _OF_LEAVES:
+        if self.mentions or element["type"] not in _OF_RUNS:
             [element] = self._written(start, low, high)
             return element
-        return {**element, "elements": self._leaves(index, low, high)}
+        return {**element, "elements": self._runs(index, low, high)}
 
-    def _leaves(self, index: int, start: int, end: int) -> list[Element]:
-        """The leaves of a section or quote, as far as they stand in `start..end`."""
-        leaves: list[Element] = self.whole[index]["elements"]
+    def _runs(self, index: int, start: int, end: int) -> list[Element]:
+        """The runs of a section or quote, as far as they stand in `start..end`."""
+        runs: list[Element] = self.whole[index]["elements"]
         if self.edges[0] != index:
-            lengths = [len(leaf["text"]) for leaf in leaves]
+            lengths = [len(run["text"]) for run in runs]
             self.edges = index, [*accumulate(lengths, initial=self.starts[index])]
         _, edges = self.edges
         first, last = bisect_right(edges, start) - 1, bisect_left(edges, end)
-        held = leaves[first:last]
+        held = runs[first:last]
         held[-1] = _cut(held[-1], 0, end - edges[last - 1])
         held[0] = _cut(held[0], start - edges[first], end - edges[first])
         return held
@@ -92,8 +92,8 @@ class Writing:
 
     def _grouping(self, start: int, spans: Sequence[Span], sizes: Sizes) -> Grouping:
         text = self.document.text
-        leaves = (CallingLeaves if self.mentions else Leaves)(text, spans, sizes)
-        return Grouping(text, leaves, sizes, start)
+        runs = (MentioningRuns if self.mentions else Runs)(text, spans, sizes)
+        return Grouping(text, runs, sizes, start)
 
     def _blocks(self, start: int, end: int) -> Sequence[Block]:
         """The blocks of the stretch. One that goes on from before has no marker any more."""
@@ -116,12 +116,12 @@ class Writing:
         ]
 
 
-def _cut(leaf: Element, start: int, end: int) -> Element:
-    """A leaf with as much of its text; the same one if that is all."""
-    text = leaf["text"][start:end]
-    if len(text) == len(leaf["text"]):
-        return leaf
-    cut = {**leaf, "text": text}
-    if "style" in leaf:
-        cut["style"] = {**leaf["style"]}
+def _cut(run: Element, start: int, end: int) -> Element:
+    """A run with as much of its text; the same one if that is all."""
+    text = run["text"][start:end]
+    if len(text) == len(run["text"]):
+        return run
+    cut = {**run, "text": text}
+    if "style" in run:
+        cut["style"] = {**run["style"]}
     return cut

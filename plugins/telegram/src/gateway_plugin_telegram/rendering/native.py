@@ -1,8 +1,8 @@
 """Telegram's own markup, its HTML, read here: it is sent as text and entities, never with a mode.
 
 The tags and rules are those of core.telegram.org/bots/api#html-style, as tdlib reads them
-(MessageEntity.cpp, parse_html). What tdlib refuses is a problem, told before acceptance; a stretch
-of a text, planned again, may begin or end inside a tag: what is not closed ends with it.
+(MessageEntity.cpp, parse_html). What tdlib refuses is a problem, reported before acceptance; a
+stretch of a text, planned again, may begin or end inside a tag: what is not closed ends with it.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def read(source: str, *, mentions: bool) -> Native:
     reader = _Reader(source, mentions=mentions)
     reader.read()
     text = "".join(reader.pieces)
-    kept = [
+    whole = [
         Span(entity.start, entity.end, Style.LINK)
         for entity in sorted(reader.entities, key=outermost_first)
         if entity.fields["type"] in _WHOLE
@@ -137,7 +137,7 @@ def read(source: str, *, mentions: bool) -> Native:
     document = Document(
         source=source,
         text=text,
-        spans=tuple(kept),
+        spans=tuple(whole),
         blocks=(Block(0, 0, len(text), Kind.PARAGRAPH),) if text else (),
         trace=(reader.places, reader.origins),
     )
@@ -195,11 +195,11 @@ class _Reader:
 
     def _begin(self, tag: Tag, at: int) -> None:
         fields, problem = TAGS[tag.name](tag)
-        told = f"at {at}: {problem}" if problem else ""
-        if told and tag.name == "span":
-            self.problems.append(told)
-            told = ""
-        self.open.append(_Open(tag.name, self.length, len(self.pieces), fields, told))
+        reported = f"at {at}: {problem}" if problem else ""
+        if reported and tag.name == "span":
+            self.problems.append(reported)
+            reported = ""
+        self.open.append(_Open(tag.name, self.length, len(self.pieces), fields, reported))
 
     def _end(self, name: str, at: int) -> None:
         if not self.open or name not in ("", self.open[-1].name):

@@ -1,8 +1,9 @@
-"""The tags of Telegram's HTML: how tdlib finds their ends and attributes (MessageEntity.cpp). Pure.
+"""The tags of Telegram's HTML, whose ends and attributes are found as tdlib does. Sans-I/O.
 
-It reads on from a `<` whatever follows: another `<` can be the name of an attribute. What it would
-refuse is told, with the place where reading stopped; the next tag is looked for behind that.
-Invariant: so no character is read more than a few times, and the work is linear in the text.
+tdlib (MessageEntity.cpp) reads on from a `<` whatever follows: another `<` can be the name of an
+attribute. What it would refuse is reported, with the place where reading stopped; the next tag is
+looked for behind that. Invariant: so no character is read more than a few times, and the work is
+linear in the text.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def tag_at(source: str, at: int, is_known: Callable[[str], bool]) -> Tag:
     name = _lowered(_NAME.match(source, at + 1)[0])  # type: ignore[index]  # it matches anything
     if not is_known(name):
         means_a_tag = name[:1].isalpha() or name[:1] == "!"
-        told = f"<{name}> at {at} is no tag of Telegram's"
+        unknown = f"<{name}> at {at} is no tag of Telegram's"
         sign = f"the < at {at} begins no tag; write &lt; for the sign"
-        return Tag(name, at + 1, (), told if means_a_tag else sign)
+        return Tag(name, at + 1, (), unknown if means_a_tag else sign)
     end = at + 1 + len(name)
     attributes = []
     while one := _ATTRIBUTE.match(source, end):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway_core import Secret, Send
-from gateway_plugin_slack.rendering.parts import chunk
+from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.settings import Settings
 
 
@@ -15,7 +15,7 @@ def elements(source: str, *, part_bytes: int = 4000, **fields) -> list[dict]:
     message = Send(
         instance_id="i", external_room_id="C024BE91L", text=source, format="markdown", **fields
     )
-    parts = chunk(Settings(token=Secret("xoxb-1"), part_bytes=part_bytes), message, "as_asked")
+    parts = parts_of(Settings(token=Secret("xoxb-1"), part_bytes=part_bytes), message, "as_asked")
     return [element for part in parts for element in part.payload["blocks"][0]["elements"]]
 
 
@@ -100,7 +100,7 @@ def test_an_item_that_goes_on_in_the_next_part_has_no_second_marker():
 
 def planned(text: str, **fields) -> list:
     message = Send(instance_id="i", external_room_id="C1", text=text, **fields)
-    return list(chunk(Settings(token=Secret("xoxb-1")), message, "as_asked"))
+    return list(parts_of(Settings(token=Secret("xoxb-1")), message, "as_asked"))
 
 
 @pytest.mark.parametrize("form", ["markdown", "plain"])
@@ -137,5 +137,5 @@ def test_control_and_bidirectional_characters_are_neutral():
 
 def test_a_part_whose_blocks_were_refused_is_its_source():
     message = Send(instance_id="i", external_room_id="C1", text="**a**", format="markdown")
-    [part] = chunk(Settings(token=Secret("xoxb-1")), message, "plain")
+    [part] = parts_of(Settings(token=Secret("xoxb-1")), message, "plain")
     assert ("**a**", False) == (part.payload["text"], "blocks" in part.payload)

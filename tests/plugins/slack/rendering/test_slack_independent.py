@@ -9,10 +9,10 @@ import pytest
 
 from gateway_core import Secret, Send
 from gateway_core.text import Document, Kind, parse
-from gateway_plugin_slack.rendering.parts import chunk
+from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.settings import Settings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TEXTS = [
     path.read_text()
     for folder in ("tests/texts", "contrib/src/gateway_contrib/cli/texts")
@@ -30,7 +30,7 @@ def reader():
 
 def blocks(text: str, part_bytes: int = 4000) -> list[list[dict]]:
     message = Send(instance_id="i", external_room_id="C1", text=text)
-    parts = chunk(Settings(token=Secret("xoxb-1"), part_bytes=part_bytes), message, "as_asked")
+    parts = parts_of(Settings(token=Secret("xoxb-1"), part_bytes=part_bytes), message, "as_asked")
     return [part.payload["blocks"] for part in parts]
 
 

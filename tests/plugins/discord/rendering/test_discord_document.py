@@ -15,7 +15,7 @@ from gateway_plugin_discord.rendering.dialect import APIECE, escaping, units, wi
 from gateway_plugin_discord.rendering.document import Dialect
 from gateway_plugin_discord.rendering.lines import Line
 
-TEXTS = [path.read_text() for path in sorted((Path(__file__).parents[2] / "texts").glob("*.md"))]
+TEXTS = [path.read_text() for path in sorted((Path(__file__).parents[3] / "texts").glob("*.md"))]
 PIECES = [
     "**a**", "*i*", "***x***", "~~s~~", "||p||", "`c`", "`a_b`", "`` ` ``", "**`a` b *c***",
     "[w](https://x.example/a_b)", "[**b** `c`](https://x.example/c)", "https://a.example/c_d",

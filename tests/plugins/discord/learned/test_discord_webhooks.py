@@ -5,9 +5,10 @@ import trio
 import trio.testing
 
 from gateway_plugin_discord import hooks
+from gateway_plugin_discord.errors import DiscordApiError
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.webhooks import MOST, BucketSpentError
-from gateway_plugin_discord.refusal import DiscordApiError
+from gateway_plugin_discord.methods import route_of
 
 FOLLOW_UP = "call:POST /webhooks/{webhook}/{token}"
 CHANGE = "call:PATCH /webhooks/{webhook}/{token}/messages/@original"
@@ -70,7 +71,7 @@ async def test_what_is_remembered_is_bounded(discord, session, attempt):
     webhooks = session.webhooks
     for number in range(2 * MOST):
         one = step(attempt, token=str(number))
-        route = hooks.route_of(one.operation)
+        route = route_of(one.operation)
         lower = {name.lower(): value for name, value in SPENT.items()}
         webhooks.learn(route, one, {**lower, "x-ratelimit-reset-after": str(number)}, 0.0)
     assert MOST // 2 <= len(webhooks._standing) <= MOST

@@ -121,7 +121,8 @@ def test_an_empty_text_makes_no_part_unless_blocks_show_something(instance):
 def test_a_size_of_ones_own_is_kept():
     small = Settings(token=Secret("xoxb-1"), part_bytes=100)
     assert [100, 20] == [
-        len(part.payload["text"]) for part in rendering.chunk(small, message("a" * 120), "as_asked")
+        len(part.payload["text"])
+        for part in rendering.parts_of(small, message("a" * 120), "as_asked")
     ]
 
 
@@ -164,7 +165,7 @@ def test_every_part_of_any_text_can_be_sent_and_edited(text):
     settings = Settings(token=Secret("xoxb-1"), part_bytes=100)
     for mentions in (False, True):
         for form in ("plain", "native"):
-            planned = rendering.chunk(
+            planned = rendering.parts_of(
                 settings, message(text, mentions=mentions, format=form), "as_asked"
             )
             assert all(len(part.payload["text"].encode()) <= 100 for part in planned)

@@ -10,9 +10,9 @@ from seen.mixed import mixed
 from seen.plans import TEXTS
 
 from gateway_core.text import literal, parse
-from gateway_plugin_slack.rendering.parts import measure
-from gateway_plugin_slack.rendering.tally import Tally
-from gateway_plugin_slack.rendering.written import Writing
+from gateway_plugin_slack.rendering.plain import measure
+from gateway_plugin_slack.rendering.sizes import Tally
+from gateway_plugin_slack.rendering.written import Written
 
 REAL = [path.read_text() for path in TEXTS]
 LINES = [
@@ -39,8 +39,8 @@ def test_parts_are_written_as_each_would_be_alone(mentions):
         parts = [*pairwise(sorted({*edges}))]
         if rng.random() < 0.2:
             rng.shuffle(parts)
-        writing = Writing(document, mentions)
-        alone = [Writing(document, mentions)._written(start, start, end) for start, end in parts]
+        writing = Written(document, mentions)
+        alone = [Written(document, mentions)._written(start, start, end) for start, end in parts]
         assert alone == [writing.between(start, end) for start, end in parts]
 
 
@@ -48,10 +48,10 @@ def test_parts_are_written_as_each_would_be_alone(mentions):
 def test_no_list_or_table_is_given_out_twice(whole_first):
     for source in [*REAL, "**bold words**", "> a [link *of* words](http://b.c)"]:
         document = parse(source)
-        writing, end = Writing(document, mentions=False), len(document.text)
+        writing, end = Written(document, mentions=False), len(document.text)
         parts = [(0, end // 2), (end // 2, end), (0, end), (0, end)]
         given = [writing.between(*part) for part in (parts[2:] if whole_first else parts)]
-        assert given[-1] == given[-2] == Writing(document, mentions=False).between(0, end)
+        assert given[-1] == given[-2] == Written(document, mentions=False).between(0, end)
         kept = [containers(elements) for elements in given]
         assert sum(map(len, kept)) == len(set().union(*kept))
 

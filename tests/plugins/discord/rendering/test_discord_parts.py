@@ -9,7 +9,8 @@ import pytest
 from gateway_contrib.emulators.discord.markup import visible
 from gateway_core import Edit, MessageRef, Send
 from gateway_plugin_discord.hooks import chunk
-from gateway_plugin_discord.rendering.parts import escape, length, parts_of
+from gateway_plugin_discord.rendering.parts import parts_of
+from gateway_plugin_discord.rendering.plain import escape, length
 
 ROOM = "1100000000000000001"
 
