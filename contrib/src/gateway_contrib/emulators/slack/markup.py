@@ -1,4 +1,4 @@
-"""Slack's message text: what is stored of it, what a person sees of it, and whom it calls.
+"""Slack's own markup: what is stored of it, what a person sees of it, and whom it calls.
 
 Source: docs.slack.dev, formatting message text.
 """
@@ -20,12 +20,12 @@ _BY_NAME = re.compile(r"(?<!\w)@(?:channel|here|everyone)\b")
 
 
 def stored(text: str) -> str:
-    """The text as Slack keeps it: control characters that control nothing are escaped."""
-    kept, end = [], 0
+    """The text as Slack stores it: control characters that control nothing are escaped."""
+    pieces, end = [], 0
     for token in _TOKEN.finditer(text):
-        kept += [_escaped(text[end : token.start()]), token[0]]
+        pieces += [_escaped(text[end : token.start()]), token[0]]
         end = token.end()
-    return "".join([*kept, _escaped(text[end:])])
+    return "".join([*pieces, _escaped(text[end:])])
 
 
 def _escaped(text: str) -> str:
@@ -34,11 +34,11 @@ def _escaped(text: str) -> str:
 
 def shown(text: str) -> str:
     """A stored text as a person reads it: unescaped, links by their label, mentions by name."""
-    kept, end = [], 0
+    pieces, end = [], 0
     for token in _TOKEN.finditer(text):
-        kept += [_unescaped(text[end : token.start()]), _unescaped(_label(token[0][1:-1]))]
+        pieces += [_unescaped(text[end : token.start()]), _unescaped(_label(token[0][1:-1]))]
         end = token.end()
-    return "".join([*kept, _unescaped(text[end:])])
+    return "".join([*pieces, _unescaped(text[end:])])
 
 
 def _unescaped(text: str) -> str:

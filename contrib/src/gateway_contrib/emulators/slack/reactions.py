@@ -1,4 +1,4 @@
-"""What people and bots do to messages and around them: reactions, pins, signs of typing, views.
+"""What bots do to messages and around them: reactions, pins, signs of typing.
 
 Source: docs.slack.dev, the page of each method. Every one raises Refusal to say no.
 """
@@ -6,8 +6,15 @@ Source: docs.slack.dev, the page of each method. Every one raises Refusal to say
 from __future__ import annotations
 
 from gateway_contrib.emulators.slack.refusals import Refusal
-from gateway_contrib.emulators.slack.workspace import Bot, is_ts
-from gateway_contrib.emulators.slack.world import Arguments, Fields, World, found, opened
+from gateway_contrib.emulators.slack.world import (
+    Arguments,
+    Bot,
+    Fields,
+    World,
+    found,
+    is_ts,
+    opened,
+)
 
 
 def add_reaction(world: World, bot: Bot, given: Arguments) -> Fields:
@@ -73,16 +80,3 @@ def set_status(world: World, _: Bot, given: Arguments) -> Fields:
         raise Refusal("invalid_thread_ts")
     world.statuses[channel.id, str(thread)] = str(given.get("status") or "")
     return {}
-
-
-def open_view(world: World, _: Bot, given: Arguments) -> Fields:
-    """views.open: a view for a trigger, which serves once."""
-    trigger, view = given.get("trigger_id"), given.get("view")
-    if not isinstance(trigger, str) or not trigger:
-        raise Refusal("invalid_trigger_id")
-    if any(trigger == seen for seen, _ in world.views):
-        raise Refusal("exchanged_trigger_id")
-    if not view:
-        raise Refusal("invalid_arguments", "missing required field: view")
-    world.views.append((trigger, view))
-    return {"view": {"id": f"V0VIEW{len(world.views):04d}", "type": "modal"}}

@@ -1,4 +1,4 @@
-"""How Slack says no: `ok: false`, a word, and now and then what is wrong in detail."""
+"""Slack's refusals: `ok: false`, a word, and now and then what is wrong in detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server: paths, tokens, faults, and the page for people."""
+"""The emulated Telegram as an ASGI application: paths, tokens, faults, then the method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.telegram.limits import TelegramLimits
 from gateway_contrib.emulators.telegram.methods import METHODS, Method
 from gateway_contrib.emulators.telegram.refusals import Refusal, body_of, flood
-from gateway_contrib.emulators.telegram.requests import Parameters, read_parameters
+from gateway_contrib.emulators.telegram.requests import Parameters, read
 from gateway_contrib.emulators.telegram.world import Bot, World
 from gateway_contrib.emulators.wire import reset, silence
 
@@ -137,7 +137,7 @@ class TelegramEmulator:
         method = METHODS.get(request.path_params["method"].lower())
         if method is None:
             raise Refusal(404, "method not found")
-        parameters = await read_parameters(request)
+        parameters = await read(request)
         fault = self.faults.next() if method.changes else None
         if fault is None:
             return self._done(method, bot, parameters)

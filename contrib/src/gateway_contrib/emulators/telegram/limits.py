@@ -1,4 +1,4 @@
-"""How often a bot may write: to one chat, to one group, and in all."""
+"""Telegram's limits: how often a bot may write to one chat, to one group, and in all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TelegramLimits:
 
 
 @attrs.define(eq=False)
-class FloodControl:
+class Allowance:
     """The state of one bot's limits. What is refused draws nothing."""
 
     limits: TelegramLimits

@@ -1,4 +1,7 @@
-"""The Bot API's answers in its own wire format (core.telegram.org/bots/api#making-requests)."""
+"""Telegram's refusals: status and words, as the Bot API gives them.
+
+Source: core.telegram.org/bots/api#making-requests.
+"""
 
 from __future__ import annotations
 

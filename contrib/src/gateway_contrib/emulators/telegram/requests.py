@@ -50,7 +50,7 @@ class Parameters:
         return value
 
 
-async def read_parameters(request: Request) -> Parameters:
+async def read(request: Request) -> Parameters:
     """The parameters of the query and of the body, whatever form the body has."""
     values: dict[str, Any] = dict(parse_qsl(request.url.query, keep_blank_values=True))
     body = await request.body()
