@@ -61,13 +61,13 @@ def traits() -> Traits:
 @hookimpl
 def open_session(instance: Instance) -> AbstractAsyncContextManager[api.DiscordSession]:
     """Connections with the bot's token, and the count of its invalid answers."""
-    return api.open_discord_session(instance)
+    return api.open_session(instance)
 
 
 @hookimpl
 async def probe(session: api.DiscordSession) -> Identity:
     """The bot's own user, by GET /users/@me."""
-    return await api.who_am_i(session)
+    return await session.who_am_i()
 
 
 @hookimpl
@@ -103,25 +103,25 @@ def rate_limit(
 @hookimpl
 async def send(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """POST /channels/{channel}/messages with an enforced nonce."""
-    return await api.create_message(session, attempt)
+    return await session.send(attempt)
 
 
 @hookimpl
 async def edit(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """PATCH /channels/{channel}/messages/{message}."""
-    return await api.edit_message(session, attempt)
+    return await session.edit(attempt)
 
 
 @hookimpl
 async def delete(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """DELETE /channels/{channel}/messages/{message}."""
-    return await api.delete_message(session, attempt)
+    return await session.delete(attempt)
 
 
 @hookimpl
 async def call(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """Any route, named `VERB /path/{parameter}`: reactions, pins, typing, interaction answers."""
-    return await api.call_method(session, attempt)
+    return await session.call(attempt)
 
 
 @hookimpl

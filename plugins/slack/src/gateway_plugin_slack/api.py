@@ -1,4 +1,4 @@
-"""The session with Slack's Web API: builds each request, reads each answer. Awaits the network.
+"""The session with Slack's Web API: requests out, answers or typed errors back.
 
 Sources: docs.slack.dev, chat.postMessage, chat.update, chat.delete, auth.test, oauth.v2.access,
 and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).

@@ -1,4 +1,4 @@
-"""Talk to the Bot API: a session per bot, requests out, answers or typed errors back."""
+"""The session with the Bot API: requests out, answers or typed errors back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNREADABLE = object()
 
 
 @asynccontextmanager
-async def open_telegram(settings: TelegramSettings) -> AsyncIterator[TelegramSession]:
+async def open_session(settings: TelegramSettings) -> AsyncIterator[TelegramSession]:
     """A session; the token goes into the path of each request, below this line only."""
     timeouts = Timeouts(read=settings.read_timeout, total=settings.total_timeout)
     async with open_client(
