@@ -59,7 +59,7 @@ class _Window:
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """How a bucket stands after a request: what the `X-RateLimit-…` headers tell."""
+    """How a bucket stands after a request: what the `X-RateLimit-…` headers say."""
 
     bucket: str
     limit: int

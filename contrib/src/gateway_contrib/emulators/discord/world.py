@@ -25,12 +25,11 @@ GUILD = "1000000000000000000"
 INTERACTION_LIFE = 900.0  # Seconds that an interaction's token is good.
 
 _FIRST_BOT = 1_100_000_000_000_000_000
-
-
 _SNOWFLAKE = re.compile(r"[0-9]{1,20}")
 
 Answer = tuple[int, Any]
 """Status and JSON; None: no content."""
+
 NO_CONTENT: Answer = (204, None)
 
 

@@ -58,7 +58,7 @@ def calls(text: str) -> tuple[str, ...]:
 
 
 def called(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Whom a message's text notifies; by a bare name only if Slack was told to look for one."""
+    """Whom a message's text notifies; by a bare name only if Slack was asked to look for one."""
     text = fields.get("text") or ""
     named: tuple[str, ...] = ()
     if fields.get("parse") == "full" or fields.get("link_names") in (True, "true", "1"):

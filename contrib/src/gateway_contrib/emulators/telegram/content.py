@@ -57,8 +57,8 @@ def accepted(text: str, entities: Entities) -> Formatted:
         raise bad_request("text must be non-empty")
     if len(text) > TEXT_LIMIT:
         raise bad_request("message is too long")
-    kept = (one for one in styled if one.start < one.end)
-    return Formatted(text, tuple(_measured(text, one) for one in kept))
+    standing = (one for one in styled if one.start < one.end)
+    return Formatted(text, tuple(_measured(text, one) for one in standing))
 
 
 def linked(entities: Entities) -> Entities:

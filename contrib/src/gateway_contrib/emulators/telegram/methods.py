@@ -108,7 +108,7 @@ def get_chat(world: World, _bot: Bot, parameters: Parameters) -> Any:
 
 
 def create_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Open a topic; its id is that of the message that tells of it."""
+    """Open a topic; its id is that of the message that announces it."""
     chat = world.chat(parameters)
     name = parameters.text("name")
     if not name:
