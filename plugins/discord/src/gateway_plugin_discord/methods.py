@@ -83,7 +83,6 @@ ROUTES: Mapping[str, Route] = {
 }
 """The route of each operation; a call names its own."""
 
-
 _ON_MESSAGE = (
     f"{_MESSAGE}/reactions/{{emoji}}/@me",
     "/channels/{channel}/messages/pins/{message}",
@@ -102,7 +101,6 @@ REPEAT_SAFE_CALLS = frozenset(
     | {"POST /interactions/{interaction}/{token}/callback"}
 )
 """Calls that change nothing when they are made twice; an interaction is answered once only."""
-
 
 CREATE_FIELDS = frozenset(
     {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}

@@ -22,7 +22,6 @@ from gateway_plugin_discord.methods import (
 CARRIED = ("components", "embeds")
 """Fields of a message's own that an edit takes away by naming them empty."""
 
-
 NONCE_BYTES = 12  # 24 characters; Discord takes up to 25.
 
 

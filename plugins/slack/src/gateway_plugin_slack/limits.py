@@ -37,7 +37,6 @@ TIERS = {
 }
 """The tier of each method; one that is not here (assistant.threads.setStatus) draws on nothing."""
 
-
 MINUTE = 60.0
 
 

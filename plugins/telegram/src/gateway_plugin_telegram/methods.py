@@ -31,9 +31,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
 `extra` and a call's arguments come on top: those are the application's.
 """
 
-
 EDIT_EXTRA = frozenset({"business_connection_id", "link_preview_options", "reply_markup"})
-
 
 SEND_EXTRA = EDIT_EXTRA | {
     "allow_paid_broadcast",
@@ -46,7 +44,6 @@ SEND_EXTRA = EDIT_EXTRA | {
 }
 """Telegram's own fields of a message that `extra` may set. An unknown one would be passed over in
 silence by the server; of what came with a message, its edits repeat what editMessageText knows."""
-
 
 ROOM_CALLS: Mapping[str, frozenset[str]] = {
     method.lower(): frozenset(fields)
@@ -81,7 +78,6 @@ ROOM_CALLS: Mapping[str, frozenset[str]] = {
     }.items()
 }
 """Methods of a `Call` that are given the envelope's room (and topic) unless it names its own."""
-
 
 REPEAT_SAFE_CALLS = frozenset(
     {
