@@ -21,10 +21,10 @@ from typing import Any
 from bench import text_reading as reading
 from gateway_core import Part, Secret, Send
 from gateway_core.text import builder, parse
-from gateway_plugin_discord import markup as discord
-from gateway_plugin_slack import markup as slack
+from gateway_plugin_discord.rendering import parts as discord
+from gateway_plugin_slack.rendering import parts as slack
 from gateway_plugin_slack.settings import Settings as SlackSettings
-from gateway_plugin_telegram import markup as telegram
+from gateway_plugin_telegram.rendering import parts as telegram
 from gateway_plugin_telegram.settings import TelegramSettings
 
 TEXTS = Path(__file__).parents[1] / "tests/texts"
@@ -50,7 +50,7 @@ def on_telegram(source: str) -> list[Part]:
 
 
 def on_slack(source: str) -> list[Part]:
-    return list(slack.chunk(SLACK_SETTINGS, message(source), "as_asked"))
+    return list(slack.parts_of(SLACK_SETTINGS, message(source), "as_asked"))
 
 
 def on_discord(source: str) -> list[Part]:

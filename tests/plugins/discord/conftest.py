@@ -11,8 +11,8 @@ from starlette.responses import Response
 from gateway_core import Attempt, Instance, Part, Secret
 from gateway_core.testing import open_network
 from gateway_plugin_discord import hooks
-from gateway_plugin_discord.refusal import DiscordApiError
-from gateway_plugin_discord.routes import route_of
+from gateway_plugin_discord.errors import DiscordApiError
+from gateway_plugin_discord.methods import route_of
 from gateway_plugin_discord.settings import DiscordSettings
 
 TOKEN = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"

@@ -8,9 +8,10 @@ from structlog.testing import capture_logs
 
 from gateway_core import Answer, BucketReport, Identity, Part, TransportError
 from gateway_plugin_discord import hooks
-from gateway_plugin_discord.bodies import CREATE_FIELDS, EDIT_FIELDS, nonce_of
-from gateway_plugin_discord.meter import InvalidAnswersError
-from gateway_plugin_discord.refusal import DiscordApiError
+from gateway_plugin_discord.errors import DiscordApiError
+from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
+from gateway_plugin_discord.methods import CREATE_FIELDS, EDIT_FIELDS
+from gateway_plugin_discord.requests import nonce_of
 
 ROOM = "1100000000000000001"
 THREAD = "1100000000000000002"

@@ -9,8 +9,8 @@ from gateway_core import BucketReport, ErrorClass, Part, Reason, Scope, Transpor
 from gateway_core.http import Response
 from gateway_plugin_discord.errors import FRONT_DOOR_WAIT, LONG_BACKOFF
 from gateway_plugin_discord.hooks import classify_error
-from gateway_plugin_discord.meter import InvalidAnswersError
-from gateway_plugin_discord.webhooks import BucketSpentError
+from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
+from gateway_plugin_discord.learned.webhooks import BucketSpentError
 
 ROOM = "1100000000000000001"
 THREAD = "1100000000000000002"

@@ -20,14 +20,15 @@ import pytest
 
 from gateway_core import Secret, Send
 from gateway_core.text import Document, Rendering, parse, plan
-from gateway_plugin_discord import atoms, dialect, written
-from gateway_plugin_discord import markup as discord
-from gateway_plugin_discord.rendering import Dialect
-from gateway_plugin_slack import markup as slack
-from gateway_plugin_slack.rich_text import RichText
+from gateway_plugin_discord.rendering import dialect, runs, written
+from gateway_plugin_discord.rendering import parts as discord
+from gateway_plugin_discord.rendering.document import Dialect
+from gateway_plugin_slack.rendering import parts as slack
+from gateway_plugin_slack.rendering.document import RichText
+from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings as SlackSettings
-from gateway_plugin_telegram import markup as telegram
-from gateway_plugin_telegram.entities import Entities
+from gateway_plugin_telegram.rendering import parts as telegram
+from gateway_plugin_telegram.rendering.document import Entities
 from gateway_plugin_telegram.settings import TelegramSettings
 
 INPUTS = int(os.environ.get("GATEWAY_FUZZ", "300"))
@@ -76,7 +77,7 @@ def on_discord(message: Send) -> list[int]:
 
 
 def on_slack(message: Send) -> list[int]:
-    parts = slack.chunk(SLACK, message, "as_asked")
+    parts = slack.parts_of(SLACK, message, "as_asked")
     return [len(part.payload["text"].encode()) for part in parts]
 
 
@@ -127,7 +128,7 @@ def fields(text: str) -> Mapping[str, Any]:
 
 RENDERINGS: dict[str, Callable[[Document], Rendering]] = {
     "telegram": lambda document: Entities(document, LIMIT, len, {}),
-    "slack": lambda document: RichText(document, LIMIT, slack.measure, fields),
+    "slack": lambda document: RichText(document, LIMIT, measure, fields),
     "discord": lambda document: Dialect(document, fields),
 }
 
@@ -155,7 +156,7 @@ def test_the_rest_of_a_line_is_not_written_for_each_of_its_parts(monkeypatch):
         escape = dialect.escaping(**asked)
         return lambda text: counted.append(len(text)) or escape(text)
 
-    monkeypatch.setattr(atoms, "escaping", counting)
+    monkeypatch.setattr(runs, "escaping", counting)
     monkeypatch.setattr(written, "escaping", counting)
     parts = plan(parse("[" * size), RENDERINGS["discord"], limit=LIMIT)
     assert size // (LIMIT // 2) == len(parts)

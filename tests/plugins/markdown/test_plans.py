@@ -52,16 +52,16 @@ def test_an_answer_that_grows_by_lines_changes_its_last_part_only(path, channel)
 SHOW_PLANS = """
 import sys
 from gateway_core import Secret, Send
-from gateway_plugin_discord import markup as discord
-from gateway_plugin_slack import markup as slack
+from gateway_plugin_discord.rendering import parts as discord
+from gateway_plugin_slack.rendering import parts as slack
 from gateway_plugin_slack.settings import Settings
-from gateway_plugin_telegram import markup as telegram
+from gateway_plugin_telegram.rendering import parts as telegram
 from gateway_plugin_telegram.settings import TelegramSettings
 text = open(sys.argv[1]).read()
 send = Send(instance_id="i", external_room_id="1", text=text, format="markdown")
 settings = TelegramSettings(token=Secret("1:" + "a" * 35), text_limit=400)
 print(telegram.parts_of(settings, send, "as_asked"))
-print(slack.chunk(Settings(token=Secret("xoxb-1"), part_bytes=400), send, "as_asked"))
+print(slack.parts_of(Settings(token=Secret("xoxb-1"), part_bytes=400), send, "as_asked"))
 print(discord.parts_of(send, limit=400))
 """
 

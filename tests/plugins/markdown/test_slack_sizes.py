@@ -11,8 +11,9 @@ from seen.plans import TEXTS, on_slack
 
 from gateway_core import Secret, Send
 from gateway_core.text import literal, parse
-from gateway_plugin_slack.markup import chunk, measure
-from gateway_plugin_slack.rich_text import MOST_JSON, RichText
+from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
+from gateway_plugin_slack.rendering.parts import parts_of
+from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings
 
 LONG = f"https://example.org/{'p' * 900}"
@@ -67,7 +68,7 @@ def test_a_blank_line_before_a_style_counts_as_the_element_that_it_is(source):
 def test_calls_count_what_they_are_written_as(text):
     where = {"instance_id": "i", "external_room_id": "C1"}
     call = Send(text=text, format="markdown", mentions=True, **where)
-    parts = chunk(Settings(token=Secret("xoxb-1")), call, "as_asked")
+    parts = parts_of(Settings(token=Secret("xoxb-1")), call, "as_asked")
     assert max(written(part.payload["blocks"]) for part in parts) <= MOST_JSON
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from gateway_core import Secret, Traits
 from gateway_plugin_slack import hooks
-from gateway_plugin_slack.limits import REPEAT_SAFE_CALLS
+from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.settings import Settings
 
 TOKEN = Secret("xoxb-1")

@@ -6,7 +6,7 @@ import pytest
 
 from gateway_core import Answer, Edit, Identity, Instance, MessageRef, Part, Send, TransportError
 from gateway_plugin_telegram import TelegramApiError, hooks
-from gateway_plugin_telegram.requests import FIELDS
+from gateway_plugin_telegram.methods import FIELDS
 
 REF = MessageRef(instance_id="support", external_room_id="-100123", envelope_id="e0")
 

@@ -1,4 +1,4 @@
-"""Requests to Discord's HTTP API for one instance: the part of the adapter that awaits."""
+"""The session with Discord's HTTP API: requests out, answers or typed errors back."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ import trio
 
 from gateway_core import Answer, Attempt, GatewayError, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
-from gateway_plugin_discord.bodies import call_body, create_body, edit_body
-from gateway_plugin_discord.buckets import bucket_reports, closed_for
-from gateway_plugin_discord.meter import InvalidAnswers, times_of
-from gateway_plugin_discord.refusal import DiscordApiError
-from gateway_plugin_discord.routes import (
-    PROBE,
-    ROUTES,
-    Route,
+from gateway_plugin_discord.errors import DiscordApiError
+from gateway_plugin_discord.ids import channel_of
+from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
+from gateway_plugin_discord.learned.slow_modes import SlowModes
+from gateway_plugin_discord.learned.webhooks import WebhookBuckets
+from gateway_plugin_discord.limits import bucket_reports, closed_for
+from gateway_plugin_discord.methods import PROBE, ROUTES, Route, route_of
+from gateway_plugin_discord.requests import (
     arguments_left,
-    channel_of,
+    call_body,
+    create_body,
+    edit_body,
     has_body,
     path_of,
-    route_of,
 )
 from gateway_plugin_discord.settings import DiscordSettings
-from gateway_plugin_discord.slow_modes import SlowModes
-from gateway_plugin_discord.webhooks import WebhookBuckets
 
 OK = range(200, 300)
 
@@ -41,41 +40,106 @@ AGAIN_WITHIN = 10.0
 
 @attrs.define(eq=False)
 class DiscordSession:
-    """What an instance's attempts share: connections, and what is known of Discord's limits."""
+    """What an instance's attempts share: connections, and what is known of Discord's limits.
+
+    Its methods raise DiscordApiError for a refusal, InvalidAnswersError or BucketSpentError where
+    asking would be unwise, TransportError below that.
+    """
 
     client: HttpClient
     meter: InvalidAnswers
     webhooks: WebhookBuckets = attrs.field(factory=WebhookBuckets)
     slow_modes: SlowModes = attrs.field(factory=SlowModes)
 
-    async def perform(
+    async def who_am_i(self) -> Identity:
+        """The bot's own user."""
+        response = await self._request(PROBE.verb, PROBE.path, None, self.client.redact)
+        user = _json_object(response)
+        return Identity(id=str(user.get("id", "")), name=str(user.get("username", "")))
+
+    async def send(self, attempt: Attempt) -> Answer:
+        """POST the part into its channel, deduplicated by the attempt's key.
+
+        A channel in slow mode is closed for as long as that lasts.
+        """
+        channel, modes = channel_of(attempt), self.slow_modes
+        try:
+            answer = await self._created(attempt)
+        except DiscordApiError as error:
+            if error.code == SLOW_MODE:
+                modes.refused(channel, error.wait, trio.current_time())
+            raise
+        wait = modes.sent(channel, trio.current_time())
+        if wait is None:
+            return answer
+        closed = closed_for(wait, ROUTES["send"], attempt, answer.buckets)
+        return attrs.evolve(answer, buckets=closed)
+
+    async def edit(self, attempt: Attempt) -> Answer:
+        """PATCH the message to what the part says."""
+        return await self._perform(attempt, ROUTES["edit"], edit_body(attempt))
+
+    async def delete(self, attempt: Attempt) -> Answer:
+        """DELETE the message."""
+        return await self._perform(attempt, ROUTES["delete"], None)
+
+    async def call(self, attempt: Attempt) -> Answer:
+        """Any other route, with the call's arguments in its path and its body or query."""
+        route = route_of(attempt.operation)
+        if route is None:
+            raise ValueError(f"{attempt.method!r} is no method of Discord's API")
+        arguments = arguments_left(route, attempt.arguments)
+        body = call_body(arguments) if has_body(route) else None
+        return await self._perform(attempt, route, body)
+
+    async def _created(self, attempt: Attempt) -> Answer:
+        """Where the answer has no id it is asked for once more, unless the bucket is empty.
+
+        Discord knows the nonce and answers with the message that is there. That draws on no limit
+        here: of the 50 requests that Discord counts in a second, the pace leaves two for it.
+        """
+        body = create_body(attempt)
+        answer = await self._perform(attempt, ROUTES["send"], body)
+        spent = any(report.remaining == 0 for report in answer.buckets)
+        if answer.message_id is not None or not attempt.key or spent:
+            return answer
+        with trio.move_on_after(AGAIN_WITHIN), suppress(GatewayError):
+            again = await self._perform(attempt, ROUTES["send"], body)
+            return again if again.message_id is not None else answer
+        return answer
+
+    async def _perform(
+        self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
+    ) -> Answer:
+        response = await self._counted(attempt, route, body or None)
+        result = _json(response)
+        message_id = result.get("id") if isinstance(result, dict) else None
+        return Answer(
+            message_id=message_id if isinstance(message_id, str) and message_id else None,
+            buckets=bucket_reports(attempt, response.headers),
+            result=result if attempt.method is not None else None,
+        )
+
+    async def _counted(
         self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
     ) -> Response:
-        """Make the attempt's request. Raises what `request` does, and BucketSpentError."""
+        """Make the attempt's request; a webhook's draws on its own bucket."""
         redact = _redactor(self.client, attempt)
         if not route.of_webhook:
-            return await self.request(route.verb, path_of(route, attempt), body, redact)
+            return await self._request(route.verb, path_of(route, attempt), body, redact)
         self.webhooks.take(route, attempt, trio.current_time())
         try:
-            response = await self.request(route.verb, path_of(route, attempt), body, redact)
+            response = await self._request(route.verb, path_of(route, attempt), body, redact)
         except DiscordApiError as error:
             self.webhooks.learn(route, attempt, error.headers, trio.current_time())
             raise
         self.webhooks.learn(route, attempt, response.headers, trio.current_time())
         return response
 
-    async def request(
-        self,
-        verb: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        redact: Callable[[str], str] = str,
+    async def _request(
+        self, verb: str, path: str, body: Mapping[str, Any] | None, redact: Callable[[str], str]
     ) -> Response:
-        """Ask once.
-
-        Raises DiscordApiError for a refusal, InvalidAnswersError where asking would be unwise,
-        TransportError below that. A 2xx whose body cannot be read has an empty one.
-        """
+        """Ask once. A 2xx whose body cannot be read has an empty one."""
         self.meter.check(trio.current_time())
         try:
             response = await self.client.request(verb, path, json=body)
@@ -91,7 +155,7 @@ class DiscordSession:
 
 
 @asynccontextmanager
-async def open_discord_session(instance: Instance) -> AsyncIterator[DiscordSession]:
+async def open_session(instance: Instance) -> AsyncIterator[DiscordSession]:
     """A session of `instance` for the time of the block. Connects at the first request."""
     settings: DiscordSettings = instance.settings
     agent = f"DiscordBot ({settings.user_agent_url}, {version('gateway-plugin-discord')})"
@@ -102,81 +166,6 @@ async def open_discord_session(instance: Instance) -> AsyncIterator[DiscordSessi
     ) as client:
         times = times_of(settings.base_url)
         yield DiscordSession(client, InvalidAnswers(settings.invalid_answers, instance.id, times))
-
-
-async def create_message(session: DiscordSession, attempt: Attempt) -> Answer:
-    """POST the part into its channel, deduplicated by the attempt's key.
-
-    A channel in slow mode is closed for as long as that lasts.
-    """
-    channel, modes = channel_of(attempt), session.slow_modes
-    try:
-        answer = await _created(session, attempt)
-    except DiscordApiError as error:
-        if error.code == SLOW_MODE:
-            modes.refused(channel, error.wait, trio.current_time())
-        raise
-    wait = modes.sent(channel, trio.current_time())
-    if wait is None:
-        return answer
-    return attrs.evolve(answer, buckets=closed_for(wait, ROUTES["send"], attempt, answer.buckets))
-
-
-async def _created(session: DiscordSession, attempt: Attempt) -> Answer:
-    """Where the answer tells no id it is asked for once more, unless the bucket is empty.
-
-    Discord knows the nonce and answers with the message that is there. That draws on no limit here:
-    of the 50 requests that Discord counts in a second, the pace leaves two for it.
-    """
-    body = create_body(attempt)
-    answer = await _perform(session, attempt, ROUTES["send"], body)
-    spent = any(report.remaining == 0 for report in answer.buckets)
-    if answer.message_id is not None or not attempt.key or spent:
-        return answer
-    with trio.move_on_after(AGAIN_WITHIN), suppress(GatewayError):
-        again = await _perform(session, attempt, ROUTES["send"], body)
-        return again if again.message_id is not None else answer
-    return answer
-
-
-async def edit_message(session: DiscordSession, attempt: Attempt) -> Answer:
-    """PATCH the message to what the part says."""
-    return await _perform(session, attempt, ROUTES["edit"], edit_body(attempt))
-
-
-async def delete_message(session: DiscordSession, attempt: Attempt) -> Answer:
-    """DELETE the message."""
-    return await _perform(session, attempt, ROUTES["delete"], None)
-
-
-async def call_method(session: DiscordSession, attempt: Attempt) -> Answer:
-    """Any other route, with the call's arguments in its path and its body or query."""
-    route = route_of(attempt.operation)
-    if route is None:
-        raise ValueError(f"{attempt.method!r} is no method of Discord's API")
-    arguments = arguments_left(route, attempt.arguments)
-    body = call_body(arguments) if has_body(route) else None
-    return await _perform(session, attempt, route, body)
-
-
-async def who_am_i(session: DiscordSession) -> Identity:
-    """The bot's own user."""
-    response = await session.request(PROBE.verb, PROBE.path, None, session.client.redact)
-    user = _json_object(response)
-    return Identity(id=str(user.get("id", "")), name=str(user.get("username", "")))
-
-
-async def _perform(
-    session: DiscordSession, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
-) -> Answer:
-    response = await session.perform(attempt, route, body or None)
-    result = _json(response)
-    message_id = result.get("id") if isinstance(result, dict) else None
-    return Answer(
-        message_id=message_id if isinstance(message_id, str) and message_id else None,
-        buckets=bucket_reports(attempt, response.headers),
-        result=result if attempt.method is not None else None,
-    )
 
 
 def _redactor(client: HttpClient, attempt: Attempt) -> Callable[[str], str]:

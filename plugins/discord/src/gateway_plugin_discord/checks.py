@@ -1,23 +1,24 @@
-"""What is wrong with an envelope for Discord, before it is accepted. Pure."""
+"""What is wrong with an envelope, reported before it is accepted. Sans-I/O."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_discord.bodies import (
+from gateway_plugin_discord.ids import is_snowflake
+from gateway_plugin_discord.methods import (
+    CHANNEL,
     COMPONENTS_V2,
     CREATE_FIELDS,
     EDIT_FIELDS,
     NOT_IN_V2,
-    OWNED,
+    route_of_method,
 )
-from gateway_plugin_discord.routes import CHANNEL, route_of_method
 
-_SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
-_BEYOND = 1 << 64
+OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
+"""Fields that the gateway fills in itself: none of them may stand in `extra`."""
+
 _WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "sticker_ids"})
 """Fields that make a message even where there is no text."""
 
@@ -39,7 +40,7 @@ def _content_problems(envelope: Envelope) -> Iterable[Problem]:
 
 def _id_problems(envelope: Envelope) -> Iterable[Problem]:
     for place, value in _ids(envelope):
-        if value is not None and not _is_snowflake(value):
+        if value is not None and not is_snowflake(value):
             yield Problem(place, f"{value!r} is no Discord id: a whole number in decimal digits")
 
 
@@ -53,11 +54,6 @@ def _ids(envelope: Envelope) -> Iterable[tuple[str, str | None]]:
         yield "target.thread_id", envelope.target.thread_id
         for index, part in enumerate(envelope.target.parts):
             yield f"target.parts[{index}].message_id", part.message_id
-
-
-def _is_snowflake(value: object) -> bool:
-    digits = isinstance(value, str) and _SNOWFLAKE.fullmatch(value)
-    return bool(digits) and int(str(value)) < _BEYOND
 
 
 def _message_problems(

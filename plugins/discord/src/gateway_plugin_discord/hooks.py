@@ -1,9 +1,4 @@
-"""The Discord adapter: start here. Each function answers one hook of the contract.
-
-What it decides stands in pure modules: `markup` (escaping, cutting), `bodies` (what is sent),
-`routes` and `buckets` (limits), `errors` (what refusals mean), `checks`, `events`. Only `api`
-awaits the network.
-"""
+"""Start here: what the Discord channel answers to each hook. Only `api` awaits the network."""
 
 from __future__ import annotations
 
@@ -28,11 +23,12 @@ from gateway_core import (
     hookimpl,
 )
 from gateway_plugin_discord import api
+from gateway_plugin_discord.addresses import address_of
 from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import verdict_of
-from gateway_plugin_discord.events import address_of
-from gateway_plugin_discord.markup import parts_of
-from gateway_plugin_discord.routes import REPEAT_SAFE_CALLS, route_of
+from gateway_plugin_discord.limits import limits_of
+from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
+from gateway_plugin_discord.rendering.parts import parts_of
 from gateway_plugin_discord.settings import DiscordSettings
 
 GATEWAY_CONTRACT = 1
@@ -65,13 +61,13 @@ def traits() -> Traits:
 @hookimpl
 def open_session(instance: Instance) -> AbstractAsyncContextManager[api.DiscordSession]:
     """Connections with the bot's token, and the count of its invalid answers."""
-    return api.open_discord_session(instance)
+    return api.open_session(instance)
 
 
 @hookimpl
 async def probe(session: api.DiscordSession) -> Identity:
     """The bot's own user, by GET /users/@me."""
-    return await api.who_am_i(session)
+    return await session.who_am_i()
 
 
 @hookimpl
@@ -100,50 +96,32 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
 def rate_limit(
     instance: Instance, room: str, thread: str | None, operation: str
 ) -> Sequence[Limit]:
-    """The bot's global limit, and that of the route here until Discord names the bucket.
-
-    The first request of a route goes alone: its answer's headers tell the bucket. What is
-    configured for the room itself is kept to beside what Discord tells.
-
-    Typing draws on nothing, interactions and webhooks not on the global limit.
-    """
-    route, settings = route_of(operation), instance.settings
-    limits: list[Limit] = []
-    if route is not None and route.of_channel and route.draws:
-        bucket, own = route.bucket(thread or room), settings.rooms.get(thread or room)
-        count = (own and own.message_count) or settings.message_count
-        per = (own and own.message_per) or settings.message_per
-        limits.append(Limit(bucket, count, per, "learned"))
-        if own is not None:
-            limits.append(Limit(f"{bucket} as configured", count, per, "window"))
-    if route is not None and route.draws_global:
-        count, most = settings.global_count, settings.global_window
-        limits.append(Limit("global", count, 1.0, "even", most=most))
-    return limits
+    """The bot's global limit, and that of the route here until Discord names the bucket."""
+    return limits_of(instance.settings, thread or room, operation)
 
 
 @hookimpl
 async def send(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """POST /channels/{channel}/messages with an enforced nonce."""
-    return await api.create_message(session, attempt)
+    return await session.send(attempt)
 
 
 @hookimpl
 async def edit(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """PATCH /channels/{channel}/messages/{message}."""
-    return await api.edit_message(session, attempt)
+    return await session.edit(attempt)
 
 
 @hookimpl
 async def delete(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """DELETE /channels/{channel}/messages/{message}."""
-    return await api.delete_message(session, attempt)
+    return await session.delete(attempt)
 
 
 @hookimpl
 async def call(session: api.DiscordSession, attempt: Attempt) -> Answer:
     """Any route, named `VERB /path/{parameter}`: reactions, pins, typing, interaction answers."""
-    return await api.call_method(session, attempt)
+    return await session.call(attempt)
 
 
 @hookimpl

@@ -58,7 +58,7 @@ class DiscordSettings:
     invalid_answers  answers of 401, 403 or 429 in 10 minutes after which Discord blocks the
                      address; a warning at half, no more requests from 80 % on
     total_timeout    seconds for a request in all: below the gateway's `attempt_timeout`, so that
-                     the request's own error is told
+                     the request's own error is reported
     """
 
     token: Secret = attrs.field(validator=_token)

@@ -1,1 +1,1 @@
-"""The Slack channel of the outbound gateway; start at `hooks`."""
+"""The Slack channel of the outbound gateway. Start reading at `hooks`."""

@@ -1,4 +1,4 @@
-"""The session with Slack's Web API: builds each request, reads each answer. Awaits the network.
+"""The session with Slack's Web API: requests out, answers or typed errors back.
 
 Sources: docs.slack.dev, chat.postMessage, chat.update, chat.delete, auth.test, oauth.v2.access,
 and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).
@@ -25,17 +25,14 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_slack.errors import SlackApiError, is_limit, is_passing, is_unauthorized
+from gateway_plugin_slack.ids import locate, message_id
+from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS, UPDATE_EXTRA, UPDATE_FIELDS
 from gateway_plugin_slack.requests import (
-    POST_EXTRA,
-    POST_FIELDS,
-    UPDATE_EXTRA,
-    UPDATE_FIELDS,
     call_form,
     content_of,
     exchange_form,
     target_of,
 )
-from gateway_plugin_slack.rooms import locate, message_id
 from gateway_plugin_slack.settings import Settings
 
 _log = structlog.get_logger("gateway_plugin_slack")
@@ -84,7 +81,7 @@ class SlackSession:
         answer = await self._request(attempt.method or "", form=call_form(attempt))
         return Answer(result=answer)
 
-    async def who(self) -> Identity:
+    async def who_am_i(self) -> Identity:
         """auth.test: the user that the token belongs to.
 
         An exchange that Slack's answer did not end is made first: nobody else asks for it again.

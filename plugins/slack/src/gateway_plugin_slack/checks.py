@@ -1,4 +1,4 @@
-"""What is wrong with an envelope before it is accepted: room, thread, reply, fields, sizes."""
+"""What is wrong with an envelope, reported before it is accepted. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_slack.limits import METHODS
-from gateway_plugin_slack.markup import is_fallback, measure
-from gateway_plugin_slack.requests import POST_EXTRA, UPDATE_EXTRA
-from gateway_plugin_slack.rooms import is_conversation, is_message_id, is_room, is_ts, locate
+from gateway_plugin_slack.ids import is_conversation, is_message_id, is_room, is_ts, locate
+from gateway_plugin_slack.methods import METHODS, POST_EXTRA, UPDATE_EXTRA
+from gateway_plugin_slack.rendering.parts import is_fallback
+from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings
 
 _METHOD = re.compile(r"[a-z][A-Za-z]*(?:\.[A-Za-z][A-Za-z0-9]*)+")
@@ -35,7 +35,7 @@ TEXT_LIMITS = {"section": 3000, "header": 150}
 """Characters in the text of a block of that type (docs.slack.dev, reference/block-kit)."""
 
 
-def problems(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
+def problems_of(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
     """Every mistake in the envelope, each with its field; none: it may be accepted."""
     if isinstance(envelope, Call):
         return list(_of_call(envelope))

@@ -185,9 +185,9 @@ _FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
 }
 
 
-def classify(attempt: Attempt, error: SlackApiError) -> Verdict:
+def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
-    verdict = attrs.evolve(_EXCHANGED if error.stale else _verdict_of(error), raw=error.raw)
+    verdict = attrs.evolve(_EXCHANGED if error.stale else _row(error), raw=error.raw)
     if verdict.reason is Reason.RATE_LIMITED:
         return _paced(attempt, error, verdict)
     if error.error in _REPLANNED:
@@ -221,20 +221,20 @@ def _concerns_room(attempt: Attempt, verdict: Verdict) -> bool:
 
 def is_limit(error: SlackApiError) -> bool:
     """Whether a limit refused the request."""
-    return _verdict_of(error) is _RATE_LIMITED
+    return _row(error) is _RATE_LIMITED
 
 
 def is_unauthorized(error: SlackApiError) -> bool:
     """Whether the token was refused, so that a fresh one may help."""
-    return _verdict_of(error) is _UNAUTHORIZED
+    return _row(error) is _UNAUTHORIZED
 
 
 def is_passing(error: SlackApiError) -> bool:
     """Whether the same request may succeed later."""
-    return _verdict_of(error).error_class is ErrorClass.RETRYABLE
+    return _row(error).error_class is ErrorClass.RETRYABLE
 
 
-def _verdict_of(error: SlackApiError) -> Verdict:
+def _row(error: SlackApiError) -> Verdict:
     if error.status >= 500:  # noqa: PLR2004 - HTTP's own number
         return _HALF_DONE
     if error.status == 429:  # noqa: PLR2004 - likewise

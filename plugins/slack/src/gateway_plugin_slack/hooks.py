@@ -1,4 +1,4 @@
-"""Start here: what the Slack channel answers to each hook of the gateway's contract."""
+"""Start here: what the Slack channel answers to each hook. Only `api` awaits the network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
-from gateway_plugin_slack import api, checks, errors, events, limits, markup
+from gateway_plugin_slack import api
+from gateway_plugin_slack.addresses import address_of
+from gateway_plugin_slack.checks import problems_of
+from gateway_plugin_slack.errors import SlackApiError, verdict_of
+from gateway_plugin_slack.limits import limits_of
+from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
+from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.settings import Settings
 
 GATEWAY_CONTRACT = 1
@@ -42,7 +48,7 @@ def traits() -> Traits:
     A room is one lane, threads and all: the limit of a post counts by channel, so threads that
     were lanes of their own would only compete for the same tokens.
     """
-    return Traits(independent_threads=False, repeat_safe_calls=limits.REPEAT_SAFE_CALLS)
+    return Traits(independent_threads=False, repeat_safe_calls=REPEAT_SAFE_CALLS)
 
 
 @hookimpl
@@ -60,19 +66,19 @@ async def credentials(session: api.SlackSession) -> Secret | None:
 @hookimpl
 async def probe(session: api.SlackSession) -> Identity:
     """auth.test, which has no limit worth naming."""
-    return await session.who()
+    return await session.who_am_i()
 
 
 @hookimpl
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
     """Forms of ids, fields of `extra` that are ours, numbers and sizes of blocks."""
-    return checks.problems(instance.settings, envelope)
+    return problems_of(instance.settings, envelope)
 
 
 @hookimpl
 def address(event: Any) -> Address | None:
     """Of the Events API, interactive payloads and slash commands."""
-    return events.address(event)
+    return address_of(event)
 
 
 @hookimpl
@@ -80,13 +86,13 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
     """Escaped text in parts of at most `part_bytes`."""
     if not isinstance(envelope, Send | Edit):
         return None
-    return markup.chunk(instance.settings, envelope, mode)
+    return parts_of(instance.settings, envelope, mode)
 
 
 @hookimpl
 def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]:
     """By channel for posts, by method for everything else."""
-    return limits.limits(instance.settings, room, operation)
+    return limits_of(instance.settings, room, operation)
 
 
 @hookimpl
@@ -116,4 +122,4 @@ async def call(session: api.SlackSession, attempt: Attempt) -> Answer:
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
     """By the table of errors; what is not Slack's is left to core."""
-    return errors.classify(attempt, error) if isinstance(error, errors.SlackApiError) else None
+    return verdict_of(attempt, error) if isinstance(error, SlackApiError) else None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from gateway_core import Limit
+from gateway_plugin_slack.methods import method_of
 from gateway_plugin_slack.settings import RoomLimits, Settings
-
-METHODS = {"send": "chat.postMessage", "edit": "chat.update", "delete": "chat.delete"}
-"""The method behind each operation."""
 
 TIERS = {
     "assistant.threads.setSuggestedPrompts": "tier_3",
@@ -39,38 +37,10 @@ TIERS = {
 }
 """The tier of each method; one that is not here (assistant.threads.setStatus) draws on nothing."""
 
-REPEAT_SAFE_CALLS = frozenset(
-    {
-        "assistant.threads.setStatus",
-        "assistant.threads.setSuggestedPrompts",
-        "assistant.threads.setTitle",
-        "chat.delete",
-        "chat.getPermalink",
-        "chat.update",
-        "conversations.info",
-        "conversations.join",
-        "conversations.open",
-        "pins.add",
-        "pins.remove",
-        "reactions.add",
-        "reactions.remove",
-        "users.info",
-        "views.publish",
-        "views.update",
-    }
-)
-"""Calls that change nothing when they are made twice: a repeated reaction or pin is refused, and
-that refusal counts as success."""
-
 MINUTE = 60.0
 
 
-def method_of(operation: str) -> str:
-    """The Web API's method for an operation: `chat.update` for `edit`, `x.y` for `call:x.y`."""
-    return METHODS.get(operation) or operation.removeprefix("call:")
-
-
-def limits(settings: Settings, room: str, operation: str) -> tuple[Limit, ...]:
+def limits_of(settings: Settings, room: str, operation: str) -> tuple[Limit, ...]:
     """The limits of an operation in a room: a post's are its channel's, all others the method's."""
     method = method_of(operation)
     if method == "chat.postMessage":

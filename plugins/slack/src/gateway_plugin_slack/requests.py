@@ -1,57 +1,14 @@
-"""From an attempt to the fields of a Web API request. Pure.
-
-Every name in the tables is of docs.slack.dev/reference/methods, each method's own page.
-"""
+"""From an attempt to the fields of a Web API request. Sans-I/O."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from gateway_core import Attempt
-from gateway_plugin_slack.rooms import is_message_id, locate
+from gateway_plugin_slack.ids import is_message_id, locate
+from gateway_plugin_slack.methods import NOT_PLAIN, ROOM_CALLS
 from gateway_plugin_slack.settings import Settings
-
-UPDATE_EXTRA = frozenset({"attachments", "blocks", "file_ids", "metadata", "reply_broadcast"})
-POST_EXTRA = frozenset(
-    {"attachments", "blocks", "icon_emoji", "icon_url", "metadata", "mrkdwn", "reply_broadcast"}
-    | {"unfurl_links", "unfurl_media", "username"}
-)
-"""Slack's own fields of a message that `extra` may set. An unknown one would be passed over in
-silence by Slack; of what came with a message, its edits repeat what chat.update knows."""
-
-UPDATE_FIELDS = frozenset({"blocks", "link_names", "parse", "text"})
-POST_FIELDS = UPDATE_FIELDS | {"mrkdwn", "thread_ts", "unfurl_links", "unfurl_media"}
-"""Which of a part's fields a method knows: chat.update has no `mrkdwn`, thread or unfurling."""
-
-NOT_PLAIN = frozenset({"blocks", "attachments"})
-"""What of `extra` is left out once a part is sent as plain text."""
-
-ROOM_CALLS: Mapping[str, tuple[str, ...]] = {
-    "assistant.threads.setStatus": ("channel_id", "thread_ts"),
-    "assistant.threads.setSuggestedPrompts": ("channel_id", "thread_ts"),
-    "assistant.threads.setTitle": ("channel_id", "thread_ts"),
-    "bookmarks.add": ("channel_id",),
-    "chat.appendStream": ("channel",),
-    "chat.delete": ("channel",),
-    "chat.getPermalink": ("channel",),
-    "chat.meMessage": ("channel",),
-    "chat.postEphemeral": ("channel", "thread_ts"),
-    "chat.postMessage": ("channel", "thread_ts"),
-    "chat.scheduleMessage": ("channel", "thread_ts"),
-    "chat.startStream": ("channel", "thread_ts"),
-    "chat.stopStream": ("channel",),
-    "chat.update": ("channel",),
-    "conversations.info": ("channel",),
-    "conversations.join": ("channel",),
-    "pins.add": ("channel",),
-    "pins.remove": ("channel",),
-    "reactions.add": ("channel",),
-    "reactions.remove": ("channel",),
-}
-"""Methods of a `Call` that are given the envelope's room (and thread) unless it names its own."""
-
 
 _MESSAGES = ("message_ts", "thread_ts", "timestamp", "ts")
 

@@ -42,7 +42,7 @@ class Settings:
     base_url          https, or http to loopback
     refresh_token, client_id, client_secret
                       all three: a token that expired is exchanged for a new one
-    token_file        where exchanged tokens are kept, readable by their owner only, so that they
+    token_file        where exchanged tokens are stored, readable by their owner only, so that they
                       outlive the process; None: in memory, and a restart begins with the
                       configured ones, which Slack takes only if none was exchanged
     part_bytes        the most a message's escaped text measures, in UTF-8 bytes (chat.update fails
@@ -51,11 +51,11 @@ class Settings:
                       chat.postMessage in one channel (docs.slack.dev: about 1 a second)
     rooms             the same for single channels, by id: a table with `post_count` or
                       `post_seconds`
-    posts_per_minute  chat.postMessage in the whole workspace; Slack does not tell it. 0: no limit
+    posts_per_minute  chat.postMessage in the whole workspace; Slack does not say. 0: no limit
     tier_2, tier_3, tier_4
                       calls a minute of a method of that tier (docs.slack.dev, rate limits)
     timeout           seconds for a whole request: below the gateway's `attempt_timeout`, so that
-                      the request's own error is told
+                      the request's own error is reported
     """
 
     token: Secret = attrs.field(validator=_sendable)

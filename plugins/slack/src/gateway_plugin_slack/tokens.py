@@ -30,8 +30,8 @@ def _all_in(file: Path) -> Mapping[str, Mapping[str, str]]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return {
-            begun: {name: str(kept[name]) for name in ("access", "refresh")}
-            for begun, kept in found["tokens"].items()
+            begun: {name: str(stored[name]) for name in ("access", "refresh")}
+            for begun, stored in found["tokens"].items()
         }
     except FileNotFoundError:
         return {}
@@ -75,14 +75,14 @@ class Tokens:
 
         Raises ValueError for a file that is damaged.
         """
-        kept = self._kept()
-        if kept is None or kept[0] == self.access:
+        stored = self._stored()
+        if stored is None or stored[0] == self.access:
             return False
-        self.access, self.refresh = kept
+        self.access, self.refresh = stored
         self.generation += 1
         return True
 
-    def _kept(self) -> tuple[Secret, Secret] | None:
+    def _stored(self) -> tuple[Secret, Secret] | None:
         """The file's tokens, if they began from the configured ones."""
         if self.file is None:
             return None
@@ -90,21 +90,23 @@ class Tokens:
         return None if mine is None else (Secret(mine["access"]), Secret(mine["refresh"]))
 
     def exchanged(self, access: str, refresh: str | None) -> None:
-        """Take what Slack gave into use, and keep it. A file that cannot be written is logged."""
+        """Take what Slack gave into use, and store it. A file that cannot be written is logged."""
         self.access = Secret(access)
         self.refresh = Secret(refresh) if refresh else self.refresh
         self.generation += 1
         if self.file is None or self.refresh is None:
             return
         try:
-            self._keep(self.file, self.refresh)
+            self._store(self.file, self.refresh)
         except (OSError, ValueError) as error:
             words = error.strerror if isinstance(error, OSError) else str(error)
             _log.error("slack.tokens_not_kept", file=str(self.file), error=words)
 
-    def _keep(self, file: Path, refresh: Secret) -> None:
+    def _store(self, file: Path, refresh: Secret) -> None:
         """Whole or not at all: another file takes the old one's place."""
-        others = {begun: kept for begun, kept in _all_in(file).items() if begun != self._begun_from}
+        others = {
+            begun: stored for begun, stored in _all_in(file).items() if begun != self._begun_from
+        }
         mine = {"access": self.access.reveal(), "refresh": refresh.reveal()}
         newest = [*others.items(), (self._begun_from, mine)][-MOST:]
         text = json.dumps({"tokens": dict(newest)})

@@ -1,4 +1,4 @@
-"""Where an incoming update came from: room, thread, reply and key. Pure."""
+"""Where an incoming update came from: room, thread, reply and key. Sans-I/O."""
 
 from __future__ import annotations
 

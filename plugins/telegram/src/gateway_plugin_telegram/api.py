@@ -1,4 +1,4 @@
-"""Talk to the Bot API: a session per bot, requests out, answers or typed errors back."""
+"""The session with the Bot API: requests out, answers or typed errors back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_telegram.errors import TelegramApiError
-from gateway_plugin_telegram.messages import kept_id
+from gateway_plugin_telegram.ids import message_id
 from gateway_plugin_telegram.requests import (
     Request,
     call_request,
@@ -33,7 +33,7 @@ _UNREADABLE = object()
 
 
 @asynccontextmanager
-async def open_telegram(settings: TelegramSettings) -> AsyncIterator[TelegramSession]:
+async def open_session(settings: TelegramSettings) -> AsyncIterator[TelegramSession]:
     """A session; the token goes into the path of each request, below this line only."""
     timeouts = Timeouts(read=settings.read_timeout, total=settings.total_timeout)
     async with open_client(
@@ -63,7 +63,7 @@ class TelegramSession:
         """Make a message."""
         result = await self._result(send_request(attempt))
         number = _message_id(result)
-        return Answer(message_id=None if number is None else kept_id(attempt.room, number))
+        return Answer(message_id=None if number is None else message_id(attempt.room, number))
 
     async def edit(self, attempt: Attempt) -> Answer:
         """Give a message another text."""
@@ -128,10 +128,10 @@ def _json(response: Response) -> Mapping[str, Any]:
 
 
 def _retry_after(response: Response, parameters: Mapping[str, Any]) -> float | None:
-    told = retry_after_seconds(parameters.get("retry_after"))
-    if told is None and response.status == HTTPStatus.TOO_MANY_REQUESTS:
+    seconds = retry_after_seconds(parameters.get("retry_after"))
+    if seconds is None and response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return retry_after_seconds(response.headers.get("retry-after"))
-    return told
+    return seconds
 
 
 def _moved_to(parameters: Mapping[str, Any]) -> str | None:

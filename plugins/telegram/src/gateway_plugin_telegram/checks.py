@@ -1,4 +1,4 @@
-"""What is wrong with an envelope, said before it is accepted. Pure."""
+"""What is wrong with an envelope, reported before it is accepted. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import re
 from collections.abc import Iterator
 
 from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_telegram.markup import is_blank
-from gateway_plugin_telegram.messages import is_message_id
-from gateway_plugin_telegram.native import read
-from gateway_plugin_telegram.requests import EDIT_EXTRA, SEND_EXTRA, stands_on_message
+from gateway_plugin_telegram.ids import is_message_id, is_room, is_topic
+from gateway_plugin_telegram.methods import EDIT_EXTRA, SEND_EXTRA
+from gateway_plugin_telegram.rendering.native import read
+from gateway_plugin_telegram.rendering.plain import is_blank
+from gateway_plugin_telegram.requests import stands_on_message
 
-_ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
-_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 _METHOD = re.compile(r"[A-Za-z]{1,64}")
 
 MOST_PROBLEMS = 5
-"""Mistakes in a text's markup that are told; the others may follow from these."""
+"""Mistakes in a text's markup that are reported; the others may follow from these."""
 
 OWNED = frozenset(
     {"chat_id", "entities", "message_id", "message_thread_id", "parse_mode", "rich_message", "text"}
@@ -42,12 +41,12 @@ def problems_of(envelope: Envelope) -> list[Problem]:
 
 
 def _room_problems(room: str) -> Iterator[Problem]:
-    if _ROOM.fullmatch(room) is None:
+    if not is_room(room):
         yield Problem("external_room_id", "a chat is a number such as -1001234567890, or @name")
 
 
 def _thread_problems(thread: str | None) -> Iterator[Problem]:
-    if thread is not None and _NUMBER.fullmatch(thread) is None:
+    if thread is not None and not is_topic(thread):
         yield Problem("thread_id", "a topic's id is a positive number")
 
 

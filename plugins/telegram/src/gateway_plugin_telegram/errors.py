@@ -1,6 +1,6 @@
-"""What Telegram's answers mean: the error, the tables of its wording, and the verdict. Pure.
+"""What Telegram's answers mean: the error, the tables of its wording, and the verdict. Sans-I/O.
 
-Telegram has no error codes beside the HTTP status; what went wrong is told in English that
+Telegram has no error codes beside the HTTP status; what went wrong is said in English that
 drifts. So `parameters` count first, then the status, then phrases, looked for in the part of the
 description that quotes nobody. Their source: core.telegram.org/bots/api and Client.cpp of
 tdlib/telegram-bot-api.
@@ -26,7 +26,7 @@ class TelegramApiError(Exception):
 
     status       `error_code` of the answer, else the HTTP status
     description  Telegram's own words, without the token
-    retry_after  seconds to wait, where told
+    retry_after  seconds to wait, where Telegram says so
     migrate_to   the new id of a room that became a supergroup
     """
 
@@ -175,7 +175,7 @@ def _limited(attempt: Attempt, error: TelegramApiError) -> Verdict:
 
 
 def _limited_scope(name: str) -> Scope:
-    """Which limit it was is not told: the room's, until core sees several rooms limited at once."""
+    """Telegram does not say which limit: the room's, until core sees several rooms limited."""
     if name == "probe":  # it has no room: the bot itself is asked to wait
         return Scope.INSTANCE
     # What draws on no limit of the room's says nothing of its messages.
@@ -225,7 +225,7 @@ def _can(transform: Transform, attempt: Attempt) -> bool:
 
 
 def _concerns_room(meaning: _Meaning, attempt: Attempt) -> bool:
-    """Whether a refusal tells of the room as such: not where another right or chat was asked."""
+    """Whether a refusal concerns the room as such: not where another right or chat was asked."""
     if attempt.operation in {"send", "edit"}:
         return True
     if meaning is _NO_RIGHTS:

@@ -1,4 +1,4 @@
-"""The hookimpls of the Telegram channel: start here. Each answers through a module of its own."""
+"""Start here: what the Telegram channel answers to each hook. Only `api` awaits the network."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from gateway_core import (
     Verdict,
     hookimpl,
 )
+from gateway_plugin_telegram import api
 from gateway_plugin_telegram.addresses import address_of
-from gateway_plugin_telegram.api import TelegramSession, open_telegram
 from gateway_plugin_telegram.checks import problems_of
 from gateway_plugin_telegram.errors import TelegramApiError, verdict_of
-from gateway_plugin_telegram.limits import REPEAT_SAFE_CALLS, limits_of
-from gateway_plugin_telegram.markup import parts_of
+from gateway_plugin_telegram.limits import limits_of
+from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
+from gateway_plugin_telegram.rendering.parts import parts_of
 from gateway_plugin_telegram.settings import TelegramSettings
 
 GATEWAY_CONTRACT = 1
@@ -47,13 +48,13 @@ def traits() -> Traits:
 
 
 @hookimpl
-def open_session(instance: Instance) -> AbstractAsyncContextManager[TelegramSession]:
+def open_session(instance: Instance) -> AbstractAsyncContextManager[api.TelegramSession]:
     """An HTTP client with the bot's token in its paths."""
-    return open_telegram(instance.settings)
+    return api.open_session(instance.settings)
 
 
 @hookimpl
-async def probe(session: TelegramSession) -> Identity:
+async def probe(session: api.TelegramSession) -> Identity:
     """The bot, as getMe tells."""
     return await session.who_am_i()
 
@@ -89,13 +90,13 @@ def rate_limit(
 
 
 @hookimpl
-async def send(session: TelegramSession, attempt: Attempt) -> Answer:
+async def send(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Make a message with sendMessage."""
     return await session.send(attempt)
 
 
 @hookimpl
-async def edit(session: TelegramSession, attempt: Attempt) -> Answer:
+async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Give a message another text with editMessageText.
 
     An inline keyboard that the request does not repeat is taken away by Telegram.
@@ -104,13 +105,13 @@ async def edit(session: TelegramSession, attempt: Attempt) -> Answer:
 
 
 @hookimpl
-async def delete(session: TelegramSession, attempt: Attempt) -> Answer:
+async def delete(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Take a message away with deleteMessage."""
     return await session.delete(attempt)
 
 
 @hookimpl
-async def call(session: TelegramSession, attempt: Attempt) -> Answer:
+async def call(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Call any method; a room's chat_id is filled in where the method is known to take one."""
     return await session.call(attempt)
 

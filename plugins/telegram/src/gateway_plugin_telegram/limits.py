@@ -1,4 +1,4 @@
-"""Which of Telegram's limits an attempt draws on. Pure.
+"""Which of Telegram's limits an attempt draws on. Sans-I/O.
 
 One message or edit a second per chat, 20 in 60 s per group, about 30 requests a second per bot for
 bulk notifications (core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). Edits
@@ -13,31 +13,6 @@ from gateway_plugin_telegram.settings import TelegramSettings
 _WRITES = ("send", "edit", "call:send", "call:edit", "call:copy", "call:forward")
 FREE = ("call:get", "call:answer", "call:sendchataction")
 """Operations, in small letters, that draw on nothing."""
-
-REPEAT_SAFE_CALLS = frozenset(
-    {
-        "answerCallbackQuery",
-        "answerInlineQuery",
-        "closeForumTopic",
-        "deleteMessage",
-        "deleteMessages",
-        "editForumTopic",
-        "editMessageCaption",
-        "editMessageMedia",
-        "editMessageReplyMarkup",
-        "editMessageText",
-        "getChat",
-        "getChatMember",
-        "getMe",
-        "pinChatMessage",
-        "reopenForumTopic",
-        "sendChatAction",
-        "setMessageReaction",
-        "unpinAllChatMessages",
-    }
-)
-"""Calls that change nothing when they are made twice. unpinChatMessage is none of them: without a
-message it takes away the newest pin, and then the one before."""
 
 
 def limits_of(

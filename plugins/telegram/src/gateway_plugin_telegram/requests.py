@@ -1,7 +1,6 @@
-"""From an attempt to a Bot API request: method and JSON parameters. Pure.
+"""From an attempt to a Bot API request: method and JSON parameters. Sans-I/O.
 
-Every name in the tables is of core.telegram.org/bots/api (#sendmessage, #editmessagetext,
-#deletemessage and the methods named below). Ids travel as numbers, absent values not at all.
+Ids travel as numbers, absent values not at all.
 """
 
 from __future__ import annotations
@@ -14,77 +13,8 @@ import attrs
 
 from gateway_core import Attempt
 from gateway_plugin_telegram.errors import TelegramApiError
-from gateway_plugin_telegram.messages import is_message_id, number_in
-
-FIELDS: Mapping[str, frozenset[str]] = {
-    "getMe": frozenset(),
-    "sendMessage": frozenset(
-        {
-            "chat_id",
-            "disable_notification",
-            "entities",
-            "link_preview_options",
-            "message_thread_id",
-            "reply_parameters",
-            "text",
-        }
-    ),
-    "editMessageText": frozenset(
-        {"chat_id", "entities", "link_preview_options", "message_id", "text"}
-    ),
-    "deleteMessage": frozenset({"chat_id", "message_id"}),
-}
-"""The methods that this adapter calls itself, and every field that it sends to each.
-
-`extra` and a call's arguments come on top: those are the application's.
-"""
-
-EDIT_EXTRA = frozenset({"business_connection_id", "link_preview_options", "reply_markup"})
-SEND_EXTRA = EDIT_EXTRA | {
-    "allow_paid_broadcast",
-    "direct_messages_topic_id",
-    "disable_notification",
-    "message_effect_id",
-    "protect_content",
-    "reply_parameters",
-    "suggested_post_parameters",
-}
-"""Telegram's own fields of a message that `extra` may set. An unknown one would be passed over in
-silence by the server; of what came with a message, its edits repeat what editMessageText knows."""
-
-ROOM_CALLS: Mapping[str, frozenset[str]] = {
-    method.lower(): frozenset(fields)
-    for method, fields in {
-        "closeForumTopic": {"chat_id", "message_thread_id"},
-        "deleteForumTopic": {"chat_id", "message_thread_id"},
-        "deleteMessage": {"chat_id"},
-        "deleteMessages": {"chat_id"},
-        "editForumTopic": {"chat_id", "message_thread_id"},
-        "editMessageCaption": {"chat_id"},
-        "editMessageMedia": {"chat_id"},
-        "reopenForumTopic": {"chat_id", "message_thread_id"},
-        "sendAnimation": {"chat_id", "message_thread_id"},
-        "sendAudio": {"chat_id", "message_thread_id"},
-        "sendChatAction": {"chat_id", "message_thread_id"},
-        "sendMediaGroup": {"chat_id", "message_thread_id"},
-        "sendSticker": {"chat_id", "message_thread_id"},
-        "sendVideo": {"chat_id", "message_thread_id"},
-        "sendVoice": {"chat_id", "message_thread_id"},
-        "unpinAllChatMessages": {"chat_id"},
-        "sendPhoto": {"chat_id", "message_thread_id"},
-        "sendDocument": {"chat_id", "message_thread_id"},
-        "sendPoll": {"chat_id", "message_thread_id"},
-        "sendLocation": {"chat_id", "message_thread_id"},
-        "copyMessage": {"chat_id", "message_thread_id"},
-        "forwardMessage": {"chat_id", "message_thread_id"},
-        "editMessageReplyMarkup": {"chat_id"},
-        "setMessageReaction": {"chat_id"},
-        "pinChatMessage": {"chat_id"},
-        "unpinChatMessage": {"chat_id"},
-        "getChat": {"chat_id"},
-    }.items()
-}
-"""Methods of a `Call` that are given the envelope's room (and topic) unless it names its own."""
+from gateway_plugin_telegram.ids import is_message_id, number_in
+from gateway_plugin_telegram.methods import EDIT_EXTRA, FIELDS, ROOM_CALLS, SEND_EXTRA
 
 _MESSAGES = ("message_id", "message_ids")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
@@ -99,7 +29,7 @@ class Request:
 
 
 def send_request(attempt: Attempt) -> Request:
-    """SendMessage; a reply must find its message, so that a lost one is told, not hidden.
+    """SendMessage; a reply must find its message, so that a lost one is reported, not hidden.
 
     Raises `TelegramApiError`, like the next two, for a message that a moved group left behind.
     """
@@ -118,7 +48,7 @@ def send_request(attempt: Attempt) -> Request:
 def edit_request(attempt: Attempt) -> Request:
     """EditMessageText. A keyboard that the request does not name is taken away by Telegram.
 
-    Of what came with the message, only a keyboard that stands on it can be kept.
+    Of what came with the message, only a keyboard that stands on it can stay.
     """
     fields = _fields("editMessageText", {**attempt.payload, **_message(attempt, "edit")})
     extra = _own(attempt, EDIT_EXTRA)
@@ -150,14 +80,14 @@ def call_request(attempt: Attempt) -> Request:
 
 
 def _numbered(arguments: dict[str, Any], room: str) -> dict[str, Any]:
-    """The arguments, in which a message that is named by its kept id has Telegram's number."""
+    """The arguments, with Telegram's number for a message that is named by its stored id."""
     where = str(arguments.get("from_chat_id", arguments.get("chat_id", room)))
 
     def plain(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [plain(one) for one in value]
-        kept = isinstance(value, str) and is_message_id(value)
-        return _number(where, value, "reach") if kept else value
+        named = isinstance(value, str) and is_message_id(value)
+        return _number(where, value, "reach") if named else value
 
     return {name: plain(value) if name in _MESSAGES else value for name, value in arguments.items()}
 

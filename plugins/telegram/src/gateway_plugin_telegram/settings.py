@@ -66,7 +66,7 @@ class TelegramSettings:
     read_timeout    seconds without a byte of the answer; at least 30, since the Bot API server
                     itself sleeps through short flood waits
     total_timeout   seconds for a whole request: above `read_timeout`, and below the gateway's
-                    `attempt_timeout`, so that the request's own error is told
+                    `attempt_timeout`, so that the request's own error is reported
     """
 
     token: Secret = attrs.field(validator=[attrs.validators.instance_of(Secret), _well_formed])

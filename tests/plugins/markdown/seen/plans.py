@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway_core import Part, Secret, Send
-from gateway_plugin_discord import markup as discord
-from gateway_plugin_slack import markup as slack
+from gateway_plugin_discord.rendering import parts as discord
+from gateway_plugin_slack.rendering import parts as slack
 from gateway_plugin_slack.settings import Settings as SlackSettings
-from gateway_plugin_telegram import markup as telegram
+from gateway_plugin_telegram.rendering import parts as telegram
 from gateway_plugin_telegram.settings import TelegramSettings
 
 TEXTS = sorted((Path(__file__).parents[3] / "texts").glob("[0-9]*.md"))
@@ -43,7 +43,7 @@ def on_discord(source: str, limit: int = 2000) -> list[Part]:
 
 def on_slack(source: str, limit: int = 4000) -> list[Part]:
     instance = SlackSettings(token=Secret("xoxb-1"), part_bytes=limit)
-    return list(slack.chunk(instance, message(source), "as_asked"))
+    return list(slack.parts_of(instance, message(source), "as_asked"))
 
 
 PLANS = {"telegram": on_telegram, "slack": on_slack, "discord": on_discord}

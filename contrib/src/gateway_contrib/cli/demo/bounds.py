@@ -12,7 +12,7 @@ import attrs
 
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.slack.limits import SlackLimits
-from gateway_contrib.emulators.telegram.flood import TelegramLimits
+from gateway_contrib.emulators.telegram.limits import TelegramLimits
 
 
 @attrs.frozen

@@ -23,7 +23,7 @@ from gateway_contrib.emulators.discord.limits import (
     limited,
 )
 from gateway_contrib.emulators.discord.methods import METHODS, Method, major_of
-from gateway_contrib.emulators.discord.refusal import Refusal, coded, plain
+from gateway_contrib.emulators.discord.refusals import Refusal, coded, plain
 from gateway_contrib.emulators.discord.requests import Posted, read
 from gateway_contrib.emulators.discord.world import Bot, Interaction, VirtualWall, World
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from gateway_contrib.emulators.discord.refusal import Refusal
+from gateway_contrib.emulators.discord.refusals import Refusal
 
 TOLERANCE = 0.001
 """Seconds by which a request may be early."""
@@ -59,7 +59,7 @@ class _Window:
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """How a bucket stands after a request: what the `X-RateLimit-…` headers tell."""
+    """How a bucket stands after a request: what the `X-RateLimit-…` headers say."""
 
     bucket: str
     limit: int

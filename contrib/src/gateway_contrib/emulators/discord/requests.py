@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from starlette.requests import Request
 
-from gateway_contrib.emulators.discord.refusal import coded, form
+from gateway_contrib.emulators.discord.refusals import coded, form
 
 
 @attrs.frozen(kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,8 @@ import trio
 
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.markup import visible
-from gateway_contrib.emulators.discord.refusal import coded
+from gateway_contrib.emulators.discord.refusals import coded, form
+from gateway_contrib.emulators.discord.requests import Posted
 from gateway_contrib.emulators.rooms import Message, Rooms
 
 STARTED = 1_767_225_600.0
@@ -23,6 +25,12 @@ GUILD = "1000000000000000000"
 INTERACTION_LIFE = 900.0  # Seconds that an interaction's token is good.
 
 _FIRST_BOT = 1_100_000_000_000_000_000
+_SNOWFLAKE = re.compile(r"[0-9]{1,20}")
+
+Answer = tuple[int, Any]
+"""Status and JSON; None: no content."""
+
+NO_CONTENT: Answer = (204, None)
 
 
 @attrs.frozen
@@ -188,6 +196,15 @@ class World:
         if entry is None or trio.current_time() - entry.made_at > INTERACTION_LIFE:
             return None
         return entry
+
+
+def room_of(world: World, posted: Posted) -> str:
+    """The channel of the path, if the bot may use it."""
+    room = posted.path["channel"]
+    if not _SNOWFLAKE.fullmatch(room):
+        raise form("channel_id", "NUMBER_TYPE_COERCE", f'Value "{room}" is not snowflake.')
+    world.open_channel(room)
+    return room
 
 
 def message_wire(world: World, message: Message) -> dict[str, Any]:

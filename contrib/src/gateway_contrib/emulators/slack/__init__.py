@@ -1,4 +1,4 @@
-"""A local Slack: `SlackEmulator(…).app` answers like the Web API, and keeps what arrived."""
+"""A local Slack: `SlackEmulator(…).app` answers like the Web API, and stores what arrived."""
 
 from gateway_contrib.emulators.slack.content import pings, visible_text
 from gateway_contrib.emulators.slack.emulator import SlackEmulator

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway_contrib.emulators.slack import rich_text
-from gateway_contrib.emulators.slack.refusal import Refusal
-from gateway_contrib.emulators.slack.text import calls, shown
+from gateway_contrib.emulators.slack.markup import calls, shown
+from gateway_contrib.emulators.slack.refusals import Refusal
 
 MOST_BLOCKS = 50
 MOST_TEXT = 13_200

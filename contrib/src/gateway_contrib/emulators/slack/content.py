@@ -8,8 +8,8 @@ from typing import Any
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import blocks
 from gateway_contrib.emulators.slack.limits import SlackLimits
-from gateway_contrib.emulators.slack.refusal import Refusal
-from gateway_contrib.emulators.slack.text import called, shown, stored
+from gateway_contrib.emulators.slack.markup import called, shown, stored
+from gateway_contrib.emulators.slack.refusals import Refusal
 
 MOST_ATTACHMENTS = 100
 CONTENT = ("text", "blocks", "attachments", "markdown_text")

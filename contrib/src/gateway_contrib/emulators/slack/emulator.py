@@ -18,10 +18,9 @@ from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.slack.limits import Allowance, SlackLimits
 from gateway_contrib.emulators.slack.methods import CHANGING, METHODS, OPEN_METHODS
-from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.requests import Given, read
-from gateway_contrib.emulators.slack.workspace import Bot, Directory
-from gateway_contrib.emulators.slack.world import World
+from gateway_contrib.emulators.slack.world import Bot, Directory, World
 from gateway_contrib.emulators.wire import reset, silence
 
 _HTML = "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1>"

@@ -1,4 +1,4 @@
-"""What the emulated Slack allows, and what of it is used up (docs.slack.dev, rate limits)."""
+"""Slack's limits: what is allowed, and what of it is used up (docs.slack.dev, rate limits)."""
 
 from __future__ import annotations
 

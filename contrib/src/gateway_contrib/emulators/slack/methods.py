@@ -11,15 +11,24 @@ from typing import Any, TypeAlias
 import trio
 
 from gateway_contrib.emulators.rooms import Message
-from gateway_contrib.emulators.slack import around
+from gateway_contrib.emulators.slack import reactions
 from gateway_contrib.emulators.slack.content import accepted, shown_text
 from gateway_contrib.emulators.slack.limits import SlackLimits
-from gateway_contrib.emulators.slack.refusal import Refusal
-from gateway_contrib.emulators.slack.workspace import TEAM, Bot, Channel, is_ts
-from gateway_contrib.emulators.slack.world import Arguments, Fields, World, found, opened
+from gateway_contrib.emulators.slack.refusals import Refusal
+from gateway_contrib.emulators.slack.world import (
+    TEAM,
+    Arguments,
+    Bot,
+    Channel,
+    Fields,
+    World,
+    found,
+    is_ts,
+    opened,
+)
 
 TOKEN_LASTS = 43_200
-"""Seconds that an exchanged token is good for, as the answer tells."""
+"""Seconds that an exchanged token is good for, as the answer says."""
 
 
 Method: TypeAlias = Callable[[World, Bot, Arguments], Fields]
@@ -140,8 +149,21 @@ def exchange(world: World, _: Bot | None, given: Arguments) -> Fields:
     }
 
 
+def open_view(world: World, _: Bot, given: Arguments) -> Fields:
+    """views.open: a view for a trigger, which serves once."""
+    trigger, view = given.get("trigger_id"), given.get("view")
+    if not isinstance(trigger, str) or not trigger:
+        raise Refusal("invalid_trigger_id")
+    if any(trigger == seen for seen, _ in world.views):
+        raise Refusal("exchanged_trigger_id")
+    if not view:
+        raise Refusal("invalid_arguments", "missing required field: view")
+    world.views.append((trigger, view))
+    return {"view": {"id": f"V0VIEW{len(world.views):04d}", "type": "modal"}}
+
+
 METHODS: Mapping[str, Method] = {
-    "assistant.threads.setStatus": around.set_status,
+    "assistant.threads.setStatus": reactions.set_status,
     "auth.test": auth_test,
     "chat.delete": delete,
     "chat.postEphemeral": post_ephemeral,
@@ -149,12 +171,12 @@ METHODS: Mapping[str, Method] = {
     "chat.update": update,
     "conversations.info": conversation,
     "conversations.open": open_conversation,
-    "pins.add": around.pin,
-    "pins.remove": around.unpin,
-    "reactions.add": around.add_reaction,
-    "reactions.remove": around.remove_reaction,
+    "pins.add": reactions.pin,
+    "pins.remove": reactions.unpin,
+    "reactions.add": reactions.add_reaction,
+    "reactions.remove": reactions.remove_reaction,
     "users.info": user,
-    "views.open": around.open_view,
+    "views.open": open_view,
 }
 OPEN_METHODS: Mapping[str, Callable[[World, Bot | None, Arguments], Fields]] = {
     "api.test": api_test,
@@ -165,10 +187,10 @@ OPEN_METHODS: Mapping[str, Callable[[World, Bot | None, Arguments], Fields]] = {
 CHANGING = frozenset({"chat.postMessage", "chat.update", "chat.delete"})
 """Those that a plan of faults is asked about."""
 
-KEPT = ("user", "bot_id", "thread_ts")
+STAYING = ("user", "bot_id", "thread_ts")
 """What of a message an edit leaves."""
 
-KEPT_UNNAMED = ("blocks", "attachments")
+STAYING_UNNAMED = ("blocks", "attachments")
 """What of a message an edit leaves unless it names it; an empty list takes it off."""
 
 
@@ -213,10 +235,10 @@ def _own(world: World, bot: Bot, channel: Channel, given: Arguments, refusal: st
 
 def _revise(message: Message, fields: Fields) -> None:
     """Blocks and attachments that the edit does not name stay, like thread and author."""
-    kept = {name: message.fields[name] for name in KEPT if name in message.fields}
+    staying = {name: message.fields[name] for name in STAYING if name in message.fields}
     message.revisions.append(message.text)
-    unnamed = {n: message.fields[n] for n in KEPT_UNNAMED if n in message.fields}
-    message.fields = {**unnamed, **fields, **kept}
+    unnamed = {n: message.fields[n] for n in STAYING_UNNAMED if n in message.fields}
+    message.fields = {**unnamed, **fields, **staying}
     message.text = shown_text(message.fields)
     message.edited_at = trio.current_time()
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import attrs
 from starlette.requests import Request
 
-from gateway_contrib.emulators.slack.refusal import Refusal
+from gateway_contrib.emulators.slack.refusals import Refusal
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

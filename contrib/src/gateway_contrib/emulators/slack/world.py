@@ -1,20 +1,164 @@
-"""What the emulated workspace holds, and how its methods find something in it."""
+"""What the emulated Slack remembers: tokens, conversations, messages, and when what happened."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import attrs
+import trio
 
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.slack.limits import SlackLimits
-from gateway_contrib.emulators.slack.refusal import Refusal
-from gateway_contrib.emulators.slack.workspace import Channel, Clock, Directory
+from gateway_contrib.emulators.slack.refusals import Refusal
+
+TEAM = "T0EMULATOR"
+EPOCH = 1_700_000_000
+"""The POSIX time of the emulator's first moment; later ones follow the loop's clock."""
+
+_TOKEN = re.compile(r"xox[a-z](?:\.xox[a-z])?-[\w-]+")
+_ID = re.compile(r"[CGD][A-Z0-9]{2,}")
+_USER = re.compile(r"[UW][A-Z0-9]{2,}")
+_TS = re.compile(r"\d{10}\.\d{6}")
+_NAME = re.compile(r"#?[^\s#@<>,A-Z]{1,80}")
 
 Arguments: TypeAlias = Mapping[str, Any]
 Fields: TypeAlias = dict[str, Any]
+
+
+def is_ts(value: Any) -> bool:
+    """True for the form of a `ts`."""
+    return isinstance(value, str) and _TS.fullmatch(value) is not None
+
+
+@attrs.frozen
+class Bot:
+    """Whom a token speaks for."""
+
+    user_id: str
+    bot_id: str
+    name: str
+
+
+@attrs.define(eq=False)
+class Channel:
+    """A conversation; `closed` is Slack's word for why nothing can be posted there."""
+
+    id: str
+    name: str
+    closed: str | None = None
+    locked: set[str] = attrs.field(factory=set)
+
+    @property
+    def private(self) -> bool:
+        """True for a direct message."""
+        return self.id.startswith("D")
+
+
+class Clock:
+    """Virtual time as Slack shows it, and `ts` values that are unique and only grow."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._last = EPOCH * 1_000_000
+
+    def seconds(self) -> float:
+        """Seconds since the first reading."""
+        now = trio.current_time()
+        if self._began is None:
+            self._began = now
+        return now - self._began
+
+    def ts(self) -> str:
+        """A new `ts`, `1700000000.000100` the first."""
+        now = EPOCH * 1_000_000 + int(self.seconds() * 1_000_000)
+        self._last = max(self._last + 100, now)
+        return f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
+
+
+class Directory:
+    """Tokens and conversations. Every well-formed id is a conversation until it is removed."""
+
+    def __init__(self, tokens: Collection[str] | None) -> None:
+        self._known = None if tokens is None else set(tokens)
+        self._refused: dict[str, str] = {}
+        self._bots: dict[str, Bot] = {}
+        self._refresh: dict[str, Bot] = {}
+        self._issued = 0
+        self._channels: dict[str, Channel] = {}
+        self._names: dict[str, str] = {}
+
+    def bot(self, token: str | None) -> Bot:
+        """Whom the token speaks for. Raises Refusal where it is none or not good."""
+        if not token:
+            raise Refusal("not_authed")
+        if token in self._refused:
+            raise Refusal(self._refused[token])
+        unknown = self._known is not None and token not in self._known
+        if unknown or not _TOKEN.fullmatch(token):
+            raise Refusal("invalid_auth")
+        return self._bots.get(token) or self._enrol(token)
+
+    def _enrol(self, token: str) -> Bot:
+        number = len(set(self._bots.values())) + 1
+        bot = Bot(f"U0BOT{number:04d}", f"B0BOT{number:04d}", f"bot{number}")
+        self._bots[token] = bot
+        return bot
+
+    def refuse(self, token: str, error: str | None) -> None:
+        """From now on the token gets `error`; None: it is good again."""
+        if error is None:
+            self._refused.pop(token, None)
+        else:
+            self._refused[token] = error
+
+    def grant(self, token: str) -> str:
+        """A refresh token, good once, for the bot of an access token."""
+        return self._grant(self._bots.get(token) or self._enrol(token))
+
+    def _grant(self, bot: Bot) -> str:
+        self._issued += 1
+        refresh = f"xoxe-1-refresh-{self._issued}"
+        self._refresh[refresh] = bot
+        return refresh
+
+    def exchange(self, refresh: str) -> tuple[str, str, Bot]:
+        """A new access token and the next refresh token. Raises Refusal for one not good."""
+        bot = self._refresh.pop(refresh, None)
+        if bot is None:
+            raise Refusal("invalid_refresh_token")
+        following = self._grant(bot)
+        access = f"xoxe.xoxb-1-access-{self._issued}"
+        self._bots[access] = bot
+        if self._known is not None:
+            self._known.add(access)
+        return access, following, bot
+
+    def channel(self, name: Any) -> Channel:
+        """The conversation of an id, a name or a user. Raises Refusal `channel_not_found`."""
+        if isinstance(name, str):
+            if _ID.fullmatch(name):
+                return self._opened(name)
+            if _USER.fullmatch(name):
+                return self._opened(f"D{name[1:]}")
+            if _NAME.fullmatch(name):
+                return self._named(name.removeprefix("#"))
+        raise Refusal("channel_not_found")
+
+    def by_id(self, name: Any) -> Channel:
+        """The conversation of an id and of nothing else: what edits and deletes take."""
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise Refusal("channel_not_found")
+        return self._opened(name)
+
+    def _opened(self, channel_id: str) -> Channel:
+        return self._channels.setdefault(channel_id, Channel(channel_id, channel_id.lower()))
+
+    def _named(self, name: str) -> Channel:
+        channel_id = self._names.setdefault(name, f"C0NAMED{len(self._names) + 1:04d}")
+        return self._channels.setdefault(channel_id, Channel(channel_id, name))
 
 
 @attrs.define(eq=False)

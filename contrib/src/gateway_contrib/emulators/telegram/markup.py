@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import attrs
 
-from gateway_contrib.emulators.telegram.answers import bad_request
-from gateway_contrib.emulators.telegram.text import Formatted, utf16_units
+from gateway_contrib.emulators.telegram.content import Formatted, utf16_units
+from gateway_contrib.emulators.telegram.refusals import bad_request
 
 Fields = Mapping[str, Any]
 

@@ -9,33 +9,18 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.rooms import Message
-from gateway_contrib.emulators.telegram.answers import bad_request
-from gateway_contrib.emulators.telegram.chats import Chat, Content
+from gateway_contrib.emulators.telegram import reactions
+from gateway_contrib.emulators.telegram.content import Formatted, accepted, linked
 from gateway_contrib.emulators.telegram.markup import parsed
-from gateway_contrib.emulators.telegram.parameters import Parameters
-from gateway_contrib.emulators.telegram.text import Formatted, accepted, linked
-from gateway_contrib.emulators.telegram.world import Bot, World
+from gateway_contrib.emulators.telegram.refusals import bad_request
+from gateway_contrib.emulators.telegram.requests import Parameters
+from gateway_contrib.emulators.telegram.world import Bot, Chat, Content, World
 
 Answering: TypeAlias = Callable[[World, Bot, Parameters], Any]
 
 _NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same"
     " as a current content and reply markup of the message"
-)
-_ACTIONS = frozenset(
-    {
-        "typing",
-        "choose_sticker",
-        "find_location",
-        "record_video",
-        "record_video_note",
-        "record_voice",
-        "upload_document",
-        "upload_photo",
-        "upload_video",
-        "upload_video_note",
-        "upload_voice",
-    }
 )
 
 
@@ -109,46 +94,6 @@ def delete_messages(world: World, bot: Bot, parameters: Parameters) -> Any:
     return True
 
 
-def set_message_reaction(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Keep the reactions beside the message; an empty array takes them away."""
-    chat = world.chat(parameters)
-    message = world.message(chat, parameters, "react")
-    reactions = parameters.structure("reaction", list, "reaction types JSON array")
-    chat.reactions[message.id] = list(reactions or ())
-    return True
-
-
-def pin_chat_message(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Pin a message."""
-    chat = world.chat(parameters)
-    message = world.message(chat, parameters, "pin")
-    chat.pinned = [*(one for one in chat.pinned if one != message.id), message.id]
-    return True
-
-
-def unpin_chat_message(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Take a pin away: of the message that is named, else the newest."""
-    chat = world.chat(parameters)
-    named = parameters.integer("message_id")
-    gone = [str(named)] if named else chat.pinned[-1:]
-    chat.pinned = [one for one in chat.pinned if one not in gone]
-    return True
-
-
-def unpin_all_chat_messages(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Take every pin away."""
-    world.chat(parameters).pinned.clear()
-    return True
-
-
-def send_chat_action(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Typing and the like: nothing is kept."""
-    world.chat(parameters)
-    if parameters.text("action") not in _ACTIONS:
-        raise bad_request("wrong parameter action in request")
-    return True
-
-
 def answer_callback_query(_world: World, _bot: Bot, parameters: Parameters) -> Any:
     """Every query that has an id is open."""
     if not parameters.text("callback_query_id"):
@@ -163,7 +108,7 @@ def get_chat(world: World, _bot: Bot, parameters: Parameters) -> Any:
 
 
 def create_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Open a topic; its id is that of the message that tells of it."""
+    """Open a topic; its id is that of the message that announces it."""
     chat = world.chat(parameters)
     name = parameters.text("name")
     if not name:
@@ -272,11 +217,11 @@ METHODS: Mapping[str, Method] = {
     "editmessagereplymarkup": Method(edit_message_reply_markup, changes=True),
     "deletemessage": Method(delete_message, changes=True),
     "deletemessages": Method(delete_messages, changes=True),
-    "setmessagereaction": Method(set_message_reaction),
-    "pinchatmessage": Method(pin_chat_message),
-    "unpinchatmessage": Method(unpin_chat_message),
-    "unpinallchatmessages": Method(unpin_all_chat_messages),
-    "sendchataction": Method(send_chat_action),
+    "setmessagereaction": Method(reactions.set_message_reaction),
+    "pinchatmessage": Method(reactions.pin_chat_message),
+    "unpinchatmessage": Method(reactions.unpin_chat_message),
+    "unpinallchatmessages": Method(reactions.unpin_all_chat_messages),
+    "sendchataction": Method(reactions.send_chat_action),
     "answercallbackquery": Method(answer_callback_query),
     "getchat": Method(get_chat),
     "createforumtopic": Method(create_forum_topic),

@@ -1,0 +1,51 @@
+"""A message's content as Discord takes it: what is refused of it, and what is taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_contrib.emulators.discord.limits import DiscordLimits
+from gateway_contrib.emulators.discord.refusals import coded, form
+from gateway_contrib.emulators.discord.requests import Posted
+
+_FILLING = ("embeds", "components", "sticker_ids", "poll", "attachments")
+_NONCE_LENGTH = 25
+
+
+def _length(content: str) -> int:
+    return len(content.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def check_content(limits: DiscordLimits, posted: Posted, *, prefix: str = "") -> None:
+    """Refuse a content that is no text or too long, and flags that are no number."""
+    content, most = posted.fields.get("content"), limits.max_length
+    if content is not None and not isinstance(content, str):
+        raise form(f"{prefix}content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
+    if _length(content or "") > most:
+        words = f"Must be {most} or fewer in length."
+        raise form(f"{prefix}content", "BASE_TYPE_MAX_LENGTH", words)
+    flags = posted.fields.get("flags", 0)
+    if flags is not None and (not isinstance(flags, int) or isinstance(flags, bool)):
+        raise form(f"{prefix}flags", "NUMBER_TYPE_COERCE", f'Value "{flags}" is not int.')
+
+
+def check_full(fields: Mapping[str, Any], files: int) -> None:
+    """Refuse a message in which there is nothing to see."""
+    full = any(fields.get(name) for name in _FILLING) or files
+    if not (fields.get("content") or "").strip() and not full:
+        raise coded(50006)
+
+
+def check_nonce(posted: Posted) -> None:
+    """Refuse a nonce that is too long."""
+    nonce = posted.fields.get("nonce")
+    if nonce is not None and len(str(nonce)) > _NONCE_LENGTH:
+        words = f"Must be {_NONCE_LENGTH} or fewer in length."
+        raise form("nonce", "NONCE_TYPE_TOO_LONG", words)
+
+
+def trimmed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Discord takes white space off both ends of a message."""
+    content = fields.get("content")
+    return {**fields, "content": content.strip()} if isinstance(content, str) else fields

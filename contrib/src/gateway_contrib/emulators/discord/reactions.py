@@ -1,0 +1,47 @@
+"""What bots do to messages and around them: reactions, pins, signs of typing."""
+
+from __future__ import annotations
+
+from gateway_contrib.emulators.discord.requests import Posted
+from gateway_contrib.emulators.discord.world import NO_CONTENT, Answer, Bot, World, room_of
+
+
+def typing(world: World, _: Bot, posted: Posted) -> Answer:
+    """Show that the bot is typing: nobody remembers it."""
+    room_of(world, posted)
+    return NO_CONTENT
+
+
+def add_reaction(world: World, bot: Bot, posted: Posted) -> Answer:
+    """React to a message; once is enough."""
+    message = world.message(room_of(world, posted), posted.path["message"])
+    reactions = world.reactions.setdefault((message.room, message.id), [])
+    if (bot.id, posted.path["emoji"]) not in reactions:
+        reactions.append((bot.id, posted.path["emoji"]))
+    return NO_CONTENT
+
+
+def remove_reaction(world: World, bot: Bot, posted: Posted) -> Answer:
+    """Take the bot's reaction back."""
+    message = world.message(room_of(world, posted), posted.path["message"])
+    reactions = world.reactions.get((message.room, message.id), [])
+    if (bot.id, posted.path["emoji"]) in reactions:
+        reactions.remove((bot.id, posted.path["emoji"]))
+    return NO_CONTENT
+
+
+def pin(world: World, _: Bot, posted: Posted) -> Answer:
+    """Pin a message."""
+    message = world.message(room_of(world, posted), posted.path["message"])
+    pins = world.pins.setdefault(message.room, [])
+    if message.id not in pins:
+        pins.append(message.id)
+    return NO_CONTENT
+
+
+def unpin(world: World, _: Bot, posted: Posted) -> Answer:
+    """Unpin a message."""
+    message = world.message(room_of(world, posted), posted.path["message"])
+    if message.id in world.pins.get(message.room, []):
+        world.pins[message.room].remove(message.id)
+    return NO_CONTENT

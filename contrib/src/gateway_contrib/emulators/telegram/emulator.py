@@ -1,0 +1,203 @@
+"""The emulated Telegram as an ASGI application: paths, tokens, faults, then the method."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
+from gateway_contrib.emulators.page import rooms_page
+from gateway_contrib.emulators.rooms import Rooms
+from gateway_contrib.emulators.telegram.limits import TelegramLimits
+from gateway_contrib.emulators.telegram.methods import METHODS, Method
+from gateway_contrib.emulators.telegram.refusals import Refusal, body_of, flood
+from gateway_contrib.emulators.telegram.requests import Parameters, read
+from gateway_contrib.emulators.telegram.world import Bot, World
+from gateway_contrib.emulators.wire import reset, silence
+
+UNFORESEEN_WAIT = 3
+"""Seconds that an injected 429 asks for."""
+
+_TOKEN = re.compile(r"([0-9]{1,20}):[A-Za-z0-9_-]{1,128}")
+_VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+_GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+
+
+class TelegramEmulator:
+    """A Bot API server in memory.
+
+    tokens   that are valid; None: every well-formed one
+    limits   that the server enforces, for each bot
+    faults   asked once per request that would make or change a message
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Collection[str] | None = None,
+        limits: TelegramLimits = TelegramLimits(),  # noqa: B008 - a frozen value
+        faults: FaultPlan | None = None,
+    ) -> None:
+        self.faults = faults or FaultPlan()
+        self._world = World(limits)
+        self._tokens = None if tokens is None else frozenset(tokens)
+        self._revoked: set[str] = set()
+        self.app = Starlette(
+            routes=[
+                Route("/", self._page, methods=["GET"]),
+                Route("/bot{token}/{method}", self._serve, methods=_VERBS),
+                Route("/{path:path}", self._nowhere, methods=_VERBS),
+            ]
+        )
+
+    @property
+    def rooms(self) -> Rooms:
+        """What arrived."""
+        return self._world.rooms
+
+    @property
+    def counters(self) -> Counter[str]:
+        """`requests`, `stored`, `edited`, `deleted`, `rate_limited` and `faults` so far.
+
+        `rate_limited` counts what the limits refused, not what the plan of faults did.
+        """
+        return self._world.counters
+
+    def revoke(self, token: str) -> None:
+        """Refuse the token with 401 from now on."""
+        self._revoked.add(token)
+
+    def restore(self, token: str) -> None:
+        """Take the token again."""
+        self._revoked.discard(token)
+
+    def remove_room(self, room: str) -> None:
+        """Block the bot (a person) or kick it (a group): 403 from now on."""
+        self._world.chats.remove(room)
+
+    def forget_room(self, room: str) -> None:
+        """Let the chat be unknown: 400 `chat not found` from now on."""
+        self.close_room(room, 400, "chat not found")
+
+    def close_room(self, room: str, status: int, words: str) -> None:
+        """Refuse the chat with a status and Telegram's words for it, without their prefix."""
+        self._world.chats.find(room).removed = Refusal(status, words)
+
+    def restore_room(self, room: str) -> None:
+        """The chat takes messages again."""
+        self._world.chats.find(room).removed = None
+
+    def reactions(self, room: str, message_id: str) -> list[Any]:
+        """The bot's reactions to a message, as posted."""
+        return list(self._world.chats.find(room).reactions.get(message_id, ()))
+
+    def pins(self, room: str) -> list[str]:
+        """The pinned messages of a chat, the newest last."""
+        return list(self._world.chats.find(room).pinned)
+
+    def migrate_room(self, room: str) -> str:
+        """Turn the group into a supergroup; its new id. The old one answers with it."""
+        return self._world.chats.migrate(room)
+
+    def create_topic(self, room: str, name: str = "topic") -> str:
+        """Open a topic in the room; its id, for `message_thread_id`."""
+        chat = self._world.chats.find(room)
+        topic = chat.next_id()
+        chat.topics[topic] = name
+        return topic
+
+    def close_topic(self, room: str, topic: str) -> None:
+        """Let the topic refuse messages."""
+        self._world.chats.find(room).closed.add(topic)
+
+    async def _page(self, _request: Request) -> Response:
+        return HTMLResponse(rooms_page("telegram", self.rooms))
+
+    async def _nowhere(self, _request: Request) -> Response:
+        return _refused(Refusal(404, "Not Found"))
+
+    async def _serve(self, request: Request) -> Response:
+        self.counters["requests"] += 1
+        try:
+            return await self._answer(request)
+        except Refusal as refusal:
+            return _refused(refusal)
+
+    async def _answer(self, request: Request) -> Response:
+        bot = self._bot(request.path_params["token"])
+        if request.method not in {"GET", "POST"}:
+            raise Refusal(405, "Method Not Allowed: unsupported")
+        method = METHODS.get(request.path_params["method"].lower())
+        if method is None:
+            raise Refusal(404, "method not found")
+        parameters = await read(request)
+        fault = self.faults.next() if method.changes else None
+        if fault is None:
+            return self._done(method, bot, parameters)
+        self.counters["faults"] += 1
+        if isinstance(fault, Said):
+            return fault.response()
+        return await self._failing(fault, request, parameters, method, bot)
+
+    def _bot(self, token: str) -> Bot:
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise Refusal(404, "Not Found")
+        if token in self._revoked or (self._tokens is not None and token not in self._tokens):
+            raise Refusal(401, "Unauthorized")
+        return Bot(int(match[1]))
+
+    def _done(self, method: Method, bot: Bot, parameters: Parameters) -> Response:
+        result = method.answer(self._world, bot, parameters)
+        return JSONResponse({"ok": True, "result": result})
+
+    async def _failing(
+        self, fault: Fault, request: Request, parameters: Parameters, method: Method, bot: Bot
+    ) -> Response:
+        """Fail before the method does its work, or after."""
+        if fault in _INSTEAD:
+            return await _INSTEAD[fault](request)
+        if fault is Fault.TOKEN_REVOKED:
+            self.revoke(request.path_params["token"])
+            raise Refusal(401, "Unauthorized")
+        if fault is Fault.ROOM_GONE:
+            self.remove_room(self._world.chat(parameters).room)
+        done = self._done(method, bot, parameters)
+        return await _AFTERWARDS[fault](request) if fault in _AFTERWARDS else done
+
+
+def _refused(refusal: Refusal) -> Response:
+    wait = (refusal.parameters or {}).get("retry_after")
+    headers = {} if wait is None else {"Retry-After": str(wait)}
+    return JSONResponse(body_of(refusal), status_code=refusal.status, headers=headers)
+
+
+async def _limited(_request: Request) -> Response:
+    raise flood(UNFORESEEN_WAIT)
+
+
+async def _server_error(_request: Request) -> Response:
+    return HTMLResponse(_GATEWAY_PAGE, status_code=502)
+
+
+async def _malformed(_request: Request) -> Response:
+    return Response('{"ok":true,"result":{"mess', media_type="application/json")
+
+
+_INSTEAD: Mapping[Fault, Callable[[Request], Awaitable[Response]]] = {
+    Fault.RATE_LIMITED: _limited,
+    Fault.SERVER_ERROR: _server_error,
+    Fault.RESET_BEFORE: reset,
+}
+_AFTERWARDS: Mapping[Fault, Callable[[Request], Awaitable[Response]]] = {
+    Fault.RESET_AFTER: reset,
+    Fault.NO_ANSWER: silence,
+    Fault.MALFORMED: _malformed,
+}

@@ -1,0 +1,81 @@
+"""Telegram's limits: how often a bot may write to one chat, to one group, and in all."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+
+import attrs
+
+TOLERANCE = 0.001
+"""Seconds by which a client may be early."""
+
+
+@attrs.frozen(kw_only=True)
+class TelegramLimits:
+    """What the server allows each bot (core.telegram.org/bots/faq).
+
+    chat_seconds   seconds between two accepted writes to one chat
+    group_count    writes that a group takes in any `group_seconds`
+    bot_count      requests that the bot may make at once; as many more per `bot_seconds`
+    """
+
+    chat_seconds: float = 1.0
+    group_count: int = 20
+    group_seconds: float = 60.0
+    bot_count: int = 30
+    bot_seconds: float = 1.0
+
+
+@attrs.define(eq=False)
+class Allowance:
+    """The state of one bot's limits. What is refused draws nothing."""
+
+    limits: TelegramLimits
+    _last: dict[str, float] = attrs.field(factory=dict)
+    _windows: defaultdict[str, deque[float]] = attrs.field(factory=lambda: defaultdict(deque))
+    _tokens: float = attrs.field(
+        default=attrs.Factory(lambda self: float(self.limits.bot_count), takes_self=True)
+    )
+    _filled_at: float = -math.inf
+
+    def take(self, room: str | None, now: float) -> float:
+        """0 when the request is allowed, and it is counted; else the seconds to wait.
+
+        `room` is None for a request that draws on the bot's allowance only.
+        """
+        self._fill(now)
+        wait = max(self._bot_wait(), 0.0 if room is None else self._room_wait(room, now))
+        if wait <= TOLERANCE:
+            self._count(room, now)
+            return 0.0
+        return wait
+
+    @property
+    def _rate(self) -> float:
+        return self.limits.bot_count / self.limits.bot_seconds
+
+    def _fill(self, now: float) -> None:
+        grown = self._tokens + (now - self._filled_at) * self._rate
+        self._tokens = min(float(self.limits.bot_count), grown)
+        self._filled_at = now
+
+    def _bot_wait(self) -> float:
+        return (1.0 - self._tokens) / self._rate
+
+    def _room_wait(self, room: str, now: float) -> float:
+        wait = self._last.get(room, -math.inf) + self.limits.chat_seconds - now
+        if not room.startswith("-"):
+            return wait
+        window = self._windows[room]
+        while window and window[0] + self.limits.group_seconds - now <= TOLERANCE:
+            window.popleft()
+        if len(window) < self.limits.group_count:
+            return wait
+        return max(wait, window[0] + self.limits.group_seconds - now)
+
+    def _count(self, room: str | None, now: float) -> None:
+        self._tokens -= 1.0
+        if room is not None:
+            self._last[room] = now
+            self._windows[room].append(now)

@@ -1,0 +1,21 @@
+"""How Discord names things: everything by a snowflake, and a thread as any channel. Sans-I/O."""
+
+from __future__ import annotations
+
+import re
+
+from gateway_core import Attempt
+
+_SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
+_BEYOND = 1 << 64
+
+
+def is_snowflake(value: object) -> bool:
+    """True for a whole number of 64 bits in decimal digits."""
+    digits = isinstance(value, str) and _SNOWFLAKE.fullmatch(value)
+    return bool(digits) and int(str(value)) < _BEYOND
+
+
+def channel_of(attempt: Attempt) -> str:
+    """The Discord channel that an attempt is made in: a thread is a channel of its own."""
+    return attempt.thread or attempt.room

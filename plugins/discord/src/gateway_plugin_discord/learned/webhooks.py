@@ -1,0 +1,88 @@
+"""What is left of the buckets of webhooks and interactions. Synchronous: the time comes in.
+
+Their limits are split by the webhook's token, and count neither for the room nor for the bot
+(discord.com/developers/docs/topics/rate-limits), so that no limit of the gateway can name them
+before a call is made. The session remembers their headers instead, and does not ask in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from gateway_core import Attempt, GatewayError
+from gateway_core.http import retry_after_seconds
+from gateway_plugin_discord.limits import count_in
+from gateway_plugin_discord.methods import Route
+
+_Key = tuple[str, str, str]
+"""A bucket's name, or its route's until Discord names it; the webhook; its token."""
+
+MOST = 10_000
+"""Buckets that are remembered at once: those that refill soonest are forgotten beyond."""
+
+
+class BucketSpentError(GatewayError):
+    """The bucket of this webhook has no request left for `retry_after` seconds; none was made."""
+
+    def __init__(self, *, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(retry_after)
+
+    def __str__(self) -> str:
+        return f"the webhook's bucket is empty for {self.retry_after:.3f} s"
+
+
+@attrs.define
+class _Standing:
+    remaining: int
+    fresh_at: float
+
+
+@attrs.define(eq=False)
+class WebhookBuckets:
+    """How the buckets of a session's webhooks stand. An unknown one is taken to be full."""
+
+    _names: dict[str, str] = attrs.field(factory=dict, init=False)
+    _standing: dict[_Key, _Standing] = attrs.field(factory=dict, init=False)
+
+    def take(self, route: Route, attempt: Attempt, now: float) -> None:
+        """Take a request of the bucket's. Raises BucketSpentError where none is left."""
+        if not self._standing:
+            return
+        standing = self._standing.get(self._key(route, attempt))
+        if standing is None or standing.fresh_at <= now:
+            return
+        if standing.remaining <= 0:
+            raise BucketSpentError(retry_after=standing.fresh_at - now)
+        standing.remaining -= 1
+
+    def learn(self, route: Route, attempt: Attempt, headers: Mapping[str, str], now: float) -> None:
+        """Believe what an answer or a refusal says of the bucket."""
+        if not route.of_webhook:
+            return
+        remaining = count_in(headers, "remaining")
+        reset = retry_after_seconds(headers.get("x-ratelimit-reset-after"))
+        if remaining is None or reset is None:
+            return
+        name = headers.get("x-ratelimit-bucket")
+        if name:
+            self._names[route.method] = name
+        self._forget(now)
+        self._standing[self._key(route, attempt)] = _Standing(remaining, now + reset)
+
+    def _forget(self, now: float) -> None:
+        """Drop what is past, and else what refills soonest; called before one is added."""
+        if len(self._standing) < MOST:
+            return
+        known = {key: one for key, one in self._standing.items() if one.fresh_at > now}
+        soonest = sorted(known, key=lambda key: known[key].fresh_at)
+        for key in soonest[: len(known) - MOST // 2]:
+            del known[key]
+        self._standing = known
+
+    def _key(self, route: Route, attempt: Attempt) -> _Key:
+        given = attempt.arguments
+        name = self._names.get(route.method, route.method)
+        return name, str(given.get("webhook")), str(given.get("token"))

@@ -1,0 +1,139 @@
+"""Discord's methods, which are routes: their limits' names, their fields, which may be repeated.
+
+Sans-I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from urllib.parse import quote
+
+import attrs
+
+_METHOD = re.compile(r"(GET|POST|PUT|PATCH|DELETE) ((?:/(?:\{[a-z_]+\}|[A-Za-z0-9_@-]+))+)")
+_PARAMETER = re.compile(r"\{([a-z_]+)\}")
+_WITHOUT_BOT = ("/interactions/", "/webhooks/")
+
+CHANNEL = "channel"
+"""The path parameter that is the attempt's own room or thread, never an argument."""
+
+
+@attrs.frozen
+class Route:
+    """A verb and a path with parameters in braces: `POST /channels/{channel}/messages`.
+
+    Limits are split by the channel (discord.com/developers/docs/topics/rate-limits).
+    """
+
+    verb: str
+    path: str
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in braces, in order."""
+        return tuple(_PARAMETER.findall(self.path))
+
+    @cached_property
+    def of_channel(self) -> bool:
+        """Whether it is a route of the attempt's room: those have limits of their own."""
+        return CHANNEL in self.parameters
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether attempts wait for limits here: typing is too fleeting to wait for."""
+        return not self.path.endswith("/typing")
+
+    @cached_property
+    def method(self) -> str:
+        """The route as a call names it."""
+        return f"{self.verb} {self.path}"
+
+    @cached_property
+    def of_webhook(self) -> bool:
+        """Whether a token of its own, not the bot's, opens it: interactions and webhooks."""
+        return self.path.startswith(_WITHOUT_BOT)
+
+    @cached_property
+    def draws_global(self) -> bool:
+        """Interactions and webhooks do not count towards the bot's global limit."""
+        return self.draws and not self.of_webhook
+
+    def bucket(self, channel: str) -> str:
+        """The name of its limit in `channel` until Discord names the bucket."""
+        return f"{self.verb} {self.path.replace('{channel}', channel)}"
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """The path with every parameter filled in; quoted, so that none has a brace."""
+        path = self.path
+        for name in self.parameters:
+            path = path.replace(f"{{{name}}}", quote(values[name], safe="@"))
+        return path
+
+
+_MESSAGE = "/channels/{channel}/messages/{message}"
+CREATE = Route("POST", "/channels/{channel}/messages")
+PROBE = Route("GET", "/users/@me")
+ROUTES: Mapping[str, Route] = {
+    "send": CREATE,
+    "edit": Route("PATCH", _MESSAGE),
+    "delete": Route("DELETE", _MESSAGE),
+    "probe": PROBE,
+}
+"""The route of each operation; a call names its own."""
+
+_ON_MESSAGE = (
+    f"{_MESSAGE}/reactions/{{emoji}}/@me",
+    "/channels/{channel}/messages/pins/{message}",
+    "/channels/{channel}/pins/{message}",
+)
+_ANSWER = "/webhooks/{webhook}/{token}/messages"
+REPEAT_SAFE_CALLS = frozenset(
+    {f"{verb} {path}" for verb in ("PUT", "DELETE") for path in _ON_MESSAGE}
+    | {
+        f"{verb} {_ANSWER}/{name}"
+        for verb in ("DELETE", "GET", "PATCH")
+        for name in ("@original", "{message}")
+    }
+    | {f"GET {path}" for path in ("/channels/{channel}", "/channels/{channel}/messages", _MESSAGE)}
+    | {"GET /users/@me", "POST /channels/{channel}/typing"}
+    | {"POST /interactions/{interaction}/{token}/callback"}
+)
+"""Calls that change nothing when they are made twice; an interaction is answered once only."""
+
+CREATE_FIELDS = frozenset(
+    {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}
+    | {"message_reference", "nonce", "poll", "sticker_ids", "tts"}
+)
+EDIT_FIELDS = frozenset(
+    {"allowed_mentions", "attachments", "components", "content", "embeds", "flags"}
+)
+"""The fields that messages are made and edited with; nothing else is sent
+(discord.com/developers/docs/resources/message#create-message, #edit-message)."""
+
+SUPPRESS_EMBEDS = 1 << 2
+SUPPRESS_NOTIFICATIONS = 1 << 12
+"""Message flags (discord.com/developers/docs/resources/message#message-object-message-flags)."""
+
+COMPONENTS_V2 = 1 << 15
+NOT_IN_V2 = frozenset({"content", "embeds", "poll", "sticker_ids"})
+"""The flag by which components are all that a message is, and what it then has none of
+(discord.com/developers/docs/components/reference)."""
+
+EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
+"""The flags that an edit may name."""
+
+
+@lru_cache(maxsize=256)
+def route_of_method(method: str) -> Route | None:
+    """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none."""
+    found = _METHOD.fullmatch(method)
+    return Route(found[1], found[2]) if found else None
+
+
+def route_of(operation: str) -> Route | None:
+    """The route of `send`, `edit`, `delete`, `probe` or `call:<method>`; None: it has none."""
+    if operation.startswith("call:"):
+        return route_of_method(operation.removeprefix("call:"))
+    return ROUTES.get(operation)

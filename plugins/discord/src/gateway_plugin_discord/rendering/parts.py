@@ -1,0 +1,82 @@
+"""From an envelope's text to the content of messages: the parts, as they are sent. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import attrs
+
+from gateway_core import Edit, Part, Send
+from gateway_core.text import Document, cut, is_prose, neutral, parse, plan
+from gateway_plugin_discord.methods import SUPPRESS_EMBEDS, SUPPRESS_NOTIFICATIONS
+from gateway_plugin_discord.rendering.document import Dialect
+from gateway_plugin_discord.rendering.plain import escape, length
+
+
+def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple[Part, ...]:
+    """The plan: the text in parts of at most `limit` characters each, measured as sent.
+
+    styled  write Markdown in Discord's dialect; False: show its source
+    """
+    if styled and envelope.format == "markdown":
+        return _styled(envelope, limit)
+    text = envelope.text
+
+    def write(piece: str) -> str:
+        piece = neutral(piece)
+        return piece if envelope.format == "native" else escape(piece, mentions=envelope.mentions)
+
+    spans = cut(text, limit=limit, measure=lambda piece: length(write(piece)))
+    shown = [_shown(text, start, end) for start, end in spans]
+    parts = tuple(_plain(envelope, write(text[a:b]), (a, b)) for a, b in shown if a < b)
+    return parts if parts or not envelope.extra else (_plain(envelope, "", (0, 0)),)
+
+
+def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
+    """Markdown in Discord's own dialect. Most messages are a line of words, and stay what it is."""
+    text = envelope.text
+    if len(text) <= limit and is_prose(text) and length(text) <= limit:
+        return (_plain(envelope, text, (0, len(text))),)
+    document = parse(text)
+    fields = partial(_fields, envelope)
+    whole = Dialect(document, fields, envelope.link_previews, envelope.mentions)
+    lost = (*document.degraded, *whole.lost)
+    known = attrs.evolve(document, degraded=lost) if whole.lost else document
+
+    def render(shown: Document) -> Dialect:
+        if shown is known:
+            return whole
+        return Dialect(shown, fields, envelope.link_previews, envelope.mentions)
+
+    return tuple(_part(envelope, part) for part in plan(known, render, limit=limit))
+
+
+def _shown(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space at its ends, which Discord takes off a message.
+
+    Empty where nothing else is in it.
+    """
+    piece = text[start:end]
+    if not neutral(piece).strip():
+        return start, start
+    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
+
+
+def _plain(envelope: Send | Edit, content: str, span: tuple[int, int]) -> Part:
+    return _part(envelope, Part(payload=_fields(envelope, content), span=span))
+
+
+def _fields(envelope: Send | Edit, content: str) -> Mapping[str, object]:
+    look: dict[str, object] = {"content": content} if content else {}
+    if not envelope.mentions:
+        look["allowed_mentions"] = {"parse": []}
+    return {**look, "flags": 0 if envelope.link_previews else SUPPRESS_EMBEDS}
+
+
+def _part(envelope: Send | Edit, part: Part) -> Part:
+    """The part as it is sent. Silence belongs to the sending: it is no part of the digest."""
+    if not isinstance(envelope, Send) or not envelope.silent:
+        return part
+    flags = part.payload["flags"] | SUPPRESS_NOTIFICATIONS
+    return attrs.evolve(part, payload={**part.payload, "flags": flags}, digest=part.digest)

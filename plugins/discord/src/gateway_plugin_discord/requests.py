@@ -1,0 +1,109 @@
+"""From an attempt to a request of Discord's API: its path and its JSON body. Sans-I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from gateway_core import Attempt
+from gateway_plugin_discord.ids import channel_of
+from gateway_plugin_discord.methods import (
+    CHANNEL,
+    COMPONENTS_V2,
+    EDIT_FIELDS,
+    EDIT_FLAGS,
+    NOT_IN_V2,
+    SUPPRESS_EMBEDS,
+    Route,
+)
+
+CARRIED = ("components", "embeds")
+"""Fields of a message's own that an edit takes away by naming them empty."""
+
+NONCE_BYTES = 12  # 24 characters; Discord takes up to 25.
+
+
+def nonce_of(key: str) -> str:
+    """The nonce of a step: the same over retries and restarts.
+
+    With `enforce_nonce`, creating a message with it again gives the message that is there
+    (discord.com/developers/docs/resources/message#create-message).
+    """
+    return hashlib.blake2b(key.encode(), digest_size=NONCE_BYTES).hexdigest()
+
+
+def edit_body(attempt: Attempt) -> dict[str, Any]:
+    """The content of `attempt.part` with its `extra`, as far as edits take these fields.
+
+    What a PATCH does not name stays on the message: fields that it shall lose are named, empty.
+    """
+    named = {name: value for name, value in _content(attempt).items() if name in EDIT_FIELDS}
+    lost = CARRIED if attempt.extra is not None else ()
+    flags = named["flags"] & EDIT_FLAGS
+    return _fitting({**{name: [] for name in lost}, **named, "flags": flags})
+
+
+def _content(attempt: Attempt) -> dict[str, Any]:
+    """The content of `attempt.part` with its `extra`. Flags add up.
+
+    Suppressed embeds would hide the envelope's own as well as link previews: where it has some,
+    that flag is left out.
+    """
+    payload: Mapping[str, Any] = attempt.payload
+    extra = attempt.extra or {}
+    flags = payload.get("flags", 0) | extra.get("flags", 0)
+    if extra.get("embeds"):
+        flags &= ~SUPPRESS_EMBEDS
+    return _fitting({**payload, **extra, "flags": flags})
+
+
+def _fitting(body: dict[str, Any]) -> dict[str, Any]:
+    """The body without what its flags exclude."""
+    without = NOT_IN_V2 if body["flags"] & COMPONENTS_V2 else ()
+    return {name: value for name, value in body.items() if name not in without}
+
+
+def create_body(attempt: Attempt) -> dict[str, Any]:
+    """Content and `extra`, with the nonce and the message that it answers.
+
+    An unknown message to answer is refused rather than passed over in silence, so that the
+    receipt can say that the reply was dropped.
+    """
+    body = _content(attempt)
+    if attempt.key:
+        body |= {"nonce": nonce_of(attempt.key), "enforce_nonce": True}
+    if attempt.reply is not None:
+        body["message_reference"] = {"message_id": attempt.reply, "fail_if_not_exists": True}
+    return body
+
+
+def call_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a call: interactions and webhooks make messages, which ping nobody unasked."""
+    body = dict(arguments)
+    if isinstance(body.get("data"), Mapping):
+        body["data"] = call_body(body["data"])
+    return {"allowed_mentions": {"parse": []}, **body} if "content" in body else body
+
+
+def path_of(route: Route, attempt: Attempt) -> str:
+    """The path of an attempt, with the query where a call's arguments have no body to go in."""
+    if not attempt.arguments and attempt.message_id is None:
+        return route.fill({CHANNEL: channel_of(attempt)})
+    values = {name: str(value) for name, value in attempt.arguments.items()}
+    if attempt.message_id is not None:
+        values["message"] = attempt.message_id
+    path = route.fill({**values, CHANNEL: channel_of(attempt)})
+    rest = arguments_left(route, attempt.arguments)
+    return f"{path}?{urlencode(rest)}" if rest and not has_body(route) else path
+
+
+def has_body(route: Route) -> bool:
+    """Whether arguments travel as a JSON body; else they are the query."""
+    return route.verb in ("POST", "PUT", "PATCH")
+
+
+def arguments_left(route: Route, arguments: Mapping[str, object]) -> dict[str, object]:
+    """The arguments that the path does not take."""
+    return {name: value for name, value in arguments.items() if name not in route.parameters}

@@ -1,0 +1,51 @@
+"""How Slack names rooms, threads and messages, none of which is taken for another. Sans-I/O.
+
+A room is a conversation's id (`C…`, `G…`, `D…`), a user's id (`U…`, `W…`: their direct messages) or
+a channel's `#name`. chat.postMessage takes all of these, chat.update and chat.delete only a
+conversation's id (docs.slack.dev, chat.update). So the id of a message that was sent to a name or
+a user is `D024BE91L:1700000000.000100`, with the conversation that Slack's answer named, and can
+still be edited; sent to a conversation's id it is the plain `ts`.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CONVERSATION = re.compile(r"[CGD][A-Z0-9]{2,30}")
+_ROOM = re.compile(r"[CGDUW][A-Z0-9]{2,30}|#[^\s#@<>&,:]{1,80}")
+_TS = re.compile(r"\d{10}\.\d{6}")
+
+
+def is_room(room: str) -> bool:
+    """True for an id of a conversation or user, or a `#name`."""
+    return _ROOM.fullmatch(room) is not None
+
+
+def is_conversation(room: str) -> bool:
+    """True for a conversation's id, the only form that edits take."""
+    return _CONVERSATION.fullmatch(room) is not None
+
+
+def is_ts(value: object) -> bool:
+    """True for a message's `ts`: a text of digits, `1700000000.000100`; a float loses some."""
+    return isinstance(value, str) and _TS.fullmatch(value) is not None
+
+
+def message_id(*, room: str, channel: object, ts: object) -> str | None:
+    """The id under which a message sent to `room` is stored; None where the answer has no `ts`."""
+    if not isinstance(ts, str) or not ts:
+        return None
+    known = isinstance(channel, str) and is_conversation(channel)
+    return f"{channel}:{ts}" if known and not is_conversation(room) else ts
+
+
+def locate(room: str, message: str) -> tuple[str, str]:
+    """The conversation and the `ts` of a message that was sent to `room`."""
+    channel, _, ts = message.rpartition(":")
+    return channel or room, ts
+
+
+def is_message_id(message: str) -> bool:
+    """True for a `ts`, alone or after its conversation's id."""
+    channel, ts = locate("", message)
+    return is_ts(ts) and (is_conversation(channel) if channel else ":" not in message)

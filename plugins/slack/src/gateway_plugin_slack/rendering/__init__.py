@@ -1,0 +1,1 @@
+"""How a text becomes the parts of a Slack message, sans-I/O: start at `parts`."""

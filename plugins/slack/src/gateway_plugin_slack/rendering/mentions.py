@@ -1,0 +1,75 @@
+"""What notifies people, where a text is asked to: `<@U…>`, `<!here>`, `<!subteam^S…>`. Sans-I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from gateway_core.text import Span
+from gateway_plugin_slack.rendering.runs import Element, Runs
+from gateway_plugin_slack.rendering.sizes import MENTION, Sizes, size_of_style
+
+_MENTION: Final = re.compile(
+    r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
+    r"|!subteam\^(?P<group>S[A-Z0-9]+))(?:\|[^|<>]{0,80})?>"
+)
+
+
+class MentioningRuns(Runs):
+    """Runs of a text whose mentions are elements of their own; none in links and code is one.
+
+    `containers` is given what each mention takes, and what stands behind it in the same style.
+    """
+
+    def __init__(self, text: str, spans: Iterable[Span], sizes: Sizes) -> None:
+        super().__init__(text, spans, sizes)
+        self.containers = sizes.containers
+
+    def between(self, start: int, end: int) -> list[Element]:
+        """The elements of `start..end`."""
+        return self._with_mentions(super().between(start, end), start)
+
+    def bold(self, start: int, end: int) -> list[Element]:
+        """The elements of `start..end`, all of it bold as well."""
+        return self._with_mentions(super().bold(start, end), start)
+
+    def _with_mentions(self, elements: Iterable[Element], place: int) -> list[Element]:
+        """The elements, the first of which stands at `place`, with their mentions."""
+        found: list[Element] = []
+        for element in elements:
+            if element["type"] == "link" or "code" in element.get("style", ()):
+                found.append(element)
+            else:
+                found += self._split(element, place)
+            place += len(element["text"])
+        return found
+
+    def _split(self, element: Element, place: int) -> Iterator[Element]:
+        """An element of text as its mentions, and what stands between them in its style."""
+        text, last = element["text"], 0
+        size = MENTION + size_of_style(element.get("style", ()))
+        for found in _MENTION.finditer(text):
+            if found.start() > last:
+                yield _like(element, text[last : found.start()])
+            yield _mention(found)
+            last = found.end()
+            at = place + found.start()
+            self.containers[at] = self.containers.get(at, 0) + size
+        if last < len(text):
+            yield _like(element, text[last:])
+
+
+def _like(element: Element, text: str) -> Element:
+    like = {**element, "text": text}
+    if "style" in like:
+        like["style"] = {**like["style"]}
+    return like
+
+
+def _mention(found: re.Match[str]) -> Element:
+    if found["user"]:
+        return {"type": "user", "user_id": found["user"]}
+    if found["group"]:
+        return {"type": "usergroup", "usergroup_id": found["group"]}
+    return {"type": "broadcast", "range": found["range"]}

@@ -1,0 +1,105 @@
+"""The Bot API's methods: the fields each is sent, which are given the room, which may be repeated.
+
+Every name in the tables is of core.telegram.org/bots/api (#sendmessage, #editmessagetext,
+#deletemessage and the methods named below).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FIELDS: Mapping[str, frozenset[str]] = {
+    "getMe": frozenset(),
+    "sendMessage": frozenset(
+        {
+            "chat_id",
+            "disable_notification",
+            "entities",
+            "link_preview_options",
+            "message_thread_id",
+            "reply_parameters",
+            "text",
+        }
+    ),
+    "editMessageText": frozenset(
+        {"chat_id", "entities", "link_preview_options", "message_id", "text"}
+    ),
+    "deleteMessage": frozenset({"chat_id", "message_id"}),
+}
+"""The methods that this adapter calls itself, and every field that it sends to each.
+
+`extra` and a call's arguments come on top: those are the application's.
+"""
+
+EDIT_EXTRA = frozenset({"business_connection_id", "link_preview_options", "reply_markup"})
+
+SEND_EXTRA = EDIT_EXTRA | {
+    "allow_paid_broadcast",
+    "direct_messages_topic_id",
+    "disable_notification",
+    "message_effect_id",
+    "protect_content",
+    "reply_parameters",
+    "suggested_post_parameters",
+}
+"""Telegram's own fields of a message that `extra` may set. An unknown one would be passed over in
+silence by the server; of what came with a message, its edits repeat what editMessageText knows."""
+
+ROOM_CALLS: Mapping[str, frozenset[str]] = {
+    method.lower(): frozenset(fields)
+    for method, fields in {
+        "closeForumTopic": {"chat_id", "message_thread_id"},
+        "deleteForumTopic": {"chat_id", "message_thread_id"},
+        "deleteMessage": {"chat_id"},
+        "deleteMessages": {"chat_id"},
+        "editForumTopic": {"chat_id", "message_thread_id"},
+        "editMessageCaption": {"chat_id"},
+        "editMessageMedia": {"chat_id"},
+        "reopenForumTopic": {"chat_id", "message_thread_id"},
+        "sendAnimation": {"chat_id", "message_thread_id"},
+        "sendAudio": {"chat_id", "message_thread_id"},
+        "sendChatAction": {"chat_id", "message_thread_id"},
+        "sendMediaGroup": {"chat_id", "message_thread_id"},
+        "sendSticker": {"chat_id", "message_thread_id"},
+        "sendVideo": {"chat_id", "message_thread_id"},
+        "sendVoice": {"chat_id", "message_thread_id"},
+        "unpinAllChatMessages": {"chat_id"},
+        "sendPhoto": {"chat_id", "message_thread_id"},
+        "sendDocument": {"chat_id", "message_thread_id"},
+        "sendPoll": {"chat_id", "message_thread_id"},
+        "sendLocation": {"chat_id", "message_thread_id"},
+        "copyMessage": {"chat_id", "message_thread_id"},
+        "forwardMessage": {"chat_id", "message_thread_id"},
+        "editMessageReplyMarkup": {"chat_id"},
+        "setMessageReaction": {"chat_id"},
+        "pinChatMessage": {"chat_id"},
+        "unpinChatMessage": {"chat_id"},
+        "getChat": {"chat_id"},
+    }.items()
+}
+"""Methods of a `Call` that are given the envelope's room (and topic) unless it names its own."""
+
+REPEAT_SAFE_CALLS = frozenset(
+    {
+        "answerCallbackQuery",
+        "answerInlineQuery",
+        "closeForumTopic",
+        "deleteMessage",
+        "deleteMessages",
+        "editForumTopic",
+        "editMessageCaption",
+        "editMessageMedia",
+        "editMessageReplyMarkup",
+        "editMessageText",
+        "getChat",
+        "getChatMember",
+        "getMe",
+        "pinChatMessage",
+        "reopenForumTopic",
+        "sendChatAction",
+        "setMessageReaction",
+        "unpinAllChatMessages",
+    }
+)
+"""Calls that change nothing when they are made twice. unpinChatMessage is none of them: without a
+message it takes away the newest pin, and then the one before."""

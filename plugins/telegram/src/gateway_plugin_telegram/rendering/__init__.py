@@ -1,0 +1,1 @@
+"""How a text becomes the parts of a Telegram message, sans-I/O: start at `parts`."""

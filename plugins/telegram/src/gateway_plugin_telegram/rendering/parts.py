@@ -1,0 +1,63 @@
+"""From an envelope's text to Telegram's content fields: parts with `text`, never `parse_mode`.
+
+Formatting travels as `entities`; a plain text has none, and a text whose formatting was refused is
+sent as its source. The native markup is Telegram's HTML, read by us. Telegram has no switch against
+pings: an @name in a text notifies its owner whatever the request says, so `mentions` decides over
+the native links to people only, and a plain text goes out byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway_core import Edit, Part, Send
+from gateway_core.text import Document, cut, parse, plan
+from gateway_plugin_telegram.rendering.document import Entities
+from gateway_plugin_telegram.rendering.native import read
+from gateway_plugin_telegram.rendering.plain import is_blank, utf16_units
+from gateway_plugin_telegram.settings import TelegramSettings
+
+
+def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> list[Part]:
+    """The plan: each part at most `text_limit` long, blank stretches left out.
+
+    Telegram's limit counts code points; after a refusal (any mode but `as_asked`) UTF-16 units
+    are counted, which are never fewer. Its other bound, 32,768 bytes of text, is out of reach:
+    4,096 code points have at most 16,384.
+    """
+    measure: Callable[[str], int] = len if mode == "as_asked" else utf16_units
+    fields = _switches(envelope)
+    if envelope.format != "plain" and mode != "plain":
+        return _styled(envelope, settings.text_limit, measure, fields)
+    lost = ("formatting",) if envelope.format != "plain" else ()
+    return [
+        Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end), degraded=lost)
+        for start, end in cut(envelope.text, limit=settings.text_limit, measure=measure)
+        if not is_blank(envelope.text[start:end])
+    ]
+
+
+def _styled(
+    envelope: Send | Edit, limit: int, measure: Callable[[str], int], fields: Mapping[str, object]
+) -> list[Part]:
+    """Markdown, or Telegram's own HTML, as text and entities."""
+    if envelope.format == "markdown":
+        document, made = parse(envelope.text), None
+    else:
+        native = read(envelope.text, mentions=envelope.mentions)
+        document, made = native.document, native.entities
+
+    def render(shown: Document) -> Entities:
+        return Entities(shown, limit, measure, fields, made if shown is document else None)
+
+    parts = plan(document, render, limit=limit)
+    return [part for part in parts if not is_blank(part.payload["text"])]
+
+
+def _switches(envelope: Send | Edit) -> Mapping[str, object]:
+    fields: dict[str, object] = {}
+    if not envelope.link_previews:
+        fields["link_preview_options"] = {"is_disabled": True}
+    if isinstance(envelope, Send) and envelope.silent:
+        fields["disable_notification"] = True
+    return fields
