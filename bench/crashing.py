@@ -18,15 +18,8 @@ import structlog
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox
-from gateway_core import (
-    GatewayConfig,
-    Instance,
-    RetrySettings,
-    Secret,
-    Send,
-    hookimpl,
-    open_gateway,
-)
+from gateway_core import GatewayConfig, Instance, RetrySettings, Secret, Send, open_gateway
+from gateway_core.authors import hookimpl
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings
 from gateway_plugin_telegram.settings import TelegramSettings

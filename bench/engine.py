@@ -19,17 +19,8 @@ import structlog
 import trio
 
 from bench import telemetry
-from gateway_core import (
-    Answer,
-    GatewayConfig,
-    Instance,
-    Limit,
-    Providers,
-    Send,
-    Traits,
-    hookimpl,
-    open_gateway,
-)
+from gateway_core import GatewayConfig, Instance, Limit, Providers, Send, open_gateway
+from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.testing import FakeSettings
 
 CALLERS = 64

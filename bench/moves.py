@@ -65,7 +65,6 @@ from trio.testing import wait_all_tasks_blocked
 
 import gateway_core
 from gateway_core import (
-    Answer,
     ErrorClass,
     Filter,
     Gateway,
@@ -79,9 +78,9 @@ from gateway_core import (
     Receipt,
     Send,
     Verdict,
-    hookimpl,
     open_gateway,
 )
+from gateway_core.authors import Answer, hookimpl
 from gateway_core.testing import FakeSettings, run_seeded, virtual_wall
 
 CORE = "gateway_core"

@@ -38,9 +38,10 @@ import trio
 from bench.engine import Nothing, config
 from bench.queues import QUEUES, by_threads, opened
 from gateway_contrib.sqlite import SqliteOutbox
-from gateway_core import Entry, MemoryOutbox, Part, Send, open_gateway
+from gateway_core import MemoryOutbox, Part, Send, open_gateway
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import Ids
+from gateway_core.outboxes import Entry
 
 CALLERS = (1, 16, 64, 256)
 SECONDS = 2.0

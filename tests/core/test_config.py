@@ -12,10 +12,10 @@ from gateway_core import (
     PluginError,
     Problem,
     Secret,
-    hookimpl,
     load_config,
     parse_config,
 )
+from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel
 
 

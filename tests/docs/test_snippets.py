@@ -37,11 +37,11 @@ from gateway_core import (
     Instance,
     Secret,
     Send,
-    hookimpl,
     load_config,
     open_gateway,
     parse_config,
 )
+from gateway_core.authors import hookimpl
 from gateway_core.http import Response
 from gateway_core.testing import open_network, open_test_gateway
 

@@ -12,7 +12,8 @@ import trio
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
 from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.serve import serve
-from gateway_core import Attempt, Edit, Instance, MessageRef, Secret, Send
+from gateway_core import Edit, Instance, MessageRef, Secret, Send
+from gateway_core.authors import Attempt
 from gateway_core.text import neutral
 from gateway_plugin_discord import hooks
 from gateway_plugin_discord.settings import DiscordSettings

@@ -21,7 +21,8 @@ from starlette.routing import Route
 
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.wire import reset, silence
-from gateway_core import Secret, TransportError
+from gateway_core import Secret
+from gateway_core.authors import TransportError
 from gateway_core.http import Timeouts, UnreadableBody, client, open_client
 from gateway_core.http.tcp import TcpStream
 

@@ -31,10 +31,9 @@ from gateway_core import (
     Reason,
     Scope,
     Send,
-    TransportError,
     Verdict,
-    hookimpl,
 )
+from gateway_core.authors import TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 
 PROGRAM = shutil.which("prometheus")

@@ -12,7 +12,8 @@ from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits, pings
-from gateway_core import Attempt, Edit, Instance, MessageRef, PartRef, Secret, Send, TransportError
+from gateway_core import Edit, Instance, MessageRef, PartRef, Secret, Send
+from gateway_core.authors import Attempt, TransportError
 from gateway_plugin_slack import hooks
 from gateway_plugin_slack.settings import Settings
 

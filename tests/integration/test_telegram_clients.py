@@ -25,7 +25,8 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, Re
 from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
-from gateway_core import Attempt, Edit, Instance, MessageRef, Reason, Secret, Send, TransportError
+from gateway_core import Edit, Instance, MessageRef, Reason, Secret, Send
+from gateway_core.authors import Attempt, TransportError
 from gateway_plugin_telegram import TelegramSettings, hooks
 
 TOKEN = "123456789:AAbbCCddEEffGGhh-iiJJkkLLmm_nnOOpp"

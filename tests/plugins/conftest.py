@@ -18,7 +18,8 @@ from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
 from gateway_contrib.emulators.wire import Latency
-from gateway_core import Gateway, GatewayConfig, Instance, Outbox, Secret, open_gateway
+from gateway_core import Gateway, GatewayConfig, Instance, Secret, open_gateway
+from gateway_core.authors import Outbox
 from gateway_core.testing import open_network, virtual_wall
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings

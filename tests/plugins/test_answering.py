@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import HookContractError, UnknownInstance, hookimpl
+from gateway_core import HookContractError, UnknownInstance
+from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel, open_test_gateway
 
 EVENTS = {

@@ -13,7 +13,8 @@ pytest_plugins = ("pytester",)
 ASKING = """
 import sys
 import trio
-from gateway_core import Attempt, Instance, Secret, TransportError
+from gateway_core import Instance, Secret
+from gateway_core.authors import Attempt, TransportError
 from gateway_core.testing import open_network
 from gateway_plugin_telegram import TelegramSettings, hooks
 

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 from starlette.responses import Response
 
-from gateway_core import Attempt, Instance, Part, Secret, TransportError, Verdict
+from gateway_core import Instance, Part, Secret, Verdict
+from gateway_core.authors import Attempt, TransportError
 from gateway_core.testing import open_network
 from gateway_plugin_discord import hooks as discord
 from gateway_plugin_discord.settings import DiscordSettings

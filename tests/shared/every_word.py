@@ -4,17 +4,8 @@ import trio
 from breaking import DeadMetrics
 
 from gateway_contrib.otel.dropping import CountedMetrics
-from gateway_core import (
-    Disposition,
-    ErrorClass,
-    MemoryOutbox,
-    Part,
-    Reason,
-    Scope,
-    Send,
-    Verdict,
-    hookimpl,
-)
+from gateway_core import Disposition, ErrorClass, MemoryOutbox, Part, Reason, Scope, Send, Verdict
+from gateway_core.authors import hookimpl
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 

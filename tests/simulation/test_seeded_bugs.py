@@ -17,9 +17,10 @@ import structlog
 from simulated.bugs import Bugs
 from simulated.world import Violation, simulate
 
-from gateway_core import Disposition, TransportError
+from gateway_core import Disposition
 from gateway_core.accounts import instance_state as accounts
 from gateway_core.accounts import sessions
+from gateway_core.authors import TransportError
 from gateway_core.clock import NEVER, nanoseconds
 from gateway_core.deliveries import idempotency, targets
 from gateway_core.engine import attempts

@@ -10,8 +10,6 @@ from random import Random
 from typing import assert_type
 
 from gateway_core import (
-    Answer,
-    Attempt,
     Disposition,
     Edit,
     Envelope,
@@ -19,17 +17,16 @@ from gateway_core import (
     GatewayConfig,
     Instance,
     MessageRef,
-    Pressure,
     Problem,
     Receipt,
     Send,
     Ticket,
     Verdict,
     from_json,
-    hookimpl,
     load_config,
     open_gateway,
 )
+from gateway_core.authors import Answer, Attempt, Pressure, hookimpl
 
 
 class Policy:

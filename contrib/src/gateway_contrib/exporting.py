@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from gateway_core import ConfigError, Problem, Providers, hookimpl
+from gateway_core.authors import ConfigError, Problem, Providers, hookimpl
 
 
 @hookimpl

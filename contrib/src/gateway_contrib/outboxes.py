@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from gateway_core import ConfigError, Problem, hookimpl
+from gateway_core.authors import ConfigError, Problem, hookimpl
 
 
 def _whether(text: str) -> bool:

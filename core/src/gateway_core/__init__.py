@@ -4,7 +4,6 @@ from gateway_core.config import GatewayConfig, Ttl, load_config, parse_config
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
     Address,
-    Attempt,
     Call,
     Delete,
     Disposition,
@@ -21,7 +20,6 @@ from gateway_core.contract.envelopes import (
     Undelivered,
 )
 from gateway_core.contract.errors import (
-    AttemptTimeout,
     ConfigError,
     DeliveryError,
     FormatVersionError,
@@ -38,39 +36,14 @@ from gateway_core.contract.errors import (
     ProbeFailed,
     Problem,
     Refused,
-    TransportError,
     UnknownInstance,
 )
-from gateway_core.contract.fast_init import fast_init
-from gateway_core.contract.hookspecs import (
-    CONTRACT_VERSION,
-    Answer,
-    AttemptReport,
-    Identity,
-    Limit,
-    Pressure,
-    Providers,
-    Traits,
-    hookimpl,
-)
-from gateway_core.contract.ids import position_of
+from gateway_core.contract.hookspecs import Identity, Limit, Providers
 from gateway_core.contract.instances import Instance, Secret
-from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.idempotency import frees_its_key, scope_of
+from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
-from gateway_core.outboxes.interface import (
-    Entry,
-    Found,
-    Kept,
-    Outbox,
-    Overdue,
-    Recovery,
-    Request,
-    StepRecord,
-    StepShape,
-)
 from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
 from gateway_core.ratelimits.circuit import CircuitSettings
@@ -81,13 +54,7 @@ from gateway_core.submission.tickets import Ticket
 from gateway_core.telemetry.privacy import TelemetrySettings
 
 __all__ = [
-    "CONTRACT_VERSION",
     "Address",
-    "Answer",
-    "Attempt",
-    "AttemptReport",
-    "AttemptTimeout",
-    "BucketReport",
     "Call",
     "ChannelBinding",
     "CircuitSettings",
@@ -96,12 +63,10 @@ __all__ = [
     "DeliveryError",
     "Disposition",
     "Edit",
-    "Entry",
     "Envelope",
     "ErrorClass",
     "Filter",
     "FormatVersionError",
-    "Found",
     "Gateway",
     "GatewayClosed",
     "GatewayConfig",
@@ -113,14 +78,11 @@ __all__ = [
     "InstanceStatistics",
     "InstanceSuspended",
     "Invalid",
-    "Kept",
     "KeyRef",
     "Limit",
     "MemoryOutbox",
     "MessageRef",
-    "Outbox",
     "OutboxError",
-    "Overdue",
     "Overloaded",
     "Part",
     "PartReceipt",
@@ -128,7 +90,6 @@ __all__ = [
     "PartitionFailed",
     "PartitionStatistics",
     "PluginError",
-    "Pressure",
     "PressureSettings",
     "Preview",
     "Priority",
@@ -137,35 +98,24 @@ __all__ = [
     "Providers",
     "Reason",
     "Receipt",
-    "Recovery",
     "Refused",
-    "Request",
     "RetrySettings",
     "Scope",
     "Secret",
     "Send",
     "Statistics",
     "Status",
-    "StepRecord",
-    "StepShape",
     "TelemetrySettings",
     "Ticket",
-    "Traits",
-    "TransportError",
     "Ttl",
     "Undelivered",
     "UnknownInstance",
     "Verdict",
-    "fast_init",
-    "frees_its_key",
     "from_json",
-    "hookimpl",
     "installed_channels",
     "load_config",
     "open_gateway",
     "parse_config",
-    "position_of",
     "preview",
-    "scope_of",
     "to_json",
 ]

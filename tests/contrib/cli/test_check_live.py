@@ -123,7 +123,7 @@ def test_what_no_answer_says_is_said_as_well(reason, raw, said):
 
 LEAST = """
 import attrs
-from gateway_core import Answer, hookimpl
+from gateway_core.authors import Answer, hookimpl
 GATEWAY_CONTRACT = 1
 @attrs.frozen
 class Settings:

@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from gateway_contrib.cli.plans import ROOMS, starts
-from gateway_core import Limit, Problem, hookimpl, preview
+from gateway_core import Limit, Problem, preview
+from gateway_core.authors import hookimpl
 
 CHANNELS = ("discord", "slack", "telegram")
 LONG = "A sentence of some words & signs. " * 400

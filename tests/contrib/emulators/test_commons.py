@@ -12,7 +12,7 @@ from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.wire import Latency, reset, silence
-from gateway_core import TransportError
+from gateway_core.authors import TransportError
 from gateway_core.http import Timeouts, open_client
 from gateway_core.testing import open_network
 

@@ -9,7 +9,7 @@ import trio
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
 from gateway_contrib.emulators.discord.markup import visible
 from gateway_contrib.emulators.faults import Fault, FaultPlan
-from gateway_core import TransportError
+from gateway_core.authors import TransportError
 from gateway_core.http import Timeouts, open_client
 from gateway_core.testing import open_network
 

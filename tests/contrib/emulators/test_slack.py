@@ -9,7 +9,7 @@ import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits, pings, visible_text
-from gateway_core import TransportError
+from gateway_core.authors import TransportError
 from gateway_core.http import open_client
 from gateway_core.testing import open_network
 

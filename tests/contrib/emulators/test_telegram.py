@@ -14,7 +14,7 @@ from httpx2 import AsyncClient
 from gateway_contrib.emulators.faults import Fault, FaultPlan
 from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
 from gateway_contrib.emulators.telegram.world import EPOCH
-from gateway_core import TransportError
+from gateway_core.authors import TransportError
 from gateway_core.http import HttpClient, Response, open_client, transport_factory
 from gateway_core.testing import open_network
 

@@ -38,12 +38,11 @@ from gateway_core import (
     Reason,
     Scope,
     Send,
-    TransportError,
     Verdict,
-    hookimpl,
     open_gateway,
     parse_config,
 )
+from gateway_core.authors import TransportError, hookimpl
 from gateway_core.testing import (
     Failure,
     FakeChannel,

@@ -12,7 +12,6 @@ import trio.testing
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import (
     ConfigError,
-    Entry,
     ErrorClass,
     GatewayConfig,
     Instance,
@@ -23,8 +22,8 @@ from gateway_core import (
     Verdict,
     open_gateway,
     parse_config,
-    position_of,
 )
+from gateway_core.outboxes import Entry, position_of
 from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway, virtual_wall
 
 

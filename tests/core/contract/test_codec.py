@@ -7,13 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway_core import (
-    Attempt,
-    BucketReport,
     Call,
     Delete,
     Disposition,
     Edit,
-    Entry,
     Envelope,
     ErrorClass,
     FormatVersionError,
@@ -31,6 +28,8 @@ from gateway_core import (
     from_json,
     to_json,
 )
+from gateway_core.authors import Attempt, BucketReport
+from gateway_core.outboxes import Entry
 
 quick = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 

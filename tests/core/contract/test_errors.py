@@ -7,7 +7,6 @@ import pytest
 
 import gateway_core
 from gateway_core import (
-    AttemptTimeout,
     ConfigError,
     DeliveryError,
     Disposition,
@@ -28,10 +27,10 @@ from gateway_core import (
     Reason,
     Receipt,
     Refused,
-    TransportError,
     UnknownInstance,
     Verdict,
 )
+from gateway_core.authors import AttemptTimeout, TransportError
 from gateway_core.http import UnreadableBody
 
 PROBLEMS = [Problem("text", "is empty"), Problem("ttl", "must be a number")]

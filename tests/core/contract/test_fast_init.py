@@ -9,9 +9,11 @@ from random import Random
 import attrs
 import pytest
 
-from gateway_core import Answer, Entry, Kept, MessageRef, Part, Receipt, Send
+from gateway_core import MessageRef, Part, Receipt, Send
+from gateway_core.authors import Answer
 from gateway_core.contract.envelopes import Attempt, Call, PartReceipt, PartRef
 from gateway_core.contract.fast_init import fast_init
+from gateway_core.outboxes import Entry, Kept
 
 KINDS = (Answer, Attempt, Call, Entry, Kept, MessageRef, Part, PartReceipt, PartRef, Receipt, Send)
 

@@ -3,7 +3,8 @@
 import attrs
 import pytest
 
-from gateway_core import BucketReport, ErrorClass, Reason, Scope, Verdict
+from gateway_core import ErrorClass, Reason, Scope, Verdict
+from gateway_core.authors import BucketReport
 
 VERDICT = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED)
 

@@ -12,18 +12,8 @@ from typing import Any
 import pytest
 import trio
 
-from gateway_core import (
-    Answer,
-    Attempt,
-    ErrorClass,
-    Gateway,
-    Reason,
-    Scope,
-    Send,
-    TransportError,
-    Verdict,
-    hookimpl,
-)
+from gateway_core import ErrorClass, Gateway, Reason, Scope, Send, Verdict
+from gateway_core.authors import Answer, Attempt, TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, seeded_schedule
 
 

@@ -15,8 +15,8 @@ from gateway_core import (
     Part,
     PressureSettings,
     UnknownInstance,
-    hookimpl,
 )
+from gateway_core.authors import hookimpl
 from gateway_core.testing import EPOCH, FakeChannel, FakeSettings, run_seeded
 
 

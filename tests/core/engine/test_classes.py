@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 import trio
 
-from gateway_core import CONTRACT_VERSION, Answer, Disposition, Edit, Limit, Ttl, hookimpl
+from gateway_core import Disposition, Edit, Limit, Ttl
+from gateway_core.authors import CONTRACT_VERSION, Answer, hookimpl
 from gateway_core.testing import FakeChannel, FakeSettings
 
 

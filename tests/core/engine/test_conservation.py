@@ -10,7 +10,6 @@ import pytest
 import trio
 
 from gateway_core import (
-    Answer,
     Call,
     CircuitSettings,
     Delete,
@@ -22,9 +21,8 @@ from gateway_core import (
     PartitionStatistics,
     Refused,
     RetrySettings,
-    Traits,
-    hookimpl,
 )
+from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.testing import EPOCH, FakeChannel, FakeSettings, run_seeded
 
 

@@ -9,7 +9,6 @@ import trio
 import trio.lowlevel
 
 from gateway_core import (
-    Answer,
     Disposition,
     ErrorClass,
     HookContractError,
@@ -20,10 +19,9 @@ from gateway_core import (
     PartitionFailed,
     Reason,
     Scope,
-    Traits,
     Verdict,
-    hookimpl,
 )
+from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.testing import EPOCH, Failure, FakeChannel, open_test_gateway
 
 

@@ -20,9 +20,8 @@ from gateway_core import (
     Part,
     PartRef,
     Reason,
-    Traits,
-    hookimpl,
 )
+from gateway_core.authors import Traits, hookimpl
 from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway, run_seeded
 
 

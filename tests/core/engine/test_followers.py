@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import (
-    Delete,
-    Disposition,
-    Edit,
-    KeyRef,
-    MemoryOutbox,
-    Send,
-    Ttl,
-)
+from gateway_core import Delete, Disposition, Edit, KeyRef, MemoryOutbox, Send, Ttl
 from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway
 
 PLACE = {"instance_id": "bot", "external_room_id": "room"}

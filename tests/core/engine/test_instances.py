@@ -25,9 +25,9 @@ from gateway_core import (
     Secret,
     UnknownInstance,
     Verdict,
-    hookimpl,
     open_gateway,
 )
+from gateway_core.authors import hookimpl
 from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway
 
 

@@ -7,16 +7,8 @@ from random import Random
 import pytest
 import trio
 
-from gateway_core import (
-    Call,
-    Disposition,
-    Edit,
-    GatewayClosed,
-    IdempotencyConflict,
-    KeyRef,
-    Part,
-    hookimpl,
-)
+from gateway_core import Call, Disposition, Edit, GatewayClosed, IdempotencyConflict, KeyRef, Part
+from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel, run_seeded
 
 

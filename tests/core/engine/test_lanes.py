@@ -7,17 +7,8 @@ from collections import defaultdict
 import pytest
 import trio
 
-from gateway_core import (
-    Disposition,
-    GatewayConfig,
-    Instance,
-    Limit,
-    Part,
-    Send,
-    Traits,
-    hookimpl,
-    open_gateway,
-)
+from gateway_core import Disposition, GatewayConfig, Instance, Limit, Part, Send, open_gateway
+from gateway_core.authors import Traits, hookimpl
 from gateway_core.testing import Checkpoints, FakeChannel, FakeSettings, run_seeded
 
 

@@ -9,16 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core import (
-    Answer,
-    BucketReport,
-    Disposition,
-    Limit,
-    MemoryOutbox,
-    Reason,
-    Scope,
-    Traits,
-)
+from gateway_core import Disposition, Limit, MemoryOutbox, Reason, Scope
+from gateway_core.authors import Answer, BucketReport, Traits
 from gateway_core.testing import FakeChannel, run_seeded
 
 

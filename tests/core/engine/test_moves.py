@@ -5,16 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import (
-    ErrorClass,
-    Instance,
-    Limit,
-    Reason,
-    Scope,
-    Traits,
-    Verdict,
-    hookimpl,
-)
+from gateway_core import ErrorClass, Instance, Limit, Reason, Scope, Verdict
+from gateway_core.authors import Traits, hookimpl
 from gateway_core.testing import Failure, FakeChannel, FakeSettings
 
 

@@ -7,15 +7,8 @@ from itertools import pairwise
 import pytest
 import trio
 
-from gateway_core import (
-    CircuitSettings,
-    Disposition,
-    Limit,
-    RetrySettings,
-    Scope,
-    TransportError,
-    hookimpl,
-)
+from gateway_core import CircuitSettings, Disposition, Limit, RetrySettings, Scope
+from gateway_core.authors import TransportError, hookimpl
 from gateway_core.testing import FakeChannel
 
 HOUR = 3600.0

@@ -12,7 +12,6 @@ import pytest
 import trio
 
 from gateway_core import (
-    Answer,
     Call,
     Delete,
     Edit,
@@ -28,11 +27,10 @@ from gateway_core import (
     RetrySettings,
     Scope,
     Send,
-    Traits,
     UnknownInstance,
     Verdict,
-    hookimpl,
 )
+from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.outboxes.interface import Entry, Kept, StepRecord
 from gateway_core.outboxes.restore import restore_delivery, waits_until
 from gateway_core.testing import (

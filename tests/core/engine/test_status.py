@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import Edit, Limit, Part, hookimpl
+from gateway_core import Edit, Limit, Part
+from gateway_core.authors import hookimpl
 from gateway_core.testing import EPOCH, FakeChannel
 
 

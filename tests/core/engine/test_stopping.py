@@ -7,14 +7,8 @@ from functools import partial
 import pytest
 import trio
 
-from gateway_core import (
-    Disposition,
-    Edit,
-    GatewayClosed,
-    Limit,
-    Send,
-    hookimpl,
-)
+from gateway_core import Disposition, Edit, GatewayClosed, Limit, Send
+from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel, open_test_gateway, run_seeded
 
 

@@ -19,11 +19,9 @@ from gateway_core import (
     Reason,
     RetrySettings,
     Scope,
-    Traits,
-    TransportError,
     Verdict,
-    hookimpl,
 )
+from gateway_core.authors import Traits, TransportError, hookimpl
 from gateway_core.deliveries.backoff import Backoff
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 

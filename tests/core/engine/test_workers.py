@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.engine.running_attempt import RunningAttempt
-from gateway_core.engine.workers import ROUNDING, WorkQueue, Worker
+from gateway_core.engine.workers import ROUNDING, Worker, WorkQueue
 
 A_TRY = cast("RunningAttempt", "a try")
 

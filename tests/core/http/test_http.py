@@ -13,7 +13,8 @@ import httpx2
 import pytest
 import trio
 
-from gateway_core import Secret, TransportError
+from gateway_core import Secret
+from gateway_core.authors import TransportError
 from gateway_core.contract.redaction import redactor
 from gateway_core.http import (
     Response,

@@ -7,9 +7,6 @@ import trio
 
 from gateway_core import (
     Address,
-    Answer,
-    Attempt,
-    AttemptReport,
     Disposition,
     ErrorClass,
     HookContractError,
@@ -17,15 +14,20 @@ from gateway_core import (
     Instance,
     Limit,
     Part,
-    Pressure,
     Problem,
     Reason,
     Receipt,
     Secret,
     Send,
+    Verdict,
+)
+from gateway_core.authors import (
+    Answer,
+    Attempt,
+    AttemptReport,
+    Pressure,
     Traits,
     TransportError,
-    Verdict,
     hookimpl,
 )
 from gateway_core.plugins.loader import Filter, bind

@@ -5,19 +5,8 @@ from contextlib import asynccontextmanager
 import attrs
 import pytest
 
-from gateway_core import (
-    CONTRACT_VERSION,
-    Answer,
-    ConfigError,
-    Instance,
-    Limit,
-    Part,
-    PluginError,
-    Send,
-    Traits,
-    hookimpl,
-    installed_channels,
-)
+from gateway_core import ConfigError, Instance, Limit, Part, PluginError, Send, installed_channels
+from gateway_core.authors import CONTRACT_VERSION, Answer, Traits, hookimpl
 from gateway_core.plugins.inspection import ASYNC_HOOKS, OBSERVERS, SPECS
 from gateway_core.plugins.loader import Filter, bind, discover, outbox_at
 from gateway_core.testing import FakeChannel
@@ -173,7 +162,7 @@ def install(tmp_path, monkeypatch):
 
 
 ADAPTER = """
-from gateway_core import Answer, hookimpl
+from gateway_core.authors import Answer, hookimpl
 GATEWAY_CONTRACT = 1
 @hookimpl
 def settings_type():
@@ -183,7 +172,7 @@ async def send():
     return Answer()
 """
 POLICY = """
-from gateway_core import hookimpl
+from gateway_core.authors import hookimpl
 @hookimpl
 def chunk():
     return None

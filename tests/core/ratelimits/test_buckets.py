@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from gateway_core import BucketReport, Limit
+from gateway_core import Limit
+from gateway_core.authors import BucketReport
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.ratelimits.bucket import Bucket, PacedBucket, slow_down
 from gateway_core.ratelimits.window import (

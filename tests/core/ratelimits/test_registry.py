@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway_core import BucketReport, Limit
+from gateway_core import Limit
+from gateway_core.authors import BucketReport
 from gateway_core.clock import SECOND
 from gateway_core.ratelimits.bucket import PacedBucket
 from gateway_core.ratelimits.registry import BucketRegistry

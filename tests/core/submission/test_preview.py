@@ -16,10 +16,9 @@ from gateway_core import (
     Part,
     Problem,
     Send,
-    Traits,
-    hookimpl,
     preview,
 )
+from gateway_core.authors import Traits, hookimpl
 from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway
 
 BOT = Instance("bot", "fake", FakeSettings())

@@ -11,9 +11,9 @@ from gateway_core import (
     KeyRef,
     Send,
     UnknownInstance,
-    hookimpl,
     open_gateway,
 )
+from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel, open_test_gateway
 
 

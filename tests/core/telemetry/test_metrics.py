@@ -21,11 +21,10 @@ from gateway_core import (
     Receipt,
     Scope,
     Send,
-    TransportError,
     UnknownInstance,
     Verdict,
-    hookimpl,
 )
+from gateway_core.authors import TransportError, hookimpl
 from gateway_core.monitoring.histograms import Meters
 from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway

@@ -12,9 +12,9 @@ from gateway_core import (
     Secret,
     TelemetrySettings,
     Verdict,
-    hookimpl,
     open_gateway,
 )
+from gateway_core.authors import hookimpl
 from gateway_core.contract.instances import hidden
 from gateway_core.telemetry.privacy import Privacy, pseudonym
 from gateway_core.testing import FakeChannel, virtual_wall

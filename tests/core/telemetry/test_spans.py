@@ -15,9 +15,9 @@ from gateway_core import (
     Scope,
     Send,
     TelemetrySettings,
-    TransportError,
     Verdict,
 )
+from gateway_core.authors import TransportError
 from gateway_core.monitoring.spans import Trace, context_of
 from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.telemetry import STALL_DURATION

@@ -7,16 +7,8 @@ import trio
 import trio.testing
 from trio.abc import Instrument
 
-from gateway_core import (
-    ErrorClass,
-    Instance,
-    Limit,
-    Reason,
-    Scope,
-    Send,
-    TransportError,
-    Verdict,
-)
+from gateway_core import ErrorClass, Instance, Limit, Reason, Scope, Send, Verdict
+from gateway_core.authors import TransportError
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.ratelimits.circuit import CircuitSettings

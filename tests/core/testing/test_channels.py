@@ -11,7 +11,8 @@ import attrs
 import pytest
 import trio
 
-from gateway_core import Answer, GatewayError, Instance, Limit, Part, Secret, Traits, hookimpl
+from gateway_core import GatewayError, Instance, Limit, Part, Secret
+from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.plugins.loader import bind
 from gateway_core.testing import ChannelContract, FakeChannel, FakeSettings
 from gateway_core.testing.channels import ALONE

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 import trio
 
-from gateway_core import TransportError
+from gateway_core.authors import TransportError
 from gateway_core.http import Timeouts, UnreadableBody, open_client, transport_factory
 from gateway_core.testing import open_network
 

@@ -6,7 +6,8 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
-from gateway_core import Answer, BucketReport, Identity, Part, TransportError
+from gateway_core import Identity, Part
+from gateway_core.authors import Answer, BucketReport, TransportError
 from gateway_plugin_discord import hooks
 from gateway_plugin_discord.errors import DiscordApiError
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError

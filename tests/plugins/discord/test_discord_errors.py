@@ -5,7 +5,8 @@ import json
 import attrs
 import pytest
 
-from gateway_core import BucketReport, ErrorClass, Part, Reason, Scope, TransportError
+from gateway_core import ErrorClass, Part, Reason, Scope
+from gateway_core.authors import BucketReport, TransportError
 from gateway_core.http import Response
 from gateway_plugin_discord.errors import FRONT_DOOR_WAIT, LONG_BACKOFF
 from gateway_plugin_discord.hooks import classify_error

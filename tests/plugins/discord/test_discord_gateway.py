@@ -5,17 +5,7 @@ import trio
 
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
-from gateway_core import (
-    Call,
-    Delete,
-    Disposition,
-    Edit,
-    Instance,
-    Invalid,
-    Reason,
-    Secret,
-    Send,
-)
+from gateway_core import Call, Delete, Disposition, Edit, Instance, Invalid, Reason, Secret, Send
 from gateway_plugin_discord.settings import DiscordSettings, RoomLimits
 
 ROOM = "1100000000000000001"

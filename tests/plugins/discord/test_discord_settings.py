@@ -6,7 +6,8 @@ import warnings
 
 import pytest
 
-from gateway_core import Secret, Traits
+from gateway_core import Secret
+from gateway_core.authors import Traits
 from gateway_plugin_discord import hooks
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS, route_of
 from gateway_plugin_discord.settings import DiscordSettings

@@ -9,7 +9,8 @@ import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_core import Attempt, Instance, Part, Secret
+from gateway_core import Instance, Part, Secret
+from gateway_core.authors import Attempt
 from gateway_core.testing import open_network
 from gateway_plugin_slack import hooks
 from gateway_plugin_slack.settings import Settings

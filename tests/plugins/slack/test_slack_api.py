@@ -6,7 +6,8 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from gateway_core import Answer, Identity, Instance, Part, Reason, Secret, TransportError
+from gateway_core import Identity, Instance, Part, Reason, Secret
+from gateway_core.authors import Answer, TransportError
 from gateway_plugin_slack import hooks
 from gateway_plugin_slack.errors import SlackApiError
 from gateway_plugin_slack.settings import Settings

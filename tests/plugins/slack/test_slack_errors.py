@@ -5,7 +5,8 @@ import json
 import attrs
 import pytest
 
-from gateway_core import Attempt, ErrorClass, Part, Reason, Scope, TransportError, Verdict
+from gateway_core import ErrorClass, Part, Reason, Scope, Verdict
+from gateway_core.authors import Attempt, TransportError
 from gateway_core.http import Response
 from gateway_plugin_slack import api, hooks
 from gateway_plugin_slack.errors import LONG_WAIT, PREFIXES, VERDICTS, SlackApiError

@@ -7,16 +7,7 @@ import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.slack import SlackEmulator, pings
-from gateway_core import (
-    Call,
-    Delete,
-    Disposition,
-    Instance,
-    Invalid,
-    Reason,
-    Secret,
-    Send,
-)
+from gateway_core import Call, Delete, Disposition, Instance, Invalid, Reason, Secret, Send
 from gateway_plugin_slack.settings import Settings
 
 TOKEN = "xoxb-1111-2222-abcDEF"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway_core import Secret, Traits
+from gateway_core import Secret
+from gateway_core.authors import Traits
 from gateway_plugin_slack import hooks
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.settings import Settings

@@ -11,7 +11,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_core import Attempt, Instance, Part, Secret
+from gateway_core import Instance, Part, Secret
+from gateway_core.authors import Attempt
 from gateway_core.testing import Network, open_network
 from gateway_plugin_telegram import TelegramSettings, hooks
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import Answer, Edit, Identity, Instance, MessageRef, Part, Send, TransportError
+from gateway_core import Edit, Identity, Instance, MessageRef, Part, Send
+from gateway_core.authors import Answer, TransportError
 from gateway_plugin_telegram import TelegramApiError, hooks
 from gateway_plugin_telegram.methods import FIELDS
 

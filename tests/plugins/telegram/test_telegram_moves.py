@@ -9,16 +9,8 @@ import pytest
 import trio
 
 from gateway_contrib.emulators.telegram import TelegramEmulator
-from gateway_core import (
-    Disposition,
-    Edit,
-    GatewayConfig,
-    MemoryOutbox,
-    Reason,
-    Send,
-    hookimpl,
-    open_gateway,
-)
+from gateway_core import Disposition, Edit, GatewayConfig, MemoryOutbox, Reason, Send, open_gateway
+from gateway_core.authors import hookimpl
 from gateway_core.testing import virtual_wall
 
 OLD = "-7"

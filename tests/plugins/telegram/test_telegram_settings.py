@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import Secret, Traits
+from gateway_core import Secret
+from gateway_core.authors import Traits
 from gateway_plugin_telegram import TelegramSettings, hooks
 from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
 

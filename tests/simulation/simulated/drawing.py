@@ -15,14 +15,7 @@ from gateway_contrib.emulators.discord import DiscordLimits
 from gateway_contrib.emulators.faults import Fault
 from gateway_contrib.emulators.slack import SlackLimits
 from gateway_contrib.emulators.telegram import TelegramLimits
-from gateway_core import (
-    CircuitSettings,
-    GatewayConfig,
-    Instance,
-    RetrySettings,
-    Secret,
-    Ttl,
-)
+from gateway_core import CircuitSettings, GatewayConfig, Instance, RetrySettings, Secret, Ttl
 from gateway_core.plugins.loader import Filter
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings

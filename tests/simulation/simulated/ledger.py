@@ -18,8 +18,6 @@ from simulated.drawing import GRID, Setup
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import (
-    Answer,
-    Attempt,
     Disposition,
     Edit,
     ErrorClass,
@@ -34,6 +32,7 @@ from gateway_core import (
     Status,
     Verdict,
 )
+from gateway_core.authors import Answer, Attempt
 from gateway_core.deliveries.retries import MOST_TRANSFORMS
 from gateway_core.outboxes.interface import Entry as Kept
 from gateway_core.ratelimits.registry import SEVERAL_ROOMS

@@ -18,7 +18,8 @@ from simulated.drawing import Setup
 from simulated.ledger import Call, Ledger
 from simulated.lives import check
 
-from gateway_core import Attempt, Instance, Pressure, Reason, Receipt, hookimpl
+from gateway_core import Instance, Reason, Receipt
+from gateway_core.authors import Attempt, Pressure, hookimpl
 from gateway_core.plugins import defaults
 from gateway_core.testing import Checkpoints
 from gateway_plugin_discord import hooks as discord

@@ -17,7 +17,8 @@ from simulated.lives import check
 from simulated.ports import Ports, Stumbled
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core import OutboxError, Receipt, StepRecord
+from gateway_core import OutboxError, Receipt
+from gateway_core.outboxes import StepRecord
 from gateway_core.outboxes.interface import Entry as Kept
 
 T = TypeVar("T")

@@ -27,7 +27,8 @@ from simulated.vault import Vault, read
 from simulated.watch import Steps, Violated, Watch
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
-from gateway_core import Attempt, Gateway, OutboxError, Send, open_gateway
+from gateway_core import Gateway, OutboxError, Send, open_gateway
+from gateway_core.authors import Attempt
 from gateway_core.plugins import loader as plugins
 from gateway_core.scheduling.partitioning import strategy
 from gateway_core.testing import open_network, run_seeded

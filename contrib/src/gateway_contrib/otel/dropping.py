@@ -12,7 +12,13 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from gateway_core.telemetry import SCOPE, SIGNAL, TELEMETRY_DROPPED, TELEMETRY_DROPPING, log_event
+from gateway_core.authors import (
+    INSTRUMENTATION_SCOPE,
+    SIGNAL,
+    TELEMETRY_DROPPED,
+    TELEMETRY_DROPPING,
+    log_event,
+)
 
 QUIET = 60.0
 """Seconds between two words of the log about the same signal."""
@@ -42,7 +48,7 @@ class Drops:
 
     def observe(self, meters: MeterProvider) -> None:
         """Let the metrics show the counts."""
-        meters.get_meter(SCOPE).create_observable_counter(
+        meters.get_meter(INSTRUMENTATION_SCOPE).create_observable_counter(
             TELEMETRY_DROPPED.name,
             callbacks=[self._observed],
             unit=TELEMETRY_DROPPED.unit,

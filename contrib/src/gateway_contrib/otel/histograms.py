@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.sdk.metrics._internal.aggregation import _ExplicitBucketHistogramAggregation
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation
 
-from gateway_core.telemetry import Several
+from gateway_core.authors import Several
 
 
 class SeveralAtOnce(ExplicitBucketHistogramAggregation):

@@ -22,8 +22,7 @@ from gateway_contrib.otel.dropping import CountedMetrics, CountedSpans, Drops
 from gateway_contrib.otel.histograms import SeveralAtOnce
 from gateway_contrib.otel.sampling import QuickTracers
 from gateway_contrib.otel.settings import OtelSettings
-from gateway_core import Providers
-from gateway_core.telemetry import METRICS, SCOPE
+from gateway_core.authors import INSTRUMENTATION_SCOPE, METRICS, Providers
 
 MILLISECONDS = 1_000
 
@@ -73,13 +72,13 @@ def views() -> list[View]:
     return [
         View(
             instrument_name=metric.name,
-            meter_name=SCOPE,
+            meter_name=INSTRUMENTATION_SCOPE,
             aggregation=SeveralAtOnce(metric.bounds),
         )
         if metric.kind == "histogram"  # labels are the gateway's own: looking at them would cost
         else View(
             instrument_name=metric.name,
-            meter_name=SCOPE,
+            meter_name=INSTRUMENTATION_SCOPE,
             attribute_keys={attribute.name for attribute in metric.attributes},
         )
         for metric in METRICS

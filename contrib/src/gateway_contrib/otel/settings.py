@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from attrs.validators import ge, gt, instance_of, le, optional
 
-from gateway_core import ConfigError, Problem
+from gateway_core.authors import ConfigError, Problem
 
 _NUMBER = instance_of((int, float))
 _ADDRESS = r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}"

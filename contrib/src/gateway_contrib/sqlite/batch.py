@@ -13,7 +13,7 @@ import trio
 from outcome import Error
 
 from gateway_contrib.sqlite.rows import Row, not_begun
-from gateway_core import OutboxError
+from gateway_core.outboxes import OutboxError
 
 
 @attrs.define(eq=False)

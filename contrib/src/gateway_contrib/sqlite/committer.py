@@ -15,8 +15,7 @@ import trio
 
 from gateway_contrib.sqlite.batch import Batch, Waiter
 from gateway_contrib.sqlite.rows import Row
-from gateway_core import OutboxError
-from gateway_core.telemetry import OUTBOX_FAILED, log_event
+from gateway_core.outboxes import OUTBOX_FAILED, OutboxError, log_event
 
 LONGEST_PAUSE = 2.0
 COUNTED = 64

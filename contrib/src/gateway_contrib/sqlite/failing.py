@@ -8,8 +8,7 @@ from pathlib import Path
 
 import apsw
 
-from gateway_core import OutboxError
-from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, log_event
+from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, OutboxError, log_event
 
 WORDS: tuple[tuple[type[Exception], str], ...] = (
     (apsw.FullError, "the disk is full"),

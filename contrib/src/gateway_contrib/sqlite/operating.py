@@ -17,7 +17,7 @@ import attrs
 from gateway_contrib.sqlite.failing import BUSY, typed
 from gateway_contrib.sqlite.ownership import Owner, Ownership
 from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number
-from gateway_core import OutboxError, position_of
+from gateway_core.outboxes import OutboxError, position_of
 
 _FAILED = """SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at
     FROM history WHERE entry IS NOT NULL"""

@@ -22,7 +22,8 @@ from gateway_contrib.sqlite.requests import Desk
 from gateway_contrib.sqlite.rows import end_row, entry_row, record_row, revision_row, shapes_text
 from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer, connect
-from gateway_core import (
+from gateway_core.outboxes import (
+    OUTBOX_FAILED,
     Entry,
     Found,
     Kept,
@@ -37,7 +38,6 @@ from gateway_core import (
     position_of,
     scope_of,
 )
-from gateway_core.telemetry import OUTBOX_FAILED
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from gateway_core import OutboxError
+from gateway_core.outboxes import OutboxError
 
 
 @attrs.frozen

@@ -20,7 +20,8 @@ from gateway_contrib.sqlite.rows import (
     receipt_of,
     ref_of,
 )
-from gateway_core import FormatVersionError, Found, Invalid, Kept, MessageRef, Overdue, Recovery
+from gateway_core import Invalid
+from gateway_core.outboxes import FormatVersionError, Found, Kept, MessageRef, Overdue, Recovery
 
 _STEP = ", ".join(STEP_COLUMNS)
 

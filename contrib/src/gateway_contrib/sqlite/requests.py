@@ -13,8 +13,8 @@ import apsw
 
 from gateway_contrib.sqlite.failing import BUSY, logged
 from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, kept_of
-from gateway_core import FormatVersionError, Invalid, Kept, Request
-from gateway_core.telemetry import OUTBOX_FAILED
+from gateway_core import Invalid
+from gateway_core.outboxes import OUTBOX_FAILED, FormatVersionError, Kept, Request
 
 FORGET = 5_000
 """Rows of history that are forgotten at each look, at the most."""

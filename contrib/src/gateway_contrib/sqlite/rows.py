@@ -9,17 +9,15 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from gateway_core import (
+from gateway_core import Disposition, Invalid, Problem
+from gateway_core.outboxes import (
     Call,
-    Disposition,
     Entry,
     Envelope,
     FormatVersionError,
-    Invalid,
     Kept,
     MessageRef,
     Part,
-    Problem,
     Receipt,
     Send,
     StepRecord,

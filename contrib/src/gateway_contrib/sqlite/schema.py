@@ -11,7 +11,7 @@ from functools import cache
 
 import apsw
 
-from gateway_core import OutboxError
+from gateway_core.outboxes import OutboxError
 
 APPLICATION_ID = 0x67776F62
 """Marks the file as an outbox ("gwob"), so that nobody else's database is written to."""

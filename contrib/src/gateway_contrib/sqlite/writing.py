@@ -20,7 +20,7 @@ from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.failing import BUSY
 from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row, filed
 from gateway_contrib.sqlite.schema import number, prepare
-from gateway_core import OutboxError
+from gateway_core.outboxes import OutboxError
 
 T = TypeVar("T")
 

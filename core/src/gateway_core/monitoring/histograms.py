@@ -15,7 +15,14 @@ from gateway_core import telemetry as names
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.verdicts import Reason, Verdict
-from gateway_core.telemetry import LOOP_STALLED, METRICS, SCOPE, Metric, Several, log_event
+from gateway_core.telemetry import (
+    INSTRUMENTATION_SCOPE,
+    LOOP_STALLED,
+    METRICS,
+    Metric,
+    Several,
+    log_event,
+)
 
 Labels: TypeAlias = Mapping[str, str]
 
@@ -84,7 +91,7 @@ class Meters:
     """
 
     def __init__(self, provider: MeterProvider, *, several: bool = False) -> None:
-        meter = provider.get_meter(SCOPE, str(names.SCHEMA_VERSION))
+        meter = provider.get_meter(INSTRUMENTATION_SCOPE, str(names.SCHEMA_VERSION))
         made: Mapping[Metric, Histogram] = {
             metric: meter.create_histogram(
                 metric.name,

@@ -36,8 +36,8 @@ from gateway_core.telemetry import (
     ENVELOPE_ACCEPTED,
     ENVELOPE_ENDED,
     ENVELOPE_REFUSED,
+    INSTRUMENTATION_SCOPE,
     SCHEMA_VERSION,
-    SCOPE,
     log,
     log_event,
 )
@@ -241,7 +241,9 @@ def open_recorder(
     tracers = get_tracer_provider() if providers.tracers is None else providers.tracers
     spans = None
     if _works(tracers):
-        spans = Spans(tracers.get_tracer(SCOPE, str(SCHEMA_VERSION)), clock, privacy)
+        spans = Spans(
+            tracers.get_tracer(INSTRUMENTATION_SCOPE, str(SCHEMA_VERSION)), clock, privacy
+        )
     measuring = Meters(meters, several=providers.several) if meters is not None else None
     verbose = _shows_debug()
     if spans is None and measuring is None and not verbose:

@@ -19,7 +19,7 @@ from gateway_core import telemetry as names
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.scheduling.pressure import LEVELS
-from gateway_core.telemetry import METRICS, SCOPE, Metric
+from gateway_core.telemetry import INSTRUMENTATION_SCOPE, METRICS, Metric
 
 PATIENCE = 1.0
 """Seconds that an exporter's thread waits for trio's."""
@@ -193,7 +193,7 @@ class Hub:
         self._closed: dict[Metric, dict[tuple[tuple[str, Any], ...], float]] = defaultdict(
             lambda: defaultdict(float)
         )
-        meter = provider.get_meter(SCOPE, str(names.SCHEMA_VERSION))
+        meter = provider.get_meter(INSTRUMENTATION_SCOPE, str(names.SCHEMA_VERSION))
         make = {
             "counter": meter.create_observable_counter,
             "gauge": meter.create_observable_gauge,

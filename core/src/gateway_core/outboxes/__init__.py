@@ -1,1 +1,69 @@
-"""Where accepted envelopes are stored until they end: the interface, and the outbox in memory."""
+"""Where accepted envelopes are stored until they end; for authors of engines, the interface."""
+
+from gateway_core.contract.codec import from_json, to_json
+from gateway_core.contract.envelopes import (
+    Call,
+    Delete,
+    Edit,
+    Envelope,
+    KeyRef,
+    MessageRef,
+    Part,
+    Priority,
+    Receipt,
+    Send,
+)
+from gateway_core.contract.errors import FormatVersionError, OutboxError
+from gateway_core.contract.fast_init import fast_init
+from gateway_core.contract.ids import position_of
+from gateway_core.deliveries.idempotency import frees_its_key, scope_of
+from gateway_core.outboxes.interface import (
+    Entry,
+    Found,
+    Kept,
+    Outbox,
+    Overdue,
+    Recovery,
+    Request,
+    StepRecord,
+    StepShape,
+    What,
+)
+from gateway_core.outboxes.memory import MemoryOutbox
+from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, log_event
+
+__all__ = [
+    "OUTBOX_FAILED",
+    "OUTBOX_UNREADABLE",
+    "Call",
+    "Delete",
+    "Edit",
+    "Entry",
+    "Envelope",
+    "Event",
+    "FormatVersionError",
+    "Found",
+    "Kept",
+    "KeyRef",
+    "MemoryOutbox",
+    "MessageRef",
+    "Outbox",
+    "OutboxError",
+    "Overdue",
+    "Part",
+    "Priority",
+    "Receipt",
+    "Recovery",
+    "Request",
+    "Send",
+    "StepRecord",
+    "StepShape",
+    "What",
+    "fast_init",
+    "frees_its_key",
+    "from_json",
+    "log_event",
+    "position_of",
+    "scope_of",
+    "to_json",
+]

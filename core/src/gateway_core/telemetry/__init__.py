@@ -12,5 +12,5 @@ from gateway_core.telemetry.spans import *  # noqa: F403 - likewise
 SCHEMA_VERSION = 1
 """Goes up when a name, a unit, an attribute or a meaning changes; additions leave it."""
 
-SCOPE = "gateway_core"
+INSTRUMENTATION_SCOPE = "gateway_core"
 """The instrumentation scope of every span and metric."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_core import Address
+from gateway_core.authors import Address
 
 _OF_DELETION = frozenset({"channel_id", "guild_id", "id"})
 """All that MESSAGE_DELETE says in a server (discord.com/developers/docs/events/gateway-events)."""

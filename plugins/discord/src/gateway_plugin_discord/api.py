@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import trio
 
-from gateway_core import Answer, Attempt, GatewayError, Identity, Instance, Secret
+from gateway_core.authors import Answer, Attempt, GatewayError, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
 from gateway_plugin_discord.errors import DiscordApiError
 from gateway_plugin_discord.ids import channel_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_discord.ids import is_snowflake
 from gateway_plugin_discord.methods import (
     CHANNEL,

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Attempt, ErrorClass, GatewayError, Reason, Scope, Verdict
+from gateway_core.authors import Attempt, ErrorClass, GatewayError, Reason, Scope, Verdict
 from gateway_core.http import Response, retry_after_seconds
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
 from gateway_plugin_discord.learned.webhooks import BucketSpentError

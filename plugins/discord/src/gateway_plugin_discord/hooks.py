@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from gateway_core import (
+from gateway_core.authors import (
     Address,
     Answer,
     Attempt,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway_core import Attempt
+from gateway_core.authors import Attempt
 
 _SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
 _BEYOND = 1 << 64

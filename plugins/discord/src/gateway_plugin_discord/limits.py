@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from gateway_core import Attempt, BucketReport, Limit
+from gateway_core.authors import Attempt, BucketReport, Limit
 from gateway_core.http import retry_after_seconds
 from gateway_plugin_discord.ids import channel_of
 from gateway_plugin_discord.methods import Route, route_of

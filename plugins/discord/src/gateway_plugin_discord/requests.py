@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from gateway_core import Attempt
+from gateway_core.authors import Attempt
 from gateway_plugin_discord.ids import channel_of
 from gateway_plugin_discord.methods import (
     CHANNEL,

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Secret
+from gateway_core.authors import Secret
 from gateway_core.http import check_base_url
 
 BASE_URL = "https://discord.com/api/v10"

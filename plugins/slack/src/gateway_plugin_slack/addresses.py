@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway_core import Address
+from gateway_core.authors import Address
 from gateway_plugin_slack.ids import is_conversation, is_ts
 
 

@@ -15,7 +15,7 @@ import attrs
 import structlog
 import trio
 
-from gateway_core import Answer, Attempt, Identity, Secret, TransportError
+from gateway_core.authors import Answer, Attempt, Identity, Secret, TransportError
 from gateway_core.http import (
     HttpClient,
     Response,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_slack.ids import is_conversation, is_message_id, is_room, is_ts, locate
 from gateway_plugin_slack.methods import METHODS, POST_EXTRA, UPDATE_EXTRA
 from gateway_plugin_slack.rendering.parts import is_fallback

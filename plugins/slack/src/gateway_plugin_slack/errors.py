@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from gateway_core import Attempt, ErrorClass, Reason, Scope, Verdict
+from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
 
 LONG_WAIT = 600.0
 """Seconds to leave a workspace alone whose plan's message limit is reached."""

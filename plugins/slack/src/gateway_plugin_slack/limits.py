@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_core import Limit
+from gateway_core.authors import Limit
 from gateway_plugin_slack.methods import method_of
 from gateway_plugin_slack.settings import RoomLimits, Settings
 

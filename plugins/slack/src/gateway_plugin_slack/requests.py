@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway_core import Attempt
+from gateway_core.authors import Attempt
 from gateway_plugin_slack.ids import is_message_id, locate
 from gateway_plugin_slack.methods import NOT_PLAIN, ROOM_CALLS
 from gateway_plugin_slack.settings import Settings

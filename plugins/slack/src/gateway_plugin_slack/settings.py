@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Secret
+from gateway_core.authors import Secret
 from gateway_core.http import check_base_url
 from gateway_plugin_slack.tokens import Tokens
 

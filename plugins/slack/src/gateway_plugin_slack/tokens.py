@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 import structlog
 
-from gateway_core import Secret
+from gateway_core.authors import Secret
 
 _log = structlog.get_logger("gateway_plugin_slack")
 _OWNER_ONLY = 0o600

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway_core import Address
+from gateway_core.authors import Address
 
 # The fields of core.telegram.org/bots/api#update that belong to a conversation of the bot. Those of
 # a business account do not: an answer there needs the account's connection besides the room.

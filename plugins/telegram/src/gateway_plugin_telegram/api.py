@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import attrs
 
-from gateway_core import Answer, Attempt, Identity
+from gateway_core.authors import Answer, Attempt, Identity
 from gateway_core.http import (
     HttpClient,
     Response,

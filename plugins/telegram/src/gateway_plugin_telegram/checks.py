@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway_core import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.ids import is_message_id, is_room, is_topic
 from gateway_plugin_telegram.methods import EDIT_EXTRA, SEND_EXTRA
 from gateway_plugin_telegram.rendering.native import read

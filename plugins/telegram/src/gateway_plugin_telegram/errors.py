@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from gateway_core import Attempt, ErrorClass, Reason, Scope, Verdict
+from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
 from gateway_plugin_telegram.limits import FREE
 
 Transform: TypeAlias = Literal["stricter", "plain", "without_reply"]

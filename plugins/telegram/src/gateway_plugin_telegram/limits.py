@@ -7,7 +7,7 @@ share the chat's allowance with sends; deletions are documented as no part of it
 
 from __future__ import annotations
 
-from gateway_core import Limit, Priority
+from gateway_core.authors import Limit, Priority
 from gateway_plugin_telegram.settings import TelegramSettings
 
 _WRITES = ("send", "edit", "call:send", "call:edit", "call:copy", "call:forward")

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Attempt
+from gateway_core.authors import Attempt
 from gateway_plugin_telegram.errors import TelegramApiError
 from gateway_plugin_telegram.ids import is_message_id, number_in
 from gateway_plugin_telegram.methods import EDIT_EXTRA, FIELDS, ROOM_CALLS, SEND_EXTRA

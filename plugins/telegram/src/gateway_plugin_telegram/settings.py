@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Secret
+from gateway_core.authors import Secret
 from gateway_core.http import check_base_url
 
 TEXT_LIMIT = 4096

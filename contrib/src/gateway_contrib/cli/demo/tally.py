@@ -7,16 +7,8 @@ from collections import Counter
 import attrs
 import trio
 
-from gateway_core import (
-    Attempt,
-    AttemptReport,
-    Disposition,
-    Envelope,
-    Instance,
-    Reason,
-    Receipt,
-    hookimpl,
-)
+from gateway_core import Disposition, Envelope, Instance, Reason, Receipt
+from gateway_core.authors import Attempt, AttemptReport, hookimpl
 
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 

@@ -9,7 +9,7 @@ import attrs
 import structlog
 import trio
 
-from gateway_core import GatewayError
+from gateway_core.authors import GatewayError
 
 WINDOW = 600.0
 """Seconds in which invalid answers count (discord.com/developers/docs/topics/rate-limits)."""

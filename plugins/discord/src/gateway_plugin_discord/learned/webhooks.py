@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from gateway_core import Attempt, GatewayError
+from gateway_core.authors import Attempt, GatewayError
 from gateway_core.http import retry_after_seconds
 from gateway_plugin_discord.limits import count_in
 from gateway_plugin_discord.methods import Route

@@ -7,7 +7,7 @@ from functools import partial
 
 import attrs
 
-from gateway_core import Edit, Part, Send
+from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, cut, is_prose, neutral, parse, plan
 from gateway_plugin_discord.methods import SUPPRESS_EMBEDS, SUPPRESS_NOTIFICATIONS
 from gateway_plugin_discord.rendering.document import Dialect

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from gateway_core import Edit, Part, Send
+from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, Style, cut, literal, neutral, parse, plan
 from gateway_plugin_slack.ids import locate
 from gateway_plugin_slack.rendering.document import MOST_JSON, RichText

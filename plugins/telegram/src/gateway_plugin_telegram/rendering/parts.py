@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gateway_core import Edit, Part, Send
+from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, cut, parse, plan
 from gateway_plugin_telegram.rendering.document import Entities
 from gateway_plugin_telegram.rendering.native import read
