@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,6 +99,24 @@ def _audited(auditor: Auditor) -> Any:
     return opened
 
 
+class Ceilings(Random):
+    """Dice that draw the longest wait each time, for tests that count on when a probe comes."""
+
+    def random(self) -> float:
+        return 1.0
+
+
+def backs_off(
+    waits: Iterable[float], base: float = 1.0, cap: float = 60.0, slack: float = 0.01
+) -> None:
+    """Each wait is twice as long as the one before up to the cap, less a fifth at the most."""
+    waits, ceiling = list(waits), base
+    assert waits
+    for wait in waits:
+        assert 0.8 * ceiling - 1e-6 <= wait <= ceiling + slack, (waits, ceiling)
+        ceiling = min(cap, 2 * ceiling)
+
+
 def _failure(error_class: ErrorClass, reason: Reason, **fields: Any) -> Failure:
     return Failure(Verdict(error_class=error_class, reason=reason, **fields))
 
@@ -160,6 +179,8 @@ def say():
         fatal=fatal,
         unknown=unknown,
         refused=refused,
+        backs_off=backs_off,
+        Ceilings=Ceilings,
         script=script,
         message=message,
     )

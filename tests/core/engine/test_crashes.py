@@ -591,16 +591,16 @@ async def test_what_breaks_as_another_lane_is_let_in_is_not_blamed_on_the_one_th
     """One attempt at a time: the end of each lets in the next lane, whose turn breaks."""
     channel = FakeChannel(latency=1)
     async with engine(channel, partition_count=1, attempts_per_instance=1) as gateway:
-        endings = gateway._partitions[0].completion
-        whole, broken = endings.finish_if_over, []
+        scheduler = gateway._partitions[0].scheduler
+        whole, broken = scheduler._plan, []
 
-        def breaks(delivery, now):
+        def breaks(delivery, lane, now):
             if delivery.envelope.text == "poison" and now > 0:
                 broken.append(delivery.id)
                 raise Stray("a turn of its own")
-            return whole(delivery, now)
+            return whole(delivery, lane, now)
 
-        monkeypatch.setattr(endings, "finish_if_over", breaks)
+        monkeypatch.setattr(scheduler, "_plan", breaks)
         good = [await gateway.submit(say.message("a", f"{n}")) for n in range(2)]
         poison = await gateway.submit(say.message("b", "poison"))
         behind = await gateway.submit(say.message("b", "behind it"))
@@ -669,12 +669,12 @@ async def test_what_breaks_as_an_envelope_is_accepted_is_not_raised_to_its_calle
 ):
     """It is accepted by then: it has its ticket, and its one ending."""
     async with engine(partition_count=1) as gateway:
-        turns = gateway._partitions[0].planner
+        planner = gateway._partitions[0].planner
 
         def breaks(delivery, now):
             raise Stray("its plan")
 
-        monkeypatch.setattr(turns, "_plan_steps", breaks)
+        monkeypatch.setattr(planner, "_ready", breaks)
         ticket = await gateway.submit(say.message())
         assert Disposition.CRASHED is (await ticket.receipt()).disposition
 
