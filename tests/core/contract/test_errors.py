@@ -28,9 +28,9 @@ from gateway_core import (
     Receipt,
     Refused,
     UnknownInstance,
+    Verdict,
     authors,
     outboxes,
-    Verdict,
 )
 from gateway_core.authors import AttemptTimeout, TransportError
 from gateway_core.http import UnreadableBody
