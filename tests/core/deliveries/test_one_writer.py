@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -234,8 +235,8 @@ class Words(FakeChannel):
 
     @hookimpl
     def chunk(self, envelope: Send) -> list[Part]:
-        words = envelope.text.split()
-        return [Part(payload={"text": word}, span=(0, 0)) for word in words]
+        words = re.finditer(r"\S+", envelope.text)
+        return [Part(payload={"text": word[0]}, span=word.span()) for word in words]
 
 
 def failing(*errors: Exception | None) -> Any:
@@ -283,10 +284,11 @@ async def test_what_nobody_knows_and_what_is_changed(watch, autojump_clock):
     errors = [
         verdict(error_class="retryable", reason="outcome_unknown", dispatched="unknown"),
         verdict(error_class="non_retryable", reason="bad_format", transform="plain"),
-        verdict(error_class="non_retryable", reason="room_moved", moved_to="r2"),
+        verdict(error_class="retryable", reason="room_moved", moved_to="r2"),
     ]
     async with open_test_gateway(Words(script=failing(*errors)), drain_timeout=100) as gateway:
-        await gateway.send("bot", "r", "one two", raises=False, ttl=1000)
+        receipt = await gateway.send("bot", "r", "one two", ttl=1000)
+    assert "r2" == receipt.moved_to
     assert watch.seen["Step.maybe_sent"]
     assert watch.seen["Delivery.transforms"]
 
