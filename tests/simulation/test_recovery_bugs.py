@@ -24,9 +24,8 @@ from gateway_core.deliveries import revisions
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine import enqueue, planning
-from gateway_core.engine import instance_registry as registry
 from gateway_core.outboxes import journal, restore
-from gateway_core.submission import door
+from gateway_core.submission import draft
 
 MOST_WORLDS = 250
 
@@ -163,19 +162,8 @@ def pieces_of_a_doubtful_part_are_new(patch):
 
 @bug("closing took|afterwards|did not end|accepted|calls at once|kept|within the wait")
 def an_instance_that_left_takes_envelopes(patch):
-    """It was removed while the envelope was being written."""
-    whole = registry.InstanceRegistry.account
-    seen: dict[str, Any] = {}
-
-    def account(self: Any, instance_id: str) -> Any:
-        try:
-            seen[instance_id] = whole(self, instance_id)
-        except door.Refused:
-            if instance_id not in seen:
-                raise
-        return seen[instance_id]
-
-    patch.setattr(registry.InstanceRegistry, "account", account)
+    """It was removed while the envelope waited for its slot, or was being written."""
+    patch.setattr(draft.Drafting, "look_up_account", lambda self, draft, **named: None)
 
 
 @bug("after its answer|is sent again|stands|was tried")

@@ -249,7 +249,7 @@ async def test_an_observer_of_suspensions_that_raises_keeps_nothing_from_suspens
     channel = FakeChannel(script=say.script(say.fatal()))
     async with engine(channel, plugins=[policy]) as gateway:
         receipt = await gateway.send("bot", "r", "x")
-        assert receipt.delivered  # the keeper's probe found it well
+        assert receipt.delivered  # a probe found it well
         assert 1 == policy.asked
 
 
@@ -563,8 +563,8 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
 ):
     channel = FakeChannel(script=say.script(say.refused(), say.refused()))
     async with engine(channel, partition_count=1) as gateway:
-        failures = gateway._partitions[0].consequences
-        whole, broken = failures.failed, []
+        consequences = gateway._partitions[0].consequences
+        whole, broken = consequences.failed, []
 
         def breaks(failed, **how):
             if failed.delivery.envelope.text == "poison":
@@ -572,7 +572,7 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
                 raise Stray("the worker itself")
             whole(failed, **how)
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         tickets = [
             await gateway.submit(say.message(text=text)) for text in ("poison", "next", "last")
         ]
@@ -718,15 +718,15 @@ async def test_a_timeout_after_a_crash_is_blamed_on_the_right_envelope(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].consequences
-        whole = failures.failed
+        consequences = gateway._partitions[0].consequences
+        whole = consequences.failed
 
         def breaks(failed, **how):
             if failed.delivery.envelope.text == "poison":
                 raise Stray("the worker itself")
             whole(failed, **how)
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         poison = await gateway.submit(say.message("a", "poison"))
         await poison.receipt()
         receipt = await gateway.send("bot", "b", "x", on_unknown="give_up", raises=False)
@@ -743,12 +743,12 @@ async def test_a_crash_in_what_follows_a_timeout_stalls_nobody(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].consequences
+        consequences = gateway._partitions[0].consequences
 
         def breaks(failed, **how):
             raise Stray("the worker itself")
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         poison = await gateway.submit(say.message("a", "poison"))
         assert Disposition.CRASHED is (await poison.receipt()).disposition
         with trio.fail_after(1):
@@ -849,9 +849,9 @@ async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
     """The alarm that rang as the task died was taken from its heap: its lanes wait for nothing."""
     channel = FakeChannel(limits=lambda *_: [Limit("account", 2, 1.0)])
     async with engine(channel, partition_count=1) as gateway:
-        lanes = gateway._partitions[0].scheduler
+        scheduler = gateway._partitions[0].scheduler
         tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(6)]
-        whole, left = lanes.try_start, [2]
+        whole, left = scheduler.try_start, [2]
 
         def dies(lane, now, woken, work):
             if woken is not None and left[0]:
@@ -859,7 +859,7 @@ async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
                 raise Stray("while serving a queue")
             return whole(lane, now, woken, work)
 
-        monkeypatch.setattr(lanes, "try_start", dies)
+        monkeypatch.setattr(scheduler, "try_start", dies)
         with trio.fail_after(30):
             for ticket in tickets:
                 assert (await ticket.receipt()).delivered
