@@ -19,14 +19,13 @@ from simulated.world import Violation, simulate
 from gateway_contrib.sqlite import batch as batches
 from gateway_contrib.sqlite import outbox as outboxes
 from gateway_contrib.sqlite import reading
-from gateway_core.backlog import spilled as outside
+from gateway_core.backlog import spilled
 from gateway_core.deliveries import revisions
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.engine import enqueue as arrivals
-from gateway_core.engine import instance_registry as registry
-from gateway_core.engine import planning as turns
-from gateway_core.outboxes import journal
-from gateway_core.submission import door as submission
+from gateway_core.deliveries.steps import Step
+from gateway_core.engine import enqueue, planning
+from gateway_core.outboxes import journal, restore
+from gateway_core.submission import draft
 
 MOST_WORLDS = 250
 
@@ -77,33 +76,33 @@ def a_withdrawn_entry_stays(patch):
 
 @bug("repeats step|stands|out of order|nobody said so|is there")
 def an_acknowledgement_is_not_replayed(patch):
-    whole = journal._restore
+    whole = restore._restore
 
-    def restore(step: Any, record: Any, **given: Any) -> None:
+    def recall(step: Any, record: Any, **given: Any) -> None:
         whole(step, attrs.evolve(record, outcome=None, started=False), **given)
 
-    patch.setattr(journal, "_restore", restore)
+    patch.setattr(restore, "_restore", recall)
 
 
 @bug("nobody said so|is sent again|stands|is there|before its instance")
 def a_try_that_was_cut_off_never_was(patch):
-    patch.setattr(journal, "_interrupted", lambda step, **given: None)
+    patch.setattr(Step, "interrupt", lambda self, *given: None)
 
 
 @bug("was tried [0-9]+ times|exhausted after")
 def tries_are_counted_anew(patch):
-    whole = journal._restore
+    whole = restore._restore
 
-    def restore(step: Any, record: Any, **given: Any) -> None:
+    def recall(step: Any, record: Any, **given: Any) -> None:
         whole(step, record, **given)
         step.attempts = 0
 
-    patch.setattr(journal, "_restore", restore)
+    patch.setattr(restore, "_restore", recall)
 
 
 @bug("before its instance was seen to work|after an unknown outcome")
 def doubt_waits_for_nothing_in_the_next_life(patch):
-    patch.setattr(arrivals.Enqueuer, "_held", lambda self, *given: None)
+    patch.setattr(enqueue.Enqueuer, "_held", lambda self, *given: None)
 
 
 @bug("overtakes|out of order")
@@ -123,15 +122,14 @@ def keys_are_forgotten_between_lives(patch):
 
 @bug("deadline")
 def deadlines_begin_anew(patch):
-    whole = journal.restore_delivery
+    whole = spilled.restore_delivery
 
-    def restore_delivery(kept: Any, now: int, *given: Any) -> Any:
-        delivery = whole(kept, now, *given)
+    def restore_delivery(kept: Any, now: int, *given: Any, **named: Any) -> Any:
+        delivery = whole(kept, now, *given, **named)
         delivery.deadline = now + 10**13
         return delivery
 
-    patch.setattr(journal, "restore_delivery", restore_delivery)
-    patch.setattr(outside, "restore_delivery", restore_delivery)
+    patch.setattr(spilled, "restore_delivery", restore_delivery)
 
 
 @bug("does not stand|is nowhere|is there|stands")
@@ -164,34 +162,23 @@ def pieces_of_a_doubtful_part_are_new(patch):
 
 @bug("closing took|afterwards|did not end|accepted|calls at once|kept|within the wait")
 def an_instance_that_left_takes_envelopes(patch):
-    """It was removed while the envelope was being written."""
-    whole = registry.InstanceRegistry.account
-    seen: dict[str, Any] = {}
-
-    def account(self: Any, instance_id: str) -> Any:
-        try:
-            seen[instance_id] = whole(self, instance_id)
-        except submission.Refused:
-            if instance_id not in seen:
-                raise
-        return seen[instance_id]
-
-    patch.setattr(registry.InstanceRegistry, "account", account)
+    """It was removed while the envelope waited for its slot, or was being written."""
+    patch.setattr(draft.Drafting, "look_up_account", lambda self, draft, **named: None)
 
 
 @bug("after its answer|is sent again|stands|was tried")
 def the_last_try_is_made_again(patch):
     """A kill cut it off."""
-    whole = turns.Planner._may_repeat
+    whole = planning.Planner._may_repeat
 
-    def may_repeat(self: Any, delivery: Any, step: Any, now: int) -> bool:
+    def may_repeat(self: Any, delivery: Any, step: Any, *given: Any) -> bool:
         before, step.attempts = step.attempts, 0
         try:
-            return whole(self, delivery, step, now)
+            return whole(self, delivery, step, *given)
         finally:
             step.attempts = before
 
-    patch.setattr(turns.Planner, "_may_repeat", may_repeat)
+    patch.setattr(planning.Planner, "_may_repeat", may_repeat)
 
 
 # -- each of them is found

@@ -36,7 +36,7 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
     """The clock was set back meanwhile, so that it ends before what that look finds."""
     outbox, ended = Rows(), []
 
-    def end(kept, _) -> None:
+    def end(kept) -> None:
         ended.append(kept.entry.deadline)
         del outbox.rows[kept.entry.id]
 

@@ -249,7 +249,7 @@ async def test_an_observer_of_suspensions_that_raises_keeps_nothing_from_suspens
     channel = FakeChannel(script=say.script(say.fatal()))
     async with engine(channel, plugins=[policy]) as gateway:
         receipt = await gateway.send("bot", "r", "x")
-        assert receipt.delivered  # the keeper's probe found it well
+        assert receipt.delivered  # a probe found it well
         assert 1 == policy.asked
 
 
@@ -563,8 +563,8 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
 ):
     channel = FakeChannel(script=say.script(say.refused(), say.refused()))
     async with engine(channel, partition_count=1) as gateway:
-        failures = gateway._partitions[0].consequences
-        whole, broken = failures.failed, []
+        consequences = gateway._partitions[0].consequences
+        whole, broken = consequences.failed, []
 
         def breaks(failed, **how):
             if failed.delivery.envelope.text == "poison":
@@ -572,7 +572,7 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
                 raise Stray("the worker itself")
             whole(failed, **how)
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         tickets = [
             await gateway.submit(say.message(text=text)) for text in ("poison", "next", "last")
         ]
@@ -591,16 +591,16 @@ async def test_what_breaks_as_another_lane_is_let_in_is_not_blamed_on_the_one_th
     """One attempt at a time: the end of each lets in the next lane, whose turn breaks."""
     channel = FakeChannel(latency=1)
     async with engine(channel, partition_count=1, attempts_per_instance=1) as gateway:
-        endings = gateway._partitions[0].completion
-        whole, broken = endings.finish_if_over, []
+        scheduler = gateway._partitions[0].scheduler
+        whole, broken = scheduler._plan, []
 
-        def breaks(delivery, now):
+        def breaks(delivery, lane, now):
             if delivery.envelope.text == "poison" and now > 0:
                 broken.append(delivery.id)
                 raise Stray("a turn of its own")
-            return whole(delivery, now)
+            return whole(delivery, lane, now)
 
-        monkeypatch.setattr(endings, "finish_if_over", breaks)
+        monkeypatch.setattr(scheduler, "_plan", breaks)
         good = [await gateway.submit(say.message("a", f"{n}")) for n in range(2)]
         poison = await gateway.submit(say.message("b", "poison"))
         behind = await gateway.submit(say.message("b", "behind it"))
@@ -669,12 +669,12 @@ async def test_what_breaks_as_an_envelope_is_accepted_is_not_raised_to_its_calle
 ):
     """It is accepted by then: it has its ticket, and its one ending."""
     async with engine(partition_count=1) as gateway:
-        turns = gateway._partitions[0].planner
+        planner = gateway._partitions[0].planner
 
         def breaks(delivery, now):
             raise Stray("its plan")
 
-        monkeypatch.setattr(turns, "_plan_steps", breaks)
+        monkeypatch.setattr(planner, "_ready", breaks)
         ticket = await gateway.submit(say.message())
         assert Disposition.CRASHED is (await ticket.receipt()).disposition
 
@@ -718,15 +718,15 @@ async def test_a_timeout_after_a_crash_is_blamed_on_the_right_envelope(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].consequences
-        whole = failures.failed
+        consequences = gateway._partitions[0].consequences
+        whole = consequences.failed
 
         def breaks(failed, **how):
             if failed.delivery.envelope.text == "poison":
                 raise Stray("the worker itself")
             whole(failed, **how)
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         poison = await gateway.submit(say.message("a", "poison"))
         await poison.receipt()
         receipt = await gateway.send("bot", "b", "x", on_unknown="give_up", raises=False)
@@ -743,12 +743,12 @@ async def test_a_crash_in_what_follows_a_timeout_stalls_nobody(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].consequences
+        consequences = gateway._partitions[0].consequences
 
         def breaks(failed, **how):
             raise Stray("the worker itself")
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         poison = await gateway.submit(say.message("a", "poison"))
         assert Disposition.CRASHED is (await poison.receipt()).disposition
         with trio.fail_after(1):
@@ -849,9 +849,9 @@ async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
     """The alarm that rang as the task died was taken from its heap: its lanes wait for nothing."""
     channel = FakeChannel(limits=lambda *_: [Limit("account", 2, 1.0)])
     async with engine(channel, partition_count=1) as gateway:
-        lanes = gateway._partitions[0].scheduler
+        scheduler = gateway._partitions[0].scheduler
         tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(6)]
-        whole, left = lanes.try_start, [2]
+        whole, left = scheduler.try_start, [2]
 
         def dies(lane, now, woken, work):
             if woken is not None and left[0]:
@@ -859,7 +859,7 @@ async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
                 raise Stray("while serving a queue")
             return whole(lane, now, woken, work)
 
-        monkeypatch.setattr(lanes, "try_start", dies)
+        monkeypatch.setattr(scheduler, "try_start", dies)
         with trio.fail_after(30):
             for ticket in tickets:
                 assert (await ticket.receipt()).delivered

@@ -333,7 +333,9 @@ async def test_a_stored_deadline_is_clamped_when_the_wall_clock_stepped_back(
     row = outbox._rows[second.id]
     assert EPOCH + 50 == pytest.approx(row.entry.deadline, abs=1)
 
-    delivery = restore_delivery(row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0.0)
+    delivery = restore_delivery(
+        row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0, observed=False
+    )
     assert 50_000_000_000 == pytest.approx(delivery.deadline, abs=10)
 
 

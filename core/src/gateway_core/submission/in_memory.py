@@ -31,8 +31,7 @@ class InMemoryWay:
                 partition.free_slot(draft.envelope)
                 return drafting.joined(draft, known)
             drafting.look_up_account(draft, slot=True)
-        now = drafting.clock.now()
-        delivery, _ = drafting.deliver(draft, now)
+        delivery, _ = drafting.deliver(draft)
         try:
             vote = drafting.vote(draft, delivery)
         except BaseException:  # one that stops the program leaves no trace
@@ -42,11 +41,11 @@ class InMemoryWay:
             raise
         if vote is not None and vote != "shed":
             drafting.give_class(delivery, vote)
-        drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
-        partition.enqueuer.accept(delivery, draft.account, now, shed=vote == "shed")
+        partition.enqueuer.accept(delivery, draft.account, shed=vote == "shed")
+        drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun)
         return Ticket(delivery)
 
     def _known(self, draft: Draft) -> Known | None:
-        """What has the key already."""
+        """What its key stands for already."""
         assert draft.scope is not None  # noqa: S101 - the caller looked
         return draft.partition.keys.find(draft.scope, self._drafting.clock.now())
