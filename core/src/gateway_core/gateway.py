@@ -147,7 +147,7 @@ class Gateway(Sending):
         """
         check_envelope(envelope)
         account = self._registry.account(envelope.instance_id)
-        address = account.address(envelope.external_room_id)
+        address = account.addresses.get(envelope.external_room_id, "")
         return foresee(account.hooks, account.instance, envelope, self.config, address)
 
     def address(self, instance_id: str, event: Any) -> Address | None:

@@ -65,15 +65,15 @@ class WaitClock:
 
     __slots__ = ("_mark", "_passed", "_since", "cause", "runs")
 
-    def __init__(self, *, runs: bool = False) -> None:
+    def __init__(self, since: int = 0, *, runs: bool = False) -> None:
         self.cause = "queue"
         self.runs = runs
-        self._since = 0
+        self._since = since
         self._mark: Mark | None = None
         self._passed = NONE
 
     def begin(self, now: int) -> None:
-        """It came into memory: it waits in its queue from now on."""
+        """It came into memory, from the outbox: it waits in its queue from now on."""
         if self.cause == "queue":
             self._since = now
         else:  # it was outside meanwhile

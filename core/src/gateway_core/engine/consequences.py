@@ -23,7 +23,7 @@ from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.running_attempt import Failed, doubt
 from gateway_core.engine.shard import Shard
-from gateway_core.monitoring.log_fields import about, words
+from gateway_core.monitoring.log_fields import words
 from gateway_core.ratelimits.refusals import WIDE, RefusedAttempt, refuse
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
@@ -59,12 +59,11 @@ class Consequences:
         answered  the platform said yes, and the hook's answer alone was of the wrong type
         """
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
-        step.break_off()
+        delivery.fail(step, verdict, limited=failed.limited)
         failed.account.counts.fail(verdict)
         if delivery.receipt is not None:  # it was given up while the attempt was in flight
             self._scheduler.go_on(failed.lane, failed.now)
             return
-        delivery.fail(step, verdict, limited=failed.limited)
         if answered:
             step.end("delivered")
             self._end(failed, Disposition.CRASHED)
@@ -75,7 +74,7 @@ class Consequences:
             verdict,
             step,
             settings=self._settings,
-            repeat_safe=failed.is_repeat_safe(),
+            repeat_safe=verdict.dispatched == "unknown" and failed.is_repeat_safe(),
             give_up_unknown=delivery.envelope.on_unknown == "give_up",
             left=(delivery.deadline - failed.now) / SECOND,
             rng=self._rng,
@@ -109,7 +108,7 @@ class Consequences:
                 failed.lane.since = 0
             if health.failed(failed.now):
                 log_event(CIRCUIT_OPENED, instance=failed.account.instance.id)
-        elif verdict.error_class is not ErrorClass.FATAL:
+        elif verdict.error_class is not ErrorClass.FATAL and not health.steady:
             health.worked(failed.now)
         if verdict.reason is not Reason.RATE_LIMITED and verdict.buckets:
             learned = failed.account.limits.registry.learn(verdict.buckets, failed.now)
@@ -163,7 +162,7 @@ class Consequences:
             self._scheduler.go_on(lane, now)
         else:
             wait = max(decision.wait, decision.patience)
-            self._scheduler.pause(lane, now + nanoseconds(wait))
+            self._scheduler.pause(lane, now + round(wait * SECOND))
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
         failed.delivery.waits.wait_for("outcome unknown", failed.now)
@@ -291,15 +290,17 @@ class Consequences:
     # -- to the log
 
     def _log(self, failed: Failed, decision: Decision) -> None:
-        verdict = failed.verdict
+        verdict, delivery, attempt = failed.verdict, failed.delivery, failed.attempt
         log_event(
             ATTEMPT_FAILED,
-            **about(failed.delivery, self._shard.index),
-            operation=failed.attempt.operation,
-            attempt=failed.attempt.number,
-            reason=str(verdict.reason),
-            scope=str(verdict.scope),
-            raw=words(self._shard.privacy, failed.delivery, verdict),
+            envelope=delivery.id,
+            instance=attempt.instance_id,
+            partition=self._shard.index,
+            operation=attempt.operation,
+            attempt=attempt.number,
+            reason=verdict.reason.value,
+            scope=verdict.scope.value,
+            raw=words(self._shard.privacy, delivery, verdict, attempt.room, attempt.part),
             then=decision.kind,
             wait=round(decision.wait, 3),
         )

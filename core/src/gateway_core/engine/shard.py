@@ -40,7 +40,7 @@ class Shard:
         journal: Journal | None,
         observer: Observer,
         privacy: Privacy,
-        rearm: Callable[[], None],
+        rearm: Callable[[int], None],
         on_pressure: Callable[[Pressure, Level], None],
     ) -> None:
         self.index = index
@@ -67,7 +67,10 @@ class Shard:
 
     def measure(self) -> None:
         """Take the depth in; report a changed pressure level."""
-        previous = self.gauge.update(self.admission.depth)
+        depth, gauge = self.admission.depth, self.gauge
+        if gauge.low <= depth < gauge.high:
+            return
+        previous = gauge.update(depth)
         if previous is not None:
             pressure = self.pressure()
             log_event(

@@ -222,7 +222,7 @@ class ChannelHooks:
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
         try:
             verdict = self._ask("classify_error", Verdict, kwargs)
-            raw = hidden(verdict.raw, instance)
+            raw = hidden(verdict.raw, instance) if verdict.raw else ""
             return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict  # type: ignore[no-any-return]  # checked
         except HookContractError as failure:
             if failure.text.startswith("answered"):

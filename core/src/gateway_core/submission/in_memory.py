@@ -30,7 +30,8 @@ class InMemoryWay:
                 partition.free_slot(draft.envelope)
                 return joined
             drafting.look_up_account(draft, slot=True)
-        delivery, _ = drafting.deliver(draft)
+        now = drafting.clock.now()
+        delivery, _ = drafting.deliver(draft, now)
         try:
             vote = drafting.vote(draft, delivery)
         except BaseException:  # one that stops the program leaves no trace
@@ -40,8 +41,8 @@ class InMemoryWay:
             raise
         if vote is not None and vote != "shed":
             drafting.give_class(delivery, vote)
-        partition.enqueuer.accept(delivery, draft.account, shed=vote == "shed")
-        drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun)
+        drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
+        partition.enqueuer.accept(delivery, draft.account, now, shed=vote == "shed")
         return Ticket(delivery)
 
     def _joined(self, draft: Draft) -> Ticket | None:
