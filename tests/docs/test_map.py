@@ -102,6 +102,20 @@ def test_the_page_shows_every_package_and_module_of_core(from_code):
     assert [*reversed(order)] == [name for name in headings if name in order]
 
 
+@pytest.mark.parametrize("package", sorted(path.parent.name for path in CORE.glob("*/__init__.py")))
+def test_a_package_says_what_it_may_import(from_code, package):
+    """As the order says it: the one that stands below it, and all below that."""
+    order, apart = from_code.layers((ROOT / "tests/test_layering.py").read_text())
+    if package in apart:
+        expected = f"May import {' and '.join(f'`{name}`' for name in apart[package])} alone."
+    elif package in (order[0], order[-1]):
+        expected = "Imports nothing of core." if package == order[0] else "May import every package"
+    else:
+        expected = f"ay import `{order[order.index(package) - 1]}` and below."
+    doc = ast.get_docstring(ast.parse((CORE / package / "__init__.py").read_text()))
+    assert expected in doc
+
+
 # -- the paths
 
 

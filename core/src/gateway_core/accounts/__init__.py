@@ -1,1 +1,4 @@
-"""One instance at run time: its limits, its health, its sessions, its counts."""
+"""Performs what one instance needs at run time: its sessions, health, probes and counts.
+
+May import `plugins` and below.
+"""

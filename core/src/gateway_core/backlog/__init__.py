@@ -1,1 +1,4 @@
-"""Brings what a durable outbox holds beyond memory into the partitions."""
+"""Brings what a durable outbox stores beyond memory into the partitions.
+
+May import `engine` and below.
+"""

@@ -1,1 +1,4 @@
-"""The contract: envelopes, verdicts, errors and hooks. Imports no other package of core."""
+"""Names what core and plugins exchange: envelopes, verdicts, errors and hooks. Sans-I/O.
+
+Imports nothing of core.
+"""

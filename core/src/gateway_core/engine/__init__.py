@@ -1,1 +1,4 @@
-"""Performs what is decided below: partitions, their workers, attempts and endings."""
+"""Performs what is decided below: partitions, their workers, attempts and completion.
+
+May import `monitoring` and below.
+"""

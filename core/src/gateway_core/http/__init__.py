@@ -1,4 +1,7 @@
-"""What HTTP adapters share. The one room of core that awaits a network; adapters alone use it."""
+"""Performs HTTP for adapters: the one package of core that awaits a network.
+
+May import `contract` alone.
+"""
 
 try:
     from gateway_core.http.answers import Response, retry_after_seconds

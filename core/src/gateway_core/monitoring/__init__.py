@@ -1,1 +1,4 @@
-"""Performs spans, histograms and snapshots, where anybody listens."""
+"""Performs spans, histograms and snapshots, if anybody listens.
+
+May import `outboxes` and below.
+"""

@@ -1,1 +1,4 @@
-"""Finds plugins, inspects them, and calls a channel's hooks behind the crash boundary."""
+"""Finds, inspects and binds plugins, and calls a channel's hooks behind the crash boundary.
+
+May import `ratelimits` and below.
+"""

@@ -1,1 +1,4 @@
-"""Decides what may go out now: buckets, windows, circuits, and what a 429 changes. Sans-I/O."""
+"""Decides what may be sent now: buckets, windows, circuits, and what a 429 changes. Sans-I/O.
+
+May import `deliveries` and below.
+"""

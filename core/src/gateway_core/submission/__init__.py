@@ -1,1 +1,4 @@
-"""From a caller's words to an accepted envelope."""
+"""Turns a caller's words into an accepted envelope, or refuses it.
+
+May import `backlog` and below.
+"""

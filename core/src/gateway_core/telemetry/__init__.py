@@ -1,6 +1,7 @@
-"""Every event, span, metric and attribute by name, as docs/reference/telemetry.md shows them.
+"""Names every event, span, metric and attribute, as docs/reference/telemetry.md shows them.
 
-What performs them stands in `meters` and `spans`; log events are told where they happen.
+Sans-I/O, may import `clock` and below. `monitoring` records spans and metrics; events are logged
+where they happen.
 """
 
 from gateway_core.telemetry.attributes import *  # noqa: F403 - names, all of them

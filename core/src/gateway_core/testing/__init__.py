@@ -1,4 +1,7 @@
-"""For authors of plugins and for applications' tests: the world in memory."""
+"""Stands in for the world in tests of plugins and applications.
+
+May import every package of core.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

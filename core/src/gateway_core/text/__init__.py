@@ -1,7 +1,8 @@
-"""From text to parts that fit: pure, without a clock, a network or a platform's numbers.
+"""Plans a text: from Markdown or plain text to parts that fit. Sans-I/O.
 
-`cut` serves plain text. `parse` makes styled text of Markdown, `literal` of a plain text, and
-`plan` fills parts with it, by what an adapter's rendering says a stretch costs.
+May import `contract` alone. `cut` serves plain text. `parse` makes styled text of Markdown,
+`literal` of a plain text, and `plan` fills parts with it, by what an adapter's rendering says a
+stretch costs.
 """
 
 from gateway_core.text.cut import cut
