@@ -1,7 +1,7 @@
 """Names every event, span, metric and attribute, as docs/reference/telemetry.md shows them.
 
-Sans-I/O, may import `clock` and below. `monitoring` records spans and metrics; events are logged
-where they happen.
+May import `clock` and below. Sans-I/O: `monitoring` records spans and metrics, and log events are
+logged where they happen.
 """
 
 from gateway_core.telemetry.attributes import *  # noqa: F403 - names, all of them
