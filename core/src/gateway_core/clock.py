@@ -28,8 +28,3 @@ class Clock:
     def now(self) -> int:
         """Nanoseconds since the gateway opened; monotonic."""
         return round((self._seconds() - self.start) * SECOND)
-
-
-def nanoseconds(seconds: float) -> int:
-    """Seconds as the engine counts them."""
-    return round(seconds * SECOND)

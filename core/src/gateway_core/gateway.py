@@ -236,7 +236,7 @@ class Gateway(Sending):
         try:
             receipts = await self._registry.remove(instance_id, drain=drain)
         except BaseException:
-            if self._pager is not None and self._registry.find(instance_id) is not None:
+            if self._pager is not None and instance_id in self._registry.serving:
                 self._pager.serve_on(instance_id)
             raise
         if self._pager is not None:

@@ -12,7 +12,7 @@ from random import Random
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import SECOND, nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.hookspecs import Answer
@@ -48,7 +48,7 @@ class Consequences:
         self._scheduler = shard.scheduler
         self._completion = completion
         self._settings = shard.config.retries
-        self._quarantine = nanoseconds(shard.config.retries.quarantine)
+        self._quarantine = round(shard.config.retries.quarantine * SECOND)
         self._rng = rng
         self._on_suspension = on_suspension
         self.rate_limited = 0
@@ -151,7 +151,7 @@ class Consequences:
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:
         failed.delivery.waits.wait_for("retry", failed.now)
-        self._scheduler.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+        self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
     def _do_closed(self, failed: Failed, decision: Decision) -> None:
         """What the 429 names is closed; the lane waits with the others."""
@@ -166,7 +166,7 @@ class Consequences:
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
         failed.delivery.waits.wait_for("outcome unknown", failed.now)
-        not_before = failed.now + nanoseconds(decision.wait)
+        not_before = failed.now + round(decision.wait * SECOND)
         self._scheduler.wait_until_it_works(failed.lane, not_before)
 
     def _do_transform(self, failed: Failed, _: Decision) -> None:
@@ -249,7 +249,7 @@ class Consequences:
         """Nobody knows, and it is not tried again: after the quarantine, on with the next part."""
         failed.step.end("unknown")
         self._completion.complete_if_over(failed.delivery, failed.now)
-        self._scheduler.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+        self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Delete, Edit
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, SUPERSEDED
@@ -66,7 +66,8 @@ class Enqueuer:
         hold         seconds for which the platform asked to be left alone
         """
         envelope, shard = delivery.envelope, self._shard
-        delivery.waits.begin(now)
+        if delivery.waits.cause != "queue":  # it was spilled meanwhile
+            delivery.waits.wait_for("queue", now)
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
@@ -125,7 +126,7 @@ class Enqueuer:
 
     def _park(self, delivery: Delivery, wait: float, now: int) -> None:
         delivery.park("schedule", now)
-        self._scheduler.at(now + nanoseconds(min(wait, FARTHEST)), delivery)
+        self._scheduler.at(now + round(min(wait, FARTHEST) * SECOND), delivery)
 
     def _held(
         self, delivery: Delivery, account: InstanceState, hold: float, now: int
@@ -135,9 +136,9 @@ class Enqueuer:
         window = account.hooks.deduplicates_for
         doubted = step is not None and step.maybe_sent and step.kind in REPEATED
         if doubted and step is not None and not step.deduplicated(window, now):
-            quiet = now + nanoseconds(self._shard.config.retries.quarantine)
-            return Hold(max(quiet, now + nanoseconds(hold)), quiet or 1)
-        return Hold(now + nanoseconds(hold)) if hold > 0 else None
+            quiet = now + round(self._shard.config.retries.quarantine * SECOND)
+            return Hold(max(quiet, now + round(hold * SECOND)), quiet or 1)
+        return Hold(now + round(hold * SECOND)) if hold > 0 else None
 
     def _enter(self, delivery: Delivery, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = delivery.envelope

@@ -207,12 +207,8 @@ class InstanceRegistry:
             if delivery.envelope.instance_id == instance_id
         ]
 
-    def find(self, instance_id: str) -> InstanceState | None:
-        """The instance's runtime side; None: it is not there, or is being taken out."""
-        return self.serving.get(instance_id)
-
     def present(self, instance_id: str) -> InstanceState | None:
-        """The same, one that is being taken out as well: it may stay."""
+        """The instance's runtime side, also while it is being taken out: it may stay."""
         return self._accounts.get(instance_id)
 
     def all(self) -> tuple[InstanceState, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
@@ -60,7 +60,7 @@ class Shard:
         )
         self.gauge = Gauge(config.pressure, config.partition_bound)
         self.keys = Keys(
-            most=config.idempotency_keys, window=nanoseconds(config.idempotency_window)
+            most=config.idempotency_keys, window=round(config.idempotency_window * SECOND)
         )
         self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=rearm)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import attrs
 import trio
 
-from gateway_core.clock import NEVER, nanoseconds
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.validators import LONGEST
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
@@ -67,7 +67,7 @@ class WorkQueue:
     def __init__(
         self, seconds: float, rearm: Callable[[int], None], call_worker: Callable[[], None]
     ) -> None:
-        self._longest = nanoseconds(min(seconds, LONGEST))
+        self._longest = round(min(seconds, LONGEST) * SECOND)
         self._rearm = rearm
         self._call_worker = call_worker
         self._workers: list[Worker] = []

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import (
     Address,
     Attempt,
@@ -92,7 +92,7 @@ class ChannelHooks:
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
         self.can_probe = "probe" in self.can
-        self.deduplicates_for = nanoseconds(self.traits.deduplicates_for)
+        self.deduplicates_for = round(self.traits.deduplicates_for * SECOND)
         self.validates = bool(_impls(self.callers["validate"]))
         limiting = _impls(self.callers["rate_limit"])
         self.limits = len(limiting) > 1

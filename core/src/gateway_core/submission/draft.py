@@ -7,7 +7,7 @@ from collections.abc import Callable
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import SECOND, Clock, nanoseconds
+from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import CHANGES, Envelope, Part, Priority
 from gateway_core.contract.errors import (
@@ -165,7 +165,7 @@ class Drafting:
     def give_class(self, delivery: Delivery, vote: Priority) -> float:
         """The class that a policy gave it; its time to live by that, in seconds."""
         ttl = self._ttl(delivery.envelope, vote, delivery.due, delivery.accepted_at)
-        delivery.give_class(vote, self.clock.now() + nanoseconds(ttl))
+        delivery.give_class(vote, self.clock.now() + round(ttl * SECOND))
         return ttl
 
     def joined(self, draft: Draft, known: Known) -> Ticket:
