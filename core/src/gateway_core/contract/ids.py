@@ -17,7 +17,7 @@ class Ids:
         self._count = 0
 
     def go_on_after(self, last_id: str) -> None:
-        """Later ids sort after this one of an earlier life, whatever the wall clock says."""
+        """Later ids sort after this one of a previous run, whatever the wall clock says."""
         if last_id:
             self._last = max(self._last, int(last_id[:12], 16) + 1)
             self._count = 0
@@ -35,7 +35,7 @@ class Ids:
 
 
 def id_of_time(wall: float) -> str:
-    """What ids of that time begin with: it sorts before them, and after all of before."""
+    """How ids of that time begin: sorts before them, and after all earlier ones."""
     return f"{int(max(0.0, wall) * 1000):012x}"
 
 
