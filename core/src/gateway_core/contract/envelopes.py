@@ -54,7 +54,7 @@ class PartRef:
 
 @attrs.frozen(kw_only=True)
 class MessageRef:
-    """What an application keeps to edit or delete a message later. Serialisable.
+    """What an application stores to edit or delete a message later. Serialisable.
 
     envelope_id       the `Send` that made the message: its identity over all revisions
     parts             the platform messages in order; empty in a ticket's ref, which is

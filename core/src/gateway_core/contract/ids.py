@@ -40,6 +40,6 @@ def id_of_time(wall: float) -> str:
 
 
 def position_of(envelope_id: str) -> int:
-    """An id's place among all others of one outbox, as an integer below 2**62."""
+    """An id's position among all others of one outbox, an integer below 2**62."""
     number = int(envelope_id[:18], 16)
     return number >> 24 << _COUNT_BITS | number & 0xFFFFFF

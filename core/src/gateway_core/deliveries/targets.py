@@ -198,7 +198,7 @@ class Targets:
                 self._revisions.record(ref, origin)
 
     def forget_room(self, instance_id: str, room: str) -> None:
-        """Forget what stands in a room: refs carry the application's own fields."""
+        """Forget the room's messages: their refs carry the application's own fields."""
         self._revisions.forget_room(instance_id, room)
 
     def _forget_edit(self, delivery: Delivery) -> None:

@@ -99,7 +99,7 @@ class Kept:
 class Found:
     """What an outbox knows of an id or a key: an unfinished entry, or a receipt.
 
-    newest  the message of that id as the last edit left it, whoever holds an older ref
+    newest  the message of that id as the last edit left it
     """
 
     envelope_id: str

@@ -18,7 +18,7 @@ class CircuitSettings:
     """When an instance's circuit opens, and how often it is tried again.
 
     window      how many of the newest outcomes count
-    share       of them, failed, opens the circuit
+    share       of them that must fail for the circuit to open
     probe_base  seconds until the first probe; doubled with each that fails, less up to a fifth
     probe_cap   seconds between probes at the most
     """
