@@ -381,8 +381,7 @@ def house_of(core: Path, order: tuple[str, ...], apart: dict[str, set[str]]) -> 
     needs = {name: _needs(core, name, homes[name]) for name in names}
     yield from ["```text", *_floors(needs), "```"]
     for name in names:
-        allowed = apart.get(name, set(order[: order.index(name)]) if name in order else set())
-        yield from _home(name, homes[name], needs[name], allowed, name in apart)
+        yield from _home(name, homes[name], needs[name])
 
 
 def _package(core: Path, path: Path) -> str:
@@ -429,25 +428,17 @@ def _floors(needs: dict[str, set[str]]) -> Iterator[str]:
         left = {name: wanted for name, wanted in left.items() if name not in floor}
 
 
-def _home(name: str, home: Path, needs: set[str], allowed: set[str], apart: bool) -> Iterator[str]:
-    """One package: its sentence, what it may import, its modules with their sentences."""
+def _home(name: str, home: Path, needs: set[str]) -> Iterator[str]:
+    """One package: its sentence, what it imports, its modules with their sentences."""
     package = home.is_dir()
     yield from ["", f"### {name}", "", _sentence(home / "__init__.py" if package else home)]
-    yield from ["", f"*{_imports(needs, allowed, apart)}*"]
+    imported = ", ".join(f"`{other}`" for other in sorted(needs)) or "nothing of core"
+    yield from ["", f"*Imports {imported}.*"]
     if package:
         yield from ["", "| module | |", "| --- | --- |"]
         for path in sorted(home.glob("*.py")):
             if path.stem != "__init__":
                 yield f"| `{path.stem}` | {_cell(_sentence(path))} |"
-
-
-def _imports(needs: set[str], allowed: set[str], apart: bool) -> str:
-    named = ", ".join(f"`{name}`" for name in sorted(needs)) or "nothing of core"
-    if not allowed:
-        return "Imports nothing of core."
-    if apart:
-        return f"May import {', '.join(sorted(f'`{name}`' for name in allowed))} alone."
-    return f"May import all below; imports {named}."
 
 
 def _sentence(path: Path) -> str:

@@ -44,13 +44,13 @@ base
 
 The door.
 
-*May import all below; imports `top`.*
+*Imports `top`.*
 
 ### top
 
 Performs.
 
-*May import all below; imports `base`.*
+*Imports `base`.*
 
 | module | |
 | --- | --- |
@@ -109,10 +109,10 @@ def test_a_package_says_what_it_may_import(from_code, package):
     """As the order says it: the one that stands below it, and all below that."""
     order, apart = from_code.layers((ROOT / "tests/test_layering.py").read_text())
     if package in apart:
-        expected = f"May import {' and '.join(f'`{name}`' for name in apart[package])} alone."
+        expected = f"may import {' and '.join(f'`{name}`' for name in apart[package])} alone."
     elif package in (order[0], order[-1]):
-        expected = "Imports nothing of core." if package == order[0] else "May import every package"
+        expected = "imports no package." if package == order[0] else "may import every package."
     else:
-        expected = f"May import `{order[order.index(package) - 1]}` and below."
+        expected = f"may import `{order[order.index(package) - 1]}` and below."
     doc = ast.get_docstring(ast.parse((CORE / package / "__init__.py").read_text()))
     assert expected in doc

@@ -1,4 +1,1 @@
-"""Performs what one instance needs at run time: its sessions, health, probes and counts.
-
-May import `plugins` and below.
-"""
+"""Performs what an instance needs: sessions, health, probes; may import `plugins` and below."""

@@ -1,4 +1,1 @@
-"""Brings what a durable outbox stores beyond memory into the partitions.
-
-May import `engine` and below.
-"""
+"""Brings what an outbox stores beyond memory into partitions; may import `engine` and below."""

@@ -1,4 +1,1 @@
-"""Names what core and plugins exchange: envelopes, verdicts, errors and hooks. Sans-I/O.
-
-Imports nothing of core.
-"""
+"""Names what core and plugins exchange: envelopes, verdicts, errors, hooks; imports no package."""

@@ -1,4 +1,1 @@
-"""Decides what becomes of one accepted envelope: its steps, retries, keys and receipt. Sans-I/O.
-
-May import `text` and below.
-"""
+"""Decides, sans-I/O, what becomes of an accepted envelope; may import `text` and below."""

@@ -1,4 +1,1 @@
-"""Performs what is decided below: partitions, their workers, attempts and completion.
-
-May import `monitoring` and below.
-"""
+"""Performs what is decided below: attempts and endings; may import `monitoring` and below."""

@@ -1,7 +1,4 @@
-"""Performs HTTP for adapters: the one package of core that awaits a network.
-
-May import `contract` alone.
-"""
+"""Performs HTTP for adapters, the only network that core awaits; may import `contract` alone."""
 
 try:
     from gateway_core.http.answers import Response, retry_after_seconds

@@ -1,4 +1,1 @@
-"""Performs spans, histograms and snapshots, if anybody listens.
-
-May import `outboxes` and below.
-"""
+"""Performs spans, histograms, snapshots if anybody listens; may import `outboxes` and below."""

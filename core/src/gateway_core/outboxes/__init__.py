@@ -1,7 +1,4 @@
-"""Stores accepted envelopes until they end; for authors of engines, the interface.
-
-May import `config` and below.
-"""
+"""Stores accepted envelopes; for authors of engines, the door; may import `config` and below."""
 
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (

@@ -1,4 +1,1 @@
-"""Finds, inspects and binds plugins, and calls a channel's hooks behind the crash boundary.
-
-May import `ratelimits` and below.
-"""
+"""Finds and binds plugins, and calls hooks safely; may import `ratelimits` and below."""

@@ -1,4 +1,1 @@
-"""Decides what may be sent now: buckets, windows, circuits, and what a 429 changes. Sans-I/O.
-
-May import `deliveries` and below.
-"""
+"""Decides, sans-I/O, what may go out and what a 429 changes; may import `deliveries` and below."""

@@ -1,8 +1,4 @@
-"""Names every event, span, metric and attribute, as docs/reference/telemetry.md shows them.
-
-May import `clock` and below. Sans-I/O: `monitoring` records spans and metrics, and log events are
-logged where they happen.
-"""
+"""Names every event, span, metric and attribute, sans-I/O; may import `clock` and below."""
 
 from gateway_core.telemetry.attributes import *  # noqa: F403 - names, all of them
 from gateway_core.telemetry.events import *  # noqa: F403 - likewise

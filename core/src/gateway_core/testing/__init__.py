@@ -1,7 +1,4 @@
-"""Stands in for the world in tests of plugins and applications.
-
-May import every package of core.
-"""
+"""Stands in for the world in tests of plugins and applications; may import every package."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

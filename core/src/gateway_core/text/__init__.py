@@ -1,8 +1,7 @@
-"""Plans a text: from Markdown or plain text to parts that fit. Sans-I/O.
+"""Plans a text, sans-I/O, as parts that fit; may import `contract` alone.
 
-May import `contract` alone. `cut` serves plain text. `parse` makes styled text of Markdown,
-`literal` of a plain text, and `plan` fills parts with it, by what an adapter's rendering says a
-stretch costs.
+`cut` serves plain text. `parse` makes styled text of Markdown, `literal` of a plain text, and
+`plan` fills parts with it, by what an adapter's rendering says a stretch costs.
 """
 
 from gateway_core.text.cut import cut
