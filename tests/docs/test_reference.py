@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
 import tomllib
@@ -36,15 +36,6 @@ MANIFESTS = (
     ROOT / "contrib/pyproject.toml",
 )
 HOOKS = {name for name, thing in vars(hookspecs).items() if hasattr(thing, "gateway_spec")}
-
-
-@pytest.fixture(scope="module")
-def from_code():
-    """The Sphinx extension that fills reference pages."""
-    spec = importlib.util.spec_from_file_location("from_code", DOCS / "_ext/from_code.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def first_column(page: str, after: str) -> set[str]:
