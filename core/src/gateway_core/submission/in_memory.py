@@ -31,7 +31,8 @@ class InMemoryWay:
                 partition.free_slot(draft.envelope)
                 return drafting.joined(draft, known)
             drafting.look_up_account(draft, slot=True)
-        delivery, _ = drafting.deliver(draft)
+        now = drafting.clock.now()
+        delivery, _ = drafting.deliver(draft, now)
         try:
             vote = drafting.vote(draft, delivery)
         except BaseException:  # one that stops the program leaves no trace
@@ -41,11 +42,11 @@ class InMemoryWay:
             raise
         if vote is not None and vote != "shed":
             drafting.give_class(delivery, vote)
-        partition.enqueuer.accept(delivery, draft.account, shed=vote == "shed")
-        drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun)
+        drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
+        partition.enqueuer.accept(delivery, draft.account, now, shed=vote == "shed")
         return Ticket(delivery)
 
     def _known(self, draft: Draft) -> Known | None:
-        """What its key stands for already."""
+        """What has the key already."""
         assert draft.scope is not None  # noqa: S101 - the caller looked
         return draft.partition.keys.find(draft.scope, self._drafting.clock.now())
