@@ -44,7 +44,7 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
         outbox,
         None,
         SimpleNamespace(end_kept=end),
-        registry=SimpleNamespace(find=lambda _: True),
+        registry=SimpleNamespace(serving={"bot": True}),
         partition_of=None,
         clock=SimpleNamespace(wall=lambda: 100.0),
         placed=None,

@@ -669,12 +669,11 @@ async def test_what_breaks_as_an_envelope_is_accepted_is_not_raised_to_its_calle
 ):
     """It is accepted by then: it has its ticket, and its one ending."""
     async with engine(partition_count=1) as gateway:
-        planner = gateway._partitions[0].planner
 
-        def breaks(delivery, now):
+        def breaks(delivery, lane, now):
             raise Stray("its plan")
 
-        monkeypatch.setattr(planner, "_ready", breaks)
+        monkeypatch.setattr(gateway._partitions[0].scheduler, "_plan", breaks)
         ticket = await gateway.submit(say.message())
         assert Disposition.CRASHED is (await ticket.receipt()).disposition
 
