@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 import trio
@@ -840,6 +841,24 @@ async def test_no_lane_is_served_twice_after_a_death(engine, say, autojump_clock
             await ticket.receipt()
         made = [m.attempt.room for m in channel.made]
         assert len(set(made)) == len(made)
+
+
+async def test_what_was_accepted_while_no_worker_lived_is_served_once(engine, say, autojump_clock):
+    """The first held the only token meanwhile; what starts as that comes back is not revived."""
+    channel = FakeChannel(latency=1)
+    async with engine(channel, partition_count=1, attempts_per_instance=1) as gateway:
+        partition = gateway._partitions[0]
+        assert (await gateway.send("bot", "r", "before")).delivered
+        partition.workers.nursery.start_soon(_raise)
+        while partition.alive:
+            await trio.lowlevel.checkpoint()
+        tickets = [await gateway.submit(say.message(f"room {n}", str(n))) for n in range(3)]
+        for ticket in tickets:
+            receipt = await ticket.receipt()
+            assert (True, 1) == (receipt.delivered, receipt.attempts)
+        assert 1 == partition.restarts
+    assert 4 == len(channel.made)
+    assert all(b - a > 0.999 for a, b in pairwise(channel.times)), "one attempt at a time"
 
 
 async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
