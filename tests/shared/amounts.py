@@ -1,0 +1,36 @@
+"""How much of the same kind is looked at: by `make test`, and where `GATEWAY_LONG` is set.
+
+More of a kind finds what is rare; the first of each kind finds what is broken. CI does all of it on
+one of its Pythons.
+"""
+
+import os
+
+LONG = bool(os.environ.get("GATEWAY_LONG"))
+
+AMOUNTS = {
+    "worlds": (100, 200),
+    "kills at an await": (12, 36),
+    "pairs of kills": (10, 30),
+    "characters on one line": (250_000, 1_000_000),
+    "mixed texts read by npm's parser": (1_500, 6_000),
+    "drawn texts read by npm's parser": (200, 500),
+    "drawn texts read by Telegram's library": (300, 1_000),
+    "drawn tags read by Telegram's library": (500, 2_000),
+    "other seeds of the demo": (1, 2),
+}
+"""In a short run, and in a long one."""
+
+
+def amount(kind):
+    """How much of it this run does."""
+    return AMOUNTS[kind][LONG]
+
+
+def left_out():
+    """What a short run says that it leaves out; nothing of a long one."""
+    if LONG:
+        return ""
+    less = ", ".join(f"{short:,} of {long:,} {kind}" for kind, (short, long) in AMOUNTS.items())
+    bugs = "bugs of the simulation in the worlds that show them, without the way there"
+    return f"short, GATEWAY_LONG=1 makes it long: {less}; {bugs}"
