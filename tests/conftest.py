@@ -58,6 +58,7 @@ def _log_as_before():
     structlog.configure(**before)
 
 
-def pytest_terminal_summary(terminalreporter):
-    if told := amounts.left_out():
-        terminalreporter.write_line(told)
+def pytest_terminal_summary(terminalreporter, config):
+    whole = config.args_source is config.ArgsSource.TESTPATHS
+    for line in amounts.left_out(whole=whole):
+        terminalreporter.write_line(line)

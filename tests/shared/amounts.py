@@ -27,10 +27,14 @@ def amount(kind):
     return AMOUNTS[kind][LONG]
 
 
-def left_out():
-    """What a short run says that it leaves out; nothing of a long one."""
+def left_out(*, whole):
+    """What a run of the whole suite, or of a piece, says that it leaves out; a long one nothing."""
     if LONG:
-        return ""
-    less = ", ".join(f"{short:,} of {long:,} {kind}" for kind, (short, long) in AMOUNTS.items())
-    bugs = "bugs of the simulation in the worlds that show them, without the way there"
-    return f"short, GATEWAY_LONG=1 makes it long: {less}; {bugs}"
+        return []
+    if not whole:
+        return ["short: GATEWAY_LONG=1 looks at more of a kind (tests/shared/amounts.py)"]
+    return [
+        "short, GATEWAY_LONG=1 looks at more of a kind:",
+        *(f"  {short:,} of {long:,} {kind}" for kind, (short, long) in AMOUNTS.items()),
+        "  bugs of the simulation in the worlds that show them, without the way there",
+    ]
