@@ -8,14 +8,12 @@ a line forgotten, a comparison the wrong way round, a rule bent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import pytest
 import structlog
 from simulated.bugs import Bugs
-from simulated.world import Violation, simulate
 
 from gateway_core import Disposition
 from gateway_core.accounts import health, sessions
@@ -90,7 +88,7 @@ def parts_are_interleaved(patch):
     patch.setattr(scheduler.Scheduler, "go_on", go_on)
 
 
-@bug("overtakes|between the parts")
+@bug("overtakes|between the parts", seen=57)
 def a_retry_goes_to_the_end(patch):
     """What failed is queued behind what came after it."""
     whole = scheduler.Scheduler.pause
@@ -114,7 +112,7 @@ def a_paused_lane_is_dropped(patch):
     patch.setattr(scheduler.Scheduler, "pause", pause)
 
 
-@bug("requests as too many|within the wait")
+@bug("requests as too many|within the wait", seen=12)
 def pacing_counts_from_the_request(patch):
     """As if the platform had counted when we asked, not when it answered."""
 
@@ -125,7 +123,7 @@ def pacing_counts_from_the_request(patch):
     patch.setattr(window.WindowBucket, "release", release)
 
 
-@bug("within the wait|suspended|held")
+@bug("within the wait|suspended|held", seen=42)
 def closures_are_not_looked_at_again(patch):
     """What closed between the tokens and the call is called nevertheless."""
 
@@ -190,7 +188,7 @@ def an_end_is_told_twice(patch):
     patch.setattr(completion.Completion, "complete", complete)
 
 
-@bug("after its end")
+@bug("after its end", seen=15)
 def what_ended_meanwhile_is_sent(patch):
     """It was cancelled while its session opened."""
 
@@ -229,7 +227,7 @@ def a_lane_ends_with_its_head(patch):
 # -- unknown outcomes
 
 
-@bug("is sent again|stands")
+@bug("is sent again|stands", seen=13)
 def unknown_is_tried_again_without_asking(patch):
     patch.setattr(running_attempt.Failed, "is_repeat_safe", lambda self: True)
 
@@ -246,7 +244,7 @@ def one_copy_too_many(patch):
     patch.setattr(consequences, "decide", decide)
 
 
-@bug("after it was in doubt|waits for what has ended")
+@bug("after it was in doubt|waits for what has ended", seen=15)
 def the_quarantine_ends_with_its_envelope(patch):
     """Whoever comes next in the room goes at once, whatever may still arrive."""
     whole = consequences.doubt
@@ -257,7 +255,7 @@ def the_quarantine_ends_with_its_envelope(patch):
     patch.setattr(consequences, "doubt", doubt)
 
 
-@bug("nobody said so|stands [0-9] times|is sent again|is there")
+@bug("nobody said so|stands [0-9] times|is sent again|is there", seen=38)
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:
         self._scheduler.release(lane, now)
@@ -268,7 +266,7 @@ def a_death_forgets_what_was_in_flight(patch):
     patch.setattr(worker_pool.WorkerPool, "_revive_lane", revive)
 
 
-@bug("nobody said so")
+@bug("nobody said so", seen=13)
 def a_possible_copy_is_not_announced(patch):
     whole = attempts.Attempts._begin
 
@@ -294,7 +292,7 @@ def doubt_is_called_failure(patch):
     patch.setattr(completion.Completion, "complete", complete)
 
 
-@bug("repeats step|is recorded after|is called|begins after|is there")
+@bug("repeats step|is recorded after|is called|begins after|is there", seen=11)
 def a_bad_answer_is_sent_again(patch):
     """The hook answered nonsense after it had sent; as if it had not."""
     whole = consequences.Consequences.failed
@@ -334,7 +332,7 @@ def a_refusal_spends_a_try(patch):
 # -- admission, keys, classes
 
 
-@bug("places taken|has room|did not end|not conserved")
+@bug("places taken|has room|did not end|not conserved", seen=12)
 def a_place_leaks(patch):
     """Whoever gives up waiting keeps the place that was handed over meanwhile."""
 
@@ -383,7 +381,7 @@ def pressure_is_told_all_the_time(patch):
     patch.setattr(shard.Shard, "measure", measure)
 
 
-@bug("after a call|ended during its call")
+@bug("after a call|ended during its call", seen=15)
 def an_edit_under_way_is_superseded(patch):
     whole = targets.Targets.overtaken
 
@@ -405,7 +403,7 @@ def a_refused_append_keeps_its_place(patch):
 # -- instances, deaths, sessions
 
 
-@bug("on a suspended instance|is held|stays suspended|is sent again")
+@bug("on a suspended instance|is held|stays suspended|is sent again", seen=13)
 def a_suspended_instance_goes_on(patch):
     def shut(self: Any, now: int) -> None:
         self._probe_if_needed()
@@ -418,7 +416,7 @@ def nobody_looks_after_an_instance(patch):
     patch.setattr(health.Health, "_probe_if_needed", lambda self: None)
 
 
-@bug("shut for no reason|did not end|afterwards|which is free|outlives")
+@bug("shut for no reason|did not end|afterwards|which is free|outlives", seen=13)
 def a_circuit_never_closes(patch):
     def close(self: Any, now: int) -> None:
         self.open = False
@@ -432,7 +430,7 @@ def a_death_leaves_its_lanes_running(patch):
     patch.setattr(worker_pool.WorkerPool, "_revive", lambda self: None)
 
 
-@bug("runs for ever|ended exhausted|did not end|ends exhausted|outlives|afterwards")
+@bug("runs for ever|ended exhausted|did not end|ends exhausted|outlives|afterwards", seen=20)
 def a_session_that_hangs_is_kept(patch):
     """Everybody goes on waiting for the one that never opens."""
     whole = sessions.OpenSession.__init__
@@ -463,7 +461,7 @@ def an_edit_does_not_wait_for_its_message(patch):
     patch.setattr(targets.Targets, "origin", lambda self, delivery, now: None)
 
 
-@bug("changes what|does not stand|still stands|is recorded after|out of order")
+@bug("changes what|does not stand|still stands|is recorded after|out of order", seen=39)
 def two_changes_of_a_message_are_under_way(patch):
     """Nobody remembers which of them has begun."""
     whole = targets.Targets.before
@@ -485,7 +483,7 @@ def an_edit_that_was_overtaken_goes_out(patch):
     patch.setattr(targets.Targets, "overtaken", overtaken)
 
 
-@bug("still stands beside")
+@bug("still stands beside", seen=12)
 def what_is_too_much_of_a_message_stays(patch):
     """An edit makes it shorter; nobody deletes the rest."""
     whole = targets.edit_steps
@@ -522,7 +520,7 @@ def a_lane_is_not_told_that_its_head_ended(patch):
     patch.setattr(scheduler.Scheduler, "_look_again", lambda self, lane, now: None)
 
 
-@bug("somebody waits for it|callers are never done|nothing will")
+@bug("somebody waits for it|callers are never done|nothing will", seen=54)
 def who_waits_for_a_place_does_not_hear_of_the_close(patch):
     def close(self: Any) -> None:
         self.closed = True
@@ -531,7 +529,7 @@ def who_waits_for_a_place_does_not_hear_of_the_close(patch):
     patch.setattr(admission.Admission, "close", close)
 
 
-@bug("is probed again")
+@bug("is probed again", seen=13)
 def an_instance_is_probed_all_the_time(patch):
     often = Backoff(base=0.01, cap=0.01)
     patch.setattr(circuit.CircuitSettings, "backoff", property(lambda self: often))
@@ -564,19 +562,10 @@ def a_room_that_moved_is_looked_for_where_it_was(patch):
 # -- each of them is found
 
 
-def violations() -> Iterator[Violation]:
-    """The violations of the first seeds, in order."""
-    for seed in range(MOST_SEEDS):
-        try:
-            simulate(seed)
-        except Violation as violation:
-            yield violation
-
-
 @pytest.mark.parametrize("name", BUGS)
 def test_the_simulation_finds_it(name, monkeypatch):
     BUGS[name].put(monkeypatch)
-    violation = next(violations(), None)
+    violation = BUGS[name].violation(range(MOST_SEEDS))
     assert violation is not None, f"{name} was in {MOST_SEEDS} worlds, and nobody noticed"
     BUGS[name].expect_in(violation)
 
