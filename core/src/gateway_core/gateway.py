@@ -443,6 +443,9 @@ def _check(config: object, outbox: object, providers: object) -> None:
         )
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
+    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "append")):
+        name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
+        raise TypeError(f"`outbox` must be an Outbox, such as MemoryOutbox(), not {name}")
     if not isinstance(providers, Providers | None):
         kind = type(providers).__name__
         raise TypeError(f"`providers` must be Providers(tracers=…, meters=…), not {kind}")

@@ -204,7 +204,7 @@ async def test_what_arrived_is_returned_with_its_ref(gateway, autojump_clock):
 
 async def test_what_did_not_arrive_is_a_plain_receipt(autojump_clock):
     async def refuse(_attempt):
-        raise Failure(Verdict("non_retryable", reason="bad_request"))
+        raise Failure(Verdict(error_class="non_retryable", reason="bad_request"))
 
     async with open_test_gateway(FakeChannel(script=refuse)) as gateway:
         receipt = await gateway.send("bot", "r", "x", raises=False)
