@@ -10,6 +10,7 @@ import enum
 import importlib
 import inspect
 import re
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path, PosixPath
 from types import MappingProxyType
@@ -112,6 +113,34 @@ def whole(where: str) -> Iterator[str]:
     thing = getattr(importlib.import_module(module), name)
     yield from ["", f"### {name}", "", "```python", _call(name, thing, "class"), "```", ""]
     yield from prose(thing.__doc__)
+
+
+def aliases(module: str) -> Iterator[str]:
+    """The names of a door that stand for words or for several classes: what each may be."""
+    door = importlib.import_module(module)
+    yield "| name | what it may be |"
+    yield "| --- | --- |"
+    for name in door.__all__:
+        thing = getattr(door, name)
+        if thing is Any:
+            yield f"| `{name}` | anything |"
+        elif typing.get_args(thing):
+            yield f"| `{name}` | {', '.join(_choices(thing))} |"
+
+
+def _choices(alias: Any) -> Iterator[str]:
+    """Words as they are written, and the names of classes."""
+    for each in typing.get_args(alias):
+        if isinstance(each, str):
+            yield f'`"{each}"`'
+        elif typing.get_origin(each) is typing.Literal:
+            yield from _choices(each)
+        else:
+            yield _code(
+                inspect.formatannotation(each).rpartition(".")[2]
+                if inspect.isclass(each)
+                else str(each)
+            )
 
 
 OPENED = {"Gateway", "HttpClient", "Network", "Ticket"}
@@ -349,6 +378,7 @@ def _events(events: Any) -> Iterator[str]:
 WRITERS: dict[str, Callable[[str], Iterator[str]]] = {
     "hooks": hooks,
     "names": names,
+    "aliases": aliases,
     "whole": whole,
     "values": values,
     "errors": errors,

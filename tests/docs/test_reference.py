@@ -66,7 +66,14 @@ def test_every_error_is_in_the_tree(from_code):
     assert raised == set(re.findall(r"^ *- `(\w+)`:", page, re.MULTILINE))
 
 
-FACES = ("gateway_core", "gateway_core.http", "gateway_core.testing", "gateway_core.text")
+FACES = (
+    "gateway_core",
+    "gateway_core.authors",
+    "gateway_core.http",
+    "gateway_core.outboxes",
+    "gateway_core.testing",
+    "gateway_core.text",
+)
 
 
 @pytest.mark.parametrize("face", FACES)

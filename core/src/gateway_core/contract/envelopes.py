@@ -318,11 +318,10 @@ class Receipt:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Delivered(Receipt):
-    """The receipt of a message that `send` or `edit` delivered: its `ref` is never None.
+    """What `send` and `edit` return of a message that arrived: a receipt whose `ref` is never None.
 
-    ref  the message as it is now. Its parts are empty where the platform told no id, and where a
-         newer edit superseded this one: then it stands for whatever the gateway knows of that
-         message when a change of it begins
+    ref  the message as it is now; where a newer edit superseded this one, as this one named it.
+         Its parts are empty where the platform told no id: then a change of it ends `rejected`
 
     It equals a `Receipt` that has the same fields.
     """
