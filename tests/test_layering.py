@@ -1,4 +1,4 @@
-"""Which room a line lives in, enforced: imports run down one list, and each effect has its place."""
+"""Where a line lives, enforced: imports run down one list, and each effect has its place."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ MODULES = {module_of(path): path for path in FILES}
 
 def package_of(module: str) -> str:
     """The package of a module of core; a module directly in it is one of its own."""
-    return (module.split(".") + ["gateway_core"])[1] if "." in module else "gateway_core"
+    return [*module.split("."), "gateway_core"][1] if "." in module else "gateway_core"
 
 
 def imports(path: Path) -> Iterator[tuple[str, str | None]]:

@@ -21,7 +21,7 @@ from gateway_core import Disposition
 from gateway_core.accounts import instance_state as accounts
 from gateway_core.accounts import sessions
 from gateway_core.authors import TransportError
-from gateway_core.clock import NEVER, nanoseconds
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.deliveries import idempotency, targets
 from gateway_core.engine import attempts
 from gateway_core.engine import completion as ends
@@ -117,7 +117,7 @@ def pacing_counts_from_the_request(patch):
 
     def release(self: Any, now: int) -> None:
         self.in_flight -= 1
-        self.spent.append(now + self.per - nanoseconds(0.5))
+        self.spent.append(now + self.per - round(0.5 * SECOND))
 
     patch.setattr(windows.WindowBucket, "release", release)
 

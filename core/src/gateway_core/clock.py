@@ -13,24 +13,18 @@ NEVER = 1 << 62
 
 
 class Clock:
-    """What time it is. `wall` is the one source of POSIX time, passed in."""
+    """What time it is. `wall` is the one source of POSIX time, passed in.
 
-    __slots__ = ("_seconds", "_start", "wall")
+    start  when the gateway opened, on trio's clock, in seconds
+    """
+
+    __slots__ = ("_seconds", "start", "wall")
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._seconds = trio.lowlevel.current_clock().current_time
-        self._start = self._seconds()
+        self.start = self._seconds()
         self.wall = wall
 
     def now(self) -> int:
         """Nanoseconds since the gateway opened; monotonic."""
-        return round((self._seconds() - self._start) * SECOND)
-
-    def trio_time(self, at: int) -> float:
-        """The same instant on trio's clock, in seconds."""
-        return self._start + at / SECOND
-
-
-def nanoseconds(seconds: float) -> int:
-    """Seconds as the engine counts them."""
-    return round(seconds * SECOND)
+        return round((self._seconds() - self.start) * SECOND)

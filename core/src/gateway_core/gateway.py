@@ -149,7 +149,7 @@ class Gateway(Verbs):
         """
         check_envelope(envelope)
         account = self._registry.account(envelope.instance_id)
-        address = account.address(envelope.external_room_id)
+        address = account.addresses.get(envelope.external_room_id, "")
         return foresee(account.hooks, account.instance, envelope, self.config, address)
 
     def address(self, instance_id: str, event: Any) -> Address | None:
@@ -246,7 +246,7 @@ class Gateway(Verbs):
         try:
             receipts = await self._registry.remove(instance_id, drain=drain)
         except BaseException:
-            if self._pager is not None and self._registry.find(instance_id) is not None:
+            if self._pager is not None and instance_id in self._registry.serving:
                 self._pager.serve_on(instance_id)
             raise
         if self._pager is not None:

@@ -32,6 +32,7 @@ class Health:
     suspended   the verdict that suspended it; None while it is in order
     refused     the refusal of its credentials, while a fresh secret is asked for
     held        suspended by the application: only `resume` ends that
+    steady      an answered attempt is no news: nothing failed, nobody is in doubt
     shut        how long it was in trouble, and in which
     probing     whether somebody finds out if it works; `probes`: how often that failed
     removed     it was taken out: nothing of it is news any more
@@ -57,6 +58,7 @@ class Health:
         self.refused: Verdict | None = None
         self.held = False
         self.removed = False
+        self.steady = True
         self.shut = Elapsed()
         self.probing = False
         self.probes = 0
@@ -79,6 +81,7 @@ class Health:
             if not self._limits.is_shut:  # it was half open
                 self._shut(now)
             return False
+        self.steady = False
         if not self._circuit.failed():
             return False
         self.open = True
@@ -87,6 +90,7 @@ class Health:
 
     def wait_until_it_works(self, lane: InDoubt, not_before: int) -> None:
         """Let the lane wait until the instance works, and not before that time."""
+        self.steady = False
         self._in_doubt.pop(lane, None)  # of a doubt before, which ended otherwise
         self._in_doubt[lane] = not_before
         self._probe_if_needed()
@@ -120,6 +124,7 @@ class Health:
         """A fresh secret is in use: go on. Refused again before a success, it is suspended."""
         self._go_on(now)
         self._fresh, self._refreshed_at = True, now
+        self.steady = False
 
     def resume(self, now: int) -> None:
         """It is in order again: all that waited goes on where it stopped.
@@ -137,6 +142,7 @@ class Health:
         """
         self._relapses += self.suspended is not None
         self._go_on(now)
+        self.steady = False
 
     def half_open(self, now: int) -> None:
         """Without a probe: let one attempt through to find out."""
@@ -169,6 +175,7 @@ class Health:
         self._fresh = False
         if self.open and self.suspended is None and self.refused is None:
             self._close_circuit(now)
+        self.steady = not (self.trouble or self._circuit.failures)
         if self._in_doubt:
             waiting, self._in_doubt = self._in_doubt, {}
             for lane, not_before in waiting.items():
@@ -184,6 +191,7 @@ class Health:
         self._serve_waiters([self._limits.gate], now)
 
     def _shut(self, now: int) -> None:
+        self.steady = False
         self.shut.turn(self.trouble, now)
         self._limits.shut()
         self.probes = self._relapses if not self.probing else self.probes

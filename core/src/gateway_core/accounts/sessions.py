@@ -27,6 +27,9 @@ class Sessions:
     """The session of one instance: none, or one that is shared by its attempts.
 
     `idle` and `opening` are seconds: without use until it is closed, and for it to open at most.
+
+    usable  the session while it is open: whoever uses it counts among its `users` until `release`;
+            None: `acquire` it
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Sessions:
         self._idle = idle
         self._opening = opening
         self._open: OpenSession | None = None
+        self.usable: OpenSession | None = None
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Session]:
@@ -48,20 +52,12 @@ class Sessions:
         finally:
             session.release()
 
-    def ready(self) -> OpenSession | None:
-        """The session if it is open, counted as in use until `release`; None: `acquire` it."""
-        current = self._open
-        if current is None or current.closing or not current.entered:
-            return None
-        current.users += 1
-        return current
-
     async def acquire(self) -> OpenSession:
         """The open session, counted as in use until `release`."""
         current = self._open
         if current is None or current.closing:
             current = self._open = OpenSession(
-                self._hooks, self._instance, self._idle, self._opening
+                self, self._hooks, self._instance, self._idle, self._opening
             )
             self._spawn(current.run)
         current.users += 1
@@ -87,8 +83,14 @@ class OpenSession:
     """One entered session and the task that entered it."""
 
     def __init__(
-        self, hooks: ChannelHooks, instance: Instance, idle: float, opening: float
+        self,
+        owner: Sessions,
+        hooks: ChannelHooks,
+        instance: Instance,
+        idle: float,
+        opening: float,
     ) -> None:
+        self._owner = owner
         self._hooks = hooks
         self._instance = instance
         self._idle = idle
@@ -99,7 +101,6 @@ class OpenSession:
         self.value: Session = None
         self.error: Exception | None = None
         self.users = 0
-        self.entered = False
         self.closing = False
         self._last_use = 0.0
 
@@ -113,8 +114,13 @@ class OpenSession:
 
     def end(self) -> None:
         """Take no new users; close when the last one is gone."""
-        self.closing = True
+        self._close()
         self._changed.set()
+
+    def _close(self) -> None:
+        self.closing = True
+        if self._owner.usable is self:
+            self._owner.usable = None
 
     async def run(self) -> None:
         """Enter the session, keep it while it is used, leave it. No adapter's error gets out."""
@@ -133,7 +139,7 @@ class OpenSession:
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             self._failed(stopped(raised))
         finally:
-            self.closing, self.entered = True, False
+            self._close()
             if not self.ready.is_set():
                 self.error = self.error or TransportError("session closed", dispatched="no")
                 self.ready.set()
@@ -150,7 +156,8 @@ class OpenSession:
 
     async def _until_unused(self) -> None:
         """Wait until nobody has used it for the idle time, or it is to close and unused."""
-        self.entered = True
+        if not self.closing:
+            self._owner.usable = self
         self._last_use = self._now()
         self.ready.set()
         while self.users or not self.closing:
@@ -160,4 +167,4 @@ class OpenSession:
                 self._changed = trio.Event()
             # The same sum as the deadline's: a difference may be a hair short of the idle time.
             if not self.users and self._now() >= self._last_use + self._idle:
-                self.closing = True
+                self._close()

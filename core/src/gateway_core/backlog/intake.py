@@ -55,7 +55,7 @@ class Intake:
     @property
     def unserved(self) -> dict[str, int]:
         """How many are kept of each instance that is not there."""
-        find = self._registry.find
+        find = self._registry.serving.get
         return {name: n for name, n in self._outside_of.items() if n and find(name) is None}
 
     def left(self, delivery: Delivery, partition: Partition) -> None:
@@ -63,7 +63,7 @@ class Intake:
         partition.accepted += 1
         partition.spilled += 1
         self._outside_of[delivery.envelope.instance_id] += 1
-        account = self._registry.find(delivery.envelope.instance_id)
+        account = self._registry.serving.get(delivery.envelope.instance_id)
         if account is not None:
             account.counts.accepted += 1
 
@@ -108,7 +108,7 @@ class Intake:
 
     def reopened(self, kept: Kept, partition: Partition) -> InstanceState | None:
         """One that had ended is unfinished again, and outside; its account, if it is there."""
-        account = self._registry.find(kept.entry.envelope.instance_id)
+        account = self._registry.serving.get(kept.entry.envelope.instance_id)
         self._capacity.reopened(kept.entry.id)
         self._outside_of[kept.entry.envelope.instance_id] += 1
         partition.completion.history.pop(kept.entry.id, None)

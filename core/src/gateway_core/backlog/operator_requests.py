@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Kept, Outbox, Request
@@ -54,13 +54,13 @@ class OperatorRequests:
 
     async def serve(self) -> None:
         """Do what was asked. What the outbox fails at is done later, and keeps nothing waiting."""
-        if self._clock.now() < self._not_before:
+        if not self._requests or self._clock.now() < self._not_before:
             return
         try:
             await self._serve()
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
-            self._not_before = self._clock.now() + nanoseconds(AGAIN)
+            self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
     async def _serve(self) -> None:
         while self._requests:

@@ -64,7 +64,7 @@ class Pager:
         self._looking_up = 0
         self.capacity = Capacity(capacity, self.wake)
         self._earlier = RestoredState(clock)
-        self.spilled = Spilled(outbox, clock, registry.find, observed=observed)
+        self.spilled = Spilled(outbox, clock, registry.serving.get, observed=observed)
         self._intake = Intake(
             self.spilled, self.capacity, registry=registry, partition_of=partition_of, clock=clock,
             ended=self._ended_outside,
@@ -93,7 +93,7 @@ class Pager:
         self._times.open(scheduled=bool(recovery.scheduled))
         self._intake.open(recovery.last_id, recovery.unfinished)
         for instance_id, count in recovery.unfinished.items():
-            if self._registry.find(instance_id) is not None:
+            if self._registry.serving.get(instance_id) is not None:
                 self._streams[instance_id] = InstanceCursor()
             else:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, kept=count)
@@ -110,7 +110,7 @@ class Pager:
 
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: what is kept of it goes on."""
-        account = self._registry.find(instance_id)
+        account = self._registry.serving.get(instance_id)
         if account is not None:
             self._earlier.tell(account)
         if self._intake.outside_of(instance_id):
@@ -275,7 +275,7 @@ class Pager:
         if self._times.scheduled and self._clock.wall() >= self._times.next_due:
             busy = await self._times.scan()
         for instance_id, stream in list(self._streams.items()):
-            account = self._registry.find(instance_id)
+            account = self._registry.serving.get(instance_id)
             if account is None or self.capacity.closed or stream.idle or self._suspended(account):
                 continue
             if not stream.done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.clock import SECOND, Clock
 from gateway_core.outboxes.interface import Recovery
 
 
@@ -26,11 +26,12 @@ class RestoredState:
         """The instance is there: once it knows, it keeps that itself."""
         for room, moved_to in self._moves.pop(account.instance.id, ()):
             account.move(room, moved_to)
-        now, wall = self._clock.now(), self._clock.wall()
-        for operation, until, wait in self._closures.pop(account.instance.id, ()):
+        closures = self._closures.pop(account.instance.id, ())
+        now, wall = self._clock.now() if closures else 0, self._clock.wall()
+        for operation, until, wait in closures:
             left = min(until - wall, wait)
             if left > 0:
-                _close(account, operation, now + nanoseconds(left))
+                _close(account, operation, now + round(left * SECOND))
 
 
 def _close(account: InstanceState, operation: str, until: int) -> None:

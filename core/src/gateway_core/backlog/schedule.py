@@ -121,7 +121,7 @@ class Schedule:
     def _give_place(self, instance_id: str, room: str, envelope_id: str) -> None:
         """Unless its instance is not there, or it is known: then it has its place."""
         partition = self._partition_of(instance_id, room)
-        served = self._registry.find(instance_id) is not None
+        served = self._registry.serving.get(instance_id) is not None
         if served and not self._intake.known(partition, envelope_id):
             self._placed(instance_id, room, self._journal.entered_id(envelope_id))
 
@@ -161,7 +161,7 @@ class Schedule:
             self.deadline = before
             raise
         for kept in found.kept:
-            if self._registry.find(kept.entry.envelope.instance_id) is not None:
+            if self._registry.serving.get(kept.entry.envelope.instance_id) is not None:
                 self._intake.end_kept(kept)
             self._overdue = (kept.entry.deadline, position_of(kept.entry.id))
         if found.kept:

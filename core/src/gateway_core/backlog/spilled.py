@@ -9,7 +9,7 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Delete, Edit, KeyRef, MessageRef
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
@@ -108,7 +108,7 @@ class Spilled:
         if known is not None or found is None:
             return known
         if found.receipt is not None:
-            since = now - nanoseconds(max(0.0, self._clock.wall() - found.receipt.ended_at))
+            since = now - round(max(0.0, self._clock.wall() - found.receipt.ended_at) * SECOND)
             partition.keys.remember(scope, found.fingerprint, found.receipt, since)
             return partition.keys.find(scope, now)
         ended = partition.completion.history.get(found.envelope_id)  # during the look-up

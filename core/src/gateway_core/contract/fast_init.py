@@ -26,7 +26,8 @@ _OPEN = {
 def fast_init(kind: Callable[P, T]) -> Callable[P, T]:
     """A function that takes what `kind` takes, and makes what `kind` would.
 
-    A field's default is valid: its validator is asked of other values only.
+    A field's default is valid: its validator is asked of other values only, and one that is made
+    for each value needs no converter.
     """
     cls: Any = kind
     unfinished = type(cls.__name__, (cls,), _OPEN)
@@ -54,12 +55,16 @@ def _is_made(field: attrs.Attribute[Any]) -> bool:
 
 def _written(field: attrs.Attribute[Any], names: dict[str, Any]) -> Iterator[str]:
     name, default = field.name, cast("Any", field.default)
+    converted = ""
+    if field.converter is not None:
+        names[f"converted_{name}"] = field.converter
+        converted = f"{name} = converted_{name}({name})"
     if _is_made(field):
         names[f"made_{name}"] = default.factory
         yield f"if {name} is MISSING: {name} = made_{name}({'self' if default.takes_self else ''})"
-    if field.converter is not None:
-        names[f"converted_{name}"] = field.converter
-        yield f"{name} = converted_{name}({name})"
+        converted = converted and f"else: {converted}"
+    if converted:
+        yield converted
     yield f"self.{name} = {name}"
 
 

@@ -17,11 +17,12 @@ from gateway_core.contract.envelopes import (
     Part,
     Priority,
     Receipt,
+    Send,
 )
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.steps import Step, carried, standing
+from gateway_core.deliveries.steps import Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import WaitClock
 
 _attempt = fast_init(Attempt)
@@ -68,6 +69,7 @@ class Delivery:
         scope: Any = None,
         priority: Priority | None = None,
         traceparent: str = "",
+        since: int = 0,
         restored: bool = False,
         observed: bool = False,
     ) -> None:
@@ -81,7 +83,7 @@ class Delivery:
         self.priority = priority or envelope.priority
         self.traceparent = traceparent
         self.restored = restored
-        self.waits = WaitClock(runs=observed)
+        self.waits = WaitClock(since, runs=observed)
         self.lane: object | None = None
         self.steps: list[Step] | None = None
         self._position = 0
@@ -103,13 +105,13 @@ class Delivery:
 
     @property
     def step(self) -> Step | None:
-        """The next step; None when there is none left."""
-        steps = self.steps
-        if steps is None:
-            return None
-        while self._position < len(steps) and steps[self._position].outcome is not None:
-            self._position += 1
-        return steps[self._position] if self._position < len(steps) else None
+        """The next step; None when there is none left, or none is planned."""
+        steps, at = self.steps or (), self._position
+        while at < len(steps):
+            if steps[at].outcome is None:
+                return steps[at]
+            at += 1
+        return None
 
     @property
     def left_in_doubt(self) -> bool:
@@ -121,6 +123,11 @@ class Delivery:
     def thread_id(self) -> str | None:
         """The envelope's thread; of a change by key, the thread of the message found."""
         return self.envelope.thread_id if self.target is None else self.target.thread_id
+
+    def next_attempt(self, room: str) -> tuple[Step, Attempt] | None:
+        """The next step and its attempt in `room`; None: there is none."""
+        step = self.step if self.receipt is None else None
+        return None if step is None else (step, self.attempt(step, room))
 
     def attempt(self, step: Step, room: str) -> Attempt:
         """The step's next attempt, as the adapter gets it, one more than those that began."""
@@ -143,11 +150,7 @@ class Delivery:
             mode=step.mode,
         )
 
-    # -- into memory, into a lane, and out again
-
-    def come_in(self, now: int) -> None:
-        """It has its slot in memory."""
-        self.waits.begin(now)
+    # -- into a lane, and out again
 
     def give_class(self, priority: Priority, deadline: int) -> None:
         """A policy gave it another class, and so another deadline."""
@@ -186,9 +189,23 @@ class Delivery:
 
     # -- its steps
 
-    def follow(self, steps: list[Step]) -> None:
-        """These are its steps."""
+    def follow(self, steps: list[Step]) -> Step | None:
+        """These are its steps; the next of them."""
         self.steps = steps
+        self.perhaps_begun()
+        return self.next_step()
+
+    def next_step(self) -> Step | None:
+        """The next step, which of a send or a call follows from its plan; None: there is none."""
+        if self.steps is None:
+            if isinstance(self.envelope, Send):
+                self.steps = send_steps(self.envelope, self.plan)
+            elif isinstance(self.envelope, Call):
+                self.steps = [Step("call", 0)]
+        steps = self.steps or ()
+        while self._position < len(steps) and steps[self._position].outcome is not None:
+            self._position += 1
+        return steps[self._position] if self._position < len(steps) else None
 
     def changes(self, message: str) -> None:
         """The message that it changes, by whatever name, is this one."""
@@ -234,16 +251,19 @@ class Delivery:
         if copy:
             self.possible_duplicate = True
 
-    def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> None:
-        """The platform said yes to `step`."""
+    def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> bool:
+        """The platform said yes to `step`; whether it was the last one."""
         step.acknowledge(answer.message_id, changed=changed)
         if step.kind == "call":
             self.result = answer.result
+        return self.next_step() is None
 
     def fail(self, step: Step, verdict: Verdict, *, limited: bool) -> None:
-        """The attempt of `step` failed."""
-        self.verdict = verdict
-        step.fail(verdict, limited=limited)
+        """The attempt of `step` failed; where it ended meanwhile, that changes nothing."""
+        step.break_off()
+        if self.receipt is None:
+            self.verdict = verdict
+            step.fail(verdict, limited=limited)
 
     def crash(self) -> int:
         """Something of the gateway's own broke on it; how often by now."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import attrs
+
 SHORTEST_WAIT = 10_000_000
 """Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
 NONE: Mapping[str, int] = {}
@@ -13,15 +15,13 @@ NO_WAIT = ("attempt", "")
 """What a wait ends with: an attempt is under way, or the delivery has ended."""
 
 
+@attrs.define(eq=False)
 class Elapsed:
     """Nanoseconds that something spent in each of its states; it begins in none (empty)."""
 
-    __slots__ = ("_over", "_since", "state")
-
-    def __init__(self) -> None:
-        self.state = ""
-        self._since = 0
-        self._over: dict[str, int] = {}
+    state: str = ""
+    _since: int = 0
+    _over: dict[str, int] = attrs.field(factory=dict)
 
     def turn(self, state: str, now: int) -> None:
         """It is in `state` from now on."""
@@ -65,19 +65,12 @@ class WaitClock:
 
     __slots__ = ("_mark", "_passed", "_since", "cause", "runs")
 
-    def __init__(self, *, runs: bool = False) -> None:
+    def __init__(self, since: int = 0, *, runs: bool = False) -> None:
         self.cause = "queue"
         self.runs = runs
-        self._since = 0
+        self._since = since
         self._mark: Mark | None = None
         self._passed = NONE
-
-    def begin(self, now: int) -> None:
-        """It came into memory: it waits in its queue from now on."""
-        if self.cause == "queue":
-            self._since = now
-        else:  # it was outside meanwhile
-            self.wait_for("queue", now)
 
     def wait_for(self, cause: str, now: int) -> None:
         """From now on it waits for `cause`, or an `attempt` is under way."""

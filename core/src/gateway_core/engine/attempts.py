@@ -62,18 +62,18 @@ class Attempts:
 
     async def make(self, lane: Lane, worker: Worker) -> None:
         """Make the attempt that the lane holds its tokens for, and do what follows from it."""
-        delivery = lane.queue[0]
-        step = delivery.step
-        if delivery.receipt is not None or step is None:
+        self._work.call_next()
+        delivery, account = lane.queue[0], lane.room.account
+        planned = delivery.next_attempt(lane.room.address)
+        if planned is None:
             self._void(lane)
             return
-        self._work.call_next()
-        account = lane.room.account
-        attempt = delivery.attempt(step, lane.room.address)
-        running = RunningAttempt(lane, delivery, step, attempt, account.instance)
+        running = RunningAttempt(lane, delivery, *planned, account.instance)
         now = lane.begun = self._clock.now()
         self._work.begins(worker, running, now)
-        session = account.sessions.ready()
+        session = account.sessions.usable
+        if session is not None:
+            session.users += 1
         if session is None or self._journal is not None:
             session = await self._made_ready(running, session, worker)
             if session is None:
@@ -101,7 +101,7 @@ class Attempts:
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker
     ) -> OpenSession | None:
-        """Open the session, and record that an attempt begins; None: it failed, and is dealt with."""
+        """Open the session, and record that an attempt begins; None: it does not."""
         account = running.lane.room.account
         try:
             session = session or await account.sessions.acquire()
@@ -200,20 +200,21 @@ class Attempts:
         return now
 
     def _answered(self, running: RunningAttempt, answer: Answer, now: int) -> None:
-        lane, delivery, step, attempt, instance = running
+        lane, delivery, step, attempt, _ = running
         account = lane.room.account
         account.counts.answered += 1
         self._observer.attempted(delivery, step, account, self._index, None, lane.begun, now)
         if account.hooks.observes_attempts:
             report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, attempt, report)
-        delivery.acknowledge(step, answer)
+        over = delivery.acknowledge(step, answer)
         if self._journal is not None:
             self._journal.acknowledged(delivery, step)
         if answer.buckets:
             serve_waiters(account.limits.registry.learn(answer.buckets, now), now)
-        account.health.worked(now)
-        if delivery.step is None and delivery.receipt is None:
+        if not account.health.steady:
+            account.health.worked(now)
+        if over and delivery.receipt is None:
             self._completion.complete(delivery, Ending(delivery.disposition()), now)
         self._scheduler.go_on(lane, now)
 
@@ -255,4 +256,12 @@ def _may_begin(running: RunningAttempt, now: int) -> bool:
     delivery = running.delivery
     if delivery.receipt is not None or delivery.deadline <= now:
         return False
-    return not running.lane.is_closed(running.attempt.operation, now)
+    lane = running.lane
+    for bucket in lane.tokens or ():
+        if bucket.closed_until > now:
+            return False
+    own, gates = lane.room.account.limits, lane.room.gates
+    if not (own.operations or gates.room is not None or gates.threads):
+        return True
+    closures = own.gates(gates, lane.thread, running.attempt.operation)
+    return all(gate.closed_until <= now for gate in closures)

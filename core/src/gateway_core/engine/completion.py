@@ -51,10 +51,11 @@ class Completion:
         if self._may_shed:
             self.sheddable.discard(delivery)
         scheduler = self._scheduler
-        scheduler.deadlines.ended()
         room = scheduler.rooms[envelope.instance_id, envelope.external_room_id]
         room.unfinished -= 1
-        shard.free_slot(envelope)
+        scheduler.deadlines.ended()
+        shard.admission.remove(envelope.instance_id, envelope.external_room_id)
+        shard.measure()
         self._report(delivery, receipt, room.account, room.account.hooks)
         if not room.lanes and not room.unfinished:
             scheduler.tidy(room, now)
@@ -213,10 +214,15 @@ class Completion:
 
     def _failure(self, delivery: Delivery, receipt: Receipt) -> Mapping[str, Any]:
         """What the log says of an envelope that was not delivered."""
-        verdict, shard = receipt.verdict, self._shard
+        verdict, shard, step = receipt.verdict, self._shard, delivery.step
+        lane = lane_of(delivery)
+        address, part = lane.room.address if lane else "", step.part if step else None
+        privacy = shard.privacy
         return {
             **about(delivery, shard.index),
             **result(delivery, receipt),
             "reason": str(verdict.reason) if verdict is not None else None,
-            "raw": words(shard.privacy, delivery, verdict) if verdict is not None else None,
+            "raw": words(privacy, delivery, verdict, address, part)
+            if verdict is not None
+            else None,
         }

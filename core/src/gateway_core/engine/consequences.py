@@ -12,7 +12,7 @@ from random import Random
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import SECOND, nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.hookspecs import Answer
@@ -23,7 +23,7 @@ from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.running_attempt import Failed, doubt
 from gateway_core.engine.shard import Shard
-from gateway_core.monitoring.log_fields import about, words
+from gateway_core.monitoring.log_fields import words
 from gateway_core.ratelimits.refusals import WIDE, RefusedAttempt, refuse
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
@@ -48,7 +48,7 @@ class Consequences:
         self._scheduler = shard.scheduler
         self._completion = completion
         self._settings = shard.config.retries
-        self._quarantine = nanoseconds(shard.config.retries.quarantine)
+        self._quarantine = round(shard.config.retries.quarantine * SECOND)
         self._rng = rng
         self._on_suspension = on_suspension
         self.rate_limited = 0
@@ -59,12 +59,11 @@ class Consequences:
         answered  the platform said yes, and the hook's answer alone was of the wrong type
         """
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
-        step.break_off()
+        delivery.fail(step, verdict, limited=failed.limited)
         failed.account.counts.fail(verdict)
         if delivery.receipt is not None:  # it was given up while the attempt was in flight
             self._scheduler.go_on(failed.lane, failed.now)
             return
-        delivery.fail(step, verdict, limited=failed.limited)
         if answered:
             step.end("delivered")
             self._end(failed, Disposition.CRASHED)
@@ -75,7 +74,7 @@ class Consequences:
             verdict,
             step,
             settings=self._settings,
-            repeat_safe=failed.is_repeat_safe(),
+            repeat_safe=verdict.dispatched == "unknown" and failed.is_repeat_safe(),
             give_up_unknown=delivery.envelope.on_unknown == "give_up",
             left=(delivery.deadline - failed.now) / SECOND,
             rng=self._rng,
@@ -109,7 +108,7 @@ class Consequences:
                 failed.lane.since = 0
             if health.failed(failed.now):
                 log_event(CIRCUIT_OPENED, instance=failed.account.instance.id)
-        elif verdict.error_class is not ErrorClass.FATAL:
+        elif verdict.error_class is not ErrorClass.FATAL and not health.steady:
             health.worked(failed.now)
         if verdict.reason is not Reason.RATE_LIMITED and verdict.buckets:
             learned = failed.account.limits.registry.learn(verdict.buckets, failed.now)
@@ -152,7 +151,7 @@ class Consequences:
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:
         failed.delivery.waits.wait_for("retry", failed.now)
-        self._scheduler.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+        self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
     def _do_closed(self, failed: Failed, decision: Decision) -> None:
         """What the 429 names is closed; the lane waits with the others."""
@@ -163,11 +162,11 @@ class Consequences:
             self._scheduler.go_on(lane, now)
         else:
             wait = max(decision.wait, decision.patience)
-            self._scheduler.pause(lane, now + nanoseconds(wait))
+            self._scheduler.pause(lane, now + round(wait * SECOND))
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
         failed.delivery.waits.wait_for("outcome unknown", failed.now)
-        not_before = failed.now + nanoseconds(decision.wait)
+        not_before = failed.now + round(decision.wait * SECOND)
         self._scheduler.wait_until_it_works(failed.lane, not_before)
 
     def _do_transform(self, failed: Failed, _: Decision) -> None:
@@ -250,7 +249,7 @@ class Consequences:
         """Nobody knows, and it is not tried again: after the quarantine, on with the next part."""
         failed.step.end("unknown")
         self._completion.complete_if_over(failed.delivery, failed.now)
-        self._scheduler.pause(failed.lane, failed.now + nanoseconds(decision.wait))
+        self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
@@ -291,15 +290,17 @@ class Consequences:
     # -- to the log
 
     def _log(self, failed: Failed, decision: Decision) -> None:
-        verdict = failed.verdict
+        verdict, delivery, attempt = failed.verdict, failed.delivery, failed.attempt
         log_event(
             ATTEMPT_FAILED,
-            **about(failed.delivery, self._shard.index),
-            operation=failed.attempt.operation,
-            attempt=failed.attempt.number,
-            reason=str(verdict.reason),
-            scope=str(verdict.scope),
-            raw=words(self._shard.privacy, failed.delivery, verdict),
+            envelope=delivery.id,
+            instance=attempt.instance_id,
+            partition=self._shard.index,
+            operation=attempt.operation,
+            attempt=attempt.number,
+            reason=verdict.reason.value,
+            scope=verdict.scope.value,
+            raw=words(self._shard.privacy, delivery, verdict, attempt.room, attempt.part),
             then=decision.kind,
             wait=round(decision.wait, 3),
         )

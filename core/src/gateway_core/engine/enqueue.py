@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Delete, Edit
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, SUPERSEDED
@@ -29,20 +29,20 @@ class Enqueuer:
         self._completion = completion
         self._may_shed = shard.config.shed
 
-    def accept(self, delivery: Delivery, account: InstanceState, *, shed: bool = False) -> None:
+    def accept(
+        self, delivery: Delivery, account: InstanceState, now: int, *, shed: bool = False
+    ) -> None:
         """Take an envelope in. Its slot was counted before; from here on it is accepted.
 
         shed  a policy voted so: it ends at once
         """
-        now = self._clock.now()
         shard, envelope = self._shard, delivery.envelope
         shard.accepted += 1
         account.counts.accepted += 1
-        room = self._come_in(delivery, account, now)
+        room = self._come_in(delivery, account)
         if shed:
             self._completion.complete(delivery, SHED, now)
             return
-        self._scheduler.deadlines.add(delivery)
         self._note_sheddable(delivery)
         wait = envelope.not_before - delivery.accepted_at if envelope.not_before else 0.0
         superseded = wait <= 0 and self._supersede(delivery, now)
@@ -66,11 +66,12 @@ class Enqueuer:
         hold         seconds for which the platform asked to be left alone
         """
         envelope, shard = delivery.envelope, self._shard
-        room = self._come_in(delivery, account, now)
+        if delivery.waits.cause != "queue":  # it was spilled meanwhile
+            delivery.waits.wait_for("queue", now)
+        room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
             shard.keys.begin(delivery.scope, delivery, fingerprint, now)
-        self._scheduler.deadlines.add(delivery)
         self._note_sheddable(delivery)
         wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
         parked = wait > 0 and not delivery.started
@@ -101,13 +102,13 @@ class Enqueuer:
         delivery.park("target", now)
         before.on_end(lambda: self.due(delivery, self._clock.now()))
 
-    def _come_in(self, delivery: Delivery, account: InstanceState, now: int) -> Room:
+    def _come_in(self, delivery: Delivery, account: InstanceState) -> Room:
         self._shard.deliveries[delivery.id] = delivery
         room = self._scheduler.room(account, delivery.envelope.external_room_id)
+        self._scheduler.deadlines.add(delivery)
         room.unfinished += 1
         if isinstance(delivery.envelope, Edit | Delete):
             self._targets.comes(delivery)
-        delivery.come_in(now)
         return room
 
     def _supersede(self, delivery: Delivery, now: int) -> bool:
@@ -125,18 +126,19 @@ class Enqueuer:
 
     def _park(self, delivery: Delivery, wait: float, now: int) -> None:
         delivery.park("schedule", now)
-        self._scheduler.at(now + nanoseconds(min(wait, FARTHEST)), delivery)
+        self._scheduler.at(now + round(min(wait, FARTHEST) * SECOND), delivery)
 
     def _held(
         self, delivery: Delivery, account: InstanceState, hold: float, now: int
     ) -> Hold | None:
         """Why a resumed delivery must not start at once: an unknown outcome, or the platform."""
         step = delivery.step
-        if step is not None and step.maybe_sent and step.kind in REPEATED:
-            if not step.deduplicated(account.hooks.deduplicates_for, now):
-                quiet = now + nanoseconds(self._shard.config.retries.quarantine)
-                return Hold(max(quiet, now + nanoseconds(hold)), quiet or 1)
-        return Hold(now + nanoseconds(hold)) if hold > 0 else None
+        window = account.hooks.deduplicates_for
+        doubted = step is not None and step.maybe_sent and step.kind in REPEATED
+        if doubted and step is not None and not step.deduplicated(window, now):
+            quiet = now + round(self._shard.config.retries.quarantine * SECOND)
+            return Hold(max(quiet, now + round(hold * SECOND)), quiet or 1)
+        return Hold(now + round(hold * SECOND)) if hold > 0 else None
 
     def _enter(self, delivery: Delivery, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = delivery.envelope

@@ -35,7 +35,10 @@ MOST_GONE = 10_000
 
 
 class InstanceRegistry:
-    """Every instance of one gateway by its id."""
+    """Every instance of one gateway by its id.
+
+    serving  those that are there, and not being taken out
+    """
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class InstanceRegistry:
         self._start_probing = start_probing
         self._partitions: Sequence[Partition] = ()
         self._accounts: dict[str, InstanceState] = {}
-        self._leaving: set[str] = set()
+        self.serving: dict[str, InstanceState] = {}
         self._gone: OrderedDict[str, ChannelHooks] = OrderedDict()
 
     def open(self, partitions: Sequence[Partition]) -> None:
@@ -94,7 +97,8 @@ class InstanceRegistry:
         _check_instance(instance)
         if instance.id in self._accounts:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
-        account = self._accounts[instance.id] = self._account_of(instance)
+        account = self._account_of(instance)
+        self._accounts[instance.id] = self.serving[instance.id] = account
         wrong = _wrong_settings(instance, account.hooks)
         if wrong:
             account.health.held = True
@@ -127,20 +131,20 @@ class InstanceRegistry:
         account = self.account(instance_id)
         if not (is_finite(drain) or drain == math.inf) or drain < 0:
             raise ValueError(f"`drain` must be seconds, 0 or more, not {shown(drain)}")
-        self._leaving.add(instance_id)
+        del self.serving[instance_id]
         try:
             with trio.move_on_after(drain):
                 await self._until_finished(instance_id)
             await trio.lowlevel.checkpoint()
         finally:
-            self._leaving.remove(instance_id)
+            self.serving[instance_id] = account
         account.remove()
         left = [
             Undelivered(delivery.envelope, partition.completion.give_up(delivery))
             for partition, delivery in reversed(self._unfinished_of(instance_id))
         ][::-1]
         account.sessions.close()
-        del self._accounts[instance_id]
+        del self._accounts[instance_id], self.serving[instance_id]
         self._gone[instance_id] = account.hooks
         self._gone.move_to_end(instance_id)
         if len(self._gone) > MOST_GONE:
@@ -203,12 +207,8 @@ class InstanceRegistry:
             if delivery.envelope.instance_id == instance_id
         ]
 
-    def find(self, instance_id: str) -> InstanceState | None:
-        """The instance's runtime side; None: it is not there, or is being taken out."""
-        return None if instance_id in self._leaving else self._accounts.get(instance_id)
-
     def present(self, instance_id: str) -> InstanceState | None:
-        """The same, one that is being taken out as well: it may stay."""
+        """The instance's runtime side, also while it is being taken out: it may stay."""
         return self._accounts.get(instance_id)
 
     def all(self) -> tuple[InstanceState, ...]:
@@ -222,8 +222,8 @@ class InstanceRegistry:
 
     def account(self, instance_id: str) -> InstanceState:
         """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
-        account = self._accounts.get(instance_id) if isinstance(instance_id, str) else None
-        if account is None or instance_id in self._leaving:
+        account = self.serving.get(instance_id) if isinstance(instance_id, str) else None
+        if account is None:
             known = ", ".join(sorted(self._accounts)) or "none"
             text = f"there is no instance {instance_id!r}; configured: {known}"
             raise UnknownInstance([Problem("instance_id", text)])

@@ -16,7 +16,7 @@ from random import Random
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import NEVER, Clock
+from gateway_core.clock import NEVER, SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.hookspecs import Level, Pressure
 from gateway_core.contract.verdicts import Verdict
@@ -132,13 +132,15 @@ class Partition(Shard):
                 self.scheduler.at(now + PAUSE, delivery)
 
     def _next_alarm(self) -> float:
+        """On trio's clock, in seconds; a nanosecond late, so that what is due then has its time."""
         at = min(self.scheduler.next_alarm() + 1, self._work.look_at)
-        return math.inf if at >= NEVER else self.clock.trio_time(at)
+        return math.inf if at >= NEVER else self.clock.start + at / SECOND
 
-    def _rearm(self) -> None:
-        """Ring earlier: the alarm is moved, which wakes nobody."""
-        if not self._ringing:
-            self._alarm.deadline = self._next_alarm()
+    def _rearm(self, at: int) -> None:
+        """Ring at that time at the latest: the alarm is moved, which wakes nobody."""
+        if not self._ringing and at < NEVER:
+            soon = self.clock.start + (at + 1) / SECOND
+            self._alarm.deadline = min(self._alarm.deadline, soon)
 
     # -- figures
 

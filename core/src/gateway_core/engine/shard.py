@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
@@ -40,7 +40,7 @@ class Shard:
         journal: Journal | None,
         observer: Observer,
         privacy: Privacy,
-        rearm: Callable[[], None],
+        rearm: Callable[[int], None],
         on_pressure: Callable[[Pressure, Level], None],
     ) -> None:
         self.index = index
@@ -60,14 +60,17 @@ class Shard:
         )
         self.gauge = Gauge(config.pressure, config.partition_bound)
         self.keys = Keys(
-            most=config.idempotency_keys, window=nanoseconds(config.idempotency_window)
+            most=config.idempotency_keys, window=round(config.idempotency_window * SECOND)
         )
         self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=rearm)
 
     def measure(self) -> None:
         """Take the depth in; report a changed pressure level."""
-        previous = self.gauge.update(self.admission.depth)
+        depth, gauge = self.admission.depth, self.gauge
+        if gauge.low <= depth < gauge.high:
+            return
+        previous = gauge.update(depth)
         if previous is not None:
             pressure = self.pressure()
             log_event(

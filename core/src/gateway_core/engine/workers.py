@@ -1,4 +1,4 @@
-"""The tasks that make a partition's attempts: who serves which lane, and until when. Never waits."""
+"""What is ready for the next worker of a partition, and which attempts take too long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import attrs
 import trio
 
-from gateway_core.clock import NEVER, nanoseconds
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.validators import LONGEST
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
@@ -61,13 +61,13 @@ class WorkQueue:
 
     runnable  lanes that hold their tokens; `over`: lanes whose head is over
     serving   the worker at work is about to take the next lane by itself
-    look_at   when `look` may have something to break off; `rearm()` is called as it gets earlier
+    look_at   when `look` may have something to break off; `rearm(at)` is called as it gets earlier
     """
 
     def __init__(
-        self, seconds: float, rearm: Callable[[], None], call_worker: Callable[[], None]
+        self, seconds: float, rearm: Callable[[int], None], call_worker: Callable[[], None]
     ) -> None:
-        self._longest = nanoseconds(min(seconds, LONGEST))
+        self._longest = round(min(seconds, LONGEST) * SECOND)
         self._rearm = rearm
         self._call_worker = call_worker
         self._workers: list[Worker] = []
@@ -117,7 +117,7 @@ class WorkQueue:
         worker.due = now + self._longest
         if worker.due < self.look_at:
             self.look_at = worker.due
-            self._rearm()
+            self._rearm(worker.due)
 
     def look(self, now: int) -> None:
         """Break off the attempts whose time is over."""

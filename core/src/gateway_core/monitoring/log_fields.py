@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.contract.envelopes import Disposition, Part, Receipt
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.scheduling.rooms import lane_of
 from gateway_core.telemetry.privacy import Privacy
 
 GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED)
@@ -41,14 +40,18 @@ def latency(delivery: Delivery, receipt: Receipt) -> float:
     return seconds if seconds > 0 else 0.0
 
 
-def words(privacy: Privacy, delivery: Delivery, verdict: Verdict) -> str:
-    """The platform's own words: of rooms and texts what the settings allow."""
-    envelope, lane, step = delivery.envelope, lane_of(delivery), delivery.step
-    rooms = [envelope.external_room_id, *([lane.room.address] if lane is not None else [])]
+def words(
+    privacy: Privacy, delivery: Delivery, verdict: Verdict, address: str, part: Part | None
+) -> str:
+    """The platform's own words about a part at `address`: of rooms and texts what is allowed."""
+    if not verdict.raw:
+        return ""
+    envelope = delivery.envelope
     text = getattr(envelope, "text", "")
-    if step is not None and step.part is not None:
-        text = text[slice(*step.part.span)]
-    return privacy.words(verdict.raw, envelope.instance_id, tuple(rooms), text)
+    if part is not None:
+        text = text[slice(*part.span)]
+    rooms = (envelope.external_room_id, address)
+    return privacy.words(verdict.raw, envelope.instance_id, rooms, text)
 
 
 def operation_of(delivery: Delivery) -> str:

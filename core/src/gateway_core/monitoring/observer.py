@@ -25,7 +25,7 @@ class Observer:
     def submitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
-        """It is about to be accepted, `submit` having been called at `begun`."""
+        """The outbox is asked to store it, `submit` having been called at `begun`."""
 
     def traceparent(self, delivery: Delivery) -> str:
         """Its trace context as a text; empty: it has none."""
@@ -39,6 +39,11 @@ class Observer:
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
         """Its caller is about to hear that it is accepted."""
+
+    def admitted(
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+    ) -> None:
+        """It is accepted into memory: `submitted` and `accepted` in one."""
 
     def refused(self, instance_id: str, error: str) -> None:
         """It was refused before anything was known of it; the caller has the exception."""

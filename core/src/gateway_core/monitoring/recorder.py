@@ -78,7 +78,7 @@ class Recorder(Observer):
     def submitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
-        """It is about to be accepted, `submit` having been called at `begun`."""
+        """The outbox is asked to store it, `submit` having been called at `begun`."""
         if self._spans is not None:
             trace = self._spans.submitted(delivery, account, partition, begun)
             self._traces[delivery.id] = trace
@@ -110,6 +110,13 @@ class Recorder(Observer):
                 operation=operation_of(delivery),
                 **{"class": delivery.priority},
             )
+
+    def admitted(
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+    ) -> None:
+        """It is accepted into memory: `submitted` and `accepted` in one."""
+        self.submitted(delivery, account, partition, begun)
+        self.accepted(delivery, account, partition, begun)
 
     def refused(self, instance_id: str, error: str) -> None:
         """It was refused before anything was known of it; the caller has the exception."""

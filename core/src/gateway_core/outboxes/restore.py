@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Call, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
@@ -37,11 +37,12 @@ def restore_delivery(
         entry.envelope,
         entry.plan,
         accepted_at=entry.accepted_at,
-        deadline=now + nanoseconds(left),
+        deadline=now + round(left * SECOND),
         due=entry.due,
         scope=scope_of(entry.envelope),
         priority=entry.priority,
         traceparent=entry.trace,
+        since=now,
         restored=True,
         observed=observed,
     )
@@ -105,7 +106,7 @@ def _step(shape: StepShape) -> Step:
 def _restore(step: Step, record: StepRecord, *, now: int, wall: float, window: int) -> None:
     first_at = 0
     if record.first_at and (record.maybe_sent or record.started):
-        first_at = now - nanoseconds(max(0.0, wall - record.first_at)) or -1
+        first_at = now - round(max(0.0, wall - record.first_at) * SECOND) or -1
     step.restore(
         number=record.number,
         attempts=record.attempts,

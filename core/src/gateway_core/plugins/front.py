@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import (
     Address,
     Attempt,
@@ -92,7 +92,7 @@ class ChannelHooks:
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
         self.can_probe = "probe" in self.can
-        self.deduplicates_for = nanoseconds(self.traits.deduplicates_for)
+        self.deduplicates_for = round(self.traits.deduplicates_for * SECOND)
         self.validates = bool(_impls(self.callers["validate"]))
         limiting = _impls(self.callers["rate_limit"])
         self.limits = len(limiting) > 1
@@ -222,7 +222,7 @@ class ChannelHooks:
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
         try:
             verdict = self._ask("classify_error", Verdict, kwargs)
-            raw = hidden(verdict.raw, instance)
+            raw = hidden(verdict.raw, instance) if verdict.raw else ""
             return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict  # type: ignore[no-any-return]  # checked
         except HookContractError as failure:
             if failure.text.startswith("answered"):

@@ -5,19 +5,19 @@ A gate is a bucket without a pace: open, or closed until a time.
 
 from __future__ import annotations
 
+import attrs
+
 from gateway_core.clock import NEVER
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.registry import BucketRegistry
 
 
+@attrs.define(eq=False)
 class RoomGates:
     """What refusals closed of one room: the room as a whole, or threads of it. Mostly nothing."""
 
-    __slots__ = ("room", "threads")
-
-    def __init__(self) -> None:
-        self.room: Bucket | None = None
-        self.threads: dict[str | None, Bucket] = {}
+    room: Bucket | None = None
+    threads: dict[str | None, Bucket] = attrs.field(factory=dict)
 
     def of_room(self, room_id: str) -> Bucket:
         """The room's gate, made where it is new."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from gateway_core.clock import nanoseconds
+from gateway_core.clock import SECOND
 from gateway_core.contract.verdicts import Scope, Verdict
 from gateway_core.ratelimits.bucket import Bucket, slow_down
 from gateway_core.ratelimits.instance_limits import InstanceLimits, RoomGates
@@ -66,7 +66,7 @@ def refuse(
     foreseen = any(gate.closed_until > now for gate in gates)
     if wait is None:
         return Refusal(foreseen=foreseen, closed=False, changed=changed, durable=None)
-    until = now + nanoseconds(wait)
+    until = now + round(wait * SECOND)
     closed = _close(limits, refused, verdict.scope, until, now)
     # Several rooms limited at once are the account's limit, whatever each verdict says.
     whole = limits.gate in closed
@@ -99,7 +99,7 @@ def _close(
     else:
         return []
     gate.close(until)
-    if scope is Scope.ROOM and not refused.names_limits:
-        if limits.registry.hit(refused.room_id, now):
-            return [gate, limits.close(until)]
+    guessing = scope is Scope.ROOM and not refused.names_limits
+    if guessing and limits.registry.hit(refused.room_id, now):
+        return [gate, limits.close(until)]
     return [gate]

@@ -1,8 +1,8 @@
-"""What envelopes wait for at this instant. Pure.
+"""What envelopes wait for at this instant. Sans-I/O.
 
-Lanes that wait as a group are not told when it moves, or when their account goes out of order:
-`delivery.waits.cause` is what they came to wait for. Here they are asked about as a group; for how long
-each cause was, the group and the account count (`Group.mark`).
+Lanes that wait as a group do not hear when it moves, or when their account goes out of order:
+`delivery.waits.cause` is what they came to wait for. Here they are asked about as a group; for how
+long each cause was, the group and the account count (`WaitingGroup.mark`).
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ CLASSES: Mapping[Priority, PriorityClass] = {
     "bulk": PriorityClass(2, share=1, ttl=86_400.0, may_be_shed=True),
 }
 URGENT, NORMAL, BULK = [CLASSES[name].rank for name in ("urgent", "normal", "bulk")]
+RANKS = {name: each.rank for name, each in CLASSES.items()}
 GRANT = 10
 SHARES = tuple(each.share for each in CLASSES.values())
 
@@ -56,7 +57,7 @@ class Waiter(Protocol):
     wait_serial: int
 
     @property
-    def members(self) -> ClassQueue[Any] | None: ...
+    def members(self) -> ClassQueue[Any] | None: ...  # noqa: D102 - said above
 
     def dissolve(self) -> None:
         """All members of a group have left."""

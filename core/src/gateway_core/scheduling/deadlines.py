@@ -14,10 +14,10 @@ FEW = 64
 class Deadlines:
     """Of all that is unfinished, and of some that has ended: that is dropped once it outnumbers.
 
-    `rearm()` is called when the next deadline is earlier than it was.
+    `rearm(at)` is called when the next deadline is earlier than it was.
     """
 
-    def __init__(self, rearm: Callable[[], None]) -> None:
+    def __init__(self, rearm: Callable[[int], None]) -> None:
         self._rearm = rearm
         self._heap: list[tuple[int, int, Delivery]] = []
         self._serial = 0
@@ -36,7 +36,7 @@ class Deadlines:
         self._serial += 1
         heappush(self._heap, (delivery.deadline, self._serial, delivery))
         if self._heap[0][1] == self._serial:
-            self._rearm()
+            self._rearm(delivery.deadline)
 
     def ended(self) -> None:
         """A delivery ended before."""

@@ -13,7 +13,6 @@ Strategy: TypeAlias = str | Callable[[str, str], int]
 """`room`, `instance`, or a callable (instance id, room id) -> whole number."""
 
 
-@lru_cache(maxsize=16_384)
 def by_room(instance_id: str, room_id: str) -> int:
     """The default: rooms spread evenly, whatever the instances."""
     return _stable(f"{len(instance_id)}:{instance_id}/{room_id}")
@@ -37,9 +36,10 @@ def strategy(named: Strategy) -> Callable[[str, str], int]:
 
 
 def finder(partitions: Sequence[T], named: Strategy) -> Callable[[str, str], T]:
-    """A function that tells the partition of a routing key: computed, never stored."""
+    """A function that finds the partition of a routing key: computed, and never stored."""
     number_of, count = strategy(named), len(partitions)
 
+    @lru_cache(maxsize=16_384)
     def partition_of(instance_id: str, room: str) -> T:
         return partitions[number_of(instance_id, room) % count]
 

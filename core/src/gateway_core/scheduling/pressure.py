@@ -33,20 +33,20 @@ class PressureSettings:
 
 
 class Gauge:
-    """The level of one partition. `update` costs two comparisons while it stays."""
+    """The level of one partition, which stays while the depth is from `low` to below `high`."""
 
-    __slots__ = ("_bound", "_down", "_settings", "_up", "level")
+    __slots__ = ("_bound", "_settings", "high", "level", "low")
 
     def __init__(self, settings: PressureSettings, bound: int) -> None:
         self._settings = settings
         self._bound = bound
         self.level: Level = "nominal"
-        self._up = self._down = 0
+        self.high = self.low = 0
         self._set_edges(0)
 
     def update(self, depth: int) -> Level | None:
         """Take the depth in; the previous level if it changed, else None."""
-        if self._down <= depth < self._up:
+        if self.low <= depth < self.high:
             return None
         previous = self.level
         index = LEVELS.index(previous)
@@ -65,5 +65,5 @@ class Gauge:
         return max(1, int(share * self._bound + _ROUNDING))
 
     def _set_edges(self, index: int) -> None:
-        self._up = self._edge(index) if index < 3 else 1 << 62  # noqa: PLR2004 - highest level
-        self._down = self._edge(index - 1, falling=True) if index > 0 else -1
+        self.high = self._edge(index) if index < 3 else 1 << 62  # noqa: PLR2004 - highest level
+        self.low = self._edge(index - 1, falling=True) if index > 0 else -1

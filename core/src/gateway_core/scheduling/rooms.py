@@ -19,7 +19,7 @@ class LaneScheduler(Home, Protocol):
 
     slots: ConcurrencyLimits
 
-    def pause(self, lane: Lane, until: int) -> None: ...
+    def pause(self, lane: Lane, until: int) -> None: ...  # noqa: D102 - as the scheduler says
 
 
 class Room:
@@ -105,9 +105,11 @@ class Lane:
         asked = self.asked_as(operation) if account.hooks.by_class else operation
         limits = self.asked.get(asked)
         if limits is None:
-            limits = self.asked[asked] = account.buckets(
-                self.room.address, self.thread, operation, self.queue[0].priority, now
+            address, priority = self.room.address, self.queue[0].priority
+            named = account.hooks.rate_limit(
+                account.instance, address, self.thread, operation, priority
             )
+            limits = self.asked[asked] = own.registry.buckets(named, address, now)
         drawn = [*self.scheduler.slots.of(account.instance), own.attempts, own.gate, *limits]
         gates = self.room.gates
         if own.operations or gates.room is not None or gates.threads:
@@ -122,16 +124,6 @@ class Lane:
         """Under what its limits are kept: the operation, with the class where that matters."""
         by_class = self.room.account.hooks.by_class
         return f"{self.queue[0].priority} {operation}" if by_class else operation
-
-    def is_closed(self, operation: str, now: int) -> bool:
-        """Whether anything that it holds a token of, or a gate, was closed meanwhile."""
-        for bucket in self.tokens or ():
-            if bucket.closed_until > now:
-                return True
-        own, gates = self.room.account.limits, self.room.gates
-        if not (own.operations or gates.room is not None or gates.threads):
-            return False
-        return any(g.closed_until > now for g in own.gates(gates, self.thread, operation))
 
     def go_on_at(self, now: int) -> None:
         """Nothing of it before that time; it holds no worker meanwhile."""

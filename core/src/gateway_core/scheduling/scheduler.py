@@ -21,7 +21,7 @@ from gateway_core.deliveries.ending import Ending, Planned, broken_by
 from gateway_core.ratelimits.acquire import Blocked, acquire_all, reserve, unreserve
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.concurrency import ConcurrencyLimits
-from gateway_core.scheduling.classes import CLASSES
+from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.deadlines import Deadlines
 from gateway_core.scheduling.rooms import Lane, Room, lane_of
 from gateway_core.scheduling.waiting_groups import (
@@ -56,7 +56,7 @@ class Hold(NamedTuple):
 class Scheduler:
     """The lanes of one partition.
 
-    `rearm()` is called when the next alarm is earlier than it was.
+    `rearm(at)` is called when there is something to do at that time, earlier than before.
     """
 
     _plan: Callable[[Delivery, Lane, int], Planned]
@@ -65,7 +65,7 @@ class Scheduler:
     _step_aside: Callable[[Delivery, Delivery, int], None]
     _crashed: Callable[[Delivery | None, BaseException], Ending | None]
 
-    def __init__(self, *, slots: int, rearm: Callable[[], None]) -> None:
+    def __init__(self, *, slots: int, rearm: Callable[[int], None]) -> None:
         self._rearm = rearm
         self.slots = ConcurrencyLimits(slots)
         self._alarms: list[tuple[int, int, Alarm]] = []
@@ -117,7 +117,7 @@ class Scheduler:
         key = (account.instance.id, room_id)
         room = self.rooms.get(key)
         if room is None:
-            room = self.rooms[key] = Room(account, room_id, account.address(room_id))
+            room = self.rooms[key] = Room(account, room_id, account.addresses.get(room_id, room_id))
         return room
 
     def room_of(self, envelope: Envelope) -> Room:
@@ -161,7 +161,7 @@ class Scheduler:
         self._serial += 1
         heappush(self._alarms, (when, self._serial, what))
         if self._alarms[0][1] == self._serial:
-            self._rearm()
+            self._rearm(when)
 
     # -- who goes next
 
@@ -243,8 +243,11 @@ class Scheduler:
             if delivery.receipt is None:
                 planned = self._plan(delivery, lane, now)
                 if isinstance(planned, str):
-                    lane.since = lane.since or lane.room.account.arrival(now)
-                    lane.rank = (CLASSES[delivery.priority].rank, _interim(delivery), lane.since)
+                    if not lane.since:  # its place in line, whatever the partition
+                        account = lane.room.account
+                        lane.since = account.arrived = max(now, account.arrived + 1)
+                    interim = 1 if getattr(delivery.envelope, "interim", False) else 0
+                    lane.rank = (RANKS[delivery.priority], interim, lane.since)
                     return planned
                 if isinstance(planned, Ending):
                     self._hand_over(lane, delivery, planned)
@@ -284,10 +287,12 @@ class Scheduler:
         """Forget a room in which nothing is left, and that nothing closes."""
         if room.lanes or room.unfinished:
             return
-        closed_until = room.gates.closed_until()
-        if closed_until > now:
-            self.at(closed_until, room)
-            return
+        gates = room.gates
+        if gates.room is not None or gates.threads:
+            closed_until = gates.closed_until()
+            if closed_until > now:
+                self.at(closed_until, room)
+                return
         if self.rooms.get(room.key) is room:
             del self.rooms[room.key]
 
@@ -426,7 +431,3 @@ class Scheduler:
                 other.at(entry[0], entry[2])
         self._alarms = [entry for entry in self._alarms if not isinstance(entry[2], Bucket)]
         heapify(self._alarms)
-
-
-def _interim(delivery: Delivery) -> int:
-    return 1 if getattr(delivery.envelope, "interim", False) else 0

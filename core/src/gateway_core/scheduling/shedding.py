@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
+
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.scheduling.admission import BoundKey, keys_of
 
 
+@attrs.define(eq=False)
 class Sheddable:
-    """The bulk of one partition by the bounds that its end would free."""
+    """The bulk of one partition, by the bounds under which its end makes room."""
 
-    def __init__(self) -> None:
-        self._by_key: dict[BoundKey, dict[str, Delivery]] = {}
+    _by_key: dict[BoundKey, dict[str, Delivery]] = attrs.field(factory=dict)
 
     def add(self, delivery: Delivery) -> None:
         """It may be shed until it starts."""

@@ -29,7 +29,7 @@ class Member(Waiter, Protocol):
     scheduler: Any
 
     @property
-    def waits_at(self) -> Bucket | None: ...
+    def waits_at(self) -> Bucket | None: ...  # noqa: D102 - as `rooms.Lane` says
 
     def cause_at(self, bucket: Bucket) -> str:
         """What it waits for at `bucket`."""
@@ -39,11 +39,15 @@ class Member(Waiter, Protocol):
 class Home(Protocol):
     """The scheduler of a partition, as far as its groups use it."""
 
-    def forget_group(self, group: WaitingGroup) -> None: ...
+    def forget_group(self, group: WaitingGroup) -> None:
+        """Nobody waits in it any more."""
+        ...
 
     def try_start(
         self, lane: Any, now: int, woken: Bucket | None, work: list[Bucket]
-    ) -> Blocked | None: ...
+    ) -> Blocked | None:
+        """Start the lane; or queue it where it is blocked, and add that bucket to `work`."""
+        ...
 
 
 class WaitingGroup:

@@ -26,7 +26,6 @@ from gateway_core.contract.validators import (
     WIDEST,
     is_finite,
     is_sendable,
-    is_whole,
     name_fault,
     shown,
 )
@@ -104,18 +103,24 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
     yield from _name("instance_id", envelope.instance_id)
     if not (isinstance(envelope, Call) and envelope.external_room_id == ""):
         yield from _name("external_room_id", envelope.external_room_id)
-    for name in ("key", "thread_id", "reply_to"):
+    of_target = isinstance(envelope, Edit | Delete)
+    for name in ("key",) if of_target else ("key", "thread_id", "reply_to"):
         value = getattr(envelope, name, None)
-        of_target = name == "thread_id" and isinstance(envelope, Edit | Delete)
-        if value is not None and not of_target:
+        if value is not None:
             yield from _name(name, value)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
 
 
 def _name(place: str, value: object) -> Iterator[Problem]:
-    if fault := name_fault(value):
+    if not _is_plain_name(value) and (fault := name_fault(value)):
         yield Problem(place, fault)
+
+
+def _is_plain_name(value: object) -> bool:
+    """The common case in a few comparisons."""
+    plain = isinstance(value, str) and value.isascii() and value.isprintable()
+    return plain and 0 < len(str(value)) <= LONGEST_NAME
 
 
 def _text(text: object, max_text: int) -> Iterator[Problem]:
@@ -125,7 +130,7 @@ def _text(text: object, max_text: int) -> Iterator[Problem]:
         yield Problem("text", "is empty")
     elif len(text) > max_text:
         yield Problem("text", f"has {len(text)} characters, at most {max_text}")
-    elif not is_sendable(text):
+    elif not (text.isascii() and "\x00" not in text) and not is_sendable(text):
         yield Problem("text", UNSENDABLE)
 
 
@@ -188,7 +193,7 @@ def _ref(ref: MessageRef) -> Iterator[Problem]:
         yield from _name("target.envelope_id", ref.envelope_id)
     if ref.thread_id is not None:
         yield from _name("target.thread_id", ref.thread_id)
-    if not is_whole(ref.revision):
+    if type(ref.revision) is not int:
         yield Problem("target.revision", f"must be a whole number, not {ref.revision!r}")
     yield from _table(ref.extra, "target.extra")
     yield from _parts(ref.parts)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.clock import Clock, nanoseconds
+from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import CHANGES, Envelope, Part, Priority
 from gateway_core.contract.errors import (
@@ -80,14 +80,17 @@ class Drafting:
         problems = problems_of(envelope, max_text=config.max_text)
         if problems:
             raise Invalid(problems)
-        account = self._registry.account(envelope.instance_id)
+        registry = self._registry
+        account = registry.serving.get(envelope.instance_id)
+        if account is None:
+            account = registry.account(envelope.instance_id)  # says why not
         plan, problems = planned(account.hooks, account.instance, envelope, config.max_parts)
         if problems:
             raise Invalid(problems)
         suspended = account.health.suspended
         if suspended is not None and config.when_suspended == "refuse":
             raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
-        scope = scope_of(envelope)
+        scope = None if envelope.key is None else scope_of(envelope)
         return Draft(
             envelope=envelope,
             partition=self.partition_of(envelope.instance_id, envelope.external_room_id),
@@ -110,13 +113,15 @@ class Drafting:
                 draft.partition.free_slot(draft.envelope)
             raise
 
-    def deliver(self, draft: Draft, message_due: float | None = None) -> tuple[Delivery, float]:
+    def deliver(
+        self, draft: Draft, now: int, message_due: float | None = None
+    ) -> tuple[Delivery, float]:
         """Its delivery, which has the key from now on, and its time to live in seconds.
 
         message_due  when the message that it changes is due, where that waits outside memory
         """
         envelope, partition = draft.envelope, draft.partition
-        now, wall = self.clock.now(), self.clock.wall()
+        wall = self.clock.wall()
         due = envelope.not_before
         if due is not None and due <= wall:
             due = None
@@ -130,14 +135,14 @@ class Drafting:
             envelope,
             draft.plan,
             accepted_at=wall,
-            deadline=now + nanoseconds(ttl),
+            deadline=now + round(ttl * SECOND),
             due=due,
             scope=draft.scope,
+            since=now,
             observed=self.observer.listens,
         )
         if draft.scope is not None:
             partition.keys.begin(draft.scope, delivery, draft.fingerprint, now)
-        self.observer.submitted(delivery, draft.account, partition.index, draft.begun)
         return delivery, ttl
 
     def _ttl(
@@ -160,7 +165,7 @@ class Drafting:
     def give_class(self, delivery: Delivery, vote: Priority) -> float:
         """The class that a policy gave it; its time to live by that, in seconds."""
         ttl = self._ttl(delivery.envelope, vote, delivery.due, delivery.accepted_at)
-        delivery.give_class(vote, self.clock.now() + nanoseconds(ttl))
+        delivery.give_class(vote, self.clock.now() + round(ttl * SECOND))
         return ttl
 
     def joined(self, draft: Draft, known: Known) -> Ticket:

@@ -57,10 +57,11 @@ class DurableWay:
         if joined is not None:
             self._let_go(held=held)
             return joined
-        delivery, ttl = self._drafting.deliver(draft, due)
+        drafting, observer, index = self._drafting, self._drafting.observer, draft.partition.index
+        delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
+        observer.submitted(delivery, draft.account, index, draft.begun)
         await self._append(draft, delivery, ttl, slot=slot)
-        observer = self._drafting.observer
-        observer.accepted(delivery, draft.account, draft.partition.index, draft.begun)
+        observer.accepted(delivery, draft.account, index, draft.begun)
         return Ticket(delivery, waited=True)
 
     def _let_go(self, *, held: bool) -> None:
@@ -177,7 +178,7 @@ class DurableWay:
                 partition.keys.forget(delivery.scope)  # the outbox knows it
             pager.leave(delivery)
         elif slot:
-            partition.enqueuer.accept(delivery, account, shed=shed)
+            partition.enqueuer.accept(delivery, account, drafting.clock.now(), shed=shed)
         else:
             partition.accepted += 1
             account.counts.accepted += 1
