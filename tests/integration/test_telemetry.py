@@ -90,7 +90,8 @@ import trio
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
-from gateway_core import ErrorClass, GatewayConfig, Instance, Providers, Reason, Verdict, open_gateway
+from gateway_core import ErrorClass, GatewayConfig, Instance, Providers, Reason, Verdict
+from gateway_core import open_gateway
 from gateway_core.testing import Failure, FakeChannel, FakeSettings
 
 folder, first = Path(sys.argv[1]), sys.argv[2] == "first"

@@ -443,7 +443,7 @@ def _check(config: object, outbox: object, providers: object) -> None:
         )
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
-    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "append")):
+    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "durable")):
         name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
         raise TypeError(f"`outbox` must be an Outbox, such as MemoryOutbox(), not {name}")
     if not isinstance(providers, Providers | None):

@@ -100,14 +100,18 @@ def test_a_failure_is_copied_with_its_verdict():
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ({"channel": FakeChannel}, "`channel` must be a FakeChannel, not the class FakeChannel"),
-        ({"channel": "fake"}, "`channel` must be a FakeChannel, not str"),
+        (
+            {"channel": FakeChannel},
+            "`channel` must be a FakeChannel or another adapter, not the class FakeChannel",
+        ),
+        ({"channel": "fake"}, "`channel` must be a FakeChannel or another adapter, not str"),
         ({"instances": "bot"}, r'`instances` must be a list of names, such as \["bot"\], not str'),
         ({"instances": [5]}, "`instances` must be a list of names"),
         ({"plugins": object()}, "`plugins` must be a list of plugins, not object"),
         ({"plugins": "courtesy"}, "`plugins` must be a list of plugins, not str"),
         ({"seed": None}, "`seed` must be a text, not None"),
         ({"outbox": MemoryOutbox}, r"`outbox` must be an Outbox, such as MemoryOutbox\(\)"),
+        ({"outbox": []}, r"`outbox` must be an Outbox, such as MemoryOutbox\(\), not list"),
         ({"outbox": object()}, r"`outbox` must be an Outbox, such as MemoryOutbox\(\), not object"),
         ({"providers": object()}, "`providers` must be Providers"),
         ({"partitions": 3}, "unexpected keyword argument 'partitions'"),

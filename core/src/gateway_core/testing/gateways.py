@@ -15,7 +15,7 @@ from gateway_core.contract.instances import Instance
 from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.loader import Given
-from gateway_core.testing.arguments import must, must_be
+from gateway_core.testing.arguments import must
 from gateway_core.testing.channel import FakeChannel, FakeSettings
 
 EPOCH = 1_700_000_000.0
@@ -47,7 +47,8 @@ async def open_test_gateway(
     An argument of another kind is a `TypeError`.
     """
     channel = FakeChannel() if channel is None else channel
-    must_be("channel", channel, FakeChannel)
+    adapts = hasattr(channel, "settings_type") and not isinstance(channel, type)
+    must("channel", channel, "a FakeChannel or another adapter", fits=adapts)
     must("plugins", plugins, "a list of plugins", fits=_is_list(plugins))
     named = _is_list(instances) and all(isinstance(name, str) for name in instances)
     must("instances", instances, 'a list of names, such as ["bot"]', fits=named)
