@@ -31,6 +31,8 @@ from gateway_core import (
     to_json,
 )
 from gateway_core.authors import Answer, hookimpl
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.submission.tickets import with_ref
 from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway
 
 
@@ -291,6 +293,18 @@ async def test_a_delivered_receipt_is_the_receipt_that_is_stored(autojump_clock)
     assert sent == from_json(Receipt, to_json(sent))
     assert Delivered is type(from_json(Delivered, to_json(sent)))
     assert sent == pickle.loads(pickle.dumps(sent))  # noqa: S301 - made one line above
+
+
+def test_a_delivered_receipt_says_all_that_the_receipt_says():
+    """Whatever fields a receipt has, or is given one day."""
+    ref = MessageRef(instance_id="bot", external_room_id="r", envelope_id="1")
+    fields = {name: f"the {name}" for name in attrs.fields_dict(Receipt)} | {"ref": ref}
+    receipt = Receipt(**fields)
+    given = with_ref(
+        Delivery("1", Send(instance_id="bot", external_room_id="r", text="x"), ()), receipt
+    )
+    assert receipt == given
+    assert fields == {name: getattr(given, name) for name in attrs.fields_dict(Delivered)}
 
 
 @pytest.mark.parametrize("value", ["x", None, 5, [Send], Send], ids=str)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import trio
 
 from gateway_core.contract.envelopes import Call, Delivered, MessageRef, Receipt, Send
@@ -11,7 +10,6 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
 
-_FIELDS = tuple(attrs.fields_dict(Receipt))
 _delivered = fast_init(Delivered)
 
 
@@ -96,7 +94,24 @@ def with_ref(delivery: Delivery, receipt: Receipt) -> Delivered:
     there was none, the ref names no message, and a change of it is refused.
     """
     ref = receipt.ref or _ref_of(delivery) or _named(delivery, _message_of(delivery))
-    return _delivered(**{**{name: getattr(receipt, name) for name in _FIELDS}, "ref": ref})
+    return _delivered(
+        ref=ref,
+        envelope_id=receipt.envelope_id,
+        instance_id=receipt.instance_id,
+        external_room_id=receipt.external_room_id,
+        disposition=receipt.disposition,
+        parts=receipt.parts,
+        attempts=receipt.attempts,
+        verdict=receipt.verdict,
+        possible_duplicate=receipt.possible_duplicate,
+        degradations=receipt.degradations,
+        transforms=receipt.transforms,
+        moved_to=receipt.moved_to,
+        accepted_at=receipt.accepted_at,
+        ended_at=receipt.ended_at,
+        replayed=receipt.replayed,
+        result=receipt.result,
+    )
 
 
 def _message_of(delivery: Delivery) -> str:
