@@ -268,7 +268,7 @@ class Gateway(Sending):
         if self._pager is None:
             return
         await self._outbox.claim(range(self.config.partition_count))
-        self._outbox.requested = self._pager.asked
+        self._outbox.requested = self._pager.requested
         self._outbox.keys_for = self.config.idempotency_window
         recovery = await self._outbox.recover()
         self._ids.go_on_after(recovery.last_id)
@@ -333,7 +333,7 @@ class Gateway(Sending):
         for partition in self._partitions:
             partition.completion.store() if self._outbox.durable else partition.completion.abandon()
         if self._pager is not None:
-            self._pager.spilled.keep()
+            self._pager.spilled.store()
 
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for room with `GatewayClosed`."""
