@@ -6,7 +6,7 @@ becomes a `HookContractError` that names plugin and hook; `Cancelled` and its li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -115,22 +115,16 @@ class ChannelHooks:
         if not self.validates:
             return []
         answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
-        for answer in answers:
-            if not isinstance(answer, Sequence):
-                raise self._wrong("validate", "Sequence", answer)
+        self._check_each("validate", Sequence, answers)
         problems = [problem for answer in answers for problem in answer]
-        for problem in problems:
-            if not isinstance(problem, Problem):
-                raise self._wrong("validate", "Problem", problem)
+        self._check_each("validate", Problem, problems)
         return problems
 
     def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
         """The plan."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
         plan = tuple(self._ask("chunk", SEQUENCES, kwargs))
-        for part in plan:
-            if not isinstance(part, Part):
-                raise self._wrong("chunk", "Part", part)
+        self._check_each("chunk", Part, plan)
         return plan
 
     def address(self, event: Any) -> Address | None:
@@ -141,27 +135,18 @@ class ChannelHooks:
         """The policies' vote: any shed wins, else the first class named."""
         if not self.votes:
             return None
-        votes = [
-            vote
-            for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure})
-            if self._is_vote(plugin, vote)
-        ]
+        votes = []
+        for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure}):
+            if vote in VOTES:
+                votes.append(vote)
+            elif vote is not None:
+                self._note("admit", plugin, f"voted {vote!r}")
         return "shed" if "shed" in votes else next(iter(votes), None)
-
-    def _is_vote(self, plugin: str, vote: object) -> bool:
-        if vote is not None and vote not in VOTES:
-            self._note("admit", plugin, f"voted {vote!r}")
-        return vote in VOTES
 
     # -- asked around attempts
 
     def rate_limit(
-        self,
-        instance: Instance,
-        room: str,
-        thread: str | None,
-        operation: str,
-        priority: Priority,
+        self, instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
     ) -> tuple[Limit, ...]:
         """Every limit that such an attempt draws on."""
         if not self.limits:
@@ -174,9 +159,7 @@ class ChannelHooks:
             "priority": priority,
         }
         limits = tuple(self._ask("rate_limit", SEQUENCES, kwargs))
-        for limit in limits:
-            if not isinstance(limit, Limit):
-                raise self._wrong("rate_limit", "Limit", limit)
+        self._check_each("rate_limit", Limit, limits)
         return limits
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
@@ -220,23 +203,21 @@ class ChannelHooks:
         if isinstance(error, HookContractError):
             return _broken(error)
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
+        verdict: Verdict
         try:
             verdict = self._ask("classify_error", Verdict, kwargs)
-            raw = hidden(verdict.raw, instance) if verdict.raw else ""
-            return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict  # type: ignore[no-any-return]  # checked
         except HookContractError as failure:
             if failure.text.startswith("answered"):
                 return _broken(failure)
-            verdict = defaults.classify_error(error)
-            raw = hidden(verdict.raw, instance)
-            return attrs.evolve(verdict, reason=Reason.HOOK_ERROR, raw=raw)
+            verdict = attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
+        raw = hidden(verdict.raw, instance) if verdict.raw else ""
+        return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict
 
-    # -- told
+    # -- observers
 
     def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
         """Tell the observers of an attempt."""
-        kwargs = {"instance": instance, "attempt": attempt, "report": report}
-        self._each("after_attempt", kwargs)
+        self._each("after_attempt", {"instance": instance, "attempt": attempt, "report": report})
 
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
         """Tell the observers how an envelope ended."""
@@ -264,7 +245,7 @@ class ChannelHooks:
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
             plugin = self._culprit(error)
-            self._note(name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
+            self._note_raised(name, plugin, error, kwargs)
             text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
             raise HookContractError(hook=name, plugin=plugin, text=text) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
@@ -286,11 +267,13 @@ class ChannelHooks:
             try:
                 answers.append((plugin, impl.function(*[kwargs[key] for key in impl.argnames])))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-                error = stopped(raised)
-                self._note(
-                    name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error)
-                )
+                self._note_raised(name, plugin, stopped(raised), kwargs)
         return answers
+
+    def _check_each(self, hook: str, kind: type, answers: Iterable[object]) -> None:
+        for answer in answers:
+            if not isinstance(answer, kind):
+                raise self._wrong(hook, kind.__name__, answer)
 
     def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
         asked = [label for label in self.bound()[hook] if label != "gateway_core"]
@@ -298,6 +281,11 @@ class ChannelHooks:
         text = f"answered with {type(answer).__name__}, expected {expected}"
         self._note(hook, plugin, text)
         return HookContractError(hook=hook, plugin=plugin, text=text)
+
+    def _note_raised(
+        self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
+    ) -> None:
+        self._note(hook, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
 
     def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
         self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
