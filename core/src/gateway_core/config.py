@@ -70,7 +70,6 @@ class GatewayConfig:
     session_idle           seconds without an attempt after which a session is closed
     drain_timeout          seconds that closing waits for unfinished envelopes
     max_parts              platform messages that one envelope may become
-    max_text               characters that one envelope may have
     when_suspended         envelopes of a suspended instance wait, end at once, or are refused
     shed                   let bulk that has not started give its slot to higher classes
     idempotency_window     seconds for which a key is remembered
@@ -97,7 +96,6 @@ class GatewayConfig:
     session_idle: float = attrs.field(default=300.0, validator=number(above=0))
     drain_timeout: float = attrs.field(default=30.0, validator=number(least=0))
     max_parts: int = attrs.field(default=50, validator=whole(least=1))
-    max_text: int = attrs.field(default=1_000_000, validator=whole(least=1))
     when_suspended: WhenSuspended = attrs.field(
         default="wait", validator=one_of(*get_args(WhenSuspended))
     )

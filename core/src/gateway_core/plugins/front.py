@@ -58,6 +58,7 @@ class ChannelHooks:
     adapter   the label of the plugin that serves it
     can       the async hooks that the adapter has
     policies  the labels of the policies that are asked as well
+    served    the hooks that a plugin has, and not only core itself
     failures  errors that were stopped here, by plugin and hook
     privacy   what the log may show of an error
     by_class  whether limits may differ with the envelope's class
@@ -75,31 +76,26 @@ class ChannelHooks:
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)
-    validates: bool = attrs.field(init=False)
-    limits: bool = attrs.field(init=False)
+    served: frozenset[str] = attrs.field(init=False)
     by_class: bool = attrs.field(init=False)
-    votes: bool = attrs.field(init=False)
-    observes_attempts: bool = attrs.field(init=False)
-    observes_dispositions: bool = attrs.field(init=False)
-    can_probe: bool = attrs.field(init=False)
     deduplicates_for: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.served = frozenset(
+            name
+            for name, caller in self.callers.items()
+            if any(impl.plugin is not defaults for impl in _impls(caller))
+        )
         self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
         self.traits = self._ask("traits", Traits, {})
-        if len(_impls(self.callers["traits"])) == 1:  # core's default alone: what there is, it can
+        if "traits" not in self.served:  # what there is, it can
             edit, delete = "edit" in self.can, "delete" in self.can
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
-        self.can_probe = "probe" in self.can
         self.deduplicates_for = round(self.traits.deduplicates_for * SECOND)
-        self.validates = bool(_impls(self.callers["validate"]))
-        limiting = _impls(self.callers["rate_limit"])
-        self.limits = len(limiting) > 1
-        self.by_class = any("priority" in impl.argnames for impl in limiting)
-        self.votes = bool(_impls(self.callers["admit"]))
-        self.observes_attempts = bool(_impls(self.callers["after_attempt"]))
-        self.observes_dispositions = bool(_impls(self.callers["after_disposition"]))
+        self.by_class = any(
+            "priority" in impl.argnames for impl in _impls(self.callers["rate_limit"])
+        )
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """For each hook, the plugins that are asked, in order."""
@@ -112,7 +108,7 @@ class ChannelHooks:
 
     def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
         """Every impl's problems, joined."""
-        if not self.validates:
+        if "validate" not in self.served:
             return []
         answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
         self._check_each("validate", Sequence, answers)
@@ -133,7 +129,7 @@ class ChannelHooks:
 
     def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
         """The policies' vote: any shed wins, else the first class named."""
-        if not self.votes:
+        if "admit" not in self.served:
             return None
         votes = []
         for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure}):
@@ -149,7 +145,7 @@ class ChannelHooks:
         self, instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
     ) -> tuple[Limit, ...]:
         """Every limit that such an attempt draws on."""
-        if not self.limits:
+        if "rate_limit" not in self.served:
             return ()
         kwargs = {
             "instance": instance,
