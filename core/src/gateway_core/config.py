@@ -29,13 +29,16 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 
 
+_DURATION = number(above=0, most=LONGEST)
+
+
 @attrs.frozen(kw_only=True)
 class Ttl:
     """Seconds after acceptance until an envelope expires, by its class."""
 
-    urgent: float = attrs.field(default=300.0, validator=number(above=0, most=LONGEST))
-    normal: float = attrs.field(default=3600.0, validator=number(above=0, most=LONGEST))
-    bulk: float = attrs.field(default=86400.0, validator=number(above=0, most=LONGEST))
+    urgent: float = attrs.field(default=300.0, validator=_DURATION)
+    normal: float = attrs.field(default=3600.0, validator=_DURATION)
+    bulk: float = attrs.field(default=86400.0, validator=_DURATION)
 
 
 def _strategy(_: object, __: object, value: object) -> None:
@@ -100,9 +103,7 @@ class GatewayConfig:
         default="wait", validator=one_of(*get_args(WhenSuspended))
     )
     shed: bool = attrs.field(default=False, validator=flag)
-    idempotency_window: float = attrs.field(
-        default=86_400.0, validator=number(above=0, most=LONGEST)
-    )
+    idempotency_window: float = attrs.field(default=86_400.0, validator=_DURATION)
     idempotency_keys: int = attrs.field(default=100_000, validator=whole(least=1))
     history: int = attrs.field(default=1_000, validator=whole(least=1))
     ttl: Ttl = attrs.field(factory=Ttl, validator=instance(Ttl))
@@ -236,34 +237,33 @@ class _Reader:
         if not isinstance(tables, Mapping):
             self.problems.append(Problem("instances", "must be a table of tables"))
             return ()
-        found = (self._instance(name, table, hooks, allowed) for name, table in tables.items())
-        return tuple(one for one in found if one is not None)
+        found = []
+        for name, table in tables.items():
+            with self.noting():
+                found.append(self._instance(name, table, hooks, allowed))
+        return tuple(found)
 
     def _instance(
         self, name: str, table: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
-    ) -> Instance | None:
+    ) -> Instance:
         place = f"instances.{name}"
         if not isinstance(table, Mapping):
-            self.problems.append(Problem(place, "must be a table"))
-            return None
+            raise ConfigError([Problem(place, "must be a table")])
         fields = dict(table)
         channel = fields.pop("channel", None)
         if channel is None:
-            self.problems += _missing("channel", fields, place)
-            return None
+            raise ConfigError(_missing("channel", fields, place))
         if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
             text += left_out(allowed) or meant(str(channel), hooks)
-            self.problems.append(Problem(f"{place}.channel", text))
-            return None
+            raise ConfigError([Problem(f"{place}.channel", text)])
         kind = hooks[channel].settings_type
         settings = None if kind is None else self.structure(fields, kind, place)
         try:
             return Instance(name, channel, settings)
         except ValueError as error:
-            self.problems += problems_in(error, place)
-            return None
+            raise ConfigError(problems_in(error, place)) from None
 
     def _secret(self, value: Any, _: Any) -> Secret:
         match value:

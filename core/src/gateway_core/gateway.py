@@ -194,7 +194,7 @@ class Gateway(Sending):
             skew=busiest * len(parts) if total else 1.0,
             partitions=parts,
             instances=self._registry.statistics(),
-            kept=self._pager.unfinished if self._pager is not None else 0,
+            kept=self._pager.capacity.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
             waiting=self._waiting() if waiting else {},
         )

@@ -1,7 +1,4 @@
-"""How many unfinished envelopes a durable outbox may store, and who waits for a slot.
-
-This module waits: for a slot in the outbox.
-"""
+"""How many unfinished envelopes a durable outbox may store. This module waits: for a slot in it."""
 
 from __future__ import annotations
 

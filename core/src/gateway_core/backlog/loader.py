@@ -1,12 +1,9 @@
-"""Brings pages of the outbox into memory, each room in the order of its positions.
-
-This module waits: for the outbox alone.
-"""
+"""Brings pages into memory, each room in order. This module waits: for the outbox alone."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -106,14 +103,22 @@ class Loader:
         return any(part.admission.full(instance_id, "") is None for part in self._partitions)
 
     async def catch_up(self, account: InstanceState, cursor: InstanceCursor) -> bool:
-        """Load the next of rooms that are behind and have slots; whether anything came in."""
+        """Load the next of some rooms that are behind, the one served longest ago first.
+
+        Returns whether anything came in.
+        """
         came, instance_id = False, account.instance.id
-        for room in self._rooms_with_slots(instance_id, cursor):
+        for room in list(cursor.behind)[:ROOMS_AT_ONCE]:
             behind = cursor.behind[room]
+            partition = self._intake.partition_of(instance_id, room)
+            waits_for_page = behind.loaded >= behind.newest and not cursor.done
+            if waits_for_page or partition.admission.full(instance_id, room) is not None:
+                cursor.behind.move_to_end(room)
+                continue
             behind.look_back()
             newest = behind.newest
             page = await self._outbox.page(instance_id, room=room, after=behind.loaded, limit=PAGE)
-            came = await self._take_of_room(page, behind, room, account) or came
+            came = await self._take_of_room(page, behind, partition, account) or came
             if not page:
                 behind.loaded = max(behind.loaded, newest)
             behind.look_back()
@@ -126,29 +131,18 @@ class Loader:
         return came
 
     async def _take_of_room(
-        self, page: Sequence[Kept], behind: RoomCursor, room: str, account: InstanceState
+        self, page: Sequence[Kept], behind: RoomCursor, partition: Partition, account: InstanceState
     ) -> bool:
         """Take as many as find a slot; whether there were any."""
-        instance_id = account.instance.id
-        partition, came = self._intake.partition_of(instance_id, room), False
+        came = False
         for kept in page:
             envelope = kept.entry.envelope
+            room = (envelope.instance_id, envelope.external_room_id)
             if isinstance(envelope, CHANGES):
                 await self._spilled.recall(partition, envelope, kept.entry.id)
-            if account.health.removed or partition.admission.full(instance_id, room) is not None:
+            if account.health.removed or partition.admission.full(*room) is not None:
                 break
             self._intake.take(kept, partition, account)
             behind.loaded = kept.position
             came = True
         return came
-
-    def _rooms_with_slots(self, instance_id: str, cursor: InstanceCursor) -> Iterator[str]:
-        """Some rooms that are behind, the one served longest ago first."""
-        for room in list(cursor.behind)[:ROOMS_AT_ONCE]:
-            behind = cursor.behind[room]
-            admission = self._intake.partition_of(instance_id, room).admission
-            waits_for_page = behind.loaded >= behind.newest and not cursor.done
-            if waits_for_page or admission.full(instance_id, room) is not None:
-                cursor.behind.move_to_end(room)
-            else:
-                yield room

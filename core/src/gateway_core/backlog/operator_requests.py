@@ -1,7 +1,4 @@
-"""What operators request of a running gateway: a retry, a discard, an erasure.
-
-This module waits: for the outbox alone.
-"""
+"""Retries, discards and erasures by operators. This module waits: for the outbox alone."""
 
 from __future__ import annotations
 
@@ -52,17 +49,15 @@ class OperatorRequests:
             return
         try:
             while self._requests:
-                await self._do(self._requests[0])
+                request = self._requests[0]
+                if request.kind == "erase":
+                    await self._erase(request)
+                elif request.kept is not None:
+                    {"retry": self._retry, "discard": self._discard}[request.kind](request.kept)
                 self._requests.popleft()
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
-
-    async def _do(self, request: Request) -> None:
-        if request.kind == "erase":
-            await self._erase(request)
-        elif request.kept is not None:
-            {"retry": self._retry, "discard": self._discard}[request.kind](request.kept)
 
     def _retry(self, kept: Kept) -> None:
         """Bring in an envelope that failed and is unfinished again."""

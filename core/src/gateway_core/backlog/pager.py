@@ -95,11 +95,6 @@ class Pager:
         serving, counts = self._registry.serving, self._intake.spilled_of
         return {name: count for name, count in counts.items() if count and name not in serving}
 
-    @property
-    def unfinished(self) -> int:
-        """How many unfinished envelopes the outbox stores, in memory or not."""
-        return self.capacity.unfinished
-
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: its stored envelopes go on."""
         account = self._registry.serving.get(instance_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
@@ -16,19 +14,15 @@ class RestoredState:
     """Rooms that moved, and closures by platforms, of the instances that are not there yet."""
 
     _clock: Clock
-    _moves: defaultdict[str, list[tuple[str, str]]] = attrs.field(
-        factory=lambda: defaultdict(list), init=False
-    )
-    _closures: defaultdict[str, list[tuple[str, float, float]]] = attrs.field(
-        factory=lambda: defaultdict(list), init=False
-    )
+    _moves: dict[str, list[tuple[str, str]]] = attrs.field(factory=dict, init=False)
+    _closures: dict[str, list[tuple[str, float, float]]] = attrs.field(factory=dict, init=False)
 
     def open(self, recovery: Recovery) -> None:
         """Take in all that the outbox stored of it."""
         for (instance_id, room), moved_to in recovery.moves.items():
-            self._moves[instance_id].append((room, moved_to))
+            self._moves.setdefault(instance_id, []).append((room, moved_to))
         for (instance_id, operation), (until, wait) in recovery.closures.items():
-            self._closures[instance_id].append((operation, until, wait))
+            self._closures.setdefault(instance_id, []).append((operation, until, wait))
 
     def apply(self, account: InstanceState) -> None:
         """Hand it over to an instance that is there now."""

@@ -1,7 +1,4 @@
-"""The times of spilled envelopes: scheduled ones that are due, and deadlines that pass.
-
-This module waits: for the outbox alone.
-"""
+"""Due times and deadlines of spilled envelopes. This module waits: for the outbox alone."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Delete, Edit, KeyRef, MessageRef
+from gateway_core.contract.envelopes import Delete, Edit, KeyRef
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -126,13 +126,14 @@ class Spilled:
         before  the change's own id, if it has one: it changes no message accepted later
         """
         target = envelope.target
-        name = target.envelope_id if isinstance(target, MessageRef) else ""
         if isinstance(target, KeyRef):
             scope = scope_of_key(target)
             known = partition.keys.find(scope, self._clock.now())
             known = known or await self.known(partition, scope)
             name = known.envelope_id if known is not None else ""
             name = "" if before and name > before else name
+        else:
+            name = target.envelope_id
         if not name or partition.targets.knows(name):
             return None
         found = await self._outbox.find(name)

@@ -10,16 +10,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn
 
 from gateway_core.contract import envelopes
-from gateway_core.contract.envelopes import (
-    REF_VERSION,
-    Call,
-    Delete,
-    Edit,
-    Json,
-    KeyRef,
-    MessageRef,
-    Send,
-)
+from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRef
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
 from gateway_core.contract.problems import problems_in, take_no_other_for
 
@@ -28,7 +19,12 @@ T = TypeVar("T")
 FORMAT_VERSION = 1
 """Written into every stored envelope; a release reads its own and all earlier ones."""
 
-_KINDS: Mapping[str, Any] = {"send": Send, "edit": Edit, "delete": Delete, "call": Call}
+_KINDS: Mapping[str, Any] = {
+    "send": envelopes.Send,
+    "edit": envelopes.Edit,
+    "delete": envelopes.Delete,
+    "call": envelopes.Call,
+}
 _WRITERS: dict[type, Callable[[Any], Any]] = {}
 """What writes an envelope of a class: every accepted one is written."""
 

@@ -110,7 +110,8 @@ class ChannelHooks:
         """Every impl's problems, joined."""
         if "validate" not in self.served:
             return []
-        answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
+        kwargs = {"instance": instance, "envelope": envelope}
+        answers = self._ask("validate", list, kwargs)
         self._check_each("validate", Sequence, answers)
         problems = [problem for answer in answers for problem in answer]
         self._check_each("validate", Problem, problems)
@@ -119,9 +120,7 @@ class ChannelHooks:
     def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
         """The plan."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
-        plan = tuple(self._ask("chunk", SEQUENCES, kwargs))
-        self._check_each("chunk", Part, plan)
-        return plan
+        return self._ask_each("chunk", Part, kwargs)
 
     def address(self, event: Any) -> Address | None:
         """Room, thread, reply and key of an incoming event."""
@@ -154,9 +153,7 @@ class ChannelHooks:
             "operation": operation,
             "priority": priority,
         }
-        limits = tuple(self._ask("rate_limit", SEQUENCES, kwargs))
-        self._check_each("rate_limit", Limit, limits)
-        return limits
+        return self._ask_each("rate_limit", Limit, kwargs)
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
         """What attempts need per instance; not entered yet."""
@@ -266,6 +263,12 @@ class ChannelHooks:
                 self._note_raised(name, plugin, stopped(raised), kwargs)
         return answers
 
+    def _ask_each(self, hook: str, kind: type, kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Ask a sync hook that answers with a sequence of `kind`."""
+        answers = tuple(self._ask(hook, SEQUENCES, kwargs))
+        self._check_each(hook, kind, answers)
+        return answers
+
     def _check_each(self, hook: str, kind: type, answers: Iterable[object]) -> None:
         for answer in answers:
             if not isinstance(answer, kind):
@@ -319,11 +322,7 @@ def _is_id(value: object) -> bool:
 
 
 def _freeze(caller: Any) -> Frozen:
-    """The call of a bound hook, its impls read once.
-
-    Nothing is registered after binding, so the order is fixed; where a policy wraps a hook,
-    pluggy's own call stays.
-    """
+    """The call of a bound hook, its impls read once; of a wrapped hook, pluggy's own call."""
     impls = list(reversed(_impls(caller)))
     if any(impl.wrapper or impl.hookwrapper for impl in impls):
         return lambda kwargs: caller(**kwargs)

@@ -61,8 +61,7 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
     impls: dict[str, str] = {}
     for name in dir(plugin.module):
         function = inspect.getattr_static(plugin.module, name, None)
-        opts = impl_of(function)
-        if opts is None:
+        if (opts := impl_of(function)) is None:
             continue
         hook = opts["specname"] or name
         texts = list(_faults(plugin, hook, _plain(function), opts))
@@ -97,7 +96,11 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
     if spec is None:
         yield f"there is no hook of the name {hook!r}"
         return
-    yield from _colour_faults(hook, function)
+    if inspect.iscoroutinefunction(function) != (hook in ASYNC_HOOKS):
+        plain = "must be a plain `def`: it is called without waiting"
+        yield "must be `async def`" if hook in ASYNC_HOOKS else plain
+    if inspect.isasyncgenfunction(function):
+        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
     yield from _parameter_faults(spec, function)
     wraps = opts["wrapper"] or opts["hookwrapper"]
     if hook in ASYNC_HOOKS and not plugin.adapter:
@@ -108,14 +111,6 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
         yield "takes no wrapper: its impls are called one by one"
     elif plugin.adapter and (wraps or opts["tryfirst"] or opts["trylast"]):
         yield "adapters use neither tryfirst nor trylast nor wrappers"
-
-
-def _colour_faults(hook: str, function: Any) -> Iterable[str]:
-    if inspect.iscoroutinefunction(function) != (hook in ASYNC_HOOKS):
-        plain = "must be a plain `def`: it is called without waiting"
-        yield "must be `async def`" if hook in ASYNC_HOOKS else plain
-    if inspect.isasyncgenfunction(function):
-        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
 
 
 def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:

@@ -220,15 +220,25 @@ def _idle(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Pro
 
 
 def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, ChannelHooks]:
+    """Each channel's hooks, without the plugins of other channels."""
     adapters = [p for p in (*in_code, *installed) if p.adapter]
     mine, theirs = ([p for p in some if not p.adapter] for some in (in_code, installed))
     everyone = [*mine, *theirs, *adapters, Plugin("gateway_core", defaults)]
     manager = _registered(everyone)
+    labels = {id(p.module): p.label for p in everyone}
     problems: list[Problem] = []
     bound = {}
     for adapter in adapters:
-        hooks = _bind_channel(manager, adapter, [*theirs, *mine], everyone)
-        bound[hooks.channel] = hooks
+        channel, served = str(adapter.channel), (None, adapter.channel)
+        strangers = [p.module for p in everyone if p.channel not in served]
+        hooks = bound[channel] = ChannelHooks(
+            channel=channel,
+            adapter=adapter.label,
+            callers={name: manager.subset_hook_caller(name, strangers) for name in SPECS},
+            labels=labels,
+            can=frozenset(name for name in ASYNC_HOOKS if has_hook(adapter.module, name)),
+            policies=tuple(p.label for p in (*theirs, *mine) if p.channel in served),
+        )
         problems += [
             Problem(adapter.label, f"traits promise {operation}, but there is no such hook")
             for operation in ("edit", "delete")
@@ -237,21 +247,3 @@ def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, Chann
     if problems:
         raise PluginError(problems)
     return bound
-
-
-def _bind_channel(
-    manager: pluggy.PluginManager,
-    adapter: Plugin,
-    policies: Sequence[Plugin],
-    everyone: Sequence[Plugin],
-) -> ChannelHooks:
-    """The channel's hooks without the plugins of other channels, frozen."""
-    strangers = [p.module for p in everyone if p.channel not in (None, adapter.channel)]
-    return ChannelHooks(
-        channel=str(adapter.channel),
-        adapter=adapter.label,
-        callers={name: manager.subset_hook_caller(name, strangers) for name in SPECS},
-        labels={id(p.module): p.label for p in everyone},
-        can=frozenset(name for name in ASYNC_HOOKS if has_hook(adapter.module, name)),
-        policies=tuple(p.label for p in policies if p.channel in (None, adapter.channel)),
-    )
