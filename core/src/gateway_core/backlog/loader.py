@@ -76,7 +76,7 @@ class Loader:
     ) -> bool:
         """Take each in its turn; false: one finds no slot at all, and the rest of the page waits.
 
-        Nothing comes in once the account is removed: one that has its name now begins anew.
+        Nothing comes in once the account is removed: a new one of its name loads for itself.
         """
         for kept in page:
             envelope = kept.entry.envelope

@@ -25,7 +25,7 @@ class Spilled:
     """The deliveries of spilled envelopes, as long as somebody holds a ticket of them.
 
     A million may be spilled, and nearly all tickets are dropped: a delivery that nobody holds is
-    dropped as well, and made anew when its envelope comes in.
+    dropped as well, and made again when its envelope comes in.
 
     observed  whether an observer listens to deliveries
     """

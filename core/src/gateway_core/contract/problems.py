@@ -116,15 +116,15 @@ def _exactly(accepted: tuple[type, ...], words: str) -> Callable[[Any, Any], Any
 
 def _take_only_lists(converter: cattrs.Converter) -> None:
     """A text is no list of its letters."""
-    asked: set[Any] = set()
+    making: set[Any] = set()
 
     def is_list(kind: Any) -> bool:
-        return get_origin(kind) in {tuple, list} and kind not in asked
+        return get_origin(kind) in {tuple, list} and kind not in making
 
     def make(kind: Any) -> Any:
-        asked.add(kind)  # so that the converter answers with its own hook
+        making.add(kind)  # so that the converter answers with its own hook
         read = converter.get_structure_hook(kind, cache_result=False)
-        asked.discard(kind)
+        making.discard(kind)
         fields = get_args(kind)
         any_length = get_origin(kind) is list or Ellipsis in fields
 

@@ -1,6 +1,6 @@
 """What a field may hold: validators whose error names the field, what it must be, and what it was.
 
-All raise `ValueError`. Pure.
+All raise `ValueError`. Sans-I/O.
 """
 
 from __future__ import annotations

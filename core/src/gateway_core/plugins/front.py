@@ -104,7 +104,7 @@ class ChannelHooks:
             for name, caller in self.callers.items()
         }
 
-    # -- asked before acceptance
+    # -- before acceptance
 
     def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
         """Every impl's problems, joined."""
@@ -138,7 +138,7 @@ class ChannelHooks:
                 self._note("admit", plugin, f"voted {vote!r}")
         return "shed" if "shed" in votes else next(iter(votes), None)
 
-    # -- asked around attempts
+    # -- around attempts
 
     def rate_limit(
         self, instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
