@@ -1,4 +1,4 @@
-"""Where a plain value does not fit: cattrs' errors as problems, each by its place. Sans-I/O."""
+"""Turns cattrs' errors into problems, each with its place. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _where(error: BaseException, place: str) -> tuple[str, object]:
 
 
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
-    """What converters and validators of the attrs class `kind` say of the fields in `value`: all.
+    """Every fault that the attrs class `kind` finds in the fields of `value`.
 
     The class itself would stop at the first. Fields that do not structure are left out.
     """

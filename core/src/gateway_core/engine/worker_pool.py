@@ -143,9 +143,10 @@ class WorkerPool:
         ready = [*work.runnable, *[over.lane for over in work.over]]
         work.runnable.clear()
         work.over.clear()
+        running = self._scheduler.revive(now)  # before tokens come back: what starts by that lives
         for lane in ready:
             self._scheduler.release(lane, now, unused=True)
-        for lane in self._scheduler.revive(now):
+        for lane in running:
             self._revive_lane(lane, now)
 
     def _revive_lane(self, lane: Lane, now: int) -> None:

@@ -1,4 +1,4 @@
-"""Whether an instance seems to be down: opens on a share of failures. Sans-I/O."""
+"""Opens when a share of an instance's attempts fails, as if it were down. Sans-I/O."""
 
 from __future__ import annotations
 
