@@ -458,7 +458,6 @@ def test_an_instance_has_three_quarters_of_a_partition_unless_told_otherwise(set
         ("session_idle", 0),
         ("drain_timeout", -1),
         ("max_parts", 0),
-        ("max_text", 0),
         ("when_suspended", "cry"),
         ("idempotency_window", 0),
         ("idempotency_keys", 0),

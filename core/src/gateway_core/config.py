@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -28,13 +29,16 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 
 
+_DURATION = number(above=0, most=LONGEST)
+
+
 @attrs.frozen(kw_only=True)
 class Ttl:
     """Seconds after acceptance until an envelope expires, by its class."""
 
-    urgent: float = attrs.field(default=300.0, validator=number(above=0, most=LONGEST))
-    normal: float = attrs.field(default=3600.0, validator=number(above=0, most=LONGEST))
-    bulk: float = attrs.field(default=86400.0, validator=number(above=0, most=LONGEST))
+    urgent: float = attrs.field(default=300.0, validator=_DURATION)
+    normal: float = attrs.field(default=3600.0, validator=_DURATION)
+    bulk: float = attrs.field(default=86400.0, validator=_DURATION)
 
 
 def _strategy(_: object, __: object, value: object) -> None:
@@ -44,7 +48,7 @@ def _strategy(_: object, __: object, value: object) -> None:
 
 
 def _listed(instances: Any) -> Any:
-    """Any list as a tuple; what is none is left as it is, for the validator to name."""
+    """Any list as a tuple; anything else is left as it is, for the validator to name."""
     is_list = isinstance(instances, Iterable) and not isinstance(instances, str)
     return tuple(instances) if is_list else instances
 
@@ -56,28 +60,27 @@ def _are_instances(_: object, __: object, value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class GatewayConfig:
-    """Everything that `open_gateway` needs to know. Each default has its reason in the reference.
+    """Everything that `open_gateway` needs to know. The reference gives the reason of each default.
 
     partition_count        shards of the routing keys
     partition_by           `room`, `instance`, or a callable (instance, room) -> int
     partition_bound        unfinished envelopes in one partition, at the most
     instance_bound         of those, one instance's; None: three quarters
     room_bound             of those, one room's
-    attempts_per_partition attempts in flight in one partition, at the most
-    attempts_per_instance  attempts in flight of one instance, over all partitions
+    attempts_per_partition running attempts of one partition, at the most
+    attempts_per_instance  running attempts of one instance, over all partitions
     attempt_timeout        seconds after which a hook that has not returned is given up
     session_idle           seconds without an attempt after which a session is closed
-    drain_timeout          seconds that the end waits for what is unfinished
+    drain_timeout          seconds that closing waits for unfinished envelopes
     max_parts              platform messages that one envelope may become
-    max_text               characters that one envelope may have
     when_suspended         envelopes of a suspended instance wait, end at once, or are refused
-    shed                   let bulk that has not started make room for higher classes
+    shed                   let bulk that has not started give its slot to higher classes
     idempotency_window     seconds for which a key is remembered
     idempotency_keys       keys remembered in one partition, at the most
     history                ended envelopes, sent messages and, apart from them, edited or deleted
                            ones remembered in one partition
-    outbox                 where accepted envelopes are kept; None: in memory
-    outbox_capacity        unfinished envelopes that a durable outbox keeps, at the most
+    outbox                 where accepted envelopes are stored; None: in memory
+    outbox_capacity        unfinished envelopes that a durable outbox stores, at the most
     plugins                plugins allowed or denied by name
     telemetry              what spans and logs show, and where telemetry goes
     """
@@ -96,14 +99,11 @@ class GatewayConfig:
     session_idle: float = attrs.field(default=300.0, validator=number(above=0))
     drain_timeout: float = attrs.field(default=30.0, validator=number(least=0))
     max_parts: int = attrs.field(default=50, validator=whole(least=1))
-    max_text: int = attrs.field(default=1_000_000, validator=whole(least=1))
     when_suspended: WhenSuspended = attrs.field(
         default="wait", validator=one_of(*get_args(WhenSuspended))
     )
     shed: bool = attrs.field(default=False, validator=flag)
-    idempotency_window: float = attrs.field(
-        default=86_400.0, validator=number(above=0, most=LONGEST)
-    )
+    idempotency_window: float = attrs.field(default=86_400.0, validator=_DURATION)
     idempotency_keys: int = attrs.field(default=100_000, validator=whole(least=1))
     history: int = attrs.field(default=1_000, validator=whole(least=1))
     ttl: Ttl = attrs.field(factory=Ttl, validator=instance(Ttl))
@@ -142,8 +142,8 @@ def load_config(
 
     A secret is `{ env = "NAME" }`, `{ file = "path" }` (relative to the configuration), or the
     text itself. Raises `ConfigError` with every mistake by its place (`instances.support.token`),
-    and `PluginError` where plugins cannot be bound. What opens the outbox and takes the telemetry
-    is asked what it thinks of its settings; nothing is opened.
+    and `PluginError` where plugins cannot be bound. The outbox's URL and the exporter's table are
+    checked by the plugins that take them; nothing is opened.
     """
     file = Path(path)
     try:
@@ -170,30 +170,17 @@ def parse_config(
     hooks = bind(plugins, allowed)
     instances = reader.instances(names, hooks, allowed)
     config: GatewayConfig | None = reader.structure(values, GatewayConfig, "")
-    reader.problems += _unopened(values, plugins, allowed)
+    with reader.noting():
+        if isinstance(url := values.get("outbox"), str):
+            outbox_at(url, plugins, allowed)
+    telemetry = values.get("telemetry")
+    export = telemetry.get("export") if isinstance(telemetry, Mapping) else None
+    with reader.noting():
+        if isinstance(export, Mapping) and export:
+            exporter_for(export, plugins, allowed)
     if reader.problems or config is None:
         raise ConfigError(reader.problems)
     return attrs.evolve(config, instances=instances, plugins=allowed)
-
-
-def _unopened(
-    values: Mapping[str, Any], plugins: Sequence[Given], allowed: Filter
-) -> list[Problem]:
-    """What is wrong with the outbox's URL and the exporter's table, by those that take them."""
-    telemetry = values.get("telemetry")
-    export = telemetry.get("export") if isinstance(telemetry, Mapping) else None
-    asked: list[Callable[[], object]] = []
-    if isinstance(url := values.get("outbox"), str):
-        asked.append(lambda: outbox_at(url, plugins, allowed))
-    if isinstance(export, Mapping) and export:
-        asked.append(lambda: exporter_for(export, plugins, allowed))
-    problems: list[Problem] = []
-    for ask in asked:
-        try:
-            ask()
-        except ConfigError as error:
-            problems += error.problems
-    return problems
 
 
 class _Reader:
@@ -204,16 +191,24 @@ class _Reader:
         self._environ = environ
         self._folder = folder
         self._converter = cattrs.Converter(forbid_extra_keys=True)
-        self._converter.register_structure_hook(Secret, lambda value, _: self._secret(value))
+        self._converter.register_structure_hook(Secret, self._secret)
         take_no_other_for(self._converter)
         self._converter.register_structure_hook(Strategy, lambda value, _: value)
         self._converter.register_structure_hook_factory(attrs.has, self._table)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note the problems that the block raises."""
+        try:
+            yield
+        except ConfigError as error:
+            self.problems += error.problems
 
     def structure(self, value: Any, kind: Any, place: str) -> Any:
         """The value, or None and its problems noted."""
         try:
             return self._converter.structure(value, kind)
-        except Exception as error:  # noqa: BLE001 - validators of a plugin's settings are its own
+        except Exception as error:  # noqa: BLE001 - a plugin's validators may raise anything
             self.problems += problems_in(error, place)
             return None
 
@@ -226,9 +221,10 @@ class _Reader:
                 return read(value, kind)
             except Exception as error:  # noqa: BLE001 - likewise
                 ranges = out_of_range(kind, value, self._converter.structure)
-                told = {problem.text for problem in ranges}
+                texts = {problem.text for problem in ranges}
+                found = problems_in(error, kind=kind)
                 misfits = [
-                    p for p in problems_in(error, kind=kind) if p.place or p.text not in told
+                    problem for problem in found if problem.place or problem.text not in texts
                 ]
             raise Invalid(list(dict.fromkeys([*misfits, *ranges])))
 
@@ -241,69 +237,61 @@ class _Reader:
         if not isinstance(tables, Mapping):
             self.problems.append(Problem("instances", "must be a table of tables"))
             return ()
-        found = [self._instance(name, table, hooks, allowed) for name, table in tables.items()]
-        return tuple(instance for instance in found if instance is not None)
+        found = []
+        for name, table in tables.items():
+            with self.noting():
+                found.append(self._instance(name, table, hooks, allowed))
+        return tuple(found)
 
     def _instance(
         self, name: str, table: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
-    ) -> Instance | None:
+    ) -> Instance:
         place = f"instances.{name}"
         if not isinstance(table, Mapping):
-            self.problems.append(Problem(place, "must be a table"))
-            return None
+            raise ConfigError([Problem(place, "must be a table")])
         fields = dict(table)
         channel = fields.pop("channel", None)
         if channel is None:
-            self.problems += _missing("channel", fields, place)
-            return None
+            raise ConfigError(_missing("channel", fields, place))
         if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
             text += left_out(allowed) or meant(str(channel), hooks)
-            self.problems.append(Problem(f"{place}.channel", text))
-            return None
+            raise ConfigError([Problem(f"{place}.channel", text)])
         kind = hooks[channel].settings_type
         settings = None if kind is None else self.structure(fields, kind, place)
         try:
             return Instance(name, channel, settings)
         except ValueError as error:
-            self.problems += problems_in(error, place)
-            return None
+            raise ConfigError(problems_in(error, place)) from None
 
-    def _secret(self, value: Any) -> Secret:
-        if isinstance(value, Mapping) and set(value) == {"env"}:
-            name = value["env"]
-            return Secret(self._variable(name))
-        if isinstance(value, Mapping) and set(value) == {"file"}:
-            return Secret(self._file(value["file"]))
-        if isinstance(value, str):
-            return Secret(_filled(value, "is empty"))
-        raise ValueError('must be { env = "NAME" }, { file = "path" } or a text')
-
-    def _variable(self, name: object) -> str:
-        text = self._environ.get(name) if isinstance(name, str) else None
-        if text is None:
-            raise ValueError(f"environment variable {name!r} is not set")
-        return _filled(text, f"environment variable {name!r} is empty")
-
-    def _file(self, name: Any) -> str:
-        try:
-            text = (self._folder / str(name)).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"file {name!r}: {getattr(error, 'strerror', None) or error}"
-            ) from None
-        return _filled(text, f"file {name!r} is empty")
-
-
-def _filled(text: str, else_: str) -> str:
-    if not text:
-        raise ValueError(else_)
-    return text
+    def _secret(self, value: Any, _: Any) -> Secret:
+        match value:
+            case str():
+                source, text = "", value
+            case {"env": name} if len(value) == 1:
+                source = f"environment variable {name!r} "
+                if not isinstance(name, str) or name not in self._environ:
+                    raise ValueError(f"{source}is not set")
+                text = self._environ[name]
+            case {"file": name} if len(value) == 1:
+                source = f"file {name!r} "
+                try:
+                    text = (self._folder / str(name)).read_text(encoding="utf-8").strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    reason = getattr(error, "strerror", None) or error
+                    raise ValueError(f"file {name!r}: {reason}") from None
+            case _:
+                raise ValueError('must be { env = "NAME" }, { file = "path" } or a text')
+        if not text:
+            raise ValueError(f"{source}is empty")
+        return Secret(text)
 
 
 def _missing(name: str, fields: Iterable[str], place: str) -> list[Problem]:
     """That a field is missing, or which others look as if they were meant for it."""
-    alike = {field: meant(field, [name]) for field in fields if meant(field, [name])}
-    told = [Problem(f"{place}.{field}", f"is not a setting{hint}") for field, hint in alike.items()]
-    return told or [Problem(f"{place}.{name}", "is missing")]
+    hints = {field: meant(field, [name]) for field in fields}
+    alike = [
+        Problem(f"{place}.{f}", f"is not a setting{hint}") for f, hint in hints.items() if hint
+    ]
+    return alike or [Problem(f"{place}.{name}", "is missing")]

@@ -204,7 +204,7 @@ class Gateway(Verbs):
             skew=busiest * len(parts) if total else 1.0,
             partitions=parts,
             instances=self._registry.statistics(),
-            kept=self._pager.unfinished if self._pager is not None else 0,
+            kept=self._pager.capacity.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
             waiting=self._waiting() if waiting else {},
         )
@@ -278,7 +278,7 @@ class Gateway(Verbs):
         if self._pager is None:
             return
         await self._outbox.claim(range(self.config.partition_count))
-        self._outbox.requested = self._pager.asked
+        self._outbox.requested = self._pager.requested
         self._outbox.keys_for = self.config.idempotency_window
         recovery = await self._outbox.recover()
         self._ids.go_on_after(recovery.last_id)
@@ -343,7 +343,7 @@ class Gateway(Verbs):
         for partition in self._partitions:
             partition.completion.store() if self._outbox.durable else partition.completion.abandon()
         if self._pager is not None:
-            self._pager.spilled.keep()
+            self._pager.spilled.store()
 
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for room with `GatewayClosed`."""

@@ -142,7 +142,7 @@ async def test_what_has_no_place_in_memory_stays_in_the_file_and_comes_in_order(
         await trio.sleep(1)
     async with open_test_gateway(channel, outbox=inline(path), **bounds) as gateway:
         await trio.sleep(1)
-        while gateway._pager.unfinished:
+        while gateway._pager.capacity.unfinished:
             assert len(gateway._partitions[0].deliveries) <= 8
             await trio.sleep(0.1)
     for n in range(10):

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from gateway_core.backlog.gc_freeze import GcFreeze
+from gateway_core.backlog.loader import GcFreeze
 
 
 @pytest.fixture(autouse=True)
@@ -35,23 +35,23 @@ def test_what_came_in_is_in_the_oldest_generation_unlooked_at():
 def test_what_an_application_has_frozen_stays_frozen():
     gc.freeze()
     frozen = gc.get_freeze_count()
-    settling = GcFreeze()
-    settling.came()
-    assert settling.over
+    freeze = GcFreeze()
+    freeze.came()
+    assert freeze.done
     assert frozen == gc.get_freeze_count()
 
 
 def test_nothing_is_done_where_the_collector_is_off():
     gc.disable()
-    settling = GcFreeze()
-    settling.came()
-    assert settling.over
+    freeze = GcFreeze()
+    freeze.came()
+    assert freeze.done
     assert not gc.isenabled()
 
 
 def test_nothing_is_done_after_memory_was_full_once():
-    settling = GcFreeze()
-    settling.over = True
+    freeze = GcFreeze()
+    freeze.done = True
     row = [{}]
-    settling.came()
+    freeze.came()
     assert id(row) not in {id(thing) for thing in gc.get_objects(generation=2)}

@@ -45,9 +45,8 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
         None,
         SimpleNamespace(end_kept=end),
         registry=SimpleNamespace(serving={"bot": True}),
-        partition_of=None,
         clock=SimpleNamespace(wall=lambda: 100.0),
-        placed=None,
+        put_behind=None,
     )
     times.open(scheduled=False)
     outbox.add(90.0)
@@ -55,7 +54,7 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
         nursery.start_soon(times.expire)
         await trio.sleep(0.5)
         outbox.add(80.0)
-        times.note_deadline(80.0)
+        times.deadlines.note(80.0)
     assert [90.0] == ended
     while await times.expire():
         pass

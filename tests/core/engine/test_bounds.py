@@ -390,7 +390,7 @@ async def test_a_jump_over_several_levels_is_one_event(engine, say, autojump_clo
 
 async def test_the_thresholds_are_settings(engine, say, autojump_clock):
     watcher = Watcher()
-    settings = PressureSettings(thresholds=(0.1, 0.2, 0.3), hysteresis=0.0)
+    settings = PressureSettings(thresholds=(0.1, 0.2, 0.3))
     async with engine(
         plugins=[watcher], partition_count=1, partition_bound=10, pressure=settings
     ) as gateway:

@@ -124,7 +124,7 @@ async def test_many_changes_of_one_message_take_no_more_memory_than_of_many(
         edits = [
             await gateway.submit(Edit(**PLACE, target=message.ref, text=str(n))) for n in range(10)
         ]
-        followers = gateway._pager._times._followers
+        followers = gateway._pager._schedule._followers
         assert sum(map(len, followers.values())) <= 3
         await gateway.cancel(message)
         for edit in edits:

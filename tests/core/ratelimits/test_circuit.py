@@ -10,20 +10,22 @@ def circuit(**fields):
 
 
 def test_it_opens_with_the_failure_that_fills_the_window():
-    breaker = circuit(window=4, share=0.5)
+    breaker = circuit(window=4)
     assert [False, False, False, True] == [breaker.failed() for _ in range(4)]
 
 
 def test_it_opens_at_the_share_and_not_below_it():
-    breaker = circuit(window=4, share=0.75)
+    breaker = circuit(window=4)
     breaker.failed()
     breaker.worked()
-    assert not breaker.failed()
-    assert breaker.failed(), "three of the newest four"
+    breaker.worked()
+    breaker.worked()
+    assert not breaker.failed(), "one of the newest four"
+    assert breaker.failed(), "two of the newest four"
 
 
 def test_successes_push_failures_out_of_the_window():
-    breaker = circuit(window=4, share=0.5)
+    breaker = circuit(window=4)
     breaker.failed()
     for _ in range(4):
         breaker.worked()
@@ -33,21 +35,21 @@ def test_successes_push_failures_out_of_the_window():
 
 def test_successes_before_the_first_failure_fill_no_window():
     """A hundred successes, then two failures of four outcomes looked at: that is no outage yet."""
-    breaker = circuit(window=4, share=0.5)
+    breaker = circuit(window=4)
     for _ in range(100):
         breaker.worked()
     assert [False, False, False, True] == [breaker.failed() for _ in range(4)]
 
 
 def test_after_a_reset_the_window_fills_anew():
-    breaker = circuit(window=2, share=0.5)
+    breaker = circuit(window=2)
     assert [False, True] == [breaker.failed(), breaker.failed()]
     breaker.reset()
     assert [False, True] == [breaker.failed(), breaker.failed()]
 
 
 def test_the_count_is_the_window_s_own_after_any_outcomes():
-    breaker = circuit(window=3, share=1.0)
+    breaker = circuit(window=3)
     outcomes = [True, False, True, True, False, False, True, True]
     for failed in outcomes:
         if failed:
@@ -76,7 +78,7 @@ def test_probes_wait_twice_as_long_each_time_up_to_the_cap_less_a_fifth_at_most(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("window", 0), ("share", 0), ("share", 1.1), ("probe_base", 0), ("probe_cap", 0)],
+    [("window", 0), ("probe_base", 0), ("probe_cap", 0)],
 )
 def test_settings_out_of_range_are_refused(field, value):
     with pytest.raises(ValueError, match=field):

@@ -53,12 +53,6 @@ def test_a_leap_down_ends_where_its_level_is_not_left_yet():
     assert "high" == full.level
 
 
-def test_without_hysteresis_a_level_is_left_where_it_was_entered():
-    full = gauge(hysteresis=0.0)
-    assert "nominal" == full.update(70)
-    assert "elevated" == full.update(69)
-
-
 def test_saturated_comes_before_refusals_of_the_smallest_bound():
     full = gauge(bound=1)
     assert "nominal" == full.update(1)
@@ -84,9 +78,3 @@ def test_every_depth_below_the_bound_has_its_level_before_it_is_full(bound):
 def test_thresholds_are_three_rising_shares(thresholds):
     with pytest.raises(ValueError, match="three rising shares"):
         PressureSettings(thresholds=thresholds)
-
-
-@pytest.mark.parametrize("hysteresis", [-0.1, 0.5])
-def test_hysteresis_is_a_small_share(hysteresis):
-    with pytest.raises(ValueError, match="hysteresis"):
-        PressureSettings(hysteresis=hysteresis)

@@ -16,10 +16,16 @@ DELETE = Delete(instance_id="bot", external_room_id="r", target=REF)
 CALL = Call(instance_id="bot", external_room_id="r", method="react")
 
 
+@pytest.fixture(autouse=True)
+def short_texts(monkeypatch):
+    """A text may have a hundred characters."""
+    monkeypatch.setattr("gateway_core.submission.checks.LONGEST_TEXT", 100)
+
+
 def told(envelope, **fields):
     """What is wrong with the envelope after these changes."""
     changed = attrs.evolve(envelope, **fields) if fields else envelope
-    return [str(problem) for problem in problems_of(changed, max_text=100)]
+    return [str(problem) for problem in problems_of(changed)]
 
 
 @pytest.mark.parametrize(

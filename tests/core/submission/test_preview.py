@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from gateway_core import (
@@ -106,7 +107,7 @@ def test_policies_are_asked_as_in_a_gateway():
     ("envelope", "settings", "problem"),
     [
         (SEND, {"max_parts": 2}, "text: needs 3 messages, at most 2"),
-        (SEND, {"max_text": 5}, "text: "),
+        (attrs.evolve(SEND, text="x" * 1_000_001), {}, "text: has 1000001 characters"),
         (Send(instance_id="bot", external_room_id="r", text="\u200b"), {}, "text: leaves nothing"),
     ],
 )

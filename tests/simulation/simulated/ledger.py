@@ -37,7 +37,7 @@ from gateway_core.deliveries.retries import MOST_TRANSFORMS
 from gateway_core.outboxes.interface import Entry as Kept
 from gateway_core.ratelimits.circuit import JITTER
 from gateway_core.ratelimits.registry import SEVERAL_ROOMS
-from gateway_core.scheduling.pressure import LEVELS
+from gateway_core.scheduling.pressure import HYSTERESIS, LEVELS
 from gateway_core.testing import virtual_wall
 
 if TYPE_CHECKING:
@@ -898,7 +898,7 @@ class Ledger:
         if rises:
             self.expect(depth >= int(share * bound + HAIR), f"{level} at {depth} of {bound}")
             return
-        edge = max(1, int((share - settings.hysteresis) * bound + HAIR))
+        edge = max(1, int((share - HYSTERESIS) * bound + HAIR))
         self.expect(depth < edge, f"not {previous} any more at {depth} of {bound}")
 
     def pressure(self, partition: int, level: str, previous: str, depth: int) -> None:

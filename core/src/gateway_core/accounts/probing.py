@@ -79,7 +79,7 @@ class Prober:
 
     async def _look(self, account: InstanceState) -> None:
         health, instance = account.health, account.instance
-        if not account.hooks.can_probe:
+        if "probe" not in account.hooks.can:
             health.half_open(self._clock.now())
             return
         found = await ask_who(account, self._timeout)

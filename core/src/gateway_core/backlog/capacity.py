@@ -1,91 +1,89 @@
-"""How much a durable outbox may keep: what is unfinished, what is being appended, who waits.
-
-This module waits: for a slot in the outbox.
-"""
+"""How many unfinished envelopes a durable outbox may store. This module waits: for a slot in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import trio
 
 MOST_GONE = 10_000
 
 
+@attrs.define(eq=False)
 class Capacity:
-    """The outbox's own bound, whatever of it is in memory.
+    """The outbox's own bound, whatever part of it is in memory.
 
-    wake  called where a round of the pager shall forget who is gone
+    wake        asks the pager for a new round, so that ended envelopes can be forgotten
+    unfinished  envelopes that were accepted and have not ended
     """
 
-    def __init__(self, most: int, wake: Callable[[], None]) -> None:
-        self._most = most
-        self._wake = wake
-        self._waiting = trio.lowlevel.ParkingLot()
-        self._held = 0
-        self._coming: set[str] = set()
-        self._gone: set[str] = set()
-        self.unfinished = 0
-        self.closed = False
+    _most: int
+    _wake: Callable[[], None]
+    unfinished: int = attrs.field(default=0, init=False)
+    closed: bool = attrs.field(default=False, init=False)
+    _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
+    _held: int = attrs.field(default=0, init=False)
+    _coming: set[str] = attrs.field(factory=set, init=False)
+    _gone: set[str] = attrs.field(factory=set, init=False)
 
     def take(self) -> bool:
-        """Hold a slot from now on, if there is one: for `coming`, or until `let_go`."""
-        if self.unfinished + len(self._coming) + self._held >= self._most:
+        """Hold a slot, if one is free, until `coming` or `let_go`."""
+        if self._full:
             return False
         self._held += 1
         return True
 
     async def slot(self) -> None:
-        """Wait for a slot, which is held then; or for the gateway to close."""
+        """Wait until a slot is held, or until the gateway closes."""
         if not self.take():
-            await self._waiting.park()  # whoever wakes it has taken the slot for it
+            await self._waiting.park()  # the slot was taken by the caller of `unpark`
 
     def let_go(self) -> None:
-        """A slot that was held is not needed after all."""
+        """A held slot is not needed after all."""
         self._held -= 1
         self._hand_on()
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Let nobody wait any more."""
         self.closed = True
         self._held += len(self._waiting)
         self._waiting.unpark_all()
 
     def coming(self, envelope_id: str) -> None:
-        """The outbox may have it from now on, though it is not accepted yet: the slot is its."""
+        """Use a held slot: the outbox may store the envelope, which is not accepted yet."""
         self._held -= 1
         self._coming.add(envelope_id)
 
     def came(self, envelope_id: str, *, accepted: bool) -> None:
-        """Its append is over."""
+        """The envelope's append is over."""
         self._coming.discard(envelope_id)
         if accepted:
             self.unfinished += 1
             return
-        self._note(envelope_id)
+        self._note_gone(envelope_id)
         self._hand_on()
 
     def freed(self, envelope_id: str) -> None:
         """An envelope ended."""
         self.unfinished -= 1
-        self._note(envelope_id)
-        if self._waiting:
-            self._hand_on()
+        self._note_gone(envelope_id)
+        self._hand_on()
 
     def reopened(self, envelope_id: str) -> None:
-        """One that had ended is unfinished again."""
+        """An envelope that had ended is unfinished again."""
         self.unfinished += 1
         self._gone.discard(envelope_id)
 
     def lacks(self, envelope_id: str) -> bool:
-        """Whether a page may have it that is not accepted (yet), or has ended since it was read."""
+        """Whether a page may show the envelope though it is not accepted yet, or has ended."""
         return envelope_id in self._coming or envelope_id in self._gone
 
     def read_anew(self) -> None:
-        """What is read from now on is without those that are gone."""
+        """Forget the ended envelopes: later pages do not show them."""
         self._gone.clear()
 
-    def _note(self, envelope_id: str) -> None:
+    def _note_gone(self, envelope_id: str) -> None:
         self._gone.add(envelope_id)
         if len(self._gone) > MOST_GONE:
             self._wake()
@@ -95,7 +93,7 @@ class Capacity:
         return self.unfinished + len(self._coming) + self._held >= self._most
 
     def _hand_on(self) -> None:
-        """Whoever has waited longest has what is free, before anybody who comes now."""
+        """Give free slots to the longest waiting, before any later caller."""
         while self._waiting and not self._full:
             self._held += 1
             self._waiting.unpark()

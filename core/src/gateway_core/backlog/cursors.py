@@ -1,7 +1,7 @@
-"""What an instance has outside memory: how far it was brought in, and which rooms are behind. Pure.
+"""How far the spilled envelopes of an instance were loaded, and which rooms are behind. Sans-I/O.
 
-Within a room everything enters memory strictly by its position, so a room of which something is
-outside is *behind*: what is accepted for it meanwhile stays outside as well, until its turn.
+Within a room everything enters memory strictly by its position. So a room of which something is
+spilled is *behind*: what is accepted for it meanwhile is spilled as well.
 """
 
 from __future__ import annotations
@@ -16,48 +16,52 @@ MOST_BEHIND = 10_000
 
 
 @attrs.define(eq=False)
-class RoomCursor:
-    """A room of which something is outside: loaded up to one position, there up to another.
+class Cursor:
+    """How far something was loaded.
 
-    passed  below what was left since the last look back: a page that was asked for before may
-            reach beyond it, where its append took longer than the way in of later ones
+    loaded  the position up to which nothing has to be loaded any more
+    passed  the position below the first envelope that was spilled since the last look back: a
+            page that was requested before may reach beyond that envelope without showing it
     """
 
     loaded: int
-    newest: int
-    passed: float = math.inf
+    passed: float = attrs.field(default=math.inf, init=False)
 
-    def leave(self, position: int) -> None:
-        """Something more stays outside."""
+    def note_passed(self, position: int) -> None:
+        """The page that is being read may miss the envelope at `position`."""
         self.passed = min(self.passed, position - 1)
-        self.newest = max(self.newest, position)
 
     def look_back(self) -> None:
-        """What was passed over has its turn."""
+        """Go back to the first envelope that was passed over."""
         if self.passed < self.loaded:
             self.loaded = int(self.passed)
         self.passed = math.inf
 
 
 @attrs.define(eq=False)
-class InstanceCursor:
-    """What an instance has outside.
+class RoomCursor(Cursor):
+    """A room that is behind; `newest` is the position of its last spilled envelope."""
 
-    cursor  everything up to here is in memory or in a room that is behind
-    done    nothing is beyond the cursor but what is accepted from now on
-    grown   something was left beyond the cursor since the last page was asked for
-    passed  below what was left so: that page may reach beyond it, and not hold it
+    newest: int
+
+
+@attrs.define(eq=False)
+class InstanceCursor(Cursor):
+    """How far an instance was loaded: rooms that are behind are loaded by cursors of their own.
+
+    done    nothing is stored beyond the cursor, except what is accepted from now on
+    grown   something was spilled beyond the cursor since the last page was requested
+    behind  the rooms that are behind, by id
     """
 
-    cursor: int = -1
+    loaded: int = -1
     done: bool = False
     grown: bool = False
-    passed: float = math.inf
     behind: OrderedDict[str, RoomCursor] = attrs.field(factory=OrderedDict)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is outside."""
+        """Whether nothing is spilled."""
         return self.done and not self.behind
 
     @property
@@ -66,35 +70,30 @@ class InstanceCursor:
         return len(self.behind) >= MOST_BEHIND
 
     def holds(self, room: str) -> bool:
-        """Whether what is accepted for the room must stay outside."""
+        """Whether what is accepted for the room must be spilled."""
         return not self.done or room in self.behind
 
-    def leave(self, room: str, position: int) -> None:
-        """Something at `position` stays outside."""
+    def spill(self, room: str, position: int) -> None:
+        """Note that the envelope at `position` is spilled."""
         behind = self.behind.get(room)
         if behind is not None:
-            behind.leave(position)
-        elif not self.crowded or (position <= self.cursor and not self.done):
-            loaded = position - 1 if self.done else min(self.cursor, position - 1)
+            behind.note_passed(position)
+            behind.newest = max(behind.newest, position)
+        elif not self.crowded or (position <= self.loaded and not self.done):
+            loaded = position - 1 if self.done else min(self.loaded, position - 1)
             self.behind[room] = RoomCursor(loaded, position)
         elif self.done:
-            self.done, self.grown, self.cursor = False, True, position - 1
+            self.done, self.grown, self.loaded = False, True, position - 1
         else:
             self.grown = True
-            self.passed = min(self.passed, position - 1)
-
-    def look_back(self) -> None:
-        """What the last page passed over has its turn."""
-        if self.passed < self.cursor:
-            self.cursor = int(self.passed)
-        self.passed = math.inf
+            self.note_passed(position)
 
     def pass_by(self, room: str, position: int) -> None:
-        """What stands at `position` has no place: its room goes on later, the others now."""
+        """Let the room be behind from `position` on, which finds no slot; go on with others."""
         self.behind[room] = RoomCursor(position - 1, position)
 
     def ended(self) -> None:
-        """There was nothing beyond the cursor when the last page was asked for."""
+        """The page that was requested last is empty: nothing was stored beyond the cursor."""
         if not self.grown:
             self.done = True
             for room in [r for r, b in self.behind.items() if b.loaded >= b.newest]:

@@ -1,74 +1,53 @@
-"""Brings single envelopes from outside memory into their lanes, or to their end. Never waits."""
+"""Brings single spilled envelopes into their lanes, or to their end. Never waits."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+
+import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import Clock
+from gateway_core.contract.envelopes import Envelope
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Kept
+from gateway_core.outboxes.interface import Kept, Recovery
 from gateway_core.outboxes.restore import waits_until
 
 
+@attrs.define(eq=False)
 class Intake:
-    """Each comes in once, and is counted once.
+    """Each envelope comes in once, and is counted once.
 
-    earlier  the newest id of an earlier life, all later ones of which sort after it; or empty
-    ended    told of each that ended outside
+    spilled_of  how many envelopes of each instance are spilled
+    on_end      called with each delivery that ended while it was spilled
     """
 
-    def __init__(
-        self,
-        spilled: Spilled,
-        capacity: Capacity,
-        *,
-        registry: InstanceRegistry,
-        partition_of: Callable[[str, str], Partition],
-        clock: Clock,
-        ended: Callable[[Delivery], None],
-    ) -> None:
-        self._spilled = spilled
-        self._ended = ended
-        self._capacity = capacity
-        self._registry = registry
-        self._partition_of = partition_of
-        self._clock = clock
-        self._outside_of: Counter[str] = Counter()
-        self.earlier = ""
+    _spilled: Spilled
+    _capacity: Capacity
+    _registry: InstanceRegistry
+    _clock: Clock
+    partition_of: Callable[[str, str], Partition]
+    spilled_of: Counter[str] = attrs.field(factory=Counter, init=False)
+    on_end: Callable[[Delivery], None] = attrs.field(init=False)
+    _last_recovered: str = attrs.field(default="", init=False)
 
-    def open(self, earlier: str, unfinished: Mapping[str, int]) -> None:
-        """What earlier lives left is all outside."""
-        self.earlier = earlier
-        self._outside_of.update(unfinished)
+    def open(self, recovery: Recovery) -> None:
+        """Everything that previous process runs left is spilled."""
+        self._last_recovered = recovery.last_id
+        self.spilled_of.update(recovery.unfinished)
 
-    def outside_of(self, instance_id: str) -> int:
-        """How many of the instance are outside."""
-        return self._outside_of[instance_id]
-
-    @property
-    def unserved(self) -> dict[str, int]:
-        """How many are kept of each instance that is not there."""
-        find = self._registry.serving.get
-        return {name: n for name, n in self._outside_of.items() if n and find(name) is None}
-
-    def left(self, delivery: Delivery, partition: Partition) -> None:
-        """Count one that is accepted and stays outside."""
-        partition.accepted += 1
-        partition.spilled += 1
-        self._outside_of[delivery.envelope.instance_id] += 1
-        account = self._registry.serving.get(delivery.envelope.instance_id)
-        if account is not None:
-            account.counts.accepted += 1
+    def partition_for(self, envelope: Envelope) -> Partition:
+        """The partition that serves the envelope's room."""
+        return self.partition_of(envelope.instance_id, envelope.external_room_id)
 
     def known(self, partition: Partition, envelope_id: str) -> bool:
-        """Whether it is in memory, ended since the page was read, or is not accepted (yet)."""
+        """Whether it is in memory, ended since the page was read, or is not accepted yet."""
         return (
             envelope_id in partition.deliveries
             or envelope_id in partition.completion.history
@@ -88,31 +67,37 @@ class Intake:
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
 
     def end_kept(self, kept: Kept, ending: Ending | None = None) -> None:
-        """End it, unless it is known; by itself, since its deadline passed."""
-        envelope = kept.entry.envelope
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        if not self.known(partition, kept.entry.id):
+        """End it, unless it is known; without `ending` it expires."""
+        if not self.known(self.partition_for(kept.entry.envelope), kept.entry.id):
             delivery = self._spilled.delivery(kept)
             self.end(delivery, ending or expired(delivery))
 
     def end(self, delivery: Delivery, ending: Ending) -> None:
-        """End one that is spilled, whether its instance is there or not."""
-        envelope = delivery.envelope
-        account = self._registry.present(envelope.instance_id)
+        """End a spilled envelope, whether its instance is there or not."""
+        instance_id, partition = (
+            delivery.envelope.instance_id,
+            self.partition_for(delivery.envelope),
+        )
+        account = self._registry.present(instance_id)
         self._spilled.forget(delivery.id)
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
         self._came_in(partition, delivery, account)
-        hooks = self._registry.hooks_of(envelope.instance_id)
+        hooks = self._registry.hooks_of(instance_id)
         partition.completion.complete_spilled(delivery, account, ending, hooks)
-        self._ended(delivery)
+        self.on_end(delivery)
 
     def reopened(self, kept: Kept, partition: Partition) -> InstanceState | None:
-        """One that had ended is unfinished again, and outside; its account, if it is there."""
-        account = self._registry.serving.get(kept.entry.envelope.instance_id)
+        """An envelope that had ended is unfinished and spilled; its account, if it is there."""
         self._capacity.reopened(kept.entry.id)
-        self._outside_of[kept.entry.envelope.instance_id] += 1
         partition.completion.history.pop(kept.entry.id, None)
-        if kept.entry.id > self.earlier:
+        return self.count_spilled(kept.entry.id, kept.entry.envelope, partition)
+
+    def count_spilled(
+        self, envelope_id: str, envelope: Envelope, partition: Partition
+    ) -> InstanceState | None:
+        """Count an envelope that is spilled from now on; its account, if it is there."""
+        account = self._registry.serving.get(envelope.instance_id)
+        self.spilled_of[envelope.instance_id] += 1
+        if envelope_id > self._last_recovered:
             partition.accepted += 1
             partition.spilled += 1
             if account is not None:
@@ -122,9 +107,9 @@ class Intake:
     def _came_in(
         self, partition: Partition, delivery: Delivery, account: InstanceState | None
     ) -> None:
-        """Count it: as outside before, or as accepted now where an earlier life accepted it."""
-        self._outside_of[delivery.envelope.instance_id] -= 1
-        if delivery.id > self.earlier:
+        """It is spilled no more; one from a previous process run counts as accepted now."""
+        self.spilled_of[delivery.envelope.instance_id] -= 1
+        if delivery.id > self._last_recovered:
             partition.spilled -= 1
             return
         partition.accepted += 1

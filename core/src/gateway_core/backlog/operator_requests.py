@@ -1,7 +1,4 @@
-"""What operators ask of a running gateway: a retry, a discard, an erasure.
-
-This module waits: for the outbox alone.
-"""
+"""Retries, discards and erasures by operators. This module waits: for the outbox alone."""
 
 from __future__ import annotations
 
@@ -9,42 +6,36 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+import attrs
+
+from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
-from gateway_core.engine.partition import Partition
+from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.outboxes.interface import Kept, Outbox, Request
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 PAGE = 500
 AGAIN = 1.0
+"""Seconds until a request is repeated at which the outbox failed."""
 
 
+@attrs.define(eq=False)
 class OperatorRequests:
     """Requests in their order, done one by one.
 
-    end    ends an envelope outside memory
-    again  takes in one that is unfinished again
+    put_behind  called with instance, room and position of an envelope that finds no slot in memory
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        *,
-        clock: Clock,
-        partition_of: Callable[[str, str], Partition],
-        end: Callable[[Kept], None],
-        again: Callable[[Kept], None],
-    ) -> None:
-        self._outbox = outbox
-        self._clock = clock
-        self._not_before = 0
-        self._partition_of = partition_of
-        self._end = end
-        self._again = again
-        self._requests: deque[Request] = deque()
+    _outbox: Outbox
+    _intake: Intake
+    _clock: Clock
+    _put_behind: Callable[[str, str, int], None]
+    _not_before: int = attrs.field(default=0, init=False)
+    _requests: deque[Request] = attrs.field(factory=deque, init=False)
 
     def add(self, request: Request) -> None:
-        """One more."""
+        """Queue a request."""
         self._requests.append(request)
 
     @property
@@ -53,46 +44,54 @@ class OperatorRequests:
         return AGAIN if self._requests else math.inf
 
     async def serve(self) -> None:
-        """Do what was asked. What the outbox fails at is done later, and keeps nothing waiting."""
+        """Do what is queued. A request at which the outbox fails delays no envelope."""
         if not self._requests or self._clock.now() < self._not_before:
             return
         try:
-            await self._serve()
+            while self._requests:
+                request = self._requests[0]
+                if request.kind == "erase":
+                    await self._erase(request)
+                elif request.kept is not None:
+                    {"retry": self._retry, "discard": self._discard}[request.kind](request.kept)
+                self._requests.popleft()
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
-    async def _serve(self) -> None:
-        while self._requests:
-            request = self._requests[0]
-            if request.kind == "erase":
-                await self._erase(request)
-            elif request.kept is not None:
-                {"retry": self._again, "discard": self._discard}[request.kind](request.kept)
-            self._requests.popleft()
+    def _retry(self, kept: Kept) -> None:
+        """Bring in an envelope that failed and is unfinished again."""
+        envelope = kept.entry.envelope
+        partition = self._intake.partition_for(envelope)
+        account = self._intake.reopened(kept, partition)
+        if account is None:
+            return
+        if partition.admission.full(envelope.instance_id, envelope.external_room_id) is None:
+            self._intake.take(kept, partition, account)
+        else:
+            self._put_behind(envelope.instance_id, envelope.external_room_id, kept.position)
 
     def _discard(self, kept: Kept) -> None:
-        """End one that has not started."""
-        envelope = kept.entry.envelope
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        """End an envelope that has not started."""
+        partition = self._intake.partition_for(kept.entry.envelope)
         delivery = partition.deliveries.get(kept.entry.id)
         if delivery is not None:
             partition.completion.withdraw(delivery)
         else:
-            self._end(kept)
+            self._intake.end_kept(kept, CANCELLED)
 
     async def _erase(self, request: Request) -> None:
-        """End what is queued of a room, then let the outbox erase all that it has of it."""
+        """End what is queued of a room, then let the outbox erase all that it stores of it."""
         instance_id, room, after = request.instance_id, request.room, -1
         while page := await self._outbox.page(instance_id, room=room, after=after, limit=PAGE):
             after = page[-1].position
             for kept in page:
                 self._discard(kept)
-        await self._withdraw_scheduled(instance_id, room)
-        partition = self._partition_of(instance_id, room)
-        await self._outbox.erase(request, partition.completion.forget_room(instance_id, room))
+        await self._discard_scheduled(instance_id, room)
+        completion = self._intake.partition_of(instance_id, room).completion
+        await self._outbox.erase(request, completion.forget_room(instance_id, room))
 
-    async def _withdraw_scheduled(self, instance_id: str, room: str) -> None:
+    async def _discard_scheduled(self, instance_id: str, room: str) -> None:
         after = (0.0, -1)
         while page := await self._outbox.scheduled(until=math.inf, after=after, limit=PAGE):
             after = (page[-1].entry.due or 0.0, page[-1].position)

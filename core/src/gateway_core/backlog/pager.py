@@ -1,7 +1,7 @@
-"""Brings what a durable outbox keeps into the lanes: after a restart, and whenever places free.
+"""Brings stored envelopes into the lanes: after a restart, and whenever slots become free.
 
-What is kept but not in memory is *outside*; `streams` says how far each instance has come. This
-module waits: for the outbox alone.
+An envelope that is stored but not in memory is *spilled*; a cursor for each instance says how far
+it was loaded. This module waits: for the outbox alone.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Found, Kept, Outbox, Recovery, Request
+from gateway_core.outboxes.interface import Found, Outbox, Recovery, Request
 from gateway_core.outboxes.journal import Journal
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log_event
 
 HORIZON = 60.0
-"""Seconds until times outside are looked at again, whatever is known of them."""
+"""Seconds until the times of spilled envelopes are looked at again, whatever is known of them."""
 AGAIN = 1.0
 LATE = 5.0
-"""Seconds for which deadlines outside may pass unseen while there is something to bring in."""
+"""Seconds for which deadlines of spilled envelopes may pass unseen while others are loaded."""
 
 
 class Pager:
@@ -56,88 +56,71 @@ class Pager:
     ) -> None:
         self._outbox = outbox
         self._registry = registry
-        self._partition_of = partition_of
         self._clock = clock
         self._holds_suspended = holds_suspended
-        self._streams: dict[str, InstanceCursor] = {}
+        self._cursors: dict[str, InstanceCursor] = {}
         self._woken = trio.Event()
         self._looking_up = 0
         self.capacity = Capacity(capacity, self.wake)
-        self._earlier = RestoredState(clock)
-        self.spilled = Spilled(outbox, clock, registry.serving.get, observed=observed)
-        self._intake = Intake(
-            self.spilled, self.capacity, registry=registry, partition_of=partition_of, clock=clock,
-            ended=self._ended_outside,
-        )  # fmt: skip
-        self._loader = Loader(
-            outbox, self.spilled, self._intake, self.capacity,
-            partitions=partitions, partition_of=partition_of,
-        )  # fmt: skip
-        self._times = Schedule(
-            outbox, journal, self._intake, registry=registry, partition_of=partition_of,
-            clock=clock, placed=self._put_behind,
-        )  # fmt: skip
-        self._asked = OperatorRequests(
-            outbox,
-            clock=clock,
-            partition_of=partition_of,
-            end=lambda kept: self._intake.end_kept(kept, CANCELLED),
-            again=self._again,
+        self._restored = RestoredState(clock)
+        self.spilled = Spilled(outbox, clock, registry, observed)
+        self._intake = Intake(self.spilled, self.capacity, registry, clock, partition_of)
+        self._loader = Loader(outbox, self.spilled, self._intake, self.capacity, partitions)
+        self._schedule = Schedule(
+            outbox, journal, self._intake, registry, clock, put_behind=self._put_behind
         )
+        self._intake.on_end = self._schedule.ended
+        self._requests = OperatorRequests(outbox, self._intake, clock, put_behind=self._put_behind)
 
-    # -- opening
+    # -- opening and closing
 
     def open(self, recovery: Recovery) -> None:
-        """Know what there is, and whose it is."""
+        """Take in what previous process runs left, and of which instances."""
         self.capacity.unfinished = sum(recovery.unfinished.values())
-        self._times.open(scheduled=bool(recovery.scheduled))
-        self._intake.open(recovery.last_id, recovery.unfinished)
+        self._schedule.open(scheduled=bool(recovery.scheduled))
+        self._intake.open(recovery)
         for instance_id, count in recovery.unfinished.items():
-            if self._registry.serving.get(instance_id) is not None:
-                self._streams[instance_id] = InstanceCursor()
+            if instance_id in self._registry.serving:
+                self._cursors[instance_id] = InstanceCursor()
             else:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, kept=count)
-        self._earlier.open(recovery)
+        self._restored.open(recovery)
         for account in self._registry.all():
-            self._earlier.tell(account)
+            self._restored.apply(account)
         if self.capacity.unfinished:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
     @property
     def unserved(self) -> dict[str, int]:
-        """How many are kept of each instance that is not there."""
-        return self._intake.unserved
+        """How many envelopes are stored of each instance that is not there."""
+        serving, counts = self._registry.serving, self._intake.spilled_of
+        return {name: count for name, count in counts.items() if count and name not in serving}
 
     def serve(self, instance_id: str) -> None:
-        """An instance was taken in: what is kept of it goes on."""
+        """An instance was taken in: its stored envelopes go on."""
         account = self._registry.serving.get(instance_id)
         if account is not None:
-            self._earlier.tell(account)
-        if self._intake.outside_of(instance_id):
-            self._streams[instance_id] = InstanceCursor()
+            self._restored.apply(account)
+        if self._intake.spilled_of[instance_id]:
+            self._cursors[instance_id] = InstanceCursor()
             self.serve_on(instance_id)
 
     def serve_on(self, instance_id: str) -> None:
         """It was to be taken out, and stays: what came to be due meanwhile was passed over."""
-        if self._intake.outside_of(instance_id):
-            self._times.look_back()
+        if self._intake.spilled_of[instance_id]:
+            self._schedule.look_back()
             self.wake()
 
     def leave_off(self, instance_id: str) -> None:
-        """An instance was taken out: what it has outside is kept."""
-        self._streams.pop(instance_id, None)
-
-    @property
-    def unfinished(self) -> int:
-        """How many the outbox keeps, in memory or not."""
-        return self.capacity.unfinished
+        """An instance was taken out: its spilled envelopes stay stored."""
+        self._cursors.pop(instance_id, None)
 
     def close(self) -> None:
-        """Bring in no more; nobody waits for a place any more."""
+        """Load no more; nobody waits for a slot any more."""
         self.capacity.close()
         self.wake()
 
-    # -- what stays outside
+    # -- spilled envelopes
 
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
@@ -146,50 +129,48 @@ class Pager:
             delivery.due > delivery.accepted_at or self._follows(delivery)
         ):
             return True
-        stream = self._streams.get(envelope.instance_id)
-        behind = stream is not None and stream.holds(envelope.external_room_id)
-        if behind and not _may_pass(envelope):
-            return True
-        return account.health.suspended is not None and self._suspended(account)
+        cursor = self._cursors.get(envelope.instance_id)
+        held = cursor is not None and cursor.holds(envelope.external_room_id)
+        return (held and not _may_pass(envelope)) or self._suspended(account)
 
     def _follows(self, delivery: Delivery) -> bool:
-        """Whether it changes a message that waits outside for its time."""
+        """Whether it changes a message that is spilled and scheduled."""
         envelope = delivery.envelope
         if not isinstance(envelope, CHANGES) or delivery.due == envelope.not_before:
             return False
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        partition = self._intake.partition_for(envelope)
         return partition.targets.origin(delivery, self._clock.now()) is None
 
     def _suspended(self, account: InstanceState) -> bool:
-        """Whether what it has outside stays there until it is resumed."""
-        if not self._holds_suspended or account.health.suspended is None:
+        """Whether its spilled envelopes stay spilled until it is resumed."""
+        if account.health.suspended is None or not self._holds_suspended:
             return False
         account.health.on_resume = self.wake
         return True
 
     def leave(self, delivery: Delivery) -> None:
-        """It is kept, and stays outside for now."""
+        """It is stored, and spilled for now."""
         envelope = delivery.envelope
         self.spilled.add(delivery)
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        self._intake.left(delivery, partition)
+        partition = self._intake.partition_for(envelope)
+        self._intake.count_spilled(delivery.id, envelope, partition)
         partition.observer.stored(delivery)
         left = (delivery.deadline - self._clock.now()) / SECOND
-        deadline = self._clock.wall() + left
-        if self._times.note_deadline(deadline):
+        if self._schedule.deadlines.note(self._clock.wall() + left):
             self.wake()
-        if delivery.due is not None:
-            delivery.waits.wait_for("schedule", self._clock.now())
-            if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
-                self._times.follow(envelope.target, delivery)
-            if self._times.note_due(delivery.due):
-                self.wake()
+        if delivery.due is None:
+            position = position_of(delivery.id)
+            self._put_behind(envelope.instance_id, envelope.external_room_id, position)
             return
-        self._put_behind(envelope.instance_id, envelope.external_room_id, position_of(delivery.id))
+        delivery.waits.wait_for("schedule", self._clock.now())
+        if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
+            self._schedule.follow(envelope.target, delivery)
+        if self._schedule.due.note(delivery.due):
+            self.wake()
 
     def _put_behind(self, instance_id: str, room: str, position: int) -> None:
-        """It has its place outside: its room is behind."""
-        self._streams.setdefault(instance_id, InstanceCursor(done=True)).leave(room, position)
+        """It waits at its position in the outbox, so its room is behind."""
+        self._cursors.setdefault(instance_id, InstanceCursor(done=True)).spill(room, position)
         self.wake()
 
     async def look_up(self, envelope_id: str) -> Found | None:
@@ -201,113 +182,93 @@ class Pager:
             self._looking_up -= 1
 
     def join(self, found: Found) -> Delivery | None:
-        """The delivery of an envelope that the outbox found; None: it is not outside any more."""
+        """The delivery of an envelope that the outbox found; None: it is not spilled any more."""
         if found.kept is None:
             return None
-        envelope = found.kept.entry.envelope
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+        partition = self._intake.partition_for(found.kept.entry.envelope)
         known = self._intake.known(partition, found.envelope_id)
         return None if known else self.spilled.join(found)
 
     def withdraw(self, delivery: Delivery) -> bool:
-        """End one that is outside; false where it has started."""
+        """End a spilled envelope; false if it has started."""
         if delivery.started or delivery.receipt is not None:
             return False
         self._intake.end(delivery, CANCELLED)
         return True
 
-    def _ended_outside(self, delivery: Delivery) -> None:
-        self._times.ended(delivery)
-
     def freed(self, delivery: Delivery) -> None:
         """An envelope in memory ended."""
         self.capacity.freed(delivery.id)
-        envelope = delivery.envelope
-        stream = self._streams.get(envelope.instance_id)
-        if stream is None or stream.idle:
+        cursor = self._cursors.get(delivery.envelope.instance_id)
+        if cursor is None or cursor.idle:
             return
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        if partition.admission.depth * 4 <= partition.admission.bound * 3:
+        admission = self._intake.partition_for(delivery.envelope).admission
+        if admission.depth * 4 <= admission.bound * 3:
             self.wake()
 
+    def requested(self, request: Request) -> None:
+        """Take an operator's request, for the task to do."""
+        self._requests.add(request)
+        self.wake()
+
     def wake(self) -> None:
-        """There may be something to bring in."""
+        """There may be something to load."""
         self._woken.set()
 
     # -- the task
 
     async def run(self) -> None:
-        """Bring in what is outside, as places allow, until closed."""
+        """Load spilled envelopes, as slots become free, until closed."""
         while not self.capacity.closed:
             self._woken = trio.Event()
             if not self._looking_up:  # what is being looked up may have ended since it was read
                 self.capacity.read_anew()
             try:
-                await self._asked.serve()
+                await self._requests.serve()
                 busy = await self._round()
-                if not busy:
-                    self._loader.settling.over = True
             except OutboxError as error:
                 log_event(OUTBOX_FAILED, error=str(error))
                 await trio.sleep(AGAIN)
                 continue
             if not busy:
+                self._loader.gc_freeze.done = True
                 with trio.move_on_after(self._patience()):
                     await self._woken.wait()
 
-    def _patience(self) -> float:
-        """Seconds until the next look unasked."""
-        if not self._something:
-            return self._asked.wait
-        wait = max(0.0, min(self._times.deadline, self._times.next_due) - self._clock.wall())
-        paging = any(not stream.idle for stream in self._streams.values())
-        return min(wait + 1e-6, self._asked.wait, AGAIN if paging else HORIZON)
-
     @property
-    def _something(self) -> bool:
-        """Whether anything may be outside."""
-        paging = any(not stream.idle for stream in self._streams.values())
-        return paging or self._times.scheduled
+    def _paging(self) -> bool:
+        """Whether anything is spilled that waits for a slot."""
+        return any(not cursor.idle for cursor in self._cursors.values())
+
+    def _patience(self) -> float:
+        """Seconds until the next look, unless woken before."""
+        paging = self._paging
+        if not paging and not self._schedule.scheduled:
+            return self._requests.wait
+        time = min(self._schedule.deadlines.next, self._schedule.due.next)
+        wait = max(0.0, time - self._clock.wall()) + 1e-6
+        return min(wait, self._requests.wait, AGAIN if paging else HORIZON)
 
     async def _round(self) -> bool:
-        """One page of each instance and of rooms that are behind; whether anything came in."""
-        busy = False
-        if self._times.scheduled and self._clock.wall() >= self._times.next_due:
-            busy = await self._times.scan()
-        for instance_id, stream in list(self._streams.items()):
+        """Load one page of each instance and of rooms that are behind; whether anything came in."""
+        busy, schedule = False, self._schedule
+        if schedule.scheduled and self._clock.wall() >= schedule.due.next:
+            busy = await schedule.scan()
+        for instance_id, cursor in list(self._cursors.items()):
             account = self._registry.serving.get(instance_id)
-            if account is None or self.capacity.closed or stream.idle or self._suspended(account):
+            if account is None or self.capacity.closed or cursor.idle or self._suspended(account):
                 continue
-            if not stream.done:
-                busy = await self._loader.next_page(account, stream) or busy
-            busy = await self._loader.catch_up(account, stream) or busy
-        late = self._clock.wall() - self._times.deadline
-        if self._something and late >= (LATE if busy else 0.0):
-            busy = await self._times.expire() or busy
+            if not cursor.done:
+                busy = await self._loader.next_page(account, cursor) or busy
+            busy = await self._loader.catch_up(account, cursor) or busy
+        late = self._clock.wall() - schedule.deadlines.next
+        if (self._paging or schedule.scheduled) and late >= (LATE if busy else 0.0):
+            busy = await schedule.expire() or busy
         return busy
-
-    # -- what operators ask
-
-    def asked(self, request: Request) -> None:
-        """Take a request; the task does it."""
-        self._asked.add(request)
-        self.wake()
-
-    def _again(self, kept: Kept) -> None:
-        """An operator wants a failed one tried again."""
-        envelope = kept.entry.envelope
-        partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        account = self._intake.reopened(kept, partition)
-        if account is None:
-            return
-        if partition.admission.full(envelope.instance_id, envelope.external_room_id) is None:
-            self._intake.take(kept, partition, account)
-        else:
-            self._put_behind(envelope.instance_id, envelope.external_room_id, kept.position)
 
 
 def _may_pass(envelope: Envelope) -> bool:
-    """Whether it needs none of those that are outside: not a message that may be among them."""
+    """Whether it may overtake the spilled ones: it changes no message that may be among them."""
     if envelope.order != "none":
         return False
     if not isinstance(envelope, CHANGES):

@@ -1,82 +1,80 @@
-"""Those outside memory that somebody waits for, and what the outbox knows of keys and messages.
+"""Spilled envelopes that have a ticket, and what the outbox knows of keys and messages.
 
 This module waits: for the outbox alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from weakref import WeakValueDictionary
+
+import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Delete, Edit, KeyRef, MessageRef
+from gateway_core.contract.envelopes import Delete, Edit, KeyRef
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
+from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Found, Kept, Outbox
 from gateway_core.outboxes.restore import restore_delivery
 
 
+@attrs.define(eq=False)
 class Spilled:
-    """The deliveries of envelopes outside, as long as anybody holds a ticket of them.
+    """The deliveries of spilled envelopes, as long as somebody holds a ticket of them.
 
-    A million may be outside, and nearly all tickets are dropped: a delivery that nobody holds is
-    not kept either, and made anew when its envelope comes in. Nothing tells whether it was kept:
-    nobody has it to ask, and those that are left are always taken in the order of their ids.
+    A million may be spilled, and nearly all tickets are dropped: a delivery that nobody holds is
+    dropped as well, and made again when its envelope comes in.
+
+    observed  whether an observer listens to deliveries
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        clock: Clock,
-        account_of: Callable[[str], InstanceState | None],
-        *,
-        observed: bool,
-    ) -> None:
-        self._outbox = outbox
-        self._clock = clock
-        self._account_of = account_of
-        self._observed = observed
-        self._deliveries: WeakValueDictionary[str, Delivery] = WeakValueDictionary()
-        self._keyed = 0
-        self._closed = False
+    _outbox: Outbox
+    _clock: Clock
+    _registry: InstanceRegistry
+    _observed: bool
+    _deliveries: WeakValueDictionary[str, Delivery] = attrs.field(
+        factory=WeakValueDictionary, init=False
+    )
+    _keyed: int = attrs.field(default=0, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
 
     def add(self, delivery: Delivery) -> None:
-        """It stays outside for now."""
+        """It is spilled from now on."""
         self._keyed += delivery.scope is not None
         self._deliveries[delivery.id] = delivery
         delivery.waits.wait_for("outbox", self._clock.now())
 
     def get(self, envelope_id: str) -> Delivery | None:
-        """The delivery of an envelope outside, if anybody waits for it."""
+        """The delivery of a spilled envelope, if somebody holds it."""
         return self._deliveries.get(envelope_id)
 
     def all(self) -> list[Delivery]:
-        """Those that anybody waits for, in order."""
+        """Those that somebody holds, in the order of their ids."""
         return sorted(self._deliveries.values(), key=lambda delivery: delivery.id)
 
-    def keep(self) -> None:
-        """The gateway ends: who waits for one, or comes to, hears that it is kept."""
+    def store(self) -> None:
+        """The gateway ends: the tickets of all, and later ones, report that they are stored."""
         self._closed = True
         for delivery in self.all():
             delivery.store()
 
     def forget(self, envelope_id: str) -> None:
-        """It is outside no more."""
+        """It is spilled no more."""
         self._deliveries.pop(envelope_id, None)
 
     def take(self, kept: Kept, account: InstanceState, now: int, wall: float) -> Delivery:
-        """The same as `delivery`; it is outside no more."""
+        """The same as `delivery`; it is spilled no more."""
         delivery = self._deliveries.pop(kept.entry.id, None)
         return delivery or self._restored(kept, account, now, wall)
 
     def delivery(self, kept: Kept) -> Delivery:
-        """The one that somebody waits for, or a new one."""
+        """The delivery that somebody holds, or a new one."""
         delivery = self._deliveries.get(kept.entry.id)
         if delivery is not None:
             return delivery
-        account = self._account_of(kept.entry.envelope.instance_id)
+        account = self._registry.serving.get(kept.entry.envelope.instance_id)
         return self._restored(kept, account, self._clock.now(), self._clock.wall())
 
     def _restored(
@@ -86,7 +84,7 @@ class Spilled:
         return restore_delivery(kept, now, wall, window, observed=self._observed)
 
     def join(self, found: Found) -> Delivery | None:
-        """The delivery of an envelope that the outbox found, so that one can wait for it."""
+        """The delivery of an envelope that the outbox found, for a further ticket."""
         if found.kept is None:
             return None
         delivery = self._deliveries.get(found.envelope_id)
@@ -100,7 +98,7 @@ class Spilled:
     async def known(self, partition: Partition, scope: Scope) -> Known | None:
         """What a key that is not in memory stands for. Raises `OutboxError`."""
         keyed = -1
-        while keyed != self._keyed:  # what is accepted meanwhile may have the key, outside memory
+        while keyed != self._keyed:  # what was spilled meanwhile may have the key
             keyed = self._keyed
             found = await self._outbox.find(scope)
         now = self._clock.now()
@@ -121,32 +119,32 @@ class Spilled:
     async def recall(
         self, partition: Partition, envelope: Edit | Delete, before: str = ""
     ) -> float | None:
-        """Let the partition know the message that an edit or a delete is of.
+        """Tell the partition of the message that an edit or a delete changes.
 
-        Where that waits outside for its time, the time (POSIX): the change waits there as well.
+        Returns the message's time (POSIX), if it is spilled and scheduled: the change waits too.
 
-        before  the change's own id, if it has one: it is of no message accepted later
+        before  the change's own id, if it has one: it changes no message accepted later
         """
         target = envelope.target
-        name = target.envelope_id if isinstance(target, MessageRef) else ""
         if isinstance(target, KeyRef):
             scope = scope_of_key(target)
             known = partition.keys.find(scope, self._clock.now())
             known = known or await self.known(partition, scope)
             name = known.envelope_id if known is not None else ""
             name = "" if before and name > before else name
-        if name and not partition.targets.knows(name):
-            found = await self._outbox.find(name)
-            if partition.targets.knows(name):  # it came in, or ended, during the look-up
-                return None
-            kept = found.kept if found is not None else None
-            if kept is not None and not before and kept.entry.due is not None:
-                return kept.entry.due
-            made = self.join(found) if found is not None else None
-            if made is not None and name not in partition.completion.history:
-                partition.targets.expect(made)
-                return None
-            sent = found.receipt if found is not None else None
-            newest = found.newest if found is not None else None
-            partition.targets.recalled(target, newest or (sent.ref if sent is not None else None))
+        else:
+            name = target.envelope_id
+        if not name or partition.targets.knows(name):
+            return None
+        found = await self._outbox.find(name)
+        if found is None or partition.targets.knows(name):  # it came in, or ended, meanwhile
+            return None
+        if found.kept is not None and not before and found.kept.entry.due is not None:
+            return found.kept.entry.due
+        message = self.join(found)
+        if message is not None and name not in partition.completion.history:
+            partition.targets.expect(message)
+        else:
+            sent = found.receipt.ref if found.receipt is not None else None
+            partition.targets.recalled(target, found.newest or sent)
         return None

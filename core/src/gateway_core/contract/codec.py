@@ -10,16 +10,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn
 
 from gateway_core.contract import envelopes
-from gateway_core.contract.envelopes import (
-    REF_VERSION,
-    Call,
-    Delete,
-    Edit,
-    Json,
-    KeyRef,
-    MessageRef,
-    Send,
-)
+from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRef
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
 from gateway_core.contract.problems import problems_in, take_no_other_for
 
@@ -28,8 +19,12 @@ T = TypeVar("T")
 FORMAT_VERSION = 1
 """Written into every stored envelope; a release reads its own and all earlier ones."""
 
-_KINDS: Mapping[str, Any] = {"send": Send, "edit": Edit, "delete": Delete, "call": Call}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
+_KINDS: Mapping[str, Any] = {
+    "send": envelopes.Send,
+    "edit": envelopes.Edit,
+    "delete": envelopes.Delete,
+    "call": envelopes.Call,
+}
 _WRITERS: dict[type, Callable[[Any], Any]] = {}
 """Writers of envelopes by class; every accepted envelope is written."""
 
@@ -39,18 +34,28 @@ def _make() -> cattrs.Converter:
     take_no_other_for(converter)
     ref = make_dict_structure_fn(MessageRef, converter)
     converter.register_structure_hook(MessageRef, lambda v, t: ref(_readable(v, REF_VERSION), t))
-    converter.register_structure_hook(envelopes.Target, _target(converter))
-    for kind in _KINDS.values():
-        _register(converter, kind)
-    converter.register_structure_hook(envelopes.Envelope, _envelope(converter))
+
+    def target(value: Any, _: Any) -> Any:
+        return converter.structure(value, KeyRef if "key" in _table(value) else MessageRef)
+
+    def envelope(value: Any, _: Any) -> Any:
+        kind = _KINDS.get(str(_table(value).get("kind")))
+        if kind is None:
+            raise Invalid([Problem("kind", f"{value.get('kind')!r} is no kind of envelope")])
+        return converter.structure(value, kind)
+
+    converter.register_structure_hook(envelopes.Target, target)
+    for name, kind in _KINDS.items():
+        _register(converter, name, kind)
+    converter.register_structure_hook(envelopes.Envelope, envelope)
     return converter
 
 
-def _register(converter: cattrs.Converter, kind: Any) -> None:
+def _register(converter: cattrs.Converter, name: str, kind: Any) -> None:
     """An envelope carries its kind and the format version."""
     plain = cattrs.gen.make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True)
     structure = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
-    head = {"kind": _NAMES[kind], "version": FORMAT_VERSION}
+    head = {"kind": name, "version": FORMAT_VERSION}
 
     def write(value: Any) -> Any:
         fields = plain(value)
@@ -63,28 +68,11 @@ def _register(converter: cattrs.Converter, kind: Any) -> None:
     def read(value: Any, kind: Any) -> Any:
         fields = dict(_readable(value, FORMAT_VERSION))
         fields.pop("version", None)
-        if fields.pop("kind", head["kind"]) != head["kind"]:
-            raise Invalid([Problem("kind", f"is {value['kind']!r}, not {head['kind']!r}")])
+        if fields.pop("kind", name) != name:
+            raise Invalid([Problem("kind", f"is {value['kind']!r}, not {name!r}")])
         return structure(fields, kind)
 
     converter.register_structure_hook(kind, read)
-
-
-def _target(converter: cattrs.Converter) -> Any:
-    def read(value: Any, _: Any) -> Any:
-        return converter.structure(value, KeyRef if "key" in _table(value) else MessageRef)
-
-    return read
-
-
-def _envelope(converter: cattrs.Converter) -> Any:
-    def read(value: Any, _: Any) -> Any:
-        kind = _KINDS.get(str(_table(value).get("kind")))
-        if kind is None:
-            raise Invalid([Problem("kind", f"{value.get('kind')!r} is no kind of envelope")])
-        return converter.structure(value, kind)
-
-    return read
 
 
 def _table(value: Any) -> Mapping[str, Any]:
@@ -131,17 +119,7 @@ def from_json(kind: type[T] | UnionType, plain: Json) -> T | envelopes.Envelope:
     try:
         return _CONVERTER.structure(_table(plain), wanted)  # type: ignore[no-any-return]  # of `kind`
     except cattrs.BaseValidationError as error:
-        version = _version_error(error)
-        if version is not None:
-            raise version from None
-        raise Invalid(problems_in(error)) from None
-
-
-def _version_error(error: BaseException) -> FormatVersionError | None:
-    if isinstance(error, FormatVersionError):
-        return error
-    for part in getattr(error, "exceptions", ()):
-        found = _version_error(part)
-        if found is not None:
-            return found
-    return None
+        later: BaseException | None = error.subgroup(FormatVersionError)
+        while isinstance(later, BaseExceptionGroup):
+            later = later.exceptions[0]
+        raise later or Invalid(problems_in(error)) from None

@@ -99,14 +99,24 @@ def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise ValueError(f"'{attribute.name}' {words}")
 
 
-def whole(*, least: int) -> Validator:
-    """A whole number of at least `least`."""
-
+def _must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not is_whole(value) or value < least:
-            raise _error(attribute, f"a whole number of at least {least}", value)
+        if not fits(value):
+            raise ValueError(f"'{attribute.name}' must be {wanted}, not {shown(value)}")
 
     return check
+
+
+flag = _must_be("true or false", lambda value: isinstance(value, bool))
+"""True or false, and nothing that merely counts as such: the text "no" is true."""
+table = _must_be("a table", lambda value: isinstance(value, Mapping))
+"""A mapping."""
+
+
+def whole(*, least: int) -> Validator:
+    """A whole number of at least `least`."""
+    wanted = f"a whole number of at least {least}"
+    return _must_be(wanted, lambda value: is_whole(value) and value >= least)
 
 
 def number(
@@ -116,51 +126,23 @@ def number(
     words = [("at least", least), ("above", above), ("at most", most)]
     wanted = "a number " + " and ".join(f"{word} {n:g}" for word, n in words if n is not None)
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        fits = (
+    def fits(value: Any) -> bool:
+        return (
             (isinstance(value, float) or is_whole(value))
             and (least is None or value >= least)
             and (above is None or value > above)
             and (most is None or value <= most)
             and value == value  # noqa: PLR0124 - nan
         )
-        if not fits:
-            raise _error(attribute, wanted, value)
 
-    return check
+    return _must_be(wanted, fits)
 
 
 def one_of(*allowed: str) -> Validator:
     """One of these words."""
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value not in allowed:
-            raise _error(attribute, "one of " + ", ".join(map(repr, allowed)), value)
-
-    return check
-
-
-def flag(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """True or false, and nothing that merely counts as such: the text "no" is true."""
-    if not isinstance(value, bool):
-        raise _error(attribute, "true or false", value)
-
-
-def table(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """A mapping."""
-    if not isinstance(value, Mapping):
-        raise _error(attribute, "a table", value)
+    return _must_be("one of " + ", ".join(map(repr, allowed)), lambda value: value in allowed)
 
 
 def instance(kind: type) -> Validator:
     """A value of that class."""
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, kind):
-            raise _error(attribute, f"of the class {kind.__name__}", value)
-
-    return check
-
-
-def _error(attribute: attrs.Attribute[Any], wanted: str, value: object) -> ValueError:
-    return ValueError(f"'{attribute.name}' must be {wanted}, not {shown(value)}")
+    return _must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))

@@ -204,7 +204,7 @@ class Attempts:
         account = lane.room.account
         account.counts.answered += 1
         self._observer.attempted(delivery, step, account, self._index, None, lane.begun, now)
-        if account.hooks.observes_attempts:
+        if "after_attempt" in account.hooks.served:
             report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, attempt, report)
         over = delivery.acknowledge(step, answer)
@@ -223,7 +223,7 @@ class Attempts:
         account = lane.room.account
         verdict = account.hooks.classify_error(account.instance, attempt, error)
         self._observer.attempted(delivery, step, account, self._index, verdict, lane.begun, now)
-        if account.hooks.observes_attempts:
+        if "after_attempt" in account.hooks.served:
             report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, attempt, report)
         answered = isinstance(error, HookContractError)

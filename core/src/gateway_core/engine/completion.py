@@ -213,7 +213,7 @@ class Completion:
             account.counts.end(receipt)
             shard.observer.ended(delivery, receipt, account, shard.index)
         delivery.notify()
-        if hooks is not None and hooks.observes_dispositions:
+        if hooks is not None and "after_disposition" in hooks.served:
             hooks.after_disposition(delivery.envelope, receipt)
 
     def _failure(self, delivery: Delivery, receipt: Receipt) -> Mapping[str, Any]:

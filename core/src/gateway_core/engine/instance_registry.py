@@ -175,7 +175,7 @@ class InstanceRegistry:
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed`."""
         account = self.account(instance_id)
-        if not account.hooks.can_probe:
+        if "probe" not in account.hooks.can:
             verdict = _unable(f"channel {account.instance.channel!r} has no probe")
             raise ProbeFailed(instance_id=instance_id, verdict=verdict)
         found = await ask_who(account, self._config.attempt_timeout)

@@ -6,7 +6,7 @@ becomes a `HookContractError` that names plugin and hook; `Cancelled` and its li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -58,6 +58,7 @@ class ChannelHooks:
     adapter   the label of the plugin that serves it
     can       the async hooks that the adapter has
     policies  the labels of the policies that are asked as well
+    served    the hooks that a plugin has, and not only core itself
     failures  errors that were stopped here, by plugin and hook
     privacy   what the log may show of an error
     by_class  whether limits may differ with the envelope's class
@@ -75,31 +76,26 @@ class ChannelHooks:
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)
-    validates: bool = attrs.field(init=False)
-    limits: bool = attrs.field(init=False)
+    served: frozenset[str] = attrs.field(init=False)
     by_class: bool = attrs.field(init=False)
-    votes: bool = attrs.field(init=False)
-    observes_attempts: bool = attrs.field(init=False)
-    observes_dispositions: bool = attrs.field(init=False)
-    can_probe: bool = attrs.field(init=False)
     deduplicates_for: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.served = frozenset(
+            name
+            for name, caller in self.callers.items()
+            if any(impl.plugin is not defaults for impl in _impls(caller))
+        )
         self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
         self.traits = self._ask("traits", Traits, {})
-        if len(_impls(self.callers["traits"])) == 1:  # core's default alone: as it has hooks
+        if "traits" not in self.served:  # core's default alone: as it has hooks
             edit, delete = "edit" in self.can, "delete" in self.can
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
-        self.can_probe = "probe" in self.can
         self.deduplicates_for = round(self.traits.deduplicates_for * SECOND)
-        self.validates = bool(_impls(self.callers["validate"]))
-        limiting = _impls(self.callers["rate_limit"])
-        self.limits = len(limiting) > 1
-        self.by_class = any("priority" in impl.argnames for impl in limiting)
-        self.votes = bool(_impls(self.callers["admit"]))
-        self.observes_attempts = bool(_impls(self.callers["after_attempt"]))
-        self.observes_dispositions = bool(_impls(self.callers["after_disposition"]))
+        self.by_class = any(
+            "priority" in impl.argnames for impl in _impls(self.callers["rate_limit"])
+        )
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """For each hook, the plugins that are asked, in order."""
@@ -108,30 +104,23 @@ class ChannelHooks:
             for name, caller in self.callers.items()
         }
 
-    # -- asked before acceptance
+    # -- before acceptance
 
     def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
         """Every impl's problems, joined."""
-        if not self.validates:
+        if "validate" not in self.served:
             return []
-        answers = self._ask("validate", list, {"instance": instance, "envelope": envelope})
-        for answer in answers:
-            if not isinstance(answer, Sequence):
-                raise self._wrong("validate", "Sequence", answer)
+        kwargs = {"instance": instance, "envelope": envelope}
+        answers = self._ask("validate", list, kwargs)
+        self._check_each("validate", Sequence, answers)
         problems = [problem for answer in answers for problem in answer]
-        for problem in problems:
-            if not isinstance(problem, Problem):
-                raise self._wrong("validate", "Problem", problem)
+        self._check_each("validate", Problem, problems)
         return problems
 
     def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
         """The plan."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
-        plan = tuple(self._ask("chunk", SEQUENCES, kwargs))
-        for part in plan:
-            if not isinstance(part, Part):
-                raise self._wrong("chunk", "Part", part)
-        return plan
+        return self._ask_each("chunk", Part, kwargs)
 
     def address(self, event: Any) -> Address | None:
         """Room, thread, reply and key of an incoming event."""
@@ -139,32 +128,23 @@ class ChannelHooks:
 
     def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
         """The policies' vote: any shed wins, else the first class named."""
-        if not self.votes:
+        if "admit" not in self.served:
             return None
-        votes = [
-            vote
-            for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure})
-            if self._is_vote(plugin, vote)
-        ]
+        votes = []
+        for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure}):
+            if vote in VOTES:
+                votes.append(vote)
+            elif vote is not None:
+                self._note("admit", plugin, f"voted {vote!r}")
         return "shed" if "shed" in votes else next(iter(votes), None)
 
-    def _is_vote(self, plugin: str, vote: object) -> bool:
-        if vote is not None and vote not in VOTES:
-            self._note("admit", plugin, f"voted {vote!r}")
-        return vote in VOTES
-
-    # -- asked around attempts
+    # -- around attempts
 
     def rate_limit(
-        self,
-        instance: Instance,
-        room: str,
-        thread: str | None,
-        operation: str,
-        priority: Priority,
+        self, instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
     ) -> tuple[Limit, ...]:
         """Every limit that such an attempt draws on."""
-        if not self.limits:
+        if "rate_limit" not in self.served:
             return ()
         kwargs = {
             "instance": instance,
@@ -173,11 +153,7 @@ class ChannelHooks:
             "operation": operation,
             "priority": priority,
         }
-        limits = tuple(self._ask("rate_limit", SEQUENCES, kwargs))
-        for limit in limits:
-            if not isinstance(limit, Limit):
-                raise self._wrong("rate_limit", "Limit", limit)
-        return limits
+        return self._ask_each("rate_limit", Limit, kwargs)
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
         """What attempts need per instance; not entered yet."""
@@ -220,23 +196,21 @@ class ChannelHooks:
         if isinstance(error, HookContractError):
             return _broken(error)
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
+        verdict: Verdict
         try:
             verdict = self._ask("classify_error", Verdict, kwargs)
-            raw = hidden(verdict.raw, instance) if verdict.raw else ""
-            return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict  # type: ignore[no-any-return]  # checked
         except HookContractError as failure:
             if failure.text.startswith("answered"):
                 return _broken(failure)
-            verdict = defaults.classify_error(error)
-            raw = hidden(verdict.raw, instance)
-            return attrs.evolve(verdict, reason=Reason.HOOK_ERROR, raw=raw)
+            verdict = attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
+        raw = hidden(verdict.raw, instance) if verdict.raw else ""
+        return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict
 
     # -- reported
 
     def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
         """Report an attempt to the observers."""
-        kwargs = {"instance": instance, "attempt": attempt, "report": report}
-        self._each("after_attempt", kwargs)
+        self._each("after_attempt", {"instance": instance, "attempt": attempt, "report": report})
 
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
         """Report to the observers how an envelope ended."""
@@ -264,7 +238,7 @@ class ChannelHooks:
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
             plugin = self._culprit(error)
-            self._note(name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
+            self._note_raised(name, plugin, error, kwargs)
             text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
             raise HookContractError(hook=name, plugin=plugin, text=text) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
@@ -286,11 +260,19 @@ class ChannelHooks:
             try:
                 answers.append((plugin, impl.function(*[kwargs[key] for key in impl.argnames])))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-                error = stopped(raised)
-                self._note(
-                    name, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error)
-                )
+                self._note_raised(name, plugin, stopped(raised), kwargs)
         return answers
+
+    def _ask_each(self, hook: str, kind: type, kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Ask a sync hook that answers with a sequence of `kind`."""
+        answers = tuple(self._ask(hook, SEQUENCES, kwargs))
+        self._check_each(hook, kind, answers)
+        return answers
+
+    def _check_each(self, hook: str, kind: type, answers: Iterable[object]) -> None:
+        for answer in answers:
+            if not isinstance(answer, kind):
+                raise self._wrong(hook, kind.__name__, answer)
 
     def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
         asked = [label for label in self.bound()[hook] if label != "gateway_core"]
@@ -298,6 +280,11 @@ class ChannelHooks:
         text = f"answered with {type(answer).__name__}, expected {expected}"
         self._note(hook, plugin, text)
         return HookContractError(hook=hook, plugin=plugin, text=text)
+
+    def _note_raised(
+        self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
+    ) -> None:
+        self._note(hook, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
 
     def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
         self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
@@ -335,11 +322,7 @@ def _is_id(value: object) -> bool:
 
 
 def _freeze(caller: Any) -> Frozen:
-    """The call of a bound hook, its impls read once.
-
-    Nothing is registered after binding, so the order is fixed; where a policy wraps a hook,
-    pluggy's own call stays.
-    """
+    """The call of a bound hook, its impls read once; of a wrapped hook, pluggy's own call."""
     impls = list(reversed(_impls(caller)))
     if any(impl.wrapper or impl.hookwrapper for impl in impls):
         return lambda kwargs: caller(**kwargs)

@@ -25,7 +25,7 @@ SPECS: Mapping[str, Any] = {
 }
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Plugin:
     """A plugin that was found.
 
@@ -44,14 +44,15 @@ class Plugin:
     @property
     def label(self) -> str:
         """How messages name it."""
-        where = f" ({self.distribution})" if self.distribution else ""
-        return f"{self.name}{where}"
+        return f"{self.name} ({self.distribution})" if self.distribution else self.name
 
 
 def inspect_plugin(plugin: Plugin) -> list[Problem]:
     """Every fault of one plugin, before anything is registered."""
     problems = []
-    if not _hashable(plugin.module):
+    try:
+        hash(plugin.module)  # pluggy keeps plugins in sets; the value goes nowhere
+    except TypeError:
         problems.append(Problem(plugin.label, "is not hashable, which a plugin must be"))
     version = getattr(plugin.module, "GATEWAY_CONTRACT", None if plugin.adapter else 1)
     if version != CONTRACT_VERSION:
@@ -60,8 +61,7 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
     impls: dict[str, str] = {}
     for name in dir(plugin.module):
         function = inspect.getattr_static(plugin.module, name, None)
-        opts = impl_of(function)
-        if opts is None:
+        if (opts := impl_of(function)) is None:
             continue
         hook = opts["specname"] or name
         texts = list(_faults(plugin, hook, _plain(function), opts))
@@ -76,12 +76,9 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
     return problems
 
 
-def _hashable(module: object) -> bool:
-    try:
-        hash(module)  # pluggy keeps plugins in sets; the value goes nowhere
-    except TypeError:
-        return False
-    return True
+def has_hook(module: object, name: str) -> bool:
+    """Whether the plugin implements the hook in a function of the hook's name."""
+    return impl_of(getattr(module, name, None)) is not None
 
 
 def impl_of(function: object) -> Mapping[str, Any] | None:
@@ -99,7 +96,11 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
     if spec is None:
         yield f"there is no hook of the name {hook!r}"
         return
-    yield from _colour_faults(hook, function)
+    if inspect.iscoroutinefunction(function) != (hook in ASYNC_HOOKS):
+        plain = "must be a plain `def`: it is called without waiting"
+        yield "must be `async def`" if hook in ASYNC_HOOKS else plain
+    if inspect.isasyncgenfunction(function):
+        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
     yield from _parameter_faults(spec, function)
     wraps = opts["wrapper"] or opts["hookwrapper"]
     if hook in ASYNC_HOOKS and not plugin.adapter:
@@ -110,16 +111,6 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
         yield "takes no wrapper: its impls are called one by one"
     elif plugin.adapter and (wraps or opts["tryfirst"] or opts["trylast"]):
         yield "adapters use neither tryfirst nor trylast nor wrappers"
-
-
-def _colour_faults(hook: str, function: Any) -> Iterable[str]:
-    is_async = inspect.iscoroutinefunction(function)
-    if hook in ASYNC_HOOKS and not is_async:
-        yield "must be `async def`"
-    if hook not in ASYNC_HOOKS and is_async:
-        yield "must be a plain `def`: it is called without waiting"
-    if inspect.isasyncgenfunction(function):
-        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
 
 
 def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:

@@ -13,11 +13,18 @@ import pluggy
 
 from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import ConfigError, PluginError, Problem
-from gateway_core.contract.hookspecs import ADAPTER_GROUP, POLICY_GROUP, Providers, Traits
+from gateway_core.contract.hookspecs import ADAPTER_GROUP, POLICY_GROUP, Providers
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import stopped
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.plugins.inspection import ASYNC_HOOKS, SPECS, Plugin, impl_of, inspect_plugin
+from gateway_core.plugins.inspection import (
+    ASYNC_HOOKS,
+    SPECS,
+    Plugin,
+    has_hook,
+    impl_of,
+    inspect_plugin,
+)
 
 Given: TypeAlias = object | tuple[str, object]
 """A plugin given in code: an object with hookimpls, or (channel, object) for one channel only."""
@@ -39,39 +46,33 @@ def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
     """The installed plugins by their entry points, and those that do not import."""
     found: list[Plugin] = []
     problems: list[Problem] = []
-    for group in (ADAPTER_GROUP, POLICY_GROUP):
-        for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
-            if allowed(point.name):
-                _load(point, group, found, problems)
+    for point in _installed():
+        if not allowed(point.name):
+            continue
+        distribution = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
+        try:
+            module = point.load()
+        except BaseException as error:  # noqa: BLE001 - a stranger's import may raise anything
+            text = f"cannot be imported: {type(error).__name__}: {stopped(error)}"
+            problems.append(Problem(f"{point.name} ({distribution})", text))
+            continue
+        channel = point.name if point.group == ADAPTER_GROUP else None
+        found.append(Plugin(point.name, module, channel, channel is not None, distribution))
     return found, problems
 
 
 def left_out(allowed: Filter) -> str:
     """Which installed plugins the filter leaves out, as the end of a sentence; else nothing."""
-    groups = (ADAPTER_GROUP, POLICY_GROUP)
-    names = {point.name for group in groups for point in entry_points(group=group)}
-    names = {name for name in names if not allowed(name)}
-    return f"; the table `plugins` leaves out {', '.join(sorted(names))}" if names else ""
+    names = sorted({point.name for point in _installed() if not allowed(point.name)})
+    return f"; the table `plugins` leaves out {', '.join(names)}" if names else ""
 
 
-def _load(point: EntryPoint, group: str, found: list[Plugin], problems: list[Problem]) -> None:
-    dist = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
-    try:
-        module = point.load()
-    except BaseException as error:  # noqa: BLE001 - a stranger's import may raise anything
-        text = f"cannot be imported: {type(error).__name__}: {stopped(error)}"
-        problems.append(Problem(f"{point.name} ({dist})", text))
-        return
-    adapter = group == ADAPTER_GROUP
-    found.append(
-        Plugin(
-            name=point.name,
-            module=module,
-            channel=point.name if adapter else None,
-            adapter=adapter,
-            distribution=dist,
-        )
-    )
+def _installed() -> list[EntryPoint]:
+    return [
+        point
+        for group in (ADAPTER_GROUP, POLICY_GROUP)
+        for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value))
+    ]
 
 
 def given(plugins: Sequence[Given]) -> list[Plugin]:
@@ -82,8 +83,7 @@ def given(plugins: Sequence[Given]) -> list[Plugin]:
     for item in plugins:
         channel, module = _for_channel(item)
         name = getattr(module, "__name__", None) or type(module).__name__
-        adapter = impl_of(getattr(module, "send", None)) is not None
-        found.append(Plugin(name=name, module=module, channel=channel, adapter=adapter))
+        found.append(Plugin(name, module, channel, has_hook(module, "send")))
     return found
 
 
@@ -105,8 +105,7 @@ def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str,
     everyone = [*in_code, *installed]
     for plugin in everyone:
         problems += inspect_plugin(plugin)
-    problems += _doubled(everyone)
-    problems += _idle(in_code, everyone)
+    problems += [*_doubled(everyone), *_idle(in_code, everyone)]
     if problems:
         raise PluginError(problems)
     return _bind_all(in_code, installed)
@@ -177,13 +176,18 @@ def exporter_for(
 
 def _policies(plugins: Sequence[Given], allowed: Filter) -> Any:
     """The hooks of every policy, given or installed, for questions of no channel."""
-    manager = pluggy.PluginManager("gateway")
-    manager.add_hookspecs(hookspecs)
     mine = [plugin for plugin in given(plugins) if not plugin.adapter]
     installed = [plugin for plugin in discover(allowed)[0] if not plugin.adapter]
-    for number, plugin in enumerate((*reversed(installed), *reversed(mine))):
+    return _registered([*mine, *installed]).hook
+
+
+def _registered(plugins: Sequence[Plugin]) -> pluggy.PluginManager:
+    """A manager that asks the plugins in this order: pluggy asks the last registered first."""
+    manager = pluggy.PluginManager("gateway")
+    manager.add_hookspecs(hookspecs)
+    for number, plugin in enumerate(reversed(plugins)):
         manager.register(plugin.module, f"{number}:{plugin.label}")
-    return manager.hook
+    return manager
 
 
 def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
@@ -193,11 +197,11 @@ def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
         if any(plugin.module == other.module for other in plugins[:number]):
             yield Problem(plugin.label, "is given twice")
             continue
-        if plugin.adapter and plugin.channel is not None:
-            other = first.setdefault(plugin.channel, plugin)
-            if other is not plugin:
-                text = f"serves channel {plugin.channel!r}, which {other.label} serves already"
-                yield Problem(plugin.label, text)
+        if not plugin.adapter or plugin.channel is None:
+            continue
+        if (other := first.setdefault(plugin.channel, plugin)) is not plugin:
+            text = f"serves channel {plugin.channel!r}, which {other.label} serves already"
+            yield Problem(plugin.label, text)
 
 
 def _idle(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Problem]:
@@ -216,51 +220,30 @@ def _idle(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Pro
 
 
 def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, ChannelHooks]:
-    manager = pluggy.PluginManager("gateway")
-    manager.add_hookspecs(hookspecs)
-    # Pluggy asks the last registered first: defaults, adapters, policies, what was given.
+    """Each channel's hooks, without the plugins of other channels."""
     adapters = [p for p in (*in_code, *installed) if p.adapter]
-    policies = [p for p in installed if not p.adapter]
-    mine = [p for p in in_code if not p.adapter]
-    manager.register(defaults, "gateway_core defaults")
-    for number, plugin in enumerate((*adapters, *reversed(policies), *reversed(mine))):
-        manager.register(plugin.module, f"{number}:{plugin.label}")
-    everyone = [*adapters, *policies, *mine]
+    mine, theirs = ([p for p in some if not p.adapter] for some in (in_code, installed))
+    everyone = [*mine, *theirs, *adapters, Plugin("gateway_core", defaults)]
+    manager = _registered(everyone)
+    labels = {id(p.module): p.label for p in everyone}
     problems: list[Problem] = []
     bound = {}
     for adapter in adapters:
-        assert adapter.channel is not None  # noqa: S101 - inspected
-        hooks = _bind_channel(manager, adapter, everyone)
-        problems += _inconsistent(adapter, hooks.traits, adapter.module)
-        bound[adapter.channel] = hooks
+        channel, served = str(adapter.channel), (None, adapter.channel)
+        strangers = [p.module for p in everyone if p.channel not in served]
+        hooks = bound[channel] = ChannelHooks(
+            channel=channel,
+            adapter=adapter.label,
+            callers={name: manager.subset_hook_caller(name, strangers) for name in SPECS},
+            labels=labels,
+            can=frozenset(name for name in ASYNC_HOOKS if has_hook(adapter.module, name)),
+            policies=tuple(p.label for p in (*theirs, *mine) if p.channel in served),
+        )
+        problems += [
+            Problem(adapter.label, f"traits promise {operation}, but there is no such hook")
+            for operation in ("edit", "delete")
+            if getattr(hooks.traits, operation) and operation not in hooks.can
+        ]
     if problems:
         raise PluginError(problems)
     return bound
-
-
-def _bind_channel(
-    manager: pluggy.PluginManager, adapter: Plugin, everyone: Sequence[Plugin]
-) -> ChannelHooks:
-    """The channel's hooks without the plugins of other channels, frozen."""
-    strangers = [p.module for p in everyone if p.channel not in (None, adapter.channel)]
-    callers = {name: manager.subset_hook_caller(name, strangers) for name in SPECS}
-    labels = {id(p.module): p.label for p in everyone}
-    labels[id(defaults)] = "gateway_core"
-    policies = [p for p in everyone if not p.adapter and p.channel in (None, adapter.channel)]
-    return ChannelHooks(
-        channel=str(adapter.channel),
-        adapter=adapter.label,
-        callers=callers,
-        labels=labels,
-        can=frozenset(
-            name for name in ASYNC_HOOKS if impl_of(getattr(adapter.module, name, None)) is not None
-        ),
-        policies=tuple(p.label for p in policies),
-    )
-
-
-def _inconsistent(adapter: Plugin, traits: Traits, module: object) -> Iterable[Problem]:
-    """An adapter whose traits promise an operation that it does not have."""
-    for operation in ("edit", "delete"):
-        if getattr(traits, operation) and impl_of(getattr(module, operation, None)) is None:
-            yield Problem(adapter.label, f"traits promise {operation}, but there is no such hook")

@@ -9,6 +9,8 @@ import attrs
 from gateway_core.contract.validators import number, whole
 from gateway_core.deliveries.backoff import Backoff
 
+SHARE = 0.5
+"""The share of failures from which the circuit opens: below it a platform still delivers."""
 JITTER = 0.2
 """The share of a wait between probes that is drawn, so that instances do not probe in step."""
 
@@ -17,14 +19,12 @@ JITTER = 0.2
 class CircuitSettings:
     """When an instance's circuit opens, and how often it is tried again.
 
-    window      how many of the newest outcomes count
-    share       of them that must fail for the circuit to open
+    window      newest outcomes of which half must have failed for the circuit to open
     probe_base  seconds until the first probe; doubled with each that fails, less up to a fifth
     probe_cap   seconds between probes at the most
     """
 
     window: int = attrs.field(default=20, validator=whole(least=1))
-    share: float = attrs.field(default=0.5, validator=number(above=0, most=1))
     probe_base: float = attrs.field(default=1.0, validator=number(above=0))
     probe_cap: float = attrs.field(default=60.0, validator=number(above=0))
 
@@ -53,7 +53,7 @@ class Circuit:
         """An attempt failed as in an outage; true when the circuit should open."""
         self._note(failed=True)
         full = len(self._outcomes) >= self._settings.window
-        return full and self.failures >= self._settings.share * self._settings.window
+        return full and self.failures >= SHARE * self._settings.window
 
     def reset(self) -> None:
         """It works again: begin anew."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import attrs
 
 from gateway_core.contract.hookspecs import Level
-from gateway_core.contract.validators import is_finite, number
+from gateway_core.contract.validators import is_finite
 
 _ROUNDING = 1e-9
-"""0.95 - 0.05 is a little less than 0.9: what a float lacks must cost no place."""
+"""0.95 - 0.05 is a little less than 0.9: what a float lacks must cost no slot."""
+
+HYSTERESIS = 0.05
+"""How far below its threshold a level is left again, so that one real change is one event."""
 
 LEVELS: tuple[Level, ...] = ("nominal", "elevated", "high", "saturated")
 
@@ -21,15 +24,11 @@ def _rising(_instance: object, _attribute: object, value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class PressureSettings:
-    """The occupancies from which a partition is elevated, high and saturated.
-
-    hysteresis  how far below its threshold a level is left again
-    """
+    """The occupancies from which a partition is elevated, high and saturated."""
 
     thresholds: tuple[float, float, float] = attrs.field(
         default=(0.70, 0.85, 0.95), validator=_rising
     )
-    hysteresis: float = attrs.field(default=0.05, validator=number(least=0, most=0.49))
 
 
 class Gauge:
@@ -61,7 +60,7 @@ class Gauge:
     def _edge(self, index: int, *, falling: bool = False) -> int:
         share = self._settings.thresholds[index]
         if falling:
-            share -= self._settings.hysteresis
+            share -= HYSTERESIS
         return max(1, int(share * self._bound + _ROUNDING))
 
     def _set_edges(self, index: int) -> None:

@@ -33,18 +33,20 @@ from gateway_core.contract.validators import (
 ENVELOPES = (Send, Edit, Delete, Call)
 LATEST = 8e9
 """POSIX time, of the year 2223: with the longest ttl still 64 bits of nanoseconds."""
+LONGEST_TEXT = 1_000_000
+"""Characters of one envelope: bounds the work of cutting, which `max_parts` is checked after."""
 MOST = 100
 """Problems that are told of one envelope."""
 
 
-def problems_of(envelope: object, *, max_text: int) -> list[Problem]:
+def problems_of(envelope: object) -> list[Problem]:
     """Every mistake: wrong types, texts that cannot be sent, values that are not plain JSON."""
-    if type(envelope) is Send and _plainly_fine(envelope, max_text):
+    if type(envelope) is Send and _plainly_fine(envelope):
         return []
-    return list(islice(_problems(envelope, max_text), MOST))
+    return list(islice(_problems(envelope), MOST))
 
 
-def _plainly_fine(send: Send, max_text: int) -> bool:
+def _plainly_fine(send: Send) -> bool:
     """The common case in a few comparisons: nothing that the full look could object to."""
     text, room, instance = send.text, send.external_room_id, send.instance_id
     names_only = send.ttl is None and send.not_before is None and send.extra == {}
@@ -59,7 +61,7 @@ def _plainly_fine(send: Send, max_text: int) -> bool:
         and type(text) is str
         and type(room) is str
         and type(instance) is str
-        and 0 < len(text) <= max_text
+        and 0 < len(text) <= LONGEST_TEXT
         and text.isascii()
         and "\x00" not in text
         and not text.isspace()
@@ -72,7 +74,7 @@ def _plainly_fine(send: Send, max_text: int) -> bool:
     )
 
 
-def _problems(envelope: object, max_text: int) -> Iterator[Problem]:
+def _problems(envelope: object) -> Iterator[Problem]:
     if not isinstance(envelope, ENVELOPES):
         yield _no_envelope(envelope)
         return
@@ -80,7 +82,7 @@ def _problems(envelope: object, max_text: int) -> Iterator[Problem]:
     yield from _times(envelope)
     yield from _choices(envelope)
     if isinstance(envelope, Send | Edit):
-        yield from _text(envelope.text, max_text)
+        yield from _text(envelope.text)
         yield from _table(envelope.extra, optional=isinstance(envelope, Edit))
     if isinstance(envelope, Edit | Delete):
         yield from _target(envelope)
@@ -123,13 +125,13 @@ def _is_plain_name(value: object) -> bool:
     return plain and 0 < len(str(value)) <= LONGEST_NAME
 
 
-def _text(text: object, max_text: int) -> Iterator[Problem]:
+def _text(text: object) -> Iterator[Problem]:
     if not isinstance(text, str):
         yield Problem("text", f"must be a text, not {type(text).__name__}")
     elif not text.strip():
         yield Problem("text", "is empty")
-    elif len(text) > max_text:
-        yield Problem("text", f"has {len(text)} characters, at most {max_text}")
+    elif len(text) > LONGEST_TEXT:
+        yield Problem("text", f"has {len(text)} characters, at most {LONGEST_TEXT}")
     elif not (text.isascii() and "\x00" not in text) and not is_sendable(text):
         yield Problem("text", UNSENDABLE)
 

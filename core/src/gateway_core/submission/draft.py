@@ -77,7 +77,7 @@ class Drafting:
         """Check and plan the envelope. Raises everything that is wrong with it in itself."""
         self.check_open()
         config = self.config
-        problems = problems_of(envelope, max_text=config.max_text)
+        problems = problems_of(envelope)
         if problems:
             raise Invalid(problems)
         registry = self._registry
@@ -158,7 +158,7 @@ class Drafting:
     def vote(self, draft: Draft, delivery: Delivery) -> Vote | None:
         """What policies want of it."""
         hooks = draft.account.hooks
-        if not hooks.votes:
+        if "admit" not in hooks.served:
             return None
         return hooks.admit(delivery.envelope, draft.partition.pressure())
 

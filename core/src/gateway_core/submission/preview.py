@@ -63,7 +63,7 @@ def foresee(
     """The same with hooks that are bound; `address` is the room's present one."""
     parts: tuple[Part, ...] = ()
     limits: tuple[Limit, ...] = ()
-    problems = problems_of(envelope, max_text=config.max_text)
+    problems = problems_of(envelope)
     if not problems:
         parts, problems = planned(hooks, instance, envelope, config.max_parts)
         room = address or envelope.external_room_id
