@@ -1,7 +1,7 @@
-"""What follows from a failed attempt: the verdict is counted, decided on, and carried out.
+"""What follows from a failed attempt: its verdict is counted, and the decision carried out.
 
-The decision itself is `retries.decide`, what a refusal by a limit changes is `refusals.refuse`;
-each `_do_…` here carries out one kind of decision, for one partition, without waiting.
+`retries.decide` makes the decision, `refusals.refuse` says what a refusal by a limit changes. Each
+`_do_…` here carries out one kind of decision without waiting.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, l
 from gateway_core.text import Excerpt
 
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
-"""What is lost with each transform."""
+"""The loss that comes with each transform."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
@@ -47,16 +47,14 @@ class Consequences:
         self._shard = shard
         self._scheduler = shard.scheduler
         self._completion = completion
-        self._settings = shard.config.retries
-        self._quarantine = round(shard.config.retries.quarantine * SECOND)
         self._rng = rng
         self._on_suspension = on_suspension
         self.rate_limited = 0
 
     def failed(self, failed: Failed, *, answered: bool = False) -> None:
-        """Take the verdict in and do what follows.
+        """Count the verdict, decide, and carry the decision out.
 
-        answered  the platform said yes, and the hook's answer alone was of the wrong type
+        answered  the platform said yes, and only the hook's answer was of the wrong type
         """
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
         delivery.fail(step, verdict, limited=failed.limited)
@@ -73,7 +71,7 @@ class Consequences:
         decision = decide(
             verdict,
             step,
-            settings=self._settings,
+            settings=self._shard.config.retries,
             repeat_safe=verdict.dispatched == "unknown" and failed.is_repeat_safe(),
             give_up_unknown=delivery.envelope.on_unknown == "give_up",
             left=(delivery.deadline - failed.now) / SECOND,
@@ -87,10 +85,10 @@ class Consequences:
             journal.ended(delivery, step, decision.wait)
 
     def _count(self, failed: Failed) -> None:
-        """Count the attempt: a 429 is none; an unknown outcome may have made a copy.
+        """Count the attempt. A 429 spends none; an unknown outcome may have made a copy.
 
-        One that only found out that the instance is down still is none either, if nothing was
-        sent; and its lane goes behind the others, so that the next to find out is another.
+        An attempt that only found the instance still down spends none either, if nothing was sent.
+        Its lane goes to the end of the line, so that another lane finds out next.
         """
         verdict, step, health = failed.verdict, failed.step, failed.account.health
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
@@ -102,7 +100,8 @@ class Consequences:
             step.spend()
         if verdict.dispatched == "unknown":
             safe = step.kind == "call" and failed.is_repeat_safe()
-            doubt(failed.lane, step, failed.now, self._quarantine, harmless=safe)
+            quarantine = round(self._shard.config.retries.quarantine * SECOND)
+            doubt(failed.lane, step, failed.now, quarantine, harmless=safe)
         if down:
             if health.open:
                 failed.lane.since = 0
@@ -117,7 +116,7 @@ class Consequences:
             self._refuse(failed, None)
 
     def _refuse(self, failed: Failed, wait: float | None) -> bool:
-        """Close, slow down and learn what a refusal says; whether anything is closed now."""
+        """Close, slow down and learn what a refusal names; whether anything is closed now."""
         account, lane, now = failed.account, failed.lane, failed.now
         refused = RefusedAttempt(
             operation=failed.attempt.operation,
@@ -175,46 +174,38 @@ class Consequences:
         self._shard.observer.transformed(delivery, HOW[how])
         if how == "without_reply":
             delivery.transform(step, how, HOW[how])
-            self._note_plan(failed)
         else:
             delivery.transform(step, how)
             self._replan_or_end(failed, "plain" if how == "plain" else "stricter")
+        if self._shard.journal is not None and delivery.receipt is None:
+            self._shard.journal.planned(delivery)
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _replan_or_end(self, failed: Failed, mode: Mode) -> None:
-        delivery, step = failed.delivery, failed.step
         try:
             parts = self._replanned(failed, mode)
         except HookContractError as error:
-            self._completion.complete(delivery, broken_by(error), failed.now)
+            self._completion.complete(failed.delivery, broken_by(error), failed.now)
             return
-        if not parts or delivery.steps is None:
-            step.end("failed")
+        if parts:
+            failed.delivery.replace(failed.step, parts, mode)
+        else:
+            failed.step.end("failed")
             self._end(failed, Disposition.REJECTED)
-            return
-        delivery.replace(step, parts, mode)
-        self._note_plan(failed)
 
-    def _note_plan(self, failed: Failed) -> None:
-        if self._shard.journal is not None:
-            self._shard.journal.planned(failed.delivery)
-
-    def _replanned(self, failed: Failed, mode: Mode) -> tuple[Part, ...]:
+    def _replanned(self, failed: Failed, mode: Mode) -> list[Part]:
         """The refused part's text as new parts; their spans are those of the whole text."""
         envelope, part = failed.delivery.envelope, failed.step.part
         if part is None or not isinstance(envelope, Send | Edit):
-            return ()
+            return []
         start, end = part.span
         text = envelope.text[start:end]
         if envelope.format == "markdown" and mode == "stricter":
             text = Excerpt(envelope.text, start, end)
         piece = attrs.evolve(envelope, text=text)
         parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
-
-        def within(place: int) -> int:
-            return min(start + place, end)
-
-        return tuple(attrs.evolve(p, span=(within(p.span[0]), within(p.span[1]))) for p in parts)
+        spans = [(min(start + p.span[0], end), min(start + p.span[1], end)) for p in parts]
+        return [attrs.evolve(p, span=span) for p, span in zip(parts, spans, strict=True)]
 
     def _do_moved(self, failed: Failed, _: Decision) -> None:
         """The room has a new address: the lane goes on there under its old routing key."""
@@ -233,20 +224,17 @@ class Consequences:
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_suspend(self, failed: Failed, _: Decision) -> None:
-        """The instance is out of order, unless a fresh secret mends it.
-
-        Where its settings were replaced meanwhile, nothing is known of the new ones.
-        """
+        """Suspend the instance, unless it may get a fresh secret, or has other settings now."""
         failed.delivery.waits.wait_for("suspension", failed.now)
-        account, begun = failed.account, failed.lane.begun
-        replaced = failed.running.instance is not account.instance
-        refreshing = account.health.ask_credentials
-        if not replaced and not refreshing(failed.verdict, begun, failed.now):
+        account = failed.account
+        if failed.instance is account.instance and not account.health.ask_credentials(
+            failed.verdict, failed.lane.begun, failed.now
+        ):
             self._on_suspension(account, failed.verdict)
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_unknown(self, failed: Failed, decision: Decision) -> None:
-        """Nobody knows, and it is not tried again: after the quarantine, on with the next part."""
+        """The outcome stays unknown: the next part follows after the quarantine."""
         failed.step.end("unknown")
         self._completion.complete_if_over(failed.delivery, failed.now)
         self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
@@ -254,7 +242,7 @@ class Consequences:
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
         failed.step.end("unknown" if failed.step.doubtful else "failed")
-        if failed.limited:  # it cannot wait so long, but those after it must
+        if failed.limited:  # the deadline is too near for it, but what comes after it must wait
             self._refuse(failed, decision.wait)
         self._end(failed, decision.disposition)
         if decision.disposition is Disposition.REJECTED:
@@ -262,13 +250,12 @@ class Consequences:
         self._scheduler.go_on_quietly(failed.lane, failed.now)
 
     def _end_backlog(self, failed: Failed) -> None:
-        """What waits in a room or thread that is gone ends with the same reason."""
+        """End what waits in a room or thread that is gone, for the same reason."""
         scope, targets = failed.verdict.scope, self._shard.targets
         if scope not in (Scope.ROOM, Scope.THREAD):
             return
         ending = Ending(Disposition.REJECTED, failed.verdict)
-        waiting = [d for lane in failed.lane.room.lanes.values() for d in lane.queue]
-        for delivery in waiting:
+        for delivery in [d for lane in failed.lane.room.lanes.values() for d in lane.queue]:
             if delivery.receipt is not None or delivery.started:
                 continue
             thread = targets.thread(delivery, failed.now) if scope is Scope.THREAD else None

@@ -15,11 +15,11 @@ from gateway_core.scheduling.rooms import Room
 from gateway_core.scheduling.scheduler import Hold
 
 FARTHEST = 1e9
-"""Seconds: a schedule beyond is looked at again then."""
+"""Seconds: a schedule beyond that is looked at again then."""
 
 
 class Enqueuer:
-    """Brings deliveries into the lanes of one partition."""
+    """Puts deliveries into the lanes of one partition."""
 
     def __init__(self, shard: Shard, completion: Completion) -> None:
         self._shard = shard
@@ -32,7 +32,7 @@ class Enqueuer:
     def accept(
         self, delivery: Delivery, account: InstanceState, now: int, *, shed: bool = False
     ) -> None:
-        """Take an envelope in. Its slot was counted before; from here on it is accepted.
+        """Accept an envelope, whose slot is counted already.
 
         shed  a policy voted so: it ends at once
         """
@@ -62,12 +62,11 @@ class Enqueuer:
     ) -> None:
         """Take in a delivery that was accepted and counted before, and has its slot.
 
-        fingerprint  its own, where it has a key
-        hold         seconds for which the platform asked to be left alone
+        fingerprint  the payload's, if the delivery has a key
+        hold         seconds that remain of a wait that the platform asked for
         """
         envelope, shard = delivery.envelope, self._shard
-        if delivery.waits.cause != "queue":  # it was spilled meanwhile
-            delivery.waits.wait_for("queue", now)
+        delivery.waits.wait_for("queue", now)  # it was spilled meanwhile
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
@@ -84,7 +83,7 @@ class Enqueuer:
             self._enter(delivery, room, now, hold=held)
 
     def due(self, delivery: Delivery, now: int) -> None:
-        """What a parked delivery waited for has come: it enters its lane."""
+        """A parked delivery is due: it enters its lane."""
         if delivery.receipt is not None or not delivery.parked:
             return
         cause = delivery.waits.cause
@@ -98,7 +97,7 @@ class Enqueuer:
         self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
 
     def step_aside(self, delivery: Delivery, before: Delivery, now: int) -> None:
-        """Park it until the message that it changes can be changed; then it enters anew."""
+        """Park it until the delivery `before` has ended; then it enters its lane anew."""
         delivery.park("target", now)
         before.on_end(lambda: self.due(delivery, self._clock.now()))
 
@@ -112,7 +111,7 @@ class Enqueuer:
         return room
 
     def _supersede(self, delivery: Delivery, now: int) -> bool:
-        """End the edit that is of no use beside another one, if any; whether it is this one."""
+        """End the edit that a newer one makes useless, if any; whether that is this one."""
         if not isinstance(delivery.envelope, Edit):
             return False
         useless = self._targets.overtaken(delivery, now)
@@ -132,13 +131,16 @@ class Enqueuer:
         self, delivery: Delivery, account: InstanceState, hold: float, now: int
     ) -> Hold | None:
         """Why a resumed delivery must not start at once: an unknown outcome, or the platform."""
-        step = delivery.step
-        window = account.hooks.deduplicates_for
-        doubted = step is not None and step.maybe_sent and step.kind in REPEATED
-        if doubted and step is not None and not step.deduplicated(window, now):
+        step, until = delivery.step, now + round(hold * SECOND)
+        if (
+            step is not None
+            and step.maybe_sent
+            and step.kind in REPEATED
+            and not step.deduplicated(account.hooks.deduplicates_for, now)
+        ):
             quiet = now + round(self._shard.config.retries.quarantine * SECOND)
-            return Hold(max(quiet, now + round(hold * SECOND)), quiet or 1)
-        return Hold(now + round(hold * SECOND)) if hold > 0 else None
+            return Hold(max(quiet, until), quiet or 1)
+        return Hold(until) if hold > 0 else None
 
     def _enter(self, delivery: Delivery, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = delivery.envelope

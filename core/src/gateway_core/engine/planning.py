@@ -1,6 +1,6 @@
-"""Plans what a delivery at the head of its lane does next: an operation, an end, or a wait.
+"""Plans what the delivery at the head of a lane does next: an operation, an end, or a wait.
 
-It plans and writes the plan down; nothing ends here, and nobody is told.
+It only plans, and records the plan. Nothing ends here, and nothing is reported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Planner:
     """Plans for the deliveries of one partition."""
 
     def __init__(self, shard: Shard) -> None:
-        self._shard = shard
+        self._journal = shard.journal
         self._targets = shard.targets
         self._retries = shard.config.retries
         self._end_suspended = shard.config.when_suspended == "end"
@@ -32,7 +32,7 @@ class Planner:
     def plan_next_step(  # noqa: PLR0911 - a decision table, one return a row
         self, delivery: Delivery, lane: Lane, now: int
     ) -> Planned:
-        """The operation of its next step, or why there is none."""
+        """The operation of its next step, or the reason why there is none."""
         step = delivery.next_step()
         if step is None and delivery.steps is not None:
             return Ending(delivery.disposition())
@@ -54,9 +54,10 @@ class Planner:
         return envelope.operation if step.kind == "call" else step.kind
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
-        """The platform's memory of the key may have ended while the retry waited.
+        """Whether a step that may have arrived may be repeated now, after the wait.
 
-        And the last of the attempts may have been cut off by the end of a previous process run.
+        The platform may have forgotten the key meanwhile, and the end of a previous process run
+        may have cut off the last attempt.
         """
         if step.attempts >= self._retries.attempts:
             return False
@@ -72,10 +73,10 @@ class Planner:
     def _ready(
         self, delivery: Delivery, envelope: Edit | Delete, step: Step | None, now: int
     ) -> Step | Planned | None:
-        """The next step of a change, once it has its message to itself; or why there is none.
+        """The next step of a change once no other changes its message; or why there is none.
 
-        Its steps are planned against what stands in the room; those stay that a previous process
-        run planned.
+        Its steps are planned against the message as it stands, unless a previous process run has
+        planned them.
         """
         if step is not None and self._targets.has_begun(delivery):
             return step
@@ -88,6 +89,6 @@ class Planner:
         if steps is None:
             return Ending(Disposition.REJECTED, NO_TARGET)
         first = delivery.follow(steps)
-        if self._shard.journal is not None:
-            self._shard.journal.planned(delivery)
+        if self._journal is not None:
+            self._journal.planned(delivery)
         return first
