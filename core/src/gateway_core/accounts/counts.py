@@ -1,33 +1,34 @@
-"""What the envelopes and attempts of one instance came to. Never waits."""
+"""Counts what became of the envelopes and attempts of one instance. Never waits."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.verdicts import Verdict
 
 
+@attrs.define(eq=False)
 class Counts:
     """Counted for as long as the instance is there.
 
-    failed        attempts by (class, reason); `answered`: those that the platform said yes to
-    foreseen      of those refused by a limit, the ones in flight as the first refusal came
+    answered      attempts that the platform said yes to; `failed`: the others by (class, reason)
+    foreseen      attempts that a limit refused while something that they drew on was closed
     degradations  envelopes delivered with something lost of their look, by what was lost
     """
 
-    __slots__ = (
-        "accepted", "answered", "degradations", "dispositions", "failed", "foreseen",
-        "possible_duplicates", "recovered", "refused", "unforeseen",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.accepted = self.recovered = self.answered = 0
-        self.foreseen = self.unforeseen = self.possible_duplicates = 0
-        self.refused: dict[str, int] = {}
-        self.dispositions: dict[Disposition, int] = {}
-        self.failed: dict[tuple[str, str], int] = {}
-        self.degradations: dict[str, int] = {}
+    accepted: int = 0
+    recovered: int = 0
+    answered: int = 0
+    foreseen: int = 0
+    unforeseen: int = 0
+    possible_duplicates: int = 0
+    refused: dict[str, int] = attrs.field(factory=dict)
+    dispositions: dict[Disposition, int] = attrs.field(factory=dict)
+    failed: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    degradations: dict[str, int] = attrs.field(factory=dict)
 
     def refuse(self, error: BaseException) -> None:
         """An envelope was refused."""
@@ -46,11 +47,9 @@ class Counts:
         """An envelope ended."""
         dispositions, disposition = self.dispositions, receipt.disposition
         dispositions[disposition] = dispositions.get(disposition, 0) + 1
-        if receipt.possible_duplicate:
-            self.possible_duplicates += 1
-        if receipt.degradations:
-            for what in set(receipt.degradations):
-                _count(self.degradations, what)
+        self.possible_duplicates += receipt.possible_duplicate
+        for what in set(receipt.degradations):
+            _count(self.degradations, what)
         for part in receipt.parts:
             if part.degraded:
                 _count(self.degradations, "planned")
@@ -59,8 +58,7 @@ class Counts:
     @property
     def attempts(self) -> dict[tuple[str, str], int]:
         """Attempts ended by (class, reason); ("none", "") are those answered."""
-        answered = {("none", ""): self.answered} if self.answered else {}
-        return answered | self.failed
+        return ({("none", ""): self.answered} if self.answered else {}) | self.failed
 
 
 def _count(counts: dict[Any, int], key: object) -> None:

@@ -17,10 +17,7 @@ from gateway_core.ratelimits.instance_limits import InstanceLimits
 class InstanceState:
     """One instance at run time, shared by all partitions.
 
-    limits     what its attempts draw on
-    health     whether it works
-    counts     what its envelopes and attempts came to
-    addresses  of rooms that moved, by every id that they had
+    addresses  the addresses of rooms that moved, by every id that they had
     arrived    the newest place in line of its lanes: no two are the same
     """
 
@@ -51,18 +48,18 @@ class InstanceState:
         self.arrived = 0
 
     def replace(self, instance: Instance, sessions: Sessions, now: int) -> None:
-        """It has other settings: attempts use a new session, limits are asked for anew."""
+        """Use other settings: attempts get a new session, and limits are asked for anew."""
         self.sessions.close()
         self.instance, self.sessions = instance, sessions
         self.limits.registry.renew()
         self.health.resume(now)
 
     def remove(self) -> None:
-        """It was taken out."""
+        """The instance is removed."""
         self.health.removed = True
 
     def move(self, room: str, moved_to: str) -> None:
-        """A room has a new id; the old one is an alias from now on."""
+        """Give a room a new id; the old one is an alias from now on."""
         for old, new in self.addresses.items():
             if new == room:
                 self.addresses[old] = moved_to
