@@ -149,7 +149,7 @@ class OpenSession:
             self.error = error
 
     async def _until_unused(self) -> None:
-        """Wait until nobody has used it for the idle time, or it is to close and unused."""
+        """Wait until it is unused, and has been so for the idle time or is to close."""
         if not self.closing:
             self._owner.usable = self
         self._last_use = self._now()
@@ -159,6 +159,6 @@ class OpenSession:
             with trio.CancelScope(deadline=until + self._idle):
                 await self._changed.wait()
                 self._changed = trio.Event()
-            # The same sum as the deadline's: a difference may be a hair short of the idle time.
+            # The same sum as the deadline's: a difference may be a little less than the idle time.
             if not self.users and self._now() >= self._last_use + self._idle:
                 self._close()

@@ -23,7 +23,7 @@ from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.running_attempt import Failed, doubt
 from gateway_core.engine.shard import Shard
-from gateway_core.monitoring.log_fields import words
+from gateway_core.monitoring.log_fields import about, words
 from gateway_core.ratelimits.refusals import WIDE, RefusedAttempt, refuse
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
@@ -217,7 +217,12 @@ class Consequences:
             account.move(room.address, new)
             account.move(room.id, new)
             room.move(new)
-            self._log_move(failed, new)
+            log_event(
+                ROOM_MOVED,
+                **about(failed.delivery, self._shard.index),
+                room=self._shard.privacy.room(account.instance.id, new),
+                attempt=failed.step.number,
+            )
             account.hooks.room_moved(account.instance, room.id, new)
             if self._shard.journal is not None:
                 self._shard.journal.moved(account.instance.id, room.id, new)
@@ -274,15 +279,11 @@ class Consequences:
         "end": _do_end,
     }
 
-    # -- to the log
-
     def _log(self, failed: Failed, decision: Decision) -> None:
         verdict, delivery, attempt = failed.verdict, failed.delivery, failed.attempt
         log_event(
             ATTEMPT_FAILED,
-            envelope=delivery.id,
-            instance=attempt.instance_id,
-            partition=self._shard.index,
+            **about(delivery, self._shard.index),
             operation=attempt.operation,
             attempt=attempt.number,
             reason=verdict.reason.value,
@@ -290,15 +291,4 @@ class Consequences:
             raw=words(self._shard.privacy, delivery, verdict, attempt.room, attempt.part),
             then=decision.kind,
             wait=round(decision.wait, 3),
-        )
-
-    def _log_move(self, failed: Failed, moved_to: str) -> None:
-        instance_id = failed.account.instance.id
-        log_event(
-            ROOM_MOVED,
-            envelope=failed.delivery.id,
-            instance=instance_id,
-            partition=self._shard.index,
-            room=self._shard.privacy.room(instance_id, moved_to),
-            attempt=failed.step.number,
         )

@@ -43,14 +43,8 @@ class Enqueuer:
         if shed:
             self._completion.complete(delivery, SHED, now)
             return
-        self._note_sheddable(delivery)
         wait = envelope.not_before - delivery.accepted_at if envelope.not_before else 0.0
-        superseded = wait <= 0 and self._supersede(delivery, now)
-        shard.measure()
-        if wait > 0:
-            self._park(delivery, wait, now)
-        elif not superseded:
-            self._enter(delivery, room, now)
+        self._place(delivery, room, wait, now)
 
     def resume(
         self,
@@ -71,16 +65,11 @@ class Enqueuer:
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
             shard.keys.begin(delivery.scope, delivery, fingerprint, now)
-        self._note_sheddable(delivery)
-        wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
-        parked = wait > 0 and not delivery.started
-        superseded = not parked and self._supersede(delivery, now)
-        shard.measure()
-        if parked:
-            self._park(delivery, wait, now)
-        elif not superseded:
-            held = self._held(delivery, account, hold, now) if delivery.steps or hold else None
-            self._enter(delivery, room, now, hold=held)
+        wait = 0.0
+        if envelope.not_before and not delivery.started:
+            wait = envelope.not_before - self._clock.wall()
+        held = self._held(delivery, account, hold, now) if delivery.steps or hold else None
+        self._place(delivery, room, wait, now, hold=held)
 
     def due(self, delivery: Delivery, now: int) -> None:
         """A parked delivery is due: it enters its lane."""
@@ -119,14 +108,6 @@ class Enqueuer:
             self._completion.complete_waiting(useless, SUPERSEDED, now)
         return useless is delivery
 
-    def _note_sheddable(self, delivery: Delivery) -> None:
-        if self._may_shed and CLASSES[delivery.priority].may_be_shed and not delivery.started:
-            self._completion.sheddable.add(delivery)
-
-    def _park(self, delivery: Delivery, wait: float, now: int) -> None:
-        delivery.park("schedule", now)
-        self._scheduler.at(now + round(min(wait, FARTHEST) * SECOND), delivery)
-
     def _held(
         self, delivery: Delivery, account: InstanceState, hold: float, now: int
     ) -> Hold | None:
@@ -141,6 +122,20 @@ class Enqueuer:
             quiet = now + round(self._shard.config.retries.quarantine * SECOND)
             return Hold(max(quiet, until), quiet or 1)
         return Hold(until) if hold > 0 else None
+
+    def _place(
+        self, delivery: Delivery, room: Room, wait: float, now: int, *, hold: Hold | None = None
+    ) -> None:
+        """Park it for `wait` seconds, or put it into its lane, unless it is superseded."""
+        if self._may_shed and CLASSES[delivery.priority].may_be_shed and not delivery.started:
+            self._completion.sheddable.add(delivery)
+        superseded = wait <= 0 and self._supersede(delivery, now)
+        self._shard.measure()
+        if wait > 0:
+            delivery.park("schedule", now)
+            self._scheduler.at(now + round(min(wait, FARTHEST) * SECOND), delivery)
+        elif not superseded:
+            self._enter(delivery, room, now, hold=hold)
 
     def _enter(self, delivery: Delivery, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = delivery.envelope

@@ -1,6 +1,6 @@
-"""The instances at run time: taken in, replaced, suspended, resumed, taken out.
+"""The instances at run time: added, replaced, suspended, resumed, removed.
 
-This module waits in `remove` alone, for what an instance has unfinished.
+This module waits only in `remove`, for the unfinished envelopes of an instance.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
+import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
@@ -31,36 +32,25 @@ from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 
 MOST_GONE = 10_000
-"""Instances taken out whose channel is still known: what is kept of them may end later."""
+"""Removed instances whose channel is still known: envelopes in the outbox may end later."""
 
 
+@attrs.define(eq=False, repr=False)
 class InstanceRegistry:
-    """Every instance of one gateway by its id.
+    """Every instance of one gateway by its id; `serving` are those that are not being removed."""
 
-    serving  those that are there, and not being taken out
-    """
-
-    def __init__(
-        self,
-        config: GatewayConfig,
-        hooks: Mapping[str, ChannelHooks],
-        *,
-        clock: Clock,
-        spawn: Spawn,
-        start_probing: Callable[[InstanceState], None],
-    ) -> None:
-        self._config = config
-        self._hooks = hooks
-        self._clock = clock
-        self._spawn = spawn
-        self._start_probing = start_probing
-        self._partitions: Sequence[Partition] = ()
-        self._accounts: dict[str, InstanceState] = {}
-        self.serving: dict[str, InstanceState] = {}
-        self._gone: OrderedDict[str, ChannelHooks] = OrderedDict()
+    _config: GatewayConfig
+    _hooks: Mapping[str, ChannelHooks]
+    _clock: Clock
+    _spawn: Spawn
+    _start_probing: Callable[[InstanceState], None]
+    _partitions: Sequence[Partition] = ()
+    _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
+    serving: dict[str, InstanceState] = attrs.field(factory=dict)
+    _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
 
     def open(self, partitions: Sequence[Partition]) -> None:
-        """Take in the configured instances. Raises `ConfigError` for the first bad one."""
+        """Add the configured instances. Raises `ConfigError` for the first bad one."""
         self._partitions = partitions
         for instance in self._config.instances:
             self.add(instance)
@@ -90,9 +80,9 @@ class InstanceRegistry:
         )
 
     def add(self, instance: Instance) -> None:
-        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel.
+        """Add an instance. Raises `ConfigError` for a known id or an unserved channel.
 
-        One whose settings are not its channel's starts suspended.
+        An instance whose settings are of the wrong type starts suspended.
         """
         _check_instance(instance)
         if instance.id in self._accounts:
@@ -123,10 +113,9 @@ class InstanceRegistry:
             partition.scheduler.ask_anew(account, now)
 
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
-        """Take an instance out, after up to `drain` seconds for what is unfinished.
+        """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
 
-        What was ended undelivered. Other instances do not notice. A cancelled caller has removed
-        nothing.
+        Returns what was ended undelivered. A cancelled caller has removed nothing.
         """
         account = self.account(instance_id)
         if not (is_finite(drain) or drain == math.inf) or drain < 0:
@@ -134,7 +123,10 @@ class InstanceRegistry:
         del self.serving[instance_id]
         try:
             with trio.move_on_after(drain):
-                await self._until_finished(instance_id)
+                while unfinished := self._unfinished_of(instance_id):
+                    ended = trio.Event()
+                    unfinished[0][1].on_end(ended.set)
+                    await ended.wait()
             await trio.lowlevel.checkpoint()
         finally:
             self.serving[instance_id] = account
@@ -153,13 +145,6 @@ class InstanceRegistry:
             partition.scheduler.forget(account)
         return left
 
-    async def _until_finished(self, instance_id: str) -> None:
-        while unfinished := self._unfinished_of(instance_id):
-            ended = trio.Event()
-            delivery = unfinished[0][1]
-            delivery.on_end(ended.set)
-            await ended.wait()
-
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
         account = self.account(instance_id)
@@ -176,15 +161,21 @@ class InstanceRegistry:
         """Ask the platform who the instance is. Raises `ProbeFailed`."""
         account = self.account(instance_id)
         if not account.hooks.can_probe:
-            verdict = _unable(f"channel {account.instance.channel!r} has no probe")
-            raise ProbeFailed(instance_id=instance_id, verdict=verdict)
-        found = await ask_who(account, self._config.attempt_timeout)
+            found: Identity | Verdict | None = Verdict(
+                error_class=ErrorClass.NON_RETRYABLE,
+                reason=Reason.UNSUPPORTED,
+                scope=Scope.OPERATION,
+                dispatched="no",
+                raw=f"channel {account.instance.channel!r} has no probe",
+            )
+        else:
+            found = await ask_who(account, self._config.attempt_timeout)
         if isinstance(found, Verdict):
             raise ProbeFailed(instance_id=instance_id, verdict=found)
         return found
 
     def suspend_account(self, account: InstanceState, verdict: Verdict) -> None:
-        """Put an account out of order, and say so once; one that was taken out is no news."""
+        """Suspend an account, and report that once; a removed one is not reported."""
         if account.health.removed or not account.health.suspend(verdict, self._clock.now()):
             return
         log_event(
@@ -208,20 +199,20 @@ class InstanceRegistry:
         ]
 
     def present(self, instance_id: str) -> InstanceState | None:
-        """The instance's runtime side, also while it is being taken out: it may stay."""
+        """The instance's state, even while it is being removed: it may stay."""
         return self._accounts.get(instance_id)
 
     def all(self) -> tuple[InstanceState, ...]:
-        """Every instance that is there."""
+        """Every instance."""
         return tuple(self._accounts.values())
 
     def hooks_of(self, instance_id: str) -> ChannelHooks | None:
-        """Who is told of its envelopes, also once it was taken out; None: it was never there."""
+        """The hooks of an instance, even of a removed one; None: it was never there."""
         account = self._accounts.get(instance_id)
         return account.hooks if account is not None else self._gone.get(instance_id)
 
     def account(self, instance_id: str) -> InstanceState:
-        """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
+        """The instance's state. Raises `UnknownInstance`, naming the known ones."""
         account = self.serving.get(instance_id) if isinstance(instance_id, str) else None
         if account is None:
             known = ", ".join(sorted(self._accounts)) or "none"
@@ -257,21 +248,11 @@ def _check_instance(value: object) -> None:
 
 
 def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:
-    """What is wrong with them; empty: nothing."""
+    """What is wrong with the settings; empty: nothing."""
     expected = hooks.settings_type
     if expected is None or isinstance(instance.settings, expected):
         return ""
     return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
-
-
-def _unable(text: str) -> Verdict:
-    return Verdict(
-        error_class=ErrorClass.NON_RETRYABLE,
-        reason=Reason.UNSUPPORTED,
-        scope=Scope.OPERATION,
-        dispatched="no",
-        raw=text,
-    )
 
 
 def _refusal(why: str) -> Verdict:

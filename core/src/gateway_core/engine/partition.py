@@ -129,7 +129,7 @@ class Partition(Shard):
 
     def causes(self) -> Counter[tuple[str, str]]:
         """How many envelopes in memory wait, by (instance, cause)."""
-        return causes(self.deliveries.values(), self.scheduler.groups, self.clock.now())
+        return causes(self.deliveries.values(), self.scheduler.groups.values(), self.clock.now())
 
     def statistics(self, total: int) -> PartitionStatistics:
         """A snapshot; `total` envelopes were accepted by the whole gateway."""

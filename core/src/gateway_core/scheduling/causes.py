@@ -50,18 +50,12 @@ def causes(
         lane: Lane | None = group.members.peek(now)
         if lane is not None:
             standing[lane.room.account].append((lane, group))
-    for account, theirs in standing.items():
-        _spread(counts, account.instance.id, theirs)
+    for account, theirs in standing.items():  # nearly always one group for each account
+        instance = account.instance.id
+        rest = sum(counts.pop((instance, cause), 0) for cause in SHARED)
+        for lane, group in theirs[1:]:
+            count = min(rest, group.members.ahead(None))
+            counts[instance, _at(lane, group, SHARED[0])] += count
+            rest -= count
+        counts[instance, _at(*theirs[0], SHARED[0])] += rest
     return Counter({key: n for key, n in counts.items() if n and key[1] != "attempt"})
-
-
-def _spread(
-    counts: Counter[tuple[str, str]], instance: str, standing: list[tuple[Lane, WaitingGroup]]
-) -> None:
-    """Count the members of groups by where each group waits; nearly always there is one group."""
-    rest = sum(counts.pop((instance, cause), 0) for cause in SHARED)
-    for lane, group in standing[1:]:
-        count = min(rest, group.members.ahead(None))
-        counts[instance, _at(lane, group, SHARED[0])] += count
-        rest -= count
-    counts[instance, _at(*standing[0], SHARED[0])] += rest

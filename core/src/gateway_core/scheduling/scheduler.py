@@ -8,7 +8,7 @@ serves it. No waiting lane holds a worker, and an empty lane is forgotten.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
 
@@ -61,7 +61,7 @@ class Scheduler:
         self._alarms: list[tuple[int, int, Alarm]] = []
         self.deadlines = Deadlines(rearm)
         self._serial = 0
-        self._groups: dict[Shared, WaitingGroup] = {}
+        self.groups: dict[Shared, WaitingGroup] = {}
         self.rooms: dict[tuple[str, str], Room] = {}
         self.stand_in: Scheduler | None = None
 
@@ -91,8 +91,9 @@ class Scheduler:
         Lanes whose last attempts are under way stay, under another name.
         """
         self.slots.forget(account.instance)
-        for group in [g for g in self.groups if g.account is account and not g.members]:
-            self.forget_group(group)
+        for group in list(self.groups.values()):
+            if group.account is account and not group.members:
+                group.dissolve()
         for key in [key for key, room in self.rooms.items() if room.account is account]:
             room = self.rooms.pop(key)
             if room.lanes:
@@ -153,7 +154,7 @@ class Scheduler:
         if self._alarms[0][1] == self._serial:
             self._rearm(when)
 
-    # -- who goes next
+    # -- which lane goes next
 
     def offer(self, lane: Lane, now: int) -> None:
         """Start the lane if all tokens that it needs are free, else let it wait."""
@@ -167,11 +168,7 @@ class Scheduler:
     ) -> Blocked | None:
         """Start the lane; or queue it at the bucket that blocks it, and add that to `work`."""
         lane.group = lane.alone_at = None
-        try:
-            buckets = self._drawn(lane, now)
-        except BaseException as raised:  # noqa: BLE001 - the lane that gave its tokens back is not to blame
-            self._broke(lane, raised, now)
-            return None
+        buckets = self._drawn(lane, now)
         if buckets is None:
             return None
         blocked = acquire_all(lane, buckets, now, woken)
@@ -198,32 +195,30 @@ class Scheduler:
             queue_of(bucket).push(lane)
             return bucket
         shared = shared_of(buckets)
-        group = self._groups.get(shared)
+        group = self.groups.get(shared)
         if group is None:
-            group = self._groups[shared] = WaitingGroup(shared, self, lane.room.account)
+            group = self.groups[shared] = WaitingGroup(shared, self, lane.room.account)
         stands_at = group.join(lane, bucket, now)
         lane.queue[0].waits.wait_in(group, now)
         return stands_at
 
-    @property
-    def groups(self) -> Collection[WaitingGroup]:
-        """The groups in which lanes wait."""
-        return self._groups.values()
-
-    def forget_group(self, group: WaitingGroup) -> None:
-        """Forget a group without members."""
-        if self._groups.get(group.shared) is group:
-            del self._groups[group.shared]
-
     def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:
         """The buckets that the lane's next step draws on; None: there is no step now."""
-        operation = self._head(lane, now)
-        if operation is None:
-            return None
+        operation = None
         try:
-            return lane.buckets(operation, now)
-        except HookContractError as error:
-            self._hand_over(lane, lane.queue[0], broken_by(error))
+            operation = self._head(lane, now)
+            return None if operation is None else lane.buckets(operation, now)
+        except BaseException as raised:  # noqa: BLE001 - the lane that gave tokens back goes on
+            head = lane.queue[0] if lane.queue else None
+            ending: Ending | None
+            if operation is not None and isinstance(raised, HookContractError):
+                ending = broken_by(raised)
+            else:
+                ending = self._crashed(head, raised)
+            if head is not None and ending is not None:
+                self._hand_over(lane, head, ending)
+            else:  # it is tried again in a moment
+                self.pause(lane, now + PAUSE)
             return None
 
     def _head(self, lane: Lane, now: int) -> str | None:
@@ -249,29 +244,16 @@ class Scheduler:
             if lane.quiet > now and delivery.left_in_doubt:
                 self.pause(lane, lane.quiet)
                 return None
-        self._drop(lane, now)
+        lane.forget_limits()
+        if lane.room.lanes.get(lane.key) is lane:
+            del lane.room.lanes[lane.key]
+        self.tidy(lane.room, now)
         return None
-
-    def _broke(self, lane: Lane, raised: BaseException, now: int) -> None:
-        """An error arose as its head was planned: it is tried again in a moment, or is over."""
-        head = lane.queue[0] if lane.queue else None
-        ending = self._crashed(head, raised)
-        if head is not None and ending is not None:
-            self._hand_over(lane, head, ending)
-        else:
-            self.pause(lane, now + PAUSE)
 
     def _hand_over(self, lane: Lane, delivery: Delivery, ending: Ending) -> None:
         """Let a worker end the head of the lane, which goes on after that."""
         lane.running = True
         self._end(lane, delivery, ending)
-
-    def _drop(self, lane: Lane, now: int) -> None:
-        lane.forget_limits()
-        room = lane.room
-        if room.lanes.get(lane.key) is lane:
-            del room.lanes[lane.key]
-        self.tidy(room, now)
 
     def tidy(self, room: Room, now: int) -> None:
         """Forget a room that is empty and not closed."""

@@ -35,8 +35,9 @@ class Member(Waiter, Protocol):
 class Home(Protocol):
     """The scheduler of a partition, as far as its groups use it."""
 
-    def forget_group(self, group: WaitingGroup) -> None: ...  # noqa: D102 - as it says
-    def try_start(  # noqa: D102 - likewise
+    groups: dict[Shared, WaitingGroup]
+
+    def try_start(  # noqa: D102 - as the scheduler says
         self, lane: Any, now: int, woken: Bucket | None, work: list[Bucket]
     ) -> Blocked | None: ...
 
@@ -80,7 +81,8 @@ class WaitingGroup:
 
     def dissolve(self) -> None:
         """Forget the group: all members have left."""
-        self.scheduler.forget_group(self)
+        if self.scheduler.groups.get(self.shared) is self:
+            del self.scheduler.groups[self.shared]
 
     # -- for how long, and for what
 
