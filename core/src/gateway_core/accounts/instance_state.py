@@ -1,19 +1,72 @@
-"""The runtime side of one instance: its hooks, its sessions, its limits, its health, its counts."""
+"""One instance at run time: its hooks, its sessions, its limits, its health, its counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-from gateway_core.accounts.counts import Counts
+import attrs
+
 from gateway_core.accounts.health import Health
 from gateway_core.accounts.sessions import Sessions
+from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.instances import Instance
+from gateway_core.contract.verdicts import Verdict
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.ratelimits.bucket import Bucket
-from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
 
+@attrs.define(eq=False)
+class Counts:
+    """Counted for as long as the instance is there.
+
+    answered      attempts that the platform said yes to; `failed`: the others by (class, reason)
+    foreseen      attempts that a limit refused while something that they drew on was closed
+    degradations  envelopes delivered with something lost of their look, by what was lost
+    """
+
+    accepted: int = 0
+    recovered: int = 0
+    answered: int = 0
+    foreseen: int = 0
+    unforeseen: int = 0
+    possible_duplicates: int = 0
+    refused: dict[str, int] = attrs.field(factory=dict)
+    dispositions: dict[Disposition, int] = attrs.field(factory=dict)
+    failed: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    degradations: dict[str, int] = attrs.field(factory=dict)
+
+    def refuse(self, error: BaseException) -> None:
+        """An envelope was refused."""
+        _count(self.refused, type(error).__name__)
+
+    def fail(self, verdict: Verdict) -> None:
+        """An attempt failed."""
+        _count(self.failed, (verdict.error_class.value, verdict.reason.value))
+
+    def limit(self, *, foreseen: bool) -> None:
+        """A limit refused an attempt."""
+        self.foreseen += foreseen
+        self.unforeseen += not foreseen
+
+    def end(self, receipt: Receipt) -> None:
+        """An envelope ended."""
+        dispositions, disposition = self.dispositions, receipt.disposition
+        dispositions[disposition] = dispositions.get(disposition, 0) + 1
+        self.possible_duplicates += receipt.possible_duplicate
+        for what in set(receipt.degradations):
+            _count(self.degradations, what)
+        for part in receipt.parts:
+            if part.degraded:
+                _count(self.degradations, "planned")
+                break
+
+    @property
+    def attempts(self) -> dict[tuple[str, str], int]:
+        """Attempts ended by (class, reason); ("none", "") are those answered."""
+        return ({("none", ""): self.answered} if self.answered else {}) | self.failed
+
+
+@attrs.define(eq=False, repr=False)
 class InstanceState:
     """One instance at run time, shared by all partitions.
 
@@ -21,31 +74,14 @@ class InstanceState:
     arrived    the newest place in line of its lanes: no two are the same
     """
 
-    def __init__(
-        self,
-        instance: Instance,
-        hooks: ChannelHooks,
-        *,
-        sessions: Sessions,
-        attempts: int,
-        circuit: CircuitSettings,
-        start_probing: Callable[[InstanceState], None],
-        serve_waiters: Callable[[list[Bucket], int], None],
-    ) -> None:
-        self.instance = instance
-        self.hooks = hooks
-        self.sessions = sessions
-        self.limits = InstanceLimits(instance.id, attempts)
-        self.health = Health(
-            self.limits,
-            circuit,
-            can_refresh="credentials" in hooks.can,
-            start_probing=lambda: start_probing(self),
-            serve_waiters=serve_waiters,
-        )
-        self.counts = Counts()
-        self.addresses: dict[str, str] = {}
-        self.arrived = 0
+    instance: Instance
+    hooks: ChannelHooks
+    sessions: Sessions
+    limits: InstanceLimits
+    health: Health
+    counts: Counts = attrs.field(factory=Counts)
+    addresses: dict[str, str] = attrs.field(factory=dict)
+    arrived: int = 0
 
     def replace(self, instance: Instance, sessions: Sessions, now: int) -> None:
         """Use other settings: attempts get a new session, and limits are asked for anew."""
@@ -64,3 +100,7 @@ class InstanceState:
             if new == room:
                 self.addresses[old] = moved_to
         self.addresses[room] = moved_to
+
+
+def _count(counts: dict[Any, int], key: object) -> None:
+    counts[key] = counts.get(key, 0) + 1

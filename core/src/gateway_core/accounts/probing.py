@@ -21,7 +21,7 @@ from gateway_core.plugins.boundary import stopped
 from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Prober:
     """Probes with backoff while an instance needs it."""
 

@@ -92,8 +92,6 @@ class Attempts:
         finally:
             session.release()
 
-    # -- before it begins
-
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker
     ) -> OpenSession | None:
@@ -169,8 +167,6 @@ class Attempts:
         lane.begun = now
         performing = hooks.perform(instance, session.value, attempt)
         return self._observer.attempting(delivery, step, account, self._index, now, performing)
-
-    # -- after it
 
     def _after(self, lane: Lane) -> int:
         """The attempt is over: from here on this worker takes the next lane that starts."""

@@ -82,11 +82,7 @@ class Completion:
         ending: Ending,
         hooks: ChannelHooks | None,
     ) -> Receipt:
-        """End a delivery that is in the outbox only, and has no slot in memory.
-
-        Its instance may have been removed: then only its channel's `hooks` are left. An instance
-        that was never there in this process run has no hooks, so nobody observes the end.
-        """
+        """End a delivery that is in the outbox only; its instance, and its hooks, may be gone."""
         receipt = self._write_receipt(delivery, ending, self._clock.now())
         self._report(delivery, receipt, account, hooks)
         self.on_end(delivery)
@@ -107,10 +103,7 @@ class Completion:
         return True
 
     def give_up(self, delivery: Delivery) -> Receipt:
-        """End it now: `unknown` if it may have arrived, else `cancelled`.
-
-        A caller that gives up several begins with the newest, so that no lane goes on meanwhile.
-        """
+        """End it now: `unknown` if it may have arrived, else `cancelled`. The newest goes first."""
         if delivery.receipt is not None:  # the end of another one ended it
             return delivery.receipt
         now, step = self._clock.now(), delivery.step
@@ -119,22 +112,19 @@ class Completion:
             return self.complete(delivery, Ending(Disposition.UNKNOWN), now)
         if step is not None and step.doubtful:
             step.end("unknown")
-        doubt = any(each.outcome == "unknown" for each in delivery.steps or ())
-        ending = Ending(Disposition.UNKNOWN) if doubt else CANCELLED
+        unknown = delivery.disposition() is Disposition.UNKNOWN
+        ending = Ending(Disposition.UNKNOWN) if unknown else CANCELLED
         return self.complete_waiting(delivery, ending, now)
 
     # -- several
 
     def shed_for(self, instance_id: str, room_id: str) -> bool:
-        """Take a slot by ending the newest bulk that holds one; false: there is no such bulk.
-
-        The slot passes from one to the other, so that no waiting caller can take it.
-        """
+        """Take over the slot of the newest bulk by ending that; false: there is no such bulk."""
         admission = self._shard.admission
         victim = self.sheddable.newest(admission.narrowest(instance_id, room_id))
         if victim is None:
             return False
-        admission.add(instance_id, room_id)
+        admission.add(instance_id, room_id)  # before a waiting caller could get the slot
         self.complete_waiting(victim, SHED, self._clock.now())
         return True
 

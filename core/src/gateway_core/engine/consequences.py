@@ -52,10 +52,7 @@ class Consequences:
         self.rate_limited = 0
 
     def failed(self, failed: Failed, *, answered: bool = False) -> None:
-        """Count the verdict, decide, and carry the decision out.
-
-        answered  the platform said yes, and only the hook's answer was of the wrong type
-        """
+        """Count the verdict, and act on it; `answered`: the hook's answer had the wrong type."""
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
         delivery.fail(step, verdict, limited=failed.limited)
         failed.account.counts.fail(verdict)
@@ -64,7 +61,7 @@ class Consequences:
             return
         if answered:
             step.end("delivered")
-            self._end(failed, Disposition.CRASHED)
+            self._completion.complete(delivery, Ending(Disposition.CRASHED, verdict), failed.now)
             self._scheduler.go_on(failed.lane, failed.now)
             return
         self._count(failed)
@@ -133,10 +130,6 @@ class Consequences:
         serve_waiters(refusal.changed, now)
         return refusal.closed
 
-    def _end(self, failed: Failed, disposition: Disposition) -> None:
-        ending = Ending(disposition, failed.verdict)
-        self._completion.complete(failed.delivery, ending, failed.now)
-
     # -- one method for each kind of decision
 
     def _do_acknowledged(self, failed: Failed, _: Decision) -> None:
@@ -185,13 +178,14 @@ class Consequences:
         try:
             parts = self._replanned(failed, mode)
         except HookContractError as error:
-            self._completion.complete(failed.delivery, broken_by(error), failed.now)
-            return
-        if parts:
-            failed.delivery.replace(failed.step, parts, mode)
+            ending = broken_by(error)
         else:
+            if parts:
+                failed.delivery.replace(failed.step, parts, mode)
+                return
             failed.step.end("failed")
-            self._end(failed, Disposition.REJECTED)
+            ending = Ending(Disposition.REJECTED, failed.verdict)
+        self._completion.complete(failed.delivery, ending, failed.now)
 
     def _replanned(self, failed: Failed, mode: Mode) -> list[Part]:
         """The refused part's text as new parts; their spans are those of the whole text."""
@@ -246,20 +240,20 @@ class Consequences:
 
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
+        ending = Ending(decision.disposition, failed.verdict)
         failed.step.end("unknown" if failed.step.doubtful else "failed")
         if failed.limited:  # the deadline is too near for it, but what comes after it must wait
             self._refuse(failed, decision.wait)
-        self._end(failed, decision.disposition)
+        self._completion.complete(failed.delivery, ending, failed.now)
         if decision.disposition is Disposition.REJECTED:
-            self._end_backlog(failed)
+            self._end_backlog(failed, ending)
         self._scheduler.go_on_quietly(failed.lane, failed.now)
 
-    def _end_backlog(self, failed: Failed) -> None:
+    def _end_backlog(self, failed: Failed, ending: Ending) -> None:
         """End what waits in a room or thread that is gone, for the same reason."""
         scope, targets = failed.verdict.scope, self._shard.targets
         if scope not in (Scope.ROOM, Scope.THREAD):
             return
-        ending = Ending(Disposition.REJECTED, failed.verdict)
         for delivery in [d for lane in failed.lane.room.lanes.values() for d in lane.queue]:
             if delivery.receipt is not None or delivery.started:
                 continue

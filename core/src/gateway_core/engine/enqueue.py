@@ -32,10 +32,7 @@ class Enqueuer:
     def accept(
         self, delivery: Delivery, account: InstanceState, now: int, *, shed: bool = False
     ) -> None:
-        """Accept an envelope, whose slot is counted already.
-
-        shed  a policy voted so: it ends at once
-        """
+        """Accept an envelope, whose slot is counted; `shed`: a policy ends it at once."""
         shard, envelope = self._shard, delivery.envelope
         shard.accepted += 1
         account.counts.accepted += 1
@@ -47,12 +44,7 @@ class Enqueuer:
         self._place(delivery, room, wait, now)
 
     def resume(
-        self,
-        delivery: Delivery,
-        account: InstanceState,
-        now: int,
-        fingerprint: str,
-        hold: float = 0.0,
+        self, delivery: Delivery, account: InstanceState, now: int, fingerprint: str, hold: float
     ) -> None:
         """Take in a delivery that was accepted and counted before, and has its slot.
 

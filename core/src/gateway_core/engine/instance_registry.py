@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 import trio
 
+from gateway_core.accounts.health import Health
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.sessions import Sessions, Spawn
@@ -28,6 +29,7 @@ from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
 from gateway_core.plugins.front import ChannelHooks
+from gateway_core.ratelimits.instance_limits import InstanceLimits
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 
@@ -80,10 +82,7 @@ class InstanceRegistry:
         )
 
     def add(self, instance: Instance) -> None:
-        """Add an instance. Raises `ConfigError` for a known id or an unserved channel.
-
-        An instance whose settings are of the wrong type starts suspended.
-        """
+        """Add an instance; with settings of the wrong type it starts suspended."""
         _check_instance(instance)
         if instance.id in self._accounts:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
@@ -95,10 +94,7 @@ class InstanceRegistry:
             self.suspend_account(account, _refusal(wrong))
 
     def replace(self, instance: Instance) -> None:
-        """Give a known instance new settings (a new token); a suspended one goes on.
-
-        Raises `UnknownInstance`, and `ConfigError` where the channel would change.
-        """
+        """Give a known instance new settings of its channel; a suspended one goes on."""
         _check_instance(instance)
         account = self.account(instance.id)
         if instance.channel != account.instance.channel:
@@ -113,10 +109,7 @@ class InstanceRegistry:
             partition.scheduler.ask_anew(account, now)
 
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
-        """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
-
-        Returns what was ended undelivered. A cancelled caller has removed nothing.
-        """
+        """Remove an instance after up to `drain` seconds; what was ended undelivered."""
         account = self.account(instance_id)
         if not (is_finite(drain) or drain == math.inf) or drain < 0:
             raise ValueError(f"`drain` must be seconds, 0 or more, not {shown(drain)}")
@@ -226,15 +219,16 @@ class InstanceRegistry:
             served = ", ".join(sorted(self._hooks)) or "none"
             text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
             raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
-        return InstanceState(
-            instance,
-            hooks,
-            sessions=self._sessions(hooks, instance),
-            attempts=self._config.attempts_per_instance,
-            circuit=self._config.circuit,
-            start_probing=self._start_probing,
+        limits = InstanceLimits(instance.id, self._config.attempts_per_instance)
+        health = Health(
+            limits,
+            self._config.circuit,
+            can_refresh="credentials" in hooks.can,
+            start_probing=lambda: self._start_probing(account),
             serve_waiters=serve_waiters,
         )
+        account = InstanceState(instance, hooks, self._sessions(hooks, instance), limits, health)
+        return account
 
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
         config = self._config

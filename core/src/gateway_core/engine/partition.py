@@ -83,25 +83,21 @@ class Partition(Shard):
     def _ring(self, now: int) -> None:
         """Wake lanes and buckets, let parked deliveries in, expire the late."""
         while (delivery := self.scheduler.ring(now)) is not None:
-            self._let_in(delivery, now)
-        deadlines = self.scheduler.deadlines
-        for delivery in deadlines.passed(now):
-            try:
-                self.completion.expire(delivery, now)
-            except BaseException as raised:  # noqa: BLE001 - only this delivery is to blame
-                self.workers.broke(delivery, raised, now)
-                if delivery.receipt is None:
-                    deadlines.add(delivery)
-
-    def _let_in(self, delivery: Delivery, now: int) -> None:
-        """A parked delivery is due; after an error, it is due again in a moment."""
-        try:
-            self.enqueuer.due(delivery, now)
-        except BaseException as raised:  # noqa: BLE001 - only this delivery is to blame
-            self.workers.broke(delivery, raised, now)
-            if delivery.receipt is None and delivery.lane is None:
+            if not self._done(self.enqueuer.due, delivery, now) and delivery.lane is None:
                 delivery.park_again()
                 self.scheduler.at(now + PAUSE, delivery)
+        for delivery in self.scheduler.deadlines.passed(now):
+            if not self._done(self.completion.expire, delivery, now):
+                self.scheduler.deadlines.add(delivery)
+
+    def _done(self, act: Callable[[Delivery, int], None], delivery: Delivery, now: int) -> bool:
+        """Call `act`; false: an error arose, and the delivery has not ended by it."""
+        try:
+            act(delivery, now)
+        except BaseException as raised:  # noqa: BLE001 - only this delivery is to blame
+            self.workers.broke(delivery, raised, now)
+            return delivery.receipt is not None
+        return True
 
     # -- figures
 

@@ -5,11 +5,12 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 
 from __future__ import annotations
 
-from gateway_core.contract.envelopes import Call, Delete, Disposition, Edit
+from gateway_core.contract.envelopes import Delete, Disposition, Edit
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
-from gateway_core.deliveries.steps import REPEATED, Step
+from gateway_core.deliveries.steps import Step
+from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
 from gateway_core.scheduling.rooms import Lane
 
@@ -54,30 +55,18 @@ class Planner:
         return envelope.operation if step.kind == "call" else step.kind
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
-        """Whether a step that may have arrived may be repeated now, after the wait.
-
-        The platform may have forgotten the key meanwhile, and the end of a previous process run
-        may have cut off the last attempt.
-        """
+        """Whether to repeat a step that may have arrived: much may have changed as it waited."""
         if step.attempts >= self._retries.attempts:
             return False
-        if step.kind not in REPEATED:
+        if is_repeat_safe(step, delivery, lane.room.account.hooks, now):
             return True
-        hooks, envelope = lane.room.account.hooks, delivery.envelope
-        if isinstance(envelope, Call) and envelope.method in hooks.traits.repeat_safe_calls:
-            return True
-        if step.kind == "send" and step.deduplicated(hooks.deduplicates_for, now):
-            return True
-        return envelope.on_unknown == "retry" and step.maybe_sent < self._retries.max_ambiguous
+        retry = delivery.envelope.on_unknown == "retry"
+        return retry and step.maybe_sent < self._retries.max_ambiguous
 
     def _ready(
         self, delivery: Delivery, envelope: Edit | Delete, step: Step | None, now: int
     ) -> Step | Planned | None:
-        """The next step of a change once no other changes its message; or why there is none.
-
-        Its steps are planned against the message as it stands, unless a previous process run has
-        planned them.
-        """
+        """The next step of a change once no other one changes its message, or why there is none."""
         if step is not None and self._targets.has_begun(delivery):
             return step
         before = self._targets.before(delivery, envelope, now)

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Attempt
+from gateway_core.contract.envelopes import Attempt, Call
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.verdicts import Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
+from gateway_core.plugins.front import ChannelHooks
 from gateway_core.scheduling.rooms import Lane
 
 
@@ -49,10 +50,15 @@ class Failed:
 
     def is_repeat_safe(self) -> bool:
         """Whether a repeat makes no copy."""
-        step, hooks = self.step, self.account.hooks
-        if step.kind == "call":
-            return self.attempt.method in hooks.traits.repeat_safe_calls
-        return step.kind != "send" or step.deduplicated(hooks.deduplicates_for, self.now)
+        return is_repeat_safe(self.step, self.delivery, self.account.hooks, self.now)
+
+
+def is_repeat_safe(step: Step, delivery: Delivery, hooks: ChannelHooks, now: int) -> bool:
+    """Whether a repeat of the delivery's step makes no copy."""
+    envelope = delivery.envelope
+    if isinstance(envelope, Call):
+        return envelope.method in hooks.traits.repeat_safe_calls
+    return step.kind != "send" or step.deduplicated(hooks.deduplicates_for, now)
 
 
 def doubt(lane: Lane, step: Step, now: int, quarantine: int = 0, *, harmless: bool = False) -> None:

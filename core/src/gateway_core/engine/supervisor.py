@@ -23,7 +23,7 @@ WITHIN = 60.0
 BACKOFF = Backoff(base=0.01, cap=1.0, jitter=0.2)
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Supervisor:
     """One for the gateway: it counts the deaths of all partitions together."""
 
@@ -41,7 +41,9 @@ class Supervisor:
                 error = stopped(raised)
             partition.restarts += 1
             delay = self._died(partition, error)
-            self._hand_over(partition)
+            alive = [p.scheduler for p in self._partitions if p is not partition and p.alive]
+            if alive:  # it rings for the shared buckets meanwhile
+                partition.scheduler.hand_over(alive[0])
             await trio.sleep(delay)
 
     def _died(self, partition: Partition, error: Exception | None) -> float:
@@ -62,10 +64,3 @@ class Supervisor:
             text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
             raise PartitionFailed(text) from error
         return BACKOFF.delay(count, rng=self._rng)
-
-    def _hand_over(self, partition: Partition) -> None:
-        """Let another partition ring for the shared buckets meanwhile."""
-        for other in self._partitions:
-            if other is not partition and other.alive:
-                partition.scheduler.hand_over(other.scheduler)
-                return

@@ -23,10 +23,7 @@ MOST_CRASHES = 2
 
 
 class WorkerPool:
-    """As many tasks as were ever at work together, none for a waiting lane.
-
-    count  how many tasks there are
-    """
+    """As many tasks as were ever at work together, none for a waiting lane."""
 
     def __init__(self, shard: Shard, completion: Completion, consequences: Consequences) -> None:
         self._shard = shard

@@ -88,8 +88,6 @@ class WorkQueue:
         self._workers.append(worker)
         return worker
 
-    # -- what is ready
-
     def start(self, lane: Lane) -> None:
         """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
         self.runnable.append(lane)
@@ -106,8 +104,6 @@ class WorkQueue:
         """Call another worker for what is ready, as the one at work is about to wait."""
         if self.runnable or self.over:
             self._call_worker()
-
-    # -- how long attempts take
 
     def begins(self, worker: Worker, running: RunningAttempt, now: int) -> None:
         """The worker makes this attempt, which is due after the same time as any other."""

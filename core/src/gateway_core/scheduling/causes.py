@@ -40,10 +40,7 @@ def _at(lane: Lane, group: WaitingGroup, otherwise: str) -> str:
 def causes(
     deliveries: Iterable[Delivery], groups: Iterable[WaitingGroup], now: int
 ) -> Counter[tuple[str, str]]:
-    """How many of a partition's deliveries wait, by instance and cause.
-
-    Each reading of the metrics calls it, at half a microsecond for each delivery.
-    """
+    """How many of a partition's deliveries wait by instance and cause: 0.5 µs for each."""
     counts: Counter[tuple[str, str]] = Counter(map(_named, deliveries))
     standing: defaultdict[InstanceState, list[tuple[Lane, WaitingGroup]]] = defaultdict(list)
     for group in groups:

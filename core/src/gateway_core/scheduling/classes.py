@@ -128,8 +128,13 @@ class ClassQueue(Generic[_W]):
         return count
 
     def passed_by(self, lane: Waiter) -> None:
-        """Count a grant to `lane`, which did not wait here."""
-        self._account(lane.rank[0])
+        """Count a grant to `lane`: its class pays, and each class that waits below it earns."""
+        went = lane.rank[0]
+        self._credit[went] = max(0, self._credit[went] - GRANT)
+        for below in range(went + 1, 3):
+            heap = self._heaps[below]
+            if heap and self._trim(heap):
+                self._credit[below] += SHARES[below]
 
     def pop(self, now: int) -> _W | None:
         """Take out the lane that goes next."""
@@ -138,16 +143,8 @@ class ClassQueue(Generic[_W]):
             return None
         lane = heappop(self._heaps[chosen])[3]
         lane.waits_in = None
-        self._account(chosen)
+        self.passed_by(lane)
         return lane
-
-    def _account(self, chosen: int) -> None:
-        """The class that went pays; each class that waits below it earns its share."""
-        self._credit[chosen] = max(0, self._credit[chosen] - GRANT)
-        for below in range(chosen + 1, 3):
-            heap = self._heaps[below]
-            if heap and self._trim(heap):
-                self._credit[below] += SHARES[below]
 
     def _choose(self, now: int) -> int | None:
         heaps = self._heaps

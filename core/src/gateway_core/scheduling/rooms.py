@@ -24,19 +24,17 @@ class LaneScheduler(Home, Protocol):
     def pause(self, lane: Lane, until: int) -> None: ...  # noqa: D102 - as the scheduler says
 
 
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class Room:
     """One conversation of an instance: what its lanes share."""
 
-    __slots__ = ("account", "address", "gates", "id", "key", "lanes", "unfinished")
-
-    def __init__(self, account: InstanceState, room_id: str, address: str) -> None:
-        self.account = account
-        self.id = room_id
-        self.key = (account.instance.id, room_id)
-        self.address = address
-        self.gates = RoomGates()
-        self.lanes: dict[str | None, Lane] = {}
-        self.unfinished = 0
+    account: InstanceState
+    id: str
+    key: tuple[str, str]
+    address: str
+    gates: RoomGates = attrs.field(factory=RoomGates)
+    lanes: dict[str | None, Lane] = attrs.field(factory=dict)
+    unfinished: int = 0
 
     def move(self, address: str) -> None:
         """It has a new address, so its lanes ask for their limits anew."""

@@ -29,7 +29,6 @@ from gateway_core.scheduling.waiting_groups import (
     WaitingGroup,
     queue_of,
     serve_waiters,
-    shared_of,
 )
 
 AGED = 5_000_000_000
@@ -86,10 +85,7 @@ class Scheduler:
         self._step_aside, self._crashed = step_aside, crashed
 
     def forget(self, account: InstanceState) -> None:
-        """Forget a removed instance, so that a new one of the same id finds nothing of it.
-
-        Lanes whose last attempts are under way stay, under another name.
-        """
+        """Forget a removed instance; rooms with attempts under way stay, under another name."""
         self.slots.forget(account.instance)
         for group in list(self.groups.values()):
             if group.account is account and not group.members:
@@ -108,7 +104,8 @@ class Scheduler:
         key = (account.instance.id, room_id)
         room = self.rooms.get(key)
         if room is None:
-            room = self.rooms[key] = Room(account, room_id, account.addresses.get(room_id, room_id))
+            address = account.addresses.get(room_id, room_id)
+            room = self.rooms[key] = Room(account, room_id, key, address)
         return room
 
     def room_of(self, envelope: Envelope) -> Room:
@@ -194,7 +191,7 @@ class Scheduler:
             lane.alone_at = bucket
             queue_of(bucket).push(lane)
             return bucket
-        shared = shared_of(buckets)
+        shared = tuple([bucket for bucket in buckets if bucket.shared])
         group = self.groups.get(shared)
         if group is None:
             group = self.groups[shared] = WaitingGroup(shared, self, lane.room.account)
@@ -360,10 +357,7 @@ class Scheduler:
         return min(self._alarms[0][0] if self._alarms else NEVER, self.deadlines.next)
 
     def ring(self, now: int) -> Delivery | None:
-        """Wake the lanes and buckets whose time has come, up to a parked delivery that is due.
-
-        The caller lets that one in, and calls again until there is none.
-        """
+        """Wake the lanes and buckets that are due, up to a parked delivery for the caller."""
         while self._alarms and self._alarms[0][0] <= now:
             when, _, what = heappop(self._alarms)
             if isinstance(what, Delivery):

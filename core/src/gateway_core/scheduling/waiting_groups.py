@@ -7,7 +7,6 @@ free last, so that a free bucket moves one group at most, and wakes one lane, ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -84,8 +83,6 @@ class WaitingGroup:
         if self.scheduler.groups.get(self.shared) is self:
             del self.scheduler.groups[self.shared]
 
-    # -- for how long, and for what
-
     def mark(self, now: int) -> Mark:
         """How long it has waited for each cause until now."""
         shut = self.account.health.shut
@@ -98,15 +95,10 @@ class WaitingGroup:
         parts = [(cause, getattr(later, cause) - getattr(mark, cause)) for cause in _COUNTED]
         return split(waited, parts, "account limit")
 
-    # -- who goes next
-
     def go(
         self, first: Member | None, now: int, bucket: Bucket, work: list[Bucket]
     ) -> Blocked | None:
-        """Let a member try, as `bucket` is free: `first`, or else the next in order.
-
-        If a shared bucket blocks it, that bucket blocks them all: there the group waits then.
-        """
+        """Let `first`, or the next member, try `bucket`; the group then waits where it waits."""
         self.waits_in = None
         lane = first or self.members.peek(now)
         if lane is None:
@@ -132,11 +124,6 @@ def queue_of(bucket: Bucket) -> WaitingTakers:
     return bucket.waiting
 
 
-def shared_of(buckets: Sequence[Bucket]) -> Shared:
-    """The buckets that other rooms draw on as well. Lanes with the same ones are alike."""
-    return tuple([bucket for bucket in buckets if bucket.shared])
-
-
 def serve_waiters(work: list[Bucket], now: int) -> None:
     """Serve the queues of these buckets while there are tokens, then set their alarms."""
     while work:
@@ -158,7 +145,11 @@ def serve_waiters(work: list[Bucket], now: int) -> None:
 
 def _serve(bucket: Bucket, now: int, work: list[Bucket]) -> Blocked | None:
     """Let a waiter try: the lane that holds a reservation whose time has come, else by class."""
-    waiter: Any = _holder(bucket, now)
+    waiter: Any = None
+    if bucket.reserved is not None:
+        until, holder = bucket.reserved
+        if until <= now and holder.waits_in is not None and holder.waits_at is bucket:
+            waiter = holder
     if waiter is None:
         waiter = bucket.waiting.pop(now) if bucket.waiting is not None else None
     if waiter is None:
@@ -169,15 +160,6 @@ def _serve(bucket: Bucket, now: int, work: list[Bucket]) -> Blocked | None:
     waiter.waits_in = None
     home: Home = waiter.scheduler
     return home.try_start(waiter, now, bucket, work)
-
-
-def _holder(bucket: Bucket, now: int) -> Any:
-    """The aged lane that has reserved the bucket, if its time has come and it waits here."""
-    if bucket.reserved is None:
-        return None
-    until, holder = bucket.reserved
-    here = holder.waits_in is not None and holder.waits_at is bucket
-    return holder if here and until <= now else None
 
 
 def _set_alarm(bucket: Bucket, at: int, now: int) -> None:
