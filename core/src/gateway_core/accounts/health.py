@@ -11,9 +11,10 @@ from typing import Protocol
 import attrs
 
 from gateway_core.contract.verdicts import Reason, Verdict
+from gateway_core.deliveries.backoff import Backoff
 from gateway_core.deliveries.waits import Elapsed
 from gateway_core.ratelimits.bucket import Bucket
-from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
+from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
 
@@ -30,7 +31,6 @@ class Health:
     """The health of one instance, shared by all partitions.
 
     open        its circuit is open: nothing but probes goes out
-    suspended   the verdict that suspended it; None: it is not suspended
     refused     the refusal of its credentials, while a fresh secret is asked for
     held        suspended by the application: only `resume` ends that
     steady      nothing has failed or is in doubt, so that a success changes nothing
@@ -40,7 +40,8 @@ class Health:
     """
 
     _limits: InstanceLimits
-    settings: CircuitSettings
+    _circuit: Circuit
+    backoff: Backoff
     _can_refresh: bool
     _start_probing: Callable[[], None]
     _serve_waiters: Callable[[list[Bucket], int], None]
@@ -58,10 +59,6 @@ class Health:
     _fresh: bool = False
     _refreshed_at: int = 0
     _in_doubt: dict[InDoubt, int] = attrs.field(factory=dict)
-    _circuit: Circuit = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._circuit = Circuit(self.settings)
 
     # -- what attempts find out
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
 import attrs
 
@@ -30,18 +30,18 @@ class Counts:
     foreseen: int = 0
     unforeseen: int = 0
     possible_duplicates: int = 0
-    refused: dict[str, int] = attrs.field(factory=dict)
-    dispositions: dict[Disposition, int] = attrs.field(factory=dict)
-    failed: dict[tuple[str, str], int] = attrs.field(factory=dict)
-    degradations: dict[str, int] = attrs.field(factory=dict)
+    refused: Counter[str] = attrs.field(factory=Counter)
+    dispositions: Counter[Disposition] = attrs.field(factory=Counter)
+    failed: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    degradations: Counter[str] = attrs.field(factory=Counter)
 
     def refuse(self, error: BaseException) -> None:
         """An envelope was refused."""
-        _count(self.refused, type(error).__name__)
+        self.refused[type(error).__name__] += 1
 
     def fail(self, verdict: Verdict) -> None:
         """An attempt failed."""
-        _count(self.failed, (verdict.error_class.value, verdict.reason.value))
+        self.failed[verdict.error_class.value, verdict.reason.value] += 1
 
     def limit(self, *, foreseen: bool) -> None:
         """A limit refused an attempt."""
@@ -50,20 +50,19 @@ class Counts:
 
     def end(self, receipt: Receipt) -> None:
         """An envelope ended."""
-        dispositions, disposition = self.dispositions, receipt.disposition
-        dispositions[disposition] = dispositions.get(disposition, 0) + 1
+        self.dispositions[receipt.disposition] += 1
         self.possible_duplicates += receipt.possible_duplicate
         for what in set(receipt.degradations):
-            _count(self.degradations, what)
+            self.degradations[what] += 1
         for part in receipt.parts:
             if part.degraded:
-                _count(self.degradations, "planned")
+                self.degradations["planned"] += 1
                 break
 
     @property
     def attempts(self) -> dict[tuple[str, str], int]:
         """Attempts ended by (class, reason); ("none", "") are those answered."""
-        return ({("none", ""): self.answered} if self.answered else {}) | self.failed
+        return ({("none", ""): self.answered} if self.answered else {}) | dict(self.failed)
 
 
 @attrs.define(eq=False, repr=False)
@@ -90,17 +89,9 @@ class InstanceState:
         self.limits.registry.renew()
         self.health.resume(now)
 
-    def remove(self) -> None:
-        """The instance is removed."""
-        self.health.removed = True
-
     def move(self, room: str, moved_to: str) -> None:
         """Give a room a new id; the old one is an alias from now on."""
         for old, new in self.addresses.items():
             if new == room:
                 self.addresses[old] = moved_to
         self.addresses[room] = moved_to
-
-
-def _count(counts: dict[Any, int], key: object) -> None:
-    counts[key] = counts.get(key, 0) + 1

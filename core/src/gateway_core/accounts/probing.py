@@ -37,7 +37,7 @@ class Prober:
             if health.refused is not None:
                 await self._refresh(account)
             while health.needs_probe:
-                await trio.sleep(health.settings.backoff.delay(health.probes + 1, rng=self._rng))
+                await trio.sleep(health.backoff.delay(health.probes + 1, rng=self._rng))
                 if health.refused is not None:
                     await self._refresh(account)
                 elif health.needs_probe:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import attrs
@@ -120,11 +120,8 @@ class OpenSession:
         """Enter the session, leave it when it is unused. No error of an adapter gets out."""
         try:
             opening = self._hooks.open_session(self._instance)
-            if opening is None:
-                await self._until_unused()
-                return
             with trio.move_on_after(self._opening) as scope:
-                async with opening as self.value:
+                async with nullcontext() if opening is None else opening as self.value:
                     scope.deadline = math.inf
                     await self._until_unused()
             if not self.ready.is_set():

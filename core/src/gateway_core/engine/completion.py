@@ -20,7 +20,6 @@ from gateway_core.telemetry import ENVELOPE_FAILED, log_event
 class Completion:
     """Ends the envelopes of one partition.
 
-    dispositions  how many envelopes ended with each
     history       the newest receipts, by envelope id
     sheddable     bulk that may be ended for the sake of higher classes
     on_empty      called whenever nothing unfinished is left in memory

@@ -120,7 +120,7 @@ class Consequences:
             room_id=lane.room.id,
             thread=lane.thread,
             gates=lane.room.gates,
-            drawn=lane.drawn(failed.attempt.operation),
+            drawn=lane.asked.get(lane.asked_as(failed.attempt.operation), []),
             names_limits=account.hooks.traits.names_limits,
         )
         refusal = refuse(account.limits, refused, failed.verdict, wait, now)

@@ -11,7 +11,7 @@ from gateway_core.deliveries.steps import REPEATED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.shard import Shard
 from gateway_core.scheduling.classes import CLASSES
-from gateway_core.scheduling.rooms import Room
+from gateway_core.scheduling.rooms import Lane, Room
 from gateway_core.scheduling.scheduler import Hold
 
 FARTHEST = 1e9
@@ -134,4 +134,7 @@ class Enqueuer:
         independent = room.account.hooks.traits.independent_threads
         thread = self._targets.thread(delivery, now) if independent else None
         key = f"{delivery.id} alone" if envelope.order == "none" else thread
-        self._scheduler.push(delivery, room, key, thread, now, hold=hold)
+        lane = room.lanes.get(key)
+        if lane is None:
+            lane = room.lanes[key] = Lane(key, thread, room, self._scheduler)
+        self._scheduler.push(delivery, lane, now, hold=hold)

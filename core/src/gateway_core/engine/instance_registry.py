@@ -29,6 +29,7 @@ from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
 from gateway_core.plugins.front import ChannelHooks
+from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
@@ -90,8 +91,7 @@ class InstanceRegistry:
         self._accounts[instance.id] = self.serving[instance.id] = account
         wrong = _wrong_settings(instance, account.hooks)
         if wrong:
-            account.health.held = True
-            self.suspend_account(account, _refusal(wrong))
+            self._hold(account, wrong)
 
     def replace(self, instance: Instance) -> None:
         """Give a known instance new settings of its channel; a suspended one goes on."""
@@ -123,7 +123,7 @@ class InstanceRegistry:
             await trio.lowlevel.checkpoint()
         finally:
             self.serving[instance_id] = account
-        account.remove()
+        account.health.removed = True
         left = [
             Undelivered(delivery.envelope, partition.completion.give_up(delivery))
             for partition, delivery in reversed(self._unfinished_of(instance_id))
@@ -143,8 +143,13 @@ class InstanceRegistry:
         account = self.account(instance_id)
         if not isinstance(why, str):
             raise TypeError(f"`why` must be a text, not {type(why).__name__}")
+        self._hold(account, why)
+
+    def _hold(self, account: InstanceState, why: str) -> None:
         account.health.held = True
-        self.suspend_account(account, _refusal(why))
+        fatal, suspended = ErrorClass.FATAL, Reason.SUSPENDED
+        verdict = Verdict(error_class=fatal, reason=suspended, scope=Scope.INSTANCE, raw=why)
+        self.suspend_account(account, verdict)
 
     def resume(self, instance_id: str) -> None:
         """Let a suspended instance go on where it stopped."""
@@ -219,10 +224,12 @@ class InstanceRegistry:
             served = ", ".join(sorted(self._hooks)) or "none"
             text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
             raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
-        limits = InstanceLimits(instance.id, self._config.attempts_per_instance)
+        config = self._config
+        limits = InstanceLimits(instance.id, config.attempts_per_instance)
         health = Health(
             limits,
-            self._config.circuit,
+            Circuit(config.circuit),
+            config.circuit.backoff,
             can_refresh="credentials" in hooks.can,
             start_probing=lambda: self._start_probing(account),
             serve_waiters=serve_waiters,
@@ -247,9 +254,3 @@ def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:
     if expected is None or isinstance(instance.settings, expected):
         return ""
     return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
-
-
-def _refusal(why: str) -> Verdict:
-    return Verdict(
-        error_class=ErrorClass.FATAL, reason=Reason.SUSPENDED, scope=Scope.INSTANCE, raw=why
-    )

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, cast
 
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.ratelimits.bucket import Bucket, Rank
-from gateway_core.ratelimits.concurrency import ConcurrencyLimits
 from gateway_core.ratelimits.instance_limits import RoomGates
 from gateway_core.scheduling.classes import NORMAL
 from gateway_core.scheduling.waiting_groups import Home, WaitingGroup
-
-
-class LaneScheduler(Home, Protocol):
-    """The scheduler of a partition, as far as its lanes use it."""
-
-    slots: ConcurrencyLimits
-
-    def pause(self, lane: Lane, until: int) -> None: ...  # noqa: D102 - as the scheduler says
 
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
@@ -48,7 +39,7 @@ class Lane:
     """A conversation's queue inside its partition.
 
     quiet     until then nothing follows its last attempt, which may arrive as late as that
-    dead      deliveries behind the head that have ended
+    dead      deliveries after the head that have ended
     asked     buckets of the channel's limits by operation, as of `version` of the registry
     since     its place in line; 0: it has none
     group     the group with which it waits; `alone_at`: the bucket at which it waits by itself
@@ -59,7 +50,7 @@ class Lane:
     key: str | None
     thread: str | None
     room: Room
-    scheduler: LaneScheduler
+    scheduler: Home
     queue: deque[Delivery] = attrs.field(factory=deque)
     running: bool = False
     doubt: bool = False
@@ -111,10 +102,6 @@ class Lane:
         if own.operations or gates.room is not None or gates.threads:
             drawn += own.gates(gates, self.thread, operation)
         return drawn
-
-    def drawn(self, operation: str) -> list[Bucket]:
-        """The buckets of the channel's limits that it drew on for `operation`."""
-        return self.asked.get(self.asked_as(operation), [])
 
     def asked_as(self, operation: str) -> str:
         """The key of its limits: the operation, with the class if limits differ by class."""

@@ -24,12 +24,7 @@ from gateway_core.ratelimits.concurrency import ConcurrencyLimits
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.deadlines import Deadlines
 from gateway_core.scheduling.rooms import Lane, Room, lane_of
-from gateway_core.scheduling.waiting_groups import (
-    Shared,
-    WaitingGroup,
-    queue_of,
-    serve_waiters,
-)
+from gateway_core.scheduling.waiting_groups import Shared, WaitingGroup, queue_of, serve_waiters
 
 AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane reserves tokens that younger ones would take."""
@@ -112,24 +107,8 @@ class Scheduler:
         """The room of an unfinished envelope."""
         return self.rooms[envelope.instance_id, envelope.external_room_id]
 
-    def push(
-        self,
-        delivery: Delivery,
-        room: Room,
-        key: str | None,
-        thread: str | None,
-        now: int,
-        *,
-        hold: Hold | None = None,
-    ) -> None:
-        """Put `delivery` at the end of the lane named `key`, and try to start it.
-
-        thread  the lane's own, if threads have lanes
-        hold    why the delivery waits even at the head of its lane
-        """
-        lane = room.lanes.get(key)
-        if lane is None:
-            lane = room.lanes[key] = Lane(key, thread, room, self)
+    def push(self, delivery: Delivery, lane: Lane, now: int, *, hold: Hold | None = None) -> None:
+        """Put `delivery` at the end of `lane`, and try to start it, unless it must `hold`."""
         delivery.stand_in(lane)
         lane.queue.append(delivery)
         if len(lane.queue) != 1 or lane.running:
@@ -205,7 +184,7 @@ class Scheduler:
         try:
             operation = self._head(lane, now)
             return None if operation is None else lane.buckets(operation, now)
-        except BaseException as raised:  # noqa: BLE001 - the lane that gave tokens back goes on
+        except BaseException as raised:  # noqa: BLE001 - only this lane is to blame
             head = lane.queue[0] if lane.queue else None
             ending: Ending | None
             if operation is not None and isinstance(raised, HookContractError):

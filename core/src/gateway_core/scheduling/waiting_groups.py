@@ -16,6 +16,7 @@ from gateway_core.clock import NEVER
 from gateway_core.deliveries.waits import Elapsed, Mark, split
 from gateway_core.ratelimits.acquire import Blocked
 from gateway_core.ratelimits.bucket import Bucket, Rank, WaitingTakers
+from gateway_core.ratelimits.concurrency import ConcurrencyLimits
 from gateway_core.scheduling.classes import ClassQueue, Waiter
 
 Shared = tuple[Bucket, ...]
@@ -32,11 +33,13 @@ class Member(Waiter, Protocol):
 
 
 class Home(Protocol):
-    """The scheduler of a partition, as far as its groups use it."""
+    """The scheduler of a partition, as far as its lanes and groups use it."""
 
     groups: dict[Shared, WaitingGroup]
+    slots: ConcurrencyLimits
 
-    def try_start(  # noqa: D102 - as the scheduler says
+    def pause(self, lane: Any, until: int) -> None: ...  # noqa: D102 - as the scheduler says
+    def try_start(  # noqa: D102 - likewise
         self, lane: Any, now: int, woken: Bucket | None, work: list[Bucket]
     ) -> Blocked | None: ...
 
@@ -45,7 +48,6 @@ class Home(Protocol):
 class WaitingGroup:
     """Lanes of one partition and account that draw on the same shared buckets.
 
-    members   the lanes that wait, in their order
     rank      the rank of its first lane when the group came to its bucket
     waits_at  the bucket at which it waits; `waits_in` is that bucket's queue while it is in it
     """
@@ -98,7 +100,7 @@ class WaitingGroup:
     def go(
         self, first: Member | None, now: int, bucket: Bucket, work: list[Bucket]
     ) -> Blocked | None:
-        """Let `first`, or the next member, try `bucket`; the group then waits where it waits."""
+        """Let `first`, or the next member, try to start; then the group waits again."""
         self.waits_in = None
         lane = first or self.members.peek(now)
         if lane is None:
