@@ -3,10 +3,13 @@
 #   PYTHON   the interpreter that the environment is made with     (python3)
 #   VENV     where the environment stands                          (.venv)
 #   ARGS     passed on: make test ARGS="tests/core -q"
+#   WORKERS  processes that make test spreads its files over      (auto: one for each processor)
+#            at most 4; 0: none, all in pytest's own
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= auto
 SEEDS ?= 200
 FIRST_SEED ?= 0
 KILLS ?= 200
@@ -17,6 +20,8 @@ MEMBERS := core plugins/telegram plugins/slack plugins/discord contrib
 EDITABLE := -e 'core[http,testing]' -e plugins/telegram -e plugins/slack -e plugins/discord \
 	-e 'contrib[cli,emulators,otel,sqlite]'
 NODE := build/npm/node_modules
+# A file's tests stay together, in the order in which they stand: what a module shares is made once.
+SPREAD := $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
@@ -29,7 +34,7 @@ SOURCES := $(MEMBERS:%=%/pyproject.toml) $(shell find $(MEMBERS:%=%/src) -name '
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
-	@echo "make test      every test           (ARGS=\"tests/core -q\" for some)"
+	@echo "make test      every test           (ARGS=\"tests/core -q\" for some, GATEWAY_LONG=1 for more of a kind)"
 	@echo "make check     ruff, ruff format, mypy --strict"
 	@echo "make docs      the documentation, into docs/_build/html; a warning is an error"
 	@echo "make pictures  how texts look on each platform, drawn for the documentation"
@@ -46,7 +51,7 @@ demo: $(RUN)
 
 test: $(DEV) $(NODE)
 	@echo "test: pytest on $$($(PY) -V)"
-	@NODE_PATH=$(CURDIR)/$(NODE) $(PY) -m pytest $(ARGS)
+	@NODE_PATH=$(CURDIR)/$(NODE) $(PY) -m pytest $(SPREAD) $(ARGS)
 
 check: $(DEV)
 	@echo "check: ruff"

@@ -10,6 +10,7 @@ import argparse
 import time
 from collections.abc import Awaitable, Callable
 from statistics import median
+from typing import Any
 
 import trio
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -17,14 +18,14 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import Disposition, PartReceipt, Providers, Receipt, Send
+from gateway_core.accounts.counts import Counts
 from gateway_core.clock import NEVER
-from gateway_core.deliveries import delivery as deliveries
-from gateway_core.deliveries import waits as elapsed
+from gateway_core.deliveries import waits
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.waits import NONE
-from gateway_core.monitoring import histograms as meters
-from gateway_core.monitoring import recorder as watch
-from gateway_core.monitoring.statistics import Counts
+from gateway_core.deliveries.steps import Step
+from gateway_core.deliveries.waits import WaitClock
+from gateway_core.monitoring import histograms, recorder
+from gateway_core.monitoring.observer import NOBODY
 
 SAMPLING = 0.01
 ROUNDS = 5
@@ -32,6 +33,10 @@ TIMES = 200_000
 
 Run = Callable[[Providers | None], Awaitable[float]]
 """Sends the messages of a round through a gateway; CPU seconds."""
+
+
+NOTHING: Any = None
+"""In the place of what an observer that ignores it is handed."""
 
 
 class Nowhere(SpanExporter):
@@ -59,26 +64,22 @@ def statements() -> float:
         disposition=Disposition.DELIVERED,
         parts=(PartReceipt(index=0, outcome="delivered"),),
     )
-    watch = None
+    step, account, performing, observer = Step("send", 0), NOTHING, NOTHING, NOBODY
     start = time.process_time()
     for _ in range(TIMES):
-        # Each of these stands once on a message's way, a comparison where it asks for a watch.
-        begun = 0 if watch is None else 1
-        if watch is not None or watch is not None or watch is not None or begun:
-            raise AssertionError
-        delivery.since = begun
-        delivery.waits = NONE
-        delivery.mark = None
-        delivery.observed = False
-        delivery.parent = ""
-        delivery.trace = None
+        # Each of these stands once on a message's way.
+        begun = 1 if observer.listens else 0
+        clock = WaitClock(runs=observer.listens)
+        observer.submitted(delivery, account, 0, begun)
         counts.accepted += 1
-        delivery.cause = "queue"
-        delivery.wait_for("attempt", 1)
+        clock.begin(begun)
+        observer.accepted(delivery, account, 0, begun)
+        clock.wait_for("attempt", 1)
+        observer.attempting(delivery, step, account, 0, 1, performing)
         counts.answered += 1
+        observer.attempted(delivery, step, account, 0, None, begun, 1)
         counts.end(receipt)
-        if watch is not None or watch is not None or watch is not None:
-            raise AssertionError
+        observer.ended(delivery, receipt, account, 0)
     used = time.process_time() - start
     start = time.process_time()
     for _ in range(TIMES):
@@ -102,8 +103,8 @@ def cost(run: Run, messages: int) -> dict[str, float]:
 
 def nothing_takes_long() -> None:
     """Tell of no wait or stall that is there only since counting slows everything down."""
-    deliveries.SHORTEST_WAIT = elapsed.SHORTEST_WAIT = watch.NOTICED = NEVER
-    meters.STALL = float(NEVER)
+    waits.SHORTEST_WAIT = recorder.NOTICED = NEVER
+    histograms.STALL = float(NEVER)
 
 
 def main() -> None:

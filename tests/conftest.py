@@ -21,7 +21,8 @@ settings.load_profile("untimed")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "shared"))
 
-import drifting  # noqa: E402 - it stands on the path since the line before
+import amounts  # noqa: E402 - it stands on the path since the line before
+import drifting  # noqa: E402 - likewise
 
 _drifted: list[str] = []
 drifting.watch(HttpClient, _drifted.append)
@@ -55,3 +56,9 @@ def _log_as_before():
     yield
     root.handlers, root.level = handlers, level
     structlog.configure(**before)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    whole = config.args_source is config.ArgsSource.TESTPATHS
+    for line in amounts.left_out(whole=whole):
+        terminalreporter.write_line(line)

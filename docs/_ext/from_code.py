@@ -6,6 +6,7 @@ Markdown made of signatures, defaults and docstrings. `NAME` is a key of `WRITER
 
 from __future__ import annotations
 
+import ast
 import enum
 import importlib
 import inspect
@@ -346,8 +347,112 @@ def _events(events: Any) -> Iterator[str]:
         yield f"| `{each}` | {each.level} | {fields} | {_cell(each.meaning)} |"
 
 
+# -- the map of core's packages
+
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "core/src/gateway_core"
+LAYERING = ROOT / "tests/test_layering.py"
+
+
+def house(_: str) -> Iterator[str]:
+    """The packages of core as `tests/test_layering.py` orders them, the top one first."""
+    yield from house_of(CORE, *layers(LAYERING.read_text()))
+
+
+def layers(test: str) -> tuple[tuple[str, ...], dict[str, set[str]]]:
+    """`ORDER` and `APART`: the test that enforces the order is the one place that holds it."""
+    found = {
+        node.targets[0].id: node.value
+        for node in ast.parse(test).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    return ast.literal_eval(found["ORDER"]), ast.literal_eval(found["APART"])
+
+
+def house_of(core: Path, order: tuple[str, ...], apart: dict[str, set[str]]) -> Iterator[str]:
+    """The map of the packages in `core`; raises `ValueError` where one has no place on it."""
+    homes: dict[str, Path] = {}
+    for path in sorted(core.rglob("*.py")):
+        homes.setdefault(_package(core, path), path.parent if path.parent != core else path)
+    names = [*reversed(order), *(name for name in apart if name not in order)]
+    if lost := {*homes} ^ {*names}:
+        raise ValueError(f"not both in ORDER of {LAYERING.name} and in core: {sorted(lost)}")
+    needs = {name: _needs(core, name, homes[name]) for name in names}
+    yield from ["```text", *_floors(needs), "```"]
+    for name in names:
+        yield from _home(name, homes[name], needs[name])
+
+
+def _package(core: Path, path: Path) -> str:
+    """The package of a file; a module directly in `core` is one of its own."""
+    first, *inner = path.relative_to(core).with_suffix("").parts
+    if len(inner) > 1:
+        raise ValueError(f"{path}: the map shows packages and their modules, nothing deeper")
+    return core.name if first == "__init__" else first
+
+
+def _needs(core: Path, name: str, home: Path) -> set[str]:
+    """The packages of core that one imports from, for type checkers only as well."""
+    found = set()
+    for path in home.glob("*.py") if home.is_dir() else [home]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            found |= {_package_of(core, imported) for imported in _imported(node)}
+    return found - {name, ""}
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _package_of(core: Path, imported: str) -> str:
+    """The package of core that a dotted name is in; empty: it is not core's."""
+    first, *inner = imported.split(".")
+    if first != core.name:
+        return ""
+    known = inner and ((core / inner[0]).is_dir() or (core / f"{inner[0]}.py").is_file())
+    return inner[0] if known else core.name
+
+
+def _floors(needs: dict[str, set[str]]) -> Iterator[str]:
+    """One line for each floor: what stands on one imports from the lines below only."""
+    left = dict(needs)
+    while left:
+        floor = left.keys() - set().union(*left.values())
+        if not floor:
+            raise ValueError(f"packages import each other: {sorted(left)}")
+        yield "   ".join(name for name in needs if name in floor)
+        left = {name: wanted for name, wanted in left.items() if name not in floor}
+
+
+def _home(name: str, home: Path, needs: set[str]) -> Iterator[str]:
+    """One package: its sentence, what it imports, its modules with their sentences."""
+    package = home.is_dir()
+    yield from ["", f"### {name}", "", _sentence(home / "__init__.py" if package else home)]
+    imported = ", ".join(f"`{other}`" for other in sorted(needs)) or "nothing of core"
+    yield from ["", f"*Imports {imported}.*"]
+    if package:
+        yield from ["", "| module | |", "| --- | --- |"]
+        for path in sorted(home.glob("*.py")):
+            if path.stem != "__init__":
+                yield f"| `{path.stem}` | {_cell(_sentence(path))} |"
+
+
+def _sentence(path: Path) -> str:
+    """The first sentence of a module's docstring; a map without it would say nothing."""
+    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+    found = re.match(r"(.+?[.!?])(?=\s|$)", doc, re.DOTALL)
+    if found is None:
+        raise ValueError(f"{path}: its docstring does not begin with a sentence")
+    return " ".join(found[1].split())
+
+
 WRITERS: dict[str, Callable[[str], Iterator[str]]] = {
     "hooks": hooks,
+    "map": house,
     "names": names,
     "whole": whole,
     "values": values,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 BOUND = 60
-"""Seconds that the whole demo may take."""
+"""Seconds that anything may take."""
 
 
 @pytest.fixture(scope="module")
@@ -36,30 +36,6 @@ def line_of(process, start):
     line = next((line for line in process.stdout if line.startswith(start)), None)
     assert line is not None, process.stderr.read()
     return line
-
-
-def test_the_demo_delivers_everything_in_time_and_prints_one_object(gateway):
-    done = subprocess.run(
-        [gateway, "demo", "--json"], capture_output=True, text=True, timeout=BOUND, check=False
-    )
-    assert (0, "") == (done.returncode, done.stderr)
-    report = json.loads(done.stdout)
-    total = report["total"]
-    assert (600, 600, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
-    assert 3 == total["rate_limited"], "each platform injects one, and pacing foresees the rest"
-    assert 0 == report["channels"]["discord"]["duplicated"]
-    assert total["bound_s"] < total["makespan_s"] < BOUND
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_stopped_ends_soon_and_says_so_in_one_line(gateway, number):
-    process = started(gateway, "demo")
-    line_of(process, "   5 s:")
-    began = time.monotonic()
-    process.send_signal(number)
-    _, err = process.communicate(timeout=BOUND)
-    assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

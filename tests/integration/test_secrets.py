@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 import traceback
 from contextlib import suppress
 from functools import partial
 from itertools import cycle
-from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import quote
 
 import attrs
@@ -24,6 +19,7 @@ import structlog
 import trio
 from listening import listening
 from ports import free_port, scraped
+from secrecy import found_in
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import GatewayError, open_gateway, parse_config
@@ -46,18 +42,6 @@ SECRETS = [
 ROOMS = {"telegram": "-1001777000123", "slack": "C0SPITEFUL", "discord": "130000000000001234"}
 PATHS = {"telegram": "", "slack": "/api", "discord": "/api/v10"}
 WORDS = "mandragora figures"
-SHORTEST_PIECE = 12
-DEMO_TOKENS = ("123456789:demo-demo-demo-demo-demo", "demo-demo-demo-demo-demo", "demo.demo.demo")
-
-
-def pieces(secret):
-    """The secret, its longer parts, and either as a URL spells it."""
-    parts = {secret, *(part for part in re.split("[.:]", secret) if len(part) >= SHORTEST_PIECE)}
-    return parts | {quote(part, safe="") for part in parts}
-
-
-def found_in(text, secrets=SECRETS):
-    return [piece for secret in secrets for piece in sorted(pieces(secret)) if piece in text]
 
 
 # -- what was told
@@ -222,7 +206,7 @@ async def send(gateway, told, instance, number):
     try:
         text = f"**{WORDS}** {number}"
         room = f"{ROOMS[instance.removesuffix('-shut')]}{number}"
-        receipt = await gateway.send(instance, room, text, ttl=10, order="none")
+        receipt = await gateway.send(instance, room, text, ttl=5, order="none")
         told.add("values", f"{receipt!r} {receipt}")
     except GatewayError as error:
         told.add("errors", f"{error!r} {error} {error.args!r} {vars(error)!r}")
@@ -289,39 +273,10 @@ def test_every_way_to_quote_a_request_was_met_with_every_secret(spiteful):
 def test_no_secret_is_told_among_spiteful_platforms(spiteful, where):
     told, _ = spiteful
     assert len(told.texts[where]) > 1_000
-    assert [] == found_in(told.texts[where])
+    assert [] == found_in(told.texts[where], SECRETS)
 
 
 @pytest.mark.parametrize("where", ["structlog", "logging", "otlp", "prometheus"])
 def test_no_room_is_named_and_no_text_quoted(spiteful, where):
     told, _ = spiteful
     assert [] == [word for word in (*ROOMS.values(), WORDS) if word in told.texts[where]]
-
-
-def test_a_whole_demo_tells_no_secret():
-    """`gateway demo` as a process, at debug level, with its metrics scraped all the while."""
-    port = free_port()
-    program = shutil.which("gateway", path=str(Path(sys.executable).parent))
-    command = [program, "demo", "--json", "--verbose", "--metrics", f"127.0.0.1:{port}"]
-    pages = []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        out, err = communicate(process, port, pages)
-    finally:
-        process.kill()
-    report = json.loads(out)
-    assert 600 == sum(row["accepted"] for row in report["channels"].values())
-    assert 600 <= err.count("gateway.envelope_accepted")
-    assert "gateway.attempt_failed" in err
-    assert pages
-    for text in (out, err, *pages):
-        assert [] == found_in(text, DEMO_TOKENS)
-
-
-def communicate(process, port, pages):
-    while True:
-        try:
-            return process.communicate(timeout=2)
-        except subprocess.TimeoutExpired:
-            with suppress(URLError):  # it is not there yet
-                pages.append(scraped(port))

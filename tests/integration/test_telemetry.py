@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -19,7 +16,7 @@ from ports import free_port, scraped
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
-from gateway_core import ConfigError, Instance, open_gateway, parse_config, telemetry
+from gateway_core import ConfigError, Instance, open_gateway, parse_config
 from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway
 
 PATIENCE = 40.0
@@ -49,39 +46,6 @@ def total(family, **labels):
     )
 
 
-def test_the_demo_is_scraped_in_prometheus_own_format(port):
-    program = shutil.which("gateway", path=str(Path(sys.executable).parent))
-    command = [program, "demo", "--json", "--metrics", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            families = families_at(port)
-            ended = families.get("gateway_envelopes_ended")
-            if ended is not None and total(ended, gateway_disposition="delivered") >= 30:
-                break
-            time.sleep(0.3)  # noqa: TID251 - another process is waited for
-        accepted = total(families["gateway_envelopes_accepted"])
-        assert 30 <= total(families["gateway_envelopes_ended"]) <= accepted <= 600
-        assert {"telegram", "slack", "discord"} == {
-            sample.labels["messaging_system"]
-            for sample in families["gateway_envelopes_accepted"].samples
-        }
-        partitions = {
-            s.labels["gateway_partition"] for s in families["gateway_partition_depth"].samples
-        }
-        assert {str(n) for n in range(8)} == partitions
-        durations = families["messaging_client_operation_duration_seconds"]
-        assert "histogram" == durations.type
-        bounds = {float(s.labels["le"]) for s in durations.samples if s.name.endswith("_bucket")}
-        assert {*telemetry.ATTEMPT_DURATION.bounds, float("inf")} == bounds
-        service = families["target_info"].samples[0].labels["service_name"]
-        assert "gateway" == service
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
-
-
 LIFE = """
 import sys
 from pathlib import Path
@@ -90,7 +54,15 @@ import trio
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
-from gateway_core import ErrorClass, GatewayConfig, Instance, Providers, Reason, Verdict, open_gateway
+from gateway_core import (
+    ErrorClass,
+    GatewayConfig,
+    Instance,
+    Providers,
+    Reason,
+    Verdict,
+    open_gateway,
+)
 from gateway_core.testing import Failure, FakeChannel, FakeSettings
 
 folder, first = Path(sys.argv[1]), sys.argv[2] == "first"

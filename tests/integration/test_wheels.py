@@ -133,18 +133,15 @@ def faults(where: Path) -> list[str]:
     return places
 
 
-def test_a_channel_goes_when_its_distribution_is_uninstalled(environment):
-    """…and comes back with it; the others do not notice."""
+def test_channels_go_and_come_with_their_distributions(environment, wheels):
+    """The others do not notice."""
     assert [] == faults(environment)
     pip(environment, "uninstall", "-y", "gateway-plugin-slack")
     assert ["instances.on-slack.channel"] == faults(environment)
-
-
-def test_without_channels_there_are_none(environment):
-    for channel in CHANNELS:
-        pip(environment, "uninstall", "-y", f"gateway-plugin-{channel}")
-    expected = [f"instances.on-{channel}.channel" for channel in CHANNELS]
-    assert expected == faults(environment)
+    pip(environment, "uninstall", "-y", "gateway-plugin-telegram", "gateway-plugin-discord")
+    assert [f"instances.on-{channel}.channel" for channel in CHANNELS] == faults(environment)
+    pip(environment, "install", "--no-index", "--find-links", wheels, "gateway-plugin-slack")
+    assert ["instances.on-telegram.channel", "instances.on-discord.channel"] == faults(environment)
 
 
 def test_wheels_hold_types_licence_and_nothing_else(wheels):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from amounts import amount
 from simulated.scenario import ALL_TOLD, count_points, killed_at
 
-EVERY = 7
-PAIRS = 30
+KILLS = amount("kills at an await")
+PAIRS = amount("pairs of kills")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def test_there_are_many_awaits(points):
 
 
 def test_killed_at_an_await_nothing_is_lost_doubled_or_out_of_order(points):
-    for point in range(1, points, EVERY):
+    for point in range(1, points, points // KILLS):
         outcome = killed_at(point)
         assert outcome.kills == 1
         # an edit whose caller was not told is handed over again, and may pass over the first

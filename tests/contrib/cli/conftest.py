@@ -42,6 +42,12 @@ def run_demo(folder, *, seed="0", watch=None):
     return trio.run(whole, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+@pytest.fixture(scope="session", name="run_demo")
+def _run_demo():
+    """Runs a demo in a folder."""
+    return run_demo
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """One demo that is over, for tests that only look at it."""

@@ -310,7 +310,9 @@ def test_the_log_of_a_plugin_s_mistake_stays_out_of_what_is_printed(program, tmp
     """Who pipes the JSON on gets JSON or nothing."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "gateway_policy_words.py").write_text(
-        "from gateway_core import hookimpl\n@hookimpl\ndef validate(envelope): return 'bad'\n"
+        "from gateway_core.authors import hookimpl\n"
+        "@hookimpl\n"
+        "def validate(envelope): return 'bad'\n"
     )
     about = tmp_path / "words-1.0.dist-info"
     about.mkdir()

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core import OutboxError, Send
+from gateway_core import CircuitSettings, OutboxError, RetrySettings, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 
@@ -241,12 +241,19 @@ async def hold(attempt):
     await trio.sleep(1000)
 
 
+HASTY = {
+    "retries": RetrySettings(quarantine=0.05),
+    "circuit": CircuitSettings(probe_base=0.05),
+}
+"""What was under way when a life ended is doubted, and tried again, in real time."""
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[1]", '[{"kind": "send"}, []]', "[{}, [[1]]]", b"[\xff\x80]"]
 )
 async def test_a_damaged_row_stays_where_it_is_and_the_others_go_on(path, content):
     """It is reported and counted; before and after it nothing is lost, whatever its room."""
-    settings = {"drain_timeout": 0.0, "room_bound": 1}
+    settings = {"drain_timeout": 0.0, "room_bound": 1, **HASTY}
     async with open_test_gateway(
         FakeChannel(script=hold), outbox=kept_at(path), **settings
     ) as gateway:

@@ -1,7 +1,9 @@
 """`gateway outbox …` beside a running gateway, and without one."""
 
 import json
+import subprocess
 import sys
+from functools import partial
 
 import pytest
 import trio
@@ -25,15 +27,47 @@ def config(tmp_path):
     return file
 
 
-async def gateway_command(*words):
+COMMANDS = """
+import json, os, sys
+from contextlib import redirect_stdout, suppress
+from gateway_contrib.cli.app import main
+
+with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), suppress(SystemExit):
+    main(["outbox", "list", "--help"])
+for line in sys.stdin:
+    words, out, err = json.loads(line)
+    child = os.fork()
+    if not child:
+        with open(out, "w") as sys.stdout, open(err, "w") as sys.stderr:
+            code = main(["outbox", *words])
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs each command in a process of its own; what they import, it has imported before."""
+
+
+@pytest.fixture(scope="module")
+def commands():
+    """That process, to write to and read from."""
+    command = [sys.executable, "-c", COMMANDS]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def gateway_command(commands, tmp_path):
     """In a process of its own: a second connection, as operators have it."""
-    program = "import sys; from gateway_contrib.cli.app import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "outbox", *words]
-    result = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    return result.returncode, result.stdout.decode(), result.stderr.decode()
+    out, err = tmp_path / "out", tmp_path / "err"
+
+    def ask(*words):
+        print(json.dumps([words, str(out), str(err)]), file=commands.stdin)
+        return int(commands.stdout.readline()), out.read_text(), err.read_text()
+
+    return partial(trio.to_thread.run_sync, ask)
 
 
-async def test_an_operator_looks_and_has_failed_ones_tried_again(config):
+async def test_an_operator_looks_and_has_failed_ones_tried_again(config, gateway_command):
     async def refuse(attempt):
         raise Failure(REFUSED)
 
@@ -73,7 +107,7 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config):
     assert ({}, 0) == (json.loads(out)["ended"], json.loads(out)["asked"])
 
 
-async def test_what_is_tried_again_keeps_its_order_in_its_room(config):
+async def test_what_is_tried_again_keeps_its_order_in_its_room(config, gateway_command):
     async def refuse(attempt):
         raise Failure(REFUSED)
 
@@ -97,7 +131,7 @@ def on_disk(path):
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 
-async def test_an_operator_discards_what_waits_and_what_failed(config):
+async def test_an_operator_discards_what_waits_and_what_failed(config, gateway_command):
     """An unfinished one ends `cancelled`; a failed one is no longer listed."""
 
     async def script(attempt):
@@ -127,7 +161,7 @@ async def test_an_operator_discards_what_waits_and_what_failed(config):
         assert [first.id] == [line.split()[0] for line in out.splitlines()]
 
 
-async def test_an_operator_discards_by_filters(config):
+async def test_an_operator_discards_by_filters(config, gateway_command):
     """What failed, or with `--waiting` what has not begun; nothing where nothing is named."""
 
     async def script(attempt):
@@ -159,7 +193,7 @@ async def test_an_operator_discards_by_filters(config):
         assert [False, False, False] == [ticket.ended for ticket in tickets[:3]]
 
 
-async def test_an_operator_erases_a_room_beside_a_running_gateway(config):
+async def test_an_operator_erases_a_room_beside_a_running_gateway(config, gateway_command):
     """It says what was in flight; not a byte of the rest is in the file, nor in its log."""
 
     async def script(attempt):
@@ -225,7 +259,9 @@ async def _made(path):
         pass
 
 
-async def test_the_oldest_are_tried_again_first_where_not_all_are(config, capsys, autojump_clock):
+async def test_the_oldest_are_tried_again_first_where_not_all_are(
+    config, capsys, autojump_clock, gateway_command
+):
     """Else what is asked for next would stand behind what was accepted after it."""
 
     async def refuse(attempt):

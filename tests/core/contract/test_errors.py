@@ -29,6 +29,8 @@ from gateway_core import (
     Refused,
     UnknownInstance,
     Verdict,
+    authors,
+    outboxes,
 )
 from gateway_core.authors import AttemptTimeout, TransportError
 from gateway_core.http import UnreadableBody
@@ -75,6 +77,7 @@ def test_an_exception_is_pickled_and_copied_with_all_that_it_says(error):
 
 
 def test_every_public_exception_is_among_them():
-    public = [getattr(gateway_core, name) for name in gateway_core.__all__]
+    doors = (gateway_core, authors, outboxes)
+    public = [getattr(door, name) for door in doors for name in door.__all__]
     raised = {t for t in public if isinstance(t, type) and issubclass(t, GatewayError)}
     assert raised | {UnreadableBody} == {type(error) for error in EVERY}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 import trio
@@ -249,7 +250,7 @@ async def test_an_observer_of_suspensions_that_raises_keeps_nothing_from_suspens
     channel = FakeChannel(script=say.script(say.fatal()))
     async with engine(channel, plugins=[policy]) as gateway:
         receipt = await gateway.send("bot", "r", "x")
-        assert receipt.delivered  # the keeper's probe found it well
+        assert receipt.delivered  # a probe found it well
         assert 1 == policy.asked
 
 
@@ -563,8 +564,8 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
 ):
     channel = FakeChannel(script=say.script(say.refused(), say.refused()))
     async with engine(channel, partition_count=1) as gateway:
-        failures = gateway._partitions[0].consequences
-        whole, broken = failures.failed, []
+        consequences = gateway._partitions[0].consequences
+        whole, broken = consequences.failed, []
 
         def breaks(failed, **how):
             if failed.delivery.envelope.text == "poison":
@@ -572,7 +573,7 @@ async def test_an_envelope_that_breaks_its_worker_twice_ends_crashed(
                 raise Stray("the worker itself")
             whole(failed, **how)
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         tickets = [
             await gateway.submit(say.message(text=text)) for text in ("poison", "next", "last")
         ]
@@ -591,16 +592,16 @@ async def test_what_breaks_as_another_lane_is_let_in_is_not_blamed_on_the_one_th
     """One attempt at a time: the end of each lets in the next lane, whose turn breaks."""
     channel = FakeChannel(latency=1)
     async with engine(channel, partition_count=1, attempts_per_instance=1) as gateway:
-        endings = gateway._partitions[0].completion
-        whole, broken = endings.finish_if_over, []
+        scheduler = gateway._partitions[0].scheduler
+        whole, broken = scheduler._plan, []
 
-        def breaks(delivery, now):
+        def breaks(delivery, lane, now):
             if delivery.envelope.text == "poison" and now > 0:
                 broken.append(delivery.id)
                 raise Stray("a turn of its own")
-            return whole(delivery, now)
+            return whole(delivery, lane, now)
 
-        monkeypatch.setattr(endings, "finish_if_over", breaks)
+        monkeypatch.setattr(scheduler, "_plan", breaks)
         good = [await gateway.submit(say.message("a", f"{n}")) for n in range(2)]
         poison = await gateway.submit(say.message("b", "poison"))
         behind = await gateway.submit(say.message("b", "behind it"))
@@ -669,12 +670,11 @@ async def test_what_breaks_as_an_envelope_is_accepted_is_not_raised_to_its_calle
 ):
     """It is accepted by then: it has its ticket, and its one ending."""
     async with engine(partition_count=1) as gateway:
-        turns = gateway._partitions[0].planner
 
-        def breaks(delivery, now):
+        def breaks(delivery, lane, now):
             raise Stray("its plan")
 
-        monkeypatch.setattr(turns, "_plan_steps", breaks)
+        monkeypatch.setattr(gateway._partitions[0].scheduler, "_plan", breaks)
         ticket = await gateway.submit(say.message())
         assert Disposition.CRASHED is (await ticket.receipt()).disposition
 
@@ -718,15 +718,15 @@ async def test_a_timeout_after_a_crash_is_blamed_on_the_right_envelope(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].consequences
-        whole = failures.failed
+        consequences = gateway._partitions[0].consequences
+        whole = consequences.failed
 
         def breaks(failed, **how):
             if failed.delivery.envelope.text == "poison":
                 raise Stray("the worker itself")
             whole(failed, **how)
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         poison = await gateway.submit(say.message("a", "poison"))
         await poison.receipt()
         receipt = await gateway.send("bot", "b", "x", on_unknown="give_up", raises=False)
@@ -743,12 +743,12 @@ async def test_a_crash_in_what_follows_a_timeout_stalls_nobody(
 
     channel = FakeChannel(script=hang)
     async with engine(channel, partition_count=1, attempt_timeout=5) as gateway:
-        failures = gateway._partitions[0].consequences
+        consequences = gateway._partitions[0].consequences
 
         def breaks(failed, **how):
             raise Stray("the worker itself")
 
-        monkeypatch.setattr(failures, "failed", breaks)
+        monkeypatch.setattr(consequences, "failed", breaks)
         poison = await gateway.submit(say.message("a", "poison"))
         assert Disposition.CRASHED is (await poison.receipt()).disposition
         with trio.fail_after(1):
@@ -843,15 +843,33 @@ async def test_no_lane_is_served_twice_after_a_death(engine, say, autojump_clock
         assert len(set(made)) == len(made)
 
 
+async def test_what_was_accepted_while_no_worker_lived_is_served_once(engine, say, autojump_clock):
+    """The first held the only token meanwhile; what starts as that comes back is not revived."""
+    channel = FakeChannel(latency=1)
+    async with engine(channel, partition_count=1, attempts_per_instance=1) as gateway:
+        partition = gateway._partitions[0]
+        assert (await gateway.send("bot", "r", "before")).delivered
+        partition.workers.nursery.start_soon(_raise)
+        while partition.alive:
+            await trio.lowlevel.checkpoint()
+        tickets = [await gateway.submit(say.message(f"room {n}", str(n))) for n in range(3)]
+        for ticket in tickets:
+            receipt = await ticket.receipt()
+            assert (True, 1) == (receipt.delivered, receipt.attempts)
+        assert 1 == partition.restarts
+    assert 4 == len(channel.made)
+    assert all(b - a > 0.999 for a, b in pairwise(channel.times)), "one attempt at a time"
+
+
 async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
     engine, say, autojump_clock, monkeypatch
 ):
     """The alarm that rang as the task died was taken from its heap: its lanes wait for nothing."""
     channel = FakeChannel(limits=lambda *_: [Limit("account", 2, 1.0)])
     async with engine(channel, partition_count=1) as gateway:
-        lanes = gateway._partitions[0].scheduler
+        scheduler = gateway._partitions[0].scheduler
         tickets = [await gateway.submit(say.message(f"room {n}")) for n in range(6)]
-        whole, left = lanes.try_start, [2]
+        whole, left = scheduler.try_start, [2]
 
         def dies(lane, now, woken, work):
             if woken is not None and left[0]:
@@ -859,7 +877,7 @@ async def test_lanes_that_waited_while_the_death_came_are_not_forgotten(
                 raise Stray("while serving a queue")
             return whole(lane, now, woken, work)
 
-        monkeypatch.setattr(lanes, "try_start", dies)
+        monkeypatch.setattr(scheduler, "try_start", dies)
         with trio.fail_after(30):
             for ticket in tickets:
                 assert (await ticket.receipt()).delivered

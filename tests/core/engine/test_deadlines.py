@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import Disposition, Edit, Limit, Reason, Ttl
+from gateway_core import Disposition, Edit, Limit, Part, Reason, RetrySettings, Ttl
+from gateway_core.authors import hookimpl
 from gateway_core.testing import EPOCH, FakeChannel
 
 DEFAULTS = {"urgent": 300.0, "normal": 3600.0, "bulk": 86400.0}
@@ -118,6 +119,32 @@ async def test_an_attempt_that_fails_after_the_deadline_is_not_repeated(
         ticket = await gateway.submit(say.message(ttl=9))
         assert (Disposition.EXPIRED, 20) == await ended_at(ticket)
     assert 1 == len(channel.made)
+
+
+class Words(FakeChannel):
+    """Cuts a text into its words: one part each."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        return [Part(payload={"text": word}) for word in envelope.text.split()]
+
+
+async def test_an_attempt_of_unknown_outcome_that_outlasts_the_deadline_ends_it_at_once(
+    engine, say, autojump_clock
+):
+    """Its lane keeps quiet for the quarantine; the envelope, of which a part is left, does not."""
+
+    async def lost(_):
+        await trio.sleep(5)
+        raise say.unknown()
+
+    channel = Words(script=lost)
+    async with engine(channel, retries=RetrySettings(quarantine=4)) as gateway:
+        ticket = await gateway.submit(say.message(text="one two", ttl=3, on_unknown="give_up"))
+        assert (Disposition.EXPIRED, 5) == await ended_at(ticket)
+        assert ["unknown", "not_sent"] == [p.outcome for p in (await ticket.receipt()).parts]
+        channel.script = None
+        assert (Disposition.DELIVERED, 9) == await ended_at(await gateway.submit(say.message()))
 
 
 async def test_a_ttl_of_zero_is_over_before_it_begins(engine, say, autojump_clock):

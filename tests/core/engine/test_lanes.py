@@ -273,14 +273,14 @@ async def test_a_forgotten_room_leaves_nothing_behind(engine, say, autojump_cloc
     async with engine(channel, partition_count=1) as gateway:
         for n in range(300):
             await gateway.send("bot", f"room {n}", "x")
-        lanes = gateway._partitions[0].scheduler
-        assert {} == lanes.rooms
+        scheduler = gateway._partitions[0].scheduler
+        assert {} == scheduler.rooms
         await trio.sleep(5)
         for n in range(300):
             await gateway.send("bot", f"again {n}", "x")
-        limiter = gateway._registry.account("bot").limiter
-        assert len(limiter) <= 310
-        assert len(lanes.deadlines) < 130
+        buckets = gateway._registry.account("bot").limits.registry
+        assert len(buckets) <= 310
+        assert len(scheduler.deadlines) < 130
 
 
 def test_order_holds_whatever_runs_first(new_engine):

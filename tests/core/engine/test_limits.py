@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core import Disposition, Limit, MemoryOutbox, Reason, Scope
+from gateway_core import Disposition, ErrorClass, Limit, MemoryOutbox, Reason, Scope, Verdict
 from gateway_core.authors import Answer, BucketReport, Traits
-from gateway_core.testing import FakeChannel, run_seeded
+from gateway_core.testing import Failure, FakeChannel, run_seeded
 
 
 def always(*limits: Limit):
@@ -489,6 +489,34 @@ async def test_an_answer_that_says_none_left_is_believed(engine, say, autojump_c
         for n in range(4):
             await gateway.submit(say.message("r", str(n)))
     assert [0, 30, 30, 30] == pytest.approx(channel.times)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error_class": ErrorClass.FATAL, "scope": Scope.INSTANCE},
+        {"error_class": ErrorClass.RETRYABLE, "transform": "plain"},
+        {"error_class": ErrorClass.NON_RETRYABLE, "scope": Scope.ROOM},
+    ],
+    ids=["suspends", "transforms", "ends"],
+)
+async def test_a_refusal_is_counted_and_learned_from_whatever_follows(
+    engine, say, autojump_clock, error
+):
+    told = (report(limit=5, remaining=0, reset_after=30.0, provisional="guess"),)
+    refusal = Verdict(reason=Reason.RATE_LIMITED, buckets=told, **error)
+    channel = FakeChannel(
+        limits=always(Limit("guess", 5, 1.0, "window")), script=say.script(Failure(refusal))
+    )
+    async with engine(channel, drain_timeout=100) as gateway:
+        await gateway.submit(say.message("a"))
+        await trio.sleep(0.5)
+        gateway.resume("bot")
+        await gateway.submit(say.message("b"))
+        instance = gateway.statistics().instances[0]
+        assert (0, 1) == (instance.foreseen, instance.unforeseen)
+    assert 2 <= len(channel.times)
+    assert 30 <= min(channel.times[1:])
 
 
 async def test_errors_are_learned_from_as_well(engine, say, autojump_clock):

@@ -333,7 +333,9 @@ async def test_a_stored_deadline_is_clamped_when_the_wall_clock_stepped_back(
     row = outbox._rows[second.id]
     assert EPOCH + 50 == pytest.approx(row.entry.deadline, abs=1)
 
-    delivery = restore_delivery(row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0.0)
+    delivery = restore_delivery(
+        row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0, observed=False
+    )
     assert 50_000_000_000 == pytest.approx(delivery.deadline, abs=10)
 
 
@@ -665,6 +667,22 @@ async def test_an_instance_taken_out_during_an_append_refuses_it(autojump_clock)
     assert not outbox._rows
 
 
+async def test_a_gateway_that_closes_during_an_append_refuses_it(autojump_clock):
+    """Nobody would send it, and its caller is told so: nothing of it is kept."""
+    outbox, channel = Slow(survives=True), FakeChannel()
+    outbox.appending = 1.0
+
+    async def submit(gateway):
+        with pytest.raises(GatewayClosed):
+            await gateway.submit(send())
+
+    async with trio.open_nursery() as nursery, life(outbox, channel) as (gateway, _):
+        nursery.start_soon(submit, gateway)
+        await trio.sleep(0.5)
+    assert (0, True) == (gateway.statistics().accepted, gateway.statistics().conserved)
+    assert not outbox._rows
+
+
 async def test_idempotency_answers_survive(outbox, autojump_clock):
     """The receipt again, a conflict for another payload, and joining what is unfinished."""
     channel = FakeChannel()
@@ -936,6 +954,24 @@ async def test_a_call_that_is_not_safe_to_repeat_is_in_doubt(outbox, autojump_cl
         await trio.sleep(10)
         assert "unknown" == gateway.status(ticket.id).receipt.disposition
     assert 1 == len(channel.made)
+
+
+async def test_a_call_that_is_safe_to_repeat_is_made_again(outbox, autojump_clock):
+    """Whatever `on_unknown` says: a second one changes nothing."""
+    traits = Traits(repeat_safe_calls=frozenset({"pin"}))
+    channel = FakeChannel(latency=1.0, traits=traits)
+    call = Call(
+        instance_id="bot", external_room_id="room", method="pin", arguments={"a": 1},
+        on_unknown="give_up",
+    )  # fmt: skip
+    async with life(outbox, channel) as (gateway, fence):
+        ticket = await gateway.submit(call)
+        await trio.sleep(0.5)
+        fence.kill()
+    async with life(outbox, channel) as (gateway, _):
+        await trio.sleep(10)
+        assert gateway.status(ticket.id).receipt.delivered
+    assert 2 == len(channel.made)
 
 
 async def test_parts_planned_anew_are_not_planned_again(outbox, autojump_clock):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.engine.running_attempt import RunningAttempt
@@ -16,8 +16,7 @@ A_TRY = cast("RunningAttempt", "a try")
 def work_queue(seconds: float = 10.0) -> tuple[WorkQueue, list[int]]:
     """A work queue, and when its alarm was set each time that it was."""
     alarms: list[int] = []
-    made: Any = WorkQueue(seconds, lambda: alarms.append(made.look_at), lambda: None)
-    return made, alarms
+    return WorkQueue(seconds, alarms.append, lambda: None), alarms
 
 
 def broken_off(*workers: Worker) -> list[bool]:

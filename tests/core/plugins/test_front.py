@@ -362,7 +362,7 @@ async def test_cancelled_inside_a_group_reaches_its_scope():
 
 def test_the_plugin_in_whose_code_it_broke_is_named(tmp_path, monkeypatch):
     (tmp_path / "clumsy_policy.py").write_text(
-        "from gateway_core import hookimpl\n@hookimpl\ndef chunk():\n    return 1 / 0\n"
+        "from gateway_core.authors import hookimpl\n@hookimpl\ndef chunk():\n    return 1 / 0\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     import clumsy_policy  # noqa: PLC0415 - written by this test

@@ -54,12 +54,24 @@ def test_the_count_is_the_window_s_own_after_any_outcomes():
             breaker.failed()
         else:
             breaker.worked()
-        assert breaker._failures == sum(breaker._outcomes)
+        assert breaker.failures == sum(breaker._outcomes)
 
 
-def test_probes_wait_twice_as_long_each_time_up_to_the_cap():
-    settings = CircuitSettings(probe_base=1.0, probe_cap=5.0)
-    assert [1.0, 2.0, 4.0, 5.0, 5.0] == [settings.probe_delay(n) for n in (0, 1, 2, 3, 10_000)]
+class Drawn:
+    """Dice that show the same each time."""
+
+    def __init__(self, shows: float) -> None:
+        self.shows = shows
+
+    def random(self) -> float:
+        return self.shows
+
+
+@pytest.mark.parametrize(("shows", "share"), [(0.0, 0.8), (0.5, 0.9), (1.0, 1.0)])
+def test_probes_wait_twice_as_long_each_time_up_to_the_cap_less_a_fifth_at_most(shows, share):
+    backoff = CircuitSettings(probe_base=1.0, probe_cap=5.0).backoff
+    waits = [backoff.delay(n, rng=Drawn(shows)) for n in (1, 2, 3, 4, 10_000)]
+    assert [share * ceiling for ceiling in (1, 2, 4, 5, 5)] == pytest.approx(waits)
 
 
 @pytest.mark.parametrize(

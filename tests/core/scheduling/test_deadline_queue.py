@@ -17,7 +17,7 @@ def delivery(deadline: int) -> Delivery:
 def deadlines(*times: int) -> tuple[Deadlines, list[int], list[Delivery]]:
     """With the times at which the next one was told to be earlier than before."""
     told: list[int] = []
-    made = Deadlines(lambda: told.append(made.next))
+    made = Deadlines(told.append)
     deliveries = [delivery(time) for time in times]
     for one in deliveries:
         made.add(one)

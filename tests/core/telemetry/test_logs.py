@@ -8,6 +8,7 @@ import trio
 from listening import listening
 
 from gateway_core import ErrorClass, Invalid, Reason, Send, Verdict
+from gateway_core.monitoring.observer import NOBODY
 from gateway_core.telemetry import EVENTS
 from gateway_core.telemetry.privacy import pseudonym
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
@@ -73,10 +74,10 @@ async def test_a_refusal_names_instance_and_error_alone(autojump_clock):
     assert ("gateway.envelope_refused", "debug", fields) in events
 
 
-async def test_debug_events_are_told_only_where_somebody_chose_to_see_them(autojump_clock):
+async def test_debug_events_are_logged_only_where_somebody_chose_to_see_them(autojump_clock):
     with shown(logging.INFO) as events:
         async with open_test_gateway() as gateway:
-            assert gateway._recorder is None
+            assert gateway._observer is NOBODY
             await gateway.send("bot", "room", "hello")
     assert ["gateway.outbox_in_memory"] == [name for name, _, _ in events]
 

@@ -26,6 +26,7 @@ from gateway_core import (
 )
 from gateway_core.authors import TransportError, hookimpl
 from gateway_core.monitoring.histograms import Meters
+from gateway_core.monitoring.observer import NOBODY
 from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway
 
@@ -273,9 +274,9 @@ async def test_two_gateways_of_one_process_are_counted_together(telling, sdk, au
         assert {"bot": 3} == sdk.values("gateway.envelopes.accepted", "gateway.instance")
 
 
-async def test_without_an_sdk_there_is_no_watch(autojump_clock):
+async def test_without_an_sdk_nobody_observes(autojump_clock):
     async with open_test_gateway() as gateway:
-        assert gateway._recorder is None
+        assert gateway._observer is NOBODY
 
 
 async def test_metrics_alone_will_do(telling, autojump_clock):

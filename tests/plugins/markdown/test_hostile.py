@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 import pytest
+from amounts import amount
 
 from gateway_core import Secret, Send
 from gateway_core.text import Document, Rendering, parse, plan
@@ -96,12 +97,12 @@ def test_no_text_breaks_a_plan(channel, text_format):
 
 
 CHANNELS = [on_telegram, on_discord, on_slack]
-MEGABYTE = 1_000_000
+LINE = amount("characters on one line")
 
 
 @pytest.mark.parametrize("piece", ["a", "word ", "[", "`", "**a** ", "\u200d", "\u202e", "\ud83d"])
-def test_a_line_of_a_megabyte_is_planned(piece):
-    message = Send(text=piece * (MEGABYTE // len(piece)), instance_id="i", external_room_id="1")
+def test_a_long_line_is_planned(piece):
+    message = Send(text=piece * (LINE // len(piece)), instance_id="i", external_room_id="1")
     for channel in CHANNELS:
         assert all(0 < size <= LIMIT for size in channel(message))
 

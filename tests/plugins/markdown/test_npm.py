@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from amounts import amount
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from seen.checks import agree
@@ -24,6 +25,8 @@ from seen.plans import TEXTS, Seen, on_discord, shown
 
 from gateway_core.text import parse
 
+DRAWN = amount("drawn texts read by npm's parser")
+MIXED = amount("mixed texts read by npm's parser")
 READER = Path(__file__).parent / "seen/npm.js"
 
 
@@ -69,7 +72,7 @@ def test_another_parser_reads_the_same_of_generated_markdown():
 
     @given(sources=documents, limit=st.integers(250, 500))
     @settings(
-        max_examples=500,
+        max_examples=DRAWN,
         phases=[Phase.generate],
         suppress_health_check=[*HealthCheck],
         database=None,
@@ -80,16 +83,16 @@ def test_another_parser_reads_the_same_of_generated_markdown():
             cases.append((source, limit))
 
     draw()
-    assert len(cases) > 200
+    assert len(cases) > 0.4 * DRAWN
     check(cases)
 
 
 @pytest.mark.usefixtures("_parser")
 def test_another_parser_reads_the_same_of_mixed_markup():
     rng = random.Random("mixed")
-    cases = [(mixed(rng), rng.choice([200, 2000])) for _ in range(6000)]
+    cases = [(mixed(rng), rng.choice([200, 2000])) for _ in range(MIXED)]
     whole = [case for case in cases if not told(*case)]
-    assert len(whole) > 3000
+    assert len(whole) > MIXED / 2
     check(whole)
 
 

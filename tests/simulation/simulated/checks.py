@@ -40,7 +40,7 @@ class Checks:
         for entry in self._ledger.entries:
             if entry.receipt is not None:
                 self._receipt(entry)
-        for entries in self._scheduler().values():
+        for entries in self._lanes().values():
             self._order(sorted(entries, key=lambda entry: entry.rank))
         for changes in self._changes().values():
             self._newest_stands(changes)
@@ -108,7 +108,7 @@ class Checks:
             most = max(tries, default=0)
             enough = most >= self._setup.config.retries.attempts
             self._expect(enough, f"{entry} is exhausted after {most} tries")
-        made = self._ledger.fast_init(entry.envelope)
+        made = self._ledger.maker(entry.envelope)
         gone = receipt.verdict is not None and receipt.verdict.reason is Reason.MESSAGE_GONE
         earlier = made is not None and made.number < entry.number and not made.told
         if gone and made is not None and earlier and not entry.calls:
@@ -178,7 +178,7 @@ class Checks:
 
         The answer to the send was lost in the kill, and so was that the edit had begun.
         """
-        made = self._ledger.fast_init(entry.envelope) if self._cut(entry) else None
+        made = self._ledger.maker(entry.envelope) if self._cut(entry) else None
         return made is not None and made.receipt is not None and made.receipt.possible_duplicate
 
     # -- one message
@@ -231,7 +231,7 @@ class Checks:
 
     # -- one lane
 
-    def _scheduler(self) -> dict[Any, list[Entry]]:
+    def _lanes(self) -> dict[Any, list[Entry]]:
         lanes: dict[Any, list[Entry]] = defaultdict(list)
         for entry in self._ledger.entries:
             if entry.lane is not None:

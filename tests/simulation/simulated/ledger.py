@@ -35,6 +35,7 @@ from gateway_core import (
 from gateway_core.authors import Answer, Attempt
 from gateway_core.deliveries.retries import MOST_TRANSFORMS
 from gateway_core.outboxes.interface import Entry as Kept
+from gateway_core.ratelimits.circuit import JITTER
 from gateway_core.ratelimits.registry import SEVERAL_ROOMS
 from gateway_core.scheduling.pressure import LEVELS
 from gateway_core.testing import virtual_wall
@@ -190,7 +191,7 @@ class Ledger:
         self._by_object: dict[int, Entry] = {}
         self._by_id: dict[str, Entry] = {}
         self._by_key: dict[tuple[str, str, str, str], Entry] = {}
-        self._scheduler: dict[Any, dict[int, Entry]] = defaultdict(dict)
+        self._lanes: dict[Any, dict[int, Entry]] = defaultdict(dict)
         self._last: dict[Any, Call] = {}
         self._unfinished: Counter[Any] = Counter()
         self._in_flight: Counter[Any] = Counter()
@@ -261,7 +262,7 @@ class Ledger:
         self.entries.append(entry)
         self._count(entry, 1)
         if entry.lane is not None:
-            self._scheduler[entry.lane][entry.number] = entry
+            self._lanes[entry.lane][entry.number] = entry
         self._take_key(entry)
         return entry
 
@@ -416,7 +417,7 @@ class Ledger:
         self.all_ended[receipt.disposition] += 1
         self._count(entry, -1)
         if entry.lane is not None:
-            self._scheduler[entry.lane].pop(entry.number, None)
+            self._lanes[entry.lane].pop(entry.number, None)
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
 
@@ -521,7 +522,7 @@ class Ledger:
         """First in, first out within the lane, one at a time."""
         if entry.lane is None:
             return
-        for other in self._scheduler[entry.lane].values():
+        for other in self._lanes[entry.lane].values():
             if other is entry:
                 continue
             # One of an earlier life may have lost its place: to its time, to its target, or to one
@@ -578,7 +579,7 @@ class Ledger:
             *((instance_id, "bucket", name) for name in names),
         ]
 
-    def fast_init(self, envelope: Any) -> Entry | None:
+    def maker(self, envelope: Any) -> Entry | None:
         """The send of the message that is to be changed, as far as it is known."""
         target = getattr(envelope, "target", None)
         if isinstance(target, MessageRef):
@@ -589,7 +590,7 @@ class Ledger:
 
     def _expect_alone(self, entry: Entry) -> None:
         """One change of a message at a time, and of edits that wait only the newest."""
-        made = self.fast_init(entry.envelope)
+        made = self.maker(entry.envelope)
         if made is None:
             return
         other = self._changing.get(made.id)
@@ -661,7 +662,7 @@ class Ledger:
         """Whether an attempt only found an instance down that is known to be: it spends no try."""
         unsent = _as_in_an_outage(verdict) and verdict.dispatched == "no"
         accounts = self.gateway._registry._accounts if self.gateway is not None else {}
-        return unsent and instance_id in accounts and accounts[instance_id].open
+        return unsent and instance_id in accounts and accounts[instance_id].health.open
 
     def tried(self, attempt: Attempt) -> None:
         """One of the tries of a step is spent; those refused by a limit are not."""
@@ -716,10 +717,13 @@ class Ledger:
         self.worked[instance_id] += 1
 
     def probed(self, instance_id: str) -> None:
-        """Somebody asks the platform whether the instance works: at most once a step of backoff."""
+        """Somebody asks the platform whether the instance works: at most once a step of backoff.
+
+        A step is a fifth shorter than its ceiling at the least.
+        """
         self.note("probe", instance_id)
         since = trio.current_time() - self._probed.get(instance_id, -math.inf)
-        rare = since >= self.setup.config.circuit.probe_base - HAIR
+        rare = since >= (1 - JITTER) * self.setup.config.circuit.probe_base - HAIR
         self.expect(rare, f"{instance_id} is probed again after {since:.2f} s")
         self._probed[instance_id] = trio.current_time()
 
@@ -783,7 +787,7 @@ class Ledger:
             if not entry.told:  # what was sent before, and is sent again, stands where it stood
                 entry.rank = self._next_rank()
             if entry.lane is not None:
-                self._scheduler[entry.lane][entry.number] = entry
+                self._lanes[entry.lane][entry.number] = entry
             self._remember(entry, truth.unfinished.get(entry.id, {}))
         known = {entry.id for entry in left}
         for name in truth.unfinished:
@@ -795,7 +799,7 @@ class Ledger:
 
     def _forget_life(self) -> None:
         """What a process knows and no file: suspensions, slots, what is learned of limits."""
-        for state in (self._in_flight, self._unfinished, self._scheduler, self.levels, self.ended):
+        for state in (self._in_flight, self._unfinished, self._lanes, self.levels, self.ended):
             state.clear()
         self._last.clear()
         for names in (self._out_of_order, self.held, self.absent):
@@ -837,7 +841,7 @@ class Ledger:
                 self.note("kept unheard", entry)
                 self._expect_soon(entry, self._withdrawn.get(name, math.inf), "was withdrawn")
         self._unfinished.clear()
-        self._scheduler.clear()
+        self._lanes.clear()
 
     def _compare(self, entry: Entry, truth: Truth, *, strict: bool) -> None:
         """Whether the file knows of the entry what it must."""

@@ -87,7 +87,7 @@ class Watch:
             return
         self._late()
         for partition in self._gateway._partitions:
-            self._scheduler(partition)
+            self._lanes(partition)
             self._waiters(partition)
         self._accounts()
         self._since = {what: at for what, at in self._since.items() if what in self._seen}
@@ -142,13 +142,16 @@ class Watch:
         if now - since > longest + HAIR:
             self._ledger.wrong(text())
 
-    def _scheduler(self, partition: Any) -> None:
+    def _lanes(self, partition: Any) -> None:
         """A lane runs, waits for something that is not there, or has nothing to do."""
         if not partition.alive:
             return
         now = partition.clock.now()
-        if partition.workers.runnable:
+        work = partition.workers.work
+        if work.runnable:
             self._lasts(("runnable", partition.index), GRID, lambda: "a ready lane has no worker")
+        if work.over:
+            self._lasts(("over", partition.index), GRID, lambda: "nobody ends what is over")
         for room in partition.scheduler.rooms.values():
             for lane in room.lanes.values():
                 self._lane(lane, room, now)
@@ -187,18 +190,18 @@ class Watch:
     def _accounts(self) -> None:
         """An instance in trouble has somebody who looks after it."""
         for account in self._gateway._registry._accounts.values():
-            name = account.instance.id
-            kept = account.keeper_runs or not account.needs_probe
-            self._ledger.expect(kept, f"nobody looks after {name}")
-            shut = account.gate.closed_until >= NEVER
-            reason = account.suspended or account.refusal or account.open
+            name, health, gate = account.instance.id, account.health, account.limits.gate
+            probed = health.probing or not health.needs_probe
+            self._ledger.expect(probed, f"nobody looks after {name}")
+            shut = gate.closed_until >= NEVER
+            reason = health.suspended or health.refused or health.open
             self._ledger.expect(not shut or reason, f"{name} is shut for no reason")
-            narrow = account.gate.capacity < NEVER and not account.open
+            narrow = gate.capacity < NEVER and not health.open
             self._ledger.expect(not narrow, f"{name} stays half open")
-            waits = self._gateway._clock.trio_time(account.gate.closed_until) - HAIR
+            waits = self._gateway._clock.trio_time(gate.closed_until) - HAIR
             asked = shut or self._ledger.closes(name, waits)
             self._ledger.expect(asked, f"{name} is closed whole, and only a room was named")
 
 
 def _delivery(partition: Any, envelope: Any) -> Any:
-    return next((f for f in partition.deliveries.values() if f.envelope is envelope), None)
+    return next((d for d in partition.deliveries.values() if d.envelope is envelope), None)

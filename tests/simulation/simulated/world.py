@@ -78,6 +78,15 @@ class Jitter(Random):
     getrandbits = Random.getrandbits
 
 
+class ProbeJitter(Random):
+    """The wait for a probe: mostly its ceiling, which is on the grid, else as much less as any."""
+
+    def random(self) -> float:
+        return 1.0 - max(0, self.getrandbits(3) - 4) / 3
+
+    getrandbits = Random.getrandbits
+
+
 def simulate(seed: int) -> Outcome:
     """Make the world of a seed. Raises `Violation` at the first thing that does not hold."""
     return made(draw(seed), seed)
@@ -279,6 +288,7 @@ class World:
         ledger.limits = self._limits_of
         for partition in gateway._partitions:
             partition.consequences._rng = Jitter(f"jitter:{partition.index}:{self.setup.seed}")
+        gateway._prober._rng = ProbeJitter(f"probes:{self.setup.seed}")
 
     def _limits_of(self, instance_id: str, attempt: Attempt) -> Any:
         """As the real adapter names them, whatever the ports do to it."""

@@ -1,1 +1,1 @@
-"""One instance at run time: its limits, its health, its sessions, its counts."""
+"""Performs what an instance needs: sessions, health, probes; may import `plugins` and below."""

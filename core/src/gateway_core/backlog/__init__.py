@@ -1,1 +1,1 @@
-"""Brings what a durable outbox holds beyond memory into the partitions."""
+"""Brings what an outbox stores beyond memory into partitions; may import `engine` and below."""

@@ -1,1 +1,1 @@
-"""The contract: envelopes, verdicts, errors and hooks. Imports no other package of core."""
+"""Names what core and plugins exchange: envelopes, verdicts, errors, hooks; imports no package."""

@@ -1,4 +1,4 @@
-"""To plain JSON and back without loss: envelopes, refs, receipts, verdicts, entries."""
+"""Writes values as plain JSON and reads them back without loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMAT_VERSION = 1
 _KINDS: Mapping[str, Any] = {"send": Send, "edit": Edit, "delete": Delete, "call": Call}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _WRITERS: dict[type, Callable[[Any], Any]] = {}
-"""What writes an envelope of a class: every accepted one is written."""
+"""Writers of envelopes by class; every accepted envelope is written."""
 
 
 def _make() -> cattrs.Converter:
@@ -107,7 +107,7 @@ _CONVERTER = _make()
 
 
 def to_json(value: Any) -> Json:
-    """Plain JSON of a value that travels; defaults are left out."""
+    """A value as plain JSON; defaults are left out."""
     write = _WRITERS.get(type(value))
     if write is not None:
         return write(value)
@@ -122,10 +122,10 @@ def from_json(kind: type[T], plain: Json) -> T: ...
 @overload
 def from_json(kind: UnionType, plain: Json) -> envelopes.Envelope: ...
 def from_json(kind: type[T] | UnionType, plain: Json) -> T | envelopes.Envelope:
-    """The value again; with `Envelope` as `kind`, whichever of the four requests it is.
+    """The value of plain JSON; with `Envelope` as `kind`, any of the four.
 
-    Raises `FormatVersionError` where a later release wrote it, and `Invalid` that lists every
-    field that does not fit.
+    Raises `FormatVersionError` if a later release wrote it, and `Invalid` with every field that
+    does not fit.
     """
     wanted: Any = kind  # cattrs' own types know no unions
     try:

@@ -1,4 +1,4 @@
-"""What travels: envelopes, their parts, message references and receipts. Immutable values."""
+"""Envelopes, their parts, message references and receipts: immutable values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PartRef:
 
 @attrs.frozen(kw_only=True)
 class MessageRef:
-    """What an application keeps to edit or delete a message later. Serialisable.
+    """What an application stores to edit or delete a message later. Serialisable.
 
     envelope_id       the `Send` that made the message: its identity over all revisions
     parts             the platform messages in order; empty in a ticket's ref, which is
@@ -87,14 +87,14 @@ Target: TypeAlias = MessageRef | KeyRef
 
 
 def _copied(value: Any) -> Any:
-    """A table of its own; what is none is left as it is, to be named where it is refused."""
-    if type(value) is dict and not value:  # mostly, and told at once
+    """A copy of a table; anything else stays as it is, and is refused by name later."""
+    if type(value) is dict and not value:  # the common case
         return {}
     return copied(value) if isinstance(value, Mapping) else value
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Not below zero; what is no number at all is named where it is refused."""
+    """Not below zero; a value that is no number is refused by name later."""
     if isinstance(value, int | float) and value < 0:
         raise ValueError(f"'{attribute.name}' must be 0 or more, not {value!r}")
 
@@ -104,9 +104,9 @@ class _Envelope:
     """The fields that every envelope has.
 
     key          idempotency key, unique in (instance, room, operation); None: none
-    ttl          seconds from acceptance after which it ends `expired`; None: by its class, and
-                 counted from `not_before` where that is later, its own or that of the message
-                 which it changes
+    ttl          seconds from acceptance after which it ends `expired`; None: by its class,
+                 counted from `not_before` if that is later (its own, or that of the message that
+                 it changes)
     not_before   POSIX time before which it is not sent; None: at once
     priority     the class: `urgent`, `normal` or `bulk`
     order        `room`: first in, first out within its lane; `none`: a lane of its own
@@ -157,8 +157,8 @@ class Edit(_Envelope):
     """A new text for a message that was sent.
 
     target   the message: a ref (of a receipt, of a ticket, or stored), or its key
-    extra    the platform's own fields (buttons), on the last part as the text is now: None keeps
-             what the message has, an empty mapping takes it off, any other takes its place
+    extra    the platform's own fields (buttons), on the new last part: None keeps what the
+             message has, an empty mapping removes it, any other replaces it
     interim  one of a stream's passing states: it ranks below finals
     """
 
@@ -176,7 +176,7 @@ class Edit(_Envelope):
 
     @property
     def thread_id(self) -> str | None:
-        """The target's thread, where the target tells."""
+        """The target's thread, if the target names one."""
         return self.target.thread_id if isinstance(self.target, MessageRef) else None
 
 
@@ -190,7 +190,7 @@ class Delete(_Envelope):
 
     @property
     def thread_id(self) -> str | None:
-        """The target's thread, where the target tells."""
+        """The target's thread, if the target names one."""
         return self.target.thread_id if isinstance(self.target, MessageRef) else None
 
 
@@ -211,15 +211,15 @@ class Call(_Envelope):
 Envelope: TypeAlias = Send | Edit | Delete | Call
 
 CHANGES = (Edit, Delete)
-"""Of messages. A tuple is looked through in less time than it takes to make a union of them."""
+"""Changes of messages. A tuple: `isinstance` with a union takes longer."""
 
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
-"""Writes plain JSON in the one way that digests are made of."""
+"""Writes the canonical JSON that digests are made of."""
 
 
 def digest_of(payload: Json) -> str:
-    """A digest of plain JSON, the same in every process: what edits are compared by."""
+    """A digest of plain JSON, the same in every process; edits compare parts by it."""
     try:
         octets = _CANONICAL.encode(payload)
     except (TypeError, ValueError):  # lone surrogates, strings of a class of their own, other keys
@@ -228,7 +228,7 @@ def digest_of(payload: Json) -> str:
 
 
 def _as_it_is_read(payload: Json) -> bytes:
-    """The canonical form of what is read again where `payload` was written down."""
+    """The canonical form of `payload` after it was written and read again."""
     written = json.dumps(payload, sort_keys=True)
     try:
         return _CANONICAL.encode(json.loads(written))
@@ -257,7 +257,7 @@ class Part:
 
 @attrs.frozen(kw_only=True)
 class PartReceipt:
-    """What became of one part (of a send or edit) or one step (of a delete or call).
+    """The outcome of one part (of a send or edit) or one step (of a delete or call).
 
     outcome     `delivered`, `deleted`, `unchanged`, `failed`, `unknown` or `not_sent`
     attempts    tries that were made
@@ -275,10 +275,10 @@ class PartReceipt:
 
 @attrs.frozen(kw_only=True)
 class Receipt:
-    """What the caller is told of how an envelope ended.
+    """How an envelope ended, as the caller learns it.
 
     parts               each part's own outcome
-    ref                 for edits and deletes of what arrived; None: nothing did, or no id is known
+    ref                 what arrived, for edits and deletes; None: nothing did, or no id is known
     attempts            tries over all steps
     verdict             the error that ended it, or the last one on the way; None: there was none
     possible_duplicate  a part of it may stand in the room more than once
@@ -331,12 +331,12 @@ class Attempt:
     thread       the thread or topic; None: the room itself
     reply        the message to answer: on the first part of a send only
     part         the content, for send and edit; `payload` is what it holds, else empty
-    extra        the platform's own fields, on the last part; None: nothing is said of them;
-                 empty, in an edit: what the message has of them is taken off
+    extra        the platform's own fields, on the last part; None: nothing is known of them;
+                 empty, in an edit: the message loses those that it has
     message_id   the platform message, for edit and delete
     method       of a call, with its arguments
     number       1 for the first try of this step
-    key          stable over retries and restarts: what deduplicates on the platform. Letters,
+    key          stable over retries and restarts: the platform deduplicates by it. Letters,
                  digits and a dot; parts of an envelope differ at the end of theirs only
     mode         how `part` was planned
     """

@@ -23,10 +23,10 @@ class Problem:
 
 
 class GatewayError(Exception):
-    """The root of the tree: catch this to catch all that the gateway itself raises."""
+    """The root of the tree: catches everything that the gateway itself raises."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied and pickled as it is: Python would call the class with `args` alone."""
+        """To copy and to pickle: Python would call the class with `args` alone."""
         return _made_again, (type(self), self.args), self.__dict__
 
 
@@ -70,7 +70,7 @@ class UnknownInstance(Invalid):
 
 
 class Overloaded(Refused):
-    """A bound was reached: of what (`bound_of`), how full it is and when to come back."""
+    """A bound was reached: which one (`bound_of`), how full it is, and when to try again."""
 
     def __init__(
         self, *, bound_of: str, pressure: str, depth: int, bound: int, retry_in: float
@@ -85,7 +85,7 @@ class Overloaded(Refused):
     def __str__(self) -> str:
         return (
             f"{self.bound_of} is full: {self.depth} of {self.bound} unfinished, pressure"
-            f" {self.pressure}; room is expected in about {self.retry_in:.3g} s"
+            f" {self.pressure}; a slot is expected in about {self.retry_in:.3g} s"
         )
 
 
@@ -116,7 +116,7 @@ class InstanceSuspended(Refused):
 class GatewayClosed(Refused):
     """The gateway is stopping or has stopped.
 
-    `kept` is true where a durable outbox keeps the envelope for the next start.
+    `kept` is true if a durable outbox stores the envelope for the next start.
     """
 
     def __init__(self, text: str = "the gateway is closed", *, kept: bool = False) -> None:
@@ -125,7 +125,7 @@ class GatewayClosed(Refused):
 
 
 class DeliveryError(GatewayError):
-    """The envelope ended otherwise than delivered; `receipt` tells how and why."""
+    """The envelope was not delivered; `receipt` says how it ended, and why."""
 
     def __init__(self, receipt: Receipt) -> None:
         self.receipt = receipt
@@ -138,7 +138,7 @@ class DeliveryError(GatewayError):
 
 
 class ProbeFailed(GatewayError):
-    """The platform did not say who the instance is; `verdict` tells what that means."""
+    """The platform did not say who the instance is; `verdict` says what that means."""
 
     def __init__(self, *, instance_id: str, verdict: Verdict) -> None:
         self.instance_id = instance_id

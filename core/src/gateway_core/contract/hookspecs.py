@@ -64,8 +64,8 @@ class Traits:
     independent_threads  threads of a room are lanes of their own (limits stay the room's)
     deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
-    names_limits         its 429s say whose limit was met; where they do not, several rooms that
-                         are limited within two seconds are taken for the account's
+    names_limits         its 429s say whose limit was met; otherwise several rooms that are limited
+                         within two seconds count as the account's limit
     """
 
     edit: bool = attrs.field(default=True, validator=flag)
@@ -83,12 +83,12 @@ class Limit:
     pace  `even`: one every `per / count` seconds, counted from the starts of attempts, and with
           a count of one strictly from the platform's answers; `window`: any `count` in any
           `per` seconds, where an attempt counts from its start until `per` after its answer;
-          `learned`: a window that the platform tells of in its answers: the first attempt goes
-          alone, since its answer tells what the limit really is
+          `learned`: a window that the platform reports in its answers; the first attempt goes
+          alone, since its answer says what the limit is
     start  with `even`: attempts per `per` to begin with, where `count` is more than is documented.
            The pace quickens with each answer that is no refusal, up to `count`
-    most  with `even`: attempts in any `per`, counted as in a window: what keeps an even pace that
-          is near the platform's limit within it, though answers take unequally long
+    most  with `even`: attempts in any `per`, counted as in a window: keeps a pace near the
+          platform's limit within it, although answers take unequally long
     """
 
     bucket: str
@@ -110,7 +110,7 @@ class Answer:
     """The platform said yes.
 
     message_id  the platform's id of the message; None where there is none or it could not be read
-    buckets     what the platform told of its buckets
+    buckets     what the platform reported of its buckets
     result      the platform's answer to a `Call`, as plain JSON
     """
 
@@ -195,7 +195,7 @@ async def credentials(instance: Instance, session: Session) -> Secret | None:
     """A fresh secret, where the platform's tokens expire.
 
     Asked once after a verdict of reason `unauthorized` at instance scope, before the instance is
-    suspended. A `Secret`: the adapter has taken it into use and the attempt is made again.
+    suspended. A `Secret`: the adapter uses it from now on, and the attempt is made again.
     None: there is none, and the instance is suspended.
     """
 
@@ -220,7 +220,7 @@ def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem] | None
 
 @hookspec(firstresult=True)
 def address(event: Any) -> Address | None:
-    """Room, thread, reply and natural key out of an incoming event of the platform. Pure.
+    """Room, thread, reply and natural key of an incoming event of the platform. Pure.
 
     `event` is the platform's JSON as plain Python values. None: not an event of a conversation.
     """
@@ -244,8 +244,8 @@ def rate_limit(
     """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
 
     `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
-    `delete`, or `call:<method>`. `priority` is the envelope's class, as policies left it; where
-    an impl lists it, limits are asked for once per class as well, and may differ: a bucket that
+    `delete`, or `call:<method>`. `priority` is the envelope's class, as policies left it; an
+    impl that lists it is asked once per class as well, and may answer differently: a bucket that
     is named for bulk alone paces bulk alone.
     An attempt takes a token of each bucket named, all at once.
     Buckets of one name are one bucket within the instance.
@@ -266,9 +266,8 @@ async def send(instance: Instance, session: Session, attempt: Attempt) -> Answer
 async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer:
     """Give the message `attempt.message_id` the content of `attempt.part`.
 
-    `attempt.extra` has the platform's own fields that it shall have; an empty mapping: those that
-    it has are taken off, also where the platform keeps what a request does not name; None: nothing
-    is known of any.
+    `attempt.extra` has the platform's own fields for it; an empty mapping: remove those that it
+    has, even if the platform keeps what a request does not name; None: nothing is known of any.
 
     Must be safe to repeat. An adapter without it says so in its traits.
     """
@@ -276,7 +275,7 @@ async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer
 
 @hookspec(firstresult=True)
 async def delete(instance: Instance, session: Session, attempt: Attempt) -> Answer:
-    """Take the message `attempt.message_id` away. Must be safe to repeat."""
+    """Delete the message `attempt.message_id`. Must be safe to repeat."""
 
 
 @hookspec(firstresult=True)
@@ -290,7 +289,7 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
 
     retryable      the step is tried again, after `retry_after` or the core's backoff; with reason
                    `rate_limited`, what the scope names is closed meanwhile and no try is spent;
-                   a step that is refused again and again waits longer than it is told
+                   a step that is refused again and again waits longer than asked
     non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well
     fatal          at instance scope the instance is suspended and the envelope waits or ends as
                    configured; else the envelope ends `fatal`
@@ -307,7 +306,7 @@ def open_outbox(url: str) -> Any:
 
     None: the URL is of another plugin's scheme. Raises `ConfigError` where it is of this one and
     wrong. Asked when a configuration is read, for its mistakes, and when a gateway opens without
-    an outbox given in code: what it does comes with the entering.
+    an outbox given in code: it must do nothing before it is entered.
     """
 
 

@@ -17,7 +17,7 @@ class Ids:
         self._count = 0
 
     def go_on_after(self, last_id: str) -> None:
-        """Later ids sort after this one of an earlier life, whatever the wall clock says."""
+        """Later ids sort after this one of a previous run, whatever the wall clock says."""
         if last_id:
             self._last = max(self._last, int(last_id[:12], 16) + 1)
             self._count = 0
@@ -35,11 +35,11 @@ class Ids:
 
 
 def id_of_time(wall: float) -> str:
-    """What ids of that time begin with: it sorts before them, and after all of before."""
+    """How ids of that time begin: sorts before them, and after all earlier ones."""
     return f"{int(max(0.0, wall) * 1000):012x}"
 
 
 def position_of(envelope_id: str) -> int:
-    """An id's place among all others of one outbox, as an integer below 2**62."""
+    """An id's position among all others of one outbox, an integer below 2**62."""
     number = int(envelope_id[:18], 16)
     return number >> 24 << _COUNT_BITS | number & 0xFFFFFF

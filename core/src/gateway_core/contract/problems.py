@@ -1,4 +1,4 @@
-"""Where a plain value does not fit: cattrs' errors as problems, each by its place. Pure."""
+"""Turns cattrs' errors into problems, each with its place. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _validated(error: BaseException, place: str) -> tuple[str, str]:
 
 
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
-    """What converters and validators of the attrs class `kind` say of the fields in `value`: all.
+    """Every fault that the attrs class `kind` finds in the fields of `value`.
 
     The class itself would stop at the first. Fields that do not structure are left out.
     """
@@ -67,7 +67,7 @@ def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any])
         if isinstance(value, Mapping) and field.name in value:
             try:
                 read = structure(value[field.name], field.type)
-            except Exception:  # noqa: BLE001, S112 - told as what does not fit
+            except Exception:  # noqa: BLE001, S112 - reported as a value that does not fit
                 continue
             try:
                 _look_at(field, read)

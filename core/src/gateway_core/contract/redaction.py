@@ -1,4 +1,4 @@
-"""Taking secrets out of texts that people or logs will see. Pure."""
+"""Takes secrets out of texts that people or logs will see. Sans-I/O."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a field may hold: validators whose error names the field, what it must be, and what it was.
 
-All raise `ValueError`. Pure.
+All raise `ValueError`. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 WIDEST = 2**64
 """JSON's whole numbers have no bound, their readers do; from 4,300 digits on Python's as well."""
 LONGEST_NAME = 1024
-"""Characters of an id or a key: no platform's are longer, and each is kept in memory."""
+"""Characters of an id or a key: no platform's are longer, and each is held in memory."""
 LONGEST = 1e9
 """Seconds, some thirty years: longer waits are mistakes, and 64 bits of nanoseconds hold them."""
 UNSENDABLE = "has a lone surrogate or NUL"
@@ -29,7 +29,7 @@ MANY = 10_000
 def copied(value: Any) -> Any:
     """The table and all that it holds, so that nobody changes it later.
 
-    What is beyond `DEEPEST` and `MANY` is left as it is: it is refused anyway.
+    Anything beyond `DEEPEST` and `MANY` stays as it is: it is refused anyway.
     """
     left = MANY
 

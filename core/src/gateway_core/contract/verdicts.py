@@ -69,9 +69,9 @@ class Reason(StrEnum):
 class BucketReport:
     """What the platform said about one of its buckets.
 
-    bucket       the name that core keeps it under (unique within the instance)
-    limit        tokens per window, where told
-    remaining    tokens left, where told
+    bucket       the name by which core knows it (unique within the instance)
+    limit        tokens per window, if reported
+    remaining    tokens left, if reported
     reset_after  seconds until the window is fresh, counted from the answer
     provisional  the name under which `rate_limit` asked for it before the platform named it;
                  from then on that name means this bucket
@@ -104,7 +104,7 @@ def _cut(raw: str) -> str:
 
 
 def _a_number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Whatever a platform sends as one, `nan` included: what it means is not decided here."""
+    """Any number that a platform sends, `nan` included."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(  # noqa: TRY004 - one kind for all
             f"'{attribute.name}' must be a number, not {shown(value)}"
@@ -126,12 +126,12 @@ class Verdict:
                  instance, or the whole instance
     dispatched   `no`: the platform certainly did not act; `unknown`: it may have
     retry_after  seconds to wait, counted from the answer; None: the core's backoff
-    buckets      what the platform told of its buckets in the error
+    buckets      what the error reports of the platform's buckets
     transform    change this before trying again; None: as it was
     moved_to     the room's new id, with reason `room_moved`
     raw          the platform's own words, redacted and cut to 500 characters
 
-    Raises `ValueError` for a word that there is not, which the core takes for an error of the hook.
+    Raises `ValueError` for an unknown word; core counts that as an error of the hook.
     """
 
     error_class: ErrorClass = attrs.field(converter=_error_class)

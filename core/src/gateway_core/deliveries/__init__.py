@@ -1,1 +1,1 @@
-"""Decides what becomes of one accepted envelope: its steps, retries, keys and receipt. Sans-I/O."""
+"""Decides, sans-I/O, what becomes of an accepted envelope; may import `text` and below."""

@@ -105,13 +105,13 @@ class Delivery:
 
     @property
     def step(self) -> Step | None:
-        """The next step; None when there is none left."""
-        steps = self.steps
-        if steps is None:
-            return None
-        while self._position < len(steps) and steps[self._position].outcome is not None:
-            self._position += 1
-        return steps[self._position] if self._position < len(steps) else None
+        """The next step; None when there is none left, or none is planned."""
+        steps, at = self.steps or (), self._position
+        while at < len(steps):
+            if steps[at].outcome is None:
+                return steps[at]
+            at += 1
+        return None
 
     @property
     def left_in_doubt(self) -> bool:
@@ -193,7 +193,7 @@ class Delivery:
         """These are its steps; the next of them."""
         self.steps = steps
         self.perhaps_begun()
-        return self.step
+        return self.next_step()
 
     def next_step(self) -> Step | None:
         """The next step, which of a send or a call follows from its plan; None: there is none."""
@@ -202,7 +202,10 @@ class Delivery:
                 self.steps = send_steps(self.envelope, self.plan)
             elif isinstance(self.envelope, Call):
                 self.steps = [Step("call", 0)]
-        return self.step
+        steps = self.steps or ()
+        while self._position < len(steps) and steps[self._position].outcome is not None:
+            self._position += 1
+        return steps[self._position] if self._position < len(steps) else None
 
     def changes(self, message: str) -> None:
         """The message that it changes, by whatever name, is this one."""
@@ -253,7 +256,7 @@ class Delivery:
         step.acknowledge(answer.message_id, changed=changed)
         if step.kind == "call":
             self.result = answer.result
-        return self.step is None
+        return self.next_step() is None
 
     def fail(self, step: Step, verdict: Verdict, *, limited: bool) -> None:
         """The attempt of `step` failed; where it ended meanwhile, that changes nothing."""

@@ -1,4 +1,4 @@
-"""Which envelope an idempotency key stands for. Pure: the time is passed in."""
+"""Which envelope an idempotency key stands for. Sans-I/O: the time is passed in."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def frees_its_key(receipt: Receipt) -> bool:
 
 @attrs.define(eq=False)
 class Known:
-    """What a key stands for: a delivery while it lasts, then its receipt."""
+    """What a key stands for: a delivery until it ends, then its receipt."""
 
     fingerprint: str
     envelope_id: str
@@ -114,7 +114,7 @@ class Keys:
         self._trim(now)
 
     def remember(self, scope: Scope, print_: str, receipt: Receipt, since: int) -> None:
-        """The key stood for an envelope of an earlier life."""
+        """The key stood for an envelope of a previous process run."""
         self._known[scope] = Known(print_, receipt.envelope_id, since, receipt=receipt)
         self._trim(since)
 

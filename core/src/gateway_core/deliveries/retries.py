@@ -1,4 +1,4 @@
-"""What follows from a verdict: try again, change something, give up. Pure; bounded."""
+"""Decides what follows from a verdict: try again, change something, give up. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MOST_PATIENCE = 10.0
 class RetrySettings:
     """How often and how long a step is tried.
 
-    attempts       tries of a step at the most, those refused by a rate limit not counted
+    attempts       most tries of a step, not counting those refused by a rate limit
     base, cap      seconds: exponential backoff with full jitter between them
-    max_ambiguous  tries of one part, at the most, that may have been accepted unknown to us
+    max_ambiguous  most tries of one part that may have been accepted without our knowing
     quarantine     seconds after an unknown outcome before anything follows in that lane
     """
 
@@ -79,7 +79,7 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     left: float,
     rng: Random,
 ) -> Decision:
-    """What follows from `verdict`, the `left` seconds to the deadline given.
+    """What follows from `verdict`, with `left` seconds to the deadline.
 
     Counts of the step are already those after the try: `attempts`, `maybe_sent`, `transforms`.
     """
@@ -121,7 +121,7 @@ def _change(verdict: Verdict, step: Step) -> Decision:
 def _ambiguous(
     step: Step, settings: RetrySettings, wait: float, *, give_up: bool, left: float
 ) -> Decision:
-    """The part may be there. Again only while copies stay within the bound, and it works again."""
+    """The part may have arrived: again only within the bound of copies, once the instance works."""
     if give_up or step.maybe_sent >= settings.max_ambiguous:
         return Decision("unknown", settings.quarantine)
     if step.attempts >= settings.attempts:
@@ -138,14 +138,14 @@ def _wait(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) ->
 
 
 def _patience(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:
-    """Retry-after wins; but who is refused after it, again and again, shall not ask at its pace."""
+    """Retry-after wins; but a step that is refused after it again and again waits longer."""
     if verdict.retry_after is None or step.refusals < FRUITLESS:
         return 0.0
     return min(MOST_PATIENCE, settings.backoff.delay(step.refusals - 1, rng=rng))
 
 
 def _unless_late(decision: Decision, left: float) -> Decision:
-    """A wait beyond the deadline ends it at once: waiting would change nothing."""
+    """A wait beyond the deadline ends the envelope at once."""
     if decision.wait > left:
         return Decision("end", decision.wait, Disposition.EXPIRED)
     return decision

@@ -1,4 +1,4 @@
-"""What stands in the room now of messages that were sent: the newest revision of each. Sans-I/O."""
+"""The newest revision of each message that was sent, as it stands in its room. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gateway_core.contract.envelopes import Edit, Json, MessageRef, Part, PartRe
 from gateway_core.deliveries.steps import Step
 
 FEW = 4
-"""Of the oldest, so many at a time are looked at."""
+"""How many of the oldest are looked at in one go."""
 
 
 class Revisions:
     """The newest refs of one partition's messages by envelope id, bounded by number.
 
-    Those that stand as they were sent, and those that were edited or deleted, so many of each: a
-    ref that somebody stored still tells the former when they are forgotten, and no longer the
-    latter. Those of which a change waits are kept beyond that.
+    Messages as they were sent, and messages that were edited or deleted, so many of each: once
+    forgotten, a stored ref still describes the former, and no longer the latter. Messages for
+    which a change waits stay beyond that.
     """
 
     def __init__(self, most: int) -> None:

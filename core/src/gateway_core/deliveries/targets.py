@@ -1,4 +1,4 @@
-"""Which message an edit or delete is of, and what stands of it now. Pure."""
+"""Finds the message that an edit or a delete changes, as it stands now. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Targets:
             self._revisions.want(target.envelope_id)
 
     def overtaken(self, delivery: Delivery, now: int) -> Delivery | None:
-        """Note an edit that came in; the one of the same message that is of no use beside it.
+        """Note an edit that came in; the edit of the same message that it makes useless, if any.
 
-        That is the older one, if it waits. It may be this one itself: what waited for its message
-        comes in again after newer ones.
+        That is the older one, if it waits; or this one, if it waited for its message and comes in
+        after newer ones.
         """
         delivery.changes(self._identity(delivery, now))
         other = self._edits.get(delivery.message)
@@ -68,7 +68,7 @@ class Targets:
         return made if made is not None and made.id < delivery.id else None
 
     def due(self, target: Target, now: int) -> float | None:
-        """The time before which the target has no place, where it waits here for that."""
+        """When the target's message is due, if it is parked here."""
         if isinstance(target, MessageRef):
             made = self._deliveries.get(target.envelope_id)
         else:
@@ -77,17 +77,17 @@ class Targets:
         return made.due if made is not None and made.parked else None
 
     def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
-        """What has the key; of what took it after the change was accepted, the change is not."""
+        """What has the key; a change is never of an envelope that took it later."""
         known = self._keys.find(scope_of_key(target), now)
         return known if known is not None and known.envelope_id < delivery.id else None
 
     def knows(self, envelope_id: str) -> bool:
-        """Whether it is known here what became of the message of that id, or will be."""
+        """Whether this partition knows the message of that id, or waits for it."""
         here = envelope_id in self._deliveries or envelope_id in self._spilled
         return here or self._revisions.knows(envelope_id)
 
     def expect(self, delivery: Delivery) -> None:
-        """A change is of the message of this one, which is outside memory: it waits for that."""
+        """A change waits for the message of this spilled delivery."""
         names = [delivery.id] if delivery.scope is None else [delivery.id, delivery.scope]
         self._spilled.update(dict.fromkeys(names, delivery))
 
@@ -153,8 +153,7 @@ class Targets:
         delivery.found(ref)
         if isinstance(change, Delete):
             return delete_steps(ref.parts)
-        # Of a message that is not remembered, a stored ref may be old: no part of it is taken for
-        # what stands there.
+        # If the gateway no longer knows the message, a stored ref may be old: every part is edited.
         known = self._revisions.knows(ref.envelope_id)
         return edit_steps(change, delivery.plan, ref if known else _doubted(ref))
 
@@ -164,9 +163,9 @@ class Targets:
             self._revisions.record(receipt.ref, receipt.envelope_id)
 
     def recalled(self, target: Target, ref: MessageRef | None) -> None:
-        """An outbox remembers the message so; a target that knows a later state wins.
+        """Record the message as the outbox knows it; a target that knows a later revision wins.
 
-        Nothing is certain about what its parts hold: it may have been deleted since.
+        What its parts hold is uncertain: it may have been deleted since.
         """
         if ref is not None and ref.revision >= getattr(target, "revision", 0):
             self._revisions.record(_doubted(ref), ref.envelope_id)
@@ -183,7 +182,7 @@ class Targets:
             del self._begun[delivery.message]
         if not delivery.started and not receipt.delivered:
             return
-        # The steps of one that began in an earlier life were planned there.
+        # One that began in a previous run has the steps that were planned there.
         target = delivery.target or self.newest(delivery, now)
         origin = target.envelope_id if target is not None else ""
         if not origin:
@@ -199,7 +198,7 @@ class Targets:
                 self._revisions.record(ref, origin)
 
     def forget_room(self, instance_id: str, room: str) -> None:
-        """Forget what stands in a room: refs carry the application's own fields."""
+        """Forget the room's messages: their refs carry the application's own fields."""
         self._revisions.forget_room(instance_id, room)
 
     def _forget_edit(self, delivery: Delivery) -> None:
@@ -207,7 +206,7 @@ class Targets:
             del self._edits[delivery.message]
 
     def _identity(self, delivery: Delivery, now: int) -> str:
-        """The message that a change is of, by whatever name."""
+        """One name for the message that is changed, whatever its target calls it."""
         target = _target(delivery)
         room = (target.instance_id, target.external_room_id)
         if isinstance(target, KeyRef):
@@ -218,7 +217,7 @@ class Targets:
 
 
 def _target(delivery: Delivery) -> Target:
-    """What a change is of."""
+    """The target of a change."""
     assert isinstance(delivery.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
     return delivery.envelope.target
 
@@ -230,5 +229,5 @@ def _newness(delivery: Delivery) -> str:
 
 
 def _doubted(ref: MessageRef) -> MessageRef:
-    """The same messages, and nothing certain about what they hold."""
+    """The same messages, their content uncertain."""
     return attrs.evolve(ref, parts=tuple(attrs.evolve(part, digest="") for part in ref.parts))

@@ -1,1 +1,1 @@
-"""Performs what is decided below: partitions, their workers, attempts and endings."""
+"""Performs what is decided below: attempts and endings; may import `monitoring` and below."""

@@ -64,9 +64,13 @@ class Completion:
         return receipt
 
     def complete_if_over(self, delivery: Delivery, now: int) -> None:
-        """End it where no step is left."""
-        if delivery.step is None and delivery.receipt is None:
+        """End it where no step is left, or where its deadline passed during its attempt."""
+        if delivery.receipt is not None:
+            return
+        if delivery.step is None:
             self.complete(delivery, Ending(delivery.disposition()), now)
+        elif delivery.deadline <= now:
+            self.complete(delivery, expired(delivery), now)
 
     def complete_waiting(self, delivery: Delivery, ending: Ending, now: int) -> Receipt:
         """End a waiting delivery, and let its lane go on without it."""

@@ -31,6 +31,8 @@ from gateway_core.text import Excerpt
 
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
 """The loss that comes with each transform."""
+CLOSING = ("closed", "end")
+"""Kinds of decisions that close what a refusal by a limit names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
@@ -76,6 +78,8 @@ class Consequences:
         )
         if decision.kind != "acknowledged":
             self._log(failed, decision)
+        if failed.limited and decision.kind not in CLOSING:
+            self._refuse(failed, None)
         self._DO[decision.kind](self, failed, decision)
         journal = self._shard.journal
         if journal is not None and delivery.receipt is None and step.outcome not in ARRIVED:

@@ -134,8 +134,8 @@ class WorkerPool:
         ready = list(work.runnable)
         work.runnable.clear()
         work.over.clear()
-        running = self._scheduler.revive(now)
-        for lane in ready:  # its attempt has not begun
+        running = self._scheduler.revive(now)  # before the tokens come back, which starts others
+        for lane in ready:
             self._scheduler.release(lane, now, unused=True)
         for lane in running:
             self._revive_lane(lane, now)

@@ -1,4 +1,4 @@
-"""What HTTP adapters share. The one room of core that awaits a network; adapters alone use it."""
+"""Performs HTTP for adapters, the only network that core awaits; may import `contract` alone."""
 
 try:
     from gateway_core.http.answers import Response, retry_after_seconds

@@ -1,1 +1,1 @@
-"""Performs spans, histograms and snapshots, where anybody listens."""
+"""Performs spans, histograms, snapshots if anybody listens; may import `outboxes` and below."""

@@ -1,4 +1,4 @@
-"""Where accepted envelopes are stored until they end; for authors of engines, the interface."""
+"""Stores accepted envelopes; for authors of engines, the door; may import `config` and below."""
 
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (

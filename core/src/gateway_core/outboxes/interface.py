@@ -1,7 +1,7 @@
-"""Where accepted envelopes are kept until they end: the interface.
+"""Where accepted envelopes are stored until they end: the interface.
 
-The interface is what an engine on other machines needs as well. An outbox never decides: it
-keeps what it is told, in the order in which it is told, and gives it back in the next life.
+It serves engines on other machines as well. An outbox never decides: it stores what is reported
+to it, in that order, and gives it back in the next process run.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from gateway_core.deliveries.idempotency import Scope
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """What an outbox keeps of an accepted envelope.
+    """What an outbox stores of an accepted envelope.
 
     id           its position in its room follows from it: ids sort by acceptance
-    plan         its parts, so that a later life cuts nowhere else
+    plan         its parts, so that a later run cuts nowhere else
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the envelope's own
     fingerprint  of its content, where it has an idempotency key
     due          POSIX time of a scheduled one, or of the message that it changes; None: it has
-                 its place among the others
+                 its position among the others
     trace        its trace context as a text; empty: it has none
     """
 
@@ -81,10 +81,10 @@ class StepShape:
 
 @attrs.frozen(kw_only=True)
 class Kept:
-    """An unfinished entry as a life finds it.
+    """An unfinished entry as a process run finds it.
 
-    position  its place among the unfinished; scheduled ones get theirs when they are due, and
-              changes of what was not there yet another one when it is
+    position  its order among the unfinished; scheduled ones get it when they are due, changes of
+              a message that was not there yet get another one when it is
     records   of the steps that began
     shapes    all steps in order, where they were planned anew; None: as the plan has them
     """
@@ -99,7 +99,7 @@ class Kept:
 class Found:
     """What an outbox knows of an id or a key: an unfinished entry, or a receipt.
 
-    newest  the message of that id as the last edit left it, whoever holds an older ref
+    newest  the message of that id as the last edit left it
     """
 
     envelope_id: str
@@ -111,9 +111,9 @@ class Found:
 
 @attrs.frozen(kw_only=True)
 class Recovery:
-    """What there is when an outbox is opened.
+    """What an outbox holds when it is opened.
 
-    last_id     the newest id that it has ever kept; empty: none
+    last_id     the newest id that it ever stored; empty: none
     unfinished  how many entries of each instance
     scheduled   how many of them wait for their time
     moves       rooms that moved: (instance, room) to the new id
@@ -157,12 +157,12 @@ What: TypeAlias = str | Scope
 
 
 class Outbox(Protocol):
-    """Keeps accepted envelopes. Entered by the gateway before anything else, left last.
+    """Stores accepted envelopes. Entered by the gateway before anything else, left last.
 
-    durable    whether what it keeps survives the process; where it does not, the gateway skips
-               all calls but `__aenter__` and `__aexit__`: they serve the next life only
+    durable    whether its entries survive the process; if not, the gateway skips all calls but
+               `__aenter__` and `__aexit__`: they serve the next run only
     requested  called on trio's thread with what operators ask; set by the gateway
-    keys_for   seconds for which the keys of what ended are to be remembered; likewise
+    keys_for   seconds for which keys of ended envelopes are remembered; likewise
 
     Plain methods never wait and never raise: what they record may be written later, but in
     order: what a later awaited call wrote is never there without it. Async ones may raise
@@ -190,7 +190,7 @@ class Outbox(Protocol):
         ...
 
     async def recover(self) -> Recovery:
-        """What there is from earlier lives. Called once, before anything is appended."""
+        """What previous runs left. Called once, before anything is appended."""
         ...
 
     async def page(
@@ -219,8 +219,8 @@ class Outbox(Protocol):
     async def find(self, what: What) -> Found | None:
         """What is known of an id or a key; None: nothing (any more).
 
-        Of an id, edits of the message that the envelope made are told as well. Of an envelope
-        whose end was told before, the end is known.
+        By an id, it says what edits made of the envelope's message as well. An end that was
+        reported before is known.
         """
         ...
 
@@ -232,11 +232,11 @@ class Outbox(Protocol):
         """Take all of a room out: payloads, history, keys, moves. The last step of a request."""
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
-        """Keep the entry. The caller hears "accepted" after this returns.
+        """Store the entry. The caller learns that it is accepted after this returns.
 
-        `kept` is called once it is kept, before this returns and in the order of the appends.
+        `kept` is called once it is stored, before this returns and in the order of the appends.
         Always a checkpoint: others have their turn before it returns.
-        Raises `OutboxError`: the entry is not kept and the envelope is refused.
+        Raises `OutboxError`: the entry is not stored and the envelope is refused.
         """
 
     def withdraw(self, envelope_id: str) -> None:

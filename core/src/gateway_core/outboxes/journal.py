@@ -1,6 +1,6 @@
-"""Tells a durable outbox what happens to deliveries. Never waits, but for the start of an attempt.
+"""Reports to a durable outbox what happens to deliveries; waits only as an attempt starts.
 
-There is no journal where the outbox does not outlive the process: nobody would read it.
+An outbox that does not survive the process has no journal: nobody would read it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Journal:
         self._ids = ids
 
     async def starting(self, delivery: Delivery, step: Step) -> None:
-        """A try is about to begin. Awaited where its outcome could become unknown.
+        """A try is about to begin. Awaited if its outcome could become unknown.
 
         Raises `OutboxError`: then it must not begin.
         """
@@ -39,7 +39,7 @@ class Journal:
         self._outbox.attempt_ended(delivery.id, record)
 
     def acknowledged(self, delivery: Delivery, step: Step) -> None:
-        """The platform said yes. Of a message of one step, the end says it as well."""
+        """The platform said yes; for a message of one step, its end records that."""
         if len(delivery.steps or ()) > 1:
             self._outbox.acknowledged(delivery.id, self._record(step, first_at=step.first_at))
 
@@ -51,7 +51,7 @@ class Journal:
                 self.ended(delivery, step)
 
     def entered(self, delivery: Delivery) -> None:
-        """What it waited for has come: its place is after all that is there now."""
+        """What it waited for has come: its position is after all others."""
         self.entered_id(delivery.id)
 
     def entered_id(self, envelope_id: str) -> int:

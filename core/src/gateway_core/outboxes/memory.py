@@ -1,4 +1,4 @@
-"""The outbox in memory: it keeps entries while the process lives, and not a moment longer."""
+"""The outbox in memory: its entries end with the process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Row:
     shapes: tuple[StepShape, ...] | None = None
 
     def kept(self) -> Kept:
-        """As a life finds it."""
+        """As a process run finds it."""
         entry = attrs.evolve(self.entry, due=self.due)
         return Kept(
             entry=entry,
@@ -49,9 +49,9 @@ class _Row:
 
 
 class MemoryOutbox:
-    """Keeps entries while the process lives, and not a moment longer.
+    """Stores entries while the process lives.
 
-    survives  keep them when it is left, for tests that begin another life with the same object
+    survives  keep them when it is left, for tests of a restart with the same object
     """
 
     def __init__(self, *, survives: bool = False) -> None:
@@ -90,7 +90,7 @@ class MemoryOutbox:
         return partitions
 
     async def recover(self) -> Recovery:
-        """What earlier lives left."""
+        """What previous runs left."""
         counts: dict[str, int] = {}
         for row in self._rows.values():
             instance = row.entry.envelope.instance_id
@@ -176,7 +176,7 @@ class MemoryOutbox:
         self._moves.pop(room, None)
 
     async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
-        """Keep the entry, at once."""
+        """Store the entry, at once."""
         await trio.lowlevel.checkpoint_if_cancelled()
         row = _Row(entry, position_of(entry.id), entry.due)
         self._rows[entry.id] = row
@@ -209,7 +209,7 @@ class MemoryOutbox:
             row.entry = attrs.evolve(row.entry, priority=priority, deadline=deadline)
 
     def entered(self, envelope_id: str, position: int) -> None:
-        """It has its place now."""
+        """It has its position now."""
         row = self._rows.get(envelope_id)
         if row is not None:
             if row.due is None:

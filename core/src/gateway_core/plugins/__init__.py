@@ -1,1 +1,1 @@
-"""Finds plugins, inspects them, and calls a channel's hooks behind the crash boundary."""
+"""Finds and binds plugins, and calls hooks safely; may import `ratelimits` and below."""

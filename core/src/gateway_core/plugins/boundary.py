@@ -10,11 +10,11 @@ import trio
 from gateway_core.contract.errors import GatewayError, HookContractError
 
 PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""These belong to whoever stops the program or the task; nobody else may keep them."""
+"""They stop the program or the task; nothing else may catch them."""
 
 
 def stopped(error: BaseException) -> Exception:
-    """What a hook's error is worth behind the boundary: an `Exception`, or it is raised on.
+    """A hook's error as an `Exception`; one that must pass is raised on.
 
     Of a group, the passing part is raised and the rest is dropped with it. A stray
     `BaseException` comes back wrapped, since nothing above a hook may see one.
@@ -31,9 +31,9 @@ def stopped(error: BaseException) -> Exception:
 
 
 async def pass_on(error: BaseException) -> None:
-    """Raise `Cancelled` where `error` is what a hook made of one, and the task is cancelled yet.
+    """Raise `Cancelled` if a hook made `error` of one, and the task is still cancelled.
 
-    One that kept it to itself had no answer to give: the wrong one says nothing.
+    A hook that swallowed it had no answer to give: the wrong one says nothing.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -44,7 +44,7 @@ async def pass_on(error: BaseException) -> None:
 
 
 def place_of(error: BaseException | None) -> str | None:
-    """The file and line at which the error arose: what can be told of any error."""
+    """The file and line at which the error arose."""
     trace = error.__traceback__ if error is not None else None
     if trace is None:
         return None
@@ -54,11 +54,11 @@ def place_of(error: BaseException | None) -> str | None:
 
 
 def leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What leaves the block when the gateway's own tasks raised `group`, or were cancelled.
+    """The error that leaves the block when the gateway's tasks raised `group`, or were cancelled.
 
-    An error goes before a `Cancelled`: the application's own is not lost because somebody lost
-    patience while the gateway drained. Where the gateway failed, what it told the application
-    of that (`GatewayClosed`, an undelivered receipt) is no error besides.
+    An error wins over a `Cancelled`: the application's own is not lost if somebody cancels the
+    drain. If the gateway failed, errors that come of that in the application (`GatewayClosed`, an
+    undelivered receipt) do not count.
     """
     ours = _without(group, trio.Cancelled)
     own = _without(body, trio.Cancelled if ours is None else (trio.Cancelled, GatewayError))

@@ -1,4 +1,4 @@
-"""What core answers itself where no plugin does: hookimpls like a stranger's, asked last."""
+"""Core's own answers if no plugin has one: hookimpls like a stranger's, asked last."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rate_limit() -> Sequence[Limit]:
 
 @hookimpl
 def classify_error(error: Exception) -> Verdict:
-    """A transport's error is retryable; anything else is not. The raw words are kept."""
+    """A transport's error is retryable; anything else is not. The raw words stay."""
     if isinstance(error, TransportError):
         return transport_verdict(error)
     return Verdict(

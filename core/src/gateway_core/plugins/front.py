@@ -1,4 +1,4 @@
-"""The typed front of one channel's hooks: every call goes through here, and stops errors here.
+"""The typed front of one channel's hooks: every call goes through here, errors stop here.
 
 Each method says what the engine gets. A hookimpl that raises, or answers with the wrong type,
 becomes a `HookContractError` that names plugin and hook; `Cancelled` and its like pass through.
@@ -46,7 +46,7 @@ from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
 SEQUENCES = (tuple, list, Sequence)
-"""To ask whether something is a sequence: mostly it is one of the first two, told at once."""
+"""For `isinstance`: most sequences are one of the first two, which are found at once."""
 
 VOTES = ("shed", "urgent", "normal", "bulk")
 
@@ -87,7 +87,7 @@ class ChannelHooks:
     def __attrs_post_init__(self) -> None:
         self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
         self.traits = self._ask("traits", Traits, {})
-        if len(_impls(self.callers["traits"])) == 1:  # core's default alone: what there is, it can
+        if len(_impls(self.callers["traits"])) == 1:  # core's default alone: as it has hooks
             edit, delete = "edit" in self.can, "delete" in self.can
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
@@ -231,28 +231,28 @@ class ChannelHooks:
             raw = hidden(verdict.raw, instance)
             return attrs.evolve(verdict, reason=Reason.HOOK_ERROR, raw=raw)
 
-    # -- told
+    # -- reported
 
     def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
-        """Tell the observers of an attempt."""
+        """Report an attempt to the observers."""
         kwargs = {"instance": instance, "attempt": attempt, "report": report}
         self._each("after_attempt", kwargs)
 
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
-        """Tell the observers how an envelope ended."""
+        """Report to the observers how an envelope ended."""
         self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
 
     def pressure_changed(self, pressure: Pressure, previous: Level, told: set[int]) -> None:
-        """Tell the observers of a new pressure level, but for those `told` by another channel."""
+        """Report a new pressure level to the observers that no other channel has `told`."""
         kwargs = {"pressure": pressure, "previous": previous}
         self._each("pressure_changed", kwargs, told=told)
 
     def instance_suspended(self, instance: Instance, verdict: Verdict) -> None:
-        """Tell the observers of a suspension."""
+        """Report a suspension to the observers."""
         self._each("instance_suspended", {"instance": instance, "verdict": verdict})
 
     def room_moved(self, instance: Instance, room: str, moved_to: str) -> None:
-        """Tell the observers of a room's new id."""
+        """Report a room's new id to the observers."""
         self._each("room_moved", {"instance": instance, "room": room, "moved_to": moved_to})
 
     # -- the boundary

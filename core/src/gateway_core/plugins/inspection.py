@@ -1,4 +1,4 @@
-"""Look at a plugin before it is registered: every fault that would show only once it is asked."""
+"""Inspects a plugin before it is registered: finds the faults that would show only in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find plugins and bind each channel's hooks: all that are in order, or none and say why."""
+"""Finds plugins and binds each channel's hooks: all of them, or none and every fault."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def exporter_for(
 
 
 def _policies(plugins: Sequence[Given], allowed: Filter) -> Any:
-    """The hooks of every policy, given or installed, for what no channel is asked."""
+    """The hooks of every policy, given or installed, for questions of no channel."""
     manager = pluggy.PluginManager("gateway")
     manager.add_hookspecs(hookspecs)
     mine = [plugin for plugin in given(plugins) if not plugin.adapter]
@@ -187,7 +187,7 @@ def _policies(plugins: Sequence[Given], allowed: Filter) -> Any:
 
 
 def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
-    """Two adapters of one channel: nobody could say which one serves it; one plugin twice."""
+    """Two adapters of one channel, or one plugin given twice."""
     first: dict[str, Plugin] = {}
     for number, plugin in enumerate(plugins):
         if any(plugin.module == other.module for other in plugins[:number]):

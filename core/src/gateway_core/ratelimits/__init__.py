@@ -1,1 +1,1 @@
-"""Decides what may go out now: buckets, windows, circuits, and what a 429 changes. Sans-I/O."""
+"""Decides, sans-I/O, what may go out and what a 429 changes; may import `deliveries` and below."""

@@ -1,7 +1,7 @@
 """All the tokens of an attempt, taken in one step or not at all. Sans-I/O.
 
-A lane that must wait queues at the bucket that frees last. One that has waited for long reserves
-there, so that younger ones, which need less, do not starve it.
+A lane that must wait queues at the bucket that becomes free last. After a long wait it reserves
+there, so that younger lanes, which need less, do not starve it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway_core.ratelimits.bucket import Bucket, Taker
 
 @attrs.frozen
 class Blocked:
-    """Why tokens could not be taken: the bucket that frees last, and when that is."""
+    """Why tokens could not be taken: the bucket that becomes free last, and when."""
 
     bucket: Bucket
     at: int
@@ -26,7 +26,7 @@ def acquire_all(
 ) -> Blocked | None:
     """Take one token of each bucket, or none and say what is in the way.
 
-    `woken` is the bucket whose queue the lane was just popped from: there it is nobody's junior.
+    `woken` is the bucket whose queue the lane was just popped from: nobody is ahead of it there.
     """
     for bucket in buckets:
         if (
@@ -40,7 +40,7 @@ def acquire_all(
     for bucket in buckets:
         if bucket.paced:
             bucket.take(now)
-        else:  # what `take` does, without the call: most of what an attempt draws on is such
+        else:  # what `take` does, without the call: most buckets are such
             bucket.in_flight += 1
     return None
 
@@ -80,10 +80,10 @@ def _after_reservation(bucket: Bucket, lane: Taker, now: int) -> int:
 
 
 def reserve(lane: Taker, buckets: Sequence[Bucket], until: int, now: int) -> None:
-    """An aged lane keeps younger ones from delaying it past `until`, where it waits anyway.
+    """Keep younger lanes from delaying an aged one past `until`, when its wait ends anyway.
 
-    Only what a token taken now may still miss by then: a lane that waits for long (its room is
-    closed for an hour) tries again when its time has come, and holds up nobody till then.
+    Reserves only buckets in which a token taken now may be missing then: a lane whose room is
+    closed for an hour tries again at its time, and delays nobody until then.
     """
     for bucket in buckets:
         if until - now > bucket.horizon:

@@ -1,8 +1,7 @@
 """Buckets of tokens, in integer nanoseconds. Sans-I/O: the time is passed in.
 
-An attempt draws on several of them (attempt slots, the account's limit, the room's): `acquire` has
-how they are taken together, `window` those that are counted from the answers, `registry` which
-buckets an instance has.
+An attempt draws on several of them (attempt slots, the account's limit, the room's): `acquire`
+takes them together, `window` counts from the answers, `registry` has those of an instance.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ FORGIVING = 1.1
 LEAST_STEP, SAME_STEP = 1.2, 1.1
 """How many times slower a refusal makes it at least, and one for the same reason as another."""
 SOON = 5 * SECOND
-"""How far ahead a place among the attempts in flight may be reserved."""
+"""How far ahead a slot among the attempts in flight may be reserved."""
 
 
 Rank: TypeAlias = tuple[int, int, int]
@@ -35,7 +34,7 @@ class Taker(Protocol):
 
 
 class WaitingTakers(Protocol):
-    """The queue of a bucket: whose turn it is there, only the scheduler decides."""
+    """The queue of a bucket; the scheduler decides who goes first."""
 
     def __bool__(self) -> bool: ...
     def push(self, lane: Any) -> None: ...  # noqa: D102 - as `scheduling.classes.ClassQueue` says
@@ -79,7 +78,7 @@ class Bucket:
         return f"<{type(self).__name__} {self.name} in_flight={self.in_flight}>"
 
     def free_at(self, now: int) -> int:
-        """The earliest time for the next token; `NEVER` where only an event tells."""
+        """The earliest time for the next token; `NEVER` if only an event can bring it."""
         if self.in_flight >= self.capacity:
             return NEVER
         return max(now, self.closed_until)
@@ -107,7 +106,7 @@ class Bucket:
         self.closed_until = max(self.closed_until, until)
 
     def absorb(self, other: Bucket) -> None:
-        """`other` turns out to be this one: what is known of it holds here."""
+        """`other` turns out to be this bucket: its closure and slowness hold here."""
         self.close(other.closed_until)
         self.slowness = max(self.slowness, other.slowness)
 

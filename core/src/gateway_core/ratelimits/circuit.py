@@ -1,4 +1,4 @@
-"""Whether an instance seems to be down: opens on a share of failures. Sans-I/O."""
+"""Opens when a share of an instance's attempts fails, as if it were down. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ JITTER = 0.2
 class CircuitSettings:
     """When an instance's circuit opens, and how often it is tried again.
 
-    window      outcomes that are looked at: the newest so many
-    share       of them failed, from which on the circuit opens
+    window      how many of the newest outcomes count
+    share       of them that must fail for the circuit to open
     probe_base  seconds until the first probe; doubled with each that fails, less up to a fifth
     probe_cap   seconds between probes at the most
     """

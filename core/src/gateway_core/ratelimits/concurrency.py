@@ -7,7 +7,7 @@ from gateway_core.ratelimits.bucket import Bucket
 
 
 class ConcurrencyLimits:
-    """No channel takes the last quarter of the partition's, no instance that of its channel's.
+    """No channel takes the last quarter of the slots, no instance that of its channel's.
 
     all  every attempt under way takes one of these
     """
@@ -26,7 +26,7 @@ class ConcurrencyLimits:
         return shares
 
     def forget(self, instance: Instance) -> None:
-        """An instance was removed: one of the same id finds nothing of it here."""
+        """An instance was removed: a new one of its id starts afresh."""
         self._shares.pop((instance.channel, instance.id), None)
 
     def _share(self, channel_name: str, instance_id: str) -> tuple[Bucket, Bucket, Bucket]:

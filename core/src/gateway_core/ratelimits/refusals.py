@@ -60,10 +60,10 @@ def refuse(
     wait  seconds for which what it names is closed; None: nothing is, since the attempt may have
           been accepted all the same
     """
-    changed = limits.registry.learn(verdict.buckets, now)
     own = limits.gates(refused.gates, refused.thread, refused.operation)
     gates = (limits.gate, *refused.drawn, *own)
-    foreseen = any(gate.closed_until > now for gate in gates)
+    foreseen = any(gate.closed_until > now for gate in gates)  # before its own report closes some
+    changed = limits.registry.learn(verdict.buckets, now)
     if wait is None:
         return Refusal(foreseen=foreseen, closed=False, changed=changed, durable=None)
     until = now + round(wait * SECOND)

@@ -1,4 +1,4 @@
-"""The buckets of one instance by their names, which platforms may give. Pure."""
+"""The buckets of one instance by name; platforms may rename them. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class BucketRegistry:
         return bucket
 
     def _renewed(self, name: str, limit: Limit) -> Bucket | None:
-        """A bucket of before with the numbers of `limit`, or another in its place."""
+        """The old bucket with the numbers of `limit`, or another in its place."""
         self._old.discard(name)
         old = self._buckets.get(name)
         if not isinstance(old, PacedBucket | WindowBucket) or old.limit == limit:
@@ -73,7 +73,7 @@ class BucketRegistry:
         return bucket
 
     def renew(self) -> None:
-        """Other settings are in use: every limit is asked for anew, and its numbers hold."""
+        """The settings changed: every limit is asked for anew."""
         self._old = set(self._buckets)
         self.version += 1
 
@@ -92,7 +92,7 @@ class BucketRegistry:
                 self._alias.pop(asked, None)
 
     def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
-        """Take the platform's reports in; the buckets whose waiters should look again."""
+        """Apply the platform's reports; the buckets whose waiters must be looked at again."""
         return [bucket for report in reports if (bucket := self._learn(report, now)) is not None]
 
     def _learn(self, report: BucketReport, now: int) -> Bucket | None:
@@ -129,7 +129,7 @@ class BucketRegistry:
         return real
 
     def hit(self, room: str, now: int) -> bool:
-        """Note a 429 of `room`; true when several rooms were hit together: it is the account."""
+        """Note a 429 of `room`; true if several rooms met one together: the account's limit."""
         self._hit_rooms[room] = now
         self._hit_rooms = {r: at for r, at in self._hit_rooms.items() if now - at <= TOGETHER}
         return len(self._hit_rooms) >= SEVERAL_ROOMS

@@ -1,4 +1,4 @@
-"""Windows: buckets whose tokens come back a time after the answer. Pure: the time is passed in."""
+"""Windows: buckets whose tokens come back a time after the answer. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway_core.ratelimits.bucket import Bucket, PacedBucket
 STRICTEST = 64.0
 EAGER = 0.4
 FORGIVING = 1.1
-"""How many times as eager a strict bucket is with each answer at its full pace, up to `EAGER`."""
+"""How many times as eager a spaced bucket is with each answer at its full pace, up to `EAGER`."""
 LONGEST_RESET = 86_400.0
 MADE_UP = 2
 """Ticks of an even pace that a full window delayed and that may follow at once."""
@@ -50,7 +50,7 @@ class WindowBucket(Bucket):
         return round(self.per * self.slowness) // self.count
 
     def slow_down(self, until: int | None = None) -> None:
-        """What the platform itself reports is no guess of ours: its report is believed instead."""
+        """Slow down, unless the platform reports its window: the report is believed instead."""
         if not self.reported:
             super().slow_down(until)
 
@@ -95,8 +95,8 @@ class WindowBucket(Bucket):
     def learn(self, report: BucketReport, now: int) -> None:
         """Believe the platform's own count of this window.
 
-        Answers overtake each other: one of the same window that tells of fewer attempts is older
-        than what is known, and takes nothing back.
+        Answers overtake each other: a report of fewer attempts in the same window is older, and
+        changes nothing.
         """
         if report.limit is not None:
             self.count = max(1, report.limit)
@@ -164,9 +164,9 @@ class SpacedBucket(WindowBucket):
 
 
 class LearnedBucket(WindowBucket):
-    """A window that the platform's answers tell of: until the first came, one attempt at a time.
+    """A window that the platform's answers report; until the first, one attempt at a time.
 
-    An answer is read right after its token came back, at the same time: others go after that.
+    An answer is read right after its token came back; others start after that.
     """
 
     __slots__ = ("known_at",)
@@ -187,7 +187,7 @@ class LearnedBucket(WindowBucket):
         return self.known_at < NEVER and super().spare(now, until)
 
     def release(self, now: int) -> None:
-        """The answer came, and with it what is to be known."""
+        """The answer came, and with it the limit."""
         self.known_at = min(self.known_at, now + 1)
         super().release(now)
 
@@ -195,7 +195,7 @@ class LearnedBucket(WindowBucket):
 class BoundedBucket(PacedBucket):
     """An even pace, and never more than `most` in any `per`: one bucket, one time to wait for.
 
-    Two of them in a row would hand whoever waits from one queue to the other and back.
+    Two buckets would hand lanes from one queue to the other and back.
     """
 
     __slots__ = ("most", "per", "spent")
@@ -207,7 +207,7 @@ class BoundedBucket(PacedBucket):
         self.spent: deque[int] = deque()
 
     def free_at(self, now: int) -> int:
-        """The next tick, and a place in the window; `NEVER` while only an answer can tell."""
+        """The next tick with a slot in the window; `NEVER` while only an answer can bring it."""
         spent, at = self.spent, max(now, self.next_at, self.closed_until)
         while spent and spent[0] <= now:
             spent.popleft()
@@ -223,13 +223,13 @@ class BoundedBucket(PacedBucket):
         self.next_at = max(self.next_at, now - MADE_UP * step) + step
 
     def spare(self, now: int, until: int) -> bool:
-        """Whether the tick after this one comes by `until`, with a place in the window."""
+        """Whether the tick after this one comes by `until`, with a slot in the window."""
         back = sum(1 for at in self.spent if at <= until)
         used = self.in_flight + len(self.spent) - back + 1
         return used < self.most and super().spare(now, until)
 
     def release(self, now: int) -> None:
-        """The answer came: its place is taken until `per` from now."""
+        """The answer came: its slot is taken until `per` from now."""
         super().release(now)
         self.spent.append(now + self.per)
 
@@ -260,7 +260,7 @@ def reset_of(report: BucketReport, now: int) -> int | None:
 
 
 def bucket_for(limit: Limit) -> Bucket:
-    """The bucket that keeps `limit`. A count of one is strict: spaced from the answers."""
+    """The bucket of `limit`; a count of one is spaced from the answers."""
     if limit.pace == "learned":
         return LearnedBucket(limit)
     if limit.count == 1:

@@ -1,1 +1,1 @@
-"""Decides who goes next in a partition, and who may come in. Sans-I/O."""
+"""Decides, sans-I/O, who goes next and who may come in; may import `accounts` and below."""

@@ -1,1 +1,1 @@
-"""From a caller's words to an accepted envelope."""
+"""Turns a caller's words into an accepted envelope, or refuses; may import `backlog` and below."""

@@ -1,7 +1,4 @@
-"""Every event, span, metric and attribute by name, as docs/reference/telemetry.md shows them.
-
-What performs them stands in `meters` and `spans`; log events are told where they happen.
-"""
+"""Names every event, span, metric and attribute, sans-I/O; may import `clock` and below."""
 
 from gateway_core.telemetry.attributes import *  # noqa: F403 - names, all of them
 from gateway_core.telemetry.events import *  # noqa: F403 - likewise

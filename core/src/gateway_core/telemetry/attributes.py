@@ -1,4 +1,4 @@
-"""Every attribute of metrics, spans and span events. Pure."""
+"""Every attribute of metrics, spans and span events. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CAUSE = Attribute(
 FORESEEN = Attribute(
     "gateway.foreseen",
     "`true`, `false`",
-    "whether what the 429 closed was closed already as it came: it was in flight then",
+    "whether something that the attempt drew on was closed before its 429 came",
 )
 DEGRADATION = Attribute(
     "gateway.degradation",
@@ -53,7 +53,7 @@ ROOM = Attribute(
 )
 PRIORITY = Attribute("gateway.class", "`urgent`, `normal`, `bulk`", "the envelope's class")
 RECOVERED = Attribute(
-    "gateway.recovered", "`true`", "it came back from the outbox, mostly from an earlier life"
+    "gateway.recovered", "`true`", "it came back from the outbox, mostly of a previous run"
 )
 PARTS = Attribute("gateway.parts", "a number", "the platform messages that it became")
 ATTEMPTS = Attribute("gateway.attempts", "a number", "tries over all of its parts")

@@ -29,7 +29,7 @@ ENVELOPE_ENDED = Event(
     "envelope instance partition disposition attempts seconds",
 )  # fmt: skip
 ENVELOPE_FAILED = Event(
-    "envelope_failed", "info", "an envelope ended undelivered, or nobody knows",
+    "envelope_failed", "info", "an envelope ended undelivered, or in doubt",
     "envelope instance partition disposition attempts seconds reason raw",
 )  # fmt: skip
 ENVELOPE_CRASHED = Event(
@@ -37,7 +37,7 @@ ENVELOPE_CRASHED = Event(
     "envelope instance partition error where",
 )  # fmt: skip
 ATTEMPT_STARTED = Event(
-    "attempt_started", "debug", "a try began",
+    "attempt_started", "debug", "an attempt began",
     "envelope instance partition operation attempt",
 )  # fmt: skip
 ATTEMPT_ANSWERED = Event(
@@ -45,26 +45,26 @@ ATTEMPT_ANSWERED = Event(
     "envelope instance partition operation attempt seconds",
 )  # fmt: skip
 ATTEMPT_FAILED = Event(
-    "attempt_failed", "info", "a try failed, what that means, and what follows after `wait` s",
+    "attempt_failed", "info", "an attempt failed, what that means, and what follows after `wait` s",
     "envelope instance partition operation attempt reason scope raw then wait",
 )  # fmt: skip
 INSTANCE_SUSPENDED = Event(
-    "instance_suspended", "error", "it is out of order: nothing is sent until it is mended",
+    "instance_suspended", "error", "it is out of order: nothing is sent until it is resumed",
     "instance channel reason raw",
 )  # fmt: skip
 INSTANCE_RESUMED = Event(
-    "instance_resumed", "info", "it is in order again, by whom or what", "instance by"
+    "instance_resumed", "info", "it works again, by whom or what", "instance by"
 )
 CIRCUIT_OPENED = Event(
     "circuit_opened", "warning", "an outage: nothing but probes is sent", "instance"
 )
 CIRCUIT_CLOSED = Event("circuit_closed", "info", "the outage is over", "instance")
 HOOK_FAILED = Event(
-    "hook_failed", "error", "a hookimpl raised, or answered wrongly; it was stopped there",
+    "hook_failed", "error", "a hookimpl raised, or answered wrongly; the error stops there",
     "channel plugin hook error where",
 )  # fmt: skip
 PARTITION_RESTARTED = Event(
-    "partition_restarted", "error", "a partition's task died and gets a new life",
+    "partition_restarted", "error", "a partition's task died and is restarted",
     "partition restarts error where",
 )  # fmt: skip
 PRESSURE_CHANGED = Event(
@@ -82,17 +82,17 @@ SESSION_FAILED = Event(
     "instance channel error",
 )  # fmt: skip
 OUTBOX_IN_MEMORY = Event(
-    "outbox_in_memory", "info", "what is accepted does not outlive the process"
+    "outbox_in_memory", "info", "accepted envelopes do not survive the process"
 )
 OUTBOX_FAILED = Event(
-    "outbox_failed", "error", "the outbox could not do what was asked; it is asked again",
+    "outbox_failed", "error", "the outbox failed; it is asked again",
     "error waiting wait",
 )  # fmt: skip
 OUTBOX_RECOVERED = Event(
-    "outbox_recovered", "info", "earlier lives left envelopes, which go on now", "unfinished"
+    "outbox_recovered", "info", "a previous run left envelopes, which go on now", "unfinished"
 )
 OUTBOX_UNSERVED = Event(
-    "outbox_unserved", "warning", "the outbox keeps envelopes of an instance that is not there",
+    "outbox_unserved", "warning", "the outbox has envelopes of an instance that is not there",
     "instance kept",
 )  # fmt: skip
 OUTBOX_UNREADABLE = Event(
@@ -107,7 +107,7 @@ TELEMETRY_DROPPING = Event(
     "signal dropped",
 )  # fmt: skip
 UNFINISHED_AT_CLOSE = Event(
-    "unfinished_at_close", "warning", "the grace of the drain was over", "count kept"
+    "unfinished_at_close", "warning", "the drain ended with unfinished envelopes", "count kept"
 )
 
 EVENTS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Event))

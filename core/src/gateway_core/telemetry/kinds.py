@@ -1,4 +1,4 @@
-"""What a schema is made of: kinds of declarations. Pure."""
+"""The kinds of declarations that the schema is made of. Sans-I/O."""
 
 from __future__ import annotations
 

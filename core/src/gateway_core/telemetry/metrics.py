@@ -1,4 +1,4 @@
-"""Every metric: its name, unit, kind, attributes and meaning. Pure.
+"""Every metric: its name, unit, kind, attributes and meaning. Sans-I/O.
 
 Label sets are bounded: by partitions, instances, and words of our own. No room id is among them.
 """
@@ -25,7 +25,7 @@ from gateway_core.telemetry.kinds import Metric
 QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Bounds in seconds of what should take milliseconds."""
 ACCEPT = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
-"""Bounds of accepting: 50 ms is the aim, and a caller may wait for a place for long."""
+"""Bounds of accepting: 50 ms is the aim, and a caller may wait long for a slot."""
 REQUEST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 90.0)
 """Bounds of requests: from a near server to the default `attempt_timeout`."""
 WAIT = (0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0)
@@ -37,17 +37,17 @@ _BY_INSTANCE = (CHANNEL, INSTANCE)
 
 DEPTH = Metric(
     "gateway.partition.depth", "{envelope}", "gauge", _BY_PARTITION,
-    "unfinished envelopes with a place in memory",
+    "unfinished envelopes with a slot in memory",
 )  # fmt: skip
 BOUND = Metric(
-    "gateway.partition.bound", "{envelope}", "gauge", _BY_PARTITION, "places in memory"
+    "gateway.partition.bound", "{envelope}", "gauge", _BY_PARTITION, "slots in memory"
 )  # fmt: skip
 OCCUPANCY = Metric(
     "gateway.partition.occupancy", "1", "gauge", _BY_PARTITION, "depth over bound, 0 to 1"
 )
 UNFINISHED = Metric(
     "gateway.partition.unfinished", "{envelope}", "gauge", _BY_PARTITION,
-    "accepted and not ended, those outside memory among them; of earlier lives, those brought in",
+    "accepted and not ended, spilled ones included; of a previous run, those brought in",
 )  # fmt: skip
 IN_FLIGHT = Metric(
     "gateway.partition.in_flight", "{attempt}", "gauge", _BY_PARTITION, "attempts under way"
@@ -62,11 +62,11 @@ PRESSURE = Metric(
 )  # fmt: skip
 CALLERS_WAITING = Metric(
     "gateway.partition.callers_waiting", "{caller}", "gauge", _BY_PARTITION,
-    "callers of `submit` that wait for a place",
+    "callers of `submit` that wait for a slot",
 )  # fmt: skip
 SHARE = Metric(
     "gateway.partition.share", "1", "gauge", _BY_PARTITION,
-    "of all envelopes accepted, the part that came here",
+    "of all envelopes accepted, the share that came here",
 )  # fmt: skip
 RESTARTS = Metric(
     "gateway.partition.restarts", "{restart}", "counter", _BY_PARTITION,
@@ -81,7 +81,7 @@ ACCEPTED = Metric(
 )
 REFUSED = Metric(
     "gateway.envelopes.refused", "{envelope}", "counter", (*_BY_INSTANCE, ERROR_TYPE),
-    "envelopes refused, by the exception; without an instance where it is none of ours",
+    "envelopes refused, by the exception; without an instance if it is unknown",
 )  # fmt: skip
 ENDED = Metric(
     "gateway.envelopes.ended", "{envelope}", "counter", (*_BY_INSTANCE, DISPOSITION),
@@ -89,7 +89,7 @@ ENDED = Metric(
 )  # fmt: skip
 RECOVERED_COUNT = Metric(
     "gateway.envelopes.recovered", "{envelope}", "counter", _BY_INSTANCE,
-    "envelopes that an earlier life accepted and this one took over",
+    "envelopes that a previous run accepted and this one took over",
 )  # fmt: skip
 DUPLICATES = Metric(
     "gateway.envelopes.possible_duplicates", "{envelope}", "counter", _BY_INSTANCE,
@@ -116,7 +116,7 @@ CIRCUIT = Metric(
 )  # fmt: skip
 INSTANCE_UNFINISHED = Metric(
     "gateway.instance.unfinished", "{envelope}", "gauge", _BY_INSTANCE,
-    "unfinished envelopes of the instance with a place in memory",
+    "unfinished envelopes of the instance with a slot in memory",
 )  # fmt: skip
 INSTANCE_IN_FLIGHT = Metric(
     "gateway.instance.in_flight", "{attempt}", "gauge", _BY_INSTANCE, "attempts under way"
@@ -132,7 +132,7 @@ OUTBOX_UNFINISHED = Metric(
 )  # fmt: skip
 OUTBOX_UNSERVED_COUNT = Metric(
     "gateway.outbox.unserved", "{envelope}", "gauge", (),
-    "of those, what waits for instances that are not there",
+    "of those, the ones of instances that are not there",
 )  # fmt: skip
 HOOK_ERRORS = Metric(
     "gateway.hook.errors", "{error}", "counter", (CHANNEL, PLUGIN, HOOK),
@@ -145,7 +145,7 @@ TELEMETRY_DROPPED = Metric(
 ACCEPT_DURATION = Metric(
     "gateway.accept.duration", "s", "histogram", _BY_INSTANCE,
     "time to accept where it was 1 ms or more: `submit` from the call to the ticket, waiting for a "
-    "place included", ACCEPT,
+    "slot included", ACCEPT,
 )  # fmt: skip
 APPEND_DURATION = Metric(
     "gateway.outbox.append.duration", "s", "histogram", (),
@@ -153,8 +153,8 @@ APPEND_DURATION = Metric(
 )  # fmt: skip
 WAIT_DURATION = Metric(
     "gateway.wait.duration", "s", "histogram", (*_BY_INSTANCE, CAUSE),
-    "what an envelope waited for one cause until its next attempt or its end, of 10 ms or more; "
-    "what is shorter is told with the longest", WAIT,
+    "how long an envelope waited for one cause until its next attempt or its end; waits under "
+    "10 ms count with the longest", WAIT,
 )  # fmt: skip
 ATTEMPT_DURATION = Metric(
     "messaging.client.operation.duration", "s", "histogram", (*_BY_INSTANCE, OPERATION, ERROR_TYPE),

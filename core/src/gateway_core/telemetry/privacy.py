@@ -1,6 +1,6 @@
-"""What spans and logs may show of rooms and texts. Pure.
+"""What spans and logs may show of rooms and texts. Sans-I/O.
 
-Secrets never reach this module: they are taken out where an error comes in (`channel_hooks`).
+Secrets never reach this module: `plugins.front` takes them out of every error.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class TelemetrySettings:
 
 
 def pseudonym(instance_id: str, room: str) -> str:
-    """A room by another name: nobody reads the id off it, and it is the same everywhere.
+    """A name for a room that does not show its id, the same in every process.
 
-    It does not keep somebody who has the ids from finding out which is which.
+    Whoever has the ids can find out which is which.
     """
     return blake2b(f"{instance_id}\0{room}".encode(), digest_size=6).hexdigest()
 
@@ -54,7 +54,7 @@ class Privacy:
         self._texts = settings.texts
 
     def room(self, instance_id: str, room: str) -> str | None:
-        """How a room is called; None: it is not."""
+        """The room's name as telemetry may show it; None: do not show it."""
         if self._rooms == "plain":
             return room
         return pseudonym(instance_id, room) if self._rooms == "hash" else None

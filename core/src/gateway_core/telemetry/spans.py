@@ -1,4 +1,4 @@
-"""Every kind of span, and what happens within it. Pure."""
+"""Every kind of span, and what happens within it. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from gateway_core.telemetry.kinds import Span, SpanEvent
 WAITED = SpanEvent(
     "gateway.waited",
     (CAUSE, SECONDS),
-    "how long the envelope waited for one cause, of all that it waited for until now",
+    "how long the envelope waited for one cause, until now",
 )
 KEPT = SpanEvent(
     "gateway.kept",
     (),
-    "it left memory; the outbox keeps it, for the next life or until there is room",
+    "it left memory; the outbox stores it, for the next run or until a slot is free",
 )
 TRANSFORMED = SpanEvent(
     "gateway.transformed", (DEGRADATION,), "a refused part was changed, to be tried again"
@@ -49,7 +49,7 @@ ENVELOPE_SPAN = Span(
     ),
     (WAITED, TRANSFORMED, KEPT),
     "an envelope from `submit` to its disposition; child of the caller's span. Once the outbox has "
-    "kept it, after a restart above all, one more, child of the first",
+    "stored it, above all after a restart, one more, child of the first",
 )  # fmt: skip
 ATTEMPT_SPAN = Span(
     "{messaging.operation.name} {messaging.system}",

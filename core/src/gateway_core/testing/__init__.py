@@ -1,4 +1,4 @@
-"""For authors of plugins and for applications' tests: the world in memory."""
+"""Stands in for the world in tests of plugins and applications; may import every package."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""From text to parts that fit: pure, without a clock, a network or a platform's numbers.
+"""Plans a text, sans-I/O, as parts that fit; may import `contract` alone.
 
 `cut` serves plain text. `parse` makes styled text of Markdown, `literal` of a plain text, and
 `plan` fills parts with it, by what an adapter's rendering says a stretch costs.

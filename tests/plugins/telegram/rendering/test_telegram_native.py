@@ -7,6 +7,7 @@ import random
 import time
 
 import pytest
+from amounts import amount
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from gateway_core import Send
 from gateway_plugin_telegram import hooks
 from gateway_plugin_telegram.rendering.native import read
 
+TEXTS = amount("drawn texts read by Telegram's library")
+TAGGED = amount("drawn tags read by Telegram's library")
 NAMES = {
     "BlockQuote": "blockquote", "ExpandableBlockQuote": "expandable_blockquote",
     "PreCode": "pre", "TextUrl": "text_link", "MentionName": "text_mention",
@@ -192,7 +195,7 @@ HTML = st.recursive(
 
 
 @given(source=HTML)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=TEXTS, deadline=None)
 def test_generated_html_is_read_or_refused_as_telegram_does(source, tdlib):
     answer = tdlib(source)
     native = read(source, mentions=True)
@@ -219,7 +222,7 @@ TAG = st.builds(
 
 
 @given(pieces=st.lists(TAG | st.sampled_from(["x", "😀", "</b>", "</a>", "</>"]), max_size=5))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=TAGGED, deadline=None)
 def test_tags_of_any_make_are_read_or_refused_as_telegram_does(pieces, tdlib):
     source = "".join(pieces)
     answer, native = tdlib(source), read(source, mentions=True)
@@ -231,7 +234,7 @@ def test_tags_of_any_make_are_read_or_refused_as_telegram_does(pieces, tdlib):
 
 
 @given(source=HTML)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=TEXTS, deadline=None)
 def test_no_problem_is_overlooked(source, tdlib):
     if not read(source, mentions=True).problems:
         assert "error" != tdlib(source)["@type"] or "must be non-empty" in tdlib(source)["message"]

@@ -26,15 +26,14 @@ REF = MessageRef(
 )
 
 
-def restore_delivery(envelope=SEND):
+def a_delivery(envelope=SEND):
     return Delivery("id", envelope, (Part(payload={"text": "a"}),))
 
 
 def end(delivery):
     """What the engine does when a delivery ends: its receipt, then everybody who waits."""
     receipt = delivery.end(Disposition.DELIVERED, verdict=None, ended_wall=0.0)
-    for callback in delivery.callbacks or ():
-        callback()
+    delivery.notify()
     return receipt
 
 
@@ -46,7 +45,7 @@ def edit_of(target):
 
 
 def test_a_ticket_names_its_message_before_it_is_there():
-    ref = Ticket(restore_delivery()).ref
+    ref = Ticket(a_delivery()).ref
     assert ("bot", "r", "id", "t", ()) == (
         ref.instance_id,
         ref.external_room_id,
@@ -57,21 +56,21 @@ def test_a_ticket_names_its_message_before_it_is_there():
 
 
 def test_and_by_what_arrived_once_it_ended():
-    delivery = restore_delivery()
-    delivery.steps = send_steps(SEND, delivery.plan)
+    delivery = a_delivery()
+    delivery.follow(send_steps(SEND, delivery.plan))
     delivery.acknowledge(delivery.steps[0], Answer(message_id="41"))
     end(delivery)
     assert ["41"] == [part.message_id for part in Ticket(delivery).ref.parts]
 
 
 def test_what_ended_without_a_message_is_named_as_before():
-    delivery = restore_delivery()
+    delivery = a_delivery()
     delivery.end(Disposition.CANCELLED, verdict=None, ended_wall=0.0)
     assert () == Ticket(delivery).ref.parts
 
 
 def test_a_ticket_of_an_edit_names_the_message_edited():
-    assert REF is Ticket(restore_delivery(edit_of(REF))).ref
+    assert REF is Ticket(a_delivery(edit_of(REF))).ref
 
 
 @pytest.mark.parametrize(
@@ -84,11 +83,11 @@ def test_a_ticket_of_an_edit_names_the_message_edited():
 )
 def test_what_names_no_message_yet_has_no_ref(envelope):
     with pytest.raises(TypeError, match="names no message before it ends"):
-        _ = Ticket(restore_delivery(envelope)).ref
+        _ = Ticket(a_delivery(envelope)).ref
 
 
 def test_a_ticket_says_how_far_it_is():
-    delivery = restore_delivery()
+    delivery = a_delivery()
     ticket = Ticket(delivery)
     assert ("<Ticket id unfinished>", False, "id") == (repr(ticket), ticket.ended, ticket.id)
     end(delivery)
@@ -99,7 +98,7 @@ def test_a_ticket_says_how_far_it_is():
 
 
 async def test_any_number_of_tasks_may_wait(autojump_clock):
-    delivery, receipts = restore_delivery(), []
+    delivery, receipts = a_delivery(), []
 
     async def wait():
         receipts.append(await Ticket(delivery).receipt())
@@ -114,17 +113,17 @@ async def test_any_number_of_tasks_may_wait(autojump_clock):
 
 
 async def test_giving_up_changes_nothing(autojump_clock):
-    delivery = restore_delivery()
+    delivery = a_delivery()
     with trio.move_on_after(1) as scope:
         await Ticket(delivery).receipt()
     assert scope.cancelled_caught
-    assert [] == delivery.callbacks
+    assert [] == delivery._on_end
     receipt = end(delivery)
     assert receipt is await Ticket(delivery).receipt()
 
 
 async def test_one_that_gives_up_leaves_the_others_waiting(autojump_clock):
-    delivery, receipts = restore_delivery(), []
+    delivery, receipts = a_delivery(), []
 
     async def wait():
         receipts.append(await Ticket(delivery).receipt())
@@ -138,7 +137,7 @@ async def test_one_that_gives_up_leaves_the_others_waiting(autojump_clock):
 
 
 async def test_the_receipt_of_what_ended_is_there_at_once_behind_a_checkpoint():
-    delivery = restore_delivery()
+    delivery = a_delivery()
     end(delivery)
     with trio.CancelScope() as scope:
         scope.cancel()
@@ -154,27 +153,25 @@ async def test_a_replay_answers_with_its_own_receipt():
         disposition=Disposition.DELIVERED,
         replayed=True,
     )
-    assert replayed is await Ticket(restore_delivery(), replayed=replayed).receipt()
+    assert replayed is await Ticket(a_delivery(), replayed=replayed).receipt()
 
 
-async def test_what_a_durable_outbox_keeps_is_not_waited_for():
-    delivery = restore_delivery()
-    delivery.kept = True
+async def test_what_a_durable_outbox_has_is_not_waited_for():
+    delivery = a_delivery()
+    delivery.store()
     with pytest.raises(GatewayClosed) as caught:
         await Ticket(delivery).receipt()
     assert caught.value.kept
 
 
-async def test_who_waits_when_it_is_kept_is_told(autojump_clock):
-    delivery = restore_delivery()
+async def test_who_waits_when_it_is_stored_hears_so(autojump_clock):
+    delivery = a_delivery()
     async with trio.open_nursery() as nursery:
 
-        async def keep():
+        async def store():
             await trio.sleep(1)
-            delivery.kept = True
-            for callback in delivery.callbacks:
-                callback()
+            delivery.store()
 
-        nursery.start_soon(keep)
+        nursery.start_soon(store)
         with pytest.raises(GatewayClosed):
             await Ticket(delivery).receipt()

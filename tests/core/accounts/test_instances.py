@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tracemalloc
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 import structlog
@@ -535,8 +536,9 @@ async def test_a_probe_that_attempts_belie_ends_the_suspension_less_and_less(
     async with engine(channel, drain_timeout=100) as gateway:
         ticket = await gateway.submit(say.message("r", ttl=7200.0))
         await trio.sleep(3600)
-        # At 1, 2, 4, 8, 16 and 32 s, then each minute.
-        assert 60 < len(channel.times) < 70
+        # After 1, 2, 4, 8, 16 and 32 s, then each minute, each less a fifth at the most.
+        say.backs_off([b - a for a, b in pairwise(channel.times)], slack=0.1)
+        assert 3540 < channel.times[-1]
         assert len(channel.times) == channel.probes + 1
         allowed = True
         assert (await ticket.receipt()).delivered
@@ -554,20 +556,28 @@ async def test_after_a_success_the_probes_begin_anew(engine, say, autojump_clock
     async with engine(channel, drain_timeout=100) as gateway:
         for text in ("x", "y"):
             assert (await gateway.send("bot", "r", text)).delivered
-    assert [0, 1, 3, 7, 7, 8] == pytest.approx(channel.times)
+    times = channel.times
+    assert times[3] == pytest.approx(times[4])
+    say.backs_off([b - a for a, b in pairwise(times[:4])])
+    say.backs_off([times[5] - times[4]])
 
 
 async def test_probes_of_a_suspended_instance_back_off(engine, say, autojump_clock):
-    channel = FakeChannel(script=say.script(say.fatal()))
-    channel.probe_error = say.fatal()
+    times = [0.0]
+
+    class Probed(FakeChannel):
+        @hookimpl
+        async def probe(self):
+            times.append(trio.current_time())
+            raise say.fatal()
+
+    channel = Probed(script=say.script(say.fatal()))
     circuit = CircuitSettings(probe_base=10, probe_cap=100)
     async with engine(channel, circuit=circuit) as gateway:
         await gateway.submit(say.message(ttl=5000))
-        await trio.sleep(9)
-        assert 0 == channel.probes
-        await trio.sleep(1000)
-        # at 10, 30, 70, 150, 250, 350, … 950
-        assert 12 == channel.probes
+        await trio.sleep(1009)
+        say.backs_off([b - a for a, b in pairwise(times)], base=10, cap=100)
+        assert 909 < times[-1]
         assert 1 == len(channel.made)
         gateway.resume("bot")
 

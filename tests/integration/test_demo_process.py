@@ -1,0 +1,153 @@
+"""`gateway demo` as people run it: four of them at once, for they mostly wait for their limits.
+
+One is let be, one logs everything and is scraped all the while, and each signal stops one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from urllib.error import URLError
+
+import attrs
+import pytest
+import trio
+from ports import free_port, scraped
+from prometheus_client.parser import text_string_to_metric_families
+from secrecy import found_in
+
+from gateway_core import telemetry
+
+BOUND = 60
+"""Seconds that the whole demo may take."""
+TOKENS = ("123456789:demo-demo-demo-demo-demo", "demo-demo-demo-demo-demo", "demo.demo.demo")
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@attrs.define(eq=False)
+class Ran:
+    """A demo: what it said, its exit code, how many seconds it took to stop, its metrics' pages."""
+
+    out: str = ""
+    err: str = ""
+    code: int | None = None
+    stopping: float = 0.0
+    pages: list[str] = attrs.field(factory=list)
+
+
+async def run(ran: Ran, *words: str, stop: signal.Signals | None = None) -> None:
+    """One demo to its end; the signal comes after its first five seconds."""
+    program = shutil.which("gateway", path=str(Path(sys.executable).parent))
+    assert program, "the command line is installed beside Python"
+    async with trio.open_nursery() as nursery:
+        command = partial(trio.run_process, [program, "demo", *words], check=False)
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = await nursery.start(partial(command, **piped))
+        nursery.start_soon(complaints, process, ran)
+        told = None
+        async for some in process.stdout:
+            ran.out += some.decode()
+            if stop is not None and told is None and "   5 s:" in ran.out:
+                process.send_signal(stop)
+                told = trio.current_time()
+        ran.code = await process.wait()
+        ran.stopping = trio.current_time() - (told or 0.0)
+
+
+async def complaints(process: trio.Process, ran: Ran) -> None:
+    async for some in process.stderr:
+        ran.err += some.decode()
+
+
+async def scraping(ran: Ran, port: int) -> None:
+    """A page each second, once there is one, until the demo is over."""
+    while ran.code is None:
+        with suppress(URLError, ConnectionError):
+            ran.pages.append(await trio.to_thread.run_sync(scraped, port))
+        await trio.sleep(1)
+
+
+async def all_at_once(demos: dict[str, Ran]) -> None:
+    port = free_port()
+    with trio.fail_after(BOUND + 30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, demos["let be"], "--json")
+            metrics = ("--metrics", f"127.0.0.1:{port}")
+            nursery.start_soon(run, demos["scraped"], "--json", "--verbose", *metrics)
+            nursery.start_soon(scraping, demos["scraped"], port)
+            for number in STOPPING:
+                nursery.start_soon(partial(run, demos[number.name], stop=number))
+
+
+@pytest.fixture(scope="module")
+def demos():
+    """Four that are over."""
+    ran = {name: Ran() for name in ("let be", "scraped", *(n.name for n in STOPPING))}
+    trio.run(all_at_once, ran)
+    return ran
+
+
+def test_the_demo_delivers_everything_in_time_and_prints_one_object(demos):
+    ran = demos["let be"]
+    assert (0, "") == (ran.code, ran.err)
+    report = json.loads(ran.out)
+    total = report["total"]
+    assert (600, 600, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
+    assert 3 == total["rate_limited"], "each platform injects one, and pacing foresees the rest"
+    assert 0 == report["channels"]["discord"]["duplicated"]
+    assert total["bound_s"] < total["makespan_s"] < BOUND
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_demo_that_is_stopped_ends_soon_and_says_so_in_one_line(demos, number):
+    ran = demos[number.name]
+    assert "   5 s:" in ran.out
+    assert (128 + number, f"gateway: stopped by {number.name}\n") == (ran.code, ran.err)
+    assert ran.stopping < 10
+
+
+def test_a_whole_demo_tells_no_secret(demos):
+    """At debug level, with its metrics scraped all the while."""
+    ran = demos["scraped"]
+    report = json.loads(ran.out)
+    assert 600 == sum(row["accepted"] for row in report["channels"].values())
+    assert 600 <= ran.err.count("gateway.envelope_accepted")
+    assert "gateway.attempt_failed" in ran.err
+    assert ran.pages
+    for text in (ran.out, ran.err, *ran.pages):
+        assert [] == found_in(text, TOKENS)
+
+
+def total(family, **labels):
+    return sum(
+        sample.value
+        for sample in family.samples
+        if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+    )
+
+
+def test_the_demo_is_scraped_in_prometheus_own_format(demos):
+    families = {f.name: f for f in text_string_to_metric_families(demos["scraped"].pages[-1])}
+    delivered = total(families["gateway_envelopes_ended"], gateway_disposition="delivered")
+    accepted = total(families["gateway_envelopes_accepted"])
+    assert 30 <= delivered <= total(families["gateway_envelopes_ended"]) <= accepted <= 600
+    assert {"telegram", "slack", "discord"} == {
+        sample.labels["messaging_system"]
+        for sample in families["gateway_envelopes_accepted"].samples
+    }
+    partitions = {
+        s.labels["gateway_partition"] for s in families["gateway_partition_depth"].samples
+    }
+    assert {str(n) for n in range(8)} == partitions
+    durations = families["messaging_client_operation_duration_seconds"]
+    assert "histogram" == durations.type
+    bounds = {float(s.labels["le"]) for s in durations.samples if s.name.endswith("_bucket")}
+    assert {*telemetry.ATTEMPT_DURATION.bounds, float("inf")} == bounds
+    service = families["target_info"].samples[0].labels["service_name"]
+    assert "gateway" == service

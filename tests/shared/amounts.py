@@ -1,0 +1,40 @@
+"""How much of the same kind is looked at: by `make test`, and where `GATEWAY_LONG` is set.
+
+More of a kind finds what is rare; the first of each kind finds what is broken. CI does all of it on
+one of its Pythons.
+"""
+
+import os
+
+LONG = bool(os.environ.get("GATEWAY_LONG"))
+
+AMOUNTS = {
+    "worlds": (100, 200),
+    "kills at an await": (12, 36),
+    "pairs of kills": (10, 30),
+    "characters on one line": (250_000, 1_000_000),
+    "mixed texts read by npm's parser": (1_500, 6_000),
+    "drawn texts read by npm's parser": (200, 500),
+    "drawn texts read by Telegram's library": (300, 1_000),
+    "drawn tags read by Telegram's library": (500, 2_000),
+    "other seeds of the demo": (1, 2),
+}
+"""In a short run, and in a long one."""
+
+
+def amount(kind):
+    """How much of it this run does."""
+    return AMOUNTS[kind][LONG]
+
+
+def left_out(*, whole):
+    """What a run of the whole suite, or of a piece, says that it leaves out; a long one nothing."""
+    if LONG:
+        return []
+    if not whole:
+        return ["short: GATEWAY_LONG=1 looks at more of a kind (tests/shared/amounts.py)"]
+    return [
+        "short, GATEWAY_LONG=1 looks at more of a kind:",
+        *(f"  {short:,} of {long:,} {kind}" for kind, (short, long) in AMOUNTS.items()),
+        "  bugs of the simulation in the worlds that show them, without the way there",
+    ]
