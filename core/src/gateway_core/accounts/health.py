@@ -137,12 +137,12 @@ class Health:
         """Without a probe: let one attempt through to find out."""
         if self.suspended is not None:
             return
-        gate = self._limits.gate
         if self.open:
-            self._limits.open(now, attempts=max(1, gate.in_flight + 1))
+            gate = self._limits.gate
+            self._limits.open(now, attempts=gate.in_flight + 1)
             self._serve_waiters([gate], now)
-        if self.open and gate.waiting:
-            return
+            if gate.waiting:
+                return
         while self._in_doubt:  # no other lane's attempt can find out
             lane = next(iter(self._in_doubt))
             not_before = self._in_doubt.pop(lane)
@@ -183,7 +183,8 @@ class Health:
         self.steady = False
         self.shut.turn(self.trouble, now)
         self._limits.shut()
-        self.probes = self._relapses if not self.probing else self.probes
+        if not self.probing:
+            self.probes = self._relapses
         self._probe_if_needed()
 
     # -- what is known of it

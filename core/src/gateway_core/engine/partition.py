@@ -68,27 +68,24 @@ class Partition(Shard):
                 self.workers.nursery = None
 
     async def _keep_time(self) -> None:
+        """Wake lanes and buckets, let parked deliveries in, expire the late; then sleep."""
         while True:
             now = self.clock.now()
             self.workers.work.look(now)
             self._ringing = True  # the next alarm is computed afterwards
-            self._ring(now)
+            while (delivery := self.scheduler.ring(now)) is not None:
+                if not self._done(self.enqueuer.due, delivery, now) and delivery.lane is None:
+                    delivery.park_again()
+                    self.scheduler.at(now + PAUSE, delivery)
+            for delivery in self.scheduler.deadlines.passed(now):
+                if not self._done(self.completion.expire, delivery, now):
+                    self.scheduler.deadlines.add(delivery)
             self._ringing = False
             # A nanosecond late, so that the time of what is due then has come.
             at = min(self.scheduler.next_alarm() + 1, self.workers.work.look_at)
             seconds = math.inf if at >= NEVER else self.clock.start + at / SECOND
             with trio.CancelScope(deadline=seconds) as self._alarm:
                 await _until_late(self._alarm)
-
-    def _ring(self, now: int) -> None:
-        """Wake lanes and buckets, let parked deliveries in, expire the late."""
-        while (delivery := self.scheduler.ring(now)) is not None:
-            if not self._done(self.enqueuer.due, delivery, now) and delivery.lane is None:
-                delivery.park_again()
-                self.scheduler.at(now + PAUSE, delivery)
-        for delivery in self.scheduler.deadlines.passed(now):
-            if not self._done(self.completion.expire, delivery, now):
-                self.scheduler.deadlines.add(delivery)
 
     def _done(self, act: Callable[[Delivery, int], None], delivery: Delivery, now: int) -> bool:
         """Call `act`; false: an error arose, and the delivery has not ended by it."""
