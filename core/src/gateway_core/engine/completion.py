@@ -110,14 +110,13 @@ class Completion:
         if delivery.receipt is not None:  # the end of another one ended it
             return delivery.receipt
         now, step = self._clock.now(), delivery.step
-        if step is not None and step.started:  # its lane goes on once the attempt is over
-            step.end("unknown")
-            return self.complete(delivery, Ending(Disposition.UNKNOWN), now)
-        if step is not None and step.doubtful:
+        started = step is not None and step.started
+        if step is not None and (started or step.doubtful):
             step.end("unknown")
         unknown = delivery.disposition() is Disposition.UNKNOWN
         ending = Ending(Disposition.UNKNOWN) if unknown else CANCELLED
-        return self.complete_waiting(delivery, ending, now)
+        end = self.complete if started else self.complete_waiting  # an attempt lets its lane go on
+        return end(delivery, ending, now)
 
     # -- several
 
@@ -135,12 +134,8 @@ class Completion:
         """End everything of a suspended instance that waits for it."""
         now = self._clock.now()
         for delivery in list(self._deliveries.values()):
-            step = delivery.step
-            if (
-                delivery.envelope.instance_id == account.instance.id
-                and delivery.receipt is None
-                and not (step is not None and step.started)
-            ):
+            step, mine = delivery.step, delivery.envelope.instance_id == account.instance.id
+            if mine and delivery.receipt is None and not (step and step.started):
                 self.complete_waiting(delivery, ending, now)
 
     def store(self) -> None:
@@ -207,16 +202,11 @@ class Completion:
             hooks.after_disposition(delivery.envelope, receipt)
 
     def _log_failure(self, delivery: Delivery, receipt: Receipt) -> None:
-        verdict, index, step, lane = (
-            receipt.verdict,
-            self._shard.index,
-            delivery.step,
-            lane_of(delivery),
-        )
+        verdict, step, lane = receipt.verdict, delivery.step, lane_of(delivery)
         reason = raw = None
         if verdict is not None:
             address, part = lane.room.address if lane else "", step.part if step else None
             reason = str(verdict.reason)
             raw = words(self._shard.privacy, delivery, verdict, address, part)
-        fields = about(delivery, index) | result(delivery, receipt)
+        fields = about(delivery, self._shard.index) | result(delivery, receipt)
         log_event(ENVELOPE_FAILED, **fields, reason=reason, raw=raw)
