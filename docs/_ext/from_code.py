@@ -11,6 +11,7 @@ import enum
 import importlib
 import inspect
 import re
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path, PosixPath
 from types import MappingProxyType
@@ -115,9 +116,37 @@ def whole(where: str) -> Iterator[str]:
     yield from prose(thing.__doc__)
 
 
+def aliases(module: str) -> Iterator[str]:
+    """The names of a door that stand for words or for several classes: what each may be."""
+    door = importlib.import_module(module)
+    yield "| name | what it may be |"
+    yield "| --- | --- |"
+    for name in door.__all__:
+        thing = getattr(door, name)
+        if thing is Any:
+            yield f"| `{name}` | anything |"
+        elif typing.get_args(thing):
+            yield f"| `{name}` | {', '.join(_choices(thing))} |"
+
+
+def _choices(alias: Any) -> Iterator[str]:
+    """Words as they are written, and the names of classes."""
+    for each in typing.get_args(alias):
+        if isinstance(each, str):
+            yield f'`"{each}"`'
+        elif typing.get_origin(each) is typing.Literal:
+            yield from _choices(each)
+        else:
+            yield _code(
+                inspect.formatannotation(each).rpartition(".")[2]
+                if inspect.isclass(each)
+                else str(each)
+            )
+
+
 OPENED = {"Gateway", "HttpClient", "Network", "Ticket"}
 """Classes that something else makes."""
-INNER = {"Gateway": {"recover", "run"}, "Network": {"dispatch", "host", "transport"}}
+INNER = {"Network": {"dispatch", "host", "transport"}}
 """Methods that are the core's own."""
 
 
@@ -454,6 +483,7 @@ WRITERS: dict[str, Callable[[str], Iterator[str]]] = {
     "hooks": hooks,
     "map": house,
     "names": names,
+    "aliases": aliases,
     "whole": whole,
     "values": values,
     "errors": errors,

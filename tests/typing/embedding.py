@@ -6,10 +6,12 @@ A name that loses its type, or an argument that is renamed, fails here before it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from typing import assert_type
 
 from gateway_core import (
+    Delivered,
     Disposition,
     Edit,
     Envelope,
@@ -20,13 +22,14 @@ from gateway_core import (
     Problem,
     Receipt,
     Send,
+    Status,
     Ticket,
     Verdict,
     from_json,
     load_config,
     open_gateway,
 )
-from gateway_core.authors import Answer, Attempt, Pressure, hookimpl
+from gateway_core.authors import Answer, Attempt, OnCancel, Pressure, hookimpl
 
 
 class Policy:
@@ -69,7 +72,9 @@ async def embed() -> None:
             extra={"blocks": []},
             raises=False,
         )
+        assert_type(receipt, Receipt)
         told(receipt)
+        await verbs(gateway, raises=bool(receipt.parts), on_cancel="detach")
         envelope = Send(instance_id="support-bot", external_room_id="C024BE91L", text="text")
         ticket = await gateway.submit(envelope, wait=False)
         assert_type(ticket, Ticket)
@@ -78,6 +83,32 @@ async def embed() -> None:
             instance_id="support-bot", external_room_id="C024BE91L", target=ticket.ref, text="new"
         )
         assert_type(await (await gateway.submit(change)).receipt(), Receipt)
+
+
+async def verbs(gateway: Gateway, *, raises: bool, on_cancel: OnCancel) -> None:
+    """What each verb returns: a ref only where the ending is known to be a delivery."""
+    sent = await gateway.send("support-bot", "C024BE91L", "text", on_cancel=on_cancel)
+    assert_type(sent, Delivered)
+    assert_type(sent.ref, MessageRef)
+    assert_type(await gateway.send("support-bot", "r", "text", raises=True), Delivered)
+    assert_type(await gateway.send("support-bot", "r", "text", raises=raises), Receipt)
+    edited = await gateway.edit(sent.ref, "new", on_cancel=on_cancel)
+    assert_type(edited.ref, MessageRef)
+    assert_type(await gateway.edit(edited.ref, "new", raises=raises), Receipt)
+    ticket = await gateway.enqueue("support-bot", "r", "text", key="key")
+    assert_type(ticket, Ticket)
+    assert_type(await gateway.status(ticket), Status | None)
+    assert_type(await gateway.cancel(ticket), bool)
+    assert_type(await gateway.delete(ticket, on_cancel=on_cancel), Receipt)
+    assert_type(await gateway.call("support-bot", "r", "pin", on_cancel=on_cancel), Receipt)
+
+
+async def by_path(path: str, file: Path) -> None:
+    """A configuration is read where a path is given."""
+    async with open_gateway(path) as gateway:
+        assert_type(gateway, Gateway)
+    async with open_gateway(file):
+        pass
 
 
 def kept(plain: object) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -20,7 +21,7 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import Prober
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig
+from gateway_core.config import GatewayConfig, load_config
 from gateway_core.contract.envelopes import (
     Address,
     Disposition,
@@ -49,12 +50,12 @@ from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
 from gateway_core.submission.tickets import Ticket
-from gateway_core.submission.verbs import Sending
+from gateway_core.submission.verbs import Verbs
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, log_event
 from gateway_core.telemetry.privacy import Privacy
 
 
-class Gateway(Sending):
+class Gateway(Verbs):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`."""
 
     def __init__(
@@ -80,7 +81,7 @@ class Gateway(Sending):
         self._closing = trio.Event()
         self._drained = trio.Event()
         self._stopped = trio.Event()
-        self.opened = trio.Event()
+        self._opened = trio.Event()
         self._tasks: trio.Nursery | None = None
         self._registry = InstanceRegistry(
             config, hooks, clock=self._clock, spawn=self._spawn, start_probing=self._start_probing
@@ -117,7 +118,7 @@ class Gateway(Sending):
             )
             for partition in self._partitions:
                 partition.completion.on_end = self._pager.freed
-        self._door = Door(
+        door = Door(
             config,
             clock=self._clock,
             ids=ids,
@@ -129,6 +130,7 @@ class Gateway(Sending):
             observer=self._observer,
         )
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
+        super().__init__(door, self._lookup.withdraw_held)
         self._supervisor = Supervisor(self._partitions, Random(rng.getrandbits(64)))  # noqa: S311 - likewise
         self._prober = Prober(
             self._clock,
@@ -159,13 +161,21 @@ class Gateway(Sending):
         """
         return self._registry.account(instance_id).hooks.address(event)
 
-    def cancel(self, what: Ticket | str) -> bool:
-        """End an envelope `cancelled` if it has not started; whether that was so."""
-        return self._lookup.withdraw(what)
+    async def cancel(self, what: Ticket | str) -> bool:
+        """End an envelope `cancelled` if it has not started; whether that was so.
 
-    def status(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
-        return self._lookup.status(what)
+        What is in memory ends at once, before others have their turn. Raises `OutboxError` where
+        a durable outbox has to be asked, and cannot be.
+        """
+        return await self._lookup.withdraw(what)
+
+    async def status(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where an envelope stands, by its id, ticket or key; None: not known (any more).
+
+        Of what is in memory the answer is as of the call. Raises `OutboxError` where a durable
+        outbox has to be asked, and cannot be.
+        """
+        return await self._lookup.status(what)
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
         """A frozen snapshot; taking one disturbs nothing.
@@ -205,7 +215,7 @@ class Gateway(Sending):
             counts.update(partition.causes())
         return dict(counts)
 
-    def partition_index(self, instance_id: str, room: str) -> int:
+    def _partition_index(self, instance_id: str, room: str) -> int:
         """The partition that serves a room: the same in every process."""
         return self._door.partition_of(instance_id, room).index
 
@@ -263,7 +273,7 @@ class Gateway(Sending):
 
     # -- the gateway's own tasks
 
-    async def recover(self) -> None:
+    async def _recover(self) -> None:
         """Own the outbox's partitions, and know what earlier lives left. Raises `OutboxError`."""
         if self._pager is None:
             return
@@ -287,7 +297,7 @@ class Gateway(Sending):
         for hooks in self._hooks.values():
             hooks.pressure_changed(pressure, previous, told)
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Everything that works, inside one shield whose only exit is quiet, drain, cancel."""
         snapshot = functools.partial(self.statistics, waiting=True)
         with trio.CancelScope(shield=True), observed(self._meters, self._observer, snapshot):
@@ -308,7 +318,7 @@ class Gateway(Sending):
                 workers.start_soon(self._supervisor.keep, partition)
             if self._pager is not None:
                 workers.start_soon(self._pager.run)
-            self.opened.set()
+            self._opened.set()
             await self._closing.wait()
             await self._drain()
             workers.cancel_scope.cancel()
@@ -362,7 +372,7 @@ class Gateway(Sending):
 
 @asynccontextmanager
 async def open_gateway(
-    config: GatewayConfig,
+    config: GatewayConfig | str | os.PathLike[str],
     *,
     plugins: Sequence[Given] = (),
     outbox: Outbox | None = None,
@@ -372,6 +382,7 @@ async def open_gateway(
 ) -> AsyncIterator[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
+    config      a configuration, or the path of a `gateway.toml`, which `load_config` reads
     plugins     objects with hookimpls, asked before the installed ones; ("channel", plugin) for one
     outbox      where accepted envelopes are kept; None: where the configuration says, else in
                 memory, said so once in the log
@@ -384,6 +395,8 @@ async def open_gateway(
     `PartitionFailed` out of the block when a partition cannot be kept alive.
     """
     _check(config, outbox, providers)
+    if not isinstance(config, GatewayConfig):
+        config = load_config(config, plugins)
     hooks = bind(plugins, config.plugins)
     if outbox is None and config.outbox is not None:
         outbox = outbox_at(config.outbox, plugins, config.plugins)
@@ -399,14 +412,14 @@ async def open_gateway(
             wall_clock=wall_clock,
             providers=exporting,
         )
-        await gateway.recover()
+        await gateway._recover()  # noqa: SLF001 - this module's own
         body: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:
                 # Not `nursery.start`: cancelled in there, it would wait for a shielded task.
-                nursery.start_soon(gateway.run)
+                nursery.start_soon(gateway._run)  # noqa: SLF001 - likewise
                 try:
-                    await gateway.opened.wait()
+                    await gateway._opened.wait()  # noqa: SLF001 - this module's own
                     yield gateway
                 except GeneratorExit:
                     raise
@@ -423,11 +436,16 @@ def _check(config: object, outbox: object, providers: object) -> None:
     """Wrong types, and another loop, whose own errors would tell nobody what to do."""
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError("the gateway runs on trio: begin with trio.run(main), not asyncio's")
-    if not isinstance(config, GatewayConfig):
+    if not isinstance(config, GatewayConfig | str | os.PathLike):
         kind = type(config).__name__
-        raise TypeError(f"`config` must be a GatewayConfig (`load_config` reads one), not {kind}")
+        raise TypeError(
+            f"`config` must be a GatewayConfig or the path of a gateway.toml, not {kind}"
+        )
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
+    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "durable")):
+        name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
+        raise TypeError(f"`outbox` must be an Outbox, such as MemoryOutbox(), not {name}")
     if not isinstance(providers, Providers | None):
         kind = type(providers).__name__
         raise TypeError(f"`providers` must be Providers(tracers=…, meters=…), not {kind}")

@@ -58,7 +58,7 @@ async def test_one_trace_across_a_restart(life, providers, exporter, autojump_cl
             await trio.sleep(10)
     async with life(FakeChannel(), drain_timeout=300) as gateway:
         await trio.sleep(100)
-        assert gateway.status(ticket.id).receipt.delivered
+        assert (await gateway.status(ticket.id)).receipt.delivered
     spans = {span.name: [] for span in exporter.get_finished_spans()}
     for span in exporter.get_finished_spans():
         spans[span.name].append(span)

@@ -87,8 +87,8 @@ async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, word
     assert ["first", "again"] == channel.texts("room")
     async with open_test_gateway(channel, outbox=kept_at(path)) as gateway:
         assert 0 == gateway.statistics().kept
-        assert gateway.status(accepted.id).receipt.delivered
-        assert gateway.status(receipt.envelope_id).receipt.delivered
+        assert (await gateway.status(accepted.id)).receipt.delivered
+        assert (await gateway.status(receipt.envelope_id)).receipt.delivered
 
 
 async def test_results_in_flight_are_kept_and_recorded_when_it_works_again(path):
@@ -111,7 +111,7 @@ async def test_results_in_flight_are_kept_and_recorded_when_it_works_again(path)
             await trio.sleep(0.3)
     async with open_test_gateway(channel, outbox=kept_at(path)) as gateway:
         assert 0 == gateway.statistics().kept
-        assert gateway.status(ticket.id).receipt.delivered
+        assert (await gateway.status(ticket.id)).receipt.delivered
     assert 1 == len(channel.made)
 
 

@@ -72,10 +72,10 @@ async def test_the_configuration_names_the_file(path):
         receipt = await gateway.send("bot", "room", "hello", key="k")
     assert receipt.delivered
     async with open_gateway(config, plugins=[("fake", channel)], rng=Random(2)) as gateway:
-        assert gateway.status(receipt.envelope_id).receipt == receipt
+        assert (await gateway.status(receipt.envelope_id)).receipt == receipt
         key = KeyRef(instance_id="bot", external_room_id="room", key="k")
-        assert gateway.status(key).receipt == receipt
-        assert gateway.status("nonsense") is None
+        assert (await gateway.status(key)).receipt == receipt
+        assert await gateway.status("nonsense") is None
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ async def test_operators_try_again_what_failed(path, autojump_clock):
         channel.script = None
         ask(outbox, "retry", seq=position_of(receipt.envelope_id))
         await trio.sleep(5)
-        again = gateway.status(receipt.envelope_id).receipt
+        again = (await gateway.status(receipt.envelope_id)).receipt
         assert again.delivered
         assert gateway.statistics().conserved
         answer = outbox._writer._db.execute("SELECT answer FROM requests").get
@@ -346,9 +346,9 @@ async def test_history_is_forgotten_in_its_time(path, autojump_clock):
         first = await gateway.send("bot", "room", "one")
         await gateway.send("bot", "room", "two")
         await trio.sleep(500)
-        assert gateway.status(first.envelope_id).receipt == first
+        assert (await gateway.status(first.envelope_id)).receipt == first
         await trio.sleep(200)
-        assert gateway.status(first.envelope_id) is None
+        assert await gateway.status(first.envelope_id) is None
 
 
 async def test_what_edits_made_is_forgotten_in_its_time(path, autojump_clock):
@@ -378,7 +378,7 @@ async def test_a_cancelled_application_is_cancelled_and_what_it_knew_is_kept(pat
             await trio.sleep(1_000)
     assert (True, 10.0) == (scope.cancelled_caught, pytest.approx(trio.current_time()))
     async with open_test_gateway(channel, outbox=inline(path)) as gateway:
-        assert gateway.status(receipt.envelope_id).receipt == receipt
+        assert (await gateway.status(receipt.envelope_id)).receipt == receipt
 
 
 async def test_a_read_comes_after_what_is_being_written(path, autojump_clock):
@@ -414,7 +414,7 @@ async def test_a_retry_for_which_there_is_no_place_waits_for_one(path, autojump_
         await trio.sleep(10)
         assert 1 == sum(len(partition.deliveries) for partition in gateway._partitions)
         await trio.sleep(80)
-        assert gateway.status(receipt.envelope_id).receipt.delivered
+        assert (await gateway.status(receipt.envelope_id)).receipt.delivered
         assert gateway.statistics().conserved
     assert ["good", "bad"] == channel.texts("room")
 

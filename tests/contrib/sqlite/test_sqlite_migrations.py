@@ -42,8 +42,8 @@ async def test_a_file_of_an_earlier_version_goes_on_where_it_was(path, autojump_
         assert 7 == gateway.statistics().kept
         done = KeyRef(instance_id="bot", external_room_id="other", key="done")
         bad = KeyRef(instance_id="bot", external_room_id="other", key="bad")
-        assert gateway.status(done).receipt.delivered
-        assert "no" == gateway.status(bad).receipt.verdict.raw
+        assert (await gateway.status(done)).receipt.delivered
+        assert "no" == (await gateway.status(bad)).receipt.verdict.raw
         assert (await gateway.send("bot", "other", "delivered", key="done")).replayed
         await trio.sleep(4000)
         statistics = gateway.statistics()
@@ -63,5 +63,5 @@ async def test_what_an_earlier_version_kept_expires_in_its_time(path, autojump_c
         channel, outbox=opened(path), room_bound=1, drain_timeout=0.0
     ) as gateway:
         await trio.sleep(90)
-        receipt = gateway.status("018bcfe56800000009d6b5a7d524a9").receipt
+        receipt = (await gateway.status("018bcfe56800000009d6b5a7d524a9")).receipt
     assert "expired" == receipt.disposition

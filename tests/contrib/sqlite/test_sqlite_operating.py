@@ -94,9 +94,9 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, gateway
         code, out, err = await gateway_command("retry", "--room", "room", *option)
         assert (0, True, "") == (code, "goes on" in out, err)
         with trio.fail_after(5):
-            while not gateway.status(receipt.envelope_id).receipt:  # noqa: ASYNC110 - no event
+            while not (await gateway.status(receipt.envelope_id)).receipt:  # noqa: ASYNC110 - no event
                 await trio.sleep(0.05)
-        assert gateway.status(receipt.envelope_id).receipt.delivered
+        assert (await gateway.status(receipt.envelope_id)).receipt.delivered
     code, out, _ = await gateway_command("list", *option)
     assert (0, "") == (code, out)
     code, out, _ = await gateway_command("erase", "--instance", "bot", "--room", "room", *option)
@@ -310,7 +310,9 @@ async def test_what_was_asked_before_something_failed_is_done_and_the_rest_later
             numbers = [operator.ask("retry", 0.0, envelope_id=name) for name in ids]
             await trio.sleep(5)
             assert ["goes on", None, None] == [operator.answer(number) for number in numbers]
-            assert [True, False, False] == [gateway.status(name).receipt.delivered for name in ids]
+            assert [True, False, False] == [
+                (await gateway.status(name)).receipt.delivered for name in ids
+            ]
             outbox._writer._db.execute("DROP TRIGGER second_fails")
             await trio.sleep(5)
             assert ["goes on"] * 3 == [operator.answer(number) for number in numbers]

@@ -282,7 +282,7 @@ async def test_a_place_that_came_as_the_gateway_closed_is_given_back(engine, say
         async with trio.open_nursery() as nursery:
             nursery.start_soon(caller)
             await trio.sleep(1)
-            gateway.cancel(first)
+            gateway._lookup.withdraw_held(first._delivery)
             gateway.quiet()
         assert 1 == len(found)
 
@@ -360,7 +360,7 @@ async def test_levels_rise_before_refusals_begin_and_fall_with_hysteresis(
             await gateway.submit(say.message("fresh"), wait=False)
         assert 3 == len(watcher.events)
         for ticket in tickets:
-            gateway.cancel(ticket)
+            await gateway.cancel(ticket)
         falling = [
             ("saturated", "high", 89),
             ("high", "elevated", 79),
@@ -377,7 +377,7 @@ async def test_at_an_edge_nothing_flutters(engine, say, autojump_clock):
         await fill(gateway, say, 69)
         for _ in range(50):
             ticket = (await fill(gateway, say, 1, "edge"))[0]
-            gateway.cancel(ticket)
+            await gateway.cancel(ticket)
         assert 1 == len(watcher.events)
 
 

@@ -226,7 +226,7 @@ class Mixed:
         if envelope.operation == "send":
             self.refs.append(ticket.ref)
         if rng.random() < 0.2:
-            self.gateway.cancel(ticket)
+            await self.gateway.cancel(ticket)
         elif rng.random() < 0.5:
             await ticket.receipt()
 

@@ -443,7 +443,7 @@ async def test_a_cancelled_envelope_is_not_sent_when_the_session_opens_at_last(
     async with engine(channel) as gateway:
         ticket = await gateway.submit(say.message())
         await trio.sleep(1)
-        assert gateway.cancel(ticket)
+        assert await gateway.cancel(ticket)
         await trio.sleep(10)
         assert Disposition.CANCELLED is (await ticket.receipt()).disposition
         assert [] == channel.made
@@ -500,7 +500,7 @@ async def test_a_session_that_fails_for_one_that_was_cancelled_counts_for_nobody
     async with engine(channel, attempt_timeout=20) as gateway:
         ticket = await gateway.submit(say.message())
         await trio.sleep(1)
-        assert gateway.cancel(ticket)
+        assert await gateway.cancel(ticket)
         await trio.sleep(30)
         channel.opening, channel.error = 0.0, None
         assert (await gateway.send("bot", "r", "x")).delivered
@@ -797,7 +797,7 @@ async def test_a_partition_that_dies_is_restarted_and_the_others_do_not_notice(
         assert 0 == gateway.statistics().partitions[1].restarts
         for room in rooms:
             assert channel.texts(room) == [str(n) for n in range(4)]
-            if gateway.partition_index("bot", room) == 1:
+            if gateway._partition_index("bot", room) == 1:
                 times = [m.at for m in channel.made if m.attempt.room == room]
                 assert times[-1] < 5
 

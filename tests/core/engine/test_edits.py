@@ -387,7 +387,7 @@ async def test_a_newer_edit_that_is_cancelled_does_not_bring_the_older_back(engi
         gateway.suspend("bot")
         first = await gateway.submit(edit_of(sent.ref, "1"))
         second = await gateway.submit(edit_of(sent.ref, "2"))
-        assert gateway.cancel(second)
+        assert await gateway.cancel(second)
         third = await gateway.submit(edit_of(sent.ref, "3"))
         gateway.resume("bot")
         ends = [(await t.receipt()).disposition.value for t in (first, second, third)]
@@ -518,7 +518,7 @@ async def test_an_edit_of_a_scheduled_send_waits_for_it_and_holds_up_nobody(
         edit = await gateway.submit(edit_of(ticket.ref, "changed"))
         await gateway.send("bot", "r", "meanwhile")
         assert 0 == trio.current_time()
-        assert "target" == gateway.status(edit).cause
+        assert "target" == (await gateway.status(edit)).cause
         assert (await edit.receipt()).delivered
         assert [("send", "meanwhile"), ("send", "hello"), ("edit", "changed")] == operations(
             channel
@@ -579,7 +579,7 @@ async def test_an_edit_of_a_cancelled_scheduled_send_ends_at_once(engine, say, a
         ticket = await gateway.submit(say.message(not_before=EPOCH + 100))
         edit = await gateway.submit(edit_of(ticket.ref, "changed"))
         await trio.sleep(1)
-        assert gateway.cancel(ticket)
+        assert await gateway.cancel(ticket)
         assert Reason.MESSAGE_GONE is (await edit.receipt()).verdict.reason
         assert 1 == trio.current_time()
 

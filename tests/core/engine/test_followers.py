@@ -40,7 +40,7 @@ async def test_an_edit_waits_where_its_message_does_and_takes_no_place(
     async with open_life(outbox, channel) as gateway:
         message = await gateway.submit(reminder(key="k"))
         edit = await gateway.submit(Edit(**PLACE, target=KEY, text="changed"))
-        status = gateway.status(edit)
+        status = await gateway.status(edit)
         assert ("schedule", 1_000.0) == (status.cause, status.estimate)
         if not restarts:
             await _on_time(gateway, channel, message, edit)
@@ -56,7 +56,7 @@ async def _on_time(gateway, channel, message, edit):
     await trio.sleep(1_010)
     assert ["meanwhile", "changed"] == channel.texts("room")
     for ticket in (message, edit):
-        assert gateway.status(ticket.id).receipt.delivered
+        assert (await gateway.status(ticket.id)).receipt.delivered
 
 
 @pytest.mark.parametrize("durable", [False, True], ids=["in memory", "durable"])
@@ -84,7 +84,7 @@ async def test_of_a_message_that_is_cancelled_changes_end_at_once(outbox, by, au
         target = message.ref if by == "ref" else KEY
         edit = await gateway.submit(Edit(**PLACE, target=target, text="changed"))
         deletion = await gateway.submit(Delete(**PLACE, target=target))
-        assert gateway.cancel(message)
+        assert await gateway.cancel(message)
         with trio.fail_after(5):
             for ticket in (edit, deletion):
                 receipt = await ticket.receipt()
@@ -106,7 +106,7 @@ async def test_who_followed_longest_ago_hears_of_it_at_its_time(
             for message in messages
         ]
         for message in messages:
-            gateway.cancel(message)
+            await gateway.cancel(message)
         ended = []
         for edit in reversed(edits):
             assert Disposition.REJECTED == (await edit.receipt()).disposition
@@ -126,7 +126,7 @@ async def test_many_changes_of_one_message_take_no_more_memory_than_of_many(
         ]
         followers = gateway._pager._times._followers
         assert sum(map(len, followers.values())) <= 3
-        gateway.cancel(message)
+        await gateway.cancel(message)
         for edit in edits:
             assert Disposition.REJECTED == (await edit.receipt()).disposition
         assert not followers
@@ -151,10 +151,10 @@ async def test_a_change_of_a_scheduled_message_may_be_scheduled_itself(
 
 async def _both(gateway, channel, tickets):
     await trio.sleep(1_100)
-    assert gateway.status(tickets[0].id).receipt.delivered
+    assert (await gateway.status(tickets[0].id)).receipt.delivered
     assert ["early"] == channel.texts("room")
     await trio.sleep(1_000)
-    assert gateway.status(tickets[1].id).receipt.delivered
+    assert (await gateway.status(tickets[1].id)).receipt.delivered
     assert ["late"] == channel.texts("room")
 
 
@@ -183,7 +183,7 @@ async def test_a_change_that_stepped_aside_keeps_its_new_place_over_a_restart(
         await trio.sleep(100)
         again = [made.attempt.operation for made in channel.made][3:]
         assert ["send", "delete"] == again
-        assert gateway.status(deletion.id).receipt.delivered
+        assert (await gateway.status(deletion.id)).receipt.delivered
 
 
 async def test_a_change_is_not_of_a_message_that_took_its_key_later(
@@ -195,13 +195,13 @@ async def test_a_change_is_not_of_a_message_that_took_its_key_later(
         await gateway.submit(Send(**PLACE, text="before"))
         first = await gateway.submit(Send(**PLACE, text="first", key="k"))
         deletion = await gateway.submit(Delete(**PLACE, target=KEY))
-        assert gateway.cancel(first)
+        assert await gateway.cancel(first)
         second = await gateway.submit(Send(**PLACE, text="second", key="k"))
         if not restarts:
             await trio.sleep(30)
     if restarts:
         async with open_life(outbox, channel) as gateway:
             await trio.sleep(30)
-            assert gateway.status(second.id).receipt.delivered
-            assert not gateway.status(deletion.id).receipt.delivered
+            assert (await gateway.status(second.id)).receipt.delivered
+            assert not (await gateway.status(deletion.id)).receipt.delivered
     assert ["second"] == channel.texts("room")[-1:]

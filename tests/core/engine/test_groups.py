@@ -88,7 +88,7 @@ async def test_a_group_that_everybody_has_left_holds_nobody_up(engine, say, auto
         await gateway.submit(say.message("first"))
         waiting = [await gateway.submit(say.message(f"room {n}")) for n in range(5)]
         await trio.sleep(1)
-        assert all(gateway.cancel(ticket) for ticket in waiting)
+        assert all([await gateway.cancel(ticket) for ticket in waiting])
         await gateway.submit(say.message("bulk", priority="bulk"))
         await trio.sleep(1)
         await gateway.submit(say.message("normal"))
@@ -149,7 +149,7 @@ async def test_a_group_that_everybody_has_left_is_forgotten(engine, say, autojum
         tickets = [await gateway.submit(say.message(f"room {n}", ttl=10)) for n in range(3)]
         assert partition.scheduler.groups
         if how == "cancelled":
-            assert all(gateway.cancel(ticket) for ticket in tickets)
+            assert all([await gateway.cancel(ticket) for ticket in tickets])
         elif how != "expired":
             await gateway.remove_instance("bot")
         await trio.sleep(100)

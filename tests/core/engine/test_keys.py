@@ -158,7 +158,7 @@ async def test_a_cancelled_key_is_free_again(engine, say, autojump_clock):
     async with engine() as gateway:
         gateway.suspend("bot")
         ticket = await gateway.submit(say.message(key="k"))
-        assert gateway.cancel(ticket)
+        assert await gateway.cancel(ticket)
         gateway.resume("bot")
         again = await gateway.send("bot", "r", "other", key="k")
         assert again.delivered
@@ -276,13 +276,13 @@ async def test_the_status_of_a_key(engine, say, autojump_clock):
     name = KeyRef(instance_id="bot", external_room_id="r", key="k")
     channel = FakeChannel(latency=5)
     async with engine(channel) as gateway:
-        assert gateway.status(name) is None
+        assert await gateway.status(name) is None
         ticket = await gateway.submit(say.message(key="k"))
-        assert "unfinished" == gateway.status(name).state
+        assert "unfinished" == (await gateway.status(name)).state
         await ticket.receipt()
         assert (ticket.id, "ended") == (
-            gateway.status(name).envelope_id,
-            gateway.status(name).state,
+            (await gateway.status(name)).envelope_id,
+            (await gateway.status(name)).state,
         )
 
 

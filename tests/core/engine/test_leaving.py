@@ -1,11 +1,21 @@
-"""How the block of `open_gateway` is left: what is raised out of it, and when."""
+"""Leaving: the block of `open_gateway`, and what is raised out of it; a caller, and what stays."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import pytest
 import trio
 
-from gateway_core import Disposition, GatewayClosed, Limit, PartitionFailed, Send
+from gateway_core import (
+    Disposition,
+    GatewayClosed,
+    KeyRef,
+    Limit,
+    MemoryOutbox,
+    PartitionFailed,
+    Send,
+)
 from gateway_core.testing import FakeChannel, open_test_gateway, run_seeded
 
 
@@ -143,8 +153,8 @@ async def test_the_books_can_be_read_after_the_block(say, autojump_clock):
         ticket = await gateway.submit(say.message())
     assert gateway.statistics().conserved
     assert {Disposition.CANCELLED: 1} == gateway.statistics().dispositions
-    assert "ended" == gateway.status(ticket).state
-    assert not gateway.cancel(ticket)
+    assert "ended" == (await gateway.status(ticket)).state
+    assert not await gateway.cancel(ticket)
 
 
 async def test_no_task_is_left_behind(say, autojump_clock):
@@ -193,6 +203,116 @@ async def test_a_cancelled_drain_goes_on_draining(engine, say, autojump_clock):
         with pytest.raises(GatewayClosed):
             await gateway.submit(say.message())
         assert (await ticket.receipt()).delivered
+
+
+# -- a caller that goes away
+
+
+KEY = KeyRef(instance_id="bot", external_room_id="r", key="k")
+VERBS = {
+    "send": (("bot", "r", "late"), ["k", "late"]),
+    "edit": ((KEY, "edited"), ["edited"]),
+    "delete": ((KEY,), []),
+    "call": (("bot", "r", "pin"), ["k"]),
+}
+"""By verb: its words, and what stands in the room once it is done."""
+
+
+async def _hang_up(verb, *words, **how) -> None:
+    """A caller who waits for a second."""
+    with trio.move_on_after(1) as waiting:
+        await verb(*words, **how)
+    assert waiting.cancelled_caught
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("on_cancel", [None, "withdraw", "detach"])
+async def test_what_was_accepted_goes_on_without_its_caller_if_that_says_so(
+    verb, on_cancel, autojump_clock
+):
+    words, after = VERBS[verb]
+    how = {} if on_cancel is None else {"on_cancel": on_cancel}
+    channel = FakeChannel()
+    async with open_test_gateway(channel, drain_timeout=60) as gateway:
+        await gateway.send("bot", "r", "k", key="k")
+        channel.latency = 5.0
+        await gateway.enqueue("bot", "r", "busy")
+        await _hang_up(getattr(gateway, verb), *words, **how)
+        assert (on_cancel == "detach") + 1 == gateway.statistics().unfinished
+    goes_on = on_cancel == "detach"
+    assert goes_on == (Disposition.CANCELLED not in gateway.statistics().dispositions)
+    texts = [text for text in channel.texts("r") if text != "busy"]
+    assert (after if goes_on else ["k"]) == texts
+
+
+async def test_a_detached_caller_counts_as_waiting_for_ever(autojump_clock):
+    """Somebody who joined it afterwards and goes away takes nothing back."""
+    channel = FakeChannel(latency=5.0)
+    async with open_test_gateway(channel, drain_timeout=60) as gateway:
+        await gateway.enqueue("bot", "r", "busy")
+        async with trio.open_nursery() as nursery:
+            for on_cancel in ("detach", "withdraw"):
+                send = partial(gateway.send, key="k", on_cancel=on_cancel)
+                nursery.start_soon(_hang_up, send, "bot", "r", "confirmed")
+                await trio.sleep(0.5)
+        assert 2 == gateway.statistics().unfinished
+    assert ["busy", "confirmed"] == channel.texts("r")
+
+
+async def test_who_detaches_from_what_another_waits_for_changes_nothing(autojump_clock):
+    channel = FakeChannel(latency=5.0)
+    async with open_test_gateway(channel, drain_timeout=60) as gateway:
+        await gateway.enqueue("bot", "r", "busy")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(gateway.send, "bot", "r", "confirmed", key="k"))
+            await trio.sleep(0.5)
+            send = partial(gateway.send, key="k", on_cancel="detach")
+            await _hang_up(send, "bot", "r", "confirmed")
+    assert ["busy", "confirmed"] == channel.texts("r")
+
+
+@pytest.mark.parametrize("on_cancel", ["withdraw", "detach"])
+async def test_a_caller_that_goes_away_before_acceptance_leaves_no_trace(on_cancel, autojump_clock):
+    """The promise is about what was accepted: it waited for a slot."""
+    channel = FakeChannel(latency=5.0)
+    async with open_test_gateway(channel, room_bound=1, drain_timeout=60) as gateway:
+        await gateway.enqueue("bot", "r", "busy")
+        await _hang_up(gateway.send, "bot", "r", "late", on_cancel=on_cancel)
+        statistics = gateway.statistics()
+        assert (1, 0) == (statistics.accepted, sum(p.waiting for p in statistics.partitions))
+    assert ["busy"] == channel.texts("r")
+
+
+class _Hesitating(MemoryOutbox):
+    """A durable outbox whose appends take two seconds."""
+
+    async def append(self, entry, kept):
+        await trio.sleep(2)
+        await super().append(entry, kept)
+
+
+@pytest.mark.parametrize("on_cancel", ["withdraw", "detach"])
+async def test_a_caller_that_goes_away_as_the_outbox_takes_it_leaves_no_trace(
+    on_cancel, autojump_clock
+):
+    channel, outbox = FakeChannel(), _Hesitating(survives=True)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=60) as gateway:
+        await _hang_up(gateway.send, "bot", "r", "late", key="k", on_cancel=on_cancel)
+        assert 0 == gateway.statistics().accepted
+    assert (0, []) == (len(outbox), channel.texts("r"))
+
+
+@pytest.mark.parametrize("on_cancel", ["withdraw", "detach"])
+async def test_what_a_durable_outbox_has_outside_memory_goes_on_likewise(on_cancel, autojump_clock):
+    channel, outbox = FakeChannel(latency=5.0), MemoryOutbox(survives=True)
+    async with open_test_gateway(channel, outbox=outbox, room_bound=1, drain_timeout=60) as gateway:
+        await gateway.enqueue("bot", "r", "busy")
+        await _hang_up(gateway.send, "bot", "r", "late", on_cancel=on_cancel)
+        goes_on = on_cancel == "detach"
+        assert goes_on == (Disposition.CANCELLED not in gateway.statistics().dispositions)
+        await trio.sleep(20)
+        assert (["busy", "late"] if goes_on else ["busy"]) == channel.texts("r")
+        assert 0 == gateway.statistics().kept
 
 
 # -- an application whose whole life is cancelled, at every await

@@ -159,7 +159,9 @@ async def test_the_pressure_is_of_what_stays_in_memory(say, outbox, autojump_clo
 # -- what ends or changes while pages are read
 
 
-async def test_what_is_cancelled_as_its_page_is_read_stays_cancelled(say, outbox, autojump_clock):
+async def test_what_is_cancelled_as_its_page_is_read_stays_cancelled(
+    say, outbox, monkeypatch, autojump_clock
+):
     """However few ended ones are remembered."""
     channel = FakeChannel()
     async with open_test_gateway(channel, outbox=outbox, **TINY) as gateway:
@@ -170,12 +172,52 @@ async def test_what_is_cancelled_as_its_page_is_read_stays_cancelled(say, outbox
         tickets = [await gateway.submit(say.message(text=text)) for text in ("one", "two")]
     async with open_test_gateway(channel, outbox=outbox, history=1, **TINY) as gateway:
         await trio.sleep(0.005)  # the page is read, and what it edits is looked up
-        assert [True, True] == [gateway.cancel(ticket.id) for ticket in tickets]
+        with monkeypatch.context() as quick:
+            quick.setattr(Slow, "find", MemoryOutbox.find)
+            assert [True, True] == [await gateway.cancel(ticket.id) for ticket in tickets]
         await trio.sleep(60)
         assert ["edited"] == channel.texts("r")
         statistics = gateway.statistics()
         assert statistics.conserved
         assert 0 == statistics.kept
+
+
+async def test_what_is_sent_as_it_is_looked_up_is_not_cancelled(say, outbox, autojump_clock):
+    """However few ended ones are remembered, and however old the outbox's answer is."""
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox, **TINY) as gateway:
+        gateway.suspend("bot")
+        tickets = [await gateway.submit(say.message(text=f"{n}")) for n in range(9)]
+    bounds = {"history": 1, "room_bound": 2}
+    async with open_test_gateway(channel, outbox=outbox, **bounds, **TINY) as gateway:
+        assert not await gateway.cancel(tickets[5].id)
+        assert "delivered" == outbox.peek(tickets[5].id).receipt.disposition
+        await trio.sleep(1)
+        assert [f"{n}" for n in range(9)] == channel.texts("r")
+        assert gateway.statistics().conserved
+        assert 0 == gateway.statistics().kept
+        assert (await gateway.status(tickets[5].id)).receipt.delivered
+
+
+async def test_what_only_the_outbox_has_is_asked_of_it(say, outbox, autojump_clock):
+    """By its id and by its key; what it cannot say is an error of its own."""
+    later = say.message(key="k", not_before=EPOCH + 100)
+    async with open_test_gateway(FakeChannel(), outbox=outbox, **TINY) as gateway:
+        ticket = await gateway.submit(later)
+    key = KeyRef(instance_id="bot", external_room_id="r", key="k")
+    async with open_test_gateway(FakeChannel(), outbox=outbox, **TINY) as gateway:
+        for name in (ticket.id, key):
+            status = await gateway.status(name)
+            assert (ticket.id, "schedule") == (status.envelope_id, status.cause)
+        assert await gateway.status("0" * 30) is None
+        assert not await gateway.cancel("0" * 30)
+        outbox.broken = True
+        for ask in (gateway.status, gateway.cancel):
+            with pytest.raises(OutboxError, match="an I/O error"):
+                await ask(ticket.id)
+        outbox.broken = False
+        assert await gateway.cancel(ticket.id)
+        assert not await gateway.cancel(ticket.id)
 
 
 async def test_a_schedule_takes_its_place_behind_what_waits_outside(say, outbox, autojump_clock):
@@ -269,11 +311,11 @@ async def test_a_gateway_cancels_nothing_of_another(say, outbox, autojump_clock)
         open_test_gateway(outbox=outbox, **TINY) as gateway,
     ):
         tickets = [await other.submit(say.message()) for _ in range(2)]
-        assert not gateway.cancel(tickets[1])
+        assert not await gateway.cancel(tickets[1])
         assert not tickets[1].ended
         assert 0 == gateway.statistics().kept
         assert gateway.statistics().conserved
-        assert other.cancel(tickets[1])
+        assert await other.cancel(tickets[1])
         await tickets[0].receipt()
 
 
@@ -293,7 +335,7 @@ async def test_the_books_of_an_instance_that_stays_are_whole(say, outbox, autoju
 
 async def _cancel_soon(gateway, ticket) -> None:
     await trio.sleep(1)
-    assert gateway.cancel(ticket)
+    assert await gateway.cancel(ticket)
 
 
 async def test_what_needs_no_order_does_not_wait_behind_an_earlier_lifes_backlog(
@@ -353,7 +395,7 @@ async def test_drain_tells_what_ended_outside_meanwhile_but_not_what_is_kept(
             left = []
             nursery.start_soon(lambda: drained(gateway, left))
             await trio.sleep(1)
-            assert gateway.cancel(given_up)
+            assert await gateway.cancel(given_up)
     assert [(given_up.id, Disposition.CANCELLED)] == left
     for ticket in (first, kept):
         with pytest.raises(GatewayClosed) as raised:

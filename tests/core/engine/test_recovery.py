@@ -249,7 +249,7 @@ async def test_give_up_means_unknown_after_a_kill_too(outbox, autojump_clock):
         fence.kill()
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(10)
-        receipt = gateway.status(ticket.id).receipt
+        receipt = (await gateway.status(ticket.id)).receipt
     assert ["unknown", "delivered"] == [part.outcome for part in receipt.parts]
     assert ["b"] == channel.texts("room")
 
@@ -262,7 +262,7 @@ async def begun_or_ended(gateway, envelope_id):
         deliveries = [f for part in gateway._partitions for f in part.deliveries.values()]
         if any(step.started for delivery in deliveries for step in delivery.steps or ()):
             return
-        status = gateway.status(envelope_id)
+        status = await gateway.status(envelope_id)
 
 
 async def test_kills_in_a_row_make_no_more_copies_than_allowed(outbox, autojump_clock):
@@ -288,7 +288,7 @@ async def test_a_platform_that_knows_the_key_gets_the_same_one_at_once(outbox, a
         fence.kill()
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(1.5)
-        receipt = gateway.status(ticket.id).receipt
+        receipt = (await gateway.status(ticket.id)).receipt
     first, second = channel.made
     assert first.attempt.key == second.attempt.key
     assert (True, False) == (receipt.delivered, receipt.possible_duplicate)
@@ -311,8 +311,8 @@ async def test_retry_counters_and_deadlines_survive(outbox, autojump_clock):
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(600)
         assert 6 == len(channel.made)
-        assert "exhausted" == gateway.status(ticket.id).receipt.disposition
-        assert "expired" == gateway.status(late.id).receipt.disposition
+        assert "exhausted" == (await gateway.status(ticket.id)).receipt.disposition
+        assert "expired" == (await gateway.status(late.id)).receipt.disposition
 
 
 async def test_a_stored_deadline_is_clamped_when_the_wall_clock_stepped_back(
@@ -349,7 +349,7 @@ async def test_doubt_outlives_a_deadline_that_passes_between_two_lives(outbox, a
     await trio.sleep(10)
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(5)
-        receipt = gateway.status(ticket.id).receipt
+        receipt = (await gateway.status(ticket.id)).receipt
         again = await gateway.send("bot", "room", "hello", key="k", ttl=5.0, raises=False)
     assert ("expired", ["unknown"]) == (receipt.disposition, [p.outcome for p in receipt.parts])
     assert (receipt.envelope_id, True) == (again.envelope_id, again.replayed)
@@ -368,7 +368,7 @@ async def test_the_last_of_the_tries_is_not_made_again_because_a_kill_cut_it_off
         fence.kill()
     async with life(outbox, channel, retries=retries) as (gateway, _):
         await trio.sleep(60)
-        assert "unknown" == gateway.status(ticket.id).receipt.disposition
+        assert "unknown" == (await gateway.status(ticket.id)).receipt.disposition
     assert 1 == len(channel.made)
 
 
@@ -398,7 +398,7 @@ async def test_doubt_that_was_written_down_waits_for_the_instance_in_the_next_li
         assert 1 == len(channel.made)
         channel.probe_error = None
         await ended(gateway)
-        assert gateway.status(ticket.id).receipt.possible_duplicate
+        assert (await gateway.status(ticket.id)).receipt.possible_duplicate
     assert 2 == len(channel.made)
 
 
@@ -492,12 +492,12 @@ async def test_what_waits_outside_memory_can_be_cancelled_by_its_id(outbox, auto
         fence.kill()
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(1)
-        assert gateway.cancel(reminder.id)
-        assert not gateway.cancel(reminder.id)
-        assert not gateway.cancel("0" * 30)
-        assert "cancelled" == gateway.status(reminder.id).receipt.disposition
+        assert await gateway.cancel(reminder.id)
+        assert not await gateway.cancel(reminder.id)
+        assert not await gateway.cancel("0" * 30)
+        assert "cancelled" == (await gateway.status(reminder.id)).receipt.disposition
         await trio.sleep(2_000)
-        assert not gateway.cancel(other.id)
+        assert not await gateway.cancel(other.id)
         assert (gateway.statistics().conserved, gateway.statistics().kept) == (True, 0)
     assert ["other"] == channel.texts("room")
 
@@ -567,7 +567,7 @@ async def test_a_key_freed_during_a_look_up_is_free(autojump_clock):
 
         async def withdraw():
             await trio.sleep(0.5)
-            assert gateway.cancel(withdrawn)
+            assert await gateway.cancel(withdrawn)
 
         outbox.finding = 1.0
         async with trio.open_nursery() as nursery:
@@ -732,8 +732,8 @@ async def test_a_change_of_what_waits_outside_memory_waits_for_it(
             fence.kill()
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(1_500)
-        assert gateway.status(changed.id).receipt.delivered
-        assert gateway.status(deleted.id).receipt.delivered
+        assert (await gateway.status(changed.id)).receipt.delivered
+        assert (await gateway.status(deleted.id)).receipt.delivered
         assert not any(partition.targets._spilled for partition in gateway._partitions)
     assert ["changed"] == channel.texts("room")
 
@@ -813,7 +813,7 @@ async def test_edits_that_waited_outside_supersede_each_other_as_they_come_in(
     channel.latency = 0.0
     async with life(outbox, channel, partition_count=1) as (gateway, _):
         await trio.sleep(5)
-        receipts = [gateway.status(edit.id).receipt for edit in edits]
+        receipts = [(await gateway.status(edit.id)).receipt for edit in edits]
     assert ["superseded", "superseded", "delivered"] == [r.disposition for r in receipts]
     assert ["3"] == channel.texts("room")
     assert 1 == sum(made.attempt.operation == "edit" for made in channel.made)
@@ -858,8 +858,8 @@ async def test_a_change_that_an_earlier_life_began_has_its_message_to_itself(
     begun = len(channel.made)
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(60)
-        assert gateway.status(edit.id).receipt.delivered
-        assert gateway.status(deletion.id).receipt.delivered
+        assert (await gateway.status(edit.id)).receipt.delivered
+        assert (await gateway.status(deletion.id)).receipt.delivered
     again = channel.made[begun:]
     assert ["edit", "delete"] == [made.attempt.operation for made in again]
     assert again[0].at + 10 <= again[1].at
@@ -952,7 +952,7 @@ async def test_a_call_that_is_not_safe_to_repeat_is_in_doubt(outbox, autojump_cl
         fence.kill()
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(10)
-        assert "unknown" == gateway.status(ticket.id).receipt.disposition
+        assert "unknown" == (await gateway.status(ticket.id)).receipt.disposition
     assert 1 == len(channel.made)
 
 
@@ -1032,7 +1032,7 @@ async def test_pieces_of_a_part_in_doubt_stay_in_doubt_in_the_next_life(outbox, 
     async with life(outbox, channel, attempt_timeout=2.0) as (gateway, _):
         await trio.sleep(1)
         await ended(gateway)
-        receipt = gateway.status(ticket.id).receipt
+        receipt = (await gateway.status(ticket.id)).receipt
     assert ["a", "b"] == channel.texts("room")
     assert receipt.possible_duplicate
 
@@ -1108,7 +1108,7 @@ async def test_observers_hear_of_what_ends_after_its_instance_was_taken_out(outb
     async with life(outbox, FakeChannel(), plugins=(Observer(),)) as (gateway, _):
         reminder = await gateway.submit(send(not_before=EPOCH + 1_000.0))
         await gateway.remove_instance("bot")
-        assert gateway.cancel(reminder)
+        assert await gateway.cancel(reminder)
         assert [("hello", "cancelled")] == told
         assert (gateway.statistics().conserved, gateway.statistics().kept) == (True, 0)
 
@@ -1197,7 +1197,7 @@ async def test_an_outbox_that_hangs_is_no_failure_of_the_platform(autojump_clock
     async with life(outbox, channel, attempt_timeout=5.0) as (gateway, _):
         ticket = await gateway.submit(send())
         await trio.sleep(5.5)
-        status = gateway.status(ticket)
+        status = await gateway.status(ticket)
         assert ("outbox", 0) == (status.cause, status.attempts)
         receipt = await ticket.receipt()
         assert (True, 1) == (receipt.delivered, receipt.attempts)
@@ -1243,7 +1243,7 @@ async def test_what_was_changed_before_a_kill_stands_on_the_receipt(
     channel.script = None
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(200)
-        receipt = gateway.status(ticket.id).receipt
+        receipt = (await gateway.status(ticket.id)).receipt
     assert receipt.delivered
     assert ((transform,), (lost,)) == (receipt.transforms, receipt.degradations)
 
@@ -1272,10 +1272,10 @@ async def test_behind_a_suspended_instance_nothing_more_enters_memory(outbox, au
     async with life(outbox, channel) as (gateway, _):
         gateway.suspend("bot")
         await trio.sleep(10)
-        assert not gateway.status(last.id).receipt
+        assert not (await gateway.status(last.id)).receipt
         gateway.resume("bot")
         await trio.sleep(1)
-        assert gateway.status(last.id).receipt.delivered
+        assert (await gateway.status(last.id)).receipt.delivered
     assert (["0", "2", "4"], ["1", "3", "5", "last"]) == (
         channel.texts("room0"),
         channel.texts("room1"),

@@ -44,7 +44,7 @@ async def test_an_estimate_comes_true(engine, say, limits, rooms, autojump_clock
             tickets.append(await gateway.submit(say.message(room, f"{n}")))
             await trio.sleep(0.25)
         at = trio.current_time()
-        estimates = [gateway.status(ticket).estimate for ticket in tickets]
+        estimates = [(await gateway.status(ticket)).estimate for ticket in tickets]
         for ticket in tickets:
             await ticket.receipt()
     made = {m.attempt.part.payload["text"]: m.at for m in channel.made}
@@ -59,7 +59,7 @@ async def test_a_window_lets_several_in_and_the_estimate_is_their_mean(engine, s
         for n in range(6):
             tickets.append(await gateway.submit(say.message(f"{n}")))
             await trio.sleep(0.25)
-        estimates = [gateway.status(ticket).estimate for ticket in tickets[2:]]
+        estimates = [(await gateway.status(ticket)).estimate for ticket in tickets[2:]]
         assert [8.5, 13.5, 18.5, 23.5] == [pytest.approx(e, abs=1e-3) for e in estimates]
 
 
@@ -69,7 +69,7 @@ async def test_parts_before_it_count_each(engine, say, autojump_clock):
         await gateway.submit(say.message("r", "one two three"))
         behind = await gateway.submit(say.message("r", "behind"))
         await trio.sleep(1)
-        assert pytest.approx(14, abs=1e-3) == gateway.status(behind).estimate
+        assert pytest.approx(14, abs=1e-3) == (await gateway.status(behind)).estimate
         await behind.receipt()
         assert 15 == pytest.approx(trio.current_time())
 
@@ -83,7 +83,7 @@ async def test_a_class_before_it_counts_and_one_after_it_does_not(engine, say, a
             priority: await gateway.submit(say.message(priority, priority=priority))
             for priority in ("bulk", "normal", "urgent")
         }
-        found = {name: gateway.status(t).estimate for name, t in tickets.items()}
+        found = {name: (await gateway.status(t)).estimate for name, t in tickets.items()}
         expected = {"urgent": 9, "normal": 19, "bulk": 29}
         assert expected == {name: pytest.approx(e, abs=1e-3) for name, e in found.items()}
 
@@ -92,7 +92,7 @@ async def test_a_schedule_says_when(engine, say, autojump_clock):
     async with engine() as gateway:
         ticket = await gateway.submit(say.message(not_before=EPOCH + 30))
         await trio.sleep(10)
-        status = gateway.status(ticket)
+        status = await gateway.status(ticket)
         assert ("schedule", 20) == (status.cause, pytest.approx(status.estimate))
 
 
@@ -101,7 +101,7 @@ async def test_a_wait_that_the_platform_asked_for_says_when(engine, say, autojum
     async with engine(channel) as gateway:
         ticket = await gateway.submit(say.message())
         await trio.sleep(1)
-        status = gateway.status(ticket)
+        status = await gateway.status(ticket)
         assert ("retry", 1, 7) == (status.cause, status.attempts, pytest.approx(status.estimate))
 
 
@@ -109,7 +109,7 @@ async def test_what_is_under_way_waits_for_nothing(engine, say, autojump_clock):
     async with engine(FakeChannel(latency=5)) as gateway:
         ticket = await gateway.submit(say.message())
         await trio.sleep(1)
-        assert 0 == gateway.status(ticket).estimate
+        assert 0 == (await gateway.status(ticket)).estimate
 
 
 async def test_a_token_in_flight_comes_back_after_its_pace(engine, say, autojump_clock):
@@ -118,7 +118,7 @@ async def test_a_token_in_flight_comes_back_after_its_pace(engine, say, autojump
         await gateway.submit(say.message("a"))
         ticket = await gateway.submit(say.message("b"))
         await trio.sleep(1)
-        assert 10 == pytest.approx(gateway.status(ticket).estimate)
+        assert 10 == pytest.approx((await gateway.status(ticket)).estimate)
 
 
 async def test_nobody_foresees_a_resume_nor_when_it_works_again(engine, say, autojump_clock):
@@ -127,14 +127,14 @@ async def test_nobody_foresees_a_resume_nor_when_it_works_again(engine, say, aut
     async with engine(channel) as gateway:
         doubtful = await gateway.submit(say.message("a"))
         await trio.sleep(5)
-        assert ("outcome unknown", None) == _waits(gateway, doubtful)
+        assert ("outcome unknown", None) == await _waits(gateway, doubtful)
         gateway.suspend("bot")
         suspended = await gateway.submit(say.message("b"))
-        assert gateway.status(suspended).estimate is None
+        assert (await gateway.status(suspended)).estimate is None
 
 
-def _waits(gateway, ticket) -> tuple[str, float | None]:
-    status = gateway.status(ticket)
+async def _waits(gateway, ticket) -> tuple[str, float | None]:
+    status = await gateway.status(ticket)
     return status.cause, status.estimate
 
 
@@ -146,16 +146,16 @@ async def test_what_waits_for_another_envelope_has_no_estimate(engine, say, auto
     async with engine() as gateway:
         late = await gateway.submit(say.message("r", "x", not_before=EPOCH + 30))
         edit = await gateway.submit(_edit(late.ref, "y"))
-        assert ("target", None) == _waits(gateway, edit)
+        assert ("target", None) == await _waits(gateway, edit)
 
 
 async def test_an_estimate_ends_at_the_deadline(engine, say, autojump_clock):
     async with engine(FakeChannel(limits=account(1, 600.0))) as gateway:
         await gateway.send("bot", "a", "x")
         ticket = await gateway.submit(say.message("b", ttl=60))
-        assert 60 == pytest.approx(gateway.status(ticket).estimate)
+        assert 60 == pytest.approx((await gateway.status(ticket)).estimate)
         await ticket.receipt()
-        status = gateway.status(ticket.id)
+        status = await gateway.status(ticket.id)
         assert ("ended", None, "expired") == (
             status.state,
             status.estimate,
@@ -167,10 +167,10 @@ async def test_nor_a_resume_where_it_waits_for_its_room_as_well(engine, say, aut
     async with engine(FakeChannel(limits=lambda room, _: [Limit(room, 1, 60.0)])) as gateway:
         await gateway.send("bot", "r", "one")
         second = await gateway.submit(say.message("r"))
-        assert ("room limit", 60) == _waits(gateway, second)
+        assert ("room limit", 60) == await _waits(gateway, second)
         gateway.suspend("bot")
-        assert ("room limit", None) == _waits(gateway, second)
+        assert ("room limit", None) == await _waits(gateway, second)
         await trio.sleep(100)
-        assert ("suspension", None) == _waits(gateway, second)
+        assert ("suspension", None) == await _waits(gateway, second)
         gateway.resume("bot")
         assert (await second.receipt()).delivered

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
+from functools import partial
+
+import attrs
+import outcome
 import pytest
+import trio.testing
 
 from gateway_core import (
     ConfigError,
+    Delivered,
+    DeliveryError,
+    Disposition,
+    Gateway,
     GatewayConfig,
     Invalid,
     KeyRef,
+    MemoryOutbox,
+    MessageRef,
+    Receipt,
     Send,
     UnknownInstance,
+    Verdict,
+    from_json,
     open_gateway,
+    to_json,
 )
-from gateway_core.authors import hookimpl
-from gateway_core.testing import FakeChannel, open_test_gateway
+from gateway_core.authors import Answer, hookimpl
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.submission.tickets import with_ref
+from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway
 
 
 @pytest.fixture
@@ -30,6 +49,9 @@ async def gateway(autojump_clock):
         ({"order": "lifo"}, "order"),
         ({"format": "html"}, "format"),
         ({"on_unknown": "hope"}, "on_unknown"),
+        ({"on_cancel": "ignore"}, "on_cancel"),
+        ({"on_cancel": None}, "on_cancel"),
+        ({"on_cancel": ["detach"]}, "on_cancel"),
         ({"ttl": -1}, "ttl"),
         ({"ttl": "5"}, "ttl"),
         ({"extra": "x"}, "extra"),
@@ -46,6 +68,22 @@ async def test_a_value_that_there_is_not_is_named_with_its_field(
         await gateway.send("bot", "r", "x", **fields)
     assert [place] == [problem.place for problem in caught.value.problems]
     assert 0 == gateway.statistics().accepted
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("send", ("bot", "r", "x")),
+        ("edit", (KEY := KeyRef(instance_id="bot", external_room_id="r", key="k"), "x")),
+        ("delete", (KEY,)),
+        ("call", ("bot", "r", "pin")),
+    ],
+)
+async def test_every_verb_knows_two_words_for_a_caller_that_goes_away(
+    gateway, verb, words, autojump_clock
+):
+    with pytest.raises(Invalid, match="on_cancel: must be 'withdraw' or 'detach', not 'stay'"):
+        await getattr(gateway, verb)(*words, on_cancel="stay")
 
 
 @pytest.mark.parametrize("verb", ["edit", "delete"])
@@ -107,6 +145,168 @@ async def test_every_field_of_an_envelope_can_be_given(autojump_clock):
     assert ["replay"] * 2 == [send.on_conflict, call.on_conflict]
 
 
+# -- enqueue
+
+
+async def test_a_message_is_enqueued_in_the_words_of_send(autojump_clock):
+    """The same envelope; it goes on without its caller, and its ref is usable at once."""
+    seen = Seen()
+    async with open_test_gateway(FakeChannel(), plugins=[seen]) as gateway:
+        for hand_over in (gateway.send, gateway.enqueue):
+            await hand_over("bot", "r", "x", thread="t", ttl=60.0, priority="urgent", silent=True)
+        ticket = await gateway.enqueue("bot", "r", "hello", key="k")
+        edited = await gateway.edit(ticket.ref, "bye")
+        assert (ticket.id, 1) == (edited.ref.envelope_id, edited.ref.revision)
+        assert (await ticket.receipt()).delivered
+    assert seen.envelopes[0] == seen.envelopes[1]
+
+
+def test_enqueue_takes_what_send_takes():
+    """But for the two words about the end, which it does not wait for."""
+    send, enqueue = (
+        dict(inspect.signature(verb).parameters) for verb in (Gateway.send, Gateway.enqueue)
+    )
+    assert {"on_cancel", "raises"} == set(send) - set(enqueue)
+    assert {name: p for name, p in send.items() if name in enqueue} == enqueue
+
+
+async def test_what_enqueue_is_given_is_looked_at_as_by_send(gateway, autojump_clock):
+    with pytest.raises(Invalid, match="priority: must be"):
+        await gateway.enqueue("bot", "r", "x", priority="asap")
+    with pytest.raises(Invalid, match="text: is empty"):
+        await gateway.enqueue("bot", "r", "")
+    with pytest.raises(UnknownInstance):
+        await gateway.enqueue("nobody", "r", "x")
+
+
+# -- what is returned: a receipt with a ref
+
+
+class Silent(FakeChannel):
+    """Its platform never tells an id."""
+
+    @hookimpl
+    async def send(self, attempt):
+        self.rooms[attempt.room]["?"] = attempt.payload["text"]
+        await trio.lowlevel.checkpoint()
+        return Answer()
+
+
+async def test_what_arrived_is_returned_with_its_ref(gateway, autojump_clock):
+    for raises in (True, False):
+        sent = await gateway.send("bot", "r", "x", raises=raises)
+        assert isinstance(sent, Delivered)
+        assert ["1"] == [part.message_id for part in sent.ref.parts][:1] or not raises
+        edited = await gateway.edit(sent.ref, "y", raises=raises)
+        assert isinstance(edited, Delivered)
+        assert (sent.envelope_id, 1) == (edited.ref.envelope_id, edited.ref.revision)
+        assert Receipt is type(await gateway.delete(edited.ref, raises=raises))
+    assert Receipt is type(await gateway.call("bot", "r", "pin"))
+
+
+async def test_what_did_not_arrive_is_a_plain_receipt(autojump_clock):
+    async def refuse(_attempt):
+        raise Failure(Verdict(error_class="non_retryable", reason="bad_request"))
+
+    async with open_test_gateway(FakeChannel(script=refuse)) as gateway:
+        receipt = await gateway.send("bot", "r", "x", raises=False)
+        assert (Receipt, None) == (type(receipt), receipt.ref)
+        with pytest.raises(DeliveryError) as caught:
+            await gateway.send("bot", "r", "x")
+        assert Receipt is type(caught.value.receipt)
+
+
+async def test_a_message_whose_id_nobody_told_has_a_ref_without_parts(autojump_clock):
+    """A change of it ends `rejected`: the gateway knows no message of that name."""
+    async with open_test_gateway(Silent()) as gateway:
+        sent = await gateway.send("bot", "r", "x", thread="t")
+        named = {"instance_id": "bot", "external_room_id": "r", "thread_id": "t"}
+        assert MessageRef(envelope_id=sent.envelope_id, **named) == sent.ref
+        assert (await gateway.status(sent.envelope_id)).receipt.ref is None
+        for change in (gateway.edit(sent.ref, "y"), gateway.delete(sent.ref)):
+            with pytest.raises(DeliveryError) as caught:
+                await change
+            assert "message_gone" == caught.value.receipt.verdict.reason
+
+
+async def test_a_receipt_given_again_has_the_same_ref(autojump_clock):
+    for channel in (FakeChannel(), Silent()):
+        async with open_test_gateway(channel) as gateway:
+            first = await gateway.send("bot", "r", "x", key="k")
+            again = await gateway.send("bot", "r", "x", key="k")
+            assert (True, Delivered) == (again.replayed, type(again))
+            assert first.ref == again.ref
+
+    async with open_test_gateway() as gateway:
+        sent = await gateway.send("bot", "r", "x")
+        first = await gateway.edit(sent.ref, "y", key="e")
+        again = await gateway.edit(sent.ref, "y", key="e")
+        assert (False, True) == (first.replayed, again.replayed)
+        assert first.ref == again.ref
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_superseded_edit_has_the_ref_of_its_message(known, autojump_clock):
+    """By a ref, a ticket or a key. A key that nobody has names no message."""
+    channel = FakeChannel(latency=1.0)
+    found = {}
+    async with open_test_gateway(channel) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "x", key="k")
+        sent = await ticket.receipt()
+        key = KEY if known else attrs.evolve(KEY, key="nobody's")
+        targets = {"ref": sent.ref, "ticket": ticket, "key": key} if known else {"key": key}
+        for name, target in targets.items():
+            await gateway.enqueue("bot", "r", "busy")
+
+            async def edit(name=name, target=target):
+                found[name] = await gateway.edit(target, "older")
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(edit)
+                await trio.sleep(0.1)
+                nursery.start_soon(partial(gateway.edit, target, "newer", raises=False))
+        for receipt in found.values():
+            assert (Disposition.SUPERSEDED, Delivered) == (receipt.disposition, type(receipt))
+        if known:
+            assert {ticket.id} == {receipt.ref.envelope_id for receipt in found.values()}
+            assert (await gateway.edit(found["key"].ref, "last")).delivered
+            assert "last" == channel.texts("r")[0]
+        else:
+            with pytest.raises(Invalid, match="target: names no message"):
+                await gateway.edit(found["key"].ref, "last")
+
+
+async def test_a_delivered_receipt_is_the_receipt_that_is_stored(autojump_clock):
+    outbox = MemoryOutbox(survives=True)
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        sent = await gateway.send("bot", "r", "x", key="k")
+        stored = (await gateway.status(sent.envelope_id)).receipt
+        kept = outbox.peek(sent.envelope_id).receipt
+    assert [Receipt, Receipt] == [type(stored), type(kept)]
+    assert stored == sent
+    assert sent == stored
+    assert hash(sent) == hash(stored)
+    assert sent != attrs.evolve(stored, attempts=9)
+    assert sent != attrs.evolve(sent, attempts=9)
+    assert sent != "receipt"
+    assert to_json(stored) == to_json(sent)
+    assert sent == from_json(Receipt, to_json(sent))
+    assert Delivered is type(from_json(Delivered, to_json(sent)))
+    assert sent == pickle.loads(pickle.dumps(sent))  # noqa: S301 - made one line above
+
+
+def test_a_delivered_receipt_says_all_that_the_receipt_says():
+    """Whatever fields a receipt has, or is given one day."""
+    ref = MessageRef(instance_id="bot", external_room_id="r", envelope_id="1")
+    fields = {name: f"the {name}" for name in attrs.fields_dict(Receipt)} | {"ref": ref}
+    receipt = Receipt(**fields)
+    given = with_ref(
+        Delivery("1", Send(instance_id="bot", external_room_id="r", text="x"), ()), receipt
+    )
+    assert receipt == given
+    assert fields == {name: getattr(given, name) for name in attrs.fields_dict(Delivered)}
+
+
 @pytest.mark.parametrize("value", ["x", None, 5, [Send], Send], ids=str)
 async def test_what_is_no_envelope_is_refused(gateway, value, autojump_clock):
     text = "envelope: must be a Send, Edit, Delete or Call, not"
@@ -120,9 +320,58 @@ async def test_what_is_no_envelope_is_refused(gateway, value, autojump_clock):
 async def test_what_names_no_envelope_has_no_status(gateway, value, autojump_clock):
     """A receipt given by mistake must not look like an envelope that is not known."""
     with pytest.raises(TypeError, match="must be a Ticket, a KeyRef or an envelope's id, not"):
-        gateway.status(value)
+        await gateway.status(value)
     with pytest.raises(TypeError, match="must be a Ticket or an envelope's id, not"):
-        gateway.cancel(value)
+        await gateway.cancel(value)
+
+
+async def test_asking_and_cancelling_are_checkpoints(gateway, autojump_clock):
+    """Others have their turn, and who is cancelled already has done nothing."""
+    gateway.suspend("bot")
+    ticket = await gateway.enqueue("bot", "r", "x", key="k")
+    key = KeyRef(instance_id="bot", external_room_id="r", key="k")
+    for ask in (gateway.status, gateway.cancel):
+        for what in (ticket, ticket.id, "0" * 30, *([key] if ask == gateway.status else [])):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await ask(what)
+            assert scope.cancelled_caught
+    assert not ticket.ended
+    with trio.testing.assert_checkpoints():
+        assert "unfinished" == (await gateway.status(ticket)).state
+    with trio.testing.assert_checkpoints():
+        assert await gateway.status("0" * 30) is None
+    with trio.testing.assert_checkpoints():
+        assert await gateway.cancel(ticket)
+    with trio.testing.assert_checkpoints():
+        assert not await gateway.cancel(ticket)
+
+
+async def test_with_a_durable_outbox_they_are_checkpoints_too(autojump_clock):
+    async with open_test_gateway(outbox=MemoryOutbox(survives=True)) as gateway:
+        for ask in (gateway.status, gateway.cancel):
+            with trio.testing.assert_checkpoints():
+                assert not await ask("0" * 30)
+
+
+async def test_the_answer_is_as_of_the_call(autojump_clock):
+    """What is waiting is withdrawn before anybody else has a turn, and told as it was then."""
+    channel = FakeChannel(latency=1.0)
+    async with open_test_gateway(channel) as gateway:
+        await gateway.enqueue("bot", "r", "first")
+        ticket = await gateway.enqueue("bot", "r", "second")
+        asked = gateway.status(ticket).__await__()
+        asked.send(None)  # it stands at its checkpoint
+        assert not ticket.ended
+        withdrawn = gateway.cancel(ticket).__await__()
+        withdrawn.send(None)
+        assert ticket.ended
+        answers = []
+        for waiting in (asked, withdrawn):
+            with pytest.raises(StopIteration) as done:
+                waiting.send(outcome.Value(None))
+            answers.append(done.value.value)
+        assert ("unfinished", True) == (answers[0].state, answers[1])
 
 
 @pytest.mark.parametrize("value", [5, None, [], "nobody"], ids=str)
@@ -138,10 +387,36 @@ async def test_what_is_no_instance_is_not_taken_in(gateway, autojump_clock):
             ask("bot")
 
 
-@pytest.mark.parametrize("config", ["gateway.toml", None, {}], ids=str)
+@pytest.mark.parametrize("config", [None, {}, b"gateway.toml", 5], ids=str)
 async def test_a_gateway_is_opened_with_a_configuration(config):
-    with pytest.raises(TypeError, match="`config` must be a GatewayConfig"):
+    text = r"`config` must be a GatewayConfig or the path of a gateway\.toml, not"
+    with pytest.raises(TypeError, match=text):
         async with open_gateway(config):
+            pass
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["a text", "a path"])
+async def test_a_gateway_is_opened_with_the_path_of_its_file(kind, tmp_path, autojump_clock):
+    """The given plugins serve its channels."""
+    file = tmp_path / "gateway.toml"
+    file.write_text('partition_count = 3\n[instances.bot]\nchannel = "fake"\nname = "x"\n')
+    channel = FakeChannel()
+    async with open_gateway(kind(file), plugins=[("fake", channel)]) as gateway:
+        await gateway.send("bot", "r", "hello")
+        assert (3, FakeSettings("x")) == (
+            gateway.config.partition_count,
+            gateway.config.instances[0].settings,
+        )
+    assert ["hello"] == channel.texts("r")
+
+
+async def test_mistakes_in_the_file_are_told_as_it_is_opened(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        async with open_gateway(tmp_path / "nowhere.toml"):
+            pass
+    (tmp_path / "gateway.toml").write_text("partition_count = 0\n")
+    with pytest.raises(ConfigError, match="partition_count"):
+        async with open_gateway(tmp_path / "gateway.toml"):
             pass
 
 

@@ -274,7 +274,7 @@ async def test_what_waits_outside_memory_goes_on_in_its_trace(telling, sdk, auto
     with sdk.tracer.start_as_current_span("application") as caller:
         async with telling(FakeChannel(latency=5.0), outbox=outbox, room_bound=1) as gateway:
             _, second, third = [await gateway.submit(message) for _ in range(3)]
-            assert gateway.cancel(third)
+            assert await gateway.cancel(third)
             assert (await second.receipt()).delivered
     assert {caller.get_span_context().trace_id} == {s.context.trace_id for s in sdk.spans()}
     ends = {

@@ -106,7 +106,7 @@ async def test_slots_then_a_shut_circuit(telling, sdk, autojump_clock):
     async with telling(channel, **ONE_PARTITION, attempts_per_instance=1) as gateway:
         tickets = [await gateway.submit(message(room)) for room in "abc"]
         await trio.sleep(101)
-        assert "circuit" == gateway.status(tickets[2].id).cause
+        assert "circuit" == (await gateway.status(tickets[2].id)).cause
         channel.probe_error = None
         await tickets[2].receipt()
     circuit = pytest.approx(channel.times[2] - 2.0, abs=1e-6)
@@ -145,7 +145,7 @@ async def test_a_shut_circuit_that_turns_out_a_suspension(telling, sdk, autojump
         await trio.sleep(3)
         channel.probe_error = Failure(REFUSED)
         await trio.sleep(30)
-        assert "suspension" == gateway.status(late.id).cause
+        assert "suspension" == (await gateway.status(late.id)).cause
         gateway.resume("bot")
         await late.receipt()
     refused = next(at for at in probes if at > 6)
@@ -253,7 +253,7 @@ class Seen(Instrument):
         """Time may have passed, and may pass from here on."""
         self._add_up()
         self.tickets = [(i, t) for i, t in self.tickets if not t.ended]
-        self._left = [(i, self.gateway.status(t.id).cause) for i, t in self.tickets]
+        self._left = [(i, self.gateway._lookup.known(t.id).cause) for i, t in self.tickets]
 
     def before_task_step(self, task):
         """It may have passed."""

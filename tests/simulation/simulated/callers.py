@@ -331,7 +331,7 @@ class Callers:
         if not tickets:
             return
         ticket = rng.choice(tickets)
-        done = self.gateway.cancel(ticket)
+        done = await self.gateway.cancel(ticket)
         self.ledger.note("cancel", ticket.id[:18], done)
         if done:
             receipt = await ticket.receipt()
@@ -339,8 +339,8 @@ class Callers:
 
     async def _ask(self, rng: Random) -> None:
         """Where does it stand? As the ledger knows, or (of what has ended) not known any more."""
-        await trio.lowlevel.checkpoint()
         if not self.sent:
+            await trio.lowlevel.checkpoint()
             return
         send, known = rng.choice(self.sent)
         by_key = send.key is not None and rng.random() < 0.3
@@ -349,10 +349,13 @@ class Callers:
         if by_key:
             room = send.external_room_id
             what = KeyRef(instance_id=send.instance_id, external_room_id=room, key=str(send.key))
-        status = self.gateway.status(what)
         entry = self._holder(send) if by_key else self.ledger.find(name)
+        ended = entry is not None and entry.receipt is not None
+        status = await self.gateway.status(what)
+        if by_key and entry is not self._holder(send):  # somebody took the key meanwhile
+            return
         if entry is not None and not (by_key and entry.id != name):
-            self.ledger.expect_status(entry, status)
+            self.ledger.expect_status(entry, status, ended=ended)
 
     async def _call(self, rng: Random) -> None:
         place = self.place(rng)

@@ -27,7 +27,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Kept, Outbox, Recovery, Request
+from gateway_core.outboxes.interface import Found, Kept, Outbox, Recovery, Request
 from gateway_core.outboxes.journal import Journal
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log_event
 
@@ -61,6 +61,7 @@ class Pager:
         self._holds_suspended = holds_suspended
         self._streams: dict[str, InstanceCursor] = {}
         self._woken = trio.Event()
+        self._looking_up = 0
         self.capacity = Capacity(capacity, self.wake)
         self._earlier = RestoredState(clock)
         self.spilled = Spilled(outbox, clock, registry.serving.get, observed=observed)
@@ -191,15 +192,21 @@ class Pager:
         self._streams.setdefault(instance_id, InstanceCursor(done=True)).leave(room, position)
         self.wake()
 
-    def found(self, envelope_id: str) -> Delivery | None:
-        """One that is outside, whether anybody waits for it or not."""
-        delivery = self.spilled.get(envelope_id)
-        found = self._outbox.peek(envelope_id) if delivery is None else None
-        if found is None or found.kept is None:
-            return delivery
+    async def look_up(self, envelope_id: str) -> Found | None:
+        """What the outbox knows of an envelope, to be joined at once. Raises `OutboxError`."""
+        self._looking_up += 1
+        try:
+            return await self._outbox.find(envelope_id)
+        finally:
+            self._looking_up -= 1
+
+    def join(self, found: Found) -> Delivery | None:
+        """The delivery of an envelope that the outbox found; None: it is not outside any more."""
+        if found.kept is None:
+            return None
         envelope = found.kept.entry.envelope
         partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
-        known = self._intake.known(partition, envelope_id)
+        known = self._intake.known(partition, found.envelope_id)
         return None if known else self.spilled.join(found)
 
     def withdraw(self, delivery: Delivery) -> bool:
@@ -233,7 +240,8 @@ class Pager:
         """Bring in what is outside, as places allow, until closed."""
         while not self.capacity.closed:
             self._woken = trio.Event()
-            self.capacity.read_anew()
+            if not self._looking_up:  # what is being looked up may have ended since it was read
+                self.capacity.read_anew()
             try:
                 await self._asked.serve()
                 busy = await self._round()

@@ -22,6 +22,9 @@ Order = Literal["room", "none"]
 Format = Literal["plain", "markdown", "native"]
 OnUnknown = Literal["retry", "give_up"]
 OnConflict = Literal["raise", "replay"]
+OnCancel = Literal["withdraw", "detach"]
+"""What a caller's cancellation does to the envelope whose end it waits for."""
+
 Mode = Literal["as_asked", "stricter", "plain"]
 """How `chunk` plans: as the envelope asks, with the stricter measure, or as plain text."""
 
@@ -311,6 +314,32 @@ class Receipt:
     def delivered(self) -> bool:
         """True when all of it arrived."""
         return self.disposition is Disposition.DELIVERED
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Delivered(Receipt):
+    """What `send` and `edit` return of a message that arrived: a receipt whose `ref` is never None.
+
+    ref  the message as it is now; where a newer edit superseded this one, as this one named it.
+         Its parts are empty where the platform told no id: then a change of it ends `rejected`
+
+    It equals a `Receipt` that has the same fields.
+    """
+
+    ref: MessageRef
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Receipt) and _plain(self) == _plain(other)
+
+    def __hash__(self) -> int:
+        return hash(_plain(self))
+
+
+def _plain(receipt: Receipt) -> Receipt:
+    """The same as a plain receipt."""
+    if type(receipt) is Receipt:
+        return receipt
+    return Receipt(**{name: getattr(receipt, name) for name in attrs.fields_dict(Receipt)})
 
 
 @attrs.frozen

@@ -1,16 +1,21 @@
-"""Finds an envelope that somebody asks about: under way, in the outbox, or ended. Never waits."""
+"""Finds an envelope that somebody asks about: under way, in the outbox, or ended.
+
+This module waits: for the outbox. What memory tells is told as of the moment of the call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import trio
+
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.idempotency import Scope, scope_of_key
+from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.interface import Found, Outbox
 from gateway_core.submission.status import Status, status_ended, status_of
 from gateway_core.submission.tickets import Ticket
 
@@ -32,24 +37,19 @@ class Lookup:
         self._outbox = outbox
         self._clock = clock
 
-    def withdraw(self, what: Ticket | str) -> bool:
-        """End it `cancelled` if it has not started; whether that was so."""
-        envelope_id = _id_of(what, "a Ticket or an envelope's id")
-        for partition in self._partitions:
-            delivery = partition.deliveries.get(envelope_id)
-            if delivery is not None:
-                return partition.completion.withdraw(delivery)
-        if self._pager is None:
-            return False
-        if isinstance(what, Ticket) and what.ended:
-            return False
-        spilled = self._pager.found(envelope_id)  # a ticket may be another gateway's
-        return spilled is not None and self._pager.withdraw(spilled)
+    # -- at once, of what is in memory
 
-    def status(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where it stands, by its id, ticket or key; None: not known (any more)."""
+    def withdraw_held(self, delivery: Delivery) -> bool:
+        """End it `cancelled` if it has not started; whether that was so. Somebody has its ticket.
+
+        Whoever has its ticket keeps it in memory, wherever its envelope is.
+        """
+        return bool(self._withdraw(delivery.id))
+
+    def known(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where it stands, as far as memory tells; None: the outbox may know it."""
         if isinstance(what, KeyRef):
-            return self._by_key(what)
+            return self._known_by_key(what)
         envelope_id = _id_of(what, "a Ticket, a KeyRef or an envelope's id")
         for partition in self._partitions:
             delivery = partition.deliveries.get(envelope_id)
@@ -58,14 +58,13 @@ class Lookup:
             receipt = partition.completion.history.get(envelope_id)
             if receipt is not None:
                 return status_ended(receipt)
-        return self._kept(envelope_id)
+        return None
 
-    def _by_key(self, key: KeyRef) -> Status | None:
+    def _known_by_key(self, key: KeyRef) -> Status | None:
         partition = self._partition_of(key.instance_id, key.external_room_id)
-        scope = scope_of_key(key)
-        known = partition.keys.find(scope, self._clock.now())
+        known = partition.keys.find(scope_of_key(key), self._clock.now())
         if known is None:
-            return self._kept(scope)
+            return None
         if known.delivery is not None:
             return self._unfinished(known.delivery)
         return status_ended(known.receipt) if known.receipt is not None else None
@@ -73,22 +72,77 @@ class Lookup:
     def _unfinished(self, delivery: Delivery) -> Status:
         return status_of(delivery, self._clock.now(), self._clock.wall())
 
-    def _kept(self, what: str | Scope) -> Status | None:
-        """What a durable outbox remembers."""
-        found = self._outbox.peek(what) if self._outbox.durable else None
-        if found is None:
+    def _withdraw(self, envelope_id: str) -> bool | None:
+        """The same as `withdraw_held`, by an id; None: it is not in memory."""
+        for partition in self._partitions:
+            delivery = partition.deliveries.get(envelope_id)
+            if delivery is not None:
+                return partition.completion.withdraw(delivery)
+            if envelope_id in partition.completion.history:
+                return False
+        spilled = self._pager.spilled.get(envelope_id) if self._pager is not None else None
+        if spilled is None or self._pager is None:
             return None
+        return self._pager.withdraw(spilled)
+
+    # -- with the outbox's help
+
+    async def status(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where it stands at the time of the call; None: not known (any more)."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        status = self.known(what)
+        if status is None and self._outbox.durable:
+            return await self._status_outside(what)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return status
+
+    async def _status_outside(self, what: Ticket | KeyRef | str) -> Status | None:
+        """As the outbox knows it, unless it came in or ended during the look-up."""
+        await trio.lowlevel.checkpoint()
+        found = await self._outbox.find(
+            scope_of_key(what) if isinstance(what, KeyRef) else _id_of(what, "an envelope's id")
+        )
+        status = self.known(what)
+        if status is None and found is not None and isinstance(what, KeyRef):
+            status = self.known(found.envelope_id)  # it may have freed its key
+        if status is not None or found is None:
+            return status
+        return self._kept(found)
+
+    def _kept(self, found: Found) -> Status | None:
+        """Of what is in the outbox alone."""
         if found.receipt is not None:
             return status_ended(found.receipt)
-        due = found.kept.entry.due if found.kept is not None else None
-        if due is None:
-            return Status(envelope_id=found.envelope_id, state="unfinished", cause="outbox")
+        if found.kept is None:  # of the message that it made, the newest edit alone is known
+            return None
+        due = found.kept.entry.due
         return Status(
             envelope_id=found.envelope_id,
             state="unfinished",
-            cause="schedule",
-            estimate=max(0.0, due - self._clock.wall()),
+            cause="outbox" if due is None else "schedule",
+            estimate=None if due is None else max(0.0, due - self._clock.wall()),
         )
+
+    async def withdraw(self, what: Ticket | str) -> bool:
+        """End it `cancelled` if it has not started; whether that was so."""
+        envelope_id = _id_of(what, "a Ticket or an envelope's id")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        done = self._withdraw(envelope_id)
+        ended = isinstance(what, Ticket) and what.ended
+        if done is None and self._pager is not None and not ended:
+            return await self._withdraw_outside(envelope_id, self._pager)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return bool(done)
+
+    async def _withdraw_outside(self, envelope_id: str, pager: Pager) -> bool:
+        """One that the outbox alone has, unless it came in or ended during the look-up."""
+        await trio.lowlevel.checkpoint()
+        found = await pager.look_up(envelope_id)
+        done = self._withdraw(envelope_id)
+        if done is not None or found is None:
+            return bool(done)
+        delivery = pager.join(found)
+        return delivery is not None and pager.withdraw(delivery)
 
 
 def _id_of(what: object, wanted: str) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import trio
 
-from gateway_core.contract.envelopes import Call, MessageRef, Receipt, Send
+from gateway_core.contract.envelopes import Call, Delivered, MessageRef, Receipt, Send
 from gateway_core.contract.errors import GatewayClosed
+from gateway_core.contract.fast_init import fast_init
+from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
+
+_delivered = fast_init(Delivered)
 
 
 class Ticket:
@@ -44,19 +48,11 @@ class Ticket:
 
         Raises `TypeError` for a `Call` or an edit by key, which name no message yet.
         """
-        envelope = self._delivery.envelope
-        if self._delivery.receipt is not None and self._delivery.receipt.ref is not None:
-            return self._delivery.receipt.ref
-        if isinstance(envelope, Send):
-            return MessageRef(
-                instance_id=envelope.instance_id,
-                external_room_id=envelope.external_room_id,
-                envelope_id=self._delivery.id,
-                thread_id=envelope.thread_id,
-            )
-        if not isinstance(envelope, Call) and isinstance(envelope.target, MessageRef):
-            return envelope.target
-        raise TypeError(f"{type(envelope).__name__} names no message before it ends")
+        ref = _ref_of(self._delivery)
+        if ref is None:
+            kind = type(self._delivery.envelope).__name__
+            raise TypeError(f"{kind} names no message before it ends")
+        return ref
 
     async def receipt(self) -> Receipt:
         """Wait for the end. Never raises for an ending.
@@ -67,6 +63,64 @@ class Ticket:
             await trio.lowlevel.checkpoint()
             return self._replayed
         return await wait_for_end(self._delivery)
+
+
+def _ref_of(delivery: Delivery) -> MessageRef | None:
+    """The message that it makes or changes, as far as it has a name; None: it has none."""
+    envelope, receipt = delivery.envelope, delivery.receipt
+    if receipt is not None and receipt.ref is not None:
+        return receipt.ref
+    if isinstance(envelope, Send):
+        return _named(delivery, delivery.id)
+    if isinstance(envelope, Call):
+        return None
+    return envelope.target if isinstance(envelope.target, MessageRef) else delivery.target
+
+
+def _named(delivery: Delivery, envelope_id: str) -> MessageRef:
+    """The message that this envelope made, whatever there is of it."""
+    return MessageRef(
+        instance_id=delivery.envelope.instance_id,
+        external_room_id=delivery.envelope.external_room_id,
+        envelope_id=envelope_id,
+        thread_id=delivery.thread_id,
+    )
+
+
+def with_ref(delivery: Delivery, receipt: Receipt) -> Delivered:
+    """The receipt of a send or an edit that was delivered or superseded, with its message's ref.
+
+    An edit by key that was superseded is of the message that had the key when the edit came in. If
+    there was none, the ref names no message, and a change of it is refused.
+    """
+    ref = receipt.ref or _ref_of(delivery) or _named(delivery, _message_of(delivery))
+    return _delivered(
+        ref=ref,
+        envelope_id=receipt.envelope_id,
+        instance_id=receipt.instance_id,
+        external_room_id=receipt.external_room_id,
+        disposition=receipt.disposition,
+        parts=receipt.parts,
+        attempts=receipt.attempts,
+        verdict=receipt.verdict,
+        possible_duplicate=receipt.possible_duplicate,
+        degradations=receipt.degradations,
+        transforms=receipt.transforms,
+        moved_to=receipt.moved_to,
+        accepted_at=receipt.accepted_at,
+        ended_at=receipt.ended_at,
+        replayed=receipt.replayed,
+        result=receipt.result,
+    )
+
+
+def _message_of(delivery: Delivery) -> str:
+    """The id of the `Send` whose message an edit by key is of; empty: not known."""
+    try:
+        position_of(delivery.message)
+    except ValueError:  # the key itself stands for a message that nobody knows
+        return ""
+    return delivery.message
 
 
 async def wait_for_end(delivery: Delivery) -> Receipt:

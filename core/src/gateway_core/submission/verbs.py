@@ -5,14 +5,15 @@ This module waits: for a place, and for the end of what it handed over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import trio
 
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
+    Delivered,
     Disposition,
     Edit,
     Envelope,
@@ -20,6 +21,7 @@ from gateway_core.contract.envelopes import (
     Json,
     KeyRef,
     MessageRef,
+    OnCancel,
     OnConflict,
     OnUnknown,
     Order,
@@ -31,23 +33,77 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import DeliveryError, Invalid, Problem
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.problems import problems_in
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
-from gateway_core.submission.tickets import Ticket
+from gateway_core.submission.tickets import Ticket, with_ref
 
 Editable: TypeAlias = Target | Ticket
 _send = fast_init(Send)
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
+ON_CANCEL = get_args(OnCancel)
 
 
-class Sending:
-    """What a `Gateway` can be asked to deliver; it brings the door, and a way to withdraw."""
+class Verbs:
+    """What a `Gateway` can be asked to deliver.
 
-    _door: Door
+    door      accepts envelopes
+    withdraw  ends a delivery that has not started; whether that was so
+    """
 
-    def cancel(self, what: Ticket | str) -> bool:
-        """End an envelope `cancelled` if it has not started; whether that was so."""
-        raise NotImplementedError
+    def __init__(self, door: Door, withdraw: Callable[[Delivery], bool]) -> None:
+        self._door = door
+        self._withdraw = withdraw
+
+    @overload
+    async def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        thread: str | None = ...,
+        reply_to: str | None = ...,
+        key: str | None = ...,
+        ttl: float | None = ...,
+        not_before: float | None = ...,
+        priority: Priority = ...,
+        order: Order = ...,
+        format: Format = ...,
+        on_unknown: OnUnknown = ...,
+        on_conflict: OnConflict = ...,
+        extra: Mapping[str, Json] | None = ...,
+        mentions: bool = ...,
+        link_previews: bool = ...,
+        silent: bool = ...,
+        on_cancel: OnCancel = ...,
+        raises: Literal[True] = ...,
+    ) -> Delivered: ...
+
+    @overload
+    async def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        thread: str | None = ...,
+        reply_to: str | None = ...,
+        key: str | None = ...,
+        ttl: float | None = ...,
+        not_before: float | None = ...,
+        priority: Priority = ...,
+        order: Order = ...,
+        format: Format = ...,
+        on_unknown: OnUnknown = ...,
+        on_conflict: OnConflict = ...,
+        extra: Mapping[str, Json] | None = ...,
+        mentions: bool = ...,
+        link_previews: bool = ...,
+        silent: bool = ...,
+        on_cancel: OnCancel = ...,
+        raises: bool,
+    ) -> Delivered | Receipt: ...
 
     async def send(
         self,
@@ -69,14 +125,21 @@ class Sending:
         mentions: bool = False,
         link_previews: bool = False,
         silent: bool = False,
+        on_cancel: OnCancel = "withdraw",
         raises: bool = True,
-    ) -> Receipt:
+    ) -> Delivered | Receipt:
         """Send a message and wait for its end; the fields are those of `Send`.
 
-        Returns the receipt when it was delivered. Any other ending raises `DeliveryError` with
-        the receipt, unless `raises` is false. Raises `Refused` (`Invalid`, `Overloaded`, …) where
-        it was not accepted. A cancelled caller withdraws what has not started.
+        on_cancel  what the caller's cancellation does to an accepted message: `withdraw` ends it
+                   if it has not started and nobody else waits for it, `detach` lets it go on
+        raises     False: return the receipt of every ending
+
+        Returns a `Delivered` receipt, whose `ref` is never None, when the message was delivered.
+        Any other ending raises `DeliveryError` with its receipt. Raises `Refused` (`Invalid`,
+        `Overloaded`, …) where the message was not accepted. A caller who is cancelled before that
+        leaves no trace, whatever `on_cancel` says.
         """
+        _check_on_cancel(on_cancel)
         try:
             envelope = _send(
                 instance_id=instance,
@@ -99,7 +162,43 @@ class Sending:
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
-        return await self._deliver(envelope, raises=raises)
+        return await self._deliver_message(envelope, on_cancel, raises=raises)
+
+    @overload
+    async def edit(
+        self,
+        target: Editable,
+        text: str,
+        *,
+        key: str | None = ...,
+        ttl: float | None = ...,
+        priority: Priority = ...,
+        format: Format = ...,
+        extra: Mapping[str, Json] | None = ...,
+        mentions: bool = ...,
+        link_previews: bool = ...,
+        interim: bool = ...,
+        on_cancel: OnCancel = ...,
+        raises: Literal[True] = ...,
+    ) -> Delivered: ...
+
+    @overload
+    async def edit(
+        self,
+        target: Editable,
+        text: str,
+        *,
+        key: str | None = ...,
+        ttl: float | None = ...,
+        priority: Priority = ...,
+        format: Format = ...,
+        extra: Mapping[str, Json] | None = ...,
+        mentions: bool = ...,
+        link_previews: bool = ...,
+        interim: bool = ...,
+        on_cancel: OnCancel = ...,
+        raises: bool,
+    ) -> Delivered | Receipt: ...
 
     async def edit(
         self,
@@ -114,15 +213,17 @@ class Sending:
         mentions: bool = False,
         link_previews: bool = False,
         interim: bool = False,
+        on_cancel: OnCancel = "withdraw",
         raises: bool = True,
-    ) -> Receipt:
+    ) -> Delivered | Receipt:
         """Give a message a new text and wait for the end.
 
         `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` takes the place of the
         message's own fields (buttons); None keeps them, an empty mapping takes them off. An edit
-        that a newer one overtakes before it starts is `superseded`: its receipt is returned.
-        Raises as `send` does.
+        that a newer one overtakes before it starts is `superseded`: its receipt is returned, with
+        a ref of the message. `on_cancel`, `raises` and what is raised are as in `send`.
         """
+        _check_on_cancel(on_cancel)
         target = _target(target)
         envelope = _build(
             Edit,
@@ -139,7 +240,7 @@ class Sending:
             link_previews=link_previews,
             interim=interim,
         )
-        return await self._deliver(envelope, raises=raises)
+        return await self._deliver_message(envelope, on_cancel, raises=raises)
 
     async def delete(
         self,
@@ -147,9 +248,11 @@ class Sending:
         *,
         ttl: float | None = None,
         priority: Priority = "normal",
+        on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Receipt:
-        """Take a message back, all of its parts. Raises as `send` does."""
+        """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
+        _check_on_cancel(on_cancel)
         target = _target(target)
         envelope = _build(
             Delete,
@@ -159,7 +262,7 @@ class Sending:
             ttl=ttl,
             priority=priority,
         )
-        return await self._deliver(envelope, raises=raises)
+        return (await self._deliver(envelope, on_cancel, raises=raises))[1]
 
     async def call(
         self,
@@ -175,9 +278,14 @@ class Sending:
         order: Order = "room",
         on_unknown: OnUnknown = "retry",
         on_conflict: OnConflict = "raise",
+        on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Receipt:
-        """Call any other method of the platform; `receipt.result` has its answer."""
+        """Call any other method of the platform; `receipt.result` has its answer.
+
+        `on_cancel` and `raises` are as in `send`.
+        """
+        _check_on_cancel(on_cancel)
         envelope = _build(
             Call,
             instance_id=instance,
@@ -192,23 +300,82 @@ class Sending:
             on_unknown=on_unknown,
             on_conflict=on_conflict,
         )
-        return await self._deliver(envelope, raises=raises)
+        return (await self._deliver(envelope, on_cancel, raises=raises))[1]
 
-    async def _deliver(self, envelope: Envelope, *, raises: bool) -> Receipt:
+    async def _deliver_message(
+        self, envelope: Send | Edit, on_cancel: OnCancel, *, raises: bool
+    ) -> Delivered | Receipt:
+        """The receipt of a send or an edit: one with a ref where it arrived."""
+        delivery, receipt = await self._deliver(envelope, on_cancel, raises=raises)
+        return with_ref(delivery, receipt) if receipt.disposition in DELIVERED else receipt
+
+    async def _deliver(
+        self, envelope: Envelope, on_cancel: OnCancel, *, raises: bool
+    ) -> tuple[Delivery, Receipt]:
         ticket = await self._door.submit(envelope, wait=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this module's own
         delivery.join()
+        stays = False
         try:
             receipt = await ticket.receipt()
         except trio.Cancelled:
-            if delivery.joined == 1:
-                self.cancel(ticket)
+            stays = on_cancel == "detach"  # as a ticket's holder, who counts as waiting for ever
+            if delivery.joined == 1 and not stays:
+                self._withdraw(delivery)
             raise
         finally:
-            delivery.leave()
+            if not stays:
+                delivery.leave()
         if raises and receipt.disposition not in DELIVERED:
             raise DeliveryError(receipt)
-        return receipt
+        return delivery, receipt
+
+    async def enqueue(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        thread: str | None = None,
+        reply_to: str | None = None,
+        key: str | None = None,
+        ttl: float | None = None,
+        not_before: float | None = None,
+        priority: Priority = "normal",
+        order: Order = "room",
+        format: Format = "markdown",  # noqa: A002 - the field's standard term
+        on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "raise",
+        extra: Mapping[str, Json] | None = None,
+        mentions: bool = False,
+        link_previews: bool = False,
+        silent: bool = False,
+    ) -> Ticket:
+        """Hand a message over, in the words of `send`; it is accepted when this returns.
+
+        It goes on without its caller. Waits and raises as `submit` does.
+        """
+        envelope = _build(
+            _send,
+            instance_id=instance,
+            external_room_id=room,
+            text=text,
+            thread_id=thread,
+            reply_to=reply_to,
+            key=key,
+            ttl=ttl,
+            not_before=not_before,
+            priority=priority,
+            order=order,
+            format=format,
+            on_unknown=on_unknown,
+            on_conflict=on_conflict,
+            extra={} if extra is None else extra,
+            mentions=mentions,
+            link_previews=link_previews,
+            silent=silent,
+        )
+        return await self.submit(envelope)
 
     async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
         """Hand an envelope over; it is accepted when this returns.
@@ -226,6 +393,12 @@ class Sending:
         if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
+
+
+def _check_on_cancel(value: object) -> None:
+    if value not in ON_CANCEL:
+        words = " or ".join(map(repr, ON_CANCEL))
+        raise Invalid([Problem("on_cancel", f"must be {words}, not {value!r}")])
 
 
 def _build(kind: Any, **fields: Any) -> Any:

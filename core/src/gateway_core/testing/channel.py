@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
 from typing import TypeAlias
 
 import attrs
@@ -19,30 +20,33 @@ from gateway_core.contract.hookspecs import (
     hookimpl,
 )
 from gateway_core.contract.instances import Instance
+from gateway_core.contract.validators import is_finite
 from gateway_core.contract.verdicts import Verdict
+from gateway_core.testing.arguments import must, must_be, must_take, of, seconds, text
 
 
 class Failure(Exception):
     """What a scripted attempt raises: `verdict` is what `classify_error` will say of it."""
 
     def __init__(self, verdict: Verdict) -> None:
+        must_be("verdict", verdict, Verdict)
         self.verdict = verdict
-        super().__init__(str(verdict))
+        super().__init__(verdict)
 
 
 @attrs.frozen
 class FakeSettings:
     """The fake channel has no settings of its own."""
 
-    name: str = ""
+    name: str = attrs.field(default="", validator=text)
 
 
 @attrs.frozen
 class Made:
     """An attempt that reached the fake platform, and when (trio time)."""
 
-    attempt: Attempt
-    at: float
+    attempt: Attempt = attrs.field(validator=of(Attempt))
+    at: float = attrs.field(validator=seconds)
 
 
 Script: TypeAlias = Callable[[Attempt], Awaitable[Answer | None]]
@@ -52,10 +56,13 @@ Script: TypeAlias = Callable[[Attempt], Awaitable[Answer | None]]
 class FakeChannel:
     """An adapter whose platform is a dictionary.
 
-    limits           the limits of an attempt, by room and operation
-    limits_by_class  those that it has besides, by the envelope's class
+    limits           a function that gives the limits of an attempt, by room and operation
+    limits_by_class  a function that gives those that it has besides, by the envelope's class
     latency          seconds that an attempt takes
-    script           is awaited in each attempt before the message is stored
+    script           an async function, awaited in each attempt before the message is stored
+    traits           what the channel can do
+
+    An argument of another kind is a `TypeError`.
 
     What became of it is to be looked at, and the account's state to be set:
 
@@ -76,6 +83,12 @@ class FakeChannel:
         script: Script | None = None,
         traits: Traits = Traits(),  # noqa: B008 - frozen
     ) -> None:
+        must_take("limits", limits, "room", "operation", returns="Limits")
+        must_take("limits_by_class", limits_by_class, "priority", returns="Limits")
+        must("latency", latency, "seconds, 0 or more", fits=is_finite(latency) and latency >= 0)
+        if script is not None:
+            must_take("script", script, "attempt", returns="an awaitable")
+        must_be("traits", traits, Traits)
         self.limits = limits
         self.limits_by_class = limits_by_class
         self.latency = latency
@@ -167,7 +180,16 @@ class FakeChannel:
             await trio.sleep(self.latency)
         else:
             await trio.lowlevel.checkpoint()
-        return await self.script(attempt) if self.script is not None else None
+        if self.script is None:
+            return None
+        answer = self.script(attempt)
+        must(
+            "script",
+            answer,
+            "an async function: what it returns is awaited",
+            fits=isawaitable(answer),
+        )
+        return await answer
 
 
 def _text(attempt: Attempt) -> str:

@@ -15,6 +15,7 @@ from gateway_core.contract.instances import Instance
 from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.loader import Given
+from gateway_core.testing.arguments import must
 from gateway_core.testing.channel import FakeChannel, FakeSettings
 
 EPOCH = 1_700_000_000.0
@@ -24,6 +25,10 @@ EPOCH = 1_700_000_000.0
 def virtual_wall() -> float:
     """POSIX time that follows trio's clock."""
     return EPOCH + trio.current_time()
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 @asynccontextmanager
@@ -37,8 +42,17 @@ async def open_test_gateway(
     providers: Providers | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
-    """A gateway with `channel` as `fake` and the named instances; `settings` as configured."""
+    """A gateway with `channel` as `fake` and the named instances; `settings` as configured.
+
+    An argument of another kind is a `TypeError`.
+    """
     channel = FakeChannel() if channel is None else channel
+    adapts = hasattr(channel, "settings_type") and not isinstance(channel, type)
+    must("channel", channel, "a FakeChannel or another adapter", fits=adapts)
+    must("plugins", plugins, "a list of plugins", fits=_is_list(plugins))
+    named = _is_list(instances) and all(isinstance(name, str) for name in instances)
+    must("instances", instances, 'a list of names, such as ["bot"]', fits=named)
+    must("seed", seed, "a text", fits=isinstance(seed, str))
     config = GatewayConfig(
         instances=[Instance(name, "fake", FakeSettings()) for name in instances], **settings
     )

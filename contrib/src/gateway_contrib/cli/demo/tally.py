@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from gateway_core import Disposition, Envelope, Instance, Reason, Receipt
-from gateway_core.authors import Attempt, AttemptReport, hookimpl
+from gateway_core.authors import Attempt, AttemptReport, Pressure, hookimpl
 
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 
@@ -51,22 +51,24 @@ class ChannelTally:
 
 
 class Tally:
-    """A policy: given to `open_gateway(plugins=…)`, it sees every attempt and every end."""
+    """A policy: given to `open_gateway(plugins=…)`, it sees every envelope, attempt and end."""
 
     def __init__(self) -> None:
         self.channels: dict[str, ChannelTally] = {}
         self.waiting: Counter[tuple[str, int]] = Counter()
         self._partitions: dict[tuple[str, str], int] = {}
 
-    def accepted(self, channel: str, room: str, partition: int) -> None:
-        """An envelope was accepted."""
-        self.of(channel).accepted += 1
-        self._partitions[channel, room] = partition
-        self.waiting[channel, partition] += 1
-
     def of(self, channel: str) -> ChannelTally:
         """The counts of a channel."""
         return self.channels.setdefault(channel, ChannelTally())
+
+    @hookimpl
+    def admit(self, envelope: Envelope, pressure: Pressure) -> None:
+        """Count an envelope that is let in, and note its partition: there is no vote."""
+        channel, partition = envelope.instance_id, pressure.partition
+        self.of(channel).accepted += 1
+        self._partitions[channel, envelope.external_room_id] = partition
+        self.waiting[channel, partition] += 1
 
     @hookimpl
     def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
