@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import Disposition, PartReceipt, Providers, Receipt, Send
-from gateway_core.accounts.counts import Counts
+from gateway_core.accounts.instance_state import Counts
 from gateway_core.clock import NEVER
 from gateway_core.deliveries import waits
 from gateway_core.deliveries.delivery import Delivery

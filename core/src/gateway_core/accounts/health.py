@@ -1,6 +1,6 @@
-"""Whether one instance works: its circuit, its suspension, its credentials, who waits to know.
+"""Decides whether one instance works: its circuit, its suspension, its credentials.
 
-Decides only; `probing` finds out.
+It only decides; `probing` asks the platform.
 """
 
 from __future__ import annotations
@@ -8,70 +8,62 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import attrs
+
 from gateway_core.contract.verdicts import Reason, Verdict
+from gateway_core.deliveries.backoff import Backoff
 from gateway_core.deliveries.waits import Elapsed
 from gateway_core.ratelimits.bucket import Bucket
-from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
+from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
 
 class InDoubt(Protocol):
-    """A lane whose part may have arrived: it waits until the instance works again."""
+    """A lane whose last attempt may have arrived: it waits until the instance works."""
 
     doubt: bool
 
-    def go_on_at(self, now: int) -> None:
-        """Try again, and not before that time."""
-        ...
+    def go_on_at(self, now: int) -> None: ...  # noqa: D102 - as `rooms.Lane` says
 
 
+@attrs.define(eq=False, repr=False)
 class Health:
     """The health of one instance, shared by all partitions.
 
-    open        its circuit: nothing but probes goes out
-    suspended   the verdict that suspended it; None while it is in order
+    open        its circuit is open: nothing but probes goes out
     refused     the refusal of its credentials, while a fresh secret is asked for
     held        suspended by the application: only `resume` ends that
-    steady      an answered attempt is no news: nothing failed, nobody is in doubt
-    shut        how long it was in trouble, and in which
-    probing     whether somebody finds out if it works; `probes`: how often that failed
-    removed     it was taken out: nothing of it is news any more
+    steady      nothing has failed or is in doubt, so that a success changes nothing
+    shut        how long it was in each kind of trouble
+    probing     whether a task probes it; `probes`: how many probes failed
+    removed     it was removed: nothing of it is reported any more
     """
 
-    def __init__(
-        self,
-        limits: InstanceLimits,
-        settings: CircuitSettings,
-        *,
-        can_refresh: bool,
-        start_probing: Callable[[], None],
-        serve_waiters: Callable[[list[Bucket], int], None],
-    ) -> None:
-        self._limits = limits
-        self._circuit = Circuit(settings)
-        self._can_refresh = can_refresh
-        self._start_probing = start_probing
-        self._serve_waiters = serve_waiters
-        self.backoff = settings.backoff
-        self.open = False
-        self.suspended: Verdict | None = None
-        self.refused: Verdict | None = None
-        self.held = False
-        self.removed = False
-        self.steady = True
-        self.shut = Elapsed()
-        self.probing = False
-        self.probes = 0
-        self.on_resume: Callable[[], None] | None = None
-        self._relapses = 0  # probes that ended its suspension since an attempt last worked
-        self._fresh = False
-        self._refreshed_at = 0
-        self._in_doubt: dict[InDoubt, int] = {}
+    _limits: InstanceLimits
+    _circuit: Circuit
+    backoff: Backoff
+    _can_refresh: bool
+    _start_probing: Callable[[], None]
+    _serve_waiters: Callable[[list[Bucket], int], None]
+    open: bool = False
+    suspended: Verdict | None = None
+    refused: Verdict | None = None
+    held: bool = False
+    removed: bool = False
+    steady: bool = True
+    shut: Elapsed = attrs.field(factory=Elapsed)
+    probing: bool = False
+    probes: int = 0
+    on_resume: Callable[[], None] | None = None
+    _relapses: int = 0  # probes that ended its suspension since an attempt last worked
+    _fresh: bool = False
+    _refreshed_at: int = 0
+    _in_doubt: dict[InDoubt, int] = attrs.field(factory=dict)
 
     # -- what attempts find out
 
     def worked(self, now: int) -> None:
-        """An attempt was answered: those in doubt may go on."""
+        """An attempt was answered: lanes in doubt may go on."""
         self._relapses = 0
         self._works(now)
 
@@ -96,9 +88,9 @@ class Health:
         self._probe_if_needed()
 
     def ask_credentials(self, verdict: Verdict, begun: int, now: int) -> bool:
-        """Shut the gate until a fresh secret was asked for; false where that is vain.
+        """Shut the gate until a fresh secret is there; false if asking for one is useless.
 
-        It is asked for once, however many attempts that had `begun` before are refused.
+        However many attempts that had `begun` before are refused, one secret is asked for.
         """
         if verdict.reason is not Reason.UNAUTHORIZED or not self._can_refresh:
             return False
@@ -113,7 +105,7 @@ class Health:
     # -- out of order, and in order again
 
     def suspend(self, verdict: Verdict, now: int) -> bool:
-        """Put it out of order; true if it was in order before."""
+        """Suspend it; true if it was not suspended before."""
         fresh = self.suspended is None
         self.refused = None
         self.suspended = verdict
@@ -121,24 +113,21 @@ class Health:
         return fresh
 
     def refreshed(self, now: int) -> None:
-        """A fresh secret is in use: go on. Refused again before a success, it is suspended."""
+        """Go on with a fresh secret. Refused again before a success, it is suspended."""
         self._go_on(now)
         self._fresh, self._refreshed_at = True, now
         self.steady = False
 
     def resume(self, now: int) -> None:
-        """It is in order again: all that waited goes on where it stopped.
-
-        Whatever is still being found out about it is no news then.
-        """
+        """End the suspension: everything that waited goes on where it stopped."""
         self._relapses = 0
         self._go_on(now)
 
     def probed(self, now: int) -> None:
-        """A probe succeeded: it seems to be in order again.
+        """A probe succeeded, so that the instance may work again.
 
-        The next probe waits longer for each time that attempts are refused all the same, as where
-        a bot may say who it is and nothing else.
+        The next probe waits longer each time that attempts are refused nevertheless, such as those
+        of a bot that may ask who it is, and nothing else.
         """
         self._relapses += self.suspended is not None
         self._go_on(now)
@@ -148,13 +137,13 @@ class Health:
         """Without a probe: let one attempt through to find out."""
         if self.suspended is not None:
             return
-        gate = self._limits.gate
         if self.open:
-            self._limits.open(now, attempts=max(1, gate.in_flight + 1))
+            gate = self._limits.gate
+            self._limits.open(now, attempts=gate.in_flight + 1)
             self._serve_waiters([gate], now)
-        if self.open and gate.waiting:
-            return
-        while self._in_doubt:  # nobody else is there to find out
+            if gate.waiting:
+                return
+        while self._in_doubt:  # no other lane's attempt can find out
             lane = next(iter(self._in_doubt))
             not_before = self._in_doubt.pop(lane)
             if lane.doubt:
@@ -194,21 +183,22 @@ class Health:
         self.steady = False
         self.shut.turn(self.trouble, now)
         self._limits.shut()
-        self.probes = self._relapses if not self.probing else self.probes
+        if not self.probing:
+            self.probes = self._relapses
         self._probe_if_needed()
 
     # -- what is known of it
 
     @property
     def trouble(self) -> str:
-        """What everything of it waits for: `suspension`, `circuit`; empty: it is in order."""
+        """What all its lanes wait for: `suspension` or `circuit`; empty: it is in order."""
         if self.suspended is not None or self.refused is not None:
             return "suspension"
         return "circuit" if self.open else ""
 
     @property
     def needs_probe(self) -> bool:
-        """Whether somebody should find out if it works."""
+        """Whether a task should find out if it works."""
         return not (self.removed or self.held) and (bool(self.trouble) or bool(self._in_doubt))
 
     def _probe_if_needed(self) -> None:

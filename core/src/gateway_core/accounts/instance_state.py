@@ -1,68 +1,96 @@
-"""The runtime side of one instance: its hooks, its sessions, its limits, its health, its counts."""
+"""One instance at run time: its hooks, its sessions, its limits, its health, its counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 
-from gateway_core.accounts.counts import Counts
+import attrs
+
 from gateway_core.accounts.health import Health
 from gateway_core.accounts.sessions import Sessions
+from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.instances import Instance
+from gateway_core.contract.verdicts import Verdict
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.ratelimits.bucket import Bucket
-from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
 
+@attrs.define(eq=False)
+class Counts:
+    """Counted for as long as the instance is there.
+
+    answered      attempts that the platform said yes to; `failed`: the others by (class, reason)
+    foreseen      attempts that a limit refused while something that they drew on was closed
+    degradations  envelopes delivered with something lost of their look, by what was lost
+    """
+
+    accepted: int = 0
+    recovered: int = 0
+    answered: int = 0
+    foreseen: int = 0
+    unforeseen: int = 0
+    possible_duplicates: int = 0
+    refused: Counter[str] = attrs.field(factory=Counter)
+    dispositions: Counter[Disposition] = attrs.field(factory=Counter)
+    failed: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    degradations: Counter[str] = attrs.field(factory=Counter)
+
+    def refuse(self, error: BaseException) -> None:
+        """An envelope was refused."""
+        self.refused[type(error).__name__] += 1
+
+    def fail(self, verdict: Verdict) -> None:
+        """An attempt failed."""
+        self.failed[verdict.error_class.value, verdict.reason.value] += 1
+
+    def limit(self, *, foreseen: bool) -> None:
+        """A limit refused an attempt."""
+        self.foreseen += foreseen
+        self.unforeseen += not foreseen
+
+    def end(self, receipt: Receipt) -> None:
+        """An envelope ended."""
+        self.dispositions[receipt.disposition] += 1
+        self.possible_duplicates += receipt.possible_duplicate
+        for what in set(receipt.degradations):
+            self.degradations[what] += 1
+        for part in receipt.parts:
+            if part.degraded:
+                self.degradations["planned"] += 1
+                break
+
+    @property
+    def attempts(self) -> dict[tuple[str, str], int]:
+        """Attempts ended by (class, reason); ("none", "") are those answered."""
+        return ({("none", ""): self.answered} if self.answered else {}) | dict(self.failed)
+
+
+@attrs.define(eq=False, repr=False)
 class InstanceState:
     """One instance at run time, shared by all partitions.
 
-    limits     what its attempts draw on
-    health     whether it works
-    counts     what its envelopes and attempts came to
-    addresses  of rooms that moved, by every id that they had
+    addresses  the addresses of rooms that moved, by every id that they had
     arrived    the newest place in line of its lanes: no two are the same
     """
 
-    def __init__(
-        self,
-        instance: Instance,
-        hooks: ChannelHooks,
-        *,
-        sessions: Sessions,
-        attempts: int,
-        circuit: CircuitSettings,
-        start_probing: Callable[[InstanceState], None],
-        serve_waiters: Callable[[list[Bucket], int], None],
-    ) -> None:
-        self.instance = instance
-        self.hooks = hooks
-        self.sessions = sessions
-        self.limits = InstanceLimits(instance.id, attempts)
-        self.health = Health(
-            self.limits,
-            circuit,
-            can_refresh="credentials" in hooks.can,
-            start_probing=lambda: start_probing(self),
-            serve_waiters=serve_waiters,
-        )
-        self.counts = Counts()
-        self.addresses: dict[str, str] = {}
-        self.arrived = 0
+    instance: Instance
+    hooks: ChannelHooks
+    sessions: Sessions
+    limits: InstanceLimits
+    health: Health
+    counts: Counts = attrs.field(factory=Counts)
+    addresses: dict[str, str] = attrs.field(factory=dict)
+    arrived: int = 0
 
     def replace(self, instance: Instance, sessions: Sessions, now: int) -> None:
-        """It has other settings: attempts use a new session, limits are asked for anew."""
+        """Use other settings: attempts get a new session, and limits are asked for anew."""
         self.sessions.close()
         self.instance, self.sessions = instance, sessions
         self.limits.registry.renew()
         self.health.resume(now)
 
-    def remove(self) -> None:
-        """It was taken out."""
-        self.health.removed = True
-
     def move(self, room: str, moved_to: str) -> None:
-        """A room has a new id; the old one is an alias from now on."""
+        """Give a room a new id; the old one is an alias from now on."""
         for old, new in self.addresses.items():
             if new == room:
                 self.addresses[old] = moved_to

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
@@ -20,23 +21,17 @@ from gateway_core.plugins.boundary import stopped
 from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 
 
+@attrs.define(eq=False)
 class Prober:
     """Probes with backoff while an instance needs it."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        timeout: float,
-        suspend: Callable[[InstanceState, Verdict], None],
-        rng: Random,
-    ) -> None:
-        self._clock = clock
-        self._timeout = timeout
-        self._suspend = suspend
-        self._rng = rng
+    _clock: Clock
+    _timeout: float
+    _suspend: Callable[[InstanceState, Verdict], None]
+    _rng: Random
 
     async def probe(self, account: InstanceState) -> None:
-        """Run until the instance works, or nobody asks any more."""
+        """Probe until the instance works, or needs no probe any more."""
         health = account.health
         try:
             if health.refused is not None:
@@ -52,9 +47,9 @@ class Prober:
             health.probing = False
 
     async def _refresh(self, account: InstanceState) -> None:
-        """Ask once for a fresh secret; without one, the instance is suspended."""
+        """Ask once for a fresh secret; without one, suspend the instance."""
         asked = verdict = account.health.refused
-        assert verdict is not None  # noqa: S101 - it led here
+        assert verdict is not None  # noqa: S101 - the caller looked
         secret = None
         try:
             with trio.move_on_after(self._timeout):
@@ -97,7 +92,7 @@ class Prober:
 
 
 async def ask_who(account: InstanceState, seconds: float) -> Identity | Verdict | None:
-    """Who the account is, as its adapter's probe finds out, or a verdict: what is in the way."""
+    """The identity of the account by its adapter's probe, or the verdict of why there is none."""
     instance = account.instance
     attempt = Attempt(operation="probe", envelope_id="", instance_id=instance.id, room="")
     try:

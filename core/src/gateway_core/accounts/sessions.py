@@ -1,16 +1,17 @@
-"""What attempts need per instance, opened at first use by a task of its own.
+"""The session of an instance, opened at first use by a task of its own.
 
-This module waits: a session belongs to its instance, not to a partition, and outlives both the
-attempts that use it and the partition that asked for it first.
+This module waits: a session belongs to its instance, not to a partition. It outlives the attempts
+that use it and the partition that asked for it first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
+import attrs
 import trio
 
 from gateway_core.contract.errors import TransportError
@@ -23,25 +24,23 @@ from gateway_core.telemetry import SESSION_FAILED, log_event
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
+@attrs.define(eq=False, repr=False)
 class Sessions:
-    """The session of one instance: none, or one that is shared by its attempts.
+    """The session of one instance: none, or one that its attempts share.
 
-    `idle` and `opening` are seconds: without use until it is closed, and for it to open at most.
-
-    usable  the session while it is open: whoever uses it counts among its `users` until `release`;
-            None: `acquire` it
+    idle     seconds without use after which it is closed
+    opening  seconds that it may take to open
+    usable   the session while it is open, for callers that count as its `users` until `release`;
+             None: `acquire` it
     """
 
-    def __init__(
-        self, hooks: ChannelHooks, instance: Instance, spawn: Spawn, idle: float, opening: float
-    ) -> None:
-        self._hooks = hooks
-        self._instance = instance
-        self._spawn = spawn
-        self._idle = idle
-        self._opening = opening
-        self._open: OpenSession | None = None
-        self.usable: OpenSession | None = None
+    _hooks: ChannelHooks
+    _instance: Instance
+    _spawn: Spawn
+    _idle: float
+    _opening: float
+    _open: OpenSession | None = None
+    usable: OpenSession | None = None
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Session]:
@@ -73,36 +72,31 @@ class Sessions:
         return current
 
     def close(self) -> None:
-        """Let the session end once nobody uses it; the next use opens a new one."""
+        """Close the session once nobody uses it; the next use opens a new one."""
         if self._open is not None:
             self._open.end()
             self._open = None
 
 
+@attrs.define(eq=False, repr=False)
 class OpenSession:
     """One entered session and the task that entered it."""
 
-    def __init__(
-        self,
-        owner: Sessions,
-        hooks: ChannelHooks,
-        instance: Instance,
-        idle: float,
-        opening: float,
-    ) -> None:
-        self._owner = owner
-        self._hooks = hooks
-        self._instance = instance
-        self._idle = idle
-        self._opening = opening
-        self._now = trio.lowlevel.current_clock().current_time
-        self._changed = trio.Event()
-        self.ready = trio.Event()
-        self.value: Session = None
-        self.error: Exception | None = None
-        self.users = 0
-        self.closing = False
-        self._last_use = 0.0
+    _owner: Sessions
+    _hooks: ChannelHooks
+    _instance: Instance
+    _idle: float
+    _opening: float
+    _now: Callable[[], float] = attrs.field(
+        factory=lambda: trio.lowlevel.current_clock().current_time
+    )
+    _changed: trio.Event = attrs.field(factory=trio.Event)
+    ready: trio.Event = attrs.field(factory=trio.Event)
+    value: Session = None
+    error: Exception | None = None
+    users: int = 0
+    closing: bool = False
+    _last_use: float = 0.0
 
     def release(self) -> None:
         """One user less."""
@@ -123,14 +117,11 @@ class OpenSession:
             self._owner.usable = None
 
     async def run(self) -> None:
-        """Enter the session, keep it while it is used, leave it. No adapter's error gets out."""
+        """Enter the session, leave it when it is unused. No error of an adapter gets out."""
         try:
             opening = self._hooks.open_session(self._instance)
-            if opening is None:
-                await self._until_unused()
-                return
             with trio.move_on_after(self._opening) as scope:
-                async with opening as self.value:
+                async with nullcontext() if opening is None else opening as self.value:
                     scope.deadline = math.inf
                     await self._until_unused()
             if not self.ready.is_set():
@@ -155,7 +146,7 @@ class OpenSession:
             self.error = error
 
     async def _until_unused(self) -> None:
-        """Wait until nobody has used it for the idle time, or it is to close and unused."""
+        """Wait until it is unused, and has been so for the idle time or is to close."""
         if not self.closing:
             self._owner.usable = self
         self._last_use = self._now()
@@ -165,6 +156,6 @@ class OpenSession:
             with trio.CancelScope(deadline=until + self._idle):
                 await self._changed.wait()
                 self._changed = trio.Event()
-            # The same sum as the deadline's: a difference may be a hair short of the idle time.
+            # The same sum as the deadline's: a difference may be a little less than the idle time.
             if not self.users and self._now() >= self._last_use + self._idle:
                 self._close()

@@ -1,6 +1,6 @@
 """One attempt: made ready, recorded, begun, and what follows from its answer or its failure.
 
-This module waits, for the adapters' hooks and for the outbox.
+This module waits for the adapters' hooks and for the outbox.
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ from gateway_core.contract.errors import (
 from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
-from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.running_attempt import Failed, RunningAttempt
 from gateway_core.engine.shard import Shard
 from gateway_core.engine.workers import Worker, WorkQueue
-from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import PASSING, pass_on, stopped
 from gateway_core.scheduling.rooms import Lane
 from gateway_core.scheduling.waiting_groups import serve_waiters
@@ -41,10 +38,7 @@ _UNKNOWN_TO_ALL = (Reason.UNCLASSIFIED, Reason.HOOK_ERROR, Reason.HOOK_CONTRACT)
 
 
 class Attempts:
-    """Makes the attempts of one partition, each in the task of the worker that asks.
-
-    count  how many have begun
-    """
+    """Makes the attempts of one partition; `count` have begun."""
 
     def __init__(
         self, shard: Shard, work: WorkQueue, completion: Completion, consequences: Consequences
@@ -81,7 +75,9 @@ class Attempts:
             now = self._clock.now()
         if not _may_begin(running, now):
             session.release()
-            self._call_off(running)
+            if self._journal is not None:
+                self._journal.ended(delivery, running.step)
+            self._void(lane)
             return
         performing = self._begin(running, session, now)
         try:
@@ -90,28 +86,21 @@ class Attempts:
             raise
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             await pass_on(raised)
-            self._failed(running, stopped(raised), self._after(running))
+            self._failed(running, stopped(raised), self._after(lane))
         else:
-            self._answered(running, answer, self._after(running))
+            self._answered(running, answer, self._after(lane))
         finally:
             session.release()
-
-    # -- before it begins
 
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker
     ) -> OpenSession | None:
-        """Open the session, and record that an attempt begins; None: it does not."""
-        account = running.lane.room.account
+        """Open the session, and record that an attempt begins; None: it does not begin."""
+        delivery, step = running.delivery, running.step
         try:
-            session = session or await account.sessions.acquire()
-        except PASSING:
-            raise
+            session = session or await running.lane.room.account.sessions.acquire()
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            if running.delivery.receipt is None:
-                self._unopened(running, stopped(raised))
-            else:
-                self._void(running.lane)
+            self._unopened(running, stopped(raised))
             return None
         if not _may_begin(running, self._clock.now()):
             session.release()
@@ -119,31 +108,23 @@ class Attempts:
             return None
         if self._journal is None:
             return session
-        recorded = False
-        try:
-            recorded = await self._recorded(running, self._journal, worker)
-        finally:
-            if not recorded:
-                session.release()
-        return session if recorded else None
-
-    async def _recorded(self, running: RunningAttempt, journal: Journal, worker: Worker) -> bool:
-        """Let the outbox know that the attempt begins; false: it cannot, so it does not begin."""
         worker.recording = True
         try:
-            await journal.starting(running.delivery, running.step)
-        except OutboxError:
+            await self._journal.starting(delivery, step)
+        except BaseException as raised:
+            session.release()
+            if isinstance(raised, trio.Cancelled):
+                self._journal.ended(delivery, step)
+            if not isinstance(raised, OutboxError):
+                raise
             worker.recording = False
             self._unrecorded(running)
-            return False
-        except trio.Cancelled:
-            journal.ended(running.delivery, running.step)
-            raise
+            return None
         worker.recording = False
-        return True
+        return session
 
     def _unrecorded(self, running: RunningAttempt) -> None:
-        """The outbox did not record the attempt: tokens back, it is offered again in a moment."""
+        """The outbox did not record the attempt: it gives its tokens back, and waits a moment."""
         now = self._clock.now()
         self._work.serving = True
         self._scheduler.release(running.lane, now, unused=True)
@@ -151,7 +132,10 @@ class Attempts:
         self._scheduler.pause(running.lane, now + OUTBOX_PAUSE)
 
     def _unopened(self, running: RunningAttempt, error: Exception) -> None:
-        """The session did not open: nothing was sent. What nobody knows suspends the instance."""
+        """The session did not open: nothing was sent. An unknown error suspends the instance."""
+        if running.delivery.receipt is not None:
+            self._void(running.lane)
+            return
         account = running.lane.room.account
         verdict = account.hooks.classify_error(account.instance, running.attempt, error)
         if verdict.reason in _UNKNOWN_TO_ALL:
@@ -163,13 +147,7 @@ class Attempts:
                 raw=f"its session does not open: {said}",
             )
         verdict = attrs.evolve(verdict, dispatched="no")
-        self._consequences.failed(Failed(running, verdict, self._after(running)))
-
-    def _call_off(self, running: RunningAttempt) -> None:
-        """Something closed meanwhile: the attempt does not begin, its record is void."""
-        if self._journal is not None:
-            self._journal.ended(running.delivery, running.step)
-        self._void(running.lane)
+        self._consequences.failed(Failed(*running, verdict, self._after(running.lane)))
 
     def _void(self, lane: Lane) -> None:
         """The attempt does not begin: tokens back, the lane is offered again."""
@@ -179,7 +157,7 @@ class Attempts:
         self._scheduler.go_on(lane, now)
 
     def _begin(self, running: RunningAttempt, session: OpenSession, now: int) -> Awaitable[Answer]:
-        """From here on the outcome of the step may become unknown; what is to be awaited."""
+        """Begin: from here on the outcome of the step may become unknown."""
         lane, delivery, step, attempt, instance = running
         account = lane.room.account
         hooks = account.hooks
@@ -190,13 +168,11 @@ class Attempts:
         performing = hooks.perform(instance, session.value, attempt)
         return self._observer.attempting(delivery, step, account, self._index, now, performing)
 
-    # -- after it
-
-    def _after(self, running: RunningAttempt) -> int:
+    def _after(self, lane: Lane) -> int:
         """The attempt is over: from here on this worker takes the next lane that starts."""
         now = self._clock.now()
         self._work.serving = True
-        self._scheduler.release(running.lane, now)
+        self._scheduler.release(lane, now)
         return now
 
     def _answered(self, running: RunningAttempt, answer: Answer, now: int) -> None:
@@ -227,28 +203,29 @@ class Attempts:
             report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, attempt, report)
         answered = isinstance(error, HookContractError)
-        self._consequences.failed(Failed(running, verdict, now), answered=answered)
+        self._consequences.failed(Failed(*running, verdict, now), answered=answered)
 
     def timed_out(self, worker: Worker, running: RunningAttempt) -> None:
         """The hook did not return in time, or its session did not open, or the outbox hung."""
         if running.step.started:
             error = AttemptTimeout(self._attempt_timeout)
-            self._failed(running, error, self._after(running))
-        elif running.delivery.receipt is not None:
-            self._void(running.lane)
-        elif worker.recording:
+            self._failed(running, error, self._after(running.lane))
+        elif worker.recording and running.delivery.receipt is None:
             self._unrecorded(running)
         else:
-            seconds = f"{self._attempt_timeout:g} s"
-            lost = TransportError(f"no session within {seconds}", dispatched="no")
-            self._unopened(running, lost)
+            text = f"no session within {self._attempt_timeout:g} s"
+            self._unopened(running, TransportError(text, dispatched="no"))
 
-    def died(self, lane: Lane, delivery: Delivery, step: Step, now: int) -> None:
-        """Its worker died: nobody knows what became of it."""
-        lost = TransportError("the worker died during the attempt", dispatched="unknown")
-        attempt = delivery.attempt(step, lane.room.address)
-        instance = lane.room.account.instance
-        self._failed(RunningAttempt(lane, delivery, step, attempt, instance), lost, now)
+    def died(self, lane: Lane, now: int) -> None:
+        """The lane's worker died: the outcome of its attempt is unknown, if there was one."""
+        room, delivery = lane.room, lane.queue[0]
+        planned = delivery.next_attempt(room.address)
+        if planned is None or not planned[0].started:
+            self._scheduler.go_on(lane, now)
+            return
+        running = RunningAttempt(lane, delivery, *planned, room.account.instance)
+        error = TransportError("the worker died during the attempt", dispatched="unknown")
+        self._failed(running, error, now)
 
 
 def _may_begin(running: RunningAttempt, now: int) -> bool:

@@ -1,10 +1,9 @@
-"""Completes envelopes: exactly once, counted, remembered, reported. Never waits."""
+"""Completes envelopes: each once, counted, recorded and reported. Never waits."""
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import Call, Disposition, Receipt, Send
@@ -19,13 +18,12 @@ from gateway_core.telemetry import ENVELOPE_FAILED, log_event
 
 
 class Completion:
-    """Ends what one partition has accepted.
+    """Ends the envelopes of one partition.
 
-    dispositions  how many ended how
     history       the newest receipts, by envelope id
-    sheddable     the bulk that may be ended for the sake of higher classes
+    sheddable     bulk that may be ended for the sake of higher classes
     on_empty      called whenever nothing unfinished is left in memory
-    on_end        called with what ended, where an outbox may have more to bring in
+    on_end        called with each delivery that ended, if the outbox is durable
     """
 
     def __init__(self, shard: Shard) -> None:
@@ -44,7 +42,7 @@ class Completion:
     # -- one envelope
 
     def complete(self, delivery: Delivery, ending: Ending, now: int) -> Receipt:
-        """End an envelope whose lane somebody else lets go on."""
+        """End an envelope; the caller lets its lane go on."""
         shard, envelope = self._shard, delivery.envelope
         receipt = self._write_receipt(delivery, ending, now)
         del self._deliveries[delivery.id]
@@ -75,7 +73,7 @@ class Completion:
             self.complete(delivery, expired(delivery), now)
 
     def complete_waiting(self, delivery: Delivery, ending: Ending, now: int) -> Receipt:
-        """End a delivery that waits, and let its lane go on without it."""
+        """End a waiting delivery, and let its lane go on without it."""
         receipt = self.complete(delivery, ending, now)
         self._scheduler.remove(delivery, now)
         return receipt
@@ -87,18 +85,14 @@ class Completion:
         ending: Ending,
         hooks: ChannelHooks | None,
     ) -> Receipt:
-        """End one that was accepted, and counted, and never took a slot in memory.
-
-        Its instance may have been taken out: the observers are told by its channel's `hooks`. One
-        that was never there in this process run has no channel: nobody observes it.
-        """
+        """End a delivery that is in the outbox only; its instance, and its hooks, may be gone."""
         receipt = self._write_receipt(delivery, ending, self._clock.now())
         self._report(delivery, receipt, account, hooks)
         self.on_end(delivery)
         return receipt
 
     def expire(self, delivery: Delivery, now: int) -> None:
-        """The deadline passed. An attempt in flight is not disturbed; it looks itself."""
+        """The deadline passed. An attempt in flight goes on, and is checked at its end."""
         lane = lane_of(delivery)
         if lane is not None and lane.running and lane.queue and lane.queue[0] is delivery:
             return
@@ -112,61 +106,52 @@ class Completion:
         return True
 
     def give_up(self, delivery: Delivery) -> Receipt:
-        """End it now: in doubt where it may have arrived, else cancelled.
-
-        Whoever gives up several begins with the newest, so that no lane goes on meanwhile.
-        """
+        """End it now: `unknown` if it may have arrived, else `cancelled`. The newest goes first."""
         if delivery.receipt is not None:  # the end of another one ended it
             return delivery.receipt
         now, step = self._clock.now(), delivery.step
-        if step is not None and step.started:  # its lane goes on once the attempt is over
+        started = step is not None and step.started
+        if step is not None and (started or step.doubtful):
             step.end("unknown")
-            return self.complete(delivery, Ending(Disposition.UNKNOWN), now)
-        if step is not None and step.doubtful:
-            step.end("unknown")
-        doubt = any(each.outcome == "unknown" for each in delivery.steps or ())
-        ending = Ending(Disposition.UNKNOWN) if doubt else CANCELLED
-        return self.complete_waiting(delivery, ending, now)
+        unknown = delivery.disposition() is Disposition.UNKNOWN
+        ending = Ending(Disposition.UNKNOWN) if unknown else CANCELLED
+        end = self.complete if started else self.complete_waiting  # an attempt lets its lane go on
+        return end(delivery, ending, now)
 
     # -- several
 
     def shed_for(self, instance_id: str, room_id: str) -> bool:
-        """Take a slot of a higher class by ending the newest bulk that is in its way.
-
-        The slot passes from one to the other: nobody who waits can take it. False: there is no
-        bulk whose end would help, and none ends.
-        """
+        """Take over the slot of the newest bulk by ending that; false: there is no such bulk."""
         admission = self._shard.admission
         victim = self.sheddable.newest(admission.narrowest(instance_id, room_id))
         if victim is None:
             return False
-        admission.add(instance_id, room_id)
+        admission.add(instance_id, room_id)  # before a waiting caller could get the slot
         self.complete_waiting(victim, SHED, self._clock.now())
         return True
 
     def end_all(self, account: InstanceState, ending: Ending) -> None:
-        """The instance is out of order, and configured to end what waits for it."""
+        """End everything of a suspended instance that waits for it."""
         now = self._clock.now()
         for delivery in list(self._deliveries.values()):
-            step = delivery.step
-            mine = delivery.envelope.instance_id == account.instance.id
-            if mine and delivery.receipt is None and not (step is not None and step.started):
+            step, mine = delivery.step, delivery.envelope.instance_id == account.instance.id
+            if mine and delivery.receipt is None and not (step and step.started):
                 self.complete_waiting(delivery, ending, now)
 
     def store(self) -> None:
-        """The gateway ends, and a durable outbox has what is unfinished."""
+        """The gateway closes, and a durable outbox has all unfinished envelopes."""
         for delivery in self._deliveries.values():
             account = self._scheduler.room_of(delivery.envelope).account
             self._shard.observer.stored(delivery, account)
             delivery.store()
 
     def abandon(self) -> None:
-        """The gateway ends: what is unfinished ends now, in doubt where it was in flight."""
+        """The gateway closes: give up all unfinished envelopes."""
         for delivery in reversed(list(self._deliveries.values())):
             self.give_up(delivery)
 
     def forget_room(self, instance_id: str, room_id: str) -> int:
-        """Forget what ended in a room; how many of it are under way still."""
+        """Forget everything that ended in a room; the number of its unfinished envelopes."""
         for name, receipt in list(self.history.items()):
             if (receipt.instance_id, receipt.external_room_id) == (instance_id, room_id):
                 del self.history[name]
@@ -180,7 +165,7 @@ class Completion:
     # -- the receipt
 
     def _write_receipt(self, delivery: Delivery, ending: Ending, now: int) -> Receipt:
-        """Write it; count it, remember it, let the outbox have it."""
+        """Write the receipt, count it, and store it in the history and the outbox."""
         shard, envelope = self._shard, delivery.envelope
         disposition, verdict = ending
         receipt = delivery.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
@@ -205,10 +190,10 @@ class Completion:
         account: InstanceState | None,
         hooks: ChannelHooks | None,
     ) -> None:
-        """To the log and whoever listens, to those who wait for it, then to the observers."""
+        """Report to the log and the observer, to waiting callers, then to the hooks."""
         shard = self._shard
         if receipt.disposition not in GOOD:
-            log_event(ENVELOPE_FAILED, **self._failure(delivery, receipt))
+            self._log_failure(delivery, receipt)
         if account is not None:
             account.counts.end(receipt)
             shard.observer.ended(delivery, receipt, account, shard.index)
@@ -216,17 +201,12 @@ class Completion:
         if hooks is not None and "after_disposition" in hooks.served:
             hooks.after_disposition(delivery.envelope, receipt)
 
-    def _failure(self, delivery: Delivery, receipt: Receipt) -> Mapping[str, Any]:
-        """What the log says of an envelope that was not delivered."""
-        verdict, shard, step = receipt.verdict, self._shard, delivery.step
-        lane = lane_of(delivery)
-        address, part = lane.room.address if lane else "", step.part if step else None
-        privacy = shard.privacy
-        return {
-            **about(delivery, shard.index),
-            **result(delivery, receipt),
-            "reason": str(verdict.reason) if verdict is not None else None,
-            "raw": words(privacy, delivery, verdict, address, part)
-            if verdict is not None
-            else None,
-        }
+    def _log_failure(self, delivery: Delivery, receipt: Receipt) -> None:
+        verdict, step, lane = receipt.verdict, delivery.step, lane_of(delivery)
+        reason = raw = None
+        if verdict is not None:
+            address, part = lane.room.address if lane else "", step.part if step else None
+            reason = str(verdict.reason)
+            raw = words(self._shard.privacy, delivery, verdict, address, part)
+        fields = about(delivery, self._shard.index) | result(delivery, receipt)
+        log_event(ENVELOPE_FAILED, **fields, reason=reason, raw=raw)

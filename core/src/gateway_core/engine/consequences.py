@@ -1,7 +1,7 @@
-"""What follows from a failed attempt: the verdict is counted, decided on, and carried out.
+"""What follows from a failed attempt: its verdict is counted, and the decision carried out.
 
-The decision itself is `retries.decide`, what a refusal by a limit changes is `refusals.refuse`;
-each `_do_…` here carries out one kind of decision, for one partition, without waiting.
+`retries.decide` makes the decision, `refusals.refuse` says what a refusal by a limit changes. Each
+`_do_…` here carries out one kind of decision without waiting.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.running_attempt import Failed, doubt
 from gateway_core.engine.shard import Shard
-from gateway_core.monitoring.log_fields import words
+from gateway_core.monitoring.log_fields import about, words
 from gateway_core.ratelimits.refusals import WIDE, RefusedAttempt, refuse
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
 from gateway_core.text import Excerpt
 
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
-"""What is lost with each transform."""
+"""The loss that comes with each transform."""
 CLOSING = ("closed", "end")
-"""Kinds of decisions that take a refusal by a limit in as they are carried out."""
+"""Kinds of decisions that close what a refusal by a limit names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
@@ -49,17 +49,12 @@ class Consequences:
         self._shard = shard
         self._scheduler = shard.scheduler
         self._completion = completion
-        self._settings = shard.config.retries
-        self._quarantine = round(shard.config.retries.quarantine * SECOND)
         self._rng = rng
         self._on_suspension = on_suspension
         self.rate_limited = 0
 
     def failed(self, failed: Failed, *, answered: bool = False) -> None:
-        """Take the verdict in and do what follows.
-
-        answered  the platform said yes, and the hook's answer alone was of the wrong type
-        """
+        """Count the verdict, and act on it; `answered`: the hook's answer had the wrong type."""
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
         delivery.fail(step, verdict, limited=failed.limited)
         failed.account.counts.fail(verdict)
@@ -68,14 +63,14 @@ class Consequences:
             return
         if answered:
             step.end("delivered")
-            self._end(failed, Disposition.CRASHED)
+            self._completion.complete(delivery, Ending(Disposition.CRASHED, verdict), failed.now)
             self._scheduler.go_on(failed.lane, failed.now)
             return
         self._count(failed)
         decision = decide(
             verdict,
             step,
-            settings=self._settings,
+            settings=self._shard.config.retries,
             repeat_safe=verdict.dispatched == "unknown" and failed.is_repeat_safe(),
             give_up_unknown=delivery.envelope.on_unknown == "give_up",
             left=(delivery.deadline - failed.now) / SECOND,
@@ -91,10 +86,10 @@ class Consequences:
             journal.ended(delivery, step, decision.wait)
 
     def _count(self, failed: Failed) -> None:
-        """Count the attempt: a 429 is none; an unknown outcome may have made a copy.
+        """Count the attempt. A 429 spends none; an unknown outcome may have made a copy.
 
-        One that only found out that the instance is down still is none either, if nothing was
-        sent; and its lane goes behind the others, so that the next to find out is another.
+        An attempt that only found the instance still down spends none either, if nothing was sent.
+        Its lane goes to the end of the line, so that another lane finds out next.
         """
         verdict, step, health = failed.verdict, failed.step, failed.account.health
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
@@ -106,7 +101,8 @@ class Consequences:
             step.spend()
         if verdict.dispatched == "unknown":
             safe = step.kind == "call" and failed.is_repeat_safe()
-            doubt(failed.lane, step, failed.now, self._quarantine, harmless=safe)
+            quarantine = round(self._shard.config.retries.quarantine * SECOND)
+            doubt(failed.lane, step, failed.now, quarantine, harmless=safe)
         if down:
             if health.open:
                 failed.lane.since = 0
@@ -121,14 +117,14 @@ class Consequences:
             self._refuse(failed, None)
 
     def _refuse(self, failed: Failed, wait: float | None) -> bool:
-        """Close, slow down and learn what a refusal says; whether anything is closed now."""
+        """Close, slow down and learn what a refusal names; whether anything is closed now."""
         account, lane, now = failed.account, failed.lane, failed.now
         refused = RefusedAttempt(
             operation=failed.attempt.operation,
             room_id=lane.room.id,
             thread=lane.thread,
             gates=lane.room.gates,
-            drawn=lane.drawn(failed.attempt.operation),
+            drawn=lane.asked.get(lane.asked_as(failed.attempt.operation), []),
             names_limits=account.hooks.traits.names_limits,
         )
         refusal = refuse(account.limits, refused, failed.verdict, wait, now)
@@ -137,10 +133,6 @@ class Consequences:
             self._shard.journal.closed(account.instance.id, refusal.durable, wait)
         serve_waiters(refusal.changed, now)
         return refusal.closed
-
-    def _end(self, failed: Failed, disposition: Disposition) -> None:
-        ending = Ending(disposition, failed.verdict)
-        self._completion.complete(failed.delivery, ending, failed.now)
 
     # -- one method for each kind of decision
 
@@ -179,46 +171,39 @@ class Consequences:
         self._shard.observer.transformed(delivery, HOW[how])
         if how == "without_reply":
             delivery.transform(step, how, HOW[how])
-            self._note_plan(failed)
         else:
             delivery.transform(step, how)
             self._replan_or_end(failed, "plain" if how == "plain" else "stricter")
+        if self._shard.journal is not None and delivery.receipt is None:
+            self._shard.journal.planned(delivery)
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _replan_or_end(self, failed: Failed, mode: Mode) -> None:
-        delivery, step = failed.delivery, failed.step
         try:
             parts = self._replanned(failed, mode)
         except HookContractError as error:
-            self._completion.complete(delivery, broken_by(error), failed.now)
-            return
-        if not parts or delivery.steps is None:
-            step.end("failed")
-            self._end(failed, Disposition.REJECTED)
-            return
-        delivery.replace(step, parts, mode)
-        self._note_plan(failed)
+            ending = broken_by(error)
+        else:
+            if parts:
+                failed.delivery.replace(failed.step, parts, mode)
+                return
+            failed.step.end("failed")
+            ending = Ending(Disposition.REJECTED, failed.verdict)
+        self._completion.complete(failed.delivery, ending, failed.now)
 
-    def _note_plan(self, failed: Failed) -> None:
-        if self._shard.journal is not None:
-            self._shard.journal.planned(failed.delivery)
-
-    def _replanned(self, failed: Failed, mode: Mode) -> tuple[Part, ...]:
+    def _replanned(self, failed: Failed, mode: Mode) -> list[Part]:
         """The refused part's text as new parts; their spans are those of the whole text."""
         envelope, part = failed.delivery.envelope, failed.step.part
         if part is None or not isinstance(envelope, Send | Edit):
-            return ()
+            return []
         start, end = part.span
         text = envelope.text[start:end]
         if envelope.format == "markdown" and mode == "stricter":
             text = Excerpt(envelope.text, start, end)
         piece = attrs.evolve(envelope, text=text)
         parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
-
-        def within(place: int) -> int:
-            return min(start + place, end)
-
-        return tuple(attrs.evolve(p, span=(within(p.span[0]), within(p.span[1]))) for p in parts)
+        spans = [(min(start + p.span[0], end), min(start + p.span[1], end)) for p in parts]
+        return [attrs.evolve(p, span=span) for p, span in zip(parts, spans, strict=True)]
 
     def _do_moved(self, failed: Failed, _: Decision) -> None:
         """The room has a new address: the lane goes on there under its old routing key."""
@@ -230,49 +215,50 @@ class Consequences:
             account.move(room.address, new)
             account.move(room.id, new)
             room.move(new)
-            self._log_move(failed, new)
+            log_event(
+                ROOM_MOVED,
+                **about(failed.delivery, self._shard.index),
+                room=self._shard.privacy.room(account.instance.id, new),
+                attempt=failed.step.number,
+            )
             account.hooks.room_moved(account.instance, room.id, new)
             if self._shard.journal is not None:
                 self._shard.journal.moved(account.instance.id, room.id, new)
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_suspend(self, failed: Failed, _: Decision) -> None:
-        """The instance is out of order, unless a fresh secret mends it.
-
-        Where its settings were replaced meanwhile, nothing is known of the new ones.
-        """
+        """Suspend the instance, unless it may get a fresh secret, or has other settings now."""
         failed.delivery.waits.wait_for("suspension", failed.now)
-        account, begun = failed.account, failed.lane.begun
-        replaced = failed.running.instance is not account.instance
-        refreshing = account.health.ask_credentials
-        if not replaced and not refreshing(failed.verdict, begun, failed.now):
+        account = failed.account
+        if failed.instance is account.instance and not account.health.ask_credentials(
+            failed.verdict, failed.lane.begun, failed.now
+        ):
             self._on_suspension(account, failed.verdict)
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_unknown(self, failed: Failed, decision: Decision) -> None:
-        """Nobody knows, and it is not tried again: after the quarantine, on with the next part."""
+        """The outcome stays unknown: the next part follows after the quarantine."""
         failed.step.end("unknown")
         self._completion.complete_if_over(failed.delivery, failed.now)
         self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
+        ending = Ending(decision.disposition, failed.verdict)
         failed.step.end("unknown" if failed.step.doubtful else "failed")
-        if failed.limited:  # it cannot wait so long, but those after it must
+        if failed.limited:  # the deadline is too near for it, but what comes after it must wait
             self._refuse(failed, decision.wait)
-        self._end(failed, decision.disposition)
+        self._completion.complete(failed.delivery, ending, failed.now)
         if decision.disposition is Disposition.REJECTED:
-            self._end_backlog(failed)
+            self._end_backlog(failed, ending)
         self._scheduler.go_on_quietly(failed.lane, failed.now)
 
-    def _end_backlog(self, failed: Failed) -> None:
-        """What waits in a room or thread that is gone ends with the same reason."""
+    def _end_backlog(self, failed: Failed, ending: Ending) -> None:
+        """End what waits in a room or thread that is gone, for the same reason."""
         scope, targets = failed.verdict.scope, self._shard.targets
         if scope not in (Scope.ROOM, Scope.THREAD):
             return
-        ending = Ending(Disposition.REJECTED, failed.verdict)
-        waiting = [d for lane in failed.lane.room.lanes.values() for d in lane.queue]
-        for delivery in waiting:
+        for delivery in [d for lane in failed.lane.room.lanes.values() for d in lane.queue]:
             if delivery.receipt is not None or delivery.started:
                 continue
             thread = targets.thread(delivery, failed.now) if scope is Scope.THREAD else None
@@ -291,15 +277,11 @@ class Consequences:
         "end": _do_end,
     }
 
-    # -- to the log
-
     def _log(self, failed: Failed, decision: Decision) -> None:
         verdict, delivery, attempt = failed.verdict, failed.delivery, failed.attempt
         log_event(
             ATTEMPT_FAILED,
-            envelope=delivery.id,
-            instance=attempt.instance_id,
-            partition=self._shard.index,
+            **about(delivery, self._shard.index),
             operation=attempt.operation,
             attempt=attempt.number,
             reason=verdict.reason.value,
@@ -307,15 +289,4 @@ class Consequences:
             raw=words(self._shard.privacy, delivery, verdict, attempt.room, attempt.part),
             then=decision.kind,
             wait=round(decision.wait, 3),
-        )
-
-    def _log_move(self, failed: Failed, moved_to: str) -> None:
-        instance_id = failed.account.instance.id
-        log_event(
-            ROOM_MOVED,
-            envelope=failed.delivery.id,
-            instance=instance_id,
-            partition=self._shard.index,
-            room=self._shard.privacy.room(instance_id, moved_to),
-            attempt=failed.step.number,
         )

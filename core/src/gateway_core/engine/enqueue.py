@@ -11,15 +11,15 @@ from gateway_core.deliveries.steps import REPEATED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.shard import Shard
 from gateway_core.scheduling.classes import CLASSES
-from gateway_core.scheduling.rooms import Room
+from gateway_core.scheduling.rooms import Lane, Room
 from gateway_core.scheduling.scheduler import Hold
 
 FARTHEST = 1e9
-"""Seconds: a schedule beyond is looked at again then."""
+"""Seconds: a schedule beyond that is looked at again then."""
 
 
 class Enqueuer:
-    """Brings deliveries into the lanes of one partition."""
+    """Puts deliveries into the lanes of one partition."""
 
     def __init__(self, shard: Shard, completion: Completion) -> None:
         self._shard = shard
@@ -32,10 +32,7 @@ class Enqueuer:
     def accept(
         self, delivery: Delivery, account: InstanceState, now: int, *, shed: bool = False
     ) -> None:
-        """Take an envelope in. Its slot was counted before; from here on it is accepted.
-
-        shed  a policy voted so: it ends at once
-        """
+        """Accept an envelope, whose slot is counted; `shed`: a policy ends it at once."""
         shard, envelope = self._shard, delivery.envelope
         shard.accepted += 1
         account.counts.accepted += 1
@@ -43,48 +40,31 @@ class Enqueuer:
         if shed:
             self._completion.complete(delivery, SHED, now)
             return
-        self._note_sheddable(delivery)
         wait = envelope.not_before - delivery.accepted_at if envelope.not_before else 0.0
-        superseded = wait <= 0 and self._supersede(delivery, now)
-        shard.measure()
-        if wait > 0:
-            self._park(delivery, wait, now)
-        elif not superseded:
-            self._enter(delivery, room, now)
+        self._place(delivery, room, wait, now)
 
     def resume(
-        self,
-        delivery: Delivery,
-        account: InstanceState,
-        now: int,
-        fingerprint: str,
-        hold: float = 0.0,
+        self, delivery: Delivery, account: InstanceState, now: int, fingerprint: str, hold: float
     ) -> None:
         """Take in a delivery that was accepted and counted before, and has its slot.
 
-        fingerprint  its own, where it has a key
-        hold         seconds for which the platform asked to be left alone
+        fingerprint  the payload's, if the delivery has a key
+        hold         seconds that remain of a wait that the platform asked for
         """
         envelope, shard = delivery.envelope, self._shard
-        if delivery.waits.cause != "queue":  # it was spilled meanwhile
-            delivery.waits.wait_for("queue", now)
+        delivery.waits.wait_for("queue", now)  # it was spilled meanwhile
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
             shard.keys.begin(delivery.scope, delivery, fingerprint, now)
-        self._note_sheddable(delivery)
-        wait = envelope.not_before - self._clock.wall() if envelope.not_before else 0.0
-        parked = wait > 0 and not delivery.started
-        superseded = not parked and self._supersede(delivery, now)
-        shard.measure()
-        if parked:
-            self._park(delivery, wait, now)
-        elif not superseded:
-            held = self._held(delivery, account, hold, now) if delivery.steps or hold else None
-            self._enter(delivery, room, now, hold=held)
+        wait = 0.0
+        if envelope.not_before and not delivery.started:
+            wait = envelope.not_before - self._clock.wall()
+        held = self._held(delivery, account, hold, now) if delivery.steps or hold else None
+        self._place(delivery, room, wait, now, hold=held)
 
     def due(self, delivery: Delivery, now: int) -> None:
-        """What a parked delivery waited for has come: it enters its lane."""
+        """A parked delivery is due: it enters its lane."""
         if delivery.receipt is not None or not delivery.parked:
             return
         cause = delivery.waits.cause
@@ -98,7 +78,7 @@ class Enqueuer:
         self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
 
     def step_aside(self, delivery: Delivery, before: Delivery, now: int) -> None:
-        """Park it until the message that it changes can be changed; then it enters anew."""
+        """Park it until the delivery `before` has ended; then it enters its lane anew."""
         delivery.park("target", now)
         before.on_end(lambda: self.due(delivery, self._clock.now()))
 
@@ -112,7 +92,7 @@ class Enqueuer:
         return room
 
     def _supersede(self, delivery: Delivery, now: int) -> bool:
-        """End the edit that is of no use beside another one, if any; whether it is this one."""
+        """End the edit that a newer one makes useless, if any; whether that is this one."""
         if not isinstance(delivery.envelope, Edit):
             return False
         useless = self._targets.overtaken(delivery, now)
@@ -120,29 +100,41 @@ class Enqueuer:
             self._completion.complete_waiting(useless, SUPERSEDED, now)
         return useless is delivery
 
-    def _note_sheddable(self, delivery: Delivery) -> None:
-        if self._may_shed and CLASSES[delivery.priority].may_be_shed and not delivery.started:
-            self._completion.sheddable.add(delivery)
-
-    def _park(self, delivery: Delivery, wait: float, now: int) -> None:
-        delivery.park("schedule", now)
-        self._scheduler.at(now + round(min(wait, FARTHEST) * SECOND), delivery)
-
     def _held(
         self, delivery: Delivery, account: InstanceState, hold: float, now: int
     ) -> Hold | None:
         """Why a resumed delivery must not start at once: an unknown outcome, or the platform."""
-        step = delivery.step
-        window = account.hooks.deduplicates_for
-        doubted = step is not None and step.maybe_sent and step.kind in REPEATED
-        if doubted and step is not None and not step.deduplicated(window, now):
+        step, until = delivery.step, now + round(hold * SECOND)
+        if (
+            step is not None
+            and step.maybe_sent
+            and step.kind in REPEATED
+            and not step.deduplicated(account.hooks.deduplicates_for, now)
+        ):
             quiet = now + round(self._shard.config.retries.quarantine * SECOND)
-            return Hold(max(quiet, now + round(hold * SECOND)), quiet or 1)
-        return Hold(now + round(hold * SECOND)) if hold > 0 else None
+            return Hold(max(quiet, until), quiet or 1)
+        return Hold(until) if hold > 0 else None
+
+    def _place(
+        self, delivery: Delivery, room: Room, wait: float, now: int, *, hold: Hold | None = None
+    ) -> None:
+        """Park it for `wait` seconds, or put it into its lane, unless it is superseded."""
+        if self._may_shed and CLASSES[delivery.priority].may_be_shed and not delivery.started:
+            self._completion.sheddable.add(delivery)
+        superseded = wait <= 0 and self._supersede(delivery, now)
+        self._shard.measure()
+        if wait > 0:
+            delivery.park("schedule", now)
+            self._scheduler.at(now + round(min(wait, FARTHEST) * SECOND), delivery)
+        elif not superseded:
+            self._enter(delivery, room, now, hold=hold)
 
     def _enter(self, delivery: Delivery, room: Room, now: int, *, hold: Hold | None = None) -> None:
         envelope = delivery.envelope
         independent = room.account.hooks.traits.independent_threads
         thread = self._targets.thread(delivery, now) if independent else None
         key = f"{delivery.id} alone" if envelope.order == "none" else thread
-        self._scheduler.push(delivery, room, key, thread, now, hold=hold)
+        lane = room.lanes.get(key)
+        if lane is None:
+            lane = room.lanes[key] = Lane(key, thread, room, self._scheduler)
+        self._scheduler.push(delivery, lane, now, hold=hold)

@@ -1,6 +1,6 @@
-"""The instances at run time: taken in, replaced, suspended, resumed, taken out.
+"""The instances at run time: added, replaced, suspended, resumed, removed.
 
-This module waits in `remove` alone, for what an instance has unfinished.
+This module waits only in `remove`, for the unfinished envelopes of an instance.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
+import attrs
 import trio
 
+from gateway_core.accounts.health import Health
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.sessions import Sessions, Spawn
@@ -27,40 +29,31 @@ from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
 from gateway_core.plugins.front import ChannelHooks
+from gateway_core.ratelimits.circuit import Circuit
+from gateway_core.ratelimits.instance_limits import InstanceLimits
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 
 MOST_GONE = 10_000
-"""Instances taken out whose channel is still known: what is kept of them may end later."""
+"""Removed instances whose channel is still known: envelopes in the outbox may end later."""
 
 
+@attrs.define(eq=False, repr=False)
 class InstanceRegistry:
-    """Every instance of one gateway by its id.
+    """Every instance of one gateway by its id; `serving` are those that are not being removed."""
 
-    serving  those that are there, and not being taken out
-    """
-
-    def __init__(
-        self,
-        config: GatewayConfig,
-        hooks: Mapping[str, ChannelHooks],
-        *,
-        clock: Clock,
-        spawn: Spawn,
-        start_probing: Callable[[InstanceState], None],
-    ) -> None:
-        self._config = config
-        self._hooks = hooks
-        self._clock = clock
-        self._spawn = spawn
-        self._start_probing = start_probing
-        self._partitions: Sequence[Partition] = ()
-        self._accounts: dict[str, InstanceState] = {}
-        self.serving: dict[str, InstanceState] = {}
-        self._gone: OrderedDict[str, ChannelHooks] = OrderedDict()
+    _config: GatewayConfig
+    _hooks: Mapping[str, ChannelHooks]
+    _clock: Clock
+    _spawn: Spawn
+    _start_probing: Callable[[InstanceState], None]
+    _partitions: Sequence[Partition] = ()
+    _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
+    serving: dict[str, InstanceState] = attrs.field(factory=dict)
+    _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
 
     def open(self, partitions: Sequence[Partition]) -> None:
-        """Take in the configured instances. Raises `ConfigError` for the first bad one."""
+        """Add the configured instances. Raises `ConfigError` for the first bad one."""
         self._partitions = partitions
         for instance in self._config.instances:
             self.add(instance)
@@ -90,10 +83,7 @@ class InstanceRegistry:
         )
 
     def add(self, instance: Instance) -> None:
-        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel.
-
-        One whose settings are not its channel's starts suspended.
-        """
+        """Add an instance; with settings of the wrong type it starts suspended."""
         _check_instance(instance)
         if instance.id in self._accounts:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
@@ -101,14 +91,10 @@ class InstanceRegistry:
         self._accounts[instance.id] = self.serving[instance.id] = account
         wrong = _wrong_settings(instance, account.hooks)
         if wrong:
-            account.health.held = True
-            self.suspend_account(account, _refusal(wrong))
+            self._hold(account, wrong)
 
     def replace(self, instance: Instance) -> None:
-        """Give a known instance new settings (a new token); a suspended one goes on.
-
-        Raises `UnknownInstance`, and `ConfigError` where the channel would change.
-        """
+        """Give a known instance new settings of its channel; a suspended one goes on."""
         _check_instance(instance)
         account = self.account(instance.id)
         if instance.channel != account.instance.channel:
@@ -123,22 +109,21 @@ class InstanceRegistry:
             partition.scheduler.ask_anew(account, now)
 
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
-        """Take an instance out, after up to `drain` seconds for what is unfinished.
-
-        What was ended undelivered. Other instances do not notice. A cancelled caller has removed
-        nothing.
-        """
+        """Remove an instance after up to `drain` seconds; what was ended undelivered."""
         account = self.account(instance_id)
         if not (is_finite(drain) or drain == math.inf) or drain < 0:
             raise ValueError(f"`drain` must be seconds, 0 or more, not {shown(drain)}")
         del self.serving[instance_id]
         try:
             with trio.move_on_after(drain):
-                await self._until_finished(instance_id)
+                while unfinished := self._unfinished_of(instance_id):
+                    ended = trio.Event()
+                    unfinished[0][1].on_end(ended.set)
+                    await ended.wait()
             await trio.lowlevel.checkpoint()
         finally:
             self.serving[instance_id] = account
-        account.remove()
+        account.health.removed = True
         left = [
             Undelivered(delivery.envelope, partition.completion.give_up(delivery))
             for partition, delivery in reversed(self._unfinished_of(instance_id))
@@ -153,20 +138,18 @@ class InstanceRegistry:
             partition.scheduler.forget(account)
         return left
 
-    async def _until_finished(self, instance_id: str) -> None:
-        while unfinished := self._unfinished_of(instance_id):
-            ended = trio.Event()
-            delivery = unfinished[0][1]
-            delivery.on_end(ended.set)
-            await ended.wait()
-
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
         account = self.account(instance_id)
         if not isinstance(why, str):
             raise TypeError(f"`why` must be a text, not {type(why).__name__}")
+        self._hold(account, why)
+
+    def _hold(self, account: InstanceState, why: str) -> None:
         account.health.held = True
-        self.suspend_account(account, _refusal(why))
+        fatal, suspended = ErrorClass.FATAL, Reason.SUSPENDED
+        verdict = Verdict(error_class=fatal, reason=suspended, scope=Scope.INSTANCE, raw=why)
+        self.suspend_account(account, verdict)
 
     def resume(self, instance_id: str) -> None:
         """Let a suspended instance go on where it stopped."""
@@ -176,15 +159,21 @@ class InstanceRegistry:
         """Ask the platform who the instance is. Raises `ProbeFailed`."""
         account = self.account(instance_id)
         if "probe" not in account.hooks.can:
-            verdict = _unable(f"channel {account.instance.channel!r} has no probe")
-            raise ProbeFailed(instance_id=instance_id, verdict=verdict)
-        found = await ask_who(account, self._config.attempt_timeout)
+            found: Identity | Verdict | None = Verdict(
+                error_class=ErrorClass.NON_RETRYABLE,
+                reason=Reason.UNSUPPORTED,
+                scope=Scope.OPERATION,
+                dispatched="no",
+                raw=f"channel {account.instance.channel!r} has no probe",
+            )
+        else:
+            found = await ask_who(account, self._config.attempt_timeout)
         if isinstance(found, Verdict):
             raise ProbeFailed(instance_id=instance_id, verdict=found)
         return found
 
     def suspend_account(self, account: InstanceState, verdict: Verdict) -> None:
-        """Put an account out of order, and say so once; one that was taken out is no news."""
+        """Suspend an account, and report that once; a removed one is not reported."""
         if account.health.removed or not account.health.suspend(verdict, self._clock.now()):
             return
         log_event(
@@ -208,20 +197,20 @@ class InstanceRegistry:
         ]
 
     def present(self, instance_id: str) -> InstanceState | None:
-        """The instance's runtime side, also while it is being taken out: it may stay."""
+        """The instance's state, even while it is being removed: it may stay."""
         return self._accounts.get(instance_id)
 
     def all(self) -> tuple[InstanceState, ...]:
-        """Every instance that is there."""
+        """Every instance."""
         return tuple(self._accounts.values())
 
     def hooks_of(self, instance_id: str) -> ChannelHooks | None:
-        """Who is told of its envelopes, also once it was taken out; None: it was never there."""
+        """The hooks of an instance, even of a removed one; None: it was never there."""
         account = self._accounts.get(instance_id)
         return account.hooks if account is not None else self._gone.get(instance_id)
 
     def account(self, instance_id: str) -> InstanceState:
-        """The instance's runtime side. Raises `UnknownInstance`, naming those that are there."""
+        """The instance's state. Raises `UnknownInstance`, naming the known ones."""
         account = self.serving.get(instance_id) if isinstance(instance_id, str) else None
         if account is None:
             known = ", ".join(sorted(self._accounts)) or "none"
@@ -235,15 +224,18 @@ class InstanceRegistry:
             served = ", ".join(sorted(self._hooks)) or "none"
             text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
             raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
-        return InstanceState(
-            instance,
-            hooks,
-            sessions=self._sessions(hooks, instance),
-            attempts=self._config.attempts_per_instance,
-            circuit=self._config.circuit,
-            start_probing=self._start_probing,
+        config = self._config
+        limits = InstanceLimits(instance.id, config.attempts_per_instance)
+        health = Health(
+            limits,
+            Circuit(config.circuit),
+            config.circuit.backoff,
+            can_refresh="credentials" in hooks.can,
+            start_probing=lambda: self._start_probing(account),
             serve_waiters=serve_waiters,
         )
+        account = InstanceState(instance, hooks, self._sessions(hooks, instance), limits, health)
+        return account
 
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
         config = self._config
@@ -257,24 +249,8 @@ def _check_instance(value: object) -> None:
 
 
 def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:
-    """What is wrong with them; empty: nothing."""
+    """What is wrong with the settings; empty: nothing."""
     expected = hooks.settings_type
     if expected is None or isinstance(instance.settings, expected):
         return ""
     return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
-
-
-def _unable(text: str) -> Verdict:
-    return Verdict(
-        error_class=ErrorClass.NON_RETRYABLE,
-        reason=Reason.UNSUPPORTED,
-        scope=Scope.OPERATION,
-        dispatched="no",
-        raw=text,
-    )
-
-
-def _refusal(why: str) -> Verdict:
-    return Verdict(
-        error_class=ErrorClass.FATAL, reason=Reason.SUSPENDED, scope=Scope.INSTANCE, raw=why
-    )

@@ -1,15 +1,16 @@
-"""Plans what a delivery at the head of its lane does next: an operation, an end, or a wait.
+"""Plans what the delivery at the head of a lane does next: an operation, an end, or a wait.
 
-It plans and writes the plan down; nothing ends here, and nobody is told.
+It only plans, and records the plan. Nothing ends here, and nothing is reported.
 """
 
 from __future__ import annotations
 
-from gateway_core.contract.envelopes import Call, Delete, Disposition, Edit
+from gateway_core.contract.envelopes import Delete, Disposition, Edit
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
-from gateway_core.deliveries.steps import REPEATED, Step
+from gateway_core.deliveries.steps import Step
+from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
 from gateway_core.scheduling.rooms import Lane
 
@@ -24,7 +25,7 @@ class Planner:
     """Plans for the deliveries of one partition."""
 
     def __init__(self, shard: Shard) -> None:
-        self._shard = shard
+        self._journal = shard.journal
         self._targets = shard.targets
         self._retries = shard.config.retries
         self._end_suspended = shard.config.when_suspended == "end"
@@ -32,7 +33,7 @@ class Planner:
     def plan_next_step(  # noqa: PLR0911 - a decision table, one return a row
         self, delivery: Delivery, lane: Lane, now: int
     ) -> Planned:
-        """The operation of its next step, or why there is none."""
+        """The operation of its next step, or the reason why there is none."""
         step = delivery.next_step()
         if step is None and delivery.steps is not None:
             return Ending(delivery.disposition())
@@ -54,29 +55,18 @@ class Planner:
         return envelope.operation if step.kind == "call" else step.kind
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
-        """The platform's memory of the key may have ended while the retry waited.
-
-        And the last of the attempts may have been cut off by the end of a previous process run.
-        """
+        """Whether to repeat a step that may have arrived: much may have changed as it waited."""
         if step.attempts >= self._retries.attempts:
             return False
-        if step.kind not in REPEATED:
+        if is_repeat_safe(step, delivery, lane.room.account.hooks, now):
             return True
-        hooks, envelope = lane.room.account.hooks, delivery.envelope
-        if isinstance(envelope, Call) and envelope.method in hooks.traits.repeat_safe_calls:
-            return True
-        if step.kind == "send" and step.deduplicated(hooks.deduplicates_for, now):
-            return True
-        return envelope.on_unknown == "retry" and step.maybe_sent < self._retries.max_ambiguous
+        retry = delivery.envelope.on_unknown == "retry"
+        return retry and step.maybe_sent < self._retries.max_ambiguous
 
     def _ready(
         self, delivery: Delivery, envelope: Edit | Delete, step: Step | None, now: int
     ) -> Step | Planned | None:
-        """The next step of a change, once it has its message to itself; or why there is none.
-
-        Its steps are planned against what stands in the room; those stay that a previous process
-        run planned.
-        """
+        """The next step of a change once no other one changes its message, or why there is none."""
         if step is not None and self._targets.has_begun(delivery):
             return step
         before = self._targets.before(delivery, envelope, now)
@@ -88,6 +78,6 @@ class Planner:
         if steps is None:
             return Ending(Disposition.REJECTED, NO_TARGET)
         first = delivery.follow(steps)
-        if self._shard.journal is not None:
-            self._shard.journal.planned(delivery)
+        if self._journal is not None:
+            self._journal.planned(delivery)
         return first

@@ -1,10 +1,13 @@
-"""What the parts of one partition share: its queue, its lanes, its memory, and whom they tell."""
+"""What the parts of one partition share: its settings, its alarm, its lanes, its memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway_core.clock import SECOND, Clock
+import attrs
+import trio
+
+from gateway_core.clock import NEVER, SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
@@ -21,38 +24,31 @@ from gateway_core.telemetry import PRESSURE_CHANGED, log_event
 from gateway_core.telemetry.privacy import Privacy
 
 
+@attrs.define(eq=False, repr=False, slots=False)
 class Shard:
     """The state of one partition.
 
-    journal     tells a durable outbox what happens; None: it outlives nothing
-    observer    hears of every envelope's life
-    deliveries  what is unfinished in memory, by envelope id
+    journal     records for a durable outbox; None: nothing survives the process
     accepted    envelopes accepted since the gateway opened
-    spilled     of those unfinished, the ones in the outbox only
+    spilled     unfinished envelopes that are in the outbox only
+    deliveries  unfinished envelopes in memory, by id
     """
 
-    def __init__(
-        self,
-        index: int,
-        config: GatewayConfig,
-        *,
-        clock: Clock,
-        journal: Journal | None,
-        observer: Observer,
-        privacy: Privacy,
-        rearm: Callable[[int], None],
-        on_pressure: Callable[[Pressure, Level], None],
-    ) -> None:
-        self.index = index
-        self.config = config
-        self.clock = clock
-        self.journal = journal
-        self.observer = observer
-        self.privacy = privacy
-        self._on_pressure = on_pressure
-        self.accepted = 0
-        self.spilled = 0
-        self.deliveries: dict[str, Delivery] = {}
+    index: int
+    config: GatewayConfig
+    clock: Clock
+    journal: Journal | None
+    observer: Observer
+    privacy: Privacy
+    _on_pressure: Callable[[Pressure, Level], None]
+    accepted: int = attrs.field(default=0, init=False)
+    spilled: int = attrs.field(default=0, init=False)
+    deliveries: dict[str, Delivery] = attrs.field(factory=dict, init=False)
+    _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _ringing: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        config = self.config
         self.admission = Admission(
             partition=config.partition_bound,
             instance=config.instance_share,
@@ -63,10 +59,16 @@ class Shard:
             most=config.idempotency_keys, window=round(config.idempotency_window * SECOND)
         )
         self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
-        self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=rearm)
+        self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
+
+    def rearm(self, at: int) -> None:
+        """Ring at that time at the latest. The alarm is moved, which wakes no task."""
+        if not self._ringing and at < NEVER:
+            soon = self.clock.start + (at + 1) / SECOND
+            self._alarm.deadline = min(self._alarm.deadline, soon)
 
     def measure(self) -> None:
-        """Take the depth in; report a changed pressure level."""
+        """Read the depth; report a changed pressure level."""
         depth, gauge = self.admission.depth, self.gauge
         if gauge.low <= depth < gauge.high:
             return
@@ -84,15 +86,16 @@ class Shard:
             self._on_pressure(pressure, previous)
 
     def free_slot(self, envelope: Envelope) -> None:
-        """The slot that was taken for an envelope is free: it was not accepted, or has no use."""
+        """Give back the slot of an envelope that was not accepted, or no longer needs it."""
         self.admission.remove(envelope.instance_id, envelope.external_room_id)
         self.measure()
 
     def pressure(self) -> Pressure:
         """How full it is."""
+        admission = self.admission
         return Pressure(
             partition=self.index,
             level=self.gauge.level,
-            depth=self.admission.depth,
-            bound=self.admission.bound,
+            depth=admission.depth,
+            bound=admission.bound,
         )

@@ -1,4 +1,4 @@
-"""Keeps partitions alive: a death is counted and answered by a new life, or by giving up.
+"""Restarts a partition whose task died, and gives up after too many restarts.
 
 This module waits: it is the boundary between a partition's tasks and the gateway.
 """
@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
+import attrs
 import trio
 
 from gateway_core.contract.errors import PartitionFailed
@@ -20,19 +21,18 @@ from gateway_core.telemetry import PARTITION_RESTARTED, log_event
 MOST_RESTARTS = 30
 WITHIN = 60.0
 BACKOFF = Backoff(base=0.01, cap=1.0, jitter=0.2)
-"""The wait before a new life."""
 
 
+@attrs.define(eq=False)
 class Supervisor:
-    """One for the gateway; it counts every partition's deaths together."""
+    """One for the gateway: it counts the deaths of all partitions together."""
 
-    def __init__(self, partitions: Sequence[Partition], rng: Random) -> None:
-        self._partitions = partitions
-        self._rng = rng
-        self._deaths: deque[float] = deque()
+    _partitions: Sequence[Partition]
+    _rng: Random
+    _deaths: deque[float] = attrs.field(factory=deque)
 
     async def keep(self, partition: Partition) -> None:
-        """Run the partition, life after life. Raises `PartitionFailed` after too many."""
+        """Run the partition, and restart it. Raises `PartitionFailed` after too many restarts."""
         while True:
             error: Exception | None = None
             try:
@@ -41,11 +41,13 @@ class Supervisor:
                 error = stopped(raised)
             partition.restarts += 1
             delay = self._died(partition, error)
-            self._hand_over(partition)
+            alive = [p.scheduler for p in self._partitions if p is not partition and p.alive]
+            if alive:  # it rings for the shared buckets meanwhile
+                partition.scheduler.hand_over(alive[0])
             await trio.sleep(delay)
 
     def _died(self, partition: Partition, error: Exception | None) -> float:
-        """Count the death; the seconds until the next life."""
+        """Count the death; the seconds until the restart."""
         now = trio.current_time()
         self._deaths.append(now)
         while self._deaths and now - self._deaths[0] > WITHIN:
@@ -62,10 +64,3 @@ class Supervisor:
             text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
             raise PartitionFailed(text) from error
         return BACKOFF.delay(count, rng=self._rng)
-
-    def _hand_over(self, partition: Partition) -> None:
-        """Another partition rings for the shared buckets meanwhile."""
-        for other in self._partitions:
-            if other is not partition and other.alive:
-                partition.scheduler.hand_over(other.scheduler)
-                return

@@ -1,4 +1,4 @@
-"""The workers of one partition: tasks that make attempts, and what a death leaves behind.
+"""The workers of one partition: tasks that make attempts, and recovery when one of them dies.
 
 This module waits: each worker is a task in the partition's nursery.
 """
@@ -11,10 +11,11 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, crashed_by
 from gateway_core.engine.attempts import Attempts
 from gateway_core.engine.completion import Completion
+from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.running_attempt import RunningAttempt, doubt
 from gateway_core.engine.shard import Shard
 from gateway_core.engine.workers import Over, Worker, WorkQueue
-from gateway_core.plugins.boundary import PASSING, place_of, stopped
+from gateway_core.plugins.boundary import place_of, stopped
 from gateway_core.scheduling.rooms import Lane, lane_of
 from gateway_core.telemetry import ENVELOPE_CRASHED, log_event
 
@@ -22,33 +23,25 @@ MOST_CRASHES = 2
 
 
 class WorkerPool:
-    """As many tasks as were ever at work together, none for a waiting lane.
+    """As many tasks as were ever at work together, none for a waiting lane."""
 
-    work      what is ready for the next worker
-    attempts  what a worker does for a lane
-    """
-
-    def __init__(
-        self, shard: Shard, work: WorkQueue, attempts: Attempts, completion: Completion
-    ) -> None:
-        self._index = shard.index
+    def __init__(self, shard: Shard, completion: Completion, consequences: Consequences) -> None:
+        self._shard = shard
         self._clock = shard.clock
-        self._journal = shard.journal
-        self._privacy = shard.privacy
         self._scheduler = shard.scheduler
         self._completion = completion
-        self.work = work
-        self.attempts = attempts
+        self.work = WorkQueue(shard.config.attempt_timeout, shard.rearm, self.call_worker)
+        self.attempts = Attempts(shard, self.work, completion, consequences)
         self.count = 0
         self.nursery: trio.Nursery | None = None
-        # Invariant: the last to go idle is at the end and is woken first, as what it needs is warm.
+        # Invariant: the last to go idle is at the end, and is woken first, as its memory is warm.
         self._idle: dict[trio.lowlevel.Task, None] = {}
         self._called = False
 
     # -- tasks
 
     def begin(self, nursery: trio.Nursery) -> None:
-        """Work in the nursery of a new life of the partition."""
+        """Work in the nursery of the partition's new task."""
         self.count, self._called = 0, False
         self.work.disband()
         self.nursery = nursery
@@ -57,7 +50,7 @@ class WorkerPool:
     def call_worker(self) -> None:
         """Wake one worker, or begin one; it calls the next itself before it waits.
 
-        One more than there are attempt slots: an ending needs none, and does not wait.
+        There may be one more than there are attempt slots: to end an envelope takes no slot.
         """
         if self._called:
             return
@@ -94,8 +87,6 @@ class WorkerPool:
             lane = work.runnable.popleft()
             try:
                 await self.attempts.make(lane, worker)
-            except PASSING:
-                raise
             except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
                 self._broke_off(lane, raised)
             finally:
@@ -114,7 +105,7 @@ class WorkerPool:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _end(self, over: Over) -> None:
-        """End the head of a lane, unless somebody did meanwhile, and let the lane go on."""
+        """End the head of a lane, unless it has ended meanwhile, and let the lane go on."""
         lane, delivery, ending = over
         now, self.work.serving = self._clock.now(), True
         try:
@@ -138,12 +129,12 @@ class WorkerPool:
     # -- after a death
 
     def _revive(self) -> None:
-        """After a death: what was in flight is in doubt, everything else goes on."""
+        """The partition's task died: attempts in flight are in doubt, everything else goes on."""
         now, work = self._clock.now(), self.work
-        ready = [*work.runnable, *[over.lane for over in work.over]]
+        ready = list(work.runnable)
         work.runnable.clear()
         work.over.clear()
-        running = self._scheduler.revive(now)  # before tokens come back: what starts by that lives
+        running = self._scheduler.revive(now)  # before the tokens come back, which starts others
         for lane in ready:
             self._scheduler.release(lane, now, unused=True)
         for lane in running:
@@ -151,38 +142,32 @@ class WorkerPool:
 
     def _revive_lane(self, lane: Lane, now: int) -> None:
         self._scheduler.release(lane, now)
-        delivery = lane.queue[0] if lane.queue else None
-        step = delivery.step if delivery is not None and delivery.receipt is None else None
-        if delivery is not None and step is not None and step.started:
-            self.attempts.died(lane, delivery, step, now)
-        else:
-            self._scheduler.go_on(lane, now)
+        self.attempts.died(lane, now)
 
-    # -- what breaks
+    # -- errors of our own
 
     def _broke_off(self, lane: Lane, raised: BaseException) -> None:
-        """Something broke as the lane was served: it is offered again."""
-        now = self._clock.now()
-        error = stopped(raised)
+        """An error arose as the lane was served: it is offered again."""
+        error, now = stopped(raised), self._clock.now()
         self._scheduler.release(lane, now)
         self.broke(lane.queue[0] if lane.queue else None, error, now)
         self._scheduler.go_on(lane, now)
 
     def broke(self, delivery: Delivery | None, raised: BaseException, now: int) -> None:
-        """Something of ours broke on an envelope; twice, and it ends `crashed`."""
+        """An error of ours hit an envelope; the second one ends it `crashed`."""
         ending = self.note_crash(delivery, raised)
         if delivery is not None and ending is not None:
             self._completion.complete(delivery, ending, now)
 
     def note_crash(self, delivery: Delivery | None, raised: BaseException) -> Ending | None:
-        """Count a crash against an envelope; how it ends, if it does by that."""
-        error = stopped(raised)
+        """Count an error against an envelope; the ending, where it was one too many."""
+        error, shard = stopped(raised), self._shard
         log_event(
             ENVELOPE_CRASHED,
             envelope=delivery.id if delivery else None,
             instance=delivery.envelope.instance_id if delivery else None,
-            partition=self._index,
-            error=self._privacy.error(error),
+            partition=shard.index,
+            error=shard.privacy.error(error),
             where=place_of(error),
         )
         if delivery is None or delivery.receipt is not None:
@@ -191,6 +176,6 @@ class WorkerPool:
         if step is not None and step.started and lane is not None:
             step.break_off()  # its attempt was made, and its outcome is lost
             doubt(lane, step, self._clock.now())
-            if self._journal is not None:
-                self._journal.ended(delivery, step)
+            if shard.journal is not None:
+                shard.journal.ended(delivery, step)
         return crashed_by(delivery, error) if delivery.crash() >= MOST_CRASHES else None

@@ -17,14 +17,14 @@ from gateway_core.engine.running_attempt import RunningAttempt
 from gateway_core.scheduling.rooms import Lane
 
 ROUNDING = 1_000
-"""Nanoseconds: what a clock that has run for years lacks must not make an alarm ring in vain."""
+"""Nanoseconds: the float clock of a process that has run for years is no more exact than this."""
 
 
 @attrs.define(eq=False)
 class Worker:
-    """A task, and the attempt that it makes now: that is broken off at `due`, engine nanoseconds.
+    """A task, and the attempt that it makes now, which is broken off at `due`.
 
-    scope      what the task works in until one of its attempts was broken off
+    scope      what the task works in until one of its attempts is broken off
     recording  the outbox is asked to record that the attempt begins
     """
 
@@ -35,7 +35,7 @@ class Worker:
     recording: bool = False
 
     def start_anew(self) -> None:
-        """What was broken off has ended: the next attempts have a scope of their own."""
+        """The attempt was broken off: the next ones have a scope of their own."""
         self.scope, self.running = trio.CancelScope(), None
         self.broken_off = self.recording = False
 
@@ -53,11 +53,10 @@ class Over(NamedTuple):
 
 
 class WorkQueue:
-    """What is ready for the next worker, and the alarm for attempts that take too long.
+    """What is ready for the next worker, and one alarm for all attempts that take too long.
 
-    An attempt that begins later is due later, as all may take equally long. So there is one alarm
-    for all of them, and nothing to set for each: a deadline of its own scope costs more than the
-    rest of what a worker does.
+    All attempts may take equally long, so the one that began first is due first. A cancel scope
+    with a deadline for each attempt would cost more than the rest of what a worker does.
 
     runnable  lanes that hold their tokens; `over`: lanes whose head is over
     serving   the worker at work is about to take the next lane by itself
@@ -81,16 +80,13 @@ class WorkQueue:
 
     def disband(self) -> None:
         """The workers' tasks have ended."""
-        self._workers, self.look_at = [], NEVER
-        self.serving = False
+        self._workers, self.look_at, self.serving = [], NEVER, False
 
     def join(self) -> Worker:
-        """One more worker."""
+        """Add a worker."""
         worker = Worker()
         self._workers.append(worker)
         return worker
-
-    # -- what is ready
 
     def start(self, lane: Lane) -> None:
         """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
@@ -105,14 +101,12 @@ class WorkQueue:
             self._call_worker()
 
     def call_next(self) -> None:
-        """Somebody else takes what is ready: this worker is about to wait."""
+        """Call another worker for what is ready, as the one at work is about to wait."""
         if self.runnable or self.over:
             self._call_worker()
 
-    # -- how long attempts take
-
     def begins(self, worker: Worker, running: RunningAttempt, now: int) -> None:
-        """The worker makes this attempt, which may take as long as any."""
+        """The worker makes this attempt, which is due after the same time as any other."""
         worker.running = running
         worker.due = now + self._longest
         if worker.due < self.look_at:
@@ -120,7 +114,7 @@ class WorkQueue:
             self._rearm(worker.due)
 
     def look(self, now: int) -> None:
-        """Break off the attempts whose time is over."""
+        """Break off the attempts that are due."""
         now += ROUNDING
         if now < self.look_at:
             return

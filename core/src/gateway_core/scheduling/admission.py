@@ -1,7 +1,7 @@
-"""Who may come in: unfinished envelopes counted against three bounds. Pure.
+"""Decides who may come in: unfinished envelopes counted against three bounds. Sans-I/O.
 
-Partition, instance and room each have their bound, so that a backlog refuses only its own. A place
-that frees is handed to whoever has waited longest for it; newcomers never overtake.
+Partition, instance and room each have their bound, so that a backlog refuses only its own. A free
+slot goes to the caller that has waited longest for it; newcomers never overtake.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def keys_of(instance_id: str, room_id: str) -> tuple[BoundKey, BoundKey, BoundKe
 
 @attrs.frozen
 class Full:
-    """Which bound is reached."""
+    """The bound that is reached."""
 
     key: BoundKey
     depth: int
@@ -32,7 +32,7 @@ class Full:
 
 @attrs.define(eq=False)
 class Waiter:
-    """Somebody who waits for a place; `wake` is called once, with or without a place."""
+    """A caller that waits for a slot; `wake` is called once, with or without a slot."""
 
     instance_id: str
     room_id: str
@@ -41,7 +41,7 @@ class Waiter:
 
 
 class Admission:
-    """The places of one partition."""
+    """The slots of one partition."""
 
     def __init__(self, *, partition: int, instance: int, room: int) -> None:
         self.bound = partition
@@ -52,31 +52,30 @@ class Admission:
         self._waiting: dict[BoundKey, deque[Waiter]] = {}
 
     def depth_of(self, instance_id: str) -> int:
-        """Unfinished envelopes of an instance here."""
+        """How many unfinished envelopes an instance has here."""
         return self._counts.get(("instance", instance_id), 0)
 
     @property
     def waiters(self) -> int:
-        """How many wait for a place."""
+        """How many callers wait for a slot."""
         return sum(map(len, self._waiting.values()))
 
     def full(self, instance_id: str, room_id: str) -> Full | None:
         """The bound that keeps an envelope out, if one does."""
         if self._waiting:
-            for key in keys_of(instance_id, room_id):
+            for key, bound in zip(keys_of(instance_id, room_id), self._bounds, strict=True):
                 if key in self._waiting:
-                    bound = self._bounds[len(key) - 1]
                     return Full(key, self._depth(key), bound)
         return self._reached(instance_id, room_id)
 
     def narrowest(self, instance_id: str, room_id: str) -> BoundKey:
-        """The narrowest bound that is reached: whoever leaves there makes room under them all."""
+        """The narrowest bound that is reached: an end there frees a slot under all of them."""
         keys = keys_of(instance_id, room_id)
         reached = [k for k, b in zip(keys, self._bounds, strict=True) if self._depth(k) >= b]
         return reached[-1] if reached else PARTITION
 
     def add(self, instance_id: str, room_id: str) -> None:
-        """Take a place."""
+        """Take a slot."""
         counts = self._counts
         self.depth += 1
         key: BoundKey = ("instance", instance_id)
@@ -85,7 +84,7 @@ class Admission:
         counts[key] = counts.get(key, 0) + 1
 
     def remove(self, instance_id: str, room_id: str) -> None:
-        """Give a place back; hand it on where somebody waits for it."""
+        """Give a slot back, or hand it on to a caller that waits for it."""
         self.depth -= 1
         room: BoundKey = ("room", instance_id, room_id)
         instance: BoundKey = ("instance", instance_id)
@@ -104,18 +103,17 @@ class Admission:
         self._waiting.setdefault(full.key, deque()).append(waiter)
 
     def give_up(self, waiter: Waiter) -> None:
-        """The waiter was cancelled: return its place, or take it out of its queue."""
+        """The waiter was cancelled: return its slot, or take it out of its queue."""
         if waiter.granted:
             self.remove(waiter.instance_id, waiter.room_id)
             return
         for key, queue in list(self._waiting.items()):
             if waiter in queue:
                 queue.remove(waiter)
-                self._forget_if_empty(key)
                 self._hand_on(key)
 
     def close(self) -> None:
-        """Wake everybody without a place."""
+        """Wake all waiters without a slot."""
         self.closed = True
         waiting, self._waiting = self._waiting, {}
         for queue in waiting.values():
@@ -136,11 +134,7 @@ class Admission:
             self.add(waiter.instance_id, waiter.room_id)
             waiter.granted = True
             waiter.wake()
-        self._forget_if_empty(key)
-
-    def _forget_if_empty(self, key: BoundKey) -> None:
-        if key in self._waiting and not self._waiting[key]:
-            del self._waiting[key]
+        self._waiting.pop(key, None)
 
     def _depth(self, key: BoundKey) -> int:
         return self.depth if key == PARTITION else self._counts.get(key, 0)

@@ -1,8 +1,8 @@
 """What envelopes wait for at this instant. Sans-I/O.
 
-Lanes that wait as a group do not hear when it moves, or when their account goes out of order:
-`delivery.waits.cause` is what they came to wait for. Here they are asked about as a group; for how
-long each cause was, the group and the account count (`WaitingGroup.mark`).
+`delivery.waits.cause` of a lane that waits in a group is the cause for which it came there. It does
+not change when the group moves or its account has trouble, so the group is asked here. How long
+each cause lasted is counted by the group and the account (`WaitingGroup.mark`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway_core.scheduling.rooms import Lane, lane_of
 from gateway_core.scheduling.waiting_groups import WaitingGroup
 
 SHARED = ("slots", "account limit", "circuit", "suspension")
-"""What lanes wait for as a group."""
+"""The causes for which lanes wait as a group."""
 _named = attrgetter("envelope.instance_id", "waits.cause")
 
 
@@ -40,28 +40,19 @@ def _at(lane: Lane, group: WaitingGroup, otherwise: str) -> str:
 def causes(
     deliveries: Iterable[Delivery], groups: Iterable[WaitingGroup], now: int
 ) -> Counter[tuple[str, str]]:
-    """How many of a partition's deliveries wait, by instance and cause.
-
-    It is asked with each reading of the metrics: half a microsecond for each delivery.
-    """
+    """How many of a partition's deliveries wait by instance and cause: 0.5 µs for each."""
     counts: Counter[tuple[str, str]] = Counter(map(_named, deliveries))
     standing: defaultdict[InstanceState, list[tuple[Lane, WaitingGroup]]] = defaultdict(list)
     for group in groups:
         lane: Lane | None = group.members.peek(now)
         if lane is not None:
             standing[lane.room.account].append((lane, group))
-    for account, theirs in standing.items():
-        _spread(counts, account.instance.id, theirs)
+    for account, theirs in standing.items():  # nearly always one group for each account
+        instance = account.instance.id
+        rest = sum(counts.pop((instance, cause), 0) for cause in SHARED)
+        for lane, group in theirs[1:]:
+            count = min(rest, group.members.ahead(None))
+            counts[instance, _at(lane, group, SHARED[0])] += count
+            rest -= count
+        counts[instance, _at(*theirs[0], SHARED[0])] += rest
     return Counter({key: n for key, n in counts.items() if n and key[1] != "attempt"})
-
-
-def _spread(
-    counts: Counter[tuple[str, str]], instance: str, standing: list[tuple[Lane, WaitingGroup]]
-) -> None:
-    """Count those who wait as groups by where each group stands; nearly always there is one."""
-    rest = sum(counts.pop((instance, cause), 0) for cause in SHARED)
-    for lane, group in standing[1:]:
-        count = min(rest, group.members.ahead(None))
-        counts[instance, _at(lane, group, SHARED[0])] += count
-        rest -= count
-    counts[instance, _at(*standing[0], SHARED[0])] += rest

@@ -1,4 +1,4 @@
-"""The priority classes, and who goes first among waiting lanes: with aging and shares. Sans-I/O.
+"""The priority classes, and which waiting lane goes first, with aging and shares. Sans-I/O.
 
 A class is a row of `CLASSES` and a word of `contract.envelopes.Priority`.
 """
@@ -21,8 +21,8 @@ class PriorityClass:
 
     rank          0 goes first
     share         tenths of a grant that it earns with each one that a higher class takes
-    ttl           seconds until its envelopes expire, where neither they nor a setting say so
-    may_be_shed   it makes room for higher classes, where that is allowed
+    ttl           seconds until its envelopes expire, unless they or a setting say otherwise
+    may_be_shed   it may be ended to free slots for higher classes
     """
 
     rank: int
@@ -46,10 +46,10 @@ AGING = 30_000_000_000
 
 
 class Waiter(Protocol):
-    """A lane that waits, or a group of such.
+    """A lane that waits, or a group of such lanes.
 
-    waits_in     the queue in which it stands, as `wait_serial` in it
-    members      of a group, its lanes in their order; None: it is a lane
+    waits_in  the queue in which it waits, as `wait_serial`
+    members   of a group, its lanes in their order; None: it is a lane
     """
 
     rank: Rank
@@ -58,10 +58,7 @@ class Waiter(Protocol):
 
     @property
     def members(self) -> ClassQueue[Any] | None: ...  # noqa: D102 - said above
-
-    def dissolve(self) -> None:
-        """All members of a group have left."""
-        ...
+    def dissolve(self) -> None: ...  # noqa: D102 - as `WaitingGroup` says
 
 
 _W = TypeVar("_W", bound=Waiter)
@@ -69,7 +66,7 @@ _Heap: TypeAlias = list[tuple[int, int, int, _W]]
 
 
 class ClassQueue(Generic[_W]):
-    """Lanes that wait for the same thing. Leaving is lazy: an entry counts while it is current."""
+    """Lanes that wait for the same thing. An entry whose lane has left is dropped later."""
 
     __slots__ = ("_credit", "_heaps", "_serial")
 
@@ -95,15 +92,15 @@ class ClassQueue(Generic[_W]):
         heappush(self._heaps[rank[0]], (rank[1], rank[2], self._serial, lane))
 
     def peek(self, now: int) -> _W | None:
-        """The lane that `pop` would give."""
+        """The lane that `pop` would return."""
         chosen = self._choose(now)
         return None if chosen is None else self._heaps[chosen][0][3]
 
     def ahead_of(self, lane: Waiter, now: int, *, fresh: bool) -> bool:
-        """Whether one that waits here goes before `lane`, which waits elsewhere or has only come.
+        """Whether a lane that waits here goes before `lane`, which waits elsewhere or is `fresh`.
 
-        Shares and age count against a `fresh` one only. Between lanes that wait at several
-        buckets the bare rank decides: one order for all, so that none waits in a circle.
+        Shares and age count against a fresh one only. Between lanes that wait at several buckets
+        the rank alone decides: with one order for all, no lanes wait for each other.
         """
         chosen = self._choose(now)
         if chosen is None:
@@ -118,10 +115,7 @@ class ClassQueue(Generic[_W]):
         return aged or self._credit[chosen] >= GRANT
 
     def ahead(self, lane: Waiter | None) -> int:
-        """How many wait here, alone or in groups, and go before `lane` as ranks stand now.
-
-        None: how many wait here.
-        """
+        """How many lanes wait here, alone or in groups, and rank before `lane`; None: all."""
         mine, count = (BULK + 1,) if lane is None else (*lane.rank, lane.wait_serial), 0
         for own, heap in enumerate(self._heaps[: mine[0] + 1]):
             for interim, since, serial, waiter in heap:
@@ -134,26 +128,23 @@ class ClassQueue(Generic[_W]):
         return count
 
     def passed_by(self, lane: Waiter) -> None:
-        """`lane` went without having waited here: it was a grant like any other."""
-        self._account(lane.rank[0])
+        """Count a grant to `lane`: its class pays, and each class that waits below it earns."""
+        went = lane.rank[0]
+        self._credit[went] = max(0, self._credit[went] - GRANT)
+        for below in range(went + 1, 3):
+            heap = self._heaps[below]
+            if heap and self._trim(heap):
+                self._credit[below] += SHARES[below]
 
     def pop(self, now: int) -> _W | None:
-        """Take out the lane whose turn it is."""
+        """Take out the lane that goes next."""
         chosen = self._choose(now)
         if chosen is None:
             return None
         lane = heappop(self._heaps[chosen])[3]
         lane.waits_in = None
-        self._account(chosen)
+        self.passed_by(lane)
         return lane
-
-    def _account(self, chosen: int) -> None:
-        """Who went pays; those below that were passed over earn their share."""
-        self._credit[chosen] = max(0, self._credit[chosen] - GRANT)
-        for below in range(chosen + 1, 3):
-            heap = self._heaps[below]
-            if heap and self._trim(heap):
-                self._credit[below] += SHARES[below]
 
     def _choose(self, now: int) -> int | None:
         heaps = self._heaps
@@ -164,13 +155,13 @@ class ClassQueue(Generic[_W]):
             if self._credit[owed] >= GRANT:
                 return owed
         if waiting[0] == NORMAL and waiting[-1] == BULK:
-            normal, bulk = self._heaps[NORMAL][0], self._heaps[BULK][0]
-            if now - bulk[1] > AGING and bulk[1] < normal[1]:
+            since = heaps[BULK][0][1]
+            if now - since > AGING and since < heaps[NORMAL][0][1]:
                 return BULK
         return waiting[0]
 
     def _trim(self, heap: _Heap[_W]) -> bool:
-        """Drop entries whose lane has left; whether one is there."""
+        """Drop entries whose lane has left; whether any is left."""
         while heap:
             _, _, serial, waiter = heap[0]
             if waiter.waits_in is self and waiter.wait_serial == serial:

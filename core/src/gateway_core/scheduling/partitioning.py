@@ -1,4 +1,4 @@
-"""Which partition a routing key belongs to: named strategies, the same in every process. Pure."""
+"""Decides which partition serves a routing key: the same in every process. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Strategy: TypeAlias = str | Callable[[str, str], int]
 
 
 def by_room(instance_id: str, room_id: str) -> int:
-    """The default: rooms spread evenly, whatever the instances."""
+    """The default: rooms are spread evenly, whatever their instance."""
     return _stable(f"{len(instance_id)}:{instance_id}/{room_id}")
 
 
@@ -31,7 +31,7 @@ STRATEGIES: Mapping[str, Callable[[str, str], int]] = {"room": by_room, "instanc
 
 
 def strategy(named: Strategy) -> Callable[[str, str], int]:
-    """The function behind a name, or the callable itself."""
+    """The function of a name, or the callable itself."""
     return named if callable(named) else STRATEGIES[named]
 
 

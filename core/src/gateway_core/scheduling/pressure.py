@@ -1,4 +1,4 @@
-"""How full a partition is, in levels with hysteresis. Pure."""
+"""How full a partition is, in levels with hysteresis. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.validators import is_finite
 
 _ROUNDING = 1e-9
-"""0.95 - 0.05 is a little less than 0.9: what a float lacks must cost no slot."""
+"""0.95 - 0.05 is a little less than 0.9: that must not cost a slot."""
 
 HYSTERESIS = 0.05
 """How far below its threshold a level is left again, so that one real change is one event."""
@@ -32,7 +32,7 @@ class PressureSettings:
 
 
 class Gauge:
-    """The level of one partition, which stays while the depth is from `low` to below `high`."""
+    """The level of one partition; it stays while the depth is from `low` to below `high`."""
 
     __slots__ = ("_bound", "_settings", "high", "level", "low")
 
@@ -44,9 +44,7 @@ class Gauge:
         self._set_edges(0)
 
     def update(self, depth: int) -> Level | None:
-        """Take the depth in; the previous level if it changed, else None."""
-        if self.low <= depth < self.high:
-            return None
+        """Set the level by the depth; the previous level if it changed, else None."""
         previous = self.level
         index = LEVELS.index(previous)
         while index < 3 and depth >= self._edge(index):  # noqa: PLR2004 - the highest level
@@ -58,9 +56,7 @@ class Gauge:
         return previous if self.level != previous else None
 
     def _edge(self, index: int, *, falling: bool = False) -> int:
-        share = self._settings.thresholds[index]
-        if falling:
-            share -= HYSTERESIS
+        share = self._settings.thresholds[index] - (HYSTERESIS if falling else 0.0)
         return max(1, int(share * self._bound + _ROUNDING))
 
     def _set_edges(self, index: int) -> None:

@@ -1,15 +1,15 @@
 """The scheduler of one partition: which lane waits for what, and which goes next. Sans-I/O.
 
-A lane is a conversation's queue. It is idle (forgotten), waiting (for a time, or at a bucket), or
-running: then it holds a token of every bucket it needs, one of the partition's attempt slots
-among them, and a worker serves it. No waiting lane holds a worker.
+A lane is a conversation's queue. It waits for a time or at a bucket, or it is running: then it
+holds a token of every bucket it needs, including one of the partition's attempt slots, and a worker
+serves it. No waiting lane holds a worker, and an empty lane is forgotten.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
 
 from gateway_core.accounts.instance_state import InstanceState
@@ -24,19 +24,13 @@ from gateway_core.ratelimits.concurrency import ConcurrencyLimits
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.deadlines import Deadlines
 from gateway_core.scheduling.rooms import Lane, Room, lane_of
-from gateway_core.scheduling.waiting_groups import (
-    Shared,
-    WaitingGroup,
-    queue_of,
-    serve_waiters,
-    shared_of,
-)
+from gateway_core.scheduling.waiting_groups import Shared, WaitingGroup, queue_of, serve_waiters
 
 AGED = 5_000_000_000
-"""Nanoseconds of waiting after which a lane keeps younger ones from delaying it further."""
+"""Nanoseconds of waiting after which a lane reserves tokens that younger ones would take."""
 
 PAUSE = 100_000_000
-"""Nanoseconds until a lane whose planning broke, or a delivery whose time did, is tried again."""
+"""Nanoseconds until a lane or delivery that met an error of ours is tried again."""
 
 Alarm: TypeAlias = Bucket | Lane | Delivery | Room
 
@@ -44,9 +38,8 @@ Alarm: TypeAlias = Bucket | Lane | Delivery | Room
 class Hold(NamedTuple):
     """Why a delivery of a previous process run waits.
 
-    until  its own next attempt is not before that
-    quiet  until then one of its attempts may still arrive, and nothing else of the lane begins; 0:
-           it is not in doubt
+    until  its next attempt does not begin before that
+    quiet  an attempt may still arrive until then, and nothing else of the lane begins; 0: none may
     """
 
     until: int
@@ -54,16 +47,7 @@ class Hold(NamedTuple):
 
 
 class Scheduler:
-    """The lanes of one partition.
-
-    `rearm(at)` is called when there is something to do at that time, earlier than before.
-    """
-
-    _plan: Callable[[Delivery, Lane, int], Planned]
-    _start: Callable[[Lane], None]
-    _end: Callable[[Lane, Delivery, Ending], None]
-    _step_aside: Callable[[Delivery, Delivery, int], None]
-    _crashed: Callable[[Delivery | None, BaseException], Ending | None]
+    """The lanes of one partition. It calls `rearm(at)` when its next alarm becomes earlier."""
 
     def __init__(self, *, slots: int, rearm: Callable[[int], None]) -> None:
         self._rearm = rearm
@@ -71,7 +55,7 @@ class Scheduler:
         self._alarms: list[tuple[int, int, Alarm]] = []
         self.deadlines = Deadlines(rearm)
         self._serial = 0
-        self._groups: dict[Shared, WaitingGroup] = {}
+        self.groups: dict[Shared, WaitingGroup] = {}
         self.rooms: dict[tuple[str, str], Room] = {}
         self.stand_in: Scheduler | None = None
 
@@ -84,25 +68,23 @@ class Scheduler:
         step_aside: Callable[[Delivery, Delivery, int], None],
         crashed: Callable[[Delivery | None, BaseException], Ending | None],
     ) -> None:
-        """Name whom the scheduler calls, before the first delivery comes.
+        """Set what the scheduler calls, before the first delivery comes.
 
         plan        says what the head of a lane does next
         start       hands a lane that holds its tokens to a worker
         end         hands a delivery that is over to a worker, which ends it and lets its lane go on
         step_aside  parks a delivery until another has ended
-        crashed     counts an error of ours against a delivery; how that ends, if it does by that
+        crashed     counts an error of ours against a delivery; returns its ending if it ends it
         """
         self._plan, self._start, self._end = plan, start, end
         self._step_aside, self._crashed = step_aside, crashed
 
     def forget(self, account: InstanceState) -> None:
-        """An instance was removed: one of the same id finds nothing of it here.
-
-        Where its last attempts are under way, its lanes are kept under another name.
-        """
+        """Forget a removed instance; rooms with attempts under way stay, under another name."""
         self.slots.forget(account.instance)
-        for group in [g for g in self.groups if g.account is account and not g.members]:
-            self.forget_group(group)
+        for group in list(self.groups.values()):
+            if group.account is account and not group.members:
+                group.dissolve()
         for key in [key for key, room in self.rooms.items() if room.account is account]:
             room = self.rooms.pop(key)
             if room.lanes:
@@ -113,35 +95,20 @@ class Scheduler:
     # -- deliveries in
 
     def room(self, account: InstanceState, room_id: str) -> Room:
-        """The room, made when it is new."""
+        """The room, made if it is new."""
         key = (account.instance.id, room_id)
         room = self.rooms.get(key)
         if room is None:
-            room = self.rooms[key] = Room(account, room_id, account.addresses.get(room_id, room_id))
+            address = account.addresses.get(room_id, room_id)
+            room = self.rooms[key] = Room(account, room_id, key, address)
         return room
 
     def room_of(self, envelope: Envelope) -> Room:
         """The room of an unfinished envelope."""
         return self.rooms[envelope.instance_id, envelope.external_room_id]
 
-    def push(
-        self,
-        delivery: Delivery,
-        room: Room,
-        key: str | None,
-        thread: str | None,
-        now: int,
-        *,
-        hold: Hold | None = None,
-    ) -> None:
-        """Put `delivery` at the end of the lane named `key`, and try to start it.
-
-        `thread` is the lane's own, where threads have lanes; at the head of its lane, the delivery
-        does not start before what `hold` says.
-        """
-        lane = room.lanes.get(key)
-        if lane is None:
-            lane = room.lanes[key] = Lane(key, thread, room, self)
+    def push(self, delivery: Delivery, lane: Lane, now: int, *, hold: Hold | None = None) -> None:
+        """Put `delivery` at the end of `lane`, and try to start it, unless it must `hold`."""
         delivery.stand_in(lane)
         lane.queue.append(delivery)
         if len(lane.queue) != 1 or lane.running:
@@ -163,10 +130,10 @@ class Scheduler:
         if self._alarms[0][1] == self._serial:
             self._rearm(when)
 
-    # -- who goes next
+    # -- which lane goes next
 
     def offer(self, lane: Lane, now: int) -> None:
-        """Start the lane if all that it needs is free, else let it wait where it must."""
+        """Start the lane if all tokens that it needs are free, else let it wait."""
         work: list[Bucket] = []
         self.try_start(lane, now, None, work)
         if work:
@@ -175,13 +142,9 @@ class Scheduler:
     def try_start(
         self, lane: Lane, now: int, woken: Bucket | None, work: list[Bucket]
     ) -> Blocked | None:
-        """Start the lane; or queue it where it is blocked, and add that bucket to `work`."""
+        """Start the lane; or queue it at the bucket that blocks it, and add that to `work`."""
         lane.group = lane.alone_at = None
-        try:
-            buckets = self._drawn(lane, now)
-        except BaseException as raised:  # noqa: BLE001 - whoever serves waiters is not to blame
-            self._broke(lane, raised, now)
-            return None
+        buckets = self._drawn(lane, now)
         if buckets is None:
             return None
         blocked = acquire_all(lane, buckets, now, woken)
@@ -202,42 +165,40 @@ class Scheduler:
         return blocked
 
     def _wait(self, lane: Lane, buckets: list[Bucket], bucket: Bucket, now: int) -> Bucket:
-        """Let the lane wait: by itself where the bucket is its own, else with its like."""
+        """Let the lane wait: by itself if the bucket is its own, else with its group."""
         if not bucket.shared:
             lane.alone_at = bucket
             queue_of(bucket).push(lane)
             return bucket
-        shared = shared_of(buckets)
-        group = self._groups.get(shared)
+        shared = tuple([bucket for bucket in buckets if bucket.shared])
+        group = self.groups.get(shared)
         if group is None:
-            group = self._groups[shared] = WaitingGroup(shared, self, lane.room.account)
+            group = self.groups[shared] = WaitingGroup(shared, self, lane.room.account)
         stands_at = group.join(lane, bucket, now)
         lane.queue[0].waits.wait_in(group, now)
         return stands_at
 
-    @property
-    def groups(self) -> Collection[WaitingGroup]:
-        """Those that wait as groups."""
-        return self._groups.values()
-
-    def forget_group(self, group: WaitingGroup) -> None:
-        """Nobody waits in it any more."""
-        if self._groups.get(group.shared) is group:
-            del self._groups[group.shared]
-
     def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:
-        """What the lane's next step draws on; None: there is none now."""
-        operation = self._head(lane, now)
-        if operation is None:
-            return None
+        """The buckets that the lane's next step draws on; None: there is no step now."""
+        operation = None
         try:
-            return lane.buckets(operation, now)
-        except HookContractError as error:
-            self._hand_over(lane, lane.queue[0], broken_by(error))
+            operation = self._head(lane, now)
+            return None if operation is None else lane.buckets(operation, now)
+        except BaseException as raised:  # noqa: BLE001 - only this lane is to blame
+            head = lane.queue[0] if lane.queue else None
+            ending: Ending | None
+            if operation is not None and isinstance(raised, HookContractError):
+                ending = broken_by(raised)
+            else:
+                ending = self._crashed(head, raised)
+            if head is not None and ending is not None:
+                self._hand_over(lane, head, ending)
+            else:  # it is tried again in a moment
+                self.pause(lane, now + PAUSE)
             return None
 
     def _head(self, lane: Lane, now: int) -> str | None:
-        """The operation of the lane's next step; drops ended deliveries; None: nothing to do."""
+        """The operation of the lane's next step, past deliveries that have ended; None: no step."""
         while lane.queue:
             delivery = lane.queue[0]
             if delivery.receipt is None:
@@ -259,32 +220,19 @@ class Scheduler:
             if lane.quiet > now and delivery.left_in_doubt:
                 self.pause(lane, lane.quiet)
                 return None
-        self._drop(lane, now)
+        lane.forget_limits()
+        if lane.room.lanes.get(lane.key) is lane:
+            del lane.room.lanes[lane.key]
+        self.tidy(lane.room, now)
         return None
 
-    def _broke(self, lane: Lane, raised: BaseException, now: int) -> None:
-        """Planning its head broke: it is tried again in a moment, or is over."""
-        head = lane.queue[0] if lane.queue else None
-        ending = self._crashed(head, raised)
-        if head is not None and ending is not None:
-            self._hand_over(lane, head, ending)
-        else:
-            self.pause(lane, now + PAUSE)
-
     def _hand_over(self, lane: Lane, delivery: Delivery, ending: Ending) -> None:
-        """The head of the lane is over: a worker ends it, and the lane goes on after that."""
+        """Let a worker end the head of the lane, which goes on after that."""
         lane.running = True
         self._end(lane, delivery, ending)
 
-    def _drop(self, lane: Lane, now: int) -> None:
-        lane.forget_limits()
-        room = lane.room
-        if room.lanes.get(lane.key) is lane:
-            del room.lanes[lane.key]
-        self.tidy(room, now)
-
     def tidy(self, room: Room, now: int) -> None:
-        """Forget a room in which nothing is left, and that nothing closes."""
+        """Forget a room that is empty and not closed."""
         if room.lanes or room.unfinished:
             return
         gates = room.gates
@@ -297,14 +245,14 @@ class Scheduler:
             del self.rooms[room.key]
 
     def remove(self, delivery: Delivery, now: int) -> None:
-        """A delivery that waited in its lane has ended: let the lane go on without it."""
+        """Let the lane of a waiting delivery that has ended go on without it."""
         lane = lane_of(delivery)
         if lane is None or not lane.queue:
             return
         if lane.queue[0] is delivery:
             self._look_again(lane, now)
             return
-        lane.dead += 1  # it is behind the head: rebuild the queue once most of it is such
+        lane.dead += 1  # rebuild the queue once most of it has ended
         if lane.dead > 16 and lane.dead * 2 > len(lane.queue):  # noqa: PLR2004 - small queues stay
             head = lane.queue[0]
             lane.queue = deque(d for d in lane.queue if d is head or d.receipt is None)
@@ -330,39 +278,36 @@ class Scheduler:
             serve_waiters(contended, now)
 
     def pause(self, lane: Lane, until: int) -> None:
-        """Nothing of the lane before `until`; it holds no worker meanwhile."""
+        """Start nothing of the lane before `until`; it holds no worker meanwhile."""
         lane.running = False
         self._leave(lane)
         lane.timer_at = until
         self.at(until, lane)
 
     def wait_until_it_works(self, lane: Lane, not_before: int) -> None:
-        """Nothing of the lane until its instance works, and not before that time."""
+        """Start nothing of the lane until its instance works, and not before that time."""
         lane.running = False
         self._leave(lane)
         lane.doubt = True
         lane.room.account.health.wait_until_it_works(lane, not_before)
 
     def _leave(self, lane: Lane) -> None:
-        """Take a waiting lane out of whatever queue it stands in."""
-        lane.waits_in = lane.group = lane.alone_at = None
-        lane.timer_at = None
+        """Take a waiting lane out of its queue."""
+        lane.waits_in = lane.group = lane.alone_at = lane.timer_at = None
         lane.doubt = False
 
     def go_on(self, lane: Lane, now: int) -> None:
-        """The lane's worker has left it: offer it again."""
+        """Offer the lane again: its worker has left it."""
         lane.running = False
         self.offer(lane, now)
 
     def go_on_quietly(self, lane: Lane, now: int) -> None:
-        """The same once the last attempt cannot arrive any more."""
-        if lane.quiet > now:
-            self.pause(lane, lane.quiet)
-        else:
-            self.go_on(lane, now)
+        """Offer the lane again once its last attempt cannot arrive any more."""
+        lane.running = False
+        self._look_again(lane, now)
 
     def _look_again(self, lane: Lane, now: int) -> None:
-        """Something about a waiting lane changed (its head ended): offer it anew."""
+        """Offer a waiting lane anew: its head ended, or its limits changed."""
         if lane.running:
             return
         if lane.quiet > now:
@@ -372,7 +317,7 @@ class Scheduler:
             self.offer(lane, now)
 
     def ask_anew(self, account: InstanceState, now: int) -> None:
-        """The account's limits may be others now: whoever waits for them waits by the new ones."""
+        """The account's limits may have changed: lanes that wait for them ask anew."""
         waiting: dict[Bucket, Lane] = {}
         for room in self.rooms.values():
             if room.account is account:
@@ -388,14 +333,10 @@ class Scheduler:
 
     def next_alarm(self) -> int:
         """When `ring` has something to do."""
-        alarm = self._alarms[0][0] if self._alarms else NEVER
-        return min(alarm, self.deadlines.next)
+        return min(self._alarms[0][0] if self._alarms else NEVER, self.deadlines.next)
 
     def ring(self, now: int) -> Delivery | None:
-        """Wake the lanes and buckets whose time has come; a parked delivery that is due, if any.
-
-        Called again until there is none: the caller lets each in.
-        """
+        """Wake the lanes and buckets that are due, up to a parked delivery for the caller."""
         while self._alarms and self._alarms[0][0] <= now:
             when, _, what = heappop(self._alarms)
             if isinstance(what, Delivery):
@@ -411,14 +352,11 @@ class Scheduler:
         return None
 
     def revive(self, now: int) -> list[Lane]:
-        """After a death of the partition's task: the lanes that it left running.
-
-        All others go on; the caller says what became of those.
-        """
+        """After the partition's task died: let waiting lanes go on; the lanes left running."""
         self.stand_in = None
         lanes = [lane for room in self.rooms.values() for lane in room.lanes.values()]
         running = [lane for lane in lanes if lane.running]
-        for lane in lanes:  # its alarm may have been the one that rang as the old life died
+        for lane in lanes:  # its alarm may be the one that rang as the task died
             if not lane.running and lane.timer_at is None and not lane.doubt:
                 self._look_again(lane, now)
         return running
@@ -426,8 +364,9 @@ class Scheduler:
     def hand_over(self, other: Scheduler) -> None:
         """While this partition is down, `other` rings for the buckets shared with it."""
         self.stand_in = other
-        for entry in self._alarms:
-            if isinstance(entry[2], Bucket):
-                other.at(entry[0], entry[2])
-        self._alarms = [entry for entry in self._alarms if not isinstance(entry[2], Bucket)]
-        heapify(self._alarms)
+        alarms, self._alarms = self._alarms, []
+        for when, serial, what in alarms:
+            if isinstance(what, Bucket):
+                other.at(when, what)
+            else:
+                heappush(self._alarms, (when, serial, what))

@@ -1,4 +1,4 @@
-"""Which bulk envelope ends so that one of a higher class finds room. Pure."""
+"""Decides which bulk envelope ends to free a slot for a higher class. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway_core.scheduling.admission import BoundKey, keys_of
 
 @attrs.define(eq=False)
 class Sheddable:
-    """The bulk of one partition, by the bounds under which its end makes room."""
+    """The bulk of one partition, by the bounds under which its end frees a slot."""
 
     _by_key: dict[BoundKey, dict[str, Delivery]] = attrs.field(factory=dict)
 
@@ -20,18 +20,14 @@ class Sheddable:
             self._by_key.setdefault(key, {})[delivery.id] = delivery
 
     def discard(self, delivery: Delivery) -> None:
-        """It ended, or started: it is no victim any more."""
+        """It ended, or started, and can no longer be shed."""
         for key in _keys(delivery):
-            deliveries = self._by_key.get(key)
-            if (
-                deliveries is not None
-                and deliveries.pop(delivery.id, None) is not None
-                and not deliveries
-            ):
+            deliveries = self._by_key.get(key, {})
+            if deliveries.pop(delivery.id, None) is not None and not deliveries:
                 del self._by_key[key]
 
     def newest(self, key: BoundKey) -> Delivery | None:
-        """The victim whose end frees a place under the bound `key`: nobody waits less for it."""
+        """The newest bulk envelope that has not started, under the bound `key`."""
         while (deliveries := self._by_key.get(key)) is not None:
             delivery = deliveries[next(reversed(deliveries))]
             if not delivery.started:

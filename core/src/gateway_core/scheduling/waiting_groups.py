@@ -1,20 +1,22 @@
 """Decides which waiting lane gets a bucket that has become free. Sans-I/O: the time is passed in.
 
-A lane waits by itself at what is its own (the room's limit), and in a group with its like at what
-they share (attempt slots, the account's limits). A group stands at the bucket of them that becomes
+A lane waits by itself at its own bucket (the room's limit), and in a group at buckets that it
+shares with other lanes (attempt slots, the account's limits). A group waits at the one that becomes
 free last, so that a free bucket moves one group at most, and wakes one lane, however many wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
+
+import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import NEVER
 from gateway_core.deliveries.waits import Elapsed, Mark, split
 from gateway_core.ratelimits.acquire import Blocked
 from gateway_core.ratelimits.bucket import Bucket, Rank, WaitingTakers
+from gateway_core.ratelimits.concurrency import ConcurrencyLimits
 from gateway_core.scheduling.classes import ClassQueue, Waiter
 
 Shared = tuple[Bucket, ...]
@@ -26,56 +28,42 @@ class Member(Waiter, Protocol):
 
     group: Any
     running: bool
-    scheduler: Any
 
-    @property
-    def waits_at(self) -> Bucket | None: ...  # noqa: D102 - as `rooms.Lane` says
-
-    def cause_at(self, bucket: Bucket) -> str:
-        """What it waits for at `bucket`."""
-        ...
+    def cause_at(self, bucket: Bucket) -> str: ...  # noqa: D102 - as `rooms.Lane` says
 
 
 class Home(Protocol):
-    """The scheduler of a partition, as far as its groups use it."""
+    """The scheduler of a partition, as far as its lanes and groups use it."""
 
-    def forget_group(self, group: WaitingGroup) -> None:
-        """Nobody waits in it any more."""
-        ...
+    groups: dict[Shared, WaitingGroup]
+    slots: ConcurrencyLimits
 
-    def try_start(
+    def pause(self, lane: Any, until: int) -> None: ...  # noqa: D102 - as the scheduler says
+    def try_start(  # noqa: D102 - likewise
         self, lane: Any, now: int, woken: Bucket | None, work: list[Bucket]
-    ) -> Blocked | None:
-        """Start the lane; or queue it where it is blocked, and add that bucket to `work`."""
-        ...
+    ) -> Blocked | None: ...
 
 
+@attrs.define(eq=False, repr=False)
 class WaitingGroup:
     """Lanes of one partition and account that draw on the same shared buckets.
 
-    members   those who wait, in their order
-    rank      of whoever went first among them when the group came to its bucket
-    waits_at  the bucket at which it stands; it is in its queue while `waits_in` is that
+    rank      the rank of its first lane when the group came to its bucket
+    waits_at  the bucket at which it waits; `waits_in` is that bucket's queue while it is in it
     """
 
-    __slots__ = (
-        "_stood", "account", "members", "rank", "scheduler", "shared", "wait_serial", "waits_at",
-        "waits_in",
-    )  # fmt: skip
-
-    def __init__(self, shared: Shared, scheduler: Home, account: InstanceState) -> None:
-        self.shared = shared
-        self.scheduler = scheduler
-        self.account = account
-        self._stood = Elapsed()  # at what, while the account was in order
-        self.members: ClassQueue[Any] = ClassQueue()
-        self.rank: Rank = (0, 0, 0)
-        self.waits_at: Bucket | None = None
-        self.waits_in: Any = None
-        self.wait_serial = 0
+    shared: Shared
+    scheduler: Home
+    account: InstanceState
+    _stood: Elapsed = attrs.field(factory=Elapsed)  # causes, while the account was in order
+    members: ClassQueue[Any] = attrs.field(factory=ClassQueue)
+    rank: Rank = (0, 0, 0)
+    waits_at: Bucket | None = None
+    waits_in: Any = None
+    wait_serial: int = 0
 
     def join(self, lane: Member, bucket: Bucket, now: int) -> Bucket:
-        """Let `lane` wait here, by its rank, since `bucket` keeps it; where the group stands."""
+        """Let `lane` wait here, as `bucket` blocks it; the bucket at which the group waits."""
         first = self.waits_in is None or not self.members or lane.rank < self.rank
         lane.group = self
         self.members.push(lane)
@@ -85,7 +73,7 @@ class WaitingGroup:
         return self.waits_at
 
     def _stand(self, bucket: Bucket, first: Member, now: int) -> None:
-        """Wait at `bucket`, by the rank of whoever goes first."""
+        """Wait at `bucket`, by the rank of the first lane."""
         if bucket is not self.waits_at:
             in_order = self.account.health.shut.of("", now)
             self._stood.turn(first.cause_at(bucket), in_order)
@@ -93,32 +81,26 @@ class WaitingGroup:
         queue_of(bucket).push(self)
 
     def dissolve(self) -> None:
-        """All members have left."""
-        self.scheduler.forget_group(self)
-
-    # -- for how long, and for what
+        """Forget the group: all members have left."""
+        if self.scheduler.groups.get(self.shared) is self:
+            del self.scheduler.groups[self.shared]
 
     def mark(self, now: int) -> Mark:
-        """What it has waited for until now."""
+        """How long it has waited for each cause until now."""
         shut = self.account.health.shut
         slots = self._stood.of("slots", shut.of("", now))
         return Mark(self, shut.of("suspension", now), shut.of("circuit", now), slots)
 
     def split(self, waited: int, mark: Mark, now: int) -> dict[str, int]:
-        """What a delivery waited for that came in at `mark`."""
+        """How long a delivery that came in at `mark` waited for each cause."""
         later = self.mark(now)
         parts = [(cause, getattr(later, cause) - getattr(mark, cause)) for cause in _COUNTED]
         return split(waited, parts, "account limit")
 
-    # -- whose turn it is
-
     def go(
         self, first: Member | None, now: int, bucket: Bucket, work: list[Bucket]
     ) -> Blocked | None:
-        """Let a member try, `bucket` being free: `first`, or else whose turn it is.
-
-        What keeps it keeps all of them, where it is shared: there the group stands from now on.
-        """
+        """Let `first`, or the next member, try to start; then the group waits again."""
         self.waits_in = None
         lane = first or self.members.peek(now)
         if lane is None:
@@ -138,19 +120,14 @@ class WaitingGroup:
 
 
 def queue_of(bucket: Bucket) -> WaitingTakers:
-    """The queue of those who wait at `bucket`, made with the first of them."""
+    """The queue at `bucket`, made with its first waiter."""
     if bucket.waiting is None:
         bucket.waiting = ClassQueue[Waiter]()
     return bucket.waiting
 
 
-def shared_of(buckets: Sequence[Bucket]) -> Shared:
-    """Those that other rooms draw on as well: what makes lanes alike."""
-    return tuple([bucket for bucket in buckets if bucket.shared])
-
-
 def serve_waiters(work: list[Bucket], now: int) -> None:
-    """Serve the queues of these buckets as far as tokens go, then set their alarms."""
+    """Serve the queues of these buckets while there are tokens, then set their alarms."""
     while work:
         bucket = work.pop()
         free = bucket.free_at(now) if bucket.merged is None else now
@@ -162,15 +139,19 @@ def serve_waiters(work: list[Bucket], now: int) -> None:
         blocked = _serve(bucket, now, work)
         if blocked is None or blocked.bucket is not bucket:
             work.append(bucket)
-        else:  # an aged lane has reserved what this one wants
+        else:  # an aged lane has reserved the token
             while bucket in work:
                 work.remove(bucket)
             _set_alarm(bucket, blocked.at, now)
 
 
 def _serve(bucket: Bucket, now: int, work: list[Bucket]) -> Blocked | None:
-    """Let one try whose turn it is: an aged lane whose time has come, else by class."""
-    waiter: Any = _holder(bucket, now)
+    """Let a waiter try: the lane that holds a reservation whose time has come, else by class."""
+    waiter: Any = None
+    if bucket.reserved is not None:
+        until, holder = bucket.reserved
+        if until <= now and holder.waits_in is not None and holder.waits_at is bucket:
+            waiter = holder
     if waiter is None:
         waiter = bucket.waiting.pop(now) if bucket.waiting is not None else None
     if waiter is None:
@@ -183,18 +164,8 @@ def _serve(bucket: Bucket, now: int, work: list[Bucket]) -> Blocked | None:
     return home.try_start(waiter, now, bucket, work)
 
 
-def _holder(bucket: Bucket, now: int) -> Member | None:
-    """The aged lane for which the bucket is reserved, if its time has come and it waits here."""
-    if bucket.reserved is None:
-        return None
-    holder: Member
-    until, holder = bucket.reserved
-    here = holder.waits_in is not None and holder.waits_at is bucket
-    return holder if here and until <= now else None
-
-
 def _set_alarm(bucket: Bucket, at: int, now: int) -> None:
-    """Ring for the bucket when it is free, in the partition of whoever goes first."""
+    """Ring for the bucket when it is free, in the partition of its first waiter."""
     if at >= NEVER or not bucket.waiting or (bucket.timer_at is not None and at >= bucket.timer_at):
         return
     head = bucket.waiting.peek(now)
