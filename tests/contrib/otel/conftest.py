@@ -269,6 +269,10 @@ async def engine(night):
             await night.told(gateway.send("fake", "crash", WORDS, on_unknown="give_up"))
         kill_a_partition(gateway, WORDS)
         await trio.sleep(1)
+        script += [Failure(limited), Failure(limited)]
+        async with trio.open_nursery() as nursery:  # the second was under way as the first came
+            for room in ("fake-1", "fake-2"):
+                nursery.start_soon(night.told, gateway.send("fake", room, WORDS))
         night.read()
         await night.told(gateway.send("nobody", "fake-1", WORDS))
         night.values += [gateway.statistics(), shut]

@@ -18,7 +18,7 @@ from simulated.lives import Life
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway
-from gateway_core.clock import NEVER, SECOND, SECOND
+from gateway_core.clock import NEVER, SECOND
 from gateway_core.engine.attempts import OUTBOX_PAUSE
 
 LONGEST_RESTART = 1.0
