@@ -1,7 +1,7 @@
 from contextlib import asynccontextmanager
 
 from gateway_core import MemoryOutbox
-from gateway_core.testing.outboxes import OutboxContract
+from gateway_core.testing.outbox_contract import OutboxContract
 
 
 class TestMemoryOutbox(OutboxContract):
