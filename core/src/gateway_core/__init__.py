@@ -19,7 +19,6 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
 from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.pressure import PressureSettings
@@ -33,11 +32,11 @@ __all__ = [
     "Delivered", "DeliveryError", "Disposition", "Edit", "Envelope", "ErrorClass", "Filter",
     "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
-    "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MemoryOutbox", "MessageRef",
-    "OutboxError", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
-    "PartitionStatistics", "PluginError", "PressureSettings", "Preview", "Priority",
-    "ProbeFailed", "Problem", "Providers", "Reason", "Receipt", "Refused", "RetrySettings",
-    "Scope", "Secret", "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl",
-    "Undelivered", "UnknownInstance", "Verdict", "from_json", "installed_channels",
-    "load_config", "open_gateway", "parse_config", "preview", "to_json",
+    "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
+    "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed", "PartitionStatistics",
+    "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed", "Problem",
+    "Providers", "Reason", "Receipt", "Refused", "RetrySettings", "Scope", "Secret", "Send",
+    "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
+    "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
+    "open_gateway", "parse_config", "preview", "to_json",
 ]

@@ -39,7 +39,6 @@ from gateway_core.monitoring.recorder import observed, open_recorder, working_me
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
@@ -63,7 +62,7 @@ class Gateway(Verbs):
         config: GatewayConfig,
         hooks: Mapping[str, ChannelHooks],
         *,
-        outbox: Outbox,
+        outbox: Outbox | None,
         rng: Random,
         wall_clock: Callable[[], float],
         providers: Providers,
@@ -87,7 +86,7 @@ class Gateway(Verbs):
             config, hooks, clock=self._clock, spawn=self._spawn, start_probing=self._start_probing
         )
         ids = self._ids = Ids(rng)
-        journal = Journal(outbox, self._clock, ids) if outbox.durable else None
+        journal = None if outbox is None else Journal(outbox, self._clock, ids)
         self._partitions = tuple(
             Partition(
                 index,
@@ -104,7 +103,7 @@ class Gateway(Verbs):
         )
         partition_of = finder(self._partitions, config.partition_by)
         self._pager: Pager | None = None
-        if journal is not None:
+        if outbox is not None and journal is not None:
             self._pager = Pager(
                 outbox,
                 journal,
@@ -275,7 +274,7 @@ class Gateway(Verbs):
 
     async def _recover(self) -> None:
         """Own the outbox's partitions, and know what earlier lives left. Raises `OutboxError`."""
-        if self._pager is None:
+        if self._pager is None or self._outbox is None:
             return
         await self._outbox.claim(range(self.config.partition_count))
         self._outbox.requested = self._pager.requested
@@ -339,9 +338,9 @@ class Gateway(Verbs):
         """What is left ends now: kept where the outbox is durable, else counted and told."""
         left = [f for partition in self._partitions for f in partition.deliveries.values()]
         if left:
-            log_event(UNFINISHED_AT_CLOSE, count=len(left), kept=self._outbox.durable)
+            log_event(UNFINISHED_AT_CLOSE, count=len(left), kept=self._pager is not None)
         for partition in self._partitions:
-            partition.completion.store() if self._outbox.durable else partition.completion.abandon()
+            partition.completion.abandon() if self._pager is None else partition.completion.store()
         if self._pager is not None:
             self._pager.spilled.store()
 
@@ -401,9 +400,8 @@ async def open_gateway(
     if outbox is None and config.outbox is not None:
         outbox = outbox_at(config.outbox, plugins, config.plugins)
     if outbox is None:
-        outbox = MemoryOutbox()
         log_event(OUTBOX_IN_MEMORY)
-    async with _exporting(config, plugins, providers) as exporting, outbox:
+    async with _exporting(config, plugins, providers) as exporting, outbox or nullcontext():
         gateway = Gateway(
             config,
             hooks,
@@ -443,9 +441,9 @@ def _check(config: object, outbox: object, providers: object) -> None:
         )
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
-    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "durable")):
+    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "append")):
         name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
-        raise TypeError(f"`outbox` must be an Outbox, such as MemoryOutbox(), not {name}")
+        raise TypeError(f"`outbox` must be an Outbox, not {name}")
     if not isinstance(providers, Providers | None):
         kind = type(providers).__name__
         raise TypeError(f"`providers` must be Providers(tracers=…, meters=…), not {kind}")

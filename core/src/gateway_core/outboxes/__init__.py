@@ -13,13 +13,12 @@ from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.interface import (
     Entry, Found, Kept, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, What,
 )
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.telemetry import Event, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
 
 __all__ = [
     "OUTBOX_FAILED", "OUTBOX_UNREADABLE", "Call", "Delete", "Edit", "Entry", "Envelope",
-    "Event", "FormatVersionError", "Found", "Kept", "KeyRef", "MemoryOutbox", "MessageRef",
-    "Outbox", "OutboxError", "Overdue", "Part", "Priority", "Receipt", "Recovery", "Request",
-    "Send", "StepRecord", "StepShape", "What", "fast_init", "frees_its_key", "from_json",
-    "log_event", "position_of", "scope_of", "to_json",
+    "Event", "FormatVersionError", "Found", "Kept", "KeyRef", "MessageRef", "Outbox",
+    "OutboxError", "Overdue", "Part", "Priority", "Receipt", "Recovery", "Request", "Send",
+    "StepRecord", "StepShape", "What", "fast_init", "frees_its_key", "from_json", "log_event",
+    "position_of", "scope_of", "to_json",
 ]

@@ -37,7 +37,7 @@ class Door:
         *,
         clock: Clock,
         ids: Ids,
-        outbox: Outbox,
+        outbox: Outbox | None,
         registry: InstanceRegistry,
         partitions: Sequence[Partition],
         partition_of: Callable[[str, str], Partition],
@@ -57,7 +57,10 @@ class Door:
             observer=observer,
         )
         self._way: InMemoryWay | DurableWay
-        self._way = InMemoryWay(drafting) if pager is None else DurableWay(drafting, outbox, pager)
+        if outbox is None or pager is None:
+            self._way = InMemoryWay(drafting)
+        else:
+            self._way = DurableWay(drafting, outbox, pager)
         self.refused: Counter[str] = Counter()
         self.refused_elsewhere: Counter[str] = Counter()
 

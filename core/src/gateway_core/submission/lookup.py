@@ -28,7 +28,7 @@ class Lookup:
         partitions: Sequence[Partition],
         partition_of: Callable[[str, str], Partition],
         pager: Pager | None,
-        outbox: Outbox,
+        outbox: Outbox | None,
         clock: Clock,
     ) -> None:
         self._partitions = partitions
@@ -91,15 +91,15 @@ class Lookup:
         """Where it stands at the time of the call; None: not known (any more)."""
         await trio.lowlevel.checkpoint_if_cancelled()
         status = self.known(what)
-        if status is None and self._outbox.durable:
-            return await self._status_outside(what)
+        if status is None and self._outbox is not None:
+            return await self._status_outside(what, self._outbox)
         await trio.lowlevel.cancel_shielded_checkpoint()
         return status
 
-    async def _status_outside(self, what: Ticket | KeyRef | str) -> Status | None:
+    async def _status_outside(self, what: Ticket | KeyRef | str, outbox: Outbox) -> Status | None:
         """As the outbox knows it, unless it came in or ended during the look-up."""
         await trio.lowlevel.checkpoint()
-        found = await self._outbox.find(
+        found = await outbox.find(
             scope_of_key(what) if isinstance(what, KeyRef) else _id_of(what, "an envelope's id")
         )
         status = self.known(what)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway_core.testing.fake_channel import Failure, FakeChannel, FakeSettings, Made
 from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
+from gateway_core.testing.memory_outbox import MemoryOutbox
 from gateway_core.testing.seeded_schedule import Checkpoints, run_seeded, seeded_schedule
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "FakeChannel",
     "FakeSettings",
     "Made",
+    "MemoryOutbox",
     "Network",
     "OutboxContract",
     "open_network",
