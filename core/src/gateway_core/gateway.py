@@ -441,7 +441,7 @@ def _check(config: object, outbox: object, providers: object) -> None:
         )
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
-    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "append")):
+    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "attempt_started")):
         name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
         raise TypeError(f"`outbox` must be an Outbox, not {name}")
     if not isinstance(providers, Providers | None):
