@@ -58,7 +58,9 @@ def _take_in_turn(
             worst, worst_at = bucket, max(at, worst_at)
             continue
         if at <= now and bucket.reserved is not None:
-            at = _after_reservation(bucket, lane, now)
+            until, holder = bucket.reserved
+            if holder is not lane and until > now and not bucket.spare(now, until):
+                at = until + 1
         if at > worst_at:
             worst, worst_at = bucket, at
     if worst is not None:
@@ -68,15 +70,6 @@ def _take_in_turn(
         if woken is None and bucket.waiting is not None:
             bucket.waiting.passed_by(lane)
     return None
-
-
-def _after_reservation(bucket: Bucket, lane: Taker, now: int) -> int:
-    """When `lane` may take from a bucket that an aged lane has reserved."""
-    assert bucket.reserved is not None  # noqa: S101 - the caller looked
-    until, holder = bucket.reserved
-    if holder is lane or until <= now or bucket.spare(now, until):
-        return now
-    return until + 1
 
 
 def reserve(lane: Taker, buckets: Sequence[Bucket], until: int, now: int) -> None:
