@@ -52,11 +52,14 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number, `nan` and infinity included, and no truth value."""
+    return isinstance(value, float) or is_whole(value)
+
+
 def is_finite(value: object) -> TypeGuard[float]:
     """Whether it is a number that a float can hold, and no truth value."""
-    if not isinstance(value, float) and not is_whole(value):
-        return False
-    return -sys.float_info.max <= value <= sys.float_info.max
+    return is_number(value) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def shown(value: object) -> str:
@@ -99,7 +102,9 @@ def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise ValueError(f"'{attribute.name}' {words}")
 
 
-def _must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
+def must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
+    """A value that fits; else the error names the field, what it must be, and what it was."""
+
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not fits(value):
             raise ValueError(f"'{attribute.name}' must be {wanted}, not {shown(value)}")
@@ -107,16 +112,16 @@ def _must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
     return check
 
 
-flag = _must_be("true or false", lambda value: isinstance(value, bool))
+flag = must_be("true or false", lambda value: isinstance(value, bool))
 """True or false, and nothing that merely counts as such: the text "no" is true."""
-table = _must_be("a table", lambda value: isinstance(value, Mapping))
+table = must_be("a table", lambda value: isinstance(value, Mapping))
 """A mapping."""
 
 
 def whole(*, least: int) -> Validator:
     """A whole number of at least `least`."""
     wanted = f"a whole number of at least {least}"
-    return _must_be(wanted, lambda value: is_whole(value) and value >= least)
+    return must_be(wanted, lambda value: is_whole(value) and value >= least)
 
 
 def number(
@@ -128,21 +133,21 @@ def number(
 
     def fits(value: Any) -> bool:
         return (
-            (isinstance(value, float) or is_whole(value))
+            is_number(value)
             and (least is None or value >= least)
             and (above is None or value > above)
             and (most is None or value <= most)
             and value == value  # noqa: PLR0124 - nan
         )
 
-    return _must_be(wanted, fits)
+    return must_be(wanted, fits)
 
 
 def one_of(*allowed: str) -> Validator:
     """One of these words."""
-    return _must_be("one of " + ", ".join(map(repr, allowed)), lambda value: value in allowed)
+    return must_be("one of " + ", ".join(map(repr, allowed)), lambda value: value in allowed)
 
 
 def instance(kind: type) -> Validator:
     """A value of that class."""
-    return _must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))
+    return must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from math import isfinite
 
 from gateway_core.clock import NEVER, SECOND
@@ -38,15 +39,18 @@ class _SlidingWindow(Bucket):
     def absorb(self, other: Bucket) -> None:
         super().absorb(other)
         if isinstance(other, WindowBucket | type(self)):
-            self.spent = deque(sorted([*self.spent, *other.spent]))
+            self._turn_into(sorted([*self.spent, *other.spent]))
 
     def idle(self, now: int) -> bool:
         return (not self.spent or self.spent[-1] <= now) and super().idle(now)
 
-    def _resize(self, per: int) -> None:
-        """From now on the window is so long, for what is spent as well."""
-        self.spent = deque(at - self.per + per for at in self.spent)
-        self.per = per
+    def _lengthen(self, by: int) -> None:
+        """The window is so much longer now, for what is spent as well."""
+        self._turn_into([at + by for at in self.spent])
+
+    def _turn_into(self, spent: Sequence[int]) -> None:
+        self.spent.clear()
+        self.spent.extend(spent)
 
 
 class WindowBucket(_SlidingWindow):
@@ -115,15 +119,14 @@ class WindowBucket(_SlidingWindow):
         if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
             used, reset = max(used, self.told), max(reset, self.fresh_at)
         self.told, self.fresh_at = used, reset
-        self.spent = deque([reset] * used)
+        self._turn_into([reset] * used)
 
     def renew(self, limit: Limit) -> None:
         """Another window: what is spent comes back by it, unless the platform has said when."""
-        self.limit, self.count, per = limit, limit.count, round(limit.per * SECOND)
-        if self.reported:
-            self.per = per
-        else:
-            self._resize(per)
+        per = round(limit.per * SECOND)
+        if not self.reported:
+            self._lengthen(per - self.per)
+        self.limit, self.count, self.per = limit, limit.count, per
 
     def _allowed(self) -> int:
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
@@ -232,8 +235,9 @@ class BoundedBucket(_SlidingWindow, PacedBucket):
 
     def renew(self, limit: Limit) -> None:
         super().renew(limit)
-        self._resize(round(limit.per * SECOND))
-        self.most = limit.most or limit.count
+        per = round(limit.per * SECOND)
+        self._lengthen(per - self.per)
+        self.most, self.per = limit.most or limit.count, per
 
     def _allowed(self) -> int:
         return self.most
