@@ -17,7 +17,15 @@ from cattrs.gen import make_dict_structure_fn
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
-from gateway_core.contract.validators import LONGEST, flag, instance, number, one_of, whole
+from gateway_core.contract.validators import (
+    LONGEST,
+    flag,
+    instance,
+    must_be,
+    number,
+    one_of,
+    whole,
+)
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Filter, Given, bind, exporter_for, left_out, outbox_at
@@ -27,7 +35,6 @@ from gateway_core.scheduling.pressure import PressureSettings
 from gateway_core.telemetry.privacy import TelemetrySettings
 
 WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
-
 
 _DURATION = number(above=0, most=LONGEST)
 
@@ -41,10 +48,10 @@ class Ttl:
     bulk: float = attrs.field(default=86400.0, validator=_DURATION)
 
 
-def _strategy(_: object, __: object, value: object) -> None:
-    if not callable(value) and value not in tuple(STRATEGIES):
-        words = ", ".join(map(repr, STRATEGIES))
-        raise ValueError(f"'partition_by' must be one of {words} or a callable, not {value!r}")
+_STRATEGY = must_be(
+    f"one of {', '.join(map(repr, STRATEGIES))} or a callable",
+    lambda value: callable(value) or value in tuple(STRATEGIES),
+)
 
 
 def _listed(instances: Any) -> Any:
@@ -53,9 +60,10 @@ def _listed(instances: Any) -> Any:
     return tuple(instances) if is_list else instances
 
 
-def _are_instances(_: object, __: object, value: object) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(one, Instance) for one in value):
-        raise ValueError(f"'instances' must be a list of Instance, not {value!r}")
+_INSTANCES = must_be(
+    "a list of Instance",
+    lambda value: isinstance(value, tuple) and all(isinstance(one, Instance) for one in value),
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -86,10 +94,10 @@ class GatewayConfig:
     """
 
     instances: tuple[Instance, ...] = attrs.field(
-        default=(), converter=_listed, validator=_are_instances
+        default=(), converter=_listed, validator=_INSTANCES
     )
     partition_count: int = attrs.field(default=8, validator=whole(least=1))
-    partition_by: Strategy = attrs.field(default="room", validator=_strategy)
+    partition_by: Strategy = attrs.field(default="room", validator=_STRATEGY)
     partition_bound: int = attrs.field(default=10_000, validator=whole(least=1))
     instance_bound: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     room_bound: int = attrs.field(default=1_000, validator=whole(least=1))
@@ -124,9 +132,7 @@ class GatewayConfig:
     @property
     def instance_share(self) -> int:
         """The bound of one instance in one partition."""
-        if self.instance_bound is not None:
-            return self.instance_bound
-        return max(1, self.partition_bound * 3 // 4)
+        return self.instance_bound or max(1, self.partition_bound * 3 // 4)
 
 
 Environment: TypeAlias = Mapping[str, str]
@@ -173,11 +179,10 @@ def parse_config(
     with reader.noting():
         if isinstance(url := values.get("outbox"), str):
             outbox_at(url, plugins, allowed)
-    telemetry = values.get("telemetry")
-    export = telemetry.get("export") if isinstance(telemetry, Mapping) else None
     with reader.noting():
-        if isinstance(export, Mapping) and export:
-            exporter_for(export, plugins, allowed)
+        match values.get("telemetry"):
+            case {"export": Mapping() as export} if export:
+                exporter_for(export, plugins, allowed)
     if reader.problems or config is None:
         raise ConfigError(reader.problems)
     return attrs.evolve(config, instances=instances, plugins=allowed)
@@ -223,9 +228,7 @@ class _Reader:
                 ranges = out_of_range(kind, value, self._converter.structure)
                 texts = {problem.text for problem in ranges}
                 found = problems_in(error, kind=kind)
-                misfits = [
-                    problem for problem in found if problem.place or problem.text not in texts
-                ]
+                misfits = [p for p in found if p.place or p.text not in texts]
             raise Invalid(list(dict.fromkeys([*misfits, *ranges])))
 
         return table
@@ -290,8 +293,9 @@ class _Reader:
 
 def _missing(name: str, fields: Iterable[str], place: str) -> list[Problem]:
     """That a field is missing, or which others look as if they were meant for it."""
-    hints = {field: meant(field, [name]) for field in fields}
     alike = [
-        Problem(f"{place}.{f}", f"is not a setting{hint}") for f, hint in hints.items() if hint
+        Problem(f"{place}.{field}", f"is not a setting{hint}")
+        for field in fields
+        if (hint := meant(field, [name]))
     ]
     return alike or [Problem(f"{place}.{name}", "is missing")]

@@ -54,18 +54,11 @@ class Step:
         self.reply = reply
         self.extra = extra
         self.mode = mode
-        self.attempts = 0
-        self.refusals = 0
-        self.number = 0
-        self.maybe_sent = 0
-        self.doubtful = False
-        self.transforms = 0
-        self.started = False
-        self.first_at = 0
+        self.attempts = self.refusals = self.number = self.maybe_sent = 0
+        self.transforms = self.first_at = 0
+        self.started = self.doubtful = False
         self.outcome: Outcome | None = None
         self.verdict: Verdict | None = None
-
-    # -- what attempts do to it
 
     def begin(self) -> None:
         """An attempt begins."""
@@ -102,8 +95,7 @@ class Step:
         """
         self.doubtful = True
         if self.kind in REPEATED and not harmless:
-            if not (self.maybe_sent and self.deduplicated(window, now)):
-                self.maybe_sent += 1
+            self.maybe_sent += not (self.maybe_sent and self.deduplicated(window, now))
             # The platform may have got it as the attempt began, and remembers it from then on.
             self.first_at = self.first_at or begun or -1
 
@@ -120,8 +112,6 @@ class Step:
         self.transforms += 1
         if without_reply:
             self.reply = None
-
-    # -- what a previous process run left
 
     def perhaps_begun(self) -> None:
         """A previous run may have been killed within an attempt that it had not recorded."""
@@ -141,7 +131,7 @@ class Step:
         self.attempts += 1
         if self.kind in REPEATED:
             known = bool(window) and now - self.first_at < window
-            self.maybe_sent += 0 if self.maybe_sent and known else 1
+            self.maybe_sent += not (self.maybe_sent and known)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
@@ -150,10 +140,8 @@ class Step:
         The later ones are numbered from `serial` on. What may have arrived of it had their text
         as well.
         """
-        first = Step(
-            self.kind, self.serial, part=parts[0], message_id=self.message_id, mode=mode,
-            reply=self.reply,
-        )  # fmt: skip
+        first = Step(self.kind, self.serial, part=parts[0], mode=mode)
+        first.message_id, first.reply = self.message_id, self.reply
         more = [Step("send", serial + i, part=p, mode=mode) for i, p in enumerate(parts[1:])]
         if self.kind == "edit" and self.extra is not None:
             first.extra = {}  # what stood on the message goes on to the last part
@@ -166,14 +154,10 @@ class Step:
             new.transforms = self.transforms
         return [first, *more]
 
-    # -- what is said of it
-
     @property
     def digest(self) -> str:
         """Of what is sent: the part's, with the platform's own fields where there are some."""
-        if self.part is None:
-            return ""
-        return sent_digest(self.part, self.extra)
+        return "" if self.part is None else sent_digest(self.part, self.extra)
 
     def receipt(self, index: int) -> PartReceipt:
         """Its part of the receipt."""

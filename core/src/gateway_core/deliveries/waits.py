@@ -10,7 +10,6 @@ import attrs
 SHORTEST_WAIT = 10_000_000
 """Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
 NONE: Mapping[str, int] = {}
-"""No waits."""
 NO_WAIT = ("attempt", "")
 """What a wait ends with: an attempt is under way, or the delivery has ended."""
 
@@ -90,10 +89,8 @@ class WaitClock:
 
     def take(self) -> Mapping[str, int]:
         """The waits since the last time that are worth a report, by cause."""
-        if not self._passed:
-            return NONE
         passed, self._passed = self._passed, NONE
-        return worth_reporting(passed)
+        return worth_reporting(passed) if passed else NONE
 
     def _note(self, waited: int, now: int) -> None:
         mark = self._mark
@@ -112,11 +109,7 @@ def split(whole: int, parts: Sequence[tuple[str, int]], rest: str) -> dict[str, 
 
 def summed(waits: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     """Both, cause by cause."""
-    found = dict(waits)
-    for cause, nanoseconds in more.items():
-        if nanoseconds:
-            found[cause] = found.get(cause, 0) + nanoseconds
-    return found
+    return dict(waits) | {cause: waits.get(cause, 0) + ns for cause, ns in more.items() if ns}
 
 
 def worth_reporting(waits: Mapping[str, int]) -> Mapping[str, int]:
