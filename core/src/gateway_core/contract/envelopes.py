@@ -89,13 +89,6 @@ class KeyRef:
 Target: TypeAlias = MessageRef | KeyRef
 
 
-def _copied(value: Any) -> Any:
-    """A copy of a table; anything else stays as it is, and is refused by name later."""
-    if type(value) is dict and not value:  # the common case
-        return {}
-    return copied(value) if isinstance(value, Mapping) else value
-
-
 def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Not below zero; a value that is no number is refused by name later."""
     if isinstance(value, int | float) and value < 0:
@@ -145,7 +138,7 @@ class Send(_Envelope):
     thread_id: str | None = None
     reply_to: str | None = None
     format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
-    extra: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
+    extra: Mapping[str, Json] = attrs.field(factory=dict, converter=copied)
     mentions: bool = False
     link_previews: bool = False
     silent: bool = False
@@ -177,7 +170,7 @@ class Edit(_Change):
 
     text: str
     format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
-    extra: Mapping[str, Json] | None = attrs.field(default=None, converter=_copied)
+    extra: Mapping[str, Json] | None = attrs.field(default=None, converter=copied)
     mentions: bool = False
     link_previews: bool = False
     interim: bool = False
@@ -197,7 +190,7 @@ class Call(_Envelope):
     """Any other method of the platform: a callback's answer, a reaction, typing, pinning."""
 
     method: str
-    arguments: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
+    arguments: Mapping[str, Json] = attrs.field(factory=dict, converter=copied)
     thread_id: str | None = None
 
     @property
@@ -220,17 +213,12 @@ def digest_of(payload: Json) -> str:
     try:
         octets = _CANONICAL.encode(payload)
     except (TypeError, ValueError):  # lone surrogates, strings of a class of their own, other keys
-        octets = _as_it_is_read(payload)
+        written = json.dumps(payload, sort_keys=True)
+        try:
+            octets = _CANONICAL.encode(json.loads(written))
+        except (TypeError, ValueError):
+            octets = written.encode()
     return hashlib.blake2b(octets, digest_size=16).hexdigest()
-
-
-def _as_it_is_read(payload: Json) -> bytes:
-    """The canonical form of `payload` after it was written and read again."""
-    written = json.dumps(payload, sort_keys=True)
-    try:
-        return _CANONICAL.encode(json.loads(written))
-    except (TypeError, ValueError):
-        return written.encode()
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,11 +28,7 @@ class GatewayError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To copy and to pickle: Python would call the class with `args` alone."""
-        return _made_again, (type(self), self.args), self.__dict__
-
-
-def _made_again(kind: type[GatewayError], args: tuple[Any, ...]) -> GatewayError:
-    return kind.__new__(kind, *args)
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
 
 
 class _ProblemsError(GatewayError):

@@ -27,10 +27,14 @@ MANY = 10_000
 
 
 def copied(value: Any) -> Any:
-    """The table and all that it holds, so that nobody changes it later.
+    """A copy of a table and all that it holds, so that nobody changes it later.
 
-    Anything beyond `DEEPEST` and `MANY` stays as it is: it is refused anyway.
+    Anything else stays as it is, and is refused later, as is anything beyond `DEEPEST` and `MANY`.
     """
+    if type(value) is dict and not value:  # the common case
+        return {}
+    if not isinstance(value, Mapping):
+        return value
     left = MANY
 
     def own(value: Any, depth: int) -> Any:

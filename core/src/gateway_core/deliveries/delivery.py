@@ -189,9 +189,9 @@ class Delivery:
     # -- its steps
 
     def follow(self, steps: list[Step]) -> Step | None:
-        """These are its steps; the next of them."""
+        """Take these steps; the next of them."""
         self.steps = steps
-        self.perhaps_begun()
+        self._perhaps_begun()
         return self.next_step()
 
     def next_step(self) -> Step | None:
@@ -207,36 +207,24 @@ class Delivery:
         return steps[self._position] if self._position < len(steps) else None
 
     def changes(self, message: str) -> None:
-        """The message that it changes, by whatever name, is this one."""
+        """The message that it changes is this one."""
         self.message = message
 
     def found(self, target: MessageRef) -> None:
-        """The message that it changes stands so as it begins."""
+        """The message that it changes, as it stands when the change begins."""
         self.target, self.revision = target, target.revision + 1
 
-    def perhaps_begun(self) -> None:
-        """A previous process run may have been killed within an attempt of the change.
-
-        An edit or deletion is recorded only once it is done, since it is safe to repeat.
-        """
+    def _perhaps_begun(self) -> None:
+        """A previous run may have been killed in a change: only what is done of it is recorded."""
         for step in self.steps or () if self.restored else ():
             step.perhaps_begun()
 
-    def recall(
-        self,
-        steps: list[Step] | None,
-        *,
-        transforms: tuple[str, ...],
-        degradations: tuple[str, ...],
-        started: bool,
-        verdict: Verdict | None,
-        possible_duplicate: bool,
-    ) -> None:
-        """What a previous process run had done of it."""
-        self.steps, self.started, self.verdict = steps, started, verdict
-        self.transforms, self.degradations = transforms, degradations
-        self.possible_duplicate = possible_duplicate
-        self.perhaps_begun()
+    def recall(self, steps: list[Step] | None, **known: Any) -> None:
+        """What a previous process run had done of it: its steps, and attributes by name."""
+        self.steps = steps
+        for name, value in known.items():
+            setattr(self, name, value)
+        self._perhaps_begun()
 
     def begin(self, step: Step, now: int, *, copy: bool) -> None:
         """An attempt begins: from here on its outcome may become unknown.
@@ -282,10 +270,9 @@ class Delivery:
     def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
         """Put new parts where a refused one was."""
         assert self.steps is not None  # noqa: S101 - one of them is `step`
-        serial = max(s.serial for s in self.steps) + 1
         if step.kind == "edit" and step.doubtful and len(parts) > 1:
             self.possible_duplicate = True  # the old text may land late, beside what is appended
-        at = self.steps.index(step)
+        at, serial = self.steps.index(step), max(s.serial for s in self.steps) + 1
         self.steps[at : at + 1] = step.divided(parts, mode, serial)
         self.degradations += (mode,)
 

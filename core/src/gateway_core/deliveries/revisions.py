@@ -34,10 +34,7 @@ class Revisions:
         return envelope_id in self._changed or envelope_id in self._sent
 
     def newest(self, ref: MessageRef) -> MessageRef | None:
-        """The message as it stands now: what is known here, else the ref itself.
-
-        None: it was deleted, or never arrived.
-        """
+        """The message as known here, else the ref; None: it was deleted, or never arrived."""
         known = self._changed if ref.envelope_id in self._changed else self._sent
         return known.get(ref.envelope_id, ref if ref.parts else None)
 

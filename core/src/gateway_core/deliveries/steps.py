@@ -137,8 +137,7 @@ class Step:
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts in its place: the first keeps its message, key and attempts.
 
-        The later ones are numbered from `serial` on. What may have arrived of it had their text
-        as well.
+        The later ones count from `serial`; what may have arrived of it had their text as well.
         """
         first = Step(self.kind, self.serial, part=parts[0], mode=mode)
         first.message_id, first.reply = self.message_id, self.reply

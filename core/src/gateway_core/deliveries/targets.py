@@ -92,10 +92,7 @@ class Targets:
         delivery.on_end(forget)
 
     def before(self, delivery: Delivery, change: Edit | Delete, now: int) -> Delivery | None:
-        """What must end before `change` begins: the send of its message, or another change of it.
-
-        None: it begins now.
-        """
+        """The send of its message, or another change of it, that must end first; None: begin."""
         origin = self.origin(delivery, now)
         if origin is not None:
             return origin

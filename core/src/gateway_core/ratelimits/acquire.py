@@ -76,13 +76,11 @@ def reserve(lane: Taker, buckets: Sequence[Bucket], until: int, now: int) -> Non
     """Keep younger lanes from delaying an aged one past `until`, when its wait ends anyway.
 
     Reserves only buckets in which a token taken now may be missing then: a lane whose room is
-    closed for an hour tries again at its time, and delays nobody until then.
+    closed for an hour delays nobody until its time.
     """
     for bucket in buckets:
-        if until - now > bucket.horizon:
-            continue
         holder = bucket.reserved
-        if (
+        if until - now <= bucket.horizon and (
             holder is None
             or holder[1] is lane
             or holder[0] < now  # it left, or waits elsewhere and reserves anew

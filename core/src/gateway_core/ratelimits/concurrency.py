@@ -7,10 +7,7 @@ from gateway_core.ratelimits.bucket import Bucket
 
 
 class ConcurrencyLimits:
-    """No channel takes the last quarter of the slots, no instance that of its channel's.
-
-    all  every attempt under way takes one of these
-    """
+    """No channel takes the last quarter of the slots, no instance that of its channel's."""
 
     def __init__(self, capacity: int) -> None:
         self.all = Bucket("slots", capacity, shared=True)

@@ -29,14 +29,9 @@ class BucketRegistry:
         return len(self._buckets)
 
     def buckets(self, limits: Sequence[Limit], room: str, now: int) -> list[Bucket]:
-        """The buckets that `limits` name, made where they are new, each with one user more.
-
-        For the new ones a few idle ones are forgotten, before any of these could be.
-        """
-        if not limits:
-            return []
+        """The buckets that `limits` name, made where they are new, each with one user more."""
         fresh = sum(self._name(limit) not in self._buckets for limit in limits)
-        self._sweep(SWEEP * fresh, now)
+        self._sweep(SWEEP * fresh, now)  # first, so that none of these is forgotten
         return [self._bucket(limit, room) for limit in limits]
 
     def _bucket(self, limit: Limit, room: str) -> Bucket:

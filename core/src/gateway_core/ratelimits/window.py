@@ -106,8 +106,7 @@ class WindowBucket(_SlidingWindow):
     def learn(self, report: BucketReport, now: int) -> None:
         """Believe the platform's own count of this window.
 
-        Answers overtake each other: a report of fewer attempts in the same window is older, and
-        changes nothing.
+        Answers overtake each other: a report of fewer attempts in the same window is older.
         """
         if report.limit is not None:
             self.count = max(1, report.limit)
@@ -175,10 +174,7 @@ class SpacedBucket(WindowBucket):
 
 
 class LearnedBucket(WindowBucket):
-    """A window that the platform's answers report; until the first, one attempt at a time.
-
-    An answer is read right after its token came back; others start after that.
-    """
+    """A window that the platform's answers report; until the first, one attempt at a time."""
 
     __slots__ = ("known_at",)
 
@@ -196,14 +192,14 @@ class LearnedBucket(WindowBucket):
         return self.known_at < NEVER and super().spare(now, until)
 
     def release(self, now: int) -> None:
-        self.known_at = min(self.known_at, now + 1)
+        self.known_at = min(self.known_at, now + 1)  # the answer is read at `now`
         super().release(now)
 
 
 class BoundedBucket(_SlidingWindow, PacedBucket):
-    """An even pace, and never more than `most` in any `per`: one bucket, one time to wait for.
+    """An even pace, and never more than `most` in any `per`.
 
-    Two buckets would hand lanes from one queue to the other and back.
+    As two buckets they would hand lanes from one queue to the other and back.
     """
 
     __slots__ = ("most", "per", "spent")
