@@ -17,15 +17,7 @@ from cattrs.gen import make_dict_structure_fn
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
-from gateway_core.contract.validators import (
-    LONGEST,
-    flag,
-    instance,
-    must_be,
-    number,
-    one_of,
-    whole,
-)
+from gateway_core.contract.validators import LONGEST, flag, instance, number, one_of, whole
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Filter, Given, bind, exporter_for, left_out, outbox_at
@@ -48,10 +40,10 @@ class Ttl:
     bulk: float = attrs.field(default=86400.0, validator=_DURATION)
 
 
-_STRATEGY = must_be(
-    f"one of {', '.join(map(repr, STRATEGIES))} or a callable",
-    lambda value: callable(value) or value in tuple(STRATEGIES),
-)
+def _strategy(_: object, __: object, value: object) -> None:
+    if not callable(value) and value not in tuple(STRATEGIES):
+        words = ", ".join(map(repr, STRATEGIES))
+        raise ValueError(f"'partition_by' must be one of {words} or a callable, not {value!r}")
 
 
 def _listed(instances: Any) -> Any:
@@ -60,10 +52,9 @@ def _listed(instances: Any) -> Any:
     return tuple(instances) if is_list else instances
 
 
-_INSTANCES = must_be(
-    "a list of Instance",
-    lambda value: isinstance(value, tuple) and all(isinstance(one, Instance) for one in value),
-)
+def _are_instances(_: object, __: object, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(one, Instance) for one in value):
+        raise ValueError(f"'instances' must be a list of Instance, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -94,10 +85,10 @@ class GatewayConfig:
     """
 
     instances: tuple[Instance, ...] = attrs.field(
-        default=(), converter=_listed, validator=_INSTANCES
+        default=(), converter=_listed, validator=_are_instances
     )
     partition_count: int = attrs.field(default=8, validator=whole(least=1))
-    partition_by: Strategy = attrs.field(default="room", validator=_STRATEGY)
+    partition_by: Strategy = attrs.field(default="room", validator=_strategy)
     partition_bound: int = attrs.field(default=10_000, validator=whole(least=1))
     instance_bound: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     room_bound: int = attrs.field(default=1_000, validator=whole(least=1))
@@ -255,7 +246,7 @@ class _Reader:
         fields = dict(table)
         channel = fields.pop("channel", None)
         if channel is None:
-            raise ConfigError(_missing("channel", fields, place))
+            raise ConfigError(_no_channel(fields, place))
         if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
@@ -291,11 +282,8 @@ class _Reader:
         return Secret(text)
 
 
-def _missing(name: str, fields: Iterable[str], place: str) -> list[Problem]:
-    """That a field is missing, or which others look as if they were meant for it."""
-    alike = [
-        Problem(f"{place}.{field}", f"is not a setting{hint}")
-        for field in fields
-        if (hint := meant(field, [name]))
-    ]
-    return alike or [Problem(f"{place}.{name}", "is missing")]
+def _no_channel(fields: Iterable[str], place: str) -> list[Problem]:
+    """That the channel is missing, or which fields look as if they were meant for it."""
+    hints = {f"{place}.{field}": meant(field, ["channel"]) for field in fields}
+    alike = [Problem(where, f"is not a setting{hint}") for where, hint in hints.items() if hint]
+    return alike or [Problem(f"{place}.channel", "is missing")]

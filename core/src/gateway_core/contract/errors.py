@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ class GatewayError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To copy and to pickle: Python would call the class with `args` alone."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class _ProblemsError(GatewayError):

@@ -1,7 +1,4 @@
-"""What a field may hold: validators whose error names the field, what it must be, and what it was.
-
-All raise `ValueError`. Sans-I/O.
-"""
+"""Validators, whose `ValueError` names the field, what it must be, and what it was. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -88,15 +85,10 @@ def name_fault(value: object) -> str | None:
 
 def is_sendable(text: str) -> bool:
     """Whether UTF-8 and every platform can carry it."""
-    if "\x00" in text:
-        return False
-    if text.isascii():
-        return True
     try:
-        text.encode()
+        return "\x00" not in text and (text.isascii() or bool(text.encode()))
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -107,7 +99,7 @@ def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 
 def must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
-    """A value that fits; else the error names the field, what it must be, and what it was."""
+    """A value that fits."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not fits(value):

@@ -76,16 +76,10 @@ class Delivery:
         restored: bool = False,
         observed: bool = False,
     ) -> None:
-        self.id = id
-        self.envelope = envelope
-        self.plan = plan
-        self.accepted_at = accepted_at
-        self.deadline = deadline
-        self.due = due
-        self.scope = scope
+        self.id, self.envelope, self.plan = id, envelope, plan
+        self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
+        self.scope, self.traceparent, self.restored = scope, traceparent, restored
         self.priority = priority or envelope.priority
-        self.traceparent = traceparent
-        self.restored = restored
         self.waits = WaitClock(since, runs=observed)
         self.lane: object | None = None
         self.steps: list[Step] | None = None
@@ -114,7 +108,7 @@ class Delivery:
 
     @property
     def left_in_doubt(self) -> bool:
-        """Whether it ended, and nobody knows what became of one of its attempts."""
+        """Whether it ended with an attempt of unknown outcome."""
         receipt = self.receipt
         return receipt is not None and any(part.outcome == "unknown" for part in receipt.parts)
 

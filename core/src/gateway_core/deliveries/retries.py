@@ -79,10 +79,7 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     left: float,
     rng: Random,
 ) -> Decision:
-    """What follows from `verdict`, with `left` seconds to the deadline.
-
-    Counts of the step are already those after the attempt: `attempts`, `maybe_sent`, `transforms`.
-    """
+    """What follows from `verdict`, `left` seconds before the deadline; `step` has counted it."""
     match verdict.error_class:
         case ErrorClass.DONE:
             return Decision("acknowledged")

@@ -15,9 +15,8 @@ FEW = 4
 class Revisions:
     """The newest refs of one partition's messages by envelope id, bounded by number.
 
-    Messages as they were sent, and messages that were edited or deleted, so many of each: once
-    forgotten, a stored ref still describes the former, and no longer the latter. Messages for
-    which a change waits stay beyond that.
+    So many as they were sent, and so many that were edited or deleted, which a stored ref no
+    longer describes. Messages for which a change waits stay beyond that.
     """
 
     def __init__(self, most: int) -> None:

@@ -47,13 +47,8 @@ class Step:
         extra: Any = None,
         mode: Mode = "as_asked",
     ) -> None:
-        self.kind = kind
-        self.serial = serial
-        self.part = part
-        self.message_id = message_id
-        self.reply = reply
-        self.extra = extra
-        self.mode = mode
+        self.kind, self.serial, self.part, self.mode = kind, serial, part, mode
+        self.message_id, self.reply, self.extra = message_id, reply, extra
         self.attempts = self.refusals = self.number = self.maybe_sent = 0
         self.transforms = self.first_at = 0
         self.started = self.doubtful = False
@@ -68,11 +63,10 @@ class Step:
     def acknowledge(self, message_id: str | None = None, *, changed: bool = True) -> None:
         """The platform said yes, or that all is as it should be already."""
         self.started = False
-        self.outcome = "deleted" if self.kind == "delete" else "delivered"
+        done: Outcome = "deleted" if self.kind == "delete" else "delivered"
+        self.outcome = done if changed else "unchanged"
         if message_id is not None and self.kind != "delete":
             self.message_id = message_id
-        if not changed:
-            self.outcome = "unchanged"
 
     def break_off(self) -> None:
         """The attempt under way is over, and its outcome is not known here."""

@@ -49,8 +49,7 @@ def _take_in_turn(
     lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None
 ) -> Blocked | None:
     """The same where somebody waits, or something is not free."""
-    worst: Bucket | None = None
-    worst_at = now
+    worst, worst_at = None, now
     for bucket in buckets:
         at = bucket.free_at(now)
         queue = None if bucket is woken or at > worst_at else bucket.waiting

@@ -63,15 +63,13 @@ class Bucket:
     def __init__(self, name: str, capacity: int = NEVER, *, shared: bool = False) -> None:
         self.name = name
         self.capacity = capacity
-        self.in_flight = 0
-        self.closed_until = 0
+        self.in_flight = self.users = self.closed_until = 0
         self.slowness = 1.0
         self.waiting: WaitingTakers | None = None
         self.timer_at: int | None = None
         self.reserved: tuple[int, Any] | None = None
         self.room: str | None = None
         self.shared = shared
-        self.users = 0
         self.merged: Bucket | None = None
         self.asked: tuple[str, ...] = ()
 
@@ -133,13 +131,8 @@ class Bucket:
 
     def idle(self, now: int) -> bool:
         """Whether forgetting the bucket would change nothing."""
-        return (
-            self.in_flight == 0
-            and self.users == 0
-            and not self.waiting
-            and self.closed_until <= now
-            and self.slowness == 1.0
-        )
+        used = self.in_flight or self.users or self.waiting
+        return not used and self.closed_until <= now and self.slowness == 1.0
 
 
 class PacedBucket(Bucket):
@@ -147,8 +140,7 @@ class PacedBucket(Bucket):
 
     A refusal halves the pace, and each answer takes a share of that off. Each refusal also halves
     the share, and what the next one adds: so one flood is soon forgotten, and a limit below `count`
-    is met more and more seldom, from a pace that is nearer and nearer to it. Refusals of what was
-    under way when the pace was slowed say little more: only by how much it was too quick.
+    is met less and less often. Refusals of attempts begun before the pace was slowed add little.
 
     eager  the share, as a part of one
     """

@@ -33,8 +33,8 @@ class RoomGates:
 
     def closed_until(self) -> int:
         """When the last of these closures ends."""
-        own = 0 if self.room is None else self.room.closed_until
-        return max([own, *[gate.closed_until for gate in self.threads.values()]])
+        gates = [self.room, *self.threads.values()]
+        return max(0 if gate is None else gate.closed_until for gate in gates)
 
 
 class InstanceLimits:
