@@ -265,7 +265,6 @@ async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer
 
     `attempt.extra` has the platform's own fields for it; an empty mapping: remove those that it
     has, even if the platform keeps what a request does not name; None: nothing is known of any.
-
     Must be safe to repeat. An adapter without it says so in its traits.
     """
 

@@ -82,26 +82,23 @@ def join(place: str, name: str) -> str:
 
 # -- exactly the type that is wanted: cattrs by itself makes a text of a number, and true of a text
 
-_PLAIN: Mapping[type, tuple[tuple[type, ...], str]] = {
-    float: ((int, float), "a number"),
-    int: ((int,), "a whole number"),
-    bool: ((bool,), "true or false"),
-    str: ((str,), "a text"),
-}
+_PLAIN = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
 def take_no_other_for(converter: cattrs.Converter) -> None:
     """Let the converter read numbers, texts and booleans from nothing but such."""
-    for kind, (accepted, words) in _PLAIN.items():
-        converter.register_structure_hook(kind, _exactly(accepted, words))
+    for kind, words in _PLAIN.items():
+        converter.register_structure_hook(kind, _exactly(kind, words))
     converter.register_structure_hook_factory(_is_literal, _one_of)
     _take_only_lists(converter)
 
 
-def _exactly(accepted: tuple[type, ...], words: str) -> Callable[[Any, Any], Any]:
+def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
+    accepted = (int, float) if kind is float else kind
+
     def read(value: Any, wanted: Any) -> Any:
         fits = isinstance(value, accepted) and value == value  # noqa: PLR0124 - nan
-        if not fits or (isinstance(value, bool) and bool not in accepted):
+        if not fits or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"must be {words}, not {value!r}")
         return value if isinstance(value, wanted) else wanted(value)  # an enum of texts, for one
 

@@ -111,7 +111,6 @@ def must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
 flag = must_be("true or false", lambda value: isinstance(value, bool))
 """True or false, and nothing that merely counts as such: the text "no" is true."""
 table = must_be("a table", lambda value: isinstance(value, Mapping))
-"""A mapping."""
 
 
 def whole(*, least: int) -> Validator:

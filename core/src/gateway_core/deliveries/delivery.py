@@ -85,7 +85,7 @@ class Delivery:
         self.steps: list[Step] | None = None
         self._position = 0
         self.started = self.parked = self.stored = False
-        self.crashes = self.joined = 0
+        self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
         self.degradations: tuple[str, ...] = ()
@@ -93,7 +93,6 @@ class Delivery:
         self.moved_to: str | None = None
         self.message = ""
         self.target: MessageRef | None = None
-        self.revision = 0
         self.result: Any = None
         self.receipt: Receipt | None = None
         self._on_end: list[Callable[[], None]] | None = None
@@ -314,8 +313,7 @@ class Delivery:
     ) -> Receipt:
         """Write the receipt; a delivery ends once."""
         assert self.receipt is None, self.id  # noqa: S101 - invariant: one disposition
-        envelope = self.envelope
-        steps = self.steps
+        envelope, steps = self.envelope, self.steps
         if steps is None:
             steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
         self.receipt = _receipt(
@@ -339,10 +337,9 @@ class Delivery:
 
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""
-        envelope = self.envelope
+        envelope, changed = self.envelope, self.target
         if isinstance(envelope, WITHOUT_REF) or not (parts := standing(self.steps or ())):
             return None
-        changed = self.target
         if changed is None and isinstance(envelope, Edit):
             changed = envelope.target if isinstance(envelope.target, MessageRef) else None
         return _message_ref(

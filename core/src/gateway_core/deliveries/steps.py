@@ -183,26 +183,17 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
     """The platform messages that stand after these steps; a digest only where it is certain."""
     parts, spare = [], []
     for step in steps:
-        if step.message_id is None:
-            continue
-        if step.kind != "delete":
+        if step.message_id is not None and step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
             parts.append(_part_ref(message_id=step.message_id, digest=digest))
-        elif step.outcome != "deleted":
+        elif step.message_id is not None and step.outcome != "deleted":
             spare.append(_part_ref(message_id=step.message_id))
     return (*parts, *reversed(spare))
 
 
 def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
     """One step a part: the reply on the first, the platform's own fields on the last."""
-    last = len(plan) - 1
-    return [
-        Step(
-            "send",
-            index,
-            part=part,
-            reply=envelope.reply_to if index == 0 else None,
-            extra=(envelope.extra or None) if index == last else None,
-        )
-        for index, part in enumerate(plan)
-    ]
+    steps = [Step("send", index, part=part) for index, part in enumerate(plan)]
+    if steps:
+        steps[0].reply, steps[-1].extra = envelope.reply_to, envelope.extra or None
+    return steps

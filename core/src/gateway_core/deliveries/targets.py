@@ -26,9 +26,7 @@ class Targets:
     """Resolves targets when an edit starts, and knows the newest revision of each message."""
 
     def __init__(self, keys: Keys, revisions: Revisions, deliveries: dict[str, Delivery]) -> None:
-        self._keys = keys
-        self._revisions = revisions
-        self._deliveries = deliveries
+        self._keys, self._revisions, self._deliveries = keys, revisions, deliveries
         self._edits: dict[str, Delivery] = {}
         self._begun: dict[str, Delivery] = {}
         self._spilled: dict[Any, Delivery] = {}

@@ -50,10 +50,9 @@ class BucketRegistry:
     def _renewed(self, name: str, limit: Limit) -> Bucket | None:
         """The old bucket with the numbers of `limit`, or another in its place."""
         self._old.discard(name)
-        old = self._buckets.get(name)
+        old, bucket = self._buckets.get(name), bucket_for(limit)
         if not isinstance(old, PacedBucket | WindowBucket) or old.limit == limit:
             return old
-        bucket = bucket_for(limit)
         if type(bucket) is type(old):
             old.renew(limit)
             return old

@@ -39,16 +39,12 @@ class _SlidingWindow(Bucket):
     def absorb(self, other: Bucket) -> None:
         super().absorb(other)
         if isinstance(other, WindowBucket | type(self)):
-            self._turn_into(sorted([*self.spent, *other.spent]))
+            self._replace_spent(sorted([*self.spent, *other.spent]))
 
     def idle(self, now: int) -> bool:
         return (not self.spent or self.spent[-1] <= now) and super().idle(now)
 
-    def _lengthen(self, by: int) -> None:
-        """The window is so much longer now, for what is spent as well."""
-        self._turn_into([at + by for at in self.spent])
-
-    def _turn_into(self, spent: Sequence[int]) -> None:
+    def _replace_spent(self, spent: Sequence[int]) -> None:
         self.spent.clear()
         self.spent.extend(spent)
 
@@ -118,13 +114,13 @@ class WindowBucket(_SlidingWindow):
         if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
             used, reset = max(used, self.told), max(reset, self.fresh_at)
         self.told, self.fresh_at = used, reset
-        self._turn_into([reset] * used)
+        self._replace_spent([reset] * used)
 
     def renew(self, limit: Limit) -> None:
         """Another window: what is spent comes back by it, unless the platform has said when."""
         per = round(limit.per * SECOND)
         if not self.reported:
-            self._lengthen(per - self.per)
+            self._replace_spent([at - self.per + per for at in self.spent])
         self.limit, self.count, self.per = limit, limit.count, per
 
     def _allowed(self) -> int:
@@ -192,7 +188,7 @@ class LearnedBucket(WindowBucket):
         return self.known_at < NEVER and super().spare(now, until)
 
     def release(self, now: int) -> None:
-        self.known_at = min(self.known_at, now + 1)  # the answer is read at `now`
+        self.known_at = min(self.known_at, now + 1)  # others start once it has been read
         super().release(now)
 
 
@@ -232,7 +228,7 @@ class BoundedBucket(_SlidingWindow, PacedBucket):
     def renew(self, limit: Limit) -> None:
         super().renew(limit)
         per = round(limit.per * SECOND)
-        self._lengthen(per - self.per)
+        self._replace_spent([at - self.per + per for at in self.spent])
         self.most, self.per = limit.most or limit.count, per
 
     def _allowed(self) -> int:
