@@ -177,5 +177,5 @@ class Drafting:
             return Ticket(known.delivery)
         assert known.receipt is not None  # noqa: S101 - one of the two
         delivery = Delivery(known.envelope_id, envelope, ())
-        delivery.replay(known.receipt)
-        return Ticket(delivery, replayed=attrs.evolve(known.receipt, replayed=True))
+        delivery.replay(attrs.evolve(known.receipt, replayed=True))
+        return Ticket(delivery)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, get_args, overload
 
+import attrs
 import trio
 
 from gateway_core.contract.envelopes import (
@@ -36,7 +37,7 @@ from gateway_core.contract.problems import problems_in
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
-from gateway_core.submission.tickets import Ticket, with_ref
+from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
 
 Editable: TypeAlias = Target | Ticket
 _send = fast_init(Send)
@@ -139,29 +140,26 @@ class Verbs:
         `Overloaded`, …) where the message was not accepted. A caller who is cancelled before that
         leaves no trace, whatever `on_cancel` says.
         """
-        _check_on_cancel(on_cancel)
-        try:
-            envelope = _send(
-                instance_id=instance,
-                external_room_id=room,
-                text=text,
-                thread_id=thread,
-                reply_to=reply_to,
-                key=key,
-                ttl=ttl,
-                not_before=not_before,
-                priority=priority,
-                order=order,
-                format=format,
-                on_unknown=on_unknown,
-                on_conflict=on_conflict,
-                extra={} if extra is None else extra,
-                mentions=mentions,
-                link_previews=link_previews,
-                silent=silent,
-            )
-        except ValueError as error:
-            raise Invalid(problems_in(error)) from None
+        envelope = _build(
+            _send,
+            instance_id=instance,
+            external_room_id=room,
+            text=text,
+            thread_id=thread,
+            reply_to=reply_to,
+            key=key,
+            ttl=ttl,
+            not_before=not_before,
+            priority=priority,
+            order=order,
+            format=format,
+            on_unknown=on_unknown,
+            on_conflict=on_conflict,
+            extra=attrs.NOTHING if extra is None else extra,
+            mentions=mentions,
+            link_previews=link_previews,
+            silent=silent,
+        )
         return await self._deliver_message(envelope, on_cancel, raises=raises)
 
     @overload
@@ -223,7 +221,6 @@ class Verbs:
         that a newer one overtakes before it starts is `superseded`: its receipt is returned, with
         a ref of the message. `on_cancel`, `raises` and what is raised are as in `send`.
         """
-        _check_on_cancel(on_cancel)
         target = _target(target)
         envelope = _build(
             Edit,
@@ -252,7 +249,6 @@ class Verbs:
         raises: bool = True,
     ) -> Receipt:
         """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
-        _check_on_cancel(on_cancel)
         target = _target(target)
         envelope = _build(
             Delete,
@@ -285,13 +281,12 @@ class Verbs:
 
         `on_cancel` and `raises` are as in `send`.
         """
-        _check_on_cancel(on_cancel)
         envelope = _build(
             Call,
             instance_id=instance,
             external_room_id=room,
             method=method,
-            arguments={} if arguments is None else arguments,
+            arguments=attrs.NOTHING if arguments is None else arguments,
             thread_id=thread,
             key=key,
             ttl=ttl,
@@ -312,20 +307,19 @@ class Verbs:
     async def _deliver(
         self, envelope: Envelope, on_cancel: OnCancel, *, raises: bool
     ) -> tuple[Delivery, Receipt]:
+        if on_cancel not in ON_CANCEL:
+            words = " or ".join(map(repr, ON_CANCEL))
+            raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
         ticket = await self._door.submit(envelope, wait=True)
-        delivery = ticket._delivery  # noqa: SLF001 - a ticket is this module's own
-        delivery.join()
-        stays = False
-        try:
-            receipt = await ticket.receipt()
-        except trio.Cancelled:
-            stays = on_cancel == "detach"  # as a ticket's holder, who counts as waiting for ever
-            if delivery.joined == 1 and not stays:
+        delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
+
+        def give_up(callback: Callable[[], None]) -> None:
+            if on_cancel == "detach":  # the caller counts as waiting for ever
+                delivery.forget(callback)
+            elif delivery.leave(callback):
                 self._withdraw(delivery)
-            raise
-        finally:
-            if not stays:
-                delivery.leave()
+
+        receipt = await wait_for_end(delivery, delivery.join, give_up)
         if raises and receipt.disposition not in DELIVERED:
             raise DeliveryError(receipt)
         return delivery, receipt
@@ -370,7 +364,7 @@ class Verbs:
             format=format,
             on_unknown=on_unknown,
             on_conflict=on_conflict,
-            extra={} if extra is None else extra,
+            extra=attrs.NOTHING if extra is None else extra,
             mentions=mentions,
             link_previews=link_previews,
             silent=silent,
@@ -389,16 +383,10 @@ class Verbs:
         check_envelope(envelope)
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
-        ticket._delivery.join()  # noqa: SLF001 - its holder counts as waiting for ever
+        ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
         if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
-
-
-def _check_on_cancel(value: object) -> None:
-    if value not in ON_CANCEL:
-        words = " or ".join(map(repr, ON_CANCEL))
-        raise Invalid([Problem("on_cancel", f"must be {words}, not {value!r}")])
 
 
 def _build(kind: Any, **fields: Any) -> Any:
