@@ -1,6 +1,6 @@
-"""`open_gateway`, `Gateway`: the public face, and the life from open to quiet, drain, cancel.
+"""`open_gateway`, `Gateway`: the public face, and the way from open to quiet, drain, cancel.
 
-Longer than most modules: whoever reads how a gateway lives and ends should read one file.
+Longer than most modules, so that one file shows how a gateway runs and ends.
 """
 
 from __future__ import annotations
@@ -22,13 +22,7 @@ from gateway_core.accounts.probing import Prober
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig, load_config
-from gateway_core.contract.envelopes import (
-    Address,
-    Disposition,
-    Envelope,
-    KeyRef,
-    Undelivered,
-)
+from gateway_core.contract.envelopes import Address, Disposition, Envelope, KeyRef, Undelivered
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
@@ -46,6 +40,7 @@ from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
 from gateway_core.scheduling.partitioning import finder
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
+from gateway_core.submission.draft import Drafting
 from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
@@ -86,8 +81,8 @@ class Gateway(Verbs):
         self._registry = InstanceRegistry(
             config, hooks, clock=self._clock, spawn=self._spawn, start_probing=self._start_probing
         )
-        ids = self._ids = Ids(rng)
-        journal = Journal(outbox, self._clock, ids) if outbox.durable else None
+        self._ids = Ids(rng)
+        journal = Journal(outbox, self._clock, self._ids) if outbox.durable else None
         self._partitions = tuple(
             Partition(
                 index,
@@ -102,7 +97,7 @@ class Gateway(Verbs):
             )
             for index in range(config.partition_count)
         )
-        partition_of = finder(self._partitions, config.partition_by)
+        partition_of = self._partition_of = finder(self._partitions, config.partition_by)
         self._pager: Pager | None = None
         if journal is not None:
             self._pager = Pager(
@@ -118,17 +113,10 @@ class Gateway(Verbs):
             )
             for partition in self._partitions:
                 partition.completion.on_end = self._pager.freed
-        door = Door(
-            config,
-            clock=self._clock,
-            ids=ids,
-            outbox=outbox,
-            registry=self._registry,
-            partitions=self._partitions,
-            partition_of=partition_of,
-            pager=self._pager,
-            observer=self._observer,
+        drafting = Drafting(
+            config, self._clock, self._observer, partition_of, self._registry, self._ids
         )
+        door = Door(drafting, self._partitions, outbox, self._pager)
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
         super().__init__(door, self._lookup.withdraw_held)
         self._supervisor = Supervisor(self._partitions, Random(rng.getrandbits(64)))  # noqa: S311 - likewise
@@ -185,8 +173,11 @@ class Gateway(Verbs):
         total = sum(partition.accepted for partition in self._partitions)
         parts = tuple(partition.statistics(total) for partition in self._partitions)
         dispositions: Counter[Disposition] = Counter()
+        causes: Counter[tuple[str, str]] = Counter()
         for partition in self._partitions:
             dispositions.update(partition.completion.dispositions)
+            if waiting:
+                causes.update(partition.causes())
         busiest = max(part.share for part in parts)
         return Statistics(
             accepted=total,
@@ -206,18 +197,12 @@ class Gateway(Verbs):
             instances=self._registry.statistics(),
             kept=self._pager.capacity.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
-            waiting=self._waiting() if waiting else {},
+            waiting=dict(causes),
         )
-
-    def _waiting(self) -> dict[tuple[str, str], int]:
-        counts: Counter[tuple[str, str]] = Counter()
-        for partition in self._partitions:
-            counts.update(partition.causes())
-        return dict(counts)
 
     def _partition_index(self, instance_id: str, room: str) -> int:
         """The partition that serves a room: the same in every process."""
-        return self._door.partition_of(instance_id, room).index
+        return self._partition_of(instance_id, room).index
 
     # -- instances at run time
 
@@ -403,7 +388,10 @@ async def open_gateway(
     if outbox is None:
         outbox = MemoryOutbox()
         log_event(OUTBOX_IN_MEMORY)
-    async with _exporting(config, plugins, providers) as exporting, outbox:
+    exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())
+    if providers is None and config.telemetry.export:
+        exporter = exporter_for(config.telemetry.export, plugins, config.plugins)
+    async with exporter as exporting, outbox:
         gateway = Gateway(
             config,
             hooks,
@@ -449,12 +437,3 @@ def _check(config: object, outbox: object, providers: object) -> None:
     if not isinstance(providers, Providers | None):
         kind = type(providers).__name__
         raise TypeError(f"`providers` must be Providers(tracers=…, meters=…), not {kind}")
-
-
-def _exporting(
-    config: GatewayConfig, plugins: Sequence[Given], given: Providers | None
-) -> AbstractAsyncContextManager[Providers]:
-    """Who takes the telemetry: those given, those of the plugin configured, the process's."""
-    if given is not None or not config.telemetry.export:
-        return nullcontext(given or Providers())
-    return exporter_for(config.telemetry.export, plugins, config.plugins)

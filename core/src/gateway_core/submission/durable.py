@@ -1,4 +1,4 @@
-"""The way in where the outbox outlives the process: an envelope is accepted once that has it.
+"""Accepts an envelope where the outbox outlives the process: once the outbox has stored it.
 
 This module waits: for a slot in the outbox, and for the outbox.
 """
@@ -15,7 +15,6 @@ from gateway_core.contract.errors import GatewayClosed, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED
-from gateway_core.deliveries.idempotency import Known
 from gateway_core.outboxes.interface import Entry, Outbox
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait
@@ -45,7 +44,7 @@ class DurableWay:
             slot = False
             while joined is None:
                 slot = self._take_slot(draft)
-                if draft.scope is None or self._knows(draft) is None:
+                if self._drafting.known(draft) is None:
                     self._drafting.look_up_account(draft, slot=slot)
                     break
                 if slot:  # somebody used the key meanwhile
@@ -65,7 +64,7 @@ class DurableWay:
         return Ticket(delivery, waited=True)
 
     def _let_go(self, *, held: bool) -> None:
-        """A slot in the outbox is not needed after all."""
+        """Give back a slot in the outbox that is not needed after all."""
         if held:
             self._capacity.let_go()
 
@@ -76,15 +75,15 @@ class DurableWay:
             draft.partition.measure()
         return full is None
 
-    # -- what it changes, and joins
+    # -- its message, and its key
 
     async def _looked_up(
         self, draft: Draft, *, held: bool, wait: bool
     ) -> tuple[bool, float | None, Ticket | None]:
-        """Look for what the envelope changes, and joins; then wait for a slot in the outbox.
+        """Look up its message and its key; then wait for a slot in the outbox.
 
-        Whether such a slot is held, when the spilled message is due that it changes, and whose
-        ticket it joins, which needs no slot.
+        Whether such a slot is held, when the spilled message that it changes is due, and the ticket
+        that it joins, which needs no slot.
         """
         due, joined = await self._found(draft)
         if held or joined is not None:
@@ -110,32 +109,26 @@ class DurableWay:
         due = None
         if isinstance(draft.envelope, CHANGES):
             due = await self._pager.spilled.recall(draft.partition, draft.envelope)
-        return due, await self._joined(draft) if draft.scope is not None else None
+        return due, await self._joined(draft)
 
     async def _joined(self, draft: Draft) -> Ticket | None:
         """The ticket of the envelope that has this key already, once the outbox has that one."""
-        assert draft.scope is not None  # noqa: S101 - the callers looked
-        while True:
-            known = self._knows(draft)
+        while draft.scope is not None:
+            known = self._drafting.known(draft)
             if known is None:
                 known = await self._pager.spilled.known(draft.partition, draft.scope)
             if known is None:
-                return None
+                break
             appended = self._appending.get(known.envelope_id)
             if appended is None:
                 return self._drafting.joined(draft, known)
             await appended.wait()
-
-    def _knows(self, draft: Draft) -> Known | None:
-        """What the key stands for in memory."""
-        assert draft.scope is not None  # noqa: S101 - the callers looked
-        return draft.partition.keys.find(draft.scope, self._drafting.clock.now())
+        return None
 
     # -- into the outbox
 
     async def _append(self, draft: Draft, delivery: Delivery, ttl: float, *, slot: bool) -> None:
-        """Let the outbox have it; whatever goes wrong leaves no trace."""
-        stored = partial(self._stored, draft, delivery, slot=slot)
+        """Store it in the outbox; whatever goes wrong leaves no trace."""
         appended = None
         if delivery.scope is not None:
             appended = self._appending[delivery.id] = trio.Event()
@@ -144,8 +137,17 @@ class DurableWay:
         begun = drafting.clock.now() if observer.listens else 0
         try:
             drafting.check_open()
-            entry = _entry_of(draft, delivery, ttl, observer.traceparent(delivery))
-            await self._outbox.append(entry, stored)
+            entry = _entry(
+                id=delivery.id,
+                envelope=delivery.envelope,
+                plan=tuple(delivery.plan),
+                accepted_at=delivery.accepted_at,
+                deadline=delivery.accepted_at + ttl,
+                fingerprint=draft.fingerprint,
+                due=delivery.due,
+                trace=observer.traceparent(delivery),
+            )
+            await self._outbox.append(entry, partial(self._stored, draft, delivery, slot=slot))
             observer.appended(begun)
         except BaseException as error:
             self._capacity.came(delivery.id, accepted=False)
@@ -158,11 +160,11 @@ class DurableWay:
                 appended.set()
 
     def _stored(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
-        """The outbox has it: policies vote, and from here on it is accepted."""
+        """The outbox has stored it: policies vote, and from here on it is accepted."""
         drafting, pager, partition = self._drafting, self._pager, draft.partition
         if drafting.closed:
             raise GatewayClosed
-        # Another one now, where it was taken out and in again meanwhile.
+        # Another one now, if the instance was taken out and in again meanwhile.
         drafting.look_up_account(draft, slot=False)
         account = draft.account
         vote = drafting.vote(draft, delivery)
@@ -192,17 +194,3 @@ class DurableWay:
         if slot:
             draft.partition.free_slot(draft.envelope)
         delivery.notify()
-
-
-def _entry_of(draft: Draft, delivery: Delivery, ttl: float, trace: str) -> Entry:
-    accepted = delivery.accepted_at
-    return _entry(
-        id=delivery.id,
-        envelope=delivery.envelope,
-        plan=tuple(delivery.plan),
-        accepted_at=accepted,
-        deadline=accepted + ttl,
-        fingerprint=draft.fingerprint,
-        due=delivery.due,
-        trace=trace,
-    )
