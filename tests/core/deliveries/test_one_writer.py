@@ -301,7 +301,7 @@ async def test_a_cancel_a_deadline_a_schedule_and_a_shedding(watch, autojump_clo
             for more in ({}, {}, {"ttl": 1.0}, {"ttl": 900.0, "priority": "bulk"})
         ]
         await trio.sleep(0.5)
-        assert gateway.cancel(tickets[1])
+        assert await gateway.cancel(tickets[1])
         ends = [(await ticket.receipt()).disposition for ticket in tickets]
     assert [Disposition.DELIVERED, Disposition.CANCELLED, Disposition.EXPIRED] == ends[:3]
     assert watch.seen["Delivery.started"]
@@ -317,7 +317,7 @@ async def test_a_recovery(watch, autojump_clock):
         await trio.sleep(0.1)
     async with open_test_gateway(Words(), outbox=outbox, drain_timeout=100) as gateway:
         await trio.sleep(100)
-        assert gateway.status(ticket.id).receipt.delivered
+        assert (await gateway.status(ticket.id)).receipt.delivered
     assert watch.seen["Delivery.restored"]
     assert watch.seen["Step.maybe_sent"]
 

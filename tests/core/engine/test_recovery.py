@@ -970,7 +970,7 @@ async def test_a_call_that_is_safe_to_repeat_is_made_again(outbox, autojump_cloc
         fence.kill()
     async with life(outbox, channel) as (gateway, _):
         await trio.sleep(10)
-        assert gateway.status(ticket.id).receipt.delivered
+        assert (await gateway.status(ticket.id)).receipt.delivered
     assert 2 == len(channel.made)
 
 
