@@ -36,12 +36,14 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
-        held = self._capacity.take()
+        held, slot = self._capacity.take(), False
         try:
-            due = joined = None
-            if draft.scope is not None or not held or isinstance(draft.envelope, CHANGES):
-                held, due, joined = await self._looked_up(draft, held=held, wait=wait)
-            slot = False
+            due, joined = await self._found(draft)
+            if joined is None and not held:
+                await self._wait_for_capacity(draft, wait=wait)
+                held = True
+                self._drafting.check_open()
+                due, joined = await self._found(draft)
             while joined is None:
                 slot = self._take_slot(draft)
                 if self._drafting.known(draft) is None:
@@ -51,10 +53,12 @@ class DurableWay:
                     draft.partition.free_slot(draft.envelope)
                 joined = await self._joined(draft)
         except BaseException:
-            self._let_go(held=held)
+            if held:
+                self._capacity.let_go()
             raise
         if joined is not None:
-            self._let_go(held=held)
+            if held:
+                self._capacity.let_go()
             return joined
         drafting, observer, index = self._drafting, self._drafting.observer, draft.partition.index
         delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
@@ -62,11 +66,6 @@ class DurableWay:
         await self._append(draft, delivery, ttl, slot=slot)
         observer.accepted(delivery, draft.account, index, draft.begun)
         return Ticket(delivery, waited=True)
-
-    def _let_go(self, *, held: bool) -> None:
-        """Give back a slot in the outbox that is not needed after all."""
-        if held:
-            self._capacity.let_go()
 
     def _take_slot(self, draft: Draft) -> bool:
         """Take a slot in memory, if there is one."""
@@ -77,17 +76,8 @@ class DurableWay:
 
     # -- its message, and its key
 
-    async def _looked_up(
-        self, draft: Draft, *, held: bool, wait: bool
-    ) -> tuple[bool, float | None, Ticket | None]:
-        """Look up its message and its key; then wait for a slot in the outbox.
-
-        Whether such a slot is held, when the spilled message that it changes is due, and the ticket
-        that it joins, which needs no slot.
-        """
-        due, joined = await self._found(draft)
-        if held or joined is not None:
-            return held, due, joined
+    async def _wait_for_capacity(self, draft: Draft, *, wait: bool) -> None:
+        """Wait until a slot in the outbox is held. Raises `Overloaded` instead, if not `wait`."""
         if not wait:
             raise Overloaded(
                 bound_of="the outbox",
@@ -97,15 +87,9 @@ class DurableWay:
                 retry_in=draft.partition.estimate(),
             )
         await self._capacity.slot()
-        try:
-            self._drafting.check_open()
-            due, joined = await self._found(draft)
-        except BaseException:
-            self._capacity.let_go()
-            raise
-        return True, due, joined
 
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
+        """When the spilled message that it changes is due, and the ticket that it joins."""
         due = None
         if isinstance(draft.envelope, CHANGES):
             due = await self._pager.spilled.recall(draft.partition, draft.envelope)

@@ -1,6 +1,6 @@
-"""The verbs of the public face: an envelope is built, handed over, and waited for.
+"""The verbs of the public face: each builds an envelope, submits it, and waits for its end.
 
-This module waits: for a place, and for the end of what it handed over.
+This module waits: for a slot, and for the end of what was accepted.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
 Editable: TypeAlias = Target | Ticket
 _send = fast_init(Send)
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
+MESSAGES = (Send, Edit)
 ON_CANCEL = get_args(OnCancel)
 
 
@@ -49,7 +50,7 @@ class Verbs:
     """What a `Gateway` can be asked to deliver.
 
     door      accepts envelopes
-    withdraw  ends a delivery that has not started; whether that was so
+    withdraw  ends a delivery if it has not started
     """
 
     def __init__(self, door: Door, withdraw: Callable[[Delivery], bool]) -> None:
@@ -137,8 +138,8 @@ class Verbs:
 
         Returns a `Delivered` receipt, whose `ref` is never None, when the message was delivered.
         Any other ending raises `DeliveryError` with its receipt. Raises `Refused` (`Invalid`,
-        `Overloaded`, …) where the message was not accepted. A caller who is cancelled before that
-        leaves no trace, whatever `on_cancel` says.
+        `Overloaded`, …) if the message was not accepted. A caller who is cancelled before that
+        leaves no trace.
         """
         envelope = _build(
             _send,
@@ -160,7 +161,7 @@ class Verbs:
             link_previews=link_previews,
             silent=silent,
         )
-        return await self._deliver_message(envelope, on_cancel, raises=raises)
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     @overload
     async def edit(
@@ -216,17 +217,14 @@ class Verbs:
     ) -> Delivered | Receipt:
         """Give a message a new text and wait for the end.
 
-        `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` takes the place of the
-        message's own fields (buttons); None keeps them, an empty mapping takes them off. An edit
-        that a newer one overtakes before it starts is `superseded`: its receipt is returned, with
-        a ref of the message. `on_cancel`, `raises` and what is raised are as in `send`.
+        `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` replaces the platform's own
+        fields (buttons); None keeps them, an empty mapping removes them. If a newer edit overtakes
+        this one before it starts, it ends `superseded`: its receipt is returned, with a ref of the
+        message. `on_cancel`, `raises` and the errors are as in `send`.
         """
-        target = _target(target)
         envelope = _build(
             Edit,
-            instance_id=target.instance_id,
-            external_room_id=target.external_room_id,
-            target=target,
+            **_changing(target),
             text=text,
             key=key,
             ttl=ttl,
@@ -237,7 +235,7 @@ class Verbs:
             link_previews=link_previews,
             interim=interim,
         )
-        return await self._deliver_message(envelope, on_cancel, raises=raises)
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def delete(
         self,
@@ -249,16 +247,8 @@ class Verbs:
         raises: bool = True,
     ) -> Receipt:
         """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
-        target = _target(target)
-        envelope = _build(
-            Delete,
-            instance_id=target.instance_id,
-            external_room_id=target.external_room_id,
-            target=target,
-            ttl=ttl,
-            priority=priority,
-        )
-        return (await self._deliver(envelope, on_cancel, raises=raises))[1]
+        envelope = _build(Delete, **_changing(target), ttl=ttl, priority=priority)
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def call(
         self,
@@ -295,18 +285,12 @@ class Verbs:
             on_unknown=on_unknown,
             on_conflict=on_conflict,
         )
-        return (await self._deliver(envelope, on_cancel, raises=raises))[1]
-
-    async def _deliver_message(
-        self, envelope: Send | Edit, on_cancel: OnCancel, *, raises: bool
-    ) -> Delivered | Receipt:
-        """The receipt of a send or an edit: one with a ref where it arrived."""
-        delivery, receipt = await self._deliver(envelope, on_cancel, raises=raises)
-        return with_ref(delivery, receipt) if receipt.disposition in DELIVERED else receipt
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def _deliver(
         self, envelope: Envelope, on_cancel: OnCancel, *, raises: bool
-    ) -> tuple[Delivery, Receipt]:
+    ) -> Delivered | Receipt:
+        """The receipt; of a send or an edit that arrived, one with a ref."""
         if on_cancel not in ON_CANCEL:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
@@ -320,9 +304,11 @@ class Verbs:
                 self._withdraw(delivery)
 
         receipt = await wait_for_end(delivery, delivery.join, give_up)
-        if raises and receipt.disposition not in DELIVERED:
+        if receipt.disposition in DELIVERED:
+            return with_ref(delivery, receipt) if isinstance(envelope, MESSAGES) else receipt
+        if raises:
             raise DeliveryError(receipt)
-        return delivery, receipt
+        return receipt
 
     async def enqueue(
         self,
@@ -345,9 +331,9 @@ class Verbs:
         link_previews: bool = False,
         silent: bool = False,
     ) -> Ticket:
-        """Hand a message over, in the words of `send`; it is accepted when this returns.
+        """Accept a message with the fields of `send`, and do not wait for its end.
 
-        It goes on without its caller. Waits and raises as `submit` does.
+        Waits and raises as `submit` does.
         """
         envelope = _build(
             _send,
@@ -372,37 +358,39 @@ class Verbs:
         return await self.submit(envelope)
 
     async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
-        """Hand an envelope over; it is accepted when this returns.
+        """Accept an envelope, and do not wait for its end.
 
-        wait   True: wait for room where a bound is reached; False: raise `Overloaded`
+        wait   True: wait for a slot where a bound is reached; False: raise `Overloaded`
 
-        Neither waits behind an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
+        Never waits for an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
         `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`, and
-        `GatewayClosed`. A caller cancelled in here leaves no trace.
+        `GatewayClosed`. A caller who is cancelled meanwhile leaves no trace.
         """
         check_envelope(envelope)
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
         ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
-        if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
+        if not ticket._waited:  # noqa: SLF001 - else other tasks had their turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
 
 
 def _build(kind: Any, **fields: Any) -> Any:
-    """The envelope; a value that its class does not take becomes `Invalid`."""
+    """Make the envelope; a value that its class does not take raises `Invalid`."""
     try:
         return kind(**fields)
     except ValueError as error:
         raise Invalid(problems_in(error)) from None
 
 
-def _target(target: object) -> Target:
+def _changing(target: object) -> dict[str, Any]:
+    """The fields of a change that follow from its target."""
     if isinstance(target, Ticket):
-        return target.ref
+        target = target.ref
     if not isinstance(target, MessageRef | KeyRef):
         text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
         if target is None:
             text += ": nothing arrived, or the platform's answer told no id"
         raise Invalid([Problem("target", text)])
-    return target
+    room = target.external_room_id
+    return {"instance_id": target.instance_id, "external_room_id": room, "target": target}
