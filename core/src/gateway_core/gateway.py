@@ -17,7 +17,6 @@ from typing import Any
 
 import trio
 
-from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import Prober
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
@@ -79,7 +78,11 @@ class Gateway(Verbs):
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
         self._tasks: trio.Nursery | None = None
         self._registry = InstanceRegistry(
-            config, hooks, clock=self._clock, spawn=self._spawn, start_probing=self._start_probing
+            config,
+            hooks,
+            clock=self._clock,
+            spawn=self._spawn,
+            start_probing=lambda account: self._spawn(lambda: self._prober.probe(account)),
         )
         self._ids = Ids(rng)
         journal = Journal(outbox, self._clock, self._ids) if outbox.durable else None
@@ -268,13 +271,10 @@ class Gateway(Verbs):
         assert self._tasks is not None, "the gateway is not open"  # noqa: S101 - an invariant
         self._context.run(self._tasks.start_soon, task)
 
-    def _start_probing(self, account: InstanceState) -> None:
-        self._spawn(lambda: self._prober.probe(account))
-
     def _pressure_changed(self, pressure: Pressure, previous: Level) -> None:
-        told: set[int] = set()
+        reported: set[int] = set()
         for hooks in self._hooks.values():
-            hooks.pressure_changed(pressure, previous, told)
+            hooks.pressure_changed(pressure, previous, reported)
 
     async def _run(self) -> None:
         """Run every task of the gateway in a shield whose only exit is quiet, drain, cancel."""

@@ -74,8 +74,6 @@ class DurableWay:
             draft.partition.measure()
         return full is None
 
-    # -- its message, and its key
-
     async def _wait_for_capacity(self, draft: Draft, *, wait: bool) -> None:
         """Wait until a slot in the outbox is held. Raises `Overloaded` instead, if not `wait`."""
         if not wait:
@@ -87,6 +85,8 @@ class DurableWay:
                 retry_in=draft.partition.estimate(),
             )
         await self._capacity.slot()
+
+    # -- its message, and its key
 
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
         """When the spilled message that it changes is due, and the ticket that it joins."""
@@ -171,7 +171,7 @@ class DurableWay:
             partition.completion.complete_spilled(delivery, account, SHED, account.hooks)
 
     def _take_back(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
-        """It was not accepted after all: its key and slot are free, nobody waits for it."""
+        """It was not accepted after all: free its key and its slot; nobody waits for it."""
         self._outbox.withdraw(delivery.id)
         if delivery.scope is not None:
             draft.partition.keys.forget(delivery.scope)
