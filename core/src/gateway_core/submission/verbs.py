@@ -6,7 +6,7 @@ This module waits: for a slot, and for the end of what was accepted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args, overload
 
 import attrs
 import trio
@@ -46,6 +46,33 @@ MESSAGES = (Send, Edit)
 ON_CANCEL = get_args(OnCancel)
 
 
+class _Fields(TypedDict, total=False):
+    """What `send` and `edit` take, in whichever of their overloads."""
+
+    key: str | None
+    ttl: float | None
+    priority: Priority
+    format: Format
+    extra: Mapping[str, Json] | None
+    mentions: bool
+    link_previews: bool
+    on_cancel: OnCancel
+
+
+class _SendFields(_Fields, total=False):
+    thread: str | None
+    reply_to: str | None
+    not_before: float | None
+    order: Order
+    on_unknown: OnUnknown
+    on_conflict: OnConflict
+    silent: bool
+
+
+class _EditFields(_Fields, total=False):
+    interim: bool
+
+
 class Verbs:
     """What a `Gateway` can be asked to deliver.
 
@@ -64,22 +91,8 @@ class Verbs:
         room: str,
         text: str,
         *,
-        thread: str | None = ...,
-        reply_to: str | None = ...,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        not_before: float | None = ...,
-        priority: Priority = ...,
-        order: Order = ...,
-        format: Format = ...,
-        on_unknown: OnUnknown = ...,
-        on_conflict: OnConflict = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        silent: bool = ...,
-        on_cancel: OnCancel = ...,
         raises: Literal[True] = ...,
+        **fields: Unpack[_SendFields],
     ) -> Delivered: ...
 
     @overload
@@ -89,22 +102,8 @@ class Verbs:
         room: str,
         text: str,
         *,
-        thread: str | None = ...,
-        reply_to: str | None = ...,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        not_before: float | None = ...,
-        priority: Priority = ...,
-        order: Order = ...,
-        format: Format = ...,
-        on_unknown: OnUnknown = ...,
-        on_conflict: OnConflict = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        silent: bool = ...,
-        on_cancel: OnCancel = ...,
         raises: bool,
+        **fields: Unpack[_SendFields],
     ) -> Delivered | Receipt: ...
 
     async def send(
@@ -169,34 +168,13 @@ class Verbs:
         target: Editable,
         text: str,
         *,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        priority: Priority = ...,
-        format: Format = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        interim: bool = ...,
-        on_cancel: OnCancel = ...,
         raises: Literal[True] = ...,
+        **fields: Unpack[_EditFields],
     ) -> Delivered: ...
 
     @overload
     async def edit(
-        self,
-        target: Editable,
-        text: str,
-        *,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        priority: Priority = ...,
-        format: Format = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        interim: bool = ...,
-        on_cancel: OnCancel = ...,
-        raises: bool,
+        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[_EditFields]
     ) -> Delivered | Receipt: ...
 
     async def edit(
