@@ -71,7 +71,6 @@ from gateway_core import (
     GatewayConfig,
     Identity,
     Instance,
-    MemoryOutbox,
     Part,
     Providers,
     Reason,
@@ -81,7 +80,7 @@ from gateway_core import (
     open_gateway,
 )
 from gateway_core.authors import Answer, hookimpl
-from gateway_core.testing import FakeSettings, run_seeded, virtual_wall
+from gateway_core.testing import FakeSettings, MemoryOutbox, run_seeded, virtual_wall
 
 CORE = "gateway_core"
 NOT_CORE = f"{CORE}.testing"
@@ -254,7 +253,7 @@ class Surviving(MemoryOutbox):
     """Survives its gateway, and says when it was given a receipt."""
 
     def __init__(self) -> None:
-        super().__init__(survives=True)
+        super().__init__()
         self.ended = trio.Event()
 
     def finished(self, receipt: Receipt) -> None:

@@ -15,8 +15,7 @@ import trio.testing
 
 from gateway_core import Send
 from gateway_core.authors import ErrorClass, Part, Reason, Scope, Verdict, hookimpl
-from gateway_core.outboxes import MemoryOutbox
-from gateway_core.testing import Failure, FakeChannel, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core/src/gateway_core"
@@ -116,7 +115,7 @@ def recorded(calls: list[str]):
 def drawn(path: str) -> list[str]:
     """The first name of each line; the outbox in memory stands for the interface."""
     names = re.findall(r"^ *([a-z_/]+\.[a-z_]+)\b", path, re.MULTILINE)
-    return [name.replace("outboxes/interface.", "outboxes/memory.") for name in names]
+    return [name.replace("outboxes/interface.", "testing/memory_outbox.") for name in names]
 
 
 def not_reached(names: Sequence[str], calls: Sequence[str]) -> list[str]:
@@ -142,7 +141,7 @@ async def a_429(calls):
             raise Failure(REFUSED)
 
     channel.script = refuse_the_first
-    async with open_test_gateway(channel, outbox=MemoryOutbox(survives=True)) as gateway:
+    async with open_test_gateway(channel, outbox=MemoryOutbox()) as gateway:
         with recorded(calls):
             await gateway.send("bot", "room", "hello")
     assert 2 == len(channel.made)
@@ -158,7 +157,7 @@ async def an_edit(calls):
 
 
 async def a_recovery(calls):
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
 
     async def hang(_attempt):
         await trio.sleep_forever()

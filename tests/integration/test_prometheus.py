@@ -23,18 +23,9 @@ from listening import structlog_at
 from ports import free_port
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
-from gateway_core import (
-    ErrorClass,
-    GatewayError,
-    Identity,
-    MemoryOutbox,
-    Reason,
-    Scope,
-    Send,
-    Verdict,
-)
+from gateway_core import ErrorClass, GatewayError, Identity, Reason, Scope, Send, Verdict
 from gateway_core.authors import TransportError, hookimpl
-from gateway_core.testing import Failure, FakeChannel, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 PROGRAM = shutil.which("prometheus")
 pytestmark = [
@@ -232,7 +223,7 @@ async def let_one_die(gateway):
 
 async def left_behind():
     """An outbox that keeps an envelope of an instance that will not be there."""
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     never = FakeChannel(latency=1e6)
     async with open_test_gateway(
         never, outbox=outbox, instances=("left",), drain_timeout=0

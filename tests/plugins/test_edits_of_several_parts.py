@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core import Disposition, KeyRef, MemoryOutbox, MessageRef, from_json, to_json
-from gateway_core.testing import virtual_wall
+from gateway_core import Disposition, KeyRef, MessageRef, from_json, to_json
+from gateway_core.testing import MemoryOutbox, virtual_wall
 
 
 def text(*words: str) -> str:
@@ -170,7 +170,7 @@ async def test_a_stale_ref_is_resolved_and_nothing_doubles(world, autojump_clock
 
 
 OUTBOXES = {
-    "memory": lambda _: MemoryOutbox(survives=True),
+    "memory": lambda _: MemoryOutbox(),
     "sqlite": lambda path: SqliteOutbox(
         path / "outbox.db", SqliteSettings(in_thread=False), wall_clock=virtual_wall
     ),
@@ -204,7 +204,7 @@ async def test_a_stale_ref_is_resolved_in_a_later_life(world, outbox, by, tmp_pa
 
 
 async def test_a_ref_newer_than_what_the_outbox_remembers_is_taken_as_it_is(world, autojump_clock):
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     async with world.opened(outbox=outbox) as gateway:
         first = (await gateway.send("bot", world.room, text("a"))).ref
         second = (await gateway.edit(first, text("a", "b"))).ref

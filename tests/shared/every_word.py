@@ -4,9 +4,9 @@ import trio
 from breaking import DeadMetrics
 
 from gateway_contrib.otel.dropping import CountedMetrics
-from gateway_core import Disposition, ErrorClass, MemoryOutbox, Part, Reason, Scope, Send, Verdict
+from gateway_core import Disposition, ErrorClass, Part, Reason, Scope, Send, Verdict
 from gateway_core.authors import hookimpl
-from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway, virtual_wall
 
 
 def refusal(error_class, reason=Reason.BAD_REQUEST, **fields):
@@ -76,7 +76,7 @@ async def sends(night, gateway):
 
 async def beyond_memory(night, settings):
     """What has no place in memory waits in the outbox, while somebody holds its ticket."""
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     small = {"partition_bound": 2, "instance_bound": 2, "outbox": outbox, "drain_timeout": 60}
     async with open_test_gateway(FakeChannel(latency=1.0), **settings, **small) as gateway:
         tickets = [await gateway.submit(message("r")) for _ in range(6)]

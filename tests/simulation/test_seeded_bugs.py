@@ -515,7 +515,7 @@ def a_level_is_left_where_it_began(patch):
     patch.setattr(pressure.Gauge, "_edge", edge)
 
 
-@bug("waits for what has ended|which is free|did not end|outlives|afterwards")
+@bug("waits for what has ended|which is free|did not end|outlives|afterwards|is forgotten with")
 def a_lane_is_not_told_that_its_head_ended(patch):
     patch.setattr(scheduler.Scheduler, "_look_again", lambda self, lane, now: None)
 

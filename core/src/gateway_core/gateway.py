@@ -32,7 +32,6 @@ from gateway_core.monitoring.recorder import observed, open_recorder, working_me
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
@@ -40,6 +39,8 @@ from gateway_core.scheduling.partitioning import finder
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
 from gateway_core.submission.draft import Drafting
+from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
@@ -57,7 +58,7 @@ class Gateway(Verbs):
         config: GatewayConfig,
         hooks: Mapping[str, ChannelHooks],
         *,
-        outbox: Outbox,
+        outbox: Outbox | None,
         rng: Random,
         wall_clock: Callable[[], float],
         providers: Providers,
@@ -85,7 +86,7 @@ class Gateway(Verbs):
             start_probing=lambda account: self._spawn(lambda: self._prober.probe(account)),
         )
         self._ids = Ids(rng)
-        journal = Journal(outbox, self._clock, self._ids) if outbox.durable else None
+        journal = None if outbox is None else Journal(outbox, self._clock, self._ids)
         self._partitions = tuple(
             Partition(
                 index,
@@ -101,8 +102,12 @@ class Gateway(Verbs):
             for index in range(config.partition_count)
         )
         partition_of = self._partition_of = finder(self._partitions, config.partition_by)
+        drafting = Drafting(
+            config, self._clock, self._observer, partition_of, self._registry, self._ids
+        )
+        way: InMemoryWay | DurableWay = InMemoryWay(drafting)
         self._pager: Pager | None = None
-        if journal is not None:
+        if outbox is not None and journal is not None:
             self._pager = Pager(
                 outbox,
                 journal,
@@ -116,12 +121,9 @@ class Gateway(Verbs):
             )
             for partition in self._partitions:
                 partition.completion.on_end = self._pager.freed
-        drafting = Drafting(
-            config, self._clock, self._observer, partition_of, self._registry, self._ids
-        )
-        door = Door(drafting, self._partitions, outbox, self._pager)
+            way = DurableWay(drafting, outbox, self._pager)
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
-        super().__init__(door, self._lookup.withdraw_held)
+        super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
         self._supervisor = Supervisor(self._partitions, seeded())
         suspend = self._registry.suspend_account
         self._prober = Prober(self._clock, config.attempt_timeout, suspend, seeded())
@@ -257,7 +259,7 @@ class Gateway(Verbs):
 
     async def _recover(self) -> None:
         """Claim the outbox's partitions, and read what previous runs left. Raises `OutboxError`."""
-        if self._pager is None:
+        if self._pager is None or self._outbox is None:
             return
         await self._outbox.claim(range(self.config.partition_count))
         self._outbox.requested = self._pager.requested
@@ -317,12 +319,12 @@ class Gateway(Verbs):
             await drained.wait()
 
     def _end_rest(self) -> None:
-        """End what is left: a durable outbox stores it, else it is given up."""
+        """End what is left: an outbox stores it, else it is given up."""
         left = sum(len(partition.deliveries) for partition in self._partitions)
         if left:
-            log_event(UNFINISHED_AT_CLOSE, count=left, kept=self._outbox.durable)
+            log_event(UNFINISHED_AT_CLOSE, count=left, kept=self._pager is not None)
         for partition in self._partitions:
-            partition.completion.store() if self._outbox.durable else partition.completion.abandon()
+            partition.completion.abandon() if self._pager is None else partition.completion.store()
         if self._pager is not None:
             self._pager.spilled.store()
 
@@ -382,12 +384,11 @@ async def open_gateway(
     if outbox is None and config.outbox is not None:
         outbox = outbox_at(config.outbox, plugins, config.plugins)
     if outbox is None:
-        outbox = MemoryOutbox()
         log_event(OUTBOX_IN_MEMORY)
     exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())
     if providers is None and config.telemetry.export:
         exporter = exporter_for(config.telemetry.export, plugins, config.plugins)
-    async with exporter as exporting, outbox:
+    async with exporter as exporting, outbox or nullcontext():
         gateway = Gateway(
             config,
             hooks,
@@ -425,9 +426,9 @@ def _check(config: object, outbox: object, providers: object) -> None:
         raise TypeError(f"`config` must be {wanted}, not {type(config).__name__}")
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
-    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "durable")):
+    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "attempt_started")):
         name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
-        raise TypeError(f"`outbox` must be an Outbox, such as MemoryOutbox(), not {name}")
+        raise TypeError(f"`outbox` must be an Outbox, not {name}")
     if not isinstance(providers, Providers | None):
         wanted = "Providers(tracers=…, meters=…)"
         raise TypeError(f"`providers` must be {wanted}, not {type(providers).__name__}")

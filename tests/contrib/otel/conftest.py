@@ -32,7 +32,6 @@ from gateway_core import (
     ErrorClass,
     GatewayError,
     Instance,
-    MemoryOutbox,
     OutboxError,
     Providers,
     Reason,
@@ -47,6 +46,7 @@ from gateway_core.testing import (
     Failure,
     FakeChannel,
     FakeSettings,
+    MemoryOutbox,
     open_network,
     open_test_gateway,
     seeded_schedule,
@@ -269,6 +269,10 @@ async def engine(night):
             await night.told(gateway.send("fake", "crash", WORDS, on_unknown="give_up"))
         kill_a_partition(gateway, WORDS)
         await trio.sleep(1)
+        script += [Failure(limited), Failure(limited)]
+        async with trio.open_nursery() as nursery:  # the second was under way as the first came
+            for room in ("fake-1", "fake-2"):
+                nursery.start_soon(night.told, gateway.send("fake", room, WORDS))
         night.read()
         await night.told(gateway.send("nobody", "fake-1", WORDS))
         night.values += [gateway.statistics(), shut]
@@ -295,7 +299,7 @@ class Flaky(MemoryOutbox):
 
 async def lives(night, folder):
     """What is accepted in one life and delivered in the next; an instance that is not there."""
-    outbox = Flaky(survives=True)
+    outbox = Flaky()
     slow = FakeChannel(latency=1_000.0)
     settings = {"outbox": outbox, "providers": night.providers, "drain_timeout": 0}
     async with open_test_gateway(slow, instances=("bot", "left"), **settings) as gateway:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core.testing.outboxes import START, OutboxContract
+from gateway_core.testing.outbox_contract import START, OutboxContract
 
 
 class TestSqliteOutbox(OutboxContract):

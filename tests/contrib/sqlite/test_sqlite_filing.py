@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings, writing
-from gateway_core.testing.outboxes import START, Entries, texts
+from gateway_core.testing.outbox_contract import START, Entries, texts
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.committer import COUNTED
 from gateway_core import OutboxError
 from gateway_core.testing import run_seeded
-from gateway_core.testing.outboxes import Entries, receipt_of
+from gateway_core.testing.outbox_contract import Entries, receipt_of
 
 CALLERS = 9
 

@@ -15,12 +15,12 @@ import pytest
 import trio
 
 import gateway_core
-from gateway_core import Disposition, MemoryOutbox, Part, Scope, Send
+from gateway_core import Disposition, Part, Scope, Send
 from gateway_core.authors import Verdict, hookimpl
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.deliveries.waits import WaitClock
-from gateway_core.testing import Failure, FakeChannel, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 CORE = Path(gateway_core.__file__).parent
 HOME = {
@@ -309,7 +309,7 @@ async def test_a_cancel_a_deadline_a_schedule_and_a_shedding(watch, autojump_clo
 
 async def test_a_recovery(watch, autojump_clock):
     """A gateway closes in the middle of a message; the next one goes on there."""
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     async with open_test_gateway(Words(latency=5), outbox=outbox, drain_timeout=7) as gateway:
         ticket = await gateway.submit(
             Send(instance_id="bot", external_room_id="r", text="one two three")

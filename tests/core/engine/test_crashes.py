@@ -15,7 +15,6 @@ from gateway_core import (
     HookContractError,
     Invalid,
     Limit,
-    MemoryOutbox,
     Part,
     PartitionFailed,
     Reason,
@@ -23,7 +22,7 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Answer, Traits, hookimpl
-from gateway_core.testing import EPOCH, Failure, FakeChannel, open_test_gateway
+from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 
 class Stray(BaseException):
@@ -959,7 +958,7 @@ async def test_a_vote_that_stops_the_program_leaves_no_trace(say, durable, autoj
                 raise SystemExit
 
     policy = Stops()
-    outbox = MemoryOutbox(survives=True) if durable else None
+    outbox = MemoryOutbox() if durable else None
     async with open_test_gateway(
         plugins=[policy], outbox=outbox, outbox_capacity=1, partition_bound=1
     ) as gateway:

@@ -15,14 +15,13 @@ from gateway_core import (
     Edit,
     KeyRef,
     Limit,
-    MemoryOutbox,
     MessageRef,
     Part,
     PartRef,
     Reason,
 )
 from gateway_core.authors import Traits, hookimpl
-from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway, run_seeded
+from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway, run_seeded
 
 
 class Words(FakeChannel):
@@ -724,7 +723,7 @@ def test_whatever_the_order_the_last_edit_stands(new_engine, say):
 async def test_a_scheduled_edit_replaces_nothing_before_its_time(durable, ahead, autojump_clock):
     """And none that comes meanwhile takes its place."""
     channel = FakeChannel(limits=one_a_second)
-    outbox = MemoryOutbox(survives=True) if durable else None
+    outbox = MemoryOutbox() if durable else None
     async with open_test_gateway(channel, outbox=outbox) as gateway:
         ref = (await gateway.send("bot", "r", "original")).ref
         now = await gateway.submit(edit_of(ref, "now"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import Delete, Disposition, Edit, KeyRef, MemoryOutbox, Send, Ttl
-from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway
+from gateway_core import Delete, Disposition, Edit, KeyRef, Send, Ttl
+from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
 
 PLACE = {"instance_id": "bot", "external_room_id": "room"}
 KEY = KeyRef(**PLACE, key="k")
@@ -23,7 +23,7 @@ def open_life(outbox, channel, **settings):
 
 @pytest.fixture
 def outbox():
-    return MemoryOutbox(survives=True)
+    return MemoryOutbox()
 
 
 @pytest.fixture(params=[False, True], ids=["one life", "a restart"])

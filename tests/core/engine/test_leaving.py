@@ -7,16 +7,8 @@ from functools import partial
 import pytest
 import trio
 
-from gateway_core import (
-    Disposition,
-    GatewayClosed,
-    KeyRef,
-    Limit,
-    MemoryOutbox,
-    PartitionFailed,
-    Send,
-)
-from gateway_core.testing import FakeChannel, open_test_gateway, run_seeded
+from gateway_core import Disposition, GatewayClosed, KeyRef, Limit, PartitionFailed, Send
+from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway, run_seeded
 
 
 async def test_a_value_is_returned_through_the_block(autojump_clock):
@@ -295,7 +287,7 @@ class _Hesitating(MemoryOutbox):
 async def test_a_caller_that_goes_away_as_the_outbox_takes_it_leaves_no_trace(
     on_cancel, autojump_clock
 ):
-    channel, outbox = FakeChannel(), _Hesitating(survives=True)
+    channel, outbox = FakeChannel(), _Hesitating()
     async with open_test_gateway(channel, outbox=outbox, drain_timeout=60) as gateway:
         await _hang_up(gateway.send, "bot", "r", "late", key="k", on_cancel=on_cancel)
         assert 0 == gateway.statistics().accepted
@@ -304,7 +296,7 @@ async def test_a_caller_that_goes_away_as_the_outbox_takes_it_leaves_no_trace(
 
 @pytest.mark.parametrize("on_cancel", ["withdraw", "detach"])
 async def test_what_a_durable_outbox_has_outside_memory_goes_on_likewise(on_cancel, autojump_clock):
-    channel, outbox = FakeChannel(latency=5.0), MemoryOutbox(survives=True)
+    channel, outbox = FakeChannel(latency=5.0), MemoryOutbox()
     async with open_test_gateway(channel, outbox=outbox, room_bound=1, drain_timeout=60) as gateway:
         await gateway.enqueue("bot", "r", "busy")
         await _hang_up(gateway.send, "bot", "r", "late", on_cancel=on_cancel)

@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core import Disposition, ErrorClass, Limit, MemoryOutbox, Reason, Scope, Verdict
+from gateway_core import Disposition, ErrorClass, Limit, Reason, Scope, Verdict
 from gateway_core.authors import Answer, BucketReport, Traits
-from gateway_core.testing import Failure, FakeChannel, run_seeded
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, run_seeded
 
 
 def always(*limits: Limit):
@@ -419,7 +419,7 @@ class Slow(MemoryOutbox):
     """A second life's outbox that takes its time to record the attempts of one room."""
 
     def __init__(self) -> None:
-        super().__init__(survives=True)
+        super().__init__()
         self.voided: list[tuple[float, bool]] = []
 
     async def attempt_started(self, envelope_id, record):

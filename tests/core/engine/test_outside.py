@@ -16,13 +16,12 @@ from gateway_core import (
     Instance,
     KeyRef,
     Limit,
-    MemoryOutbox,
     OutboxError,
     Overloaded,
     Reason,
     Scope,
 )
-from gateway_core.testing import EPOCH, FakeChannel, FakeSettings, open_test_gateway
+from gateway_core.testing import EPOCH, FakeChannel, FakeSettings, MemoryOutbox, open_test_gateway
 
 TINY = {"partition_count": 1, "drain_timeout": 0}
 
@@ -33,7 +32,7 @@ class Slow(MemoryOutbox):
     broken = False
 
     def __init__(self) -> None:
-        super().__init__(survives=True)
+        super().__init__()
 
     async def find(self, what):
         found = self.peek(what)
@@ -366,7 +365,7 @@ async def test_a_change_without_order_passes_no_message_that_it_needs(say, chang
             await trio.sleep(0.5)
             return await MemoryOutbox.page(self, *which, **more)
 
-    channel, outbox = FakeChannel(latency=1.0), SlowReads(survives=True)
+    channel, outbox = FakeChannel(latency=1.0), SlowReads()
     async with open_test_gateway(channel, outbox=outbox, room_bound=1) as gateway:
         first = await gateway.submit(say.message(text="first"))
         second = await gateway.submit(say.message(text="second", key="k"))

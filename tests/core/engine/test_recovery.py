@@ -20,7 +20,6 @@ from gateway_core import (
     IdempotencyConflict,
     Instance,
     KeyRef,
-    MemoryOutbox,
     OutboxError,
     Part,
     Reason,
@@ -38,6 +37,7 @@ from gateway_core.testing import (
     Failure,
     FakeChannel,
     FakeSettings,
+    MemoryOutbox,
     gateways,
     open_test_gateway,
     virtual_wall,
@@ -56,7 +56,6 @@ class Fence:
     stop  the name of a call at which the life is killed, before or after it took effect
     """
 
-    durable = True
     requested = None
 
     def __init__(self, outbox: Any, *, stop: str = "", before: bool = True, skip: int = 0) -> None:
@@ -157,7 +156,7 @@ async def ended(gateway):
 
 @pytest.fixture
 def outbox():
-    return MemoryOutbox(survives=True)
+    return MemoryOutbox()
 
 
 STEPS = [
@@ -430,7 +429,7 @@ class Slow(MemoryOutbox):
 @asynccontextmanager
 async def slow_pages(channel):
     """A second life that has a room behind, and reads pages so slowly that places are free."""
-    outbox = Slow(survives=True)
+    outbox = Slow()
     async with life(outbox, channel, room_bound=3) as (gateway, fence):
         for n in range(4):
             await gateway.submit(send(str(n)))
@@ -466,7 +465,7 @@ async def test_a_caller_cancelled_during_its_append_leaves_nothing_to_the_pager(
 
 async def test_a_key_taken_outside_memory_during_a_look_up_is_taken(autojump_clock):
     """Two callers with one key; the second looks before the first one's entry is there."""
-    outbox, channel, ids = Slow(survives=True), FakeChannel(latency=5.0), []
+    outbox, channel, ids = Slow(), FakeChannel(latency=5.0), []
     outbox.finding = 1.0
 
     async def submit(gateway):
@@ -504,7 +503,7 @@ async def test_what_waits_outside_memory_can_be_cancelled_by_its_id(outbox, auto
 
 async def test_whoever_has_the_key_of_one_that_is_not_kept_yet_waits_for_that(autojump_clock):
     """The first caller gives up in the middle: the second one's envelope is one of its own."""
-    outbox, channel = Slow(survives=True), FakeChannel()
+    outbox, channel = Slow(), FakeChannel()
     outbox.appending = 1.0
 
     async def gives_up(gateway):
@@ -529,7 +528,7 @@ async def test_the_key_of_one_that_the_outbox_refused_is_free(autojump_clock):
                 raise OutboxError("the disk is full")
             await super().append(entry, kept)
 
-    outbox, channel = Full(survives=True), FakeChannel()
+    outbox, channel = Full(), FakeChannel()
     async with life(outbox, channel) as (gateway, _):
         with pytest.raises(OutboxError):
             await gateway.submit(send(key="k"))
@@ -560,7 +559,7 @@ async def test_the_class_that_a_policy_gave_survives(outbox, autojump_clock):
 
 async def test_a_key_freed_during_a_look_up_is_free(autojump_clock):
     """What has it is withdrawn before the outbox answers: nobody waits for that one."""
-    outbox, channel = Slow(survives=True), FakeChannel(latency=5.0)
+    outbox, channel = Slow(), FakeChannel(latency=5.0)
     async with life(outbox, channel, room_bound=1) as (gateway, _):
         await gateway.submit(send("first"))
         withdrawn = await gateway.submit(send("same", key="k"))
@@ -581,7 +580,7 @@ async def test_a_key_freed_during_a_look_up_is_free(autojump_clock):
 
 async def test_a_deadline_that_is_left_outside_during_a_look_is_not_missed(autojump_clock):
     """Of the two, the one that the outbox did not know yet is the nearer."""
-    outbox, channel = Slow(survives=True), FakeChannel(latency=1000.0)
+    outbox, channel = Slow(), FakeChannel(latency=1000.0)
     outbox.expiring = 2.0
     async with life(outbox, channel, room_bound=1) as (gateway, _):
         await gateway.submit(send("first"))
@@ -632,7 +631,7 @@ async def test_what_is_read_as_its_instance_is_taken_out_waits_for_the_next(
     room_bound, at, autojump_clock
 ):
     """It is sent with the new one's token, not with that of the one which is gone."""
-    outbox, channel = Slow(survives=True), Tokens()
+    outbox, channel = Slow(), Tokens()
     async with life(outbox, channel) as (gateway, fence):
         for n in range(4):
             await gateway.submit(send(str(n), not_before=EPOCH + 100.0))
@@ -651,7 +650,7 @@ async def test_what_is_read_as_its_instance_is_taken_out_waits_for_the_next(
 
 async def test_an_instance_taken_out_during_an_append_refuses_it(autojump_clock):
     """It is not accepted for an instance that is not there any more."""
-    outbox, channel = Slow(survives=True), FakeChannel()
+    outbox, channel = Slow(), FakeChannel()
     outbox.appending = 1.0
     async with life(outbox, channel, instances=("bot", "other")) as (gateway, _):
 
@@ -669,7 +668,7 @@ async def test_an_instance_taken_out_during_an_append_refuses_it(autojump_clock)
 
 async def test_a_gateway_that_closes_during_an_append_refuses_it(autojump_clock):
     """Nobody would send it, and its caller is told so: nothing of it is kept."""
-    outbox, channel = Slow(survives=True), FakeChannel()
+    outbox, channel = Slow(), FakeChannel()
     outbox.appending = 1.0
 
     async def submit(gateway):
@@ -873,7 +872,7 @@ def test_a_wait_is_no_longer_than_at_acceptance_under_a_clock_that_was_set_back(
 
 async def test_who_comes_to_what_is_kept_as_the_gateway_closes_hears_that_it_is(autojump_clock):
     """The outbox takes a second to find what has the key, and meanwhile all others were told."""
-    outbox, channel = Slow(survives=True), FakeChannel(latency=60.0)
+    outbox, channel = Slow(), FakeChannel(latency=60.0)
     async with trio.open_nursery() as nursery, life(outbox, channel, room_bound=1) as (gateway, _):
         await gateway.submit(send("first"))
         await gateway.submit(send("same", key="k"))
@@ -1125,7 +1124,7 @@ async def test_what_is_scheduled_is_sent_though_a_look_at_the_times_failed(autoj
                 raise OutboxError("the disk is busy")
             return await super().scheduled(until=until, **fields)
 
-    channel, outbox = FakeChannel(), Failing(survives=True)
+    channel, outbox = FakeChannel(), Failing()
     async with life(outbox, channel) as (gateway, fence):
         await gateway.submit(send(not_before=EPOCH + 1_000.0))
         fence.kill()
@@ -1146,7 +1145,7 @@ async def test_an_instance_is_taken_in_while_others_times_are_looked_at(
             await trio.sleep(5.0)
             return found
 
-    channel, outbox = FakeChannel(), Slow(survives=True)
+    channel, outbox = FakeChannel(), Slow()
     async with life(outbox, channel, instances=["late", "bot"]) as (gateway, fence):
         for n, instance_id in enumerate(["late", "bot"]):
             due = EPOCH + 1_000.0 + n
@@ -1174,7 +1173,7 @@ async def test_an_answer_of_a_step_that_cannot_be_recorded_is_not_lost(outbox, a
                 raise OutboxError("the disk is full")
             await super().attempt_started(envelope_id, record)
 
-    channel, full = FakeChannel(), Refusing(survives=True)
+    channel, full = FakeChannel(), Refusing()
     async with life(full, channel) as (gateway, _):
         receipt = await gateway.send("bot", "room", "hello")
     assert (True, 1) == (receipt.delivered, receipt.attempts)
@@ -1193,7 +1192,7 @@ async def test_an_outbox_that_hangs_is_no_failure_of_the_platform(autojump_clock
                 await trio.sleep_forever()
             await super().attempt_started(envelope_id, record)
 
-    channel, outbox = FakeChannel(), Hanging(survives=True)
+    channel, outbox = FakeChannel(), Hanging()
     async with life(outbox, channel, attempt_timeout=5.0) as (gateway, _):
         ticket = await gateway.submit(send())
         await trio.sleep(5.5)
@@ -1209,7 +1208,7 @@ async def test_an_outbox_that_hangs_is_no_failure_of_the_platform(autojump_clock
 @pytest.mark.parametrize("scope", [Scope.INSTANCE, Scope.OPERATION])
 async def test_what_a_platform_closed_stays_closed_in_the_next_life(say, scope, autojump_clock):
     """A 429 of the account or an operation holds rooms that did not meet it, too."""
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     channel = FakeChannel(script=say.script(say.limited(100, scope=scope)))
     async with life(outbox, channel) as (gateway, _):
         await gateway.submit(send("first", room="a"))

@@ -20,7 +20,6 @@ from gateway_core import (
     GatewayConfig,
     Invalid,
     KeyRef,
-    MemoryOutbox,
     MessageRef,
     Receipt,
     Send,
@@ -33,7 +32,7 @@ from gateway_core import (
 from gateway_core.authors import Answer, hookimpl
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.submission.tickets import with_ref
-from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, FakeSettings, MemoryOutbox, open_test_gateway
 
 
 @pytest.fixture
@@ -277,7 +276,7 @@ async def test_a_superseded_edit_has_the_ref_of_its_message(known, autojump_cloc
 
 
 async def test_a_delivered_receipt_is_the_receipt_that_is_stored(autojump_clock):
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
         sent = await gateway.send("bot", "r", "x", key="k")
         stored = (await gateway.status(sent.envelope_id)).receipt
@@ -348,7 +347,7 @@ async def test_asking_and_cancelling_are_checkpoints(gateway, autojump_clock):
 
 
 async def test_with_a_durable_outbox_they_are_checkpoints_too(autojump_clock):
-    async with open_test_gateway(outbox=MemoryOutbox(survives=True)) as gateway:
+    async with open_test_gateway(outbox=MemoryOutbox()) as gateway:
         for ask in (gateway.status, gateway.cancel):
             with trio.testing.assert_checkpoints():
                 assert not await ask("0" * 30)

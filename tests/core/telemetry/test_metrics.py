@@ -27,8 +27,14 @@ from gateway_core import (
 from gateway_core.authors import TransportError, hookimpl
 from gateway_core.monitoring.histograms import Meters
 from gateway_core.monitoring.observer import NOBODY
-from gateway_core.outboxes.memory import MemoryOutbox
-from gateway_core.testing import EPOCH, Failure, FakeChannel, FakeSettings, open_test_gateway
+from gateway_core.testing import (
+    EPOCH,
+    Failure,
+    FakeChannel,
+    FakeSettings,
+    MemoryOutbox,
+    open_test_gateway,
+)
 
 BOT = {"messaging.system": "fake", "gateway.instance": "bot"}
 
@@ -178,7 +184,7 @@ async def test_total_latency_counts_from_when_it_was_due(telling, sdk, autojump_
 
 
 async def test_a_durable_outbox_has_figures_of_its_own(telling, sdk, autojump_clock):
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     never = FakeChannel(limits=lambda _room, _op: [Limit("account", 1, 10_000.0)])
     async with telling(never, outbox=outbox) as gateway:
         for _ in range(3):

@@ -19,10 +19,9 @@ from gateway_core import (
 )
 from gateway_core.authors import TransportError
 from gateway_core.monitoring.spans import Trace, context_of
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.telemetry import STALL_DURATION
 from gateway_core.telemetry.privacy import pseudonym
-from gateway_core.testing import Failure, FakeChannel
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox
 
 
 def failure(reason=Reason.PLATFORM_ERROR, error_class=ErrorClass.RETRYABLE, **fields):
@@ -168,7 +167,7 @@ async def test_what_is_not_sampled_has_no_spans_but_its_context_travels(
 
 
 async def test_the_trace_goes_on_in_the_next_life(telling, sdk, autojump_clock):
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     never = FakeChannel(limits=lambda _room, _op: [Limit("account", 1, 10_000.0)])
     with sdk.tracer.start_as_current_span("application") as caller:
         async with telling(never, outbox=outbox) as gateway:
@@ -235,7 +234,7 @@ class Full(MemoryOutbox):
 
 
 async def test_what_the_outbox_cannot_keep_has_a_span_that_says_so(telling, sdk, autojump_clock):
-    async with telling(outbox=Full(survives=True)) as gateway:
+    async with telling(outbox=Full()) as gateway:
         with pytest.raises(OutboxError):
             await gateway.send("bot", "room", "hello")
     [envelope] = sdk.spans()
@@ -269,7 +268,7 @@ def test_a_trace_is_written_and_read_as_the_w3c_has_it():
 
 async def test_what_waits_outside_memory_goes_on_in_its_trace(telling, sdk, autojump_clock):
     """The room has one place: the second waits on disk, and the third is cancelled there."""
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     message = Send(instance_id="bot", external_room_id="room", text="hello")
     with sdk.tracer.start_as_current_span("application") as caller:
         async with telling(FakeChannel(latency=5.0), outbox=outbox, room_bound=1) as gateway:

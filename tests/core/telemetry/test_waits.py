@@ -10,12 +10,12 @@ from trio.abc import Instrument
 from gateway_core import ErrorClass, Instance, Limit, Reason, Scope, Send, Verdict
 from gateway_core.authors import TransportError, hookimpl
 from gateway_core.deliveries.retries import RetrySettings
-from gateway_core.outboxes.memory import MemoryOutbox
 from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.testing import (
     Failure,
     FakeChannel,
     FakeSettings,
+    MemoryOutbox,
     open_test_gateway,
     seeded_schedule,
 )
@@ -212,7 +212,7 @@ async def test_new_limits_while_the_account_is_suspended(telling, sdk, autojump_
 
 
 async def test_what_is_kept_tells_what_it_waited_for_until_then(telling, sdk, autojump_clock):
-    outbox = MemoryOutbox(survives=True)
+    outbox = MemoryOutbox()
     async with telling(limited("account", 900), outbox=outbox, **ONE_PARTITION) as gateway:
         for room in "ab":
             await gateway.submit(message(room))

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from gateway_contrib.emulators.telegram import TelegramEmulator
-from gateway_core import Disposition, Edit, GatewayConfig, MemoryOutbox, Reason, Send, open_gateway
+from gateway_core import Disposition, Edit, GatewayConfig, Reason, Send, open_gateway
 from gateway_core.authors import hookimpl
-from gateway_core.testing import virtual_wall
+from gateway_core.testing import MemoryOutbox, virtual_wall
 
 OLD = "-7"
 HERE = {"instance_id": "support", "external_room_id": OLD}
@@ -34,7 +34,7 @@ def _world(network, instance):
 
     class World:
         emulator = TelegramEmulator()
-        outbox = MemoryOutbox(survives=True)
+        outbox = MemoryOutbox()
         observer = Observer()
 
         @asynccontextmanager

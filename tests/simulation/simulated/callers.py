@@ -149,7 +149,8 @@ class Callers:
         if not share or place.channel == "slack" or rng.random() >= share:
             return None
         known = [r for _, r in self.sent if isinstance(r, Receipt) and r.ref is not None]
-        here = [r.ref.parts[0].message_id for r in known if r.external_room_id == place.room]
+        rooms = [r for r in known if r.external_room_id == place.room]
+        here = [r.ref.parts[0].message_id for r in rooms if r.ref.parts]
         return rng.choice([*here, "1456074575426000000" if place.channel == "discord" else "77777"])
 
     # -- what callers do

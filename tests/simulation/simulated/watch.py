@@ -198,7 +198,7 @@ class Watch:
             self._ledger.expect(not shut or reason, f"{name} is shut for no reason")
             narrow = gate.capacity < NEVER and not health.open
             self._ledger.expect(not narrow, f"{name} stays half open")
-            waits = self._gateway._clock.trio_time(gate.closed_until) - HAIR
+            waits = self._gateway._clock.start + gate.closed_until / SECOND - HAIR
             asked = shut or self._ledger.closes(name, waits)
             self._ledger.expect(asked, f"{name} is closed whole, and only a room was named")
 

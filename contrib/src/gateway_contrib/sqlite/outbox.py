@@ -49,8 +49,6 @@ class SqliteOutbox:
     later release, cannot be opened, or has another owner.
     """
 
-    durable = True
-
     def __init__(
         self,
         path: Path | str,

@@ -79,16 +79,17 @@ class Attempts:
                 self._journal.ended(delivery, running.step)
             self._void(lane)
             return
-        performing = self._begin(running, session, now)
         try:
-            answer = await performing
-        except PASSING:
-            raise
-        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            await pass_on(raised)
-            self._failed(running, stopped(raised), self._after(lane))
-        else:
-            self._answered(running, answer, self._after(lane))
+            performing = self._begin(running, session, now)
+            try:
+                answer = await performing
+            except PASSING:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                await pass_on(raised)
+                self._failed(running, stopped(raised), self._after(lane))
+            else:
+                self._answered(running, answer, self._after(lane))
         finally:
             session.release()
 
@@ -115,9 +116,10 @@ class Attempts:
             session.release()
             if isinstance(raised, trio.Cancelled):
                 self._journal.ended(delivery, step)
-            if not isinstance(raised, OutboxError):
                 raise
             worker.recording = False
+            if not isinstance(raised, OutboxError):
+                raise
             self._unrecorded(running)
             return None
         worker.recording = False

@@ -26,8 +26,8 @@ from gateway_core.engine.planning import Planner
 from gateway_core.engine.shard import Shard
 from gateway_core.engine.worker_pool import WorkerPool
 from gateway_core.monitoring.statistics import PartitionStatistics
-from gateway_core.scheduling.causes import causes
 from gateway_core.scheduling.scheduler import PAUSE
+from gateway_core.scheduling.wait_causes import causes
 
 RECENT = 20
 """Endings by which the pace is estimated."""

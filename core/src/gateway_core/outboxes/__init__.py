@@ -1,69 +1,24 @@
 """Stores accepted envelopes; for authors of engines, the door; may import `config` and below."""
 
+# isort: off
+# fmt: off
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
-    Call,
-    Delete,
-    Edit,
-    Envelope,
-    KeyRef,
-    MessageRef,
-    Part,
-    Priority,
-    Receipt,
-    Send,
+    Call, Delete, Edit, Envelope, KeyRef, MessageRef, Part, Priority, Receipt, Send,
 )
 from gateway_core.contract.errors import FormatVersionError, OutboxError
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.interface import (
-    Entry,
-    Found,
-    Kept,
-    Outbox,
-    Overdue,
-    Recovery,
-    Request,
-    StepRecord,
-    StepShape,
-    What,
+    Entry, Found, Kept, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, What,
 )
-from gateway_core.outboxes.memory import MemoryOutbox
-from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, log_event
+from gateway_core.telemetry import Event, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
 
 __all__ = [
-    "OUTBOX_FAILED",
-    "OUTBOX_UNREADABLE",
-    "Call",
-    "Delete",
-    "Edit",
-    "Entry",
-    "Envelope",
-    "Event",
-    "FormatVersionError",
-    "Found",
-    "Kept",
-    "KeyRef",
-    "MemoryOutbox",
-    "MessageRef",
-    "Outbox",
-    "OutboxError",
-    "Overdue",
-    "Part",
-    "Priority",
-    "Receipt",
-    "Recovery",
-    "Request",
-    "Send",
-    "StepRecord",
-    "StepShape",
-    "What",
-    "fast_init",
-    "frees_its_key",
-    "from_json",
-    "log_event",
-    "position_of",
-    "scope_of",
-    "to_json",
+    "OUTBOX_FAILED", "OUTBOX_UNREADABLE", "Call", "Delete", "Edit", "Entry", "Envelope",
+    "Event", "FormatVersionError", "Found", "Kept", "KeyRef", "MessageRef", "Outbox",
+    "OutboxError", "Overdue", "Part", "Priority", "Receipt", "Recovery", "Request", "Send",
+    "StepRecord", "StepShape", "What", "fast_init", "frees_its_key", "from_json", "log_event",
+    "position_of", "scope_of", "to_json",
 ]

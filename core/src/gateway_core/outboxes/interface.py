@@ -159,8 +159,6 @@ What: TypeAlias = str | Scope
 class Outbox(Protocol):
     """Stores accepted envelopes. Entered by the gateway before anything else, left last.
 
-    durable    whether its entries survive the process; if not, the gateway skips all calls but
-               `__aenter__` and `__aexit__`: they serve the next run only
     requested  called on trio's thread with what operators ask; set by the gateway
     keys_for   seconds for which keys of ended envelopes are remembered; likewise
 
@@ -169,7 +167,6 @@ class Outbox(Protocol):
     `OutboxError`; then what they asked has not happened.
     """
 
-    durable: bool
     requested: Callable[[Request], None] | None
     keys_for: float
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gateway_core.backlog.pager import Pager
+import attrs
+
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import Refused
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Outbox
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.tickets import Ticket
 
 
+@attrs.define(eq=False)
 class Door:
     """Accepts envelopes, or says why not.
 
@@ -26,19 +27,11 @@ class Door:
     refused_elsewhere  of those, how many were for instances that are not there
     """
 
-    def __init__(
-        self,
-        drafting: Drafting,
-        partitions: Sequence[Partition],
-        outbox: Outbox,
-        pager: Pager | None,
-    ) -> None:
-        self._drafting = drafting
-        self._partitions = partitions
-        self._way: InMemoryWay | DurableWay
-        self._way = InMemoryWay(drafting) if pager is None else DurableWay(drafting, outbox, pager)
-        self.refused: Counter[str] = Counter()
-        self.refused_elsewhere: Counter[str] = Counter()
+    _drafting: Drafting
+    _way: InMemoryWay | DurableWay
+    _partitions: Sequence[Partition]
+    refused: Counter[str] = attrs.field(factory=Counter, init=False)
+    refused_elsewhere: Counter[str] = attrs.field(factory=Counter, init=False)
 
     def close(self) -> None:
         """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""

@@ -28,7 +28,7 @@ class Lookup:
     _partitions: Sequence[Partition]
     _partition_of: Callable[[str, str], Partition]
     _pager: Pager | None
-    _outbox: Outbox
+    _outbox: Outbox | None
     _clock: Clock
 
     # -- at once, from memory
@@ -82,7 +82,7 @@ class Lookup:
         """Where it stands at the time of the call; None: not known (any more)."""
         await trio.lowlevel.checkpoint_if_cancelled()
         status = self.known(what)
-        if status is not None or not self._outbox.durable:
+        if status is not None or self._outbox is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return status
         await trio.lowlevel.checkpoint()

@@ -11,8 +11,8 @@ from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.ratelimits.bucket import Bucket
-from gateway_core.scheduling.causes import cause_now
 from gateway_core.scheduling.rooms import Lane, lane_of
+from gateway_core.scheduling.wait_causes import cause_now
 
 State = Literal["unfinished", "ended"]
 

@@ -3,14 +3,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gateway_core.testing.channel import Failure, FakeChannel, FakeSettings, Made
+from gateway_core.testing.fake_channel import Failure, FakeChannel, FakeSettings, Made
 from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
-from gateway_core.testing.scheduling import Checkpoints, run_seeded, seeded_schedule
+from gateway_core.testing.memory_outbox import MemoryOutbox
+from gateway_core.testing.seeded_schedule import Checkpoints, run_seeded, seeded_schedule
 
 if TYPE_CHECKING:
-    from gateway_core.testing.channels import ChannelContract
+    from gateway_core.testing.channel_contract import ChannelContract
     from gateway_core.testing.network import Network, open_network
-    from gateway_core.testing.outboxes import OutboxContract
+    from gateway_core.testing.outbox_contract import OutboxContract
 
 __all__ = [
     "EPOCH",
@@ -20,6 +21,7 @@ __all__ = [
     "FakeChannel",
     "FakeSettings",
     "Made",
+    "MemoryOutbox",
     "Network",
     "OutboxContract",
     "open_network",
@@ -31,8 +33,8 @@ __all__ = [
 
 
 _LAZY = {
-    "ChannelContract": ("channels", "pytest pytest-trio"),
-    "OutboxContract": ("outboxes", "pytest pytest-trio"),
+    "ChannelContract": ("channel_contract", "pytest pytest-trio"),
+    "OutboxContract": ("outbox_contract", "pytest pytest-trio"),
     "Network": ("network", "'gateway-core[testing]'"),
     "open_network": ("network", "'gateway-core[testing]'"),
 }

@@ -16,7 +16,7 @@ from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.loader import Given
 from gateway_core.testing.arguments import must
-from gateway_core.testing.channel import FakeChannel, FakeSettings
+from gateway_core.testing.fake_channel import FakeChannel, FakeSettings
 
 EPOCH = 1_700_000_000.0
 """POSIX time at trio time 0 in test gateways."""

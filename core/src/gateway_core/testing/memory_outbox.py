@@ -1,4 +1,4 @@
-"""The outbox in memory: its entries end with the process."""
+"""An outbox in memory, for tests of a restart: another gateway goes on with the same object."""
 
 from __future__ import annotations
 
@@ -49,18 +49,11 @@ class _Row:
 
 
 class MemoryOutbox:
-    """Stores entries while the process lives.
+    """Stores entries while the object lives, whichever gateways enter and leave it."""
 
-    survives  keep them when it is left, for tests of a restart with the same object
-    """
-
-    def __init__(self, *, survives: bool = False) -> None:
-        self.durable = survives
+    def __init__(self) -> None:
         self.requested: Callable[[Request], None] | None = None
         self.keys_for = math.inf
-        self._clear()
-
-    def _clear(self) -> None:
         self._rows: dict[str, _Row] = {}
         self._order: list[tuple[int, str]] = []
         self._keys: dict[Scope, Found] = {}
@@ -79,8 +72,7 @@ class MemoryOutbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self.durable:
-            self._clear()
+        """Keep everything for the next run."""
 
     def __len__(self) -> int:
         return len(self._rows)

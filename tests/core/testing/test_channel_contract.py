@@ -15,7 +15,7 @@ from gateway_core import GatewayError, Instance, Limit, Part, Secret
 from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.plugins.loader import bind
 from gateway_core.testing import ChannelContract, FakeChannel, FakeSettings
-from gateway_core.testing.channels import ALONE
+from gateway_core.testing.channel_contract import ALONE
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ import trio
 from trio._core import _run
 
 from gateway_core.testing import Checkpoints, run_seeded, seeded_schedule
-from gateway_core.testing.scheduling import GENERATOR, SWITCH
+from gateway_core.testing.seeded_schedule import GENERATOR, SWITCH
 
 
 async def crowd() -> str:
