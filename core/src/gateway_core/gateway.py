@@ -1,6 +1,6 @@
-"""`open_gateway`, `Gateway`: the public face, and the life from open to quiet, drain, cancel.
+"""`open_gateway`, `Gateway`: the public face, and the way from open to quiet, drain, cancel.
 
-Longer than most modules: whoever reads how a gateway lives and ends should read one file.
+Longer than most modules, so that one file shows how a gateway runs and ends.
 """
 
 from __future__ import annotations
@@ -17,18 +17,11 @@ from typing import Any
 
 import trio
 
-from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import Prober
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig, load_config
-from gateway_core.contract.envelopes import (
-    Address,
-    Disposition,
-    Envelope,
-    KeyRef,
-    Undelivered,
-)
+from gateway_core.contract.envelopes import Address, Disposition, Envelope, KeyRef, Undelivered
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
@@ -45,6 +38,9 @@ from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
 from gateway_core.scheduling.partitioning import finder
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
+from gateway_core.submission.draft import Drafting
+from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
@@ -67,6 +63,9 @@ class Gateway(Verbs):
         wall_clock: Callable[[], float],
         providers: Providers,
     ) -> None:
+        def seeded() -> Random:
+            return Random(rng.getrandbits(64))  # noqa: S311 - jitter is no secret
+
         self.config = config
         self._hooks = hooks
         self._outbox = outbox
@@ -77,22 +76,23 @@ class Gateway(Verbs):
         for channel in hooks.values():
             channel.privacy = privacy
         self._context = contextvars.copy_context()
-        self._closing = trio.Event()
-        self._drained = trio.Event()
-        self._stopped = trio.Event()
-        self._opened = trio.Event()
+        self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
         self._tasks: trio.Nursery | None = None
         self._registry = InstanceRegistry(
-            config, hooks, clock=self._clock, spawn=self._spawn, start_probing=self._start_probing
+            config,
+            hooks,
+            clock=self._clock,
+            spawn=self._spawn,
+            start_probing=lambda account: self._spawn(lambda: self._prober.probe(account)),
         )
-        ids = self._ids = Ids(rng)
-        journal = None if outbox is None else Journal(outbox, self._clock, ids)
+        self._ids = Ids(rng)
+        journal = None if outbox is None else Journal(outbox, self._clock, self._ids)
         self._partitions = tuple(
             Partition(
                 index,
                 config,
                 clock=self._clock,
-                rng=Random(rng.getrandbits(64)),  # noqa: S311 - jitter is no secret
+                rng=seeded(),
                 journal=journal,
                 observer=self._observer,
                 privacy=privacy,
@@ -101,7 +101,11 @@ class Gateway(Verbs):
             )
             for index in range(config.partition_count)
         )
-        partition_of = finder(self._partitions, config.partition_by)
+        partition_of = self._partition_of = finder(self._partitions, config.partition_by)
+        drafting = Drafting(
+            config, self._clock, self._observer, partition_of, self._registry, self._ids
+        )
+        way: InMemoryWay | DurableWay = InMemoryWay(drafting)
         self._pager: Pager | None = None
         if outbox is not None and journal is not None:
             self._pager = Pager(
@@ -117,32 +121,18 @@ class Gateway(Verbs):
             )
             for partition in self._partitions:
                 partition.completion.on_end = self._pager.freed
-        door = Door(
-            config,
-            clock=self._clock,
-            ids=ids,
-            outbox=outbox,
-            registry=self._registry,
-            partitions=self._partitions,
-            partition_of=partition_of,
-            pager=self._pager,
-            observer=self._observer,
-        )
+            way = DurableWay(drafting, outbox, self._pager)
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
-        super().__init__(door, self._lookup.withdraw_held)
-        self._supervisor = Supervisor(self._partitions, Random(rng.getrandbits(64)))  # noqa: S311 - likewise
-        self._prober = Prober(
-            self._clock,
-            config.attempt_timeout,
-            self._registry.suspend_account,
-            Random(rng.getrandbits(64)),  # noqa: S311 - jitter is no secret
-        )
+        super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
+        self._supervisor = Supervisor(self._partitions, seeded())
+        suspend = self._registry.suspend_account
+        self._prober = Prober(self._clock, config.attempt_timeout, suspend, seeded())
         self._registry.open(self._partitions)
 
     # -- about envelopes
 
     def preview(self, envelope: Envelope) -> Preview:
-        """What would become of it: problems, parts, limits. Accepts and sends nothing.
+        """What would become of `envelope`: problems, parts, limits. Accepts and sends nothing.
 
         Raises `UnknownInstance`, and `HookContractError` where a hook fails.
         """
@@ -152,40 +142,41 @@ class Gateway(Verbs):
         return foresee(account.hooks, account.instance, envelope, self.config, address)
 
     def address(self, instance_id: str, event: Any) -> Address | None:
-        """Where an event that the instance's platform sent you came from, to answer it there.
+        """Where an event of the instance's platform came from, so that it can be answered there.
 
         `event` is the platform's JSON, or an object of a library that the adapter knows. None: it
-        is not of a conversation. Raises `UnknownInstance`, and `HookContractError` where the hook
-        fails.
+        does not belong to a conversation. Raises `UnknownInstance` and `HookContractError`.
         """
         return self._registry.account(instance_id).hooks.address(event)
 
     async def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so.
 
-        What is in memory ends at once, before others have their turn. Raises `OutboxError` where
-        a durable outbox has to be asked, and cannot be.
+        An envelope in memory ends at once, before other tasks run. Raises `OutboxError` if a
+        durable outbox has to be asked, and cannot be.
         """
         return await self._lookup.withdraw(what)
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where an envelope stands, by its id, ticket or key; None: not known (any more).
 
-        Of what is in memory the answer is as of the call. Raises `OutboxError` where a durable
-        outbox has to be asked, and cannot be.
+        If it is in memory, the answer is as of the call. Raises `OutboxError` as `cancel` does.
         """
         return await self._lookup.status(what)
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
         """A frozen snapshot; taking one disturbs nothing.
 
-        waiting  count what envelopes wait for, too: each is looked at, 50 ms for 100,000
+        waiting  also count what envelopes wait for: looks at each, 50 ms for 100,000
         """
         total = sum(partition.accepted for partition in self._partitions)
         parts = tuple(partition.statistics(total) for partition in self._partitions)
         dispositions: Counter[Disposition] = Counter()
+        causes: Counter[tuple[str, str]] = Counter()
         for partition in self._partitions:
             dispositions.update(partition.completion.dispositions)
+            if waiting:
+                causes.update(partition.causes())
         busiest = max(part.share for part in parts)
         return Statistics(
             accepted=total,
@@ -205,25 +196,19 @@ class Gateway(Verbs):
             instances=self._registry.statistics(),
             kept=self._pager.capacity.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
-            waiting=self._waiting() if waiting else {},
+            waiting=dict(causes),
         )
-
-    def _waiting(self) -> dict[tuple[str, str], int]:
-        counts: Counter[tuple[str, str]] = Counter()
-        for partition in self._partitions:
-            counts.update(partition.causes())
-        return dict(counts)
 
     def _partition_index(self, instance_id: str, room: str) -> int:
         """The partition that serves a room: the same in every process."""
-        return self._door.partition_of(instance_id, room).index
+        return self._partition_of(instance_id, room).index
 
     # -- instances at run time
 
     def add_instance(self, instance: Instance) -> None:
-        """Take an instance in. Raises `ConfigError` for a known id or an unserved channel.
+        """Add an instance. Raises `ConfigError` for a known id or an unserved channel.
 
-        One whose settings are not its channel's starts suspended; `replace_instance` mends it.
+        With settings that are not its channel's it starts suspended; `replace_instance` mends it.
         """
         self._registry.add(instance)
         if self._pager is not None:
@@ -237,10 +222,10 @@ class Gateway(Verbs):
         self._registry.replace(instance)
 
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
-        """Take an instance out, after up to `drain` seconds for what is unfinished.
+        """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
 
-        What was ended undelivered. Other instances do not notice. Raises `UnknownInstance`, and
-        `ValueError` where `drain` is no number of seconds.
+        Returns those that it ended undelivered. Other instances do not notice. Raises
+        `UnknownInstance`, and `ValueError` if `drain` is no number of seconds.
         """
         try:
             receipts = await self._registry.remove(instance_id, drain=drain)
@@ -255,7 +240,7 @@ class Gateway(Verbs):
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`.
 
-        why  told in the log, to policies, and by `InstanceSuspended`
+        why  the reason in the log, for policies, and in `InstanceSuspended`
         """
         self._registry.suspend(instance_id, why)
 
@@ -266,14 +251,14 @@ class Gateway(Verbs):
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong.
 
-        Where the channel has no `probe` to ask with, the verdict's reason is `unsupported`.
+        If the channel has no `probe`, the verdict's reason is `unsupported`.
         """
         return await self._registry.probe(instance_id)
 
     # -- the gateway's own tasks
 
     async def _recover(self) -> None:
-        """Own the outbox's partitions, and know what earlier lives left. Raises `OutboxError`."""
+        """Claim the outbox's partitions, and read what previous runs left. Raises `OutboxError`."""
         if self._pager is None or self._outbox is None:
             return
         await self._outbox.claim(range(self.config.partition_count))
@@ -284,27 +269,24 @@ class Gateway(Verbs):
         self._pager.open(recovery)
 
     def _spawn(self, task: Callable[[], Any]) -> None:
-        """Start a task of the gateway's, in the gateway's context and never a caller's."""
+        """Start one of the gateway's tasks, in the gateway's context and never a caller's."""
         assert self._tasks is not None, "the gateway is not open"  # noqa: S101 - an invariant
         self._context.run(self._tasks.start_soon, task)
 
-    def _start_probing(self, account: InstanceState) -> None:
-        self._spawn(lambda: self._prober.probe(account))
-
     def _pressure_changed(self, pressure: Pressure, previous: Level) -> None:
-        told: set[int] = set()
+        reported: set[int] = set()
         for hooks in self._hooks.values():
-            hooks.pressure_changed(pressure, previous, told)
+            hooks.pressure_changed(pressure, previous, reported)
 
     async def _run(self) -> None:
-        """Everything that works, inside one shield whose only exit is quiet, drain, cancel."""
+        """Run every task of the gateway in a shield whose only exit is quiet, drain, cancel."""
         snapshot = functools.partial(self.statistics, waiting=True)
         with trio.CancelScope(shield=True), observed(self._meters, self._observer, snapshot):
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
                 try:
                     await self._serve()
-                finally:  # a gateway that gives up tells those who wait as well
+                finally:  # those who wait hear of a gateway that gives up as well
                     self.quiet()
                     self._end_rest()
                     self._stopped.set()
@@ -323,29 +305,31 @@ class Gateway(Verbs):
             workers.cancel_scope.cancel()
 
     async def _drain(self) -> None:
-        """Give what is unfinished its grace."""
-        for partition in self._partitions:
-            partition.completion.on_empty = self._look_if_drained
-        self._look_if_drained()
-        with trio.move_on_after(self.config.drain_timeout):
-            await self._drained.wait()
+        """Give unfinished envelopes their grace."""
 
-    def _look_if_drained(self) -> None:
-        if not any(partition.deliveries for partition in self._partitions):
-            self._drained.set()
+        def look() -> None:
+            if not any(partition.deliveries for partition in self._partitions):
+                drained.set()
+
+        drained = trio.Event()
+        for partition in self._partitions:
+            partition.completion.on_empty = look
+        look()
+        with trio.move_on_after(self.config.drain_timeout):
+            await drained.wait()
 
     def _end_rest(self) -> None:
-        """What is left ends now: kept where the outbox is durable, else counted and told."""
-        left = [f for partition in self._partitions for f in partition.deliveries.values()]
+        """End what is left: an outbox stores it, else it is given up."""
+        left = sum(len(partition.deliveries) for partition in self._partitions)
         if left:
-            log_event(UNFINISHED_AT_CLOSE, count=len(left), kept=self._pager is not None)
+            log_event(UNFINISHED_AT_CLOSE, count=left, kept=self._pager is not None)
         for partition in self._partitions:
             partition.completion.abandon() if self._pager is None else partition.completion.store()
         if self._pager is not None:
             self._pager.spilled.store()
 
     def quiet(self) -> None:
-        """Accept nothing more; wake those who wait for room with `GatewayClosed`."""
+        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
         self._closing.set()
         if self._pager is not None:
             self._pager.close()
@@ -354,8 +338,8 @@ class Gateway(Verbs):
     async def drain(self) -> list[Undelivered]:
         """Accept nothing more, wait up to `drain_timeout`, end the rest.
 
-        Every envelope that was unfinished when this was called and ended undelivered; with a
-        durable outbox the rest does not end: it is kept for the next life.
+        Returns every envelope that was unfinished at the call and ended undelivered. With a durable
+        outbox the rest does not end: it is stored for the next run.
         """
         deliveries = [f for partition in self._partitions for f in partition.deliveries.values()]
         if self._pager is not None:
@@ -383,15 +367,15 @@ async def open_gateway(
 
     config      a configuration, or the path of a `gateway.toml`, which `load_config` reads
     plugins     objects with hookimpls, asked before the installed ones; ("channel", plugin) for one
-    outbox      where accepted envelopes are kept; None: where the configuration says, else in
-                memory, said so once in the log
+    outbox      where accepted envelopes are stored; None: where the configuration says, else in
+                memory, which is logged once
     rng         where jitter comes from; a seeded one makes delays repeatable
     wall_clock  POSIX time, for `not_before` and the times on receipts
     providers   who takes spans and metrics; None: what the configuration says, else whatever
                 OpenTelemetry has been set up with in this process
 
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
-    `PartitionFailed` out of the block when a partition cannot be kept alive.
+    `PartitionFailed` out of the block when a partition fails again and again.
     """
     _check(config, outbox, providers)
     if not isinstance(config, GatewayConfig):
@@ -401,7 +385,10 @@ async def open_gateway(
         outbox = outbox_at(config.outbox, plugins, config.plugins)
     if outbox is None:
         log_event(OUTBOX_IN_MEMORY)
-    async with _exporting(config, plugins, providers) as exporting, outbox or nullcontext():
+    exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())
+    if providers is None and config.telemetry.export:
+        exporter = exporter_for(config.telemetry.export, plugins, config.plugins)
+    async with exporter as exporting, outbox or nullcontext():
         gateway = Gateway(
             config,
             hooks,
@@ -431,28 +418,17 @@ async def open_gateway(
 
 
 def _check(config: object, outbox: object, providers: object) -> None:
-    """Wrong types, and another loop, whose own errors would tell nobody what to do."""
+    """Raises for wrong types and another event loop, whose own errors would not help."""
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError("the gateway runs on trio: begin with trio.run(main), not asyncio's")
     if not isinstance(config, GatewayConfig | str | os.PathLike):
-        kind = type(config).__name__
-        raise TypeError(
-            f"`config` must be a GatewayConfig or the path of a gateway.toml, not {kind}"
-        )
+        wanted = "a GatewayConfig or the path of a gateway.toml"
+        raise TypeError(f"`config` must be {wanted}, not {type(config).__name__}")
     if isinstance(outbox, str):
         raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
     if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "attempt_started")):
         name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
         raise TypeError(f"`outbox` must be an Outbox, not {name}")
     if not isinstance(providers, Providers | None):
-        kind = type(providers).__name__
-        raise TypeError(f"`providers` must be Providers(tracers=…, meters=…), not {kind}")
-
-
-def _exporting(
-    config: GatewayConfig, plugins: Sequence[Given], given: Providers | None
-) -> AbstractAsyncContextManager[Providers]:
-    """Who takes the telemetry: those given, those of the plugin configured, the process's."""
-    if given is not None or not config.telemetry.export:
-        return nullcontext(given or Providers())
-    return exporter_for(config.telemetry.export, plugins, config.plugins)
+        wanted = "Providers(tracers=…, meters=…)"
+        raise TypeError(f"`providers` must be {wanted}, not {type(providers).__name__}")

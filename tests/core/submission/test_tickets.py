@@ -153,7 +153,9 @@ async def test_a_replay_answers_with_its_own_receipt():
         disposition=Disposition.DELIVERED,
         replayed=True,
     )
-    assert replayed is await Ticket(a_delivery(), replayed=replayed).receipt()
+    delivery = a_delivery()
+    delivery.replay(replayed)
+    assert replayed is await Ticket(delivery).receipt()
 
 
 async def test_what_a_durable_outbox_has_is_not_waited_for():

@@ -46,7 +46,7 @@ class Delivery:
     parked       it waits outside its lane, for its time or for the message that it changes
     restored     a previous process run accepted it
     stored       the gateway closed, and a durable outbox has it for the next run
-    joined       how many callers wait for its end
+    joined       how many callers have waited for its end, except those that left before it
     lane         the lane that it stands in; whose, only the scheduler knows
     message      of an edit or delete: the identity of its message
     target       of an edit or delete that has begun: the message as it stood then
@@ -271,13 +271,20 @@ class Delivery:
 
     # -- who waits for its end
 
-    def join(self) -> None:
-        """One more caller waits for its end."""
+    def hold(self) -> None:
+        """A ticket of it is given out, whose holder counts as waiting for ever."""
         self.joined += 1
 
-    def leave(self) -> None:
-        """One caller less waits for its end."""
+    def join(self, callback: Callable[[], None]) -> None:
+        """One more caller waits for its end, and is called then."""
+        self.joined += 1
+        self.on_end(callback)
+
+    def leave(self, callback: Callable[[], None]) -> bool:
+        """A caller gives up before the end; whether nobody waits any more."""
         self.joined -= 1
+        self.forget(callback)
+        return not self.joined
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call it once this ends, or is stored for the next run."""

@@ -1,4 +1,4 @@
-"""What core itself asks of an envelope, whatever its channel. Pure."""
+"""What core itself asks of an envelope, whatever its channel. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -36,93 +36,91 @@ LATEST = 8e9
 LONGEST_TEXT = 1_000_000
 """Characters of one envelope: bounds the work of cutting, which `max_parts` is checked after."""
 MOST = 100
-"""Problems that are told of one envelope."""
+"""Problems that are reported of one envelope."""
+FLAGS = ("mentions", "link_previews", "silent", "interim")
 
 
 def problems_of(envelope: object) -> list[Problem]:
     """Every mistake: wrong types, texts that cannot be sent, values that are not plain JSON."""
-    if type(envelope) is Send and _plainly_fine(envelope):
+    if type(envelope) is Send and _is_plain(envelope):
         return []
     return list(islice(_problems(envelope), MOST))
-
-
-def _plainly_fine(send: Send) -> bool:
-    """The common case in a few comparisons: nothing that the full look could object to."""
-    text, room, instance = send.text, send.external_room_id, send.instance_id
-    names_only = send.ttl is None and send.not_before is None and send.extra == {}
-    return (
-        names_only
-        and send.thread_id is None
-        and send.reply_to is None
-        and send.key is None
-        and send.mentions is False
-        and send.link_previews is False
-        and send.silent is False
-        and type(text) is str
-        and type(room) is str
-        and type(instance) is str
-        and 0 < len(text) <= LONGEST_TEXT
-        and text.isascii()
-        and "\x00" not in text
-        and not text.isspace()
-        and 0 < len(room) <= LONGEST_NAME
-        and room.isascii()
-        and room.isprintable()
-        and 0 < len(instance) <= LONGEST_NAME
-        and instance.isascii()
-        and instance.isprintable()
-    )
-
-
-def _problems(envelope: object) -> Iterator[Problem]:
-    if not isinstance(envelope, ENVELOPES):
-        yield _no_envelope(envelope)
-        return
-    yield from _names(envelope)
-    yield from _times(envelope)
-    yield from _choices(envelope)
-    if isinstance(envelope, Send | Edit):
-        yield from _text(envelope.text)
-        yield from _table(envelope.extra, optional=isinstance(envelope, Edit))
-    if isinstance(envelope, Edit | Delete):
-        yield from _target(envelope)
-    if isinstance(envelope, Call):
-        yield from _table(envelope.arguments, "arguments", optional=False)
 
 
 def check_envelope(value: object) -> None:
     """Raises `Invalid` for a value that is not even an envelope."""
     if not isinstance(value, ENVELOPES):
-        raise Invalid([_no_envelope(value)])
+        raise Invalid(problems_of(value))
 
 
-def _no_envelope(value: object) -> Problem:
-    return Problem("envelope", f"must be a Send, Edit, Delete or Call, not {value!r}")
+def _is_plain(send: Send) -> bool:
+    """The common case in a few comparisons: nothing that the full look could object to."""
+    text = send.text
+    return (
+        send.key is send.thread_id is send.reply_to is None
+        and send.ttl is send.not_before is None
+        and send.mentions is send.link_previews is send.silent is False
+        and send.extra == {}
+        and type(text) is str
+        and 0 < len(text) <= LONGEST_TEXT
+        and text.isascii()
+        and "\x00" not in text
+        and not text.isspace()
+        and _is_plain_name(send.external_room_id)
+        and _is_plain_name(send.instance_id)
+    )
+
+
+def _is_plain_name(value: object) -> bool:
+    """The common case of a name that is fine."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= LONGEST_NAME
+        and value.isascii()
+        and value.isprintable()
+    )
+
+
+def _problems(envelope: object) -> Iterator[Problem]:
+    if not isinstance(envelope, ENVELOPES):
+        yield Problem("envelope", f"must be a Send, Edit, Delete or Call, not {envelope!r}")
+        return
+    yield from _names(envelope)
+    yield from _seconds("ttl", envelope.ttl, LONGEST)
+    yield from _seconds("not_before", envelope.not_before, LATEST)
+    for name in FLAGS:
+        value = getattr(envelope, name, False)
+        if not isinstance(value, bool):
+            yield Problem(name, f"must be true or false, not {shown(value)}")
+    if isinstance(envelope, Send | Edit):
+        yield from _text(envelope.text)
+        yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))
+    if isinstance(envelope, Edit | Delete):
+        yield from _target(envelope)
+    if isinstance(envelope, Call):
+        yield from _table("arguments", envelope.arguments)
 
 
 def _names(envelope: Envelope) -> Iterator[Problem]:
     """A call may have no room: some methods concern none."""
     yield from _name("instance_id", envelope.instance_id)
-    if not (isinstance(envelope, Call) and envelope.external_room_id == ""):
-        yield from _name("external_room_id", envelope.external_room_id)
-    of_target = isinstance(envelope, Edit | Delete)
-    for name in ("key",) if of_target else ("key", "thread_id", "reply_to"):
-        value = getattr(envelope, name, None)
-        if value is not None:
-            yield from _name(name, value)
+    no_room = "" if isinstance(envelope, Call) else ...
+    yield from _name("external_room_id", envelope.external_room_id, absent=no_room)
+    yield from _name("key", envelope.key, absent=None)
+    if isinstance(envelope, Send | Call):
+        yield from _name("thread_id", envelope.thread_id, absent=None)
+    if isinstance(envelope, Send):
+        yield from _name("reply_to", envelope.reply_to, absent=None)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
 
 
-def _name(place: str, value: object) -> Iterator[Problem]:
-    if not _is_plain_name(value) and (fault := name_fault(value)):
+def _name(place: str, value: object, *, absent: object = ...) -> Iterator[Problem]:
+    """An id or a key; `absent` is the value of one that need not be there."""
+    if value == absent or _is_plain_name(value):
+        return
+    if fault := name_fault(value):
         yield Problem(place, fault)
-
-
-def _is_plain_name(value: object) -> bool:
-    """The common case in a few comparisons."""
-    plain = isinstance(value, str) and value.isascii() and value.isprintable()
-    return plain and 0 < len(str(value)) <= LONGEST_NAME
 
 
 def _text(text: object) -> Iterator[Problem]:
@@ -136,7 +134,7 @@ def _text(text: object) -> Iterator[Problem]:
         yield Problem("text", UNSENDABLE)
 
 
-def _table(value: object, place: str = "extra", *, optional: bool = True) -> Iterator[Problem]:
+def _table(place: str, value: object, *, optional: bool = False) -> Iterator[Problem]:
     if not (isinstance(value, Mapping) or (optional and value is None)):
         yield Problem(place, f"must be a table, not {type(value).__name__}")
     elif len([*islice(_held(value), MANY + 1)]) > MANY:
@@ -153,11 +151,6 @@ def _held(value: object, depth: int = 0) -> Iterator[object]:
             yield from _held(item, depth + 1)
 
 
-def _times(envelope: Envelope) -> Iterator[Problem]:
-    yield from _seconds("ttl", envelope.ttl, LONGEST)
-    yield from _seconds("not_before", envelope.not_before, LATEST)
-
-
 def _seconds(place: str, value: object, most: float) -> Iterator[Problem]:
     if value is None:
         return
@@ -165,13 +158,6 @@ def _seconds(place: str, value: object, most: float) -> Iterator[Problem]:
         yield Problem(place, f"must be a finite number of seconds, not {shown(value)}")
     elif abs(value) > most:
         yield Problem(place, f"must be at most {most:.0f} seconds, not {shown(value)}")
-
-
-def _choices(envelope: Envelope) -> Iterator[Problem]:
-    for name in ("mentions", "link_previews", "silent", "interim"):
-        value = getattr(envelope, name, False)
-        if not isinstance(value, bool):
-            yield Problem(name, f"must be true or false, not {shown(value)}")
 
 
 def _target(envelope: Edit | Delete) -> Iterator[Problem]:
@@ -191,17 +177,13 @@ def _target(envelope: Edit | Delete) -> Iterator[Problem]:
 def _ref(ref: MessageRef) -> Iterator[Problem]:
     if not ref.parts and not ref.envelope_id:
         yield Problem("target", "names no message")
-    elif ref.envelope_id != "":
-        yield from _name("target.envelope_id", ref.envelope_id)
-    if ref.thread_id is not None:
-        yield from _name("target.thread_id", ref.thread_id)
+    else:
+        yield from _name("target.envelope_id", ref.envelope_id, absent="")
+    yield from _name("target.thread_id", ref.thread_id, absent=None)
     if type(ref.revision) is not int:
         yield Problem("target.revision", f"must be a whole number, not {ref.revision!r}")
-    yield from _table(ref.extra, "target.extra")
-    yield from _parts(ref.parts)
-
-
-def _parts(parts: object) -> Iterator[Problem]:
+    yield from _table("target.extra", ref.extra, optional=True)
+    parts: object = ref.parts
     if not isinstance(parts, tuple):
         yield Problem("target.parts", f"must be a tuple, not {type(parts).__name__}")
         return
@@ -214,8 +196,7 @@ def _part(place: str, part: object) -> Iterator[Problem]:
         yield Problem(place, f"must be a PartRef, not {type(part).__name__}")
         return
     yield from _name(f"{place}.message_id", part.message_id)
-    if part.digest != "":
-        yield from _name(f"{place}.digest", part.digest)
+    yield from _name(f"{place}.digest", part.digest, absent="")
 
 
 def _json(  # noqa: C901 - one branch for each kind of JSON value

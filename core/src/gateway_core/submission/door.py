@@ -1,4 +1,4 @@
-"""The door: from an envelope to a ticket, by the way in that the outbox asks for.
+"""The door: from an envelope to a ticket, in memory or through a durable outbox.
 
 This module waits: for a slot where a bound is reached, and for the outbox. Never for an adapter.
 """
@@ -6,63 +6,32 @@ This module waits: for a slot where a bound is reached, and for the outbox. Neve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from gateway_core.backlog.pager import Pager
-from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig
+import attrs
+
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import Refused
-from gateway_core.contract.ids import Ids
-from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.monitoring.observer import Observer
-from gateway_core.outboxes.interface import Outbox
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.tickets import Ticket
 
 
+@attrs.define(eq=False)
 class Door:
     """Accepts envelopes, or says why not.
 
     refused            how many were not accepted, by exception
-    refused_elsewhere  of those, for instances that are not there
+    refused_elsewhere  of those, how many were for instances that are not there
     """
 
-    def __init__(
-        self,
-        config: GatewayConfig,
-        *,
-        clock: Clock,
-        ids: Ids,
-        outbox: Outbox | None,
-        registry: InstanceRegistry,
-        partitions: Sequence[Partition],
-        partition_of: Callable[[str, str], Partition],
-        pager: Pager | None,
-        observer: Observer,
-    ) -> None:
-        self._registry = registry
-        self._partitions = partitions
-        self._observer = observer
-        self.partition_of = partition_of
-        drafting = self._drafting = Drafting(
-            config,
-            clock=clock,
-            ids=ids,
-            registry=registry,
-            partition_of=partition_of,
-            observer=observer,
-        )
-        self._way: InMemoryWay | DurableWay
-        if outbox is None or pager is None:
-            self._way = InMemoryWay(drafting)
-        else:
-            self._way = DurableWay(drafting, outbox, pager)
-        self.refused: Counter[str] = Counter()
-        self.refused_elsewhere: Counter[str] = Counter()
+    _drafting: Drafting
+    _way: InMemoryWay | DurableWay
+    _partitions: Sequence[Partition]
+    refused: Counter[str] = attrs.field(factory=Counter, init=False)
+    refused_elsewhere: Counter[str] = attrs.field(factory=Counter, init=False)
 
     def close(self) -> None:
         """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
@@ -75,20 +44,18 @@ class Door:
         try:
             draft = self._drafting.draft(envelope)
             return await self._way.accept(draft, wait=wait)
-        except BaseException as error:
+        except Exception as error:
             self._refuse(envelope, error)
             raise
 
-    def _refuse(self, envelope: Envelope, error: BaseException) -> None:
-        """Count a refusal; of an instance that is not there under none."""
-        if not isinstance(error, Exception):
-            return
+    def _refuse(self, envelope: Envelope, error: Exception) -> None:
+        """Count a refusal, by its instance if that is there."""
         name = type(error).__name__
         self.refused[name] += 1
         try:
-            account = self._registry.account(envelope.instance_id)
+            account = self._drafting.registry.account(envelope.instance_id)
         except Refused:
             self.refused_elsewhere[name] += 1
         else:
             account.counts.refuse(error)
-        self._observer.refused(str(envelope.instance_id), name)
+        self._drafting.observer.refused(str(envelope.instance_id), name)

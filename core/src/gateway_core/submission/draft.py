@@ -1,4 +1,4 @@
-"""A draft: an envelope that was checked and planned, and is not accepted yet. Never waits."""
+"""A draft: an envelope that was checked and planned, but is not accepted yet. Never waits."""
 
 from __future__ import annotations
 
@@ -47,48 +47,37 @@ class Draft:
     begun: int
 
 
+@attrs.define(eq=False)
 class Drafting:
     """What both ways of acceptance share: the checks, the delivery, the policies' vote."""
 
-    def __init__(
-        self,
-        config: GatewayConfig,
-        *,
-        clock: Clock,
-        ids: Ids,
-        registry: InstanceRegistry,
-        partition_of: Callable[[str, str], Partition],
-        observer: Observer,
-    ) -> None:
-        self.config = config
-        self.clock = clock
-        self.observer = observer
-        self._ids = ids
-        self._registry = registry
-        self.partition_of = partition_of
-        self.closed = False
+    config: GatewayConfig
+    clock: Clock
+    observer: Observer
+    partition_of: Callable[[str, str], Partition]
+    registry: InstanceRegistry
+    _ids: Ids
+    closed: bool = attrs.field(default=False, init=False)
 
     def check_open(self) -> None:
-        """Raises `GatewayClosed` where the gateway accepts nothing more."""
+        """Raises `GatewayClosed` if the gateway accepts nothing more."""
         if self.closed:
             raise GatewayClosed
 
     def draft(self, envelope: Envelope) -> Draft:
-        """Check and plan the envelope. Raises everything that is wrong with it in itself."""
+        """Check and plan the envelope. Raises why it cannot be accepted at all."""
         self.check_open()
-        config = self.config
         problems = problems_of(envelope)
         if problems:
             raise Invalid(problems)
-        registry = self._registry
-        account = registry.serving.get(envelope.instance_id)
+        account = self.registry.serving.get(envelope.instance_id)
         if account is None:
-            account = registry.account(envelope.instance_id)  # says why not
-        plan, problems = planned(account.hooks, account.instance, envelope, config.max_parts)
+            account = self.registry.account(envelope.instance_id)  # raises the reason
+        plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
         if problems:
             raise Invalid(problems)
         suspended = account.health.suspended
-        if suspended is not None and config.when_suspended == "refuse":
+        if suspended is not None and self.config.when_suspended == "refuse":
             raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
         scope = None if envelope.key is None else scope_of(envelope)
         return Draft(
@@ -102,12 +91,12 @@ class Drafting:
         )
 
     def look_up_account(self, draft: Draft, *, slot: bool) -> None:
-        """Its account again; the instance may have been taken out while somebody waited.
+        """Look its account up again: the instance may have been taken out during a wait.
 
         slot  it has one, which is given back before this raises `UnknownInstance`
         """
         try:
-            draft.account = self._registry.account(draft.envelope.instance_id)
+            draft.account = self.registry.account(draft.envelope.instance_id)
         except Refused:
             if slot:
                 draft.partition.free_slot(draft.envelope)
@@ -118,7 +107,7 @@ class Drafting:
     ) -> tuple[Delivery, float]:
         """Its delivery, which has the key from now on, and its time to live in seconds.
 
-        message_due  when the message that it changes is due, where that waits outside memory
+        message_due  when the message that it changes is due, if that one is spilled
         """
         envelope, partition = draft.envelope, draft.partition
         wall = self.clock.wall()
@@ -148,25 +137,30 @@ class Drafting:
     def _ttl(
         self, envelope: Envelope, priority: Priority, due: float | None, accepted_at: float
     ) -> float:
-        """Its own; that of its class counts from when it is due."""
+        """Its own time to live, else that of its class, which counts from when it is due."""
         if envelope.ttl is not None:
             return envelope.ttl
-        ahead = 0.0 if due is None else max(0.0, due - accepted_at)
         of_class: float = getattr(self.config.ttl, priority)
-        return of_class + ahead
+        return of_class if due is None else of_class + max(0.0, due - accepted_at)
 
     def vote(self, draft: Draft, delivery: Delivery) -> Vote | None:
-        """What policies want of it."""
+        """The policies' answer: another class, `shed`, or None."""
         hooks = draft.account.hooks
         if "admit" not in hooks.served:
             return None
         return hooks.admit(delivery.envelope, draft.partition.pressure())
 
     def give_class(self, delivery: Delivery, vote: Priority) -> float:
-        """The class that a policy gave it; its time to live by that, in seconds."""
+        """Give it the class that a policy wants; its time to live in that, in seconds."""
         ttl = self._ttl(delivery.envelope, vote, delivery.due, delivery.accepted_at)
         delivery.give_class(vote, self.clock.now() + round(ttl * SECOND))
         return ttl
+
+    def known(self, draft: Draft) -> Known | None:
+        """What its key stands for in memory already."""
+        if draft.scope is None:
+            return None
+        return draft.partition.keys.find(draft.scope, self.clock.now())
 
     def joined(self, draft: Draft, known: Known) -> Ticket:
         """A ticket of the envelope that has the key. Raises `IdempotencyConflict`."""
@@ -175,7 +169,7 @@ class Drafting:
             raise IdempotencyConflict(key=str(envelope.key), envelope_id=known.envelope_id)
         if known.delivery is not None:
             return Ticket(known.delivery)
-        assert known.receipt is not None  # noqa: S101 - one of the two
+        assert known.receipt is not None  # noqa: S101 - a key stands for one of the two
         delivery = Delivery(known.envelope_id, envelope, ())
-        delivery.replay(known.receipt)
-        return Ticket(delivery, replayed=attrs.evolve(known.receipt, replayed=True))
+        delivery.replay(attrs.evolve(known.receipt, replayed=True))
+        return Ticket(delivery)

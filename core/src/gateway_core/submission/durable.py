@@ -1,4 +1,4 @@
-"""The way in where the outbox outlives the process: an envelope is accepted once that has it.
+"""Accepts an envelope where the outbox outlives the process: once the outbox has stored it.
 
 This module waits: for a slot in the outbox, and for the outbox.
 """
@@ -15,7 +15,6 @@ from gateway_core.contract.errors import GatewayClosed, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED
-from gateway_core.deliveries.idempotency import Known
 from gateway_core.outboxes.interface import Entry, Outbox
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait
@@ -37,25 +36,29 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
-        held = self._capacity.take()
+        held, slot = self._capacity.take(), False
         try:
-            due = joined = None
-            if draft.scope is not None or not held or isinstance(draft.envelope, CHANGES):
-                held, due, joined = await self._looked_up(draft, held=held, wait=wait)
-            slot = False
+            due, joined = await self._found(draft)
+            if joined is None and not held:
+                await self._wait_for_capacity(draft, wait=wait)
+                held = True
+                self._drafting.check_open()
+                due, joined = await self._found(draft)
             while joined is None:
                 slot = self._take_slot(draft)
-                if draft.scope is None or self._knows(draft) is None:
+                if self._drafting.known(draft) is None:
                     self._drafting.look_up_account(draft, slot=slot)
                     break
                 if slot:  # somebody used the key meanwhile
                     draft.partition.free_slot(draft.envelope)
                 joined = await self._joined(draft)
         except BaseException:
-            self._let_go(held=held)
+            if held:
+                self._capacity.let_go()
             raise
         if joined is not None:
-            self._let_go(held=held)
+            if held:
+                self._capacity.let_go()
             return joined
         drafting, observer, index = self._drafting, self._drafting.observer, draft.partition.index
         delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
@@ -64,11 +67,6 @@ class DurableWay:
         observer.accepted(delivery, draft.account, index, draft.begun)
         return Ticket(delivery, waited=True)
 
-    def _let_go(self, *, held: bool) -> None:
-        """A slot in the outbox is not needed after all."""
-        if held:
-            self._capacity.let_go()
-
     def _take_slot(self, draft: Draft) -> bool:
         """Take a slot in memory, if there is one."""
         full = take_slot_nowait(draft.partition, draft.envelope, shed=self._shed)
@@ -76,19 +74,8 @@ class DurableWay:
             draft.partition.measure()
         return full is None
 
-    # -- what it changes, and joins
-
-    async def _looked_up(
-        self, draft: Draft, *, held: bool, wait: bool
-    ) -> tuple[bool, float | None, Ticket | None]:
-        """Look for what the envelope changes, and joins; then wait for a slot in the outbox.
-
-        Whether such a slot is held, when the spilled message is due that it changes, and whose
-        ticket it joins, which needs no slot.
-        """
-        due, joined = await self._found(draft)
-        if held or joined is not None:
-            return held, due, joined
+    async def _wait_for_capacity(self, draft: Draft, *, wait: bool) -> None:
+        """Wait until a slot in the outbox is held. Raises `Overloaded` instead, if not `wait`."""
         if not wait:
             raise Overloaded(
                 bound_of="the outbox",
@@ -98,44 +85,34 @@ class DurableWay:
                 retry_in=draft.partition.estimate(),
             )
         await self._capacity.slot()
-        try:
-            self._drafting.check_open()
-            due, joined = await self._found(draft)
-        except BaseException:
-            self._capacity.let_go()
-            raise
-        return True, due, joined
+
+    # -- its message, and its key
 
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
+        """When the spilled message that it changes is due, and the ticket that it joins."""
         due = None
         if isinstance(draft.envelope, CHANGES):
             due = await self._pager.spilled.recall(draft.partition, draft.envelope)
-        return due, await self._joined(draft) if draft.scope is not None else None
+        return due, await self._joined(draft)
 
     async def _joined(self, draft: Draft) -> Ticket | None:
         """The ticket of the envelope that has this key already, once the outbox has that one."""
-        assert draft.scope is not None  # noqa: S101 - the callers looked
-        while True:
-            known = self._knows(draft)
+        while draft.scope is not None:
+            known = self._drafting.known(draft)
             if known is None:
                 known = await self._pager.spilled.known(draft.partition, draft.scope)
             if known is None:
-                return None
+                break
             appended = self._appending.get(known.envelope_id)
             if appended is None:
                 return self._drafting.joined(draft, known)
             await appended.wait()
-
-    def _knows(self, draft: Draft) -> Known | None:
-        """What the key stands for in memory."""
-        assert draft.scope is not None  # noqa: S101 - the callers looked
-        return draft.partition.keys.find(draft.scope, self._drafting.clock.now())
+        return None
 
     # -- into the outbox
 
     async def _append(self, draft: Draft, delivery: Delivery, ttl: float, *, slot: bool) -> None:
-        """Let the outbox have it; whatever goes wrong leaves no trace."""
-        stored = partial(self._stored, draft, delivery, slot=slot)
+        """Store it in the outbox; whatever goes wrong leaves no trace."""
         appended = None
         if delivery.scope is not None:
             appended = self._appending[delivery.id] = trio.Event()
@@ -144,8 +121,17 @@ class DurableWay:
         begun = drafting.clock.now() if observer.listens else 0
         try:
             drafting.check_open()
-            entry = _entry_of(draft, delivery, ttl, observer.traceparent(delivery))
-            await self._outbox.append(entry, stored)
+            entry = _entry(
+                id=delivery.id,
+                envelope=delivery.envelope,
+                plan=tuple(delivery.plan),
+                accepted_at=delivery.accepted_at,
+                deadline=delivery.accepted_at + ttl,
+                fingerprint=draft.fingerprint,
+                due=delivery.due,
+                trace=observer.traceparent(delivery),
+            )
+            await self._outbox.append(entry, partial(self._stored, draft, delivery, slot=slot))
             observer.appended(begun)
         except BaseException as error:
             self._capacity.came(delivery.id, accepted=False)
@@ -158,11 +144,11 @@ class DurableWay:
                 appended.set()
 
     def _stored(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
-        """The outbox has it: policies vote, and from here on it is accepted."""
+        """The outbox has stored it: policies vote, and from here on it is accepted."""
         drafting, pager, partition = self._drafting, self._pager, draft.partition
         if drafting.closed:
             raise GatewayClosed
-        # Another one now, where it was taken out and in again meanwhile.
+        # Another one now, if the instance was taken out and in again meanwhile.
         drafting.look_up_account(draft, slot=False)
         account = draft.account
         vote = drafting.vote(draft, delivery)
@@ -185,24 +171,10 @@ class DurableWay:
             partition.completion.complete_spilled(delivery, account, SHED, account.hooks)
 
     def _take_back(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
-        """It was not accepted after all: its key and slot are free, nobody waits for it."""
+        """It was not accepted after all: free its key and its slot; nobody waits for it."""
         self._outbox.withdraw(delivery.id)
         if delivery.scope is not None:
             draft.partition.keys.forget(delivery.scope)
         if slot:
             draft.partition.free_slot(draft.envelope)
         delivery.notify()
-
-
-def _entry_of(draft: Draft, delivery: Delivery, ttl: float, trace: str) -> Entry:
-    accepted = delivery.accepted_at
-    return _entry(
-        id=delivery.id,
-        envelope=delivery.envelope,
-        plan=tuple(delivery.plan),
-        accepted_at=accepted,
-        deadline=accepted + ttl,
-        fingerprint=draft.fingerprint,
-        due=delivery.due,
-        trace=trace,
-    )

@@ -1,11 +1,10 @@
-"""The way in where the outbox does not outlive the process: a slot, and it is accepted.
+"""Accepts an envelope where the outbox does not outlive the process: once it has a slot.
 
 This module waits: for a slot where a bound is reached.
 """
 
 from __future__ import annotations
 
-from gateway_core.deliveries.idempotency import Known
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait, wait_for_slot
 from gateway_core.submission.tickets import Ticket
@@ -21,13 +20,12 @@ class InMemoryWay:
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
         drafting, partition = self._drafting, draft.partition
-        if draft.scope is not None and (known := self._known(draft)) is not None:
+        if (known := drafting.known(draft)) is not None:
             return drafting.joined(draft, known)
         full = take_slot_nowait(partition, draft.envelope, shed=self._shed)
         if full is not None:
             await wait_for_slot(partition, draft.envelope, full, wait=wait)
-            if draft.scope is not None and (known := self._known(draft)) is not None:
-                # Somebody used the key while this caller waited for the slot that it has now.
+            if (known := drafting.known(draft)) is not None:  # used during the wait
                 partition.free_slot(draft.envelope)
                 return drafting.joined(draft, known)
             drafting.look_up_account(draft, slot=True)
@@ -42,11 +40,7 @@ class InMemoryWay:
             raise
         if vote is not None and vote != "shed":
             drafting.give_class(delivery, vote)
-        drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
+        if drafting.observer.listens:
+            drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
         partition.enqueuer.accept(delivery, draft.account, now, shed=vote == "shed")
         return Ticket(delivery)
-
-    def _known(self, draft: Draft) -> Known | None:
-        """What has the key already."""
-        assert draft.scope is not None  # noqa: S101 - the caller looked
-        return draft.partition.keys.find(draft.scope, self._drafting.clock.now())

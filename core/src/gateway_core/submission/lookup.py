@@ -1,17 +1,18 @@
-"""Finds an envelope that somebody asks about: under way, in the outbox, or ended.
+"""Finds an envelope that somebody asks about: in memory, in the outbox, or ended.
 
-This module waits: for the outbox. What memory tells is told as of the moment of the call.
+This module waits: for the outbox. What memory knows is reported as of the moment of the call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import attrs
 import trio
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
-from gateway_core.contract.envelopes import KeyRef
+from gateway_core.contract.envelopes import KeyRef, Receipt
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.engine.partition import Partition
@@ -20,97 +21,81 @@ from gateway_core.submission.status import Status, status_ended, status_of
 from gateway_core.submission.tickets import Ticket
 
 
+@attrs.define(eq=False)
 class Lookup:
     """Answers for all partitions and the outbox."""
 
-    def __init__(
-        self,
-        partitions: Sequence[Partition],
-        partition_of: Callable[[str, str], Partition],
-        pager: Pager | None,
-        outbox: Outbox | None,
-        clock: Clock,
-    ) -> None:
-        self._partitions = partitions
-        self._partition_of = partition_of
-        self._pager = pager
-        self._outbox = outbox
-        self._clock = clock
+    _partitions: Sequence[Partition]
+    _partition_of: Callable[[str, str], Partition]
+    _pager: Pager | None
+    _outbox: Outbox | None
+    _clock: Clock
 
-    # -- at once, of what is in memory
+    # -- at once, from memory
+
+    def known(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where it stands, as far as memory knows; None: the outbox may know it."""
+        found: Delivery | Receipt | None
+        if isinstance(what, KeyRef):
+            keys = self._partition_of(what.instance_id, what.external_room_id).keys
+            key = keys.find(scope_of_key(what), self._clock.now())
+            found = None if key is None else key.delivery or key.receipt
+        else:
+            found = self._find(_id_of(what, "a Ticket, a KeyRef or an envelope's id"))
+        if isinstance(found, Delivery):
+            return status_of(found, self._clock.now(), self._clock.wall())
+        return None if found is None else status_ended(found)
 
     def withdraw_held(self, delivery: Delivery) -> bool:
-        """End it `cancelled` if it has not started; whether that was so. Somebody has its ticket.
+        """End it `cancelled` if it has not started; whether that was so.
 
         Whoever has its ticket keeps it in memory, wherever its envelope is.
         """
         return bool(self._withdraw(delivery.id))
 
-    def known(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where it stands, as far as memory tells; None: the outbox may know it."""
-        if isinstance(what, KeyRef):
-            return self._known_by_key(what)
-        envelope_id = _id_of(what, "a Ticket, a KeyRef or an envelope's id")
+    def _find(self, envelope_id: str) -> Delivery | Receipt | None:
+        """Its delivery; its receipt, if it ended; None: the partitions do not know it."""
         for partition in self._partitions:
-            delivery = partition.deliveries.get(envelope_id)
-            if delivery is not None:
-                return self._unfinished(delivery)
-            receipt = partition.completion.history.get(envelope_id)
-            if receipt is not None:
-                return status_ended(receipt)
+            ended = partition.completion.history
+            found = partition.deliveries.get(envelope_id) or ended.get(envelope_id)
+            if found is not None:
+                return found
         return None
-
-    def _known_by_key(self, key: KeyRef) -> Status | None:
-        partition = self._partition_of(key.instance_id, key.external_room_id)
-        known = partition.keys.find(scope_of_key(key), self._clock.now())
-        if known is None:
-            return None
-        if known.delivery is not None:
-            return self._unfinished(known.delivery)
-        return status_ended(known.receipt) if known.receipt is not None else None
-
-    def _unfinished(self, delivery: Delivery) -> Status:
-        return status_of(delivery, self._clock.now(), self._clock.wall())
 
     def _withdraw(self, envelope_id: str) -> bool | None:
         """The same as `withdraw_held`, by an id; None: it is not in memory."""
-        for partition in self._partitions:
-            delivery = partition.deliveries.get(envelope_id)
-            if delivery is not None:
-                return partition.completion.withdraw(delivery)
-            if envelope_id in partition.completion.history:
-                return False
+        found = self._find(envelope_id)
+        if isinstance(found, Delivery):
+            envelope = found.envelope
+            partition = self._partition_of(envelope.instance_id, envelope.external_room_id)
+            return partition.completion.withdraw(found)
+        if found is not None:
+            return False
         spilled = self._pager.spilled.get(envelope_id) if self._pager is not None else None
         if spilled is None or self._pager is None:
             return None
         return self._pager.withdraw(spilled)
 
-    # -- with the outbox's help
+    # -- with the outbox's help: an envelope may come in or end during the look-up
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where it stands at the time of the call; None: not known (any more)."""
         await trio.lowlevel.checkpoint_if_cancelled()
         status = self.known(what)
-        if status is None and self._outbox is not None:
-            return await self._status_outside(what, self._outbox)
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return status
-
-    async def _status_outside(self, what: Ticket | KeyRef | str, outbox: Outbox) -> Status | None:
-        """As the outbox knows it, unless it came in or ended during the look-up."""
+        if status is not None or self._outbox is None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return status
         await trio.lowlevel.checkpoint()
-        found = await outbox.find(
+        found = await self._outbox.find(
             scope_of_key(what) if isinstance(what, KeyRef) else _id_of(what, "an envelope's id")
         )
         status = self.known(what)
-        if status is None and found is not None and isinstance(what, KeyRef):
-            status = self.known(found.envelope_id)  # it may have freed its key
-        if status is not None or found is None:
-            return status
-        return self._kept(found)
+        if status is None and found is not None:  # it may have freed its key
+            status = self.known(found.envelope_id) or self._stored(found)
+        return status
 
-    def _kept(self, found: Found) -> Status | None:
-        """Of what is in the outbox alone."""
+    def _stored(self, found: Found) -> Status | None:
+        """The status of an envelope that is in the outbox alone."""
         if found.receipt is not None:
             return status_ended(found.receipt)
         if found.kept is None:  # of the message that it made, the newest edit alone is known
@@ -129,20 +114,16 @@ class Lookup:
         await trio.lowlevel.checkpoint_if_cancelled()
         done = self._withdraw(envelope_id)
         ended = isinstance(what, Ticket) and what.ended
-        if done is None and self._pager is not None and not ended:
-            return await self._withdraw_outside(envelope_id, self._pager)
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return bool(done)
-
-    async def _withdraw_outside(self, envelope_id: str, pager: Pager) -> bool:
-        """One that the outbox alone has, unless it came in or ended during the look-up."""
-        await trio.lowlevel.checkpoint()
-        found = await pager.look_up(envelope_id)
-        done = self._withdraw(envelope_id)
-        if done is not None or found is None:
+        if done is not None or self._pager is None or ended:
+            await trio.lowlevel.cancel_shielded_checkpoint()
             return bool(done)
-        delivery = pager.join(found)
-        return delivery is not None and pager.withdraw(delivery)
+        await trio.lowlevel.checkpoint()
+        found = await self._pager.look_up(envelope_id)
+        done = self._withdraw(envelope_id)
+        if done is None and found is not None:
+            delivery = self._pager.join(found)
+            done = delivery is not None and self._pager.withdraw(delivery)
+        return bool(done)
 
 
 def _id_of(what: object, wanted: str) -> str:

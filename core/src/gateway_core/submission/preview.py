@@ -20,7 +20,7 @@ from gateway_core.submission.checks import problems_of
 class Preview:
     """What would become of an envelope.
 
-    problems  why it would be refused; empty: it would be accepted, were there room for it
+    problems  why it would be refused; empty: it would be accepted, if there were a slot for it
     parts     the platform messages that a `Send` or an `Edit` becomes, as far as there is a plan
     limits    every limit that each of its attempts draws on
     """
@@ -39,10 +39,10 @@ def preview(
 ) -> Preview:
     """What would become of `envelope` on `instance`, without a gateway and without a network.
 
-    The adapter's `validate`, `chunk` and `rate_limit` are asked as a gateway asks them, so given
-    and installed policies are asked first. `config` has the measures and the plugins allowed.
-    Raises `PluginError` where plugins cannot be bound, `ConfigError` for a channel that nobody
-    serves, and `HookContractError` where a hook fails.
+    Calls `validate`, `chunk` and `rate_limit` as a gateway does: those of given and installed
+    policies first. `config` has the bounds and the plugins allowed. Raises `PluginError` if plugins
+    cannot be bound, `ConfigError` for a channel that no plugin serves, and `HookContractError` if a
+    hook fails.
     """
     config = config or GatewayConfig()
     hooks = bind(plugins, config.plugins)
@@ -60,23 +60,21 @@ def foresee(
     config: GatewayConfig,
     address: str = "",
 ) -> Preview:
-    """The same with hooks that are bound; `address` is the room's present one."""
-    parts: tuple[Part, ...] = ()
-    limits: tuple[Limit, ...] = ()
+    """The same with bound hooks; `address` is the room's present one."""
     problems = problems_of(envelope)
-    if not problems:
-        parts, problems = planned(hooks, instance, envelope, config.max_parts)
-        room = address or envelope.external_room_id
-        thread = envelope.thread_id if hooks.traits.independent_threads else None
-        operation, priority = envelope.operation, envelope.priority
-        limits = hooks.rate_limit(instance, room, thread, operation, priority)
+    if problems:
+        return Preview(problems=tuple(problems), parts=(), limits=())
+    parts, problems = planned(hooks, instance, envelope, config.max_parts)
+    room = address or envelope.external_room_id
+    thread = envelope.thread_id if hooks.traits.independent_threads else None
+    limits = hooks.rate_limit(instance, room, thread, envelope.operation, envelope.priority)
     return Preview(problems=tuple(problems), parts=parts, limits=limits)
 
 
 def planned(
     hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
 ) -> tuple[tuple[Part, ...], list[Problem]]:
-    """The plan of an envelope that is fine in itself, and what its channel objects to."""
+    """The plan of an envelope without problems of its own, and the problems of its channel."""
     operation = "call" if isinstance(envelope, Call) else envelope.operation
     problems = hooks.validate(instance, envelope)
     if operation not in hooks.can or not getattr(hooks.traits, operation, True):

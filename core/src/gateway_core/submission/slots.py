@@ -15,9 +15,9 @@ from gateway_core.scheduling.classes import CLASSES
 
 
 def take_slot_nowait(partition: Partition, envelope: Envelope, *, shed: bool) -> Full | None:
-    """Take a slot where there is one, or can be made; else the bound that is reached.
+    """Take a slot if there is one, or one can be freed; else the bound that is reached.
 
-    shed  bulk that has not started makes room for higher classes
+    shed  bulk that has not started may be ended for higher classes
     """
     admission = partition.admission
     instance, room = envelope.instance_id, envelope.external_room_id
@@ -32,12 +32,18 @@ def take_slot_nowait(partition: Partition, envelope: Envelope, *, shed: bool) ->
 async def wait_for_slot(
     partition: Partition, envelope: Envelope, full: Full, *, wait: bool
 ) -> None:
-    """Wait for a slot under the bound that is reached, or say when to come back.
+    """Wait for a slot under the bound that is reached, or raise `Overloaded` if not `wait`.
 
-    Raises `Overloaded`, and `GatewayClosed` where the gateway closes meanwhile.
+    Raises `GatewayClosed` if the gateway closes meanwhile.
     """
     if not wait:
-        raise _overloaded(partition, full)
+        raise Overloaded(
+            bound_of=" ".join(full.key) if len(full.key) > 1 else f"partition {partition.index}",
+            pressure=partition.gauge.level,
+            depth=full.depth,
+            bound=full.bound,
+            retry_in=partition.estimate(),
+        )
     admission = partition.admission
     woken = trio.Event()
     waiter = Waiter(envelope.instance_id, envelope.external_room_id, woken.set)
@@ -53,13 +59,3 @@ async def wait_for_slot(
     if admission.closed:
         admission.give_up(waiter)
         raise GatewayClosed
-
-
-def _overloaded(partition: Partition, full: Full) -> Overloaded:
-    return Overloaded(
-        bound_of=" ".join(full.key) if len(full.key) > 1 else f"partition {partition.index}",
-        pressure=partition.gauge.level,
-        depth=full.depth,
-        bound=full.bound,
-        retry_in=partition.estimate(),
-    )

@@ -1,4 +1,4 @@
-"""Where an envelope stands, and when its turn is likely to come. Pure: the time is passed in."""
+"""Where an envelope stands, and when its turn is likely to come. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Status:
     """Where an envelope stands.
 
     cause     what it waits for, while unfinished
-    attempts  tries made so far
-    estimate  seconds until its next try is likely to begin, by what is known now: limits, those
-              before it, waits that a platform asked for; at its deadline it ends instead. None:
+    attempts  attempts made so far
+    estimate  seconds until its next attempt is likely to begin, by the limits, the envelopes before
+              it, and the waits that a platform asked for; at its deadline it ends instead. None:
               it ended, or waits for something that nobody foresees (a resume, an answer)
     receipt   how it ended; None while unfinished
     """
@@ -61,25 +61,25 @@ def status_ended(receipt: Receipt) -> Status:
 def _until_due(delivery: Delivery, wall: float) -> int | None:
     """Nanoseconds until its schedule lets it in."""
     due = delivery.envelope.not_before
-    return (
-        None if due is None or delivery.waits.cause != "schedule" else round((due - wall) * SECOND)
-    )
+    if due is None or delivery.waits.cause != "schedule":
+        return None
+    return round((due - wall) * SECOND)
 
 
 def _until_its_turn(delivery: Delivery, now: int) -> int | None:
     """The wait of its lane, and a token for each step before it there."""
     lane = lane_of(delivery)
-    if lane is None:
+    wait = None if lane is None else _until_lane_starts(lane, now)
+    if lane is None or wait is None:
         return None
-    wait = _until_lane_starts(lane, now)
     before = takewhile(lambda other: other is not delivery, lane.queue)
     steps = sum(_steps_left(other) for other in before if other.receipt is None)
     rounds = [_round(bucket) for limits in lane.asked.values() for bucket in limits]
-    return None if wait is None else wait + steps * max(rounds, default=0)
+    return wait + steps * max(rounds, default=0)
 
 
 def _round(bucket: Bucket) -> int:
-    """From one token of a lane to its next, where others wait as well: all of them go before."""
+    """From one token of a lane to its next: all other lanes that wait there go before."""
     waiting = bucket.waiting.ahead(None) if bucket.waiting is not None else 0
     return bucket.pace * max(1, waiting)
 
@@ -91,7 +91,7 @@ def _steps_left(delivery: Delivery) -> int:
 
 
 def _until_lane_starts(lane: Lane, now: int) -> int | None:
-    """Nanoseconds until the lane's next try, with those that wait before it at the same place."""
+    """Nanoseconds until the lane's next attempt, after the lanes before it at its bucket."""
     if lane.doubt or (not lane.running and lane.room.account.limits.is_shut):
         return None
     if lane.timer_at is not None:
@@ -102,7 +102,7 @@ def _until_lane_starts(lane: Lane, now: int) -> int | None:
     if bucket.closed_until >= NEVER:
         return None
     at = bucket.free_at(now)
-    if at >= NEVER:  # its tokens are in flight: they come back one by one
+    if at >= NEVER:  # its tokens are in flight, and come back one by one
         at = now + bucket.pace
     ahead = bucket.waiting.ahead(lane) if bucket.waiting is not None else 0
     return at - now + ahead * bucket.pace

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
 import trio
 
 from gateway_core.contract.envelopes import Call, Delivered, MessageRef, Receipt, Send
@@ -10,7 +14,10 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
 
+Register: TypeAlias = Callable[[Callable[[], None]], None]
+
 _delivered = fast_init(Delivered)
+_COPIED = [field.name for field in attrs.fields(Receipt) if field.name != "ref"]
 
 
 class Ticket:
@@ -19,14 +26,11 @@ class Ticket:
     Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
     """
 
-    __slots__ = ("_delivery", "_replayed", "_waited")
+    __slots__ = ("_delivery", "_waited")
 
-    def __init__(
-        self, delivery: Delivery, replayed: Receipt | None = None, *, waited: bool = False
-    ) -> None:
+    def __init__(self, delivery: Delivery, *, waited: bool = False) -> None:
         self._delivery = delivery
-        self._replayed = replayed
-        self._waited = waited  # for an outbox, before it was made: others had their turn
+        self._waited = waited  # for an outbox, so that other tasks had their turn already
 
     def __repr__(self) -> str:
         state = self._delivery.receipt.disposition if self._delivery.receipt else "unfinished"
@@ -59,10 +63,38 @@ class Ticket:
 
         Raises `GatewayClosed` (`kept=True`) where a durable outbox keeps it for the next start.
         """
-        if self._replayed is not None:
-            await trio.lowlevel.checkpoint()
-            return self._replayed
-        return await wait_for_end(self._delivery)
+        return await wait_for_end(self._delivery, self._delivery.on_end, self._delivery.forget)
+
+
+async def wait_for_end(delivery: Delivery, register: Register, give_up: Register) -> Receipt:
+    """Wait until the delivery has its receipt.
+
+    register  takes the callback for the end
+    give_up   takes it back when the waiting task is cancelled
+    """
+    if delivery.receipt is None and not delivery.stored:
+        done = trio.Event()
+        register(done.set)
+        try:
+            await done.wait()
+        except trio.Cancelled:
+            give_up(done.set)
+            raise
+    else:
+        await trio.lowlevel.checkpoint()
+    if delivery.receipt is None:
+        raise GatewayClosed("the outbox keeps the envelope for the next start", kept=True)
+    return delivery.receipt
+
+
+def with_ref(delivery: Delivery, receipt: Receipt) -> Delivered:
+    """The receipt of a send or an edit that was delivered or superseded, with its message's ref.
+
+    An edit by key that was superseded is of the message that had the key when the edit came in. If
+    there was none, the ref names no message, and a change of it is refused.
+    """
+    ref = receipt.ref or _ref_of(delivery) or _named(delivery, _message_of(delivery))
+    return _delivered(ref=ref, **{name: getattr(receipt, name) for name in _COPIED})
 
 
 def _ref_of(delivery: Delivery) -> MessageRef | None:
@@ -87,54 +119,10 @@ def _named(delivery: Delivery, envelope_id: str) -> MessageRef:
     )
 
 
-def with_ref(delivery: Delivery, receipt: Receipt) -> Delivered:
-    """The receipt of a send or an edit that was delivered or superseded, with its message's ref.
-
-    An edit by key that was superseded is of the message that had the key when the edit came in. If
-    there was none, the ref names no message, and a change of it is refused.
-    """
-    ref = receipt.ref or _ref_of(delivery) or _named(delivery, _message_of(delivery))
-    return _delivered(
-        ref=ref,
-        envelope_id=receipt.envelope_id,
-        instance_id=receipt.instance_id,
-        external_room_id=receipt.external_room_id,
-        disposition=receipt.disposition,
-        parts=receipt.parts,
-        attempts=receipt.attempts,
-        verdict=receipt.verdict,
-        possible_duplicate=receipt.possible_duplicate,
-        degradations=receipt.degradations,
-        transforms=receipt.transforms,
-        moved_to=receipt.moved_to,
-        accepted_at=receipt.accepted_at,
-        ended_at=receipt.ended_at,
-        replayed=receipt.replayed,
-        result=receipt.result,
-    )
-
-
 def _message_of(delivery: Delivery) -> str:
-    """The id of the `Send` whose message an edit by key is of; empty: not known."""
+    """The id of the `Send` whose message an edit by key changes; empty: not known."""
     try:
         position_of(delivery.message)
     except ValueError:  # the key itself stands for a message that nobody knows
         return ""
     return delivery.message
-
-
-async def wait_for_end(delivery: Delivery) -> Receipt:
-    """Wait until the delivery has its receipt."""
-    if delivery.receipt is None and not delivery.stored:
-        done = trio.Event()
-        delivery.on_end(done.set)
-        try:
-            await done.wait()
-        except trio.Cancelled:
-            delivery.forget(done.set)
-            raise
-    else:
-        await trio.lowlevel.checkpoint()
-    if delivery.receipt is None:
-        raise GatewayClosed("the outbox keeps the envelope for the next start", kept=True)
-    return delivery.receipt

@@ -1,13 +1,14 @@
-"""The verbs of the public face: an envelope is built, handed over, and waited for.
+"""The verbs of the public face: each builds an envelope, submits it, and waits for its end.
 
-This module waits: for a place, and for the end of what it handed over.
+This module waits: for a slot, and for the end of what was accepted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args, overload
 
+import attrs
 import trio
 
 from gateway_core.contract.envelopes import (
@@ -36,19 +37,47 @@ from gateway_core.contract.problems import problems_in
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
-from gateway_core.submission.tickets import Ticket, with_ref
+from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
 
 Editable: TypeAlias = Target | Ticket
 _send = fast_init(Send)
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
+MESSAGES = (Send, Edit)
 ON_CANCEL = get_args(OnCancel)
+
+
+class _Fields(TypedDict, total=False):
+    """What `send` and `edit` take, in whichever of their overloads."""
+
+    key: str | None
+    ttl: float | None
+    priority: Priority
+    format: Format
+    extra: Mapping[str, Json] | None
+    mentions: bool
+    link_previews: bool
+    on_cancel: OnCancel
+
+
+class _SendFields(_Fields, total=False):
+    thread: str | None
+    reply_to: str | None
+    not_before: float | None
+    order: Order
+    on_unknown: OnUnknown
+    on_conflict: OnConflict
+    silent: bool
+
+
+class _EditFields(_Fields, total=False):
+    interim: bool
 
 
 class Verbs:
     """What a `Gateway` can be asked to deliver.
 
     door      accepts envelopes
-    withdraw  ends a delivery that has not started; whether that was so
+    withdraw  ends a delivery if it has not started
     """
 
     def __init__(self, door: Door, withdraw: Callable[[Delivery], bool]) -> None:
@@ -62,22 +91,8 @@ class Verbs:
         room: str,
         text: str,
         *,
-        thread: str | None = ...,
-        reply_to: str | None = ...,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        not_before: float | None = ...,
-        priority: Priority = ...,
-        order: Order = ...,
-        format: Format = ...,
-        on_unknown: OnUnknown = ...,
-        on_conflict: OnConflict = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        silent: bool = ...,
-        on_cancel: OnCancel = ...,
         raises: Literal[True] = ...,
+        **fields: Unpack[_SendFields],
     ) -> Delivered: ...
 
     @overload
@@ -87,22 +102,8 @@ class Verbs:
         room: str,
         text: str,
         *,
-        thread: str | None = ...,
-        reply_to: str | None = ...,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        not_before: float | None = ...,
-        priority: Priority = ...,
-        order: Order = ...,
-        format: Format = ...,
-        on_unknown: OnUnknown = ...,
-        on_conflict: OnConflict = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        silent: bool = ...,
-        on_cancel: OnCancel = ...,
         raises: bool,
+        **fields: Unpack[_SendFields],
     ) -> Delivered | Receipt: ...
 
     async def send(
@@ -136,33 +137,30 @@ class Verbs:
 
         Returns a `Delivered` receipt, whose `ref` is never None, when the message was delivered.
         Any other ending raises `DeliveryError` with its receipt. Raises `Refused` (`Invalid`,
-        `Overloaded`, …) where the message was not accepted. A caller who is cancelled before that
-        leaves no trace, whatever `on_cancel` says.
+        `Overloaded`, …) if the message was not accepted. A caller who is cancelled before that
+        leaves no trace.
         """
-        _check_on_cancel(on_cancel)
-        try:
-            envelope = _send(
-                instance_id=instance,
-                external_room_id=room,
-                text=text,
-                thread_id=thread,
-                reply_to=reply_to,
-                key=key,
-                ttl=ttl,
-                not_before=not_before,
-                priority=priority,
-                order=order,
-                format=format,
-                on_unknown=on_unknown,
-                on_conflict=on_conflict,
-                extra={} if extra is None else extra,
-                mentions=mentions,
-                link_previews=link_previews,
-                silent=silent,
-            )
-        except ValueError as error:
-            raise Invalid(problems_in(error)) from None
-        return await self._deliver_message(envelope, on_cancel, raises=raises)
+        envelope = _build(
+            _send,
+            instance_id=instance,
+            external_room_id=room,
+            text=text,
+            thread_id=thread,
+            reply_to=reply_to,
+            key=key,
+            ttl=ttl,
+            not_before=not_before,
+            priority=priority,
+            order=order,
+            format=format,
+            on_unknown=on_unknown,
+            on_conflict=on_conflict,
+            extra=attrs.NOTHING if extra is None else extra,
+            mentions=mentions,
+            link_previews=link_previews,
+            silent=silent,
+        )
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     @overload
     async def edit(
@@ -170,34 +168,13 @@ class Verbs:
         target: Editable,
         text: str,
         *,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        priority: Priority = ...,
-        format: Format = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        interim: bool = ...,
-        on_cancel: OnCancel = ...,
         raises: Literal[True] = ...,
+        **fields: Unpack[_EditFields],
     ) -> Delivered: ...
 
     @overload
     async def edit(
-        self,
-        target: Editable,
-        text: str,
-        *,
-        key: str | None = ...,
-        ttl: float | None = ...,
-        priority: Priority = ...,
-        format: Format = ...,
-        extra: Mapping[str, Json] | None = ...,
-        mentions: bool = ...,
-        link_previews: bool = ...,
-        interim: bool = ...,
-        on_cancel: OnCancel = ...,
-        raises: bool,
+        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[_EditFields]
     ) -> Delivered | Receipt: ...
 
     async def edit(
@@ -218,18 +195,14 @@ class Verbs:
     ) -> Delivered | Receipt:
         """Give a message a new text and wait for the end.
 
-        `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` takes the place of the
-        message's own fields (buttons); None keeps them, an empty mapping takes them off. An edit
-        that a newer one overtakes before it starts is `superseded`: its receipt is returned, with
-        a ref of the message. `on_cancel`, `raises` and what is raised are as in `send`.
+        `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` replaces the platform's own
+        fields (buttons); None keeps them, an empty mapping removes them. If a newer edit overtakes
+        this one before it starts, it ends `superseded`: its receipt is returned, with a ref of the
+        message. `on_cancel`, `raises` and the errors are as in `send`.
         """
-        _check_on_cancel(on_cancel)
-        target = _target(target)
         envelope = _build(
             Edit,
-            instance_id=target.instance_id,
-            external_room_id=target.external_room_id,
-            target=target,
+            **_changing(target),
             text=text,
             key=key,
             ttl=ttl,
@@ -240,7 +213,7 @@ class Verbs:
             link_previews=link_previews,
             interim=interim,
         )
-        return await self._deliver_message(envelope, on_cancel, raises=raises)
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def delete(
         self,
@@ -252,17 +225,8 @@ class Verbs:
         raises: bool = True,
     ) -> Receipt:
         """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
-        _check_on_cancel(on_cancel)
-        target = _target(target)
-        envelope = _build(
-            Delete,
-            instance_id=target.instance_id,
-            external_room_id=target.external_room_id,
-            target=target,
-            ttl=ttl,
-            priority=priority,
-        )
-        return (await self._deliver(envelope, on_cancel, raises=raises))[1]
+        envelope = _build(Delete, **_changing(target), ttl=ttl, priority=priority)
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def call(
         self,
@@ -285,13 +249,12 @@ class Verbs:
 
         `on_cancel` and `raises` are as in `send`.
         """
-        _check_on_cancel(on_cancel)
         envelope = _build(
             Call,
             instance_id=instance,
             external_room_id=room,
             method=method,
-            arguments={} if arguments is None else arguments,
+            arguments=attrs.NOTHING if arguments is None else arguments,
             thread_id=thread,
             key=key,
             ttl=ttl,
@@ -300,35 +263,30 @@ class Verbs:
             on_unknown=on_unknown,
             on_conflict=on_conflict,
         )
-        return (await self._deliver(envelope, on_cancel, raises=raises))[1]
-
-    async def _deliver_message(
-        self, envelope: Send | Edit, on_cancel: OnCancel, *, raises: bool
-    ) -> Delivered | Receipt:
-        """The receipt of a send or an edit: one with a ref where it arrived."""
-        delivery, receipt = await self._deliver(envelope, on_cancel, raises=raises)
-        return with_ref(delivery, receipt) if receipt.disposition in DELIVERED else receipt
+        return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def _deliver(
         self, envelope: Envelope, on_cancel: OnCancel, *, raises: bool
-    ) -> tuple[Delivery, Receipt]:
+    ) -> Delivered | Receipt:
+        """The receipt; of a send or an edit that arrived, one with a ref."""
+        if on_cancel not in ON_CANCEL:
+            words = " or ".join(map(repr, ON_CANCEL))
+            raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
         ticket = await self._door.submit(envelope, wait=True)
-        delivery = ticket._delivery  # noqa: SLF001 - a ticket is this module's own
-        delivery.join()
-        stays = False
-        try:
-            receipt = await ticket.receipt()
-        except trio.Cancelled:
-            stays = on_cancel == "detach"  # as a ticket's holder, who counts as waiting for ever
-            if delivery.joined == 1 and not stays:
+        delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
+
+        def give_up(callback: Callable[[], None]) -> None:
+            if on_cancel == "detach":  # the caller counts as waiting for ever
+                delivery.forget(callback)
+            elif delivery.leave(callback):
                 self._withdraw(delivery)
-            raise
-        finally:
-            if not stays:
-                delivery.leave()
-        if raises and receipt.disposition not in DELIVERED:
+
+        receipt = await wait_for_end(delivery, delivery.join, give_up)
+        if receipt.disposition in DELIVERED:
+            return with_ref(delivery, receipt) if isinstance(envelope, MESSAGES) else receipt
+        if raises:
             raise DeliveryError(receipt)
-        return delivery, receipt
+        return receipt
 
     async def enqueue(
         self,
@@ -351,9 +309,9 @@ class Verbs:
         link_previews: bool = False,
         silent: bool = False,
     ) -> Ticket:
-        """Hand a message over, in the words of `send`; it is accepted when this returns.
+        """Accept a message with the fields of `send`, and do not wait for its end.
 
-        It goes on without its caller. Waits and raises as `submit` does.
+        Waits and raises as `submit` does.
         """
         envelope = _build(
             _send,
@@ -370,7 +328,7 @@ class Verbs:
             format=format,
             on_unknown=on_unknown,
             on_conflict=on_conflict,
-            extra={} if extra is None else extra,
+            extra=attrs.NOTHING if extra is None else extra,
             mentions=mentions,
             link_previews=link_previews,
             silent=silent,
@@ -378,43 +336,39 @@ class Verbs:
         return await self.submit(envelope)
 
     async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
-        """Hand an envelope over; it is accepted when this returns.
+        """Accept an envelope, and do not wait for its end.
 
-        wait   True: wait for room where a bound is reached; False: raise `Overloaded`
+        wait   True: wait for a slot where a bound is reached; False: raise `Overloaded`
 
-        Neither waits behind an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
+        Never waits for an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
         `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`, and
-        `GatewayClosed`. A caller cancelled in here leaves no trace.
+        `GatewayClosed`. A caller who is cancelled meanwhile leaves no trace.
         """
         check_envelope(envelope)
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
-        ticket._delivery.join()  # noqa: SLF001 - its holder counts as waiting for ever
-        if not ticket._waited:  # noqa: SLF001 - else it was the outbox's turn already
+        ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
+        if not ticket._waited:  # noqa: SLF001 - else other tasks had their turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
 
 
-def _check_on_cancel(value: object) -> None:
-    if value not in ON_CANCEL:
-        words = " or ".join(map(repr, ON_CANCEL))
-        raise Invalid([Problem("on_cancel", f"must be {words}, not {value!r}")])
-
-
 def _build(kind: Any, **fields: Any) -> Any:
-    """The envelope; a value that its class does not take becomes `Invalid`."""
+    """Make the envelope; a value that its class does not take raises `Invalid`."""
     try:
         return kind(**fields)
     except ValueError as error:
         raise Invalid(problems_in(error)) from None
 
 
-def _target(target: object) -> Target:
+def _changing(target: object) -> dict[str, Any]:
+    """The fields of a change that follow from its target."""
     if isinstance(target, Ticket):
-        return target.ref
+        target = target.ref
     if not isinstance(target, MessageRef | KeyRef):
         text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
         if target is None:
             text += ": nothing arrived, or the platform's answer told no id"
         raise Invalid([Problem("target", text)])
-    return target
+    room = target.external_room_id
+    return {"instance_id": target.instance_id, "external_room_id": room, "target": target}
