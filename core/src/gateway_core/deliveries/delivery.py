@@ -9,6 +9,7 @@ from gateway_core.contract.envelopes import (
     Attempt,
     Call,
     Delete,
+    Delivered,
     Disposition,
     Edit,
     Envelope,
@@ -30,6 +31,7 @@ WITHOUT_REF = (Call, Delete)
 
 _attempt = fast_init(Attempt)
 _message_ref = fast_init(MessageRef)
+_delivered = fast_init(Delivered)
 _receipt = fast_init(Receipt)
 
 
@@ -323,13 +325,15 @@ class Delivery:
         envelope, steps = self.envelope, self.steps
         if steps is None:
             steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
-        self.receipt = _receipt(
+        ref: Any = self.ref()
+        arrived = ref is not None and disposition is Disposition.DELIVERED
+        self.receipt = (_delivered if arrived else _receipt)(
             envelope_id=self.id,
             instance_id=envelope.instance_id,
             external_room_id=envelope.external_room_id,
             disposition=disposition,
             parts=tuple([step.receipt(i) for i, step in enumerate(steps)]),
-            ref=self.ref(),
+            ref=ref,
             attempts=sum([step.number for step in steps]),
             verdict=verdict if verdict is not None else self.verdict,
             possible_duplicate=self.possible_duplicate,

@@ -266,7 +266,9 @@ class ChannelHooks:
     def _ask_each(self, hook: str, kind: type, kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Ask a sync hook that answers with a sequence of `kind`."""
         answers = tuple(self._ask(hook, SEQUENCES, kwargs))
-        self._check_each(hook, kind, answers)
+        for answer in answers:
+            if not isinstance(answer, kind):
+                raise self._wrong(hook, kind.__name__, answer)
         return answers
 
     def _check_each(self, hook: str, kind: type, answers: Iterable[object]) -> None:

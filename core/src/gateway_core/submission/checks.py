@@ -55,7 +55,7 @@ def check_envelope(value: object) -> None:
 
 def _is_plain(send: Send) -> bool:
     """The common case in a few comparisons: nothing that the full look could object to."""
-    text = send.text
+    text, room, instance = send.text, send.external_room_id, send.instance_id
     return (
         send.key is send.thread_id is send.reply_to is None
         and send.ttl is send.not_before is None
@@ -66,8 +66,11 @@ def _is_plain(send: Send) -> bool:
         and text.isascii()
         and "\x00" not in text
         and not text.isspace()
-        and _is_plain_name(send.external_room_id)
-        and _is_plain_name(send.instance_id)
+        and type(room) is type(instance) is str
+        and 0 < len(room) <= LONGEST_NAME
+        and 0 < len(instance) <= LONGEST_NAME
+        and (names := room + instance).isascii()
+        and names.isprintable()
     )
 
 

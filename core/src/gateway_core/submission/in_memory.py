@@ -40,7 +40,6 @@ class InMemoryWay:
             raise
         if vote is not None and vote != "shed":
             drafting.give_class(delivery, vote)
-        if drafting.observer.listens:
-            drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
+        drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
         partition.enqueuer.accept(delivery, draft.account, now, shed=vote == "shed")
         return Ticket(delivery)

@@ -93,6 +93,8 @@ def with_ref(delivery: Delivery, receipt: Receipt) -> Delivered:
     An edit by key that was superseded is of the message that had the key when the edit came in. If
     there was none, the ref names no message, and a change of it is refused.
     """
+    if isinstance(receipt, Delivered):
+        return receipt
     ref = receipt.ref or _ref_of(delivery) or _named(delivery, _message_of(delivery))
     return _delivered(ref=ref, **{name: getattr(receipt, name) for name in _COPIED})
 

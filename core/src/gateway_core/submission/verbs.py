@@ -41,6 +41,7 @@ from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
 
 Editable: TypeAlias = Target | Ticket
 _send = fast_init(Send)
+_NOTHING: Any = attrs.NOTHING
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 MESSAGES = (Send, Edit)
 ON_CANCEL = get_args(OnCancel)
@@ -140,26 +141,28 @@ class Verbs:
         `Overloaded`, …) if the message was not accepted. A caller who is cancelled before that
         leaves no trace.
         """
-        envelope = _build(
-            _send,
-            instance_id=instance,
-            external_room_id=room,
-            text=text,
-            thread_id=thread,
-            reply_to=reply_to,
-            key=key,
-            ttl=ttl,
-            not_before=not_before,
-            priority=priority,
-            order=order,
-            format=format,
-            on_unknown=on_unknown,
-            on_conflict=on_conflict,
-            extra=attrs.NOTHING if extra is None else extra,
-            mentions=mentions,
-            link_previews=link_previews,
-            silent=silent,
-        )
+        try:  # as `_build` does, without a table of them all
+            envelope = _send(
+                instance_id=instance,
+                external_room_id=room,
+                text=text,
+                thread_id=thread,
+                reply_to=reply_to,
+                key=key,
+                ttl=ttl,
+                not_before=not_before,
+                priority=priority,
+                order=order,
+                format=format,
+                on_unknown=on_unknown,
+                on_conflict=on_conflict,
+                extra=_NOTHING if extra is None else extra,
+                mentions=mentions,
+                link_previews=link_previews,
+                silent=silent,
+            )
+        except ValueError as error:
+            raise Invalid(problems_in(error)) from None
         return await self._deliver(envelope, on_cancel, raises=raises)
 
     @overload
