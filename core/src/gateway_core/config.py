@@ -28,7 +28,6 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 
 WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 
-
 _DURATION = number(above=0, most=LONGEST)
 
 
@@ -124,9 +123,7 @@ class GatewayConfig:
     @property
     def instance_share(self) -> int:
         """The bound of one instance in one partition."""
-        if self.instance_bound is not None:
-            return self.instance_bound
-        return max(1, self.partition_bound * 3 // 4)
+        return self.instance_bound or max(1, self.partition_bound * 3 // 4)
 
 
 Environment: TypeAlias = Mapping[str, str]
@@ -173,11 +170,10 @@ def parse_config(
     with reader.noting():
         if isinstance(url := values.get("outbox"), str):
             outbox_at(url, plugins, allowed)
-    telemetry = values.get("telemetry")
-    export = telemetry.get("export") if isinstance(telemetry, Mapping) else None
     with reader.noting():
-        if isinstance(export, Mapping) and export:
-            exporter_for(export, plugins, allowed)
+        match values.get("telemetry"):
+            case {"export": Mapping() as export} if export:
+                exporter_for(export, plugins, allowed)
     if reader.problems or config is None:
         raise ConfigError(reader.problems)
     return attrs.evolve(config, instances=instances, plugins=allowed)
@@ -223,9 +219,7 @@ class _Reader:
                 ranges = out_of_range(kind, value, self._converter.structure)
                 texts = {problem.text for problem in ranges}
                 found = problems_in(error, kind=kind)
-                misfits = [
-                    problem for problem in found if problem.place or problem.text not in texts
-                ]
+                misfits = [p for p in found if p.place or p.text not in texts]
             raise Invalid(list(dict.fromkeys([*misfits, *ranges])))
 
         return table
@@ -252,7 +246,7 @@ class _Reader:
         fields = dict(table)
         channel = fields.pop("channel", None)
         if channel is None:
-            raise ConfigError(_missing("channel", fields, place))
+            raise ConfigError(_no_channel(fields, place))
         if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
@@ -288,10 +282,8 @@ class _Reader:
         return Secret(text)
 
 
-def _missing(name: str, fields: Iterable[str], place: str) -> list[Problem]:
-    """That a field is missing, or which others look as if they were meant for it."""
-    hints = {field: meant(field, [name]) for field in fields}
-    alike = [
-        Problem(f"{place}.{f}", f"is not a setting{hint}") for f, hint in hints.items() if hint
-    ]
-    return alike or [Problem(f"{place}.{name}", "is missing")]
+def _no_channel(fields: Iterable[str], place: str) -> list[Problem]:
+    """That the channel is missing, or which fields look as if they were meant for it."""
+    hints = {f"{place}.{field}": meant(field, ["channel"]) for field in fields}
+    alike = [Problem(where, f"is not a setting{hint}") for where, hint in hints.items() if hint]
+    return alike or [Problem(f"{place}.channel", "is missing")]

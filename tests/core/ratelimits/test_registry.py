@@ -105,7 +105,7 @@ def test_a_report_of_nothing_left_closes_the_bucket():
 def test_a_report_on_an_even_bucket_closes_it_but_leaves_its_pace():
     limiter, (bucket,) = limiter_of(Limit("b", 10, 1.0))
     limiter.learn([report(limit=2, remaining=0, reset_after=3.0)], 0)
-    assert (3 * SECOND, 100 * MS) == (bucket.free_at(0), bucket.interval)
+    assert (3 * SECOND, 100 * MS) == (bucket.free_at(0), bucket.period)
 
 
 def test_a_report_on_a_bucket_nobody_asked_for_is_dropped():

@@ -45,9 +45,9 @@ def _make() -> cattrs.Converter:
         return converter.structure(value, kind)
 
     converter.register_structure_hook(envelopes.Target, target)
+    converter.register_structure_hook(envelopes.Envelope, envelope)
     for name, kind in _KINDS.items():
         _register(converter, name, kind)
-    converter.register_structure_hook(envelopes.Envelope, envelope)
     return converter
 
 
@@ -82,13 +82,13 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _readable(value: Any, newest: int) -> Mapping[str, Any]:
-    """The value, if this release reads the version it was written in."""
-    version = _table(value).get("version", newest)
+    """The table, if this release reads the version it was written in."""
+    table = _table(value)
+    version = table.get("version", newest)
     if not isinstance(version, int) or not 1 <= version <= newest:
-        raise FormatVersionError(
-            f"written in format version {version!r}; this release reads 1 to {newest}"
-        )
-    return value  # type: ignore[no-any-return]  # a table, as looked at
+        text = f"written in format version {version!r}; this release reads 1 to {newest}"
+        raise FormatVersionError(text)
+    return table
 
 
 _CONVERTER = _make()
@@ -96,8 +96,7 @@ _CONVERTER = _make()
 
 def to_json(value: Any) -> Json:
     """A value as plain JSON; defaults are left out."""
-    write = _WRITERS.get(type(value))
-    if write is not None:
+    if write := _WRITERS.get(type(value)):
         return write(value)
     plain = _CONVERTER.unstructure(value)
     if isinstance(value, MessageRef):

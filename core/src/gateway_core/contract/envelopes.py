@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 import msgspec
@@ -89,13 +89,6 @@ class KeyRef:
 Target: TypeAlias = MessageRef | KeyRef
 
 
-def _copied(value: Any) -> Any:
-    """A copy of a table; anything else stays as it is, and is refused by name later."""
-    if type(value) is dict and not value:  # the common case
-        return {}
-    return copied(value) if isinstance(value, Mapping) else value
-
-
 def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Not below zero; a value that is no number is refused by name later."""
     if isinstance(value, int | float) and value < 0:
@@ -122,10 +115,10 @@ class _Envelope:
     key: str | None = None
     ttl: float | None = attrs.field(default=None, validator=_not_negative)
     not_before: float | None = None
-    priority: Priority = attrs.field(default="normal", validator=one_of("urgent", "normal", "bulk"))
-    order: Order = attrs.field(default="room", validator=one_of("room", "none"))
-    on_unknown: OnUnknown = attrs.field(default="retry", validator=one_of("retry", "give_up"))
-    on_conflict: OnConflict = attrs.field(default="raise", validator=one_of("raise", "replay"))
+    priority: Priority = attrs.field(default="normal", validator=one_of(*get_args(Priority)))
+    order: Order = attrs.field(default="room", validator=one_of(*get_args(Order)))
+    on_unknown: OnUnknown = attrs.field(default="retry", validator=one_of(*get_args(OnUnknown)))
+    on_conflict: OnConflict = attrs.field(default="raise", validator=one_of(*get_args(OnConflict)))
 
 
 @attrs.frozen(kw_only=True)
@@ -144,10 +137,8 @@ class Send(_Envelope):
     text: str
     thread_id: str | None = None
     reply_to: str | None = None
-    format: Format = attrs.field(
-        default="markdown", validator=one_of("plain", "markdown", "native")
-    )
-    extra: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
+    format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
+    extra: Mapping[str, Json] = attrs.field(factory=dict, converter=copied)
     mentions: bool = False
     link_previews: bool = False
     silent: bool = False
@@ -156,7 +147,19 @@ class Send(_Envelope):
 
 
 @attrs.frozen(kw_only=True)
-class Edit(_Envelope):
+class _Change(_Envelope):
+    """A change of a message that was sent."""
+
+    target: Target
+
+    @property
+    def thread_id(self) -> str | None:
+        """The target's thread, if the target names one."""
+        return self.target.thread_id if isinstance(self.target, MessageRef) else None
+
+
+@attrs.frozen(kw_only=True)
+class Edit(_Change):
     """A new text for a message that was sent.
 
     target   the message: a ref (of a receipt, of a ticket, or stored), or its key
@@ -165,36 +168,21 @@ class Edit(_Envelope):
     interim  one of a stream's passing states: it ranks below finals
     """
 
-    target: Target
     text: str
-    format: Format = attrs.field(
-        default="markdown", validator=one_of("plain", "markdown", "native")
-    )
-    extra: Mapping[str, Json] | None = attrs.field(default=None, converter=_copied)
+    format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
+    extra: Mapping[str, Json] | None = attrs.field(default=None, converter=copied)
     mentions: bool = False
     link_previews: bool = False
     interim: bool = False
 
     operation = "edit"
 
-    @property
-    def thread_id(self) -> str | None:
-        """The target's thread, if the target names one."""
-        return self.target.thread_id if isinstance(self.target, MessageRef) else None
-
 
 @attrs.frozen(kw_only=True)
-class Delete(_Envelope):
+class Delete(_Change):
     """Take a message back, all of its parts."""
 
-    target: Target
-
     operation = "delete"
-
-    @property
-    def thread_id(self) -> str | None:
-        """The target's thread, if the target names one."""
-        return self.target.thread_id if isinstance(self.target, MessageRef) else None
 
 
 @attrs.frozen(kw_only=True)
@@ -202,7 +190,7 @@ class Call(_Envelope):
     """Any other method of the platform: a callback's answer, a reaction, typing, pinning."""
 
     method: str
-    arguments: Mapping[str, Json] = attrs.field(factory=dict, converter=_copied)
+    arguments: Mapping[str, Json] = attrs.field(factory=dict, converter=copied)
     thread_id: str | None = None
 
     @property
@@ -216,7 +204,6 @@ Envelope: TypeAlias = Send | Edit | Delete | Call
 CHANGES = (Edit, Delete)
 """Changes of messages. A tuple: `isinstance` with a union takes longer."""
 
-
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 """Writes the canonical JSON that digests are made of."""
 
@@ -226,17 +213,12 @@ def digest_of(payload: Json) -> str:
     try:
         octets = _CANONICAL.encode(payload)
     except (TypeError, ValueError):  # lone surrogates, strings of a class of their own, other keys
-        octets = _as_it_is_read(payload)
+        written = json.dumps(payload, sort_keys=True)
+        try:
+            octets = _CANONICAL.encode(json.loads(written))
+        except (TypeError, ValueError):
+            octets = written.encode()
     return hashlib.blake2b(octets, digest_size=16).hexdigest()
-
-
-def _as_it_is_read(payload: Json) -> bytes:
-    """The canonical form of `payload` after it was written and read again."""
-    written = json.dumps(payload, sort_keys=True)
-    try:
-        return _CANONICAL.encode(json.loads(written))
-    except (TypeError, ValueError):
-        return written.encode()
 
 
 @attrs.frozen(kw_only=True)
@@ -252,9 +234,7 @@ class Part:
 
     payload: Mapping[str, Json]
     span: tuple[int, int] = (0, 0)
-    digest: str = attrs.field(
-        default=attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
-    )
+    digest: str = attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
     degraded: tuple[str, ...] = ()
 
 
@@ -263,7 +243,7 @@ class PartReceipt:
     """The outcome of one part (of a send or edit) or one step (of a delete or call).
 
     outcome     `delivered`, `deleted`, `unchanged`, `failed`, `unknown` or `not_sent`
-    attempts    tries that were made
+    attempts    how many were made
     verdict     the last error's meaning, if there was one
     """
 
@@ -282,11 +262,11 @@ class Receipt:
 
     parts               each part's own outcome
     ref                 what arrived, for edits and deletes; None: nothing did, or no id is known
-    attempts            tries over all steps
+    attempts            how many were made over all steps
     verdict             the error that ended it, or the last one on the way; None: there was none
     possible_duplicate  a part of it may stand in the room more than once
     degradations        looks lost on the way (plain instead of formatted, reply dropped, …)
-    transforms          what was changed before a part was tried again
+    transforms          what was changed before another attempt at a part
     moved_to            the room's new id, if it moved meanwhile
     accepted_at         POSIX time of acceptance; ended_at likewise of the end
     replayed            this answers an earlier envelope of the same key
@@ -352,7 +332,7 @@ class Undelivered:
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One try at one step, as the async hooks of an adapter get it.
+    """One attempt at one step, as the async hooks of an adapter get it.
 
     operation    `send`, `edit`, `delete`, or `call:<method>`
     envelope_id  the envelope that it is for
@@ -364,7 +344,7 @@ class Attempt:
                  empty, in an edit: the message loses those that it has
     message_id   the platform message, for edit and delete
     method       of a call, with its arguments
-    number       1 for the first try of this step
+    number       1 for the first attempt at this step
     key          stable over retries and restarts: the platform deduplicates by it. Letters,
                  digits and a dot; parts of an envelope differ at the end of theirs only
     mode         how `part` was planned

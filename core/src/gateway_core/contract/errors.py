@@ -27,11 +27,7 @@ class GatewayError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To copy and to pickle: Python would call the class with `args` alone."""
-        return _made_again, (type(self), self.args), self.__dict__
-
-
-def _made_again(kind: type[GatewayError], args: tuple[Any, ...]) -> GatewayError:
-    return kind.__new__(kind, *args)
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class _ProblemsError(GatewayError):
@@ -69,18 +65,15 @@ class UnknownInstance(Invalid):
     """No instance of that id is configured."""
 
 
+@attrs.define(kw_only=True, slots=False, repr=False)
 class Overloaded(Refused):
     """A bound was reached: which one (`bound_of`), how full it is, and when to try again."""
 
-    def __init__(
-        self, *, bound_of: str, pressure: str, depth: int, bound: int, retry_in: float
-    ) -> None:
-        self.bound_of = bound_of
-        self.pressure = pressure
-        self.depth = depth
-        self.bound = bound
-        self.retry_in = retry_in
-        super().__init__(bound_of, pressure, depth, bound, retry_in)
+    bound_of: str
+    pressure: str
+    depth: int
+    bound: int
+    retry_in: float
 
     def __str__(self) -> str:
         return (
@@ -89,25 +82,23 @@ class Overloaded(Refused):
         )
 
 
+@attrs.define(kw_only=True, slots=False, repr=False)
 class IdempotencyConflict(Refused):
     """The key was used for another payload; `envelope_id` is the first one's."""
 
-    def __init__(self, *, key: str, envelope_id: str) -> None:
-        self.key = key
-        self.envelope_id = envelope_id
-        super().__init__(key, envelope_id)
+    key: str
+    envelope_id: str
 
     def __str__(self) -> str:
         return f"key {self.key!r} was used for another payload by envelope {self.envelope_id}"
 
 
+@attrs.define(kw_only=True, slots=False, repr=False)
 class InstanceSuspended(Refused):
     """The instance is suspended and configured to refuse meanwhile (`when_suspended="refuse"`)."""
 
-    def __init__(self, *, instance_id: str, why: str) -> None:
-        self.instance_id = instance_id
-        self.why = why
-        super().__init__(instance_id, why)
+    instance_id: str
+    why: str
 
     def __str__(self) -> str:
         return f"instance {self.instance_id!r} is suspended: {self.why}"
@@ -124,26 +115,23 @@ class GatewayClosed(Refused):
         super().__init__(text)
 
 
+@attrs.define(slots=False, repr=False)
 class DeliveryError(GatewayError):
     """The envelope was not delivered; `receipt` says how it ended, and why."""
 
-    def __init__(self, receipt: Receipt) -> None:
-        self.receipt = receipt
-        super().__init__(receipt)
+    receipt: Receipt
 
     def __str__(self) -> str:
-        receipt = self.receipt
-        why = f": {receipt.verdict}" if receipt.verdict is not None else ""
-        return f"envelope {receipt.envelope_id} ended {receipt.disposition}{why}"
+        why = f": {self.receipt.verdict}" if self.receipt.verdict is not None else ""
+        return f"envelope {self.receipt.envelope_id} ended {self.receipt.disposition}{why}"
 
 
+@attrs.define(kw_only=True, slots=False, repr=False)
 class ProbeFailed(GatewayError):
     """The platform did not say who the instance is; `verdict` says what that means."""
 
-    def __init__(self, *, instance_id: str, verdict: Verdict) -> None:
-        self.instance_id = instance_id
-        self.verdict = verdict
-        super().__init__(instance_id, verdict)
+    instance_id: str
+    verdict: Verdict
 
     def __str__(self) -> str:
         return f"instance {self.instance_id!r}: {self.verdict}"
@@ -153,14 +141,13 @@ class PartitionFailed(GatewayError):
     """A partition was restarted too often in a short time; the gateway gives up loudly."""
 
 
+@attrs.define(kw_only=True, slots=False, repr=False)
 class HookContractError(GatewayError):
     """A hookimpl raised where it must not, or answered with the wrong type."""
 
-    def __init__(self, *, hook: str, plugin: str, text: str) -> None:
-        self.hook = hook
-        self.plugin = plugin
-        self.text = text
-        super().__init__(hook, plugin, text)
+    hook: str
+    plugin: str
+    text: str
 
     def __str__(self) -> str:
         return f"{self.plugin}: hook {self.hook}: {self.text}"
@@ -170,16 +157,15 @@ class OutboxError(GatewayError):
     """The outbox could not do what was asked; nothing was accepted."""
 
 
+@attrs.define(slots=False, repr=False)
 class TransportError(GatewayError):
     """A request failed below the platform: no answer, or none that can be read.
 
     dispatched  `no`: the platform certainly did not get it; `unknown`: it may have
     """
 
-    def __init__(self, text: str, *, dispatched: Dispatched) -> None:
-        self.text = text
-        self.dispatched = dispatched
-        super().__init__(text, dispatched)
+    text: str
+    dispatched: Dispatched = attrs.field(kw_only=True)
 
     def __str__(self) -> str:
         return f"{self.text} (dispatched: {self.dispatched})"

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 import pluggy
+from attrs.validators import optional
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
@@ -97,12 +98,8 @@ class Limit:
     pace: Literal["even", "window", "learned"] = attrs.field(
         default="even", validator=one_of("even", "window", "learned")
     )
-    start: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(whole(least=1))
-    )
-    most: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(whole(least=1))
-    )
+    start: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
+    most: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
 
 
 @attrs.frozen(kw_only=True)
@@ -268,7 +265,6 @@ async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer
 
     `attempt.extra` has the platform's own fields for it; an empty mapping: remove those that it
     has, even if the platform keeps what a request does not name; None: nothing is known of any.
-
     Must be safe to repeat. An adapter without it says so in its traits.
     """
 
@@ -288,7 +284,7 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
     """Say what `error` means for the attempt that raised it. Pure.
 
     retryable      the step is tried again, after `retry_after` or the core's backoff; with reason
-                   `rate_limited`, what the scope names is closed meanwhile and no try is spent;
+                   `rate_limited`, what the scope names is closed meanwhile and no attempt counts;
                    a step that is refused again and again waits longer than asked
     non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well
     fatal          at instance scope the instance is suspended and the envelope waits or ends as

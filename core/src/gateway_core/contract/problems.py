@@ -19,11 +19,8 @@ _NAMED = re.compile(r"'(\w+)' (must .*)", re.DOTALL)
 def problems_in(error: BaseException, place: str = "", kind: object = None) -> list[Problem]:
     """Every leaf of cattrs' error, by its place below `place`; `kind` is what was wanted there."""
     if isinstance(error, cattrs.ClassValidationError | cattrs.IterableValidationError):
-        return [
-            problem
-            for child in error.exceptions
-            for problem in problems_in(child, *_where(child, place))
-        ]
+        children = [problems_in(child, *_where(child, place)) for child in error.exceptions]
+        return [problem for child in children for problem in child]
     if isinstance(error, Invalid):
         return [Problem(join(place, problem.place), problem.text) for problem in error.problems]
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
@@ -51,15 +48,13 @@ def _where(error: BaseException, place: str) -> tuple[str, object]:
 
 
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
-    """Every fault that the attrs class `kind` finds in the fields of `value`.
+    """Every fault that the attrs class `kind`, which stops at the first, finds in its fields.
 
-    The class itself would stop at the first. Fields that do not structure are left out.
+    Fields that do not structure are left out.
     """
     problems: list[Problem] = []
     given = value if isinstance(value, Mapping) else {}
-    for field in attrs.fields(kind):
-        if field.name not in given:
-            continue
+    for field in (field for field in attrs.fields(kind) if field.name in given):
         try:
             read = structure(given[field.name], field.type)
         except Exception:  # noqa: BLE001, S112 - reported as what does not fit
@@ -70,8 +65,7 @@ def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any])
             if field.validator is not None:
                 field.validator(None, field, read)
         except Exception as error:  # noqa: BLE001 - a validator may raise what it likes
-            found = problems_in(error)
-            problems += [Problem(p.place or field.name, p.text) for p in found]
+            problems += [Problem(p.place or field.name, p.text) for p in problems_in(error)]
     return problems
 
 
@@ -88,26 +82,23 @@ def join(place: str, name: str) -> str:
 
 # -- exactly the type that is wanted: cattrs by itself makes a text of a number, and true of a text
 
-_PLAIN: Mapping[type, tuple[tuple[type, ...], str]] = {
-    float: ((int, float), "a number"),
-    int: ((int,), "a whole number"),
-    bool: ((bool,), "true or false"),
-    str: ((str,), "a text"),
-}
+_PLAIN = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
 def take_no_other_for(converter: cattrs.Converter) -> None:
     """Let the converter read numbers, texts and booleans from nothing but such."""
-    for kind, (accepted, words) in _PLAIN.items():
-        converter.register_structure_hook(kind, _exactly(accepted, words))
+    for kind, words in _PLAIN.items():
+        converter.register_structure_hook(kind, _exactly(kind, words))
     converter.register_structure_hook_factory(_is_literal, _one_of)
     _take_only_lists(converter)
 
 
-def _exactly(accepted: tuple[type, ...], words: str) -> Callable[[Any, Any], Any]:
+def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
+    accepted = (int, float) if kind is float else kind
+
     def read(value: Any, wanted: Any) -> Any:
         fits = isinstance(value, accepted) and value == value  # noqa: PLR0124 - nan
-        if not fits or (isinstance(value, bool) and bool not in accepted):
+        if not fits or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"must be {words}, not {value!r}")
         return value if isinstance(value, wanted) else wanted(value)  # an enum of texts, for one
 
@@ -150,8 +141,8 @@ def _one_of(kind: Any) -> Callable[[Any, Any], Any]:
     wanted = f"must be one of {', '.join(map(repr, words))}"
 
     def read(value: Any, _: Any) -> Any:
-        if value not in words:
-            raise ValueError(f"{wanted}, not {value!r}{meant(str(value), map(str, words))}")
-        return value
+        if value in words:
+            return value
+        raise ValueError(f"{wanted}, not {value!r}{meant(str(value), map(str, words))}")
 
     return read

@@ -1,7 +1,4 @@
-"""What a field may hold: validators whose error names the field, what it must be, and what it was.
-
-All raise `ValueError`. Sans-I/O.
-"""
+"""Validators, whose `ValueError` names the field, what it must be, and what it was. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -27,10 +24,14 @@ MANY = 10_000
 
 
 def copied(value: Any) -> Any:
-    """The table and all that it holds, so that nobody changes it later.
+    """A copy of a table and all that it holds, so that nobody changes it later.
 
-    Anything beyond `DEEPEST` and `MANY` stays as it is: it is refused anyway.
+    Anything else stays as it is, and is refused later, as is anything beyond `DEEPEST` and `MANY`.
     """
+    if type(value) is dict and not value:  # the common case
+        return {}
+    if not isinstance(value, Mapping):
+        return value
     left = MANY
 
     def own(value: Any, depth: int) -> Any:
@@ -52,11 +53,14 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number, `nan` and infinity included, and no truth value."""
+    return isinstance(value, float) or is_whole(value)
+
+
 def is_finite(value: object) -> TypeGuard[float]:
     """Whether it is a number that a float can hold, and no truth value."""
-    if not isinstance(value, float) and not is_whole(value):
-        return False
-    return -sys.float_info.max <= value <= sys.float_info.max
+    return is_number(value) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def shown(value: object) -> str:
@@ -81,15 +85,10 @@ def name_fault(value: object) -> str | None:
 
 def is_sendable(text: str) -> bool:
     """Whether UTF-8 and every platform can carry it."""
-    if "\x00" in text:
-        return False
-    if text.isascii():
-        return True
     try:
-        text.encode()
+        return "\x00" not in text and (text.isascii() or bool(text.encode()))
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -99,7 +98,9 @@ def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise ValueError(f"'{attribute.name}' {words}")
 
 
-def _must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
+def must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
+    """A value that fits."""
+
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not fits(value):
             raise ValueError(f"'{attribute.name}' must be {wanted}, not {shown(value)}")
@@ -107,16 +108,15 @@ def _must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
     return check
 
 
-flag = _must_be("true or false", lambda value: isinstance(value, bool))
+flag = must_be("true or false", lambda value: isinstance(value, bool))
 """True or false, and nothing that merely counts as such: the text "no" is true."""
-table = _must_be("a table", lambda value: isinstance(value, Mapping))
-"""A mapping."""
+table = must_be("a table", lambda value: isinstance(value, Mapping))
 
 
 def whole(*, least: int) -> Validator:
     """A whole number of at least `least`."""
     wanted = f"a whole number of at least {least}"
-    return _must_be(wanted, lambda value: is_whole(value) and value >= least)
+    return must_be(wanted, lambda value: is_whole(value) and value >= least)
 
 
 def number(
@@ -128,21 +128,21 @@ def number(
 
     def fits(value: Any) -> bool:
         return (
-            (isinstance(value, float) or is_whole(value))
+            is_number(value)
             and (least is None or value >= least)
             and (above is None or value > above)
             and (most is None or value <= most)
             and value == value  # noqa: PLR0124 - nan
         )
 
-    return _must_be(wanted, fits)
+    return must_be(wanted, fits)
 
 
 def one_of(*allowed: str) -> Validator:
     """One of these words."""
-    return _must_be("one of " + ", ".join(map(repr, allowed)), lambda value: value in allowed)
+    return must_be("one of " + ", ".join(map(repr, allowed)), lambda value: value in allowed)
 
 
 def instance(kind: type) -> Validator:
     """A value of that class."""
-    return _must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))
+    return must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))

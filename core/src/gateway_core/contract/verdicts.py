@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import attrs
 from attrs.validators import optional
 
-from gateway_core.contract.validators import instance, one_of, shown
+from gateway_core.contract.validators import instance, is_number, must_be, one_of
 
 Dispatched = Literal["no", "unknown"]
 """Whether the platform may have got the request: certainly not, or nobody knows."""
 Transform = Literal["stricter", "plain", "without_reply"]
-"""What to change before the part is tried again."""
+"""What to change before the next attempt at the part."""
 
 RAW_LIMIT = 500
-"""Characters of the platform's own words that a verdict keeps."""
+"""Characters of the platform's own words that a verdict holds."""
 
 
 class ErrorClass(StrEnum):
@@ -103,17 +103,12 @@ def _cut(raw: str) -> str:
     return raw[:RAW_LIMIT] if isinstance(raw, str) else raw
 
 
-def _a_number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Any number that a platform sends, `nan` included."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(  # noqa: TRY004 - one kind for all
-            f"'{attribute.name}' must be a number, not {shown(value)}"
-        )
-
-
-def _reports(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(one, BucketReport) for one in value):
-        raise ValueError(f"'{attribute.name}' must be a tuple of BucketReport, not {value!r}")
+_A_NUMBER = must_be("a number", is_number)
+"""Any number that a platform sends, `nan` included."""
+_REPORTS = must_be(
+    "a tuple of BucketReport",
+    lambda value: isinstance(value, tuple) and all(isinstance(x, BucketReport) for x in value),
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -138,8 +133,8 @@ class Verdict:
     reason: Reason = attrs.field(converter=_reason)
     scope: Scope = attrs.field(default=Scope.MESSAGE, converter=_scope)
     dispatched: Dispatched = attrs.field(default="no", validator=one_of(*get_args(Dispatched)))
-    retry_after: float | None = attrs.field(default=None, validator=optional(_a_number))
-    buckets: tuple[BucketReport, ...] = attrs.field(default=(), validator=_reports)
+    retry_after: float | None = attrs.field(default=None, validator=optional(_A_NUMBER))
+    buckets: tuple[BucketReport, ...] = attrs.field(default=(), validator=_REPORTS)
     transform: Transform | None = attrs.field(
         default=None, validator=optional(one_of(*get_args(Transform)))
     )

@@ -25,6 +25,9 @@ from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.steps import Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import WaitClock
 
+WITHOUT_REF = (Call, Delete)
+"""Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
+
 _attempt = fast_init(Attempt)
 _message_ref = fast_init(MessageRef)
 _receipt = fast_init(Receipt)
@@ -73,22 +76,16 @@ class Delivery:
         restored: bool = False,
         observed: bool = False,
     ) -> None:
-        self.id = id
-        self.envelope = envelope
-        self.plan = plan
-        self.accepted_at = accepted_at
-        self.deadline = deadline
-        self.due = due
-        self.scope = scope
+        self.id, self.envelope, self.plan = id, envelope, plan
+        self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
+        self.scope, self.traceparent, self.restored = scope, traceparent, restored
         self.priority = priority or envelope.priority
-        self.traceparent = traceparent
-        self.restored = restored
         self.waits = WaitClock(since, runs=observed)
         self.lane: object | None = None
         self.steps: list[Step] | None = None
         self._position = 0
         self.started = self.parked = self.stored = False
-        self.crashes = self.joined = 0
+        self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
         self.degradations: tuple[str, ...] = ()
@@ -96,7 +93,6 @@ class Delivery:
         self.moved_to: str | None = None
         self.message = ""
         self.target: MessageRef | None = None
-        self.revision = 0
         self.result: Any = None
         self.receipt: Receipt | None = None
         self._on_end: list[Callable[[], None]] | None = None
@@ -106,18 +102,14 @@ class Delivery:
     @property
     def step(self) -> Step | None:
         """The next step; None when there is none left, or none is planned."""
-        steps, at = self.steps or (), self._position
-        while at < len(steps):
-            if steps[at].outcome is None:
-                return steps[at]
-            at += 1
-        return None
+        steps = (self.steps or ())[self._position :]
+        return next((step for step in steps if step.outcome is None), None)
 
     @property
     def left_in_doubt(self) -> bool:
-        """Whether it ended, and nobody knows what became of one of its attempts."""
-        parts = self.receipt.parts if self.receipt is not None else ()
-        return any(part.outcome == "unknown" for part in parts)
+        """Whether it ended with an attempt of unknown outcome."""
+        receipt = self.receipt
+        return receipt is not None and any(part.outcome == "unknown" for part in receipt.parts)
 
     @property
     def thread_id(self) -> str | None:
@@ -179,7 +171,7 @@ class Delivery:
         self.due = None
 
     def store(self) -> None:
-        """The gateway ends, and a durable outbox has it: whoever waits hears so."""
+        """The gateway ends, and a durable outbox has it: whoever waits is woken."""
         self.stored = True
         self.notify()
 
@@ -190,9 +182,9 @@ class Delivery:
     # -- its steps
 
     def follow(self, steps: list[Step]) -> Step | None:
-        """These are its steps; the next of them."""
+        """Take these steps; the next of them."""
         self.steps = steps
-        self.perhaps_begun()
+        self._perhaps_begun()
         return self.next_step()
 
     def next_step(self) -> Step | None:
@@ -208,37 +200,24 @@ class Delivery:
         return steps[self._position] if self._position < len(steps) else None
 
     def changes(self, message: str) -> None:
-        """The message that it changes, by whatever name, is this one."""
+        """The message that it changes is this one."""
         self.message = message
 
     def found(self, target: MessageRef) -> None:
-        """The message that it changes stands so as it begins."""
+        """The message that it changes, as it stands when the change begins."""
         self.target, self.revision = target, target.revision + 1
 
-    def perhaps_begun(self) -> None:
-        """A previous process run may have been killed as the change's steps were tried.
-
-        No edit or deletion is recorded before it begins, since it is safe to repeat, and what is
-        done is written down a moment later. So it may be there, and what it deletes may be gone.
-        """
+    def _perhaps_begun(self) -> None:
+        """A previous run may have been killed in a change: only what is done of it is recorded."""
         for step in self.steps or () if self.restored else ():
             step.perhaps_begun()
 
-    def recall(
-        self,
-        steps: list[Step] | None,
-        *,
-        transforms: tuple[str, ...],
-        degradations: tuple[str, ...],
-        started: bool,
-        verdict: Verdict | None,
-        possible_duplicate: bool,
-    ) -> None:
-        """What a previous process run had done of it."""
-        self.steps, self.started, self.verdict = steps, started, verdict
-        self.transforms, self.degradations = transforms, degradations
-        self.possible_duplicate = possible_duplicate
-        self.perhaps_begun()
+    def recall(self, steps: list[Step] | None, **known: Any) -> None:
+        """What a previous process run had done of it: its steps, and attributes by name."""
+        self.steps = steps
+        for name, value in known.items():
+            setattr(self, name, value)
+        self._perhaps_begun()
 
     def begin(self, step: Step, now: int, *, copy: bool) -> None:
         """An attempt begins: from here on its outcome may become unknown.
@@ -259,7 +238,7 @@ class Delivery:
         return self.next_step() is None
 
     def fail(self, step: Step, verdict: Verdict, *, limited: bool) -> None:
-        """The attempt of `step` failed; where it ended meanwhile, that changes nothing."""
+        """The attempt of `step` failed; if the delivery ended meanwhile, nothing follows."""
         step.break_off()
         if self.receipt is None:
             self.verdict = verdict
@@ -284,10 +263,9 @@ class Delivery:
     def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
         """Put new parts where a refused one was."""
         assert self.steps is not None  # noqa: S101 - one of them is `step`
-        serial = max(s.serial for s in self.steps) + 1
         if step.kind == "edit" and step.doubtful and len(parts) > 1:
             self.possible_duplicate = True  # the old text may land late, beside what is appended
-        at = self.steps.index(step)
+        at, serial = self.steps.index(step), max(s.serial for s in self.steps) + 1
         self.steps[at : at + 1] = step.divided(parts, mode, serial)
         self.degradations += (mode,)
 
@@ -310,8 +288,7 @@ class Delivery:
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call it once this ends, or is stored for the next run."""
-        if self._on_end is None:
-            self._on_end = []
+        self._on_end = self._on_end or []
         self._on_end.append(callback)
 
     def forget(self, callback: Callable[[], None]) -> None:
@@ -343,8 +320,7 @@ class Delivery:
     ) -> Receipt:
         """Write the receipt; a delivery ends once."""
         assert self.receipt is None, self.id  # noqa: S101 - invariant: one disposition
-        envelope = self.envelope
-        steps = self.steps
+        envelope, steps = self.envelope, self.steps
         if steps is None:
             steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
         self.receipt = _receipt(
@@ -366,27 +342,17 @@ class Delivery:
         )
         return self.receipt
 
-    def _origin(self) -> str:
-        """The envelope that made the message: this one, or that of the message changed."""
-        if self.target is not None:
-            return self.target.envelope_id
-        if not isinstance(self.envelope, Edit | Delete):
-            return self.id
-        target = self.envelope.target
-        return target.envelope_id if isinstance(target, MessageRef) else self.id
-
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""
-        envelope = self.envelope
-        if isinstance(envelope, Call) or envelope.operation == "delete":
+        envelope, changed = self.envelope, self.target
+        if isinstance(envelope, WITHOUT_REF) or not (parts := standing(self.steps or ())):
             return None
-        parts = standing(self.steps or ())
-        if not parts:
-            return None
+        if changed is None and isinstance(envelope, Edit):
+            changed = envelope.target if isinstance(envelope.target, MessageRef) else None
         return _message_ref(
             instance_id=envelope.instance_id,
             external_room_id=envelope.external_room_id,
-            envelope_id=self._origin(),
+            envelope_id=self.id if changed is None else changed.envelope_id,
             thread_id=self.thread_id,
             parts=parts,
             revision=self.revision,

@@ -6,12 +6,12 @@ from typing import NamedTuple, TypeAlias
 
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.errors import HookContractError
-from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
+from gateway_core.contract.verdicts import Dispatched, ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 
 
 class Ending(NamedTuple):
-    """How a delivery ends, before anybody is told."""
+    """How a delivery ends, before anybody learns of it."""
 
     disposition: Disposition
     verdict: Verdict | None = None
@@ -33,30 +33,25 @@ SHED = Ending(Disposition.SHED)
 
 def expired(delivery: Delivery) -> Ending:
     """Its deadline passed."""
-    verdict = delivery.verdict or Verdict(
-        error_class=ErrorClass.NON_RETRYABLE,
-        reason=Reason.EXPIRED,
-        raw=f"its deadline passed while it waited ({delivery.waits.cause})",
-    )
-    return Ending(Disposition.EXPIRED, verdict)
+    words = f"its deadline passed while it waited ({delivery.waits.cause})"
+    return Ending(Disposition.EXPIRED, delivery.verdict or _verdict(Reason.EXPIRED, words))
 
 
 def broken_by(error: HookContractError) -> Ending:
     """A sync hook failed on this envelope: it ends, naming plugin and hook."""
-    verdict = Verdict(
-        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.HOOK_CONTRACT, raw=str(error)
-    )
-    return Ending(Disposition.CRASHED, verdict)
+    return Ending(Disposition.CRASHED, _verdict(Reason.HOOK_CONTRACT, str(error)))
 
 
 def crashed_by(delivery: Delivery, error: Exception) -> Ending:
     """It broke its worker once too often."""
     step = delivery.step
     doubtful = step is not None and step.doubtful
-    verdict = Verdict(
-        error_class=ErrorClass.NON_RETRYABLE,
-        reason=Reason.CRASHED,
-        dispatched="unknown" if doubtful else "no",
-        raw=f"{type(error).__name__}: {error}",
-    )
+    words = f"{type(error).__name__}: {error}"
+    verdict = _verdict(Reason.CRASHED, words, "unknown" if doubtful else "no")
     return Ending(Disposition.CRASHED, verdict)
+
+
+def _verdict(reason: Reason, words: str, dispatched: Dispatched = "no") -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=reason, dispatched=dispatched, raw=words
+    )

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from typing import Any, TypeAlias
 
 import attrs
-from attrs import fields
 
 from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt
 from gateway_core.deliveries.delivery import Delivery
@@ -32,12 +31,7 @@ def scope_of(envelope: Envelope) -> Scope | None:
     """Where the envelope's key is unique; None without a key."""
     if envelope.key is None:
         return None
-    return (
-        envelope.instance_id,
-        envelope.external_room_id,
-        envelope.operation,
-        envelope.key,
-    )
+    return (envelope.instance_id, envelope.external_room_id, envelope.operation, envelope.key)
 
 
 def scope_of_key(key: KeyRef) -> Scope:
@@ -49,7 +43,7 @@ def fingerprint(envelope: Envelope) -> str:
     """What makes two envelopes the same message: their content, without defaults. Versioned."""
     content = {
         field.name: _plain(value)
-        for field in fields(type(envelope))
+        for field in attrs.fields(type(envelope))
         if field.name not in _NOT_CONTENT
         and (value := getattr(envelope, field.name)) != _default(field)
     }
@@ -72,9 +66,10 @@ def frees_its_key(receipt: Receipt) -> bool:
     """Whether it ended having certainly delivered nothing, so that the key may be used again."""
     if receipt.disposition not in _UNDISPATCHED or receipt.possible_duplicate:
         return False
-    touched = ("delivered", "deleted", "unknown")
-    return not any(part.outcome in touched for part in receipt.parts) and not any(
-        part.verdict is not None and part.verdict.dispatched == "unknown" for part in receipt.parts
+    return not any(
+        part.outcome in ("delivered", "deleted", "unknown")
+        or (part.verdict is not None and part.verdict.dispatched == "unknown")
+        for part in receipt.parts
     )
 
 
@@ -93,8 +88,7 @@ class Keys:
     """The keys of one partition, bounded by number and age; those in flight are never dropped."""
 
     def __init__(self, *, most: int, window: int) -> None:
-        self._most = most
-        self._window = window
+        self._most, self._window = most, window
         self._known: OrderedDict[Scope, Known] = OrderedDict()
 
     def __len__(self) -> int:
@@ -135,20 +129,19 @@ class Keys:
             return
         if frees_its_key(receipt):
             del self._known[scope]
-            return
-        known.delivery, known.receipt, known.since = None, receipt, now
-        self._known.move_to_end(scope)
+        else:
+            known.delivery, known.receipt, known.since = None, receipt, now
+            self._known.move_to_end(scope)
 
     def _trim(self, now: int) -> None:
         """Drop the oldest that ended, while there are too many or they are too old."""
         looked = 0
         while self._known and looked < 4:  # noqa: PLR2004 - a few at a time
             scope, known = next(iter(self._known.items()))
-            over = len(self._known) > self._most
             if known.delivery is not None:
                 self._known.move_to_end(scope)
                 looked += 1
-            elif over or now - known.since > self._window:
+            elif len(self._known) > self._most or now - known.since > self._window:
                 del self._known[scope]
             else:
                 return

@@ -24,9 +24,9 @@ MOST_PATIENCE = 10.0
 class RetrySettings:
     """How often and how long a step is tried.
 
-    attempts       most tries of a step, not counting those refused by a rate limit
+    attempts       most attempts at a step, not counting those refused by a rate limit
     base, cap      seconds: exponential backoff with full jitter between them
-    max_ambiguous  most tries of one part that may have been accepted without our knowing
+    max_ambiguous  most attempts at one part that may have been accepted without our knowing
     quarantine     seconds after an unknown outcome before anything follows in that lane
     """
 
@@ -38,14 +38,14 @@ class RetrySettings:
 
     @property
     def backoff(self) -> Backoff:
-        """The wait between tries."""
+        """The wait between attempts."""
         return Backoff(base=self.base, cap=self.cap)
 
 
 Kind = Literal[
     "acknowledged",  # it is there after all
     "retry",         # the same again, `wait` seconds from now
-    "closed",        # what the verdict's scope names waits; no try was spent
+    "closed",        # what the verdict's scope names waits; no attempt counts
     "recover",       # the same again once the instance works, not before `wait`
     "transform",     # plan the part anew
     "moved",         # the room has a new address: the same again there
@@ -79,22 +79,16 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     left: float,
     rng: Random,
 ) -> Decision:
-    """What follows from `verdict`, with `left` seconds to the deadline.
-
-    Counts of the step are already those after the try: `attempts`, `maybe_sent`, `transforms`.
-    """
+    """What follows from `verdict`, `left` seconds before the deadline; `step` has counted it."""
     match verdict.error_class:
         case ErrorClass.DONE:
             return Decision("acknowledged")
         case ErrorClass.NON_RETRYABLE if verdict.transform is None:
             broken = verdict.reason is Reason.HOOK_CONTRACT
-            return Decision(
-                "end", disposition=Disposition.CRASHED if broken else Disposition.REJECTED
-            )
+            return _end(Disposition.CRASHED if broken else Disposition.REJECTED)
         case ErrorClass.FATAL:
-            if verdict.scope is Scope.INSTANCE:
-                return Decision("suspend")
-            return Decision("end", disposition=Disposition.FATAL)
+            suspends = verdict.scope is Scope.INSTANCE
+            return Decision("suspend") if suspends else _end(Disposition.FATAL)
     if verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED:
         return _change(verdict, step)
     wait = _wait(verdict, step, settings, rng)
@@ -104,30 +98,26 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     if verdict.dispatched == "unknown" and not repeat_safe:
         return _ambiguous(step, settings, wait, give_up=give_up_unknown, left=left)
     if step.attempts >= settings.attempts:
-        return Decision("end", disposition=Disposition.EXHAUSTED)
+        return _end(Disposition.EXHAUSTED)
     return _unless_late(Decision("retry", wait), left)
 
 
 def _change(verdict: Verdict, step: Step) -> Decision:
-    if step.transforms >= MOST_TRANSFORMS:
-        return Decision("end", disposition=Disposition.REJECTED)
-    if verdict.transform is not None:
-        return Decision("transform")
-    if verdict.moved_to is None:
-        return Decision("end", disposition=Disposition.REJECTED)
-    return Decision("moved")
+    lost = verdict.transform is None and verdict.moved_to is None
+    if lost or step.transforms >= MOST_TRANSFORMS:
+        return _end(Disposition.REJECTED)
+    return Decision("moved" if verdict.transform is None else "transform")
 
 
 def _ambiguous(
     step: Step, settings: RetrySettings, wait: float, *, give_up: bool, left: float
 ) -> Decision:
     """The part may have arrived: again only within the bound of copies, once the instance works."""
-    if give_up or step.maybe_sent >= settings.max_ambiguous:
+    copies, wait = step.maybe_sent, max(wait, settings.quarantine)
+    spent = copies >= settings.max_ambiguous or step.attempts >= settings.attempts
+    if give_up or spent or wait > left:
         return Decision("unknown", settings.quarantine)
-    if step.attempts >= settings.attempts:
-        return Decision("unknown", settings.quarantine)
-    wait = max(wait, settings.quarantine)
-    return Decision("recover", wait) if wait <= left else Decision("unknown", settings.quarantine)
+    return Decision("recover", wait)
 
 
 def _wait(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:
@@ -146,6 +136,9 @@ def _patience(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random
 
 def _unless_late(decision: Decision, left: float) -> Decision:
     """A wait beyond the deadline ends the envelope at once."""
-    if decision.wait > left:
-        return Decision("end", decision.wait, Disposition.EXPIRED)
-    return decision
+    late = decision.wait > left
+    return Decision("end", decision.wait, Disposition.EXPIRED) if late else decision
+
+
+def _end(disposition: Disposition) -> Decision:
+    return Decision("end", disposition=disposition)

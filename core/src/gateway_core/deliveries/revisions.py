@@ -15,9 +15,8 @@ FEW = 4
 class Revisions:
     """The newest refs of one partition's messages by envelope id, bounded by number.
 
-    Messages as they were sent, and messages that were edited or deleted, so many of each: once
-    forgotten, a stored ref still describes the former, and no longer the latter. Messages for
-    which a change waits stay beyond that.
+    So many as they were sent, and so many that were edited or deleted, which a stored ref no
+    longer describes. Messages for which a change waits stay beyond that.
     """
 
     def __init__(self, most: int) -> None:
@@ -34,10 +33,7 @@ class Revisions:
         return envelope_id in self._changed or envelope_id in self._sent
 
     def newest(self, ref: MessageRef) -> MessageRef | None:
-        """The message as it stands now: what is known here, else the ref itself.
-
-        None: it was deleted, or never arrived.
-        """
+        """The message as known here, else the ref; None: it was deleted, or never arrived."""
         known = self._changed if ref.envelope_id in self._changed else self._sent
         return known.get(ref.envelope_id, ref if ref.parts else None)
 
@@ -56,7 +52,7 @@ class Revisions:
         self._wanted[envelope_id] += 1
 
     def leave(self, envelope_id: str) -> None:
-        """One of those that waited is over."""
+        """One of those changes has ended."""
         self._wanted[envelope_id] -= 1
         if not self._wanted[envelope_id]:
             del self._wanted[envelope_id]
@@ -76,10 +72,7 @@ class Revisions:
         """Nothing is known here of the room's messages any more."""
         for known in (self._sent, self._changed):
             for name, ref in list(known.items()):
-                if ref is not None and (ref.instance_id, ref.external_room_id) == (
-                    instance_id,
-                    room,
-                ):
+                if ref and (ref.instance_id, ref.external_room_id) == (instance_id, room):
                     del known[name]
 
 
@@ -90,30 +83,23 @@ def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:
     message has. The part that was the last before loses them.
     """
     old, last = ref.parts, len(plan) - 1
-    extra = ref.extra if edit.extra is None else edit.extra
     steps = []
     for index, part in enumerate(plan):
-        carried = extra if index == last else {} if index == len(old) - 1 else None
-        steps.append(_edited(index, part, carried, old[index] if index < len(old) else None))
+        extra: Mapping[str, Json] | None = {} if index == len(old) - 1 else None
+        if index == last:
+            extra = ref.extra if edit.extra is None else edit.extra
+        if index >= len(old):
+            steps.append(Step("send", index, part=part, extra=extra or None))
+            continue
+        known = old[index]
+        step = Step("edit", index, part=part, extra=extra, message_id=known.message_id)
+        if known.digest and known.digest == step.digest:
+            step.end("unchanged")
+        steps.append(step)
     return steps + delete_steps(old[len(plan) :], first=len(plan))
-
-
-def _edited(
-    index: int, part: Part, extra: Mapping[str, Json] | None, known: PartRef | None
-) -> Step:
-    """One part: a new message, or the change of one that stands, if it is a change."""
-    if known is None:
-        return Step("send", index, part=part, extra=extra or None)
-    step = Step("edit", index, part=part, extra=extra, message_id=known.message_id)
-    if known.digest and known.digest == step.digest:
-        step.end("unchanged")
-    return step
 
 
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
     """One step for each part, the newest first, so that what stays never looks cut off."""
-    steps = [
-        Step("delete", first + index, message_id=part.message_id)
-        for index, part in enumerate(parts)
-    ]
-    return steps[::-1]
+    numbered = [*enumerate(parts, first)]
+    return [Step("delete", n, message_id=part.message_id) for n, part in reversed(numbered)]

@@ -47,25 +47,13 @@ class Step:
         extra: Any = None,
         mode: Mode = "as_asked",
     ) -> None:
-        self.kind = kind
-        self.serial = serial
-        self.part = part
-        self.message_id = message_id
-        self.reply = reply
-        self.extra = extra
-        self.mode = mode
-        self.attempts = 0
-        self.refusals = 0
-        self.number = 0
-        self.maybe_sent = 0
-        self.doubtful = False
-        self.transforms = 0
-        self.started = False
-        self.first_at = 0
+        self.kind, self.serial, self.part, self.mode = kind, serial, part, mode
+        self.message_id, self.reply, self.extra = message_id, reply, extra
+        self.attempts = self.refusals = self.number = self.maybe_sent = 0
+        self.transforms = self.first_at = 0
+        self.started = self.doubtful = False
         self.outcome: Outcome | None = None
         self.verdict: Verdict | None = None
-
-    # -- what attempts do to it
 
     def begin(self) -> None:
         """An attempt begins."""
@@ -75,11 +63,10 @@ class Step:
     def acknowledge(self, message_id: str | None = None, *, changed: bool = True) -> None:
         """The platform said yes, or that all is as it should be already."""
         self.started = False
-        self.outcome = "deleted" if self.kind == "delete" else "delivered"
+        done: Outcome = "deleted" if self.kind == "delete" else "delivered"
+        self.outcome = done if changed else "unchanged"
         if message_id is not None and self.kind != "delete":
             self.message_id = message_id
-        if not changed:
-            self.outcome = "unchanged"
 
     def break_off(self) -> None:
         """The attempt under way is over, and its outcome is not known here."""
@@ -102,8 +89,7 @@ class Step:
         """
         self.doubtful = True
         if self.kind in REPEATED and not harmless:
-            if not (self.maybe_sent and self.deduplicated(window, now)):
-                self.maybe_sent += 1
+            self.maybe_sent += not (self.maybe_sent and self.deduplicated(window, now))
             # The platform may have got it as the attempt began, and remembers it from then on.
             self.first_at = self.first_at or begun or -1
 
@@ -120,8 +106,6 @@ class Step:
         self.transforms += 1
         if without_reply:
             self.reply = None
-
-    # -- what a previous process run left
 
     def perhaps_begun(self) -> None:
         """A previous run may have been killed within an attempt that it had not recorded."""
@@ -141,19 +125,16 @@ class Step:
         self.attempts += 1
         if self.kind in REPEATED:
             known = bool(window) and now - self.first_at < window
-            self.maybe_sent += 0 if self.maybe_sent and known else 1
+            self.maybe_sent += not (self.maybe_sent and known)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts in its place: the first keeps its message, key and attempts.
 
-        The later ones are numbered from `serial` on. What may have arrived of it had their text
-        as well.
+        The later ones count from `serial`; what may have arrived of it had their text as well.
         """
-        first = Step(
-            self.kind, self.serial, part=parts[0], message_id=self.message_id, mode=mode,
-            reply=self.reply,
-        )  # fmt: skip
+        first = Step(self.kind, self.serial, part=parts[0], mode=mode)
+        first.message_id, first.reply = self.message_id, self.reply
         more = [Step("send", serial + i, part=p, mode=mode) for i, p in enumerate(parts[1:])]
         if self.kind == "edit" and self.extra is not None:
             first.extra = {}  # what stood on the message goes on to the last part
@@ -166,14 +147,10 @@ class Step:
             new.transforms = self.transforms
         return [first, *more]
 
-    # -- what is said of it
-
     @property
     def digest(self) -> str:
         """Of what is sent: the part's, with the platform's own fields where there are some."""
-        if self.part is None:
-            return ""
-        return sent_digest(self.part, self.extra)
+        return "" if self.part is None else sent_digest(self.part, self.extra)
 
     def receipt(self, index: int) -> PartReceipt:
         """Its part of the receipt."""
@@ -206,26 +183,17 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
     """The platform messages that stand after these steps; a digest only where it is certain."""
     parts, spare = [], []
     for step in steps:
-        if step.message_id is None:
-            continue
-        if step.kind != "delete":
+        if step.message_id is not None and step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
             parts.append(_part_ref(message_id=step.message_id, digest=digest))
-        elif step.outcome != "deleted":
+        elif step.message_id is not None and step.outcome != "deleted":
             spare.append(_part_ref(message_id=step.message_id))
     return (*parts, *reversed(spare))
 
 
 def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
     """One step a part: the reply on the first, the platform's own fields on the last."""
-    last = len(plan) - 1
-    return [
-        Step(
-            "send",
-            index,
-            part=part,
-            reply=envelope.reply_to if index == 0 else None,
-            extra=(envelope.extra or None) if index == last else None,
-        )
-        for index, part in enumerate(plan)
-    ]
+    steps = [Step("send", index, part=part) for index, part in enumerate(plan)]
+    if steps:
+        steps[0].reply, steps[-1].extra = envelope.reply_to, envelope.extra or None
+    return steps

@@ -7,13 +7,12 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import (
-    Call,
+    CHANGES,
     Delete,
     Edit,
     KeyRef,
     MessageRef,
     Receipt,
-    Send,
     Target,
 )
 from gateway_core.contract.ids import id_of_time
@@ -24,12 +23,10 @@ from gateway_core.deliveries.steps import Step, standing
 
 
 class Targets:
-    """Resolves targets when an edit starts, and keeps the newest revision of each message."""
+    """Resolves targets when an edit starts, and knows the newest revision of each message."""
 
     def __init__(self, keys: Keys, revisions: Revisions, deliveries: dict[str, Delivery]) -> None:
-        self._keys = keys
-        self._revisions = revisions
-        self._deliveries = deliveries
+        self._keys, self._revisions, self._deliveries = keys, revisions, deliveries
         self._edits: dict[str, Delivery] = {}
         self._begun: dict[str, Delivery] = {}
         self._spilled: dict[Any, Delivery] = {}
@@ -53,9 +50,8 @@ class Targets:
         if other is not None and other.receipt is None and _newness(other) > _newness(delivery):
             return None if delivery.started else delivery
         self._edits[delivery.message] = delivery
-        if other is None or other.receipt is not None or other.started:
-            return None
-        return other
+        useless = other is not None and other.receipt is None and not other.started
+        return other if useless else None
 
     def origin(self, delivery: Delivery, now: int) -> Delivery | None:
         """The unfinished send that makes the target of a change, if there is one."""
@@ -76,15 +72,10 @@ class Targets:
             made = known.delivery if known is not None else None
         return made.due if made is not None and made.parked else None
 
-    def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
-        """What has the key; a change is never of an envelope that took it later."""
-        known = self._keys.find(scope_of_key(target), now)
-        return known if known is not None and known.envelope_id < delivery.id else None
-
     def knows(self, envelope_id: str) -> bool:
         """Whether this partition knows the message of that id, or waits for it."""
-        here = envelope_id in self._deliveries or envelope_id in self._spilled
-        return here or self._revisions.knows(envelope_id)
+        under_way = envelope_id in self._deliveries or envelope_id in self._spilled
+        return under_way or self._revisions.knows(envelope_id)
 
     def expect(self, delivery: Delivery) -> None:
         """A change waits for the message of this spilled delivery."""
@@ -99,11 +90,7 @@ class Targets:
         delivery.on_end(forget)
 
     def before(self, delivery: Delivery, change: Edit | Delete, now: int) -> Delivery | None:
-        """What must end before `change` begins: the send of its message, or another change.
-
-        Two changes of one message are never under way together, in whatever lanes they are. None:
-        it begins now.
-        """
+        """The send of its message, or another change of it, that must end first; None: begin."""
         origin = self.origin(delivery, now)
         if origin is not None:
             return origin
@@ -124,26 +111,16 @@ class Targets:
     def thread(self, delivery: Delivery, now: int) -> str | None:
         """The envelope's thread; of a change by key, that of the message which has the key."""
         envelope = delivery.envelope
-        if isinstance(envelope, Send | Call) or isinstance(envelope.target, MessageRef):
+        if not isinstance(envelope, CHANGES) or isinstance(envelope.target, MessageRef):
             return envelope.thread_id
-        made = self.origin(delivery, now)
-        if made is not None:
-            return made.thread_id
-        known = self._known(delivery, envelope.target, now)
-        if known is None:
-            return None
-        ref = known.receipt.ref if known.receipt is not None else None
-        return ref.thread_id if ref is not None else None
+        made = self.origin(delivery, now) or self._ref(delivery, envelope.target, now)
+        return made.thread_id if made is not None else None
 
     def newest(self, delivery: Delivery, now: int) -> MessageRef | None:
         """The message as it stands; None: it was deleted, never arrived, or is not known."""
         target = _target(delivery)
-        if isinstance(target, KeyRef):
-            known = self._known(delivery, target, now)
-            if known is None or known.receipt is None or known.receipt.ref is None:
-                return None
-            target = known.receipt.ref
-        return self._revisions.newest(target)
+        ref = self._ref(delivery, target, now) if isinstance(target, KeyRef) else target
+        return self._revisions.newest(ref) if ref is not None else None
 
     def steps(self, delivery: Delivery, change: Edit | Delete, now: int) -> list[Step] | None:
         """What the change means for the message as it stands; None: there is no such message."""
@@ -178,20 +155,20 @@ class Targets:
         wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
             self._revisions.leave(wanted)
-        if self._begun.get(delivery.message) is delivery:
+        if self.has_begun(delivery):
             del self._begun[delivery.message]
         if not delivery.started and not receipt.delivered:
             return
         # One that began in a previous run has the steps that were planned there.
         target = delivery.target or self.newest(delivery, now)
-        origin = target.envelope_id if target is not None else ""
-        if not origin:
+        if target is None or not target.envelope_id:
             return
+        origin = target.envelope_id
         if receipt.ref is not None:
             self._revisions.record(attrs.evolve(receipt.ref, envelope_id=origin), origin)
         elif isinstance(change, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
-        elif isinstance(change, Delete) and target is not None and delivery.steps is not None:
+        elif isinstance(change, Delete) and delivery.steps is not None:
             left = standing(delivery.steps)  # some may be gone
             if len(left) < len(target.parts):
                 ref = attrs.evolve(target, parts=left, revision=delivery.revision)
@@ -200,6 +177,16 @@ class Targets:
     def forget_room(self, instance_id: str, room: str) -> None:
         """Forget the room's messages: their refs carry the application's own fields."""
         self._revisions.forget_room(instance_id, room)
+
+    def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
+        """What has the key; a change is never of an envelope that took it later."""
+        known = self._keys.find(scope_of_key(target), now)
+        return known if known is not None and known.envelope_id < delivery.id else None
+
+    def _ref(self, delivery: Delivery, target: KeyRef, now: int) -> MessageRef | None:
+        """The message that was sent with the key, once it has arrived."""
+        known = self._known(delivery, target, now)
+        return known.receipt.ref if known is not None and known.receipt is not None else None
 
     def _forget_edit(self, delivery: Delivery) -> None:
         if self._edits.get(delivery.message) is delivery:
@@ -218,7 +205,7 @@ class Targets:
 
 def _target(delivery: Delivery) -> Target:
     """The target of a change."""
-    assert isinstance(delivery.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
+    assert isinstance(delivery.envelope, CHANGES)  # noqa: S101 - nobody asks of another
     return delivery.envelope.target
 
 

@@ -10,7 +10,6 @@ import attrs
 SHORTEST_WAIT = 10_000_000
 """Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
 NONE: Mapping[str, int] = {}
-"""No waits."""
 NO_WAIT = ("attempt", "")
 """What a wait ends with: an attempt is under way, or the delivery has ended."""
 
@@ -49,11 +48,9 @@ class SharedWait(Protocol):
 
     def mark(self, now: int) -> Mark:
         """What it has waited for until now."""
-        ...
 
     def split(self, waited: int, mark: Mark, now: int) -> dict[str, int]:
         """What a delivery waited for that came in at `mark`."""
-        ...
 
 
 class WaitClock:
@@ -89,16 +86,25 @@ class WaitClock:
             self._since, self._mark = now, group.mark(now)
 
     def take(self) -> Mapping[str, int]:
-        """The waits since the last time that are worth a report, by cause."""
-        if not self._passed:
-            return NONE
+        """The long waits since the last time, by cause; none if all together are short.
+
+        The longest includes the short ones, so that the sum stays.
+        """
         passed, self._passed = self._passed, NONE
-        return worth_reporting(passed)
+        whole = sum(passed.values())
+        if whole < SHORTEST_WAIT:
+            return NONE
+        longest = max(passed, key=lambda cause: passed[cause])
+        long = {cause: w for cause, w in passed.items() if w >= SHORTEST_WAIT and cause != longest}
+        return long | {longest: whole - sum(long.values())}
 
     def _note(self, waited: int, now: int) -> None:
-        mark = self._mark
+        mark, passed = self._mark, dict(self._passed)
         causes = {self.cause: waited} if mark is None else mark.group.split(waited, mark, now)
-        self._passed = summed(self._passed, causes)
+        for cause, nanoseconds in causes.items():
+            if nanoseconds:
+                passed[cause] = passed.get(cause, 0) + nanoseconds
+        self._passed = passed
 
 
 def split(whole: int, parts: Sequence[tuple[str, int]], rest: str) -> dict[str, int]:
@@ -108,25 +114,3 @@ def split(whole: int, parts: Sequence[tuple[str, int]], rest: str) -> dict[str, 
         found[cause] = min(whole, max(0, nanoseconds))
         whole -= found[cause]
     return found | {rest: whole}
-
-
-def summed(waits: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    """Both, cause by cause."""
-    found = dict(waits)
-    for cause, nanoseconds in more.items():
-        if nanoseconds:
-            found[cause] = found.get(cause, 0) + nanoseconds
-    return found
-
-
-def worth_reporting(waits: Mapping[str, int]) -> Mapping[str, int]:
-    """The long waits; the longest takes the short ones, so that the sum stays.
-
-    Nothing where all of them together are short.
-    """
-    whole = sum(waits.values())
-    if whole < SHORTEST_WAIT:
-        return NONE
-    longest = max(waits, key=lambda cause: waits[cause])
-    long = {cause: w for cause, w in waits.items() if w >= SHORTEST_WAIT and cause != longest}
-    return long | {longest: whole - sum(long.values())}

@@ -49,8 +49,7 @@ def _take_in_turn(
     lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None
 ) -> Blocked | None:
     """The same where somebody waits, or something is not free."""
-    worst: Bucket | None = None
-    worst_at = now
+    worst, worst_at = None, now
     for bucket in buckets:
         at = bucket.free_at(now)
         queue = None if bucket is woken or at > worst_at else bucket.waiting
@@ -58,7 +57,9 @@ def _take_in_turn(
             worst, worst_at = bucket, max(at, worst_at)
             continue
         if at <= now and bucket.reserved is not None:
-            at = _after_reservation(bucket, lane, now)
+            until, holder = bucket.reserved
+            if holder is not lane and until > now and not bucket.spare(now, until):
+                at = until + 1
         if at > worst_at:
             worst, worst_at = bucket, at
     if worst is not None:
@@ -70,26 +71,15 @@ def _take_in_turn(
     return None
 
 
-def _after_reservation(bucket: Bucket, lane: Taker, now: int) -> int:
-    """When `lane` may take from a bucket that an aged lane has reserved."""
-    assert bucket.reserved is not None  # noqa: S101 - the caller looked
-    until, holder = bucket.reserved
-    if holder is lane or until <= now or bucket.spare(now, until):
-        return now
-    return until + 1
-
-
 def reserve(lane: Taker, buckets: Sequence[Bucket], until: int, now: int) -> None:
     """Keep younger lanes from delaying an aged one past `until`, when its wait ends anyway.
 
     Reserves only buckets in which a token taken now may be missing then: a lane whose room is
-    closed for an hour tries again at its time, and delays nobody until then.
+    closed for an hour delays nobody until its time.
     """
     for bucket in buckets:
-        if until - now > bucket.horizon:
-            continue
         holder = bucket.reserved
-        if (
+        if until - now <= bucket.horizon and (
             holder is None
             or holder[1] is lane
             or holder[0] < now  # it left, or waits elsewhere and reserves anew

@@ -4,6 +4,8 @@ An attempt draws on several of them (attempt slots, the account's limit, the roo
 takes them together, `window` counts from the answers, `registry` has those of an instance.
 """
 
+# ruff: noqa: D102 - overrides do what the base says; queues, what `scheduling.classes` says
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -22,7 +24,6 @@ LEAST_STEP, SAME_STEP = 1.2, 1.1
 SOON = 5 * SECOND
 """How far ahead a slot among the attempts in flight may be reserved."""
 
-
 Rank: TypeAlias = tuple[int, int, int]
 """Class, then finals before interim edits, then since when: the lowest goes first."""
 
@@ -37,12 +38,12 @@ class WaitingTakers(Protocol):
     """The queue of a bucket; the scheduler decides who goes first."""
 
     def __bool__(self) -> bool: ...
-    def push(self, lane: Any) -> None: ...  # noqa: D102 - as `scheduling.classes.ClassQueue` says
-    def peek(self, now: int) -> Any: ...  # noqa: D102 - likewise
-    def pop(self, now: int) -> Any: ...  # noqa: D102 - likewise
-    def ahead(self, lane: Any) -> int: ...  # noqa: D102 - likewise
-    def ahead_of(self, lane: Any, now: int, *, fresh: bool) -> bool: ...  # noqa: D102 - likewise
-    def passed_by(self, lane: Any) -> None: ...  # noqa: D102 - likewise
+    def push(self, lane: Any) -> None: ...
+    def peek(self, now: int) -> Any: ...
+    def pop(self, now: int) -> Any: ...
+    def ahead(self, lane: Any) -> int: ...
+    def ahead_of(self, lane: Any, now: int, *, fresh: bool) -> bool: ...
+    def passed_by(self, lane: Any) -> None: ...
 
 
 class Bucket:
@@ -62,15 +63,13 @@ class Bucket:
     def __init__(self, name: str, capacity: int = NEVER, *, shared: bool = False) -> None:
         self.name = name
         self.capacity = capacity
-        self.in_flight = 0
-        self.closed_until = 0
+        self.in_flight = self.users = self.closed_until = 0
         self.slowness = 1.0
         self.waiting: WaitingTakers | None = None
         self.timer_at: int | None = None
         self.reserved: tuple[int, Any] | None = None
         self.room: str | None = None
         self.shared = shared
-        self.users = 0
         self.merged: Bucket | None = None
         self.asked: tuple[str, ...] = ()
 
@@ -79,9 +78,7 @@ class Bucket:
 
     def free_at(self, now: int) -> int:
         """The earliest time for the next token; `NEVER` if only an event can bring it."""
-        if self.in_flight >= self.capacity:
-            return NEVER
-        return max(now, self.closed_until)
+        return NEVER if self.in_flight >= self.capacity else max(now, self.closed_until)
 
     def spare(self, now: int, until: int) -> bool:
         """Whether a token taken now would still leave one at `until`."""
@@ -123,8 +120,7 @@ class Bucket:
     @property
     def horizon(self) -> int:
         """How far ahead a lane may reserve: a token taken before is back by then."""
-        period = self.period
-        return 2 * period if period < NEVER else SOON
+        return 2 * self.period if self.period < NEVER else SOON
 
     def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - strict ones learn by it
         """The platform refused what this bucket allowed: halve the pace, to recover slowly.
@@ -135,13 +131,8 @@ class Bucket:
 
     def idle(self, now: int) -> bool:
         """Whether forgetting the bucket would change nothing."""
-        return (
-            self.in_flight == 0
-            and self.users == 0
-            and not self.waiting
-            and self.closed_until <= now
-            and self.slowness == 1.0
-        )
+        used = self.in_flight or self.users or self.waiting
+        return not used and self.closed_until <= now and self.slowness == 1.0
 
 
 class PacedBucket(Bucket):
@@ -149,20 +140,21 @@ class PacedBucket(Bucket):
 
     A refusal halves the pace, and each answer takes a share of that off. Each refusal also halves
     the share, and what the next one adds: so one flood is soon forgotten, and a limit below `count`
-    is met more and more seldom, from a pace that is nearer and nearer to it. Refusals of what was
-    under way when the pace was slowed say little more: only by how much it was too quick.
+    is met less and less often. Refusals of attempts begun before the pace was slowed add little.
 
     eager  the share, as a part of one
     """
 
     paced = True
 
-    __slots__ = ("_earlier", "_was_earlier", "eager", "interval", "limit", "next_at")
+    __slots__ = ("_earlier", "_was_earlier", "eager", "limit", "next_at", "period")
+
+    period: int
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket)
         self.limit = limit
-        self.interval = round(limit.per * SECOND / limit.count)
+        self.period = round(limit.per * SECOND / limit.count)
         self.next_at = 0
         self.eager = EAGER
         self._earlier = 0  # attempts under way that began at the pace before
@@ -171,21 +163,13 @@ class PacedBucket(Bucket):
             self.slowness = max(1.0, limit.count / limit.start)
 
     @property
-    def period(self) -> int:
-        """From one tick to the next."""
-        return self.interval
-
-    @property
     def pace(self) -> int:
-        """The ticks as slow as they are now."""
         return self._step()
 
     def free_at(self, now: int) -> int:
-        """The next tick of the pace, or the end of a closure."""
         return max(super().free_at(now), self.next_at)
 
     def spare(self, now: int, until: int) -> bool:
-        """Whether the tick after this one comes by `until`."""
         return super().spare(now, until) and now + self._step() <= until
 
     def take(self, now: int) -> None:
@@ -195,7 +179,6 @@ class PacedBucket(Bucket):
         self.next_at = (self.next_at if now - self.next_at < step else now) + step
 
     def release(self, now: int) -> None:  # noqa: ARG002 - it counts from the starts
-        """The attempt was answered: the pace quickens, where it is not full."""
         self.in_flight -= 1
         self._was_earlier = self._earlier > 0
         self._earlier -= self._was_earlier
@@ -205,7 +188,6 @@ class PacedBucket(Bucket):
             self.eager = min(EAGER, self.eager * FORGIVING)
 
     def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - the closure waits
-        """Go half as fast, or less slow where refusals keep coming; quicken more slowly."""
         if self._was_earlier:
             self.slowness = min(SLOWEST, self.slowness * SAME_STEP)
             return
@@ -214,22 +196,20 @@ class PacedBucket(Bucket):
         self.eager = max(LEAST_EAGER, self.eager / 2.0)
 
     def give_back(self) -> None:
-        """The tick is there for the next one."""
         super().give_back()
         self.next_at -= self._step()
 
     def idle(self, now: int) -> bool:
-        """Idle once the next tick has passed."""
         return self.next_at <= now and super().idle(now)
 
     def renew(self, limit: Limit) -> None:
         """Another pace from the last tick on."""
         last = self.next_at - self._step()
-        self.limit, self.interval = limit, round(limit.per * SECOND / limit.count)
+        self.limit, self.period = limit, round(limit.per * SECOND / limit.count)
         self.next_at = last + self._step()
 
     def _step(self) -> int:
-        return round(self.interval * self.slowness) if self.slowness > 1.0 else self.interval
+        return round(self.period * self.slowness) if self.slowness > 1.0 else self.period
 
 
 def slow_down(buckets: Sequence[Bucket], until: int | None = None) -> None:

@@ -7,10 +7,7 @@ from gateway_core.ratelimits.bucket import Bucket
 
 
 class ConcurrencyLimits:
-    """No channel takes the last quarter of the slots, no instance that of its channel's.
-
-    all  every attempt under way takes one of these
-    """
+    """No channel takes the last quarter of the slots, no instance that of its channel's."""
 
     def __init__(self, capacity: int) -> None:
         self.all = Bucket("slots", capacity, shared=True)
@@ -22,21 +19,19 @@ class ConcurrencyLimits:
         key = (instance.channel, instance.id)
         shares = self._shares.get(key)
         if shares is None:
-            shares = self._shares[key] = self._share(*key)
+            channel = self._channels.get(instance.channel)
+            if channel is None:
+                channel = self._channels[instance.channel] = _share(self.all, instance.channel)
+            shares = self._shares[key] = (self.all, channel, _share(channel, instance.id))
         return shares
 
     def forget(self, instance: Instance) -> None:
         """An instance was removed: a new one of its id starts afresh."""
         self._shares.pop((instance.channel, instance.id), None)
 
-    def _share(self, channel_name: str, instance_id: str) -> tuple[Bucket, Bucket, Bucket]:
-        channel = self._channels.get(channel_name)
-        if channel is None:
-            most = three_quarters(self.all.capacity)
-            channel = Bucket(f"slots of {channel_name}", most, shared=True)
-            self._channels[channel_name] = channel
-        most = three_quarters(channel.capacity)
-        return self.all, channel, Bucket(f"slots of {instance_id}", most, shared=True)
+
+def _share(slots: Bucket, owner: str) -> Bucket:
+    return Bucket(f"slots of {owner}", three_quarters(slots.capacity), shared=True)
 
 
 def three_quarters(slots: int) -> int:

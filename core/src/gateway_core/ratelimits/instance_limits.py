@@ -19,19 +19,22 @@ class RoomGates:
     room: Bucket | None = None
     threads: dict[str | None, Bucket] = attrs.field(factory=dict)
 
-    def of_room(self, room_id: str) -> Bucket:
-        """The room's gate, made where it is new."""
+    def close_room(self, room_id: str, until: int) -> Bucket:
+        """A refusal closes the room."""
         self.room = self.room or Bucket(f"room {room_id}")
+        self.room.close(until)
         return self.room
 
-    def of_thread(self, thread: str | None) -> Bucket:
-        """The thread's gate, made where it is new."""
-        return self.threads.setdefault(thread, Bucket(f"thread {thread}"))
+    def close_thread(self, thread: str | None, until: int) -> Bucket:
+        """A refusal closes one thread."""
+        gate = self.threads.setdefault(thread, Bucket(f"thread {thread}"))
+        gate.close(until)
+        return gate
 
     def closed_until(self) -> int:
         """When the last of these closures ends."""
-        own = 0 if self.room is None else self.room.closed_until
-        return max([own, *[gate.closed_until for gate in self.threads.values()]])
+        gates = [self.room, *self.threads.values()]
+        return max(0 if gate is None else gate.closed_until for gate in gates)
 
 
 class InstanceLimits:

@@ -70,7 +70,8 @@ def refuse(
     closed = _close(limits, refused, verdict.scope, until, now)
     # Several rooms limited at once are the account's limit, whatever each verdict says.
     whole = limits.gate in closed
-    slowed = [bucket for bucket in refused.drawn if bucket.shared == (whole or _is_wide(verdict))]
+    wide = whole or verdict.scope in WIDE
+    slowed = [bucket for bucket in refused.drawn if bucket.shared == wide]
     slow_down(slowed, None if verdict.retry_after is None else until)
     return Refusal(
         foreseen=foreseen,
@@ -78,10 +79,6 @@ def refuse(
         changed=[*changed, *closed, *slowed],  # one may be free now: a refusal took no token
         durable="" if whole else refused.operation if verdict.scope is Scope.OPERATION else None,
     )
-
-
-def _is_wide(verdict: Verdict) -> bool:
-    return verdict.scope in WIDE
 
 
 def _close(
@@ -93,13 +90,9 @@ def _close(
     if scope is Scope.OPERATION:
         return [limits.close_operation(refused.operation, until)]
     if scope is Scope.THREAD:
-        gate = refused.gates.of_thread(refused.thread)
-    elif scope is Scope.ROOM:
-        gate = refused.gates.of_room(refused.room_id)
-    else:
+        return [refused.gates.close_thread(refused.thread, until)]
+    if scope is not Scope.ROOM:
         return []
-    gate.close(until)
-    guessing = scope is Scope.ROOM and not refused.names_limits
-    if guessing and limits.registry.hit(refused.room_id, now):
-        return [gate, limits.close(until)]
-    return [gate]
+    gate = refused.gates.close_room(refused.room_id, until)
+    several = not refused.names_limits and limits.registry.hit(refused.room_id, now)
+    return [gate, limits.close(until)] if several else [gate]

@@ -29,14 +29,9 @@ class BucketRegistry:
         return len(self._buckets)
 
     def buckets(self, limits: Sequence[Limit], room: str, now: int) -> list[Bucket]:
-        """The buckets that `limits` name, made where they are new, each with one user more.
-
-        For the new ones a few idle ones are forgotten, before any of these could be.
-        """
-        if not limits:
-            return []
+        """The buckets that `limits` name, made where they are new, each with one user more."""
         fresh = sum(self._name(limit) not in self._buckets for limit in limits)
-        self._sweep(SWEEP * fresh, now)
+        self._sweep(SWEEP * fresh, now)  # first, so that none of these is forgotten
         return [self._bucket(limit, room) for limit in limits]
 
     def _bucket(self, limit: Limit, room: str) -> Bucket:
@@ -55,19 +50,14 @@ class BucketRegistry:
     def _renewed(self, name: str, limit: Limit) -> Bucket | None:
         """The old bucket with the numbers of `limit`, or another in its place."""
         self._old.discard(name)
-        old = self._buckets.get(name)
+        old, bucket = self._buckets.get(name), bucket_for(limit)
         if not isinstance(old, PacedBucket | WindowBucket) or old.limit == limit:
             return old
-        bucket = bucket_for(limit)
         if type(bucket) is type(old):
             old.renew(limit)
             return old
-        bucket.name, bucket.room, bucket.shared, bucket.asked = (
-            name,
-            old.room,
-            old.shared,
-            old.asked,
-        )
+        bucket.name, bucket.room = name, old.room
+        bucket.shared, bucket.asked = old.shared, old.asked
         bucket.absorb(old)
         old.merged = self._buckets[name] = bucket
         return bucket
@@ -85,41 +75,39 @@ class BucketRegistry:
         for _ in range(min(most, len(self._buckets))):
             name = next(iter(self._buckets))
             bucket = self._buckets.pop(name)
-            if not bucket.idle(now):
+            if bucket.idle(now):
+                for asked in bucket.asked:
+                    self._alias.pop(asked, None)
+            else:
                 self._buckets[name] = bucket
-                continue
-            for asked in bucket.asked:
-                self._alias.pop(asked, None)
 
     def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
         """Apply the platform's reports; the buckets whose waiters must be looked at again."""
-        return [bucket for report in reports if (bucket := self._learn(report, now)) is not None]
-
-    def _learn(self, report: BucketReport, now: int) -> Bucket | None:
-        bucket = self._named(report)
-        if bucket is None:
-            return None
-        if isinstance(bucket, WindowBucket):
-            bucket.learn(report, now)
-        reset = reset_of(report, now)
-        if report.remaining == 0 and reset is not None:
-            bucket.close(reset)
-        return bucket
+        changed = []
+        for report in reports:
+            bucket = self._named(report)
+            if bucket is None:
+                continue
+            changed.append(bucket)
+            if isinstance(bucket, WindowBucket):
+                bucket.learn(report, now)
+            reset = reset_of(report, now)
+            if report.remaining == 0 and reset is not None:
+                bucket.close(reset)
+        return changed
 
     def _named(self, report: BucketReport) -> Bucket | None:
         """The bucket of a report; a provisional one gets its name here."""
-        real = self._buckets.get(report.bucket)
-        asked = report.provisional
+        real, asked = self._buckets.get(report.bucket), report.provisional
         if asked is None or self._alias.get(asked) == report.bucket:
             return real
         provisional = self._buckets.pop(self._alias.get(asked, asked), None)
         self._alias[asked] = report.bucket
         if real is None:
-            real = provisional
-            if real is None:
+            if provisional is None:
                 return None
+            real = self._buckets[report.bucket] = provisional
             real.name = report.bucket
-            self._buckets[report.bucket] = real
         elif provisional is not None:
             provisional.merged = real
             real.shared = real.shared or provisional.room != real.room

@@ -1,25 +1,55 @@
 """Windows: buckets whose tokens come back a time after the answer. Sans-I/O."""
 
+# ruff: noqa: D102 - overrides do what `bucket.Bucket` says
+
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from math import isfinite
 
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
-from gateway_core.ratelimits.bucket import Bucket, PacedBucket
+from gateway_core.ratelimits.bucket import FORGIVING, Bucket, PacedBucket
 
 STRICTEST = 64.0
 EAGER = 0.4
-FORGIVING = 1.1
-"""How many times as eager a spaced bucket is with each answer at its full pace, up to `EAGER`."""
 LONGEST_RESET = 86_400.0
 MADE_UP = 2
 """Ticks of an even pace that a full window delayed and that may follow at once."""
 
 
-class WindowBucket(Bucket):
+class _SlidingWindow(Bucket):
+    """A bound on attempts in any `per`; `spent` says when each ended one counts no more."""
+
+    __slots__ = ()
+
+    per: int
+    spent: deque[int]
+
+    def _allowed(self) -> int:
+        """Attempts in any `per`."""
+        raise NotImplementedError
+
+    def spare(self, now: int, until: int) -> bool:
+        still = sum(1 for at in self.spent if at > until)
+        return self.in_flight + still + 1 < self._allowed() and super().spare(now, until)
+
+    def absorb(self, other: Bucket) -> None:
+        super().absorb(other)
+        if isinstance(other, WindowBucket | type(self)):
+            self._replace_spent(sorted([*self.spent, *other.spent]))
+
+    def idle(self, now: int) -> bool:
+        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
+
+    def _replace_spent(self, spent: Sequence[int]) -> None:
+        self.spent.clear()
+        self.spent.extend(spent)
+
+
+class WindowBucket(_SlidingWindow):
     """At most `count` in any `per`; a token comes back `per` after the answer.
 
     Between the request and the answer nobody knows when the platform counted it, so this is the
@@ -37,16 +67,14 @@ class WindowBucket(Bucket):
         self.per = round(limit.per * SECOND)
         self.reported = False
         self.fresh_at = self.told = 0
-        self.spent: deque[int] = deque()
+        self.spent = deque()
 
     @property
     def period(self) -> int:
-        """The whole window."""
         return self.per
 
     @property
     def pace(self) -> int:
-        """The window's share of one token."""
         return round(self.per * self.slowness) // self.count
 
     def slow_down(self, until: int | None = None) -> None:
@@ -55,48 +83,26 @@ class WindowBucket(Bucket):
             super().slow_down(until)
 
     def free_at(self, now: int) -> int:
-        """When enough of the window has passed; `NEVER` while the tokens are in flight."""
-        spent = self.spent
+        spent, at = self.spent, max(now, self.closed_until)
         while spent and spent[0] <= now:
             spent.popleft()
-        at = max(now, self.closed_until)
-        count = self._allowed()
-        over = self.in_flight + len(spent) - count
+        over = self.in_flight + len(spent) - self._allowed()
         if over < 0:
             return at
         return max(at, spent[over]) if over < len(spent) else NEVER
 
-    def spare(self, now: int, until: int) -> bool:
-        """Whether a token beyond the one taken now is there by `until`."""
-        back = sum(1 for at in self.spent if at <= until)
-        used = self.in_flight + len(self.spent) - back + 1
-        return used < self._allowed() and self.closed_until <= max(now, until)
-
     def release(self, now: int) -> None:
-        """The answer came: the token is spent until `per` from now."""
-        back = now + self.per
         super().release(now)
-        self._spend(back)
+        self._spend(now + self.per)
 
     def _spend(self, back: int) -> None:
         """The token is back at that time; not before those which a longer, reported window has."""
         self.spent.append(max(back, self.spent[-1]) if self.spent else back)
 
-    def absorb(self, other: Bucket) -> None:
-        """Both drew on one window."""
-        super().absorb(other)
-        if isinstance(other, WindowBucket):
-            self.spent = deque(sorted([*self.spent, *other.spent]))
-
-    def idle(self, now: int) -> bool:
-        """Idle once the window is empty."""
-        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
-
     def learn(self, report: BucketReport, now: int) -> None:
         """Believe the platform's own count of this window.
 
-        Answers overtake each other: a report of fewer attempts in the same window is older, and
-        changes nothing.
+        Answers overtake each other: a report of fewer attempts in the same window is older.
         """
         if report.limit is not None:
             self.count = max(1, report.limit)
@@ -108,13 +114,13 @@ class WindowBucket(Bucket):
         if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
             used, reset = max(used, self.told), max(reset, self.fresh_at)
         self.told, self.fresh_at = used, reset
-        self.spent = deque([reset] * used)
+        self._replace_spent([reset] * used)
 
     def renew(self, limit: Limit) -> None:
         """Another window: what is spent comes back by it, unless the platform has said when."""
         per = round(limit.per * SECOND)
         if not self.reported:
-            self.spent = deque(at - self.per + per for at in self.spent)
+            self._replace_spent([at - self.per + per for at in self.spent])
         self.limit, self.count, self.per = limit, limit.count, per
 
     def _allowed(self) -> int:
@@ -164,10 +170,7 @@ class SpacedBucket(WindowBucket):
 
 
 class LearnedBucket(WindowBucket):
-    """A window that the platform's answers report; until the first, one attempt at a time.
-
-    An answer is read right after its token came back; others start after that.
-    """
+    """A window that the platform's answers report; until the first, one attempt at a time."""
 
     __slots__ = ("known_at",)
 
@@ -176,26 +179,23 @@ class LearnedBucket(WindowBucket):
         self.known_at = NEVER
 
     def free_at(self, now: int) -> int:
-        """As in a window; `NEVER` while the first attempt is in flight."""
         at = super().free_at(now)
         if self.known_at < NEVER:
             return max(at, self.known_at)
         return NEVER if self.in_flight else at
 
     def spare(self, now: int, until: int) -> bool:
-        """As in a window; before the first answer nothing is to spare."""
         return self.known_at < NEVER and super().spare(now, until)
 
     def release(self, now: int) -> None:
-        """The answer came, and with it the limit."""
-        self.known_at = min(self.known_at, now + 1)
+        self.known_at = min(self.known_at, now + 1)  # others start once it has been read
         super().release(now)
 
 
-class BoundedBucket(PacedBucket):
-    """An even pace, and never more than `most` in any `per`: one bucket, one time to wait for.
+class BoundedBucket(_SlidingWindow, PacedBucket):
+    """An even pace, and never more than `most` in any `per`.
 
-    Two buckets would hand lanes from one queue to the other and back.
+    As two buckets they would hand lanes from one queue to the other and back.
     """
 
     __slots__ = ("most", "per", "spent")
@@ -204,10 +204,9 @@ class BoundedBucket(PacedBucket):
         super().__init__(limit)
         self.most = most
         self.per = round(limit.per * SECOND)
-        self.spent: deque[int] = deque()
+        self.spent = deque()
 
     def free_at(self, now: int) -> int:
-        """The next tick with a slot in the window; `NEVER` while only an answer can bring it."""
         spent, at = self.spent, max(now, self.next_at, self.closed_until)
         while spent and spent[0] <= now:
             spent.popleft()
@@ -222,33 +221,18 @@ class BoundedBucket(PacedBucket):
         step = self._step()
         self.next_at = max(self.next_at, now - MADE_UP * step) + step
 
-    def spare(self, now: int, until: int) -> bool:
-        """Whether the tick after this one comes by `until`, with a slot in the window."""
-        back = sum(1 for at in self.spent if at <= until)
-        used = self.in_flight + len(self.spent) - back + 1
-        return used < self.most and super().spare(now, until)
-
     def release(self, now: int) -> None:
-        """The answer came: its slot is taken until `per` from now."""
         super().release(now)
         self.spent.append(now + self.per)
 
-    def absorb(self, other: Bucket) -> None:
-        """Both drew on one limit."""
-        super().absorb(other)
-        if isinstance(other, BoundedBucket | WindowBucket):
-            self.spent = deque(sorted([*self.spent, *other.spent]))
-
-    def idle(self, now: int) -> bool:
-        """Idle once the window is empty."""
-        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
-
     def renew(self, limit: Limit) -> None:
-        """Another pace, another window."""
         super().renew(limit)
         per = round(limit.per * SECOND)
-        self.spent = deque(at - self.per + per for at in self.spent)
+        self._replace_spent([at - self.per + per for at in self.spent])
         self.most, self.per = limit.most or limit.count, per
+
+    def _allowed(self) -> int:
+        return self.most
 
 
 def reset_of(report: BucketReport, now: int) -> int | None:
