@@ -388,7 +388,8 @@ async def open_gateway(
     exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())
     if providers is None and config.telemetry.export:
         exporter = exporter_for(config.telemetry.export, plugins, config.plugins)
-    async with exporter as exporting, outbox or nullcontext():
+    stored_in = nullcontext() if outbox is None else outbox  # an empty one may be false
+    async with exporter as exporting, stored_in:
         gateway = Gateway(
             config,
             hooks,

@@ -431,6 +431,24 @@ async def test_the_outbox_s_url_belongs_into_the_configuration():
             pass
 
 
+class Entered(MemoryOutbox):
+    """Knows that it was entered."""
+
+    entered = False
+
+    async def __aenter__(self):
+        self.entered = True
+        return await super().__aenter__()
+
+
+async def test_an_outbox_is_entered_though_it_is_empty(autojump_clock):
+    """One with a length is false as long as it stores nothing."""
+    outbox = Entered()
+    assert not len(outbox)
+    async with open_gateway(GatewayConfig(), outbox=outbox):
+        assert outbox.entered
+
+
 def test_on_another_loop_than_trios_it_says_what_it_runs_on():
     opening = open_gateway(GatewayConfig()).__aenter__()
     with pytest.raises(RuntimeError, match=r"the gateway runs on trio: begin with trio\.run"):

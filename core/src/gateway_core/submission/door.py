@@ -1,4 +1,4 @@
-"""The door: from an envelope to a ticket, in memory or through a durable outbox.
+"""The door: from an envelope to a ticket, in memory or through an outbox.
 
 This module waits: for a slot where a bound is reached, and for the outbox. Never for an adapter.
 """

@@ -1,4 +1,4 @@
-"""Accepts an envelope where the outbox outlives the process: once the outbox has stored it.
+"""Accepts an envelope where there is an outbox: once the outbox has stored it.
 
 This module waits: for a slot in the outbox, and for the outbox.
 """
@@ -24,7 +24,7 @@ _entry = fast_init(Entry)
 
 
 class DurableWay:
-    """Accepts envelopes into a durable outbox; those that find no slot in memory stay there."""
+    """Accepts envelopes into an outbox; those that find no slot in memory stay there alone."""
 
     def __init__(self, drafting: Drafting, outbox: Outbox, pager: Pager) -> None:
         self._drafting = drafting
@@ -36,21 +36,24 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
+        drafting, partition = self._drafting, draft.partition
         held, slot = self._capacity.take(), False
         try:
             due, joined = await self._found(draft)
             if joined is None and not held:
                 await self._wait_for_capacity(draft, wait=wait)
                 held = True
-                self._drafting.check_open()
+                drafting.check_open()
                 due, joined = await self._found(draft)
             while joined is None:
-                slot = self._take_slot(draft)
-                if self._drafting.known(draft) is None:
-                    self._drafting.look_up_account(draft, slot=slot)
+                slot = take_slot_nowait(partition, draft.envelope, shed=self._shed) is None
+                if slot:
+                    partition.measure()
+                if drafting.known(draft) is None:
+                    drafting.look_up_account(draft, slot=slot)
                     break
                 if slot:  # somebody used the key meanwhile
-                    draft.partition.free_slot(draft.envelope)
+                    partition.free_slot(draft.envelope)
                 joined = await self._joined(draft)
         except BaseException:
             if held:
@@ -60,19 +63,12 @@ class DurableWay:
             if held:
                 self._capacity.let_go()
             return joined
-        drafting, observer, index = self._drafting, self._drafting.observer, draft.partition.index
+        observer, index = drafting.observer, partition.index
         delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
         observer.submitted(delivery, draft.account, index, draft.begun)
         await self._append(draft, delivery, ttl, slot=slot)
         observer.accepted(delivery, draft.account, index, draft.begun)
         return Ticket(delivery, waited=True)
-
-    def _take_slot(self, draft: Draft) -> bool:
-        """Take a slot in memory, if there is one."""
-        full = take_slot_nowait(draft.partition, draft.envelope, shed=self._shed)
-        if full is None:
-            draft.partition.measure()
-        return full is None
 
     async def _wait_for_capacity(self, draft: Draft, *, wait: bool) -> None:
         """Wait until a slot in the outbox is held. Raises `Overloaded` instead, if not `wait`."""

@@ -1,4 +1,4 @@
-"""Accepts an envelope where the outbox does not outlive the process: once it has a slot.
+"""Accepts an envelope where there is no outbox: once it has a slot in memory.
 
 This module waits: for a slot where a bound is reached.
 """

@@ -61,7 +61,7 @@ class Ticket:
     async def receipt(self) -> Receipt:
         """Wait for the end. Never raises for an ending.
 
-        Raises `GatewayClosed` (`kept=True`) where a durable outbox keeps it for the next start.
+        Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start.
         """
         return await wait_for_end(self._delivery, self._delivery.on_end, self._delivery.forget)
 
@@ -83,7 +83,7 @@ async def wait_for_end(delivery: Delivery, register: Register, give_up: Register
     else:
         await trio.lowlevel.checkpoint()
     if delivery.receipt is None:
-        raise GatewayClosed("the outbox keeps the envelope for the next start", kept=True)
+        raise GatewayClosed("the outbox stores the envelope for the next start", kept=True)
     return delivery.receipt
 
 

@@ -371,7 +371,7 @@ def _changing(target: object) -> dict[str, Any]:
     if not isinstance(target, MessageRef | KeyRef):
         text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
         if target is None:
-            text += ": nothing arrived, or the platform's answer told no id"
+            text += ": nothing arrived, or the platform's answer had no id"
         raise Invalid([Problem("target", text)])
     room = target.external_room_id
     return {"instance_id": target.instance_id, "external_room_id": room, "target": target}
