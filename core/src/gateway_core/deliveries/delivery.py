@@ -274,7 +274,7 @@ class Delivery:
     # -- who waits for its end
 
     def hold(self) -> None:
-        """A ticket of it is given out, whose holder counts as waiting for ever."""
+        """Somebody counts as waiting for ever: the holder of a ticket, or a detached caller."""
         self.joined += 1
 
     def join(self, callback: Callable[[], None]) -> None:
@@ -282,11 +282,10 @@ class Delivery:
         self.joined += 1
         self.on_end(callback)
 
-    def leave(self, callback: Callable[[], None]) -> bool:
-        """A caller gives up before the end; whether nobody waits any more."""
+    def leave(self, callback: Callable[[], None]) -> None:
+        """A caller gives up before the end."""
         self.joined -= 1
         self.forget(callback)
-        return not self.joined
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call it once this ends, or is stored for the next run."""

@@ -239,8 +239,8 @@ def _may_begin(running: RunningAttempt, now: int) -> bool:
     for bucket in lane.tokens or ():
         if bucket.closed_until > now:
             return False
-    own, gates = lane.room.account.limits, lane.room.gates
-    if not (own.operations or gates.room is not None or gates.threads):
+    own, gates = lane.room.account.limits, lane.room
+    if not (own.operations or gates.gate is not None or gates.thread_gates):
         return True
     closures = own.gates(gates, lane.thread, running.attempt.operation)
     return all(gate.closed_until <= now for gate in closures)

@@ -123,7 +123,7 @@ class Consequences:
             operation=failed.attempt.operation,
             room_id=lane.room.id,
             thread=lane.thread,
-            gates=lane.room.gates,
+            gates=lane.room,
             drawn=lane.asked.get(lane.asked_as(failed.attempt.operation), []),
             names_limits=account.hooks.traits.names_limits,
         )

@@ -12,28 +12,28 @@ from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.registry import BucketRegistry
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False, weakref_slot=False)
 class RoomGates:
     """What refusals closed of one room: the room as a whole, or threads of it. Mostly nothing."""
 
-    room: Bucket | None = None
-    threads: dict[str | None, Bucket] = attrs.field(factory=dict)
+    gate: Bucket | None = attrs.field(default=None, kw_only=True)
+    thread_gates: dict[str | None, Bucket] = attrs.field(factory=dict, kw_only=True)
 
     def close_room(self, room_id: str, until: int) -> Bucket:
         """A refusal closes the room."""
-        self.room = self.room or Bucket(f"room {room_id}")
-        self.room.close(until)
-        return self.room
+        self.gate = self.gate or Bucket(f"room {room_id}")
+        self.gate.close(until)
+        return self.gate
 
     def close_thread(self, thread: str | None, until: int) -> Bucket:
         """A refusal closes one thread."""
-        gate = self.threads.setdefault(thread, Bucket(f"thread {thread}"))
+        gate = self.thread_gates.setdefault(thread, Bucket(f"thread {thread}"))
         gate.close(until)
         return gate
 
     def closed_until(self) -> int:
         """When the last of these closures ends."""
-        gates = [self.room, *self.threads.values()]
+        gates = [self.gate, *self.thread_gates.values()]
         return max(0 if gate is None else gate.closed_until for gate in gates)
 
 
@@ -55,9 +55,9 @@ class InstanceLimits:
 
     def gates(self, room: RoomGates, thread: str | None, operation: str) -> list[Bucket]:
         """What a refusal may have closed: the operation, the room, the thread."""
-        if not (self.operations or room.room is not None or room.threads):
+        if not (self.operations or room.gate is not None or room.thread_gates):
             return []
-        gates = (self.operations.get(operation), room.room, room.threads.get(thread))
+        gates = (self.operations.get(operation), room.gate, room.thread_gates.get(thread))
         return [gate for gate in gates if gate is not None]
 
     def close(self, until: int) -> Bucket:

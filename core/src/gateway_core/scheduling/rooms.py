@@ -16,14 +16,13 @@ from gateway_core.scheduling.waiting_groups import Home, WaitingGroup
 
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
-class Room:
+class Room(RoomGates):
     """One conversation of an instance: what its lanes share."""
 
     account: InstanceState
     id: str
     key: tuple[str, str]
     address: str
-    gates: RoomGates = attrs.field(factory=RoomGates)
     lanes: dict[str | None, Lane] = attrs.field(factory=dict)
     unfinished: int = 0
 
@@ -98,8 +97,8 @@ class Lane:
             )
             limits = self.asked[asked] = own.registry.buckets(named, address, now)
         drawn = [*self.scheduler.slots.of(account.instance), own.attempts, own.gate, *limits]
-        gates = self.room.gates
-        if own.operations or gates.room is not None or gates.threads:
+        gates = self.room
+        if own.operations or gates.gate is not None or gates.thread_gates:
             drawn += own.gates(gates, self.thread, operation)
         return drawn
 

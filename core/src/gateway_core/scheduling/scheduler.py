@@ -100,7 +100,7 @@ class Scheduler:
         room = self.rooms.get(key)
         if room is None:
             address = account.addresses.get(room_id, room_id)
-            room = self.rooms[key] = Room(account, room_id, key, address)
+            room = self.rooms[key] = Room(account=account, id=room_id, key=key, address=address)
         return room
 
     def room_of(self, envelope: Envelope) -> Room:
@@ -235,9 +235,8 @@ class Scheduler:
         """Forget a room that is empty and not closed."""
         if room.lanes or room.unfinished:
             return
-        gates = room.gates
-        if gates.room is not None or gates.threads:
-            closed_until = gates.closed_until()
+        if room.gate is not None or room.thread_gates:
+            closed_until = room.closed_until()
             if closed_until > now:
                 self.at(closed_until, room)
                 return

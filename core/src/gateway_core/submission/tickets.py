@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import attrs
 import trio
 
@@ -13,8 +10,6 @@ from gateway_core.contract.errors import GatewayClosed
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
-
-Register: TypeAlias = Callable[[Callable[[], None]], None]
 
 _delivered = fast_init(Delivered)
 _COPIED = [field.name for field in attrs.fields(Receipt) if field.name != "ref"]
@@ -63,22 +58,21 @@ class Ticket:
 
         Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start.
         """
-        return await wait_for_end(self._delivery, self._delivery.on_end, self._delivery.forget)
+        return await wait_for_end(self._delivery)
 
 
-async def wait_for_end(delivery: Delivery, register: Register, give_up: Register) -> Receipt:
+async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
     """Wait until the delivery has its receipt.
 
-    register  takes the callback for the end
-    give_up   takes it back when the waiting task is cancelled
+    joining  count the waiting task among those for whom the delivery goes on
     """
     if delivery.receipt is None and not delivery.stored:
         done = trio.Event()
-        register(done.set)
+        (delivery.join if joining else delivery.on_end)(done.set)
         try:
             await done.wait()
         except trio.Cancelled:
-            give_up(done.set)
+            (delivery.leave if joining else delivery.forget)(done.set)
             raise
     else:
         await trio.lowlevel.checkpoint()

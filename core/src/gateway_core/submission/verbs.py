@@ -277,14 +277,14 @@ class Verbs:
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
         ticket = await self._door.submit(envelope, wait=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
-
-        def give_up(callback: Callable[[], None]) -> None:
-            if on_cancel == "detach":  # the caller counts as waiting for ever
-                delivery.forget(callback)
-            elif delivery.leave(callback):
+        if on_cancel == "detach":  # the caller counts as waiting for ever
+            delivery.hold()
+        try:
+            receipt = await wait_for_end(delivery, joining=True)
+        except trio.Cancelled:
+            if not delivery.joined:
                 self._withdraw(delivery)
-
-        receipt = await wait_for_end(delivery, delivery.join, give_up)
+            raise
         if receipt.disposition in DELIVERED:
             return with_ref(delivery, receipt) if isinstance(envelope, MESSAGES) else receipt
         if raises:
