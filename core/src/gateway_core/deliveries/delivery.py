@@ -97,8 +97,6 @@ class Delivery:
         self.receipt: Receipt | None = None
         self._on_end: list[Callable[[], None]] | None = None
 
-    # -- what is known of it
-
     @property
     def step(self) -> Step | None:
         """The next step; None when there is none left, or none is planned."""
@@ -220,10 +218,7 @@ class Delivery:
         self._perhaps_begun()
 
     def begin(self, step: Step, now: int, *, copy: bool) -> None:
-        """An attempt begins: from here on its outcome may become unknown.
-
-        copy  it repeats one that may have arrived, and the platform may not know it again
-        """
+        """An attempt begins; `copy`: it may repeat one that arrived, unknown to the platform."""
         self.started = True
         step.begin()
         self.waits.wait_for("attempt", now)
@@ -299,10 +294,8 @@ class Delivery:
 
     def disposition(self) -> Disposition:
         """How an envelope ends that has no step left."""
-        for step in self.steps or ():
-            if step.outcome == "unknown":
-                return Disposition.UNKNOWN
-        return Disposition.DELIVERED
+        unknown = "unknown" in [step.outcome for step in self.steps or ()]
+        return Disposition.UNKNOWN if unknown else Disposition.DELIVERED
 
     def replay(self, receipt: Receipt) -> None:
         """It stands for an envelope that ended before, so."""

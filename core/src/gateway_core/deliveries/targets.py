@@ -140,16 +140,11 @@ class Targets:
             self._revisions.record(receipt.ref, receipt.envelope_id)
 
     def recalled(self, target: Target, ref: MessageRef | None) -> None:
-        """Record the message as the outbox knows it; a target that knows a later revision wins.
-
-        What its parts hold is uncertain: it may have been deleted since.
-        """
+        """Record the message as the outbox knows it, perhaps outdated; a later target wins."""
         if ref is not None and ref.revision >= getattr(target, "revision", 0):
             self._revisions.record(_doubted(ref), ref.envelope_id)
 
-    def changed(
-        self, delivery: Delivery, change: Edit | Delete, receipt: Receipt, now: int
-    ) -> None:
+    def changed(self, delivery: Delivery, receipt: Receipt, now: int) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""
         self._forget_edit(delivery)
         wanted = self._waiting.pop(delivery.id, None)
@@ -166,9 +161,9 @@ class Targets:
         origin = target.envelope_id
         if receipt.ref is not None:
             self._revisions.record(attrs.evolve(receipt.ref, envelope_id=origin), origin)
-        elif isinstance(change, Delete) and receipt.delivered:
+        elif isinstance(delivery.envelope, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
-        elif isinstance(change, Delete) and delivery.steps is not None:
+        elif isinstance(delivery.envelope, Delete) and delivery.steps is not None:
             left = standing(delivery.steps)  # some may be gone
             if len(left) < len(target.parts):
                 ref = attrs.evolve(target, parts=left, revision=delivery.revision)
