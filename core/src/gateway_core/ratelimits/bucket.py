@@ -131,8 +131,7 @@ class PacedBucket(Bucket):
 
     A refusal halves the pace, and each answer takes a share (`eager`) of that off. Each refusal
     also halves the share, and what the next one adds: so one flood is soon forgotten, and a limit
-    below `count` is met less and less often. Refusals of attempts begun at the pace before add
-    little.
+    below `count` is met less and less often. Refusals of earlier attempts slow it only a little.
     """
 
     paced = True

@@ -100,10 +100,7 @@ class WindowBucket(_SlidingWindow):
         self.spent.append(max(back, self.spent[-1]) if self.spent else back)
 
     def learn(self, report: BucketReport, now: int) -> None:
-        """Believe the platform's own count of this window.
-
-        Answers overtake each other: a report of fewer attempts in the same window is older.
-        """
+        """Believe the platform's own count; a report of fewer attempts in one window is older."""
         if report.limit is not None:
             self.count = max(1, report.limit)
         reset = reset_of(report, now)
