@@ -294,8 +294,10 @@ class Delivery:
 
     def disposition(self) -> Disposition:
         """How an envelope ends that has no step left."""
-        unknown = "unknown" in [step.outcome for step in self.steps or ()]
-        return Disposition.UNKNOWN if unknown else Disposition.DELIVERED
+        for step in self.steps or ():
+            if step.outcome == "unknown":
+                return Disposition.UNKNOWN
+        return Disposition.DELIVERED
 
     def replay(self, receipt: Receipt) -> None:
         """It stands for an envelope that ended before, so."""

@@ -170,7 +170,10 @@ def sent_digest(part: Part, extra: Any) -> str:
 
 def carried(steps: Sequence[Step]) -> Mapping[str, Json] | None:
     """The platform's own fields that the last part has, or shall have."""
-    return next((step.extra or None for step in reversed(steps) if step.kind != "delete"), None)
+    for step in reversed(steps):
+        if step.kind != "delete":
+            return step.extra or None
+    return None
 
 
 def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
