@@ -126,14 +126,11 @@ class GatewayConfig:
         return self.instance_bound or max(1, self.partition_bound * 3 // 4)
 
 
-Environment: TypeAlias = Mapping[str, str]
-
-
 def load_config(
     path: str | os.PathLike[str],
     plugins: Sequence[Given] = (),
     *,
-    environ: Environment | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> GatewayConfig:
     """Read `gateway.toml` with the settings types of the installed and the given plugins.
 
@@ -156,7 +153,7 @@ def parse_config(
     content: Mapping[str, Any],
     plugins: Sequence[Given] = (),
     *,
-    environ: Environment | None = None,
+    environ: Mapping[str, str] | None = None,
     folder: Path = Path(),
 ) -> GatewayConfig:
     """The same from a mapping, as `tomllib` gives it."""
@@ -182,10 +179,9 @@ def parse_config(
 class _Reader:
     """Structures tables and collects what is wrong instead of raising it."""
 
-    def __init__(self, environ: Environment, folder: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
         self.problems: list[Problem] = []
-        self._environ = environ
-        self._folder = folder
+        self._environ, self._folder = environ, folder
         self._converter = cattrs.Converter(forbid_extra_keys=True)
         self._converter.register_structure_hook(Secret, self._secret)
         take_no_other_for(self._converter)

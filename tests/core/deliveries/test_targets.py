@@ -55,7 +55,7 @@ class World:
     def changed(self, delivery, ref, disposition=Disposition.DELIVERED):
         receipt = receipt_of(delivery.id, ref, disposition)
         delivery.receipt = receipt
-        self.targets.changed(delivery, delivery.envelope, receipt, 0)
+        self.targets.changed(delivery, receipt, 0)
 
 
 def receipt_of(id_, ref, disposition):

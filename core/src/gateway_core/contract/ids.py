@@ -13,8 +13,7 @@ class Ids:
 
     def __init__(self, rng: Random) -> None:
         self._mark = f"{rng.getrandbits(48):012x}"
-        self._last = 0
-        self._count = 0
+        self._last = self._count = 0
 
     def go_on_after(self, last_id: str) -> None:
         """Later ids sort after this one of a previous run, whatever the wall clock says."""

@@ -48,10 +48,7 @@ def _where(error: BaseException, place: str) -> tuple[str, object]:
 
 
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
-    """Every fault that the attrs class `kind`, which stops at the first, finds in its fields.
-
-    Fields that do not structure are left out.
-    """
+    """Every fault that the attrs class `kind`, which stops at the first, finds in its fields."""
     problems: list[Problem] = []
     given = value if isinstance(value, Mapping) else {}
     for field in (field for field in attrs.fields(kind) if field.name in given):

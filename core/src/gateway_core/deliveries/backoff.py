@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import attrs
+from attrs.validators import ge, gt, le
 
 LONGEST_EXPONENT = 62
 
@@ -16,11 +17,9 @@ class Backoff:
     jitter  the share of the wait that is drawn: 1 is full jitter, from zero to the ceiling
     """
 
-    base: float = attrs.field(default=0.5, validator=attrs.validators.gt(0))
-    cap: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-    jitter: float = attrs.field(
-        default=1.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
-    )
+    base: float = attrs.field(default=0.5, validator=gt(0))
+    cap: float = attrs.field(default=60.0, validator=gt(0))
+    jitter: float = attrs.field(default=1.0, validator=[ge(0), le(1)])
 
     def ceiling(self, attempt: int) -> float:
         """The longest wait after `attempt` failed ones, in seconds."""

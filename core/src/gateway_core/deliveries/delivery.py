@@ -99,8 +99,6 @@ class Delivery:
         self.receipt: Receipt | None = None
         self._on_end: list[Callable[[], None]] | None = None
 
-    # -- what is known of it
-
     @property
     def step(self) -> Step | None:
         """The next step; None when there is none left, or none is planned."""
@@ -222,10 +220,7 @@ class Delivery:
         self._perhaps_begun()
 
     def begin(self, step: Step, now: int, *, copy: bool) -> None:
-        """An attempt begins: from here on its outcome may become unknown.
-
-        copy  it repeats one that may have arrived, and the platform may not know it again
-        """
+        """An attempt begins; `copy`: it may repeat one that arrived, unknown to the platform."""
         self.started = True
         step.begin()
         self.waits.wait_for("attempt", now)

@@ -129,10 +129,7 @@ class Step:
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
-        """Steps for new parts in its place: the first keeps its message, key and attempts.
-
-        The later ones count from `serial`; what may have arrived of it had their text as well.
-        """
+        """Steps for new parts: the first keeps its message and key, the later ones get new ones."""
         first = Step(self.kind, self.serial, part=parts[0], mode=mode)
         first.message_id, first.reply = self.message_id, self.reply
         more = [Step("send", serial + i, part=p, mode=mode) for i, p in enumerate(parts[1:])]
@@ -140,7 +137,7 @@ class Step:
             first.extra = {}  # what stood on the message goes on to the last part
         [first, *more][-1].extra = self.extra
         first.number, first.attempts, first.first_at = self.number, self.attempts, self.first_at
-        for new in more:
+        for new in more:  # what may have arrived had their text as well
             new.first_at = LONG_AGO if self.maybe_sent else 0
         for new in (first, *more):
             new.maybe_sent, new.doubtful = self.maybe_sent, self.doubtful

@@ -6,15 +6,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core.contract.envelopes import (
-    CHANGES,
-    Delete,
-    Edit,
-    KeyRef,
-    MessageRef,
-    Receipt,
-    Target,
-)
+from gateway_core.contract.envelopes import Delete, Edit, KeyRef, MessageRef, Receipt, Target
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
@@ -111,7 +103,7 @@ class Targets:
     def thread(self, delivery: Delivery, now: int) -> str | None:
         """The envelope's thread; of a change by key, that of the message which has the key."""
         envelope = delivery.envelope
-        if not isinstance(envelope, CHANGES) or isinstance(envelope.target, MessageRef):
+        if not isinstance(envelope, Edit | Delete) or isinstance(envelope.target, MessageRef):
             return envelope.thread_id
         made = self.origin(delivery, now) or self._ref(delivery, envelope.target, now)
         return made.thread_id if made is not None else None
@@ -140,16 +132,11 @@ class Targets:
             self._revisions.record(receipt.ref, receipt.envelope_id)
 
     def recalled(self, target: Target, ref: MessageRef | None) -> None:
-        """Record the message as the outbox knows it; a target that knows a later revision wins.
-
-        What its parts hold is uncertain: it may have been deleted since.
-        """
+        """Record the message as the outbox knows it, perhaps outdated; a later target wins."""
         if ref is not None and ref.revision >= getattr(target, "revision", 0):
             self._revisions.record(_doubted(ref), ref.envelope_id)
 
-    def changed(
-        self, delivery: Delivery, change: Edit | Delete, receipt: Receipt, now: int
-    ) -> None:
+    def changed(self, delivery: Delivery, receipt: Receipt, now: int) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""
         self._forget_edit(delivery)
         wanted = self._waiting.pop(delivery.id, None)
@@ -166,9 +153,9 @@ class Targets:
         origin = target.envelope_id
         if receipt.ref is not None:
             self._revisions.record(attrs.evolve(receipt.ref, envelope_id=origin), origin)
-        elif isinstance(change, Delete) and receipt.delivered:
+        elif isinstance(delivery.envelope, Delete) and receipt.delivered:
             self._revisions.record(None, origin)
-        elif isinstance(change, Delete) and delivery.steps is not None:
+        elif isinstance(delivery.envelope, Delete) and delivery.steps is not None:
             left = standing(delivery.steps)  # some may be gone
             if len(left) < len(target.parts):
                 ref = attrs.evolve(target, parts=left, revision=delivery.revision)
@@ -205,7 +192,7 @@ class Targets:
 
 def _target(delivery: Delivery) -> Target:
     """The target of a change."""
-    assert isinstance(delivery.envelope, CHANGES)  # noqa: S101 - nobody asks of another
+    assert isinstance(delivery.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
     return delivery.envelope.target
 
 

@@ -86,10 +86,7 @@ class WaitClock:
             self._since, self._mark = now, group.mark(now)
 
     def take(self) -> Mapping[str, int]:
-        """The long waits since the last time, by cause; none if all together are short.
-
-        The longest includes the short ones, so that the sum stays.
-        """
+        """The long waits since the last time, by cause; the longest includes the short ones."""
         passed, self._passed = self._passed, NONE
         whole = sum(passed.values())
         if whole < SHORTEST_WAIT:

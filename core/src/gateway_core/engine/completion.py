@@ -178,7 +178,7 @@ class Completion:
         if isinstance(envelope, Send):
             shard.targets.sent(receipt)
         elif not isinstance(envelope, Call):
-            shard.targets.changed(delivery, envelope, receipt, now)
+            shard.targets.changed(delivery, receipt, now)
         if shard.journal is not None:
             shard.journal.finished(receipt)
         return receipt

@@ -1,8 +1,4 @@
-"""Buckets of tokens, in integer nanoseconds. Sans-I/O: the time is passed in.
-
-An attempt draws on several of them (attempt slots, the account's limit, the room's): `acquire`
-takes them together, `window` counts from the answers, `registry` has those of an instance.
-"""
+"""Buckets of tokens, in integer nanoseconds. Sans-I/O: the time is passed in."""
 
 # ruff: noqa: D102 - overrides do what the base says; queues, what `scheduling.classes` says
 
@@ -61,15 +57,13 @@ class Bucket:
     )  # fmt: skip
 
     def __init__(self, name: str, capacity: int = NEVER, *, shared: bool = False) -> None:
-        self.name = name
-        self.capacity = capacity
+        self.name, self.capacity, self.shared = name, capacity, shared
         self.in_flight = self.users = self.closed_until = 0
         self.slowness = 1.0
         self.waiting: WaitingTakers | None = None
         self.timer_at: int | None = None
         self.reserved: tuple[int, Any] | None = None
         self.room: str | None = None
-        self.shared = shared
         self.merged: Bucket | None = None
         self.asked: tuple[str, ...] = ()
 
@@ -123,10 +117,7 @@ class Bucket:
         return 2 * self.period if self.period < NEVER else SOON
 
     def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - strict ones learn by it
-        """The platform refused what this bucket allowed: halve the pace, to recover slowly.
-
-        until  when it would not refuse, where it said so
-        """
+        """The platform refused, perhaps saying until when: halve the pace, to recover slowly."""
         self.slowness = min(SLOWEST, self.slowness * 2.0)
 
     def idle(self, now: int) -> bool:
@@ -138,11 +129,9 @@ class Bucket:
 class PacedBucket(Bucket):
     """One token every `per / count`, counted from the starts of attempts.
 
-    A refusal halves the pace, and each answer takes a share of that off. Each refusal also halves
-    the share, and what the next one adds: so one flood is soon forgotten, and a limit below `count`
-    is met less and less often. Refusals of attempts begun before the pace was slowed add little.
-
-    eager  the share, as a part of one
+    A refusal halves the pace, and each answer takes a share (`eager`) of that off. Each refusal
+    also halves the share, and what the next one adds: so one flood is soon forgotten, and a limit
+    below `count` is met less and less often. Refusals of earlier attempts slow it only a little.
     """
 
     paced = True

@@ -1,7 +1,4 @@
-"""What attempts of one instance draw on: its buckets, its gates, and those of its rooms. Sans-I/O.
-
-A gate is a bucket without a pace: open, or closed until a time.
-"""
+"""The limits of one instance: its buckets, its gates (buckets without a pace), and its rooms'."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What a refusal by a limit closes, slows down and teaches: one function. Sans-I/O.
-
-A verdict of reason `rate_limited` says how far it reaches (its scope), for how long (its
-retry-after, or the backoff in its place), and perhaps what the platform counts (its reports).
-"""
+"""What a refusal by a limit closes, slows down and teaches: one function. Sans-I/O."""
 
 from __future__ import annotations
 

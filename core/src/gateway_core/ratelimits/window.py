@@ -100,10 +100,7 @@ class WindowBucket(_SlidingWindow):
         self.spent.append(max(back, self.spent[-1]) if self.spent else back)
 
     def learn(self, report: BucketReport, now: int) -> None:
-        """Believe the platform's own count of this window.
-
-        Answers overtake each other: a report of fewer attempts in the same window is older.
-        """
+        """Believe the platform's own count; a report of fewer attempts in one window is older."""
         if report.limit is not None:
             self.count = max(1, report.limit)
         reset = reset_of(report, now)
@@ -131,10 +128,8 @@ class SpacedBucket(WindowBucket):
     """A window of one token: spaced from the answers, and it learns what is stricter than it.
 
     A refusal lengthens the wait, at most twofold and to no more than the platform itself said.
-    Each answer then takes a share of it off, a share that each refusal halves: so one flood is soon
-    forgotten, and a room that always allows less is asked too early more and more seldom.
-
-    eager  the share, as a part of one
+    Each answer takes a share (`eager`) of it off, which each refusal halves: so one flood is soon
+    forgotten, and a room that always allows less is asked too early less and less often.
     """
 
     __slots__ = ("_answered", "_before", "eager")
@@ -193,10 +188,7 @@ class LearnedBucket(WindowBucket):
 
 
 class BoundedBucket(_SlidingWindow, PacedBucket):
-    """An even pace, and never more than `most` in any `per`.
-
-    As two buckets they would hand lanes from one queue to the other and back.
-    """
+    """An even pace, and at most `most` in any `per`: two buckets would pass lanes to and fro."""
 
     __slots__ = ("most", "per", "spent")
 
