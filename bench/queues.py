@@ -43,7 +43,8 @@ def persist_queue(folder: Path) -> Callable[[str], object]:
         str(folder / "persistqueue"), multithreading=True, auto_commit=True, timeout=60
     )
     queue._putter.execute("PRAGMA synchronous = FULL")  # noqa: SLF001 - it has no setting for it
-    return queue.put
+    put: Callable[[str], object] = queue.put
+    return put
 
 
 QUEUES = {"huey": huey, "litequeue": litequeue, "persist-queue": persist_queue}

@@ -69,10 +69,9 @@ def statements() -> float:
     for _ in range(TIMES):
         # Each of these stands once on a message's way.
         begun = 1 if observer.listens else 0
-        clock = WaitClock(runs=observer.listens)
+        clock = WaitClock(begun, runs=observer.listens)
         observer.submitted(delivery, account, 0, begun)
         counts.accepted += 1
-        clock.begin(begun)
         observer.accepted(delivery, account, 0, begun)
         clock.wait_for("attempt", 1)
         observer.attempting(delivery, step, account, 0, 1, performing)
