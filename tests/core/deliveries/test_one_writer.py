@@ -19,17 +19,20 @@ from gateway_core import Disposition, Part, Scope, Send
 from gateway_core.authors import Verdict, hookimpl
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
-from gateway_core.deliveries.waits import WaitClock
+from gateway_core.deliveries.waits import WaitCause, WaitClock
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 CORE = Path(gateway_core.__file__).parent
 HOME = {
     "Delivery": "gateway_core.deliveries.delivery",
     "Step": "gateway_core.deliveries.steps",
+    "WaitCause": "gateway_core.deliveries.waits",
     "WaitClock": "gateway_core.deliveries.waits",
 }
 """The classes, each with the one module that may write its attributes."""
-SLOTS = {c.__name__: {*c.__slots__} - {"__weakref__"} for c in (Delivery, Step, WaitClock)}
+CLASSES = (Delivery, Step, WaitCause, WaitClock)
+SLOTS = {c.__name__: {*c.__slots__} - {"__weakref__"} for c in CLASSES}
+SLOTS["WaitClock"] |= SLOTS["WaitCause"]
 CALLED = {
     "delivery": "Delivery", "victim": "Delivery", "useless": "Delivery", "made": "Delivery",
     "before": "Delivery", "origin": "Delivery", "other": "Delivery", "waits": "WaitClock",
@@ -215,7 +218,7 @@ class Watch:
     @contextmanager
     def looking(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
         with patch.context() as within:
-            for owner in (Delivery, Step, WaitClock):
+            for owner in CLASSES:
                 within.setattr(owner, "__setattr__", self._setter(owner), raising=False)
             yield
 

@@ -51,9 +51,10 @@ class Counts:
     def end(self, receipt: Receipt) -> None:
         """An envelope ended."""
         self.dispositions[receipt.disposition] += 1
-        self.possible_duplicates += receipt.possible_duplicate
-        for what in set(receipt.degradations):
-            self.degradations[what] += 1
+        if receipt.possible_duplicate:
+            self.possible_duplicates += 1
+        if receipt.degradations:
+            self.degradations.update(set(receipt.degradations))
         for part in receipt.parts:
             if part.degraded:
                 self.degradations["planned"] += 1

@@ -24,7 +24,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.steps import Step, carried, send_steps, standing
-from gateway_core.deliveries.waits import WaitClock
+from gateway_core.deliveries.waits import WaitCause, WaitClock
 
 WITHOUT_REF = (Call, Delete)
 """Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
@@ -82,7 +82,7 @@ class Delivery:
         self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
         self.scope, self.traceparent, self.restored = scope, traceparent, restored
         self.priority = priority or envelope.priority
-        self.waits = WaitClock(since, runs=observed)
+        self.waits = WaitClock(since) if observed else WaitCause()
         self.lane: object | None = None
         self.steps: list[Step] | None = None
         self._position = 0

@@ -53,18 +53,37 @@ class SharedWait(Protocol):
         """What a delivery waited for that came in at `mark`."""
 
 
-class WaitClock:
-    """What one delivery waits for, since when, and for how long it waited for what.
+class WaitCause:
+    """What one delivery waits for.
 
     cause  `attempt` while one is under way; empty: it has ended
-    runs   whether waits are counted: somebody listens
     """
 
-    __slots__ = ("_mark", "_passed", "_since", "cause", "runs")
+    __slots__ = ("cause",)
 
-    def __init__(self, since: int = 0, *, runs: bool = False) -> None:
+    def __init__(self) -> None:
         self.cause = "queue"
-        self.runs = runs
+
+    def wait_for(self, cause: str, now: int) -> None:
+        """From now on it waits for `cause`, or an `attempt` is under way."""
+        del now
+        self.cause = cause
+
+    def wait_in(self, group: SharedWait, now: int) -> None:
+        """From now on it waits for whatever `group` waits for."""
+
+    def take(self) -> Mapping[str, int]:
+        """The long waits since the last time, by cause; here none: nobody listens."""
+        return NONE
+
+
+class WaitClock(WaitCause):
+    """What one delivery waits for, since when, and for how long it waited for what."""
+
+    __slots__ = ("_mark", "_passed", "_since")
+
+    def __init__(self, since: int) -> None:
+        super().__init__()
         self._since = since
         self._mark: Mark | None = None
         self._passed = NONE
@@ -73,7 +92,7 @@ class WaitClock:
         """From now on it waits for `cause`, or an `attempt` is under way."""
         if cause == self.cause:
             return
-        if self.runs and self.cause != "attempt":
+        if self.cause != "attempt":
             waited = now - self._since
             if waited >= SHORTEST_WAIT or self._passed or (waited and cause not in NO_WAIT):
                 self._note(waited, now)
@@ -81,7 +100,7 @@ class WaitClock:
 
     def wait_in(self, group: SharedWait, now: int) -> None:
         """From now on it waits for whatever `group` waits for."""
-        if self.runs and (self._mark is None or self._mark.group is not group):
+        if self._mark is None or self._mark.group is not group:
             self._note(now - self._since, now)
             self._since, self._mark = now, group.mark(now)
 

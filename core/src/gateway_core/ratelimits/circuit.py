@@ -41,7 +41,7 @@ class Circuit:
 
     def __init__(self, settings: CircuitSettings) -> None:
         self._settings = settings
-        self._outcomes: deque[bool] = deque(maxlen=settings.window)
+        self._outcomes: deque[bool] | None = None  # made with the first failure: it takes 760 bytes
         self.failures = 0
 
     def worked(self) -> None:
@@ -51,17 +51,22 @@ class Circuit:
 
     def failed(self) -> bool:
         """An attempt failed as in an outage; true when the circuit should open."""
-        self._note(failed=True)
-        full = len(self._outcomes) >= self._settings.window
-        return full and self.failures >= SHARE * self._settings.window
+        noted = self._note(failed=True)
+        window = self._settings.window
+        return noted >= window and self.failures >= SHARE * window
 
     def reset(self) -> None:
         """It works again: begin anew."""
-        self._outcomes.clear()
+        self._outcomes = None
         self.failures = 0
 
-    def _note(self, *, failed: bool) -> None:
-        if len(self._outcomes) == self._outcomes.maxlen and self._outcomes[0]:
+    def _note(self, *, failed: bool) -> int:
+        """How many outcomes are known with this one."""
+        window = self._settings.window
+        if self._outcomes is None:
+            self._outcomes = deque(maxlen=window)
+        if len(self._outcomes) == window and self._outcomes[0]:
             self.failures -= 1
         self._outcomes.append(failed)
         self.failures += failed
+        return len(self._outcomes)
