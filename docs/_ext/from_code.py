@@ -416,15 +416,15 @@ def house_of(core: Path, order: tuple[str, ...], apart: dict[str, set[str]]) -> 
 def _package(core: Path, path: Path) -> str:
     """The package of a file; a module directly in `core` is one of its own."""
     first, *inner = path.relative_to(core).with_suffix("").parts
-    if len(inner) > 1:
-        raise ValueError(f"{path}: the map shows packages and their modules, nothing deeper")
+    if inner[2:]:
+        raise ValueError(f"{path}: the map shows packages, a folder in one and no deeper")
     return core.name if first == "__init__" else first
 
 
 def _needs(core: Path, name: str, home: Path) -> set[str]:
     """The packages of core that one imports from, for type checkers only as well."""
     found = set()
-    for path in home.glob("*.py") if home.is_dir() else [home]:
+    for path in home.rglob("*.py") if home.is_dir() else [home]:
         for node in ast.walk(ast.parse(path.read_text())):
             found |= {_package_of(core, imported) for imported in _imported(node)}
     return found - {name, ""}
@@ -465,9 +465,10 @@ def _home(name: str, home: Path, needs: set[str]) -> Iterator[str]:
     yield from ["", f"*Imports {imported}.*"]
     if package:
         yield from ["", "| module | |", "| --- | --- |"]
-        for path in sorted(home.glob("*.py")):
-            if path.stem != "__init__":
-                yield f"| `{path.stem}` | {_cell(_sentence(path))} |"
+        for path in sorted(home.rglob("*.py")):
+            inner = path.relative_to(home).with_suffix("").parts
+            if inner := "/".join(part for part in inner if part != "__init__"):
+                yield f"| `{inner}` | {_cell(_sentence(path))} |"
 
 
 def _sentence(path: Path) -> str:

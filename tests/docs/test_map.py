@@ -74,15 +74,25 @@ Decides.
         ("top/attic.py", "", "attic.py: its docstring does not begin with a sentence"),
         ("top/attic.py", '"""No sentence"""', "attic.py: its docstring does not begin"),
         ("cellar/__init__.py", '"""A cellar."""', r"not both in ORDER .*\['cellar'\]"),
-        ("top/attic/beam.py", '"""A beam."""', "beam.py: the map shows packages and their modules"),
+        ("top/attic/box/hat.py", '"""A hat."""', "hat.py: the map shows packages, a folder in one"),
         ("base/floor.py", '"""A."""\nimport gateway_core.top', "packages import each other"),
     ],
 )
 def test_what_is_not_on_the_map_fails_the_build(from_code, small, file, text, words):
-    (small / file).parent.mkdir(exist_ok=True)
+    (small / file).parent.mkdir(parents=True, exist_ok=True)
     (small / file).write_text(text)
     with pytest.raises(ValueError, match=words):
         list(from_code.house_of(small, ORDER, {}))
+
+
+def test_a_folder_in_a_package_stands_among_its_modules(from_code, small):
+    (small / "top/attic").mkdir()
+    (small / "top/attic/__init__.py").write_text('"""Keeps. Dust."""\n')
+    (small / "top/attic/beam.py").write_text('"""A beam."""\nimport gateway_core.base.floor\n')
+    lines = list(from_code.house_of(small, ORDER, {}))
+    assert ["| `attic` | Keeps. |", "| `attic/beam` | A beam. |"] == [
+        line for line in lines if "attic" in line
+    ]
 
 
 def test_a_package_of_the_order_that_is_gone_fails_the_build(from_code, small):
@@ -96,7 +106,7 @@ def modules() -> list[Path]:
 
 def test_the_page_shows_every_package_and_module_of_core(from_code):
     page = from_code.fill(DESIGN)
-    shown = set(re.findall(r"^### (\w+)$|^\| `(\w+)` \|", page, re.MULTILINE))
+    shown = set(re.findall(r"^### (\w+)$|^\| `(?:\w+/)?(\w+)` \|", page, re.MULTILINE))
     wanted = {path.parent.name if path.stem == "__init__" else path.stem for path in modules()}
     assert set() == wanted - {name for pair in shown for name in pair}
     order, _ = from_code.layers((ROOT / "tests/test_layering.py").read_text())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_core.text import Excerpt, is_prose, parse
-from gateway_core.text.parse import read
+from gateway_core.text.reading.parse import read
 
 PROSE = st.from_regex(re.compile(r"[a-zß-öА-я漢字][\wא-ת ,.!?'()%/+=;-]{0,60}"), fullmatch=True)
 ANY = st.text(st.sampled_from("aZ9é漢 .,!?'()%/+=;-_*`~|<>[]:@#&\\\n\t\u200d\u202e"), max_size=30)

@@ -6,12 +6,12 @@
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
-from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import web_address
-from gateway_core.text.literal import literal, neutral
 from gateway_core.text.nesting import Nesting
-from gateway_core.text.parse import is_prose, parse
 from gateway_core.text.plan import plan
+from gateway_core.text.reading.excerpt import Excerpt
+from gateway_core.text.reading.literal import literal, neutral
+from gateway_core.text.reading.parse import is_prose, parse
 from gateway_core.text.rendering import Rendering
 from gateway_core.text.tables import display_width
 

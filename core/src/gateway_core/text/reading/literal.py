@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 
-from gateway_core.text.canvas import is_clean
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.links import bare_addresses
+from gateway_core.text.reading.canvas import is_clean
 
 _NEUTRAL: dict[int, str | None] = {
     **dict.fromkeys([*range(0x20), 0x7F], " "),

@@ -13,12 +13,12 @@ from typing import Final
 import attrs
 import pyromark
 
-from gateway_core.text.builder import Builder
-from gateway_core.text.canvas import CLEANED, SURROGATE, is_clean
 from gateway_core.text.document import Block, Document, Kind, Span, Style
-from gateway_core.text.excerpt import Excerpt
 from gateway_core.text.links import bare_addresses
-from gateway_core.text.spoilers import BAR, hidden
+from gateway_core.text.reading.builder import Builder
+from gateway_core.text.reading.canvas import CLEANED, SURROGATE, is_clean
+from gateway_core.text.reading.excerpt import Excerpt
+from gateway_core.text.reading.spoilers import BAR, hidden
 
 # Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
 _LINK: Final = Style.LINK

@@ -10,9 +10,9 @@ from operator import itemgetter
 
 import attrs
 
-from gateway_core.text.canvas import NOWHERE
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.nesting import Nesting
+from gateway_core.text.reading.canvas import NOWHERE
 from gateway_core.text.tables import Place, Row
 
 _CODE, _SOLID = Style.CODE, (Kind.CODE, Kind.TABLE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from gateway_core.text.canvas import Canvas
 from gateway_core.text.document import Kind, Style
 from gateway_core.text.links import web_address, written_out
+from gateway_core.text.reading.canvas import Canvas
 from gateway_core.text.tables import Table
 
 RULE: Final = "─" * 8
