@@ -20,7 +20,8 @@ from typing import Any
 
 from bench import text_reading as reading
 from gateway_core import Part, Secret, Send
-from gateway_core.text import builder, parse
+from gateway_core.text import parse
+from gateway_core.text.reading import builder
 from gateway_plugin_discord.rendering import parts as discord
 from gateway_plugin_slack.rendering import parts as slack
 from gateway_plugin_slack.settings import Settings as SlackSettings
