@@ -135,7 +135,7 @@ async def main(asked: argparse.Namespace) -> None:
             ticket = await gateway.submit(envelope)
             print("accepted", number, instance, room, ticket.id, flush=True)
             await trio.sleep(rng.random() * 0.05)
-        while gateway.statistics().kept:  # noqa: ASYNC110 - what is looked at has no event
+        while gateway.statistics().stored:  # noqa: ASYNC110 - what is looked at has no event
             await trio.sleep(0.02)
 
 

@@ -194,7 +194,7 @@ class Gateway(Verbs):
             skew=busiest * len(parts) if total else 1.0,
             partitions=parts,
             instances=self._registry.statistics(),
-            kept=self._pager.capacity.unfinished if self._pager is not None else 0,
+            stored=self._pager.capacity.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
             waiting=dict(causes),
         )
@@ -322,7 +322,7 @@ class Gateway(Verbs):
         """End what is left: an outbox stores it, else it is given up."""
         left = sum(len(partition.deliveries) for partition in self._partitions)
         if left:
-            log_event(UNFINISHED_AT_CLOSE, count=left, kept=self._pager is not None)
+            log_event(UNFINISHED_AT_CLOSE, count=left, stored=self._pager is not None)
         for partition in self._partitions:
             partition.completion.abandon() if self._pager is None else partition.completion.store()
         if self._pager is not None:

@@ -15,7 +15,7 @@ class TestSqliteOutbox(OutboxContract):
         self.in_thread = request.param
 
     @asynccontextmanager
-    async def life(self):
+    async def process_run(self):
         settings = SqliteSettings(in_thread=self.in_thread, synchronous="NORMAL")
         async with SqliteOutbox(self.path, settings, wall_clock=lambda: START) as outbox:
             yield outbox

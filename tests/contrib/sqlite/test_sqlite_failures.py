@@ -86,7 +86,7 @@ async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, word
         assert receipt.delivered
     assert ["first", "again"] == channel.texts("room")
     async with open_test_gateway(channel, outbox=kept_at(path)) as gateway:
-        assert 0 == gateway.statistics().kept
+        assert 0 == gateway.statistics().stored
         assert (await gateway.status(accepted.id)).receipt.delivered
         assert (await gateway.status(receipt.envelope_id)).receipt.delivered
 
@@ -110,7 +110,7 @@ async def test_results_in_flight_are_kept_and_recorded_when_it_works_again(path)
             assert (await ticket.receipt()).delivered
             await trio.sleep(0.3)
     async with open_test_gateway(channel, outbox=kept_at(path)) as gateway:
-        assert 0 == gateway.statistics().kept
+        assert 0 == gateway.statistics().stored
         assert (await gateway.status(ticket.id)).receipt.delivered
     assert 1 == len(channel.made)
 
@@ -169,7 +169,7 @@ async def test_damage_that_is_found_later_is_said_and_nothing_more_is_taken_in(p
     async with open_test_gateway(FakeChannel(), outbox=kept_at(path)) as gateway:
         with trio.fail_after(20), pytest.raises(OutboxError, match=r"takes no more.*damaged"):
             await submit_forever(gateway)
-        assert gateway.statistics().kept > 0
+        assert gateway.statistics().stored > 0
 
 
 async def submit_forever(gateway):
@@ -269,9 +269,9 @@ async def test_a_damaged_row_stays_where_it_is_and_the_others_go_on(path, conten
     channel = FakeChannel()
     async with open_test_gateway(channel, outbox=kept_at(path), **settings) as gateway:
         with trio.fail_after(20):
-            while gateway.statistics().kept > 2:  # noqa: ASYNC110 - what is looked at has no event
+            while gateway.statistics().stored > 2:  # noqa: ASYNC110 - what is looked at has no event
                 await trio.sleep(0.01)
-        assert (4, 2) == (len(channel.made), gateway.statistics().kept)
+        assert (4, 2) == (len(channel.made), gateway.statistics().stored)
     assert (["0", "4"], ["1", "5"]) == (channel.texts("room0"), channel.texts("room1"))
 
 

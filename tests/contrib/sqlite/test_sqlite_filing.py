@@ -16,7 +16,7 @@ def path(tmp_path):
 
 
 @asynccontextmanager
-async def life(path):
+async def process_run(path):
     settings = SqliteSettings(in_thread=False, synchronous="NORMAL")
     async with SqliteOutbox(path, settings, wall_clock=lambda: START) as outbox:
         yield outbox
@@ -33,7 +33,7 @@ async def test_a_log_that_grew_while_somebody_read_is_cut_back(path, monkeypatch
     monkeypatch.setattr(writing, "CHECKPOINT", 10)
     monkeypatch.setattr(writing, "LONGEST_LOG", 100_000)
     entry, log = Entries(), path.with_name("outbox.db-wal")
-    async with life(path) as outbox:
+    async with process_run(path) as outbox:
         reader = apsw.Connection(str(path))
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM envelopes").fetchall()
@@ -48,7 +48,7 @@ async def test_a_log_that_grew_while_somebody_read_is_cut_back(path, monkeypatch
 
 async def test_the_first_append_files_what_is_there_the_next_nothing_and_a_question_all(path):
     entry = Entries()
-    async with life(path) as outbox:
+    async with process_run(path) as outbox:
         for n in range(3):
             await outbox.append(entry(str(n), room=f"room{n % 2}"), lambda: None)
         assert [True, False, False] == filed(path)
@@ -56,12 +56,12 @@ async def test_the_first_append_files_what_is_there_the_next_nothing_and_a_quest
         assert [True] * 3 == filed(path)
         await outbox.append(entry("3", room="room1"), lambda: None)
         assert [True] * 3 + [False] == filed(path)
-    async with life(path) as outbox:
+    async with process_run(path) as outbox:
         for n in (4, 5):
             await outbox.append(entry(str(n), room="room1"), lambda: None)
         assert [True] * 5 + [False] == filed(path)
         found = await outbox.overdue(until=START + 1e6)
-        assert ["0", "1", "2", "3", "4", "5"] == texts(found.kept)
+        assert ["0", "1", "2", "3", "4", "5"] == texts(found.stored)
 
 
 async def test_of_very_many_some_are_filed_unasked(path, monkeypatch):
@@ -69,7 +69,7 @@ async def test_of_very_many_some_are_filed_unasked(path, monkeypatch):
     monkeypatch.setattr(writing, "UNFILED", 10)
     monkeypatch.setattr(writing, "FILED_AT_ONCE", 4)
     entry = Entries()
-    async with life(path) as outbox:
+    async with process_run(path) as outbox:
         for n in range(30):
             await outbox.append(entry(str(n)), lambda: None)
         assert 10 >= filed(path).count(False)
@@ -82,7 +82,7 @@ async def test_those_that_an_earlier_life_left_are_filed_and_large_batches_whole
     monkeypatch.setattr(writing, "FILED_AT_ONCE", 4)
     entry = Entries()
     for most in (9, 18):
-        async with life(path) as outbox, trio.open_nursery() as nursery:
+        async with process_run(path) as outbox, trio.open_nursery() as nursery:
             for n in range(9):
                 nursery.start_soon(outbox.append, entry(str(n)), lambda: None)
         assert filed(path).count(False) <= 10
@@ -93,9 +93,9 @@ async def test_one_that_comes_after_later_ones_were_filed_is_found(path):
     """Its append waited for the disk longer than theirs."""
     entry = Entries()
     early, late = entry("early"), entry("late")
-    async with life(path) as outbox:
+    async with process_run(path) as outbox:
         await outbox.append(late, lambda: None)
         assert ["late"] == texts(await outbox.page("bot", room="room"))
         await outbox.append(early, lambda: None)
         assert ["early", "late"] == texts(await outbox.page("bot", room="room"))
-        assert ["early", "late"] == texts((await outbox.overdue(until=START + 1e6)).kept)
+        assert ["early", "late"] == texts((await outbox.overdue(until=START + 1e6)).stored)

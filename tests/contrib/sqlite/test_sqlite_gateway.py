@@ -231,12 +231,12 @@ async def test_operators_end_what_waits_for_an_instance_that_is_not_there(
         second = await gateway.submit(send("second"))
     outbox = inline(path)
     async with open_test_gateway(channel, outbox=outbox, instances=("other",)) as gateway:
-        assert ({"bot": 2}, 2) == (gateway.statistics().unserved, gateway.statistics().kept)
+        assert ({"bot": 2}, 2) == (gateway.statistics().unserved, gateway.statistics().stored)
         ask(outbox, kind, room="room", seq=position_of(second.id))
         await trio.sleep(5)
         left = {"bot": 1} if kind == "discard" else {}
         assert left == gateway.statistics().unserved
-        assert len(left) == gateway.statistics().kept
+        assert len(left) == gateway.statistics().stored
         assert gateway.statistics().conserved
     assert [(len(left),)] == rows(path, "SELECT count(*) FROM envelopes")
 

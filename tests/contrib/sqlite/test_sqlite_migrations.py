@@ -39,7 +39,7 @@ async def test_a_file_of_an_earlier_version_goes_on_where_it_was(path, autojump_
     async with open_test_gateway(
         channel, outbox=opened(path), instances=("bot", "gone"), drain_timeout=0.0
     ) as gateway:
-        assert 7 == gateway.statistics().kept
+        assert 7 == gateway.statistics().stored
         done = KeyRef(instance_id="bot", external_room_id="other", key="done")
         bad = KeyRef(instance_id="bot", external_room_id="other", key="bad")
         assert (await gateway.status(done)).receipt.delivered
@@ -49,7 +49,7 @@ async def test_a_file_of_an_earlier_version_goes_on_where_it_was(path, autojump_
         statistics = gateway.statistics()
     assert ["first of the room", "second", "third", "fourth", "scheduled"] == channel.texts("room")
     assert 3600.0 == pytest.approx(channel.times[-1], abs=0.1)
-    assert (0, True) == (statistics.kept, statistics.conserved)
+    assert (0, True) == (statistics.stored, statistics.conserved)
     database = apsw.Connection(str(path))
     assert VERSION == number(database, "PRAGMA user_version")
     assert "ok" == database.execute("PRAGMA integrity_check").get

@@ -153,7 +153,7 @@ async def test_of_what_ended_a_moment_ago_nothing_is_at_hand_until_it_is_written
     outbox = SqliteOutbox(tmp_path / "outbox.db", _settings(linger=5.0))
     async with outbox:
         await outbox.append(entry, lambda: None)
-        assert outbox.peek(entry.id).kept is not None
+        assert outbox.peek(entry.id).stored is not None
         outbox.finished(receipt_of(entry))
         assert outbox.peek(entry.id) is None
         await trio.sleep(6)

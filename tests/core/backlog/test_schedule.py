@@ -29,7 +29,7 @@ class Rows:
         rows = sorted(self.rows.values(), key=lambda row: row.entry.deadline)
         kept = tuple(r for r in rows if after[0] < r.entry.deadline <= until)[:limit]
         await trio.sleep(1)
-        return Overdue(kept=kept)
+        return Overdue(stored=kept)
 
 
 async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_clock):
@@ -43,7 +43,7 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
     times = Schedule(
         outbox,
         None,
-        SimpleNamespace(end_kept=end),
+        SimpleNamespace(end_stored=end),
         registry=SimpleNamespace(serving={"bot": True}),
         clock=SimpleNamespace(wall=lambda: 100.0),
         put_behind=None,

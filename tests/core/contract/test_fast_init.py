@@ -13,9 +13,21 @@ from gateway_core import MessageRef, Part, Receipt, Send
 from gateway_core.authors import Answer
 from gateway_core.contract.envelopes import Attempt, Call, PartReceipt, PartRef
 from gateway_core.contract.fast_init import fast_init
-from gateway_core.outboxes import Entry, Kept
+from gateway_core.outboxes import Entry, StoredEntry
 
-KINDS = (Answer, Attempt, Call, Entry, Kept, MessageRef, Part, PartReceipt, PartRef, Receipt, Send)
+KINDS = (
+    Answer,
+    Attempt,
+    Call,
+    Entry,
+    MessageRef,
+    Part,
+    PartReceipt,
+    PartRef,
+    Receipt,
+    Send,
+    StoredEntry,
+)
 
 
 def some(kind: type, random: Random) -> dict[str, object]:

@@ -304,7 +304,7 @@ async def test_what_a_durable_outbox_has_outside_memory_goes_on_likewise(on_canc
         assert goes_on == (Disposition.CANCELLED not in gateway.statistics().dispositions)
         await trio.sleep(20)
         assert (["busy", "late"] if goes_on else ["busy"]) == channel.texts("r")
-        assert 0 == gateway.statistics().kept
+        assert 0 == gateway.statistics().stored
 
 
 # -- an application whose whole life is cancelled, at every await

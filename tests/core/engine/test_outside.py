@@ -178,7 +178,7 @@ async def test_what_is_cancelled_as_its_page_is_read_stays_cancelled(
         assert ["edited"] == channel.texts("r")
         statistics = gateway.statistics()
         assert statistics.conserved
-        assert 0 == statistics.kept
+        assert 0 == statistics.stored
 
 
 async def test_what_is_sent_as_it_is_looked_up_is_not_cancelled(say, outbox, autojump_clock):
@@ -194,7 +194,7 @@ async def test_what_is_sent_as_it_is_looked_up_is_not_cancelled(say, outbox, aut
         await trio.sleep(1)
         assert [f"{n}" for n in range(9)] == channel.texts("r")
         assert gateway.statistics().conserved
-        assert 0 == gateway.statistics().kept
+        assert 0 == gateway.statistics().stored
         assert (await gateway.status(tickets[5].id)).receipt.delivered
 
 
@@ -312,7 +312,7 @@ async def test_a_gateway_cancels_nothing_of_another(say, outbox, autojump_clock)
         tickets = [await other.submit(say.message()) for _ in range(2)]
         assert not await gateway.cancel(tickets[1])
         assert not tickets[1].ended
-        assert 0 == gateway.statistics().kept
+        assert 0 == gateway.statistics().stored
         assert gateway.statistics().conserved
         assert await other.cancel(tickets[1])
         await tickets[0].receipt()

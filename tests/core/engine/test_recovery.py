@@ -30,7 +30,7 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Answer, Traits, hookimpl
-from gateway_core.outboxes.interface import Entry, Kept, StepRecord
+from gateway_core.outboxes.interface import Entry, StepRecord, StoredEntry
 from gateway_core.outboxes.restore import restore_delivery, waits_until
 from gateway_core.testing import (
     EPOCH,
@@ -333,7 +333,7 @@ async def test_a_stored_deadline_is_clamped_when_the_wall_clock_stepped_back(
     assert EPOCH + 50 == pytest.approx(row.entry.deadline, abs=1)
 
     delivery = restore_delivery(
-        row.kept(), now=0, wall=EPOCH - 10_000, deduplicates_for=0, observed=False
+        row.stored(), now=0, wall=EPOCH - 10_000, deduplicates_for=0, observed=False
     )
     assert 50_000_000_000 == pytest.approx(delivery.deadline, abs=10)
 
@@ -459,7 +459,7 @@ async def test_a_caller_cancelled_during_its_append_leaves_nothing_to_the_pager(
             await gateway.submit(send("new"))
         await trio.sleep(60)
         assert gateway.statistics().conserved
-        assert 0 == gateway.statistics().kept
+        assert 0 == gateway.statistics().stored
     assert ["0", "1", "2", "3"] == channel.texts("room")
 
 
@@ -497,7 +497,7 @@ async def test_what_waits_outside_memory_can_be_cancelled_by_its_id(outbox, auto
         assert "cancelled" == (await gateway.status(reminder.id)).receipt.disposition
         await trio.sleep(2_000)
         assert not await gateway.cancel(other.id)
-        assert (gateway.statistics().conserved, gateway.statistics().kept) == (True, 0)
+        assert (gateway.statistics().conserved, gateway.statistics().stored) == (True, 0)
     assert ["other"] == channel.texts("room")
 
 
@@ -866,8 +866,10 @@ async def test_a_change_that_an_earlier_life_began_has_its_message_to_itself(
 
 def test_a_wait_is_no_longer_than_at_acceptance_under_a_clock_that_was_set_back():
     entry = Entry(id="1", envelope=send(), plan=(), accepted_at=1_000.0, deadline=9_000.0)
-    kept = Kept(entry=entry, position=1, records=(StepRecord(serial=0, not_before=1_030.0),))
-    assert [20, 30, 30] == [waits_until(kept, wall) for wall in (1_010.0, 1_000.0, -2_600.0)]
+    stored = StoredEntry(
+        entry=entry, position=1, records=(StepRecord(serial=0, not_before=1_030.0),)
+    )
+    assert [20, 30, 30] == [waits_until(stored, wall) for wall in (1_010.0, 1_000.0, -2_600.0)]
 
 
 async def test_who_comes_to_what_is_kept_as_the_gateway_closes_hears_that_it_is(autojump_clock):
@@ -1092,7 +1094,7 @@ async def test_what_is_scheduled_outside_waits_for_an_instance_that_is_taken_out
         assert {} == gateway.statistics().unserved
         await trio.sleep(10)
         assert ["hello"] == channel.texts("room")
-        assert 0 == gateway.statistics().unfinished + gateway.statistics().kept
+        assert 0 == gateway.statistics().unfinished + gateway.statistics().stored
 
 
 async def test_observers_hear_of_what_ends_after_its_instance_was_taken_out(outbox, autojump_clock):
@@ -1109,7 +1111,7 @@ async def test_observers_hear_of_what_ends_after_its_instance_was_taken_out(outb
         await gateway.remove_instance("bot")
         assert await gateway.cancel(reminder)
         assert [("hello", "cancelled")] == told
-        assert (gateway.statistics().conserved, gateway.statistics().kept) == (True, 0)
+        assert (gateway.statistics().conserved, gateway.statistics().stored) == (True, 0)
 
 
 async def test_what_is_scheduled_is_sent_though_a_look_at_the_times_failed(autojump_clock):

@@ -178,7 +178,7 @@ async def test_the_trace_goes_on_in_the_next_life(telling, sdk, autojump_clock):
         await trio.sleep(5)
     first, kept, second, end = sdk.spans()[0], *sdk.spans()[2:]
     assert {caller.get_span_context().trace_id} == {s.context.trace_id for s in sdk.spans()}
-    assert ["gateway.waited", "gateway.kept"] == [event.name for event in kept.events]
+    assert ["gateway.waited", "gateway.stored"] == [event.name for event in kept.events]
     assert kept.context.span_id == end.parent.span_id
     assert end.context.span_id == second.parent.span_id
     assert first.context.span_id not in {kept.context.span_id, second.context.span_id}

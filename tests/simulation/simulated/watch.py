@@ -102,7 +102,7 @@ class Watch:
         expect(fits, f"{statistics.accepted} accepted, not {born} (+ {ledger.recovered})")
         if ledger.setup.durable:
             left = len(ledger.unfinished)
-            expect(statistics.kept == left, f"{statistics.kept} kept, {left} unfinished")
+            expect(statistics.stored == left, f"{statistics.stored} kept, {left} unfinished")
         counted = {d: n for d, n in statistics.dispositions.items() if n}
         expect(counted == dict(ledger.ended), f"counted {counted}, told {dict(ledger.ended)}")
         for part in statistics.partitions:

@@ -93,7 +93,7 @@ class Operator:
 
     @typed(UNREADABLE)
     def show(self, envelope_id: str) -> dict[str, Any] | None:
-        """All that is kept of one: its envelope, its steps, its receipt."""
+        """All that is stored of one: its envelope, its steps, its receipt."""
         seq = _seq(envelope_id)
         sql = """SELECT entry, NULL FROM envelopes WHERE seq = ?1
             UNION ALL SELECT entry, receipt FROM history WHERE seq = ?1"""

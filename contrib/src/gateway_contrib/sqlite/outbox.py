@@ -26,7 +26,6 @@ from gateway_core.outboxes import (
     OUTBOX_FAILED,
     Entry,
     Found,
-    Kept,
     OutboxError,
     Overdue,
     Receipt,
@@ -34,6 +33,7 @@ from gateway_core.outboxes import (
     Request,
     StepRecord,
     StepShape,
+    StoredEntry,
     frees_its_key,
     position_of,
     scope_of,
@@ -62,7 +62,7 @@ class SqliteOutbox:
         self._begin()
 
     def _begin(self) -> None:
-        """A life of its own each time that it is entered."""
+        """Begins anew each time that it is entered."""
         self._requested: Callable[[Request], None] | None = None
         self.keys_for = 86_400.0
         self._committer = Committer(
@@ -180,7 +180,7 @@ class SqliteOutbox:
         await trio.lowlevel.checkpoint()
         return partitions
 
-    async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
+    async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Keep the entry; returns once it is on the disk.
 
         Nothing more is taken in where the file has turned out to be damaged, or was taken away.
@@ -190,7 +190,7 @@ class SqliteOutbox:
         scope = scope_of(entry.envelope)
         key = (*scope, seq, None) if scope is not None else None
         try:
-            waiter = self._committer.add(entry_row(entry, seq), key, kept)
+            waiter = self._committer.add(entry_row(entry, seq), key, on_stored)
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:
             self.withdraw(entry.id)
@@ -272,12 +272,12 @@ class SqliteOutbox:
     # -- what the gateway asks
 
     async def recover(self) -> Recovery:
-        """What earlier lives left."""
+        """What previous process runs left."""
         return await self._read(self._reader.recovery)
 
     async def page(
         self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
-    ) -> Sequence[Kept]:
+    ) -> Sequence[StoredEntry]:
         """Of an instance or a room, by position."""
         if room is not None:
             await self._file()
@@ -285,7 +285,7 @@ class SqliteOutbox:
 
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
-    ) -> Sequence[Kept]:
+    ) -> Sequence[StoredEntry]:
         """By their times."""
         return await self._read(lambda: self._reader.scheduled(until, after, limit))
 
@@ -297,9 +297,9 @@ class SqliteOutbox:
         return await self._read(lambda: self._reader.overdue(until, after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
-        """By id or key. What is kept is looked at again once all that was told is written."""
+        """By id or key. A stored entry is read again once all that is queued is written."""
         found = await self._look_up(what)
-        if found is not None and found.kept is not None and not self._committer.idle:
+        if found is not None and found.stored is not None and not self._committer.idle:
             await self.flush()
             found = await self._look_up(what)
         return found
@@ -316,7 +316,7 @@ class SqliteOutbox:
         """
         try:
             found = _find(self._glance, what, self._keys_since())
-            pending = found is not None and found.kept is not None and self._ends(found)
+            pending = found is not None and found.stored is not None and self._ends(found)
             return None if pending else found
         except apsw.Error:  # the worker thread's own reads and writes tell of it
             return None

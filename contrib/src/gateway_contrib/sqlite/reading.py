@@ -16,12 +16,19 @@ from gateway_contrib.sqlite.rows import (
     ENTRY_READ,
     STEP_COLUMNS,
     Row,
-    kept_of,
     receipt_of,
     ref_of,
+    stored_of,
 )
 from gateway_core import Invalid
-from gateway_core.outboxes import FormatVersionError, Found, Kept, MessageRef, Overdue, Recovery
+from gateway_core.outboxes import (
+    FormatVersionError,
+    Found,
+    MessageRef,
+    Overdue,
+    Recovery,
+    StoredEntry,
+)
 
 _STEP = ", ".join(STEP_COLUMNS)
 
@@ -43,7 +50,7 @@ class Reader:
         self._db.close()
 
     def recovery(self) -> Recovery:
-        """What earlier lives left."""
+        """What previous process runs left."""
         query = self._db.execute
         counts: Counter[str] = Counter()
         for placed in ("NULL", "NOT NULL"):
@@ -65,57 +72,57 @@ class Reader:
         sql = f"SELECT id FROM {table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant
         return self._db.execute(sql).get or ""
 
-    def page(self, instance_id: str, room: str | None, after: int, limit: int) -> list[Kept]:
+    def page(self, instance_id: str, room: str | None, after: int, limit: int) -> list[StoredEntry]:
         """Unfinished with a place, by their places."""
         where, bound = "instance = ?", [instance_id]
         if room is not None:
             where, bound = "filed = 1 AND instance = ? AND room = ?", [instance_id, room]
         sql = f"""SELECT {ENTRY_READ} FROM envelopes WHERE due IS NULL AND {where} AND position > ?
             ORDER BY position LIMIT ?"""  # noqa: S608 - constants
-        return self._kept(sql, bound, (after,), limit, ("position",))
+        return self._stored(sql, bound, (after,), limit, ("position",))
 
-    def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[Kept]:
+    def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[StoredEntry]:
         """Scheduled by their times."""
         sql = f"""SELECT {ENTRY_READ} FROM envelopes
             WHERE due IS NOT NULL AND due <= ? AND (due, position) > (?, ?)
             ORDER BY due, position LIMIT ?"""  # noqa: S608 - constants
-        return self._kept(sql, [until], after, limit, ("due", "position"))
+        return self._stored(sql, [until], after, limit, ("due", "position"))
 
     def overdue(self, until: float, after: tuple[float, int], limit: int) -> Overdue:
         """By their deadlines."""
         sql = f"""SELECT {ENTRY_READ} FROM envelopes
             WHERE filed = 1 AND deadline <= ? AND (deadline, seq) > (?, ?)
             ORDER BY deadline, seq LIMIT ?"""  # noqa: S608 - constants
-        kept = self._kept(sql, [until], after, limit, ("deadline", "seq"))
+        stored = self._stored(sql, [until], after, limit, ("deadline", "seq"))
         later = "SELECT min(deadline) FROM envelopes WHERE filed = 1 AND deadline > ?"
-        return Overdue(kept=kept, next=self._db.execute(later, (until,)).get)
+        return Overdue(stored=stored, next=self._db.execute(later, (until,)).get)
 
-    def _kept(
+    def _stored(
         self,
         sql: str,
         bound: Sequence[Any],
         after: Sequence[Any],
         limit: int,
         order: Sequence[str],
-    ) -> list[Kept]:
+    ) -> list[StoredEntry]:
         """The next that this release can read; none only where there are no more at all."""
         while rows := self._rows(sql, [*bound, *after, limit]):
-            kept = self._read(rows)
-            if kept:
-                return kept
+            stored = self._read(rows)
+            if stored:
+                return stored
             after = [rows[-1][ENTRY_COLUMNS.index(column)] for column in order]
         return []
 
-    def _read(self, rows: Sequence[Row]) -> list[Kept]:
+    def _read(self, rows: Sequence[Row]) -> list[StoredEntry]:
         """Those that this release can read."""
         steps = self._steps([row[0] for row in rows])
-        kept: list[Kept] = []
+        stored: list[StoredEntry] = []
         for row in rows:
             try:
-                kept.append(kept_of(row, steps.get(row[0], ())))
+                stored.append(stored_of(row, steps.get(row[0], ())))
             except (FormatVersionError, Invalid) as error:  # it stays where it is
                 self._unreadable(row[1], error)
-        return kept
+        return stored
 
     def _steps(self, seqs: list[int]) -> dict[int, list[Row]]:
         """What is known of the steps of these; most have none that began."""
@@ -147,11 +154,11 @@ class Reader:
             name, fingerprint, receipt = row
             return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt_of(receipt))
         rows = self._rows(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
-        kept = self._read(rows) if rows else ()
-        if not kept:
+        stored = self._read(rows) if rows else ()
+        if not stored:
             return None
-        entry = kept[0].entry
-        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, kept=kept[0])
+        entry = stored[0].entry
+        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=stored[0])
 
     def newest(self, envelope_id: str) -> MessageRef | None:
         """The message of that id as its last edit left it; None: nobody edited it."""

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import apsw
 
 from gateway_contrib.sqlite.failing import BUSY, logged
-from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, kept_of
+from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, stored_of
 from gateway_core import Invalid
-from gateway_core.outboxes import OUTBOX_FAILED, FormatVersionError, Kept, Request
+from gateway_core.outboxes import OUTBOX_FAILED, FormatVersionError, Request, StoredEntry
 
 FORGET = 5_000
 """Rows of history that are forgotten at each look, at the most."""
@@ -36,7 +36,7 @@ class Desk:
         self._unanswered: dict[int, str] = dict.fromkeys(self._erased_before(), "erased")
 
     def _erased_before(self) -> list[int]:
-        """What a life erased whose log may have kept it."""
+        """What a process run erased whose log may still have it."""
         sql = "SELECT number FROM requests WHERE done_at IS NOT NULL AND answer IS NULL"
         return [number for (number,) in self._db.execute(sql)]
 
@@ -110,25 +110,29 @@ class Desk:
                 ('delivered', 'deleted', 'unchanged'))""",
             (seq,),
         )
-        kept = self._read(seq)
-        return ("goes on", [Request(kind="retry", kept=kept)]) if kept else ("cannot be read", [])
+        stored = self._read(seq)
+        return (
+            ("goes on", [Request(kind="retry", stored=stored)])
+            if stored
+            else ("cannot be read", [])
+        )
 
-    def _read(self, seq: int) -> Kept | None:
+    def _read(self, seq: int) -> StoredEntry | None:
         row = self._db.execute(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,)).get  # noqa: S608 - constants
         if row is None:
             return None
         columns = ", ".join(STEP_COLUMNS)
         steps = self._db.execute(f"SELECT {columns} FROM steps WHERE seq = ?", (seq,)).fetchall()  # noqa: S608 - constants
         try:
-            return kept_of(row, steps)
+            return stored_of(row, steps)
         except (FormatVersionError, Invalid):
             return None
 
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
         """Forget a failed one at once; an unfinished one is the gateway's to end."""
-        kept = self._read(seq)
-        if kept is not None:
-            return "ends, unless it has started", [Request(kind="discard", kept=kept)]
+        stored = self._read(seq)
+        if stored is not None:
+            return "ends, unless it has started", [Request(kind="discard", stored=stored)]
         self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
         self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
         return "discarded", []

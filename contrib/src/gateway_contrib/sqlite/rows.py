@@ -15,13 +15,13 @@ from gateway_core.outboxes import (
     Entry,
     Envelope,
     FormatVersionError,
-    Kept,
     MessageRef,
     Part,
     Receipt,
     Send,
     StepRecord,
     StepShape,
+    StoredEntry,
     fast_init,
     from_json,
     to_json,
@@ -55,7 +55,7 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "call": fast_init(Call),
 }
 """Envelopes whose fields are as their JSON has them."""
-_entry, _made_part, _kept = fast_init(Entry), fast_init(Part), fast_init(Kept)
+_entry, _made_part, _stored = fast_init(Entry), fast_init(Part), fast_init(StoredEntry)
 _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["version"]
 
 
@@ -131,12 +131,12 @@ def _part(plain: Sequence[Any]) -> Part:
     return _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
 
 
-def kept_of(row: Row, steps: Sequence[Row]) -> Kept:
+def stored_of(row: Row, steps: Sequence[Row]) -> StoredEntry:
     """The entry with what is known of its steps."""
     if row[11] is None and not steps:
-        return _kept(entry=entry_of(row), position=row[4])
+        return _stored(entry=entry_of(row), position=row[4])
     shapes = decode(row[11]) if row[11] is not None else None
-    return Kept(
+    return StoredEntry(
         entry=entry_of(row),
         position=row[4],
         records=tuple(map(record_of, steps)),

@@ -106,7 +106,7 @@ class Writer:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         self._filed = number(connection, "SELECT upto FROM filing")
-        # Nobody knows how many an earlier life left, and counting them reads all their pages.
+        # Nobody knows how many a previous run left, and counting them reads all their pages.
         self._unfiled = UNFILED
 
     def commit(self, batch: Batch) -> None:

@@ -16,7 +16,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Kept, Recovery
+from gateway_core.outboxes.interface import Recovery, StoredEntry
 from gateway_core.outboxes.restore import waits_until
 
 
@@ -54,22 +54,22 @@ class Intake:
             or self._capacity.lacks(envelope_id)
         )
 
-    def take(self, kept: Kept, partition: Partition, account: InstanceState) -> None:
+    def take(self, stored: StoredEntry, partition: Partition, account: InstanceState) -> None:
         """Bring it into its lane, unless it is known."""
-        entry = kept.entry
+        entry = stored.entry
         if self.known(partition, entry.id):
             return
         now, wall = self._clock.now(), self._clock.wall()
-        delivery = self._spilled.take(kept, account, now, wall)
+        delivery = self._spilled.take(stored, account, now, wall)
         partition.admission.add(account.instance.id, entry.envelope.external_room_id)
         self._came_in(partition, delivery, account)
-        hold = waits_until(kept, wall) if kept.records else 0.0
+        hold = waits_until(stored, wall) if stored.records else 0.0
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
 
-    def end_kept(self, kept: Kept, ending: Ending | None = None) -> None:
+    def end_stored(self, stored: StoredEntry, ending: Ending | None = None) -> None:
         """End it, unless it is known; without `ending` it expires."""
-        if not self.known(self.partition_for(kept.entry.envelope), kept.entry.id):
-            delivery = self._spilled.delivery(kept)
+        if not self.known(self.partition_for(stored.entry.envelope), stored.entry.id):
+            delivery = self._spilled.delivery(stored)
             self.end(delivery, ending or expired(delivery))
 
     def end(self, delivery: Delivery, ending: Ending) -> None:
@@ -85,11 +85,11 @@ class Intake:
         partition.completion.complete_spilled(delivery, account, ending, hooks)
         self.on_end(delivery)
 
-    def reopened(self, kept: Kept, partition: Partition) -> InstanceState | None:
+    def reopened(self, stored: StoredEntry, partition: Partition) -> InstanceState | None:
         """An envelope that had ended is unfinished and spilled; its account, if it is there."""
-        self._capacity.reopened(kept.entry.id)
-        partition.completion.history.pop(kept.entry.id, None)
-        return self.count_spilled(kept.entry.id, kept.entry.envelope, partition)
+        self._capacity.reopened(stored.entry.id)
+        partition.completion.history.pop(stored.entry.id, None)
+        return self.count_spilled(stored.entry.id, stored.entry.envelope, partition)
 
     def count_spilled(
         self, envelope_id: str, envelope: Envelope, partition: Partition

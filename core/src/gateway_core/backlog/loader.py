@@ -14,7 +14,7 @@ from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.contract.envelopes import CHANGES
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Kept, Outbox
+from gateway_core.outboxes.interface import Outbox, StoredEntry
 
 PAGE = 500
 ROOMS_AT_ONCE = 100
@@ -72,30 +72,30 @@ class Loader:
         return came
 
     async def _take_page(
-        self, page: Sequence[Kept], cursor: InstanceCursor, account: InstanceState
+        self, page: Sequence[StoredEntry], cursor: InstanceCursor, account: InstanceState
     ) -> bool:
         """Take each in its turn; false: one finds no slot at all, and the rest of the page waits.
 
         Nothing comes in once the account is removed: a new one of its name loads for itself.
         """
-        for kept in page:
-            envelope = kept.entry.envelope
+        for stored in page:
+            envelope = stored.entry.envelope
             instance_id, room = envelope.instance_id, envelope.external_room_id
             partition = self._intake.partition_for(envelope)
             if isinstance(envelope, CHANGES):
-                await self._spilled.recall(partition, envelope, kept.entry.id)
+                await self._spilled.recall(partition, envelope, stored.entry.id)
             if account.health.removed:
                 return False
             behind = cursor.behind.get(room)
             if behind is not None:
-                behind.newest = max(behind.newest, kept.position)
+                behind.newest = max(behind.newest, stored.position)
             elif (full := partition.admission.full(instance_id, room)) is None:
-                self._intake.take(kept, partition, account)
+                self._intake.take(stored, partition, account)
             elif not cursor.crowded and (full.key[0] == "room" or self._has_slot(instance_id)):
-                cursor.pass_by(room, kept.position)
+                cursor.pass_by(room, stored.position)
             else:
                 return False
-            cursor.loaded = kept.position
+            cursor.loaded = stored.position
         return True
 
     def _has_slot(self, instance_id: str) -> bool:
@@ -131,18 +131,22 @@ class Loader:
         return came
 
     async def _take_of_room(
-        self, page: Sequence[Kept], behind: RoomCursor, partition: Partition, account: InstanceState
+        self,
+        page: Sequence[StoredEntry],
+        behind: RoomCursor,
+        partition: Partition,
+        account: InstanceState,
     ) -> bool:
         """Take as many as find a slot; whether there were any."""
         came = False
-        for kept in page:
-            envelope = kept.entry.envelope
+        for stored in page:
+            envelope = stored.entry.envelope
             room = (envelope.instance_id, envelope.external_room_id)
             if isinstance(envelope, CHANGES):
-                await self._spilled.recall(partition, envelope, kept.entry.id)
+                await self._spilled.recall(partition, envelope, stored.entry.id)
             if account.health.removed or partition.admission.full(*room) is not None:
                 break
-            self._intake.take(kept, partition, account)
-            behind.loaded = kept.position
+            self._intake.take(stored, partition, account)
+            behind.loaded = stored.position
             came = True
         return came

@@ -12,7 +12,7 @@ from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.ending import CANCELLED
-from gateway_core.outboxes.interface import Kept, Outbox, Request
+from gateway_core.outboxes.interface import Outbox, Request, StoredEntry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 PAGE = 500
@@ -52,41 +52,41 @@ class OperatorRequests:
                 request = self._requests[0]
                 if request.kind == "erase":
                     await self._erase(request)
-                elif request.kept is not None:
-                    {"retry": self._retry, "discard": self._discard}[request.kind](request.kept)
+                elif request.stored is not None:
+                    {"retry": self._retry, "discard": self._discard}[request.kind](request.stored)
                 self._requests.popleft()
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
-    def _retry(self, kept: Kept) -> None:
+    def _retry(self, stored: StoredEntry) -> None:
         """Bring in an envelope that failed and is unfinished again."""
-        envelope = kept.entry.envelope
+        envelope = stored.entry.envelope
         partition = self._intake.partition_for(envelope)
-        account = self._intake.reopened(kept, partition)
+        account = self._intake.reopened(stored, partition)
         if account is None:
             return
         if partition.admission.full(envelope.instance_id, envelope.external_room_id) is None:
-            self._intake.take(kept, partition, account)
+            self._intake.take(stored, partition, account)
         else:
-            self._put_behind(envelope.instance_id, envelope.external_room_id, kept.position)
+            self._put_behind(envelope.instance_id, envelope.external_room_id, stored.position)
 
-    def _discard(self, kept: Kept) -> None:
+    def _discard(self, stored: StoredEntry) -> None:
         """End an envelope that has not started."""
-        partition = self._intake.partition_for(kept.entry.envelope)
-        delivery = partition.deliveries.get(kept.entry.id)
+        partition = self._intake.partition_for(stored.entry.envelope)
+        delivery = partition.deliveries.get(stored.entry.id)
         if delivery is not None:
             partition.completion.withdraw(delivery)
         else:
-            self._intake.end_kept(kept, CANCELLED)
+            self._intake.end_stored(stored, CANCELLED)
 
     async def _erase(self, request: Request) -> None:
         """End what is queued of a room, then let the outbox erase all that it stores of it."""
         instance_id, room, after = request.instance_id, request.room, -1
         while page := await self._outbox.page(instance_id, room=room, after=after, limit=PAGE):
             after = page[-1].position
-            for kept in page:
-                self._discard(kept)
+            for stored in page:
+                self._discard(stored)
         await self._discard_scheduled(instance_id, room)
         completion = self._intake.partition_of(instance_id, room).completion
         await self._outbox.erase(request, completion.forget_room(instance_id, room))
@@ -95,7 +95,7 @@ class OperatorRequests:
         after = (0.0, -1)
         while page := await self._outbox.scheduled(until=math.inf, after=after, limit=PAGE):
             after = (page[-1].entry.due or 0.0, page[-1].position)
-            for kept in page:
-                envelope = kept.entry.envelope
+            for stored in page:
+                envelope = stored.entry.envelope
                 if (envelope.instance_id, envelope.external_room_id) == (instance_id, room):
-                    self._discard(kept)
+                    self._discard(stored)

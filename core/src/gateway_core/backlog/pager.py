@@ -83,7 +83,7 @@ class Pager:
             if instance_id in self._registry.serving:
                 self._cursors[instance_id] = InstanceCursor()
             else:
-                log_event(OUTBOX_UNSERVED, instance=instance_id, kept=count)
+                log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
         self._restored.open(recovery)
         for account in self._registry.all():
             self._restored.apply(account)
@@ -183,9 +183,9 @@ class Pager:
 
     def join(self, found: Found) -> Delivery | None:
         """The delivery of an envelope that the outbox found; None: it is not spilled any more."""
-        if found.kept is None:
+        if found.stored is None:
             return None
-        partition = self._intake.partition_for(found.kept.entry.envelope)
+        partition = self._intake.partition_for(found.stored.entry.envelope)
         known = self._intake.known(partition, found.envelope_id)
         return None if known else self.spilled.join(found)
 

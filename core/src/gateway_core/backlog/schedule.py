@@ -105,16 +105,16 @@ class Schedule:
         """Put what is due behind what its room has; whether there may be more."""
         wall, self.due.earliest = self._clock.wall(), math.inf
         page = await self._outbox.scheduled(until=wall, after=self.due.reached, limit=PAGE)
-        for kept in page:
-            envelope = kept.entry.envelope
-            self._enter(envelope.instance_id, envelope.external_room_id, kept.entry.id)
+        for stored in page:
+            envelope = stored.entry.envelope
+            self._enter(envelope.instance_id, envelope.external_room_id, stored.entry.id)
         if page:
             self.due.advance(page[-1].entry.due or 0.0, page[-1].position)
             return True
         with self.due.looking():
             found = await self._outbox.scheduled(until=math.inf, after=self.due.reached, limit=1)
-        for kept in found:
-            self.due.next = min(self.due.next, kept.entry.due or 0.0)
+        for stored in found:
+            self.due.next = min(self.due.next, stored.entry.due or 0.0)
         return False
 
     def _enter(self, instance_id: str, room: str, envelope_id: str) -> None:
@@ -156,11 +156,11 @@ class Schedule:
         times.earliest = math.inf
         with times.looking() as before:
             found = await self._outbox.overdue(until=wall, after=times.reached, limit=PAGE)
-        for kept in found.kept:
-            if kept.entry.envelope.instance_id in self._registry.serving:
-                self._intake.end_kept(kept)
-        if found.kept:
-            last = found.kept[-1].entry
+        for stored in found.stored:
+            if stored.entry.envelope.instance_id in self._registry.serving:
+                self._intake.end_stored(stored)
+        if found.stored:
+            last = found.stored[-1].entry
             times.advance(last.deadline, position_of(last.id))
             times.next = before
             return True

@@ -16,7 +16,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Found, Kept, Outbox
+from gateway_core.outboxes.interface import Found, Outbox, StoredEntry
 from gateway_core.outboxes.restore import restore_delivery
 
 
@@ -64,32 +64,32 @@ class Spilled:
         """It is spilled no more."""
         self._deliveries.pop(envelope_id, None)
 
-    def take(self, kept: Kept, account: InstanceState, now: int, wall: float) -> Delivery:
+    def take(self, stored: StoredEntry, account: InstanceState, now: int, wall: float) -> Delivery:
         """The same as `delivery`; it is spilled no more."""
-        delivery = self._deliveries.pop(kept.entry.id, None)
-        return delivery or self._restored(kept, account, now, wall)
+        delivery = self._deliveries.pop(stored.entry.id, None)
+        return delivery or self._restored(stored, account, now, wall)
 
-    def delivery(self, kept: Kept) -> Delivery:
+    def delivery(self, stored: StoredEntry) -> Delivery:
         """The delivery that somebody holds, or a new one."""
-        delivery = self._deliveries.get(kept.entry.id)
+        delivery = self._deliveries.get(stored.entry.id)
         if delivery is not None:
             return delivery
-        account = self._registry.serving.get(kept.entry.envelope.instance_id)
-        return self._restored(kept, account, self._clock.now(), self._clock.wall())
+        account = self._registry.serving.get(stored.entry.envelope.instance_id)
+        return self._restored(stored, account, self._clock.now(), self._clock.wall())
 
     def _restored(
-        self, kept: Kept, account: InstanceState | None, now: int, wall: float
+        self, stored: StoredEntry, account: InstanceState | None, now: int, wall: float
     ) -> Delivery:
         window = account.hooks.deduplicates_for if account is not None else 0
-        return restore_delivery(kept, now, wall, window, observed=self._observed)
+        return restore_delivery(stored, now, wall, window, observed=self._observed)
 
     def join(self, found: Found) -> Delivery | None:
         """The delivery of an envelope that the outbox found, for a further ticket."""
-        if found.kept is None:
+        if found.stored is None:
             return None
         delivery = self._deliveries.get(found.envelope_id)
         if delivery is None:
-            delivery = self._deliveries[found.envelope_id] = self.delivery(found.kept)
+            delivery = self._deliveries[found.envelope_id] = self.delivery(found.stored)
             if self._closed:
                 delivery.store()
             delivery.waits.wait_for("outbox", self._clock.now())
@@ -139,8 +139,8 @@ class Spilled:
         found = await self._outbox.find(name)
         if found is None or partition.targets.knows(name):  # it came in, or ended, meanwhile
             return None
-        if found.kept is not None and not before and found.kept.entry.due is not None:
-            return found.kept.entry.due
+        if found.stored is not None and not before and found.stored.entry.due is not None:
+            return found.stored.entry.due
         message = self.join(found)
         if message is not None and name not in partition.completion.history:
             partition.targets.expect(message)

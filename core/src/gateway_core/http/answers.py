@@ -1,4 +1,4 @@
-"""Reading answers: bounded bodies, strict JSON, and the waits that platforms ask for. Pure."""
+"""Reading answers: bounded bodies, strict JSON, and the waits that platforms ask for. Sans-I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which base URLs an adapter may send secrets to. Pure."""
+"""Which base URLs an adapter may send secrets to. Sans-I/O."""
 
 from __future__ import annotations
 

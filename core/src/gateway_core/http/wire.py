@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes: a request written, an answer read as it comes in. Pure.
+"""HTTP/1.1 as bytes: a request written, an answer read as it comes in. Sans-I/O.
 
 The answer's syntax is llhttp's affair (the parser of Node.js, through httptools): strict, in C, and
 told here what it may hold.

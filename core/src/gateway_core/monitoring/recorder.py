@@ -212,7 +212,7 @@ class Recorder(Observer):
             return
         delivery.trace(str(trace))
         if trace.recording:
-            self._spans.kept(trace)
+            self._spans.stored(trace)
 
     def _report_waits(self, delivery: Delivery, account: InstanceState) -> None:
         for cause, nanoseconds in delivery.waits.take().items():

@@ -123,7 +123,7 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.INSTANCE_UNFINISHED: _instance(lambda i: i.unfinished),
     names.INSTANCE_IN_FLIGHT: _instance(lambda i: i.in_flight),
     names.WAITING: _waiting,
-    names.OUTBOX_UNFINISHED: _alone(lambda s: s.kept),
+    names.OUTBOX_UNFINISHED: _alone(lambda s: s.stored),
     names.OUTBOX_UNSERVED_COUNT: _alone(lambda s: sum(s.unserved.values())),
     names.HOOK_ERRORS: _hook_errors,
 }

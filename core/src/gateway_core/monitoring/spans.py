@@ -228,7 +228,7 @@ class Spans:
             span.set_status(Status(StatusCode.ERROR, str(receipt.disposition)))
         span.end(now)
 
-    def kept(self, trace: Trace) -> None:
+    def stored(self, trace: Trace) -> None:
         """The gateway closes before the envelope has ended; a durable outbox keeps it."""
         now = self._time(self._clock.now())
         if trace.attempt is not None:

@@ -15,8 +15,8 @@ class PartitionStatistics:
     """One partition's counts since the gateway opened.
 
     depth        unfinished envelopes with a place in memory, and those being accepted
-    unfinished   accepted and not ended; of those of earlier lives, what was brought in
-    outside      of those, kept in the outbox without a place in memory
+    unfinished   accepted and not ended; of those of previous process runs, what was loaded
+    spilled      of those, in the outbox alone, without a slot in memory
     waiting      callers that wait for room
     in_flight    attempts under way
     oldest_wait  seconds since the oldest unfinished envelope in memory was accepted, or was due
@@ -52,7 +52,7 @@ class InstanceStatistics:
     attempts    ended, by (class, reason); ("none", "") are those that the platform said yes to
     foreseen    attempts refused by a limit that were in flight as its first refusal came
     unforeseen  attempts refused by a limit that nobody knew of, or that was exhausted elsewhere
-    recovered   envelopes that an earlier life had accepted
+    recovered   envelopes that a previous process run had accepted
     """
 
     id: str
@@ -77,7 +77,7 @@ class Statistics:
     """The whole gateway. `accepted == sum(dispositions) + unfinished` at every instant.
 
     skew      the busiest partition's share of the accepted, over the even share; 1 is perfect
-    kept      unfinished envelopes in a durable outbox, those of earlier lives among them
+    stored    unfinished envelopes in a durable outbox, those of previous runs among them
     unserved  of those, by instance, what waits for an instance that is not there
     refused_elsewhere  refusals of envelopes for instances that are not there, by exception
     hook_errors        errors of hookimpls that were stopped, by (channel, plugin, hook)
@@ -93,7 +93,7 @@ class Statistics:
     skew: float
     partitions: tuple[PartitionStatistics, ...]
     instances: tuple[InstanceStatistics, ...]
-    kept: int = 0
+    stored: int = 0
     unserved: Mapping[str, int] = attrs.field(factory=dict)
     refused_elsewhere: Mapping[str, int] = attrs.field(factory=dict)
     hook_errors: Mapping[tuple[str, str, str], int] = attrs.field(factory=dict)

@@ -11,14 +11,41 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.interface import (
-    Entry, Found, Kept, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, What,
+    Entry, Found, StoredEntry, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, What,
 )
 from gateway_core.telemetry import Event, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
 
 __all__ = [
-    "OUTBOX_FAILED", "OUTBOX_UNREADABLE", "Call", "Delete", "Edit", "Entry", "Envelope",
-    "Event", "FormatVersionError", "Found", "Kept", "KeyRef", "MessageRef", "Outbox",
-    "OutboxError", "Overdue", "Part", "Priority", "Receipt", "Recovery", "Request", "Send",
-    "StepRecord", "StepShape", "What", "fast_init", "frees_its_key", "from_json", "log_event",
-    "position_of", "scope_of", "to_json",
+    "OUTBOX_FAILED",
+    "OUTBOX_UNREADABLE",
+    "Call",
+    "Delete",
+    "Edit",
+    "Entry",
+    "Envelope",
+    "Event",
+    "FormatVersionError",
+    "Found",
+    "KeyRef",
+    "MessageRef",
+    "Outbox",
+    "OutboxError",
+    "Overdue",
+    "Part",
+    "Priority",
+    "Receipt",
+    "Recovery",
+    "Request",
+    "Send",
+    "StepRecord",
+    "StepShape",
+    "StoredEntry",
+    "What",
+    "fast_init",
+    "frees_its_key",
+    "from_json",
+    "log_event",
+    "position_of",
+    "scope_of",
+    "to_json",
 ]

@@ -80,7 +80,7 @@ class StepShape:
 
 
 @attrs.frozen(kw_only=True)
-class Kept:
+class StoredEntry:
     """An unfinished entry as a process run finds it.
 
     position  its order among the unfinished; scheduled ones get it when they are due, changes of
@@ -104,7 +104,7 @@ class Found:
 
     envelope_id: str
     fingerprint: str = ""
-    kept: Kept | None = None
+    stored: StoredEntry | None = None
     receipt: Receipt | None = None
     newest: MessageRef | None = None
 
@@ -132,7 +132,7 @@ class Recovery:
 class Overdue:
     """Entries whose deadline has passed, and the next deadline of any other; None: no other."""
 
-    kept: Sequence[Kept] = ()
+    stored: Sequence[StoredEntry] = ()
     next: float | None = None
 
 
@@ -140,7 +140,7 @@ class Overdue:
 class Request:
     """Something that an operator asks of the running gateway.
 
-    kind      `retry` (the entry in `kept` is unfinished again), `discard` (it shall end), or
+    kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end), or
               `erase` (end what is queued of a room, then have the outbox erase the rest)
     number    which request it is
     """
@@ -149,7 +149,7 @@ class Request:
     number: int = 0
     instance_id: str = ""
     room: str = ""
-    kept: Kept | None = None
+    stored: StoredEntry | None = None
 
 
 What: TypeAlias = str | Scope
@@ -192,7 +192,7 @@ class Outbox(Protocol):
 
     async def page(
         self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
-    ) -> Sequence[Kept]:
+    ) -> Sequence[StoredEntry]:
         """The next unfinished of an instance, or of one of its rooms, by their positions.
 
         There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
@@ -203,7 +203,7 @@ class Outbox(Protocol):
 
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
-    ) -> Sequence[Kept]:
+    ) -> Sequence[StoredEntry]:
         """Scheduled entries due by `until` (POSIX time), by (due, position)."""
         ...
 
@@ -228,10 +228,10 @@ class Outbox(Protocol):
     async def erase(self, request: Request, in_flight: int) -> None:
         """Take all of a room out: payloads, history, keys, moves. The last step of a request."""
 
-    async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
+    async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Store the entry. The caller learns that it is accepted after this returns.
 
-        `kept` is called once it is stored, before this returns and in the order of the appends.
+        `on_stored` is called before this returns, and in the order of the appends.
         Always a checkpoint: others have their turn before it returns.
         Raises `OutboxError`: the entry is not stored and the envelope is refused.
         """

@@ -11,7 +11,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.steps import ARRIVED, Step, send_steps
-from gateway_core.outboxes.interface import Kept, StepRecord, StepShape
+from gateway_core.outboxes.interface import StepRecord, StepShape, StoredEntry
 
 INTERRUPTED = Verdict(
     error_class=ErrorClass.RETRYABLE,
@@ -23,14 +23,14 @@ INTERRUPTED = Verdict(
 
 
 def restore_delivery(
-    kept: Kept, now: int, wall: float, deduplicates_for: int, *, observed: bool
+    stored: StoredEntry, now: int, wall: float, deduplicates_for: int, *, observed: bool
 ) -> Delivery:
     """The delivery that a previous run accepted, with all that is known of its steps.
 
     A stored deadline is never further away than it was at acceptance, whatever the wall clock
     says. An attempt that had begun counts as one that may have been accepted.
     """
-    entry = kept.entry
+    entry = stored.entry
     left = entry.deadline - max(wall, entry.accepted_at)
     delivery = Delivery(
         entry.id,
@@ -46,20 +46,22 @@ def restore_delivery(
         restored=True,
         observed=observed,
     )
-    if kept.records or kept.shapes is not None:
-        _recall_steps(delivery, kept, now=now, wall=wall, window=deduplicates_for)
+    if stored.records or stored.shapes is not None:
+        _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
     return delivery
 
 
-def _recall_steps(delivery: Delivery, kept: Kept, *, now: int, wall: float, window: int) -> None:
+def _recall_steps(
+    delivery: Delivery, stored: StoredEntry, *, now: int, wall: float, window: int
+) -> None:
     """What is known of its steps."""
-    steps = _steps(kept)
+    steps = _steps(stored)
     by_serial = {step.serial: step for step in steps or ()}
-    known = [(by_serial[r.serial], r) for r in kept.records if r.serial in by_serial]
+    known = [(by_serial[r.serial], r) for r in stored.records if r.serial in by_serial]
     for step, record in known:
         _restore(step, record, now=now, wall=wall, window=window)
     verdicts = [step.verdict for step, _ in known if step.verdict is not None]
-    transforms, degradations = _changes(kept)
+    transforms, degradations = _changes(stored)
     delivery.recall(
         steps,
         transforms=transforms,
@@ -70,9 +72,9 @@ def _recall_steps(delivery: Delivery, kept: Kept, *, now: int, wall: float, wind
     )
 
 
-def _changes(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _changes(stored: StoredEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How the envelope was changed and tried again, and what it lost by that, as its steps tell."""
-    envelope, shapes = kept.entry.envelope, kept.shapes or ()
+    envelope, shapes = stored.entry.envelope, stored.shapes or ()
     modes = tuple(dict.fromkeys(shape.mode for shape in shapes if shape.mode != "as_asked"))
     replies = isinstance(envelope, Send) and envelope.reply_to is not None
     if shapes and replies and not any(shape.reply for shape in shapes):
@@ -80,13 +82,13 @@ def _changes(kept: Kept) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return modes, modes
 
 
-def _steps(kept: Kept) -> list[Step] | None:
+def _steps(stored: StoredEntry) -> list[Step] | None:
     """None: they are planned when its turn comes."""
-    envelope = kept.entry.envelope
-    if kept.shapes is not None:
-        return [_step(shape) for shape in kept.shapes]
+    envelope = stored.entry.envelope
+    if stored.shapes is not None:
+        return [_step(shape) for shape in stored.shapes]
     if isinstance(envelope, Send):
-        return send_steps(envelope, kept.entry.plan)
+        return send_steps(envelope, stored.entry.plan)
     return [Step("call", 0)] if isinstance(envelope, Call) else None
 
 
@@ -120,11 +122,11 @@ def _restore(step: Step, record: StepRecord, *, now: int, wall: float, window: i
         step.interrupt(INTERRUPTED, window, now)
 
 
-def waits_until(kept: Kept, wall: float) -> float:
+def waits_until(stored: StoredEntry, wall: float) -> float:
     """Seconds for which a platform asked to be left alone, of a step that is not done.
 
     They are never more than at acceptance, whatever the wall clock says.
     """
-    open_ones: Sequence[StepRecord] = [r for r in kept.records if r.outcome not in ARRIVED]
-    since = max(wall, kept.entry.accepted_at)
+    open_ones: Sequence[StepRecord] = [r for r in stored.records if r.outcome not in ARRIVED]
+    since = max(wall, stored.entry.accepted_at)
     return max((r.not_before - since for r in open_ones), default=0.0)

@@ -98,9 +98,9 @@ class Lookup:
         """The status of an envelope that is in the outbox alone."""
         if found.receipt is not None:
             return status_ended(found.receipt)
-        if found.kept is None:  # of the message that it made, the newest edit alone is known
+        if found.stored is None:  # of the message that it made, the newest edit alone is known
             return None
-        due = found.kept.entry.due
+        due = found.stored.entry.due
         return Status(
             envelope_id=found.envelope_id,
             state="unfinished",

@@ -93,7 +93,7 @@ OUTBOX_RECOVERED = Event(
 )
 OUTBOX_UNSERVED = Event(
     "outbox_unserved", "warning", "the outbox has envelopes of an instance that is not there",
-    "instance kept",
+    "instance stored",
 )  # fmt: skip
 OUTBOX_UNREADABLE = Event(
     "outbox_unreadable", "error", "a row of the outbox cannot be read; it is left alone",
@@ -107,7 +107,7 @@ TELEMETRY_DROPPING = Event(
     "signal dropped",
 )  # fmt: skip
 UNFINISHED_AT_CLOSE = Event(
-    "unfinished_at_close", "warning", "the drain ended with unfinished envelopes", "count kept"
+    "unfinished_at_close", "warning", "the drain ended with unfinished envelopes", "count stored"
 )
 
 EVENTS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Event))

@@ -32,7 +32,7 @@ WAITED = SpanEvent(
     "how long the envelope waited for one cause, until now",
 )
 KEPT = SpanEvent(
-    "gateway.kept",
+    "gateway.stored",
     (),
     "it left memory; the outbox stores it, for the next run or until a slot is free",
 )

@@ -17,12 +17,12 @@ from gateway_core.deliveries.idempotency import Scope, frees_its_key, scope_of
 from gateway_core.outboxes.interface import (
     Entry,
     Found,
-    Kept,
     Overdue,
     Recovery,
     Request,
     StepRecord,
     StepShape,
+    StoredEntry,
     What,
 )
 
@@ -37,10 +37,10 @@ class _Row:
     records: dict[int, StepRecord] = attrs.field(factory=dict)
     shapes: tuple[StepShape, ...] | None = None
 
-    def kept(self) -> Kept:
+    def stored(self) -> StoredEntry:
         """As a process run finds it."""
         entry = attrs.evolve(self.entry, due=self.due)
-        return Kept(
+        return StoredEntry(
             entry=entry,
             position=self.position,
             records=tuple(self.records.values()),
@@ -97,27 +97,27 @@ class MemoryOutbox:
 
     async def page(
         self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
-    ) -> Sequence[Kept]:
+    ) -> Sequence[StoredEntry]:
         """By position."""
         rows = (self._rows[name] for position, name in self._order if position > after)
         fitting = (
-            row.kept()
+            row.stored()
             for row in rows
             if row.entry.envelope.instance_id == instance_id
             and room in (None, row.entry.envelope.external_room_id)
         )
-        return [kept for kept, _ in zip(fitting, range(limit), strict=False)]
+        return [stored for stored, _ in zip(fitting, range(limit), strict=False)]
 
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
-    ) -> Sequence[Kept]:
+    ) -> Sequence[StoredEntry]:
         """By their times."""
         due = sorted(
             (row.due, row.position, name)
             for name, row in self._rows.items()
             if row.due is not None and row.due <= until and (row.due, row.position) > after
         )
-        return [self._rows[name].kept() for _, _, name in due[:limit]]
+        return [self._rows[name].stored() for _, _, name in due[:limit]]
 
     async def overdue(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
@@ -128,8 +128,8 @@ class MemoryOutbox:
         )
         past = [name for at, position, name in order if at <= until and (at, position) > after]
         later = [at for at, _, _ in order if at > until]
-        kept = [self._rows[name].kept() for name in past[:limit]]
-        return Overdue(kept=kept, next=min(later, default=None))
+        stored = [self._rows[name].stored() for name in past[:limit]]
+        return Overdue(stored=stored, next=min(later, default=None))
 
     async def find(self, what: What) -> Found | None:
         """Unfinished or ended."""
@@ -144,7 +144,7 @@ class MemoryOutbox:
         if row is None:
             return None
         entry = row.entry
-        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, kept=row.kept())
+        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=row.stored())
 
     async def erase(self, request: Request, in_flight: int) -> None:
         """Forget the room."""
@@ -167,7 +167,7 @@ class MemoryOutbox:
         }
         self._moves.pop(room, None)
 
-    async def append(self, entry: Entry, kept: Callable[[], None]) -> None:
+    async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Store the entry, at once."""
         await trio.lowlevel.checkpoint_if_cancelled()
         row = _Row(entry, position_of(entry.id), entry.due)
@@ -178,7 +178,7 @@ class MemoryOutbox:
         scope = scope_of(entry.envelope)
         if scope is not None:
             self._keys[scope] = Found(envelope_id=entry.id, fingerprint=entry.fingerprint)
-        kept()
+        on_stored()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def withdraw(self, envelope_id: str) -> None:

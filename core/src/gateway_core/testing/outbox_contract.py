@@ -2,11 +2,11 @@
 
     class TestMine(OutboxContract):
         @asynccontextmanager
-        async def life(self):
+        async def process_run(self):
             async with MyOutbox(...) as outbox:
                 yield outbox
 
-Each `life` is one process: what one told, the next must find.
+Each `process_run` is one process: what one stored, the next must find.
 """
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
@@ -25,7 +25,7 @@ import trio.testing
 from gateway_core.contract.envelopes import Disposition, MessageRef, Part, PartRef, Receipt, Send
 from gateway_core.contract.ids import Ids, position_of
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.outboxes.interface import Entry, Kept, Request, StepRecord, StepShape
+from gateway_core.outboxes.interface import Entry, Request, StepRecord, StepShape, StoredEntry
 
 START = 1_700_000_000.0
 
@@ -74,15 +74,15 @@ def receipt_of(
     )
 
 
-def texts(kept: Sequence[Kept]) -> list[str]:
+def texts(stored: Sequence[StoredEntry]) -> list[str]:
     """What the entries say."""
-    return [getattr(one.entry.envelope, "text", "") for one in kept]
+    return [getattr(one.entry.envelope, "text", "") for one in stored]
 
 
 class OutboxContract:
     """What every durable outbox does."""
 
-    def life(self) -> Any:
+    def process_run(self) -> Any:
         """An async context manager: the outbox as one process has it."""
         raise NotImplementedError
 
@@ -94,34 +94,34 @@ class OutboxContract:
     async def test_an_entry_is_found_again_as_it_was(self, entry: Entries) -> None:
         """Envelope, plan, times and class come back without loss."""
         one = entry("hëllo\nworld 🙂", key="k", extra={"a": [1, {"b": None}]}, ttl=5.0)
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
-        async with self.life() as outbox:
-            (kept,) = await outbox.page("bot")
-            assert one == kept.entry
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+            assert one == stored.entry
             outbox.classed(one.id, "urgent", START + 9)
             changed = attrs.evolve(one, priority="urgent", deadline=START + 9)
-        async with self.life() as outbox:
-            (kept,) = await outbox.page("bot")
-        assert changed == kept.entry
-        assert (kept.records, kept.shapes) == ((), None)
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+        assert changed == stored.entry
+        assert (stored.records, stored.shapes) == ((), None)
 
     async def test_entries_come_back_in_order_whoever_waited(self, entry: Entries) -> None:
-        """Order is that of the appends; `kept` is called in it, before the append returns."""
+        """Order is that of the appends; `stored` is called in it, before the append returns."""
         entries = [entry(str(n)) for n in range(20)]
         order: list[str] = []
-        async with self.life() as outbox, trio.open_nursery() as nursery:
+        async with self.process_run() as outbox, trio.open_nursery() as nursery:
             for one in entries:
                 nursery.start_soon(outbox.append, one, lambda one=one: order.append(one.id))
                 await trio.testing.wait_all_tasks_blocked()
         assert [one.id for one in entries] == sorted(order)
         assert order == [one.id for one in entries]
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             assert [str(n) for n in range(20)] == texts(await outbox.page("bot"))
 
     async def test_pages_are_of_one_instance_or_room_and_bounded(self, entry: Entries) -> None:
         """`after` is exclusive, `limit` a bound, and rooms are read apart."""
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             for n in range(6):
                 await outbox.append(entry(str(n), room=f"room{n % 2}"), lambda: None)
             await outbox.append(entry("other", instance="other"), lambda: None)
@@ -134,11 +134,11 @@ class OutboxContract:
         """A receipt answers by id, whatever it says."""
         one, other = entry("one"), entry("other")
         receipt = receipt_of(one, attempts=3, degradations=("plain",))
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
             await outbox.append(other, lambda: None)
             outbox.finished(receipt)
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             assert texts(await outbox.page("bot")) == ["other"]
             found = await outbox.find(one.id)
             assert found is not None
@@ -159,11 +159,11 @@ class OutboxContract:
             )
             for revision in range(3)
         ]
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             for one, ref in zip((sent, *edits), refs, strict=True):
                 await outbox.append(one, lambda: None)
                 outbox.finished(receipt_of(one, ref=ref))
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             found = await outbox.find(sent.id)
             assert found is not None
             assert found.receipt is not None
@@ -175,20 +175,20 @@ class OutboxContract:
     async def test_keys_answer_until_they_are_free(self, entry: Entries) -> None:
         """Unfinished, ended after a delivery, and freed by an end without one."""
         one, two = entry("one", key="a"), entry("two", key="b")
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
             await outbox.append(two, lambda: None)
             found = await outbox.find(scope_of(one.envelope))
             assert found is not None
             assert (one.id, "print") == (found.envelope_id, found.fingerprint)
-            assert found.kept is not None
+            assert found.stored is not None
             outbox.finished(receipt_of(one))
             outbox.finished(receipt_of(two, Disposition.EXPIRED))
             found = await outbox.find(scope_of(one.envelope))
             assert found is not None
             assert found.receipt == receipt_of(one)
             assert await outbox.find(scope_of(two.envelope)) is None
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             found = await outbox.find(scope_of(one.envelope))
             assert found is not None
             assert found.receipt == receipt_of(one)
@@ -201,47 +201,47 @@ class OutboxContract:
         done = StepRecord(serial=0, number=1, outcome="delivered", message_id="7")
         second = StepRecord(serial=1, number=2, started=True, maybe_sent=1, attempts=1)
         shapes = (StepShape(kind="send", serial=0), StepShape(kind="edit", serial=1, reply="r"))
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
             await outbox.attempt_started(one.id, begun)
-        async with self.life() as outbox:
-            (kept,) = await outbox.page("bot")
-            assert (begun,) == kept.records
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+            assert (begun,) == stored.records
             outbox.acknowledged(one.id, done)
             outbox.replanned(one.id, shapes)
             await outbox.attempt_started(one.id, second)
-        async with self.life() as outbox:
-            (kept,) = await outbox.page("bot")
-            assert (done, second) == kept.records
-            assert shapes == kept.shapes
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+            assert (done, second) == stored.records
+            assert shapes == stored.shapes
             outbox.attempt_ended(one.id, StepRecord(serial=1, number=1))
-        async with self.life() as outbox:
-            (kept,) = await outbox.page("bot")
-            assert not any(record.started for record in kept.records)
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+            assert not any(record.started for record in stored.records)
 
     async def test_what_is_withdrawn_was_never_there(self, entry: Entries) -> None:
         """Neither the entry nor its key remains."""
         one = entry("one", key="a")
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
             outbox.withdraw(one.id)
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             assert list(await outbox.page("bot")) == []
             assert await outbox.find(scope_of(one.envelope)) is None
 
     async def test_a_cancelled_append_leaves_nothing(self, entry: Entries) -> None:
-        """The caller gave up: `kept` did not run, and the next life finds nothing."""
+        """The caller gave up: `stored` did not run, and the next run finds nothing."""
         ran: list[str] = []
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await outbox.append(entry("one"), lambda: ran.append("kept"))
-        async with self.life() as outbox:
+                await outbox.append(entry("one"), lambda: ran.append("stored"))
+        async with self.process_run() as outbox:
             assert (list(await outbox.page("bot")), ran) == ([], [])
 
     async def test_an_append_gives_others_their_turn(self, entry: Entries) -> None:
         """It is a checkpoint, since `Gateway.submit` has no other."""
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             with trio.testing.assert_checkpoints():
                 await outbox.append(entry("one"), lambda: None)
 
@@ -250,18 +250,18 @@ class OutboxContract:
         late = entry("late", due=START + 100)
         soon = entry("soon", due=START + 50)
         now = entry("now")
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             for one in (late, soon, now):
                 await outbox.append(one, lambda: None)
             assert texts(await outbox.page("bot")) == ["now"]
             assert texts(await outbox.scheduled(until=START + 100)) == ["soon", "late"]
             assert texts(await outbox.scheduled(until=START + 99)) == ["soon"]
             outbox.entered(soon.id, position_of(entry("later").id))
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             assert texts(await outbox.page("bot")) == ["now", "soon"]
             assert texts(await outbox.scheduled(until=START + 100)) == ["late"]
             outbox.entered(now.id, position_of(entry("again").id))
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             assert texts(await outbox.page("bot")) == ["soon", "now"]
             assert texts(await outbox.page("bot", room=now.envelope.external_room_id)) == [
                 "soon",
@@ -272,20 +272,20 @@ class OutboxContract:
         """Up to a time, from a place on, and when to ask again."""
         entries = [entry(str(n)) for n in range(3)]
         first, second, third = (one.deadline for one in entries)
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             for one in reversed(entries):
                 await outbox.append(one, lambda: None)
             found = await outbox.overdue(until=second)
-            assert ["0", "1"] == texts(found.kept)
+            assert ["0", "1"] == texts(found.stored)
             assert third == found.next
             after = (first, position_of(entries[0].id))
             found = await outbox.overdue(until=third, after=after)
-            assert (["1", "2"], None) == (texts(found.kept), found.next)
+            assert (["1", "2"], None) == (texts(found.stored), found.next)
 
     async def test_a_new_life_knows_what_there_is(self, entry: Entries) -> None:
         """Counts, the newest id, where rooms moved, and what platforms closed."""
         entries = [entry("1"), entry("2", instance="other"), entry("3", due=START + 9)]
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             for one in entries:
                 await outbox.append(one, lambda: None)
             outbox.moved("bot", "old", "new")
@@ -293,7 +293,7 @@ class OutboxContract:
             outbox.closed("bot", "send", START + 8, 8.0)
             outbox.closed("bot", "send", START + 9, 9.0)
             outbox.finished(receipt_of(entries[0]))
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             recovery = await outbox.recover()
         assert dict(recovery.unfinished) == {"bot": 1, "other": 1}
         assert (1, entries[2].id) == (recovery.scheduled, recovery.last_id)
@@ -305,7 +305,7 @@ class OutboxContract:
         """Unfinished, scheduled, ended, keys and moves; other rooms are as they were."""
         ended, waiting, other = entry("1", key="a"), entry("2", key="b"), entry("3", room="other")
         late = entry("4", due=START + 50)
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             for one in (ended, waiting, other, late):
                 await outbox.append(one, lambda: None)
             outbox.finished(receipt_of(ended))
@@ -316,7 +316,7 @@ class OutboxContract:
                 assert await outbox.find(one.id) is None
             assert await outbox.find(scope_of(ended.envelope)) is None
             assert await outbox.find(scope_of(waiting.envelope)) is None
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             recovery = await outbox.recover()
             assert (dict(recovery.unfinished), dict(recovery.moves)) == ({"bot": 1}, {})
             assert texts(await outbox.page("bot")) == ["3"]
@@ -324,7 +324,7 @@ class OutboxContract:
 
     async def test_an_embedded_outbox_is_claimed_whole(self) -> None:
         """Those partitions that were asked for, at least."""
-        async with self.life() as outbox:
+        async with self.process_run() as outbox:
             assert list(range(8)) == list(await outbox.claim(range(8)))
 
 

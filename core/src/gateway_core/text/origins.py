@@ -1,4 +1,4 @@
-"""Where in its source each place of a visible text came from. Pure."""
+"""Where in its source each place of a visible text came from. Sans-I/O."""
 
 from __future__ import annotations
 

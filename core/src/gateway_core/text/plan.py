@@ -1,4 +1,4 @@
-"""From styled text to parts: greedy filling by what a channel says that a stretch costs. Pure."""
+"""From styled text to parts: greedy filling by what a stretch costs on a channel. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plan(
     the source that it came from; together the spans are the whole source. Of an `Excerpt` the
     parts are those of its stretch, and so are their spans.
 
-    Planning is pure and n log n. Text that grows at its end keeps the parts before the last, as
+    Planning is sans-I/O and n log n. Text that grows at its end keeps the parts before the last, as
     far as what Markdown makes of their text stays the same.
     """
     document = _without_long_headers(document, limit)
