@@ -199,10 +199,6 @@ class Gateway(Verbs):
             waiting=dict(causes),
         )
 
-    def _partition_index(self, instance_id: str, room: str) -> int:
-        """The partition that serves a room: the same in every process."""
-        return self._partition_of(instance_id, room).index
-
     # -- instances at run time
 
     def add_instance(self, instance: Instance) -> None:

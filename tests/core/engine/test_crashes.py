@@ -796,7 +796,7 @@ async def test_a_partition_that_dies_is_restarted_and_the_others_do_not_notice(
         assert 0 == gateway.statistics().partitions[1].restarts
         for room in rooms:
             assert channel.texts(room) == [str(n) for n in range(4)]
-            if gateway._partition_index("bot", room) == 1:
+            if gateway._partition_of("bot", room).index == 1:
                 times = [m.at for m in channel.made if m.attempt.room == room]
                 assert times[-1] < 5
 

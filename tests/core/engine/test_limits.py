@@ -67,7 +67,7 @@ async def test_a_budget_is_shared_by_all_partitions_of_an_instance(engine, say, 
     async with engine(channel, partition_count=16, drain_timeout=100) as gateway:
         for n in range(90):
             await gateway.submit(say.message(f"room {n}"))
-        used = {gateway._partition_index("bot", f"room {n}") for n in range(90)}
+        used = {gateway._partition_of("bot", f"room {n}").index for n in range(90)}
         assert 16 == len(used)
     assert 89 / 30 == pytest.approx(max(channel.times), abs=1e-3)
     assert at_most(channel.times, 31, 1.0)

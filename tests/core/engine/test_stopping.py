@@ -332,7 +332,7 @@ async def test_many_cancelled_behind_one_that_waits_take_no_memory(engine, say, 
         await trio.sleep(1)
         for n in range(500):
             await gateway.cancel(await gateway.submit(say.message(text=str(n))))
-        index = gateway._partition_index("bot", "r")
+        index = gateway._partition_of("bot", "r").index
         room = gateway._partitions[index].scheduler.rooms["bot", "r"]
         assert len(room.lanes[None].queue) < 50
 

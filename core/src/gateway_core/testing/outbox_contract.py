@@ -282,7 +282,7 @@ class OutboxContract:
             found = await outbox.overdue(until=third, after=after)
             assert (["1", "2"], None) == (texts(found.stored), found.next)
 
-    async def test_a_new_life_knows_what_there_is(self, entry: Entries) -> None:
+    async def test_a_new_run_knows_what_there_is(self, entry: Entries) -> None:
         """Counts, the newest id, where rooms moved, and what platforms closed."""
         entries = [entry("1"), entry("2", instance="other"), entry("3", due=START + 9)]
         async with self.process_run() as outbox:
