@@ -19,23 +19,21 @@ from gateway_core import Disposition, Part, Scope, Send
 from gateway_core.authors import Verdict, hookimpl
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
-from gateway_core.deliveries.waits import WaitCause, WaitClock
+from gateway_core.deliveries.waits import WaitClock
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 CORE = Path(gateway_core.__file__).parent
 HOME = {
     "Delivery": "gateway_core.deliveries.delivery",
     "Step": "gateway_core.deliveries.steps",
-    "WaitCause": "gateway_core.deliveries.waits",
     "WaitClock": "gateway_core.deliveries.waits",
 }
 """The classes, each with the one module that may write its attributes."""
-CLASSES = (Delivery, Step, WaitCause, WaitClock)
+CLASSES = (Delivery, Step, WaitClock)
 SLOTS = {c.__name__: {*c.__slots__} - {"__weakref__"} for c in CLASSES}
-SLOTS["WaitClock"] |= SLOTS["WaitCause"]
 CALLED = {
     "delivery": "Delivery", "victim": "Delivery", "useless": "Delivery", "made": "Delivery",
-    "before": "Delivery", "origin": "Delivery", "other": "Delivery", "waits": "WaitClock",
+    "before": "Delivery", "origin": "Delivery", "other": "Delivery", "clock": "WaitClock",
     "step": "Step", "each": "Step",
 }  # fmt: skip
 """What the names of variables and attributes say where no annotation does."""
@@ -165,8 +163,8 @@ def test_no_other_module_writes_it(path):
         "lane.queue[0].parked = True",
         "lane.queue[0].step.number += 1",
         "victim.receipt = None",
-        "self._other.waits.cause = 'queue'",
-        "delivery.waits = WaitClock()",
+        "other.cause = 'queue'",
+        "delivery._clock = WaitClock(0)",
         "running.delivery.verdict = None",
         "setattr(delivery, 'verdict', None)",
         "object.__setattr__(step, 'verdict', None)",

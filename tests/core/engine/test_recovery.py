@@ -30,7 +30,8 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Answer, Traits, hookimpl
-from gateway_core.outboxes.interface import Entry, StepRecord, StoredEntry
+from gateway_core.clock import SECOND
+from gateway_core.outboxes.interface import Entry, StepRecord, StepShape, StoredEntry
 from gateway_core.outboxes.restore import restore_delivery, waits_until
 from gateway_core.testing import (
     EPOCH,
@@ -862,6 +863,30 @@ async def test_a_change_that_an_earlier_life_began_has_its_message_to_itself(
     again = channel.made[begun:]
     assert ["edit", "delete"] == [made.attempt.operation for made in again]
     assert again[0].at + 10 <= again[1].at
+
+
+@pytest.mark.parametrize(
+    ("record", "window", "copy"),
+    [
+        ({"number": 1}, 0, False),
+        ({"number": 2}, 0, True),
+        ({"number": 2}, 300, False),  # the platform knew the key again
+        ({"number": 2, "maybe_sent": 2}, 300, True),  # no longer at the second
+        ({"number": 1, "first_at": EPOCH - 1e9}, 300, True),  # cut after the whole was sent
+        ({"number": 0, "first_at": EPOCH - 1e9}, 300, False),  # likewise, and not tried yet
+        ({"number": 2, "maybe_sent": 0}, 0, False),
+    ],
+)
+def test_a_run_knows_what_the_one_before_may_have_sent_twice(record, window, copy):
+    entry = Entry(id="1", envelope=send(), plan=(), accepted_at=EPOCH, deadline=EPOCH + 60)
+    known = StepRecord(**{"serial": 0, "maybe_sent": 1, "first_at": EPOCH} | record)
+    stored = StoredEntry(
+        entry=entry, position=1, records=(known,), shapes=(StepShape(kind="send", serial=0),)
+    )
+    delivery = restore_delivery(
+        stored, now=0, wall=EPOCH + 9, deduplicates_for=window * SECOND, observed=False
+    )
+    assert copy == delivery.possible_duplicate
 
 
 def test_a_wait_is_no_longer_than_at_acceptance_under_a_clock_that_was_set_back():

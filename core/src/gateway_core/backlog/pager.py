@@ -162,7 +162,7 @@ class Pager:
             position = position_of(delivery.id)
             self._put_behind(envelope.instance_id, envelope.external_room_id, position)
             return
-        delivery.waits.wait_for("schedule", self._clock.now())
+        delivery.wait_for("schedule", self._clock.now())
         if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
             self._schedule.follow(envelope.target, delivery)
         if self._schedule.due.note(delivery.due):

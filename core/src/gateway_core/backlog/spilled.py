@@ -44,7 +44,7 @@ class Spilled:
         """It is spilled from now on."""
         self._keyed += delivery.scope is not None
         self._deliveries[delivery.id] = delivery
-        delivery.waits.wait_for("outbox", self._clock.now())
+        delivery.wait_for("outbox", self._clock.now())
 
     def get(self, envelope_id: str) -> Delivery | None:
         """The delivery of a spilled envelope, if somebody holds it."""
@@ -92,7 +92,7 @@ class Spilled:
             delivery = self._deliveries[found.envelope_id] = self.delivery(found.stored)
             if self._closed:
                 delivery.store()
-            delivery.waits.wait_for("outbox", self._clock.now())
+            delivery.wait_for("outbox", self._clock.now())
         return delivery
 
     async def known(self, partition: Partition, scope: Scope) -> Known | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway_core.contract.envelopes import (
@@ -24,7 +24,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.steps import Step, carried, send_steps, standing
-from gateway_core.deliveries.waits import WaitCause, WaitClock
+from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
 WITHOUT_REF = (Call, Delete)
 """Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
@@ -48,6 +48,7 @@ class Delivery:
     parked       it waits outside its lane, for its time or for the message that it changes
     restored     a previous process run accepted it
     stored       the gateway closed, and a durable outbox has it for the next run
+    cause        what it waits for; `attempt` while one is under way; empty: it has ended
     joined       how many callers have waited for its end, except those that left before it
     lane         the lane that it stands in; whose, only the scheduler knows
     message      of an edit or delete: the identity of its message
@@ -55,11 +56,12 @@ class Delivery:
     """
 
     __slots__ = (
-        "__weakref__", "_on_end", "_position", "accepted_at", "crashes", "deadline",
+        "__weakref__", "_clock", "_on_end", "_position", "accepted_at", "cause", "crashes",
+        "deadline",
         "degradations", "due", "envelope", "id", "joined", "lane", "message", "moved_to",
         "parked", "plan", "possible_duplicate", "priority", "receipt", "restored", "result",
         "revision", "scope", "started", "steps", "stored", "target", "traceparent", "transforms",
-        "verdict", "waits",
+        "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -82,7 +84,8 @@ class Delivery:
         self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
         self.scope, self.traceparent, self.restored = scope, traceparent, restored
         self.priority = priority or envelope.priority
-        self.waits = WaitClock(since) if observed else WaitCause()
+        self.cause = "queue"
+        self._clock = WaitClock(since) if observed else None
         self.lane: object | None = None
         self.steps: list[Step] | None = None
         self._position = 0
@@ -152,10 +155,26 @@ class Delivery:
         """It stands in this lane from now on; None: in none."""
         self.lane = lane
 
+    def wait_for(self, cause: str, now: int) -> None:
+        """From now on it waits for `cause`, or an `attempt` is under way."""
+        if cause != self.cause:
+            if self._clock is not None:
+                self._clock.turn(self.cause, cause, now)
+            self.cause = cause
+
+    def wait_in(self, group: SharedWait, now: int) -> None:
+        """From now on it waits for whatever `group` waits for."""
+        if self._clock is not None:
+            self._clock.join(self.cause, group, now)
+
+    def take_waits(self) -> Mapping[str, int]:
+        """Its long waits since the last time, by cause, in nanoseconds; none unobserved."""
+        return NONE if self._clock is None else self._clock.take()
+
     def park(self, cause: str, now: int) -> None:
         """It waits outside its lane, for its time (`schedule`) or its message (`target`)."""
         self.parked = True
-        self.waits.wait_for(cause, now)
+        self.wait_for(cause, now)
 
     def park_again(self) -> None:
         """What let it in broke: it waits for the same once more."""
@@ -164,7 +183,7 @@ class Delivery:
     def unpark(self, now: int) -> None:
         """What it waited for has come."""
         self.parked = False
-        self.waits.wait_for("queue", now)
+        self.wait_for("queue", now)
 
     def has_its_place(self) -> None:
         """Its time has come: nothing of the schedule holds any more."""
@@ -223,7 +242,7 @@ class Delivery:
         """An attempt begins; `copy`: it may repeat one that arrived, unknown to the platform."""
         self.started = True
         step.begin()
-        self.waits.wait_for("attempt", now)
+        self.wait_for("attempt", now)
         if copy:
             self.possible_duplicate = True
 

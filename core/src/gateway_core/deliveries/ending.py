@@ -33,7 +33,7 @@ SHED = Ending(Disposition.SHED)
 
 def expired(delivery: Delivery) -> Ending:
     """Its deadline passed."""
-    words = f"its deadline passed while it waited ({delivery.waits.cause})"
+    words = f"its deadline passed while it waited ({delivery.cause})"
     return Ending(Disposition.EXPIRED, delivery.verdict or _verdict(Reason.EXPIRED, words))
 
 

@@ -53,55 +53,28 @@ class SharedWait(Protocol):
         """What a delivery waited for that came in at `mark`."""
 
 
-class WaitCause:
-    """What one delivery waits for.
-
-    cause  `attempt` while one is under way; empty: it has ended
-    """
-
-    __slots__ = ("cause",)
-
-    def __init__(self) -> None:
-        self.cause = "queue"
-
-    def wait_for(self, cause: str, now: int) -> None:
-        """From now on it waits for `cause`, or an `attempt` is under way."""
-        del now
-        self.cause = cause
-
-    def wait_in(self, group: SharedWait, now: int) -> None:
-        """From now on it waits for whatever `group` waits for."""
-
-    def take(self) -> Mapping[str, int]:
-        """The long waits since the last time, by cause; here none: nobody listens."""
-        return NONE
-
-
-class WaitClock(WaitCause):
-    """What one delivery waits for, since when, and for how long it waited for what."""
+class WaitClock:
+    """For how long one delivery waited for what. Who listens to waits gives each one a clock."""
 
     __slots__ = ("_mark", "_passed", "_since")
 
     def __init__(self, since: int) -> None:
-        super().__init__()
         self._since = since
         self._mark: Mark | None = None
         self._passed = NONE
 
-    def wait_for(self, cause: str, now: int) -> None:
-        """From now on it waits for `cause`, or an `attempt` is under way."""
-        if cause == self.cause:
-            return
-        if self.cause != "attempt":
+    def turn(self, before: str, cause: str, now: int) -> None:
+        """It waited for `before`, and does so for `cause` from now on."""
+        if before != "attempt":
             waited = now - self._since
             if waited >= SHORTEST_WAIT or self._passed or (waited and cause not in NO_WAIT):
-                self._note(waited, now)
-        self.cause, self._since, self._mark = cause, now, None
+                self._note(before, waited, now)
+        self._since, self._mark = now, None
 
-    def wait_in(self, group: SharedWait, now: int) -> None:
-        """From now on it waits for whatever `group` waits for."""
+    def join(self, before: str, group: SharedWait, now: int) -> None:
+        """It waited for `before`, and does so from now on for whatever `group` waits for."""
         if self._mark is None or self._mark.group is not group:
-            self._note(now - self._since, now)
+            self._note(before, now - self._since, now)
             self._since, self._mark = now, group.mark(now)
 
     def take(self) -> Mapping[str, int]:
@@ -114,12 +87,12 @@ class WaitClock(WaitCause):
         long = {cause: w for cause, w in passed.items() if w >= SHORTEST_WAIT and cause != longest}
         return long | {longest: whole - sum(long.values())}
 
-    def _note(self, waited: int, now: int) -> None:
+    def _note(self, cause: str, waited: int, now: int) -> None:
         mark, passed = self._mark, dict(self._passed)
-        causes = {self.cause: waited} if mark is None else mark.group.split(waited, mark, now)
-        for cause, nanoseconds in causes.items():
+        causes = {cause: waited} if mark is None else mark.group.split(waited, mark, now)
+        for each, nanoseconds in causes.items():
             if nanoseconds:
-                passed[cause] = passed.get(cause, 0) + nanoseconds
+                passed[each] = passed.get(each, 0) + nanoseconds
         self._passed = passed
 
 

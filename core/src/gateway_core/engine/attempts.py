@@ -130,7 +130,7 @@ class Attempts:
         now = self._clock.now()
         self._work.serving = True
         self._scheduler.release(running.lane, now, unused=True)
-        running.delivery.waits.wait_for("outbox", now)
+        running.delivery.wait_for("outbox", now)
         self._scheduler.pause(running.lane, now + OUTBOX_PAUSE)
 
     def _unopened(self, running: RunningAttempt, error: Exception) -> None:

@@ -146,14 +146,14 @@ class Consequences:
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:
-        failed.delivery.waits.wait_for("retry", failed.now)
+        failed.delivery.wait_for("retry", failed.now)
         self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
     def _do_closed(self, failed: Failed, decision: Decision) -> None:
         """What the 429 names is closed; the lane waits with the others."""
         lane, now = failed.lane, failed.now
         wide = failed.verdict.scope in WIDE
-        failed.delivery.waits.wait_for("account limit" if wide else "room limit", now)
+        failed.delivery.wait_for("account limit" if wide else "room limit", now)
         if self._refuse(failed, decision.wait) and decision.patience <= decision.wait:
             self._scheduler.go_on(lane, now)
         else:
@@ -161,7 +161,7 @@ class Consequences:
             self._scheduler.pause(lane, now + round(wait * SECOND))
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
-        failed.delivery.waits.wait_for("outcome unknown", failed.now)
+        failed.delivery.wait_for("outcome unknown", failed.now)
         not_before = failed.now + round(decision.wait * SECOND)
         self._scheduler.wait_until_it_works(failed.lane, not_before)
 
@@ -228,7 +228,7 @@ class Consequences:
 
     def _do_suspend(self, failed: Failed, _: Decision) -> None:
         """Suspend the instance, unless it may get a fresh secret, or has other settings now."""
-        failed.delivery.waits.wait_for("suspension", failed.now)
+        failed.delivery.wait_for("suspension", failed.now)
         account = failed.account
         if failed.instance is account.instance and not account.health.ask_credentials(
             failed.verdict, failed.lane.begun, failed.now

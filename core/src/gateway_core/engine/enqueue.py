@@ -52,7 +52,7 @@ class Enqueuer:
         hold         seconds that remain of a wait that the platform asked for
         """
         envelope, shard = delivery.envelope, self._shard
-        delivery.waits.wait_for("queue", now)  # it was spilled meanwhile
+        delivery.wait_for("queue", now)  # it was spilled meanwhile
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
@@ -67,7 +67,7 @@ class Enqueuer:
         """A parked delivery is due: it enters its lane."""
         if delivery.receipt is not None or not delivery.parked:
             return
-        cause = delivery.waits.cause
+        cause = delivery.cause
         if cause == "target" or delivery.due == delivery.envelope.not_before:
             delivery.has_its_place()
             if self._shard.journal is not None:

@@ -186,8 +186,8 @@ class Recorder(Observer):
         self, delivery: Delivery, receipt: Receipt, account: InstanceState, partition: int
     ) -> None:
         """It has its disposition."""
-        if delivery.waits.cause != "attempt":
-            delivery.waits.wait_for("", self._clock.now())
+        if delivery.cause != "attempt":
+            delivery.wait_for("", self._clock.now())
             self._report_waits(delivery, account)
         if self.meters is not None:
             self.meters.ended(account, receipt, latency(delivery, receipt))
@@ -204,7 +204,7 @@ class Recorder(Observer):
 
         Where it was in memory, of an `account`, what it waited for there is reported.
         """
-        delivery.waits.wait_for("outbox", self._clock.now())
+        delivery.wait_for("outbox", self._clock.now())
         if account is not None:
             self._report_waits(delivery, account)
         trace = self._traces.pop(delivery.id, None)
@@ -215,7 +215,7 @@ class Recorder(Observer):
             self._spans.stored(trace)
 
     def _report_waits(self, delivery: Delivery, account: InstanceState) -> None:
-        for cause, nanoseconds in delivery.waits.take().items():
+        for cause, nanoseconds in delivery.take_waits().items():
             seconds = round(nanoseconds / SECOND, 6)
             if self.meters is not None:
                 self.meters.waited(account, cause, seconds)

@@ -10,7 +10,7 @@ from gateway_core.contract.envelopes import Call, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.deliveries.steps import ARRIVED, Step, send_steps
+from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, send_steps
 from gateway_core.outboxes.interface import StepRecord, StepShape, StoredEntry
 
 INTERRUPTED = Verdict(
@@ -68,8 +68,19 @@ def _recall_steps(
         degradations=degradations,
         started=any(record.number > 0 for _, record in known),
         verdict=verdicts[-1] if verdicts else None,
-        possible_duplicate=not window and any(r.maybe_sent and r.number > 1 for _, r in known),
+        possible_duplicate=any(
+            _may_be_a_copy(record, stored.entry.accepted_at, window) for _, record in known
+        ),
     )
+
+
+def _may_be_a_copy(record: StepRecord, accepted_at: float, window: int) -> bool:
+    """An attempt began after one that may have arrived, and whose key it did not share."""
+    if not record.maybe_sent:
+        return False
+    if record.first_at and (accepted_at - record.first_at) * SECOND > -LONG_AGO / 2:
+        return record.number > 0  # a later part of what was cut after it may have arrived
+    return record.number > 1 and (not window or record.maybe_sent > 1)
 
 
 def _changes(stored: StoredEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:

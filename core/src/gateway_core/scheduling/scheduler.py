@@ -160,7 +160,7 @@ class Scheduler:
         if blocked.at < NEVER and now - lane.since > AGED:
             lane.reserves = True
             reserve(lane, buckets, blocked.at, now)
-        lane.queue[0].waits.wait_for(lane.cause_at(blocked.bucket), now)
+        lane.queue[0].wait_for(lane.cause_at(blocked.bucket), now)
         work.append(self._wait(lane, buckets, blocked.bucket, now))
         return blocked
 
@@ -175,7 +175,7 @@ class Scheduler:
         if group is None:
             group = self.groups[shared] = WaitingGroup(shared, self, lane.room.account)
         stands_at = group.join(lane, bucket, now)
-        lane.queue[0].waits.wait_in(group, now)
+        lane.queue[0].wait_in(group, now)
         return stands_at
 
     def _drawn(self, lane: Lane, now: int) -> list[Bucket] | None:

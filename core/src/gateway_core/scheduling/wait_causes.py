@@ -1,6 +1,6 @@
 """What envelopes wait for at this instant. Sans-I/O.
 
-`delivery.waits.cause` of a lane that waits in a group is the cause for which it came there. It does
+`delivery.cause` of a lane that waits in a group is the cause for which it came there. It does
 not change when the group moves or its account has trouble, so the group is asked here. How long
 each cause lasted is counted by the group and the account (`WaitingGroup.mark`).
 """
@@ -18,15 +18,15 @@ from gateway_core.scheduling.waiting_groups import WaitingGroup
 
 SHARED = ("slots", "account limit", "circuit", "suspension")
 """The causes for which lanes wait as a group."""
-_named = attrgetter("envelope.instance_id", "waits.cause")
+_named = attrgetter("envelope.instance_id", "cause")
 
 
 def cause_now(delivery: Delivery) -> str:
     """What a delivery waits for."""
     lane = lane_of(delivery)
     if lane is None or lane.group is None or lane.queue[0] is not delivery:
-        return delivery.waits.cause
-    return _at(lane, lane.group, delivery.waits.cause)
+        return delivery.cause
+    return _at(lane, lane.group, delivery.cause)
 
 
 def _at(lane: Lane, group: WaitingGroup, otherwise: str) -> str:
