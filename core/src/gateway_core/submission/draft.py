@@ -79,16 +79,11 @@ class Drafting:
         suspended = account.health.suspended
         if suspended is not None and self.config.when_suspended == "refuse":
             raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
+        partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
         scope = None if envelope.key is None else scope_of(envelope)
-        return Draft(
-            envelope=envelope,
-            partition=self.partition_of(envelope.instance_id, envelope.external_room_id),
-            account=account,
-            plan=plan,
-            scope=scope,
-            fingerprint=fingerprint(envelope) if scope is not None else "",
-            begun=self.clock.now() if self.observer.listens else 0,
-        )
+        digest = "" if scope is None else fingerprint(envelope)
+        begun = self.clock.now() if self.observer.listens else 0
+        return Draft(envelope, partition, account, plan, scope, digest, begun)
 
     def look_up_account(self, draft: Draft, *, slot: bool) -> None:
         """Look its account up again: the instance may have been taken out during a wait.
