@@ -140,7 +140,7 @@ def number(
 
 def one_of(*allowed: str) -> Validator:
     """One of these words."""
-    return must_be("one of " + ", ".join(map(repr, allowed)), lambda value: value in allowed)
+    return must_be("one of " + ", ".join(map(repr, allowed)), allowed.__contains__)
 
 
 def instance(kind: type) -> Validator:

@@ -36,6 +36,7 @@ class Draft:
     begun        when `submit` was called, in engine nanoseconds
     scope        where its idempotency key is unique; None: it has none
     fingerprint  of its content, where it has a key
+    slot         on its way into an outbox: it has a slot in memory as well
     """
 
     envelope: Envelope
@@ -45,6 +46,7 @@ class Draft:
     scope: Scope | None
     fingerprint: str
     begun: int
+    slot: bool = False
 
 
 @attrs.define(eq=False)

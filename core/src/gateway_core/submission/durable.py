@@ -37,7 +37,7 @@ class DurableWay:
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
         drafting, partition = self._drafting, draft.partition
-        held, slot = self._capacity.take(), False
+        held = self._capacity.take()
         try:
             due, joined = await self._found(draft)
             if joined is None and not held:
@@ -46,13 +46,14 @@ class DurableWay:
                 drafting.check_open()
                 due, joined = await self._found(draft)
             while joined is None:
-                slot = take_slot_nowait(partition, draft.envelope, shed=self._shed) is None
-                if slot:
+                full = take_slot_nowait(partition, draft.envelope, shed=self._shed)
+                draft.slot = full is None
+                if draft.slot:
                     partition.measure()
                 if drafting.known(draft) is None:
-                    drafting.look_up_account(draft, slot=slot)
+                    drafting.look_up_account(draft, slot=draft.slot)
                     break
-                if slot:  # somebody used the key meanwhile
+                if draft.slot:  # somebody used the key meanwhile
                     partition.free_slot(draft.envelope)
                 joined = await self._joined(draft)
         except BaseException:
@@ -66,7 +67,7 @@ class DurableWay:
         observer, index = drafting.observer, partition.index
         delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
         observer.submitted(delivery, draft.account, index, draft.begun)
-        await self._append(draft, delivery, ttl, slot=slot)
+        await self._append(draft, delivery, ttl)
         observer.accepted(delivery, draft.account, index, draft.begun)
         return Ticket(delivery, waited=True)
 
@@ -86,10 +87,12 @@ class DurableWay:
 
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
         """When the spilled message that it changes is due, and the ticket that it joins."""
-        due = None
+        due = joined = None
         if isinstance(draft.envelope, CHANGES):
             due = await self._pager.spilled.recall(draft.partition, draft.envelope)
-        return due, await self._joined(draft)
+        if draft.scope is not None:
+            joined = await self._joined(draft)
+        return due, joined
 
     async def _joined(self, draft: Draft) -> Ticket | None:
         """The ticket of the envelope that has this key already, once the outbox has that one."""
@@ -107,7 +110,7 @@ class DurableWay:
 
     # -- into the outbox
 
-    async def _append(self, draft: Draft, delivery: Delivery, ttl: float, *, slot: bool) -> None:
+    async def _append(self, draft: Draft, delivery: Delivery, ttl: float) -> None:
         """Store it in the outbox; whatever goes wrong leaves no trace."""
         appended = None
         if delivery.scope is not None:
@@ -127,11 +130,11 @@ class DurableWay:
                 due=delivery.due,
                 trace=observer.traceparent(delivery),
             )
-            await self._outbox.append(entry, partial(self._stored, draft, delivery, slot=slot))
+            await self._outbox.append(entry, partial(self._stored, draft, delivery))
             observer.appended(begun)
         except BaseException as error:
             self._capacity.came(delivery.id, accepted=False)
-            self._take_back(draft, delivery, slot=slot)
+            self._take_back(draft, delivery)
             observer.taken_back(delivery, error)
             raise
         finally:
@@ -139,7 +142,7 @@ class DurableWay:
                 del self._appending[delivery.id]
                 appended.set()
 
-    def _stored(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
+    def _stored(self, draft: Draft, delivery: Delivery) -> None:
         """The outbox has stored it: policies vote, and from here on it is accepted."""
         drafting, pager, partition = self._drafting, self._pager, draft.partition
         if drafting.closed:
@@ -153,24 +156,24 @@ class DurableWay:
             ttl = drafting.give_class(delivery, vote)
             self._outbox.classed(delivery.id, vote, drafting.clock.wall() + ttl)
         shed = vote == "shed"
-        if not shed and (not slot or pager.must_wait(delivery, account)):
-            if slot:
+        if not shed and (not draft.slot or pager.must_wait(delivery, account)):
+            if draft.slot:
                 partition.free_slot(delivery.envelope)
             if delivery.scope is not None:
                 partition.keys.forget(delivery.scope)  # the outbox knows it
             pager.leave(delivery)
-        elif slot:
+        elif draft.slot:
             partition.enqueuer.accept(delivery, account, drafting.clock.now(), shed=shed)
         else:
             partition.accepted += 1
             account.counts.accepted += 1
             partition.completion.complete_spilled(delivery, account, SHED, account.hooks)
 
-    def _take_back(self, draft: Draft, delivery: Delivery, *, slot: bool) -> None:
+    def _take_back(self, draft: Draft, delivery: Delivery) -> None:
         """It was not accepted after all: free its key and its slot; nobody waits for it."""
         self._outbox.withdraw(delivery.id)
         if delivery.scope is not None:
             draft.partition.keys.forget(delivery.scope)
-        if slot:
+        if draft.slot:
             draft.partition.free_slot(draft.envelope)
         delivery.notify()
