@@ -9,6 +9,6 @@ class TestMemoryOutbox(OutboxContract):
         self.outbox = MemoryOutbox()
 
     @asynccontextmanager
-    async def life(self):
+    async def process_run(self):
         async with self.outbox:
             yield self.outbox
