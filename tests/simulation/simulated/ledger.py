@@ -818,7 +818,8 @@ class Ledger:
     def _forget_closures(self, truth: Truth) -> None:
         """What a 429 closed of an account outlives the process, once it is written down.
 
-        What is closed of one room is kept with the envelope that was refused, whose lane waits.
+        What is closed of one room is kept with the envelope that was refused, whose lane waits;
+        several that are refused together close their account, which is written down as such.
         Where the wall clock is set, nobody knows for how long any of it stands.
         """
         kept = {}
@@ -831,6 +832,12 @@ class Ledger:
                 self.expect(written or not late, f"nobody wrote down that {key} is closed")
                 if written and not self.setup.jumps:
                     kept[key] = until
+        for instance in {key[0] for key in self._closed}:
+            rooms = [key for key in self._closed if key[:2] == (instance, "room")]
+            written = (instance, "") in truth.closed and not self.setup.jumps
+            if written and (instance,) not in kept and len(rooms) >= SEVERAL_ROOMS:
+                kept[instance,] = max(self._closed[key] for key in rooms)
+                self._closed_at[instance,] = max(self._closed_at[key] for key in rooms)
         self._closed = kept
 
     def _take_in_ghosts(self, truth: Truth) -> None:
