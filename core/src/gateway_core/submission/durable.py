@@ -39,9 +39,8 @@ class DurableWay:
         drafting, partition = self._drafting, draft.partition
         held = self._capacity.take()
         try:
-            due = joined = None
-            if draft.scope is not None or isinstance(draft.envelope, CHANGES):
-                due, joined = await self._found(draft)
+            asks = draft.scope is not None or isinstance(draft.envelope, CHANGES)
+            due, joined = await self._found(draft) if asks else (None, None)
             if joined is None and not held:
                 await self._wait_for_capacity(draft, wait=wait)
                 held = True
