@@ -24,26 +24,23 @@ class Observer:
 
     def submitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
-    ) -> None:
-        """The outbox is asked to store it, `submit` having been called at `begun`."""
+    ) -> str:
+        """The outbox is asked to store it, `submit` having been called at `begun`.
 
-    def traceparent(self, delivery: Delivery) -> str:
-        """Its trace context as a text; empty: it has none."""
-        del delivery
+        Its trace context as a text; empty: it has none.
+        """
+        del delivery, account, partition, begun
         return ""
 
-    def appended(self, begun: int) -> None:
-        """The outbox has it."""
-
     def accepted(
-        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int, asked: int
     ) -> None:
-        """Its caller is about to hear that it is accepted."""
+        """The outbox, asked at `asked`, has it; its caller is about to hear that it is accepted."""
 
     def admitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
-        """It is accepted into memory: `submitted` and `accepted` in one."""
+        """It is accepted into memory, and its caller is about to hear that."""
 
     def refused(self, instance_id: str, error: str) -> None:
         """It was refused before anything was known of it; the caller has the exception."""

@@ -77,26 +77,37 @@ class Recorder(Observer):
 
     def submitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+    ) -> str:
+        """The outbox is asked to store it, `submit` having been called at `begun`.
+
+        Its trace context as a text; empty: it has none.
+        """
+        if self._spans is None:
+            return ""
+        trace = self._spans.submitted(delivery, account, partition, begun)
+        self._traces[delivery.id] = trace
+        return str(trace)
+
+    def accepted(
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int, asked: int
     ) -> None:
-        """The outbox is asked to store it, `submit` having been called at `begun`."""
+        """The outbox, asked at `asked`, has it; its caller is about to hear that it is accepted."""
+        if self.meters is not None:
+            self.meters.appended((self._clock.now() - asked) / SECOND)
+        self._accepted(delivery, account, partition, begun)
+
+    def admitted(
+        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
+    ) -> None:
+        """It is accepted into memory, and its caller is about to hear that."""
         if self._spans is not None:
             trace = self._spans.submitted(delivery, account, partition, begun)
             self._traces[delivery.id] = trace
+        self._accepted(delivery, account, partition, begun)
 
-    def traceparent(self, delivery: Delivery) -> str:
-        """Its trace context as a text; empty: it has none."""
-        trace = self._traces.get(delivery.id)
-        return "" if trace is None else str(trace)
-
-    def appended(self, begun: int) -> None:
-        """The outbox has it."""
-        if self.meters is not None:
-            self.meters.appended((self._clock.now() - begun) / SECOND)
-
-    def accepted(
+    def _accepted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
-        """Its caller is about to hear that it is accepted."""
         if self.meters is not None:
             took = self._clock.now() - begun
             if took >= NOTICED:
@@ -110,13 +121,6 @@ class Recorder(Observer):
                 operation=operation_of(delivery),
                 **{"class": delivery.priority},
             )
-
-    def admitted(
-        self, delivery: Delivery, account: InstanceState, partition: int, begun: int
-    ) -> None:
-        """It is accepted into memory: `submitted` and `accepted` in one."""
-        self.submitted(delivery, account, partition, begun)
-        self.accepted(delivery, account, partition, begun)
 
     def refused(self, instance_id: str, error: str) -> None:
         """It was refused before anything was known of it; the caller has the exception."""

@@ -15,7 +15,6 @@ from gateway_core.contract.errors import (
     IdempotencyConflict,
     InstanceSuspended,
     Invalid,
-    Refused,
 )
 from gateway_core.contract.hookspecs import Vote
 from gateway_core.contract.ids import Ids
@@ -87,17 +86,19 @@ class Drafting:
         begun = self.clock.now() if self.observer.listens else 0
         return Draft(envelope, partition, account, plan, scope, digest, begun)
 
-    def look_up_account(self, draft: Draft, *, slot: bool) -> None:
-        """Look its account up again: the instance may have been taken out during a wait.
+    def look_up_account(self, draft: Draft, *, slot: bool) -> InstanceState:
+        """Its account, looked up again: the instance may have been taken out during a wait.
 
         slot  it has one, which is given back before this raises `UnknownInstance`
         """
-        try:
-            draft.account = self.registry.account(draft.envelope.instance_id)
-        except Refused:
+        instance_id = draft.envelope.instance_id
+        account = self.registry.serving.get(instance_id)
+        if account is None:
             if slot:
                 draft.partition.free_slot(draft.envelope)
-            raise
+            account = self.registry.account(instance_id)  # raises the reason
+        draft.account = account
+        return account
 
     def deliver(
         self, draft: Draft, now: int, message_due: float | None = None

@@ -36,41 +36,65 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
-        drafting, partition = self._drafting, draft.partition
+        drafting, partition, asks = self._drafting, draft.partition, draft.scope is not None
+        due = None
+        if asks or isinstance(draft.envelope, CHANGES) or not self._capacity.take():
+            due, joined = await self._enter(draft, wait=wait)
+            if joined is not None:
+                return joined
+        else:  # nothing is waited for, so nothing can change meanwhile
+            self._take_slot(draft)
+        delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
+        asked = drafting.clock.now() if drafting.observer.listens else 0
+        try:
+            entry = self._entry(draft, delivery, ttl)
+            await self._outbox.append(entry, partial(self._stored, draft, delivery))
+        except BaseException as error:
+            self._take_back(draft, delivery, error)
+            raise
+        finally:
+            if asks:
+                self._appending.pop(delivery.id).set()
+        drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun, asked)
+        return Ticket(delivery, waited=True)
+
+    # -- to a slot
+
+    async def _enter(self, draft: Draft, *, wait: bool) -> tuple[float | None, Ticket | None]:
+        """Get slots for an envelope that has to wait, or to ask what the outbox knows of it.
+
+        When the spilled message that it changes is due, and the ticket that it joins, which needs
+        no slot.
+        """
         held = self._capacity.take()
         try:
-            asks = draft.scope is not None or isinstance(draft.envelope, CHANGES)
-            due, joined = await self._found(draft) if asks else (None, None)
+            due, joined = await self._found(draft)
             if joined is None and not held:
                 await self._wait_for_capacity(draft, wait=wait)
                 held = True
-                drafting.check_open()
+                self._drafting.check_open()
                 due, joined = await self._found(draft)
             while joined is None:
-                full = take_slot_nowait(partition, draft.envelope, shed=self._shed)
-                draft.slot = full is None
-                if draft.slot:
-                    partition.measure()
-                if drafting.known(draft) is None:
-                    drafting.look_up_account(draft, slot=draft.slot)
-                    break
+                self._take_slot(draft)
+                if self._drafting.known(draft) is None:
+                    self._drafting.look_up_account(draft, slot=draft.slot)
+                    return due, None
                 if draft.slot:  # somebody used the key meanwhile
-                    partition.free_slot(draft.envelope)
+                    draft.partition.free_slot(draft.envelope)
                 joined = await self._joined(draft)
         except BaseException:
             if held:
                 self._capacity.let_go()
             raise
-        if joined is not None:
-            if held:
-                self._capacity.let_go()
-            return joined
-        observer, index = drafting.observer, partition.index
-        delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
-        observer.submitted(delivery, draft.account, index, draft.begun)
-        await self._append(draft, delivery, ttl)
-        observer.accepted(delivery, draft.account, index, draft.begun)
-        return Ticket(delivery, waited=True)
+        if held:
+            self._capacity.let_go()
+        return due, joined
+
+    def _take_slot(self, draft: Draft) -> None:
+        """Take a slot in memory, if there is one."""
+        draft.slot = take_slot_nowait(draft.partition, draft.envelope, shed=self._shed) is None
+        if draft.slot:
+            draft.partition.measure()
 
     async def _wait_for_capacity(self, draft: Draft, *, wait: bool) -> None:
         """Wait until a slot in the outbox is held. Raises `Overloaded` instead, if not `wait`."""
@@ -111,37 +135,25 @@ class DurableWay:
 
     # -- into the outbox
 
-    async def _append(self, draft: Draft, delivery: Delivery, ttl: float) -> None:
-        """Store it in the outbox; whatever goes wrong leaves no trace."""
-        appended = None
-        if delivery.scope is not None:
-            appended = self._appending[delivery.id] = trio.Event()
+    def _entry(self, draft: Draft, delivery: Delivery, ttl: float) -> Entry:
+        """What the outbox is to store. Raises `GatewayClosed` if it stores nothing more."""
+        if draft.scope is not None:
+            self._appending[delivery.id] = trio.Event()
         self._capacity.coming(delivery.id)
-        drafting, observer = self._drafting, self._drafting.observer
-        begun = drafting.clock.now() if observer.listens else 0
-        try:
-            drafting.check_open()
-            entry = _entry(
-                id=delivery.id,
-                envelope=delivery.envelope,
-                plan=tuple(delivery.plan),
-                accepted_at=delivery.accepted_at,
-                deadline=delivery.accepted_at + ttl,
-                fingerprint=draft.fingerprint,
-                due=delivery.due,
-                trace=observer.traceparent(delivery),
-            )
-            await self._outbox.append(entry, partial(self._stored, draft, delivery))
-            observer.appended(begun)
-        except BaseException as error:
-            self._capacity.came(delivery.id, accepted=False)
-            self._take_back(draft, delivery)
-            observer.taken_back(delivery, error)
-            raise
-        finally:
-            if appended is not None:
-                del self._appending[delivery.id]
-                appended.set()
+        trace = self._drafting.observer.submitted(
+            delivery, draft.account, draft.partition.index, draft.begun
+        )
+        self._drafting.check_open()
+        return _entry(
+            id=delivery.id,
+            envelope=draft.envelope,
+            plan=tuple(delivery.plan),
+            accepted_at=delivery.accepted_at,
+            deadline=delivery.accepted_at + ttl,
+            fingerprint=draft.fingerprint,
+            due=delivery.due,
+            trace=trace,
+        )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:
         """The outbox has stored it: policies vote, and from here on it is accepted."""
@@ -149,8 +161,7 @@ class DurableWay:
         if drafting.closed:
             raise GatewayClosed
         # Another one now, if the instance was taken out and in again meanwhile.
-        drafting.look_up_account(draft, slot=False)
-        account = draft.account
+        account = drafting.look_up_account(draft, slot=False)
         vote = drafting.vote(draft, delivery)
         self._capacity.came(delivery.id, accepted=True)
         if vote is not None and vote != "shed":
@@ -170,11 +181,13 @@ class DurableWay:
             account.counts.accepted += 1
             partition.completion.complete_spilled(delivery, account, SHED, account.hooks)
 
-    def _take_back(self, draft: Draft, delivery: Delivery) -> None:
-        """It was not accepted after all: free its key and its slot; nobody waits for it."""
+    def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
+        """It was not accepted after all and leaves no trace; nobody waits for it."""
+        self._capacity.came(delivery.id, accepted=False)
         self._outbox.withdraw(delivery.id)
         if delivery.scope is not None:
             draft.partition.keys.forget(delivery.scope)
         if draft.slot:
             draft.partition.free_slot(draft.envelope)
         delivery.notify()
+        self._drafting.observer.taken_back(delivery, error)
