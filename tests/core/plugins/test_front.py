@@ -552,3 +552,26 @@ def test_a_plan_may_be_any_sequence():
     part = Part(payload={"text": "x"})
     assert (part,) == bound(chunk=answers([part])).chunk(INSTANCE, SEND, "as_asked")
     assert () == bound(chunk=answers(())).chunk(INSTANCE, SEND, "as_asked")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(result=object()),
+        Answer(result={1: 2}),
+        Answer(result=[float("nan")]),
+        Answer(result=2**70),
+        Answer(result="\ud83d"),
+        Answer(buckets=({"bucket": "x"},)),
+    ],
+)
+async def test_what_no_outbox_could_store_is_the_hooks_mistake(autojump_clock, answer):
+    async def call(self, attempt):
+        return answer
+
+    hooks = bound(call=call)
+    attempt = Attempt(
+        operation="call:ping", envelope_id="1", instance_id="bot", room="r", method="ping"
+    )
+    with pytest.raises(HookContractError, match="call"):
+        await hooks.perform(INSTANCE, None, attempt)

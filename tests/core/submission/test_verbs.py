@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio  # noqa: TID251 - whoever calls from another loop
 import inspect
 import pickle
 from functools import partial
@@ -453,3 +454,22 @@ def test_on_another_loop_than_trios_it_says_what_it_runs_on():
     opening = open_gateway(GatewayConfig()).__aenter__()
     with pytest.raises(RuntimeError, match=r"the gateway runs on trio: begin with trio\.run"):
         opening.send(None)
+
+
+@pytest.mark.parametrize("verb", ["send", "submit"])
+async def test_from_another_event_loop_nothing_is_accepted_and_the_room_goes_on(verb):
+    async with open_test_gateway(FakeChannel(), drain_timeout=0) as gateway:
+
+        async def elsewhere() -> None:
+            if verb == "send":
+                await gateway.send("bot", "room", "from asyncio")
+            else:
+                envelope = Send(instance_id="bot", external_room_id="room", text="from asyncio")
+                await gateway.submit(envelope)
+
+        with pytest.raises(RuntimeError, match="runs on trio"):
+            await trio.to_thread.run_sync(asyncio.run, elsewhere())
+        assert 0 == gateway.statistics().instances[0].accepted
+        with trio.fail_after(5):
+            await gateway.send("bot", "room", "from trio")
+        assert 0 == gateway.statistics().unfinished

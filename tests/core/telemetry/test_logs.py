@@ -4,6 +4,7 @@ import logging
 from contextlib import contextmanager
 
 import pytest
+import structlog
 import trio
 from listening import listening
 
@@ -86,3 +87,26 @@ def test_events_have_names_of_their_own():
     assert len(EVENTS) == len(set(EVENTS))
     assert all(event.startswith("gateway.") for event in EVENTS)
     assert all(event.meaning for event in EVENTS)
+
+
+@pytest.mark.parametrize(
+    "broken", [OSError(28, "No space left on device"), UnicodeEncodeError("utf-8", "x", 0, 1, "no")]
+)
+async def test_a_log_that_cannot_be_written_changes_nothing_else(autojump_clock, broken):
+    def fail(*_: object) -> None:
+        raise broken
+
+    tried = []
+
+    async def once_down(attempt):
+        tried.append(attempt)
+        if len(tried) == 1:
+            raise Failure(Verdict(error_class="retryable", reason="unreachable", scope="instance"))
+
+    structlog.configure(processors=[fail])
+    try:
+        async with open_test_gateway(FakeChannel(script=once_down)) as gateway:
+            receipt = await gateway.send("bot", "room", "hello")
+    finally:
+        structlog.reset_defaults()
+    assert (2, False) == (receipt.attempts, receipt.possible_duplicate)

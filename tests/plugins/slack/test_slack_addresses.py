@@ -192,3 +192,11 @@ def test_a_request_of_slack_bolt_says_the_same_as_its_json(name):
     request = bolt.BoltRequest(body=raw, headers={"content-type": [kind]})
     assert hooks.address(event=BODIES[name]) == hooks.address(event=request)
     assert hooks.address(event=request) is not None
+
+
+def test_a_home_tab_is_no_conversation_though_it_names_a_channel():
+    event = wrapped(
+        type="app_home_opened", user="U061F7AUR", channel="D0LAN2Q65", tab="home",
+        event_ts="1515449522000016",
+    )  # fmt: skip
+    assert hooks.address(event) is None

@@ -70,6 +70,7 @@ class Counts:
 class InstanceState:
     """One instance at run time, shared by all partitions.
 
+    unfit      why its settings cannot be used; empty: they can
     addresses  the addresses of rooms that moved, by every id that they had
     arrived    the newest place in line of its lanes: no two are the same
     """
@@ -80,13 +81,14 @@ class InstanceState:
     limits: InstanceLimits
     health: Health
     counts: Counts = attrs.field(factory=Counts)
+    unfit: str = ""
     addresses: dict[str, str] = attrs.field(factory=dict)
     arrived: int = 0
 
     def replace(self, instance: Instance, sessions: Sessions, now: int) -> None:
         """Use other settings: attempts get a new session, and limits are asked for anew."""
         self.sessions.close()
-        self.instance, self.sessions = instance, sessions
+        self.instance, self.sessions, self.unfit = instance, sessions, ""
         self.limits.registry.renew()
         self.health.resume(now)
 

@@ -95,7 +95,7 @@ class IdempotencyConflict(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class InstanceSuspended(Refused):
-    """The instance is suspended and configured to refuse meanwhile (`when_suspended="refuse"`)."""
+    """The instance is suspended and `when_suspended="refuse"`, or its settings cannot be used."""
 
     instance_id: str
     why: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, TypeAlias, TypeGuard
 
 import attrs
@@ -89,6 +90,24 @@ def is_sendable(text: str) -> bool:
         return "\x00" not in text and (text.isascii() or bool(text.encode()))
     except UnicodeEncodeError:
         return False
+
+
+def is_json(value: object, depth: int = 0) -> bool:
+    """Whether it is plain JSON that every outbox can store."""
+    if depth > DEEPEST:
+        return False
+    if isinstance(value, Mapping):
+        return all(
+            isinstance(key, str) and is_sendable(key) and is_json(item, depth + 1)
+            for key, item in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return all(is_json(item, depth + 1) for item in value)
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, int):
+        return abs(value) <= WIDEST
+    return value is None or (isinstance(value, str) and is_sendable(value))
 
 
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

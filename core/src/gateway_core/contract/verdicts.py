@@ -99,8 +99,12 @@ def _scope(value: Scope) -> Scope:
     return Scope(value)
 
 
-def _cut(raw: str) -> str:
-    return raw[:RAW_LIMIT] if isinstance(raw, str) else raw
+def _cut(raw: object) -> object:
+    """A platform cuts its own words as well, perhaps within a character."""
+    if not isinstance(raw, str):
+        return raw
+    cut = raw[:RAW_LIMIT]
+    return cut if cut.isascii() else cut.encode(errors="backslashreplace").decode()
 
 
 _A_NUMBER = must_be("a number", is_number)

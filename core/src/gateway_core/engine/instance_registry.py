@@ -89,9 +89,9 @@ class InstanceRegistry:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
         account = self._account_of(instance)
         self._accounts[instance.id] = self.serving[instance.id] = account
-        wrong = _wrong_settings(instance, account.hooks)
-        if wrong:
-            self._hold(account, wrong)
+        account.unfit = _wrong_settings(instance, account.hooks)
+        if account.unfit:
+            self._hold(account, account.unfit)
 
     def replace(self, instance: Instance) -> None:
         """Give a known instance new settings of its channel; a suspended one goes on."""

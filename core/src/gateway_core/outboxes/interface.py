@@ -258,7 +258,7 @@ class Outbox(Protocol):
         """The step has its outcome."""
 
     def finished(self, receipt: Receipt) -> None:
-        """The envelope ended. Its key is remembered, or free (`idempotency.frees_its_key`)."""
+        """The envelope ended. Its key is remembered, or free (`frees_its_key`)."""
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""

@@ -36,8 +36,8 @@ from gateway_core.contract.hookspecs import (
     Vote,
 )
 from gateway_core.contract.instances import Instance, Secret, hidden
-from gateway_core.contract.validators import name_fault
-from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
+from gateway_core.contract.validators import is_json, name_fault
+from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Verdict
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import place_of, stopped
 from gateway_core.telemetry import HOOK_FAILED, log_event
@@ -173,6 +173,10 @@ class ChannelHooks:
             raise self._wrong(operation, "Answer", answer)
         if not _is_id(answer.message_id):
             raise self._wrong(operation, "Answer whose message_id is a text", answer)
+        if answer.result is not None and not is_json(answer.result):
+            raise self._wrong(operation, "Answer whose result is plain JSON", answer)
+        if answer.buckets:
+            self._check_each(operation, BucketReport, answer.buckets)
         return answer
 
     async def probe(self, instance: Instance, session: Session) -> Identity | None:

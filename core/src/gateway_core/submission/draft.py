@@ -74,6 +74,8 @@ class Drafting:
         account = self.registry.serving.get(envelope.instance_id)
         if account is None:
             account = self.registry.account(envelope.instance_id)  # raises the reason
+        if account.unfit:
+            raise InstanceSuspended(instance_id=account.instance.id, why=account.unfit)
         plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
         if problems:
             raise Invalid(problems)

@@ -275,6 +275,7 @@ class Verbs:
         if on_cancel not in ON_CANCEL:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
+        _check_loop()
         ticket = await self._door.submit(envelope, wait=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
         if on_cancel == "detach":  # the caller counts as waiting for ever
@@ -348,12 +349,22 @@ class Verbs:
         `GatewayClosed`. A caller who is cancelled meanwhile leaves no trace.
         """
         check_envelope(envelope)
+        _check_loop()
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
         ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
         if not ticket._waited:  # noqa: SLF001 - else other tasks had their turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
+
+
+def _check_loop() -> None:
+    """Raises RuntimeError outside of trio, where nobody could wait for what was accepted."""
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        text = "the gateway runs on trio; from another event loop, use trio.from_thread.run"
+        raise RuntimeError(text) from None
 
 
 def _build(kind: Any, **fields: Any) -> Any:

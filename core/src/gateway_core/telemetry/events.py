@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -12,8 +13,9 @@ log: Any = structlog.get_logger("gateway")
 
 
 def log_event(event: Event, **fields: Any) -> None:
-    """Log the event at its level."""
-    getattr(log, event.level)(event, **fields)
+    """Log the event at its level. A log that cannot be written changes nothing else."""
+    with suppress(Exception):
+        getattr(log, event.level)(event, **fields)
 
 
 ENVELOPE_ACCEPTED = Event(

@@ -90,7 +90,7 @@ class ChannelContract:
     """
 
     channel: ClassVar[str]
-    adapter: ClassVar[Any]
+    adapter: Any
     room: ClassVar[str]
 
     def settings(self) -> Any:

@@ -25,6 +25,8 @@ def address_of(event: Any) -> Address | None:
         return None
     inner = event.get("event")
     event = inner if isinstance(inner, Mapping) else event
+    if event.get("type") == "app_home_opened":  # a tab; its channel is the direct one beside it
+        return None
     message = _message(event)
     room = _room(event, message)
     if not isinstance(room, str) or not is_conversation(room):
