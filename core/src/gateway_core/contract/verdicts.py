@@ -104,7 +104,7 @@ def _cut(raw: object) -> object:
     if not isinstance(raw, str):
         return raw
     cut = raw[:RAW_LIMIT]
-    return cut if cut.isascii() else cut.encode(errors="backslashreplace").decode()
+    return cut if cut.isascii() else cut.encode(errors="backslashreplace").decode()[:RAW_LIMIT]
 
 
 _A_NUMBER = must_be("a number", is_number)
