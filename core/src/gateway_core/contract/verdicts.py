@@ -123,7 +123,8 @@ class Verdict:
     reason       the normalised reason
     scope        what is concerned: this message, its thread, its room, this operation on the
                  instance, or the whole instance
-    dispatched   `no`: the platform certainly did not act; `unknown`: it may have
+    dispatched   `no`: the platform certainly did not act, also where a front end's answer proves
+                 that; `unknown`: it may have
     retry_after  seconds to wait, counted from the answer; None: the core's backoff
     buckets      what the error reports of the platform's buckets
     transform    change this before trying again; None: as it was

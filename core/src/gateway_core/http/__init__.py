@@ -3,6 +3,7 @@
 try:
     from gateway_core.http.answers import Response, retry_after_seconds
     from gateway_core.http.client import HttpClient, open_client
+    from gateway_core.http.foreign import foreign_verdict, is_page
     from gateway_core.http.progress import Timeouts, UnreadableBody
     from gateway_core.http.replaced import transport_factory
     from gateway_core.http.urls import check_base_url
@@ -16,6 +17,8 @@ __all__ = [
     "Timeouts",
     "UnreadableBody",
     "check_base_url",
+    "foreign_verdict",
+    "is_page",
     "open_client",
     "retry_after_seconds",
     "transport_factory",

@@ -1,0 +1,105 @@
+"""Answers of whatever stands before a platform, and what each proves of the request. Sans-I/O.
+
+Proxies, the platform's own front door and captive portals answer in its place. Their refusal says
+nothing of the message: it is tried again, and its outcome is as certain as the answer makes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+
+from gateway_core.contract.verdicts import Dispatched, ErrorClass, Reason, Scope, Verdict
+from gateway_core.http.answers import Response, retry_after_seconds
+
+_EXCERPT = 200
+"""Characters of a page that a verdict shows."""
+_TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG)
+
+NEVER_PASSED_ON = frozenset({511, 521, 523, 525, 526, 530})
+"""Statuses from 500 on that are given before the platform has the request.
+
+511  a portal wants a login first (RFC 6585, section 6)
+521  the platform's server refused the connection (developers.cloudflare.com, 5xx errors)
+523  no route to it
+525  no TLS handshake with it
+526  its certificate was refused
+530  its name was not resolved, or its tunnel has no end (with an error 1xxx in the page)
+"""
+
+NOBODY_BEHIND: tuple[str, ...] = (
+    "no healthy upstream",
+    "reset reason: connection failure",
+    "reset reason: remote connection failure",
+    "reset reason: local connection failure",
+    "reset reason: connection timeout",
+    "reset reason: overflow",
+    "no server is available to handle this request",
+)
+"""What pages of 503 say where no server was connected to, in small letters.
+
+The first six are Envoy's (its response flags UH, UF and UO), the last is HAProxy's default page.
+"""
+
+_BEGINNING = 64
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<title", b"<script")
+_READ = 4000
+"""Bytes of a page that are looked at."""
+_TAG = re.compile(r"<[^<>]{0,400}>")
+
+
+def is_page(response: Response) -> bool:
+    """Whether its body is a document of HTML; no answer of JSON begins so, not even half of one."""
+    return response.body[:_BEGINNING].lstrip().lower().startswith(_HTML)
+
+
+def foreign_verdict(response: Response, redact: Callable[[str], str] = str) -> Verdict:
+    """What an answer means that is not the platform's own, of any status.
+
+    413 and 414 are the message's; 429 closes the instance; whatever else is an outage of it.
+    `redact` takes secrets out of the page's words, which may quote the request.
+    """
+    raw = redact(f"HTTP {response.status}, not of the platform: {_excerpt(response)}")
+    if response.status in _TOO_LARGE:
+        return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.TOO_LONG, raw=raw)
+    reason, dispatched = _outcome(response)
+    return Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=reason,
+        scope=Scope.INSTANCE,
+        dispatched=dispatched,
+        retry_after=retry_after_seconds(response.headers.get("retry-after")),
+        raw=raw,
+    )
+
+
+def _outcome(response: Response) -> tuple[Reason, Dispatched]:
+    """Why it failed, and whether the platform may have acted."""
+    status = response.status
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Reason.RATE_LIMITED, "no"
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return Reason.OUTCOME_UNKNOWN, "unknown"
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR or _never_passed_on(response):
+        return Reason.UNREACHABLE, "no"
+    return Reason.PLATFORM_ERROR, "unknown"
+
+
+def _never_passed_on(response: Response) -> bool:
+    if response.status in NEVER_PASSED_ON:
+        return True
+    if response.status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return False
+    words = _words(response).lower()
+    return any(said in words for said in NOBODY_BEHIND)
+
+
+def _excerpt(response: Response) -> str:
+    return _words(response)[:_EXCERPT] or "an empty body"
+
+
+def _words(response: Response) -> str:
+    """The page's text without its tags."""
+    text = response.body[:_READ].decode(errors="replace")
+    return " ".join(_TAG.sub(" ", text).split())
