@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
+from gateway_contrib.emulators.faults import FOREIGN_PAGES, Fault, FaultPlan, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.wire import Latency, reset, silence
@@ -61,6 +61,12 @@ def test_an_answer_word_for_word_is_given_but_is_no_fault_to_count():
         response.headers["retry-after"],
     )
     assert b"<html>" == Said(body=b"<html>").response().body
+
+
+def test_somebody_between_answers_in_many_ways():
+    faults, plan = drawn(len(FOREIGN_PAGES) + 1, rates={Fault.FOREIGN_PAGE: 1.0})
+    assert [*FOREIGN_PAGES, FOREIGN_PAGES[0]] == faults
+    assert {Fault.FOREIGN_PAGE: len(faults)} == plan.counts
 
 
 def test_faults_end_at_the_limit():

@@ -25,6 +25,8 @@ class Fault(StrEnum):
     MALFORMED      the message was stored; 200 with a body that nobody can read
     TOKEN_REVOKED  from now on the token is refused, until it is restored
     ROOM_GONE      from now on the room does not exist for this bot
+    FOREIGN_PAGE   somebody between answers in the platform's place, as one of `FOREIGN_PAGES`
+                   in turn; nothing was stored
     """
 
     RATE_LIMITED = "rate_limited"
@@ -35,6 +37,7 @@ class Fault(StrEnum):
     MALFORMED = "malformed"
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a fault
     ROOM_GONE = "room_gone"
+    FOREIGN_PAGE = "foreign_page"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -54,6 +57,21 @@ class Said:
         raw = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         return Response(raw, self.status, dict(self.headers))
 
+
+FOREIGN_PAGES: tuple[Said, ...] = (
+    Said(status=403, body=b"error code: 1020"),
+    Said(status=408, body=b"<html><body><h1>408 Request Time-out</h1></body></html>"),
+    Said(status=503, body=b"no healthy upstream"),
+    Said(status=401, body=b"<html><title>401 Authorization Required</title></html>"),
+    Said(status=302, headers={"location": "https://portal.example/login"}),
+    Said(status=404, body=b"default backend - 404"),
+    Said(status=425, body=b"Too Early"),
+    Said(status=403, body={"message": "Forbidden"}),
+    Said(status=499),
+    Said(status=511, body=b"<html><title>Network Authentication Required</title></html>"),
+    Said(status=521, body=b"error code: 521"),
+)
+"""What proxies, front doors and portals say that kept a request to themselves."""
 
 Planned: TypeAlias = Fault | Said
 
@@ -96,8 +114,11 @@ class FaultPlan:
         if fault is None or self._limit == self._given:
             return None
         self._given += 1
-        if isinstance(fault, Fault):
-            self.counts[fault] += 1
+        if not isinstance(fault, Fault):
+            return fault
+        self.counts[fault] += 1
+        if fault is Fault.FOREIGN_PAGE:
+            return FOREIGN_PAGES[(self.counts[fault] - 1) % len(FOREIGN_PAGES)]
         return fault
 
     def stop(self) -> None:
