@@ -309,13 +309,14 @@ async def test_a_refusal_is_raised_with_all_that_it_said(discord, session, attem
     assert "abc" == caught.value.headers["x-ratelimit-bucket"]
 
 
-async def test_a_refusal_that_cannot_be_read_is_a_transport_error_and_counts(
+async def test_a_refusal_that_cannot_be_read_is_somebody_elses_and_counts(
     discord, session, attempt
 ):
     discord.will_say(b"x" * (2 << 20), status=403)
-    with pytest.raises(TransportError) as caught:
+    with pytest.raises(DiscordApiError) as caught:
         await hooks.send(session=session, attempt=attempt("send"))
-    assert "no" == caught.value.dispatched
+    found = hooks.classify_error(attempt=attempt("send"), error=caught.value)
+    assert ("retryable", "no") == (found.error_class, found.dispatched)
     assert 1 == len(session.meter._times)
 
 

@@ -80,6 +80,7 @@ def again(reason, transform):
 
 
 FATAL = Meaning(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE)
+ASTRAY = retryable(Reason.UNREACHABLE, Scope.INSTANCE)
 SERVER = retryable(Reason.PLATFORM_ERROR, Scope.INSTANCE, dispatched="unknown")
 EVERYWHERE = Scope.INSTANCE
 
@@ -138,6 +139,9 @@ ROWS = {
         **{f"{code}": (coded(status, code), retryable(retry_after=LONG_BACKOFF))
            for status, code in ((429, 20016), (403, 20022), (429, 20028), (429, 20029),
                                 (429, 30046), (400, 40003), (429, 40062))},
+        **{f"{code}": (coded(400, code),
+                       retryable(Reason.PLATFORM_ERROR, retry_after=LONG_BACKOFF))
+           for code in (40004, 40006)},
         "110001": (coded(503, 110001),
                    retryable(Reason.PLATFORM_ERROR, retry_after=LONG_BACKOFF)),
         "130000": (coded(503, 130000, retry_after=4),
@@ -167,7 +171,7 @@ ROWS = {
         **{f"{code}": (coded(404, code), refused(Reason.ROOM_GONE, Scope.ROOM)) for code in
            (10003, 10004)},
         **{f"{code}": (coded(403, code), refused(Reason.FORBIDDEN, Scope.ROOM)) for code in
-           (50001, 50007, 50008, 50009, 50013, 50024, 50278, 160005)},
+           (40007, 40058, 50001, 50007, 50008, 50009, 50013, 50024, 50095, 50278, 160005)},
         **{f"50083 as {status}": (coded(status, 50083), refused(Reason.FORBIDDEN, Scope.ROOM))
            for status in (400, 403)},
     },
@@ -175,23 +179,34 @@ ROWS = {
         **{f"{code} as {status}": (coded(status, code), refused(Reason.UNAUTHORIZED))
            for status, code in ((401, 50027), (404, 10015), (401, 10015))},
         "401": (error(401, {"message": "401: Unauthorized", "code": 0}), FATAL),
-        "401 without a body": (error(401, b""), FATAL),
         "401 with a room's code": (coded(401, 50001), FATAL),
+        "50041": (coded(400, 50041), attrs.evolve(FATAL, reason=Reason.UNSUPPORTED)),
         **{f"{code}": (coded(status, code), FATAL) for status, code in
            ((401, 40001), (403, 40002), (401, 50014))},
     },
     "discord.com/developers/docs/topics/opcodes-and-status-codes#http, and recorded answers": {
         **{f"{status}": (error(status, b"<html>bad gateway</html>"), SERVER)
-           for status in (500, 502, 503, 504, 520, 524)},
+           for status in (500, 502, 503, 504, 520, 522, 524)},
+        **{f"{status} of somebody else": (error(status, b"error code: 1020", {}), ASTRAY)
+           for status in (302, 400, 401, 403, 404, 405, 408, 409, 425, 499, 511, 521, 523, 530)},
+        "no code": (error(403, {"message": "Forbidden"}), ASTRAY),
+        "nobody behind": (error(503, b"no healthy upstream"), ASTRAY),
+        "too large for a proxy": (error(413, b"<html>"), refused(Reason.TOO_LONG)),
+        "too long for a proxy": (error(414, b"<html>"), refused(Reason.TOO_LONG)),
+        "a page in place of a yes": (
+            error(200, b"<html><title>Sign in</title>"),
+            retryable(Reason.OUTCOME_UNKNOWN, Scope.INSTANCE, dispatched="unknown")),
         "500 in JSON": (error(500, {"message": "500: Internal Server Error", "code": 0}), SERVER),
         "upstream": (error(503, b"upstream connect error", {"retry-after": "7"}),
                      attrs.evolve(SERVER, retry_after=7.0)),
     },
     "discord.com/developers/docs/topics/opcodes-and-status-codes: what is not listed there": {
-        "404": (error(404, {"message": "404: Not Found", "code": 0}), refused(Reason.UNCLASSIFIED)),
-        "unknown": (coded(403, 99_999), refused(Reason.UNCLASSIFIED)),
-        "a code that is no number": (coded(400, "50001"), refused(Reason.UNCLASSIFIED)),
-        "a redirect": (error(302, b""), attrs.evolve(SERVER, dispatched="no")),
+        "404": (error(404, {"message": "404: Not Found", "code": 0}), refused(Reason.BAD_REQUEST)),
+        "unknown": (coded(400, 99_999), refused(Reason.BAD_REQUEST)),
+        "unknown, and forbidden": (coded(403, 99_999), refused(Reason.FORBIDDEN)),
+        "unknown, and too large": (coded(413, 99_999), again(Reason.TOO_LONG, "stricter")),
+        "unknown, with a strange status": (coded(418, 99_999), refused(Reason.UNCLASSIFIED)),
+        "a code that is no number": (coded(400, "50001"), refused(Reason.BAD_REQUEST)),
     },
 }  # fmt: skip
 """Each answer as it comes, by where it is documented."""
@@ -208,7 +223,7 @@ CASES = [
 async def test_each_row_has_its_meaning(refused_with, attempt, source, refusal, expected):
     verdict = await refused_with(attempt("send"), refusal)
     assert expected == meaning(verdict), source
-    assert verdict.raw.startswith(f"HTTP {refusal.status}, code ")
+    assert verdict.raw.startswith(f"HTTP {refusal.status}, ")
 
 
 @pytest.mark.parametrize(
@@ -258,6 +273,30 @@ async def test_each_row_has_its_meaning(refused_with, attempt, source, refusal, 
             {"operation": "call:PATCH /webhooks/{webhook}/{token}/messages/@original"},
             refused(Reason.TOO_LONG),
             id="a call has no part to plan again",
+        ),
+        pytest.param(
+            coded(403, 160002),
+            {"operation": "send", "reply": "5"},
+            again(Reason.REPLY_GONE, "without_reply"),
+            id="what may not be read is not answered, but said",
+        ),
+        pytest.param(
+            coded(403, 50001),
+            {"operation": "delete"},
+            refused(Reason.FORBIDDEN, Scope.ROOM),
+            id="where nothing may be seen nothing is sent either",
+        ),
+        pytest.param(
+            coded(404, 10003),
+            {"operation": "call:POST /channels/{channel}/typing"},
+            refused(Reason.ROOM_GONE, Scope.ROOM),
+            id="a room that is gone is gone for typing, too",
+        ),
+        pytest.param(
+            coded(400, 40003),
+            {"operation": "call:POST /users/@me/channels"},
+            retryable(scope=Scope.OPERATION, retry_after=LONG_BACKOFF),
+            id="a limit of opening rooms closes that",
         ),
         pytest.param(
             coded(404, 10003),
@@ -332,7 +371,7 @@ async def test_each_row_has_its_meaning(refused_with, attempt, source, refusal, 
         pytest.param(
             coded(400, 40060),
             {"operation": "call:POST /interactions/{interaction}/{token}/callback"},
-            refused(Reason.UNCLASSIFIED),
+            refused(Reason.BAD_REQUEST),
             id="another process has answered the interaction",
         ),
         pytest.param(
@@ -372,8 +411,8 @@ async def test_the_raw_words_are_kept_with_their_places(refused_with, attempt):
 
 
 async def test_words_that_are_no_text_give_way_to_the_body(refused_with, attempt):
-    verdict = await refused_with(attempt("send"), error(400, {"message": 7}))
-    assert 'HTTP 400, code 0: {"message": 7}' == verdict.raw
+    verdict = await refused_with(attempt("send"), coded(400, 0, message=7))
+    assert 'HTTP 400, code 0: {"code": 0, "message": 7}' == verdict.raw
 
 
 async def test_a_part_of_a_send_is_planned_again_once_only(refused_with, attempt):

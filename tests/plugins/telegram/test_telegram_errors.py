@@ -35,6 +35,9 @@ TRY_STRICTER = verdict("retryable", "too_long", transform="stricter")
 TRY_WITHOUT_REPLY = verdict("retryable", "reply_gone", transform="without_reply")
 DOWN = verdict("retryable", "platform_error", "instance", dispatched="unknown")
 
+ASTRAY = verdict("retryable", "unreachable", "instance")
+"""Somebody in between answered, and kept the request."""
+
 
 def waiting(seconds: float | None) -> Verdict:
     return verdict("retryable", "rate_limited", "room", retry_after=seconds)
@@ -80,16 +83,16 @@ WORDED = {
          NO_RIGHTS),
         ("send", 400, "Bad Request: have no rights to send a message", NO_RIGHTS),
         ("send", 400, "Bad Request: CHAT_WRITE_FORBIDDEN", NO_RIGHTS),
-        ("send", 403, "Forbidden: bot was blocked by the user", ROOM_GONE),
+        ("send", 403, "Forbidden: bot was blocked by the user", NO_RIGHTS),
         ("send", 403, "Forbidden: user is deactivated", ROOM_GONE),
-        ("send", 403, "Forbidden: bot was kicked from the supergroup chat", ROOM_GONE),
-        ("send", 403, "Forbidden: bot is not a member of the channel chat", ROOM_GONE),
+        ("send", 403, "Forbidden: bot was kicked from the supergroup chat", NO_RIGHTS),
+        ("send", 403, "Forbidden: bot is not a member of the channel chat", NO_RIGHTS),
         ("send", 403, "Forbidden: the group chat was deleted", ROOM_GONE),
-        ("send", 403, "Forbidden: bot can't initiate conversation with a user", ROOM_GONE),
-        ("send", 403, "Forbidden: bot can't send messages to bots", ROOM_GONE),
-        ("send", 403, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
-        ("send", 401, "Unauthorized: bot was kicked from the group chat", ROOM_GONE),
-        ("send", 403, "[Error]: Bot was blocked by the user", ROOM_GONE),
+        ("send", 403, "Forbidden: bot can't initiate conversation with a user", NO_RIGHTS),
+        ("send", 403, "Forbidden: bot can't send messages to bots", NO_RIGHTS),
+        ("send", 403, "Unauthorized: bot was kicked from the group chat", NO_RIGHTS),
+        ("send", 401, "Unauthorized: bot was kicked from the group chat", NO_RIGHTS),
+        ("send", 403, "[Error]: Bot was blocked by the user", NO_RIGHTS),
         ("send", 403, "Forbidden: something new", verdict("non_retryable", "forbidden")),
     ],
     "tdlib/telegram-bot-api, Client.cpp and HttpConnection.cpp: tokens and methods": [
@@ -139,6 +142,7 @@ async def test_each_wording_has_its_meaning(telegram, attempt, perform, source, 
     assert f"{status} {description}" == answer.raw
 
 
+CLOSED = verdict("retryable", "rate_limited", "instance")
 GATEWAY_PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 # (status, body, headers, verdict): answers that are told apart by more than their words. Sources:
@@ -152,18 +156,21 @@ SHAPED = [
     (429, refusal(429, "Too Many Requests", retry_after=-1), {}, waiting(None)),
     (429, refusal(429, "Too Many Requests", retry_after=True), {}, waiting(None)),
     (429, refusal(429, "Too Many Requests", retry_after="Thu, 01 Jan 2026"), {}, waiting(None)),
-    (429, b'{"ok":false,"parameters":{"retry_after":NaN}}', {}, waiting(None)),
+    (429, b'{"ok":false,"parameters":{"retry_after":NaN}}', {}, CLOSED),
     (429, b'{"ok":false,"parameters":[]}', {"Retry-After": "4"}, waiting(4.0)),
-    (429, GATEWAY_PAGE, {}, waiting(None)),
-    (429, b"", {"Retry-After": "nan"}, waiting(None)),
+    (429, GATEWAY_PAGE, {}, CLOSED),
+    (429, b"", {"Retry-After": "nan"}, CLOSED),
+    (429, b"error code: 1015", {"Retry-After": "60"},
+     verdict("retryable", "rate_limited", "instance", retry_after=60.0)),
     (400, refusal(400, "Bad Request: SLOWMODE_WAIT", retry_after=9), {}, waiting(9.0)),
     (400, refusal(400, "Bad Request: can't parse entities", retry_after=9), {}, waiting(9.0)),
     (500, refusal(500, "Internal Server Error: restart", retry_after=5), {}, waiting(5.0)),
     (200, refusal(429, "Too Many Requests: retry after 3", retry_after=3), {}, waiting(3.0)),
-    (200, refusal(403, "Forbidden: bot was blocked by the user"), {}, ROOM_GONE),
+    (200, refusal(403, "Forbidden: bot was blocked by the user"), {}, NO_RIGHTS),
     (200, {"ok": False}, {}, verdict("retryable", "platform_error", "instance")),
     (400, {"ok": False, "description": None}, {}, BAD_REQUEST),
-    (400, b"[1, 2]", {}, BAD_REQUEST),
+    (400, b"[1, 2]", {}, ASTRAY),
+    (403, {"message": "Forbidden"}, {}, ASTRAY),
     (400, {"ok": False, "error_code": "400", "description": "chat not found"}, {}, ROOM_GONE),
     (400, refusal(400, "Bad Request: group chat was upgraded to a supergroup chat",
                   migrate_to_chat_id=-1001234567890), {},
@@ -173,11 +180,22 @@ SHAPED = [
     (400, refusal(400, "Bad Request: group chat was upgraded", migrate_to_chat_id=None), {},
      BAD_REQUEST),
     (502, GATEWAY_PAGE, {"content-type": "text/html"}, DOWN),
-    (503, b"", {"Retry-After": "30"}, DOWN),
+    (503, b"", {"Retry-After": "30"},
+     verdict("retryable", "platform_error", "instance", dispatched="unknown", retry_after=30.0)),
+    (503, refusal(503, "Service Unavailable"), {"Retry-After": "30"},
+     verdict("retryable", "platform_error", "instance", dispatched="unknown", retry_after=30.0)),
+    (503, b"no healthy upstream", {}, ASTRAY),
+    (521, b"error code: 521", {}, ASTRAY),
     (504, b"\xff\xfe", {}, DOWN),
-    (404, b"<html>nginx</html>", {}, UNAUTHORIZED),
-    (302, b"", {"Location": "https://example.org/"},
-     verdict("retryable", "platform_error", "instance")),
+    (404, b"<html>nginx</html>", {}, ASTRAY),
+    (403, b"error code: 1020", {}, ASTRAY),
+    (401, b"", {}, ASTRAY),
+    (408, b"", {}, ASTRAY),
+    (413, GATEWAY_PAGE, {}, verdict("non_retryable", "too_long")),
+    (414, b"", {}, verdict("non_retryable", "too_long")),
+    (200, b"<html><title>Sign in</title></html>", {},
+     verdict("retryable", "outcome_unknown", "instance", dispatched="unknown")),
+    (302, b"", {"Location": "https://example.org/"}, ASTRAY),
 ]  # fmt: skip
 
 

@@ -203,7 +203,7 @@ async def test_a_blocked_bot_ends_the_room_alone(opened, autojump_clock):
             await gateway.send("support", "7", "hello")
         other = await gateway.send("support", "8", "hello")
     assert Disposition.REJECTED == caught.value.receipt.disposition
-    assert Reason.ROOM_GONE == caught.value.receipt.verdict.reason
+    assert Reason.FORBIDDEN == caught.value.receipt.verdict.reason
     assert other.delivered
 
 

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from gateway_core.authors import Answer, Attempt, GatewayError, Identity, Instance, Secret
-from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, open_client
+from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, is_page, open_client
 from gateway_plugin_discord.errors import DiscordApiError
 from gateway_plugin_discord.ids import channel_of
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
@@ -145,10 +145,13 @@ class DiscordSession:
             response = await self.client.request(verb, path, json=body)
         except UnreadableBody as error:
             self.meter.note(error.status, {}, trio.current_time())
+            response = Response(error.status, {}, b"")
             if error.status not in OK:
-                raise
-            return Response(error.status, {}, b"")
+                raise DiscordApiError(response, redact=redact) from None
+            return response
         if response.status in OK:
+            if is_page(response):
+                raise DiscordApiError(response, redact=redact)
             return response
         self.meter.note(response.status, response.headers, trio.current_time())
         raise DiscordApiError(response, redact=redact)

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from gateway_core.authors import Attempt, ErrorClass, GatewayError, Reason, Scope, Verdict
-from gateway_core.http import Response, retry_after_seconds
+from gateway_core.http import Response, foreign_verdict, retry_after_seconds
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
 from gateway_plugin_discord.learned.webhooks import BucketSpentError
 from gateway_plugin_discord.limits import bucket_reports
@@ -29,8 +29,15 @@ REQUEST_TOO_LARGE = 40005
 INVALID_FORM_BODY = 50035
 UNKNOWN_MESSAGE = 10008
 ALREADY_ANSWERED = 40060
+MISSING_ACCESS = 50001
+NO_HISTORY = 160002
+"""No reply without the right to read what is there."""
 BAD_REQUEST = 400
 UNAUTHORIZED = 401
+FORBIDDEN = 403
+NOT_FOUND = 404
+METHOD_NOT_ALLOWED = 405
+TOO_LARGE = 413
 RATE_LIMITED = 429
 SERVER_ERROR = 500
 
@@ -47,7 +54,13 @@ class DiscordApiError(GatewayError):
         self.headers = response.headers
         self.body = _object(response)
         self.text = response.body[:200].decode(errors="replace")
+        self.foreign = None if self._is_discords else foreign_verdict(response, redact)
         super().__init__(self.status, self.code, self.message)
+
+    @property
+    def _is_discords(self) -> bool:
+        """Every refusal of Discord's has a code, but those by a limit: see `at_front_door`."""
+        return self.status == RATE_LIMITED or "code" in (self.body or {})
 
     @property
     def code(self) -> int:
@@ -143,6 +156,8 @@ ALREADY_GONE = attrs.evolve(NO_MESSAGE, error_class=ErrorClass.DONE)
 ALREADY_DONE = _Row(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 NO_ROOM = _Row(error_class=_REFUSED, reason=Reason.ROOM_GONE, scope=Scope.ROOM)
 CLOSED_ROOM = attrs.evolve(NO_ROOM, reason=Reason.FORBIDDEN)
+UNSEEN_ROOM = attrs.evolve(CLOSED_ROOM)
+"""A room of which nothing may even be seen, so that any refusal there is the room's."""
 NO_TOKEN = _Row(error_class=_REFUSED, reason=Reason.UNAUTHORIZED)
 NO_ACCOUNT = _Row(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE)
 SERVER = _Row(
@@ -151,8 +166,7 @@ SERVER = _Row(
     scope=Scope.INSTANCE,
     dispatched="unknown",
 )
-ASTRAY = attrs.evolve(SERVER, dispatched="no")
-"""Of a redirect: something else than Discord answered (a proxy, a captive portal)."""
+OLD_VERSION = _Row(error_class=ErrorClass.FATAL, reason=Reason.UNSUPPORTED, scope=Scope.INSTANCE)
 OTHER = _Row(error_class=_REFUSED, reason=Reason.UNCLASSIFIED)
 
 ROWS: Mapping[int, Verdict] = {
@@ -160,19 +174,31 @@ ROWS: Mapping[int, Verdict] = {
     for row, codes in (
         (FRONT_DOOR, (BLOCKED_BY_FRONT_DOOR,)),
         (NOT_NOW, (20016, 20022, 20028, 20029, 30046, 40003, 40062)),
-        (BUSY, (110001, 130000)),
+        (BUSY, (40004, 40006, 110001, 130000)),
         (MALFORMED, (50006, INVALID_FORM_BODY, 50046, 50109)),
-        (NOT_ALLOWED, (50005, 50021, 160002, 200000, 200001, 240000)),
+        (NOT_ALLOWED, (50005, 50021, NO_HISTORY, 200000, 200001, 240000)),
         (TOO_LONG, (REQUEST_TOO_LARGE,)),
         (NO_MESSAGE, (UNKNOWN_MESSAGE,)),
         (NO_ROOM, (10003, 10004)),
-        (CLOSED_ROOM, (50001, 50007, 50008, 50009, 50013, 50024, 50083, 50278, 160005)),
+        (UNSEEN_ROOM, (MISSING_ACCESS,)),
+        (CLOSED_ROOM, (40007, 40058, 50007, 50008, 50009, 50013, 50024, 50083, 50095)),
+        (CLOSED_ROOM, (50278, 160005)),
         (NO_TOKEN, (10015, 50027)),
         (NO_ACCOUNT, (40001, 40002, 50014)),
+        (OLD_VERSION, (50041,)),
     )
     for code in codes
 }
 """The row of each code, before it is known what was attempted."""
+
+BY_STATUS: Mapping[int, Verdict] = {
+    BAD_REQUEST: MALFORMED,
+    FORBIDDEN: NOT_ALLOWED,
+    NOT_FOUND: MALFORMED,
+    METHOD_NOT_ALLOWED: MALFORMED,
+    TOO_LARGE: TOO_LONG,
+}
+"""Of any other code: what its status says, of this message alone."""
 
 
 def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
@@ -184,6 +210,8 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
         return attrs.evolve(LIMITED, scope=Scope.MESSAGE, retry_after=wait, raw=raw)
     if not isinstance(error, DiscordApiError):
         return None
+    if error.foreign is not None:
+        return error.foreign
     row = _row(attempt, error)
     verdict = attrs.evolve(
         row,
@@ -231,15 +259,15 @@ def _limited(row: Verdict, route: Route | None, error: DiscordApiError) -> Verdi
 
 
 def _by_status(status: int) -> Verdict:
-    if status >= SERVER_ERROR:
-        return SERVER
-    return ASTRAY if status < BAD_REQUEST else OTHER
+    return SERVER if status >= SERVER_ERROR else BY_STATUS.get(status, OTHER)
 
 
 def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Verdict:
     """The row, where what was attempted changes its meaning."""
     if row is NO_MESSAGE and _takes_away(attempt):
         return ALREADY_GONE
+    if error.code == NO_HISTORY and attempt.reply is not None:
+        return WITHOUT_REPLY
     if error.code == ALREADY_ANSWERED and attempt.number > 1:
         # An earlier try, whose answer was lost, has answered the interaction.
         return ALREADY_DONE
@@ -268,11 +296,16 @@ def _form(attempt: Attempt, error: DiscordApiError) -> Verdict:
 
 
 def _scope(row: Verdict, attempt: Attempt) -> Scope:
-    """A room's row names the thread in a thread; a call outside rooms, or typing, only itself."""
+    """A room's row names the thread in a thread; a call outside rooms only itself.
+
+    A limit of calls outside rooms is that operation's; one of typing concerns no message.
+    """
     if row.scope is not Scope.ROOM:
         return row.scope
-    route = route_of(attempt.operation)
-    if route is None or not route.of_channel or not route.draws:
+    route, limit = route_of(attempt.operation), row.reason is Reason.RATE_LIMITED
+    if route is None or not route.of_channel:
+        return Scope.OPERATION if row is NOT_NOW and route is not None else Scope.MESSAGE
+    if limit and not route.draws:
         return Scope.MESSAGE
     return Scope.ROOM if attempt.thread in (None, attempt.room) else Scope.THREAD
 

@@ -21,6 +21,8 @@ from gateway_core.http import (
     Response,
     Timeouts,
     UnreadableBody,
+    foreign_verdict,
+    is_page,
     open_client,
     retry_after_seconds,
 )
@@ -147,7 +149,7 @@ class SlackSession:
         except UnreadableBody as error:
             if _successful(error.status):
                 return None
-            raise SlackApiError(method, status=error.status) from error
+            response = Response(error.status, {}, b"")
         try:
             return read(method, response, redact=self._redacted)
         except SlackApiError as error:
@@ -192,15 +194,22 @@ def read(
     """
     answer = _object(response)
     ok = answer.get("ok")
-    if _successful(response.status) and ok is not False:
+    if _successful(response.status) and ok is not False and not is_page(response):
         return answer if ok is True else None
+    foreign = None if _is_slacks(response, ok) else foreign_verdict(response, redact)
     raise SlackApiError(
         method,
         status=response.status,
         error=redact(_word(answer.get("error"))),
         detail=redact(_detail(answer)),
         retry_after=retry_after_seconds(response.headers.get("retry-after")),
+        foreign=foreign,
     )
+
+
+def _is_slacks(response: Response, ok: Any) -> bool:
+    """Whether Slack itself refused; a 429 of its may be empty (docs.slack.dev, rate limits)."""
+    return ok is False or (response.status == 429 and not response.body)  # noqa: PLR2004 - HTTP's
 
 
 def _successful(status: int) -> bool:

@@ -26,6 +26,7 @@ class SlackApiError(Exception):
     retry_after  seconds, where the `Retry-After` header is a sensible number
     again        it is a limit that was met in the same room a short time ago
     stale        the refused token has been exchanged meanwhile
+    foreign      what the answer means where it is not Slack's
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class SlackApiError(Exception):
         retry_after: float | None = None,
         again: bool = False,
         stale: bool = False,
+        foreign: Verdict | None = None,
     ) -> None:
         self.method = method
         self.status = status
@@ -46,11 +48,14 @@ class SlackApiError(Exception):
         self.retry_after = retry_after
         self.again = again
         self.stale = stale
+        self.foreign = foreign
         super().__init__(method, status, error, detail, retry_after)
 
     @property
     def raw(self) -> str:
         """Slack's own words, or the HTTP status; no token."""
+        if self.foreign is not None:
+            return _TOKEN.sub("[token]", self.foreign.raw)
         return f"{self.error or f'HTTP {self.status}'} {self.detail}".strip()
 
     def __str__(self) -> str:
@@ -87,8 +92,9 @@ _NO_METHOD = _fatal(Reason.UNSUPPORTED, Scope.OPERATION)
 _THREAD_FORBIDDEN = _refused(Reason.FORBIDDEN, Scope.THREAD)
 _TOO_LATE = _refused(Reason.RATE_LIMITED)
 _EXCHANGED = _retryable(Scope.MESSAGE, reason=Reason.UNAUTHORIZED, retry_after=0.0)
-_ASTRAY = _LATER
-"""Of a redirect: something else than Slack answered (a proxy, a captive portal)."""
+_WITHOUT_REPLY = Verdict(
+    error_class=ErrorClass.RETRYABLE, reason=Reason.REPLY_GONE, transform="without_reply"
+)
 _AS_ASKED = Verdict(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 _OTHER = _refused(Reason.UNCLASSIFIED)
 
@@ -99,10 +105,13 @@ VERDICTS: Mapping[str, Verdict] = {
     "service_unavailable": _LATER,
     "team_added_to_org": _LATER,
     "org_login_required": _LATER,
+    "migration_in_progress": _LATER,
     "external_channel_migrating": _retryable(Scope.ROOM),
     "request_timeout": _LATER,
     "internal_error": _HALF_DONE,
     "fatal_error": _HALF_DONE,
+    "update_failed": _retryable(Scope.MESSAGE, dispatched="unknown"),
+    "streaming_state_conflict": _retryable(Scope.MESSAGE),
     "msg_too_long": _TOO_LONG,
     "msg_blocks_too_long": _TOO_LONG,
     "invalid_blocks": _BAD_FORMAT,
@@ -114,10 +123,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "invalid_json": _BAD_REQUEST,
     "invalid_post_type": _BAD_REQUEST,
     "missing_post_type": _BAD_REQUEST,
-    "cannot_reply_to_message": _BAD_REQUEST,
-    "too_many_attachments": _BAD_REQUEST,
-    "metadata_too_large": _BAD_REQUEST,
-    "block_mismatch": _BAD_REQUEST,
+    "attachment_payload_limit_exceeded": _TOO_LONG,
     "message_not_found": _MESSAGE_GONE,
     "cant_update_message": _MESSAGE_FORBIDDEN,
     "edit_window_closed": _MESSAGE_FORBIDDEN,
@@ -135,11 +141,13 @@ VERDICTS: Mapping[str, Verdict] = {
     "channel_not_found": _ROOM_GONE,
     "is_archived": _ROOM_GONE,
     "is_inactive": _ROOM_GONE,
+    "team_not_found": _ROOM_GONE,
     "not_in_channel": _ROOM_FORBIDDEN,
     "messages_tab_disabled": _ROOM_FORBIDDEN,
     "ekm_access_denied": _ROOM_FORBIDDEN,
     "no_permission": _ROOM_FORBIDDEN,
     "invalid_auth": _UNAUTHORIZED,
+    "invalid_token": _UNAUTHORIZED,
     "not_authed": _UNAUTHORIZED,
     "account_inactive": _UNAUTHORIZED,
     "token_revoked": _UNAUTHORIZED,
@@ -149,19 +157,54 @@ VERDICTS: Mapping[str, Verdict] = {
     "accesslimited": _FORBIDDEN,
     "access_denied": _FORBIDDEN,
     "enterprise_is_restricted": _FORBIDDEN,
+    "is_bot": _FORBIDDEN,
     "two_factor_setup_required": _FORBIDDEN,
     "missing_scope": _fatal(Reason.FORBIDDEN, Scope.OPERATION),
     "unknown_method": _NO_METHOD,
     "method_deprecated": _NO_METHOD,
     "deprecated_endpoint": _NO_METHOD,
+    **dict.fromkeys(
+        (
+            *("as_user_not_supported", "bad_timestamp", "block_mismatch", "blocked_file_type"),
+            *("json_not_object", "max_file_sharing_exceeded", "message_not_in_streaming_state"),
+            *("metadata_must_be_sent_from_app", "metadata_too_large", "no_item_specified"),
+            *("no_dual_broadcast_content_update", "not_enough_users", "not_reactable"),
+            *("snippet_too_large", "stopped_by_user", "time_in_past", "time_too_far"),
+            *("unable_to_share_files", "user_disabled", "user_not_in_channel"),
+            *("user_not_visible", "users_list_not_supplied"),
+        ),
+        _BAD_REQUEST,
+    ),
+    **dict.fromkeys(
+        (
+            *("cant_broadcast_message", "compliance_exports_prevent_deletion"),
+            *("message_not_owned_by_app", "posting_to_channel_denied"),
+            *("send_on_behalf_not_allowed", "thread_locked"),
+        ),
+        _MESSAGE_FORBIDDEN,
+    ),
 }
 """The meaning of each error. A new token cures only what is `unauthorized`."""
 
 PREFIXES: Mapping[str, Verdict] = {
-    "invalid_arg": _BAD_REQUEST,
     "restricted_action": _ROOM_FORBIDDEN,
+    "slack_connect_": _MESSAGE_FORBIDDEN,
+    **dict.fromkeys(
+        ("cannot_", "duplicate_", "file_", "invalid_", "missing_", "too_many_", "unknown_"),
+        _BAD_REQUEST,
+    ),
 }
-"""Families of errors: `invalid_arg_name`, `restricted_action_read_only_channel`, …"""
+"""Families of errors: `restricted_action_read_only_channel`, `invalid_arg_name`, …"""
+
+_NO_THREAD = frozenset(
+    {
+        "cannot_reply_to_message",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_thread_locked",
+        "thread_not_found",
+    }
+)
+"""What refuses a reply where the message itself would pass."""
 
 _REPLANNED = frozenset(
     {
@@ -173,7 +216,9 @@ _REPLANNED = frozenset(
     }
 )
 
-_BY_METHOD = frozenset({"access_denied", "enterprise_is_restricted", "not_allowed_token_type"})
+_BY_METHOD = frozenset(
+    {"access_denied", "enterprise_is_restricted", "is_bot", "not_allowed_token_type"}
+)
 """What says of a method called by the application that it is not for this token."""
 
 _FLEETING = frozenset({"call:assistant.threads.setStatus"})
@@ -187,14 +232,20 @@ _FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
 
 def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
+    if error.foreign is not None:
+        return attrs.evolve(error.foreign, raw=error.raw)
     verdict = attrs.evolve(_EXCHANGED if error.stale else _row(error), raw=error.raw)
     if verdict.reason is Reason.RATE_LIMITED:
         return _paced(attempt, error, verdict)
+    if error.error in _NO_THREAD and attempt.reply is not None and attempt.thread is None:
+        return attrs.evolve(_WITHOUT_REPLY, raw=error.raw)
     if error.error in _REPLANNED:
         return _replanned(attempt, verdict)
     if error.error == "message_not_found" and attempt.operation == "delete" and attempt.number > 1:
         # An earlier try whose answer was lost has deleted it: deleting is safe to repeat.
         return attrs.evolve(verdict, error_class=ErrorClass.DONE)
+    if verdict.error_class is ErrorClass.RETRYABLE and verdict.retry_after is None:
+        verdict = attrs.evolve(verdict, retry_after=error.retry_after)
     return attrs.evolve(verdict, scope=_scope(attempt, error, verdict))
 
 
@@ -235,12 +286,13 @@ def is_passing(error: SlackApiError) -> bool:
 
 
 def _row(error: SlackApiError) -> Verdict:
+    if error.foreign is not None:
+        return error.foreign
     if error.status >= 500:  # noqa: PLR2004 - HTTP's own number
-        return _HALF_DONE
+        # Whatever else a server says that fails, it may have acted.
+        return _LATER if VERDICTS.get(error.error) is _LATER else _HALF_DONE
     if error.status == 429:  # noqa: PLR2004 - likewise
         return VERDICTS["ratelimited"]
-    if 300 <= error.status < 400:  # noqa: PLR2004 - likewise
-        return _ASTRAY
     if error.error in VERDICTS:
         return VERDICTS[error.error]
     family = (found for prefix, found in PREFIXES.items() if error.error.startswith(prefix))

@@ -15,6 +15,8 @@ from gateway_core.http import (
     Response,
     Timeouts,
     UnreadableBody,
+    foreign_verdict,
+    is_page,
     open_client,
     retry_after_seconds,
 )
@@ -89,15 +91,19 @@ class TelegramSession:
         except UnreadableBody as error:
             if _is_success(error.status):
                 return _UNREADABLE
-            raise TelegramApiError(
-                status=error.status, description="the body cannot be read"
-            ) from None
+            response = Response(error.status, {}, b"")
         body = _json(response)
-        if _is_success(response.status) and body.get("ok") is not False:
+        if _is_success(response.status) and body.get("ok") is not False and not is_page(response):
             return body.get("result", _UNREADABLE)
         raise self._error(response, body)
 
     def _error(self, response: Response, body: Mapping[str, Any]) -> TelegramApiError:
+        if body.get("ok") is not False:
+            # What is no refusal of Telegram's, which begins with it, is of somebody in between.
+            foreign = foreign_verdict(response, self._client.redact)
+            return TelegramApiError(
+                status=response.status, description=foreign.raw, foreign=foreign
+            )
         parameters = body.get("parameters")
         parameters = parameters if isinstance(parameters, Mapping) else {}
         code = body.get("error_code")
@@ -106,6 +112,7 @@ class TelegramSession:
             # What stands between may quote the request's path, and with it the token.
             description=self._client.redact(str(body.get("description", "no description"))),
             retry_after=_retry_after(response, parameters),
+            down_for=_down_for(response),
             migrate_to=_moved_to(parameters),
         )
 
@@ -132,6 +139,13 @@ def _retry_after(response: Response, parameters: Mapping[str, Any]) -> float | N
     if seconds is None and response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return retry_after_seconds(response.headers.get("retry-after"))
     return seconds
+
+
+def _down_for(response: Response) -> float | None:
+    """The `Retry-After` of a 503 (RFC 9110, 10.2.3)."""
+    if response.status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return None
+    return retry_after_seconds(response.headers.get("retry-after"))
 
 
 def _moved_to(parameters: Mapping[str, Any]) -> str | None:

@@ -2,8 +2,9 @@
 
 Telegram has no error codes beside the HTTP status; what went wrong is said in English that
 drifts. So `parameters` count first, then the status, then phrases, looked for in the part of the
-description that quotes nobody. Their source: core.telegram.org/bots/api and Client.cpp of
-tdlib/telegram-bot-api.
+description that quotes nobody. Their sources: core.telegram.org/bots/api and method pages such as
+core.telegram.org/method/messages.sendMessage, Client.cpp of tdlib/telegram-bot-api, and errors.rs
+of teloxide.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ class TelegramApiError(Exception):
 
     status       `error_code` of the answer, else the HTTP status
     description  Telegram's own words, without the token
-    retry_after  seconds to wait, where Telegram says so
+    retry_after  seconds to wait, where Telegram limits
+    down_for     seconds after which a server that is down wants to be asked again
     migrate_to   the new id of a room that became a supergroup
+    foreign      what the answer means where it is not Telegram's
     """
 
     def __init__(
@@ -36,12 +39,16 @@ class TelegramApiError(Exception):
         status: int,
         description: str = "",
         retry_after: float | None = None,
+        down_for: float | None = None,
         migrate_to: str | None = None,
+        foreign: Verdict | None = None,
     ) -> None:
         self.status = status
         self.description = description
         self.retry_after = retry_after
+        self.down_for = down_for
         self.migrate_to = migrate_to
+        self.foreign = foreign
         super().__init__(status, description, retry_after, migrate_to)
 
     def __str__(self) -> str:
@@ -71,53 +78,143 @@ _TOO_LONG = _changed(Reason.TOO_LONG, "stricter")
 _REPLY_GONE = _changed(Reason.REPLY_GONE, "without_reply")
 _THREAD_GONE = _final(Reason.THREAD_GONE, Scope.THREAD)
 _ROOM_GONE = _final(Reason.ROOM_GONE, Scope.ROOM)
+_SHUT_OUT = _final(Reason.FORBIDDEN, Scope.ROOM)
 _NO_RIGHTS = _final(Reason.FORBIDDEN, Scope.ROOM)
+"""As `_SHUT_OUT`, but perhaps of one kind of message or action: of calls and deletions it says no
+more than that."""
 _MESSAGE_GONE = _final(Reason.MESSAGE_GONE)
 _ALREADY_GONE = _Meaning(ErrorClass.DONE, Reason.MESSAGE_GONE, Scope.MESSAGE)
+_DELETED_AT_ONCE = attrs.evolve(_MESSAGE_GONE, dispatched="unknown")
 _UNAUTHORIZED = _Meaning(ErrorClass.FATAL, Reason.UNAUTHORIZED, Scope.INSTANCE)
+_FROZEN = attrs.evolve(_UNAUTHORIZED, reason=Reason.FORBIDDEN)
 _BUSY = _Meaning(ErrorClass.RETRYABLE, Reason.PLATFORM_ERROR, Scope.MESSAGE)
 _ASTRAY = _Meaning(ErrorClass.RETRYABLE, Reason.PLATFORM_ERROR, Scope.INSTANCE)
 _FAILED = attrs.evolve(_ASTRAY, dispatched="unknown")
 
-PHRASES: tuple[tuple[str, _Meaning], ...] = (
-    ("can't parse entities", _UNFORMATTED),
-    ("entity url", _UNFORMATTED),
-    ("message is not modified", _UNCHANGED),
-    ("topic_not_modified", _UNCHANGED),
-    ("message is too long", _TOO_LONG),
-    ("text is too long", _TOO_LONG),
-    ("message_too_long", _TOO_LONG),
-    ("entities_too_long", _TOO_LONG),
-    ("message to be replied not found", _REPLY_GONE),
-    ("replied message not found", _REPLY_GONE),
-    ("reply message not found", _REPLY_GONE),
-    ("message thread not found", _THREAD_GONE),
-    ("topic_closed", _THREAD_GONE),
-    ("topic_deleted", _THREAD_GONE),
-    ("chat not found", _ROOM_GONE),
-    ("peer_id_invalid", _ROOM_GONE),
-    ("blocked by the user", _ROOM_GONE),
-    ("user is deactivated", _ROOM_GONE),
-    ("bot was kicked", _ROOM_GONE),
-    ("not a member", _ROOM_GONE),
-    ("group chat was deleted", _ROOM_GONE),
-    ("can't initiate conversation", _ROOM_GONE),
-    ("can't send messages to bots", _ROOM_GONE),
-    ("not enough rights", _NO_RIGHTS),
-    ("have no rights", _NO_RIGHTS),
-    ("chat_write_forbidden", _NO_RIGHTS),
-    ("message to edit not found", _MESSAGE_GONE),
-    ("message to delete not found", _MESSAGE_GONE),
-    ("message to copy not found", _MESSAGE_GONE),
-    ("message to forward not found", _MESSAGE_GONE),
-    ("message to pin not found", _MESSAGE_GONE),
-    ("message to reach not found", _MESSAGE_GONE),
-    ("message to react not found", _MESSAGE_GONE),
-    ("message to unpin not found", _MESSAGE_GONE),
-    ("message can't be edited", _MESSAGE_GONE),
-    ("message_id_invalid", _MESSAGE_GONE),
-)
-"""What the descriptions of 400, 401 and 403 say, in small letters; the first found counts."""
+PHRASES: Mapping[str, _Meaning] = {
+    phrase: meaning
+    for meaning, phrases in (
+        (_UNAUTHORIZED, ("logged out", "access_token_", "api_id_invalid")),
+        (_FROZEN, ("frozen_",)),
+        (_BUSY, ("msg_wait_failed",)),
+        (
+            _UNFORMATTED,
+            (
+                "can't parse entities",
+                "can't parse message text",
+                "can't parse messageentity",
+                "entity url",
+                "wrong message entity",
+                "entity_bounds_invalid",
+                "entity_mention_user_invalid",
+                "entity_texturl_invalid",
+            ),
+        ),
+        (
+            _UNCHANGED,
+            ("message is not modified", "message_not_modified", "topic_not_modified"),
+        ),
+        (
+            _TOO_LONG,
+            (
+                "message is too long",
+                "text is too long",
+                "message_too_long",
+                "entities_too_long",
+                "entities too long",
+            ),
+        ),
+        (
+            _REPLY_GONE,
+            (
+                "message to be replied not found",
+                "message to reply not found",
+                "replied message not found",
+                "reply message not found",
+                "reply_message_id_invalid",
+                "reply_to_invalid",
+                "reply_to_user_invalid",
+                "quote_text_invalid",
+            ),
+        ),
+        (
+            _THREAD_GONE,
+            ("message thread not found", "topic_closed", "topic_deleted", "topic_id_invalid"),
+        ),
+        (
+            _ROOM_GONE,
+            (
+                "chat not found",
+                "peer_id_invalid",
+                "peer_id_not_supported",
+                "chat_id_invalid",
+                "channel_invalid",
+                "chat_invalid",
+                "user is deactivated",
+                "input_user_deactivated",
+                "group is deactivated",
+                "group chat was deactivated",
+                "group chat was deleted",
+            ),
+        ),
+        (
+            _SHUT_OUT,
+            (
+                "blocked by the user",
+                "user_is_blocked",
+                "you_blocked_user",
+                "bot was kicked",
+                "not a member",
+                "can't initiate conversation",
+                "can't send messages to bots",
+                "can't send messages to the bot",
+                "channel_private",
+                "channel_banned",
+            ),
+        ),
+        (
+            _NO_RIGHTS,
+            (
+                "not enough rights",
+                "have no rights",
+                "have no write access",
+                "need administrator rights",
+                "chat_admin_required",
+                "chat_write_forbidden",
+                "chat_forbidden",
+                "chat_restricted",
+                "chat_guest_send_forbidden",
+                "chat_send_plain_forbidden",
+                "user_banned_in_channel",
+                "user_is_bot",
+                "user_privacy_restricted",
+                "user_restricted",
+                "privacy_premium_required",
+                "allow_payment_required",
+                "business_peer_usage_missing",
+            ),
+        ),
+        (
+            _MESSAGE_GONE,
+            (
+                "message to edit not found",
+                "message to delete not found",
+                "message to copy not found",
+                "message to forward not found",
+                "message to pin not found",
+                "message to reach not found",
+                "message to react not found",
+                "message to unpin not found",
+                "message can't be edited",
+                "message_id_invalid",
+            ),
+        ),
+    )
+    for phrase in phrases
+}
+"""What descriptions say, in small letters, from a word's beginning on; the first found counts."""
+
+_PATTERNS = [(re.compile(rf"\b{re.escape(phrase)}"), found) for phrase, found in PHRASES.items()]
 
 _STATUSES: Mapping[int, _Meaning] = {
     HTTPStatus.UNAUTHORIZED: _UNAUTHORIZED,
@@ -126,7 +223,10 @@ _STATUSES: Mapping[int, _Meaning] = {
     HTTPStatus.CONFLICT: _BUSY,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _final(Reason.TOO_LONG),
 }
-_WORDED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_WORDED = range(400, 500)
+"""Statuses whose descriptions say what is wrong."""
+_WAIT = re.compile(r"\b(?:flood|slowmode)_(?:[a-z]{1,20}_)?wait_([0-9]{1,9})\b")
+"""Telegram's own words for a limit, which its Bot API turns into a 429."""
 _TYPING = "call:sendchataction"
 _DELETES = ("delete", "call:deleteMessage")
 _QUOTE = re.compile("[\"\u201c]| '")
@@ -134,9 +234,11 @@ _QUOTE = re.compile("[\"\u201c]| '")
 
 def verdict_of(attempt: Attempt, error: TelegramApiError) -> Verdict:
     """What the error means for the attempt."""
+    if error.foreign is not None:
+        return error.foreign
     if error.migrate_to is not None:
         return _moved(error)
-    if error.retry_after is not None or error.status == HTTPStatus.TOO_MANY_REQUESTS:
+    if _is_limit(error):
         return _limited(attempt, error)
     meaning = _fitted(_meaning(error), attempt)
     return Verdict(
@@ -145,8 +247,20 @@ def verdict_of(attempt: Attempt, error: TelegramApiError) -> Verdict:
         scope=meaning.scope,
         dispatched=meaning.dispatched,
         transform=meaning.transform,
+        retry_after=error.down_for,
         raw=str(error),
     )
+
+
+def _is_limit(error: TelegramApiError) -> bool:
+    """Any refusal whose parameters or words name a wait, whatever its status."""
+    limited = error.status == HTTPStatus.TOO_MANY_REQUESTS
+    return limited or error.retry_after is not None or _named_wait(error) is not None
+
+
+def _named_wait(error: TelegramApiError) -> float | None:
+    found = _WAIT.search(error.description.lower())
+    return None if found is None else float(found[1])
 
 
 def _moved(error: TelegramApiError) -> Verdict:
@@ -169,7 +283,7 @@ def _limited(attempt: Attempt, error: TelegramApiError) -> Verdict:
         error_class=ErrorClass.RETRYABLE,
         reason=Reason.RATE_LIMITED,
         scope=_limited_scope(name),
-        retry_after=error.retry_after,
+        retry_after=_named_wait(error) if error.retry_after is None else error.retry_after,
         raw=str(error),
     )
 
@@ -185,9 +299,11 @@ def _limited_scope(name: str) -> Scope:
 def _meaning(error: TelegramApiError) -> _Meaning:
     words = _QUOTE.split(error.description.lower(), maxsplit=1)[0]
     if error.status in _WORDED:
-        for phrase, meaning in PHRASES:
-            if phrase in words:
+        for pattern, meaning in _PATTERNS:
+            if pattern.search(words):
                 return meaning
+    elif "message was immediately deleted" in words:
+        return _DELETED_AT_ONCE
     if error.status == HTTPStatus.NOT_FOUND and "method not found" in words:
         return _final(Reason.UNSUPPORTED)
     return _STATUSES.get(error.status) or _by_hundreds(error.status)
@@ -198,7 +314,7 @@ def _by_hundreds(status: int) -> _Meaning:
         return _FAILED
     if status >= HTTPStatus.BAD_REQUEST:
         return _final(Reason.BAD_REQUEST)
-    # A 2xx that is no yes (a probe's), or a redirect: something else than Telegram answered.
+    # A 2xx that is no yes: the answer to a probe that names no bot.
     return _ASTRAY
 
 
