@@ -58,7 +58,6 @@ _ROWS: tuple[_Row, ...] = (
         "The platform bans the bot until its owner verifies the account: log in to the developer"
         " portal and follow what it asks for.",
     ),
-    _Row(Reason.UNAUTHORIZED, "404 no description", NOT_THE_API),
     _Row(
         Reason.UNAUTHORIZED,
         "",
@@ -83,7 +82,6 @@ _ROWS: tuple[_Row, ...] = (
         "The workspace wants two-factor authentication set up for this account: do so and try"
         " again.",
     ),
-    _Row(Reason.FORBIDDEN, "no description", NOT_THE_API),
     _Row(
         Reason.FORBIDDEN,
         "",
@@ -103,7 +101,8 @@ _ROWS: tuple[_Row, ...] = (
         "The account has asked too much lately: try again in {wait}; nothing needs to be changed.",
     ),
     # The way there.
-    _Row(Reason.UNREACHABLE, "cannot be read", NOT_THE_API),
+    _Row(Reason.UNREACHABLE, "cannot be read|not of the platform", NOT_THE_API),
+    _Row(Reason.OUTCOME_UNKNOWN, "not of the platform", NOT_THE_API),
     _Row(
         Reason.UNREACHABLE,
         "ssl|tls|certificate",
@@ -141,7 +140,7 @@ _ROWS: tuple[_Row, ...] = (
         "The file that keeps its tokens is damaged, or another file: correct token_file, or move it"
         " away and configure the tokens of a new installation.",
     ),
-    _Row(Reason.UNCLASSIFIED, "http [2345][0-9][0-9]", NOT_THE_API),
+    _Row(Reason.TOO_LONG, "not of the platform", NOT_THE_API),
     _Row(
         Reason.HOOK_CONTRACT,
         "",
