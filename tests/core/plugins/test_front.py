@@ -2,6 +2,7 @@
 
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
@@ -30,6 +31,7 @@ from gateway_core.authors import (
     TransportError,
     hookimpl,
 )
+from gateway_core.contract.envelopes import repeated
 from gateway_core.plugins.loader import Filter, bind
 
 INSTANCE = Instance("bot", "post")
@@ -87,6 +89,32 @@ def broken(call, *args):
     with pytest.raises(HookContractError) as caught:
         call(*args)
     return caught.value
+
+
+# -- what repeats something
+
+
+async def test_what_repeats_an_attempt_or_probes_says_so_to_those_below():
+    """A network's connection may be the reason why the one before failed."""
+    seen = {}
+
+    async def send(self, attempt):
+        seen[attempt.number] = repeated.get()
+        return Answer(message_id="1")
+
+    async def probe(self):
+        seen["probe"] = repeated.get()
+
+    async def credentials(self):
+        seen["credentials"] = repeated.get()
+
+    hooks = bound(send=send, probe=probe, credentials=credentials)
+    await hooks.perform(INSTANCE, None, ATTEMPT)
+    await hooks.perform(INSTANCE, None, attrs.evolve(ATTEMPT, number=2))
+    await hooks.probe(INSTANCE, None)
+    await hooks.credentials(INSTANCE, None)
+    assert {1: False, 2: True, "probe": True, "credentials": True} == seen
+    assert not repeated.get()
 
 
 # -- who answers

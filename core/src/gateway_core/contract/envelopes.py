@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -369,6 +371,21 @@ class Attempt:
     def payload(self) -> Mapping[str, Json]:
         """The part's content; empty where there is no part, as in a deletion or a call."""
         return self.part.payload if self.part is not None else {}
+
+
+repeated: ContextVar[bool] = ContextVar("repeated", default=False)
+"""Whether what runs repeats an attempt, or finds out whether an account works: then `http` takes a
+new connection, since an old one may be the reason of the failure."""
+
+
+@contextmanager
+def repeating() -> Iterator[None]:
+    """What runs in the block does."""
+    token = repeated.set(True)
+    try:
+        yield
+    finally:
+        repeated.reset(token)
 
 
 @attrs.frozen(kw_only=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
-from contextlib import suppress
 from typing import TypeAlias
 
 import trio
 
+from gateway_core.contract.envelopes import repeated
 from gateway_core.http.answers import Response
 from gateway_core.http.progress import Progress
+from gateway_core.http.reuse import Reuse, Usage
 from gateway_core.http.tcp import MOST, TcpStream
 from gateway_core.http.wire import Reading, Request
 
@@ -21,24 +22,30 @@ class Connection:
     """A connected stream, one request at a time."""
 
     def __init__(self, stream: _Stream) -> None:
-        self.expires = 0.0
+        self.usage = Usage(trio.current_time())
         self._stream = stream
         self._tcp = stream if isinstance(stream, TcpStream) else stream.transport_stream
 
     def is_stale(self) -> bool:
         """While idle: whether it ended, or holds something that nobody asked for."""
-        return trio.current_time() >= self.expires or self._tcp.has_news()
+        return self._tcp.has_news()
 
     async def ask(self, request: Request, progress: Progress, bound: int) -> Reading:
         """Write the request and read its answer.
 
         Raises WireError for no whole answer, trio.BrokenResourceError for a connection that broke.
         """
+        self.usage.asked, self.usage.heard = trio.current_time(), False
         await trio.lowlevel.checkpoint_if_cancelled()
+        sent = self._tcp.sent
         progress.written = True
-        # A request that is refused for its size may have its answer before its end.
-        with suppress(trio.BrokenResourceError):
+        try:
             await self._write(request.encoded(), progress)
+        except trio.BrokenResourceError:
+            if self._tcp.sent == sent:  # it had ended before the first byte
+                progress.written = False
+                raise
+            # A request that is refused for its size may have its answer before its end.
         return await self._read(progress, bound)
 
     async def _write(self, data: bytes, progress: Progress) -> None:
@@ -52,7 +59,9 @@ class Connection:
         if progress.phase != "read":
             progress.enter("read")
         while True:
-            reading.feed(await self._stream.receive_some(MOST))
+            data = await self._stream.receive_some(MOST)
+            self.usage.heard = self.usage.heard or bool(data)
+            reading.feed(data)
             progress.status = reading.status
             if reading.complete or reading.refused:
                 return reading
@@ -76,7 +85,7 @@ class Sockets:
         self.tls = tls
         self._host = host
         self._port = port
-        self._keepalive = keepalive
+        self._reuse = Reuse(keepalive)
         self._seats = trio.Semaphore(most)
         # Invariant: the newest is at the right and is used first, so that the oldest expire.
         self._idle: deque[Connection] = deque()
@@ -100,12 +109,21 @@ class Sockets:
             await self._seats.acquire()
 
     async def _connection(self, progress: Progress) -> Connection:
-        """The idle connection that was used last, or a new one."""
-        while self._idle:
+        """The idle connection that was used last, or a new one, as what is known of them says."""
+        while self._idle and not repeated.get():
+            choice = self._reuse.choose(self._idle[-1].usage, trio.current_time())
+            if choice == "leave":
+                break
             connection = self._idle.pop()
-            if not connection.is_stale():
+            if choice == "take" and not connection.is_stale():
                 return connection
+            self._reuse.unused(connection.usage)
             await connection.close()
+        return await self._new(progress)
+
+    async def _new(self, progress: Progress) -> Connection:
+        while len(self._idle) > self._seats.value:  # each seat that is taken has its own
+            await self._idle.popleft().close()
         progress.enter("connect")
         connection = Connection(await self._connected())
         if self._closed:  # meanwhile
@@ -130,24 +148,39 @@ class Sockets:
     ) -> Response:
         """Invariant: afterwards the connection is idle and whole, or closed."""
         self._busy.add(connection)
-        keep = False
+        keep = broke = False
         try:
             reading = await connection.ask(request, progress, bound)
             keep = reading.complete and reading.keep and not self._closed
             return reading.response()
+        except Exception:
+            broke = True
+            raise
         finally:
+            now = trio.current_time()
+            usage = connection.usage
             self._busy.discard(connection)
+            doubtful = self._reuse.ended(usage, now, broke=broke or now >= progress.scope.deadline)
             if keep:
-                connection.expires = trio.current_time() + self._keepalive
+                usage.answered = now
                 self._idle.append(connection)
-                await self._drop_expired()
+                await self._drop_expired(now)
             else:
                 await connection.close()
+            if doubtful:
+                await self._drop_doubtful(usage)
 
-    async def _drop_expired(self) -> None:
+    async def _drop_expired(self, now: float) -> None:
         """The oldest of many may be past its time, and nobody would ask for it again."""
-        if len(self._idle) > 1 and trio.current_time() >= self._idle[0].expires:
+        if len(self._idle) > 1 and self._reuse.is_expired(self._idle[0].usage, now):
             await self._idle.popleft().close()
+
+    async def _drop_doubtful(self, failed: Usage) -> None:
+        """What was not seen alive since this one's request may be as dead."""
+        doubtful = [one for one in self._idle if self._reuse.is_doubtful(one.usage, failed)]
+        self._idle = deque(one for one in self._idle if one not in doubtful)
+        for connection in doubtful:
+            await connection.close()
 
     async def aclose(self) -> None:
         """Close every connection, also those in use."""

@@ -14,24 +14,48 @@ import trio
 MOST = 1 << 16
 """Bytes taken in one read."""
 
+UNACKNOWLEDGED = 10
+"""Seconds that what was written may stay without the other system's acknowledgement."""
+NOTICE = 1
+"""Seconds after which the system asks for that on an idle connection, and between such questions.
+
+A connection that was forgotten on the way is then known to have ended before a request is written
+on it. The system asks below what the platform's program sees."""
+
+_TCP_OPTIONS = {
+    "TCP_KEEPIDLE": NOTICE,
+    "TCP_KEEPINTVL": NOTICE,
+    "TCP_USER_TIMEOUT": UNACKNOWLEDGED * 1000,
+}
 _CLOSED = "this connection was closed"
 
 
 class TcpStream(trio.abc.Stream):
-    """Takes the socket over from a stream of trio's, which connected it."""
+    """Takes the socket over from a stream of trio's, which connected it.
+
+    sent  bytes that the system took
+    """
 
     def __init__(self, connected: trio.SocketStream) -> None:
+        self.sent = 0
         self._socket = socket.socket(fileno=connected.socket.detach())
         self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _TCP_OPTIONS.items():
+            option = getattr(socket, name, None)  # not every system has them
+            if option is not None:
+                self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """Write what goes without waiting; how many bytes that was."""
         try:
-            return self._socket.send(data)
+            sent = self._socket.send(data)
         except BlockingIOError:
             return 0
         except OSError as error:
             raise self._failure(error) from error
+        self.sent += sent
+        return sent
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Write all of it; yields only where the other side is slow to read."""

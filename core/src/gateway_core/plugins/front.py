@@ -22,6 +22,7 @@ from gateway_core.contract.envelopes import (
     Part,
     Priority,
     Receipt,
+    repeating,
 )
 from gateway_core.contract.errors import HookContractError, Problem
 from gateway_core.contract.hookspecs import (
@@ -168,7 +169,11 @@ class ChannelHooks:
         """
         operation = attempt.operation if attempt.method is None else "call"
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
-        answer = await self._frozen[operation](kwargs)
+        if attempt.number == 1:
+            answer = await self._frozen[operation](kwargs)
+        else:
+            with repeating():
+                answer = await self._frozen[operation](kwargs)
         if not isinstance(answer, Answer):
             raise self._wrong(operation, "Answer", answer)
         if not _is_id(answer.message_id):
@@ -181,7 +186,8 @@ class ChannelHooks:
 
     async def probe(self, instance: Instance, session: Session) -> Identity | None:
         """Who the instance is; raises what an attempt would raise."""
-        answer = await self.callers["probe"](instance=instance, session=session)
+        with repeating():
+            answer = await self.callers["probe"](instance=instance, session=session)
         if not isinstance(answer, Identity | None):
             raise self._wrong("probe", "Identity", answer)
         return answer
@@ -190,7 +196,8 @@ class ChannelHooks:
         """A fresh secret, where the adapter can have one."""
         if "credentials" not in self.can:
             return None
-        answer = await self.callers["credentials"](instance=instance, session=session)
+        with repeating():
+            answer = await self.callers["credentials"](instance=instance, session=session)
         if not isinstance(answer, Secret | None):
             raise self._wrong("credentials", "Secret", answer)
         return answer

@@ -1,0 +1,89 @@
+"""What stands between a client and a platform, on loopback: it forgets connections.
+
+As an address translation whose entry ran out, a firewall or a balancer that failed over. What the
+client writes on a forgotten connection reaches nobody.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Literal
+
+import attrs
+import trio
+
+_LINGER_NOT = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: closing sends a reset.
+_ENDED = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+@attrs.define(eq=False)
+class _Relayed:
+    client: trio.SocketStream
+    server: trio.SocketStream
+    number: int
+    answered: bool = False
+
+
+@attrs.define(eq=False)
+class Middlebox:
+    """A relay to one port.
+
+    answer   what becomes of bytes on a forgotten connection: a reset, or nothing at all
+    once     a connection is forgotten as soon as it carried one answer
+    opened   connections so far
+    lost     writes of the client that met a forgotten connection
+    """
+
+    port: int
+    answer: Literal["reset", "silence"] = "reset"
+    once: bool = False
+    opened: int = 0
+    lost: int = 0
+    _forgotten: int = 0
+
+    def forget(self) -> None:
+        """Forget every connection that is there."""
+        self._forgotten = self.opened
+
+    async def _relay(self, client: trio.SocketStream) -> None:
+        self.opened += 1
+        number = self.opened
+        async with client, await trio.open_tcp_stream("127.0.0.1", self.port) as server:
+            relayed = _Relayed(client, server, number)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._answers, relayed, nursery.cancel_scope)
+                with suppress(*_ENDED):
+                    await self._requests(relayed)
+                nursery.cancel_scope.cancel()
+
+    async def _requests(self, relayed: _Relayed) -> None:
+        async for data in relayed.client:
+            if relayed.number > self._forgotten and not (self.once and relayed.answered):
+                await relayed.server.send_all(data)
+                continue
+            self.lost += 1
+            if self.answer == "reset":
+                relayed.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+                return
+
+    async def _answers(self, relayed: _Relayed, both: trio.CancelScope) -> None:
+        with suppress(*_ENDED):
+            async for data in relayed.server:
+                relayed.answered = True
+                await relayed.client.send_all(data)
+        both.cancel()
+
+
+@asynccontextmanager
+async def between(url: str, **fields: object) -> AsyncIterator[tuple[Middlebox, str]]:
+    """A middlebox before the server at `url`, and its own URL."""
+    box = Middlebox(int(url.rpartition(":")[2]), **fields)  # type: ignore[arg-type]  # its own fields
+    async with trio.open_nursery() as nursery:
+        listening = partial(trio.serve_tcp, box._relay, 0, host="127.0.0.1")  # noqa: SLF001 - its own
+        [listener] = await nursery.start(listening)
+        yield box, f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
