@@ -77,6 +77,8 @@ class Faulty(FakeChannel):
 
     @hookimpl
     def rate_limit(self):
+        if self.has("bursts"):
+            return [Limit("all", 30)]
         twice = self.has("one bucket twice")
         return [Limit("all"), Limit("all")] if twice else [Limit("all"), Limit("room")]
 
@@ -141,6 +143,7 @@ PURE = [
     ("half a character", "test_any_text_has_a_plan", ("hello", *PLAN)),
     ("backwards", "test_any_text_has_a_plan", ("hello", *PLAN)),
     ("one bucket twice", "test_limits_are_told", ("send", "normal")),
+    ("bursts", "test_no_pace_bursts_after_a_stall", ("send", "normal")),
     ("looks into errors", "test_an_error_that_nobody_foresaw_has_a_verdict", (OSError(),)),
     ("validates wrongly", "test_any_envelope_is_looked_at", ()),
     ("looks into events", "test_what_is_no_event_has_no_address", ({},)),

@@ -50,7 +50,7 @@ def test_every_number_is_a_setting():
     )
     instance = Instance("s", "slack", settings)
     assert (
-        Limit("chat.postMessage:C1", 2, 3.0),
+        Limit("chat.postMessage:C1", 2, 3.0, most=2),
         Limit("chat.postMessage", 300, 60.0, "window"),
     ) == limits(instance, "send", "C1")
     assert [1, 2, 3] == [

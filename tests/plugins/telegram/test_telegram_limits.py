@@ -15,7 +15,7 @@ def settings(**fields) -> TelegramSettings:
 
 
 CHAT = Limit("chat:7", 1, 1.0, "even")
-BOT = Limit("bot", 30, 1.0, "even")
+BOT = Limit("bot", 30, 1.0, "even", most=30)
 GROUP = [Limit("chat:-7", 1, 1.0, "even"), Limit("group:-7", 20, 60.0, "window"), BOT]
 
 
@@ -47,21 +47,21 @@ def test_a_higher_ceiling_leaves_bulk_at_what_is_documented():
     """Thirty a second are documented for bulk notifications; other classes may go beyond."""
     bot = Instance("i", "telegram", settings(bot_count=60))
     for priority in ("urgent", "normal"):
-        assert [CHAT, Limit("bot", 60, start=30)] == list(
+        assert [CHAT, Limit("bot", 60, start=30, most=60)] == list(
             hooks.rate_limit(bot, "7", "send", priority)
         )
-    bulk = [CHAT, Limit("bulk", 30), Limit("bot", 60, start=30)]
+    bulk = [CHAT, Limit("bulk", 30, most=30), Limit("bot", 60, start=30, most=60)]
     assert bulk == list(hooks.rate_limit(bot, "7", "send", "bulk"))
     assert bulk[1:] == list(hooks.rate_limit(bot, "7", "delete", "bulk"))
 
 
 def test_limits_are_settings():
     own = settings(chat_count=2, chat_seconds=3, group_count=4, group_seconds=5, bot_count=6,
-                   bot_seconds=7)  # fmt: skip
+                   bot_seconds=7, bot_window=8)  # fmt: skip
     expected = [
-        Limit("chat:-7", 2, 3),
+        Limit("chat:-7", 2, 3, most=2),
         Limit("group:-7", 4, 5, "window"),
-        Limit("bot", 6, 7, "even"),
+        Limit("bot", 6, 7, "even", most=8),
     ]
     assert expected == list(
         hooks.rate_limit(Instance("i", "telegram", own), "-7", "send", "urgent")

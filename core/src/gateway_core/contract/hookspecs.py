@@ -89,7 +89,8 @@ class Limit:
     start  with `even`: attempts per `per` to begin with, where `count` is more than is documented.
            The pace quickens with each answer that is no refusal, up to `count`
     most  with `even`: attempts in any `per`, counted as in a window: keeps a pace near the
-          platform's limit within it, although answers take unequally long
+          platform's limit within it, although answers take unequally long, and what a stall held
+          back, which arrives at once. Every pace of more than one should have it
     """
 
     bucket: str

@@ -43,6 +43,7 @@ from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Filter, bind
 from gateway_core.testing.gateways import virtual_wall
+from gateway_core.testing.paces import paces_without_bound
 
 TEXTS = (
     "hello",
@@ -164,6 +165,20 @@ class ChannelContract:
         assert limits == again, "rate_limit is not pure"
         buckets = [limit.bucket for limit in limits]
         assert len(buckets) == len(set(buckets)), f"a bucket is named twice: {buckets}"
+
+    @pytest.mark.parametrize("operation", ["send", "edit", "delete", "call:anything"])
+    @pytest.mark.parametrize("priority", get_args(Priority))
+    def test_no_pace_bursts_after_a_stall(
+        self, hooks: ChannelHooks, instance: Instance, operation: str, priority: Priority
+    ) -> None:
+        """An even pace says how many attempts may arrive at once when the platform answers late."""
+        another = f"{self.room[:-1]}{'2' if self.room.endswith('1') else '1'}"
+        here, there = (
+            hooks.rate_limit(instance, room, None, operation, priority)
+            for room in (self.room, another)
+        )
+        faults = paces_without_bound(here, there)
+        assert not faults, "; ".join(faults)
 
     @pytest.mark.parametrize("error", SURPRISES, ids=lambda error: type(error).__name__)
     def test_an_error_that_nobody_foresaw_has_a_verdict(

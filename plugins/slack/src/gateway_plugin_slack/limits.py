@@ -54,7 +54,9 @@ def limits_of(settings: Settings, room: str, operation: str) -> tuple[Limit, ...
 def _of_posts(settings: Settings, room: str) -> tuple[Limit, ...]:
     own = settings.rooms.get(room, RoomLimits())
     count = own.post_count or settings.post_count
-    channel = Limit(f"chat.postMessage:{room}", count, own.post_seconds or settings.post_seconds)
+    seconds = own.post_seconds or settings.post_seconds
+    most = count if count > 1 else None  # a pace's bound: what a stall held back arrives at once
+    channel = Limit(f"chat.postMessage:{room}", count, seconds, most=most)
     if not settings.posts_per_minute:
         return (channel,)
     workspace = Limit("chat.postMessage", settings.posts_per_minute, MINUTE, "window")

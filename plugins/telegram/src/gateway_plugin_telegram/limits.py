@@ -2,7 +2,8 @@
 
 One message or edit a second per chat, 20 in 60 s per group, about 30 requests a second per bot for
 bulk notifications (core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). Edits
-share the chat's allowance with sends; deletions are documented as no part of it.
+share the chat's allowance with sends; deletions are documented as no part of it. Every pace has a
+bound: what a stall held back arrives at once.
 """
 
 from __future__ import annotations
@@ -28,17 +29,21 @@ def limits_of(
 
 def _bot_limits(settings: TelegramSettings, priority: Priority) -> tuple[Limit, ...]:
     """What all classes share, and under it what bulk alone keeps to, where that is less."""
-    bulk = Limit("bulk", settings.bulk_count, settings.bulk_seconds, "even")
+    count, seconds = settings.bulk_count, settings.bulk_seconds
+    bulk = Limit("bulk", count, seconds, "even", most=count)
     bulk_rate = settings.bulk_count / settings.bulk_seconds
-    if settings.bot_count / settings.bot_seconds <= bulk_rate:
-        return (Limit("bot", settings.bot_count, settings.bot_seconds, "even"),)
-    start = max(1, int(bulk_rate * settings.bot_seconds))
-    bot = Limit("bot", settings.bot_count, settings.bot_seconds, "even", start=start)
+    count, seconds = settings.bot_count, settings.bot_seconds
+    most = settings.bot_window or count
+    if count / seconds <= bulk_rate:
+        return (Limit("bot", count, seconds, "even", most=most),)
+    start = max(1, int(bulk_rate * seconds))
+    bot = Limit("bot", count, seconds, "even", start=start, most=most)
     return (bulk, bot) if priority == "bulk" else (bot,)
 
 
 def _room_limits(settings: TelegramSettings, room: str) -> tuple[Limit, ...]:
-    chat = Limit(f"chat:{room}", *_numbers(settings, room, "chat"))
+    count, seconds = _numbers(settings, room, "chat")
+    chat = Limit(f"chat:{room}", count, seconds, most=count if count > 1 else None)
     if not room.startswith("-"):
         return (chat,)
     group = Limit(f"group:{room}", *_numbers(settings, room, "group"), "window")

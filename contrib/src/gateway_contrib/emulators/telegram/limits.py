@@ -18,6 +18,7 @@ class TelegramLimits:
     chat_seconds   seconds between two accepted writes to one chat
     group_count    writes that a group takes in any `group_seconds`
     bot_count      requests that the bot may make at once; as many more per `bot_seconds`
+    bot_slides     in any `bot_seconds` no more than `bot_count`, instead: Telegram does not say
     """
 
     chat_seconds: float = 1.0
@@ -25,6 +26,7 @@ class TelegramLimits:
     group_seconds: float = 60.0
     bot_count: int = 30
     bot_seconds: float = 1.0
+    bot_slides: bool = False
 
 
 @attrs.define(eq=False)
@@ -38,6 +40,7 @@ class Allowance:
         default=attrs.Factory(lambda self: float(self.limits.bot_count), takes_self=True)
     )
     _filled_at: float = -math.inf
+    _recent: deque[float] = attrs.field(factory=deque)
 
     def take(self, room: str | None, now: float) -> float:
         """0 when the request is allowed, and it is counted; else the seconds to wait.
@@ -45,7 +48,7 @@ class Allowance:
         `room` is None for a request that draws on the bot's allowance only.
         """
         self._fill(now)
-        wait = max(self._bot_wait(), 0.0 if room is None else self._room_wait(room, now))
+        wait = max(self._bot_wait(now), 0.0 if room is None else self._room_wait(room, now))
         if wait <= TOLERANCE:
             self._count(room, now)
             return 0.0
@@ -60,8 +63,13 @@ class Allowance:
         self._tokens = min(float(self.limits.bot_count), grown)
         self._filled_at = now
 
-    def _bot_wait(self) -> float:
-        return (1.0 - self._tokens) / self._rate
+    def _bot_wait(self, now: float) -> float:
+        if not self.limits.bot_slides:
+            return (1.0 - self._tokens) / self._rate
+        recent, seconds = self._recent, self.limits.bot_seconds
+        while recent and recent[0] + seconds - now <= TOLERANCE:
+            recent.popleft()
+        return 0.0 if len(recent) < self.limits.bot_count else recent[0] + seconds - now
 
     def _room_wait(self, room: str, now: float) -> float:
         wait = self._last.get(room, -math.inf) + self.limits.chat_seconds - now
@@ -76,6 +84,8 @@ class Allowance:
 
     def _count(self, room: str | None, now: float) -> None:
         self._tokens -= 1.0
+        if self.limits.bot_slides:
+            self._recent.append(now)
         if room is not None:
             self._last[room] = now
             self._windows[room].append(now)

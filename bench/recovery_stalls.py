@@ -1,0 +1,140 @@
+"""A platform that answers nothing for two seconds and then everything at once, in virtual time.
+
+`python -m bench.recovery_stalls` prints for each channel, and for Telegram with each reading of its
+30 a second, the seconds lost over the same run without the stall, and the 429s. `--paces` compares
+the paces and bounds that Telegram may be given, on both readings, near and far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from itertools import product
+from typing import Any
+
+import attrs
+import structlog
+import trio
+import trio.testing
+
+from bench.worlds import PLATFORMS, Platform, configured, message
+from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
+from gateway_contrib.emulators.wire import ASGIApp, Latency, Receive, Scope, Send
+from gateway_core import open_gateway
+from gateway_core.testing import open_network, virtual_wall
+
+STALL = 2.0
+BEGINS = 3.0
+ROOMS, MESSAGES = 200, 600
+UNBOUNDED = 10_000
+BASE = "https://platform.example"
+
+
+@attrs.frozen
+class Stalled:
+    """The application; what reaches it from `begins` on, for `seconds`, is held until their end."""
+
+    app: ASGIApp
+    begins: float
+    seconds: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        now = trio.current_time()
+        ends = self.begins + self.seconds
+        if self.begins <= now < ends:
+            await trio.sleep_until(ends)
+        await self.app(scope, receive, send)
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """What one run came to."""
+
+    seconds: float
+    refused: int
+
+
+async def _run(
+    platform: Platform, emulator: Any, stall: float, latency: tuple[float, float], own: Any
+) -> Row:
+    async with open_network() as network:
+        app = Stalled(emulator.app, trio.current_time() + BEGINS, stall)
+        network.mount(BASE, app, latency=Latency(*latency, f"bench {latency}").halves)
+        config = configured(platform, BASE + platform.path)
+        [bot] = config.instances
+        bot = attrs.evolve(bot, settings=attrs.evolve(bot.settings, **own))
+        config = attrs.evolve(config, instances=[bot])
+        async with open_gateway(config, wall_clock=virtual_wall) as gateway:
+            started = trio.current_time()
+            tickets = [
+                await gateway.submit(message(platform, number % ROOMS, f"{number}"))
+                for number in range(MESSAGES)
+            ]
+            for ticket in tickets:
+                await ticket.receipt()
+            seconds = trio.current_time() - started
+    return Row(seconds=seconds, refused=emulator.counters["rate_limited"])
+
+
+def run(
+    platform: Platform,
+    emulator: Any,
+    *,
+    stall: float = STALL,
+    latency: tuple[float, float] = (0.020, 0.080),
+    **own: Any,
+) -> Row:
+    """One run in virtual time, with these settings of the account."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return trio.run(_run, platform, emulator, stall, latency, own, clock=clock)
+
+
+def _telegram(*, slides: bool) -> TelegramEmulator:
+    return TelegramEmulator(limits=TelegramLimits(bot_slides=slides))
+
+
+def stalls() -> dict[str, tuple[Row, Row]]:
+    """For each channel: without the stall, and with it."""
+    makers = {name: platform.emulator for name, platform in PLATFORMS.items()}
+    makers["telegram, sliding"] = lambda: _telegram(slides=True)
+    found = {}
+    for name, make in makers.items():
+        platform = PLATFORMS[name.partition(",")[0]]
+        found[name] = (run(platform, make(), stall=0.0), run(platform, make()))
+    return found
+
+
+def paces() -> None:
+    """What Telegram's pace and bound cost, and what they provoke."""
+    print(f"{'count':>5} {'window':>6} {'round trip':>12} {'second':>7} {'stall':>5}  seconds 429s")
+    bounds = ((30, None), (28, None), (30, 30), (29, 30), (28, 30), (28, 28))
+    trips = ((0.020, 0.080), (0.100, 0.300))
+    for (count, window), trip, slides, stall in product(bounds, trips, (False, True), (0.0, STALL)):
+        own = {"bot_count": count, "bulk_count": count, "bot_window": window or UNBOUNDED}
+        emulator = _telegram(slides=slides)
+        row = run(PLATFORMS["telegram"], emulator, stall=stall, latency=trip, **own)
+        low, high = (round(seconds * 1000) for seconds in trip)
+        print(
+            f"{count:5} {window or '-':>6} {f'{low}-{high} ms':>12}"
+            f" {'slides' if slides else 'bucket':>7} {stall:5.0f}"
+            f" {row.seconds:8.1f} {row.refused:4}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Print a table."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--paces", action="store_true")
+    if parser.parse_args().paces:
+        paces()
+        return
+    print(f"{'channel':20} {'ideal':>8} {'lost':>8} {'429s':>5} {'without':>8}")
+    for name, (ideal, row) in stalls().items():
+        lost = row.seconds - ideal.seconds
+        print(f"{name:20} {ideal.seconds:7.1f}s {lost:7.1f}s {row.refused:5} {ideal.refused:8}")
+
+
+if __name__ == "__main__":
+    main()
