@@ -1,8 +1,10 @@
-"""A platform that answers nothing for two seconds and then everything at once, in virtual time.
+"""Stalls, and refusals that name no bucket, in virtual time.
 
 `python -m bench.recovery_stalls` prints for each channel, and for Telegram with each reading of its
-30 a second, the seconds lost over the same run without the stall, and the 429s. `--paces` compares
-the paces and bounds that Telegram may be given, on both readings, near and far.
+30 a second, the seconds lost over the same run without a stall of two seconds, after which
+everything arrives at once, and the 429s; and for Discord what 429s without the headers of a bucket
+cost a room of 20 messages. `--paces` compares the paces and bounds that Telegram may be given, on
+both readings, near and far.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import trio
 import trio.testing
 
 from bench.worlds import PLATFORMS, Platform, configured, message
+from gateway_contrib.emulators.discord import DiscordEmulator
+from gateway_contrib.emulators.faults import FaultPlan, Said
 from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
 from gateway_contrib.emulators.wire import ASGIApp, Latency, Receive, Scope, Send
 from gateway_core import open_gateway
@@ -27,6 +31,7 @@ STALL = 2.0
 BEGINS = 3.0
 ROOMS, MESSAGES = 200, 600
 UNBOUNDED = 10_000
+BARE = {"message": "You are being rate limited.", "retry_after": 1.0, "global": False}
 BASE = "https://platform.example"
 
 
@@ -57,6 +62,7 @@ class Row:
 async def _run(
     platform: Platform, emulator: Any, stall: float, latency: tuple[float, float], own: Any
 ) -> Row:
+    """All messages handed over at once."""
     async with open_network() as network:
         app = Stalled(emulator.app, trio.current_time() + BEGINS, stall)
         network.mount(BASE, app, latency=Latency(*latency, f"bench {latency}").halves)
@@ -104,6 +110,31 @@ def stalls() -> dict[str, tuple[Row, Row]]:
     return found
 
 
+def bare_refusals(requests: tuple[int, ...]) -> Row:
+    """Twenty messages to a room of Discord; those requests are refused for a second, nothing more.
+
+    The bot has another room, too.
+    """
+    bare = Said(status=429, body=BARE, headers={"Via": "1.1 google", "Retry-After": "1"})
+    emulator = DiscordEmulator(faults=FaultPlan(script=dict.fromkeys(requests, bare)))
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    seconds = trio.run(_one_room, PLATFORMS["discord"], emulator, 20, clock=clock)
+    return Row(seconds=seconds, refused=len(requests))
+
+
+async def _one_room(platform: Platform, emulator: Any, messages: int) -> float:
+    async with open_network() as network:
+        network.mount(BASE, emulator.app, latency=lambda: (0.025, 0.025))
+        config = configured(platform, BASE + platform.path)
+        async with open_gateway(config, wall_clock=virtual_wall) as gateway:
+            await (await gateway.submit(message(platform, 1, "elsewhere"))).receipt()
+            started = trio.current_time()
+            sent = [message(platform, 0, f"{number}") for number in range(messages)]
+            for ticket in [await gateway.submit(one) for one in sent]:
+                await ticket.receipt()
+            return trio.current_time() - started
+
+
 def paces() -> None:
     """What Telegram's pace and bound cost, and what they provoke."""
     print(f"{'count':>5} {'window':>6} {'round trip':>12} {'second':>7} {'stall':>5}  seconds 429s")
@@ -134,6 +165,12 @@ def main() -> None:
     for name, (ideal, row) in stalls().items():
         lost = row.seconds - ideal.seconds
         print(f"{name:20} {ideal.seconds:7.1f}s {lost:7.1f}s {row.refused:5} {ideal.refused:8}")
+    print("discord, 429s without a bucket, before its first report and after")
+    ideal = bare_refusals(())
+    for requests in ((1,), (1, 2), (1, 2, 3), (5, 6, 7)):
+        row = bare_refusals(requests)
+        lost = row.seconds - ideal.seconds
+        print(f"{requests!s:20} {ideal.seconds:7.1f}s {lost:7.1f}s {row.refused:5}")
 
 
 if __name__ == "__main__":

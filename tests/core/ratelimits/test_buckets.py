@@ -76,6 +76,46 @@ def test_a_pace_that_starts_below_its_ceiling_quickens_with_the_answers():
     assert 1.0 == bucket.slowness
 
 
+def learned(count=5, per=5.0):
+    return LearnedBucket(Limit("b", count, per, "learned"))
+
+
+def test_a_report_ends_the_slowness_that_refusals_without_one_left():
+    bucket = learned()
+    for second in range(3):
+        bucket.take(second * SECOND)
+        bucket.release(second * SECOND)
+        bucket.slow_down()
+    assert bucket.slowness > 5
+    bucket.take(20 * SECOND)
+    bucket.release(20 * SECOND)
+    bucket.learn(BucketReport(bucket="b", limit=5, remaining=4, reset_after=5.0), 20 * SECOND)
+    for _ in range(4):
+        assert bucket.free_at(20 * SECOND + 1) == 20 * SECOND + 1
+        bucket.take(20 * SECOND + 1)
+    assert bucket.free_at(20 * SECOND + 1) > 20 * SECOND + 1
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_refusal_without_a_report_that_says_until_when_draws_nothing(reported):
+    bucket = learned(count=1)
+    if reported:
+        bucket.learn(BucketReport(bucket="b", limit=1, remaining=1, reset_after=0.0), 0)
+    bucket.take(0)
+    bucket.release(0)
+    bucket.slow_down(until=SECOND)
+    assert bucket.free_at(SECOND) == SECOND
+
+
+def test_what_a_report_counts_stays_counted_after_a_refusal():
+    bucket = learned(count=1)
+    bucket.take(0)
+    bucket.release(0)
+    bucket.learn(BucketReport(bucket="b", limit=1, remaining=0, reset_after=4.0), 0)
+    bucket.slow_down(until=SECOND)
+    assert bucket.free_at(SECOND) == 4 * SECOND
+
+
 def test_the_first_attempt_of_a_learned_window_goes_alone():
     bucket = LearnedBucket(Limit("b", 5, 5.0, "learned"))
     bucket.take(0)

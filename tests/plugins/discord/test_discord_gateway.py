@@ -43,6 +43,32 @@ async def test_rooms_keep_their_order_without_one_foreseeable_429(opened, autoju
     assert 0 == emulator.counters["rate_limited"]
 
 
+BARE = Said(
+    status=429,
+    body={"message": "You are being rate limited.", "retry_after": 1.0, "global": False},
+    headers={"Via": "1.1 google", "Retry-After": "1", "Content-Type": "application/json"},
+)
+"""A 429 that says nothing of the bucket."""
+
+
+@pytest.mark.parametrize("refused", [(1,), (1, 2), (1, 2, 3), (5, 6, 7)], ids=str)
+async def test_a_429_without_a_bucket_costs_its_wait_and_no_more(opened, autojump_clock, refused):
+    """Twenty messages, five in 5 s: 15 s, and those waits that fall outside of Discord's own."""
+    emulator = DiscordEmulator(faults=FaultPlan(script=dict.fromkeys(refused, BARE)))
+    async with opened(emulator) as gateway:
+        await gateway.send("support", "2000", "the bot has another room")
+        before = trio.current_time()
+        tickets = [
+            await gateway.submit(Send(instance_id="support", external_room_id=ROOM, text=f"{n}"))
+            for n in range(20)
+        ]
+        assert all([(await ticket.receipt()).delivered for ticket in tickets])
+        seconds = trio.current_time() - before
+    waits = 0 if refused[0] == 5 else len(refused)
+    assert 15 + waits <= seconds < 15 + waits + 0.7
+    assert [str(n) for n in range(20)] == texts(emulator)
+
+
 async def test_routes_that_share_a_bucket_are_learned(opened, autojump_clock):
     create, edit = (
         "POST /channels/{channel}/messages",

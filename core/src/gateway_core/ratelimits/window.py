@@ -106,7 +106,7 @@ class WindowBucket(_SlidingWindow):
         reset = reset_of(report, now)
         if report.remaining is None or reset is None:
             return
-        self.reported = True
+        self.reported, self.slowness = True, 1.0  # what was guessed before is known now
         used = max(0, self.count - report.remaining)
         if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
             used, reset = max(used, self.told), max(reset, self.fresh_at)
@@ -167,11 +167,12 @@ class SpacedBucket(WindowBucket):
 class LearnedBucket(WindowBucket):
     """A window that the platform's answers report; until the first, one attempt at a time."""
 
-    __slots__ = ("known_at",)
+    __slots__ = ("_unreported", "known_at")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
         self.known_at = NEVER
+        self._unreported = False  # the last that was spent is that of the last answer
 
     def free_at(self, now: int) -> int:
         at = super().free_at(now)
@@ -185,6 +186,17 @@ class LearnedBucket(WindowBucket):
     def release(self, now: int) -> None:
         self.known_at = min(self.known_at, now + 1)  # others start once it has been read
         super().release(now)
+        self._unreported = True
+
+    def slow_down(self, until: int | None = None) -> None:
+        """After a refusal that reported nothing: it drew nothing, and until when is told."""
+        if self._unreported and until is not None and self.spent:
+            self.spent.pop()
+        super().slow_down(until)
+
+    def _replace_spent(self, spent: Sequence[int]) -> None:
+        super()._replace_spent(spent)
+        self._unreported = False
 
 
 class BoundedBucket(_SlidingWindow, PacedBucket):
