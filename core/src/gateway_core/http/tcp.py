@@ -14,7 +14,7 @@ import trio
 MOST = 1 << 16
 """Bytes taken in one read."""
 
-UNACKNOWLEDGED = 10
+UNACKNOWLEDGED = 5
 """Seconds that what was written may stay without the other system's acknowledgement."""
 NOTICE = 1
 """Seconds after which the system asks for that on an idle connection, and between such questions.
