@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
+import trio
 
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.slack import SlackEmulator
@@ -14,6 +15,7 @@ from gateway_core import (
     ConfigError,
     DeliveryError,
     Disposition,
+    InstanceSuspended,
     Invalid,
     Reason,
     Send,
@@ -109,11 +111,14 @@ def test_an_unknown_channel_is_named_with_its_place():
 
 @pytest.mark.parametrize("channel", CHANNELS)
 async def test_a_wrong_token_suspends_its_instance_alone(channel, autojump_clock):
-    """The envelope waits until its deadline and says why; the token stands nowhere."""
+    """Whoever sends is told at once, what is queued waits; the token stands nowhere."""
     async with world(channel) as (gateway, emulator):
-        with pytest.raises(DeliveryError) as ended:
-            await gateway.send("wrong-token", ROOMS[channel], "hello", ttl=5)
-        receipt = ended.value.receipt
+        queued = await gateway.enqueue("wrong-token", ROOMS[channel], "hello", ttl=5)
+        for _ in range(2):  # as the first attempt is refused, and from then on
+            with pytest.raises(InstanceSuspended, match=r"(?i)unauthorized|invalid_auth") as ended:
+                await gateway.send("wrong-token", ROOMS[channel], "hello")
+            assert trio.current_time() < 1
+        receipt = await queued.receipt()
         assert Disposition.EXPIRED is receipt.disposition
         assert Reason.UNAUTHORIZED is receipt.verdict.reason
         assert "BBBB" not in repr(receipt) + str(ended.value)

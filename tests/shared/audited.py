@@ -107,14 +107,18 @@ class Ceilings(Random):
 
 
 def backs_off(
-    waits: Iterable[float], base: float = 1.0, cap: float = 60.0, slack: float = 0.01
+    waits: Iterable[float],
+    base: float = 1.0,
+    cap: float = 60.0,
+    slack: float = 0.01,
+    growth: float = 2.0,
 ) -> None:
-    """Each wait is twice as long as the one before up to the cap, less a fifth at the most."""
+    """Each wait is so many times the one before up to the cap, less a fifth at the most."""
     waits, ceiling = list(waits), base
     assert waits
     for wait in waits:
         assert 0.8 * ceiling - 1e-6 <= wait <= ceiling + slack, (waits, ceiling)
-        ceiling = min(cap, 2 * ceiling)
+        ceiling = min(cap, growth * ceiling)
 
 
 def _failure(error_class: ErrorClass, reason: Reason, **fields: Any) -> Failure:

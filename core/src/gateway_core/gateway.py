@@ -78,15 +78,16 @@ class Gateway(Verbs):
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
         self._tasks: trio.Nursery | None = None
+        self._ids = Ids(rng)
+        journal = None if outbox is None else Journal(outbox, self._clock, self._ids)
         self._registry = InstanceRegistry(
             config,
             hooks,
             clock=self._clock,
             spawn=self._spawn,
             start_probing=lambda account: self._spawn(lambda: self._prober.probe(account)),
+            journal=journal,
         )
-        self._ids = Ids(rng)
-        journal = None if outbox is None else Journal(outbox, self._clock, self._ids)
         self._partitions = tuple(
             Partition(
                 index,
@@ -241,7 +242,7 @@ class Gateway(Verbs):
         self._registry.suspend(instance_id, why)
 
     def resume(self, instance_id: str) -> None:
-        """Let a suspended instance go on where it stopped."""
+        """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
         self._registry.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:

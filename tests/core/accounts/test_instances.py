@@ -554,7 +554,8 @@ async def test_after_a_success_the_probes_begin_anew(engine, say, autojump_clock
     channel = FakeChannel(script=refuse)
     async with engine(channel, drain_timeout=100) as gateway:
         for text in ("x", "y"):
-            assert (await gateway.send("bot", "r", text)).delivered
+            ticket = await gateway.submit(say.message("r", text=text))
+            assert (await ticket.receipt()).delivered
     times = channel.times
     assert times[3] == pytest.approx(times[4])
     say.backs_off([b - a for a, b in pairwise(times[:4])])
@@ -628,8 +629,8 @@ async def test_a_fresh_secret_that_is_refused_too_suspends(engine, say, autojump
     channel.script = expired
     channel.probe_error = say.fatal()
     async with engine(channel, plugins=[watcher]) as gateway:
-        receipt = await gateway.send("bot", "r", "x", ttl=50, raises=False)
-        assert Disposition.EXPIRED is receipt.disposition
+        ticket = await gateway.submit(say.message("r", ttl=50))
+        assert Disposition.EXPIRED is (await ticket.receipt()).disposition
         assert (1, 2) == (channel.asked, len(channel.made))
         assert [("bot", Reason.UNAUTHORIZED)] == watcher.suspended
 

@@ -248,8 +248,8 @@ async def test_an_observer_of_suspensions_that_raises_keeps_nothing_from_suspens
     policy = _Broken("instance_suspended")
     channel = FakeChannel(script=say.script(say.fatal()))
     async with engine(channel, plugins=[policy]) as gateway:
-        receipt = await gateway.send("bot", "r", "x")
-        assert receipt.delivered  # a probe found it well
+        ticket = await gateway.submit(say.message("r"))
+        assert (await ticket.receipt()).delivered  # a probe found it well
         assert 1 == policy.asked
 
 

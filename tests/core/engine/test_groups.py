@@ -31,7 +31,7 @@ def even_and_window(room: str, _operation: str) -> list[Limit]:
     return [
         Limit("even", 48, 1.0),
         Limit("window", 50, 1.0, "window"),
-        Limit(f"room {room}", 5, 5.0, "window"),
+        Limit(f"room {room}", 5, 5.0, "window", of="room"),
     ]
 
 
@@ -100,7 +100,7 @@ async def test_lanes_of_other_limits_pass_those_that_wait(engine, say, autojump_
     """Edits, say, wait for their own limit for long: sends of the same account go on."""
 
     def limits(room: str, _operation: str) -> list[Limit]:
-        slow = [Limit("slow", 1, 60.0)] if room.startswith("slow") else []
+        slow = [Limit("slow", 1, 60.0, of="room")] if room.startswith("slow") else []
         return [Limit("account", 10, 1.0), *slow]
 
     channel = FakeChannel(limits=limits)

@@ -125,7 +125,7 @@ async def _first_at_once(engine, say) -> None:
 async def test_all_tokens_are_taken_or_none(engine, say, autojump_clock):
     """The room's closed bucket keeps nothing of the account's while it waits."""
     channel = FakeChannel(
-        limits=lambda room, _: [Limit("account", 1, 1.0), Limit(f"room {room}", 1, 30.0)]
+        limits=lambda room, _: [Limit("account", 1, 1.0), Limit(f"room {room}", 1, 30.0, of="room")]
     )
     async with engine(channel, drain_timeout=100) as gateway:
         for _ in range(2):
@@ -276,7 +276,11 @@ async def test_a_429_closes_what_its_verdict_names(engine, say, scope, waits, au
         assert all(at == pytest.approx(10) for name, at in ended.items() if name in late)
 
 
-async def test_three_rooms_hit_within_two_seconds_close_the_instance(engine, say, autojump_clock):
+async def test_three_rooms_hit_within_two_seconds_are_perhaps_the_account(
+    engine, say, autojump_clock
+):
+    """Half a second later another room asks, and is answered: it was their own limits."""
+
     async def limit(attempt):
         if attempt.room.startswith("hit") and attempt.number == 1:
             raise say.limited(20)
@@ -289,9 +293,35 @@ async def test_three_rooms_hit_within_two_seconds_close_the_instance(engine, say
         assert (await gateway.send("bot", "fresh", "x")).delivered
         assert 1 == trio.current_time()
         await gateway.submit(say.message("hit 2"))
-        await trio.sleep(0.5)
+        await trio.testing.wait_all_tasks_blocked()
         assert (await gateway.send("bot", "fresh", "x")).delivered
-        assert 21 == pytest.approx(trio.current_time())
+        assert 1.5 == pytest.approx(trio.current_time())
+        assert (await gateway.send("bot", "another", "x")).delivered
+        assert 1.5 == pytest.approx(trio.current_time())
+    assert 21 == pytest.approx(channel.times[-1])
+
+
+async def test_what_may_be_the_accounts_limit_is_asked_one_by_one_and_ever_more_rarely(
+    engine, say, autojump_clock
+):
+    """All is refused for 10 s: after the first of all rooms there are single attempts, then all."""
+
+    async def limit(_attempt):
+        if trio.current_time() < 10:
+            raise say.limited(30)
+
+    channel = FakeChannel(script=limit, latency=0.1)
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for n in range(100):
+            await gateway.submit(say.message(f"room {n}"))
+    first = [at for at in channel.times if at < 0.1]
+    asked = [at for at in channel.times if 0.1 <= at < 30]
+    assert len(first) + 100 == len(channel.times) - sum(at < 10 for at in asked)
+    alone = [at for at in asked if at < 10]
+    assert [0.5, 1.0, 2.0, 4.0] == pytest.approx([b - a for a, b in pairwise([0, *alone])], abs=0.2)
+    after = [at for at in asked if at > 10]
+    assert after[0] < 20
+    assert 100 - len(first) - len(alone) == len(after)
 
 
 async def test_a_channel_that_names_its_limits_is_believed(engine, say, autojump_clock):
@@ -318,7 +348,10 @@ async def test_three_rooms_hit_together_slow_down_the_account_and_not_themselves
             raise say.limited(1, Scope.ROOM)
 
     channel = FakeChannel(
-        limits=lambda room, _: [Limit(f"room {room}", 20, 1.0), Limit("account", 10, 1.0)],
+        limits=lambda room, _: [
+            Limit(f"room {room}", 20, 1.0, of="room"),
+            Limit("account", 10, 1.0),
+        ],
         script=limit,
     )
     async with engine(channel, drain_timeout=1000) as gateway:
@@ -342,7 +375,9 @@ async def test_a_room_stricter_than_its_limit_says_refuses_few(engine, say, auto
             raise say.limited(math.ceil(wait))
         accepted.append(trio.current_time())
 
-    channel = FakeChannel(limits=lambda room, _: [Limit(f"room {room}", 1, 1.0)], script=strict)
+    channel = FakeChannel(
+        limits=lambda room, _: [Limit(f"room {room}", 1, 1.0, of="room")], script=strict
+    )
     async with engine(channel, drain_timeout=1000) as gateway:
         for n in range(40):
             await gateway.submit(say.message("strict", f"{n}"))
@@ -458,7 +493,7 @@ async def test_an_unforeseen_429_slows_its_bucket_down_and_it_recovers_slowly(
             raise say.limited(1, Scope.ROOM)
 
     channel = FakeChannel(
-        limits=lambda room, _: [Limit(f"room {room}", 10, 1.0)], script=third_is_limited
+        limits=lambda room, _: [Limit(f"room {room}", 10, 1.0, of="room")], script=third_is_limited
     )
     async with engine(channel, drain_timeout=10_000, room_bound=10_000) as gateway:
         for n in range(300):

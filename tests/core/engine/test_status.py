@@ -164,7 +164,9 @@ async def test_an_estimate_ends_at_the_deadline(engine, say, autojump_clock):
 
 
 async def test_nor_a_resume_where_it_waits_for_its_room_as_well(engine, say, autojump_clock):
-    async with engine(FakeChannel(limits=lambda room, _: [Limit(room, 1, 60.0)])) as gateway:
+    async with engine(
+        FakeChannel(limits=lambda room, _: [Limit(room, 1, 60.0, of="room")])
+    ) as gateway:
         await gateway.send("bot", "r", "one")
         second = await gateway.submit(say.message("r"))
         assert ("room limit", 60) == await _waits(gateway, second)

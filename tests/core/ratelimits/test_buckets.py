@@ -1,6 +1,7 @@
 """What attempts draw on: buckets of tokens, paced, closed, slowed down."""
 
 from collections import deque
+from functools import partial
 from heapq import heappop, heappush
 from itertools import pairwise
 from math import ceil
@@ -281,70 +282,67 @@ def test_what_is_answered_within_a_longer_window_of_the_platform_s_counts_till_i
 
 def test_after_an_unforeseen_429_the_pace_is_halved():
     bucket = even(10)
-    bucket.slow_down()
+    bucket.slow_down(0)
     bucket.take(0)
     assert 200 * MS == bucket.free_at(0)
 
 
 def test_a_slowed_window_allows_half():
     bucket = window(10)
-    bucket.slow_down()
-    assert [0, 0, 0, 0, 0] == starts(bucket, 900)[:9]
+    bucket.slow_down(0)
+    assert [0, 0, 0, 0, 0] == starts(bucket, 900)[:5]
 
 
 def test_nothing_is_slower_than_an_eighth():
     bucket = even(10)
-    for _ in range(9):
-        bucket.slow_down()
-    bucket.take(0)
-    assert 800 * MS == bucket.free_at(0)
+    for second in range(9):
+        bucket.slow_down(second * SECOND)
+    bucket.take(9 * SECOND)
+    assert 9 * SECOND + 800 * MS == bucket.free_at(9 * SECOND)
 
 
 def test_a_slowed_window_still_allows_one():
     bucket = window(2)
-    for _ in range(9):
-        bucket.slow_down()
-    assert [0, 1000] == starts(bucket, 1500)
+    for second in range(-9, 0):
+        bucket.slow_down(second * SECOND)
+    assert [0, 1000] == starts(bucket, 1100)
 
 
-def test_forty_six_answers_bring_the_pace_back():
-    """2 x 0.985 ** 45 is 1.01, 2 x 0.985 ** 46 is 0.998: never faster than allowed."""
-    bucket = even(10)
-    bucket.slow_down()
-    slowness = []
-    for _ in range(47):
+@pytest.mark.parametrize("make", [partial(even, 10), partial(window, 10)], ids=["even", "window"])
+def test_answers_bring_the_pace_back_within_seconds_and_never_above_the_limit(make):
+    """From an eighth, each answer adds a fifteenth: 14 of them."""
+    bucket, slowness = make(), []
+    for second in range(9):
+        bucket.slow_down(second * SECOND)
+    for _ in range(15):
         bucket.take(0)
         bucket.release(0)
         slowness.append(bucket.slowness)
-    assert 1.0 < slowness[44] < 1.02
-    assert [1.0, 1.0] == slowness[45:]
+    assert slowness[12] > 1.0
+    assert [1.0, 1.0] == slowness[13:]
 
 
-def test_what_was_under_way_as_a_pace_was_slowed_says_little_more():
+def test_what_was_under_way_as_a_pace_was_slowed_says_nothing_more():
     """Three in flight are refused for one reason; the fourth began at the slower pace."""
     bucket, slowness = even(10), []
     for _ in range(3):
         bucket.take(0)
     for attempt in range(4):
         if attempt == 3:
-            bucket.take(0)
-        before = bucket.slowness
-        bucket.release(0)
-        bucket.slow_down()
-        slowness.append(bucket.slowness / before)
-    assert [2.0, 1.1, 1.1, 1.5] == pytest.approx(slowness, rel=0.02)
-    assert 0.03 / 4 == bucket.eager
+            bucket.take(2 * SECOND)
+        bucket.release(2 * SECOND)
+        bucket.slow_down(2 * SECOND if attempt < 3 else 3 * SECOND)
+        slowness.append(bucket.slowness)
+    assert [2.0, 2.0, 2.0, 3.53] == pytest.approx(slowness, rel=0.01)
 
 
-def test_a_pace_that_is_full_again_forgets_that_it_was_refused():
-    """0.015 x 1.1 ** 8 is more than 0.03."""
-    bucket = even(10)
-    bucket.slow_down()
-    for _ in range(46 + 8):
-        bucket.take(0)
-        bucket.release(0)
-    bucket.slow_down()
-    assert (2.0, 0.015) == (bucket.slowness, bucket.eager)
+def test_refusals_within_a_second_are_one():
+    """What went out before the first still counts with the platform."""
+    bucket, slowness = even(10), []
+    for tenth in range(12):
+        bucket.slow_down(tenth * SECOND // 10)
+        slowness.append(bucket.slowness)
+    assert [2.0] * 10 + [4.0] * 2 == slowness
 
 
 def refused_by(real, messages=1500):
@@ -363,7 +361,7 @@ def refused_by(real, messages=1500):
             if wait:
                 refused += 1
                 bucket.close(at + wait)
-                bucket.slow_down(at + wait)
+                bucket.slow_down(at, at + wait)
             continue
         bucket.take(now)
         arrival = now + rng.randrange(10, 40) * MS
@@ -376,17 +374,17 @@ def refused_by(real, messages=1500):
     return refused, taken / (now / SECOND)
 
 
-@pytest.mark.parametrize("real", [25, 20, 15, 10])
+@pytest.mark.parametrize("real", [29, 27, 25, 20, 15, 10])
 def test_an_account_that_allows_less_than_configured_is_soon_known(real):
-    """A pace that took 3 % off with each answer, and doubled, met 50 to 70 in 1,500 messages."""
+    """At 30 a second its 1,500 messages would meet hundreds."""
     refused, rate = refused_by(real)
-    assert refused <= 10
+    assert refused <= 12
     assert rate >= 0.85 * real
 
 
 def test_a_slowed_bucket_of_one_waits_longer_and_soon_no_more():
     bucket = SpacedBucket(Limit("chat", 1, 1.0))
-    bucket.slow_down()
+    bucket.slow_down(0)
     waits = []
     now = 0
     for _ in range(5):
@@ -418,7 +416,7 @@ def refusals(spacing, messages):
                 break
             refused.append(number)
             closed = now + ceil(wait / SECOND) * SECOND
-            bucket.slow_down(closed)
+            bucket.slow_down(now, closed)
             bucket.close(closed)
         accepted = now - 50 * MS
     return refused, accepted / SECOND
@@ -447,10 +445,10 @@ def test_a_wait_grows_to_what_the_platform_says_and_at_most_twofold():
     for until, expected in ((1.5, 1.5), (300.0, 3.0), (None, 6.0)):
         bucket.take(SECOND)
         bucket.release(SECOND)
-        bucket.slow_down(None if until is None else round(until * SECOND))
+        bucket.slow_down(SECOND, None if until is None else round(until * SECOND))
         assert expected == pytest.approx(bucket.slowness)
     for _ in range(9):
-        bucket.slow_down()
+        bucket.slow_down(0)
     assert bucket.slowness <= 64.0
 
 
@@ -470,7 +468,7 @@ def test_a_refused_attempt_takes_no_token_of_a_strict_bucket():
     bucket.release(0)
     bucket.take(10 * SECOND)
     bucket.release(10 * SECOND)
-    bucket.slow_down(13 * SECOND)
+    bucket.slow_down(10 * SECOND, 13 * SECOND)
     assert 10 * SECOND == bucket.free_at(10 * SECOND)
 
 
@@ -479,25 +477,25 @@ def test_where_the_platform_names_no_wait_a_strict_bucket_keeps_its_own(until):
     bucket = SpacedBucket(Limit("chat", 1, 10.0))
     bucket.take(10 * SECOND)
     bucket.release(10 * SECOND)
-    bucket.slow_down(until)
+    bucket.slow_down(10 * SECOND, until)
     assert 20 * SECOND == bucket.free_at(10 * SECOND)
 
 
 def test_what_the_platform_reports_is_not_slowed_down():
     bucket = window(5)
     bucket.learn(report(limit=5, remaining=5, reset_after=1.0), 0)
-    bucket.slow_down()
+    bucket.slow_down(0)
     assert 1.0 == bucket.slowness
 
 
 def test_of_several_buckets_the_fastest_is_slowed_down():
     buckets = [window(20, 60.0), even(30), window(1, 1.0)]
-    slow_down(buckets)
+    slow_down(buckets, 0)
     assert [1.0, 2.0, 1.0] == [bucket.slowness for bucket in buckets]
 
 
 def test_of_no_bucket_nothing_is_slowed_down():
-    slow_down([])
+    slow_down([], 0)
 
 
 def test_a_gate_is_slower_than_any_limit():

@@ -38,29 +38,38 @@ def waiting_at(bucket, waiter):
     return waiter
 
 
-def limiter_of(*limits, room="r", now=0):
+def limiter_of(*limits, now=0):
     limiter = BucketRegistry()
-    return limiter, limiter.buckets(limits, room, now)
+    return limiter, limiter.buckets(limits, now)
 
 
 def test_limits_of_one_name_are_one_bucket():
     limiter, (first,) = limiter_of(Limit("account", 30, 1.0))
-    assert [first] == limiter.buckets([Limit("account", 30, 1.0)], "r", 0)
+    assert [first] == limiter.buckets([Limit("account", 30, 1.0)], 0)
     assert (1, 2) == (len(limiter), first.users)
 
 
-def test_a_bucket_that_several_rooms_ask_for_is_shared():
-    limiter, (account, mine) = limiter_of(Limit("account", 30, 1.0), Limit("room r"))
-    limiter.buckets([Limit("account", 30, 1.0), Limit("room s")], "s", 0)
-    limiter.buckets([Limit("room r")], "r", 0)
+def test_a_bucket_is_shared_as_its_limit_says_however_many_rooms_ask_for_it():
+    limiter, (account, mine) = limiter_of(
+        Limit("account", 30, 1.0), Limit("room r", of="room"), now=0
+    )
+    limiter.buckets([Limit("room r", of="room")], 0)
     assert (True, False) == (account.shared, mine.shared)
+    kinds = [
+        Limit("paced", 5, 1.0, of="room"),
+        Limit("bounded", 5, 1.0, most=6, of="room"),
+        Limit("window", 5, 1.0, "window", of="room"),
+        Limit("learned", 5, 1.0, "learned", of="room"),
+        Limit("spaced", of="room"),
+    ]
+    assert {False} == {bucket.shared for bucket in limiter.buckets(kinds, 0)}
 
 
 def test_idle_buckets_are_forgotten_as_new_ones_come():
     """10,000 rooms one after another: only a few are remembered at a time."""
     limiter = BucketRegistry()
     for n in range(10_000):
-        (bucket,) = limiter.buckets([Limit(f"room {n}")], f"{n}", n)
+        (bucket,) = limiter.buckets([Limit(f"room {n}")], n)
         bucket.users -= 1
     assert len(limiter) <= 2
 
@@ -70,7 +79,7 @@ def test_idle_buckets_are_forgotten_as_new_ones_come():
     [
         lambda bucket: bucket.take(0),
         lambda bucket: bucket.close(9 * SECOND),
-        lambda bucket: bucket.slow_down(),
+        lambda bucket: bucket.slow_down(0),
         lambda bucket: setattr(bucket, "users", 1),
         lambda bucket: bucket.spent.append(9 * SECOND),
         lambda bucket: waiting_at(bucket, lane()),
@@ -81,7 +90,7 @@ def test_a_bucket_of_which_something_would_be_lost_is_not_forgotten(busy):
     limiter, (bucket,) = limiter_of(Limit("room", 1, 1.0))
     bucket.users = 0
     busy(bucket)
-    limiter.buckets([Limit("other")], "s", SECOND)
+    limiter.buckets([Limit("other")], SECOND)
     assert bucket is limiter._buckets["room"]
 
 
@@ -90,9 +99,9 @@ def test_an_even_bucket_is_forgotten_once_its_tick_has_passed():
     bucket.users = 0
     bucket.take(0)
     bucket.release(0)
-    limiter.buckets([Limit("one")], "s", 100 * MS - 1)
+    limiter.buckets([Limit("one")], 100 * MS - 1)
     assert "account" in limiter._buckets
-    limiter.buckets([Limit("two")], "s", 100 * MS)
+    limiter.buckets([Limit("two")], 100 * MS)
     assert "account" not in limiter._buckets
 
 
@@ -135,7 +144,7 @@ def named(bucket, provisional, **fields):
 def test_a_provisional_bucket_gets_its_name():
     limiter, (bucket,) = limiter_of(Limit("POST /r", 5, 5.0, "window"))
     assert [bucket] == limiter.learn([named("abc", "POST /r", limit=7)], 0)
-    assert [bucket] == limiter.buckets([Limit("POST /r", 5, 5.0, "window")], "r", 0)
+    assert [bucket] == limiter.buckets([Limit("POST /r", 5, 5.0, "window")], 0)
     assert ("abc", 7, 1) == (bucket.name, bucket.count, len(limiter))
 
 
@@ -147,7 +156,7 @@ def test_two_provisional_buckets_of_one_name_become_one():
     assert [post] == limiter.learn([named("abc", "PATCH /r")], 0)
     assert (1, 1) == (limiter.version, len(limiter))
     assert post is patch.merged
-    assert [post] == limiter.buckets([Limit("PATCH /r")], "r", 0)
+    assert [post] == limiter.buckets([Limit("PATCH /r")], 0)
 
 
 @pytest.mark.parametrize("pace", ["even", "window"])
@@ -157,7 +166,7 @@ def test_a_merged_bucket_takes_its_closure_along(pace):
     limiter, (post, patch) = limiter_of(*limits)
     limiter.learn([named("abc", "POST /r")], 0)
     patch.close(9 * SECOND)
-    patch.slow_down()
+    patch.slow_down(0)
     limiter.learn([named("abc", "PATCH /r")], 0)
     assert 9 * SECOND == post.free_at(0)
     assert 2.0 == post.slowness
@@ -174,9 +183,9 @@ def test_a_merged_window_is_spent_by_both():
     assert 5 * SECOND == post.free_at(SECOND)
 
 
-def test_a_bucket_that_two_rooms_turn_out_to_share_is_shared():
-    limiter, (mine,) = limiter_of(Limit("POST /r"), room="r")
-    limiter.buckets([Limit("POST /s")], "s", 0)
+def test_a_rooms_bucket_that_turns_out_to_be_the_accounts_is_shared():
+    limiter, (mine,) = limiter_of(Limit("POST /r", of="room"))
+    limiter.buckets([Limit("POST /s")], 0)
     limiter.learn([named("abc", "POST /r"), named("abc", "POST /s")], 0)
     assert mine.shared
 
@@ -192,7 +201,7 @@ def test_a_bucket_whose_name_changes_keeps_its_state():
     limiter, (bucket,) = limiter_of(Limit("POST /r", 5, 5.0, "window"))
     limiter.learn([named("abc", "POST /r")], 0)
     assert [bucket] == limiter.learn([named("def", "POST /r", remaining=0, reset_after=2.0)], 0)
-    assert [bucket] == limiter.buckets([Limit("POST /r")], "r", 0)
+    assert [bucket] == limiter.buckets([Limit("POST /r")], 0)
     assert (2 * SECOND, 1) == (bucket.free_at(0), len(limiter))
 
 
@@ -200,7 +209,7 @@ def test_a_name_is_forgotten_with_its_bucket():
     limiter, (bucket,) = limiter_of(Limit("POST /r"))
     limiter.learn([named("abc", "POST /r")], 0)
     bucket.users = 0
-    limiter.buckets([Limit("other")], "s", SECOND)
+    limiter.buckets([Limit("other")], SECOND)
     assert {} == limiter._alias
 
 
@@ -225,5 +234,5 @@ def test_old_hits_are_forgotten():
 def test_a_name_nobody_asked_for_by_yet_is_an_alias_all_the_same():
     limiter, (bucket,) = limiter_of(Limit("POST /r"))
     limiter.learn([named("abc", "POST /r"), named("abc", "PATCH /r")], 0)
-    assert [bucket] == limiter.buckets([Limit("PATCH /r")], "r", 0)
+    assert [bucket] == limiter.buckets([Limit("PATCH /r")], 0)
     assert 0 == limiter.version

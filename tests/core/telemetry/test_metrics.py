@@ -111,7 +111,8 @@ async def down(_):
 
 
 def limits(bucket):
-    return FakeChannel(limits=lambda room, _op: [Limit(bucket.format(room), 1, 10_000.0)])
+    of = "room" if "{}" in bucket else "instance"
+    return FakeChannel(limits=lambda room, _op: [Limit(bucket.format(room), 1, 10_000.0, of=of)])
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,11 @@ async def test_a_wait_is_told_by_its_cause(telling, sdk, autojump_clock):
     """Behind another of its room, at the room's limit, at the account's, and while suspended."""
 
     def limits(room, _):
-        return [Limit("account", 1, 5.0)] if room == "a" else [Limit(f"room {room}", 1, 3.0)]
+        return (
+            [Limit("account", 1, 5.0)]
+            if room == "a"
+            else [Limit(f"room {room}", 1, 3.0, of="room")]
+        )
 
     async with (
         telling(FakeChannel(limits=limits), partition_count=1) as gateway,

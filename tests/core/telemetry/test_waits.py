@@ -2,6 +2,7 @@
 
 from random import Random
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -33,7 +34,8 @@ def message(room="room", **fields):
 
 def limited(name, seconds):
     """A channel with one such limit: so long for each message."""
-    return FakeChannel(limits=lambda room, _op: [Limit(name.format(room), 1, seconds)])
+    of = "room" if "{}" in name else "instance"
+    return FakeChannel(limits=lambda room, _op: [Limit(name.format(room), 1, seconds, of=of)])
 
 
 def waits(sdk, instance="bot"):
@@ -292,12 +294,14 @@ async def world(sdk, rng, seen):
     drawn = rng.choice(
         [
             [Limit("account", 1, rng.choice([0.5, 1.0]))],
-            [Limit("room:{}", 1, 2.0), Limit("account", 2, 1.0)],
+            [Limit("room:{}", 1, 2.0, of="room"), Limit("account", 2, 1.0)],
             [],
         ]
     )
     channel = FakeChannel(
-        limits=lambda room, _op: [Limit(x.bucket.format(room), x.count, x.per) for x in drawn],
+        limits=lambda room, _op: [
+            attrs.evolve(limit, bucket=limit.bucket.format(room)) for limit in drawn
+        ],
         script=troubles(rng),
     )
     settings = {

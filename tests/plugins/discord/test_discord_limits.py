@@ -17,12 +17,12 @@ MESSAGE = f"/channels/{ROOM}/messages"
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
-        ("send", [Limit(f"POST {MESSAGE}", 5, 5.0, "learned"), *GLOBAL]),
-        ("edit", [Limit(f"PATCH {MESSAGE}/{{message}}", 5, 5.0, "learned"), *GLOBAL]),
-        ("delete", [Limit(f"DELETE {MESSAGE}/{{message}}", 5, 5.0, "learned"), *GLOBAL]),
+        ("send", [Limit(f"POST {MESSAGE}", 5, 5.0, "learned", of="room"), *GLOBAL]),
+        ("edit", [Limit(f"PATCH {MESSAGE}/{{message}}", 5, 5.0, "learned", of="room"), *GLOBAL]),
+        ("delete", [Limit(f"DELETE {MESSAGE}/{{message}}", 5, 5.0, "learned", of="room"), *GLOBAL]),
         (
             "call:PUT /channels/{channel}/messages/pins/{message}",
-            [Limit(f"PUT {MESSAGE}/pins/{{message}}", 5, 5.0, "learned"), *GLOBAL],
+            [Limit(f"PUT {MESSAGE}/pins/{{message}}", 5, 5.0, "learned", of="room"), *GLOBAL],
         ),
         ("call:GET /users/@me", GLOBAL),
         (f"call:{TYPING}", []),

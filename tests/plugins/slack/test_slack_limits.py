@@ -15,7 +15,9 @@ def limits(instance, operation, room="C024BE91L"):
 
 @pytest.mark.parametrize("operation", ["send", "call:chat.postMessage"])
 def test_a_post_draws_on_its_channel(instance, operation):
-    assert (Limit("chat.postMessage:C024BE91L", 1, 1.0, "even"),) == limits(instance, operation)
+    assert (Limit("chat.postMessage:C024BE91L", 1, 1.0, "even", of="room"),) == limits(
+        instance, operation
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_every_number_is_a_setting():
     )
     instance = Instance("s", "slack", settings)
     assert (
-        Limit("chat.postMessage:C1", 2, 3.0, most=2),
+        Limit("chat.postMessage:C1", 2, 3.0, most=2, of="room"),
         Limit("chat.postMessage", 300, 60.0, "window"),
     ) == limits(instance, "send", "C1")
     assert [1, 2, 3] == [

@@ -64,7 +64,7 @@ async def test_people_groups_and_topics_without_one_foreseeable_429(opened, auto
         assert [f"{topic} {n}" for n in range(5)] == arrived
 
 
-@pytest.mark.parametrize(("priority", "seconds"), [("normal", 1.15), ("bulk", 2)])
+@pytest.mark.parametrize(("priority", "seconds"), [("normal", 1.28), ("bulk", 2)])
 async def test_a_higher_ceiling_is_for_all_classes_but_bulk(
     network, instance, autojump_clock, priority, seconds
 ):

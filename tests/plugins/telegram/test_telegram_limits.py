@@ -14,9 +14,13 @@ def settings(**fields) -> TelegramSettings:
     return TelegramSettings(token=Secret(TOKEN), **fields)
 
 
-CHAT = Limit("chat:7", 1, 1.0, "even")
+CHAT = Limit("chat:7", 1, 1.0, "even", of="room")
 BOT = Limit("bot", 30, 1.0, "even", most=30)
-GROUP = [Limit("chat:-7", 1, 1.0, "even"), Limit("group:-7", 20, 60.0, "window"), BOT]
+GROUP = [
+    Limit("chat:-7", 1, 1.0, "even", of="room"),
+    Limit("group:-7", 20, 60.0, "window", of="room"),
+    BOT,
+]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +34,7 @@ GROUP = [Limit("chat:-7", 1, 1.0, "even"), Limit("group:-7", 20, 60.0, "window")
         ("-7", "call:sendPhoto", GROUP),
         ("-7", "call:editMessageReplyMarkup", GROUP),
         ("-7", "call:copyMessage", GROUP),
-        ("@news", "send", [Limit("chat:@news", 1, 1.0, "even"), BOT]),
+        ("@news", "send", [Limit("chat:@news", 1, 1.0, "even", of="room"), BOT]),
         ("-7", "call:setMessageReaction", [BOT]),
         ("-7", "call:sendChatAction", []),
         ("-7", "call:SENDCHATACTION", []),
@@ -59,8 +63,8 @@ def test_limits_are_settings():
     own = settings(chat_count=2, chat_seconds=3, group_count=4, group_seconds=5, bot_count=6,
                    bot_seconds=7, bot_window=8)  # fmt: skip
     expected = [
-        Limit("chat:-7", 2, 3, most=2),
-        Limit("group:-7", 4, 5, "window"),
+        Limit("chat:-7", 2, 3, most=2, of="room"),
+        Limit("group:-7", 4, 5, "window", of="room"),
         Limit("bot", 6, 7, "even", most=8),
     ]
     assert expected == list(

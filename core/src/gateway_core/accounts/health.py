@@ -14,7 +14,7 @@ from gateway_core.contract.verdicts import Reason, Verdict
 from gateway_core.deliveries.backoff import Backoff
 from gateway_core.deliveries.waits import Elapsed
 from gateway_core.ratelimits.bucket import Bucket
-from gateway_core.ratelimits.circuit import Circuit
+from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
 
@@ -36,13 +36,15 @@ class Health:
     steady      nothing has failed or is in doubt, so that a success changes nothing
     shut        how long it was in each kind of trouble
     probing     whether a task probes it; `probes`: how many probes failed
+    worked_at   when it last worked after something had failed, in engine nanoseconds
     removed     it was removed: nothing of it is reported any more
     """
 
     _limits: InstanceLimits
     _circuit: Circuit
-    backoff: Backoff
+    _settings: CircuitSettings
     _can_refresh: bool
+    _can_probe: bool
     _start_probing: Callable[[], None]
     _serve_waiters: Callable[[list[Bucket], int], None]
     open: bool = False
@@ -54,6 +56,7 @@ class Health:
     shut: Elapsed = attrs.field(factory=Elapsed)
     probing: bool = False
     probes: int = 0
+    worked_at: int = -1
     on_resume: Callable[[], None] | None = None
     _relapses: int = 0  # probes that ended its suspension since an attempt last worked
     _fresh: bool = False
@@ -65,6 +68,7 @@ class Health:
     def worked(self, now: int) -> None:
         """An attempt was answered: lanes in doubt may go on."""
         self._relapses = 0
+        self.worked_at = now
         self._works(now)
 
     def failed(self, now: int) -> bool:
@@ -130,6 +134,7 @@ class Health:
         of a bot that may ask who it is, and nothing else.
         """
         self._relapses += self.suspended is not None
+        self.worked_at = now
         self._go_on(now)
         self.steady = False
 
@@ -200,6 +205,18 @@ class Health:
     def needs_probe(self) -> bool:
         """Whether a task should find out if it works."""
         return not (self.removed or self.held) and (bool(self.trouble) or bool(self._in_doubt))
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether messages wait for the end of an outage."""
+        return bool(self._in_doubt or self._limits.gate.waiting)
+
+    @property
+    def backoff(self) -> Backoff:
+        """The wait until the next probe, or until an attempt does in the place of one."""
+        if self.suspended is not None or not self._can_probe:
+            return self._settings.backoff
+        return self._settings.awaited if self.is_awaited else self._settings.outage
 
     def _probe_if_needed(self) -> None:
         if not self.probing and self.needs_probe:

@@ -10,7 +10,7 @@ from gateway_core.accounts.health import Health
 from gateway_core.accounts.sessions import Sessions
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.instances import Instance
-from gateway_core.contract.verdicts import Verdict
+from gateway_core.contract.verdicts import Reason, Verdict
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
@@ -84,6 +84,16 @@ class InstanceState:
     unfit: str = ""
     addresses: dict[str, str] = attrs.field(factory=dict)
     arrived: int = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether its credentials are refused and nothing of it has ever worked in this process."""
+        suspended = self.health.suspended
+        return (
+            suspended is not None
+            and suspended.reason is Reason.UNAUTHORIZED
+            and not (self.counts.answered or self.health.worked_at >= 0)
+        )
 
     def replace(self, instance: Instance, sessions: Sessions, now: int) -> None:
         """Use other settings: attempts get a new session, and limits are asked for anew."""

@@ -11,6 +11,7 @@ from random import Random
 import attrs
 import trio
 
+from gateway_core.accounts.health import Health
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Attempt
@@ -19,6 +20,9 @@ from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.plugins.boundary import stopped
 from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
+
+LOOK = 0.5
+"""Seconds between looks whether a message waits for an instance that nobody has waited for."""
 
 
 @attrs.define(eq=False)
@@ -37,7 +41,7 @@ class Prober:
             if health.refused is not None:
                 await self._refresh(account)
             while health.needs_probe:
-                await trio.sleep(health.backoff.delay(health.probes + 1, rng=self._rng))
+                await self._pause(health)
                 if health.refused is not None:
                     await self._refresh(account)
                 elif health.needs_probe:
@@ -45,6 +49,16 @@ class Prober:
                     await self._look(account)
         finally:
             health.probing = False
+
+    async def _pause(self, health: Health) -> None:
+        """Wait until the next probe, which is early once the first message waits for it."""
+        begun, awaited = trio.current_time(), health.is_awaited
+        until = begun + health.backoff.delay(health.probes + 1, rng=self._rng)
+        while (left := until - trio.current_time()) > 0:
+            await trio.sleep(left if awaited else min(left, LOOK))
+            if not awaited and health.is_awaited:
+                awaited, health.probes = True, 0
+                until = min(until, begun + health.backoff.delay(1, rng=self._rng))
 
     async def _refresh(self, account: InstanceState) -> None:
         """Ask once for a fresh secret; without one, suspend the instance."""

@@ -32,8 +32,9 @@ class RestoredState:
             left = min(until - self._clock.wall(), wait)
             if left <= 0:
                 continue
-            reopens = self._clock.now() + round(left * SECOND)
+            now = self._clock.now()
+            reopens = now + round(left * SECOND)
             if operation:
-                account.limits.close_operation(operation, reopens)
+                account.limits.close_operation(operation, reopens, now)
             else:
-                account.limits.close(reopens)
+                account.limits.close(reopens, now)

@@ -95,7 +95,10 @@ class IdempotencyConflict(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class InstanceSuspended(Refused):
-    """The instance is suspended and `when_suspended="refuse"`, or its settings cannot be used."""
+    """The instance is suspended, and nobody should wait for it.
+
+    Either `when_suspended="refuse"`, or its settings cannot be used, or nothing of it ever worked.
+    """
 
     instance_id: str
     why: str

@@ -91,6 +91,8 @@ class Limit:
     most  with `even`: attempts in any `per`, counted as in a window: keeps a pace near the
           platform's limit within it, although answers take unequally long, and what a stall held
           back, which arrives at once. Every pace of more than one should have it
+    of    whose limit it is: `instance`, the whole account's, or `room`, one conversation's. A
+          refusal of a room slows down the room's own limits, and no other's
     """
 
     bucket: str
@@ -101,6 +103,9 @@ class Limit:
     )
     start: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     most: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
+    of: Literal["room", "instance"] = attrs.field(
+        default="instance", validator=one_of("room", "instance"), kw_only=True
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -7,12 +7,12 @@ from random import Random
 import attrs
 from attrs.validators import ge, gt, le
 
-LONGEST_EXPONENT = 62
+LONGEST_EXPONENT = 200
 
 
 @attrs.frozen(kw_only=True)
 class Backoff:
-    """Exponential with jitter: at most `base * 2 ** (attempt - 1)` seconds, at most `cap`.
+    """Exponential with jitter: at most `base * growth ** (attempt - 1)` seconds, at most `cap`.
 
     jitter  the share of the wait that is drawn: 1 is full jitter, from zero to the ceiling
     """
@@ -20,10 +20,11 @@ class Backoff:
     base: float = attrs.field(default=0.5, validator=gt(0))
     cap: float = attrs.field(default=60.0, validator=gt(0))
     jitter: float = attrs.field(default=1.0, validator=[ge(0), le(1)])
+    growth: float = attrs.field(default=2.0, validator=gt(1))
 
     def ceiling(self, attempt: int) -> float:
         """The longest wait after `attempt` failed ones, in seconds."""
-        return min(self.cap, self.base * 2.0 ** min(attempt - 1, LONGEST_EXPONENT))
+        return min(self.cap, self.base * self.growth ** min(attempt - 1, LONGEST_EXPONENT))
 
     def delay(self, attempt: int, *, rng: Random) -> float:
         """A wait drawn evenly from its range, in seconds."""

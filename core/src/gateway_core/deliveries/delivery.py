@@ -49,6 +49,7 @@ class Delivery:
     restored     a previous process run accepted it
     stored       the gateway closed, and a durable outbox has it for the next run
     cause        what it waits for; `attempt` while one is under way; empty: it has ended
+    called       a caller waits, or waited, for its end
     joined       how many callers have waited for its end, except those that left before it
     lane         the lane that it stands in; whose, only the scheduler knows
     message      of an edit or delete: the identity of its message
@@ -56,10 +57,10 @@ class Delivery:
     """
 
     __slots__ = (
-        "__weakref__", "_clock", "_on_end", "_position", "accepted_at", "cause", "crashes",
-        "deadline",
-        "degradations", "due", "envelope", "id", "joined", "lane", "message", "moved_to",
-        "parked", "plan", "possible_duplicate", "priority", "receipt", "restored", "result",
+        "__weakref__", "_clock", "_on_end", "_position", "accepted_at", "called", "cause",
+        "crashes", "deadline", "degradations", "due", "envelope", "id", "joined", "lane",
+        "message", "moved_to", "parked", "plan", "possible_duplicate", "priority", "receipt",
+        "restored", "result",
         "revision", "scope", "started", "steps", "stored", "target", "traceparent", "transforms",
         "verdict",
     )  # fmt: skip
@@ -89,7 +90,7 @@ class Delivery:
         self.lane: object | None = None
         self.steps: list[Step] | None = None
         self._position = 0
-        self.started = self.parked = self.stored = False
+        self.started = self.parked = self.stored = self.called = False
         self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
@@ -293,6 +294,7 @@ class Delivery:
 
     def join(self, callback: Callable[[], None]) -> None:
         """One more caller waits for its end, and is called then."""
+        self.called = True
         self.joined += 1
         self.on_end(callback)
 

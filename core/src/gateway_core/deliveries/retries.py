@@ -47,7 +47,7 @@ Kind = Literal[
     "acknowledged",  # it is there after all
     "retry",         # the same again, `wait` seconds from now
     "closed",        # what the verdict's scope names waits; no attempt counts
-    "recover",       # the same again once the instance works, not before `wait`
+    "recover",       # the same again once the instance works, not before `wait`; see `patience`
     "transform",     # plan the part anew
     "moved",         # the room has a new address: the same again there
     "suspend",       # the instance is out of order: the envelope waits for it
@@ -61,7 +61,8 @@ class Decision:
     """What to do next about a step.
 
     wait      seconds; of a closure, how long what the verdict names is closed
-    patience  seconds that the lane itself stays away, where its step meets one limit after another
+    patience  seconds that the lane itself stays away, where its step meets one limit after another;
+              of a recovery, after which the step is tried even if nothing has worked meanwhile
     """
 
     kind: Kind
@@ -76,11 +77,15 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     *,
     settings: RetrySettings,
     repeat_safe: bool,
+    outage: bool = False,
     give_up_unknown: bool,
     left: float,
     rng: Random,
 ) -> Decision:
-    """What follows from `verdict`, `left` seconds before the deadline; `step` has counted it."""
+    """What follows from `verdict`, `left` seconds before the deadline; `step` has counted it.
+
+    outage  the instance is out of order, and a repeat does no harm
+    """
     match verdict.error_class:
         case ErrorClass.DONE:
             return Decision("acknowledged")
@@ -98,6 +103,9 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
         return _unless_late(Decision("closed", wait, patience=patience), left)
     if verdict.dispatched == "unknown" and not repeat_safe:
         return _ambiguous(step, settings, wait, give_up=give_up_unknown, left=left)
+    if outage and step.outages > 1:  # one failure alone may be nothing
+        told = min(verdict.retry_after or 0.0, wait)
+        return _unless_late(Decision("recover", told, patience=wait), left)
     if step.attempts >= settings.attempts:
         return _end(Disposition.EXHAUSTED)
     return _unless_late(Decision("retry", wait), left)
@@ -125,7 +133,7 @@ def _wait(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) ->
     """The platform's retry-after where it names one, else a jittered backoff."""
     if verdict.retry_after is not None and verdict.retry_after >= 0:
         return min(verdict.retry_after, LONGEST_WAIT)
-    return settings.backoff.delay(max(1, step.attempts, step.refusals), rng=rng)
+    return settings.backoff.delay(max(1, step.attempts, step.refusals, step.outages), rng=rng)
 
 
 def _patience(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:

@@ -24,6 +24,7 @@ class Step:
     """One operation on one platform message, and what is known of it. Its methods alone write it.
 
     refusals    how many of its last attempts, one after the other, met a limit
+    outages     how many found the instance out of order, as far as is known; the last at `down_at`
     maybe_sent  how many of its attempts may have been accepted without our knowing
     doubtful    an attempt may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
@@ -31,9 +32,9 @@ class Step:
     """
 
     __slots__ = (
-        "attempts", "doubtful", "extra", "first_at", "kind", "maybe_sent", "message_id", "mode",
-        "number", "outcome", "part", "refusals", "reply", "serial", "started", "transforms",
-        "verdict",
+        "attempts", "doubtful", "down_at", "extra", "first_at", "kind", "maybe_sent",
+        "message_id", "mode", "number", "outages", "outcome", "part", "refusals", "reply", "serial",
+        "started", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -50,7 +51,7 @@ class Step:
         self.kind, self.serial, self.part, self.mode = kind, serial, part, mode
         self.message_id, self.reply, self.extra = message_id, reply, extra
         self.attempts = self.refusals = self.number = self.maybe_sent = 0
-        self.transforms = self.first_at = 0
+        self.transforms = self.first_at = self.outages = self.down_at = 0
         self.started = self.doubtful = False
         self.outcome: Outcome | None = None
         self.verdict: Verdict | None = None
@@ -80,6 +81,11 @@ class Step:
     def spend(self) -> None:
         """The attempt counts among those that it may have."""
         self.attempts += 1
+
+    def meet_outage(self, now: int) -> None:
+        """The attempt found the instance out of order."""
+        self.outages += 1
+        self.down_at = now
 
     def doubt(self, begun: int, window: int, now: int, *, harmless: bool = False) -> None:
         """Nobody knows what became of the attempt that began then: it may have made a copy.

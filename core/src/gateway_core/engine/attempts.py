@@ -192,6 +192,8 @@ class Attempts:
             serve_waiters(account.limits.registry.learn(answer.buckets, now), now)
         if not account.health.steady:
             account.health.worked(now)
+        if account.limits.trial is not None:
+            serve_waiters(account.limits.answered(lane.begun), now)
         if over and delivery.receipt is None:
             self._completion.complete(delivery, Ending(delivery.disposition()), now)
         self._scheduler.go_on(lane, now)
@@ -240,7 +242,7 @@ def _may_begin(running: RunningAttempt, now: int) -> bool:
         if bucket.closed_until > now:
             return False
     own, gates = lane.room.account.limits, lane.room
-    if not (own.operations or gates.gate is not None or gates.thread_gates):
+    if not (own.operations or own.trial or gates.gate is not None or gates.thread_gates):
         return True
     closures = own.gates(gates, lane.thread, running.attempt.operation)
     return all(gate.closed_until <= now for gate in closures)

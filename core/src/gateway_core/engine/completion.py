@@ -130,11 +130,16 @@ class Completion:
         self.complete_waiting(victim, SHED, self._clock.now())
         return True
 
-    def end_all(self, account: InstanceState, ending: Ending) -> None:
-        """End everything of a suspended instance that waits for it."""
+    def end_all(self, account: InstanceState, ending: Ending, *, called: bool = False) -> None:
+        """End everything of a suspended instance that waits for it.
+
+        called  only that whose caller waits for its end
+        """
         now = self._clock.now()
         for delivery in list(self._deliveries.values()):
             step, mine = delivery.step, delivery.envelope.instance_id == account.instance.id
+            if called and not delivery.called:
+                continue
             if mine and delivery.receipt is None and not (step and step.started):
                 self.complete_waiting(delivery, ending, now)
 

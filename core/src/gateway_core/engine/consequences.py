@@ -11,6 +11,7 @@ from random import Random
 
 import attrs
 
+from gateway_core.accounts.health import Health
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
@@ -19,12 +20,13 @@ from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.ending import Ending, broken_by
 from gateway_core.deliveries.retries import Decision, decide
-from gateway_core.deliveries.steps import ARRIVED
+from gateway_core.deliveries.steps import ARRIVED, Step
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.running_attempt import Failed, doubt
 from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import about, words
 from gateway_core.ratelimits.refusals import WIDE, RefusedAttempt, refuse
+from gateway_core.ratelimits.trial import LONGEST_BELIEVED
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
 from gateway_core.text import Excerpt
@@ -66,12 +68,14 @@ class Consequences:
             self._completion.complete(delivery, Ending(Disposition.CRASHED, verdict), failed.now)
             self._scheduler.go_on(failed.lane, failed.now)
             return
-        self._count(failed)
+        repeat_safe = verdict.dispatched == "unknown" and failed.is_repeat_safe()
+        outage = self._count(failed, harmless=verdict.dispatched == "no" or repeat_safe)
         decision = decide(
             verdict,
             step,
             settings=self._shard.config.retries,
-            repeat_safe=verdict.dispatched == "unknown" and failed.is_repeat_safe(),
+            repeat_safe=repeat_safe,
+            outage=outage,
             give_up_unknown=delivery.envelope.on_unknown == "give_up",
             left=(delivery.deadline - failed.now) / SECOND,
             rng=self._rng,
@@ -85,18 +89,21 @@ class Consequences:
         if journal is not None and delivery.receipt is None and step.outcome not in ARRIVED:
             journal.ended(delivery, step, decision.wait)
 
-    def _count(self, failed: Failed) -> None:
-        """Count the attempt. A 429 spends none; an unknown outcome may have made a copy.
+    def _count(self, failed: Failed, *, harmless: bool) -> bool:
+        """Count the attempt; whether only the instance was out of order, so that none is spent.
 
-        An attempt that only found the instance still down spends none either, if nothing was sent.
-        Its lane goes to the end of the line, so that another lane finds out next.
+        A 429 spends none either; an unknown outcome may have made a copy. An instance is out of
+        order if nothing of it has worked since the step failed before. Its lane goes to the end of
+        the line, so that another lane finds out next.
         """
         verdict, step, health = failed.verdict, failed.step, failed.account.health
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
         retryable = verdict.error_class is ErrorClass.RETRYABLE
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         down = retryable and verdict.scope is Scope.INSTANCE and verdict.reason in OUTAGE
-        vain = down and health.open and verdict.dispatched == "no"
+        vain = down and harmless and _is_out_of_order(step, verdict, health)
+        if down:
+            step.meet_outage(failed.now)
         if retryable and not changes and not failed.limited and not vain:
             step.spend()
         if verdict.dispatched == "unknown":
@@ -115,6 +122,7 @@ class Consequences:
             serve_waiters(learned, failed.now)
         elif verdict.reason is Reason.RATE_LIMITED and not failed.limited:
             self._refuse(failed, None)
+        return vain
 
     def _refuse(self, failed: Failed, wait: float | None) -> bool:
         """Close, slow down and learn what a refusal names; whether anything is closed now."""
@@ -124,13 +132,15 @@ class Consequences:
             room_id=lane.room.id,
             thread=lane.thread,
             gates=lane.room,
+            begun=lane.begun,
             drawn=lane.asked.get(lane.asked_as(failed.attempt.operation), []),
             names_limits=account.hooks.traits.names_limits,
         )
         refusal = refuse(account.limits, refused, failed.verdict, wait, now)
         account.counts.limit(foreseen=refusal.foreseen)
         if refusal.durable is not None and wait is not None and self._shard.journal is not None:
-            self._shard.journal.closed(account.instance.id, refusal.durable, wait)
+            believed = min(wait, LONGEST_BELIEVED / SECOND)
+            self._shard.journal.closed(account.instance.id, refusal.durable, believed)
         serve_waiters(refusal.changed, now)
         return refusal.closed
 
@@ -154,16 +164,21 @@ class Consequences:
         lane, now = failed.lane, failed.now
         wide = failed.verdict.scope in WIDE
         failed.delivery.wait_for("account limit" if wide else "room limit", now)
-        if self._refuse(failed, decision.wait) and decision.patience <= decision.wait:
+        closed = self._refuse(failed, decision.wait)
+        # In a trial every refusal may be the account's, which is asked ever more rarely anyway.
+        patient = decision.patience > decision.wait and failed.account.limits.trial is None
+        if closed and not patient:
             self._scheduler.go_on(lane, now)
         else:
             wait = max(decision.wait, decision.patience)
             self._scheduler.pause(lane, now + round(wait * SECOND))
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
-        failed.delivery.wait_for("outcome unknown", failed.now)
+        cause = "outcome unknown" if failed.step.doubtful else "retry"
+        failed.delivery.wait_for(cause, failed.now)
         not_before = failed.now + round(decision.wait * SECOND)
-        self._scheduler.wait_until_it_works(failed.lane, not_before)
+        at_last = failed.now + round(decision.patience * SECOND) if decision.patience else None
+        self._scheduler.wait_until_it_works(failed.lane, not_before, at_last)
 
     def _do_transform(self, failed: Failed, _: Decision) -> None:
         """Drop the reply, or plan the refused part anew from its span of the source text."""
@@ -290,3 +305,10 @@ class Consequences:
             then=decision.kind,
             wait=round(decision.wait, 3),
         )
+
+
+def _is_out_of_order(step: Step, verdict: Verdict, health: Health) -> bool:
+    """Whether an attempt that failed as in an outage says nothing of the step itself."""
+    if verdict.reason is Reason.UNREACHABLE or health.open:
+        return True
+    return step.outages > 0 and health.worked_at <= step.down_at

@@ -28,6 +28,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
+from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits
@@ -47,6 +48,7 @@ class InstanceRegistry:
     _clock: Clock
     _spawn: Spawn
     _start_probing: Callable[[InstanceState], None]
+    _journal: Journal | None = None
     _partitions: Sequence[Partition] = ()
     _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
@@ -105,6 +107,7 @@ class InstanceRegistry:
             raise ConfigError([Problem(f"instances.{instance.id}.settings", wrong)])
         now = self._clock.now()
         account.replace(instance, self._sessions(account.hooks, instance), now)
+        self._lift(account, now)
         for partition in self._partitions:
             partition.scheduler.ask_anew(account, now)
 
@@ -152,8 +155,19 @@ class InstanceRegistry:
         self.suspend_account(account, verdict)
 
     def resume(self, instance_id: str) -> None:
-        """Let a suspended instance go on where it stopped."""
-        self.account(instance_id).health.resume(self._clock.now())
+        """Let an instance go on where it stopped, whatever suspended or closed it."""
+        account, now = self.account(instance_id), self._clock.now()
+        account.health.resume(now)
+        self._lift(account, now)
+
+    def _lift(self, account: InstanceState, now: int) -> None:
+        """Take back what refusals closed, for this process run and the next."""
+        if self._journal is not None:
+            for operation in ("", *account.limits.operations):
+                self._journal.closed(account.instance.id, operation, 0.0)
+        serve_waiters(account.limits.lift(now), now)
+        for partition in self._partitions:
+            partition.scheduler.lift(account, now)
 
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed`."""
@@ -184,9 +198,11 @@ class InstanceRegistry:
             raw=verdict.raw,
         )
         account.hooks.instance_suspended(account.instance, verdict)
-        if self._config.when_suspended == "end":
+        if self._config.when_suspended == "end" or account.is_hopeless:
+            called = self._config.when_suspended != "end"
             for partition in self._partitions:
-                partition.completion.end_all(account, Ending(Disposition.FATAL, verdict))
+                ending = Ending(Disposition.FATAL, verdict)
+                partition.completion.end_all(account, ending, called=called)
 
     def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Delivery]]:
         return [
@@ -229,8 +245,9 @@ class InstanceRegistry:
         health = Health(
             limits,
             Circuit(config.circuit),
-            config.circuit.backoff,
+            config.circuit,
             can_refresh="credentials" in hooks.can,
+            can_probe="probe" in hooks.can,
             start_probing=lambda: self._start_probing(account),
             serve_waiters=serve_waiters,
         )

@@ -9,14 +9,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
+from gateway_core.ratelimits.pace import Pace, growth_of
 
-SLOWEST = 8.0
-EAGER, LEAST_EAGER = 0.03, 0.0005
-"""The share of its slowness that each answer takes off a bucket: at first, and at least."""
-FORGIVING = 1.1
-"""How many times as eager an even pace is with each answer at its full pace, up to `EAGER`."""
-LEAST_STEP, SAME_STEP = 1.2, 1.1
-"""How many times slower a refusal makes it at least, and one for the same reason as another."""
 SOON = 5 * SECOND
 """How far ahead a slot among the attempts in flight may be reserved."""
 
@@ -47,23 +41,26 @@ class Bucket:
 
     The base is a gate (closed or open) with a bound on attempts in flight; `paced` ones give
     tokens by the time as well.
+
+    shared    it is the account's, or one partition's for all its rooms: not one room's own
+    slowness  how many times slower than its limit it gives tokens
     """
 
     paced: ClassVar[bool] = False
 
     __slots__ = (
-        "asked", "capacity", "closed_until", "in_flight", "merged", "name", "reserved",
-        "room", "shared", "slowness", "timer_at", "users", "waiting",
+        "_pace", "asked", "capacity", "closed_until", "in_flight", "merged", "name", "reserved",
+        "shared", "slowness", "timer_at", "users", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, capacity: int = NEVER, *, shared: bool = False) -> None:
         self.name, self.capacity, self.shared = name, capacity, shared
         self.in_flight = self.users = self.closed_until = 0
         self.slowness = 1.0
+        self._pace: Pace | None = None
         self.waiting: WaitingTakers | None = None
         self.timer_at: int | None = None
         self.reserved: tuple[int, Any] | None = None
-        self.room: str | None = None
         self.merged: Bucket | None = None
         self.asked: tuple[str, ...] = ()
 
@@ -86,11 +83,14 @@ class Bucket:
         """Undo a take whose attempt never started."""
         self.in_flight -= 1
 
-    def release(self, now: int) -> None:  # noqa: ARG002 - paced buckets need the time
+    def release(self, now: int) -> None:
         """The attempt that took a token was answered, or failed, at `now`."""
         self.in_flight -= 1
-        if self.slowness > 1.0:
-            self.slowness = max(1.0, self.slowness * (1.0 - EAGER))
+        if self._pace is not None:
+            self._pace.answered(now)
+            self.slowness = 1.0 / self._pace.share
+            if self._pace.is_over(now):
+                self._pace = None
 
     def close(self, until: int) -> None:
         """Let nobody pass before `until`."""
@@ -99,7 +99,8 @@ class Bucket:
     def absorb(self, other: Bucket) -> None:
         """`other` turns out to be this bucket: its closure and slowness hold here."""
         self.close(other.closed_until)
-        self.slowness = max(self.slowness, other.slowness)
+        if other.slowness > self.slowness:
+            self._pace, self.slowness = other._pace, other.slowness
 
     @property
     def period(self) -> int:
@@ -116,40 +117,41 @@ class Bucket:
         """How far ahead a lane may reserve: a token taken before is back by then."""
         return 2 * self.period if self.period < NEVER else SOON
 
-    def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - strict ones learn by it
-        """The platform refused, perhaps saying until when: halve the pace, to recover slowly."""
-        self.slowness = min(SLOWEST, self.slowness * 2.0)
+    def slow_down(self, now: int, until: int | None = None) -> None:
+        """The platform refused an attempt, perhaps saying until when; a gate has no pace."""
 
     def idle(self, now: int) -> bool:
-        """Whether forgetting the bucket would change nothing."""
+        """Whether forgetting the bucket would change nothing, or nothing that still counts."""
         used = self.in_flight or self.users or self.waiting
-        return not used and self.closed_until <= now and self.slowness == 1.0
+        return not used and self.closed_until <= now and self._at_its_pace(now)
+
+    def _at_its_pace(self, now: int) -> bool:
+        return self._pace is None or self._pace.is_old(now)
+
+    def _slow_down(self, growth: float, now: int) -> None:
+        """Halve the pace, unless attempts of a pace before were refused."""
+        self._pace = self._pace or Pace(growth)
+        self._pace.refuse(self.in_flight, now)
+        self.slowness = 1.0 / self._pace.share
 
 
 class PacedBucket(Bucket):
-    """One token every `per / count`, counted from the starts of attempts.
-
-    A refusal halves the pace, and each answer takes a share (`eager`) of that off. Each refusal
-    also halves the share, and what the next one adds: so one flood is soon forgotten, and a limit
-    below `count` is met less and less often. Refusals of earlier attempts slow it only a little.
-    """
+    """One token every `per / count`, counted from the starts of attempts."""
 
     paced = True
 
-    __slots__ = ("_earlier", "_was_earlier", "eager", "limit", "next_at", "period")
+    __slots__ = ("limit", "next_at", "period")
 
     period: int
 
     def __init__(self, limit: Limit) -> None:
-        super().__init__(limit.bucket)
+        super().__init__(limit.bucket, shared=limit.of == "instance")
         self.limit = limit
         self.period = round(limit.per * SECOND / limit.count)
         self.next_at = 0
-        self.eager = EAGER
-        self._earlier = 0  # attempts under way that began at the pace before
-        self._was_earlier = False
-        if limit.start is not None:
-            self.slowness = max(1.0, limit.count / limit.start)
+        if limit.start is not None and limit.start < limit.count:
+            self._pace = Pace(self._growth, share=limit.start / limit.count)
+            self.slowness = limit.count / limit.start
 
     @property
     def pace(self) -> int:
@@ -167,22 +169,8 @@ class PacedBucket(Bucket):
         step = self._step()
         self.next_at = (self.next_at if now - self.next_at < step else now) + step
 
-    def release(self, now: int) -> None:  # noqa: ARG002 - it counts from the starts
-        self.in_flight -= 1
-        self._was_earlier = self._earlier > 0
-        self._earlier -= self._was_earlier
-        if self.slowness > 1.0:
-            self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
-        elif self.eager < EAGER:
-            self.eager = min(EAGER, self.eager * FORGIVING)
-
-    def slow_down(self, until: int | None = None) -> None:  # noqa: ARG002 - the closure waits
-        if self._was_earlier:
-            self.slowness = min(SLOWEST, self.slowness * SAME_STEP)
-            return
-        self._earlier = self.in_flight
-        self.slowness = min(SLOWEST, self.slowness * max(LEAST_STEP, 1.0 + self.eager / EAGER))
-        self.eager = max(LEAST_EAGER, self.eager / 2.0)
+    def slow_down(self, now: int, until: int | None = None) -> None:  # noqa: ARG002 - the closure waits
+        self._slow_down(self._growth, now)
 
     def give_back(self) -> None:
         super().give_back()
@@ -197,15 +185,19 @@ class PacedBucket(Bucket):
         self.limit, self.period = limit, round(limit.per * SECOND / limit.count)
         self.next_at = last + self._step()
 
+    @property
+    def _growth(self) -> float:
+        return growth_of(self.limit.count, self.limit.per)
+
     def _step(self) -> int:
         return round(self.period * self.slowness) if self.slowness > 1.0 else self.period
 
 
-def slow_down(buckets: Sequence[Bucket], until: int | None = None) -> None:
+def slow_down(buckets: Sequence[Bucket], now: int, until: int | None = None) -> None:
     """After a 429 that nobody foresaw: slow down the one of these whose tokens come back first.
 
     Which of them refused is not known. The fastest one, slowed, eases the others as well; a long
     window, halved where half of it is spent, would hold its room for all the rest of the window.
     """
     if buckets:
-        min(buckets, key=lambda bucket: bucket.period).slow_down(until)
+        min(buckets, key=lambda bucket: bucket.period).slow_down(now, until)

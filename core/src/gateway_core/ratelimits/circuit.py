@@ -13,6 +13,10 @@ SHARE = 0.5
 """The share of failures from which the circuit opens: below it a platform still delivers."""
 JITTER = 0.2
 """The share of a wait between probes that is drawn, so that instances do not probe in step."""
+GROWTH = 1.08
+"""Of the wait for each probe that fails, which stays a thirteenth of the outage at the most."""
+LONGEST_AWAITED = 15.0
+"""Seconds between probes at the most, while messages wait."""
 
 
 @attrs.frozen(kw_only=True)
@@ -20,8 +24,8 @@ class CircuitSettings:
     """When an instance's circuit opens, and how often it is tried again.
 
     window      newest outcomes of which half must have failed for the circuit to open
-    probe_base  seconds until the first probe; doubled with each that fails, less up to a fifth
-    probe_cap   seconds between probes at the most
+    probe_base  seconds until the first probe, half as many in an outage, less up to a fifth
+    probe_cap   seconds between probes at the most; in an outage 15 while messages wait
     """
 
     window: int = attrs.field(default=20, validator=whole(least=1))
@@ -30,8 +34,18 @@ class CircuitSettings:
 
     @property
     def backoff(self) -> Backoff:
-        """The wait between probes."""
+        """The wait between probes of a suspended instance; and where attempts do as probes."""
         return Backoff(base=self.probe_base, cap=self.probe_cap, jitter=JITTER)
+
+    @property
+    def outage(self) -> Backoff:
+        """The wait between probes in an outage: a small share of how long it has lasted."""
+        return attrs.evolve(self.backoff, base=self.probe_base / 2, growth=GROWTH)
+
+    @property
+    def awaited(self) -> Backoff:
+        """The same while messages wait for its end."""
+        return attrs.evolve(self.outage, cap=min(self.probe_cap, LONGEST_AWAITED))
 
 
 class Circuit:

@@ -7,6 +7,7 @@ import attrs
 from gateway_core.clock import NEVER
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.registry import BucketRegistry
+from gateway_core.ratelimits.trial import LONGEST_BELIEVED, Trial, trial_of
 
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
@@ -28,6 +29,14 @@ class RoomGates:
         gate.close(until)
         return gate
 
+    def lift(self) -> list[Bucket]:
+        """Take all of it back; the gates whose waiters must be looked at again."""
+        gates = [gate for gate in (self.gate, *self.thread_gates.values()) if gate is not None]
+        self.gate, self.thread_gates = None, {}
+        for gate in gates:
+            gate.closed_until = 0
+        return gates
+
     def closed_until(self) -> int:
         """When the last of these closures ends."""
         gates = [self.gate, *self.thread_gates.values()]
@@ -41,6 +50,7 @@ class InstanceLimits:
     attempts    bounds its attempts in flight
     gate        closed while the whole instance waits: for a limit, a circuit, a suspension
     operations  gates of single operations
+    trial       asks, one attempt at a time, whether the account still is limited; None: it is not
     """
 
     def __init__(self, instance_id: str, attempts: int) -> None:
@@ -48,26 +58,67 @@ class InstanceLimits:
         self.attempts = Bucket(f"attempts of {instance_id}", attempts, shared=True)
         self.gate = Bucket(f"instance {instance_id}", shared=True)
         self.operations: dict[str, Bucket] = {}
+        self.trial: Trial | None = None
+        self._id = instance_id
         self._refused_until = 0
 
     def gates(self, room: RoomGates, thread: str | None, operation: str) -> list[Bucket]:
-        """What a refusal may have closed: the operation, the room, the thread."""
-        if not (self.operations or room.gate is not None or room.thread_gates):
+        """What a refusal may have closed: the operation, the room, the thread; and a trial."""
+        if not (self.operations or self.trial or room.gate is not None or room.thread_gates):
             return []
-        gates = (self.operations.get(operation), room.gate, room.thread_gates.get(thread))
+        trial = None if self.trial is None else self.trial.gate
+        gates = (trial, self.operations.get(operation), room.gate, room.thread_gates.get(thread))
         return [gate for gate in gates if gate is not None]
 
-    def close(self, until: int) -> Bucket:
-        """A refusal closes the whole instance."""
-        self.gate.close(until)
-        self._refused_until = max(self._refused_until, until)
+    def close(self, until: int, now: int) -> Bucket:
+        """A refusal closes the whole instance; a long wait is asked about before it is over."""
+        believed = min(until, now + LONGEST_BELIEVED)
+        if until > believed:
+            self.trial = self.trial or trial_of(self._id)
+            self.trial.said(until, now)
+        self.gate.close(believed)
+        self._refused_until = max(self._refused_until, believed)
         return self.gate
 
-    def close_operation(self, operation: str, until: int) -> Bucket:
-        """A refusal closes one operation."""
+    def close_operation(self, operation: str, until: int, now: int) -> Bucket:
+        """A refusal closes one operation, which is tried again even before a long wait is over."""
         gate = self.operations.setdefault(operation, Bucket(operation, shared=True))
-        gate.close(until)
+        gate.close(min(until, now + LONGEST_BELIEVED))
         return gate
+
+    def doubt(self, until: int, begun: int, now: int) -> Bucket:
+        """Several rooms are refused, or are still: perhaps the account is, until then at most.
+
+        begun  when the attempt began that was refused; one from before tells nothing new
+        """
+        if self.trial is None:
+            self.trial = trial_of(self._id)
+        if begun >= self.trial.since:
+            self.trial.guess(until, now)
+        return self.trial.gate
+
+    def answered(self, begun: int) -> list[Bucket]:
+        """An attempt was answered: if it began within the trial, the account is not limited.
+
+        The gates whose waiters must be looked at again.
+        """
+        trial = self.trial
+        if trial is None or begun < trial.since:
+            return []
+        self.trial = None
+        return [_opened(trial.gate)]
+
+    def lift(self, now: int) -> list[Bucket]:
+        """Take back what refusals closed; the gates whose waiters must be looked at again."""
+        gates = [_opened(gate) for gate in self.operations.values()]
+        if self.trial is not None:
+            gates.append(_opened(self.trial.gate))
+        self.operations, self.trial = {}, None
+        self._refused_until = 0
+        if not self.is_shut:
+            self.open(now)
+            gates.append(self.gate)
+        return gates
 
     def shut(self) -> None:
         """Nothing goes out until the instance works again."""
@@ -82,3 +133,9 @@ class InstanceLimits:
         """Let so many attempts at once go out, as soon as refusals allow it."""
         self.gate.capacity = attempts
         self.gate.closed_until = max(now, self._refused_until)
+
+
+def _opened(gate: Bucket) -> Bucket:
+    """A gate that nobody draws on any more lets everybody pass who still waits at it."""
+    gate.capacity, gate.closed_until = NEVER, 0
+    return gate

@@ -19,6 +19,7 @@ WIDE = (Scope.INSTANCE, Scope.OPERATION)
 class RefusedAttempt:
     """What a limit refused.
 
+    begun         when it began, in engine nanoseconds
     drawn         the buckets of the limits that the attempt drew on
     names_limits  the channel's refusals say whose limit was met
     """
@@ -27,6 +28,7 @@ class RefusedAttempt:
     room_id: str
     thread: str | None
     gates: RoomGates
+    begun: int
     drawn: Sequence[Bucket]
     names_limits: bool
 
@@ -64,31 +66,32 @@ def refuse(
         return Refusal(foreseen=foreseen, closed=False, changed=changed, durable=None)
     until = now + round(wait * SECOND)
     closed = _close(limits, refused, verdict.scope, until, now)
-    # Several rooms limited at once are the account's limit, whatever each verdict says.
-    whole = limits.gate in closed
-    wide = whole or verdict.scope in WIDE
+    # Several rooms limited at once may be the account's limit, whatever each verdict says.
+    wide = verdict.scope in WIDE or (limits.trial is not None and limits.trial.gate in closed)
     slowed = [bucket for bucket in refused.drawn if bucket.shared == wide]
-    slow_down(slowed, None if verdict.retry_after is None else until)
+    slow_down(slowed, now, None if verdict.retry_after is None else until)
     return Refusal(
         foreseen=foreseen,
         closed=bool(closed) or any(bucket.closed_until > now for bucket in refused.drawn),
         changed=[*changed, *closed, *slowed],  # one may be free now: a refusal took no token
-        durable="" if whole else refused.operation if verdict.scope is Scope.OPERATION else None,
+        durable={Scope.INSTANCE: "", Scope.OPERATION: refused.operation}.get(verdict.scope),
     )
 
 
 def _close(
     limits: InstanceLimits, refused: RefusedAttempt, scope: Scope, until: int, now: int
 ) -> list[Bucket]:
-    """Close what the scope names; of a channel that names no limits, perhaps the whole instance."""
+    """Close what the scope names; where the channel names no limits, perhaps doubt the account."""
     if scope is Scope.INSTANCE:
-        return [limits.close(until)]
+        return [limits.close(until, now)]
     if scope is Scope.OPERATION:
-        return [limits.close_operation(refused.operation, until)]
+        return [limits.close_operation(refused.operation, until, now)]
     if scope is Scope.THREAD:
         return [refused.gates.close_thread(refused.thread, until)]
     if scope is not Scope.ROOM:
         return []
     gate = refused.gates.close_room(refused.room_id, until)
-    several = not refused.names_limits and limits.registry.hit(refused.room_id, now)
-    return [gate, limits.close(until)] if several else [gate]
+    if refused.names_limits:
+        return [gate]
+    several = limits.registry.hit(refused.room_id, now) or limits.trial is not None
+    return [gate, limits.doubt(until, refused.begun, now)] if several else [gate]

@@ -28,22 +28,19 @@ class BucketRegistry:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def buckets(self, limits: Sequence[Limit], room: str, now: int) -> list[Bucket]:
+    def buckets(self, limits: Sequence[Limit], now: int) -> list[Bucket]:
         """The buckets that `limits` name, made where they are new, each with one user more."""
         fresh = sum(self._name(limit) not in self._buckets for limit in limits)
         self._sweep(SWEEP * fresh, now)  # first, so that none of these is forgotten
-        return [self._bucket(limit, room) for limit in limits]
+        return [self._bucket(limit) for limit in limits]
 
-    def _bucket(self, limit: Limit, room: str) -> Bucket:
+    def _bucket(self, limit: Limit) -> Bucket:
         name = self._name(limit)
         bucket = self._buckets.get(name)
         if name in self._old:
             bucket = self._renewed(name, limit)
         if bucket is None:
             bucket = self._buckets[name] = bucket_for(limit)
-            bucket.room = room
-        elif bucket.room != room:
-            bucket.shared = True
         bucket.users += 1
         return bucket
 
@@ -56,8 +53,7 @@ class BucketRegistry:
         if type(bucket) is type(old):
             old.renew(limit)
             return old
-        bucket.name, bucket.room = name, old.room
-        bucket.shared, bucket.asked = old.shared, old.asked
+        bucket.name, bucket.asked = name, old.asked
         bucket.absorb(old)
         old.merged = self._buckets[name] = bucket
         return bucket
@@ -110,7 +106,7 @@ class BucketRegistry:
             real.name = report.bucket
         elif provisional is not None:
             provisional.merged = real
-            real.shared = real.shared or provisional.room != real.room
+            real.shared = real.shared or provisional.shared
             real.absorb(provisional)
             self.version += 1
         real.asked = (*real.asked, asked)

@@ -11,10 +11,14 @@ from math import isfinite
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
-from gateway_core.ratelimits.bucket import FORGIVING, Bucket, PacedBucket
+from gateway_core.ratelimits.bucket import Bucket, PacedBucket
+from gateway_core.ratelimits.pace import growth_of
 
 STRICTEST = 64.0
 EAGER = 0.4
+"""The share of its slowness that each answer takes off a strict bucket, at first."""
+FORGIVING = 1.1
+"""How many times as eager it is with each answer at its own pace, up to `EAGER`."""
 LONGEST_RESET = 86_400.0
 MADE_UP = 2
 """Ticks of an even pace that a full window delayed and that may follow at once."""
@@ -61,7 +65,7 @@ class WindowBucket(_SlidingWindow):
     __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent", "told")
 
     def __init__(self, limit: Limit) -> None:
-        super().__init__(limit.bucket)
+        super().__init__(limit.bucket, shared=limit.of == "instance")
         self.limit = limit
         self.count = limit.count
         self.per = round(limit.per * SECOND)
@@ -77,10 +81,10 @@ class WindowBucket(_SlidingWindow):
     def pace(self) -> int:
         return round(self.per * self.slowness) // self.count
 
-    def slow_down(self, until: int | None = None) -> None:
+    def slow_down(self, now: int, until: int | None = None) -> None:  # noqa: ARG002 - strict ones learn by it
         """Slow down, unless the platform reports its window: the report is believed instead."""
         if not self.reported:
-            super().slow_down(until)
+            self._slow_down(growth_of(self.count, self.per / SECOND), now)
 
     def free_at(self, now: int) -> int:
         spent, at = self.spent, max(now, self.closed_until)
@@ -140,6 +144,9 @@ class SpacedBucket(WindowBucket):
         self._answered: int | None = None
         self._before: tuple[int | None, float] = (None, 1.0)
 
+    def _at_its_pace(self, now: int) -> bool:  # noqa: ARG002 - what is strict stays so
+        return self.slowness == 1.0
+
     def release(self, now: int) -> None:
         """The answer came; if it is a refusal, `slow_down` follows and takes that back."""
         self._before = (self._answered, self.slowness)
@@ -151,7 +158,7 @@ class SpacedBucket(WindowBucket):
         else:
             self.eager = min(EAGER, self.eager * FORGIVING)
 
-    def slow_down(self, until: int | None = None) -> None:
+    def slow_down(self, now: int, until: int | None = None) -> None:  # noqa: ARG002 - it counts from answers
         """Wait longer after each answer; where the platform said for how long, then as long now."""
         refused = self._answered
         self._answered, slowness = self._before

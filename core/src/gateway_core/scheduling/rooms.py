@@ -95,10 +95,10 @@ class Lane:
             named = account.hooks.rate_limit(
                 account.instance, address, self.thread, operation, priority
             )
-            limits = self.asked[asked] = own.registry.buckets(named, address, now)
+            limits = self.asked[asked] = own.registry.buckets(named, now)
         drawn = [*self.scheduler.slots.of(account.instance), own.attempts, own.gate, *limits]
         gates = self.room
-        if own.operations or gates.gate is not None or gates.thread_gates:
+        if own.operations or own.trial or gates.gate is not None or gates.thread_gates:
             drawn += own.gates(gates, self.thread, operation)
         return drawn
 

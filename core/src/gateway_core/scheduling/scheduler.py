@@ -266,7 +266,7 @@ class Scheduler:
         for bucket in tokens:
             if unused:
                 bucket.give_back()
-            elif bucket.paced or bucket.slowness > 1.0:
+            elif bucket.paced:
                 bucket.release(now)
             else:  # what `release` does, without the call
                 bucket.in_flight -= 1
@@ -283,11 +283,17 @@ class Scheduler:
         lane.timer_at = until
         self.at(until, lane)
 
-    def wait_until_it_works(self, lane: Lane, not_before: int) -> None:
-        """Start nothing of the lane until its instance works, and not before that time."""
+    def wait_until_it_works(self, lane: Lane, not_before: int, at_last: int | None = None) -> None:
+        """Start nothing of the lane until its instance works, and not before that time.
+
+        at_last  it is tried then, even if nothing has worked meanwhile; None: it is not
+        """
         lane.running = False
         self._leave(lane)
         lane.doubt = True
+        if at_last is not None:
+            lane.timer_at = at_last
+            self.at(at_last, lane)
         lane.room.account.health.wait_until_it_works(lane, not_before)
 
     def _leave(self, lane: Lane) -> None:
@@ -328,6 +334,12 @@ class Scheduler:
                 self._look_again(lane, now)
             serve_waiters([bucket], now)
 
+    def lift(self, account: InstanceState, now: int) -> None:
+        """Open the account's rooms and threads that refusals closed."""
+        for room in self.rooms.values():
+            if room.account is account:
+                serve_waiters(room.lift(), now)
+
     # -- time
 
     def next_alarm(self) -> int:
@@ -345,6 +357,7 @@ class Scheduler:
             elif what.timer_at == when:
                 what.timer_at = None
                 if isinstance(what, Lane):
+                    what.doubt = False
                     self.offer(what, now)
                 else:
                     serve_waiters([what], now)

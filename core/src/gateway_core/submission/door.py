@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import attrs
 
 from gateway_core.contract.envelopes import Envelope
-from gateway_core.contract.errors import Refused
+from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.engine.partition import Partition
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
@@ -45,10 +45,19 @@ class Door:
             draft = self._drafting.draft(envelope)
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
-            self._refuse(envelope, error)
+            self.refuse(envelope, error)
             raise
 
-    def _refuse(self, envelope: Envelope, error: Exception) -> None:
+    def hopeless(self, envelope: Envelope) -> InstanceSuspended | None:
+        """Why nobody should wait for an envelope of an account that has never worked."""
+        account = self._drafting.registry.serving.get(envelope.instance_id)
+        waits = self._drafting.config.when_suspended == "wait"
+        if account is None or not (waits and account.is_hopeless):
+            return None
+        why = str(account.health.suspended)
+        return InstanceSuspended(instance_id=account.instance.id, why=why)
+
+    def refuse(self, envelope: Envelope, error: Exception) -> None:
         """Count a refusal, by its instance if that is there."""
         name = type(error).__name__
         self.refused[name] += 1

@@ -138,8 +138,9 @@ class Verbs:
 
         Returns a `Delivered` receipt, whose `ref` is never None, when the message was delivered.
         Any other ending raises `DeliveryError` with its receipt. Raises `Refused` (`Invalid`,
-        `Overloaded`, …) if the message was not accepted. A caller who is cancelled before that
-        leaves no trace.
+        `Overloaded`, …) if the message was not accepted; and `InstanceSuspended`, with the
+        platform's words, if the credentials are refused of an account that has never worked. A
+        caller who is cancelled before that leaves no trace.
         """
         try:  # as `_build` does, without a table of them all
             envelope = _send(
@@ -276,6 +277,10 @@ class Verbs:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
         _check_loop()
+        hopeless = self._door.hopeless(envelope)
+        if hopeless is not None:
+            self._door.refuse(envelope, hopeless)
+            raise hopeless
         ticket = await self._door.submit(envelope, wait=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
         if on_cancel == "detach":  # the caller counts as waiting for ever
@@ -289,7 +294,7 @@ class Verbs:
         if receipt.disposition in DELIVERED:
             return with_ref(delivery, receipt) if isinstance(envelope, MESSAGES) else receipt
         if raises:
-            raise DeliveryError(receipt)
+            raise self._door.hopeless(envelope) or DeliveryError(receipt)
         return receipt
 
     async def enqueue(

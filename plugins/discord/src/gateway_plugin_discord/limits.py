@@ -27,9 +27,9 @@ def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[L
         bucket, own = route.bucket(channel), settings.rooms.get(channel)
         count = (own and own.message_count) or settings.message_count
         per = (own and own.message_per) or settings.message_per
-        limits.append(Limit(bucket, count, per, "learned"))
+        limits.append(Limit(bucket, count, per, "learned", of="room"))
         if own is not None:
-            limits.append(Limit(f"{bucket} as configured", count, per, "window"))
+            limits.append(Limit(f"{bucket} as configured", count, per, "window", of="room"))
     if route is not None and route.draws_global:
         count, most = settings.global_count, settings.global_window
         limits.append(Limit("global", count, 1.0, "even", most=most))

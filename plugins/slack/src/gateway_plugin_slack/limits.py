@@ -56,7 +56,7 @@ def _of_posts(settings: Settings, room: str) -> tuple[Limit, ...]:
     count = own.post_count or settings.post_count
     seconds = own.post_seconds or settings.post_seconds
     most = count if count > 1 else None  # a pace's bound: what a stall held back arrives at once
-    channel = Limit(f"chat.postMessage:{room}", count, seconds, most=most)
+    channel = Limit(f"chat.postMessage:{room}", count, seconds, most=most, of="room")
     if not settings.posts_per_minute:
         return (channel,)
     workspace = Limit("chat.postMessage", settings.posts_per_minute, MINUTE, "window")

@@ -43,10 +43,11 @@ def _bot_limits(settings: TelegramSettings, priority: Priority) -> tuple[Limit, 
 
 def _room_limits(settings: TelegramSettings, room: str) -> tuple[Limit, ...]:
     count, seconds = _numbers(settings, room, "chat")
-    chat = Limit(f"chat:{room}", count, seconds, most=count if count > 1 else None)
+    most = count if count > 1 else None
+    chat = Limit(f"chat:{room}", count, seconds, most=most, of="room")
     if not room.startswith("-"):
         return (chat,)
-    group = Limit(f"group:{room}", *_numbers(settings, room, "group"), "window")
+    group = Limit(f"group:{room}", *_numbers(settings, room, "group"), "window", of="room")
     return (chat, group)
 
 
