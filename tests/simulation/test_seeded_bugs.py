@@ -314,9 +314,10 @@ def a_refusal_spends_a_try(patch):
     """A 429 counts like a failure."""
     whole = consequences.Consequences._count
 
-    def count(self: Any, failed: Any) -> None:
-        whole(self, failed)
+    def count(self: Any, failed: Any, **given: Any) -> Any:
+        counted = whole(self, failed, **given)
         failed.step.attempts += failed.limited
+        return counted
 
     def decide(verdict: Any, step: Any, *, settings: Any, **given: Any) -> Any:
         limited = verdict.reason == "rate_limited"
@@ -499,7 +500,7 @@ def a_refusal_of_a_room_closes_the_account(patch):
     whole = refusals._close
 
     def close(limits: Any, refused: Any, scope: Any, until: int, now: int) -> Any:
-        return [*whole(limits, refused, scope, until, now), limits.close(until)]
+        return [*whole(limits, refused, scope, until, now), limits.close(until, now)]
 
     patch.setattr(refusals, "_close", close)
 

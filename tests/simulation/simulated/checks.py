@@ -104,7 +104,11 @@ class Checks:
         if receipt.disposition in untouched and not self._given_up(entry):
             self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
         if receipt.disposition is Disposition.EXHAUSTED:
-            tries = [n for (i, _), n in self._ledger.tries.items() if i == entry.id]
+            tries = [
+                self._ledger.tries[key] + self._ledger.perhaps[key]
+                for key in {*self._ledger.tries, *self._ledger.perhaps}
+                if key[0] == entry.id
+            ]
             most = max(tries, default=0)
             enough = most >= self._setup.config.retries.attempts
             self._expect(enough, f"{entry} is exhausted after {most} tries")

@@ -15,7 +15,7 @@ from simulated.ledger import Entry, Ledger, words_of
 from simulated.platforms import LATE
 
 from gateway_core.backlog.pager import HORIZON
-from gateway_core.ratelimits.bucket import SLOWEST
+from gateway_core.ratelimits.pace import FLOOR
 from gateway_core.testing import EPOCH
 
 MARGIN = 5.0
@@ -75,8 +75,8 @@ def _pace(setup: Setup, channel: str) -> float:
     limits = setup.limits
     group, discord = limits["group"], limits["discord"]
     windows = {
-        "telegram": group[1] * max(1.0, SLOWEST / group[0]),
-        "slack": 60.0 * max(1.0, SLOWEST / limits["tier_3"]),
+        "telegram": group[1] * max(1.0, 1 / FLOOR / group[0]),
+        "slack": 60.0 * max(1.0, 1 / FLOOR / limits["tier_3"]),
         "discord": discord[1],
     }
     return windows[channel]

@@ -95,14 +95,14 @@ class Events:
         """The application lets it go on."""
         if instance_id in self._ledger.held:
             self._ledger.held.discard(instance_id)
-            self._ledger.works_again(instance_id)
+            self._ledger.lifted(instance_id)
             self._gateway.resume(instance_id)
 
     def see_to(self) -> None:
         """Where nobody can find out that an instance works again, the application says so."""
         for instance in self._gateway.statistics().instances:
             if instance.suspended and instance.id not in self._ledger.absent:
-                self._ledger.works_again(instance.id)
+                self._ledger.lifted(instance.id)
                 self._gateway.resume(instance.id)
 
     async def _replace(self, which: int) -> None:
@@ -111,7 +111,7 @@ class Events:
         if instance.id in self._ledger.absent:
             return
         self._ledger.held.discard(instance.id)
-        self._ledger.works_again(instance.id)
+        self._ledger.lifted(instance.id)
         self._gateway.replace_instance(self._platforms.renewed(instance.id))
         await trio.lowlevel.checkpoint()
 

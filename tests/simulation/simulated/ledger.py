@@ -36,7 +36,7 @@ from gateway_core.authors import Answer, Attempt
 from gateway_core.deliveries.retries import MOST_TRANSFORMS
 from gateway_core.outboxes.interface import Entry as Kept
 from gateway_core.ratelimits.circuit import JITTER
-from gateway_core.ratelimits.registry import SEVERAL_ROOMS
+from gateway_core.ratelimits.trial import LONGEST_BELIEVED
 from gateway_core.scheduling.pressure import HYSTERESIS, LEVELS
 from gateway_core.testing import virtual_wall
 
@@ -78,6 +78,11 @@ class Call:
     evidence: int = 0
     life: int = 0
     stranger: bool = False
+
+    @property
+    def down(self) -> bool:
+        """Whether it failed as in an outage."""
+        return self.verdict is not None and _as_in_an_outage(self.verdict)
 
     @property
     def in_doubt(self) -> bool:
@@ -168,6 +173,7 @@ class Ledger:
         self.refused: Counter[str] = Counter()
         self.worked: Counter[str] = Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
+        self.perhaps: Counter[tuple[str, str]] = Counter()
         self.changed: Counter[str] = Counter()
         self._suspended: set[str] = set()
         self._changing: dict[str, Entry] = {}
@@ -656,16 +662,32 @@ class Ledger:
         ):  # no session: the instance is suspended
             spent = False
         limited = verdict.reason is Reason.RATE_LIMITED and verdict.dispatched == "no"
-        if spent and not limited and not self._in_vain(instance_id, verdict):
+        if spent and not limited and not self._in_vain(calls, attempt, verdict):
             self.tried(attempt)
         if limited and verdict.retry_after is not None and not of_another:
             self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
 
-    def _in_vain(self, instance_id: str, verdict: Verdict) -> bool:
-        """Whether an attempt only found an instance down that is known to be: it spends no try."""
-        unsent = _as_in_an_outage(verdict) and verdict.dispatched == "no"
+    def _in_vain(self, calls: list[Call], attempt: Attempt, verdict: Verdict) -> bool:
+        """Whether an attempt only found an instance down: it spends no try.
+
+        It could not be sent at all; or does no harm if it is made again, and the instance is known
+        to be down, or nothing of it has worked since the step failed before. A session that did
+        not open before is not seen here, so that the first call may be such a repeat.
+        """
+        sent = verdict.dispatched == "unknown" and attempt.operation == "send"
+        deduplicated = attempt.instance_id.startswith("discord")
+        if not _as_in_an_outage(verdict) or (sent and not deduplicated):
+            return False
+        if verdict.reason is Reason.UNREACHABLE:
+            return True
+        name = attempt.instance_id
         accounts = self.gateway._registry._accounts if self.gateway is not None else {}
-        return unsent and instance_id in accounts and accounts[instance_id].health.open
+        if name in accounts and accounts[name].health.open:
+            return True
+        before = [c for c in calls[:-1] if c.attempt.key == attempt.key and c.down]
+        if not before:
+            self.perhaps[attempt.envelope_id, attempt.key] += 1
+        return not before or before[-1].evidence == self.worked[name]
 
     def tried(self, attempt: Attempt) -> None:
         """One of the tries of a step is spent; those refused by a limit are not."""
@@ -684,6 +706,8 @@ class Ledger:
             Scope.ROOM: (instance_id, "room", attempt.room),
             Scope.THREAD: (instance_id, "thread", attempt.room, attempt.thread),
         }.get(scope)
+        if scope in (Scope.INSTANCE, Scope.OPERATION):  # nobody believes more
+            until = min(until, trio.current_time() + LONGEST_BELIEVED / 1e9)
         if key is not None:
             self._closed[key] = max(self._closed.get(key, 0.0), until)
             self._closed_at[key] = trio.current_time()
@@ -692,12 +716,10 @@ class Ledger:
             entry.hold, entry.held_at = until, trio.current_time()
 
     def closes(self, instance_id: str, until: float) -> bool:
-        """Whether platforms have closed a whole account as long as that: by name, or by rooms."""
+        """Whether platforms have closed a whole account as long as that."""
         if until <= trio.current_time() or self.setup.jumps:
             return True
-        whole = self._closed.get((instance_id,), 0.0) >= until
-        rooms = sum(k[:2] == (instance_id, "room") for k in self._closed)
-        return whole or rooms >= SEVERAL_ROOMS
+        return self._closed.get((instance_id,), 0.0) >= until
 
     def _reports(self, instance_id: str, reports: Any) -> None:
         for report in reports:
@@ -719,6 +741,18 @@ class Ledger:
         self._out_of_order.discard(instance_id)
         self.worked[instance_id] += 1
 
+    def lifted(self, instance_id: str) -> None:
+        """The application resumed or replaced it: what refusals closed of it is open."""
+        self.works_again(instance_id)
+        self._closed = {
+            key: until
+            for key, until in self._closed.items()
+            if key[0] != instance_id or key[1:2] == ("bucket",)
+        }
+        for entry in self.entries:
+            if entry.envelope.instance_id == instance_id:
+                entry.hold = 0.0
+
     def probed(self, instance_id: str) -> None:
         """Somebody asks the platform whether the instance works: at most once a step of backoff.
 
@@ -726,7 +760,7 @@ class Ledger:
         """
         self.note("probe", instance_id)
         since = trio.current_time() - self._probed.get(instance_id, -math.inf)
-        rare = since >= (1 - JITTER) * self.setup.config.circuit.probe_base - HAIR
+        rare = since >= (1 - JITTER) * self.setup.config.circuit.probe_base / 2 - HAIR
         self.expect(rare, f"{instance_id} is probed again after {since:.2f} s")
         self._probed[instance_id] = trio.current_time()
 
@@ -818,8 +852,7 @@ class Ledger:
     def _forget_closures(self, truth: Truth) -> None:
         """What a 429 closed of an account outlives the process, once it is written down.
 
-        What is closed of one room is kept with the envelope that was refused, whose lane waits;
-        several that are refused together close their account, which is written down as such.
+        What is closed of one room is kept with the envelope that was refused, whose lane waits.
         Where the wall clock is set, nobody knows for how long any of it stands.
         """
         kept = {}
@@ -832,12 +865,6 @@ class Ledger:
                 self.expect(written or not late, f"nobody wrote down that {key} is closed")
                 if written and not self.setup.jumps:
                     kept[key] = until
-        for instance in {key[0] for key in self._closed}:
-            rooms = [key for key in self._closed if key[:2] == (instance, "room")]
-            written = (instance, "") in truth.closed and not self.setup.jumps
-            if written and (instance,) not in kept and len(rooms) >= SEVERAL_ROOMS:
-                kept[instance,] = max(self._closed[key] for key in rooms)
-                self._closed_at[instance,] = max(self._closed_at[key] for key in rooms)
         self._closed = kept
 
     def _take_in_ghosts(self, truth: Truth) -> None:
@@ -886,6 +913,7 @@ class Ledger:
         for name, key in [*self.tries, *((entry.id, call.attempt.key) for call in entry.calls)]:
             if name == entry.id:  # also one of which no call was made, as no session opened
                 step = steps.get(_serial(key))
+                self.perhaps.pop((name, key), None)
                 self.tries[name, key] = 0 if step is None else step.attempts + step.open
         for call in entry.calls:
             key = call.attempt.key
