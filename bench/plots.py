@@ -1,4 +1,4 @@
-"""Draws the plots of docs/how-to/tune.md from what `bench.tuning` measured."""
+"""Draws the documentation's plots from what `bench.tuning` and `bench.recovery` measured."""
 
 from __future__ import annotations
 
@@ -36,6 +36,22 @@ def draw(found: Mapping[str, tuple[Sequence[int], Lines]], into: Path) -> None:
         with mpl.rc_context(STYLE):
             _figure(setting, values, lines, path)
         print(f"wrote {path}")
+
+
+def draw_recovery(curves: Mapping[str, Sequence[int]], path: Path) -> None:
+    """Messages that arrived in each second, around a fault."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(curves), figsize=(9, 2.6), constrained_layout=True)
+        for panel, (name, counts) in zip(panels, curves.items(), strict=True):
+            panel.step(range(len(counts)), counts, where="post", color=COLOURS[0])
+            panel.set_title(name)
+            panel.set_xlabel("seconds")
+            panel.set_ylim(bottom=0)
+        panels[0].set_ylabel("messages a second")
+        figure.savefig(path, metadata={"Date": None, "Creator": "bench.recovery"})
+        plt.close(figure)
+    print(f"wrote {path}")
 
 
 def _figure(setting: str, values: Sequence[int], lines: Lines, path: Path) -> None:

@@ -1,6 +1,7 @@
 """How soon all is well again: what a fault costs beyond its own time, in virtual time.
 
-`python -m bench.recovery` prints a row for each case; `--json` one list, `--table` Markdown. The
+`python -m bench.recovery` prints a row for each case; `--json` one list, `--table` Markdown, and
+`--plot` draws how the pace comes back, for docs/explanation/recovery.md. The
 real adapters send to the emulators through a network in memory, so that every machine gets the same
 figures. `ideal_s` is the time without the fault and the time that the fault itself takes; `lost_s`
 is what it took beyond that, which should be less than a tenth of it, or than 2 s. `refused` are
@@ -13,8 +14,10 @@ import argparse
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -138,9 +141,9 @@ Trouble = Callable[[World], Awaitable[None]]
 class Case:
     """Messages to rooms, and trouble beside.
 
-    took     seconds that the trouble itself takes of everybody's time
-    slow     rooms that are not counted, since the trouble is theirs
-    of_ours  seconds after the start at which the messages are handed over
+    took    seconds that the trouble itself takes of everybody's time
+    slow    rooms that are not counted, since the trouble is theirs
+    before  messages that the first room has had, one after the other, when the others begin
     """
 
     channel: str
@@ -149,7 +152,7 @@ class Case:
     rooms: int = 60
     took: float = 0.0
     slow: int = 0
-    after: float = 0.0
+    before: int = 0
 
 
 async def _nothing(_: World) -> None:
@@ -161,7 +164,8 @@ async def run(case: Case, trouble: Trouble) -> tuple[float, World, Mapping[str, 
     there: World
     async with world(case.channel) as (there, gateway), trio.open_nursery() as nursery:
         nursery.start_soon(trouble, there)
-        await trio.sleep(case.after)
+        for number in range(case.before):
+            await gateway.send("bot", there.platform.room_id(0), f"before {number}")
         begun, last = trio.current_time(), 0.0
         handed = texts(case.rooms, case.messages, "round_robin")
         outcomes: dict[int, str] = {}
@@ -174,20 +178,15 @@ async def run(case: Case, trouble: Trouble) -> tuple[float, World, Mapping[str, 
 
         async with trio.open_nursery() as waiting:
             for number, (room, text) in enumerate(handed):
-                ticket = await gateway.submit(message(case_platform(case), room, text))
+                ticket = await gateway.submit(message(there.platform, room, text))
                 waiting.start_soon(wait, number, room, ticket)
         unforeseen = gateway.statistics().instances[0].possible_duplicates
         nursery.cancel_scope.cancel()
-    rooms = [case_platform(case).room_id(room) for room in range(case.slow, case.rooms)]
+    rooms = [there.platform.room_id(room) for room in range(case.slow, case.rooms)]
     held = [[m.text for m in there.emulator.rooms.all(room)] for room in rooms]
     counted = [n for n, (room, _) in enumerate(handed) if room >= case.slow]
     told = ["delivered" if outcomes[n] == "delivered" else "failed" for n in counted]
     return last, there, judged([handed[n][1] for n in counted], told, held), unforeseen
-
-
-def case_platform(case: Case) -> Platform:
-    """The platform of a case."""
-    return PLATFORMS[case.channel]
 
 
 # -- what happens
@@ -332,10 +331,16 @@ CASES: Mapping[str, Case] = {
     "three rooms told to wait a day": Case(
         channel="telegram", trouble=rooms_limited(3, 86_400), messages=140, rooms=140, slow=3
     ),
-    "a room alone that takes one in 3 s": Case(
-        channel="telegram", trouble=strict_room(3.0), messages=20, rooms=1, took=38.0
-    ),
+    **{
+        f"60 rooms beside one that takes one in 3 s, {channel}": Case(
+            channel=channel, trouble=strict_room(3.0), messages=61, rooms=61, slow=1, before=20
+        )
+        for channel in ("telegram", "slack")
+    },
 }
+
+
+PLOTTED = ("another process for 5 s", "a flood of 10 s")
 
 
 def row(name: str, case: Case) -> Row:
@@ -358,6 +363,15 @@ def row(name: str, case: Case) -> Row:
     }
 
 
+def curve(case: Case) -> list[int]:
+    """How many messages arrived in each second."""
+    took, there, *_ = run_seeded("recovery", run, case, case.trouble)
+    rooms = there.emulator.rooms
+    ours = [m for name in rooms.names() for m in rooms.all(name) if "elsewhere" not in m.text]
+    counted = Counter(int(message.stored_at) for message in ours)
+    return [counted[second] for second in range(int(took) + 1)]
+
+
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "case": lambda row: str(row["case"]),
     "channel": lambda row: str(row["channel"]),
@@ -376,8 +390,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--table", action="store_true", help="print the rows as Markdown")
     parser.add_argument("--case", default="", help="those alone whose name has this in it")
+    parser.add_argument("--plot", type=Path, help="draw how the pace comes back, into this file")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if arguments.plot is not None:
+        from bench.plots import draw_recovery  # noqa: PLC0415 - the figures need no matplotlib
+
+        drawn = {name: curve(case)[:45] for name, case in CASES.items() if name in PLOTTED}
+        draw_recovery(drawn, arguments.plot)
+        return
     rows = []
     for name, case in CASES.items():
         if arguments.case in name or arguments.case == case.channel:
