@@ -92,7 +92,8 @@ class Limit:
           platform's limit within it, although answers take unequally long, and what a stall held
           back, which arrives at once. Every pace of more than one should have it
     of    whose limit it is: `instance`, the whole account's, or `room`, one conversation's. A
-          refusal of a room slows down the room's own limits, and no other's
+          refusal of a room slows down the room's own limits, and no other's. `gateway`: of all
+          accounts together whose limits name this bucket (a tenant's); nothing slows it down
     """
 
     bucket: str
@@ -103,8 +104,8 @@ class Limit:
     )
     start: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     most: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
-    of: Literal["room", "instance"] = attrs.field(
-        default="instance", validator=one_of("room", "instance"), kw_only=True
+    of: Literal["room", "instance", "gateway"] = attrs.field(
+        default="instance", validator=one_of("room", "instance", "gateway"), kw_only=True
     )
 
 
@@ -240,7 +241,7 @@ def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] 
     """
 
 
-@hookspec(firstresult=True)
+@hookspec
 def rate_limit(
     instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
 ) -> Sequence[Limit] | None:
@@ -251,8 +252,10 @@ def rate_limit(
     impl that lists it is asked once per class as well, and may answer differently: a bucket that
     is named for bulk alone paces bulk alone.
     An attempt takes a token of each bucket named, all at once.
-    Buckets of one name are one bucket within the instance.
-    An empty sequence: no limit. None: the next impl is asked; core's default is no limit.
+    Buckets of one name are one bucket within the instance, or within all of the gateway's that
+    name it, as the limit's `of` says. The answers of all impls are joined, so that a policy's
+    limits hold beside the adapter's; of several limits of one bucket the first impl's holds, so
+    that a policy replaces a limit by naming its bucket. An empty sequence or None: no limit.
     """
 
 

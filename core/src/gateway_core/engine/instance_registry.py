@@ -32,6 +32,7 @@ from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits
+from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 
@@ -50,6 +51,7 @@ class InstanceRegistry:
     _start_probing: Callable[[InstanceState], None]
     _journal: Journal | None = None
     _partitions: Sequence[Partition] = ()
+    _wide: BucketRegistry = attrs.field(factory=BucketRegistry)
     _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
     _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
@@ -241,7 +243,7 @@ class InstanceRegistry:
             text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
             raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
         config = self._config
-        limits = InstanceLimits(instance.id, config.attempts_per_instance)
+        limits = InstanceLimits(instance.id, config.attempts_per_instance, self._wide)
         health = Health(
             limits,
             Circuit(config.circuit),

@@ -144,7 +144,7 @@ class ChannelHooks:
     def rate_limit(
         self, instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
     ) -> tuple[Limit, ...]:
-        """Every limit that such an attempt draws on."""
+        """Every limit that such an attempt draws on: those of policies, then the adapter's."""
         if "rate_limit" not in self.served:
             return ()
         kwargs = {
@@ -154,7 +154,12 @@ class ChannelHooks:
             "operation": operation,
             "priority": priority,
         }
-        return self._ask_each("rate_limit", Limit, kwargs)
+        answers = self._ask("rate_limit", list, kwargs)
+        self._check_each("rate_limit", Sequence, answers)
+        limits = [limit for answer in answers for limit in answer]
+        self._check_each("rate_limit", Limit, limits)
+        first = {limit.bucket: limit for limit in reversed(limits)}
+        return tuple([limit for limit in limits if first[limit.bucket] is limit])
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
         """What attempts need per instance; not entered yet."""

@@ -42,19 +42,21 @@ class Bucket:
     The base is a gate (closed or open) with a bound on attempts in flight; `paced` ones give
     tokens by the time as well.
 
-    shared    it is the account's, or one partition's for all its rooms: not one room's own
+    of        whose it is, as `Limit.of` says
+    shared    several rooms draw on it: it is not one room's own
     slowness  how many times slower than its limit it gives tokens
     """
 
     paced: ClassVar[bool] = False
 
     __slots__ = (
-        "_pace", "asked", "capacity", "closed_until", "in_flight", "merged", "name", "reserved",
-        "shared", "slowness", "timer_at", "users", "waiting",
+        "_pace", "asked", "capacity", "closed_until", "in_flight", "merged", "name", "of",
+        "reserved", "shared", "slowness", "timer_at", "users", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, capacity: int = NEVER, *, shared: bool = False) -> None:
         self.name, self.capacity, self.shared = name, capacity, shared
+        self.of = "instance" if shared else "room"
         self.in_flight = self.users = self.closed_until = 0
         self.slowness = 1.0
         self._pace: Pace | None = None
@@ -145,8 +147,8 @@ class PacedBucket(Bucket):
     period: int
 
     def __init__(self, limit: Limit) -> None:
-        super().__init__(limit.bucket, shared=limit.of == "instance")
-        self.limit = limit
+        super().__init__(limit.bucket, shared=limit.of != "room")
+        self.limit, self.of = limit, limit.of
         self.period = round(limit.per * SECOND / limit.count)
         self.next_at = 0
         if limit.start is not None and limit.start < limit.count:

@@ -53,8 +53,8 @@ class InstanceLimits:
     trial       asks, one attempt at a time, whether the account still is limited; None: it is not
     """
 
-    def __init__(self, instance_id: str, attempts: int) -> None:
-        self.registry = BucketRegistry()
+    def __init__(self, instance_id: str, attempts: int, wide: BucketRegistry | None = None) -> None:
+        self.registry = BucketRegistry(wide)
         self.attempts = Bucket(f"attempts of {instance_id}", attempts, shared=True)
         self.gate = Bucket(f"instance {instance_id}", shared=True)
         self.operations: dict[str, Bucket] = {}

@@ -68,7 +68,8 @@ def refuse(
     closed = _close(limits, refused, verdict.scope, until, now)
     # Several rooms limited at once may be the account's limit, whatever each verdict says.
     wide = verdict.scope in WIDE or (limits.trial is not None and limits.trial.gate in closed)
-    slowed = [bucket for bucket in refused.drawn if bucket.shared == wide]
+    whose = "instance" if wide else "room"
+    slowed = [bucket for bucket in refused.drawn if bucket.of == whose]
     slow_down(slowed, now, None if verdict.retry_after is None else until)
     return Refusal(
         foreseen=foreseen,

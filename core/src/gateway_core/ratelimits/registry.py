@@ -16,9 +16,13 @@ TOGETHER = 2 * SECOND
 
 
 class BucketRegistry:
-    """The buckets of one instance by name, shared by all partitions."""
+    """The buckets of one instance by name, shared by all partitions.
 
-    def __init__(self) -> None:
+    wide  those that several instances share
+    """
+
+    def __init__(self, wide: BucketRegistry | None = None) -> None:
+        self._wide = wide
         self._buckets: dict[str, Bucket] = {}
         self._alias: dict[str, str] = {}
         self._hit_rooms: dict[str, int] = {}
@@ -30,9 +34,13 @@ class BucketRegistry:
 
     def buckets(self, limits: Sequence[Limit], now: int) -> list[Bucket]:
         """The buckets that `limits` name, made where they are new, each with one user more."""
-        fresh = sum(self._name(limit) not in self._buckets for limit in limits)
+        own = [limit for limit in limits if self._wide is None or limit.of != "gateway"]
+        fresh = sum(self._name(limit) not in self._buckets for limit in own)
         self._sweep(SWEEP * fresh, now)  # first, so that none of these is forgotten
-        return [self._bucket(limit) for limit in limits]
+        if self._wide is not None and len(own) < len(limits):
+            wide = [limit for limit in limits if limit.of == "gateway"]
+            return [*map(self._bucket, own), *self._wide.buckets(wide, now)]
+        return [*map(self._bucket, own)]
 
     def _bucket(self, limit: Limit) -> Bucket:
         name = self._name(limit)

@@ -65,8 +65,8 @@ class WindowBucket(_SlidingWindow):
     __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent", "told")
 
     def __init__(self, limit: Limit) -> None:
-        super().__init__(limit.bucket, shared=limit.of == "instance")
-        self.limit = limit
+        super().__init__(limit.bucket, shared=limit.of != "room")
+        self.limit, self.of = limit, limit.of
         self.count = limit.count
         self.per = round(limit.per * SECOND)
         self.reported = False
