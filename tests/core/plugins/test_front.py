@@ -122,22 +122,34 @@ async def test_what_repeats_an_attempt_or_probes_says_so_to_those_below():
 
 def test_the_first_that_does_not_decline_answers():
     asked = []
+    parts = [Part(payload={"text": "mine"}, span=(0, 5), digest="d")]
 
-    def limits(name, value):
-        def rate_limit(self):
+    def chunks(name, value):
+        def chunk(self):
             asked.append(name)
             return value
 
-        return rate_limit
+        return chunk
 
     hooks = bound(
-        policy(rate_limit=limits("declines", None)),
-        policy(rate_limit=limits("answers", [Limit("mine")])),
-        policy(rate_limit=limits("never asked", [])),
-        rate_limit=limits("adapter", []),
+        policy(chunk=chunks("declines", None)),
+        policy(chunk=chunks("answers", parts)),
+        policy(chunk=chunks("never asked", [])),
+        chunk=chunks("adapter", []),
     )
-    assert (Limit("mine"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+    assert tuple(parts) == hooks.chunk(INSTANCE, SEND, "as_asked")
     assert ["declines", "answers"] == asked
+
+
+def test_limits_of_policies_hold_beside_the_adapter_s_and_take_the_place_of_one_by_its_name():
+    hooks = bound(
+        policy(rate_limit=answers(None)),
+        policy(rate_limit=answers([Limit("tenant", 5), Limit("bot", 10)])),
+        policy(rate_limit=answers([Limit("tenant", 6)])),
+        rate_limit=answers([Limit("room", of="room"), Limit("bot", 30)]),
+    )
+    found = hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
+    assert (Limit("tenant", 5), Limit("bot", 10), Limit("room", of="room")) == found
 
 
 def test_an_impl_gets_the_arguments_that_it_lists():
@@ -154,7 +166,8 @@ def test_limits_may_differ_with_the_class_where_somebody_asks_for_it():
 
     hooks = bound(policy(rate_limit=by_class), rate_limit=answers([Limit("own")]))
     assert hooks.by_class
-    assert (Limit("bulk"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "bulk")
+    both = (Limit("bulk"), Limit("own"))
+    assert both == hooks.rate_limit(INSTANCE, "r", None, "send", "bulk")
     assert (Limit("own"),) == hooks.rate_limit(INSTANCE, "r", None, "send", "normal")
     assert not bound(rate_limit=answers([Limit("own")])).by_class
 
@@ -569,7 +582,7 @@ def test_a_wrapped_hook_is_asked_through_pluggy():
         @hookimpl(wrapper=True)
         def rate_limit(self):
             limits = yield
-            return [*limits, Limit("more")]
+            return [*limits, [Limit("more")]]
 
     hooks = bound(Wrapper(), rate_limit=answers([Limit("own")]))
     limits = hooks.rate_limit(INSTANCE, "r", None, "send", "normal")

@@ -299,23 +299,6 @@ async def test_a_call_is_given_its_room_and_thread(
     assert sent == slack.requests[0].fields
 
 
-async def test_a_room_that_is_limited_twice_in_a_minute_is_not_what_is_limited(
-    slack, session, attempt, autojump_clock
-):
-    """The first 429 is the room's; one more, though it is paced, is the workspace's."""
-
-    async def scope(room):
-        slack.will_say(b"", status=429, headers={"Retry-After": "1"})
-        with pytest.raises(SlackApiError) as caught:
-            await hooks.send(session=session, attempt=attempt("send", room=room))
-        return hooks.classify_error(attempt=attempt("send"), error=caught.value).scope
-
-    assert ["room", "operation"] == [await scope("C024BE91L") for _ in range(2)]
-    assert "room" == await scope("C0OTHER")
-    await trio.sleep(61)
-    assert "room" == await scope("C024BE91L")
-
-
 async def test_without_the_means_there_is_no_new_token(slack, session):
     assert await hooks.credentials(session=session) is None
     assert [] == slack.requests

@@ -232,12 +232,6 @@ def test_a_called_post_is_limited_by_room(instance):
     assert verdict(instance, status=429, attempt=attempt).scope is ROOM
 
 
-def test_a_room_that_is_limited_again_though_it_is_paced_is_not_what_is_limited():
-    error = SlackApiError("chat.postMessage", status=429, retry_after=2.0, again=True)
-    found = hooks.classify_error(attempt=SEND, error=error)
-    assert (OPERATION, 2.0) == (found.scope, found.retry_after)
-
-
 def test_a_late_sign_of_typing_is_dropped(instance):
     method = "assistant.threads.setStatus"
     attempt = attrs.evolve(CALL, operation=f"call:{method}", method=method)

@@ -252,7 +252,7 @@ async def test_what_slack_was_seen_to_answer_is_waited_out(opened, autojump_cloc
     async with opened(emulator) as gateway:
         before = trio.current_time()
         receipt = await gateway.send("support", ROOM, "x")
-        assert 5 <= trio.current_time() - before < 7
+        assert 5 <= trio.current_time() - before < 10
     assert (["x"], False) == (texts(emulator), receipt.possible_duplicate)
 
 

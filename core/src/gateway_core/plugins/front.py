@@ -156,10 +156,12 @@ class ChannelHooks:
         }
         answers = self._ask("rate_limit", list, kwargs)
         self._check_each("rate_limit", Sequence, answers)
-        limits = [limit for answer in answers for limit in answer]
-        self._check_each("rate_limit", Limit, limits)
-        first = {limit.bucket: limit for limit in reversed(limits)}
-        return tuple([limit for limit in limits if first[limit.bucket] is limit])
+        limits: list[Limit] = []
+        for answer in answers:
+            self._check_each("rate_limit", Limit, answer)
+            named = {limit.bucket for limit in limits}
+            limits += [limit for limit in answer if limit.bucket not in named]
+        return tuple(limits)
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
         """What attempts need per instance; not entered yet."""

@@ -159,12 +159,18 @@ class ChannelContract:
     def test_limits_are_told(
         self, hooks: ChannelHooks, instance: Instance, operation: str, priority: Priority
     ) -> None:
-        """For every operation and class, the same each time, no bucket twice."""
+        """Whose they are, for every operation and class; the same each time, no bucket twice."""
         limits = hooks.rate_limit(instance, self.room, None, operation, priority)
         again = hooks.rate_limit(instance, self.room, None, operation, priority)
         assert limits == again, "rate_limit is not pure"
         buckets = [limit.bucket for limit in limits]
         assert len(buckets) == len(set(buckets)), f"a bucket is named twice: {buckets}"
+        another = hooks.rate_limit(instance, f"{self.room}1", None, operation, priority)
+        everywhere = {limit.bucket for limit in another}
+        for limit in limits:
+            whose = "instance" if limit.bucket in everywhere else "room"
+            right = limit.of == whose or (limit.of, whose) == ("gateway", "instance")
+            assert right, f"{limit.bucket!r} is of={limit.of!r}; by its rooms it is {whose!r}"
 
     @pytest.mark.parametrize("operation", ["send", "edit", "delete", "call:anything"])
     @pytest.mark.parametrize("priority", get_args(Priority))

@@ -26,7 +26,7 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_slack.errors import SlackApiError, is_limit, is_passing, is_unauthorized
+from gateway_plugin_slack.errors import SlackApiError, is_passing, is_unauthorized
 from gateway_plugin_slack.ids import locate, message_id
 from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS, UPDATE_EXTRA, UPDATE_FIELDS
 from gateway_plugin_slack.requests import (
@@ -39,9 +39,6 @@ from gateway_plugin_slack.settings import Settings
 
 _log = structlog.get_logger("gateway_plugin_slack")
 
-AGAIN = 60.0
-"""Seconds in which a second limit of one room says that it is not the room that is limited."""
-
 
 @attrs.define(eq=False)
 class SlackSession:
@@ -51,7 +48,6 @@ class SlackSession:
     _http: HttpClient
     _refreshing: trio.Lock = attrs.field(factory=trio.Lock)
     _refused: int | None = None
-    _limited: dict[str, float] = attrs.field(factory=dict)
 
     async def send(self, attempt: Attempt) -> Answer:
         """chat.postMessage; the id tells the conversation too where the room is a name or user."""
@@ -153,7 +149,7 @@ class SlackSession:
         try:
             return read(method, response, redact=self._redacted)
         except SlackApiError as error:
-            self._note(error, generation, body.get("json") or body.get("form") or {})
+            self._note(error, generation)
             raise
 
     def _redacted(self, text: str) -> str:
@@ -163,17 +159,11 @@ class SlackSession:
             text = text.replace(secret.reveal(), "[token]") if secret is not None else text
         return text
 
-    def _note(self, error: SlackApiError, generation: int, fields: Mapping[str, Any]) -> None:
+    def _note(self, error: SlackApiError, generation: int) -> None:
         """Tell the error what only the session knows, and remember it for those that follow."""
-        now = trio.current_time()
         if is_unauthorized(error):
             error.stale = generation < self.settings.tokens.generation
             self._refused = generation
-        if is_limit(error) and error.method == "chat.postMessage":
-            self._limited = {room: at for room, at in self._limited.items() if now - at < AGAIN}
-            channel = str(fields.get("channel"))
-            error.again = channel in self._limited
-            self._limited[channel] = now
 
 
 @asynccontextmanager

@@ -24,7 +24,6 @@ class SlackApiError(Exception):
     error        Slack's word for it, empty where there was none
     detail       what else the answer tells: arguments named, scopes needed
     retry_after  seconds, where the `Retry-After` header is a sensible number
-    again        it is a limit that was met in the same room a short time ago
     stale        the refused token has been exchanged meanwhile
     foreign      what the answer means where it is not Slack's
     """
@@ -37,7 +36,6 @@ class SlackApiError(Exception):
         error: str = "",
         detail: str = "",
         retry_after: float | None = None,
-        again: bool = False,
         stale: bool = False,
         foreign: Verdict | None = None,
     ) -> None:
@@ -46,7 +44,6 @@ class SlackApiError(Exception):
         self.error = error = _TOKEN.sub("[token]", error)
         self.detail = detail = _TOKEN.sub("[token]", detail)
         self.retry_after = retry_after
-        self.again = again
         self.stale = stale
         self.foreign = foreign
         super().__init__(method, status, error, detail, retry_after)
@@ -270,11 +267,6 @@ def _concerns_room(attempt: Attempt, verdict: Verdict) -> bool:
     )
 
 
-def is_limit(error: SlackApiError) -> bool:
-    """Whether a limit refused the request."""
-    return _row(error) is _RATE_LIMITED
-
-
 def is_unauthorized(error: SlackApiError) -> bool:
     """Whether the token was refused, so that a fresh one may help."""
     return _row(error) is _UNAUTHORIZED
@@ -302,15 +294,15 @@ def _row(error: SlackApiError) -> Verdict:
 def _paced(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Verdict:
     """Posts are counted by channel, every other method by workspace (docs.slack.dev).
 
-    A room that is limited again although its posts are paced is not what is limited: an
-    undocumented limit counts the workspace's posts.
+    An undocumented limit counts a workspace's posts as well: whether several rooms that are limited
+    together are that, core finds out.
     """
     if verdict.scope is Scope.INSTANCE:
         return attrs.evolve(verdict, retry_after=max(error.retry_after or 0.0, LONG_WAIT))
     if attempt.operation in _FLEETING:
         return attrs.evolve(_TOO_LATE, raw=error.raw)
     posts = attempt.operation in {"send", "call:chat.postMessage"}
-    scope = Scope.ROOM if posts and not error.again else Scope.OPERATION
+    scope = Scope.ROOM if posts else Scope.OPERATION
     return attrs.evolve(verdict, scope=scope, retry_after=error.retry_after)
 
 
