@@ -248,7 +248,10 @@ async def engine(night):
         "plugins": [Rude()],
         "instances": ("fake",),
     }
-    async with open_test_gateway(FakeChannel(script=run), **settings) as gateway:
+    busy = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR)
+    channel = FakeChannel(script=run)
+    channel.probe_error = down[0]
+    async with open_test_gateway(channel, **settings) as gateway:
         shut = Instance("shut", "shut", FakeSettings())
         await night.told(gateway.send("fake", "fake-1", WORDS))
         async with night.reading(), trio.open_nursery() as nursery:
@@ -263,6 +266,10 @@ async def engine(night):
             await night.told(
                 gateway.submit(Send(instance_id="fake", external_room_id="", text=""), wait=False)
             )
+            await trio.sleep(30)
+            channel.probe_error = None
+        script += [Failure(busy)] * 6
+        await night.told(gateway.send("fake", "busy", WORDS))
         with patch(
             "gateway_core.deliveries.delivery.Delivery.acknowledge", side_effect=RuntimeError(WORDS)
         ):
