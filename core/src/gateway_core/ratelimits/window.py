@@ -15,7 +15,7 @@ from gateway_core.ratelimits.bucket import Bucket, PacedBucket
 from gateway_core.ratelimits.pace import growth_of
 
 STRICTEST = 64.0
-EAGER = 0.4
+EAGER = 0.5
 """The share of its slowness that each answer takes off a strict bucket, at first."""
 FORGIVING = 1.1
 """How many times as eager it is with each answer at its own pace, up to `EAGER`."""
@@ -110,7 +110,11 @@ class WindowBucket(_SlidingWindow):
         reset = reset_of(report, now)
         if report.remaining is None or reset is None:
             return
-        self.reported, self.slowness = True, 1.0  # what was guessed before is known now
+        self.reported, self.slowness, self._pace = (
+            True,
+            1.0,
+            None,
+        )  # what was guessed before is known now
         used = max(0, self.count - report.remaining)
         if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
             used, reset = max(used, self.told), max(reset, self.fresh_at)
@@ -195,11 +199,11 @@ class LearnedBucket(WindowBucket):
         super().release(now)
         self._unreported = True
 
-    def slow_down(self, until: int | None = None) -> None:
+    def slow_down(self, now: int, until: int | None = None) -> None:
         """After a refusal that reported nothing: it drew nothing, and until when is told."""
         if self._unreported and until is not None and self.spent:
             self.spent.pop()
-        super().slow_down(until)
+        super().slow_down(now, until)
 
     def _replace_spent(self, spent: Sequence[int]) -> None:
         super()._replace_spent(spent)
