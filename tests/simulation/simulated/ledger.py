@@ -672,7 +672,7 @@ class Ledger:
 
         It could not be sent at all; or does no harm if it is made again, and the instance is known
         to be down, or nothing of it has worked since the step failed before. A session that did
-        not open before is not seen here, so that the first call may be such a repeat.
+        not open before is not seen here, so that the first call of a life may be such a repeat.
         """
         sent = verdict.dispatched == "unknown" and attempt.operation == "send"
         deduplicated = attempt.instance_id.startswith("discord")
@@ -684,7 +684,8 @@ class Ledger:
         accounts = self.gateway._registry._accounts if self.gateway is not None else {}
         if name in accounts and accounts[name].health.open:
             return True
-        before = [c for c in calls[:-1] if c.attempt.key == attempt.key and c.down]
+        mine = [c for c in calls[:-1] if c.attempt.key == attempt.key and c.life == self.life]
+        before = [c for c in mine if c.down]
         if not before:
             self.perhaps[attempt.envelope_id, attempt.key] += 1
         return not before or before[-1].evidence == self.worked[name]
