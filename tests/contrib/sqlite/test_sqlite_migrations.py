@@ -1,5 +1,6 @@
 """Files of earlier schema versions are brought up to date, and nothing in them is lost."""
 
+from itertools import product
 from pathlib import Path
 
 import apsw
@@ -7,8 +8,10 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.schema import VERSION, number
-from gateway_core import KeyRef
+from gateway_contrib.sqlite.rows import entry_row
+from gateway_contrib.sqlite.schema import MIGRATIONS, VERSION, number
+from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
+from gateway_core.outboxes import Entry
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 STORED = sorted(Path(__file__).with_name("stored").glob("v*.sql"))
@@ -65,3 +68,46 @@ async def test_what_an_earlier_version_kept_expires_in_its_time(path, autojump_c
         await trio.sleep(90)
         receipt = (await gateway.status("018bcfe56800000009d6b5a7d524a9")).receipt
     assert "expired" == receipt.disposition
+
+
+PLACE = {"instance_id": "bot", "external_room_id": "room"}
+SENT = MessageRef(**PLACE, envelope_id="1", parts=(PartRef(message_id="1"),))
+KEY = KeyRef(**PLACE, key="k")
+
+
+def test_streams_are_given_to_what_an_earlier_version_kept(tmp_path):
+    """As this version would have written them, of every kind, class and order; damaged as well."""
+    makes = (
+        lambda **fields: Send(text="x", **fields),
+        lambda **fields: Call(method="m", **fields),
+        lambda **fields: Edit(target=SENT, text="x", **fields),
+        lambda **fields: Edit(target=KEY, text="x", **fields),
+        lambda **fields: Delete(target=SENT, **fields),
+    )
+    classes, orders, votes = ("urgent", "normal", "bulk"), ("room", "none"), (None, "bulk")
+    entries = [
+        Entry(
+            id=f"{number:030x}",
+            envelope=make(**PLACE, priority=priority, order=order),
+            plan=(),
+            accepted_at=0.0,
+            deadline=1.0,
+            priority=vote,
+        )
+        for number, (make, priority, order, vote) in enumerate(
+            product(makes, classes, orders, votes)
+        )
+    ]
+    database = apsw.Connection(str(tmp_path / "outbox.db"))
+    for migration in MIGRATIONS[:3]:
+        database.execute(migration)
+    rows = [entry_row(entry, seq) for seq, entry in enumerate(entries)]
+    insert = "INSERT INTO envelopes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    database.executemany(insert, [row[:13] for row in rows])
+    damaged = (len(rows), "damaged", *rows[0][2:4], len(rows), *rows[0][5:10], "{", None, 0)
+    database.execute(insert, damaged)
+    database.execute(MIGRATIONS[3])
+    found = [stream for (stream,) in database.execute("SELECT stream FROM envelopes ORDER BY seq")]
+    database.close()
+    assert [*(row[13] for row in rows), 1] == found
+    assert {0, 1, 2, 3, 4, 5} == set(found)

@@ -19,21 +19,31 @@ from gateway_contrib.sqlite.failing import Damage, logged, typed, unreadable
 from gateway_contrib.sqlite.ownership import Ownership, refusal
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.requests import Desk
-from gateway_contrib.sqlite.rows import end_row, entry_row, record_row, revision_row, shapes_text
+from gateway_contrib.sqlite.rows import (
+    end_row,
+    entry_row,
+    numbers_of,
+    record_row,
+    revision_row,
+    shapes_text,
+)
 from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer, connect
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
+    STREAMS,
     Entry,
     Found,
     OutboxError,
     Overdue,
+    Priority,
     Receipt,
     Recovery,
     Request,
     StepRecord,
     StepShape,
     StoredEntry,
+    Stream,
     frees_its_key,
     position_of,
     scope_of,
@@ -206,10 +216,11 @@ class SqliteOutbox:
         self._committer.batch.forget(position_of(envelope_id))
         self._committer.wake()
 
-    def classed(self, envelope_id: str, priority: str, deadline: float) -> None:
+    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
         """Written with the next batch."""
         seq = position_of(envelope_id)
-        self._committer.batch.classes[seq] = (seq, priority, deadline)
+        rank = numbers_of([Stream(priority, alone=False)])[0]
+        self._committer.batch.classes[seq] = (seq, priority, deadline, rank)
         self._committer.wake()
 
     def entered(self, envelope_id: str, position: int) -> None:
@@ -276,12 +287,19 @@ class SqliteOutbox:
         return await self._read(self._reader.recovery)
 
     async def page(
-        self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
+        self,
+        instance_id: str,
+        *,
+        room: str | None = None,
+        streams: Sequence[Stream] = STREAMS,
+        after: int = -1,
+        limit: int = 1000,
     ) -> Sequence[StoredEntry]:
         """Of an instance or a room, by position."""
         if room is not None:
             await self._file()
-        return await self._read(lambda: self._reader.page(instance_id, room, after, limit))
+        wanted = numbers_of(streams)
+        return await self._read(lambda: self._reader.page(instance_id, room, wanted, after, limit))
 
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from gateway_contrib.sqlite.rows import (
     ENTRY_READ,
     STEP_COLUMNS,
     Row,
+    priority_of,
     receipt_of,
     ref_of,
     stored_of,
@@ -26,6 +30,7 @@ from gateway_core.outboxes import (
     Found,
     MessageRef,
     Overdue,
+    Priority,
     Recovery,
     StoredEntry,
 )
@@ -53,13 +58,18 @@ class Reader:
         """What previous process runs left."""
         query = self._db.execute
         counts: Counter[str] = Counter()
+        classes: Counter[Priority] = Counter()
         for placed in ("NULL", "NOT NULL"):
-            sql = f"SELECT instance, count(*) FROM envelopes WHERE due IS {placed} GROUP BY 1"  # noqa: S608 - constants
-            counts.update(dict(query(sql)))
+            sql = f"""SELECT instance, stream, count(*) FROM envelopes WHERE due IS {placed}
+                GROUP BY 1, 2"""  # noqa: S608 - constants
+            for instance, stream, count in query(sql):
+                counts[instance] += count
+                classes[priority_of(stream)] += count
         moves = query("SELECT instance, room, moved_to FROM moves")
         return Recovery(
             last_id=max(self._newest("envelopes"), self._newest("history")),
             unfinished=dict(counts),
+            classes=dict(classes),
             scheduled=query("SELECT count(*) FROM envelopes WHERE due IS NOT NULL").get,
             closures={
                 (instance, operation): (until, wait)
@@ -72,14 +82,24 @@ class Reader:
         sql = f"SELECT id FROM {table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant
         return self._db.execute(sql).get or ""
 
-    def page(self, instance_id: str, room: str | None, after: int, limit: int) -> list[StoredEntry]:
-        """Unfinished with a place, by their places."""
-        where, bound = "instance = ?", [instance_id]
+    def page(
+        self, instance_id: str, room: str | None, streams: Sequence[int], after: int, limit: int
+    ) -> list[StoredEntry]:
+        """Unfinished with a place, by their places: each stream by itself in its order."""
+        where, place = "instance = ?", [instance_id]
         if room is not None:
-            where, bound = "filed = 1 AND instance = ? AND room = ?", [instance_id, room]
-        sql = f"""SELECT {ENTRY_READ} FROM envelopes WHERE due IS NULL AND {where} AND position > ?
+            where, place = "filed = 1 AND instance = ? AND room = ?", [instance_id, room]
+        sql = f"""SELECT {ENTRY_READ} FROM envelopes
+            WHERE due IS NULL AND {where} AND stream = ? AND position > ?
             ORDER BY position LIMIT ?"""  # noqa: S608 - constants
-        return self._stored(sql, bound, (after,), limit, ("position",))
+        position = itemgetter(ENTRY_COLUMNS.index("position"))
+        while True:
+            found = [self._db.execute(sql, (*place, n, after, limit)) for n in streams]
+            rows = _sized(islice(merge(*found, key=position), limit))
+            stored = self._read(rows) if rows else []
+            if stored or not rows:
+                return stored
+            after = position(rows[-1])
 
     def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[StoredEntry]:
         """Scheduled by their times."""
@@ -136,15 +156,7 @@ class Reader:
         return steps
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[Row]:
-        """So many that their contents are not more than `MOST`, one at least."""
-        rows: list[Row] = []
-        size = 0
-        for row in self._db.execute(sql, bound):
-            rows.append(row)
-            size += len(row[10])
-            if size > MOST:
-                break
-        return rows
+        return _sized(self._db.execute(sql, bound))
 
     def find(self, seq: int) -> Found | None:
         """An envelope by the number of its id."""
@@ -177,3 +189,15 @@ class Reader:
             AND key = ? AND (ended_at IS NULL OR ended_at >= ?)"""
         seq = self._db.execute(sql, (*scope, since)).get
         return self.find(seq) if seq is not None else None
+
+
+def _sized(rows: Iterable[Row]) -> list[Row]:
+    """So many that their contents are not more than `MOST`, one at least."""
+    some: list[Row] = []
+    size = 0
+    for row in rows:
+        some.append(row)
+        size += len(row[10])
+        if size > MOST:
+            break
+    return some

@@ -13,6 +13,7 @@ import apsw
 
 from gateway_contrib.sqlite.failing import BUSY, logged
 from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, stored_of
+from gateway_contrib.sqlite.schema import STREAM
 from gateway_core import Invalid
 from gateway_core.outboxes import OUTBOX_FAILED, FormatVersionError, Request, StoredEntry
 
@@ -95,9 +96,9 @@ class Desk:
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         """Put it back among the unfinished, its time to begin anew."""
         self._db.execute(
-            """INSERT INTO envelopes SELECT seq, id, instance, room, seq, NULL, ?,
-            ? + deadline - accepted_at, fingerprint, class, entry, shapes, 1
-            FROM history WHERE seq = ? AND entry IS NOT NULL""",
+            f"""INSERT INTO envelopes SELECT seq, id, instance, room, seq, NULL, ?,
+            ? + deadline - accepted_at, fingerprint, class, entry, shapes, 1, {STREAM}
+            FROM history WHERE seq = ? AND entry IS NOT NULL""",  # noqa: S608 - constants
             (wall, wall, seq),
         )
         if not self._db.changes():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -11,17 +11,20 @@ import msgspec
 
 from gateway_core import Disposition, Invalid, Problem
 from gateway_core.outboxes import (
+    STREAMS,
     Call,
     Entry,
     Envelope,
     FormatVersionError,
     MessageRef,
     Part,
+    Priority,
     Receipt,
     Send,
     StepRecord,
     StepShape,
     StoredEntry,
+    Stream,
     fast_init,
     from_json,
     to_json,
@@ -31,7 +34,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 ENTRY_COLUMNS = (
     "seq", "id", "instance", "room", "position", "due", "accepted_at", "deadline", "fingerprint",
-    "class", "entry", "shapes", "filed",
+    "class", "entry", "shapes", "filed", "stream",
 )  # fmt: skip
 ENTRY_READ = ", ".join(
     f"CAST({column} AS BLOB)" if column in ("entry", "shapes") else column
@@ -55,6 +58,8 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "call": fast_init(Call),
 }
 """Envelopes whose fields are as their JSON has them."""
+_IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
+_NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
 _entry, _made_part, _stored = fast_init(Entry), fast_init(Part), fast_init(StoredEntry)
 _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["version"]
 
@@ -83,12 +88,24 @@ def entry_row(entry: Entry, seq: int) -> Row:
         seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, due,
         entry.accepted_at, entry.deadline, entry.fingerprint, entry.priority, encode(content),
         None, 0 if due is None else 1,
+        _IN_ORDER[entry.priority or envelope.priority] if envelope.order == "room"
+        else _NUMBERS[entry.stream],
     )  # fmt: skip
+
+
+def numbers_of(streams: Iterable[Stream]) -> list[int]:
+    """The numbers of streams, as the file has them."""
+    return [_NUMBERS[stream] for stream in streams]
+
+
+def priority_of(number: int) -> Priority:
+    """The class of the stream of that number."""
+    return STREAMS[number].priority
 
 
 def filed(row: Row) -> Row:
     """The same row of `ENTRY_COLUMNS`, to stand in every index."""
-    return (*row[:-1], 1)
+    return (*row[:12], 1, *row[13:])
 
 
 def entry_of(row: Row) -> Entry:

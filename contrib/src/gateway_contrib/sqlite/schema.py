@@ -133,7 +133,26 @@ CREATE TABLE closures (
 INSERT INTO filing SELECT coalesce(max(seq), -1) FROM envelopes;
 """
 
-MIGRATIONS = (_FIRST, _REVISIONS, _FILED)
+STREAM = """iif(NOT json_valid(entry), 1,
+    CASE coalesce(class, entry ->> '$[0].priority', 'normal')
+        WHEN 'urgent' THEN 0 WHEN 'bulk' THEN 2 ELSE 1 END
+    + iif(entry ->> '$[0].order' = 'none' AND entry ->> '$[0].kind' IN ('send', 'call'), 3, 0))"""
+"""The number of a row's stream, by its entry and its class."""
+
+_STREAMS = f"""
+ALTER TABLE envelopes ADD COLUMN stream INTEGER NOT NULL DEFAULT 1;
+                                      -- its number among the streams: its class, alone or not
+UPDATE envelopes SET stream = {STREAM} WHERE {STREAM} <> 1;
+DROP INDEX by_instance;
+DROP INDEX by_room;
+DROP INDEX by_due;
+CREATE INDEX by_stream ON envelopes (instance, stream, position) WHERE due IS NULL;
+CREATE INDEX by_room ON envelopes (instance, room, stream, position)
+    WHERE filed = 1 AND due IS NULL;
+CREATE INDEX by_due ON envelopes (due, position, instance, stream) WHERE due IS NOT NULL;
+"""  # noqa: S608 - constants
+
+MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS)
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
 VERSION = len(MIGRATIONS)

@@ -151,7 +151,8 @@ class Writer:
         self._insert("keys", 6, batch.keys.values())
         self._insert("steps", len(STEP_COLUMNS), batch.steps.values())
         if batch.classes:
-            self._update("class = v.column2, deadline = v.column3", 3, batch.classes.values())
+            change = "class = v.column2, deadline = v.column3, stream = v.column4 + stream / 3 * 3"
+            self._update(change, 4, batch.classes.values())
         if batch.entered:
             self._update("position = v.column2, due = NULL", 2, batch.entered.values())
         if batch.shapes:

@@ -11,13 +11,15 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.interface import (
-    Entry, Found, StoredEntry, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, What,
+    Entry, Found, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, StoredEntry, Stream,
+    STREAMS, What,
 )
 from gateway_core.telemetry import Event, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
 
 __all__ = [
     "OUTBOX_FAILED",
     "OUTBOX_UNREADABLE",
+    "STREAMS",
     "Call",
     "Delete",
     "Edit",
@@ -40,6 +42,7 @@ __all__ = [
     "StepRecord",
     "StepShape",
     "StoredEntry",
+    "Stream",
     "What",
     "fast_init",
     "frees_its_key",

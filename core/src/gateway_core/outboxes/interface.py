@@ -8,12 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import attrs
 
-from gateway_core.contract.envelopes import Envelope, MessageRef, Part, Priority, Receipt
+from gateway_core.contract.envelopes import (
+    CHANGES,
+    Envelope,
+    MessageRef,
+    Part,
+    Priority,
+    Receipt,
+)
 from gateway_core.deliveries.idempotency import Scope
+from gateway_core.scheduling.classes import CLASSES
+
+
+class Stream(NamedTuple):
+    """Some of an instance's entries, which are read apart from the others.
+
+    priority  their class, as policies left it
+    alone     they may overtake all others: `order="none"`, and no changes, which come in after
+              the message that they change and after earlier changes of it
+    """
+
+    priority: Priority
+    alone: bool
+
+
+STREAMS = tuple(Stream(name, alone) for alone in (False, True) for name in CLASSES)
+"""Every entry is in one of these. An engine may store its index: more are only ever added."""
+
+ORDERED = STREAMS[: len(CLASSES)]
+"""Those in which each room keeps its order, over all classes."""
+
+ALONE = STREAMS[len(CLASSES) :]
+"""Those without any order, the highest class first."""
+
+
+def stream_of(envelope: Envelope, priority: Priority) -> Stream:
+    """The stream of an envelope of that class."""
+    return Stream(priority, envelope.order == "none" and not isinstance(envelope, CHANGES))
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +74,11 @@ class Entry:
     fingerprint: str = ""
     due: float | None = None
     trace: str = ""
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that it is in."""
+        return stream_of(self.envelope, self.priority or self.envelope.priority)
 
 
 @attrs.frozen(kw_only=True)
@@ -115,6 +155,7 @@ class Recovery:
 
     last_id     the newest id that it ever stored; empty: none
     unfinished  how many entries of each instance
+    classes     how many entries of each class
     scheduled   how many of them wait for their time
     moves       rooms that moved: (instance, room) to the new id
     closures    what platforms closed: (instance, operation) to (POSIX time until when, seconds for
@@ -123,6 +164,7 @@ class Recovery:
 
     last_id: str = ""
     unfinished: Mapping[str, int] = attrs.field(factory=dict)
+    classes: Mapping[Priority, int] = attrs.field(factory=dict)
     scheduled: int = 0
     moves: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
     closures: Mapping[tuple[str, str], tuple[float, float]] = attrs.field(factory=dict)
@@ -191,9 +233,17 @@ class Outbox(Protocol):
         ...
 
     async def page(
-        self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
+        self,
+        instance_id: str,
+        *,
+        room: str | None = None,
+        streams: Sequence[Stream] = STREAMS,
+        after: int = -1,
+        limit: int = 1000,
     ) -> Sequence[StoredEntry]:
         """The next unfinished of an instance, or of one of its rooms, by their positions.
+
+        Of the `streams` alone: reading one costs the same however many entries the others have.
 
         There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
+from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from gateway_core.contract.envelopes import MessageRef, Priority, Receipt
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import Scope, frees_its_key, scope_of
 from gateway_core.outboxes.interface import (
+    STREAMS,
     Entry,
     Found,
     Overdue,
@@ -23,6 +25,7 @@ from gateway_core.outboxes.interface import (
     StepRecord,
     StepShape,
     StoredEntry,
+    Stream,
     What,
 )
 
@@ -83,20 +86,24 @@ class MemoryOutbox:
 
     async def recover(self) -> Recovery:
         """What previous runs left."""
-        counts: dict[str, int] = {}
-        for row in self._rows.values():
-            instance = row.entry.envelope.instance_id
-            counts[instance] = counts.get(instance, 0) + 1
+        rows = self._rows.values()
         return Recovery(
             last_id=self._last,
-            unfinished=counts,
+            unfinished=Counter(row.entry.envelope.instance_id for row in rows),
+            classes=Counter(row.entry.stream.priority for row in rows),
             scheduled=sum(row.due is not None for row in self._rows.values()),
             moves=dict(self._moves),
             closures=dict(self._closures),
         )
 
     async def page(
-        self, instance_id: str, *, room: str | None = None, after: int = -1, limit: int = 1000
+        self,
+        instance_id: str,
+        *,
+        room: str | None = None,
+        streams: Sequence[Stream] = STREAMS,
+        after: int = -1,
+        limit: int = 1000,
     ) -> Sequence[StoredEntry]:
         """By position."""
         rows = (self._rows[name] for position, name in self._order if position > after)
@@ -105,6 +112,7 @@ class MemoryOutbox:
             for row in rows
             if row.entry.envelope.instance_id == instance_id
             and room in (None, row.entry.envelope.external_room_id)
+            and row.entry.stream in streams
         )
         return [stored for stored, _ in zip(fitting, range(limit), strict=False)]
 

@@ -14,6 +14,7 @@ Each `process_run` is one process: what one stored, the next must find.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -22,10 +23,26 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core.contract.envelopes import Disposition, MessageRef, Part, PartRef, Receipt, Send
+from gateway_core.contract.envelopes import (
+    Delete,
+    Disposition,
+    MessageRef,
+    Part,
+    PartRef,
+    Receipt,
+    Send,
+)
 from gateway_core.contract.ids import Ids, position_of
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.outboxes.interface import Entry, Request, StepRecord, StepShape, StoredEntry
+from gateway_core.outboxes.interface import (
+    STREAMS,
+    Entry,
+    Request,
+    StepRecord,
+    StepShape,
+    StoredEntry,
+    Stream,
+)
 
 START = 1_700_000_000.0
 
@@ -129,6 +146,52 @@ class OutboxContract:
             assert texts(page) == ["0", "1", "2", "3"]
             assert texts(await outbox.page("bot", after=page[-1].position)) == ["4", "5"]
             assert texts(await outbox.page("bot", room="room1")) == ["1", "3", "5"]
+
+    async def test_streams_are_read_apart_and_together_in_order(self, entry: Entries) -> None:
+        """By class, with those that stand alone apart; of an instance, and of a room."""
+        entries = [
+            entry(f"{priority} {order}", priority=priority, order=order, room=f"room{n % 2}")
+            for n, (priority, order) in enumerate(product(("bulk", "urgent"), ("room", "none")))
+        ]
+        async with self.process_run() as outbox:
+            for one in entries:
+                await outbox.append(one, lambda: None)
+            outbox.classed(entries[2].id, "normal", entries[2].deadline)
+        async with self.process_run() as outbox:
+            page = outbox.page
+            found = [texts(await page("bot", streams=[stream])) for stream in STREAMS]
+            assert [[], ["urgent room"], ["bulk room"], ["urgent none"], [], ["bulk none"]] == found
+            together = [Stream("bulk", alone=True), Stream("normal", alone=False)]
+            after = (await page("bot", limit=1))[0].position
+            assert texts(await page("bot", streams=together)) == ["bulk none", "urgent room"]
+            assert texts(await page("bot", streams=together, limit=1)) == ["bulk none"]
+            assert texts(await page("bot", streams=STREAMS[:3], after=after)) == ["urgent room"]
+            assert texts(await page("bot", room="room0", streams=STREAMS[3:])) == []
+            assert texts(await page("bot", room="room0", streams=STREAMS[:3])) == [
+                "bulk room",
+                "urgent room",
+            ]
+
+    async def test_changes_stand_in_order_whatever_they_ask_for(self, entry: Entries) -> None:
+        """They come in after their message, and after earlier changes of it."""
+        target = MessageRef(
+            instance_id="bot",
+            external_room_id="room",
+            envelope_id="1",
+            parts=(PartRef(message_id="1"),),
+        )
+        delete = Delete(
+            instance_id="bot",
+            external_room_id="room",
+            target=target,
+            order="none",
+            priority="bulk",
+        )
+        one = attrs.evolve(entry("x"), envelope=delete, plan=())
+        async with self.process_run() as outbox:
+            await outbox.append(one, lambda: None)
+            found = await outbox.page("bot", streams=[Stream("bulk", alone=False)])
+        assert [one] == [stored.entry for stored in found]
 
     async def test_what_ended_is_not_unfinished_but_found(self, entry: Entries) -> None:
         """A receipt answers by id, whatever it says."""
@@ -284,7 +347,11 @@ class OutboxContract:
 
     async def test_a_new_run_knows_what_there_is(self, entry: Entries) -> None:
         """Counts, the newest id, where rooms moved, and what platforms closed."""
-        entries = [entry("1"), entry("2", instance="other"), entry("3", due=START + 9)]
+        entries = [
+            entry("1"),
+            entry("2", instance="other", priority="urgent"),
+            entry("3", due=START + 9, order="none"),
+        ]
         async with self.process_run() as outbox:
             for one in entries:
                 await outbox.append(one, lambda: None)
@@ -296,6 +363,7 @@ class OutboxContract:
         async with self.process_run() as outbox:
             recovery = await outbox.recover()
         assert dict(recovery.unfinished) == {"bot": 1, "other": 1}
+        assert dict(recovery.classes) == {"urgent": 1, "normal": 1}
         assert (1, entries[2].id) == (recovery.scheduled, recovery.last_id)
         assert dict(recovery.moves) == {("bot", "old"): "new"}
         closed = {("bot", ""): (START + 30, 30.0), ("bot", "send"): (START + 9, 9.0)}
