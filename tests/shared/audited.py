@@ -51,9 +51,15 @@ class Auditor:
         if not statistics.conserved:
             self.violations.append(f"not conserved after {when}: {statistics}")
         self.violations += [
+            f"a class holds {held.total} of {partition.admission.bound} after {when}"
+            for partition in self.gateway._partitions
+            for held in partition.admission._held
+            if held.total > partition.admission.bound
+        ]
+        self.violations += [
             f"depth {p.depth} over {p.bound} after {when}"
             for p in statistics.partitions
-            if p.depth > p.bound + 1  # a place changes hands before the victim's is given back
+            if p.depth > 3 * p.bound + 1  # a place changes hands before the victim's is given back
         ]
 
     def close(self) -> None:
@@ -66,7 +72,7 @@ class Auditor:
         for partition in statistics.partitions:
             assert (0, 0, 0) == (partition.depth, partition.waiting, partition.unfinished)
         for partition in self.gateway._partitions:
-            assert {} == partition.admission._counts
+            assert all(({}, {}) == (h.instances, h.rooms) for h in partition.admission._held)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from simulated.bugs import Bugs
 from gateway_core import Disposition
 from gateway_core.accounts import health, sessions
 from gateway_core.authors import TransportError
+from gateway_core.backlog import loader
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.deliveries import idempotency, targets
 from gateway_core.deliveries.backoff import Backoff
@@ -35,6 +36,7 @@ from gateway_core.engine import (
 from gateway_core.plugins import defaults
 from gateway_core.ratelimits import bucket, circuit, refusals, window
 from gateway_core.scheduling import admission, deadlines, pressure, rooms, scheduler
+from gateway_core.scheduling.classes import BULK
 from gateway_core.submission import draft, durable
 
 MOST_SEEDS = 150
@@ -88,7 +90,7 @@ def parts_are_interleaved(patch):
     patch.setattr(scheduler.Scheduler, "go_on", go_on)
 
 
-@bug("overtakes|between the parts", seen=57)
+@bug("overtakes|between the parts|waits for what has ended", seen=57)
 def a_retry_goes_to_the_end(patch):
     """What failed is queued behind what came after it."""
     whole = scheduler.Scheduler.pause
@@ -333,11 +335,11 @@ def a_refusal_spends_a_try(patch):
 # -- admission, keys, classes
 
 
-@bug("places taken|has room|did not end|not conserved", seen=12)
+@bug("places taken|has room|nobody waits at|did not end|not conserved", seen=12)
 def a_place_leaks(patch):
     """Whoever gives up waiting keeps the place that was handed over meanwhile."""
 
-    def give_up(self: Any, waiter: Any) -> None:
+    def give_up(self: Any, waiter: Any, now: int) -> None:
         for queue in self._waiting.values():
             if waiter in queue:
                 queue.remove(waiter)
@@ -347,12 +349,54 @@ def a_place_leaks(patch):
 
 @bug("has room|callers are never done|nothing will")
 def a_free_place_is_handed_to_nobody(patch):
-    patch.setattr(admission.Admission, "_hand_on", lambda self, key: None)
+    patch.setattr(admission.Admission, "_hand_on", lambda self, key, now: None)
 
 
 @bug("holds [0-9]+ of")
 def a_bound_is_not_kept(patch):
     patch.setattr(admission.Admission, "_reached", lambda self, *given: None)
+    patch.setattr(admission.Admission, "take", admission.Admission.add)
+
+
+@bug("was refused with|stays outside")
+def all_classes_share_the_bounds(patch):
+    """Bulk that is inside keeps out what is urgent."""
+    real = admission.Admission._reached
+
+    def reached(self: Any, instance_id: str, room_id: str, rank: int) -> Any:
+        return real(self, instance_id, room_id, BULK)
+
+    def take(self: Any, instance_id: str, room_id: str, rank: int) -> Any:
+        full = self.full(instance_id, room_id, rank)
+        if full is None:
+            self.add(instance_id, room_id, rank)
+        return full
+
+    patch.setattr(admission.Admission, "_reached", reached)
+    patch.setattr(admission.Admission, "take", take)
+
+
+@bug("stays outside|outlives|did not end")
+def what_stands_alone_is_paged_after_all_else(patch):
+    real = loader.Loader.next_page
+
+    async def next_page(self: Any, account: Any, cursor: Any) -> bool:
+        alone = cursor.streams[0].alone and self._capacity.unfinished > 1
+        return False if alone else await real(self, account, cursor)
+
+    patch.setattr(loader.Loader, "next_page", next_page)
+
+
+@bug("after its deadline|outlives")
+def time_counts_from_acceptance(patch):
+    """What waited at the door has all of its time again."""
+    real = draft.Drafting.deliver
+
+    def deliver(self: Any, waited: Any, *given: Any) -> Any:
+        waited.called = None
+        return real(self, waited, *given)
+
+    patch.setattr(draft.Drafting, "deliver", deliver)
 
 
 @bug("was taken by|key was freed|stands")

@@ -9,7 +9,7 @@ from gateway_core.contract.envelopes import (
     PartReceipt, PartRef, Priority, Receipt, Send, Undelivered,
 )
 from gateway_core.contract.errors import (
-    ConfigError, DeliveryError, FormatVersionError, GatewayClosed, GatewayError,
+    ConfigError, DeadlinePassed, DeliveryError, FormatVersionError, GatewayClosed, GatewayError,
     HookContractError, IdempotencyConflict, InstanceSuspended, Invalid, OutboxError, Overloaded,
     PartitionFailed, PluginError, ProbeFailed, Problem, Refused, UnknownInstance,
 )
@@ -28,9 +28,9 @@ from gateway_core.submission.tickets import Ticket
 from gateway_core.telemetry.privacy import TelemetrySettings
 
 __all__ = [
-    "Address", "Call", "ChannelBinding", "CircuitSettings", "ConfigError", "Delete",
-    "Delivered", "DeliveryError", "Disposition", "Edit", "Envelope", "ErrorClass", "Filter",
-    "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
+    "Address", "Call", "ChannelBinding", "CircuitSettings", "ConfigError", "DeadlinePassed",
+    "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Envelope", "ErrorClass",
+    "Filter", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
     "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
     "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed", "PartitionStatistics",

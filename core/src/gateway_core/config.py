@@ -33,7 +33,7 @@ _DURATION = number(above=0, most=LONGEST)
 
 @attrs.frozen(kw_only=True)
 class Ttl:
-    """Seconds after acceptance until an envelope expires, by its class."""
+    """Seconds after the call until an envelope expires, by its class."""
 
     urgent: float = attrs.field(default=300.0, validator=_DURATION)
     normal: float = attrs.field(default=3600.0, validator=_DURATION)
@@ -63,7 +63,8 @@ class GatewayConfig:
 
     partition_count        shards of the routing keys
     partition_by           `room`, `instance`, or a callable (instance, room) -> int
-    partition_bound        unfinished envelopes in one partition, at the most
+    partition_bound        unfinished envelopes in one partition, at the most, of a class and
+                           those above it
     instance_bound         of those, one instance's; None: three quarters
     room_bound             of those, one room's
     attempts_per_partition running attempts of one partition, at the most
@@ -73,13 +74,15 @@ class GatewayConfig:
     drain_timeout          seconds that closing waits for unfinished envelopes
     max_parts              platform messages that one envelope may become
     when_suspended         envelopes of a suspended instance wait, end at once, or are refused
-    shed                   let bulk that has not started give its slot to higher classes
+    shed                   where a bound is reached, bulk that has not started is ended for a higher
+                           class, which else comes in above the bound
     idempotency_window     seconds for which a key is remembered
     idempotency_keys       keys remembered in one partition, at the most
     history                ended envelopes, sent messages and, apart from them, edited or deleted
                            ones remembered in one partition
     outbox                 where accepted envelopes are stored; None: in memory
-    outbox_capacity        unfinished envelopes that a durable outbox stores, at the most
+    outbox_capacity        unfinished envelopes that a durable outbox stores, at the most, of a
+                           class and those above it
     plugins                plugins allowed or denied by name
     telemetry              what spans and logs show, and where telemetry goes
     """

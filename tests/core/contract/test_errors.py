@@ -8,6 +8,7 @@ import pytest
 import gateway_core
 from gateway_core import (
     ConfigError,
+    DeadlinePassed,
     DeliveryError,
     Disposition,
     ErrorClass,
@@ -48,6 +49,7 @@ RECEIPT = Receipt(
 EVERY = [
     AttemptTimeout(3.0),
     ConfigError(PROBLEMS),
+    DeadlinePassed(bound_of="room", waited=60.0),
     DeliveryError(RECEIPT),
     FormatVersionError("99"),
     GatewayClosed(kept=True),

@@ -60,7 +60,7 @@ class Law(trio.abc.Instrument):
 def _wrong(part: PartitionStatistics) -> list[str]:
     laws = {
         "conservation": part.accepted == sum(part.dispositions.values()) + part.unfinished,
-        "depth": part.unfinished <= part.depth <= part.bound + 1,
+        "depth": part.unfinished <= part.depth <= 3 * part.bound + 1,
         "places": part.in_flight >= 0 and part.waiting >= 0,
     }
     return [name for name, holds in laws.items() if not holds]

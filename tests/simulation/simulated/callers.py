@@ -13,6 +13,7 @@ from simulated.lives import check
 
 from gateway_core import (
     Call,
+    DeadlinePassed,
     Delete,
     Edit,
     Gateway,
@@ -32,7 +33,8 @@ from gateway_core import (
 )
 
 EXPECTED = (
-    Overloaded, GatewayClosed, InstanceSuspended, HookContractError, OutboxError, UnknownInstance,
+    Overloaded, DeadlinePassed, GatewayClosed, InstanceSuspended, HookContractError, OutboxError,
+    UnknownInstance,
 )  # fmt: skip
 CALLS = {"telegram": "sendChatAction", "discord": "POST /channels/{channel}/typing"}
 
@@ -122,11 +124,13 @@ class Callers:
             "instance_id": place.instance,
             "external_room_id": place.room,
             "ttl": rng.choice(load.ttls),
-            "priority": "normal" if plain else rng.choice(["urgent", "normal", "bulk"]),
+            "priority": "normal" if plain else rng.choice(load.classes),
             "on_unknown": "give_up" if rng.random() < load.give_up else "retry",
         }
         if rng.random() < load.unordered:
             fields["order"] = "none"
+        if load.dated and fields["ttl"] is not None and rng.random() < load.dated:
+            fields["deadline"] = self.ledger.wall() + fields.pop("ttl")
         if rng.random() < load.scheduled:
             fields["not_before"] = self.ledger.wall() + rng.choice([-1.0, 0.0, 0.5, 3.0])
         return fields
@@ -167,6 +171,7 @@ class Callers:
                 reply_to=send.reply_to,
                 key=send.key,
                 ttl=send.ttl,
+                deadline=send.deadline,
                 not_before=send.not_before,
                 priority=send.priority,
                 order=send.order,
@@ -220,7 +225,10 @@ class Callers:
         try:
             self.sent.append((send, await self.gateway.submit(send, wait=False)))
         except Overloaded as full:
-            self.ledger.expect(begun == trio.current_time(), "a refusal that took its time")
+            at_once = begun == trio.current_time() or (self.setup.durable and send.key is not None)
+            self.ledger.expect(at_once, "a refusal that took its time")
+            place = send.instance_id, send.external_room_id
+            self.ledger.overloaded(send, self.gateway._partition_of(*place).index)
             level = "saturated" if full.bound_of.startswith("partition") else full.pressure
             self.ledger.expect(full.pressure == level, f"full, and only {full.pressure}")
             raise
@@ -230,7 +238,7 @@ class Callers:
         if send is None:
             return
         fields = self.fields(rng, self._place_of(send))
-        del fields["not_before" if "not_before" in fields else "ttl"]
+        fields.pop("not_before" if "not_before" in fields else "ttl", None)
         interim = rng.random() < 0.3
         text = self.text(rng)
         if rng.random() < 0.2:  # as it was at first: a stale ref must not make that "unchanged"

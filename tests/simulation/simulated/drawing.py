@@ -15,7 +15,15 @@ from gateway_contrib.emulators.discord import DiscordLimits
 from gateway_contrib.emulators.faults import Fault
 from gateway_contrib.emulators.slack import SlackLimits
 from gateway_contrib.emulators.telegram import TelegramLimits
-from gateway_core import CircuitSettings, GatewayConfig, Instance, RetrySettings, Secret, Ttl
+from gateway_core import (
+    CircuitSettings,
+    GatewayConfig,
+    Instance,
+    Priority,
+    RetrySettings,
+    Secret,
+    Ttl,
+)
 from gateway_core.plugins.loader import Filter
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings
@@ -74,6 +82,8 @@ class Load:
     ttls                what is drawn from for `ttl`
     words               what is drawn from for the length of a text, in words
     replies             share of messages that answer another one, which may be gone
+    dated               share of times to live that are given as a deadline
+    classes             what is drawn from for the class of those that are not plain
     """
 
     callers: int
@@ -89,6 +99,8 @@ class Load:
     keyed: float
     plain_class: float
     replies: float = 0.0
+    dated: float = 0.0
+    classes: Sequence[Priority] = ("urgent", "normal", "bulk")
 
 
 @attrs.frozen(kw_only=True)
@@ -212,7 +224,7 @@ def draw(seed: int) -> Setup:
     config = _config(rng, instances, longest=2 * max(latency))
     outbox = rng.choice(["memory", "memory", "sqlite"])
     more = Random(f"more:{seed}")
-    return Setup(
+    setup = Setup(
         seed=str(seed),
         config=config,
         channels=channels,
@@ -229,6 +241,7 @@ def draw(seed: int) -> Setup:
         limits=limits,
         probes=more.random() < 0.85,
     )
+    return _classed(setup, Random(f"ranks:{seed}"))
 
 
 def _endings(rng: Random, mood: str, outbox: str, lasts: float) -> tuple[Ending, ...]:
@@ -416,7 +429,22 @@ def _more(load: Load, more: Random) -> Load:
     """Some callers answer messages, and ask where theirs stand."""
     asks = {"ask": 2.0} if more.random() < 0.3 else {}
     kinds = {**load.kinds, **asks}
-    return attrs.evolve(load, kinds=kinds, replies=more.choice([0.0, 0.0, 0.3]))
+    replies = more.choice([0.0, 0.0, 0.3])
+    return attrs.evolve(load, kinds=kinds, replies=replies)
+
+
+def _classed(setup: Setup, classes: Random) -> Setup:
+    """Some worlds are full of bulk, with something urgent in between; some outboxes are small."""
+    load, config = setup.load, setup.config
+    if classes.random() < 0.5:
+        return setup
+    if classes.random() < 0.5:
+        bulk = ("bulk", "bulk", "bulk", "normal", "urgent")
+        load = attrs.evolve(load, classes=bulk, plain_class=0.0, unordered=0.5)
+    if not setup.jumps:
+        load = attrs.evolve(load, dated=classes.choice([0.0, 0.5]))
+    capacity = classes.choice([2, 5, config.outbox_capacity, config.outbox_capacity])
+    return attrs.evolve(setup, load=load, config=attrs.evolve(config, outbox_capacity=capacity))
 
 
 def _trouble(rng: Random, mood: str, lasts: float, outbox: str) -> Trouble:

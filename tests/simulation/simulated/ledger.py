@@ -37,6 +37,7 @@ from gateway_core.deliveries.retries import MOST_TRANSFORMS
 from gateway_core.outboxes.interface import Entry as Kept
 from gateway_core.ratelimits.circuit import JITTER
 from gateway_core.ratelimits.trial import LONGEST_BELIEVED
+from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.pressure import HYSTERESIS, LEVELS
 from gateway_core.testing import virtual_wall
 
@@ -98,7 +99,6 @@ class Entry:
 
     rank    its place among all of its lane
     born    the life that accepted it; `heard`: its caller was told so
-    appended_in  seconds that its outbox took for it; its time counts from before
     hold    until then its platform wants no call of it, as was told when it was `held_at`
     told    how it ended, as far as lives knew that were killed before it was written down
     handed_over, accepted, ended  when that was, in a count of such moments
@@ -122,7 +122,6 @@ class Entry:
     rank: int = 0
     born: int = 0
     heard: bool = True
-    appended_in: float = 0.0
     told: list[Receipt] = attrs.field(factory=list)
     hold: float = 0.0
     held_at: float = 0.0
@@ -160,6 +159,9 @@ class Offered:
 
 class Ledger:
     """Everything that was seen in one world, and what was wrong with it."""
+
+    at_the_door: dict[int, Any]
+    _votes: dict[int, str | None]
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -200,6 +202,8 @@ class Ledger:
         self._lanes: dict[Any, dict[int, Entry]] = defaultdict(dict)
         self._last: dict[Any, Call] = {}
         self._unfinished: Counter[Any] = Counter()
+        self._calls: dict[int, tuple[Any, float]] = {}
+        self._votes, self.at_the_door = {}, {}
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
         self._closed_at: dict[Any, float] = {}
@@ -230,14 +234,27 @@ class Ledger:
 
     # -- envelopes
 
-    def accepted(self, envelope: Any, vote: str | None, partition: int) -> Entry:
-        """The gateway asks for votes: from here on the envelope is accepted."""
+    def called(self, envelope: Any) -> None:
+        """It is handed over: its time counts from here."""
+        self._calls[id(envelope)] = (envelope, trio.current_time())
+
+    def voted(self, envelope: Any, vote: str | None) -> None:
+        """The gateway asks for votes, before the envelope waits for anything."""
+        self._votes[id(envelope)] = vote
+
+    def rank_of(self, envelope: Any) -> int:
+        """The rank of its class, as the vote left it."""
+        vote = self._votes.get(id(envelope))
+        return RANKS[envelope.priority if vote in (None, "shed") else vote]  # type: ignore[index]  # a class
+
+    def accepted(self, envelope: Any, partition: int) -> Entry:
+        """From here on the envelope is accepted."""
+        vote = self._votes.get(id(envelope))
         entry = self._entry(envelope, vote, partition)
         self._by_object[id(envelope)] = entry
         kept = next((k for k in self._offered.values() if k.entry.envelope is envelope), None)
         if kept is not None:
             self._name(entry, kept.entry.id)
-            entry.appended_in = trio.current_time() - kept.at
             entry.handed_over = kept.moment
             entry.deadline += self.set_back - kept.set_back
         self.note("accepted", entry)
@@ -254,7 +271,7 @@ class Ledger:
             envelope=envelope,
             accepted_at=now,
             accepted_wall=self.wall(),
-            deadline=now + self._ttl(envelope, priority),
+            deadline=now + self._left(envelope, priority),
             lane=self._lane(envelope),
             partition=partition,
             priority=priority,
@@ -271,6 +288,13 @@ class Ledger:
             self._lanes[entry.lane][entry.number] = entry
         self._take_key(entry)
         return entry
+
+    def stored(self, envelope_id: str) -> None:
+        """An outbox has it, and it is accepted by that."""
+        envelope = self._offered[envelope_id].entry.envelope
+        assert self.gateway is not None
+        place = envelope.instance_id, envelope.external_room_id
+        self.accepted(envelope, self.gateway._partition_of(*place).index)
 
     def _moment(self) -> int:
         self._moments += 1
@@ -317,12 +341,16 @@ class Ledger:
         for entry in self.unfinished:
             entry.deadline += max(0.0, -by)
 
-    def _ttl(self, envelope: Any, priority: str) -> float:
-        """Its own from now; that of its class counts from when it is due."""
+    def _left(self, envelope: Any, priority: str) -> float:
+        """Its time counts from the call; that of its class from when it is due."""
+        if envelope.deadline is not None:
+            return float(envelope.deadline - self.wall())
+        _, called_at = self._calls.get(id(envelope), (None, trio.current_time()))
+        waited = trio.current_time() - called_at
         if envelope.ttl is not None:
-            return float(envelope.ttl)
+            return float(envelope.ttl - waited)
         ahead = (envelope.not_before or 0.0) - self.wall()
-        return float(getattr(self.setup.config.ttl, priority) + max(0.0, ahead))
+        return float(getattr(self.setup.config.ttl, priority) + max(-waited, ahead))
 
     def _lane(self, envelope: Any) -> tuple[str, str, str | None] | None:
         if envelope.order == "none":
@@ -343,14 +371,37 @@ class Ledger:
     def _count(self, entry: Entry, by: int) -> None:
         envelope, unfinished = entry.envelope, self._unfinished
         instance, room = envelope.instance_id, envelope.external_room_id
-        keys = (entry.partition, (entry.partition, instance), (instance, room, ""))
+        rank = RANKS[entry.priority]  # type: ignore[index]  # a class
+        keys = self._bounds(instance, room, entry.partition)
         for key in keys:
-            unfinished[key] += by
-        if by > 0 and not self.setup.durable:  # a durable outbox keeps what has no place in memory
-            config = self.setup.config
-            bounds = (config.partition_bound, config.instance_share, config.room_bound)
-            for key, bound in zip(keys, bounds, strict=True):
-                self.expect(unfinished[key] <= bound, f"{key} holds {unfinished[key]} of {bound}")
+            unfinished[key, rank] += by
+        # A durable outbox keeps what has no place in memory; what is voted out needs none. One that
+        # waited has its place from when it was handed on: higher ones may have come since.
+        if by > 0 and not self.setup.durable and not entry.voted_out:
+            for key, bound in keys.items():
+                held = unfinished[key, rank]
+                self.expect(held <= bound, f"{key} holds {held} of {bound} of rank {rank}")
+
+    def _bounds(self, instance: str, room: str, partition: int) -> dict[Any, int]:
+        """The bounds that an envelope counts against."""
+        config = self.setup.config
+        bounds = (config.partition_bound, config.instance_share, config.room_bound)
+        keys = (partition, (partition, instance), (instance, room, ""))
+        return dict(zip(keys, bounds, strict=True))
+
+    def _seen(self, key: Any, rank: int) -> int:
+        """How many a class sees under a bound: its own, and those that rank above."""
+        return sum(self._unfinished[key, above] for above in range(rank + 1))
+
+    def overloaded(self, envelope: Any, partition: int) -> None:
+        """It was refused: for its class, and those above, one of its bounds is reached."""
+        rank = self.rank_of(envelope)
+        keys = self._bounds(envelope.instance_id, envelope.external_room_id, partition)
+        seen = {key: self._seen(key, rank) for key in keys}
+        # Some may have their place already, and not know it yet.
+        coming = sum(self.rank_of(other) <= rank for other in self.at_the_door.values())
+        reached = any(seen[key] + coming >= bound for key, bound in keys.items())
+        self.expect(reached or self.setup.durable, f"rank {rank} was refused with {seen} inside")
 
     def _take_key(self, entry: Entry) -> None:
         """A key that is used again must be free: its first envelope certainly sent nothing."""
@@ -457,7 +508,7 @@ class Ledger:
         if receipt.disposition is not Disposition.EXPIRED or receipt.verdict is None:
             return
         if receipt.verdict.reason is Reason.EXPIRED and not self.setup.jumps:
-            early = entry.deadline - entry.appended_in - trio.current_time()
+            early = entry.deadline - trio.current_time()
             self.expect(early <= HAIR, f"{entry} expired {early:.2f} s before its time")
 
     def _expect_just(self, entry: Entry, receipt: Receipt) -> None:

@@ -283,12 +283,12 @@ class Witness:
         self._random = ports.setup.generator("votes")
 
     @hookimpl
-    def admit(self, envelope: Any, pressure: Pressure) -> str | None:
+    def admit(self, envelope: Any) -> str | None:
         check()
         vote = None
         if self._random.random() < self._ports.setup.trouble.votes:
             vote = self._random.choice(["shed", "urgent", "normal", "bulk"])
-        self._ledger.accepted(envelope, vote, pressure.partition)
+        self._ledger.voted(envelope, vote)
         return vote
 
     @hookimpl

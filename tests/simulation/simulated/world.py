@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -29,8 +30,10 @@ from simulated.watch import Steps, Violated, Watch
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway, OutboxError, Send, open_gateway
 from gateway_core.authors import Attempt
+from gateway_core.backlog.capacity import Capacity
 from gateway_core.plugins import loader as plugins
 from gateway_core.scheduling.partitioning import strategy
+from gateway_core.submission.door import Door
 from gateway_core.testing import open_network, run_seeded
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a new folder in it, removed
@@ -98,7 +101,9 @@ def made(setup: Setup, seed: int, callers: type[Callers] = Callers) -> Outcome:
     world = World(setup, ledger, callers)
     steps = Steps(ledger)
     # Nothing that is installed is used: looking for it would take a third of the time.
-    with _logs_to(ledger), patch.object(plugins, "discover", lambda _: ([], [])):
+    nothing = patch.object(plugins, "discover", lambda _: ([], []))
+    calls = patch.object(Door, "submit", _calling(ledger))
+    with _logs_to(ledger), nothing, calls, patch.object(Capacity, "came", _storing(ledger)):
         try:
             run_seeded(f"schedule:{seed}", world.run, steps)
         except BaseException as error:
@@ -155,6 +160,39 @@ def _logs_to(ledger: Ledger) -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
+
+
+def _calling(ledger: Ledger) -> Any:
+    """The door, at which the ledger sees who comes."""
+    real = Door.submit
+
+    async def submit(self: Door, envelope: Any, *, wait: bool) -> Any:
+        ledger.called(envelope)
+        ledger.at_the_door[id(envelope)] = envelope
+        try:
+            return await real(self, envelope, wait=wait)
+        finally:
+            del ledger.at_the_door[id(envelope)]
+
+    return submit
+
+
+def _storing(ledger: Ledger) -> Any:
+    """The moment at which an outbox has stored what is accepted by that."""
+    real = Capacity.came
+
+    def came(self: Capacity, envelope_id: str) -> None:
+        ledger.stored(envelope_id)
+        real(self, envelope_id)
+
+    return came
+
+
+def _accepting(
+    ledger: Ledger, partition: int, accept: Any, delivery: Any, *given: Any, **named: Any
+) -> None:
+    ledger.accepted(delivery.envelope, partition)
+    accept(delivery, *given, **named)
 
 
 class World:
@@ -286,9 +324,18 @@ class World:
             name: account.hooks.traits.independent_threads for name, account in accounts.items()
         }
         ledger.limits = self._limits_of
+        self._listen(gateway)
         for partition in gateway._partitions:
             partition.consequences._rng = Jitter(f"jitter:{partition.index}:{self.setup.seed}")
         gateway._prober._rng = ProbeJitter(f"probes:{self.setup.seed}")
+
+    def _listen(self, gateway: Gateway) -> None:
+        """Let the ledger hear what is accepted, at the moment at which it is."""
+        ledger = self.ledger
+        for partition in () if self.setup.durable else gateway._partitions:
+            partition.enqueuer.accept = partial(  # type: ignore[method-assign]
+                _accepting, ledger, partition.index, partition.enqueuer.accept
+            )
 
     def _limits_of(self, instance_id: str, attempt: Attempt) -> Any:
         """As the real adapter names them, whatever the ports do to it."""

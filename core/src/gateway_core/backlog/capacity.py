@@ -1,18 +1,25 @@
-"""How many unfinished envelopes a durable outbox may store. This module waits: for a slot in it."""
+"""How many unfinished envelopes a durable outbox may store, by class. Sans-I/O.
+
+As in the bounds of memory each class has the whole of it: an envelope is counted together with its
+own class and those that rank above.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import attrs
-import trio
+
+from gateway_core.outboxes.interface import Recovery
+from gateway_core.scheduling.classes import BULK, RANKS
+from gateway_core.scheduling.slot_queue import SlotQueue, Waiter
 
 MOST_GONE = 10_000
 
 
 @attrs.define(eq=False)
 class Capacity:
-    """The outbox's own bound, whatever part of it is in memory.
+    """The outbox's own bound, whatever part of it is in memory. A rank names a class.
 
     wake        asks the pager for a new round, so that ended envelopes can be forgotten
     unfinished  envelopes that were accepted and have not ended
@@ -22,57 +29,81 @@ class Capacity:
     _wake: Callable[[], None]
     unfinished: int = attrs.field(default=0, init=False)
     closed: bool = attrs.field(default=False, init=False)
-    _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
-    _held: int = attrs.field(default=0, init=False)
-    _coming: set[str] = attrs.field(factory=set, init=False)
+    _waiting: SlotQueue = attrs.field(factory=SlotQueue, init=False)
+    _taken: list[int] = attrs.field(factory=lambda: [0] * (BULK + 1), init=False)
+    _coming: dict[str, int] = attrs.field(factory=dict, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
 
-    def take(self) -> bool:
+    def open(self, recovery: Recovery) -> None:
+        """Count what previous process runs left."""
+        self.unfinished = sum(recovery.unfinished.values())
+        for priority, count in recovery.classes.items():
+            self._taken[RANKS[priority]] += count
+
+    def depth_for(self, rank: int) -> int:
+        """How many slots are taken, as far as a class sees them."""
+        return sum(self._taken[: rank + 1])
+
+    def take(self, rank: int) -> bool:
         """Hold a slot, if one is free, until `coming` or `let_go`."""
-        if self._full:
+        taken = self._taken
+        if sum(taken) >= self._most and (
+            self.depth_for(rank) >= self._most or self._waiting.before(rank)
+        ):
             return False
-        self._held += 1
+        taken[rank] += 1
         return True
 
-    async def slot(self) -> None:
-        """Wait until a slot is held, or until the gateway closes."""
-        if not self.take():
-            await self._waiting.park()  # the slot was taken by the caller of `unpark`
+    def wait(self, waiter: Waiter) -> None:
+        """Queue for a slot, which is held for the waiter once it is granted."""
+        self._waiting.add(waiter)
 
-    def let_go(self) -> None:
+    def give_up(self, waiter: Waiter, now: int) -> None:
+        """The waiter was cancelled: return its slot, or take it out of the queue."""
+        if waiter.granted:
+            self.let_go(waiter.rank, now)
+        elif waiter in self._waiting:
+            self._waiting.remove(waiter)
+            self._hand_on(now)
+
+    def let_go(self, rank: int, now: int) -> None:
         """A held slot is not needed after all."""
-        self._held -= 1
-        self._hand_on()
+        self._taken[rank] -= 1
+        self._hand_on(now)
 
     def close(self) -> None:
-        """Let nobody wait any more."""
+        """Wake all waiters without a slot."""
         self.closed = True
-        self._held += len(self._waiting)
-        self._waiting.unpark_all()
+        waiting, self._waiting = self._waiting, SlotQueue()
+        for waiter in waiting:
+            waiter.wake()
 
-    def coming(self, envelope_id: str) -> None:
+    def coming(self, envelope_id: str, rank: int) -> None:
         """Use a held slot: the outbox may store the envelope, which is not accepted yet."""
-        self._held -= 1
-        self._coming.add(envelope_id)
+        self._coming[envelope_id] = rank
 
-    def came(self, envelope_id: str, *, accepted: bool) -> None:
-        """The envelope's append is over."""
-        self._coming.discard(envelope_id)
-        if accepted:
-            self.unfinished += 1
-            return
+    def came(self, envelope_id: str) -> None:
+        """The envelope is stored and accepted."""
+        self._coming.pop(envelope_id, None)
+        self.unfinished += 1
+
+    def failed(self, envelope_id: str, now: int) -> None:
+        """The envelope was not accepted after all."""
+        rank = self._coming.pop(envelope_id, None)
         self._note_gone(envelope_id)
-        self._hand_on()
+        if rank is not None:
+            self.let_go(rank, now)
 
-    def freed(self, envelope_id: str) -> None:
+    def freed(self, envelope_id: str, rank: int, now: int) -> None:
         """An envelope ended."""
         self.unfinished -= 1
         self._note_gone(envelope_id)
-        self._hand_on()
+        self.let_go(rank, now)
 
-    def reopened(self, envelope_id: str) -> None:
+    def reopened(self, envelope_id: str, rank: int) -> None:
         """An envelope that had ended is unfinished again."""
         self.unfinished += 1
+        self._taken[rank] += 1
         self._gone.discard(envelope_id)
 
     def lacks(self, envelope_id: str) -> bool:
@@ -88,12 +119,14 @@ class Capacity:
         if len(self._gone) > MOST_GONE:
             self._wake()
 
-    @property
-    def _full(self) -> bool:
-        return self.unfinished + len(self._coming) + self._held >= self._most
-
-    def _hand_on(self) -> None:
-        """Give free slots to the longest waiting, before any later caller."""
-        while self._waiting and not self._full:
-            self._held += 1
-            self._waiting.unpark()
+    def _hand_on(self, now: int) -> None:
+        """Give free slots to those who wait, before any later caller of their class."""
+        while self._waiting:
+            free = (w for w in self._waiting.in_turn(now) if self.depth_for(w.rank) < self._most)
+            waiter = next(free, None)
+            if waiter is None:
+                return
+            self._waiting.remove(waiter)
+            self._taken[waiter.rank] += 1
+            waiter.granted = True
+            waiter.wake()

@@ -18,6 +18,7 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Recovery, StoredEntry
 from gateway_core.outboxes.restore import waits_until
+from gateway_core.scheduling.classes import RANKS
 
 
 @attrs.define(eq=False)
@@ -61,7 +62,8 @@ class Intake:
             return
         now, wall = self._clock.now(), self._clock.wall()
         delivery = self._spilled.take(stored, account, now, wall)
-        partition.admission.add(account.instance.id, entry.envelope.external_room_id)
+        room, rank = entry.envelope.external_room_id, RANKS[delivery.priority]
+        partition.admission.add(account.instance.id, room, rank)
         self._came_in(partition, delivery, account)
         hold = waits_until(stored, wall) if stored.records else 0.0
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
@@ -87,7 +89,7 @@ class Intake:
 
     def reopened(self, stored: StoredEntry, partition: Partition) -> InstanceState | None:
         """An envelope that had ended is unfinished and spilled; its account, if it is there."""
-        self._capacity.reopened(stored.entry.id)
+        self._capacity.reopened(stored.entry.id, RANKS[stored.entry.stream.priority])
         partition.completion.history.pop(stored.entry.id, None)
         return self.count_spilled(stored.entry.id, stored.entry.envelope, partition)
 

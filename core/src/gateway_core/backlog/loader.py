@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.capacity import Capacity
-from gateway_core.backlog.cursors import InstanceCursor, RoomCursor
+from gateway_core.backlog.cursors import InstanceCursors, RoomCursor, StreamCursor
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.spilled import Spilled
-from gateway_core.contract.envelopes import CHANGES
+from gateway_core.contract.envelopes import CHANGES, Delete, Edit
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox, StoredEntry
+from gateway_core.scheduling.classes import RANKS, URGENT
 
 PAGE = 500
 ROOMS_AT_ONCE = 100
@@ -54,12 +57,54 @@ class Loader:
     _partitions: Sequence[Partition]
     gc_freeze: GcFreeze = attrs.field(factory=GcFreeze, init=False)
 
-    async def next_page(self, account: InstanceState, cursor: InstanceCursor) -> bool:
-        """Load the next page of an instance; whether anything came in."""
+    async def load(self, account: InstanceState, cursors: InstanceCursors) -> bool:
+        """Load the next page of each of an instance's cursors; whether anything came in."""
+        came = False
+        for ahead in cursors.ahead:
+            if not ahead.done:
+                await self._look_ahead(account, cursors, ahead)
+        for cursor in cursors.all:
+            came = await self.next_page(account, cursor) or came
+        return came
+
+    async def next_page(self, account: InstanceState, cursor: StreamCursor) -> bool:
+        """Load the next page of a cursor, and of its rooms; whether anything came in."""
+        came = False
+        if cursor.first:
+            came = await self._catch_up(account, cursor, cursor.first)
+        if not cursor.done:
+            came = await self._next_page(account, cursor) or came
+        return await self._catch_up(account, cursor, cursor.behind) or came
+
+    async def _look_ahead(
+        self, account: InstanceState, cursors: InstanceCursors, ahead: StreamCursor
+    ) -> None:
+        """Find the rooms in which envelopes of a class wait: they come in by themselves then."""
+        ordered = cursors.ordered
+        if ordered.done:
+            ahead.done = True
+            return
+        ahead.look_back()
+        ahead.grown = False
+        page = await self._outbox.page(
+            account.instance.id, streams=ahead.streams, after=ahead.loaded, limit=PAGE
+        )
+        for stored in page:
+            room = stored.entry.envelope.external_room_id
+            if not ordered.look_ahead(room, stored.position):
+                return
+            ahead.loaded = stored.position
+        if not page and ahead.passed == math.inf:
+            ahead.done = True
+
+    async def _next_page(self, account: InstanceState, cursor: StreamCursor) -> bool:
+        """Load the next page; whether anything came in."""
         cursor.look_back()
         cursor.grown = False
         before = cursor.loaded
-        page = await self._outbox.page(account.instance.id, after=before, limit=PAGE)
+        page = await self._outbox.page(
+            account.instance.id, streams=cursor.streams, after=before, limit=PAGE
+        )
         whole = await self._take_page(page, cursor, account)
         came = cursor.loaded > before
         cursor.look_back()
@@ -72,7 +117,7 @@ class Loader:
         return came
 
     async def _take_page(
-        self, page: Sequence[StoredEntry], cursor: InstanceCursor, account: InstanceState
+        self, page: Sequence[StoredEntry], cursor: StreamCursor, account: InstanceState
     ) -> bool:
         """Take each in its turn; false: one finds no slot at all, and the rest of the page waits.
 
@@ -81,51 +126,80 @@ class Loader:
         for stored in page:
             envelope = stored.entry.envelope
             instance_id, room = envelope.instance_id, envelope.external_room_id
-            partition = self._intake.partition_for(envelope)
-            if isinstance(envelope, CHANGES):
-                await self._spilled.recall(partition, envelope, stored.entry.id)
+            partition, rank = self._intake.partition_for(envelope), rank_of(stored)
+            if isinstance(envelope, CHANGES) and room not in cursor.behind:
+                await self._bring_message(stored, envelope, partition, account)
             if account.health.removed:
                 return False
             behind = cursor.behind.get(room)
             if behind is not None:
                 behind.newest = max(behind.newest, stored.position)
-            elif (full := partition.admission.full(instance_id, room)) is None:
+            elif (full := partition.admission.full(instance_id, room, rank)) is None:
                 self._intake.take(stored, partition, account)
-            elif not cursor.crowded and (full.key[0] == "room" or self._has_slot(instance_id)):
-                cursor.pass_by(room, stored.position)
+            elif not cursor.crowded and (
+                full.key[0] == "room" or self._has_slot(instance_id, rank)
+            ):
+                cursor.pass_by(room, stored.position, rank)
             else:
                 return False
             cursor.loaded = stored.position
         return True
 
-    def _has_slot(self, instance_id: str) -> bool:
-        """Whether any partition has a slot for the instance."""
-        return any(part.admission.full(instance_id, "") is None for part in self._partitions)
+    async def _bring_message(
+        self,
+        stored: StoredEntry,
+        change: Edit | Delete,
+        partition: Partition,
+        account: InstanceState,
+    ) -> None:
+        """Tell the partition of the message that a change is of, before the change comes in.
 
-    async def catch_up(self, account: InstanceState, cursor: InstanceCursor) -> bool:
+        One that stands alone, and is spilled, comes in first, whether it finds a slot or not: it
+        may be of a lower class, and would wait for the slots of what waits for it.
+        """
+        await self._spilled.recall(partition, change, stored.entry.id)
+        message = partition.targets.expected(change.target)
+        if message is None or message.receipt is not None or message.id > stored.entry.id:
+            return
+        found = await self._outbox.find(message.id)
+        entry = found.stored.entry if found is not None and found.stored is not None else None
+        free = entry is not None and entry.stream.alone and entry.due is None
+        if found is not None and found.stored is not None and free and not account.health.removed:
+            self._intake.take(found.stored, partition, account)
+
+    def _has_slot(self, instance_id: str, rank: int) -> bool:
+        """Whether any partition has a slot for the instance and that class."""
+        return any(part.admission.full(instance_id, "", rank) is None for part in self._partitions)
+
+    async def _catch_up(
+        self, account: InstanceState, cursor: StreamCursor, rooms: Iterable[str]
+    ) -> bool:
         """Load the next of some rooms that are behind, the one served longest ago first.
 
         Returns whether anything came in.
         """
         came, instance_id = False, account.instance.id
-        for room in list(cursor.behind)[:ROOMS_AT_ONCE]:
+        for room in list(islice(rooms, ROOMS_AT_ONCE)):
             behind = cursor.behind[room]
             partition = self._intake.partition_of(instance_id, room)
             waits_for_page = behind.loaded >= behind.newest and not cursor.done
-            if waits_for_page or partition.admission.full(instance_id, room) is not None:
-                cursor.behind.move_to_end(room)
+            full = partition.admission.full(instance_id, room, behind.rank)
+            if waits_for_page or full is not None:
+                cursor.serve_later(room, done=waits_for_page)
                 continue
             behind.look_back()
             newest = behind.newest
-            page = await self._outbox.page(instance_id, room=room, after=behind.loaded, limit=PAGE)
+            page = await self._outbox.page(
+                instance_id, room=room, streams=cursor.streams, after=behind.loaded, limit=PAGE
+            )
             came = await self._take_of_room(page, behind, partition, account) or came
             if not page:
                 behind.loaded = max(behind.loaded, newest)
             behind.look_back()
             if behind.loaded >= behind.newest and cursor.done:
-                del cursor.behind[room]
+                cursor.forget(room)
             else:
-                cursor.behind.move_to_end(room)
+                cursor.serve_later(room)
             if self._capacity.closed:
                 break
         return came
@@ -142,11 +216,17 @@ class Loader:
         for stored in page:
             envelope = stored.entry.envelope
             room = (envelope.instance_id, envelope.external_room_id)
+            behind.rank = rank_of(stored)
             if isinstance(envelope, CHANGES):
-                await self._spilled.recall(partition, envelope, stored.entry.id)
-            if account.health.removed or partition.admission.full(*room) is not None:
+                await self._bring_message(stored, envelope, partition, account)
+            if account.health.removed or partition.admission.full(*room, behind.rank) is not None:
                 break
             self._intake.take(stored, partition, account)
-            behind.loaded = stored.position
+            behind.loaded, behind.rank = stored.position, URGENT
             came = True
         return came
+
+
+def rank_of(stored: StoredEntry) -> int:
+    """The rank of its class."""
+    return RANKS[stored.entry.stream.priority]

@@ -12,7 +12,8 @@ from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.ending import CANCELLED
-from gateway_core.outboxes.interface import Outbox, Request, StoredEntry
+from gateway_core.outboxes.interface import Outbox, Request, StoredEntry, Stream
+from gateway_core.scheduling.classes import RANKS
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 PAGE = 500
@@ -24,13 +25,14 @@ AGAIN = 1.0
 class OperatorRequests:
     """Requests in their order, done one by one.
 
-    put_behind  called with instance, room and position of an envelope that finds no slot in memory
+    put_behind  called with instance, room, position and stream of an envelope that finds no slot
+                in memory
     """
 
     _outbox: Outbox
     _intake: Intake
     _clock: Clock
-    _put_behind: Callable[[str, str, int], None]
+    _put_behind: Callable[[str, str, int, Stream], None]
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
 
@@ -66,10 +68,11 @@ class OperatorRequests:
         account = self._intake.reopened(stored, partition)
         if account is None:
             return
-        if partition.admission.full(envelope.instance_id, envelope.external_room_id) is None:
+        place, stream = (envelope.instance_id, envelope.external_room_id), stored.entry.stream
+        if partition.admission.full(*place, RANKS[stream.priority]) is None:
             self._intake.take(stored, partition, account)
         else:
-            self._put_behind(envelope.instance_id, envelope.external_room_id, stored.position)
+            self._put_behind(*place, stored.position, stream)
 
     def _discard(self, stored: StoredEntry) -> None:
         """End an envelope that has not started."""

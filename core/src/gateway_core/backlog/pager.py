@@ -12,7 +12,7 @@ import trio
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.capacity import Capacity
-from gateway_core.backlog.cursors import InstanceCursor
+from gateway_core.backlog.cursors import InstanceCursors
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.loader import Loader
 from gateway_core.backlog.operator_requests import OperatorRequests
@@ -27,8 +27,16 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Found, Outbox, Recovery, Request
+from gateway_core.outboxes.interface import (
+    Found,
+    Outbox,
+    Recovery,
+    Request,
+    Stream,
+    stream_of,
+)
 from gateway_core.outboxes.journal import Journal
+from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log_event
 
 HORIZON = 60.0
@@ -58,7 +66,8 @@ class Pager:
         self._registry = registry
         self._clock = clock
         self._holds_suspended = holds_suspended
-        self._cursors: dict[str, InstanceCursor] = {}
+        self._cursors: dict[str, InstanceCursors] = {}
+        self._pressing = False
         self._woken = trio.Event()
         self._looking_up = 0
         self.capacity = Capacity(capacity, self.wake)
@@ -69,19 +78,20 @@ class Pager:
         self._schedule = Schedule(
             outbox, journal, self._intake, registry, clock, put_behind=self._put_behind
         )
-        self._intake.on_end = self._schedule.ended
+        self._intake.on_end = self._spilled_ended
         self._requests = OperatorRequests(outbox, self._intake, clock, put_behind=self._put_behind)
 
     # -- opening and closing
 
     def open(self, recovery: Recovery) -> None:
         """Take in what previous process runs left, and of which instances."""
-        self.capacity.unfinished = sum(recovery.unfinished.values())
+        self.capacity.open(recovery)
+        self._pressing = True
         self._schedule.open(scheduled=bool(recovery.scheduled))
         self._intake.open(recovery)
         for instance_id, count in recovery.unfinished.items():
             if instance_id in self._registry.serving:
-                self._cursors[instance_id] = InstanceCursor()
+                self._cursors[instance_id] = InstanceCursors()
             else:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
         self._restored.open(recovery)
@@ -102,7 +112,8 @@ class Pager:
         if account is not None:
             self._restored.apply(account)
         if self._intake.spilled_of[instance_id]:
-            self._cursors[instance_id] = InstanceCursor()
+            self._cursors[instance_id] = InstanceCursors()
+            self._pressing = True
             self.serve_on(instance_id)
 
     def serve_on(self, instance_id: str) -> None:
@@ -130,8 +141,11 @@ class Pager:
         ):
             return True
         cursor = self._cursors.get(envelope.instance_id)
-        held = cursor is not None and cursor.holds(envelope.external_room_id)
-        return (held and not _may_pass(envelope)) or self._suspended(account)
+        if cursor is not None and not _may_pass(envelope):
+            change = isinstance(envelope, CHANGES)
+            if cursor.holds(envelope.external_room_id, change=change):
+                return True
+        return self._suspended(account)
 
     def _follows(self, delivery: Delivery) -> bool:
         """Whether it changes a message that is spilled and scheduled."""
@@ -159,8 +173,9 @@ class Pager:
         if self._schedule.deadlines.note(self._clock.wall() + left):
             self.wake()
         if delivery.due is None:
-            position = position_of(delivery.id)
-            self._put_behind(envelope.instance_id, envelope.external_room_id, position)
+            stream = stream_of(envelope, delivery.priority)
+            place = envelope.instance_id, envelope.external_room_id
+            self._put_behind(*place, position_of(delivery.id), stream)
             return
         delivery.wait_for("schedule", self._clock.now())
         if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
@@ -168,10 +183,21 @@ class Pager:
         if self._schedule.due.note(delivery.due):
             self.wake()
 
-    def _put_behind(self, instance_id: str, room: str, position: int) -> None:
+    def _put_behind(self, instance_id: str, room: str, position: int, stream: Stream) -> None:
         """It waits at its position in the outbox, so its room is behind."""
-        self._cursors.setdefault(instance_id, InstanceCursor(done=True)).spill(room, position)
+        cursors = self._cursors.get(instance_id)
+        if cursors is None:
+            cursors = self._cursors[instance_id] = InstanceCursors(done=True)
+        cursors.spill(room, position, stream)
+        self._pressing = self._pressing or cursors.pressing
         self.wake()
+
+    def _spilled_ended(self, delivery: Delivery) -> None:
+        """A spilled envelope ended."""
+        self._schedule.ended(delivery)
+        cursors = self._cursors.get(delivery.envelope.instance_id)
+        if cursors is not None:
+            cursors.ended(delivery.envelope.external_room_id)
 
     async def look_up(self, envelope_id: str) -> Found | None:
         """What the outbox knows of an envelope, to be joined at once. Raises `OutboxError`."""
@@ -198,12 +224,12 @@ class Pager:
 
     def freed(self, delivery: Delivery) -> None:
         """An envelope in memory ended."""
-        self.capacity.freed(delivery.id)
-        cursor = self._cursors.get(delivery.envelope.instance_id)
-        if cursor is None or cursor.idle:
+        self.capacity.freed(delivery.id, RANKS[delivery.priority], self._clock.now())
+        cursors = self._cursors.get(delivery.envelope.instance_id)
+        if cursors is None or cursors.idle:
             return
         admission = self._intake.partition_for(delivery.envelope).admission
-        if admission.depth * 4 <= admission.bound * 3:
+        if admission.depth_for(cursors.highest()) * 4 <= admission.bound * 3:
             self.wake()
 
     def requested(self, request: Request) -> None:
@@ -254,17 +280,34 @@ class Pager:
         busy, schedule = False, self._schedule
         if schedule.scheduled and self._clock.wall() >= schedule.due.next:
             busy = await schedule.scan()
-        for instance_id, cursor in list(self._cursors.items()):
-            account = self._registry.serving.get(instance_id)
-            if account is None or self.capacity.closed or cursor.idle or self._suspended(account):
-                continue
-            if not cursor.done:
-                busy = await self._loader.next_page(account, cursor) or busy
-            busy = await self._loader.catch_up(account, cursor) or busy
+        for instance_id, cursors in list(self._cursors.items()):
+            busy = await self._load_pressing() or busy
+            if (account := self._to_load(instance_id, cursors)) is not None:
+                busy = await self._loader.load(account, cursors) or busy
+            if cursors.idle and self._cursors.get(instance_id) is cursors:
+                del self._cursors[instance_id]
         late = self._clock.wall() - schedule.deadlines.next
         if (self._paging or schedule.scheduled) and late >= (LATE if busy else 0.0):
             busy = await schedule.expire() or busy
         return busy
+
+    async def _load_pressing(self) -> bool:
+        """Load what is urgent and stands alone, of every instance, before anything else."""
+        busy = False
+        while self._pressing:
+            self._pressing = False
+            for instance_id, cursors in list(self._cursors.items()):
+                account = self._to_load(instance_id, cursors) if cursors.pressing else None
+                if account is not None:
+                    busy = await self._loader.next_page(account, cursors.alone[URGENT]) or busy
+        return busy
+
+    def _to_load(self, instance_id: str, cursors: InstanceCursors) -> InstanceState | None:
+        """The account of an instance of which something may be loaded."""
+        account = self._registry.serving.get(instance_id)
+        if account is None or self.capacity.closed or cursors.idle or self._suspended(account):
+            return None
+        return account
 
 
 def _may_pass(envelope: Envelope) -> bool:

@@ -16,7 +16,7 @@ from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Scope, scope_of_key
 from gateway_core.engine.instance_registry import InstanceRegistry
-from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.interface import Outbox, Stream, stream_of
 from gateway_core.outboxes.journal import Journal
 
 PAGE = 500
@@ -69,7 +69,7 @@ class Times:
 class Schedule:
     """The next due time and the next deadline of spilled envelopes.
 
-    put_behind  called with instance, room and position of an envelope that is due now
+    put_behind  called with instance, room, position and stream of an envelope that is due now
     """
 
     _outbox: Outbox
@@ -77,10 +77,10 @@ class Schedule:
     _intake: Intake
     _registry: InstanceRegistry
     _clock: Clock
-    _put_behind: Callable[[str, str, int], None]
+    _put_behind: Callable[[str, str, int, Stream], None]
     due: Times = attrs.field(factory=Times, init=False)
     deadlines: Times = attrs.field(factory=Times, init=False)
-    _followers: OrderedDict[str | Scope, list[tuple[str, str, str]]] = attrs.field(
+    _followers: OrderedDict[str | Scope, list[tuple[str, str, str, Stream]]] = attrs.field(
         factory=OrderedDict, init=False
     )
     _following: int = attrs.field(default=0, init=False)
@@ -107,7 +107,8 @@ class Schedule:
         page = await self._outbox.scheduled(until=wall, after=self.due.reached, limit=PAGE)
         for stored in page:
             envelope = stored.entry.envelope
-            self._enter(envelope.instance_id, envelope.external_room_id, stored.entry.id)
+            place = envelope.instance_id, envelope.external_room_id
+            self._enter(*place, stored.entry.id, stored.entry.stream)
         if page:
             self.due.advance(page[-1].entry.due or 0.0, page[-1].position)
             return True
@@ -117,12 +118,12 @@ class Schedule:
             self.due.next = min(self.due.next, stored.entry.due or 0.0)
         return False
 
-    def _enter(self, instance_id: str, room: str, envelope_id: str) -> None:
+    def _enter(self, instance_id: str, room: str, envelope_id: str, stream: Stream) -> None:
         """Give it its position, unless its instance is not there or it is known already."""
         partition = self._intake.partition_of(instance_id, room)
         served = instance_id in self._registry.serving
         if served and not self._intake.known(partition, envelope_id):
-            self._put_behind(instance_id, room, self._journal.entered_id(envelope_id))
+            self._put_behind(instance_id, room, self._journal.entered_id(envelope_id), stream)
 
     def follow(self, target: Target, delivery: Delivery) -> None:
         """A spilled change waits for its message, which is scheduled.
@@ -132,7 +133,9 @@ class Schedule:
         """
         name = scope_of_key(target) if isinstance(target, KeyRef) else target.envelope_id
         envelope = delivery.envelope
-        follower = (envelope.instance_id, envelope.external_room_id, delivery.id)
+        place = envelope.instance_id, envelope.external_room_id
+        stream = stream_of(envelope, delivery.priority)
+        follower = (*place, delivery.id, stream)
         self._followers.setdefault(name, []).append(follower)
         self._following += 1
         while self._following > MOST_FOLLOWERS:

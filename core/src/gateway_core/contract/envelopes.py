@@ -102,9 +102,10 @@ class _Envelope:
     """The fields that every envelope has.
 
     key          idempotency key, unique in (instance, room, operation); None: none
-    ttl          seconds from acceptance after which it ends `expired`; None: by its class,
-                 counted from `not_before` if that is later (its own, or that of the message that
-                 it changes)
+    ttl          seconds from the call after which it ends `expired`, waiting for a slot included;
+                 None: by its class, counted from `not_before` if that is later (its own, or that
+                 of the message that it changes)
+    deadline     POSIX time at which it ends `expired`, in place of `ttl`; None: by that
     not_before   POSIX time before which it is not sent; None: at once
     priority     the class: `urgent`, `normal` or `bulk`
     order        `room`: first in, first out within its lane; `none`: a lane of its own
@@ -121,6 +122,7 @@ class _Envelope:
     order: Order = attrs.field(default="room", validator=one_of(*get_args(Order)))
     on_unknown: OnUnknown = attrs.field(default="retry", validator=one_of(*get_args(OnUnknown)))
     on_conflict: OnConflict = attrs.field(default="raise", validator=one_of(*get_args(OnConflict)))
+    deadline: float | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -83,6 +83,24 @@ class Overloaded(Refused):
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
+class DeadlinePassed(Refused):
+    """Its deadline passed while it waited for a slot: it was never accepted.
+
+    bound_of  the bound that was reached
+    waited    seconds that it waited there
+    """
+
+    bound_of: str
+    waited: float
+
+    def __str__(self) -> str:
+        return (
+            f"the deadline passed after {self.waited:.3g} s of waiting for a slot:"
+            f" {self.bound_of} is full"
+        )
+
+
+@attrs.define(kw_only=True, slots=False, repr=False)
 class IdempotencyConflict(Refused):
     """The key was used for another payload; `envelope_id` is the first one's."""
 

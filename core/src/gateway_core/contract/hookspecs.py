@@ -133,7 +133,10 @@ class Identity:
 
 @attrs.frozen(kw_only=True)
 class Pressure:
-    """How full a partition is when an envelope asks to be admitted."""
+    """How full a partition is when an envelope asks to be admitted, itself not counted.
+
+    `depth` counts every class. Each has the whole of `bound`, so it may be more than that.
+    """
 
     partition: int
     level: Level
@@ -142,7 +145,7 @@ class Pressure:
 
     @property
     def occupancy(self) -> float:
-        """Unfinished envelopes as a share of the bound, 0 to 1."""
+        """Unfinished envelopes as a share of the bound; above 1 where several classes fill it."""
         return self.depth / self.bound
 
 
@@ -330,6 +333,7 @@ def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[P
 def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
     """A vote on an envelope that asks to be admitted: shed it, change its class, or None.
 
+    Asked once, before the envelope waits for a slot, which it may not get.
     Every policy is asked. Any `"shed"` ends it in the disposition `shed`; else the first class
     named is the class it gets. An exception in a vote counts as None, logged.
     """

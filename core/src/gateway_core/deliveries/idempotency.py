@@ -15,8 +15,8 @@ from gateway_core.deliveries.delivery import Delivery
 FINGERPRINT_VERSION = 1
 _NOT_CONTENT = frozenset(
     {
-        "instance_id", "external_room_id", "key", "ttl", "not_before", "priority", "order",
-        "on_unknown", "on_conflict", "interim",
+        "instance_id", "external_room_id", "key", "ttl", "deadline", "not_before", "priority",
+        "order", "on_unknown", "on_conflict", "interim",
     }
 )  # fmt: skip
 _UNDISPATCHED = frozenset(

@@ -81,6 +81,11 @@ class Targets:
 
         delivery.on_end(forget)
 
+    def expected(self, target: Target) -> Delivery | None:
+        """The spilled delivery of the message that `target` names, for which changes wait."""
+        name = target.envelope_id if isinstance(target, MessageRef) else scope_of_key(target)
+        return self._spilled.get(name)
+
     def before(self, delivery: Delivery, change: Edit | Delete, now: int) -> Delivery | None:
         """The send of its message, or another change of it, that must end first; None: begin."""
         origin = self.origin(delivery, now)

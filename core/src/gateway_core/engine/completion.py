@@ -12,6 +12,7 @@ from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired
 from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import GOOD, about, result, words
 from gateway_core.plugins.front import ChannelHooks
+from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.rooms import lane_of
 from gateway_core.scheduling.shedding import Sheddable
 from gateway_core.telemetry import ENVELOPE_FAILED, log_event
@@ -52,7 +53,8 @@ class Completion:
         room = scheduler.rooms[envelope.instance_id, envelope.external_room_id]
         room.unfinished -= 1
         scheduler.deadlines.ended()
-        shard.admission.remove(envelope.instance_id, envelope.external_room_id)
+        rank = RANKS[delivery.priority]
+        shard.admission.remove(envelope.instance_id, envelope.external_room_id, rank, now)
         shard.measure()
         self._report(delivery, receipt, room.account, room.account.hooks)
         if not room.lanes and not room.unfinished:
@@ -120,13 +122,17 @@ class Completion:
 
     # -- several
 
-    def shed_for(self, instance_id: str, room_id: str) -> bool:
-        """Take over the slot of the newest bulk by ending that; false: there is no such bulk."""
+    def shed_for(self, instance_id: str, room_id: str, rank: int) -> bool:
+        """Where a bound is reached, take over the slot of the newest bulk by ending that.
+
+        False: none is reached, or there is no such bulk.
+        """
         admission = self._shard.admission
-        victim = self.sheddable.newest(admission.narrowest(instance_id, room_id))
+        reached = admission.narrowest(instance_id, room_id)
+        victim = None if reached is None else self.sheddable.newest(reached)
         if victim is None:
             return False
-        admission.add(instance_id, room_id)  # before a waiting caller could get the slot
+        admission.add(instance_id, room_id, rank)  # before a waiting caller could get the slot
         self.complete_waiting(victim, SHED, self._clock.now())
         return True
 

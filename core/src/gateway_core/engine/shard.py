@@ -85,9 +85,10 @@ class Shard:
             )
             self._on_pressure(pressure, previous)
 
-    def free_slot(self, envelope: Envelope) -> None:
+    def free_slot(self, envelope: Envelope, rank: int) -> None:
         """Give back the slot of an envelope that was not accepted, or no longer needs it."""
-        self.admission.remove(envelope.instance_id, envelope.external_room_id)
+        room = envelope.external_room_id
+        self.admission.remove(envelope.instance_id, room, rank, self.clock.now())
         self.measure()
 
     def pressure(self) -> Pressure:

@@ -41,7 +41,7 @@ class PartitionStatistics:
 
     @property
     def occupancy(self) -> float:
-        """Depth as a share of the bound, 0 to 1."""
+        """Depth as a share of the bound; above 1 where several classes fill it."""
         return self.depth / self.bound
 
 

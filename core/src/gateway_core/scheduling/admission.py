@@ -1,16 +1,23 @@
 """Decides who may come in: unfinished envelopes counted against three bounds. Sans-I/O.
 
-Partition, instance and room each have their bound, so that a backlog refuses only its own. A free
-slot goes to the caller that has waited longest for it; newcomers never overtake.
+Partition, instance and room each have their bound, so that a backlog refuses only its own. Each
+class has the whole of a bound: an envelope is counted together with its own class and those that
+rank above, so `urgent` sees urgent ones alone and `bulk` sees all. Nobody ever waits for a slot
+that a lower class holds, however small the bound is; and where all three classes fill a bound one
+after the other, three times as many are in at the most.
+
+A free slot goes to the highest class that waits for it, and there to the caller that has waited
+longest; newcomers overtake lower classes only.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
+
+from gateway_core.scheduling.classes import BULK
+from gateway_core.scheduling.slot_queue import SlotQueue, Waiter
 
 BoundKey: TypeAlias = tuple[str, ...]
 PARTITION: BoundKey = ("partition",)
@@ -23,7 +30,7 @@ def keys_of(instance_id: str, room_id: str) -> tuple[BoundKey, BoundKey, BoundKe
 
 @attrs.frozen
 class Full:
-    """The bound that is reached."""
+    """The bound that is reached; `depth` counts what the refused class sees."""
 
     key: BoundKey
     depth: int
@@ -31,86 +38,116 @@ class Full:
 
 
 @attrs.define(eq=False)
-class Waiter:
-    """A caller that waits for a slot; `wake` is called once, with or without a slot."""
+class Held:
+    """The slots that one class holds, in the partition, by instance and by room."""
 
-    instance_id: str
-    room_id: str
-    wake: Callable[[], None]
-    granted: bool = False
+    total: int = 0
+    instances: dict[str, int] = attrs.field(factory=dict)
+    rooms: dict[tuple[str, str], int] = attrs.field(factory=dict)
 
 
 class Admission:
-    """The slots of one partition."""
+    """The slots of one partition; `depth` counts all classes. A rank names a class."""
 
     def __init__(self, *, partition: int, instance: int, room: int) -> None:
         self.bound = partition
         self.depth = 0
         self.closed = False
         self._bounds = (partition, instance, room)
-        self._counts: dict[BoundKey, int] = {}
-        self._waiting: dict[BoundKey, deque[Waiter]] = {}
+        self._held = tuple(Held() for _ in range(BULK + 1))
+        self._seen_by = tuple(self._held[: rank + 1] for rank in range(BULK + 1))
+        self._waiting: dict[BoundKey, SlotQueue] = {}
 
     def depth_of(self, instance_id: str) -> int:
         """How many unfinished envelopes an instance has here."""
-        return self._counts.get(("instance", instance_id), 0)
+        return sum(held.instances.get(instance_id, 0) for held in self._held)
+
+    def depth_for(self, rank: int) -> int:
+        """How many unfinished envelopes a class sees here."""
+        return sum(held.total for held in self._seen_by[rank])
 
     @property
     def waiters(self) -> int:
         """How many callers wait for a slot."""
         return sum(map(len, self._waiting.values()))
 
-    def full(self, instance_id: str, room_id: str) -> Full | None:
+    def take(self, instance_id: str, room_id: str, rank: int) -> Full | None:
+        """Take a slot; if there is none, the bound that keeps the envelope out."""
+        held, room = self._held[rank], (instance_id, room_id)
+        of_instance, of_room = held.instances.get(instance_id, 0), held.rooms.get(room, 0)
+        if self._waiting or self.depth != held.total:
+            full = self.full(instance_id, room_id, rank)
+            if full is not None:
+                return full
+        else:  # there are no others to be counted
+            all_of, (most_of_all, most_of_instance, most_of_room) = held.total, self._bounds
+            if all_of >= most_of_all or of_instance >= most_of_instance or of_room >= most_of_room:
+                return self._reached(instance_id, room_id, rank)
+        self.depth += 1
+        held.total += 1
+        held.instances[instance_id] = of_instance + 1
+        held.rooms[room] = of_room + 1
+        return None
+
+    def full(self, instance_id: str, room_id: str, rank: int) -> Full | None:
         """The bound that keeps an envelope out, if one does."""
         if self._waiting:
             for key, bound in zip(keys_of(instance_id, room_id), self._bounds, strict=True):
-                if key in self._waiting:
-                    return Full(key, self._depth(key), bound)
-        return self._reached(instance_id, room_id)
+                queue = self._waiting.get(key)
+                if queue is not None and queue.before(rank):
+                    return Full(key, self._depth(key, rank), bound)
+        return self._reached(instance_id, room_id, rank)
 
-    def narrowest(self, instance_id: str, room_id: str) -> BoundKey:
-        """The narrowest bound that is reached: an end there frees a slot under all of them."""
+    def narrowest(self, instance_id: str, room_id: str) -> BoundKey | None:
+        """The narrowest bound that is reached by all: an end there frees a slot under all of them.
+
+        None: none is.
+        """
         keys = keys_of(instance_id, room_id)
-        reached = [k for k, b in zip(keys, self._bounds, strict=True) if self._depth(k) >= b]
-        return reached[-1] if reached else PARTITION
+        reached = [k for k, b in zip(keys, self._bounds, strict=True) if self._depth(k, BULK) >= b]
+        return reached[-1] if reached else None
 
-    def add(self, instance_id: str, room_id: str) -> None:
+    def add(self, instance_id: str, room_id: str, rank: int) -> None:
         """Take a slot."""
-        counts = self._counts
+        held, room = self._held[rank], (instance_id, room_id)
         self.depth += 1
-        key: BoundKey = ("instance", instance_id)
-        counts[key] = counts.get(key, 0) + 1
-        key = ("room", instance_id, room_id)
-        counts[key] = counts.get(key, 0) + 1
+        held.total += 1
+        held.instances[instance_id] = held.instances.get(instance_id, 0) + 1
+        held.rooms[room] = held.rooms.get(room, 0) + 1
 
-    def remove(self, instance_id: str, room_id: str) -> None:
+    def remove(self, instance_id: str, room_id: str, rank: int, now: int) -> None:
         """Give a slot back, or hand it on to a caller that waits for it."""
+        held, room = self._held[rank], (instance_id, room_id)
         self.depth -= 1
-        room: BoundKey = ("room", instance_id, room_id)
-        instance: BoundKey = ("instance", instance_id)
-        for key in (instance, room):
-            left = self._counts[key] - 1
-            if left:
-                self._counts[key] = left
-            else:
-                del self._counts[key]
+        held.total -= 1
+        left = held.instances[instance_id] - 1
+        if left:
+            held.instances[instance_id] = left
+        else:
+            del held.instances[instance_id]
+        left = held.rooms[room] - 1
+        if left:
+            held.rooms[room] = left
+        else:
+            del held.rooms[room]
         if self._waiting:
-            for key in (room, instance, PARTITION):
-                self._hand_on(key)
+            for key in reversed(keys_of(instance_id, room_id)):
+                self._hand_on(key, now)
 
     def wait(self, waiter: Waiter, full: Full) -> None:
         """Queue at the bound that is reached."""
-        self._waiting.setdefault(full.key, deque()).append(waiter)
+        self._queue(waiter, full.key)
 
-    def give_up(self, waiter: Waiter) -> None:
+    def give_up(self, waiter: Waiter, now: int) -> None:
         """The waiter was cancelled: return its slot, or take it out of its queue."""
         if waiter.granted:
-            self.remove(waiter.instance_id, waiter.room_id)
+            self.remove(waiter.instance_id, waiter.room_id, waiter.rank, now)
             return
-        for key, queue in list(self._waiting.items()):
-            if waiter in queue:
+        for key in keys_of(waiter.instance_id, waiter.room_id):
+            queue = self._waiting.get(key)
+            if queue is not None and waiter in queue:
                 queue.remove(waiter)
-                self._hand_on(key)
+                self._hand_on(key, now)
 
     def close(self) -> None:
         """Wake all waiters without a slot."""
@@ -120,33 +157,58 @@ class Admission:
             for waiter in queue:
                 waiter.wake()
 
-    def _hand_on(self, key: BoundKey) -> None:
+    def _queue(self, waiter: Waiter, key: BoundKey) -> None:
+        self._waiting.setdefault(key, SlotQueue()).add(waiter)
+
+    def _hand_on(self, key: BoundKey, now: int) -> None:
+        """Give slots under the bound to those who wait for them, while there are any."""
         queue = self._waiting.get(key)
-        while queue:
-            waiter = queue[0]
-            full = self._reached(waiter.instance_id, waiter.room_id)
+        if queue is None:
+            return
+        while self._serve(key, queue, now):
+            pass
+        if not queue and self._waiting.get(key) is queue:
+            del self._waiting[key]
+
+    def _serve(self, key: BoundKey, queue: SlotQueue, now: int) -> bool:
+        """Let one go in, or on to another bound; false: all of them wait for this one."""
+        for waiter in queue.in_turn(now):
+            full = self._reached(waiter.instance_id, waiter.room_id, waiter.rank)
             if full is not None and full.key == key:
-                return
-            queue.popleft()
-            if full is not None:
-                self._waiting.setdefault(full.key, deque()).append(waiter)
                 continue
-            self.add(waiter.instance_id, waiter.room_id)
+            queue.remove(waiter)
+            if full is not None:
+                self._queue(waiter, full.key)
+                return True
+            self.add(waiter.instance_id, waiter.room_id, waiter.rank)
             waiter.granted = True
             waiter.wake()
-        self._waiting.pop(key, None)
+            return True
+        return False
 
-    def _depth(self, key: BoundKey) -> int:
-        return self.depth if key == PARTITION else self._counts.get(key, 0)
+    def _depth(self, key: BoundKey, rank: int) -> int:
+        """How many the class sees under the bound."""
+        seen = self._seen_by[rank]
+        if len(key) == 1:
+            return sum(held.total for held in seen)
+        if len(key) == 2:  # noqa: PLR2004 - an instance's
+            return sum(held.instances.get(key[1], 0) for held in seen)
+        return sum(held.rooms.get((key[1], key[2]), 0) for held in seen)
 
-    def _reached(self, instance_id: str, room_id: str) -> Full | None:
-        partition, instance, room = self._bounds
-        if self.depth >= partition:
-            return Full(PARTITION, self.depth, partition)
-        key: BoundKey = ("instance", instance_id)
-        depth = self._counts.get(key, 0)
-        if depth >= instance:
-            return Full(key, depth, instance)
-        key = ("room", instance_id, room_id)
-        depth = self._counts.get(key, 0)
-        return Full(key, depth, room) if depth >= room else None
+    def _reached(self, instance_id: str, room_id: str, rank: int) -> Full | None:
+        """The widest bound that is reached for the class."""
+        all_of = of_instance = of_room = 0
+        room = (instance_id, room_id)
+        for held in self._seen_by[rank]:
+            if held.total:  # mostly one class alone is here
+                all_of += held.total
+                of_instance += held.instances.get(instance_id, 0)
+                of_room += held.rooms.get(room, 0)
+        most_of_all, most_of_instance, most_of_room = self._bounds
+        if all_of >= most_of_all:
+            return Full(PARTITION, all_of, most_of_all)
+        if of_instance >= most_of_instance:
+            return Full(("instance", instance_id), of_instance, most_of_instance)
+        if of_room >= most_of_room:
+            return Full(("room", instance_id, room_id), of_room, most_of_room)
+        return None

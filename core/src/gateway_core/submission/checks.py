@@ -58,7 +58,7 @@ def _is_plain(send: Send) -> bool:
     text, room, instance = send.text, send.external_room_id, send.instance_id
     return (
         send.key is send.thread_id is send.reply_to is None
-        and send.ttl is send.not_before is None
+        and send.ttl is send.not_before is send.deadline is None
         and send.mentions is send.link_previews is send.silent is False
         and send.extra == {}
         and type(text) is str
@@ -91,6 +91,9 @@ def _problems(envelope: object) -> Iterator[Problem]:
     yield from _names(envelope)
     yield from _seconds("ttl", envelope.ttl, LONGEST)
     yield from _seconds("not_before", envelope.not_before, LATEST)
+    yield from _seconds("deadline", envelope.deadline, LATEST)
+    if envelope.ttl is not None and envelope.deadline is not None:
+        yield Problem("deadline", "cannot be given together with ttl")
     for name in FLAGS:
         value = getattr(envelope, name, False)
         if not isinstance(value, bool):

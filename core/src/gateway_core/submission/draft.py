@@ -16,13 +16,13 @@ from gateway_core.contract.errors import (
     InstanceSuspended,
     Invalid,
 )
-from gateway_core.contract.hookspecs import Vote
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, fingerprint, scope_of
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
+from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.checks import problems_of
 from gateway_core.submission.preview import planned
 from gateway_core.submission.tickets import Ticket
@@ -32,10 +32,13 @@ from gateway_core.submission.tickets import Ticket
 class Draft:
     """An envelope on its way to acceptance.
 
-    begun        when `submit` was called, in engine nanoseconds
+    begun        when `submit` was called, in engine nanoseconds; 0: nobody observes
     scope        where its idempotency key is unique; None: it has none
     fingerprint  of its content, where it has a key
+    priority     its class, as policies left it
+    shed         policies voted to end it at once
     slot         on its way into an outbox: it has a slot in memory as well
+    called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
     """
 
     envelope: Envelope
@@ -45,7 +48,15 @@ class Draft:
     scope: Scope | None
     fingerprint: str
     begun: int
+    priority: Priority
+    shed: bool = False
     slot: bool = False
+    called: int | None = None
+
+    @property
+    def rank(self) -> int:
+        """The rank of its class."""
+        return RANKS[self.priority]
 
 
 @attrs.define(eq=False)
@@ -86,7 +97,22 @@ class Drafting:
         scope = None if envelope.key is None else scope_of(envelope)
         digest = "" if scope is None else fingerprint(envelope)
         begun = self.clock.now() if self.observer.listens else 0
-        return Draft(envelope, partition, account, plan, scope, digest, begun)
+        return Draft(envelope, partition, account, plan, scope, digest, begun, envelope.priority)
+
+    def vote(self, draft: Draft) -> None:
+        """Let the policies vote, before it waits for anything: shed it, or change its class."""
+        hooks = draft.account.hooks
+        if "admit" not in hooks.served:
+            return
+        vote = hooks.admit(draft.envelope, draft.partition.pressure())
+        if vote == "shed":
+            draft.shed = True
+        elif vote is not None:
+            draft.priority = vote
+
+    def free_slot(self, draft: Draft) -> None:
+        """Give back its slot in memory."""
+        draft.partition.free_slot(draft.envelope, draft.rank)
 
     def look_up_account(self, draft: Draft, *, slot: bool) -> InstanceState:
         """Its account, looked up again: the instance may have been taken out during a wait.
@@ -97,7 +123,7 @@ class Drafting:
         account = self.registry.serving.get(instance_id)
         if account is None:
             if slot:
-                draft.partition.free_slot(draft.envelope)
+                self.free_slot(draft)
             account = self.registry.account(instance_id)  # raises the reason
         draft.account = account
         return account
@@ -118,7 +144,7 @@ class Drafting:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)
-        ttl = self._ttl(envelope, envelope.priority, due, wall)
+        ttl = self._left(draft, due, now, wall)
         delivery = Delivery(
             self._ids.next(wall),
             envelope,
@@ -127,6 +153,7 @@ class Drafting:
             deadline=now + round(ttl * SECOND),
             due=due,
             scope=draft.scope,
+            priority=draft.priority,
             since=now,
             observed=self.observer.listens,
         )
@@ -134,27 +161,24 @@ class Drafting:
             partition.keys.begin(draft.scope, delivery, draft.fingerprint, now)
         return delivery, ttl
 
-    def _ttl(
-        self, envelope: Envelope, priority: Priority, due: float | None, accepted_at: float
-    ) -> float:
-        """Its own time to live, else that of its class, which counts from when it is due."""
+    def deadline_of(self, draft: Draft, now: int) -> int:
+        """Its deadline in engine nanoseconds, before it is accepted."""
+        due = draft.envelope.not_before
+        return now + round(self._left(draft, due, now, self.clock.wall()) * SECOND)
+
+    def _left(self, draft: Draft, due: float | None, now: int, wall: float) -> float:
+        """Seconds until its deadline, or its time to live, which counts from the call.
+
+        That of its class counts from when it is due, if that is later.
+        """
+        envelope = draft.envelope
+        if envelope.deadline is not None:
+            return envelope.deadline - wall
+        waited = (now - draft.called) / SECOND if draft.called is not None else 0.0
         if envelope.ttl is not None:
-            return envelope.ttl
-        of_class: float = getattr(self.config.ttl, priority)
-        return of_class if due is None else of_class + max(0.0, due - accepted_at)
-
-    def vote(self, draft: Draft, delivery: Delivery) -> Vote | None:
-        """The policies' answer: another class, `shed`, or None."""
-        hooks = draft.account.hooks
-        if "admit" not in hooks.served:
-            return None
-        return hooks.admit(delivery.envelope, draft.partition.pressure())
-
-    def give_class(self, delivery: Delivery, vote: Priority) -> float:
-        """Give it the class that a policy wants; its time to live in that, in seconds."""
-        ttl = self._ttl(delivery.envelope, vote, delivery.due, delivery.accepted_at)
-        delivery.give_class(vote, self.clock.now() + round(ttl * SECOND))
-        return ttl
+            return envelope.ttl - waited
+        of_class: float = getattr(self.config.ttl, draft.priority)
+        return of_class - waited if due is None else of_class + max(-waited, due - wall)
 
     def known(self, draft: Draft) -> Known | None:
         """What its key stands for in memory already."""

@@ -5,6 +5,7 @@ This module waits: for a slot in the outbox, and for the outbox.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -16,8 +17,9 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED
 from gateway_core.outboxes.interface import Entry, Outbox
+from gateway_core.scheduling.slot_queue import Waiter
 from gateway_core.submission.draft import Draft, Drafting
-from gateway_core.submission.slots import take_slot_nowait
+from gateway_core.submission.slots import take_slot_nowait, wait_for_slot
 from gateway_core.submission.tickets import Ticket
 
 _entry = fast_init(Entry)
@@ -37,13 +39,20 @@ class DurableWay:
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
         drafting, partition, asks = self._drafting, draft.partition, draft.scope is not None
-        due = None
-        if asks or isinstance(draft.envelope, CHANGES) or not self._capacity.take():
-            due, joined = await self._enter(draft, wait=wait)
-            if joined is not None:
-                return joined
-        else:  # nothing is waited for, so nothing can change meanwhile
+        due = joined = None
+        if asks or isinstance(draft.envelope, CHANGES):
+            draft.called = drafting.clock.now()
+            due, joined = await self._found(draft)
+        if joined is None:
+            drafting.vote(draft)
+            if not self._capacity.take(draft.rank):
+                due, joined = await self._wait_for_capacity(draft, wait=wait)
+        if joined is None:
             self._take_slot(draft)
+            if draft.called is not None:  # it has waited, so anything may have changed
+                joined = await self._joined_after_all(draft)
+        if joined is not None:
+            return joined
         delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
         asked = drafting.clock.now() if drafting.observer.listens else 0
         try:
@@ -60,53 +69,79 @@ class DurableWay:
 
     # -- to a slot
 
-    async def _enter(self, draft: Draft, *, wait: bool) -> tuple[float | None, Ticket | None]:
-        """Get slots for an envelope that has to wait, or to ask what the outbox knows of it.
+    def _take_slot(self, draft: Draft) -> None:
+        """Take a slot in memory, if there is one."""
+        partition, envelope = draft.partition, draft.envelope
+        instance_id, room = envelope.instance_id, envelope.external_room_id
+        full = take_slot_nowait(partition, instance_id, room, draft.rank, shed=self._shed)
+        draft.slot = full is None
+        if draft.slot:
+            partition.measure()
+
+    async def _wait_for_capacity(
+        self, draft: Draft, *, wait: bool
+    ) -> tuple[float | None, Ticket | None]:
+        """Wait until a slot in the outbox is held; raise `Overloaded` instead, if not `wait`.
 
         When the spilled message that it changes is due, and the ticket that it joins, which needs
         no slot.
         """
-        held = self._capacity.take()
-        try:
-            due, joined = await self._found(draft)
-            if joined is None and not held:
-                await self._wait_for_capacity(draft, wait=wait)
-                held = True
-                self._drafting.check_open()
-                due, joined = await self._found(draft)
-            while joined is None:
-                self._take_slot(draft)
-                if self._drafting.known(draft) is None:
-                    self._drafting.look_up_account(draft, slot=draft.slot)
-                    return due, None
-                if draft.slot:  # somebody used the key meanwhile
-                    draft.partition.free_slot(draft.envelope)
-                joined = await self._joined(draft)
-        except BaseException:
-            if held:
-                self._capacity.let_go()
-            raise
-        if held:
-            self._capacity.let_go()
-        return due, joined
-
-    def _take_slot(self, draft: Draft) -> None:
-        """Take a slot in memory, if there is one."""
-        draft.slot = take_slot_nowait(draft.partition, draft.envelope, shed=self._shed) is None
-        if draft.slot:
-            draft.partition.measure()
-
-    async def _wait_for_capacity(self, draft: Draft, *, wait: bool) -> None:
-        """Wait until a slot in the outbox is held. Raises `Overloaded` instead, if not `wait`."""
+        drafting, capacity = self._drafting, self._capacity
         if not wait:
             raise Overloaded(
                 bound_of="the outbox",
                 pressure="saturated",
-                depth=self._capacity.unfinished,
-                bound=self._drafting.config.outbox_capacity,
+                depth=capacity.depth_for(draft.rank),
+                bound=drafting.config.outbox_capacity,
                 retry_in=draft.partition.estimate(),
             )
-        await self._capacity.slot()
+        drafting.check_open()  # nobody would wake it any more
+        if draft.called is None:
+            draft.called = drafting.clock.now()
+        await wait_for_slot(
+            capacity,
+            partial(self._queued, draft),
+            drafting.clock,
+            drafting.deadline_of(draft, drafting.clock.now()),
+            "the outbox",
+        )
+        try:
+            due, joined = await self._found(draft)
+        except BaseException:
+            self._let_go(draft)
+            raise
+        if joined is not None:
+            self._let_go(draft)
+        return due, joined
+
+    def _queued(self, draft: Draft, wake: Callable[[], None]) -> Waiter:
+        envelope, now = draft.envelope, self._drafting.clock.now()
+        waiter = Waiter(envelope.instance_id, envelope.external_room_id, wake, draft.rank, now)
+        self._capacity.wait(waiter)
+        return waiter
+
+    def _let_go(self, draft: Draft) -> None:
+        """Its slot in the outbox is not needed."""
+        self._capacity.let_go(draft.rank, self._drafting.clock.now())
+
+    async def _joined_after_all(self, draft: Draft) -> Ticket | None:
+        """The ticket of another one that has its key meanwhile; it gives back its slots then."""
+        drafting = self._drafting
+        try:
+            while drafting.known(draft) is not None:
+                if draft.slot:
+                    drafting.free_slot(draft)
+                    draft.slot = False
+                joined = await self._joined(draft)
+                if joined is not None:
+                    self._let_go(draft)
+                    return joined
+                self._take_slot(draft)
+            drafting.look_up_account(draft, slot=draft.slot)
+        except BaseException:
+            self._let_go(draft)
+            raise
+        return None
 
     # -- its message, and its key
 
@@ -139,7 +174,7 @@ class DurableWay:
         """What the outbox is to store. Raises `GatewayClosed` if it stores nothing more."""
         if draft.scope is not None:
             self._appending[delivery.id] = trio.Event()
-        self._capacity.coming(delivery.id)
+        self._capacity.coming(delivery.id, draft.rank)
         trace = self._drafting.observer.submitted(
             delivery, draft.account, draft.partition.index, draft.begun
         )
@@ -150,32 +185,28 @@ class DurableWay:
             plan=tuple(delivery.plan),
             accepted_at=delivery.accepted_at,
             deadline=delivery.accepted_at + ttl,
+            priority=None if draft.priority == draft.envelope.priority else draft.priority,
             fingerprint=draft.fingerprint,
             due=delivery.due,
             trace=trace,
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:
-        """The outbox has stored it: policies vote, and from here on it is accepted."""
+        """The outbox has stored it: from here on it is accepted."""
         drafting, pager, partition = self._drafting, self._pager, draft.partition
         if drafting.closed:
             raise GatewayClosed
         # Another one now, if the instance was taken out and in again meanwhile.
         account = drafting.look_up_account(draft, slot=False)
-        vote = drafting.vote(draft, delivery)
-        self._capacity.came(delivery.id, accepted=True)
-        if vote is not None and vote != "shed":
-            ttl = drafting.give_class(delivery, vote)
-            self._outbox.classed(delivery.id, vote, drafting.clock.wall() + ttl)
-        shed = vote == "shed"
-        if not shed and (not draft.slot or pager.must_wait(delivery, account)):
+        self._capacity.came(delivery.id)
+        if not draft.shed and (not draft.slot or pager.must_wait(delivery, account)):
             if draft.slot:
-                partition.free_slot(delivery.envelope)
+                drafting.free_slot(draft)
             if delivery.scope is not None:
                 partition.keys.forget(delivery.scope)  # the outbox knows it
             pager.leave(delivery)
         elif draft.slot:
-            partition.enqueuer.accept(delivery, account, drafting.clock.now(), shed=shed)
+            partition.enqueuer.accept(delivery, account, drafting.clock.now(), shed=draft.shed)
         else:
             partition.accepted += 1
             account.counts.accepted += 1
@@ -183,11 +214,11 @@ class DurableWay:
 
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all and leaves no trace; nobody waits for it."""
-        self._capacity.came(delivery.id, accepted=False)
+        self._capacity.failed(delivery.id, self._drafting.clock.now())
         self._outbox.withdraw(delivery.id)
         if delivery.scope is not None:
             draft.partition.keys.forget(delivery.scope)
         if draft.slot:
-            draft.partition.free_slot(draft.envelope)
+            self._drafting.free_slot(draft)
         delivery.notify()
         self._drafting.observer.taken_back(delivery, error)

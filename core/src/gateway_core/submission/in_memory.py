@@ -5,6 +5,11 @@ This module waits: for a slot where a bound is reached.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from gateway_core.contract.errors import Overloaded
+from gateway_core.scheduling.admission import Full
+from gateway_core.scheduling.slot_queue import Waiter
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait, wait_for_slot
 from gateway_core.submission.tickets import Ticket
@@ -19,27 +24,47 @@ class InMemoryWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
-        drafting, partition = self._drafting, draft.partition
+        drafting, partition, envelope = self._drafting, draft.partition, draft.envelope
         if (known := drafting.known(draft)) is not None:
             return drafting.joined(draft, known)
-        full = take_slot_nowait(partition, draft.envelope, shed=self._shed)
-        if full is not None:
-            await wait_for_slot(partition, draft.envelope, full, wait=wait)
+        drafting.vote(draft)
+        place, rank = (envelope.instance_id, envelope.external_room_id), draft.rank
+        if draft.shed:  # it ends at once, and waits for no slot
+            partition.admission.add(*place, rank)
+        elif full := take_slot_nowait(partition, *place, rank, shed=self._shed):
+            await self._wait(draft, full, wait=wait)
             if (known := drafting.known(draft)) is not None:  # used during the wait
-                partition.free_slot(draft.envelope)
+                drafting.free_slot(draft)
                 return drafting.joined(draft, known)
             drafting.look_up_account(draft, slot=True)
         now = drafting.clock.now()
         delivery, _ = drafting.deliver(draft, now)
-        try:
-            vote = drafting.vote(draft, delivery)
-        except BaseException:  # one that stops the program leaves no trace
-            if delivery.scope is not None:
-                partition.keys.forget(delivery.scope)
-            partition.free_slot(draft.envelope)
-            raise
-        if vote is not None and vote != "shed":
-            drafting.give_class(delivery, vote)
         drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
-        partition.enqueuer.accept(delivery, draft.account, now, shed=vote == "shed")
+        partition.enqueuer.accept(delivery, draft.account, now, shed=draft.shed)
         return Ticket(delivery)
+
+    async def _wait(self, draft: Draft, full: Full, *, wait: bool) -> None:
+        """Wait for a slot under the bound that is reached, or raise `Overloaded` if not `wait`."""
+        partition, clock, envelope = draft.partition, self._drafting.clock, draft.envelope
+        bound_of = " ".join(full.key) if len(full.key) > 1 else f"partition {partition.index}"
+        if not wait:
+            raise Overloaded(
+                bound_of=bound_of,
+                pressure=partition.gauge.level,
+                depth=full.depth,
+                bound=full.bound,
+                retry_in=partition.estimate(),
+            )
+        draft.called = called = clock.now()
+
+        def queued(wake: Callable[[], None]) -> Waiter:
+            place = envelope.instance_id, envelope.external_room_id
+            waiter = Waiter(*place, wake, draft.rank, called)
+            partition.admission.wait(waiter, full)
+            return waiter
+
+        try:
+            until = self._drafting.deadline_of(draft, called)
+            await wait_for_slot(partition.admission, queued, clock, until, bound_of)
+        finally:
+            partition.measure()

@@ -1,61 +1,73 @@
-"""A slot in a partition for an envelope: taken, made by shedding, or waited for.
+"""A slot for an envelope, in a partition or in the outbox: taken, made by shedding, or waited for.
 
-This module waits: for a slot where a bound is reached.
+This module waits: for a slot where a bound is reached, until the envelope's deadline.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import trio
 
-from gateway_core.contract.envelopes import Envelope
-from gateway_core.contract.errors import GatewayClosed, Overloaded
+from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.errors import DeadlinePassed, GatewayClosed
 from gateway_core.engine.partition import Partition
-from gateway_core.scheduling.admission import Full, Waiter
-from gateway_core.scheduling.classes import CLASSES
+from gateway_core.scheduling.admission import Full
+from gateway_core.scheduling.classes import BULK
+from gateway_core.scheduling.slot_queue import Waiter
 
 
-def take_slot_nowait(partition: Partition, envelope: Envelope, *, shed: bool) -> Full | None:
-    """Take a slot if there is one, or one can be freed; else the bound that is reached.
+class Slots(Protocol):
+    """Where slots are waited for."""
 
-    shed  bulk that has not started may be ended for higher classes
+    closed: bool
+
+    def give_up(self, waiter: Waiter, now: int) -> None: ...  # noqa: D102 - as `Admission` says
+
+
+def take_slot_nowait(
+    partition: Partition, instance_id: str, room: str, rank: int, *, shed: bool
+) -> Full | None:
+    """Take a slot if there is one; else the bound that is reached.
+
+    shed  where a bound is reached by all classes together, bulk that has not started is ended for
+          a higher class
     """
     admission = partition.admission
-    instance, room = envelope.instance_id, envelope.external_room_id
-    full = admission.full(instance, room)
-    if full is None:
-        admission.add(instance, room)
-        return None
-    may_shed = shed and not CLASSES[envelope.priority].may_be_shed
-    return None if may_shed and partition.completion.shed_for(instance, room) else full
+    if shed and rank != BULK:
+        full = admission.full(instance_id, room, rank)
+        if full is not None or partition.completion.shed_for(instance_id, room, rank):
+            return full
+    return admission.take(instance_id, room, rank)
 
 
 async def wait_for_slot(
-    partition: Partition, envelope: Envelope, full: Full, *, wait: bool
+    slots: Slots,
+    waiter: Callable[[Callable[[], None]], Waiter],
+    clock: Clock,
+    until: int,
+    bound_of: str,
 ) -> None:
-    """Wait for a slot under the bound that is reached, or raise `Overloaded` if not `wait`.
+    """Wait for a slot where a bound is reached.
 
-    Raises `GatewayClosed` if the gateway closes meanwhile.
+    waiter  queues a waiter with what wakes it
+    until   the envelope's deadline, in engine nanoseconds
+
+    Raises `DeadlinePassed` then, and `GatewayClosed` if the gateway closes meanwhile.
     """
-    if not wait:
-        raise Overloaded(
-            bound_of=" ".join(full.key) if len(full.key) > 1 else f"partition {partition.index}",
-            pressure=partition.gauge.level,
-            depth=full.depth,
-            bound=full.bound,
-            retry_in=partition.estimate(),
-        )
-    admission = partition.admission
     woken = trio.Event()
-    waiter = Waiter(envelope.instance_id, envelope.external_room_id, woken.set)
-    admission.wait(waiter, full)
-    try:
-        await woken.wait()
-    except trio.Cancelled:
-        admission.give_up(waiter)
-        partition.measure()
-        raise
-    if not waiter.granted:
+    waiting, begun = waiter(woken.set), trio.current_time()
+    with trio.CancelScope(deadline=clock.start + until / SECOND) as scope:
+        try:
+            await woken.wait()
+        except trio.Cancelled:
+            slots.give_up(waiting, clock.now())
+            raise
+    if scope.cancelled_caught:
+        raise DeadlinePassed(bound_of=bound_of, waited=trio.current_time() - begun)
+    if not waiting.granted:
         raise GatewayClosed
-    if admission.closed:
-        admission.give_up(waiter)
+    if slots.closed:
+        slots.give_up(waiting, clock.now())
         raise GatewayClosed

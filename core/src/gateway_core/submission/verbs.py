@@ -52,6 +52,7 @@ class _Fields(TypedDict, total=False):
 
     key: str | None
     ttl: float | None
+    deadline: float | None
     priority: Priority
     format: Format
     extra: Mapping[str, Json] | None
@@ -117,6 +118,7 @@ class Verbs:
         reply_to: str | None = None,
         key: str | None = None,
         ttl: float | None = None,
+        deadline: float | None = None,
         not_before: float | None = None,
         priority: Priority = "normal",
         order: Order = "room",
@@ -138,7 +140,7 @@ class Verbs:
 
         Returns a `Delivered` receipt, whose `ref` is never None, when the message was delivered.
         Any other ending raises `DeliveryError` with its receipt. Raises `Refused` (`Invalid`,
-        `Overloaded`, …) if the message was not accepted; and `InstanceSuspended`, with the
+        `DeadlinePassed`, …) if the message was not accepted; and `InstanceSuspended`, with the
         platform's words, if the credentials are refused of an account that has never worked. A
         caller who is cancelled before that leaves no trace.
         """
@@ -151,6 +153,7 @@ class Verbs:
                 reply_to=reply_to,
                 key=key,
                 ttl=ttl,
+                deadline=deadline,
                 not_before=not_before,
                 priority=priority,
                 order=order,
@@ -188,6 +191,7 @@ class Verbs:
         *,
         key: str | None = None,
         ttl: float | None = None,
+        deadline: float | None = None,
         priority: Priority = "normal",
         format: Format = "markdown",  # noqa: A002 - the field's standard term
         extra: Mapping[str, Json] | None = None,
@@ -210,6 +214,7 @@ class Verbs:
             text=text,
             key=key,
             ttl=ttl,
+            deadline=deadline,
             priority=priority,
             format=format,
             extra=extra,
@@ -224,12 +229,14 @@ class Verbs:
         target: Editable,
         *,
         ttl: float | None = None,
+        deadline: float | None = None,
         priority: Priority = "normal",
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Receipt:
         """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
-        envelope = _build(Delete, **_changing(target), ttl=ttl, priority=priority)
+        times = {"ttl": ttl, "deadline": deadline}
+        envelope = _build(Delete, **_changing(target), **times, priority=priority)
         return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def call(
@@ -242,6 +249,7 @@ class Verbs:
         thread: str | None = None,
         key: str | None = None,
         ttl: float | None = None,
+        deadline: float | None = None,
         priority: Priority = "normal",
         order: Order = "room",
         on_unknown: OnUnknown = "retry",
@@ -262,6 +270,7 @@ class Verbs:
             thread_id=thread,
             key=key,
             ttl=ttl,
+            deadline=deadline,
             priority=priority,
             order=order,
             on_unknown=on_unknown,
@@ -307,6 +316,7 @@ class Verbs:
         reply_to: str | None = None,
         key: str | None = None,
         ttl: float | None = None,
+        deadline: float | None = None,
         not_before: float | None = None,
         priority: Priority = "normal",
         order: Order = "room",
@@ -331,6 +341,7 @@ class Verbs:
             reply_to=reply_to,
             key=key,
             ttl=ttl,
+            deadline=deadline,
             not_before=not_before,
             priority=priority,
             order=order,
@@ -350,8 +361,9 @@ class Verbs:
         wait   True: wait for a slot where a bound is reached; False: raise `Overloaded`
 
         Never waits for an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
-        `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`, and
-        `GatewayClosed`. A caller who is cancelled meanwhile leaves no trace.
+        `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`,
+        `DeadlinePassed` (if it waited as long as that for a slot), and `GatewayClosed`. A caller
+        who is cancelled meanwhile leaves no trace.
         """
         check_envelope(envelope)
         _check_loop()

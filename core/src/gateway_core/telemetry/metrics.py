@@ -43,7 +43,11 @@ BOUND = Metric(
     "gateway.partition.bound", "{envelope}", "gauge", _BY_PARTITION, "slots in memory"
 )  # fmt: skip
 OCCUPANCY = Metric(
-    "gateway.partition.occupancy", "1", "gauge", _BY_PARTITION, "depth over bound, 0 to 1"
+    "gateway.partition.occupancy",
+    "1",
+    "gauge",
+    _BY_PARTITION,
+    "depth over bound; above 1 where several classes fill it",
 )
 UNFINISHED = Metric(
     "gateway.partition.unfinished", "{envelope}", "gauge", _BY_PARTITION,

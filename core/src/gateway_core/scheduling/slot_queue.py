@@ -1,0 +1,72 @@
+"""Who waits for a slot, by class with aging. Sans-I/O: the time is passed in."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from gateway_core.scheduling.classes import AGING, BULK, NORMAL
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """A caller that waits for a slot; `wake` is called once, with or without a slot.
+
+    rank   of its class
+    since  when it began to wait
+    """
+
+    instance_id: str
+    room_id: str
+    wake: Callable[[], None]
+    rank: int = NORMAL
+    since: int = 0
+    granted: bool = False
+
+
+class SlotQueue:
+    """Callers that wait for the same slots: by class, and within a class the longest first."""
+
+    __slots__ = ("_by_class",)
+
+    def __init__(self) -> None:
+        self._by_class: tuple[OrderedDict[Waiter, None], ...] = tuple(
+            OrderedDict() for _ in range(BULK + 1)
+        )
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_class))
+
+    def __iter__(self) -> Iterator[Waiter]:
+        for waiting in self._by_class:
+            yield from waiting
+
+    def __contains__(self, waiter: Waiter) -> bool:
+        return waiter in self._by_class[waiter.rank]
+
+    def add(self, waiter: Waiter) -> None:
+        """Let it wait here, after those of its class."""
+        self._by_class[waiter.rank][waiter] = None
+
+    def remove(self, waiter: Waiter) -> None:
+        """It waits no more."""
+        del self._by_class[waiter.rank][waiter]
+
+    def before(self, rank: int) -> bool:
+        """Whether anybody waits here whom a newcomer of that class must not overtake."""
+        return any(self._by_class[: rank + 1])
+
+    def in_turn(self, now: int) -> list[Waiter]:
+        """The first of each class, in the order in which a slot is offered to them.
+
+        Bulk that has waited for `AGING` competes with normal by age alone, never with urgent.
+        """
+        heads = [next(iter(waiting)) for waiting in self._by_class if waiting]
+        if len(heads) > 1:
+            normal, bulk = heads[-2:]
+            aged = normal.rank == NORMAL and now - bulk.since > AGING and bulk.since < normal.since
+            if aged:
+                heads[-2:] = [bulk, normal]
+        return heads
