@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench import admission, engine, moves, outbox, schedule, text
+from bench import admission, classes, engine, moves, outbox, schedule, text
 
 
 def main() -> None:
-    for bench in (engine, moves, admission, schedule, outbox, text):
+    for bench in (engine, moves, admission, classes, schedule, outbox, text):
         print(f"\n{(bench.__doc__ or '').splitlines()[0]}", flush=True)
         bench.main()
 
