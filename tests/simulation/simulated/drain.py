@@ -19,6 +19,8 @@ from gateway_core.ratelimits.pace import FLOOR
 from gateway_core.testing import EPOCH
 
 MARGIN = 5.0
+SOON = 10.0
+"""Seconds after the last fault in which an account is at its pace again."""
 
 
 def longest_drain(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
@@ -28,7 +30,13 @@ def longest_drain(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
     now = trio.current_time()
     starts = [_start(entry, ledger.offset) for entry in entries]
     waits = max(0.0, ledger.waits_until() - now, max(starts) - now)
-    return waits + _settling(setup) + _work(setup, entries)
+    return waits + _settling(setup) + _work(setup, entries, slowed=1 / FLOOR)
+
+
+def longest_afterwards(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
+    """The same where all has been calm for a while: every account is at its pace in `SOON`."""
+    waits = max(0.0, ledger.waits_until() - trio.current_time())
+    return waits + SOON + _work(setup, entries, slowed=1.0)
 
 
 def _start(entry: Entry, offset: float) -> float:
@@ -54,14 +62,14 @@ def _settling(setup: Setup) -> float:
     return attempt + trip + probes + retries + paging + 20.0 + MARGIN
 
 
-def _work(setup: Setup, entries: list[Entry]) -> float:
-    """All steps one after the other, at the pace of their limits when they are slowed down most."""
+def _work(setup: Setup, entries: list[Entry], *, slowed: float) -> float:
+    """All steps one after the other, at the pace of their limits, so many times slowed down."""
     steps: Counter[str] = Counter()
     for entry in entries:
         channel = entry.envelope.instance_id.rstrip("0123456789")
         steps[channel] += _steps(entry)
     trip = 2 * max(setup.latency) + 1.0
-    return sum(count * (_pace(setup, channel) + trip) for channel, count in steps.items())
+    return sum(count * (_pace(setup, channel, slowed) + trip) for channel, count in steps.items())
 
 
 def _steps(entry: Entry) -> int:
@@ -70,13 +78,13 @@ def _steps(entry: Entry) -> int:
     return 2 * (2 + len(words_of(text)))
 
 
-def _pace(setup: Setup, channel: str) -> float:
-    """Seconds for one call at worst: a window that is slowed down to one call."""
+def _pace(setup: Setup, channel: str, slowed: float) -> float:
+    """Seconds for one call at worst: a window that is slowed down, to one call at the least."""
     limits = setup.limits
     group, discord = limits["group"], limits["discord"]
     windows = {
-        "telegram": group[1] * max(1.0, 1 / FLOOR / group[0]),
-        "slack": 60.0 * max(1.0, 1 / FLOOR / limits["tier_3"]),
+        "telegram": group[1] * max(1.0, slowed / group[0]),
+        "slack": 60.0 * max(1.0, slowed / limits["tier_3"]),
         "discord": discord[1],
     }
     return windows[channel]

@@ -137,6 +137,8 @@ class Trouble:
     unformatted  share of sends and edits whose formatting or length is refused
     disk       from when until when it is full
     script     of a channel: the fault of a request, by its number
+    weather    (time, what, which, seconds): what happens to a platform for a while, such as an
+               outage, a stall, a flood of refusals
     """
 
     platform: Mapping[Fault, float]
@@ -150,6 +152,7 @@ class Trouble:
     disk: tuple[tuple[float, float], ...]
     events: tuple[tuple[float, str, int], ...]
     script: Mapping[str, Mapping[int, Fault]] = attrs.field(factory=dict)
+    weather: tuple[tuple[float, str, int, float], ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -188,7 +191,7 @@ class Setup:
         """Nothing goes wrong: then no limit may ever be touched."""
         trouble = self.trouble
         shares = (trouble.hooks, trouble.pure, trouble.sessions, trouble.late, trouble.unformatted)
-        happens = trouble.events or trouble.platform or self.endings
+        happens = trouble.events or trouble.platform or self.endings or trouble.weather
         return not happens and not any(shares)
 
     @property
@@ -209,6 +212,9 @@ class Setup:
     def generator(self, concern: str) -> Random:
         """A generator for one concern, so that a change of one moves no other."""
         return Random(f"{concern}:{self.seed}")
+
+
+WEATHER = ("outage", "stall", "flood", "strict", "lies", "page")
 
 
 def draw(seed: int) -> Setup:
@@ -237,7 +243,7 @@ def draw(seed: int) -> Setup:
         queue=rng.choice([2, 4_096, 4_096]),
         lasts=lasts,
         load=_more(_load(rng, mood), more),
-        trouble=_trouble(rng, mood, lasts, outbox),
+        trouble=_weather(_trouble(rng, mood, lasts, outbox), seed, mood, lasts),
         limits=limits,
         probes=more.random() < 0.85,
     )
@@ -475,6 +481,23 @@ def _trouble(rng: Random, mood: str, lasts: float, outbox: str) -> Trouble:
         disk=_disk(rng, lasts) if outbox != "memory" and mood != "calm" else (),
         events=_events(rng, mood, lasts),
     )
+
+
+def _weather(trouble: Trouble, seed: int, mood: str, lasts: float) -> Trouble:
+    """In some worlds, what happens to a platform for a while; by a generator of its own."""
+    rng = Random(f"weather:{seed}")
+    if mood == "calm" or rng.random() < 0.7:
+        return trouble
+    found = [
+        (
+            rng.randrange(int(lasts / GRID)) * GRID,
+            rng.choice(WEATHER),
+            rng.randrange(1000),
+            rng.choice([0.5, 2.0, 5.0, 12.0]),
+        )
+        for _ in range(rng.choice([1, 1, 2, 4]))
+    ]
+    return attrs.evolve(trouble, weather=tuple(sorted(found)))
 
 
 def _disk(rng: Random, lasts: float) -> tuple[tuple[float, float], ...]:

@@ -35,6 +35,7 @@ class Events:
         """Each event at its time, while trouble is on. What a life began ends with it."""
         begun = trio.current_time()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._weather)
             for at, what, which in self._setup.trouble.events:
                 if at < begun:
                     continue
@@ -44,6 +45,20 @@ class Events:
                 self._ledger.note("event", what)
                 self._ledger.faults += 1
                 nursery.start_soon(getattr(self, f"_{what}"), which)
+
+    async def _weather(self) -> None:
+        """What happens to a platform for a while; it goes on from life to life."""
+        begun = trio.current_time()
+        for at, what, which, seconds in self._setup.trouble.weather:
+            if at < begun:
+                continue
+            await trio.sleep_until(at)
+            if not self._ports.on or self._ledger.ending:
+                break
+            self._ledger.note("weather", what, seconds)
+            self._ledger.faults += 1
+            url = self._instance(which).settings.base_url
+            self._platforms.skies[url].begin(what, at + seconds, which)
 
     async def _cancel(self, which: int) -> None:
         """A partition's task is cancelled from within."""

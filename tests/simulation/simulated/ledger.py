@@ -176,6 +176,7 @@ class Ledger:
         self.worked: Counter[str] = Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
         self.perhaps: Counter[tuple[str, str]] = Counter()
+        self._lifted: dict[str, float] = {}
         self.changed: Counter[str] = Counter()
         self._suspended: set[str] = set()
         self._changing: dict[str, Entry] = {}
@@ -677,7 +678,7 @@ class Ledger:
         call.answered = True
         self.worked[call.attempt.instance_id] += 1
         self._done.add((call.attempt.envelope_id, call.attempt.key))
-        if isinstance(answer, Answer):
+        if isinstance(answer, Answer) and not call.stranger:
             self._reports(call.attempt.instance_id, answer.buckets)
 
     def end(self, call: Call) -> None:
@@ -751,6 +752,8 @@ class Ledger:
         self.expect(spent <= most, f"{attempt.key} was tried {spent} times of {most}")
 
     def _close(self, instance_id: str, attempt: Attempt, scope: Scope, wait: float) -> None:
+        if scope in (Scope.INSTANCE, Scope.OPERATION):  # nobody believes more
+            wait = min(wait, LONGEST_BELIEVED / 1e9)
         until = trio.current_time() + wait
         key: Any = {
             Scope.INSTANCE: (instance_id,),
@@ -758,8 +761,6 @@ class Ledger:
             Scope.ROOM: (instance_id, "room", attempt.room),
             Scope.THREAD: (instance_id, "thread", attempt.room, attempt.thread),
         }.get(scope)
-        if scope in (Scope.INSTANCE, Scope.OPERATION):  # nobody believes more
-            until = min(until, trio.current_time() + LONGEST_BELIEVED / 1e9)
         if key is not None:
             self._closed[key] = max(self._closed.get(key, 0.0), until)
             self._closed_at[key] = trio.current_time()
@@ -796,6 +797,8 @@ class Ledger:
     def lifted(self, instance_id: str) -> None:
         """The application resumed or replaced it: what refusals closed of it is open."""
         self.works_again(instance_id)
+        holds = [e.hold for e in self.entries if e.envelope.instance_id == instance_id]
+        self._lifted[instance_id] = max(holds, default=0.0)  # as the outbox has them
         self._closed = {
             key: until
             for key, until in self._closed.items()
@@ -818,7 +821,7 @@ class Ledger:
 
     def waits_until(self) -> float:
         """When the last of the waits that the platforms asked for ends."""
-        return max(self._closed.values(), default=0.0)
+        return max([*self._closed.values(), *self._lifted.values()], default=0.0)
 
     # -- instances that come and go
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
+import httpx2
+import trio
 from simulated.drawing import Setup, emulated_limits
 from simulated.lives import check
 from simulated.ports import Ports
@@ -57,6 +61,84 @@ UNFORMATTED: Mapping[str, tuple[int, Any]] = {
 """What the platforms say of formatting that they do not like; nothing is stored then."""
 
 
+REFUSALS: Mapping[str, Callable[[float], tuple[int, Any, Mapping[str, str]]]] = {
+    "telegram": lambda wait: (
+        429,
+        {
+            "ok": False,
+            "error_code": 429,
+            "description": f"Too Many Requests: retry after {wait:.0f}",
+            "parameters": {"retry_after": math.ceil(wait)},
+        },
+        {},
+    ),
+    "slack": lambda wait: (
+        429,
+        {"ok": False, "error": "ratelimited"},
+        {"retry-after": f"{math.ceil(wait)}"},
+    ),
+    "discord": lambda wait: (
+        429,
+        {"message": "You are being rate limited.", "retry_after": wait, "global": False},
+        {"retry-after": f"{math.ceil(wait)}", "x-ratelimit-scope": "shared"},
+    ),
+}
+"""A refusal that says how many seconds to wait."""
+PAGE = (403, "<html><title>Access denied</title>error code: 1020</html>", {})
+"""What somebody else says who stands before a platform."""
+FLOOD, LIE = 1.0, 100_000.0
+"""Seconds that a refusal of a flood names, and one that makes no sense."""
+
+
+@attrs.define(eq=False)
+class Sky:
+    """What happens to one platform for a while; each until its time.
+
+    strict  a room that takes a message in 3 s, and when it takes the next
+    lies    how many requests are told to wait for a day
+    """
+
+    channel: str
+    outage: float = 0.0
+    stall: float = 0.0
+    flood: float = 0.0
+    page: float = 0.0
+    strict: float = 0.0
+    lies: int = 0
+    _free: dict[bytes, float] = attrs.field(factory=dict)
+
+    def begin(self, what: str, until: float, which: int) -> None:
+        """It happens until then."""
+        if what == "lies":
+            self.lies = 1 + which % 3
+        else:
+            setattr(self, what, max(getattr(self, what), until))
+
+    def clear(self) -> None:
+        """All of it is over."""
+        self.outage = self.stall = self.flood = self.page = self.strict = 0.0
+        self.lies = 0
+
+    def held(self) -> float:
+        """Seconds that a request is held up on its way."""
+        return max(0.0, self.stall - trio.current_time())
+
+    def answer(self, room: bytes) -> tuple[int, Any, Mapping[str, str]] | None:
+        """What is said in the place of the platform to a request that would change a room."""
+        now = trio.current_time()
+        if now < self.page:
+            return PAGE
+        if self.lies:
+            self.lies -= 1
+            return REFUSALS[self.channel](LIE)
+        if now < self.flood:
+            return REFUSALS[self.channel](FLOOD)
+        if now < self.strict and now < self._free.get(room, 0.0):
+            return REFUSALS[self.channel](self._free[room] - now)
+        self._free[room] = now + 3.0
+        return None
+
+
 class Platforms:
     """The emulators, by address; `of` has the one of an instance."""
 
@@ -82,6 +164,7 @@ class Platforms:
             for url, channel in channels.items()
         }
         self._channels = channels
+        self.skies = {url: Sky(channel) for url, channel in channels.items()}
         self._topics()
 
     def of(self, instance_id: str) -> Any:
@@ -113,10 +196,17 @@ class Platforms:
     def mount(self, network: Network) -> None:
         """Let every emulator answer at its address."""
         for url, emulator in self.emulators.items():
-            app = self._watched(self._channels[url], emulator.app)
-            network.mount(url, app, latency=self._latency)
+            app = self._watched(self._channels[url], emulator.app, self.skies[url])
+            latency, connect = partial(self._latency, url), partial(self._connect, url)
+            network.mount(url, app, latency=latency, connect=connect)
 
-    def _latency(self) -> tuple[float, float]:
+    def _connect(self, url: str) -> float:
+        """Seconds until a connection is there; in an outage none is."""
+        if trio.current_time() < self.skies[url].outage:
+            raise httpx2.ConnectError("connection refused")
+        return 0.0
+
+    def _latency(self, url: str) -> tuple[float, float]:
         """The way there and the way back; a late one is late on its way there."""
         check()  # the last moment before a request leaves
         rng = self._network
@@ -125,9 +215,9 @@ class Platforms:
         if late and self._ports.on and rng.random() < late:
             self._ports.ledger.faults += 1
             up += rng.choice(LATE)
-        return up, down
+        return up + self.skies[url].held(), down
 
-    def _watched(self, channel: str, app: Any) -> Any:
+    def _watched(self, channel: str, app: Any, sky: Sky) -> Any:
         note, passed = self._ports.ledger.note, self._ports.passed
 
         async def watched(scope: Any, receive: Any, send: Any) -> None:
@@ -140,7 +230,14 @@ class Platforms:
                 await send(event)
 
             await passed()
-            if self._refuses(channel, scope["method"], what):
+            instead = None
+            if self._writes(channel, scope["method"], what):
+                event = await receive()
+                instead = sky.answer(_room_of(channel, scope["path"], event.get("body", b"")))
+                receive = _again(event, receive)
+            if instead is not None:
+                await _said(told, *instead)
+            elif self._refuses(channel, scope["method"], what):
                 await _refused(channel, told)
             else:
                 await app(scope, receive, told)
@@ -150,15 +247,21 @@ class Platforms:
     def _refuses(self, channel: str, method: str, what: str) -> bool:
         """Whether the platform does not like the formatting, or the length, this time."""
         share = self._setup.trouble.unformatted
-        writes = any(name in what for name in WRITES[channel]) and method in ("POST", "PATCH")
-        if not share or not writes or not self._ports.on:
+        if not share or not self._writes(channel, method, what) or not self._ports.on:
             return False
         refused = self._formatting.random() < share
         self._ports.ledger.faults += refused
         return refused
 
+    @staticmethod
+    def _writes(channel: str, method: str, what: str) -> bool:
+        """Whether the request makes or changes a message."""
+        return any(name in what for name in WRITES[channel]) and method in ("POST", "PATCH")
+
     def stop(self) -> None:
         """No more faults, and every token is good again."""
+        for sky in self.skies.values():
+            sky.clear()
         for plan in self.plans.values():
             plan.stop()
         for instance in self.instances.values():
@@ -179,8 +282,33 @@ class Platforms:
         ]
 
 
+def _room_of(channel: str, path: str, body: bytes) -> bytes:
+    """The room that a request names, as far as it need be known to tell rooms apart."""
+    if channel == "discord":
+        return path.encode()
+    field = b"chat_id" if channel == "telegram" else b"channel"
+    _, _, after = body.partition(field)
+    return after[:20]
+
+
+def _again(first: Any, receive: Any) -> Any:
+    """What was received once already comes once more."""
+    events = [first]
+
+    async def received() -> Any:
+        return events.pop() if events else await receive()
+
+    return received
+
+
 async def _refused(channel: str, send: Any) -> None:
-    status, body = UNFORMATTED[channel]
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+    await _said(send, *UNFORMATTED[channel], {})
+
+
+async def _said(send: Any, status: int, body: Any, headers: Mapping[str, str]) -> None:
+    kind = b"text/html" if isinstance(body, str) else b"application/json"
+    raw = body if isinstance(body, str) else json.dumps(body)
+    named = [(name.encode(), value.encode()) for name, value in headers.items()]
+    start = {"status": status, "headers": [(b"content-type", kind), *named]}
+    await send({"type": "http.response.start", **start})
+    await send({"type": "http.response.body", "body": raw.encode()})

@@ -17,7 +17,7 @@ import structlog
 import trio
 from simulated.callers import Callers
 from simulated.checks import Checks
-from simulated.drain import longest_drain
+from simulated.drain import longest_afterwards, longest_drain
 from simulated.drawing import GRID, Ending, Setup, draw
 from simulated.events import Events
 from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
@@ -441,7 +441,8 @@ class World:
         """Nothing is unfinished, but callers are still at it."""
         await trio.sleep(1.0)
         self.ledger.expect(
-            trio.current_time() < self.setup.lasts + PATIENCE, "callers are never done"
+            trio.current_time() < max(self.setup.lasts, self.ledger.waits_until()) + PATIENCE,
+            "callers are never done",
         )
 
     async def _in_order(self, gateway: Gateway) -> None:
@@ -465,11 +466,14 @@ class World:
                 instance_id=place.instance, external_room_id=place.room, text=text, ttl=PATIENCE
             )
             tickets.append(await gateway.submit(send))
-        bound = 1.0 + longest_drain(self.setup, self.ledger, self.ledger.unfinished)
+        asked, waits = trio.current_time(), self.ledger.waits_until()
+        bound = 1.0 + longest_afterwards(self.setup, self.ledger, self.ledger.unfinished)
         with trio.move_on_after(bound) as scope:
             for ticket in tickets:
                 receipt = await ticket.receipt()
                 fine = receipt.disposition in ("delivered", "rejected", "shed")
+                # A room may have been told to wait for a day.
+                fine |= receipt.disposition == "expired" and asked + PATIENCE <= waits
                 self.ledger.expect(fine, f"afterwards {ticket.id} ends {receipt.disposition}")
         self.ledger.expect(not scope.cancelled_caught, f"afterwards not served in {bound:.1f} s")
         await self._idle()

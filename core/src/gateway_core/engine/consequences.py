@@ -87,7 +87,8 @@ class Consequences:
         self._DO[decision.kind](self, failed, decision)
         journal = self._shard.journal
         if journal is not None and delivery.receipt is None and step.outcome not in ARRIVED:
-            journal.ended(delivery, step, decision.wait)
+            wide = decision.kind in CLOSING and verdict.scope in WIDE
+            journal.ended(delivery, step, _believed(decision.wait) if wide else decision.wait)
 
     def _count(self, failed: Failed, *, harmless: bool) -> bool:
         """Count the attempt; whether only the instance was out of order, so that none is spent.
@@ -139,8 +140,7 @@ class Consequences:
         refusal = refuse(account.limits, refused, failed.verdict, wait, now)
         account.counts.limit(foreseen=refusal.foreseen)
         if refusal.durable is not None and wait is not None and self._shard.journal is not None:
-            believed = min(wait, LONGEST_BELIEVED / SECOND)
-            self._shard.journal.closed(account.instance.id, refusal.durable, believed)
+            self._shard.journal.closed(account.instance.id, refusal.durable, _believed(wait))
         serve_waiters(refusal.changed, now)
         return refusal.closed
 
@@ -305,6 +305,11 @@ class Consequences:
             then=decision.kind,
             wait=round(decision.wait, 3),
         )
+
+
+def _believed(wait: float) -> float:
+    """Seconds for which a closure of more than a room is believed."""
+    return min(wait, LONGEST_BELIEVED / SECOND)
 
 
 def _is_out_of_order(step: Step, verdict: Verdict, health: Health) -> bool:
