@@ -363,6 +363,8 @@ class Callers:
         status = await self.gateway.status(what)
         if by_key and entry is not self._holder(send):  # somebody took the key meanwhile
             return
+        if by_key and entry is not None and status is not None and status.envelope_id != entry.id:
+            return  # likewise, and whoever did has not heard that it is accepted
         if entry is not None and not (by_key and entry.id != name):
             self.ledger.expect_status(entry, status, ended=ended)
 

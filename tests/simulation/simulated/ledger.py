@@ -162,9 +162,10 @@ class Ledger:
 
     at_the_door: dict[int, Any]
     _votes: dict[int, str | None]
+    _lifted: dict[str, float]
 
     def __init__(self, setup: Setup) -> None:
-        self.setup = setup
+        self.setup, self._lifted = setup, {}
         self.gateway: Gateway | None = None
         self.limits: Callable[[str, Attempt], tuple[Limit, ...]] = lambda *_: ()
         self.independent: Mapping[str, bool] = {}
@@ -176,7 +177,6 @@ class Ledger:
         self.worked: Counter[str] = Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
         self.perhaps: Counter[tuple[str, str]] = Counter()
-        self._lifted: dict[str, float] = {}
         self.changed: Counter[str] = Counter()
         self._suspended: set[str] = set()
         self._changing: dict[str, Entry] = {}
@@ -822,6 +822,14 @@ class Ledger:
     def waits_until(self) -> float:
         """When the last of the waits that the platforms asked for ends."""
         return max([*self._closed.values(), *self._lifted.values()], default=0.0)
+
+    def room_waits_until(self, instance_id: str, room: str) -> float:
+        """The same of one room; its address is another one where it has moved."""
+        moved = self.gateway._registry.account(instance_id).addresses.get(room, room)
+        names = {room, moved}
+        waits = [until for key, until in self._closed.items() if key[:2] == (instance_id, "room")
+                 and key[2] in names]  # fmt: skip
+        return max(waits, default=0.0)
 
     # -- instances that come and go
 
