@@ -7,8 +7,10 @@ import pytest
 import structlog
 import trio
 from listening import listening
+from structlog.testing import capture_logs
 
 from gateway_core import ErrorClass, Invalid, Reason, Send, Verdict
+from gateway_core.authors import hookimpl
 from gateway_core.monitoring.observer import NOBODY
 from gateway_core.telemetry import EVENTS
 from gateway_core.telemetry.privacy import pseudonym
@@ -110,3 +112,21 @@ async def test_a_log_that_cannot_be_written_changes_nothing_else(autojump_clock,
     finally:
         structlog.reset_defaults()
     assert (2, False) == (receipt.attempts, receipt.possible_duplicate)
+
+
+async def test_a_hook_that_is_broken_is_logged_for_the_1st_10th_and_100th_message(autojump_clock):
+    class Broken:
+        GATEWAY_CONTRACT = 1
+
+        @hookimpl
+        def after_disposition(self):
+            raise KeyError("text")
+
+    with capture_logs() as lines:
+        async with open_test_gateway(FakeChannel(), plugins=[Broken()]) as gateway:
+            for number in range(250):
+                await gateway.send("bot", f"room {number}", "hello")
+            errors = gateway.statistics().hook_errors
+    told = [line["times"] for line in lines if line["event"] == "gateway.hook_failed"]
+    assert [1, 10, 100] == told
+    assert [250] == list(errors.values())

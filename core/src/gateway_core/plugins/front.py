@@ -49,6 +49,8 @@ Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
 SEQUENCES = (tuple, list, Sequence)
 """For `isinstance`: most sequences are one of the first two, which are found at once."""
 
+MOST_CAUSES = 1_000
+"""Causes of failures that are told apart."""
 VOTES = ("shed", "urgent", "normal", "bulk")
 
 
@@ -73,6 +75,7 @@ class ChannelHooks:
     can: frozenset[str]
     policies: tuple[str, ...] = ()
     failures: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    _causes: dict[tuple[str, str, str], int] = attrs.field(factory=dict, init=False)
     privacy: Privacy = attrs.field(factory=lambda: Privacy(TelemetrySettings()))
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
@@ -307,10 +310,22 @@ class ChannelHooks:
         self._note(hook, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
 
     def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
+        """Count it; of one cause the 1st, 10th, 100th and so on is logged."""
         self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
-        log_event(
-            HOOK_FAILED, channel=self.channel, plugin=plugin, hook=hook, error=text, where=where
-        )
+        cause = plugin, hook, where or text
+        if cause not in self._causes and len(self._causes) >= MOST_CAUSES:
+            self._causes.clear()
+        self._causes[cause] = times = self._causes.get(cause, 0) + 1
+        if times == 10 ** (len(str(times)) - 1):
+            log_event(
+                HOOK_FAILED,
+                channel=self.channel,
+                plugin=plugin,
+                hook=hook,
+                error=text,
+                where=where,
+                times=times,
+            )
 
     def _culprit(self, error: BaseException) -> str:
         """The plugin in whose code the error arose, by the traceback; else the adapter."""

@@ -62,8 +62,10 @@ CIRCUIT_OPENED = Event(
 )
 CIRCUIT_CLOSED = Event("circuit_closed", "info", "the outage is over", "instance")
 HOOK_FAILED = Event(
-    "hook_failed", "error", "a hookimpl raised, or answered wrongly; the error stops there",
-    "channel plugin hook error where",
+    "hook_failed", "error",
+    "a hookimpl raised, or answered wrongly, for the 1st, 10th, 100th … of `times` for one cause;"
+    " the error stops there",
+    "channel plugin hook error where times",
 )  # fmt: skip
 PARTITION_RESTARTED = Event(
     "partition_restarted", "error", "a partition's task died and is restarted",
