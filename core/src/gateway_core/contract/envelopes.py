@@ -136,6 +136,8 @@ class Send(_Envelope):
     mentions       let the text notify people; False: nobody is pinged
     link_previews  let the platform unfold links
     silent         deliver without a sound, where the platform can
+    collapse       a newer message of the same `collapse`, room and thread takes the place of this
+                   one while it waits: this one ends `superseded`. None: nothing does
     """
 
     text: str
@@ -146,6 +148,7 @@ class Send(_Envelope):
     mentions: bool = False
     link_previews: bool = False
     silent: bool = False
+    collapse: str | None = None
 
     operation = "send"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import Delete, Edit
+from gateway_core.contract.envelopes import Delete, Edit, Send
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, SUPERSEDED
 from gateway_core.deliveries.steps import REPEATED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.shard import Shard
 from gateway_core.scheduling.classes import CLASSES
-from gateway_core.scheduling.rooms import Lane, Room
+from gateway_core.scheduling.rooms import Lane, Room, lane_of
 from gateway_core.scheduling.scheduler import Hold
 
 FARTHEST = 1e9
@@ -137,4 +137,37 @@ class Enqueuer:
         lane = room.lanes.get(key)
         if lane is None:
             lane = room.lanes[key] = Lane(key, thread, room, self._scheduler)
-        self._scheduler.push(delivery, lane, now, hold=hold)
+        collapses = isinstance(envelope, Send) and envelope.collapse is not None
+        if hold is not None or not collapses or not self._collapse(delivery, lane, now):
+            self._scheduler.push(delivery, lane, now, hold=hold)
+
+    def _collapse(self, delivery: Delivery, lane: Lane, now: int) -> bool:
+        """Let the newer of two messages that collapse stand where the older waits.
+
+        Whether the delivery has its place with that, or has ended.
+        """
+        room, envelope = lane.room, delivery.envelope
+        waiting = room.collapsing = {} if room.collapsing is None else room.collapsing
+        key = (envelope.thread_id, str(getattr(envelope, "collapse", None)))
+        other = waiting.get(key)
+        if other is not None and (other.receipt is not None or other.started):
+            other = None
+        if other is not None and other.id > delivery.id and not delivery.started:
+            self._completion.complete(delivery, SUPERSEDED, now)
+            if not lane.queue and not lane.running:
+                self._scheduler.offer(lane, now)  # it was made for this one: it is forgotten
+            return True
+
+        def forget() -> None:
+            if waiting.get(key) is delivery:
+                del waiting[key]
+
+        waiting[key] = delivery
+        delivery.on_end(forget)
+        if other is None:
+            return False
+        takes_place = lane_of(other) is lane
+        if takes_place:
+            self._scheduler.replace(other, delivery, lane, now)
+        self._completion.complete_waiting(other, SUPERSEDED, now)
+        return takes_place

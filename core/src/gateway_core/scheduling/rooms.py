@@ -17,7 +17,10 @@ from gateway_core.scheduling.waiting_groups import Home, WaitingGroup
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
 class Room(RoomGates):
-    """One conversation of an instance: what its lanes share."""
+    """One conversation of an instance: what its lanes share.
+
+    collapsing  the newest message that waits, by its thread and what collapses it
+    """
 
     account: InstanceState
     id: str
@@ -25,6 +28,7 @@ class Room(RoomGates):
     address: str
     lanes: dict[str | None, Lane] = attrs.field(factory=dict)
     unfinished: int = 0
+    collapsing: dict[tuple[str | None, str], Delivery] | None = None
 
     def move(self, address: str) -> None:
         """It has a new address, so its lanes ask for their limits anew."""

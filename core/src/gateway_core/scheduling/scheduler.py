@@ -257,6 +257,14 @@ class Scheduler:
             lane.queue = deque(d for d in lane.queue if d is head or d.receipt is None)
             lane.dead = 0
 
+    def replace(self, old: Delivery, new: Delivery, lane: Lane, now: int) -> None:
+        """Put `new` where `old` waits in `lane`, which keeps its place among the others."""
+        old.stand_in(None)
+        new.stand_in(lane)
+        lane.queue[lane.queue.index(old)] = new
+        if lane.queue[0] is new:
+            self._look_again(lane, now)
+
     def release(self, lane: Lane, now: int, *, unused: bool = False) -> None:
         """The attempt ended (or never began): give its tokens back and let others in."""
         tokens, lane.tokens = lane.tokens, None

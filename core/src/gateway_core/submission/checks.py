@@ -57,7 +57,7 @@ def _is_plain(send: Send) -> bool:
     """The common case in a few comparisons: nothing that the full look could object to."""
     text, room, instance = send.text, send.external_room_id, send.instance_id
     return (
-        send.key is send.thread_id is send.reply_to is None
+        send.key is send.thread_id is send.reply_to is send.collapse is None
         and send.ttl is send.not_before is send.deadline is None
         and send.mentions is send.link_previews is send.silent is False
         and send.extra == {}
@@ -117,6 +117,7 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
         yield from _name("thread_id", envelope.thread_id, absent=None)
     if isinstance(envelope, Send):
         yield from _name("reply_to", envelope.reply_to, absent=None)
+        yield from _name("collapse", envelope.collapse, absent=None)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
 

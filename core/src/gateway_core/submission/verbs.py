@@ -69,6 +69,7 @@ class _SendFields(_Fields, total=False):
     on_unknown: OnUnknown
     on_conflict: OnConflict
     silent: bool
+    collapse: str | None
 
 
 class _EditFields(_Fields, total=False):
@@ -129,6 +130,7 @@ class Verbs:
         mentions: bool = False,
         link_previews: bool = False,
         silent: bool = False,
+        collapse: str | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -164,6 +166,7 @@ class Verbs:
                 mentions=mentions,
                 link_previews=link_previews,
                 silent=silent,
+                collapse=collapse,
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
@@ -327,6 +330,7 @@ class Verbs:
         mentions: bool = False,
         link_previews: bool = False,
         silent: bool = False,
+        collapse: str | None = None,
     ) -> Ticket:
         """Accept a message with the fields of `send`, and do not wait for its end.
 
@@ -352,6 +356,7 @@ class Verbs:
             mentions=mentions,
             link_previews=link_previews,
             silent=silent,
+            collapse=collapse,
         )
         return await self.submit(envelope)
 
