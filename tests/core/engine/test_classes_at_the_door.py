@@ -506,3 +506,18 @@ async def test_who_finds_the_outbox_full_as_the_gateway_closes_hears_that_it_doe
 
         nursery.start_soon(refused)
         await trio.sleep(0.5)
+
+
+async def test_the_time_of_a_class_counts_from_when_it_became_due_at_the_door(
+    engine, autojump_clock
+):
+    """Due after 3 s and let in after 4, an urgent one has its 10 s until 13."""
+    channel = FakeChannel(limits=lambda *_: [Limit("account", 1, 100.0)], latency=4.0)
+    settings = {"room_bound": 1, "ttl": Ttl(urgent=10.0), "drain_timeout": 0}
+    async with engine(channel, **settings) as gateway:
+        await gateway.enqueue("bot", "r", "first", priority="urgent")
+        due = gateway._clock.wall() + 3
+        ticket = await gateway.enqueue("bot", "r", "second", priority="urgent", not_before=due)
+        assert 4 == pytest.approx(trio.current_time())
+        assert Disposition.EXPIRED is (await ticket.receipt()).disposition
+        assert 13 == pytest.approx(trio.current_time())

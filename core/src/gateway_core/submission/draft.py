@@ -144,7 +144,8 @@ class Drafting:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)
-        ttl = self._left(draft, due, now, wall)
+        # It may have become due during its wait for a slot.
+        ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
         delivery = Delivery(
             self._ids.next(wall),
             envelope,
