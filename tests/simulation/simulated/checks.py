@@ -103,6 +103,9 @@ class Checks:
         untouched = (Disposition.CANCELLED, Disposition.SHED, Disposition.SUPERSEDED)
         if receipt.disposition in untouched and not self._given_up(entry):
             self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
+        raw = "" if receipt.verdict is None else receipt.verdict.raw
+        foreign = receipt.disposition is Disposition.REJECTED and "not of the platform" in raw
+        self._expect(not foreign, f"{entry} is rejected, as somebody else said")
         if receipt.disposition is Disposition.EXHAUSTED:
             tries = [
                 self._ledger.tries[key] + self._ledger.perhaps[key]

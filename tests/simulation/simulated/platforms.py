@@ -79,7 +79,7 @@ REFUSALS: Mapping[str, Callable[[float], tuple[int, Any, Mapping[str, str]]]] = 
     ),
     "discord": lambda wait: (
         429,
-        {"message": "You are being rate limited.", "retry_after": wait, "global": False},
+        {"message": "You are being rate limited.", "retry_after": wait, "global": wait > FLOOD},
         {"retry-after": f"{math.ceil(wait)}", "x-ratelimit-scope": "shared", "via": "1.1 google"},
     ),
 }

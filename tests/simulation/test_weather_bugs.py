@@ -1,0 +1,85 @@
+"""Bugs put into the way back after outages, refusals and lies: the simulation must notice each.
+
+As `test_seeded_bugs.py`; only worlds in which something happens to a platform for a while are
+looked at.
+"""
+
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
+import pytest
+from simulated.bugs import Bugs
+from simulated.drawing import draw
+
+from gateway_core.accounts.health import Health
+from gateway_core.deliveries.backoff import Backoff
+from gateway_core.engine import consequences
+from gateway_core.http import foreign
+from gateway_core.ratelimits import instance_limits, trial
+
+MOST_WORLDS = 250
+
+bug = BUGS = Bugs()
+
+
+@bug("exhausted after")
+def an_outage_spends_tries(patch):
+    patch.setattr(consequences, "_is_out_of_order", lambda step, verdict, health: False)
+
+
+@bug("did not end|not served|stays suspended|ends expired|closed whole", seen=219)
+def a_closure_is_believed_for_as_long_as_it_says(patch):
+    patch.setattr(instance_limits, "LONGEST_BELIEVED", 10**18)
+    patch.setattr(trial, "LONGEST_BELIEVED", 10**18)
+    patch.setattr(consequences, "LONGEST_BELIEVED", 10**18)
+
+
+@bug("did not end|not served|ends expired|never done", seen=1503)
+def what_is_doubted_is_never_asked(patch):
+    whole = trial.Trial.guess
+
+    def guess(self: Any, until: int, now: int) -> None:
+        whole(self, until, now)
+        self.gate.closed_until = 10**18
+
+    patch.setattr(trial.Trial, "guess", guess)
+
+
+@bug("as somebody else said")
+def a_page_of_somebody_else_ends_messages(patch):
+    patch.setattr(foreign, "_TOO_LARGE", (403, 413, 414))
+
+
+@bug("did not end|not served|stays suspended|ends expired|never done")
+def probes_come_once_an_hour(patch):
+    patch.setattr(Health, "backoff", property(lambda self: Backoff(base=3600.0, cap=3600.0)))
+
+
+@bug("did not end|not served|ends expired|never done|nobody uses")
+def nobody_is_told_that_it_works_again(patch):
+    whole = Health._works
+
+    def works(self: Any, now: int) -> None:
+        waiting, self._in_doubt = self._in_doubt, {}
+        whole(self, now)
+        self._in_doubt = waiting
+
+    patch.setattr(Health, "_works", works)
+
+
+def stormy() -> Iterator[int]:
+    """The seeds of worlds with such weather."""
+    return (seed for seed in count() if draw(seed).trouble.weather)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    found = BUGS[name].violation(islice(stormy(), MOST_WORLDS))
+    assert found is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
+    BUGS[name].expect_in(found)
