@@ -68,6 +68,7 @@ class World:
 
     refuses   says for how many seconds a request is refused that names a room; None: it is not
     stalled   until then every request waits on its way
+    broken    until then whoever stands before the platform answers 502
     refused   429s, of whatever origin, that the gateway's requests met
     """
 
@@ -76,6 +77,7 @@ class World:
     network: Network
     refuses: Callable[[bytes], float | None] = lambda _body: None
     stalled: float = 0.0
+    broken: float = 0.0
     refused: int = 0
     _random: Random = attrs.field(factory=lambda: Random("recovery"))
 
@@ -93,6 +95,9 @@ class World:
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         event = await receive()
+        if trio.current_time() < self.broken:
+            await _answer(send, 502, "", {})
+            return
         body = event.get("body", b"") + scope["path"].encode()
         ours = dict(scope["headers"]).get(b"x-foreign") is None
         seconds = self.refuses(body) if ours and scope["method"] != "GET" else None
@@ -215,6 +220,16 @@ def stall(at: float, seconds: float) -> Trouble:
     return trouble
 
 
+def bad_gateway(seconds: float) -> Trouble:
+    """A 502 for everything, for so long."""
+
+    async def trouble(there: World) -> None:
+        there.broken = trio.current_time() + seconds
+        await trio.lowlevel.checkpoint()
+
+    return trouble
+
+
 def flood(at: float, seconds: float, told: float = 1.0) -> Trouble:
     """Everything is refused for so long."""
 
@@ -302,6 +317,15 @@ CASES: Mapping[str, Case] = {
         )
         for seconds in (5.0, 20.0, 120.0)
     },
+    **{
+        f"one message, 20 s of refused connections, {channel}": Case(
+            channel=channel, trouble=outage(0, 20.0), messages=1, rooms=1, took=20.0
+        )
+        for channel in ("slack", "discord")
+    },
+    "one message, 12 s of 502": Case(
+        channel="discord", trouble=bad_gateway(12.0), messages=1, rooms=1, took=12.0
+    ),
     "600 messages, 20 s of refused connections": Case(
         channel="telegram", trouble=outage(2.0, 20.0), took=20.0
     ),
@@ -349,7 +373,7 @@ def row(name: str, case: Case) -> Row:
     took, there, found, copies = run_seeded("recovery", run, case, case.trouble)
     lost = took - ideal
     return {
-        "case": name.strip(),
+        "case": name.removesuffix(case.channel).rstrip(", "),
         "channel": case.channel,
         "ideal_s": round(ideal, 2),
         "took_s": round(took, 2),

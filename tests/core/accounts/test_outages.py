@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 import trio
 
-from gateway_core import CircuitSettings, Disposition, Limit, RetrySettings, Scope
-from gateway_core.authors import TransportError, hookimpl
-from gateway_core.testing import FakeChannel
+from gateway_core import CircuitSettings, Disposition, Limit, RetrySettings, Scope, Verdict
+from gateway_core.authors import Traits, TransportError, hookimpl
+from gateway_core.testing import Failure, FakeChannel
 
 HOUR = 3600.0
 
@@ -238,3 +239,63 @@ async def test_a_lane_in_doubt_for_the_second_time_waits_for_its_second_quaranti
         channel.probe_error = None  # the next probe is at 3.5
         assert (await second.receipt()).delivered
         assert [0, 3, 5] == pytest.approx(channel.times, abs=0.1)
+
+
+@pytest.mark.parametrize("dispatched", ["no", "unknown"])
+@pytest.mark.parametrize("seconds", [5.0, 20.0, 300.0])
+async def test_one_message_of_a_quiet_account_outlives_an_outage(
+    engine, say, autojump_clock, seconds, dispatched
+):
+    """What was not sent, or does no harm if it is sent again, is not given up after six tries."""
+    channel = FakeChannel(traits=Traits(deduplicates_for=3600.0))
+    error = partial(TransportError, "down", dispatched=dispatched)
+    platform = Platform(channel, 0.0, seconds, error)
+    async with (
+        engine(channel, drain_timeout=HOUR) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(platform.keep_probe)
+        receipt = await gateway.send("bot", "r", "x")
+    assert receipt.delivered
+    assert not receipt.possible_duplicate
+    assert trio.current_time() <= seconds + max(2.0, 0.1 * seconds)
+
+
+async def test_what_a_platform_that_works_refuses_is_given_up(engine, say, autojump_clock):
+    """A message that it cannot take is no outage: others go on, and their answers say so.
+
+    Six tries count; one that follows another before anything has worked does not.
+    """
+    busy = Verdict(error_class="retryable", reason="platform_error", scope="instance")
+
+    async def poisoned(attempt):
+        if attempt.room == "poison":
+            raise Failure(busy)
+
+    channel = FakeChannel(script=poisoned)
+    async with engine(channel, drain_timeout=HOUR) as gateway, trio.open_nursery() as nursery:
+
+        async def others():
+            for _ in range(500):
+                await gateway.send("bot", "r", "x")
+                await trio.sleep(0.1)
+
+        nursery.start_soon(others)
+        receipt = await gateway.send("bot", "poison", "x", raises=False)
+        assert Disposition.EXHAUSTED is receipt.disposition
+        assert 6 <= receipt.attempts <= 8
+
+
+async def test_after_a_quiet_hour_of_outage_the_first_message_is_followed_by_an_early_probe(
+    engine, say, autojump_clock
+):
+    channel = FakeChannel()
+    platform = Platform(channel, 0.0, HOUR, say.refused)
+    async with engine(channel, drain_timeout=HOUR) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(platform.keep_probe)
+        for n in range(40):
+            await gateway.submit(say.message(f"room {n}", ttl=60.0))
+        await trio.sleep_until(HOUR + 1)
+        begun = trio.current_time()
+        assert (await gateway.send("bot", "r", "x")).delivered
+        assert trio.current_time() - begun <= 1.5

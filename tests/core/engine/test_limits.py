@@ -9,9 +9,18 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core import Disposition, ErrorClass, Limit, Reason, Scope, Verdict
-from gateway_core.authors import Answer, BucketReport, Traits
-from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, run_seeded
+from gateway_core import Disposition, ErrorClass, Instance, Limit, Reason, Scope, Verdict
+from gateway_core.authors import Answer, BucketReport, Traits, hookimpl
+from gateway_core.testing import (
+    Failure,
+    FakeChannel,
+    FakeSettings,
+    MemoryOutbox,
+    open_test_gateway,
+    run_seeded,
+)
+
+HOUR = 3600.0
 
 
 def always(*limits: Limit):
@@ -649,3 +658,112 @@ async def test_an_empty_bucket_without_a_time_opens_again(engine, say, reset, au
         assert (await gateway.send("bot", "r", "x", ttl=200_000)).delivered
         assert (await gateway.send("bot", "r", "y", ttl=200_000)).delivered
         assert trio.current_time() <= 86_401
+
+
+# -- closures that are asked about, and lifted
+
+
+async def test_a_closure_for_a_day_is_asked_about_by_one_message_after_five_minutes(
+    engine, say, autojump_clock
+):
+    async def lies(_attempt):
+        if len(channel.made) <= 2:
+            raise say.limited(86_400, Scope.INSTANCE)
+
+    channel = FakeChannel(script=lies, latency=0.5)
+    async with engine(channel, drain_timeout=HOUR) as gateway:
+        for n in range(10):
+            await gateway.submit(say.message(f"room {n}", ttl=7 * 86_400.0))
+            await trio.sleep(1 if not n else 0)
+        await trio.sleep(700)
+    assert [0, 300.5, 601] == pytest.approx(channel.times[:3])
+    assert {601.5} == {round(at, 1) for at in channel.times[3:]}
+
+
+@pytest.mark.parametrize("how", ["resume", "replace"])
+@pytest.mark.parametrize("scope", [Scope.INSTANCE, Scope.OPERATION, Scope.ROOM])
+async def test_an_operator_lifts_what_refusals_closed(engine, say, autojump_clock, scope, how):
+    async def lies(_attempt):
+        if len(channel.made) == 1:
+            raise say.limited(3_000, scope)
+
+    channel = FakeChannel(script=lies)
+    async with engine(channel, outbox=MemoryOutbox(), drain_timeout=10) as gateway:
+        ticket = await gateway.submit(say.message("r", ttl=7200.0))
+        await trio.sleep(10)
+        assert not ticket.ended
+        if how == "resume":
+            gateway.resume("bot")
+        else:
+            gateway.replace_instance(Instance("bot", "fake", FakeSettings()))
+        assert (await ticket.receipt()).delivered
+        assert trio.current_time() < 11
+
+
+async def test_what_was_lifted_is_open_in_the_next_process_as_well(say, autojump_clock):
+    async def lies(_attempt):
+        if len(channel.made) == 1:
+            raise say.limited(3_000, Scope.INSTANCE)
+
+    outbox, channel = MemoryOutbox(), FakeChannel(script=lies)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0) as gateway:
+        await gateway.submit(say.message("r", ttl=7200.0))
+        await trio.sleep(1)
+        gateway.resume("bot")
+        await trio.sleep(1)
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        assert (await gateway.send("bot", "s", "x")).delivered
+        assert trio.current_time() < 3
+
+
+# -- whose limit it is
+
+
+async def test_a_rooms_refusals_slow_down_no_other_room(engine, say, autojump_clock):
+    """Alone at first, so that nobody could know that the account's limit is another one."""
+    accepted = [-10.0]
+
+    async def strict(attempt):
+        wait = accepted[-1] + 3 - trio.current_time()
+        if attempt.room == "strict" and wait > 0:
+            raise say.limited(math.ceil(wait))
+        if attempt.room == "strict":
+            accepted.append(trio.current_time())
+
+    channel = FakeChannel(
+        limits=lambda room, _: [Limit(f"room {room}", 1, 1.0, of="room"), Limit("bot", 30, 1.0)],
+        script=strict,
+    )
+    async with engine(channel, drain_timeout=1000) as gateway:
+        for _ in range(20):
+            await gateway.send("bot", "strict", "x")
+        begun = trio.current_time()
+        for n in range(60):
+            await gateway.submit(say.message(f"room {n}"))
+        await trio.sleep(2.1)
+        late = [made.at for made in channel.made if made.attempt.room != "strict"]
+    assert 60 == len(late)
+    assert late[-1] - begun <= 2.0
+
+
+async def test_a_limit_of_the_gateway_is_shared_by_the_accounts_that_name_it(
+    engine, say, autojump_clock
+):
+    class Tenants:
+        GATEWAY_CONTRACT = 1
+
+        @hookimpl
+        def rate_limit(self, instance):
+            tenant = instance.id[0]
+            return [Limit(f"tenant {tenant}", 2, 1.0, of="gateway")]
+
+    channel = FakeChannel(limits=lambda room, _: [Limit(f"room {room}", 1, 1.0, of="room")])
+    names = ["a1", "a2", "b1"]
+    async with engine(channel, plugins=[Tenants()], instances=names, drain_timeout=60) as gateway:
+        for n in range(10):
+            for name in names:
+                await gateway.submit(say.message(f"room {n}", instance_id=name))
+    ends = {name[0]: 0.0 for name in names}
+    for made in channel.made:
+        ends[made.attempt.instance_id[0]] = made.at
+    assert {"a": pytest.approx(9.5, abs=0.1), "b": pytest.approx(4.5, abs=0.1)} == ends
