@@ -121,7 +121,7 @@ def limits(bucket):
         (limits("account"), 10, {"account limit": 40, "queue": 39}),
         (limits("room:{}"), 10, {"room limit": 40}),
         (FakeChannel(script=fatal), 10, {"suspension": 40, "queue": 40}),
-        (FakeChannel(script=down), 0.5, {"circuit": 27, "retry": 13, "queue": 40}),
+        (FakeChannel(script=down), 0.5, {"circuit or retry": 40, "queue": 40}),
         (FakeChannel(latency=1_000.0), 10, {"slots": 31, "queue": 40}),
     ],
     ids=["account", "room", "suspended", "outage", "slots"],
@@ -135,7 +135,11 @@ async def test_what_is_waiting_now_and_for_what(
         for number in range(80):
             await gateway.submit(message(f"room {number % 40}", ttl=3_600))
         await trio.sleep(seconds)
-        assert expected == sdk.values("gateway.instance.waiting", "gateway.wait.cause")
+        found = sdk.values("gateway.instance.waiting", "gateway.wait.cause")
+        if "retry" in found:  # who fails for the second time first is drawn
+            assert min(found["circuit"], found["retry"]) >= 10
+            found["circuit or retry"] = found.pop("circuit") + found.pop("retry")
+        assert expected == found
         assert {} == gateway.statistics().waiting
 
 

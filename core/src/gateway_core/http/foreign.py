@@ -54,13 +54,14 @@ def is_page(response: Response) -> bool:
     return response.body[:_BEGINNING].lstrip().lower().startswith(_HTML)
 
 
-def foreign_verdict(response: Response, redact: Callable[[str], str] = str) -> Verdict:
+def foreign_verdict(response: Response, redact: Callable[[str], str] | None = None) -> Verdict:
     """What an answer means that is not the platform's own, of any status.
 
     413 and 414 are the message's; 429 closes the instance; whatever else is an outage of it.
     `redact` takes secrets out of the page's words, which may quote the request.
     """
-    raw = redact(f"HTTP {response.status}, not of the platform: {_excerpt(response)}")
+    raw = f"HTTP {response.status}, not of the platform: {_excerpt(response)}"
+    raw = raw if redact is None else redact(raw)
     if response.status in _TOO_LARGE:
         return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.TOO_LONG, raw=raw)
     reason, dispatched = _outcome(response)
