@@ -765,3 +765,19 @@ async def test_an_edit_that_waits_finds_its_message_however_many_were_sent_since
         await gateway.send("bot", "other", "x")
         await gateway.send("bot", "other", "y")
         assert 2 >= len(gateway._partitions[0].targets._revisions)
+
+
+async def test_a_message_whose_deletion_was_answered_nonsense_is_gone(engine, autojump_clock):
+    """The platform said yes, whatever the hook made of it: the text does not stand there any more."""
+
+    class Muddled(FakeChannel):
+        @hookimpl
+        async def delete(self, attempt):
+            return "done"
+
+    async with engine(Muddled()) as gateway:
+        sent = await gateway.send("bot", "r", "text")
+        receipt = await gateway.delete(sent.ref, raises=False)
+        assert (Disposition.CRASHED, "deleted") == (receipt.disposition, receipt.parts[0].outcome)
+        again = await gateway.edit(sent.ref, "text", raises=False)
+        assert Disposition.REJECTED is again.disposition

@@ -64,7 +64,7 @@ class Consequences:
             self._scheduler.go_on(failed.lane, failed.now)
             return
         if answered:
-            step.end("delivered")
+            step.acknowledge()
             self._completion.complete(delivery, Ending(Disposition.CRASHED, verdict), failed.now)
             self._scheduler.go_on(failed.lane, failed.now)
             return
