@@ -768,7 +768,7 @@ async def test_an_edit_that_waits_finds_its_message_however_many_were_sent_since
 
 
 async def test_a_message_whose_deletion_was_answered_nonsense_is_gone(engine, autojump_clock):
-    """The platform said yes, whatever the hook made of it: the text does not stand there any more."""
+    """The platform said yes, whatever the hook made of it: its text does not stand any more."""
 
     class Muddled(FakeChannel):
         @hookimpl
