@@ -22,6 +22,7 @@ class InDoubt(Protocol):
     """A lane whose last attempt may have arrived: it waits until the instance works."""
 
     doubt: bool
+    timer_at: int | None
 
     def go_on_at(self, now: int) -> None: ...  # noqa: D102 - as `rooms.Lane` says
 
@@ -212,9 +213,15 @@ class Health:
         return bool(self._in_doubt or self._limits.gate.waiting)
 
     @property
+    def _only_doubts(self) -> bool:
+        """Whether nobody waits but lanes whose repeat may make a copy: there is no hurry."""
+        doubts = [lane for lane in self._in_doubt if lane.doubt]
+        return not self.open and bool(doubts) and all(lane.timer_at is None for lane in doubts)
+
+    @property
     def backoff(self) -> Backoff:
         """The wait until the next probe, or until an attempt does in the place of one."""
-        if self.suspended is not None or not self._can_probe:
+        if self.suspended is not None or not self._can_probe or self._only_doubts:
             return self._settings.backoff
         return self._settings.awaited if self.is_awaited else self._settings.outage
 
