@@ -123,7 +123,8 @@ async def next_life(
         step = STEPS[outcome.kills // 2 % len(STEPS)]
         command += ["--step", step, "--nth", str(rng.randrange(4))]
     code, said = await life(command, rng.random() * 0.8 if kill and not named else None)
-    for line in said.splitlines():
+    whole, _, _ = said.rpartition("\n")  # a kill may cut the last line short
+    for line in whole.splitlines():
         word, *rest = line.split()
         if word == "submitting":
             first = int(rest[0]) + 1
