@@ -27,9 +27,9 @@ class Bug:
     seen: int | None = None
 
     def violation(self, seeds: Iterable[int]) -> Violation | None:
-        """The first one in these worlds; the way to the one that shows it is for long runs."""
-        first = () if LONG or self.seen is None else (self.seen,)
-        for seed in chain(first, seeds):
+        """The first; a long run looks at these worlds before the one that is known to show it."""
+        known = () if self.seen is None else (self.seen,)
+        for seed in chain(seeds, known) if LONG else chain(known, seeds):
             try:
                 simulate(seed)
             except Violation as found:
