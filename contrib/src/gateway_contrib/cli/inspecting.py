@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway_contrib.cli.advice import advice, unlike_itself
+from gateway_contrib.cli.apart import accounts_of
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_core import (
@@ -114,10 +115,11 @@ def _count(number: int) -> str:
 
 
 async def _probe_all(config: GatewayConfig) -> int:
+    """Ask for each account; beside a service that uses them as well, and touching nothing of it."""
     failed = []
     bound = installed_channels(allowed=config.plugins)
     unasked = {binding.channel for binding in bound if not binding.hooks["probe"]}
-    async with open_gateway(config) as gateway:
+    async with open_gateway(accounts_of(config)) as gateway:
         for instance in config.instances:
             if instance.channel in unasked:
                 line, works = "configured; its channel has no probe to ask with", True

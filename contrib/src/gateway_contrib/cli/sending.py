@@ -1,4 +1,7 @@
-"""`gateway send`, `edit` and `delete`: one envelope, from the command line to its end."""
+"""`gateway send`, `edit` and `delete`: one envelope, from the command line to its end.
+
+They send from memory, with the accounts of an application that does not run meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import json as jsonlib
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from gateway_contrib.cli.apart import Application, accounts_of
 from gateway_contrib.cli.ending import Ended, one_line, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_core import (
@@ -38,7 +42,7 @@ Json = Annotated[bool, Parameter(negative=(), help="Print the receipt as one JSO
 Ttl = Annotated[
     float, Parameter(validator=Number(gt=0), help="Seconds after which it is given up.")
 ]
-Key = Annotated[str | None, Parameter(help="Idempotency key: the same key is not sent twice.")]
+Key = Annotated[str | None, Parameter(help="Idempotency key: not sent where an outbox has it.")]
 Ref = Annotated[
     str | None,
     Parameter(
@@ -58,6 +62,8 @@ Shown = Annotated[str | None, Parameter(help="The text, unless --file is given."
 CONFIG = Path("gateway.toml")
 PATIENCE = 60.0
 """Seconds after which a command gives a message up: a person is waiting."""
+
+Operation: TypeAlias = Callable[[Gateway, Application], Awaitable[Receipt]]
 
 
 @Parameter(name="*")
@@ -116,8 +122,10 @@ async def send(
 ) -> int:
     """Send a message, wait for its end, and say what became of it."""
     words = written.words(text)
-    return await _deliver(
-        lambda gateway: gateway.send(
+
+    def operation(gateway: Gateway, application: Application) -> Awaitable[Receipt]:
+        application.refuse_known(instance, room, key)
+        return gateway.send(
             instance,
             room,
             words,
@@ -126,9 +134,9 @@ async def send(
             key=key,
             format=written.format,
             ttl=delivery.ttl,
-        ),
-        delivery,
-    )
+        )
+
+    return await _deliver(operation, delivery)
 
 
 async def edit(
@@ -143,31 +151,40 @@ async def edit(
     if named.ref == "-" and written.file == "-":
         raise Ended("--ref and --file cannot both be read from standard input")
     target, words = named.target(), written.words(text)
-    return await _deliver(
-        lambda gateway: gateway.edit(target, words, format=written.format, ttl=delivery.ttl),
-        delivery,
-    )
+
+    def operation(gateway: Gateway, application: Application) -> Awaitable[Receipt]:
+        message = application.message_of(target)
+        return gateway.edit(message, words, format=written.format, ttl=delivery.ttl)
+
+    return await _deliver(operation, delivery)
 
 
 async def delete(*, named: Named = NAMED, delivery: Delivery = DELIVERY) -> int:
     """Take a message back, all of its parts."""
     target = named.target()
-    return await _deliver(lambda gateway: gateway.delete(target, ttl=delivery.ttl), delivery)
+
+    def operation(gateway: Gateway, application: Application) -> Awaitable[Receipt]:
+        return gateway.delete(application.message_of(target), ttl=delivery.ttl)
+
+    return await _deliver(operation, delivery)
 
 
-async def _deliver(operation: Callable[[Gateway], Awaitable[Receipt]], delivery: Delivery) -> int:
+async def _deliver(operation: Operation, delivery: Delivery) -> int:
     """Open a gateway, let the operation end, and show its receipt.
 
     Raises `Ended` with code 1 for any ending but a delivery.
     """
     set_up_log(verbose=delivery.verbose)
+    loaded = load_config(delivery.config)
+    application = Application.of(loaded)
     # An account that is out of order is no reason to let a person wait.
-    loaded = attrs.evolve(load_config(delivery.config), when_suspended="end")
-    async with open_gateway(loaded) as gateway:
+    alone = attrs.evolve(accounts_of(loaded), when_suspended="end")
+    async with open_gateway(alone) as gateway:
         try:
-            receipt, failure = await operation(gateway), None
+            receipt, failure = await operation(gateway, application), None
         except DeliveryError as error:
             receipt, failure = error.receipt, error
+    application.say()
     if delivery.json:
         print(jsonlib.dumps(to_json(receipt), ensure_ascii=False))
     if failure is not None:

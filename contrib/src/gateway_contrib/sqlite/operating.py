@@ -7,6 +7,7 @@ owner reads about once a second.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -14,10 +15,11 @@ from typing import Any, Self
 import apsw
 import attrs
 
-from gateway_contrib.sqlite.failing import BUSY, typed
+from gateway_contrib.sqlite.failing import BUSY, typed, unreadable
 from gateway_contrib.sqlite.ownership import Owner, Ownership
+from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number
-from gateway_core.outboxes import OutboxError, position_of
+from gateway_core.outboxes import Found, KeyRef, OutboxError, position_of
 
 _FAILED = """SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at
     FROM history WHERE entry IS NOT NULL"""
@@ -112,6 +114,18 @@ class Operator:
             "steps": [dict(zip(names, step, strict=True)) for step in steps],
             "receipt": receipt,
         }
+
+    @typed(UNREADABLE)
+    def find_key(self, key: KeyRef) -> Found | None:
+        """What is known of a sent message's key, and what edits made of the message."""
+        reader = Reader(self._path, unreadable)
+        try:
+            scope = (key.instance_id, key.external_room_id, "send", key.key)
+            found = reader.find_key(scope, since=-math.inf)
+            newest = reader.newest(found.envelope_id) if found is not None else None
+        finally:
+            reader.close()
+        return attrs.evolve(found, newest=newest) if found is not None else None
 
     @typed(UNREADABLE)
     def stats(self) -> dict[str, Any]:

@@ -29,9 +29,10 @@ class Owner:
 
 
 class Ownership:
-    """The right to write to the outbox at `path`."""
+    """The right to write to the outbox at `path`, by whatever name it is called."""
 
     def __init__(self, path: Path) -> None:
+        path = path.resolve()
         self._file = path.with_name(path.name + ".owner")
         self._handle: int | None = None
 
