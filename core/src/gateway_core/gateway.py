@@ -318,8 +318,9 @@ class Gateway(Verbs):
     def _end_rest(self) -> None:
         """End what is left: an outbox stores it, else it is given up."""
         left = sum(len(partition.deliveries) for partition in self._partitions)
-        if left:
-            log_event(UNFINISHED_AT_CLOSE, count=left, stored=self._pager is not None)
+        stored = 0 if self._pager is None else self._pager.capacity.unfinished
+        if left or stored:
+            log_event(UNFINISHED_AT_CLOSE, count=max(left, stored), stored=stored)
         for partition in self._partitions:
             partition.completion.abandon() if self._pager is None else partition.completion.store()
         if self._pager is not None:

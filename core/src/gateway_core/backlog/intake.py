@@ -68,11 +68,20 @@ class Intake:
         hold = waits_until(stored, wall) if stored.records else 0.0
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
 
-    def end_stored(self, stored: StoredEntry, ending: Ending | None = None) -> None:
-        """End it, unless it is known; without `ending` it expires."""
-        if not self.known(self.partition_for(stored.entry.envelope), stored.entry.id):
-            delivery = self._spilled.delivery(stored)
-            self.end(delivery, ending or expired(delivery))
+    def end_stored(self, stored: StoredEntry, ending: Ending | None = None) -> bool:
+        """End it, unless it is known; without `ending` it expires. Whether it was ended."""
+        if self.known(self.partition_for(stored.entry.envelope), stored.entry.id):
+            return False
+        delivery = self._spilled.delivery(stored)
+        self.end(delivery, ending or expired(delivery, self._cause_of(stored)))
+        return True
+
+    def _cause_of(self, stored: StoredEntry) -> str:
+        """What an envelope waits for in the outbox."""
+        if stored.entry.due is not None:
+            return "schedule"
+        account = self._registry.serving.get(stored.entry.envelope.instance_id)
+        return "outbox" if account is None else account.health.trouble or "outbox"
 
     def end(self, delivery: Delivery, ending: Ending) -> None:
         """End a spilled envelope, whether its instance is there or not."""

@@ -31,9 +31,13 @@ SUPERSEDED = Ending(Disposition.SUPERSEDED)
 SHED = Ending(Disposition.SHED)
 
 
-def expired(delivery: Delivery) -> Ending:
-    """Its deadline passed."""
-    words = f"its deadline passed while it waited ({delivery.cause})"
+def expired(delivery: Delivery, cause: str = "") -> Ending:
+    """Its deadline passed.
+
+    cause  what it waited for in the end, where that is more than it knows of: the trouble that its
+           account has, before anything of its own
+    """
+    words = f"its deadline passed while it waited ({cause or delivery.cause})"
     return Ending(Disposition.EXPIRED, delivery.verdict or _verdict(Reason.EXPIRED, words))
 
 

@@ -98,7 +98,8 @@ class Completion:
         lane = lane_of(delivery)
         if lane is not None and lane.running and lane.queue and lane.queue[0] is delivery:
             return
-        self.complete_waiting(delivery, expired(delivery), now)
+        trouble = "" if lane is None else lane.room.account.health.trouble
+        self.complete_waiting(delivery, expired(delivery, trouble), now)
 
     def withdraw(self, delivery: Delivery) -> bool:
         """End it `cancelled` if it has not started; false if it has."""

@@ -38,7 +38,7 @@ class Planner:
         if step is None and delivery.steps is not None:
             return Ending(delivery.disposition())
         if delivery.deadline <= now:
-            return expired(delivery)
+            return expired(delivery, lane.room.account.health.trouble)
         if self._end_suspended and lane.room.account.health.suspended is not None:
             return Ending(Disposition.FATAL, lane.room.account.health.suspended)
         envelope = delivery.envelope

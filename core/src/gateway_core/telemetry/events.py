@@ -111,7 +111,9 @@ TELEMETRY_DROPPING = Event(
     "signal dropped",
 )  # fmt: skip
 UNFINISHED_AT_CLOSE = Event(
-    "unfinished_at_close", "warning", "the drain ended with unfinished envelopes", "count stored"
-)
+    "unfinished_at_close", "warning",
+    "the gateway ended with unfinished envelopes; `stored` of them wait in the outbox",
+    "count stored",
+)  # fmt: skip
 
 EVENTS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Event))
