@@ -46,7 +46,7 @@ from gateway_core.testing import (
 
 WRITES = {
     "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved", "closed",
+    "moved", "closed", "answered",
 }  # fmt: skip
 AWAITED = {"append", "attempt_started", "page", "scheduled", "overdue", "find", "recover", "claim"}
 

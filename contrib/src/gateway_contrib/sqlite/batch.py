@@ -60,6 +60,7 @@ class Batch:
     withdrawn  appended before, but the caller was cancelled
     revisions  messages as edits left them
     closures   what platforms closed
+    answers    to operators' requests, of which the effect is in this batch or an earlier one
     """
 
     entries: dict[int, Row] = attrs.field(factory=dict)
@@ -75,13 +76,14 @@ class Batch:
     revisions: dict[str, Row] = attrs.field(factory=dict)
     moves: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     closures: dict[tuple[str, str], Row] = attrs.field(factory=dict)
+    answers: dict[int, Row] = attrs.field(factory=dict)
     told: list[Waiter] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         return (
             len(self.entries) + len(self.steps) + len(self.ended) + len(self.classes)
             + len(self.entered) + len(self.shapes) + len(self.withdrawn) + len(self.revisions)
-            + len(self.moves) + len(self.closures)
+            + len(self.moves) + len(self.closures) + len(self.answers)
         )  # fmt: skip
 
     @property
@@ -136,6 +138,7 @@ class Batch:
             revisions=self.revisions,
             moves=self.moves,
             closures=self.closures,
+            answers=self.answers,
         )
 
     def follow(self, newer: Batch) -> None:
@@ -153,6 +156,7 @@ class Batch:
         self.revisions |= newer.revisions
         self.moves |= newer.moves
         self.closures |= newer.closures
+        self.answers |= newer.answers
         self.told += newer.told
 
 

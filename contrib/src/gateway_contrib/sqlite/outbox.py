@@ -270,6 +270,12 @@ class SqliteOutbox:
         self._committer.batch.closures[instance_id, operation] = row
         self._committer.wake()
 
+    def answered(self, request: Request, answer: str) -> None:
+        """Written with the next batch, which has what the request ended."""
+        number = request.number
+        self._committer.batch.answers[number] = (number, self._wall(), answer)
+        self._committer.wake()
+
     async def erase(self, request: Request, in_flight: int) -> None:
         """Everything of a room, and the answer to who asked for it."""
         wall = self._wall()

@@ -33,7 +33,7 @@ class Desk:
         self._looked = 0.0
         self._forgot = -1e18
         self._seen: object = None
-        self._erasing: set[int] = set()
+        self._handed_on: set[int] = set()
         self._unanswered: dict[int, str] = dict.fromkeys(self._erased_before(), "erased")
 
     def _erased_before(self) -> list[int]:
@@ -63,7 +63,9 @@ class Desk:
         with logged(OUTBOX_FAILED):
             version = self._db.execute("PRAGMA data_version").get
             if version != self._seen:
-                for row in self._asked():
+                asked = self._asked()
+                self._handed_on.intersection_update(row[0] for row in asked)
+                for row in asked:
                     done += self._serve_one(row, wall)
                 self._seen = version
         return done
@@ -73,10 +75,22 @@ class Desk:
         return self._db.execute(sql).fetchall()
 
     def _serve_one(self, row: Row, wall: float) -> Sequence[Request]:
-        """Do and answer it, or neither."""
+        """Do and answer it, or neither; or hand it on to the gateway, unanswered.
+
+        What the gateway does is answered in the write that has its effect, and not before: a
+        process that ends meanwhile leaves it to the next one.
+        """
         number, kind, seq, instance, room = row
-        if kind == "erase":
-            return self._erase_first(number, instance, room)
+        if number in self._handed_on:
+            return ()
+        request: Request | None = None
+        if kind == "erase":  # the gateway ends what is queued before the file forgets it
+            request = Request(kind="erase", number=number, instance_id=instance, room=room)
+        elif kind == "discard" and (stored := self._read(seq)) is not None:
+            request = Request(kind="discard", number=number, stored=stored)
+        if request is not None:
+            self._handed_on.add(number)
+            return [request]
         with self._db:
             answer, todo = self._retry(seq, wall) if kind == "retry" else self._discard(seq)
             self._answer(number, wall, answer)
@@ -85,13 +99,6 @@ class Desk:
     def _answer(self, number: int, wall: float, answer: str) -> None:
         sql = "UPDATE requests SET done_at = ?, answer = ? WHERE number = ?"
         self._db.execute(sql, (wall, answer, number))
-
-    def _erase_first(self, number: int, instance: str, room: str) -> Sequence[Request]:
-        """The gateway ends what is queued before the file forgets it."""
-        if number in self._erasing:
-            return ()
-        self._erasing.add(number)
-        return [Request(kind="erase", number=number, instance_id=instance, room=room)]
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         """Put it back among the unfinished, its time to begin anew."""
@@ -130,10 +137,7 @@ class Desk:
             return None
 
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
-        """Forget a failed one at once; an unfinished one is the gateway's to end."""
-        stored = self._read(seq)
-        if stored is not None:
-            return "ends, unless it has started", [Request(kind="discard", stored=stored)]
+        """Forget the content of a failed one; an unfinished one is the gateway's to end."""
         self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
         self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
         return "discarded", []

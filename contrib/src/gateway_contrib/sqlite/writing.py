@@ -45,6 +45,8 @@ _END = f"""INSERT OR REPLACE INTO history
         iif(v.column2 IN ({_SETTLED}), NULL, e.entry),
         iif(v.column2 IN ({_SETTLED}), NULL, e.shapes)
     FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1"""  # noqa: S608 - constants
+_ANSWER = """UPDATE requests SET done_at = v.column2, answer = v.column3 FROM (VALUES %s) v
+    WHERE number = v.column1"""
 _KEYS_END = "UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v WHERE keys.seq = v.column1"
 
 
@@ -164,6 +166,7 @@ class Writer:
         self._insert("revisions", 5, batch.revisions.values())
         self._insert("moves", 3, batch.moves.values())
         self._insert("closures", 4, batch.closures.values())
+        self._many(_ANSWER, 3, batch.answers.values())
 
     def _entries(self, batch: Batch) -> Iterable[Row]:
         """Their rows; one whose append took long is filed if all after it are."""

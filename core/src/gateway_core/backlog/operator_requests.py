@@ -54,8 +54,10 @@ class OperatorRequests:
                 request = self._requests[0]
                 if request.kind == "erase":
                     await self._erase(request)
+                elif request.stored is not None and request.kind == "retry":
+                    self._retry(request.stored)
                 elif request.stored is not None:
-                    {"retry": self._retry, "discard": self._discard}[request.kind](request.stored)
+                    self._outbox.answered(request, self._discard(request.stored))
                 self._requests.popleft()
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
@@ -74,14 +76,15 @@ class OperatorRequests:
         else:
             self._put_behind(*place, stored.position, stream)
 
-    def _discard(self, stored: StoredEntry) -> None:
-        """End an envelope that has not started."""
+    def _discard(self, stored: StoredEntry) -> str:
+        """End an envelope that has not started; what to answer."""
         partition = self._intake.partition_for(stored.entry.envelope)
         delivery = partition.deliveries.get(stored.entry.id)
         if delivery is not None:
-            partition.completion.withdraw(delivery)
-        else:
-            self._intake.end_stored(stored, CANCELLED)
+            withdrawn = partition.completion.withdraw(delivery)
+            return "ended" if withdrawn else "has started, and goes on"
+        ended = self._intake.end_stored(stored, CANCELLED)
+        return "ended" if ended else "had ended already"
 
     async def _erase(self, request: Request) -> None:
         """End what is queued of a room, then let the outbox erase all that it stores of it."""

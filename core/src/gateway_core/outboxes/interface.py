@@ -184,7 +184,7 @@ class Request:
 
     kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end), or
               `erase` (end what is queued of a room, then have the outbox erase the rest)
-    number    which request it is
+    number    which request it is: `discard` and `erase` are the gateway's to answer
     """
 
     kind: str
@@ -274,6 +274,9 @@ class Outbox(Protocol):
     def peek(self, what: What) -> Found | None:
         """The same at once, as far as it is at hand: from memory or this machine's disk."""
         ...
+
+    def answered(self, request: Request, answer: str) -> None:
+        """A `discard` was carried out: stored with what it ended, or later, and never before."""
 
     async def erase(self, request: Request, in_flight: int) -> None:
         """Take all of a room out: payloads, history, keys, moves. The last step of a request."""

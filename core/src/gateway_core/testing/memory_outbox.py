@@ -154,6 +154,9 @@ class MemoryOutbox:
         entry = row.entry
         return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=row.stored())
 
+    def answered(self, request: Request, answer: str) -> None:
+        """There is nobody to answer."""
+
     async def erase(self, request: Request, in_flight: int) -> None:
         """Forget the room."""
         del in_flight  # there is nobody to answer

@@ -1,0 +1,163 @@
+"""What operators asked for is in the file until the write that has its effect."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+
+import pytest
+import trio
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.operating import Operator, Which
+from gateway_core import Send
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+INLINE = SqliteSettings(in_thread=False)
+
+
+def outbox_at(path):
+    return SqliteOutbox(path, INLINE, wall_clock=virtual_wall)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.db"
+
+
+async def hang(_):
+    await trio.sleep_forever()
+
+
+def gateway_on(outbox, **settings):
+    """A gateway whose platform never answers."""
+    settings = {"drain_timeout": 0.0, "attempt_timeout": 3600.0} | settings
+    return open_test_gateway(FakeChannel(script=hang), outbox=outbox, **settings)
+
+
+async def leave_two(path):
+    """The first of two in a room has started, the second waits: their ids."""
+    async with gateway_on(outbox_at(path)) as gateway:
+        tickets = [
+            await gateway.submit(Send(instance_id="bot", external_room_id="room", text=text))
+            for text in ("started", "waits")
+        ]
+        await trio.sleep(1)
+    return [ticket.id for ticket in tickets]
+
+
+def ask(path, *names):
+    with Operator(path) as operator:
+        return [operator.ask("discard", 0.0, envelope_id=name) for name in names]
+
+
+def answers(path, numbers):
+    with Operator(path) as operator:
+        return [operator.answer(number) for number in numbers]
+
+
+def waiting(path):
+    with Operator(path) as operator:
+        return [row["id"] for row in operator.waiting(Which(), 100)]
+
+
+async def test_a_block_that_is_left_at_once_loses_no_request(path, autojump_clock):
+    """As after SIGTERM right after the opening, or a check that opens and closes."""
+    _, name = await leave_two(path)
+    asked = ask(path, name)
+    for _ in range(3):
+        async with gateway_on(outbox_at(path)):
+            pass
+    left = waiting(path)
+    if answers(path, asked) == [None]:  # nobody has come to it
+        assert name in left
+    async with gateway_on(outbox_at(path)):
+        await trio.sleep(2)
+    assert ["ended"] == answers(path, asked)
+    assert name not in waiting(path)
+
+
+async def test_a_request_whose_gateway_dies_before_it_does_it_is_the_next_ones(
+    path, autojump_clock
+):
+    _, name = await leave_two(path)
+    asked = ask(path, name)
+    taken = []
+    async with outbox_at(path) as outbox:  # it hears of the request, and gets no further
+        outbox.requested = taken.append
+        await trio.sleep(3)
+    assert ["discard"] == [request.kind for request in taken]
+    assert [None] == answers(path, asked)
+    async with gateway_on(outbox_at(path)):
+        await trio.sleep(2)
+    assert ["ended"] == answers(path, asked)
+
+
+async def test_wherever_a_process_is_killed_the_request_is_done_by_it_or_by_the_next(
+    path, autojump_clock, monkeypatch
+):
+    """At every state that the file goes through: answered means done, and else it is done later."""
+    _, name = await leave_two(path)
+    asked = ask(path, name)
+    copies = []
+
+    def keep_copy():
+        folder = path.parent / str(len(copies))
+        folder.mkdir()
+        for file in path.parent.glob(f"{path.name}*"):
+            shutil.copy(file, folder / file.name)
+        copies.append(folder / path.name)
+
+    real = SqliteOutbox._in_thread
+
+    async def watched(self, do, limiter):
+        result = await real(self, do, limiter)
+        keep_copy()
+        return result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteOutbox, "_in_thread", watched)
+        async with gateway_on(outbox_at(path)):
+            await trio.sleep(3)
+    states = set()
+    for copy in copies:
+        answered = answers(copy, asked) == ["ended"]
+        assert answered == (name not in waiting(copy))
+        states.add(answered)
+        async with gateway_on(outbox_at(copy)):
+            await trio.sleep(2)
+        assert ["ended"] == answers(copy, asked)
+        assert name not in waiting(copy)
+    assert {False, True} == states
+
+
+NO_END = """CREATE TRIGGER no_end BEFORE INSERT ON history
+    BEGIN SELECT RAISE(ABORT, 'no room'); END"""
+
+
+async def test_an_end_that_the_disk_refuses_is_not_answered_for(path, autojump_clock):
+    _, name = await leave_two(path)
+    async with gateway_on(outbox := outbox_at(path)):
+        outbox._writer._db.execute(NO_END)
+        asked = ask(path, name)
+        await trio.sleep(5)
+        assert [None] == answers(path, asked)
+        outbox._writer._db.execute("DROP TRIGGER no_end")
+        await trio.sleep(5)
+        assert ["ended"] == answers(path, asked)
+
+
+async def test_what_has_started_or_ended_meanwhile_is_answered_so(path, autojump_clock):
+    async with gateway_on(outbox_at(path)) as gateway:
+        started, second = [
+            await gateway.submit(Send(instance_id="bot", external_room_id="room", text=text))
+            for text in ("started", "waits")
+        ]
+        await trio.sleep(1)
+        asked = ask(path, started.id, second.id, second.id)
+        await trio.sleep(2)
+        expected = ["has started, and goes on", "ended", "had ended already"]
+        assert expected == answers(path, asked)
+        with suppress(trio.TooSlowError), trio.fail_after(0):
+            await started.receipt()
+        assert [started.id] == waiting(path)
