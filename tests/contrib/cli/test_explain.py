@@ -190,7 +190,14 @@ def test_what_would_be_refused_is_told_so(program, arguments, why):
     ("arguments", "line"),
     [
         (("--channel", "slack"), "gateway: give either a TEXT or --file"),
-        (("hi", "--instance", "other"), "gateway: no account of other is configured: "),
+        (
+            ("hi", "--instance", "other"),
+            "gateway: there is no instance 'other'; configured: bot (slack)",
+        ),
+        (
+            ("hi", "--instance", "bot", "--channel", "discord"),
+            "there is no instance 'bot' on channel 'discord'; configured: bot (slack)",
+        ),
         (("hi", "--channel", "irc"), "--channel: no plugin serves 'irc'; installed: discord,"),
     ],
 )

@@ -88,8 +88,9 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, gateway
         assert "process" in out
         assert "unfinished: none\n" in out
         assert "ended: rejected 1\n" in out
-        code, out, err = await gateway_command("retry", receipt.envelope_id, "abc", *option)
-        assert (2, "", "gateway: the outbox does not know abc\n") == (code, out, err)
+        other = "a" * 30
+        code, out, err = await gateway_command("retry", receipt.envelope_id, other, *option)
+        assert (2, "", f"gateway: the outbox does not know {other}\n") == (code, out, err)
         channel.script = None
         code, out, err = await gateway_command("retry", "--room", "room", *option)
         assert (0, True, "") == (code, "goes on" in out, err)

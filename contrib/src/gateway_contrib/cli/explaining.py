@@ -84,9 +84,10 @@ def _accounts(
         if channel in (None, account.channel) and instance in (None, account.id)
     ]
     if not found:
-        what = " ".join(word for word in (channel, instance) if word)
-        known = ", ".join(account.id for account in config.instances) or "none"
-        raise Ended(f"no account{f' of {what}' if what else ''} is configured: {known}")
+        known = ", ".join(f"{a.id} ({a.channel})" for a in config.instances) or "none"
+        what = f"instance {instance!r}" if instance is not None else "instance"
+        of = f" on channel {channel!r}" if channel is not None else ""
+        raise Ended(printable(f"there is no {what}{of}; configured: {known}"))
     return found
 
 

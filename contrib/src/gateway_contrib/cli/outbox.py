@@ -1,4 +1,4 @@
-"""`gateway outbox list|show|retry|discard|stats|erase`: what is kept, what becomes of it."""
+"""`gateway outbox list|rooms|show|retry|discard|stats|erase`: what is kept, what becomes of it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,25 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.listing import envelope_lines, room_lines
 from gateway_contrib.outboxes import path_of
 from gateway_core import Disposition
 
 app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
 
+
+def utf8(_: object, text: str | None) -> None:
+    """Refuse what the shell gave as bytes that are no text: no file has it."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        raise ValueError("Is not UTF-8.") from None
+
+
 Config = Annotated[Path, Parameter(help="The configuration file, which names the outbox.")]
 Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
 
-Limit = Annotated[int, Parameter(validator=Number(gte=1), help="At most so many.")]
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000), help="At most so many.")]
 Envelopes = Annotated[str, Parameter(help="Ids of envelopes, as `list` prints them.")]
 Waiting = Annotated[
     bool, Parameter(negative=(), help="What is unfinished, instead of what failed.")
@@ -39,10 +49,10 @@ PATIENCE = 10.0
 class Filters:
     """Which envelopes; None: any."""
 
-    instance: Annotated[str | None, Parameter(help="Only of this instance.")] = None
-    room: Annotated[str | None, Parameter(help="Only of this room.")] = None
+    instance: Annotated[str | None, Parameter(help="Only of this instance.", validator=utf8)] = None
+    room: Annotated[str | None, Parameter(help="Only of this room.", validator=utf8)] = None
     disposition: Annotated[
-        Disposition | None, Parameter(help="Only what ended so.", show_choices=True)
+        Disposition | None, Parameter(help="Only what failed so.", show_choices=True)
     ] = None
     age: Annotated[
         float | None,
@@ -56,7 +66,14 @@ class Filters:
         if waiting and self.disposition is not None:
             raise Ended("what waits has no disposition yet: leave out --disposition, or --waiting")
         from gateway_contrib.sqlite.operating import Which  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.rows import SETTLED  # noqa: PLC0415 - likewise
 
+        if self.disposition in SETTLED:
+            others = ", ".join(sorted(set(Disposition) - SETTLED))
+            raise Ended(
+                f"--disposition {self.disposition} fits nothing here: there is nothing to try"
+                f" again, and only the receipt is kept (`show`); what failed is {others}"
+            )
         older = time() - self.age if self.age is not None else None
         return Which(
             instance=self.instance, room=self.room, disposition=self.disposition, older=older
@@ -118,16 +135,39 @@ def list_(
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """List what failed and can be tried again."""
+    """List what failed and can be tried again: id, instance, room, age, class, length, and why."""
     which = filters.which(waiting=waiting)
     with _operator(config) as operator:
         rows = (operator.waiting if waiting else operator.failed)(which, limit)
     if json:
         print(jsonlib.dumps(rows))
         return
-    for row in rows:
-        words = (row[name] for name in ("id", "instance", "room", "disposition", "reason", "raw"))
-        print(printable("  ".join(filter(None, words))))
+    for line in envelope_lines(rows, time()):
+        print(line)
+
+
+@app.command
+def rooms(
+    *,
+    instance: Annotated[
+        str | None, Parameter(help="Only of this instance.", validator=utf8)
+    ] = None,
+    within: Annotated[
+        float,
+        Parameter(validator=Number(gt=0), help="Count what was accepted in so many seconds."),
+    ] = 3600.0,
+    config: Config = CONFIG,
+    limit: Limit = 20,
+    json: Json = False,
+) -> None:
+    """List the noisiest rooms: what waits, what failed, what was accepted in the last hour."""
+    with _operator(config) as operator:
+        found = operator.rooms(instance, time() - within, limit)
+    if json:
+        print(jsonlib.dumps(found))
+        return
+    for line in room_lines(found, time(), within):
+        print(line)
 
 
 @app.command
@@ -202,12 +242,13 @@ async def discard(
 @app.command
 async def erase(
     *,
-    instance: Annotated[str, Parameter(help="The instance.")],
-    room: Annotated[str, Parameter(help="The room.")],
+    instance: Annotated[str, Parameter(help="The instance.", validator=utf8)],
+    room: Annotated[str, Parameter(help="The room.", validator=utf8)],
     config: Config = CONFIG,
 ) -> None:
     """Withdraw what is queued of a room, and take all that is kept of it off the disk."""
     with _operator(config) as operator:
+        operator.check_place(instance, room)
         number = operator.ask("erase", time(), place=(instance, room))
         await _answers(operator, {f"{instance} {room}": number})
 

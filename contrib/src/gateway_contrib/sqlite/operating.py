@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from time import time as system_time
 from typing import Any, Self
 
 import apsw
@@ -19,14 +21,35 @@ from gateway_contrib.sqlite.failing import BUSY, typed, unreadable
 from gateway_contrib.sqlite.ownership import Owner, Ownership
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number
-from gateway_core.outboxes import Found, KeyRef, OutboxError, position_of
+from gateway_core.outboxes import STREAMS, Found, KeyRef, OutboxError, position_of
 
-_FAILED = """SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at
-    FROM history WHERE entry IS NOT NULL"""
-_WAITING = """SELECT id, instance, room, 'unfinished', '', '', accepted_at, NULL
-    FROM envelopes WHERE 1"""
+_ALONE = min(number for number, stream in enumerate(STREAMS) if stream.alone)
+_CONTENT = """iif(json_valid(entry), coalesce(class, entry ->> '$[0].priority', 'normal'), class),
+    iif(json_valid(entry), length(entry ->> '$[0].text'), NULL)"""
+_FAILED = f"""SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at,
+    reason, {_CONTENT} FROM history WHERE entry IS NOT NULL"""  # noqa: S608 - constants
+_WAITING = f"""SELECT id, instance, room, 'unfinished', '', '', accepted_at, NULL,
+    CASE WHEN due IS NOT NULL THEN 'schedule'
+        WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.started) THEN 'attempt'
+        WHEN EXISTS (SELECT 1 FROM closures c WHERE c.instance = e.instance AND c.until > ?)
+            THEN 'account limit'
+        WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.outcome IS NULL) THEN 'retry'
+        WHEN stream >= {_ALONE} THEN 'alone' ELSE '' END,
+    {_CONTENT} FROM envelopes e WHERE 1"""  # noqa: S608 - constants
+_ROOMS = """SELECT instance, room, sum(waiting) AS waiting, sum(failed) AS failed,
+        sum(lately) AS lately, min(since) AS since
+    FROM (SELECT instance, room, 1 AS waiting, 0 AS failed, accepted_at >= ?1 AS lately,
+            accepted_at AS since FROM envelopes
+        UNION ALL SELECT instance, room, 0, entry IS NOT NULL, accepted_at >= ?1, NULL FROM history)
+    WHERE ?2 IS NULL OR instance = ?2
+    GROUP BY instance, room ORDER BY max(sum(waiting), sum(lately)) DESC, 1, 2 LIMIT ?3"""
+_KNOWN = ("envelopes", "history", "keys", "revisions", "moves")
+_ID = re.compile(r"[0-9a-f]{30}")
 UNREADABLE = "the outbox cannot be read"
-COLUMNS = ("id", "instance", "room", "disposition", "reason", "raw", "accepted_at", "ended_at")
+COLUMNS = (
+    "id", "instance", "room", "disposition", "reason", "raw", "accepted_at", "ended_at", "cause",
+    "class", "length",
+)  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)
@@ -84,9 +107,40 @@ class Operator:
         return self._rows(f"{_FAILED}{where} ORDER BY {order} LIMIT ?", [*bound, limit])
 
     def waiting(self, which: Which, limit: int) -> list[dict[str, Any]]:
-        """What is unfinished, the oldest first."""
+        """What is unfinished, the oldest first, each with its cause as far as the file tells.
+
+        The limits, suspensions and slots that the owner has in memory are not in the file: for
+        them the cause of the first one of a room is empty.
+        """
         where, bound = attrs.evolve(which, disposition=None).sql()
-        return self._rows(f"{_WAITING}{where} ORDER BY seq LIMIT ?", [*bound, limit])
+        sql = f"{_WAITING}{where} ORDER BY seq LIMIT ?"
+        return _in_rooms(self._rows(sql, [system_time(), *bound, limit]))
+
+    @typed(UNREADABLE)
+    def rooms(self, instance: str | None, since: float, limit: int) -> list[dict[str, Any]]:
+        """The noisiest rooms: by what waits in them, or was accepted `since`, if that is more."""
+        rows = self._db.execute(_ROOMS, (since, instance, limit)).fetchall()
+        names = ("instance", "room", "waiting", "failed", "accepted", "oldest")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    @typed(UNREADABLE)
+    def check_place(self, instance: str, room: str) -> None:
+        """Raise `OutboxError` where nothing is stored of the room, or of the instance."""
+        for place in ((instance, room), (instance,)):
+            where = " AND ".join(("instance = ?", "room = ?")[: len(place)])
+            found = [
+                self._db.execute(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1", place).get  # noqa: S608 - constants
+                for table in _KNOWN
+            ]
+            if any(found):
+                break
+        if any(found) and len(place) > 1:
+            return
+        if any(found):
+            raise OutboxError(f"the outbox has nothing of room {room!r} of instance {instance!r}")
+        sql = "SELECT instance FROM envelopes UNION SELECT instance FROM history ORDER BY 1"
+        names = ", ".join(name for (name,) in self._db.execute(sql)) or "none"
+        raise OutboxError(f"the outbox has nothing of instance {instance!r}; it has: {names}")
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[dict[str, Any]]:
         with typed(UNREADABLE):
@@ -97,9 +151,9 @@ class Operator:
     def show(self, envelope_id: str) -> dict[str, Any] | None:
         """All that is stored of one: its envelope, its steps, its receipt."""
         seq = _seq(envelope_id)
-        sql = """SELECT entry, NULL FROM envelopes WHERE seq = ?1
-            UNION ALL SELECT entry, receipt FROM history WHERE seq = ?1"""
-        row = self._db.execute(sql, (seq,)).get
+        sql = """SELECT entry, NULL FROM envelopes WHERE seq = ?1 AND id = ?2
+            UNION ALL SELECT entry, receipt FROM history WHERE seq = ?1 AND id = ?2"""
+        row = self._db.execute(sql, (seq, envelope_id)).get
         if row is None:
             return None
         entry, receipt = (json.loads(text) if text is not None else None for text in row)
@@ -161,8 +215,21 @@ class Operator:
         return answer
 
 
+def _in_rooms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What stands behind another of its room waits for that. The filters leave out none before."""
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        place = (row["instance"], row["room"])
+        if row["cause"] == "alone":
+            row["cause"] = ""
+        elif row["cause"] != "schedule":
+            if place in seen and not row["cause"]:
+                row["cause"] = "queue"
+            seen.add(place)
+    return rows
+
+
 def _seq(envelope_id: str) -> int:
-    try:
-        return position_of(envelope_id)
-    except ValueError:
-        raise OutboxError(f"{envelope_id!r} is not the id of an envelope") from None
+    if _ID.fullmatch(envelope_id) is None:
+        raise OutboxError(f"{envelope_id!r} is not the id of an envelope")
+    return position_of(envelope_id)

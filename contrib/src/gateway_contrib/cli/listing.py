@@ -1,0 +1,70 @@
+"""What an outbox holds, as lines for people: a column for each thing, in units. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway_contrib.cli.ending import printable
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def envelope_lines(rows: Sequence[Mapping[str, Any]], now: float) -> list[str]:
+    """A line for each envelope: its id, place, age, class, length, and why it is here."""
+    return _aligned(
+        (
+            row["id"],
+            row["instance"],
+            row["room"],
+            age(now - row["accepted_at"]),
+            row["class"] or "",
+            _length(row["length"]),
+            row["disposition"],
+            row["cause"],
+            row["raw"],
+        )
+        for row in rows
+    )
+
+
+def room_lines(rows: Sequence[Mapping[str, Any]], now: float, within: float) -> list[str]:
+    """A line for each room: what waits and since when, what failed, what was accepted lately."""
+    return _aligned(
+        (
+            row["instance"],
+            row["room"],
+            f"{row['waiting']:,} waiting",
+            f"for up to {age(now - row['oldest'])}" if row["oldest"] is not None else "",
+            f"{row['failed']:,} failed",
+            f"{row['accepted']:,} accepted in {age(within)}",
+        )
+        for row in rows
+    )
+
+
+def _length(characters: int | None) -> str:
+    if characters is None:
+        return "no text"
+    return f"{characters:,} character{'s' * (characters != 1)}"
+
+
+def age(seconds: float) -> str:
+    """In the largest unit of which there is one."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns as wide as their widest cell; those without any are left out."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(_padded(row, widths)).rstrip() for row in cells]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for cell, width in zip(row, widths, strict=True):
+        if width:
+            yield cell.ljust(width)

@@ -1,0 +1,181 @@
+"""What an operator sees of an outbox without changing it, and the numbers and names it takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from gateway_contrib.cli.app import main
+from gateway_contrib.cli.listing import age
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.operating import Operator
+from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
+from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
+
+GONE = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, raw="it is gone")
+HOUR = 3600.0
+
+
+async def fill(path):
+    """Two failed, twelve delivered; of a hanging room one in flight, two behind; one scheduled."""
+
+    async def script(attempt):
+        if attempt.room == "gone":
+            raise Failure(GONE)
+        if attempt.room == "slow":
+            await trio.sleep_forever()
+
+    async def submit(room, text, **more):
+        await gateway.submit(Send(instance_id="bot", external_room_id=room, text=text, **more))
+
+    outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+    settings = {"drain_timeout": 0, "attempt_timeout": 1e6}
+    async with open_test_gateway(FakeChannel(script=script), outbox=outbox, **settings) as gateway:
+        for text in ("a", "b" * 1_500):
+            await gateway.send("bot", "gone", text, raises=False, priority="bulk")
+        await trio.sleep(2 * HOUR)
+        for number in range(12):
+            await gateway.send("bot", "good", str(number))
+        for text in ("one", "two", "three"):
+            await submit("slow", text, ttl=1e6)
+        await submit("later", "x", not_before=virtual_wall() + HOUR, ttl=1e6)
+        await trio.sleep(10)
+        return virtual_wall()
+
+
+@pytest.fixture
+def look(tmp_path, monkeypatch, capsys):
+    """`gateway outbox …` two hours and ten seconds after the first was accepted."""
+    path = tmp_path / "outbox.db"
+    (tmp_path / "gateway.toml").write_text(f'outbox = "sqlite://{path}"\n')
+    monkeypatch.chdir(tmp_path)
+    now = trio.run(fill, path, clock=trio.testing.MockClock(autojump_threshold=0))
+    for module in ("cli.outbox.time", "sqlite.operating.system_time"):
+        monkeypatch.setattr(f"gateway_contrib.{module}", lambda: now)
+    capsys.readouterr()
+
+    def run(*words):
+        code = main(["outbox", *words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def cells(out):
+    """The columns of each line, the id left out."""
+    return [[cell for cell in line.split("  ") if cell.strip()][1:] for line in out.splitlines()]
+
+
+def test_what_failed_is_listed_with_age_class_length_and_cause(look):
+    code, out, err = look("list")
+    assert (0, "") == (code, err)
+    newest, oldest = ([cell.strip() for cell in row] for row in cells(out))
+    common = ["rejected", "room_gone", "it is gone"]
+    assert ["bot", "gone", "2 h", "bulk", "1,500 characters", *common] == newest
+    assert ["bot", "gone", "2 h", "bulk", "1 character", *common] == oldest
+
+
+def test_what_waits_is_listed_with_what_the_file_knows_of_its_cause(look):
+    _, out, _ = look("list", "--waiting")
+    rows = [[cell.strip() for cell in row] for row in cells(out)]
+    assert [
+        ["bot", "slow", "10 s", "normal", "3 characters", "unfinished", "attempt"],
+        ["bot", "slow", "10 s", "normal", "3 characters", "unfinished", "queue"],
+        ["bot", "slow", "10 s", "normal", "5 characters", "unfinished", "queue"],
+        ["bot", "later", "10 s", "normal", "1 character", "unfinished", "schedule"],
+    ] == rows
+
+
+def test_json_has_the_same(look):
+    [row, *_] = json.loads(look("list", "--waiting", "--json")[1])
+    assert ("attempt", "normal", 3) == (row["cause"], row["class"], row["length"])
+
+
+def test_the_noisiest_rooms_come_first(look):
+    code, out, _ = look("rooms", "--json")
+    found = [
+        (row["room"], row["waiting"], row["failed"], row["accepted"]) for row in json.loads(out)
+    ]
+    expected = [("good", 0, 0, 12), ("slow", 3, 0, 3), ("later", 1, 0, 1), ("gone", 0, 2, 0)]
+    assert (0, expected) == (code, found)
+    _, out, _ = look("rooms", "--limit", "2")
+    [good, slow] = [" ".join(line.split()) for line in out.splitlines()]
+    assert "bot good 0 waiting 0 failed 12 accepted in 1 h" == good
+    assert "bot slow 3 waiting for up to 10 s 0 failed 3 accepted in 1 h" == slow
+
+
+def test_rooms_are_those_of_an_instance_and_of_the_time_asked_for(look):
+    assert (0, "") == look("rooms", "--instance", "other")[:2]
+    rows = json.loads(look("rooms", "--json", "--within", str(3 * HOUR))[1])
+    assert {"good": 12, "slow": 3, "later": 1, "gone": 2} == {
+        row["room"]: row["accepted"] for row in rows
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (("bot", "nowhere"), "the outbox has nothing of room 'nowhere' of instance 'bot'"),
+        (("nobody", "good"), "the outbox has nothing of instance 'nobody'; it has: bot"),
+    ],
+)
+def test_nothing_is_erased_of_what_is_not_known(look, place, said):
+    code, out, err = look("erase", "--instance", place[0], "--room", place[1])
+    assert (2, "", f"gateway: {said}\n") == (code, out, err)
+    with Operator(Path("outbox.db")) as operator:
+        assert 0 == operator.stats()["asked"]
+
+
+@pytest.mark.parametrize("room", ["good", "gone", "slow", "later"])
+def test_of_every_room_that_is_known_an_erasure_is_asked_for(look, room):
+    assert (0, "") == look("erase", "--instance", "bot", "--room", room)[::2]
+
+
+@pytest.mark.parametrize("command", ["list", "retry", "discard"])
+@pytest.mark.parametrize("settled", ["delivered", "superseded", "cancelled"])
+def test_what_nobody_tries_again_is_said_not_to_be_there(look, command, settled):
+    code, out, err = look(command, "--disposition", settled)
+    assert (2, "", 1) == (code, out, err.count("\n"))
+    assert f"--disposition {settled} fits nothing here" in err
+
+
+def test_each_other_disposition_is_a_filter(look):
+    others = set(Disposition) - {"delivered", "superseded", "cancelled"}
+    assert [0] * len(others) == [look("list", "--disposition", name)[0] for name in others]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("show", "-1e300"), "'-1e300' is not the id of an envelope"),
+        (("retry", "1e300"), "'1e300' is not the id of an envelope"),
+        (("show", "f" * 60), "is not the id of an envelope"),
+        (("list", "--limit", "9" * 30), "--limit. Must be <= 1000000."),
+        (("list", "--age", "-1e300"), "--age. Must be >= 0."),
+        (("rooms", "--within", "-1e300"), "--within. Must be > 0."),
+        (("list", "--room", "\udc80"), "--room. Is not UTF-8."),
+        (("erase", "--instance", "bot", "--room", "\udc80"), "--room. Is not UTF-8."),
+    ],
+)
+def test_odd_numbers_and_names_are_told_in_a_line(look, words, said):
+    code, out, err = look(*words)
+    assert (2, "", 1) == (code, out, err.count("\n"))
+    assert said in err
+
+
+def test_an_id_that_only_begins_like_one_is_not_it(look):
+    name = json.loads(look("list", "--json")[1])[0]["id"]
+    other = name[:20] + "0" * 10
+    assert (2, f"gateway: the outbox does not know {other}\n") == look("show", other)[::2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (90_000, "1 d")]
+)
+def test_an_age_has_one_unit(seconds, said):
+    assert said == age(seconds)
