@@ -440,8 +440,10 @@ CONFIGURATIONS = [s for s in ALL if s.language == "toml" and "project" not in to
 
 
 @pytest.mark.parametrize("snippet", CONFIGURATIONS, ids=map(place, CONFIGURATIONS))
-def test_every_piece_of_a_configuration_is_one_without_a_mistake(snippet):
-    parse_config(tomllib.loads(snippet.code), environ={"SLACK_TOKEN": TOKEN})
+def test_every_piece_of_a_configuration_is_one_without_a_mistake(snippet, tmp_path):
+    (tmp_path / "support-token").write_text(TOKEN)
+    environ = {"SLACK_TOKEN": TOKEN}
+    parse_config(tomllib.loads(snippet.code), environ=environ, folder=tmp_path)
 
 
 def test_make_targets_named_in_the_docs_exist():

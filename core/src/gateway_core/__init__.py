@@ -2,6 +2,7 @@
 
 # isort: off
 # fmt: off
+from gateway_core.accounts.reloading import Reloaded
 from gateway_core.config import GatewayConfig, Ttl, load_config, parse_config
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
@@ -35,8 +36,8 @@ __all__ = [
     "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
     "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed", "PartitionStatistics",
     "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed", "Problem",
-    "Providers", "Reason", "Receipt", "Refused", "RetrySettings", "Scope", "Secret", "Send",
-    "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
+    "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope", "Secret",
+    "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
     "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
     "open_gateway", "parse_config", "preview", "to_json",
 ]

@@ -129,6 +129,12 @@ class GatewayConfig:
         return self.instance_bound or max(1, self.partition_bound * 3 // 4)
 
 
+def differing(one: GatewayConfig, other: GatewayConfig) -> tuple[str, ...]:
+    """The settings in which two configurations differ, their instances left out."""
+    names = (field.name for field in attrs.fields(GatewayConfig) if field.name != "instances")
+    return tuple(name for name in names if getattr(one, name) != getattr(other, name))
+
+
 def load_config(
     path: str | os.PathLike[str],
     plugins: Sequence[Given] = (),

@@ -10,7 +10,7 @@ import functools
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from random import Random, SystemRandom
 from time import time as system_time
 from typing import Any
@@ -18,10 +18,12 @@ from typing import Any
 import trio
 
 from gateway_core.accounts.probing import Prober
+from gateway_core.accounts.reloading import Reloaded
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig, load_config
+from gateway_core.config import GatewayConfig, differing, load_config
 from gateway_core.contract.envelopes import Address, Disposition, Envelope, KeyRef, Undelivered
+from gateway_core.contract.errors import UnknownInstance
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
@@ -46,7 +48,15 @@ from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
 from gateway_core.submission.tickets import Ticket
 from gateway_core.submission.verbs import Verbs
-from gateway_core.telemetry import OUTBOX_IN_MEMORY, UNFINISHED_AT_CLOSE, log_event
+from gateway_core.telemetry import (
+    CONFIGURATION_RELOADED,
+    INSTANCE_ADDED,
+    INSTANCE_REMOVED,
+    INSTANCE_REPLACED,
+    OUTBOX_IN_MEMORY,
+    UNFINISHED_AT_CLOSE,
+    log_event,
+)
 from gateway_core.telemetry.privacy import Privacy
 
 
@@ -77,6 +87,7 @@ class Gateway(Verbs):
             channel.privacy = privacy
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
+        self._reloading = trio.Lock()
         self._tasks: trio.Nursery | None = None
         self._ids = Ids(rng)
         journal = None if outbox is None else Journal(outbox, self._clock, self._ids)
@@ -208,6 +219,7 @@ class Gateway(Verbs):
         With settings that are not its channel's it starts suspended; `replace_instance` mends it.
         """
         self._registry.add(instance)
+        log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
         if self._pager is not None:
             self._pager.serve(instance.id)
 
@@ -216,7 +228,53 @@ class Gateway(Verbs):
 
         Raises `UnknownInstance`, and `ConfigError` where the channel would change.
         """
-        self._registry.replace(instance)
+        self._replace(instance, keep_held=False)
+
+    def _replace(self, instance: Instance, *, keep_held: bool) -> None:
+        self._registry.replace(instance, keep_held=keep_held)
+        log_event(INSTANCE_REPLACED, instance=instance.id, channel=instance.channel)
+
+    async def reload(self, config: GatewayConfig) -> Reloaded:
+        """Serve the instances of this configuration from now on, such as one that was read again.
+
+        New ones are added, those with other settings or secrets are replaced, and missing ones are
+        removed after up to its `drain_timeout`. The others do not notice; one that `suspend` holds
+        stays suspended. Raises `ConfigError` with every mistake, and nothing has changed then.
+        """
+        if not isinstance(config, GatewayConfig):
+            raise TypeError(f"`config` must be a GatewayConfig, not {type(config).__name__}")
+        async with self._reloading:
+            changes = self._registry.compare(config.instances)
+            for instance in changes.added:
+                self.add_instance(instance)
+            for instance in changes.replaced:
+                self._replace(instance, keep_held=True)
+            names = tuple(instance.id for instance in changes.removed)
+            left = await self._remove_all(names, config.drain_timeout)
+            reloaded = Reloaded(
+                added=tuple(instance.id for instance in changes.added),
+                replaced=tuple(instance.id for instance in changes.replaced),
+                removed=names,
+                restart=differing(self.config, config),
+                undelivered=tuple(left),
+            )
+        fields = ("added", "replaced", "removed", "restart")
+        said = {name: ", ".join(getattr(reloaded, name)) for name in fields}
+        log_event(CONFIGURATION_RELOADED, **said)
+        return reloaded
+
+    async def _remove_all(self, names: Sequence[str], drain: float) -> list[Undelivered]:
+        """Remove instances, all at the same time."""
+        left: list[Undelivered] = []
+
+        async def remove(name: str) -> None:
+            with suppress(UnknownInstance):  # somebody else has removed it
+                left.extend(await self.remove_instance(name, drain=drain))
+
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(remove, name)
+        return left
 
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
@@ -232,6 +290,7 @@ class Gateway(Verbs):
             raise
         if self._pager is not None:
             self._pager.leave_off(instance_id)
+        log_event(INSTANCE_REMOVED, instance=instance_id, undelivered=len(receipts))
         return receipts
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:

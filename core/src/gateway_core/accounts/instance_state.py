@@ -95,12 +95,13 @@ class InstanceState:
             and not (self.counts.answered or self.health.worked_at >= 0)
         )
 
-    def replace(self, instance: Instance, sessions: Sessions, now: int) -> None:
+    def replace(self, instance: Instance, sessions: Sessions, now: int, *, resume: bool) -> None:
         """Use other settings: attempts get a new session, and limits are asked for anew."""
         self.sessions.close()
         self.instance, self.sessions, self.unfit = instance, sessions, ""
         self.limits.registry.renew()
-        self.health.resume(now)
+        if resume:
+            self.health.resume(now)
 
     def move(self, room: str, moved_to: str) -> None:
         """Give a room a new id; the old one is an alias from now on."""

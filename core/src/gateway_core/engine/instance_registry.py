@@ -6,7 +6,7 @@ This module waits only in `remove`, for the unfinished envelopes of an instance.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 import attrs
@@ -15,6 +15,7 @@ import trio
 from gateway_core.accounts.health import Health
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import ask_who
+from gateway_core.accounts.reloading import Changes, compare
 from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
@@ -97,21 +98,46 @@ class InstanceRegistry:
         if account.unfit:
             self._hold(account, account.unfit)
 
-    def replace(self, instance: Instance) -> None:
-        """Give a known instance new settings of its channel; a suspended one goes on."""
+    def replace(self, instance: Instance, *, keep_held: bool = False) -> None:
+        """Give a known instance new settings of its channel; a suspended one goes on.
+
+        keep_held  unless the application has suspended it
+        """
         _check_instance(instance)
         account = self.account(instance.id)
-        if instance.channel != account.instance.channel:
-            place = f"instances.{instance.id}.channel"
-            raise ConfigError([Problem(place, "cannot change; add another instance")])
-        wrong = _wrong_settings(instance, account.hooks)
-        if wrong:
-            raise ConfigError([Problem(f"instances.{instance.id}.settings", wrong)])
+        if (problem := self._problem_of(instance)) is not None:
+            raise ConfigError([problem])
         now = self._clock.now()
-        account.replace(instance, self._sessions(account.hooks, instance), now)
-        self._lift(account, now)
+        resume = not (keep_held and account.health.held and not account.unfit)
+        account.replace(instance, self._sessions(account.hooks, instance), now, resume=resume)
+        if resume:
+            self._lift(account, now)
         for partition in self._partitions:
             partition.scheduler.ask_anew(account, now)
+
+    def compare(self, wanted: Sequence[Instance]) -> Changes:
+        """What to change so that these are served. Raises `ConfigError` with every mistake."""
+        ids = Counter(instance.id for instance in wanted)
+        problems = [
+            Problem(f"instances.{name}", "is there twice") for name, n in ids.items() if n > 1
+        ]
+        problems += filter(None, map(self._problem_of, wanted))
+        if problems:
+            raise ConfigError(problems)
+        return compare((account.instance for account in self.serving.values()), wanted)
+
+    def _problem_of(self, instance: Instance) -> Problem | None:
+        """Why an instance cannot be served, or cannot take the place of the one with its id."""
+        place = f"instances.{instance.id}"
+        hooks, present = self._hooks.get(instance.channel), self._accounts.get(instance.id)
+        if present is not None and instance.id not in self.serving:
+            return Problem(place, "is being removed")
+        if present is not None and instance.channel != present.instance.channel:
+            return Problem(f"{place}.channel", "cannot change; add another instance")
+        if hooks is None:
+            return self._unserved(instance)
+        wrong = _wrong_settings(instance, hooks)
+        return Problem(f"{place}.settings", wrong) if wrong else None
 
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Remove an instance after up to `drain` seconds; what was ended undelivered."""
@@ -239,9 +265,7 @@ class InstanceRegistry:
     def _account_of(self, instance: Instance) -> InstanceState:
         hooks = self._hooks.get(instance.channel)
         if hooks is None:
-            served = ", ".join(sorted(self._hooks)) or "none"
-            text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
-            raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
+            raise ConfigError([self._unserved(instance)])
         config = self._config
         limits = InstanceLimits(instance.id, config.attempts_per_instance, self._wide)
         health = Health(
@@ -255,6 +279,11 @@ class InstanceRegistry:
         )
         account = InstanceState(instance, hooks, self._sessions(hooks, instance), limits, health)
         return account
+
+    def _unserved(self, instance: Instance) -> Problem:
+        served = ", ".join(sorted(self._hooks)) or "none"
+        text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
+        return Problem(f"instances.{instance.id}.channel", text)
 
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
         config = self._config

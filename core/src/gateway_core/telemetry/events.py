@@ -57,6 +57,20 @@ INSTANCE_SUSPENDED = Event(
 INSTANCE_RESUMED = Event(
     "instance_resumed", "info", "it works again, by whom or what", "instance by"
 )
+INSTANCE_ADDED = Event("instance_added", "info", "it was added at run time", "instance channel")
+INSTANCE_REPLACED = Event(
+    "instance_replaced", "info", "it has other settings, or another secret", "instance channel"
+)
+INSTANCE_REMOVED = Event(
+    "instance_removed", "info", "it was removed; `undelivered`: how many envelopes that ended",
+    "instance undelivered",
+)  # fmt: skip
+CONFIGURATION_RELOADED = Event(
+    "configuration_reloaded", "info",
+    "the instances are those of another configuration; `restart` names settings that differ as"
+    " well, and take effect when the gateway is opened anew",
+    "added replaced removed restart",
+)  # fmt: skip
 CIRCUIT_OPENED = Event(
     "circuit_opened", "warning", "an outage: nothing but probes is sent", "instance"
 )
