@@ -131,6 +131,7 @@ def world(request, tmp_path, monkeypatch):
         yield world
 
 
+PAGES_OF_NEWS = [f"Newsletter, page {n}" for n in (1, 2, 3)]
 EXPECTED = {
     "main.py": ("", {"C024BE91L": ["Deployed v2.3, verified"]}),
     "hello.py": ("delivered ", {"C024BE91L": ["Deployed v2.3"]}),
@@ -143,7 +144,13 @@ EXPECTED = {
         {"C024BE91L": ["soon gone"]},
     ),
     "service.py": ("", {"C024BE91L": [f"Reminder {n}" for n in (1, 2, 3)]}),
-    "with_courtesy.py": ("", {"D0CODE": ["Your code is 271828"]}),
+    "with_courtesy.py": (
+        "the code took 3 s\nthe code took 1 s\n",
+        {
+            "C0WITHOUT": [*PAGES_OF_NEWS, "Your code is 271828"],
+            "C0COURTESY": [PAGES_OF_NEWS[0], "Your code is 271828", *PAGES_OF_NEWS[1:]],
+        },
+    ),
 }
 """What each program prints beside its log, and what then stands in the rooms."""
 

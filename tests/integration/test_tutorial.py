@@ -19,8 +19,8 @@ PAGE = ROOT / "docs/tutorial/first-message.md"
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (?P<name>\w+\.\w+)\n")
 PORT = "8081"
-BOUND = 30
-"""Seconds in which the whole tutorial must be through."""
+BOUND = 120
+"""Seconds in which the whole tutorial is through on a machine that is busy with other things."""
 
 
 def fetch(url: str) -> str:
@@ -91,3 +91,15 @@ def test_the_tutorials_commands_do_what_it_says(page, emulator, environment):
     shown = fetch(emulator)
     assert "Hello from the command line" in shown
     assert "Deployed v2.3" in shown
+    slow, fast = map(int, re.findall(r"the code took (\d+) s", done.stdout))
+    assert fast < slow
+
+
+def test_the_tutorial_needs_no_more_than_the_demo():
+    """What its page says has made the environment, and that this target makes all it uses."""
+    assert "`make demo` has made all of that" in PAGE.read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^demo: \$\(RUN\)$", makefile, re.MULTILINE)
+    [editable] = re.findall(r"^EDITABLE := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
+    assert "-e plugins/slack" in editable
+    assert "contrib[cli,emulators" in editable

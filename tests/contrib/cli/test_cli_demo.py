@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import trio
 from amounts import amount
-from rich.console import Console
+from rich.console import Console, Group
 
 from gateway_contrib.cli.demo import command
 from gateway_contrib.cli.demo.display import conversation, outcome, picture, remarks, watcher
@@ -161,12 +161,23 @@ def test_the_outcome_and_a_conversation_are_told_at_the_end(finished):
     [total] = [line.split() for line in table.splitlines() if line.strip().startswith("total")]
     assert ["total", "600", "600"] == total[:3]
     told = "\n".join(remarks(running, report))
-    assert "faults on telegram: 1 rate limited, 1 reset after, 1 reset before, 1 server" in told
+    assert "faults on each of telegram, slack, discord: 1 rate limited, 1 reset after" in told
     assert "3 injected as faults, 0 that pacing should have avoided" in told
     assert "receipts warned of one" in told
     read = shown(conversation(running))
     assert "what its reader sees" in read
     assert "(edited)" in read
+
+
+def test_the_conversation_is_short_and_the_table_is_the_largest_thing(finished):
+    """Two messages of one room, whole; on a terminal of the usual size all of it is seen."""
+    running, report = finished
+    read = shown(conversation(running))
+    assert 2 == read.count("●")
+    table, said = shown(outcome(report)), shown(Group(*remarks(running, report)))
+    sizes = [len(text.splitlines()) for text in (read, said, table)]
+    assert max(sizes) == sizes[-1]
+    assert sum(sizes) < 40
 
 
 def test_a_narrow_terminal_gets_every_figure_whole(finished):
@@ -184,7 +195,7 @@ def test_without_faults_nothing_is_said_about_copies(demo, monkeypatch):
     monkeypatch.setattr("gateway_contrib.cli.demo.platforms.FAULTS", ())
     running, report = demo()
     told = list(remarks(running, report))
-    assert "faults on slack: none" in told
+    assert "faults on each of telegram, slack, discord: none" in told
     assert "duplicated: 0" in told
     assert report.total.attempts == report.total.parts
 
@@ -208,7 +219,9 @@ def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
     code, out, err = program("demo", "--seed", "3")
     assert (1, []) == (code, err)
     assert out.startswith("600 texts (540 messages, 60 edits) for 60 rooms;")
-    assert "what became of it" in out
+    places = [out.index(words) for words in ("what its reader sees", "- faults on", "what became")]
+    assert sorted(places) == places
+    assert out.splitlines()[-2].split()[:3] == ["total", "600", "600"]
 
 
 def test_a_demo_without_a_channel_says_what_to_install(program, monkeypatch):

@@ -50,9 +50,9 @@ async def demo(
                 console.print(f"  metrics   http://{metrics}/metrics")
             report = await deliver(running, seed=seed, watch=None if json else watcher(console))
             console.print(conversation(running))
-            console.print(outcome(report))
             for remark in remarks(running, report):
                 console.print(f"- {remark}", markup=False)
+            console.print(outcome(report))
             if json:
                 print(jsonlib.dumps(report.json(), indent=2), flush=True)
             if keep:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 import trio
-from rich.box import SIMPLE_HEAD
+from rich.box import HORIZONTALS, SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.markup import escape
@@ -24,6 +24,10 @@ from gateway_contrib.emulators.rooms import Message
 _FRAME = 0.1
 _LINE = 5.0
 """Seconds between two pictures, and between two lines."""
+
+_SHOWN = 2
+"""Messages of the conversation that is shown."""
+_LINE_OF_TEXT = 78
 
 _BAR = 20
 _WIDEST = 1_000
@@ -90,12 +94,14 @@ class _Figures:
               is left out of columns
     channels  each one's figures
     total     those of all channels, where there is a total
+    apart     each channel stands apart from the next
     """
 
     title: str
     headings: tuple[str, ...]
     channels: Mapping[str, tuple[str, ...]]
     total: tuple[str, ...] = ()
+    apart: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = self._rows()
@@ -104,6 +110,8 @@ class _Figures:
 
     def _rows(self) -> Table:
         table = _table(self.title)
+        if self.apart:
+            table.title, table.box, table.leading = f"\n{self.title}", HORIZONTALS, 1
         for number, heading in enumerate(self.headings):
             table.add_column(heading, justify="right" if number else "left", no_wrap=True)
         for channel, figures in self.channels.items():
@@ -170,7 +178,8 @@ def outcome(report: Report) -> _Figures:
     """The table of the end."""
     headings = ("channel", *(heading for heading, _ in _OUTCOME), "time", "bound")
     rows = {channel: tuple(_cells(row)) for channel, row in report.channels.items()}
-    return _Figures("what became of it", headings, rows, tuple(_cells(report.total)))
+    total = tuple(_cells(report.total))
+    return _Figures("what became of it", headings, rows, total, apart=True)
 
 
 def _cells(row: Row) -> Iterator[str]:
@@ -183,10 +192,14 @@ def _cells(row: Row) -> Iterator[str]:
 def remarks(demo: Demo, report: Report) -> Iterator[str]:
     """What the numbers mean, in sentences."""
     total = report.total
+    alike: dict[str, list[str]] = {}
     for channel, platform in demo.platforms.items():
         counts = sorted(platform.faults.counts.items())
         told = ", ".join(f"{n} {fault.replace('_', ' ')}" for fault, n in counts)
-        yield f"faults on {channel}: {told or 'none'}"
+        alike.setdefault(told or "none", []).append(channel)
+    for told, channels in alike.items():
+        each = "each of " if len(channels) > 1 else ""
+        yield f"faults on {each}{', '.join(channels)}: {told}"
     untroubled = ", ".join(f"{c} {row.untroubled_s:.1f} s" for c, row in report.channels.items())
     yield f"time: rooms that no fault touched were done after {untroubled}; the others wait alone"
     unforeseen = total.rate_limited - total.injected
@@ -211,24 +224,40 @@ def _copies(total: Row) -> str:
 
 
 def conversation(demo: Demo) -> Group:
-    """One room as its reader sees it: the shortest one in which a text became several messages."""
-    room, messages = _telling(demo)
-    title = f"[bold]{room.channel}[/], room {escape(room.room)}: what its reader sees"
+    """Some messages of one room as its reader sees them: the shortest with one that was edited."""
+    room, count, messages = _telling(demo)
+    title = f"[bold]{room.channel}[/], room {escape(room.room)}"
+    title += f": what its reader sees, {len(messages)} of {count} messages"
     first = messages[0].stored_at
     shown = [part for message in messages for part in _message(message, first)]
-    return Group(Rule(title, align="left"), *shown, Rule())
+    return Group(Rule(title, align="left"), *shown, "")
 
 
-def _telling(demo: Demo) -> tuple[RoomPlan, list[Message]]:
+def _telling(demo: Demo) -> tuple[RoomPlan, int, list[Message]]:
+    """A room, how many messages it has, and the few that are shown."""
     rooms = [
         (room, demo.platforms[room.channel].emulator.rooms.conversation(room.room))
         for room in demo.rooms
     ]
-    split = [(room, said) for room, said in rooms if len(said) > len(room.lines) - 1]
-    return min(split or rooms, key=lambda pair: sum(len(message.text) for message in pair[1]))
+    some = [
+        (room, len(said), said[start : start + _SHOWN])
+        for room, said in rooms
+        for start in range(len(said) - _SHOWN + 1)
+    ]
+    edited = [row for row in some if any(message.revisions for message in row[2])]
+    return min(edited or some, key=lambda row: sum(map(_lines, row[2])))
+
+
+def _words(message: Message) -> list[str]:
+    """Its lines, the empty ones left out."""
+    return [line for line in message.text.splitlines() if line.strip()]
+
+
+def _lines(message: Message) -> int:
+    return sum(1 + len(line) // _LINE_OF_TEXT for line in _words(message))
 
 
 def _message(message: Message, first: float) -> Iterator[Text | Padding]:
     edited = "  (edited)" if message.revisions else ""
     yield Text(f"● {message.stored_at - first:5.1f} s{edited}", style="cyan")
-    yield Padding(Text(message.text), (0, 0, 1, 2))
+    yield Padding(Text("\n".join(_words(message))), (0, 0, 0, 2))
