@@ -315,11 +315,14 @@ def settings(where: str) -> Iterator[str]:
 
 
 def settings_table(thing: type) -> Iterator[str]:
-    """One table of an attrs class: name, type, default, meaning and reason."""
-    meanings = columns(thing.__doc__)
+    """One table of an attrs class: name, type, default, meaning and reason; its own first."""
+    meanings: dict[str, str] = {}
+    for base in reversed(thing.__mro__[:-1]):
+        meanings.update(columns(base.__doc__))
+    fields = sorted(attrs.fields(thing), key=lambda field: field.inherited)
     yield "| setting | type | default | meaning and reason |"
     yield "| --- | --- | --- | --- |"
-    for field in (field for field in attrs.fields(thing) if field.init):
+    for field in (field for field in fields if field.init):
         meaning = _cell(meanings.get(field.name, ""))
         yield f"| `{field.name}` | {_code(_type(field))} | {default(field)} | {meaning} |"
 

@@ -449,7 +449,9 @@ CONFIGURATIONS = [s for s in ALL if s.language == "toml" and "project" not in to
 @pytest.mark.parametrize("snippet", CONFIGURATIONS, ids=map(place, CONFIGURATIONS))
 def test_every_piece_of_a_configuration_is_one_without_a_mistake(snippet, tmp_path):
     (tmp_path / "support-token").write_text(TOKEN)
-    environ = {"SLACK_TOKEN": TOKEN}
+    certificate = ROOT / "tests/integration/certificates/localhost.pem"
+    (tmp_path / "company-ca.pem").write_text(certificate.read_text())
+    environ = {"SLACK_TOKEN": TOKEN, "PROXY_CREDENTIALS": "user:password"}
     parse_config(tomllib.loads(snippet.code), environ=environ, folder=tmp_path)
 
 

@@ -143,10 +143,10 @@ def load_config(
 ) -> GatewayConfig:
     """Read `gateway.toml` with the settings types of the installed and the given plugins.
 
-    A secret is `{ env = "NAME" }`, `{ file = "path" }` (relative to the configuration), or the
-    text itself. Raises `ConfigError` with every mistake by its place (`instances.support.token`),
-    and `PluginError` where plugins cannot be bound. The outbox's URL and the exporter's table are
-    checked by the plugins that take them; nothing is opened.
+    A secret is `{ env = "NAME" }`, `{ file = "path" }`, or the text itself; paths are relative to
+    the configuration. Raises `ConfigError` with every mistake by its place, as in
+    `instances.support.token`, and `PluginError` where plugins cannot be bound. The outbox's URL
+    and the exporter's table are checked by the plugins that take them; nothing is opened.
     """
     file = Path(path)
     try:
@@ -193,6 +193,7 @@ class _Reader:
         self._environ, self._folder = environ, folder
         self._converter = cattrs.Converter(forbid_extra_keys=True)
         self._converter.register_structure_hook(Secret, self._secret)
+        self._converter.register_structure_hook(Path, self._path)
         take_no_other_for(self._converter)
         self._converter.register_structure_hook(Strategy, lambda value, _: value)
         self._converter.register_structure_hook_factory(attrs.has, self._table)
@@ -263,6 +264,11 @@ class _Reader:
             return Instance(name, channel, settings)
         except ValueError as error:
             raise ConfigError(problems_in(error, place)) from None
+
+    def _path(self, value: Any, _: Any) -> Path:
+        if not isinstance(value, str) or not value:
+            raise ValueError("must be a path")
+        return self._folder / value
 
     def _secret(self, value: Any, _: Any) -> Secret:
         match value:

@@ -4,6 +4,7 @@ try:
     from gateway_core.http.answers import Response, retry_after_seconds
     from gateway_core.http.client import HttpClient, open_client
     from gateway_core.http.foreign import foreign_verdict, is_page
+    from gateway_core.http.network import NetworkSettings
     from gateway_core.http.progress import Timeouts, UnreadableBody
     from gateway_core.http.replaced import transport_factory
     from gateway_core.http.urls import check_base_url
@@ -13,6 +14,7 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "HttpClient",
+    "NetworkSettings",
     "Response",
     "Timeouts",
     "UnreadableBody",

@@ -35,11 +35,14 @@ _DECODER = jsonlib.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 @attrs.frozen
 class Response:
-    """An answer of any status. `headers` have lower-case names; `body` is decompressed."""
+    """An answer of any status. `headers` have lower-case names; `body` is decompressed.
+
+    Its `repr` shows neither: a platform hands out tokens, and what stands between may quote some.
+    """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
 
     def json(self) -> Json:
         """The body as plain JSON. Raises ValueError if it is none; NaN and Infinity are none."""

@@ -1,8 +1,8 @@
 """Requests to a platform, and errors that say whether the platform may have got them.
 
-HTTP/1.1 over trio's streams, without a client above them: no redirects, cookies, proxies or logged
-URLs (docs/explanation/transport.md has the reasons). Where a transport of httpx2 is put in their
-place, as in tests, the same requests go through that.
+HTTP/1.1 over trio's streams, without a client above them: no redirects, cookies or logged URLs, and
+no proxy that was not asked for (docs/explanation/transport.md has the reasons). Where a transport
+of httpx2 is put in their place, as in tests, the same requests go through that.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from gateway_core.contract.envelopes import Json
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.redaction import redactor
 from gateway_core.http.answers import Response
+from gateway_core.http.network import NetworkSettings, proxy_for, tls_for
 from gateway_core.http.progress import Progress, Timeouts
 from gateway_core.http.replaced import Replaced, transport_factory
 from gateway_core.http.sockets import Sockets
-from gateway_core.http.urls import DOTS, check_base_url
+from gateway_core.http.tunnel import secrets_of
+from gateway_core.http.urls import DOTS, Proxy, check_base_url
 from gateway_core.http.wire import Request
 
 KEEPALIVE = 20.0
@@ -38,6 +40,7 @@ _PATHS = 256
 """Checked paths that a client remembers."""
 
 _PATIENCE = Timeouts()
+_DIRECT = NetworkSettings()
 _METHODS = frozenset({"DELETE", "GET", "PATCH", "POST", "PUT"})
 _LENGTH_WANTED = frozenset({"PATCH", "POST", "PUT"})  # Also without a body (RFC 9110, 8.6).
 _PATH = re.compile(r"/[!$-~]{0,8191}")  # Printable ASCII but space, quote and fragment.
@@ -51,15 +54,16 @@ _DEFAULT_HEADERS = {
 }
 
 
+def _revealed(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
 def _checked_headers(headers: Mapping[str, str | Secret]) -> dict[str, str]:
-    checked = {}
     for name, value in headers.items():
-        text = value.reveal() if isinstance(value, Secret) else value
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(text):
-            # The value may be a secret: the error names the header only.
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(_revealed(value)):
+            # The value may be a secret: neither the error nor its frame's locals show it.
             raise ValueError(f"header {name!r} must have a value of printable ASCII")
-        checked[name.lower()] = text
-    return checked
+    return {name.lower(): _revealed(value) for name, value in headers.items()}
 
 
 def _secrets_of(headers: Mapping[str, str | Secret]) -> Iterable[str]:
@@ -70,11 +74,11 @@ def _secrets_of(headers: Mapping[str, str | Secret]) -> Iterable[str]:
             yield value
 
 
-def _body(json: Json, form: Mapping[str, str] | None) -> tuple[bytes, dict[str, str]]:
+def _body(json: Json, form: Mapping[str, str | Secret] | None) -> tuple[bytes, dict[str, str]]:
     if json is not None and form is not None:
         raise ValueError("a request has a body of JSON or of a form, not both")
     if form is not None:
-        encoded = urlencode(form).encode()
+        encoded = urlencode({name: _revealed(value) for name, value in form.items()}).encode()
         return encoded, {"content-type": "application/x-www-form-urlencoded"}
     if json is None:
         return b"", {}
@@ -87,7 +91,10 @@ _ENCODER = jsonlib.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 @functools.cache
 def _tls_context() -> ssl.SSLContext:
     # A context takes about 800 KB and tens of milliseconds: one serves the process.
-    context = httpx2.create_ssl_context(trust_env=False)
+    return _speaking_http(httpx2.create_ssl_context(trust_env=False))
+
+
+def _speaking_http(context: ssl.SSLContext) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -100,19 +107,33 @@ class _Wire(Protocol):
     async def aclose(self) -> None: ...
 
 
-def _make_wire(base: httpx2.URL, max_connections: int) -> Callable[[], _Wire]:
+def _make_wire(
+    base: httpx2.URL, proxy: Proxy | None, network: NetworkSettings, max_connections: int
+) -> Callable[[], _Wire]:
     made = transport_factory.get()
     if made is not None:
         origin = f"{base.scheme}://{base.netloc.decode()}"
         return lambda: Replaced(made(), origin)
-    secure = base.scheme == "https"
-    return lambda: Sockets(
-        base.host,
-        base.port or (443 if secure else 80),
-        tls=_tls_context() if secure else None,
-        most=max_connections,
-        keepalive=KEEPALIVE,
-    )
+    secure, through_tls = base.scheme == "https", proxy is not None and proxy.secure
+
+    def connect() -> Sockets:
+        own = tls_for(network) if secure or through_tls else None
+        tls = _tls_context() if own is None else _speaking_http(own)
+        return Sockets(
+            base.host,
+            _port(base),
+            tls=tls if secure else None,
+            most=max_connections,
+            keepalive=KEEPALIVE,
+            proxy=proxy,
+            proxy_tls=tls if through_tls else None,
+        )
+
+    return connect
+
+
+def _port(base: httpx2.URL) -> int:
+    return base.port or (443 if base.scheme == "https" else 80)
 
 
 def _words(error: Exception) -> str:
@@ -133,17 +154,20 @@ class HttpClient:
         timeouts: Timeouts,
         max_connections: int,
         max_body: int,
+        network: NetworkSettings,
     ) -> None:
         base = httpx2.URL(base_url)
+        proxy = proxy_for(network, base.scheme, base.host, _port(base))
         self._root = base.raw_path.decode().rstrip("/")
         host = {"host": base.netloc.decode()}
         self._headers = {**host, **_DEFAULT_HEADERS, **_checked_headers(headers)}
         in_path = [] if path_secret is None else [path_secret.reveal()]
-        self._secrets = (*in_path, *_secrets_of(headers))
+        hidden = () if proxy is None else secrets_of(proxy)
+        self._secrets = (*in_path, *_secrets_of(headers), *hidden)
         self._in_path = quote("".join(in_path), safe=":")
         self._target = functools.lru_cache(_PATHS)(self._target_of)
         self._timeouts = timeouts
-        self._make_wire = _make_wire(base, max_connections)
+        self._make_wire = _make_wire(base, proxy, network, max_connections)
         self._max_body = max_body
         self._wire: _Wire | None = None
         self._closed = False
@@ -158,7 +182,7 @@ class HttpClient:
         path: str,
         *,
         json: Json | None = None,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str | Secret] | None = None,
         headers: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Response:
         """Ask once, and answer with whatever status came back.
@@ -174,10 +198,13 @@ class HttpClient:
             try:
                 return await self._opened().exchange(request, progress, self._max_body)
             except Exception as error:  # noqa: BLE001 - whatever it is, it may show a secret
-                words = _words(error)
+                words = self._told(error, {**headers, **(form or {})})
         # Raised out here so that the library's exception is not even its context.
-        redact = redactor([*self._secrets, *_secrets_of(headers)])
-        raise progress.failure(redact(words or progress.late()))
+        raise progress.failure(words or progress.late())
+
+    def _told(self, error: Exception, fields: Mapping[str, str | Secret]) -> str:
+        """Its words without secrets: where they are raised, a traceback may show the locals."""
+        return redactor([*self._secrets, *_secrets_of(fields)])(_words(error))
 
     def _build(
         self,
@@ -227,12 +254,15 @@ async def open_client(
     timeouts: Timeouts = _PATIENCE,
     max_connections: int = 64,
     max_body: int = 1 << 20,
+    network: NetworkSettings = _DIRECT,
 ) -> AsyncIterator[HttpClient]:
     """A client of `base_url` for the time of the block. Connects at the first request.
 
     `headers` go with every request. `max_body` bounds an answer in bytes, after decompression.
+    `network` is the way there: a channel's own settings, where they inherit `NetworkSettings`.
     Raises ValueError for a URL that `check_base_url` would refuse (private addresses are left to
-    the settings) and for a header that cannot be sent.
+    the settings), for a header that cannot be sent, and for a bad variable of the environment
+    where `network` trusts that.
     """
     client = HttpClient(
         base_url=check_base_url(base_url, allow_private=True),
@@ -241,6 +271,7 @@ async def open_client(
         timeouts=timeouts,
         max_connections=max_connections,
         max_body=max_body,
+        network=network,
     )
     try:
         yield client

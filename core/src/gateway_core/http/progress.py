@@ -36,7 +36,7 @@ class UnreadableBody(TransportError):
 class Timeouts:
     """Seconds for each phase of a request, and for all of it together.
 
-    connect  name lookup, TCP and TLS
+    connect  name lookup, TCP and TLS, and a proxy's tunnel
     write    writing the request
     read     each read of the answer; at least 30 for Telegram, whose server itself sleeps
     pool     waiting for a connection while all are in use
@@ -56,6 +56,7 @@ class Progress:
     A request begins in the phase `read`: on a connection that is there it is written at once.
 
     phase    whose timeout runs
+    through  the proxy that it is connecting through, as words
     written  the first byte may have gone out
     status   of the answer, once its head was read
     """
@@ -63,6 +64,7 @@ class Progress:
     def __init__(self, timeouts: Timeouts) -> None:
         self.timeouts = timeouts
         self.phase = "read"
+        self.through = ""
         self.written = False
         self.status: int | None = None
         now = trio.current_time()
@@ -79,7 +81,8 @@ class Progress:
         """What to say when the deadline has passed."""
         if self.scope.deadline >= self._end:
             return f"no answer within {self.timeouts.total:g} s"
-        return f"{_LATE[self.phase]} {getattr(self.timeouts, self.phase):g} s"
+        through = self.through if self.phase == "connect" else ""
+        return f"{_LATE[self.phase]} {getattr(self.timeouts, self.phase):g} s{through}"
 
     async def trace(self, event: str, _told: Mapping[str, Any]) -> None:
         """Hear from a transport of httpx2 how far it came."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
-from typing import TypeAlias
 
 import trio
 
@@ -13,18 +12,20 @@ from gateway_core.http.answers import Response
 from gateway_core.http.progress import Progress
 from gateway_core.http.reuse import Reuse, Usage
 from gateway_core.http.tcp import MOST, TcpStream
+from gateway_core.http.tunnel import NOT_LET_IN, Stream, open_tunnel, secured
+from gateway_core.http.urls import Proxy
 from gateway_core.http.wire import Reading, Request
-
-_Stream: TypeAlias = "TcpStream | trio.SSLStream[TcpStream]"
 
 
 class Connection:
     """A connected stream, one request at a time."""
 
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.usage = Usage(trio.current_time())
         self._stream = stream
-        self._tcp = stream if isinstance(stream, TcpStream) else stream.transport_stream
+        while not isinstance(stream, TcpStream):
+            stream = stream.transport_stream
+        self._tcp = stream
 
     def is_stale(self) -> bool:
         """While idle: whether it ended, or holds something that nobody asked for."""
@@ -46,9 +47,16 @@ class Connection:
                 progress.written = False
                 raise
             # A request that is refused for its size may have its answer before its end.
-        return await self._read(progress, bound)
+        try:
+            return await self._read(progress, bound)
+        except trio.BrokenResourceError as error:
+            # In TLS 1.3 a certificate is refused after the request went out, and before it is read.
+            fresh = self.usage.answered is None
+            if fresh and getattr(error.__cause__, "reason", None) in NOT_LET_IN:
+                progress.written = False
+            raise
 
-    async def _write(self, data: bytes, progress: Progress) -> None:
+    async def _write(self, data: memoryview, progress: Progress) -> None:
         sent = self._tcp.send_nowait(data) if self._stream is self._tcp else 0
         if sent < len(data):
             progress.enter("write")
@@ -76,13 +84,24 @@ class Connection:
 class Sockets:
     """At most `most` connections to an origin; an idle one is used again for `keepalive` seconds.
 
-    tls  the context for https; None: plain http
+    tls        the context for https; None: plain http
+    proxy      the proxy that leads there; None: none does
+    proxy_tls  the context for one that speaks TLS itself
     """
 
     def __init__(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None, most: int, keepalive: float
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        most: int,
+        keepalive: float,
+        proxy: Proxy | None = None,
+        proxy_tls: ssl.SSLContext | None = None,
     ) -> None:
         self.tls = tls
+        self._proxy, self._proxy_tls = proxy, proxy_tls
         self._host = host
         self._port = port
         self._reuse = Reuse(keepalive)
@@ -125,23 +144,20 @@ class Sockets:
         while len(self._idle) > self._seats.value:  # each seat that is taken has its own
             await self._idle.popleft().close()
         progress.enter("connect")
+        progress.through = "" if self._proxy is None else f" through the proxy {self._proxy}"
         connection = Connection(await self._connected())
         if self._closed:  # meanwhile
             await connection.close()
             raise trio.ClosedResourceError("the session's client is closed")
         return connection
 
-    async def _connected(self) -> _Stream:
-        tcp = TcpStream(await trio.open_tcp_stream(self._host, self._port))
-        if self.tls is None:
-            return tcp
-        stream = trio.SSLStream(tcp, self.tls, server_hostname=self._host, https_compatible=True)
-        try:
-            await stream.do_handshake()
-        except BaseException:
-            await trio.aclose_forcefully(tcp)
-            raise
-        return stream
+    async def _connected(self) -> Stream:
+        stream: Stream
+        if self._proxy is None:
+            stream = TcpStream(await trio.open_tcp_stream(self._host, self._port))
+        else:
+            stream = await open_tunnel(self._proxy, self._host, self._port, self._proxy_tls)
+        return stream if self.tls is None else await secured(stream, self.tls, self._host)
 
     async def _carried(
         self, connection: Connection, request: Request, progress: Progress, bound: int

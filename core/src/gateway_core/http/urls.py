@@ -1,10 +1,14 @@
-"""Which base URLs an adapter may send secrets to. Sans-I/O."""
+"""Which base URLs an adapter may send secrets to, and which proxies lead there. Sans-I/O."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+from gateway_core.contract.instances import Secret
 
 DOTS = re.compile(r"(^|[/\\])(\.|%2e){1,2}([/\\?]|$)", re.IGNORECASE)
 """A segment of a path that would lead out of it."""
@@ -22,9 +26,14 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return next(filter(None, inside), address)
 
 
-def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
+def is_loopback(host: str) -> bool:
+    """Whether it is this machine by its name or its address."""
     address = _address(host)
-    loopback = host == "localhost" or (address is not None and address.is_loopback)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
+    address, loopback = _address(host), is_loopback(host)
     if scheme != "https" and not (scheme == "http" and loopback):
         raise ValueError("must be https, or http to a loopback address")
     if loopback:
@@ -57,3 +66,69 @@ def check_base_url(url: str, *, allow_private: bool = False) -> str:
     if DOTS.search(split.path):
         raise ValueError("must have no '.' or '..' in its path")
     return url.rstrip("/")
+
+
+@attrs.frozen
+class Proxy:
+    """Where a proxy is. `secure`: it speaks TLS itself; `credentials`: `user:password`."""
+
+    secure: bool
+    host: str
+    port: int
+    credentials: Secret | None = None
+
+    def __str__(self) -> str:
+        return authority(self.host, self.port)
+
+
+def authority(host: str, port: int) -> str:
+    """Host and port as a URL has them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def read_proxy(url: str) -> Proxy | None:
+    """The proxy at this URL, with the credentials in it; None: it is no such URL.
+
+    It raises nothing, since the URL may hold a password, and tracebacks may show it.
+    """
+    try:
+        split = urlsplit(url)
+        port = split.port
+    except ValueError:
+        return None
+    beyond = split.path not in {"", "/"} or "?" in url or "#" in url or "\\" in url
+    if split.scheme not in {"http", "https"} or not split.hostname or not port or beyond:
+        return None
+    user, at, _ = split.netloc.rpartition("@")
+    credentials = unquote(user) if at else None
+    if not re.fullmatch(r"[!-~]+", url) or not (
+        credentials is None or are_credentials(credentials)
+    ):
+        return None
+    secret = None if credentials is None else Secret(credentials)
+    return Proxy(split.scheme == "https", split.hostname, port, secret)
+
+
+def are_credentials(text: str) -> bool:
+    """Whether it is a user and a password, as in `user:password`."""
+    return ":" in text[1:] and text.isprintable()
+
+
+def is_excepted(host: str, port: int, no_proxy: str) -> bool:
+    """Whether `NO_PROXY` names it: a name and all below it, an address, a network, or `*`."""
+    return any(_names(entry.strip(), host, port) for entry in no_proxy.split(","))
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    if entry in {"", "*"}:
+        return entry == "*"
+    address = _address(host)
+    if address is not None and ("/" in entry or _address(entry.strip("[]")) is not None):
+        try:
+            return address in ipaddress.ip_network(entry.strip("[]"), strict=False)
+        except ValueError:
+            return False
+    name, _, its_port = entry.lower().partition(":")
+    domain = name.removeprefix("*").removeprefix(".").rstrip(".")
+    fits = host == domain or host.endswith(f".{domain}")
+    return bool(domain) and fits and its_port in {"", str(port)}

@@ -22,18 +22,21 @@ _FRAMED = ("content-length", "transfer-encoding")
 
 @attrs.frozen
 class Request:
-    """A request as it goes out: everything in it was checked before."""
+    """A request as it goes out: everything in it was checked before.
+
+    Secrets stand in it as they are, so neither its `repr` nor that of its bytes shows them.
+    """
 
     method: str
-    target: str
-    headers: Mapping[str, str]
-    content: bytes
+    target: str = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    content: bytes = attrs.field(repr=False)
 
-    def encoded(self) -> bytes:
+    def encoded(self) -> memoryview:
         """Head and body: one write, since each is a system call and often a packet."""
         fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
         head = f"{self.method} {self.target} HTTP/1.1\r\n{fields}\r\n"
-        return head.encode("ascii") + self.content
+        return memoryview(head.encode("ascii") + self.content)
 
 
 class WireError(Exception):

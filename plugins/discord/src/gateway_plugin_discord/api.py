@@ -166,6 +166,7 @@ async def open_session(instance: Instance) -> AsyncIterator[DiscordSession]:
         base_url=settings.base_url,
         headers={"authorization": Secret(f"Bot {settings.token.reveal()}"), "user-agent": agent},
         timeouts=Timeouts(total=settings.total_timeout),
+        network=settings,
     ) as client:
         times = times_of(settings.base_url)
         yield DiscordSession(client, InvalidAnswers(settings.invalid_answers, instance.id, times))

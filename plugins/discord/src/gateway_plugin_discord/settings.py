@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from gateway_core.authors import Secret
-from gateway_core.http import check_base_url
+from gateway_core.http import NetworkSettings, check_base_url
 
 BASE_URL = "https://discord.com/api/v10"
 MAX_LENGTH = 2000
@@ -38,8 +38,8 @@ class RoomLimits:
 
 
 @attrs.frozen(kw_only=True)
-class DiscordSettings:
-    """Settings of one bot.
+class DiscordSettings(NetworkSettings):
+    """Settings of one bot; its way there as in `NetworkSettings`.
 
     token            the bot's token, without the word `Bot`
     base_url         the HTTP API, v10; https, or http to loopback

@@ -120,7 +120,7 @@ class SlackSession:
         tokens.exchanged(access, renewed if isinstance(renewed, str) else None)
         return tokens.access
 
-    async def _exchanged(self, form: Mapping[str, str]) -> Mapping[str, Any]:
+    async def _exchanged(self, form: Mapping[str, str | Secret]) -> Mapping[str, Any]:
         """Slack's answer to an exchange; an empty one where it refuses for good."""
         try:
             return await self._request("oauth.v2.access", form=form, authorized=False) or {}
@@ -157,7 +157,7 @@ class SlackSession:
         tokens, settings = self.settings.tokens, self.settings
         for secret in (tokens.access, tokens.refresh, settings.client_secret):
             text = text.replace(secret.reveal(), "[token]") if secret is not None else text
-        return text
+        return self._http.redact(text)
 
     def _note(self, error: SlackApiError, generation: int) -> None:
         """Tell the error what only the session knows, and remember it for those that follow."""
@@ -171,7 +171,7 @@ async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
     """A session on one HTTP client, closed at the end. ValueError: the token file is damaged."""
     settings.tokens.load()
     timeouts = Timeouts(total=settings.timeout)
-    async with open_client(base_url=settings.base_url, timeouts=timeouts) as http:
+    async with open_client(base_url=settings.base_url, timeouts=timeouts, network=settings) as http:
         yield SlackSession(settings, http)
 
 

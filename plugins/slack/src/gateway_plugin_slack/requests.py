@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway_core.authors import Attempt
+from gateway_core.authors import Attempt, Secret
 from gateway_plugin_slack.ids import is_message_id, locate
 from gateway_plugin_slack.methods import NOT_PLAIN, ROOM_CALLS
 from gateway_plugin_slack.settings import Settings
@@ -60,7 +60,7 @@ def _messages(attempt: Attempt) -> tuple[str, dict[str, str]]:
     return channel, found
 
 
-def exchange_form(settings: Settings) -> dict[str, str] | None:
+def exchange_form(settings: Settings) -> dict[str, str | Secret] | None:
     """What oauth.v2.access wants for a fresh token; None: the settings do not give it."""
     refresh, client, secret = settings.tokens.refresh, settings.client_id, settings.client_secret
     if refresh is None or client is None or secret is None:
@@ -68,6 +68,6 @@ def exchange_form(settings: Settings) -> dict[str, str] | None:
     return {
         "grant_type": "refresh_token",
         "client_id": client,
-        "client_secret": secret.reveal(),
-        "refresh_token": refresh.reveal(),
+        "client_secret": secret,
+        "refresh_token": refresh,
     }

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from gateway_core.authors import Secret
-from gateway_core.http import check_base_url
+from gateway_core.http import NetworkSettings, check_base_url
 from gateway_plugin_slack.tokens import Tokens
 
 BASE_URL = "https://slack.com/api"
@@ -35,8 +35,8 @@ class RoomLimits:
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
-    """One workspace, as one app sees it.
+class Settings(NetworkSettings):
+    """One workspace, as one app sees it; its way there as in `NetworkSettings`.
 
     token             a bot's or user's token (`xoxb-…`, `xoxp-…`)
     base_url          https, or http to loopback

@@ -39,7 +39,10 @@ async def open_session(settings: TelegramSettings) -> AsyncIterator[TelegramSess
     """A session; the token goes into the path of each request, below this line only."""
     timeouts = Timeouts(read=settings.read_timeout, total=settings.total_timeout)
     async with open_client(
-        base_url=settings.base_url, path_secret=settings.token, timeouts=timeouts
+        base_url=settings.base_url,
+        path_secret=settings.token,
+        timeouts=timeouts,
+        network=settings,
     ) as client:
         yield TelegramSession(client)
 

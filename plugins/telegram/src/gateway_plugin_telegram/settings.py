@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from gateway_core.authors import Secret
-from gateway_core.http import check_base_url
+from gateway_core.http import NetworkSettings, check_base_url
 
 TEXT_LIMIT = 4096
 """Code points that a message's text may have (core.telegram.org/bots/api#sendmessage)."""
@@ -41,8 +41,8 @@ class RoomLimits:
 
 
 @attrs.frozen(kw_only=True)
-class TelegramSettings:
-    """A bot on Telegram.
+class TelegramSettings(NetworkSettings):
+    """A bot on Telegram; its way there as in `NetworkSettings`.
 
     token           the bot's token, as BotFather gives it
     base_url        where the Bot API is served: https, or http to a loopback address

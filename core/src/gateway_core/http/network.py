@@ -1,0 +1,228 @@
+"""How an account's requests leave a company's network: its proxy, and its certificates.
+
+Files are read when settings are made, so that a mistake shows at once, and again when a session
+first connects.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx2
+
+from gateway_core.contract.instances import Secret
+from gateway_core.contract.validators import flag
+from gateway_core.http.urls import (
+    Proxy,
+    are_credentials,
+    is_excepted,
+    is_loopback,
+    read_proxy,
+)
+
+_A_PROXY = "must be a proxy's URL with a port, as in http://proxy.example:3128"
+
+
+def _path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) and value else value
+
+
+def _is_proxy(_settings: Any, _field: Any, value: str | None) -> None:
+    if value is None:
+        return
+    found = read_proxy(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"'proxy' {_A_PROXY}")
+    if found.credentials is not None:
+        raise ValueError("'proxy' must have no user or password: they are proxy_credentials")
+
+
+def _are_credentials(settings: Any, _field: Any, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Secret) or not are_credentials(value.reveal()):
+        raise ValueError("'proxy_credentials' must be a user and a password, as in user:password")
+    if settings is not None and settings.proxy is None:
+        raise ValueError("'proxy_credentials' must stand beside proxy")
+
+
+def _is_authority(_settings: Any, _field: Any, value: Any) -> None:
+    if value is not None:
+        _trust(_file(value, "'ca_file'"), "'ca_file'")
+
+
+def _is_certificate(settings: Any, _field: Any, value: Any) -> None:
+    if value is None:
+        return
+    _file(value, "'client_certificate'")
+    if settings is not None:
+        if settings.client_key is not None:
+            _file(settings.client_key, "'client_key'")
+        _show(_client_context(), settings)
+
+
+def _is_key(settings: Any, _field: Any, value: Any) -> None:
+    if value is None:
+        return
+    _file(value, "'client_key'")
+    if settings is not None and settings.client_certificate is None:
+        raise ValueError("'client_key' must stand beside client_certificate")
+
+
+def _is_needed(settings: Any, _field: Any, value: object) -> None:
+    if value is not None and settings is not None and settings.client_certificate is None:
+        raise ValueError("'client_key_password' must stand beside client_certificate")
+
+
+def _is_sound(settings: Any, field: Any, value: object) -> None:
+    flag(settings, field, value)
+    if value:
+        _environment_proxy()
+        _environment_authority()
+
+
+@attrs.frozen(kw_only=True)
+class NetworkSettings:
+    """Settings of an account's way to its platform; a channel's settings inherit them.
+
+    proxy                an HTTP proxy that every connection goes through by CONNECT, as in
+                         `http://proxy.example:3128`; `https` where the proxy itself speaks TLS.
+                         None: none
+    proxy_credentials    for a proxy that asks for them (`Basic`): a secret, `user:password`
+    ca_file              a file of certificates (PEM) that are trusted instead of the system's:
+                         the company's, where it reads what goes through TLS
+    client_certificate   a file with a certificate (PEM) to show to whoever asks for one, and those
+                         that it depends on
+    client_key           the file with its key; None: in `client_certificate`
+    client_key_password  what that key is encrypted with: a secret
+    trust_environment    take what is not set here from `HTTPS_PROXY`, `NO_PROXY` and
+                         `SSL_CERT_FILE`. Off: whoever can set a variable of the process would
+                         read every message and its token
+    """
+
+    proxy: str | None = attrs.field(default=None, validator=_is_proxy)
+    proxy_credentials: Secret | None = attrs.field(default=None, validator=_are_credentials)
+    ca_file: Path | None = attrs.field(default=None, converter=_path, validator=_is_authority)
+    client_certificate: Path | None = attrs.field(
+        default=None, converter=_path, validator=_is_certificate
+    )
+    client_key: Path | None = attrs.field(default=None, converter=_path, validator=_is_key)
+    client_key_password: Secret | None = attrs.field(default=None, validator=_is_needed)
+    trust_environment: bool = attrs.field(default=False, validator=_is_sound)
+
+
+def proxy_for(network: NetworkSettings, scheme: str, host: str, port: int) -> Proxy | None:
+    """The proxy that leads to an origin; None: none does. Raises ValueError for a bad variable.
+
+    Those of the environment serve https alone, and no address of this machine's own.
+    """
+    if network.proxy is not None:
+        found = read_proxy(network.proxy)
+        return found and attrs.evolve(found, credentials=network.proxy_credentials)
+    if not network.trust_environment or scheme != "https" or is_loopback(host):
+        return None
+    if is_excepted(host, port, _variable("no_proxy") or _variable("NO_PROXY")):
+        return None
+    return _environment_proxy()
+
+
+def _variable(name: str) -> str:
+    # Read here alone: a frame that had them all as a local would show them in a traceback.
+    return os.environ.get(name, "")
+
+
+def _environment_proxy() -> Proxy | None:
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        if not _variable(name):
+            continue
+        found = read_proxy(_variable(name)) or read_proxy(f"http://{_variable(name)}")
+        if found is None:
+            raise ValueError(f"{name} {_A_PROXY}, or http://user:password@proxy.example:3128")
+        return found
+    return None
+
+
+def _environment_authority() -> Path | None:
+    name = "SSL_CERT_FILE"
+    if not _variable(name):
+        return None
+    _trust(_file(Path(_variable(name)), name), name)
+    return Path(_variable(name))
+
+
+# -- contexts of TLS
+
+
+def tls_for(network: NetworkSettings) -> ssl.SSLContext | None:
+    """The context for these settings; None: the one that serves the process will do.
+
+    Raises ValueError for a file that cannot be used.
+    """
+    authority = network.ca_file
+    if authority is None and network.trust_environment:
+        authority = _environment_authority()
+    if authority is None and network.client_certificate is None:
+        return None
+    if authority is None:
+        context = httpx2.create_ssl_context(trust_env=False)
+    else:
+        context = _trust(authority, "'ca_file'")
+    if network.client_certificate is not None:
+        _show(context, network)
+    return context
+
+
+def _client_context() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _file(path: Any, name: str) -> Path:
+    try:
+        with Path(path).open("rb"):
+            return Path(path)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a path") from None
+    except OSError as error:
+        raise ValueError(f"{name} must be a file that can be read: {error.strerror}") from None
+
+
+def _trust(file: Path, name: str) -> ssl.SSLContext:
+    """A context that trusts the file's certificates and no others.
+
+    Not `ssl.create_default_context`: from Python 3.13 on it asks for more than many companies'
+    certificates have (an authority key identifier, for one).
+    """
+    context = _client_context()
+    try:
+        context.load_verify_locations(file)
+    except OSError as error:  # ssl.SSLError is one
+        text = f"{name} must be a file of certificates in PEM: {error.strerror or error}"
+        raise ValueError(text) from None
+    if not context.get_ca_certs():
+        raise ValueError(f"{name} must hold the certificate of an authority")
+    return context
+
+
+def _show(context: ssl.SSLContext, network: NetworkSettings) -> None:
+    """Let the context show the client's certificate."""
+    password, key = network.client_key_password, network.client_key
+    asked, where = False, network.client_certificate
+
+    def reveal() -> str:
+        nonlocal asked  # Without this OpenSSL would ask at the terminal.
+        asked = True
+        return "" if password is None else password.reveal()
+
+    try:
+        context.load_cert_chain(where or "", key, reveal)
+    except (OSError, ValueError) as error:
+        if asked:
+            text = "'client_key_password' must be the password of the client's key"
+            raise ValueError(text) from None
+        words = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
+        text = f"'client_certificate' must be a certificate in PEM, with its key: {words}"
+        raise ValueError(text) from None
