@@ -23,7 +23,7 @@ from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.wire import reset, silence
 from gateway_core import Secret
 from gateway_core.authors import TransportError
-from gateway_core.http import Timeouts, UnreadableBody, client, open_client
+from gateway_core.http import NetworkSettings, Timeouts, UnreadableBody, client, open_client
 from gateway_core.http.tcp import TcpStream
 
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
@@ -581,7 +581,10 @@ async def test_a_closed_client_sends_nothing_that_waited_for_a_connection():
 
 async def test_clients_share_one_tls_context():
     assert client._tls_context() is client._tls_context()
-    one, two = (client._make_wire(httpx2.URL(url), 1)() for url in ("https://a.b", "https://c.d"))
+    one, two = (
+        client._make_wire(httpx2.URL(url), None, NetworkSettings(), 1)()
+        for url in ("https://a.b", "https://c.d")
+    )
     assert one.tls is two.tls is client._tls_context()
 
 
