@@ -10,7 +10,6 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Literal
 
 import attrs
@@ -36,6 +35,7 @@ class Middlebox:
     once     a connection is forgotten as soon as it carried one answer
     opened   connections so far
     lost     writes of the client that met a forgotten connection
+    front    its own port
     """
 
     port: int
@@ -43,7 +43,31 @@ class Middlebox:
     once: bool = False
     opened: int = 0
     lost: int = 0
+    front: int = 0
     _forgotten: int = 0
+    _accepts: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _reopened: trio.Event = attrs.field(factory=trio.Event)
+
+    async def listen(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Take connections where it is not shut, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                listeners = await trio.open_tcp_listeners(self.front, host="127.0.0.1")
+                if not self.front:
+                    self.front = listeners[0].socket.getsockname()[1]
+                    task_status.started()
+                self._reopened, self._accepts = trio.Event(), trio.CancelScope()
+                with self._accepts:
+                    await trio.serve_listeners(self._relay, listeners, handler_nursery=nursery)
+                await self._reopened.wait()
+
+    def shut(self) -> None:
+        """Refuse connections from now on; those that are there stay."""
+        self._accepts.cancel()
+
+    def open(self) -> None:
+        """Take connections again."""
+        self._reopened.set()
 
     def forget(self) -> None:
         """Forget every connection that is there."""
@@ -83,7 +107,6 @@ async def between(url: str, **fields: object) -> AsyncIterator[tuple[Middlebox, 
     """A middlebox before the server at `url`, and its own URL."""
     box = Middlebox(int(url.rpartition(":")[2]), **fields)  # type: ignore[arg-type]  # its own fields
     async with trio.open_nursery() as nursery:
-        listening = partial(trio.serve_tcp, box._relay, 0, host="127.0.0.1")  # noqa: SLF001 - its own
-        [listener] = await nursery.start(listening)
-        yield box, f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        await nursery.start(box.listen)
+        yield box, f"http://127.0.0.1:{box.front}"
         nursery.cancel_scope.cancel()

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import socket
 import ssl
 import traceback
 import tracemalloc
@@ -138,6 +139,25 @@ async def test_a_refused_connection_is_not_dispatched():
     port = listener.socket.getsockname()[1]
     await listener.aclose()
     assert (await failure_of(f"http://127.0.0.1:{port}")).dispatched == "no"
+
+
+class NoNames(trio.abc.HostnameResolver):
+    """Knows none."""
+
+    async def getaddrinfo(self, *asked, **more):
+        await trio.lowlevel.checkpoint()
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    async def getnameinfo(self, sockaddr, flags):
+        raise NotImplementedError
+
+
+async def test_a_name_that_does_not_resolve_is_not_dispatched():
+    """In the words in which `Network.unname` has it."""
+    trio.socket.set_custom_hostname_resolver(NoNames())
+    error = await failure_of("http://localhost:9")
+    assert f"[Errno {socket.EAI_AGAIN}] Temporary failure in name resolution" in error.text
+    assert error.dispatched == "no"
 
 
 async def test_a_failed_tls_handshake_is_not_dispatched():

@@ -218,6 +218,20 @@ async def test_unmounting_refuses_new_connections_and_serves_what_is_on_its_way(
     assert answers == [200]
 
 
+async def test_a_name_that_is_taken_away_does_not_resolve_until_it_is_mounted(autojump_clock):
+    async with open_network() as network:
+        network.mount(URL, answering())
+        network.unname(URL)
+        with pytest.raises(TransportError, match="name resolution") as caught:
+            await get(network)
+        assert caught.value.dispatched == "no"
+        network.unmount(URL)
+        with pytest.raises(TransportError, match="refused"):
+            await get(network)
+        network.mount(URL, answering())
+        assert 200 == (await get(network)).status
+
+
 async def test_an_application_that_fails_is_named_at_the_end(autojump_clock):
     async def app(scope, receive, send):
         raise LookupError("a mistake")

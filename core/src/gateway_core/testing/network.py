@@ -8,6 +8,7 @@ its mock clock every latency and timeout is exact.
 from __future__ import annotations
 
 import math
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
@@ -34,6 +35,8 @@ _Origin: TypeAlias = tuple[str, str, int]
 _PORTS = {"http": 80, "https": 443}
 _WRITING = "http11.send_request_headers.started"
 _CUT: Event = {"type": "cut"}
+_REFUSED = "connection refused"
+_NO_NAME = str(socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"))
 
 
 def _origin(url: httpx2.URL) -> _Origin:
@@ -181,7 +184,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         host = self._network.host(request.url)
         if host is None:
             await trio.lowlevel.checkpoint()
-            raise httpx2.ConnectError("connection refused")
+            raise httpx2.ConnectError(self._network.refusal(request.url))
         await _phase(host.connect(), timeouts.get("connect"), httpx2.ConnectTimeout)
         trace = request.extensions.get("trace")
         if trace is not None:
@@ -213,6 +216,7 @@ class Network:
         self.errors: list[Exception] = []
         self._nursery = nursery
         self._hosts: dict[_Origin, _Host] = {}
+        self._unnamed: set[_Origin] = set()
 
     def mount(
         self,
@@ -229,7 +233,9 @@ class Network:
         connect, write  draw the seconds that those phases take: nothing by default, and
                         `math.inf` means that they never end
         """
-        self._hosts[_origin(httpx2.URL(base_url))] = _Host(
+        origin = _origin(httpx2.URL(base_url))
+        self._unnamed.discard(origin)
+        self._hosts[origin] = _Host(
             app=app,
             latency=latency or _no_distance,
             connect=connect or _nothing,
@@ -238,7 +244,14 @@ class Network:
 
     def unmount(self, base_url: str) -> None:
         """Refuse connections from now on; requests on their way are still served."""
-        self._hosts.pop(_origin(httpx2.URL(base_url)), None)
+        origin = _origin(httpx2.URL(base_url))
+        self._hosts.pop(origin, None)
+        self._unnamed.discard(origin)
+
+    def unname(self, base_url: str) -> None:
+        """Do not resolve the name from now on, as when DNS fails, until it is mounted again."""
+        self.unmount(base_url)
+        self._unnamed.add(_origin(httpx2.URL(base_url)))
 
     def transport(self) -> httpx2.AsyncBaseTransport:
         """A transport for a client. Connections are without number: no pool is modelled."""
@@ -247,6 +260,10 @@ class Network:
     def host(self, url: httpx2.URL) -> _Host | None:
         """Who answers at the URL's origin; None: nobody."""
         return self._hosts.get(_origin(url))
+
+    def refusal(self, url: httpx2.URL) -> str:
+        """Why nobody answers there, in the words of the system."""
+        return _NO_NAME if _origin(url) in self._unnamed else _REFUSED
 
     def dispatch(self, host: _Host, request: httpx2.Request, body: bytes) -> _Exchange:
         """Send a request off: from here on it is served, whatever becomes of its client."""
