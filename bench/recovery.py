@@ -2,11 +2,12 @@
 
 `python -m bench.recovery` prints a row for each case, in virtual time: the real adapters send to
 the emulators through a network in memory, so that every machine gets the same figures. With
-`--sockets` the same cases run on loopback, in real time, four at once. `--json` one list, `--table`
-Markdown, and `--plot` draws how the pace comes back, for docs/explanation/recovery.md. `ideal_s` is
-the time without the fault and the time that the fault itself takes; `lost_s` is what it took beyond
-that, which should be less than a tenth of it, or than 2 s. `refused` are 429s of ours; `late` were
-accepted after a later message of their room; `announced` are possible copies by their receipts.
+`--sockets` the same cases run on loopback, in real time, four at once, and a few of connections
+that are kept. `--json` one list, `--table` Markdown (with `--sockets` of both), and `--plot` draws
+how the pace comes back, for docs/explanation/recovery.md. `ideal_s` is the time without the fault
+and the time that the fault itself takes; `lost_s` is what it took beyond that, which should be less
+than a tenth of it, or than 2 s. `refused` are 429s of ours; `late` were accepted after a later
+message of their room; `announced` are possible copies by their receipts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ import trio
 
 from bench import recovery_sockets
 from bench.peers.tables import Row, table
-from bench.recovery_cases import CASES, PLOTTED, Case, Trouble, World, nothing
+from bench.recovery_cases import CASES, ON_CONNECTIONS, PLOTTED, Case, Trouble, World, nothing
 from bench.recovery_runs import Found, beside, run
 from bench.worlds import PLATFORMS, configured
 from gateway_core import Gateway, open_gateway
@@ -48,8 +49,9 @@ class InMemory(World):
     def unmount(self) -> None:
         self.network.unmount(URL)
 
-    def unname(self) -> None:
-        self.network.unname(URL)
+    def unname(self, *, keeps: bool) -> None:
+        if not keeps:
+            self.network.unname(URL)
 
     def stranger(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=self.network.transport(), base_url=URL)
@@ -91,13 +93,35 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "channel": lambda row: str(row["channel"]),
     "ideal, s": lambda row: f"{row['ideal_s']:.1f}",
     "took, s": lambda row: f"{row['took_s']:.1f}",
-    "lost, s": lambda row: f"{row['lost_s']:.1f}",
+    "lost, s": lambda row: f"{round(row['lost_s'], 1) + 0.0:.1f}",
     "429s": lambda row: str(row["refused"]),
     "copies": lambda row: str(row["copies"]),
     "announced": lambda row: str(row["announced"]),
     "lost": lambda row: str(row["lost"]),
     "late": lambda row: str(row["late"]),
 }
+TIMES = ("ideal, s", "lost, s", "429s")
+COUNTS = ("copies", "announced", "lost", "late")
+
+
+def both(memory: Sequence[Row], sockets: Sequence[Row]) -> str:
+    """One table: times in memory, then those over sockets; counts are of both together."""
+    of = {(row["case"], row["channel"]): row for row in memory}
+    pairs = [{"memory": of.get((row["case"], row["channel"])), "sockets": row} for row in sockets]
+
+    def time(world: str, name: str) -> Callable[[Row], str]:
+        return lambda pair: "-" if pair[world] is None else COLUMNS[name](pair[world])
+
+    def count(name: str) -> Callable[[Row], str]:
+        return lambda pair: str(sum(row[name] for row in pair.values() if row is not None))
+
+    def label(name: str) -> Callable[[Row], str]:
+        return lambda pair: str(pair["sockets"][name])
+
+    columns = {name: label(name) for name in ("case", "channel")}
+    columns |= {name: time("memory", name) for name in TIMES}
+    columns |= {f"sockets: {name}": time("sockets", name) for name in TIMES}
+    return table(pairs, columns | {name: count(name) for name in COUNTS})
 
 
 def in_virtual_time(cases: Mapping[str, Case], told: Callable[[Row], None]) -> list[Row]:
@@ -117,14 +141,14 @@ def _silent(_: Row) -> None:
     """The rows are printed together."""
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--table", action="store_true", help="print the rows as Markdown")
     parser.add_argument("--sockets", action="store_true", help="on loopback, in real time")
     parser.add_argument("--case", default="", help="those alone whose name has this in it")
     parser.add_argument("--plot", type=Path, help="draw how the pace comes back, into this file")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if arguments.plot is not None:
         from bench.plots import draw_recovery  # noqa: PLC0415 - the figures need no matplotlib
@@ -132,9 +156,10 @@ def main() -> None:
         drawn = {name: curve(case)[:45] for name, case in CASES.items() if name in PLOTTED}
         draw_recovery(drawn, arguments.plot)
         return
+    every = {**CASES, **ON_CONNECTIONS} if arguments.sockets else CASES
     cases = {
         name: case
-        for name, case in CASES.items()
+        for name, case in every.items()
         if arguments.case in name or arguments.case == case.channel
     }
     tell = _silent if arguments.json or arguments.table else _print
@@ -144,7 +169,10 @@ def main() -> None:
         rows = in_virtual_time(cases, tell)
     if arguments.json:
         print(json.dumps(rows))
-    if arguments.table:
+    if arguments.table and arguments.sockets:
+        memory = {name: case for name, case in cases.items() if name in CASES}
+        print(both(in_virtual_time(memory, tell), rows))
+    elif arguments.table:
         print(table(rows, COLUMNS))
 
 

@@ -71,8 +71,11 @@ class World(ABC):
         """Refuse connections; requests on their way are answered."""
 
     @abstractmethod
-    def unname(self) -> None:
-        """Be found by nobody who asks for the name; requests on their way are answered."""
+    def unname(self, *, keeps: bool) -> None:
+        """Be found by nobody who asks for the name; requests on their way are answered.
+
+        keeps  connections that are there go on
+        """
 
     @abstractmethod
     def stranger(self) -> httpx2.AsyncClient:
@@ -160,13 +163,13 @@ def outage(at: float, seconds: float) -> Trouble:
     return trouble
 
 
-def unnamed(at: float, seconds: float) -> Trouble:
-    """The platform's name does not resolve for so long."""
+def unnamed(at: float, seconds: float, *, keeps: bool = False) -> Trouble:
+    """The platform's name does not resolve for so long; connections that are there may be kept."""
 
     async def trouble(there: World) -> None:
         if at:
             await trio.sleep(at)
-        there.unname()
+        there.unname(keeps=keeps)
         await trio.sleep(seconds)
         there.mount()
 
@@ -331,6 +334,13 @@ CASES: Mapping[str, Case] = {
         for channel in ("telegram", "slack")
     },
 }
+ON_CONNECTIONS: Mapping[str, Case] = {
+    f"600 messages, no name for 20 s, connections kept, {channel}": Case(
+        channel=channel, trouble=unnamed(2.0, 20.0, keeps=True), took=20.0
+    )
+    for channel in ("telegram", "slack", "discord")
+}
+"""Cases of connections that are kept: in memory there are none. What they carry is won."""
 
 PLOTTED = ("another process for 5 s", "a flood of 10 s")
 """Cases whose pace is drawn."""

@@ -27,7 +27,7 @@ import trio
 
 from bench.middlebox import Middlebox, between
 from bench.peers.tables import Row
-from bench.recovery_cases import CASES, Case, Trouble, World, nothing
+from bench.recovery_cases import CASES, ON_CONNECTIONS, Case, Trouble, World, nothing
 from bench.recovery_runs import Found, beside, run
 from bench.worlds import PLATFORMS, configured
 from gateway_contrib.emulators.serve import serve
@@ -85,9 +85,10 @@ class OverSockets(World):
         self._box.shut()
         self._leave()
 
-    def unname(self) -> None:
+    def unname(self, *, keeps: bool) -> None:
         self.unknown.add(self.port)
-        self._leave()
+        if not keeps:
+            self._leave()
 
     def _leave(self) -> None:
         self._leaves = True
@@ -204,7 +205,7 @@ async def rows(cases: Mapping[str, Case], told: Callable[[Row], None]) -> list[R
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     name, *quiet = sys.argv[1:]
-    case = CASES[name]
+    case = {**CASES, **ON_CONNECTIONS}[name]
     found = trio.run(once, case, nothing if quiet == [QUIET] else case.trouble)
     print(json.dumps(attrs.asdict(found)))
 
