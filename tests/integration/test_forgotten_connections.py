@@ -1,4 +1,7 @@
-"""Idle connections that a middlebox forgot, over loopback sockets. Bounded to seconds."""
+"""Idle connections that a middlebox forgot, over loopback sockets. Bounded to seconds.
+
+The bounds are far from what a healthy run takes: what else the machine does proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ from gateway_core.http.progress import Progress
 from gateway_core.http.wire import Request
 from gateway_plugin_slack.settings import Settings
 
-QUICK = Timeouts(read=4)
-"""Yet long enough for a healthy answer on a machine that is busy with other work."""
+QUICK = Timeouts(read=8)
+"""Yet long enough for a healthy answer on a machine that has ten times as much to do as it can."""
 MANY = 20
 ROOMS = 64
 
@@ -47,7 +50,7 @@ class Asked:
 @asynccontextmanager
 async def behind(app, **fields):
     """The application on a socket, and a middlebox before it."""
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             async with between(await nursery.start(serve, app), **fields) as (box, url):
                 yield box, url
@@ -220,12 +223,12 @@ async def test_what_the_other_system_takes_no_more_fails_before_the_write_timeou
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
         url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-        async with open_client(base_url=url, timeouts=Timeouts(write=20, total=20)) as client:
+        async with open_client(base_url=url, timeouts=Timeouts(write=50, total=50)) as client:
             started = trio.current_time()
             with pytest.raises(TransportError) as caught:
                 await client.request("POST", "/x", form={"text": "x" * 20_000_000})
         nursery.cancel_scope.cancel()
-    assert trio.current_time() - started < 10
+    assert trio.current_time() - started < 40
     assert caught.value.dispatched == "unknown"
 
 
@@ -257,4 +260,4 @@ async def test_dead_idle_connections_stop_no_healthy_account(once):
             seconds = trio.current_time() - started
     assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
     assert sum(receipt.possible_duplicate for receipt in receipts) == box.lost <= 4
-    assert seconds < 10
+    assert seconds < 25
