@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from math import isfinite
+from operator import attrgetter
 
 from gateway_core.contract.envelopes import (
     Call,
@@ -29,6 +30,7 @@ from gateway_core.contract.validators import (
     name_fault,
     shown,
 )
+from gateway_core.submission.plain import plain
 
 ENVELOPES = (Send, Edit, Delete, Call)
 LATEST = 8e9
@@ -37,6 +39,7 @@ LONGEST_TEXT = 1_000_000
 """Characters of one envelope: bounds the work of cutting, which `max_parts` is checked after."""
 MOST = 100
 """Problems that are reported of one envelope."""
+_words = attrgetter("priority", "order", "format", "on_unknown", "on_conflict")
 FLAGS = ("mentions", "link_previews", "silent", "interim")
 
 
@@ -45,6 +48,16 @@ def problems_of(envelope: object) -> list[Problem]:
     if type(envelope) is Send and _is_plain(envelope):
         return []
     return list(islice(_problems(envelope), MOST))
+
+
+def checked(envelope: Envelope) -> Envelope:
+    """The envelope, of plain values alone. Raises `Invalid` with every mistake."""
+    if type(envelope) is Send and _is_plain(envelope):
+        return envelope
+    problems = list(islice(_problems(envelope), MOST))
+    if problems:
+        raise Invalid(problems)
+    return plain(envelope)
 
 
 def check_envelope(value: object) -> None:
@@ -67,6 +80,7 @@ def _is_plain(send: Send) -> bool:
         and "\x00" not in text
         and not text.isspace()
         and type(room) is type(instance) is str
+        and {*map(type, _words(send))} == {str}
         and 0 < len(room) <= LONGEST_NAME
         and 0 < len(instance) <= LONGEST_NAME
         and (names := room + instance).isascii()

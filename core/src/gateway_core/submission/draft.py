@@ -23,7 +23,7 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.submission.checks import problems_of
+from gateway_core.submission.checks import checked
 from gateway_core.submission.preview import planned
 from gateway_core.submission.tickets import Ticket
 
@@ -79,9 +79,7 @@ class Drafting:
     def draft(self, envelope: Envelope) -> Draft:
         """Check and plan the envelope. Raises why it cannot be accepted at all."""
         self.check_open()
-        problems = problems_of(envelope)
-        if problems:
-            raise Invalid(problems)
+        envelope = checked(envelope)
         account = self.registry.serving.get(envelope.instance_id)
         if account is None:
             account = self.registry.account(envelope.instance_id)  # raises the reason

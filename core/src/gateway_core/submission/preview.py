@@ -14,6 +14,7 @@ from gateway_core.contract.instances import Instance
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
 from gateway_core.submission.checks import problems_of
+from gateway_core.submission.plain import plain
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +65,7 @@ def foresee(
     problems = problems_of(envelope)
     if problems:
         return Preview(problems=tuple(problems), parts=(), limits=())
+    envelope = plain(envelope)
     parts, problems = planned(hooks, instance, envelope, config.max_parts)
     room = address or envelope.external_room_id
     thread = envelope.thread_id if hooks.traits.independent_threads else None

@@ -1,0 +1,140 @@
+"""Texts and numbers of classes of their own are plain ones once they are accepted."""
+
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import attrs
+import pytest
+
+from gateway_contrib.sqlite import SqliteOutbox
+from gateway_core import (
+    Call,
+    Delete,
+    Edit,
+    Instance,
+    KeyRef,
+    MessageRef,
+    Part,
+    PartRef,
+    Send,
+    preview,
+)
+from gateway_core.submission.plain import plain
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+
+class Escaped(str):
+    """As a template engine's: what is joined to it is escaped."""
+
+    __slots__ = ()
+
+    def __add__(self, other):
+        return Escaped(str.__add__(self, other.replace("<", "&lt;")))
+
+    def __str__(self):
+        return self
+
+
+class Class(StrEnum):
+    URGENT = "urgent"
+
+
+class Single(float):
+    pass
+
+
+class Whole(int):
+    pass
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+EXTRA = {
+    Escaped("a"): [Single(1.5), (Whole(3), {"b": Escaped("c")})],
+    "pair": Pair(1, Escaped("x")),
+}
+PLAIN = {"a": [1.5, (3, {"b": "c"})], "pair": (1, "x")}
+TEXT = Escaped("Tom & <b>")
+PLACE = {"instance_id": Escaped("bot"), "external_room_id": Escaped("room")}
+KEY = Escaped("k")
+REF = MessageRef(
+    instance_id="bot",
+    external_room_id="room",
+    thread_id=Escaped("t"),
+    envelope_id=Escaped("e"),
+    parts=(PartRef(message_id=Escaped("7")),),
+    extra={"a": Escaped("b")},
+)
+ENVELOPES = [
+    Send(**PLACE, text=TEXT, key=KEY, extra=EXTRA, ttl=Single(60), priority=Escaped("urgent")),
+    Send(instance_id="bot", external_room_id="room", text="ascii", priority=Class.URGENT),
+    Send(instance_id="bot", external_room_id="room", text="ascii", order=Escaped("none")),
+    Send(**PLACE, text=TEXT, thread_id=Escaped("t"), reply_to=Escaped("r"), collapse=Escaped("c")),
+    Call(**PLACE, method=Escaped("react"), arguments=EXTRA),
+    Edit(**PLACE, target=REF, text=TEXT, extra=EXTRA),
+    Delete(**PLACE, target=KeyRef(instance_id="bot", external_room_id="room", key=KEY)),
+]
+
+
+def kinds(value):
+    """The classes of all that a value holds."""
+    yield type(value)
+    if attrs.has(type(value)):
+        value = attrs.asdict(value, recurse=False)
+    if isinstance(value, dict):
+        for item in (*value, *value.values()):
+            yield from kinds(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from kinds(item)
+
+
+BARE = {str, int, float, bool, type(None), dict, list, tuple, *map(type, [*ENVELOPES, REF])} | {
+    Part,
+    PartRef,
+    KeyRef,
+}
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES, ids=lambda envelope: type(envelope).__name__)
+@pytest.mark.parametrize("durable", [True, False], ids=["sqlite", "memory"])
+async def test_what_a_channel_gets_is_plain_with_a_file_and_without(envelope, durable, tmp_path):
+    made = []
+
+    async def look(attempt):
+        made.append(attempt)
+
+    outbox = SqliteOutbox(tmp_path / "o.db", wall_clock=virtual_wall) if durable else None
+    channel = FakeChannel(script=look)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        ticket = await gateway.submit(envelope)
+        await ticket.receipt()
+    for attempt in made:
+        assert set(kinds(attempt)) <= BARE | {type(attempt)}
+    if isinstance(envelope, Send | Call):
+        assert envelope.external_room_id == made[0].room
+
+
+def test_a_preview_is_of_plain_texts():
+    seen = preview(
+        Instance(id="bot", channel="fake"),
+        Send(**PLACE, text=TEXT, extra=EXTRA),
+        plugins=[("fake", FakeChannel())],
+    )
+    assert {dict, str} <= set(kinds(seen.parts[0].payload)) <= BARE
+
+
+@pytest.mark.parametrize("value", [EXTRA, TEXT, Single(1.5), Whole(3), Class.URGENT, Pair(1, 2)])
+def test_plain_values_are_equal_to_what_they_are_made_of(value):
+    found = plain(value)
+    assert found == (PLAIN if value is EXTRA else value)
+    assert set(kinds(found)) <= BARE
+
+
+@pytest.mark.parametrize("value", [PLAIN, "text", 1.5, True, None, attrs.evolve(REF, extra={})])
+def test_what_is_plain_already_stays_the_same_object(value):
+    value = plain(value)
+    assert plain(value) is value
