@@ -27,11 +27,19 @@ def _seconds(text: str) -> float:
         raise ValueError(f"must be a number of seconds, not {text!r}") from None
 
 
+def _bytes(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number of bytes, not {text!r}") from None
+
+
 OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "synchronous": str.upper,
     "integrity_check": _whether,
     "owner_wait": _seconds,
     "history_for": _seconds,
+    "history_size": _bytes,
     "refs_for": _seconds,
     "key_window": _seconds,
 }

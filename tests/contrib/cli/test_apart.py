@@ -12,8 +12,8 @@ import trio
 
 from gateway_contrib.cli.logs import set_up_log
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.files.ownership import Ownership
 from gateway_contrib.sqlite.operating import Operator
-from gateway_contrib.sqlite.ownership import Ownership
 from gateway_core import Send, open_gateway
 
 ROOM = "C024BE91L"

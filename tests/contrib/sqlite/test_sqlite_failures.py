@@ -28,15 +28,19 @@ def full(outbox):
     database = outbox._writer._db
     pages = database.execute("PRAGMA page_count").get
     database.execute(f"PRAGMA max_page_count = {pages}")
-    yield
-    database.execute("PRAGMA max_page_count = 1000000")
+    try:
+        yield
+    finally:
+        database.execute("PRAGMA max_page_count = 1000000")
 
 
 @contextmanager
 def read_only(outbox):
     outbox._writer._db.execute("PRAGMA query_only = 1")
-    yield
-    outbox._writer._db.execute("PRAGMA query_only = 0")
+    try:
+        yield
+    finally:
+        outbox._writer._db.execute("PRAGMA query_only = 0")
 
 
 @contextmanager
@@ -55,8 +59,10 @@ def failing_writes(outbox):
     """The system refuses to write beyond what the log has now."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def failing_writes(outbox):
         (full, "the disk is full"),
         (read_only, "read-only"),
         (locked, "locked by another connection"),
-        (failing_writes, "reading or writing failed"),
+        (failing_writes, "may write no file so large"),
     ],
 )
 async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, words):
@@ -226,7 +232,7 @@ async def test_a_later_releases_file_is_refused_by_its_version(path):
     other = apsw.Connection(str(path))
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(OutboxError, match="schema version 99; this release reads 1 to 4"):
+    with pytest.raises(OutboxError, match="schema version 99; this release reads 1 to 5"):
         async with SqliteOutbox(path):
             pass
 
@@ -276,7 +282,7 @@ async def test_a_damaged_row_stays_where_it_is_and_the_others_go_on(path, conten
 
 
 async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
-    monkeypatch.setattr("gateway_contrib.sqlite.writing.BUSY", 50)
+    monkeypatch.setattr("gateway_contrib.sqlite.files.opening.BUSY", 50)
     async with kept_at(path):
         pass
     other = apsw.Connection(str(path))

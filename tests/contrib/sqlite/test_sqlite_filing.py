@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings, writing
+from gateway_contrib.sqlite.files import log
 from gateway_core.testing.outbox_contract import START, Entries, texts
 
 
@@ -30,20 +31,20 @@ def filed(path):
 
 
 async def test_a_log_that_grew_while_somebody_read_is_cut_back(path, monkeypatch):
-    monkeypatch.setattr(writing, "CHECKPOINT", 10)
-    monkeypatch.setattr(writing, "LONGEST_LOG", 100_000)
-    entry, log = Entries(), path.with_name("outbox.db-wal")
+    monkeypatch.setattr(log, "CHECKPOINT", 10)
+    monkeypatch.setattr(log, "LONGEST_LOG", 100_000)
+    entry, file = Entries(), path.with_name("outbox.db-wal")
     async with process_run(path) as outbox:
         reader = apsw.Connection(str(path))
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM envelopes").fetchall()
         for n in range(50):
             await outbox.append(entry(str(n)), lambda: None)
-        assert log.stat().st_size > 300_000
+        assert file.stat().st_size > 300_000
         reader.close()
         for n in range(20):
             await outbox.append(entry(str(n)), lambda: None)
-        assert log.stat().st_size <= 100_000
+        assert file.stat().st_size <= 100_000
 
 
 async def test_the_first_append_files_what_is_there_the_next_nothing_and_a_question_all(path):

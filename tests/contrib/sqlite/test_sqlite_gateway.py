@@ -437,7 +437,7 @@ async def test_what_a_key_stands_for_is_remembered_as_long_as_the_key(path, auto
 
 async def test_very_much_history_is_forgotten_look_by_look(path, autojump_clock, monkeypatch):
     """More ends within a minute than one look forgets: the next look goes on."""
-    monkeypatch.setattr("gateway_contrib.sqlite.requests.FORGET", 5)
+    monkeypatch.setattr("gateway_contrib.sqlite.files.shrinking.FORGET", 5)
     outbox = inline(path, history_for=100.0)
     async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
         for n in range(30):

@@ -41,7 +41,7 @@ class Application:
         path = path_of(config.outbox) if config.outbox is not None else None
         if path is None or not path.exists():
             return cls(None)
-        from gateway_contrib.sqlite.ownership import Ownership  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.files.ownership import Ownership  # noqa: PLC0415 - an extra
 
         owner = Ownership(path).present()
         if owner is not None:

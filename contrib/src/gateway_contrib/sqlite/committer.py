@@ -46,21 +46,23 @@ class Committer:
         self._closing = False
         self._written: Batch | None = None
         self._dead: OutboxError | None = None
+        self._error: OutboxError | None = None
+        self._clock = _RetryClock()
         self.batch = Batch()
+        self.patience = POLL
         self.between: Callable[[], Awaitable[None]] | None = None
 
     async def run(self) -> None:
         """Commit batch after batch until closed and done, or closed and the disk takes no more.
 
-        `between` is called after each, and every `POLL` seconds. This task is shielded, not the
+        `between` is called after each, and every `patience` seconds. This task is shielded, not the
         nursery that it is in: whoever has entered the outbox is inside that.
         """
         with trio.CancelScope(shield=True):
             await self._on_and_on()
 
     async def _on_and_on(self) -> None:
-        pause = 0.0
-        while not (self._closing and (self.batch.empty or pause >= LONGEST_PAUSE)):
+        while not (self._closing and (self.batch.empty or self._clock.pause >= LONGEST_PAUSE)):
             await self._company()
             batch, self.batch = self.batch, Batch()
             self._filled, self._urgent = trio.Event(), trio.Event()
@@ -70,22 +72,32 @@ class Committer:
             error = await self._outcome(batch)
             self._written = None
             _tell(batch, error)
+            self._error = error
             if error is None:
-                pause = 0.0
+                self._clock = _RetryClock()
                 if self.between is not None:
                     await self.between()
                 continue
-            pause = min(LONGEST_PAUSE, max(0.05, pause * 2))
             self._keep_rest(batch)
             self._refuse_outside(error)
-            log_event(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=pause)
-            await trio.sleep(pause)
+            await self._pause(error)
         self._refuse_rest()
+
+    async def _pause(self, error: OutboxError) -> None:
+        """Until the disk's turn comes again, or somebody waits for it: they are told at once."""
+        now = trio.current_time()
+        if self._clock.strikes(now):
+            wait = self._clock.pause
+            log_event(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=wait)
+        with trio.move_on_after(self._clock.at - now):
+            if self._closing:
+                await trio.sleep_forever()
+            await self._urgent.wait()
 
     async def _company(self) -> None:
         """Until there is something that somebody awaits, or something has waited long enough."""
         if self.batch.empty and not self._closing:
-            with trio.move_on_after(POLL if self.between is not None else math.inf):
+            with trio.move_on_after(self.patience if self.between is not None else math.inf):
                 await self._filled.wait()
         if not self.batch.told and not self._closing and len(self.batch):
             with trio.move_on_after(self._linger):
@@ -112,6 +124,7 @@ class Committer:
             if waiter.task is not None:
                 batch.take(waiter)
                 places -= 1
+                self._call()
 
     def _refuse_outside(self, error: OutboxError) -> None:
         """Who waits for a room in the batch waits for the disk: that takes nothing now."""
@@ -123,7 +136,8 @@ class Committer:
         """The gateway is closed, and the disk still does not take what is left."""
         self._dead = OutboxError("the outbox is closed")
         if len(self.batch):
-            log_event(OUTBOX_FAILED, error="closed", waiting=len(self.batch))
+            why = f"closed, and its last {len(self.batch)} changes are lost: {self._error}"
+            log_event(OUTBOX_FAILED, error=why, waiting=len(self.batch))
         _tell(self.batch, self._dead)
         self._refuse_outside(self._dead)
 
@@ -189,6 +203,25 @@ class Committer:
             self._places = min(COUNTED, self._queue - len(self.batch))
         self._places -= 1
         return self._places >= 0
+
+
+class _RetryClock:
+    """When a disk that takes nothing is asked again though nobody waits for it.
+
+    pause  seconds between the two last turns; at  the next one, in trio's time
+    """
+
+    def __init__(self) -> None:
+        self.pause = 0.0
+        self.at = -math.inf
+
+    def strikes(self, now: float) -> bool:
+        """Whether it was the disk's turn: the next one comes later than this did."""
+        if now < self.at:
+            return False
+        self.pause = min(LONGEST_PAUSE, max(0.05, self.pause * 2))
+        self.at = now + self.pause
+        return True
 
 
 def _tell(batch: Batch, error: OutboxError | None) -> None:

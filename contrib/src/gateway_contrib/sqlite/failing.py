@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
-from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_UNREADABLE, Event, OutboxError, log_event
+from gateway_core.outboxes import OUTBOX_UNREADABLE, Event, OutboxError, log_event
 
+FULL = "the disk is full; make room on it"
 WORDS: tuple[tuple[type[Exception], str], ...] = (
-    (apsw.FullError, "the disk is full"),
+    (apsw.FullError, FULL),
     (apsw.ReadOnlyError, "the file is read-only"),
     (apsw.CantOpenError, "the file cannot be opened"),
     (apsw.PermissionsError, "access is denied"),
@@ -22,7 +25,20 @@ WORDS: tuple[tuple[type[Exception], str], ...] = (
     (UnicodeDecodeError, "the file is damaged"),
     (apsw.IOError, "reading or writing failed"),
 )
-
+SYSTEM: Mapping[int, str] = {
+    errno.ENOENT: "its folder is not there; make it, or correct the path",
+    errno.ENOTDIR: "what should be its folder is a file; correct the path",
+    errno.EACCES: "this user may not; see who owns the file and its folder",
+    errno.EPERM: "this user may not; see who owns the file and its folder",
+    errno.EROFS: "its file system is read-only",
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: "this user's quota of the disk is used up; make room on it",
+    errno.EFBIG: "this process may write no file so large; raise its limit (ulimit -f)",
+    errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n)",
+    errno.EIO: "the disk fails",
+}
+LEAST = 64 << 10
+"""Bytes that are free on a disk that is not full: the index of the log takes half of that."""
 
 BUSY = 5_000
 """Milliseconds that a connection waits for another's transaction."""
@@ -30,21 +46,60 @@ BUSY = 5_000
 DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 
-def words(error: Exception) -> str:
-    """What it means."""
+def words(
+    error: Exception, path: Path | None = None, connection: apsw.Connection | None = None
+) -> str:
+    """What it means; SQLite and the system know the cause of some failures apart from the error.
+
+    path        where it happened
+    connection  the one that raised it
+    """
+    if isinstance(error, OSError) and error.errno is not None and error.errno in SYSTEM:
+        return f"{SYSTEM[error.errno]} ({error.strerror})"
+    if isinstance(error, apsw.IOError | apsw.CantOpenError):
+        cause = connection.system_errno if connection is not None else 0
+        if cause in SYSTEM and cause != errno.ENOENT:
+            return f"{SYSTEM[cause]} ({error}: {os.strerror(cause)})"
+        if path is not None and _is_full(path):
+            return f"{FULL} ({error})"
     for kind, text in WORDS:
         if isinstance(error, kind):
             return f"{text} ({error})"
     return f"{type(error).__name__}: {error}"
 
 
+def _is_full(path: Path) -> bool:
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < LEAST
+
+
+def failed(
+    what: str, error: Exception, path: Path, connection: apsw.Connection | None = None
+) -> OutboxError:
+    """The error as callers are told it.
+
+    what  it could not, after the path: "cannot be opened"
+    """
+    return OutboxError(f"outbox {path} {what}: {words(error, path, connection)}")
+
+
 @contextmanager
-def typed(what: str) -> Iterator[None]:
-    """What SQLite or the system raises becomes an `OutboxError`."""
+def typed(
+    what: str, path: Path | None = None, connection: apsw.Connection | None = None
+) -> Iterator[None]:
+    """What SQLite or the system raises becomes an `OutboxError`.
+
+    what  it could not: after the path, where there is one
+    """
     try:
         yield
     except (apsw.Error, OSError, UnicodeDecodeError) as error:
-        raise OutboxError(f"{what}: {words(error)}") from error
+        if path is None:
+            raise OutboxError(f"{what}: {words(error)}") from error
+        raise failed(what, error, path, connection) from error
 
 
 @contextmanager
@@ -53,51 +108,7 @@ def logged(event: Event) -> Iterator[None]:
     try:
         yield
     except (apsw.Error, OSError, UnicodeDecodeError, OutboxError) as error:
-        log_event(event, error=words(error))
-
-
-class Damage:
-    """Whether the file may take more in: not once it is damaged, nor when it was taken away."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: tuple[int, int] | None = None
-        self._why = ""
-
-    def check(self) -> None:
-        """Raises `OutboxError` where it may not."""
-        if self._why:
-            raise OutboxError(f"the outbox takes no more: {self._why}")
-
-    def opened(self) -> None:
-        """The file that is there now is the one in use."""
-        self._file = _identity(self._path)
-
-    def look(self) -> None:
-        """See that it is still there."""
-        if not self._why and _identity(self._path) != self._file:
-            self._why = f"{self._path} was taken away while it was in use"
-            log_event(OUTBOX_FAILED, error=self._why)
-
-    @contextmanager
-    def typed(self, what: str) -> Iterator[None]:
-        """As the function; damage is remembered."""
-        try:
-            with typed(what):
-                yield
-        except OutboxError as error:
-            if isinstance(error.__cause__, DAMAGE):
-                self._why = str(error)
-            raise
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file is there; None: none is."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        log_event(event, error=words(error) if not isinstance(error, OutboxError) else str(error))
 
 
 def unreadable(envelope_id: str, error: Exception) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from time import time as system_time
 from typing import Any, Self
 
-import apsw
 import attrs
 
-from gateway_contrib.sqlite.failing import BUSY, typed, unreadable
-from gateway_contrib.sqlite.ownership import Owner, Ownership
+from gateway_contrib.sqlite.failing import typed, unreadable
+from gateway_contrib.sqlite.files.opening import connect_beside
+from gateway_contrib.sqlite.files.ownership import Owner, Ownership
 from gateway_contrib.sqlite.reading import Reader
-from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number
+from gateway_contrib.sqlite.schema import number
 from gateway_core.outboxes import STREAMS, Found, KeyRef, OutboxError, position_of
 
 _ALONE = min(number for number, stream in enumerate(STREAMS) if stream.alone)
@@ -80,14 +80,7 @@ class Operator:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if not path.exists():
-            raise OutboxError(f"there is no outbox at {path}")
-        with typed(f"outbox {path} cannot be opened"):
-            self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            self._db.set_busy_timeout(BUSY)
-            if number(self._db, "PRAGMA application_id") != APPLICATION_ID:
-                raise OutboxError(f"{path} is not an outbox of this gateway")
-            check_version(number(self._db, "PRAGMA user_version"))
+        self._db = connect_beside(path)
 
     def __enter__(self) -> Self:
         return self

@@ -15,20 +15,18 @@ import trio
 
 from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.committer import POLL, Committer
-from gateway_contrib.sqlite.failing import Damage, logged, typed, unreadable
-from gateway_contrib.sqlite.ownership import Ownership, refusal
+from gateway_contrib.sqlite.failing import logged, typed, unreadable
+from gateway_contrib.sqlite.files.log import Log, has_log
+from gateway_contrib.sqlite.files.opening import check_place, connect, make
+from gateway_contrib.sqlite.files.ownership import Ownership, refusal
+from gateway_contrib.sqlite.files.presence import Presence
+from gateway_contrib.sqlite.files.shrinking import BREATH, Bounds, Shrinker
 from gateway_contrib.sqlite.reading import Reader
+from gateway_contrib.sqlite.recording import Recording
 from gateway_contrib.sqlite.requests import Desk
-from gateway_contrib.sqlite.rows import (
-    end_row,
-    entry_row,
-    numbers_of,
-    record_row,
-    revision_row,
-    shapes_text,
-)
+from gateway_contrib.sqlite.rows import entry_row, numbers_of
 from gateway_contrib.sqlite.settings import SqliteSettings
-from gateway_contrib.sqlite.writing import Writer, connect
+from gateway_contrib.sqlite.writing import Writer
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
     STREAMS,
@@ -36,15 +34,11 @@ from gateway_core.outboxes import (
     Found,
     OutboxError,
     Overdue,
-    Priority,
-    Receipt,
     Recovery,
     Request,
-    StepRecord,
-    StepShape,
     StoredEntry,
     Stream,
-    frees_its_key,
+    log_event,
     position_of,
     scope_of,
 )
@@ -52,7 +46,7 @@ from gateway_core.outboxes import (
 T = TypeVar("T")
 
 
-class SqliteOutbox:
+class SqliteOutbox(Recording):
     """Keeps entries in the database file at `path`; made at first use, never made anew.
 
     Entering it raises `OutboxError` where the file is damaged, is not an outbox, was written by a
@@ -82,7 +76,8 @@ class SqliteOutbox:
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)
         self._tasks: Any = None
-        self._damage = Damage(self.path)
+        self._presence = Presence(self.path)
+        self._ownership = Ownership(self.path)
 
     @property
     def requested(self) -> Callable[[Request], None] | None:
@@ -101,7 +96,7 @@ class SqliteOutbox:
         self._begin()
         try:
             await self._own()
-            with typed(f"outbox {self.path} cannot be opened"):
+            with typed("cannot be opened", self.path):
                 await self._in_thread(self._open, self._writing)
         except BaseException:
             self._stack.close()
@@ -113,19 +108,25 @@ class SqliteOutbox:
 
     async def _own(self) -> None:
         """Become the owner, waiting for the present one as long as is allowed."""
-        ownership = Ownership(self.path)
         deadline = trio.current_time() + self.settings.owner_wait
         while True:
-            with typed(f"outbox {self.path} cannot be opened"):
-                owner = ownership.take()
+            with typed("cannot be opened", self.path):
+                check_place(self.path)
+                owner = self._ownership.take()
             if owner is None:
-                self._stack.callback(ownership.give_back)
+                self._stack.callback(self._ownership.give_back)
                 return
             if trio.current_time() >= deadline:
                 raise refusal(self.path, owner)
             await trio.sleep(0.1)
 
     def _open(self) -> None:
+        if not self.path.exists():
+            make(self.path)
+            owner = self._ownership.lock()
+            if owner is not None:
+                raise refusal(self.path, owner)
+        begun = has_log(self.path)
         connection = connect(self.path, synchronous=self.settings.synchronous)
         self._stack.callback(connection.close)
         if self.settings.integrity_check:
@@ -136,9 +137,14 @@ class SqliteOutbox:
         self._stack.callback(self._reader.close)
         self._glance = Reader(self.path, unreadable)
         self._stack.callback(self._glance.close)
-        self._damage.opened()
-        self._writer = Writer(connection)
+        self._connection = connection
+        self._log = Log(connection, begun=begun)
+        with typed("cannot be opened", self.path, connection):
+            self._log.seal()
+        self._writer = Writer(connection, self._log)
         self._desk = Desk(connection)
+        self._shrinker = Shrinker(connection)
+        self._presence.opened()
 
     async def __aexit__(
         self,
@@ -161,21 +167,43 @@ class SqliteOutbox:
     # -- what the committer does
 
     async def _write(self, batch: Batch) -> None:
-        with self._damage.typed("the outbox cannot write"):
+        with self._presence.typed("cannot write", self._connection):
             await self._in_thread(lambda: self._writer.commit(batch), self._writing)
 
     async def _look_after(self) -> None:
-        """Now and then: do what operators asked, forget what is old."""
-        if self._requested is None or not self._desk.due(trio.current_time(), POLL):
+        """Now and then: do what operators asked, forget what is old, see that all is there."""
+        committer = self._committer
+        if self._requested is None or not self._desk.due(trio.current_time(), committer.patience):
             return
-        self._damage.look()
-        wall = self._wall()
-        settings = self.settings
-        old = (wall - settings.history_for, self._keys_since(), wall - settings.refs_for)
+        self._presence.look()
+        wall, bounds = self._wall(), self._bounds()
         with logged(OUTBOX_FAILED):
-            asked = await self._in_thread(lambda: self._desk.serve(wall, *old), self._writing)
+            asked, more = await self._in_thread(lambda: self._tend(wall, bounds), self._writing)
+            committer.patience = BREATH if more else POLL
             for request in asked:
                 self._requested(request)
+
+    def _tend(self, wall: float, bounds: Bounds) -> tuple[list[Request], bool]:
+        """What was asked, and whether there is more to forget."""
+        more = False
+        with logged(OUTBOX_FAILED):
+            if self._ownership.renew():
+                log_event(OUTBOX_FAILED, error=f"{self.path}.owner was deleted; it is there again")
+        with logged(OUTBOX_FAILED):
+            if self._presence.log_gone:
+                self._log.rescue()
+            else:
+                more = self._shrinker.step(wall, bounds)
+        return self._desk.serve(wall), more
+
+    def _bounds(self) -> Bounds:
+        wall, settings = self._wall(), self.settings
+        return Bounds(
+            history=wall - settings.history_for,
+            keys=self._keys_since(),
+            refs=wall - settings.refs_for,
+            size=settings.history_size,
+        )
 
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
         if not self.settings.in_thread:
@@ -195,7 +223,7 @@ class SqliteOutbox:
 
         Nothing more is taken in where the file has turned out to be damaged, or was taken away.
         """
-        self._damage.check()
+        self._presence.check()
         seq = position_of(entry.id)
         scope = scope_of(entry.envelope)
         key = (*scope, seq, None) if scope is not None else None
@@ -206,82 +234,12 @@ class SqliteOutbox:
             self.withdraw(entry.id)
             raise
 
-    async def flush(self) -> None:
-        """Wait until all that was told is on the disk. Raises `OutboxError`."""
-        self._committer.check_alive()
-        await self._committer.written()
-
-    def withdraw(self, envelope_id: str) -> None:
-        """Forget the entry."""
-        self._committer.batch.forget(position_of(envelope_id))
-        self._committer.wake()
-
-    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
-        """Written with the next batch."""
-        seq = position_of(envelope_id)
-        rank = numbers_of([Stream(priority, alone=False)])[0]
-        self._committer.batch.classes[seq] = (seq, priority, deadline, rank)
-        self._committer.wake()
-
-    def entered(self, envelope_id: str, position: int) -> None:
-        """The entry has this place now."""
-        seq = position_of(envelope_id)
-        self._committer.batch.entered[seq] = (seq, position)
-        self._committer.wake()
-
-    def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
-        """The entry's steps, all of them."""
-        seq = position_of(envelope_id)
-        self._committer.batch.shapes[seq] = (seq, shapes_text(shapes))
-        self._committer.wake()
-
-    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
-        """Returns once it is on the disk."""
-        self._committer.check_alive()
-        self._committer.batch.step(record_row(position_of(envelope_id), record), started=True)
-        await self._committer.written()
-
-    def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
-        """Written with the next batch."""
-        self._committer.batch.step(record_row(position_of(envelope_id), record), started=False)
-        self._committer.wake()
-
-    def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
-        """Written with the next batch."""
-        self.attempt_ended(envelope_id, record)
-
-    def finished(self, receipt: Receipt) -> None:
-        """Written with the next batch."""
-        seq = position_of(receipt.envelope_id)
-        self._committer.batch.end(end_row(seq, receipt), frees=frees_its_key(receipt))
-        if receipt.ref is not None and receipt.ref.revision:
-            ref = receipt.ref
-            self._committer.batch.revisions[ref.envelope_id] = revision_row(ref, receipt.ended_at)
-        self._committer.wake()
-
-    def moved(self, instance_id: str, room: str, moved_to: str) -> None:
-        """Written with the next batch."""
-        self._committer.batch.moves[instance_id, room] = (instance_id, room, moved_to)
-        self._committer.wake()
-
-    def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
-        """Written with the next batch."""
-        row = (instance_id, operation, until, wait)
-        self._committer.batch.closures[instance_id, operation] = row
-        self._committer.wake()
-
-    def answered(self, request: Request, answer: str) -> None:
-        """Written with the next batch, which has what the request ended."""
-        number = request.number
-        self._committer.batch.answers[number] = (number, self._wall(), answer)
-        self._committer.wake()
-
     async def erase(self, request: Request, in_flight: int) -> None:
         """Everything of a room, and the answer to who asked for it."""
         wall = self._wall()
         place = (request.instance_id, request.room)
         seqs = await self._read(lambda: self._reader.of_room(*place))
-        with typed("the outbox cannot erase"):
+        with typed("cannot erase", self.path, self._connection):
             await self._in_thread(
                 lambda: self._desk.erase(request, seqs, in_flight, wall), self._writing
             )
@@ -330,7 +288,7 @@ class SqliteOutbox:
 
     async def _look_up(self, what: str | tuple[str, str, str, str]) -> Found | None:
         since = self._keys_since()
-        with self._damage.typed("the outbox cannot read"):
+        with self._presence.typed("cannot be read"):
             return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
 
     def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
@@ -353,7 +311,7 @@ class SqliteOutbox:
         """Put all that is there into the indexes by room and by deadline."""
         if not self._committer.idle:
             await self.flush()
-        with self._damage.typed("the outbox cannot write"):
+        with self._presence.typed("cannot write", self._connection):
             while await self._in_thread(self._writer.file, self._writing):
                 pass
 
@@ -361,7 +319,7 @@ class SqliteOutbox:
         """After all that was told before, what is being written now included."""
         if not self._committer.idle:
             await self.flush()
-        with self._damage.typed("the outbox cannot read"):
+        with self._presence.typed("cannot be read"):
             return await self._in_thread(do, self._reading)
 
 

@@ -1,6 +1,5 @@
 """What operators ask of the running gateway, through a table that its owner reads.
 
-Also what the owner does to the file unasked: forgetting what is older than it is remembered for.
 Everything here blocks: it runs in the worker thread.
 """
 
@@ -17,12 +16,8 @@ from gateway_contrib.sqlite.schema import STREAM
 from gateway_core import Invalid
 from gateway_core.outboxes import OUTBOX_FAILED, FormatVersionError, Request, StoredEntry
 
-FORGET = 5_000
-"""Rows of history that are forgotten at each look, at the most."""
 PATIENCE = 100
 """Milliseconds that emptying the log waits for those who read it, at each look."""
-EVERY = 60.0
-"""Seconds between two looks for what is too old; while there is more of it, every look is one."""
 
 
 class Desk:
@@ -31,7 +26,6 @@ class Desk:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         self._looked = 0.0
-        self._forgot = -1e18
         self._seen: object = None
         self._handed_on: set[int] = set()
         self._unanswered: dict[int, str] = dict.fromkeys(self._erased_before(), "erased")
@@ -48,16 +42,13 @@ class Desk:
         self._looked = now
         return True
 
-    def serve(self, wall: float, history: float, keys: float, refs: float) -> list[Request]:
+    def serve(self, wall: float) -> list[Request]:
         """Do what was asked since the last look; what the gateway has to do about it.
 
         Where something fails, the rest of it is tried again at the next look.
         """
         done: list[Request] = []
         with logged(OUTBOX_FAILED):
-            if wall - self._forgot >= EVERY:
-                more = self._forget(wall, history, keys, refs)
-                self._forgot = self._forgot if more else wall
             if self._unanswered:
                 self._empty_log()
         with logged(OUTBOX_FAILED):
@@ -169,7 +160,6 @@ class Desk:
 
     def _empty_log(self) -> None:
         """Write the log to where it belongs and empty it; answer for what is erased by that."""
-        self._db.execute("PRAGMA incremental_vacuum").fetchall()
         self._db.set_busy_timeout(PATIENCE)
         try:
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
@@ -180,27 +170,3 @@ class Desk:
         for number, answer in self._unanswered.items():
             self._db.execute("UPDATE requests SET answer = ? WHERE number = ?", (answer, number))
         self._unanswered.clear()
-
-    def _forget(self, wall: float, history: float, keys: float, refs: float) -> bool:
-        """Forget some of what is too old, so that no commit waits long; whether there may be more.
-
-        What a key still stands for is remembered as long as the key is.
-        """
-        old = """SELECT seq FROM history WHERE ended_at < ? AND NOT EXISTS (
-            SELECT 1 FROM keys WHERE keys.seq = history.seq AND keys.ended_at >= ?)
-            ORDER BY ended_at LIMIT ?"""
-        changes = 0
-        with self._db:
-            for sql, bound in (
-                ("DELETE FROM keys WHERE seq IN (SELECT seq FROM keys WHERE ended_at < ? LIMIT ?)",
-                 (keys, FORGET)),
-                (f"DELETE FROM steps WHERE seq IN ({old})", (history, keys, FORGET)),  # noqa: S608 - a constant
-                (f"DELETE FROM history WHERE seq IN ({old})", (history, keys, FORGET)),  # noqa: S608 - a constant
-                ("""DELETE FROM revisions WHERE id IN
-                 (SELECT id FROM revisions WHERE ended_at < ? LIMIT ?)""", (refs, FORGET)),
-            ):  # fmt: skip
-                self._db.execute(sql, bound)
-                changes = max(changes, self._db.changes())
-        self._db.execute("DELETE FROM requests WHERE done_at < ?", (history,))
-        self._db.execute("DELETE FROM closures WHERE until < ?", (wall,))
-        return changes >= FORGET

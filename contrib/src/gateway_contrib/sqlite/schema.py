@@ -152,7 +152,15 @@ CREATE INDEX by_room ON envelopes (instance, room, stream, position)
 CREATE INDEX by_due ON envelopes (due, position, instance, stream) WHERE due IS NOT NULL;
 """  # noqa: S608 - constants
 
-MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS)
+_SEALED = """
+CREATE TABLE seal (
+    token BLOB NOT NULL,              -- another one in each log
+    before BLOB NOT NULL              -- the one before it
+) STRICT;
+INSERT INTO seal VALUES (randomblob(16), randomblob(16));
+"""
+
+MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS, _SEALED)
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
 VERSION = len(MIGRATIONS)

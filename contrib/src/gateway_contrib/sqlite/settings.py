@@ -18,6 +18,8 @@ class SqliteSettings:
     integrity_check    look through the whole file when it is opened
     owner_wait         seconds to wait for the present owner to leave, before being refused
     history_for        seconds for which ended envelopes are remembered
+    history_size       bytes that the file may take before ended envelopes are forgotten earlier,
+                       the oldest first
     refs_for           seconds for which an edited message's newest ref is remembered after the
                        edit: so long an older ref leads to it
     key_window         seconds for which an ended envelope's idempotency key is remembered; None:
@@ -33,6 +35,7 @@ class SqliteSettings:
     integrity_check: bool = attrs.field(default=False, validator=instance_of(bool))
     owner_wait: float = attrs.field(default=0.0, validator=_SECONDS)
     history_for: float = attrs.field(default=604_800.0, validator=_SECONDS)
+    history_size: int = attrs.field(default=1 << 30, validator=[instance_of(int), ge(0)])
     refs_for: float = attrs.field(default=7_776_000.0, validator=_SECONDS)
     key_window: float | None = attrs.field(default=None, validator=optional(_SECONDS))
     queue: int = attrs.field(default=4_096, validator=[instance_of(int), ge(1)])

@@ -6,29 +6,20 @@ the interpreter's lock changes hands, and under load that costs more than the ro
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import chain
-from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
 from gateway_contrib.sqlite.batch import Batch
-from gateway_contrib.sqlite.failing import BUSY
+from gateway_contrib.sqlite.files.log import Log
 from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row, filed
-from gateway_contrib.sqlite.schema import number, prepare
-from gateway_core.outboxes import OutboxError
+from gateway_contrib.sqlite.schema import number
 
 T = TypeVar("T")
-
-CHECKPOINT = 4_000
-"""Pages of the log after which they are written to where they belong: 16 MB."""
-
-LONGEST_LOG = 64 << 20
-"""Bytes of the log that are kept for the next changes: it is longer only while somebody reads."""
 
 WIDTHS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement, so that few statements are compiled."""
@@ -50,63 +41,12 @@ _ANSWER = """UPDATE requests SET done_at = v.column2, answer = v.column3 FROM (V
 _KEYS_END = "UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v WHERE keys.seq = v.column1"
 
 
-def connect(path: Path, *, synchronous: str) -> apsw.Connection:
-    """Open the file as its owner does, made if there is none.
-
-    Raises `OutboxError` where it cannot be used.
-    """
-    if not path.exists():
-        _make(path)
-    if path.stat().st_size == 0:
-        raise OutboxError(f"outbox {path} is an empty file: damaged, or not an outbox")
-    connection = apsw.Connection(str(path))
-    try:
-        connection.set_busy_timeout(BUSY)
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        connection.execute("PRAGMA secure_delete = ON")  # what an erasure removes leaves no trace
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
-        connection.execute(f"PRAGMA journal_size_limit = {LONGEST_LOG}")
-        _log_ahead(connection, path)
-        prepare(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _make(path: Path) -> None:
-    """Make it, for its owner's eyes alone, under another name at first.
-
-    A kill or a full disk meanwhile so leaves no file that looks like a damaged one.
-    """
-    new = path.with_name(f"{path.name}.new")
-    for left in (new, new.with_name(f"{new.name}-journal")):
-        left.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        connection = apsw.Connection(str(new))
-        try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            prepare(connection)
-        finally:
-            connection.close()
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _log_ahead(connection: apsw.Connection, path: Path) -> None:
-    mode = connection.execute("PRAGMA journal_mode = WAL").get
-    if mode != "wal":
-        raise OutboxError(f"outbox {path}: its file system allows no write-ahead log ({mode})")
-
-
 class Writer:
     """Commits batches; each of them wholly or not at all."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, log: Log) -> None:
         self._db = connection
+        self._log = log
         self._filed = number(connection, "SELECT upto FROM filing")
         # Nobody knows how many a previous run left, and counting them reads all their pages.
         self._unfiled = UNFILED
@@ -124,8 +64,9 @@ class Writer:
                 self._db.execute("ROLLBACK")
             raise
         self._unfiled += len(batch.entries)
-        if self._unfiled > UNFILED:
-            with suppress(apsw.Error):  # the batch is written, whatever becomes of this
+        with suppress(apsw.Error):  # the batch is written, whatever becomes of this
+            self._log.seal()
+            if self._unfiled > UNFILED:
                 for _ in range(0, len(batch.entries), FILED_AT_ONCE):
                     self.file()
 

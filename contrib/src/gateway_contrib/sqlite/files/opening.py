@@ -1,0 +1,142 @@
+"""Opens the file as its owner does, makes it where there is none, or says why it cannot be used."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from gateway_contrib.sqlite.failing import BUSY, failed, typed
+from gateway_contrib.sqlite.files.log import check_log, has_log, log_of, seal_without_log
+from gateway_contrib.sqlite.files.ownership import Ownership
+from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number, prepare
+from gateway_core.outboxes import OutboxError
+
+_MADE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+
+
+def check_place(path: Path) -> None:
+    """Raises `OSError` or `OutboxError` where no outbox can be at the path. Touches nothing."""
+    folder = path.parent.stat()  # raises why it is not there
+    if not stat.S_ISDIR(folder.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        if has_log(path):
+            raise OutboxError(
+                f"{path} is not there, but {log_of(path)} is: what was accepted last stands in it. "
+                f"Put the file back beside it, or move {log_of(path).name} away"
+            ) from None
+        _may(path.parent, "its folder cannot be written to by", path)
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise OutboxError(f"outbox {path} cannot be opened: it is no file")
+    if found.st_nlink > 1:
+        raise OutboxError(
+            f"outbox {path} cannot be opened: the file has {found.st_nlink} names (hard links), "
+            "and a log belongs to each name; remove the others (find -samefile)"
+        )
+    if found.st_size == 0:
+        raise OutboxError(f"outbox {path} is an empty file: damaged, or not an outbox")
+    _may(path, "the file is read-only for", path)
+    _may(path.parent, "its folder, where its log stands, cannot be written to by", path)
+
+
+def _may(what: Path, else_: str, path: Path) -> None:
+    """Raises `OutboxError`, or `OSError`, unless this process may read and write it."""
+    how = os.R_OK | os.W_OK | (os.X_OK if what.is_dir() else 0)
+    if os.access(what, how, effective_ids=os.access in os.supports_effective_ids):
+        return
+    if os.statvfs(what).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    found = what.stat()
+    raise OutboxError(
+        f"outbox {path} cannot be opened: {else_} user {os.geteuid()} "
+        f"({what} is of user {found.st_uid}, mode {stat.filemode(found.st_mode)})"
+    )
+
+
+def connect_beside(path: Path) -> apsw.Connection:
+    """Open the file beside its owner, if it has one. Raises `OutboxError` where it is no outbox."""
+    if not path.exists():
+        raise OutboxError(f"there is no outbox at {path}")
+    path = path.resolve()
+    with typed("cannot be opened", path):
+        owned = Ownership(path).present() is not None
+        without = seal_without_log(path) if has_log(path) and not owned else None
+        with _opened(path, apsw.SQLITE_OPEN_READWRITE) as connection:
+            connection.set_busy_timeout(BUSY)
+            check_log(connection, path, without)
+            if number(connection, "PRAGMA application_id") != APPLICATION_ID:
+                raise OutboxError(f"{path} is not an outbox of this gateway")
+            check_version(number(connection, "PRAGMA user_version"))
+    return connection
+
+
+def connect(path: Path, *, synchronous: str) -> apsw.Connection:
+    """Open the file, which is there, as its owner does. Raises `OutboxError` where it cannot be."""
+    without = seal_without_log(path) if has_log(path) else None
+    with _opened(path) as connection:
+        connection.set_busy_timeout(BUSY)
+        check_log(connection, path, without)
+        if connection.readonly("main"):
+            raise OutboxError(f"outbox {path} cannot be opened: the file is read-only")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA secure_delete = ON")  # what an erasure removes leaves no trace
+        _log_ahead(connection, path)
+        _prepare(connection, path)
+    return connection
+
+
+@contextmanager
+def _opened(path: Path, flags: int = _MADE) -> Iterator[apsw.Connection]:
+    """A connection, closed where something goes wrong with it; its cause is told then."""
+    connection = apsw.Connection(str(path), flags=flags)
+    try:
+        yield connection
+    except (apsw.Error, OSError, UnicodeDecodeError) as error:
+        told = failed("cannot be opened", error, path, connection)
+        connection.close()
+        raise told from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+def make(path: Path) -> None:
+    """Make it, for its owner's eyes alone, under another name at first.
+
+    A kill or a full disk meanwhile so leaves no file that looks like a damaged one.
+    """
+    new = path.with_name(f"{path.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with _opened(new) as connection:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            prepare(connection)
+        connection.close()
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _log_ahead(connection: apsw.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").get
+    if mode != "wal":
+        raise OutboxError(f"outbox {path}: its file system allows no write-ahead log ({mode})")
+
+
+def _prepare(connection: apsw.Connection, path: Path) -> None:
+    try:
+        prepare(connection)
+    except OutboxError as error:
+        raise OutboxError(f"outbox {path} cannot be opened: {error}") from None

@@ -1,0 +1,82 @@
+"""Whether the file may take more in: not once it is damaged, nor when a part of it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from gateway_contrib.sqlite.failing import DAMAGE, typed
+from gateway_core.outboxes import OUTBOX_FAILED, OutboxError, log_event
+
+PARTS = ("", "-wal", "-shm")
+"""What SQLite keeps an open database in, by what comes after its name."""
+
+
+class Presence:
+    """Looks after the files of the database while it is open.
+
+    log_gone  the log was taken away: what is written stands in it alone, until it is emptied
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files: dict[str, tuple[int, int] | None] = {}
+        self._why = ""
+        self.log_gone = False
+
+    def check(self) -> None:
+        """Raises `OutboxError` where nothing more may be taken in."""
+        if self._why:
+            raise OutboxError(f"the outbox takes no more: {self._why}")
+
+    def opened(self) -> None:
+        """The files that are there now are those in use."""
+        self._files = {part: identity(self._beside(part)) for part in PARTS}
+
+    def look(self) -> None:
+        """See that they are still there."""
+        if self._why:
+            return
+        for part, before in self._files.items():
+            now = identity(self._beside(part))
+            if before is None:
+                self._files[part] = now
+            elif now != before:
+                self._miss(part)
+                return
+
+    def _beside(self, part: str) -> Path:
+        return self._path.with_name(self._path.name + part)
+
+    def _miss(self, part: str) -> None:
+        self.log_gone = bool(part)
+        todo = (
+            f"restart the gateway: as it ends, {self._path} gets what was written"
+            if part
+            else "stop the gateway, put the file back with its -wal, and start it again"
+        )
+        self._why = f"{self._beside(part)} was taken away while it was in use; {todo}"
+        log_event(OUTBOX_FAILED, error=self._why)
+
+    @contextmanager
+    def typed(self, what: str, connection: apsw.Connection | None = None) -> Iterator[None]:
+        """As the function, of this path; damage is remembered."""
+        try:
+            with typed(what, self._path, connection):
+                yield
+        except OutboxError as error:
+            if isinstance(error.__cause__, DAMAGE):
+                self._why = str(error)
+            raise
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there; None: none is."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,95 @@
+"""What the gateway reports: into the batch that is written next, in the order of the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gateway_contrib.sqlite.committer import Committer
+from gateway_contrib.sqlite.rows import end_row, numbers_of, record_row, revision_row, shapes_text
+from gateway_core.outboxes import (
+    Priority,
+    Receipt,
+    Request,
+    StepRecord,
+    StepShape,
+    Stream,
+    frees_its_key,
+    position_of,
+)
+
+
+class Recording:
+    """The part of an outbox that is told what happens."""
+
+    _committer: Committer
+    _wall: Callable[[], float]
+
+    async def flush(self) -> None:
+        """Wait until all that was told is on the disk. Raises `OutboxError`."""
+        self._committer.check_alive()
+        await self._committer.written()
+
+    def withdraw(self, envelope_id: str) -> None:
+        """Forget the entry."""
+        self._committer.batch.forget(position_of(envelope_id))
+        self._committer.wake()
+
+    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
+        """Written with the next batch."""
+        seq = position_of(envelope_id)
+        rank = numbers_of([Stream(priority, alone=False)])[0]
+        self._committer.batch.classes[seq] = (seq, priority, deadline, rank)
+        self._committer.wake()
+
+    def entered(self, envelope_id: str, position: int) -> None:
+        """The entry has this place now."""
+        seq = position_of(envelope_id)
+        self._committer.batch.entered[seq] = (seq, position)
+        self._committer.wake()
+
+    def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
+        """The entry's steps, all of them."""
+        seq = position_of(envelope_id)
+        self._committer.batch.shapes[seq] = (seq, shapes_text(shapes))
+        self._committer.wake()
+
+    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
+        """Returns once it is on the disk."""
+        self._committer.check_alive()
+        self._committer.batch.step(record_row(position_of(envelope_id), record), started=True)
+        await self._committer.written()
+
+    def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
+        """Written with the next batch."""
+        self._committer.batch.step(record_row(position_of(envelope_id), record), started=False)
+        self._committer.wake()
+
+    def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
+        """Written with the next batch."""
+        self.attempt_ended(envelope_id, record)
+
+    def finished(self, receipt: Receipt) -> None:
+        """Written with the next batch."""
+        seq = position_of(receipt.envelope_id)
+        self._committer.batch.end(end_row(seq, receipt), frees=frees_its_key(receipt))
+        if receipt.ref is not None and receipt.ref.revision:
+            ref = receipt.ref
+            self._committer.batch.revisions[ref.envelope_id] = revision_row(ref, receipt.ended_at)
+        self._committer.wake()
+
+    def moved(self, instance_id: str, room: str, moved_to: str) -> None:
+        """Written with the next batch."""
+        self._committer.batch.moves[instance_id, room] = (instance_id, room, moved_to)
+        self._committer.wake()
+
+    def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
+        """Written with the next batch."""
+        row = (instance_id, operation, until, wait)
+        self._committer.batch.closures[instance_id, operation] = row
+        self._committer.wake()
+
+    def answered(self, request: Request, answer: str) -> None:
+        """Written with the next batch, which has what the request ended."""
+        number = request.number
+        self._committer.batch.answers[number] = (number, self._wall(), answer)
+        self._committer.wake()

@@ -1,0 +1,136 @@
+"""On a full disk callers hear of it at once; the disk's own retry clock holds nobody."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.committer import LONGEST_PAUSE
+from gateway_core import OutboxError, Send
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+from gateway_core.testing.outbox_contract import Entries
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    settings = SqliteSettings(in_thread=False, synchronous="NORMAL", queue=8)
+    return SqliteOutbox(tmp_path / "outbox.db", settings, wall_clock=virtual_wall)
+
+
+@contextmanager
+def full(outbox):
+    """No page more than there are, once those are used up that are free."""
+    database = outbox._writer._db
+    pages = database.execute("PRAGMA page_count").get
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    try:
+        yield
+    finally:
+        database.execute("PRAGMA max_page_count = 1000000")
+
+
+async def refused(outbox, entry):
+    """At the very instant, with the path and what to do."""
+    began = trio.current_time()
+    with pytest.raises(OutboxError, match=r"outbox\.db cannot write: the disk is full; make room"):
+        await outbox.append(entry, lambda: None)
+    return trio.current_time() - began
+
+
+@pytest.mark.parametrize("left_over", [0, 1, 20], ids="{} changes to keep".format)
+async def test_a_refusal_waits_for_no_clock(outbox, left_over, autojump_clock):
+    """Nor does it where what happened fills the queue; and afterwards it goes on at once."""
+    entries, text = Entries(), "x" * 100_000
+    async with outbox:
+        with full(outbox):
+            for n in range(left_over):
+                outbox.moved("bot", f"room{n}", "y" * 9_000)
+            assert [0.0] * 20 == [await refused(outbox, entries(text)) for _ in range(20)]
+            await trio.sleep(0.3)
+            assert [0.0] * 20 == [await refused(outbox, entries(text)) for _ in range(20)]
+        began = trio.current_time()
+        await outbox.append(entries(text), lambda: None)
+        assert began == trio.current_time()
+        assert left_over == len((await outbox.recover()).moves)
+
+
+async def test_many_who_come_at_once_are_all_told_at_once(outbox, autojump_clock):
+    entries = Entries()
+    waits = []
+
+    async def one():
+        waits.append(await refused(outbox, entries("x" * 100_000)))
+
+    async with outbox:
+        with full(outbox):
+            async with trio.open_nursery() as nursery:
+                for _ in range(100):
+                    nursery.start_soon(one)
+    assert [0.0] * 100 == waits
+
+
+async def test_look_ups_are_answered_or_refused_at_once(outbox, autojump_clock):
+    entries = Entries()
+    async with outbox:
+        entry = entries("there")
+        await outbox.append(entry, lambda: None)
+        with full(outbox):
+            for n in range(50):
+                outbox.moved("bot", f"room{n}", "y" * 9_000)
+            await refused(outbox, entries("x" * 100_000))
+            began = trio.current_time()
+            for _ in range(10):
+                with pytest.raises(OutboxError, match="the disk is full"):
+                    await outbox.recover()
+            assert began == trio.current_time()
+
+
+async def test_a_full_disk_is_logged_by_its_own_clock_however_many_are_refused(
+    outbox, capsys, autojump_clock
+):
+    entries = Entries()
+    async with outbox:
+        with full(outbox):
+            for _ in range(100):
+                await refused(outbox, entries("x" * 100_000))
+                await trio.sleep(0.1)
+    lines = re.findall(r"gateway.outbox_failed.*wait=([\d.]+)", capsys.readouterr().out)
+    pauses = [float(each) for each in lines]
+    assert pauses == sorted(pauses)
+    assert (0.05, LONGEST_PAUSE) == (pauses[0], pauses[-1])
+    assert 6 <= len(pauses) <= 12
+
+
+async def test_what_is_lost_at_the_end_is_told_with_its_cause(outbox, capsys, autojump_clock):
+    async with outbox:
+        database = outbox._writer._db
+        database.execute("PRAGMA max_page_count = 1")
+        for n in range(6):
+            outbox.moved("bot", f"room{n}", "y" * 90_000)
+    said = capsys.readouterr().out
+    assert re.search(
+        r"closed, and its last 6 changes are lost: outbox .*outbox\.db cannot write: the disk is "
+        r"full.*waiting=6",
+        said,
+    )
+    assert "error=closed" not in said
+
+
+async def test_an_envelope_is_refused_within_its_time(outbox, autojump_clock):
+    """A time to live of an instant is enough to hear that the disk is full."""
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        with full(outbox):
+            for _ in range(10):
+                began = trio.current_time()
+                send = Send(
+                    instance_id="bot", external_room_id="room", text="x" * 100_000, ttl=0.01
+                )
+                with pytest.raises(OutboxError, match="the disk is full"):
+                    await gateway.submit(send)
+                assert began == trio.current_time()
+        assert 0 == gateway.statistics().unfinished
+        assert (await gateway.send("bot", "room", "goes on")).delivered
