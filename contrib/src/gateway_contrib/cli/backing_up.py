@@ -1,0 +1,36 @@
+"""`gateway outbox backup`: a copy of what a durable outbox keeps, made beside its gateway."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.outbox import CONFIG, Config, app
+from gateway_contrib.outboxes import path_of
+
+
+@app.command
+def backup(
+    target: Annotated[Path, Parameter(help="The file to make; it must not be there.")],
+    /,
+    *,
+    config: Config = CONFIG,
+) -> None:
+    """Copy all that is kept into a new file, whole and in order, beside a running gateway."""
+    try:
+        from gateway_contrib.sqlite.files.backup import back_up  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
+    try:
+        url = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
+    except tomllib.TOMLDecodeError as error:
+        raise Ended(f"{config}: {error}") from None
+    path = path_of(url) if isinstance(url, str) else None
+    if path is None:
+        raise Ended(f"{config} names no outbox in a file")
+    made = back_up(path, target)
+    print(printable(f"{target}: {made.unfinished} unfinished, {made.size} bytes"))

@@ -1,0 +1,84 @@
+"""Copies an outbox into a file of its own, beside a running gateway or without one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apsw
+import attrs
+
+from gateway_contrib.sqlite.failing import typed
+from gateway_contrib.sqlite.files.log import log_of, seal_anew
+from gateway_contrib.sqlite.files.opening import connect_beside
+from gateway_contrib.sqlite.schema import number
+from gateway_core.outboxes import OutboxError
+
+PAGES = 1_000
+"""Pages that are copied at once: 4 MB."""
+
+
+@attrs.frozen
+class Backup:
+    """A copy: how many envelopes in it are unfinished, and its size in bytes."""
+
+    unfinished: int
+    size: int
+
+
+def back_up(path: Path, to: Path) -> Backup:
+    """Copy the outbox at `path`, as it is at this moment, into the new file `to`.
+
+    It is whole, in order, and needs no other file. Raises `OutboxError` where it cannot be made:
+    then nothing is there.
+    """
+    for there in (to, log_of(to)):
+        if there.exists():
+            raise OutboxError(f"{there} is there already: a backup overwrites nothing")
+    source = connect_beside(path)
+    new = to.with_name(f"{to.name}.new")
+    try:
+        with typed("cannot be made, as a backup", to):
+            new.unlink(missing_ok=True)
+            os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            try:
+                unfinished = _copied(source, new)
+                _kept(new)
+                new.rename(to)
+                _kept(to.parent)
+            except BaseException:
+                new.unlink(missing_ok=True)
+                raise
+    finally:
+        source.close()
+    return Backup(unfinished=unfinished, size=to.stat().st_size)
+
+
+def _copied(source: apsw.Connection, new: Path) -> int:
+    """Copy all that is there now: who writes meanwhile is not waited for, and waits for nobody."""
+    target = apsw.Connection(str(new))
+    try:
+        with typed("cannot be made, as a backup", new, target):
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+            with target.backup("main", source, "main") as copying:
+                while not copying.done:
+                    copying.step(PAGES)
+            source.execute("ROLLBACK")
+            target.execute("PRAGMA journal_mode = DELETE").fetchall()
+            seal_anew(target)
+            found = target.execute("PRAGMA quick_check(1)").get
+            if found != "ok":
+                raise OutboxError(f"the outbox is damaged, and so is a backup of it: {found}")
+            return number(target, "SELECT count(*) FROM envelopes")
+    finally:
+        target.close()
+
+
+def _kept(path: Path) -> None:
+    """It is on the disk, and not only on its way there."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
