@@ -38,7 +38,7 @@ class Health:
     shut        how long it was in each kind of trouble
     probing     whether a task probes it; `probes`: how many probes failed
     worked_at   when it last worked after something had failed, in engine nanoseconds
-    removed     it was removed: nothing of it is reported any more
+    removed     it is being removed, or was: nothing of it begins or is reported any more
     """
 
     _limits: InstanceLimits
@@ -117,6 +117,11 @@ class Health:
         self._shut(now)
         return fresh
 
+    def remove(self) -> None:
+        """Let nothing of it begin any more, whatever works or is refused from now on."""
+        self.removed = True
+        self._limits.shut()
+
     def refreshed(self, now: int) -> None:
         """Go on with a fresh secret. Refused again before a success, it is suspended."""
         self._go_on(now)
@@ -178,6 +183,8 @@ class Health:
                     lane.go_on_at(max(now, not_before))
 
     def _close_circuit(self, now: int) -> None:
+        if self.removed:
+            return
         self._circuit.reset()
         self.open = False
         self.shut.turn(self.trouble, now)

@@ -101,7 +101,7 @@ class Delivery:
         self.target: MessageRef | None = None
         self.result: Any = None
         self.receipt: Receipt | None = None
-        self._on_end: list[Callable[[], None]] | None = None
+        self._on_end: dict[Callable[[], None], None] | None = None
 
     @property
     def step(self) -> Step | None:
@@ -305,13 +305,13 @@ class Delivery:
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call it once this ends, or is stored for the next run."""
-        self._on_end = self._on_end or []
-        self._on_end.append(callback)
+        self._on_end = self._on_end or {}
+        self._on_end[callback] = None
 
     def forget(self, callback: Callable[[], None]) -> None:
         """Do not call it after all."""
-        if self._on_end is not None and callback in self._on_end:
-            self._on_end.remove(callback)
+        if self._on_end is not None:
+            self._on_end.pop(callback, None)
 
     def notify(self) -> None:
         """Call everybody who waits for its end."""

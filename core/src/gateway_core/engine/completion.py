@@ -137,18 +137,15 @@ class Completion:
         self.complete_waiting(victim, SHED, self._clock.now())
         return True
 
-    def end_all(self, account: InstanceState, ending: Ending, *, called: bool = False) -> None:
-        """End everything of a suspended instance that waits for it.
+    def unfinished_of(self, instance_id: str) -> list[Delivery]:
+        """What of an instance is unfinished here, the oldest first."""
+        return [d for d in self._deliveries.values() if d.envelope.instance_id == instance_id]
 
-        called  only that whose caller waits for its end
-        """
-        now = self._clock.now()
-        for delivery in list(self._deliveries.values()):
-            step, mine = delivery.step, delivery.envelope.instance_id == account.instance.id
-            if called and not delivery.called:
-                continue
-            if mine and delivery.receipt is None and not (step and step.started):
-                self.complete_waiting(delivery, ending, now)
+    def end_if_waiting(self, delivery: Delivery, ending: Ending) -> None:
+        """End it, unless it has ended or an attempt is under way."""
+        step = delivery.step
+        if delivery.receipt is None and not (step and step.started):
+            self.complete_waiting(delivery, ending, self._clock.now())
 
     def store(self) -> None:
         """The gateway closes, and a durable outbox has all unfinished envelopes."""

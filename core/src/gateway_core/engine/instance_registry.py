@@ -1,6 +1,7 @@
 """The instances at run time: added, replaced, suspended, resumed, removed.
 
-This module waits only in `remove`, for the unfinished envelopes of an instance.
+This module waits in `remove`, for the unfinished envelopes of an instance; and wherever it ends
+many of them, so that the other tasks have their turn.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 import attrs
 import trio
@@ -25,7 +27,6 @@ from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import is_finite, shown
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
@@ -36,6 +37,9 @@ from gateway_core.ratelimits.instance_limits import InstanceLimits
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
+
+AT_ONCE = 16
+"""Envelopes that are ended between two turns of the other tasks: a millisecond or two."""
 
 MOST_GONE = 10_000
 """Removed instances whose channel is still known: envelopes in the outbox may end later."""
@@ -147,20 +151,16 @@ class InstanceRegistry:
         del self.serving[instance_id]
         try:
             with trio.move_on_after(drain):
-                while unfinished := self._unfinished_of(instance_id):
-                    ended = trio.Event()
-                    unfinished[0][1].on_end(ended.set)
-                    await ended.wait()
+                await self._drained(instance_id)
             await trio.lowlevel.checkpoint()
-        finally:
+        except BaseException:
             self.serving[instance_id] = account
-        account.health.removed = True
-        left = [
-            Undelivered(delivery.envelope, partition.completion.give_up(delivery))
-            for partition, delivery in reversed(self._unfinished_of(instance_id))
-        ][::-1]
+            raise
+        account.health.remove()
+        with trio.CancelScope(shield=True):  # from here on there is no way back
+            left = await self._give_up_all(instance_id)
         account.sessions.close()
-        del self._accounts[instance_id], self.serving[instance_id]
+        del self._accounts[instance_id]
         self._gone[instance_id] = account.hooks
         self._gone.move_to_end(instance_id)
         if len(self._gone) > MOST_GONE:
@@ -168,6 +168,37 @@ class InstanceRegistry:
         for partition in self._partitions:
             partition.scheduler.forget(account)
         return left
+
+    async def _drained(self, instance_id: str) -> None:
+        """Wait until nothing of it is unfinished; an outbox may load more meanwhile."""
+        waited = True
+        while waited:
+            waited = False
+            for partition in self._partitions:
+                for delivery in partition.completion.unfinished_of(instance_id):
+                    if delivery.receipt is None:
+                        ended, waited = trio.Event(), True
+                        delivery.on_end(ended.set)
+                        await ended.wait()
+
+    async def _give_up_all(self, instance_id: str) -> list[Undelivered]:
+        """End everything of it, in each partition the newest first, with the others' turns between.
+
+        Without what ended otherwise meanwhile, or what an outbox stored since the gateway closed.
+        """
+        undelivered: list[Undelivered] = []
+        for partition in self._partitions:
+            left, unfinished = [], partition.completion.unfinished_of(instance_id)
+            while unfinished:  # emptied by and by: to free so many at once takes its time, too
+                delivery = unfinished.pop()
+                if not delivery.stored:
+                    receipt = partition.completion.give_up(delivery)
+                    if not receipt.delivered:
+                        left.append(Undelivered(delivery.envelope, receipt))
+                if len(unfinished) % AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
+            undelivered += reversed(left)
+        return undelivered
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
@@ -228,17 +259,34 @@ class InstanceRegistry:
         account.hooks.instance_suspended(account.instance, verdict)
         if self._config.when_suspended == "end" or account.is_hopeless:
             called = self._config.when_suspended != "end"
-            for partition in self._partitions:
-                ending = Ending(Disposition.FATAL, verdict)
-                partition.completion.end_all(account, ending, called=called)
+            self._end_waiting(account, Ending(Disposition.FATAL, verdict), called=called)
 
-    def _unfinished_of(self, instance_id: str) -> list[tuple[Partition, Delivery]]:
-        return [
-            (partition, delivery)
+    def _end_waiting(self, account: InstanceState, ending: Ending, *, called: bool) -> None:
+        """End what waits for a suspended account: some at once, and the rest by and by.
+
+        called  only that whose caller waits for its end
+        """
+        waiting = (
+            (partition.completion, delivery)
             for partition in self._partitions
-            for delivery in partition.deliveries.values()
-            if delivery.envelope.instance_id == instance_id
-        ]
+            for delivery in partition.completion.unfinished_of(account.instance.id)
+            if delivery.called or not called
+        )
+
+        def end_some() -> bool:
+            """Whether there may be more, and the account is still suspended."""
+            some = tuple(islice(waiting, AT_ONCE))
+            for completion, delivery in some:
+                completion.end_if_waiting(delivery, ending)
+            return len(some) == AT_ONCE and account.health.suspended is not None
+
+        async def end_rest() -> None:
+            await trio.lowlevel.checkpoint()
+            while end_some():
+                await trio.lowlevel.checkpoint()
+
+        if end_some():
+            self._spawn(end_rest)
 
     def present(self, instance_id: str) -> InstanceState | None:
         """The instance's state, even while it is being removed: it may stay."""
