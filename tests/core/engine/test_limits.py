@@ -310,10 +310,14 @@ async def test_three_rooms_hit_within_two_seconds_are_perhaps_the_account(
     assert 21 == pytest.approx(channel.times[-1])
 
 
+@pytest.mark.parametrize("_order", range(10))
 async def test_what_may_be_the_accounts_limit_is_asked_one_by_one_and_ever_more_rarely(
-    engine, say, autojump_clock
+    _order, engine, say, autojump_clock
 ):
-    """All is refused for 10 s: after the first of all rooms there are single attempts, then all."""
+    """All is refused for 10 s: after the first of all rooms there are single attempts, then all.
+
+    One may begin as the first answers come in; its refusal tells nothing new.
+    """
 
     async def limit(_attempt):
         if trio.current_time() < 10:
@@ -323,8 +327,8 @@ async def test_what_may_be_the_accounts_limit_is_asked_one_by_one_and_ever_more_
     async with engine(channel, drain_timeout=1000) as gateway:
         for n in range(100):
             await gateway.submit(say.message(f"room {n}"))
-    first = [at for at in channel.times if at < 0.1]
-    asked = [at for at in channel.times if 0.1 <= at < 30]
+    first = [at for at in channel.times if at < 0.15]
+    asked = [at for at in channel.times if 0.15 <= at < 30]
     assert len(first) + 100 == len(channel.times) - sum(at < 10 for at in asked)
     alone = [at for at in asked if at < 10]
     assert [0.5, 1.0, 2.0, 4.0] == pytest.approx([b - a for a, b in pairwise([0, *alone])], abs=0.2)

@@ -93,7 +93,7 @@ class InstanceLimits:
         """
         if self.trial is None:
             self.trial = trial_of(self._id)
-        if begun >= self.trial.since:
+        if begun > self.trial.since:
             self.trial.guess(until, now)
         return self.trial.gate
 
@@ -103,7 +103,7 @@ class InstanceLimits:
         The gates whose waiters must be looked at again.
         """
         trial = self.trial
-        if trial is None or begun < trial.since:
+        if trial is None or begun <= trial.since:
             return []
         self.trial = None
         return [_opened(trial.gate)]

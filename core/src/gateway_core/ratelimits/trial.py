@@ -23,11 +23,11 @@ class Trial:
     """Lets one attempt at a time find out whether the account still is limited.
 
     gate   closed until the next attempt may ask; then open for one
-    since  what began before tells nothing
+    since  what began before, or at the same moment, tells nothing
     """
 
     gate: Bucket
-    since: int = 0
+    since: int = -1
     _asked: int = 0
 
     def guess(self, until: int, now: int) -> None:
