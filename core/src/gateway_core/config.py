@@ -71,7 +71,8 @@ class GatewayConfig:
     attempts_per_instance  running attempts of one instance, over all partitions
     attempt_timeout        seconds after which a hook that has not returned is given up
     session_idle           seconds without an attempt after which a session is closed
-    drain_timeout          seconds that closing waits for unfinished envelopes
+    drain_timeout          seconds that closing waits for unfinished envelopes; with a durable
+                           outbox for attempts under way alone
     max_parts              platform messages that one envelope may become
     when_suspended         envelopes of a suspended instance wait, end at once, or are refused
     shed                   where a bound is reached, bulk that has not started is ended for a higher

@@ -29,7 +29,7 @@ from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.engine.supervisor import Supervisor
+from gateway_core.engine.supervisor import Supervisor, drain, drain_in_flight
 from gateway_core.monitoring.recorder import observed, open_recorder, working_meters
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.interface import Outbox
@@ -357,22 +357,9 @@ class Gateway(Verbs):
                 workers.start_soon(self._pager.run)
             self._opened.set()
             await self._closing.wait()
-            await self._drain()
+            drained = drain if self._pager is None else drain_in_flight
+            await drained(self._partitions, self.config.drain_timeout)
             workers.cancel_scope.cancel()
-
-    async def _drain(self) -> None:
-        """Give unfinished envelopes their grace."""
-
-        def look() -> None:
-            if not any(partition.deliveries for partition in self._partitions):
-                drained.set()
-
-        drained = trio.Event()
-        for partition in self._partitions:
-            partition.completion.on_empty = look
-        look()
-        with trio.move_on_after(self.config.drain_timeout):
-            await drained.wait()
 
     def _end_rest(self) -> None:
         """End what is left: an outbox stores it, else it is given up."""
@@ -395,8 +382,8 @@ class Gateway(Verbs):
     async def drain(self) -> list[Undelivered]:
         """Accept nothing more, wait up to `drain_timeout`, end the rest.
 
-        Returns every envelope that was unfinished at the call and ended undelivered. With a durable
-        outbox the rest does not end: it is stored for the next run.
+        Returns every envelope that was unfinished at the call and ended undelivered. A durable
+        outbox stores the rest for the next run: nothing is waited for but attempts under way.
         """
         deliveries = [f for partition in self._partitions for f in partition.deliveries.values()]
         if self._pager is not None:

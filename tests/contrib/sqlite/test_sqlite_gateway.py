@@ -5,6 +5,7 @@ import sqlite3
 from random import Random
 
 import apsw
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -16,6 +17,7 @@ from gateway_core import (
     GatewayConfig,
     Instance,
     KeyRef,
+    Limit,
     OutboxError,
     Reason,
     Send,
@@ -445,3 +447,19 @@ async def test_very_much_history_is_forgotten_look_by_look(path, autojump_clock,
         await outbox.flush()
         await trio.sleep(200)
         assert 0 == outbox._writer._db.execute("SELECT count(*) FROM history").get
+
+
+async def test_closing_waits_for_no_suspended_account_and_no_limit(path):
+    """By the clock on the wall, with a worker thread: within two seconds, and nothing is lost."""
+    channel = FakeChannel(limits=lambda room, _: [Limit(f"r {room}", 1, 3600.0)])
+    outbox = SqliteOutbox(path)
+    async with open_test_gateway(
+        channel, outbox=outbox, instances=("bot", "other"), drain_timeout=30.0
+    ) as gateway:
+        gateway.suspend("other")
+        for n in range(5):
+            await gateway.submit(send(str(n)))
+            await gateway.submit(attrs.evolve(send(str(n)), instance_id="other"))
+        begun = trio.current_time()
+    assert trio.current_time() - begun < 2
+    assert [(9,)] == rows(path, "SELECT count(*) FROM envelopes")

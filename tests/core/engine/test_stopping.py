@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ import trio
 
 from gateway_core import Disposition, Edit, GatewayClosed, Limit, Send
 from gateway_core.authors import hookimpl
-from gateway_core.testing import FakeChannel, open_test_gateway, run_seeded
+from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway, run_seeded
 
 
 async def _note(do, *args, **kwargs):
@@ -200,6 +201,92 @@ async def test_what_is_scheduled_is_not_waited_for_beyond_the_grace(engine, say,
         ticket = await gateway.submit(say.message(not_before=1_700_000_100.0, ttl=1000.0))
     assert 5 == trio.current_time()
     assert Disposition.CANCELLED is (await ticket.receipt()).disposition
+
+
+# -- on a durable outbox: only what is in flight is waited for
+
+
+async def test_a_suspended_account_holds_up_no_close_on_a_durable_outbox(say, autojump_clock):
+    channel, outbox = FakeChannel(), MemoryOutbox()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        gateway.suspend("bot")
+        for n in range(10):
+            await gateway.submit(say.message(f"room{n}"))
+        await trio.sleep(5)
+    assert 5 == trio.current_time()
+    assert 10 == len(outbox)
+
+
+async def test_a_room_limit_holds_up_no_close_and_the_next_run_goes_on(say, autojump_clock):
+    outbox = MemoryOutbox()
+    channel = FakeChannel(limits=lambda room, _: [Limit(f"r {room}", 1, 60.0)], latency=0.1)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(text=str(n)))
+        await trio.sleep(0.05)
+    assert trio.current_time() < 0.2
+    assert ["0"] == channel.texts("r")
+    async with open_test_gateway(channel, outbox=outbox, seed="next"):
+        await trio.sleep(200)
+    assert ["0", "1", "2"] == channel.texts("r")
+
+
+async def test_an_attempt_in_flight_is_waited_for_and_nothing_begins_after_it(say, autojump_clock):
+    channel, outbox = FakeChannel(latency=7), MemoryOutbox()
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=30) as gateway:
+        for n in range(3):
+            await gateway.submit(say.message(text=str(n)))
+        await trio.sleep(1)
+    assert 7 <= trio.current_time() < 7.1
+    assert ["0"] == channel.texts("r")
+    assert 1 == len(channel.made)
+    assert 2 == len(outbox)
+
+
+async def test_what_needs_no_wait_goes_on_for_a_moment_of_the_close(say, autojump_clock):
+    """A program that hands over a few messages and ends has them delivered."""
+    channel, outbox = FakeChannel(latency=0.1), MemoryOutbox()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        for n in range(5):
+            await gateway.submit(say.message(text=str(n)))
+    assert ["0", "1", "2", "3", "4"] == channel.texts("r")
+    assert trio.current_time() < 0.6
+
+
+async def test_an_endless_backlog_holds_up_no_close_on_a_durable_outbox(say, autojump_clock):
+    channel, outbox = FakeChannel(latency=0.3), MemoryOutbox()
+    async with open_test_gateway(channel, outbox=outbox, attempts_per_partition=4) as gateway:
+        for n in range(200):
+            await gateway.submit(say.message(f"room{n % 20}", text=str(n)))
+    assert 1 <= trio.current_time() < 1.5
+    arrived = len(channel.made)
+    assert 200 == arrived + len(outbox), "an attempt was broken off, or one was lost"
+    async with open_test_gateway(channel, outbox=outbox, seed="next"):
+        await trio.sleep(100)
+    assert 200 == len(channel.made)
+
+
+async def test_a_session_that_does_not_open_holds_up_no_close_on_a_durable_outbox(
+    say, autojump_clock
+):
+    """Nothing was sent of what waits for it."""
+
+    class Hanging(FakeChannel):
+        @hookimpl
+        def open_session(self):
+            @asynccontextmanager
+            async def session():
+                await trio.sleep_forever()
+                yield
+
+            return session()
+
+    outbox = MemoryOutbox()
+    async with open_test_gateway(Hanging(), outbox=outbox) as gateway:
+        await gateway.submit(say.message())
+        await trio.sleep(1)
+    assert trio.current_time() < 3
+    assert 1 == len(outbox)
 
 
 # -- cancelled callers

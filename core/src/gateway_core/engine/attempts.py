@@ -73,7 +73,7 @@ class Attempts:
             if session is None:
                 return
             now = self._clock.now()
-        if not _may_begin(running, now):
+        if self._work.resting or not _may_begin(running, now):
             session.release()
             if self._journal is not None:
                 self._journal.ended(delivery, running.step)

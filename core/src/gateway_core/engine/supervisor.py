@@ -1,4 +1,4 @@
-"""Restarts a partition whose task died, and gives up after too many restarts.
+"""Restarts a partition whose task died, gives up after too many restarts, and drains at the end.
 
 This module waits: it is the boundary between a partition's tasks and the gateway.
 """
@@ -21,6 +21,10 @@ from gateway_core.telemetry import PARTITION_RESTARTED, log_event
 MOST_RESTARTS = 30
 WITHIN = 60.0
 BACKOFF = Backoff(base=0.01, cap=1.0, jitter=0.2)
+GOES_ON = 1.0
+"""Seconds in which a gateway that closes on a durable outbox still begins what needs no wait."""
+LOOK = 0.02
+"""Seconds between looks at what is in flight."""
 
 
 @attrs.define(eq=False)
@@ -64,3 +68,35 @@ class Supervisor:
             text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
             raise PartitionFailed(text) from error
         return BACKOFF.delay(count, rng=self._rng)
+
+
+async def drain(partitions: Sequence[Partition], grace: float) -> None:
+    """Let everything in memory end, within `grace` seconds."""
+    drained = trio.Event()
+
+    def look() -> None:
+        if not any(partition.deliveries for partition in partitions):
+            drained.set()
+
+    for partition in partitions:
+        partition.completion.on_empty = look
+    look()
+    with trio.move_on_after(grace):
+        await drained.wait()
+
+
+async def drain_in_flight(partitions: Sequence[Partition], grace: float) -> None:
+    """Wait for the attempts under way alone, within `grace` seconds: the outbox has the rest.
+
+    For a moment attempts begin that need not wait, so that a short program gets its messages out;
+    what waits for a limit, a retry, an account or its time goes on in the next process run.
+    """
+    work = [partition.workers.work for partition in partitions]
+    with trio.move_on_after(grace):
+        with trio.move_on_after(GOES_ON):
+            while any(queue.is_busy for queue in work):  # noqa: ASYNC110 - attempts pay for no event
+                await trio.sleep(LOOK)
+        for queue in work:
+            queue.rest()
+        while any(queue.is_performing for queue in work):  # noqa: ASYNC110 - likewise
+            await trio.sleep(LOOK)

@@ -60,6 +60,7 @@ class WorkQueue:
 
     runnable  lanes that hold their tokens; `over`: lanes whose head is over
     serving   the worker at work is about to take the next lane by itself
+    resting   no attempt begins any more
     look_at   when `look` may have something to break off; `rearm(at)` is called as it gets earlier
     """
 
@@ -73,6 +74,7 @@ class WorkQueue:
         self.runnable: deque[Lane] = deque()
         self.over: deque[Over] = deque()
         self.serving = False
+        self.resting = False
         self.look_at = NEVER
 
     def __len__(self) -> int:
@@ -90,6 +92,8 @@ class WorkQueue:
 
     def start(self, lane: Lane) -> None:
         """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
+        if self.resting:
+            return
         self.runnable.append(lane)
         if not self.serving:
             self._call_worker()
@@ -99,6 +103,21 @@ class WorkQueue:
         self.over.append(Over(lane, delivery, ending))
         if not self.serving:
             self._call_worker()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an attempt is under way, or made ready, or a worker could go on at once."""
+        return bool(self.runnable or self.over) or any(w.running for w in self._workers)
+
+    @property
+    def is_performing(self) -> bool:
+        """Whether an attempt is under way, so that its outcome may become unknown."""
+        return any(w.running is not None and w.running.step.started for w in self._workers)
+
+    def rest(self) -> None:
+        """Begin no attempt any more: the gateway closes, and an outbox has what waits."""
+        self.resting = True
+        self.runnable.clear()
 
     def call_next(self) -> None:
         """Call another worker for what is ready, as the one at work is about to wait."""
