@@ -457,7 +457,7 @@ async def open_gateway(
                     body = error
                 gateway.quiet()
         except BaseExceptionGroup as group:
-            raise leaving(body, group) from None
+            body = leaving(body, group)
         if body is not None:
             raise body
 

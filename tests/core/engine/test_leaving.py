@@ -89,8 +89,27 @@ async def test_a_partition_that_fails_leaves_alone(monkeypatch, autojump_clock):
             _breaks(gateway, monkeypatch)
             await trio.sleep_forever()
 
-    with pytest.raises(PartitionFailed):
+    with pytest.raises(
+        PartitionFailed, match=r"the last by RuntimeError: at once \(test_leav"
+    ) as it:
         await application()
+    assert isinstance(it.value.__cause__, RuntimeError)
+    assert "at once" == str(it.value.__cause__)
+
+
+async def test_an_error_of_the_body_leaves_with_its_own_cause_and_context(autojump_clock):
+    async def application(cause) -> None:
+        async with open_test_gateway():
+            try:
+                _ = {}["before"]
+            except KeyError:
+                raise LookupError("own") from cause
+
+    cause = ValueError("why")
+    with pytest.raises(LookupError) as caught:
+        await application(cause)
+    assert cause is caught.value.__cause__
+    assert isinstance(caught.value.__context__, KeyError)
 
 
 async def test_a_partition_that_fails_while_the_body_is_in_a_nursery_leaves_alone(

@@ -6,15 +6,17 @@ from contextlib import contextmanager
 import pytest
 import structlog
 import trio
+import trio.testing
+from breaking import kill_a_partition
 from listening import listening
 from structlog.testing import capture_logs
 
-from gateway_core import ErrorClass, Invalid, Reason, Send, Verdict
-from gateway_core.authors import hookimpl
+from gateway_core import ErrorClass, Instance, Invalid, Reason, Send, TelemetrySettings, Verdict
+from gateway_core.authors import TransportError, hookimpl
 from gateway_core.monitoring.observer import NOBODY
 from gateway_core.telemetry import EVENTS
 from gateway_core.telemetry.privacy import pseudonym
-from gateway_core.testing import Failure, FakeChannel, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway
 
 
 @contextmanager
@@ -52,6 +54,7 @@ async def test_the_life_of_an_envelope(autojump_clock):
             "gateway.attempt_failed",
             "info",
             about
+            | room
             | tried
             | {
                 "attempt": 1, "reason": "platform_error", "scope": "message", "raw": "",
@@ -130,3 +133,176 @@ async def test_a_hook_that_is_broken_is_logged_for_the_1st_10th_and_100th_messag
     told = [line["times"] for line in lines if line["event"] == "gateway.hook_failed"]
     assert [1, 10, 100] == told
     assert [250] == list(errors.values())
+
+
+# -- what an operator reads at night
+
+
+@contextmanager
+def told(*wanted):
+    """The fields of the events of these names, in order."""
+    with capture_logs() as lines:
+        found = []
+        yield found
+    names = [f"gateway.{name}" for name in wanted]
+    found += [
+        {key: value for key, value in line.items() if key != "log_level"}
+        for line in lines
+        if line["event"] in names
+    ]
+
+
+def refusing(**fields):
+    """Says no to everything."""
+
+    async def run(_):
+        raise Failure(Verdict(error_class="non_retryable", reason="bad_request", **fields))
+
+    return FakeChannel(script=run)
+
+
+@pytest.mark.parametrize(
+    ("rooms", "shown"), [("plain", "C1"), ("hash", pseudonym("bot", "C1")), ("none", None)]
+)
+async def test_what_failed_names_its_room_as_the_privacy_setting_allows(
+    rooms, shown, autojump_clock
+):
+    with told("attempt_failed", "envelope_failed") as events:
+        async with open_test_gateway(
+            refusing(), telemetry=TelemetrySettings(rooms=rooms)
+        ) as gateway:
+            await gateway.send("bot", "C1", "hello", raises=False)
+    assert ["gateway.attempt_failed", "gateway.envelope_failed"] == [e["event"] for e in events]
+    assert [shown, shown] == [event["room"] for event in events]
+
+
+def end(by, event="instance_resumed"):
+    return {"event": f"gateway.{event}", "instance": "bot", "by": by}
+
+
+async def test_the_end_of_a_suspension_is_logged_whoever_ends_it(autojump_clock):
+    with told("instance_resumed") as events:
+        async with open_test_gateway() as gateway:
+            gateway.resume("bot")  # nothing was wrong with it
+            gateway.suspend("bot")
+            gateway.resume("bot")
+            gateway.resume("bot")
+            gateway.suspend("bot")
+            gateway.replace_instance(Instance("bot", "fake", FakeSettings()))
+            gateway.replace_instance(Instance("bot", "fake", FakeSettings()))
+    assert [end("resume"), end("replace_instance")] == events
+
+
+async def test_a_suspension_that_a_probe_ends_is_logged_once(autojump_clock):
+    left = [Verdict(error_class="fatal", reason="unauthorized", scope="instance")]
+
+    async def run(_):
+        if left:
+            raise Failure(left.pop())
+
+    with told("instance_suspended", "instance_resumed") as events:
+        async with open_test_gateway(FakeChannel(script=run)) as gateway:
+            await gateway.enqueue("bot", "room", "hello")
+            await trio.sleep(600)
+    assert ["gateway.instance_suspended", "gateway.instance_resumed"] == [
+        e["event"] for e in events
+    ]
+    assert end("probe") == events[1]
+
+
+class Unprobed(FakeChannel):
+    """A channel without the probe hook: only attempts can find out."""
+
+    probe = None
+
+
+@pytest.mark.parametrize(
+    ("kind", "by"), [(FakeChannel, "probe"), (Unprobed, "attempt")], ids=["probe", "attempt"]
+)
+async def test_the_end_of_an_outage_is_logged_whoever_finds_it(kind, by, autojump_clock):
+    """An alert that `circuit_opened` raised has something that clears it."""
+    channel = kind()
+
+    async def run(_):
+        if trio.current_time() < 30:
+            raise TransportError("down", dispatched="no")
+
+    async def probe_fails():
+        channel.probe_error = TransportError("down", dispatched="no")
+        await trio.sleep(30)
+        channel.probe_error = None
+
+    channel.script = run
+    with told("circuit_opened", "circuit_closed") as events:
+        async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+            nursery.start_soon(probe_fails)
+            for n in range(40):
+                await gateway.enqueue("bot", f"room{n}", "hello")
+            await trio.sleep(200)
+    assert {"event": "gateway.circuit_opened", "instance": "bot"} == events[0]
+    assert end(by, "circuit_closed") == events[-1]
+    kinds = [event["event"] for event in events]
+    assert kinds.count("gateway.circuit_opened") == kinds.count("gateway.circuit_closed")
+
+
+async def test_an_outage_that_ends_in_a_suspension_is_over_with_it(autojump_clock):
+    async def run(_):
+        raise TransportError("down", dispatched="no")
+
+    with told("circuit_opened", "circuit_closed", "instance_resumed") as events:
+        async with open_test_gateway(Unprobed(script=run)) as gateway:
+            for n in range(40):
+                await gateway.enqueue("bot", f"room{n}", "hello")
+            await trio.sleep(5)
+            gateway.suspend("bot")
+            gateway.resume("bot")
+    assert [
+        {"event": "gateway.circuit_opened", "instance": "bot"},
+        end("resume"),
+        end("resume", "circuit_closed"),
+    ] == events[:3]
+
+
+async def test_why_a_partition_died_is_told(autojump_clock):
+    """The class, the words and the place of the error, not of the group around it."""
+    with told("partition_restarted") as events:
+        async with open_test_gateway(partition_count=1) as gateway:
+            await trio.testing.wait_all_tasks_blocked()
+            kill_a_partition(gateway)
+            await trio.sleep(1)
+    (event,) = events
+    assert "RuntimeError: a bug of ours" == event["error"]
+    assert event["where"].startswith("breaking.py:")
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "shown"),
+    [
+        ({}, f"RuntimeError: no … in {pseudonym('bot', 'C1')}"),
+        ({"rooms": "plain", "texts": True}, "RuntimeError: no my secret plans in C1"),
+    ],
+)
+async def test_an_error_of_ours_quotes_rooms_and_texts_as_allowed(telemetry, shown, autojump_clock):
+    with told("partition_restarted") as events:
+        async with open_test_gateway(
+            partition_count=1, telemetry=TelemetrySettings(**telemetry)
+        ) as gateway:
+            gateway.suspend("bot")
+            await gateway.enqueue("bot", "C1", "these are my secret plans")
+            await trio.testing.wait_all_tasks_blocked()
+            kill_a_partition(gateway, "no my secret plans in C1")
+            await trio.sleep(1)
+            gateway.resume("bot")
+    assert [shown] == [event["error"] for event in events]
+
+
+async def test_a_hook_that_raises_a_group_is_named_by_the_error_in_it(autojump_clock):
+    class Broken:
+        @hookimpl
+        def after_disposition(self):
+            raise ExceptionGroup("several", [ExceptionGroup("inner", [KeyError("x")])])
+
+    with told("hook_failed") as events:
+        async with open_test_gateway(plugins=[Broken()]) as gateway:
+            await gateway.send("bot", "room", "hello")
+    assert ["KeyError"] == [event["error"] for event in events]

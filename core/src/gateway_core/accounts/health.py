@@ -39,6 +39,8 @@ class Health:
     probing     whether a task probes it; `probes`: how many probes failed
     worked_at   when it last worked after something had failed, in engine nanoseconds
     removed     it is being removed, or was: nothing of it begins or is reported any more
+
+    `over(trouble, by)` is called at the end of each `suspension` and of each outage (`circuit`).
     """
 
     _limits: InstanceLimits
@@ -48,6 +50,7 @@ class Health:
     _can_probe: bool
     _start_probing: Callable[[], None]
     _serve_waiters: Callable[[list[Bucket], int], None]
+    _over: Callable[[str, str], None]
     open: bool = False
     suspended: Verdict | None = None
     refused: Verdict | None = None
@@ -124,14 +127,14 @@ class Health:
 
     def refreshed(self, now: int) -> None:
         """Go on with a fresh secret. Refused again before a success, it is suspended."""
-        self._go_on(now)
+        self._go_on(now, "credentials")
         self._fresh, self._refreshed_at = True, now
         self.steady = False
 
-    def resume(self, now: int) -> None:
+    def resume(self, now: int, by: str) -> None:
         """End the suspension: everything that waited goes on where it stopped."""
         self._relapses = 0
-        self._go_on(now)
+        self._go_on(now, by)
 
     def probed(self, now: int) -> None:
         """A probe succeeded, so that the instance may work again.
@@ -141,7 +144,7 @@ class Health:
         """
         self._relapses += self.suspended is not None
         self.worked_at = now
-        self._go_on(now)
+        self._go_on(now, "probe")
         self.steady = False
 
     def half_open(self, now: int) -> None:
@@ -161,20 +164,25 @@ class Health:
                 lane.go_on_at(max(now, not_before))
                 return
 
-    def _go_on(self, now: int) -> None:
+    def _go_on(self, now: int, by: str) -> None:
+        was_suspended, was_open = self.trouble == "suspension", self.open
         self.suspended = self.refused = None
         self.held = False
         self.open = True
-        self._works(now)
+        if was_suspended:
+            self._over("suspension", by)
+        self._works(now, by if was_open else "")
         if self.on_resume is not None:
             self.on_resume()
 
-    def _works(self, now: int) -> None:
+    def _works(self, now: int, by: str = "attempt") -> None:
         if self._circuit.failures:
             self._circuit.worked()
         self._fresh = False
         if self.open and self.suspended is None and self.refused is None:
             self._close_circuit(now)
+            if by:
+                self._over("circuit", by)
         self.steady = not (self.trouble or self._circuit.failures)
         if self._in_doubt:
             waiting, self._in_doubt = self._in_doubt, {}

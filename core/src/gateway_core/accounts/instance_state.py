@@ -101,7 +101,7 @@ class InstanceState:
         self.instance, self.sessions, self.unfit = instance, sessions, ""
         self.limits.registry.renew()
         if resume:
-            self.health.resume(now)
+            self.health.resume(now, "replace_instance")
 
     def move(self, room: str, moved_to: str) -> None:
         """Give a room a new id; the old one is an alias from now on."""

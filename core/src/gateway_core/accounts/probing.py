@@ -19,7 +19,6 @@ from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.plugins.boundary import stopped
-from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 
 LOOK = 0.5
 """Seconds between looks whether a message waits for an instance that nobody has waited for."""
@@ -84,7 +83,6 @@ class Prober:
             self._suspend(account, verdict)
         else:
             account.health.refreshed(self._clock.now())
-            log_event(INSTANCE_RESUMED, instance=account.instance.id, by="credentials")
 
     async def _look(self, account: InstanceState) -> None:
         health, instance = account.health, account.instance
@@ -95,12 +93,7 @@ class Prober:
         if health.removed or health.held or account.instance is not instance:
             return  # by the application, meanwhile
         if not isinstance(found, Verdict):
-            suspended, was_open = health.suspended, health.open
             health.probed(self._clock.now())
-            if suspended is not None:
-                log_event(INSTANCE_RESUMED, instance=instance.id, by="probe")
-            elif was_open:
-                log_event(CIRCUIT_CLOSED, instance=instance.id)
         elif found.error_class is ErrorClass.FATAL:
             self._suspend(account, found)
 

@@ -218,4 +218,5 @@ class Completion:
             reason = str(verdict.reason)
             raw = words(self._shard.privacy, delivery, verdict, address, part)
         fields = about(delivery, self._shard.index) | result(delivery, receipt)
-        log_event(ENVELOPE_FAILED, **fields, reason=reason, raw=raw)
+        room = self._shard.privacy.room_of(delivery.envelope)
+        log_event(ENVELOPE_FAILED, **fields, room=room, reason=reason, raw=raw)

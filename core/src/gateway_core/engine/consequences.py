@@ -297,6 +297,7 @@ class Consequences:
         log_event(
             ATTEMPT_FAILED,
             **about(delivery, self._shard.index),
+            room=self._shard.privacy.room_of(delivery.envelope),
             operation=attempt.operation,
             attempt=attempt.number,
             reason=verdict.reason.value,

@@ -6,6 +6,7 @@ many of them, so that the other tasks have their turn.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,12 @@ from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.scheduling.waiting_groups import serve_waiters
-from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
+from gateway_core.telemetry import (
+    CIRCUIT_CLOSED,
+    INSTANCE_RESUMED,
+    INSTANCE_SUSPENDED,
+    log_event,
+)
 
 AT_ONCE = 16
 """Envelopes that are ended between two turns of the other tasks: a millisecond or two."""
@@ -216,7 +222,7 @@ class InstanceRegistry:
     def resume(self, instance_id: str) -> None:
         """Let an instance go on where it stopped, whatever suspended or closed it."""
         account, now = self.account(instance_id), self._clock.now()
-        account.health.resume(now)
+        account.health.resume(now, "resume")
         self._lift(account, now)
 
     def _lift(self, account: InstanceState, now: int) -> None:
@@ -324,6 +330,7 @@ class InstanceRegistry:
             can_probe="probe" in hooks.can,
             start_probing=lambda: self._start_probing(account),
             serve_waiters=serve_waiters,
+            over=functools.partial(_report_end, instance.id),
         )
         account = InstanceState(instance, hooks, self._sessions(hooks, instance), limits, health)
         return account
@@ -336,6 +343,12 @@ class InstanceRegistry:
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:
         config = self._config
         return Sessions(hooks, instance, self._spawn, config.session_idle, config.attempt_timeout)
+
+
+def _report_end(instance_id: str, trouble: str, by: str) -> None:
+    """Report the end of a suspension or of an outage, so that an alert of it ends as well."""
+    event = INSTANCE_RESUMED if trouble == "suspension" else CIRCUIT_CLOSED
+    log_event(event, instance=instance_id, by=by)
 
 
 def _check_instance(value: object) -> None:

@@ -6,7 +6,7 @@ This module waits: it is the boundary between a partition's tasks and the gatewa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import attrs
@@ -15,7 +15,7 @@ import trio
 from gateway_core.contract.errors import PartitionFailed
 from gateway_core.deliveries.backoff import Backoff
 from gateway_core.engine.partition import Partition
-from gateway_core.plugins.boundary import place_of, stopped
+from gateway_core.plugins.boundary import cause_of, place_of, stopped
 from gateway_core.telemetry import PARTITION_RESTARTED, log_event
 
 MOST_RESTARTS = 30
@@ -57,17 +57,26 @@ class Supervisor:
         while self._deaths and now - self._deaths[0] > WITHIN:
             self._deaths.popleft()
         count = len(self._deaths)
+        cause, where = None if error is None else cause_of(error), place_of(error)
+        said = "cancelled" if cause is None else partition.privacy.own(cause, _seen(partition))
         log_event(
             PARTITION_RESTARTED,
             partition=partition.index,
             restarts=count,
-            error=partition.privacy.error(error) if error is not None else "cancelled",
-            where=place_of(error),
+            error=said,
+            where=where,
         )
         if count > MOST_RESTARTS:
             text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
-            raise PartitionFailed(text) from error
+            raise PartitionFailed(f"{text}, the last by {said} ({where})") from cause
         return BACKOFF.delay(count, rng=self._rng)
+
+
+def _seen(partition: Partition) -> Iterator[tuple[str, str, str]]:
+    """Instance, room and text of what is in memory, which an error may quote."""
+    for delivery in partition.deliveries.values():
+        envelope = delivery.envelope
+        yield envelope.instance_id, envelope.external_room_id, getattr(envelope, "text", "")
 
 
 async def drain(partitions: Sequence[Partition], grace: float) -> None:

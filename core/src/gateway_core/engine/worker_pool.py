@@ -15,7 +15,7 @@ from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.running_attempt import RunningAttempt, doubt
 from gateway_core.engine.shard import Shard
 from gateway_core.engine.workers import Over, Worker, WorkQueue
-from gateway_core.plugins.boundary import place_of, stopped
+from gateway_core.plugins.boundary import cause_of, place_of, stopped
 from gateway_core.scheduling.rooms import Lane, lane_of
 from gateway_core.telemetry import ENVELOPE_CRASHED, log_event
 
@@ -167,7 +167,7 @@ class WorkerPool:
             envelope=delivery.id if delivery else None,
             instance=delivery.envelope.instance_id if delivery else None,
             partition=shard.index,
-            error=shard.privacy.error(error),
+            error=shard.privacy.error(cause_of(error)),
             where=place_of(error),
         )
         if delivery is None or delivery.receipt is not None:

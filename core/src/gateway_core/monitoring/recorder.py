@@ -113,11 +113,10 @@ class Recorder(Observer):
             if took >= NOTICED:
                 self.meters.accepted(account, took / SECOND)
         if self._verbose:
-            envelope = delivery.envelope
             log_event(
                 ENVELOPE_ACCEPTED,
                 **about(delivery, partition),
-                room=self._privacy.room(envelope.instance_id, envelope.external_room_id),
+                room=self._privacy.room_of(delivery.envelope),
                 operation=operation_of(delivery),
                 **{"class": delivery.priority},
             )

@@ -156,9 +156,8 @@ class Spans:
         return found
 
     def _name(self, span: Span, delivery: Delivery) -> None:
-        envelope = delivery.envelope
         span.set_attribute(ENVELOPE_ID.name, delivery.id)
-        room = self._privacy.room(envelope.instance_id, envelope.external_room_id)
+        room = self._privacy.room_of(delivery.envelope)
         if room is not None:
             span.set_attribute(ROOM.name, room)
 

@@ -43,9 +43,17 @@ async def pass_on(error: BaseException) -> None:
         cause = cause.__context__
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """The error itself; of a group the first that is no `Cancelled` or its like."""
+    while isinstance(error, BaseExceptionGroup):
+        rest = error.split(PASSING)[1] or error
+        error = rest.exceptions[0]
+    return error
+
+
 def place_of(error: BaseException | None) -> str | None:
-    """The file and line at which the error arose."""
-    trace = error.__traceback__ if error is not None else None
+    """The file and line at which the error arose; of a group, its cause."""
+    trace = cause_of(error).__traceback__ if error is not None else None
     if trace is None:
         return None
     while trace.tb_next is not None:

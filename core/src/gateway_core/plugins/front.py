@@ -40,7 +40,7 @@ from gateway_core.contract.instances import Instance, Secret, hidden
 from gateway_core.contract.validators import is_json, name_fault
 from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Verdict
 from gateway_core.plugins import defaults
-from gateway_core.plugins.boundary import place_of, stopped
+from gateway_core.plugins.boundary import cause_of, place_of, stopped
 from gateway_core.telemetry import HOOK_FAILED, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
@@ -307,7 +307,9 @@ class ChannelHooks:
     def _note_raised(
         self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
     ) -> None:
-        self._note(hook, plugin, _hidden(self.privacy.error(error), kwargs), place_of(error))
+        self._note(
+            hook, plugin, _hidden(self.privacy.error(cause_of(error)), kwargs), place_of(error)
+        )
 
     def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
         """Count it; of one cause the 1st, 10th, 100th and so on is logged."""

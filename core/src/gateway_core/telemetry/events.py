@@ -32,7 +32,7 @@ ENVELOPE_ENDED = Event(
 )  # fmt: skip
 ENVELOPE_FAILED = Event(
     "envelope_failed", "info", "an envelope ended undelivered, or in doubt",
-    "envelope instance partition disposition attempts seconds reason raw",
+    "envelope instance partition room disposition attempts seconds reason raw",
 )  # fmt: skip
 ENVELOPE_CRASHED = Event(
     "envelope_crashed", "error", "something of the gateway's own broke on an envelope",
@@ -48,7 +48,7 @@ ATTEMPT_ANSWERED = Event(
 )  # fmt: skip
 ATTEMPT_FAILED = Event(
     "attempt_failed", "info", "an attempt failed, what that means, and what follows after `wait` s",
-    "envelope instance partition operation attempt reason scope raw then wait",
+    "envelope instance partition room operation attempt reason scope raw then wait",
 )  # fmt: skip
 INSTANCE_SUSPENDED = Event(
     "instance_suspended", "error", "it is out of order: nothing is sent until it is resumed",
@@ -74,7 +74,7 @@ CONFIGURATION_RELOADED = Event(
 CIRCUIT_OPENED = Event(
     "circuit_opened", "warning", "an outage: nothing but probes is sent", "instance"
 )
-CIRCUIT_CLOSED = Event("circuit_closed", "info", "the outage is over", "instance")
+CIRCUIT_CLOSED = Event("circuit_closed", "info", "the outage is over, by what", "instance by")
 HOOK_FAILED = Event(
     "hook_failed", "error",
     "a hookimpl raised, or answered wrongly, for the 1st, 10th, 100th … of `times` for one cause;"

@@ -6,12 +6,13 @@ Secrets never reach this module: `plugins.front` takes them out of every error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
+from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.validators import flag, one_of, table
 
 Rooms: TypeAlias = Literal["hash", "plain", "none"]
@@ -21,6 +22,8 @@ WITHHELD = "…"
 RUN = 3
 """Words in a row that also stand in the text are taken for a quotation of it."""
 LONG_WORD = 8
+LONGEST_MESSAGE = 300
+"""Characters of an error's message that are shown."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,6 +62,10 @@ class Privacy:
             return room
         return pseudonym(instance_id, room) if self._rooms == "hash" else None
 
+    def room_of(self, envelope: Envelope) -> str | None:
+        """The name of an envelope's room."""
+        return self.room(envelope.instance_id, envelope.external_room_id)
+
     def words(self, raw: str, instance_id: str, rooms: tuple[str, ...], text: str) -> str:
         """A platform's own words about a message to one of `rooms` with that `text`."""
         if self._rooms != "plain":
@@ -69,6 +76,18 @@ class Privacy:
     def error(self, error: BaseException) -> str:
         """An exception of somebody's code: its message may quote anything."""
         return f"{type(error).__name__}: {error}" if self._texts else type(error).__name__
+
+    def own(self, error: BaseException, seen: Iterable[tuple[str, str, str]]) -> str:
+        """An error of the gateway's own: its class and message, which may quote what was `seen`.
+
+        seen  instances, rooms and texts of messages
+        """
+        said = f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE]
+        if self._texts and self._rooms == "plain":
+            return said
+        for instance_id, room, text in seen:
+            said = self.words(said, instance_id, (room,) if room in said else (), text)
+        return said
 
 
 def _renamed(raw: str, room: str, name: str) -> str:
