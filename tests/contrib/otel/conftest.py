@@ -293,9 +293,13 @@ async def engine(night):
 
 
 class Flaky(MemoryOutbox):
-    """Survives, and cannot read a page at first."""
+    """Survives, cannot read a page at first, and raises where no outbox may."""
 
     fails = 2
+
+    def finished(self, receipt):
+        super().finished(receipt)
+        raise KeyError("a mistake of the engine's")
 
     async def page(self, *arguments, **fields):
         if self.fails:

@@ -1,10 +1,13 @@
 """The typed front of one channel's hooks, where every error of a hookimpl stops."""
 
+import math
+from collections import UserDict
 from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from gateway_core import (
     Address,
@@ -26,6 +29,7 @@ from gateway_core.authors import (
     Answer,
     Attempt,
     AttemptReport,
+    BucketReport,
     Pressure,
     Traits,
     TransportError,
@@ -300,8 +304,8 @@ async def test_what_an_attempt_raises_is_raised():
         await bound(send=send).perform(INSTANCE, None, ATTEMPT)
 
 
-@pytest.mark.parametrize("message_id", [5, "", "a\x00b", "\ud800", "a\nb", b"5"], ids=ascii)
-async def test_an_id_that_no_edit_could_name_breaks_the_contract(message_id):
+@pytest.mark.parametrize("message_id", [5, b"5", ["5"], True], ids=ascii)
+async def test_an_id_that_is_no_text_breaks_the_contract(message_id):
     """Telegram's are numbers: an adapter that forgets to make texts of them hears of it at once."""
 
     async def send(self):
@@ -309,6 +313,209 @@ async def test_an_id_that_no_edit_could_name_breaks_the_contract(message_id):
 
     with pytest.raises(HookContractError, match="expected Answer whose message_id is a text"):
         await bound(send=send).perform(INSTANCE, None, ATTEMPT)
+
+
+def _performing(answer, **known):
+    async def hook(self):
+        return answer
+
+    return bound(**dict.fromkeys(("send", "call"), hook), **known)
+
+
+@pytest.mark.parametrize(
+    ("message_id", "fault"),
+    [
+        ("", "is empty"),
+        ("a\x00b", "has a lone surrogate or NUL"),
+        ("\ud800", "has a lone surrogate or NUL"),
+        ("a\nb", "has a control character"),
+        ("7" * 500_000, "has 500000 characters, at most 1024"),
+        ("é" * 1025, "has 1025 characters, at most 1024"),
+    ],
+    ids=["empty", "nul", "surrogate", "control", "long", "long in other letters"],
+)
+async def test_an_id_that_a_platform_garbled_is_unknown_and_that_is_logged(message_id, fault):
+    """The platform said yes: the message is there, whatever it is called."""
+    hooks = _performing(Answer(message_id=message_id))
+    with capture_logs() as lines:
+        assert Answer() == await hooks.perform(INSTANCE, None, ATTEMPT)
+    assert {("Post", "send"): 1} == hooks.failures
+    (line,) = lines
+    assert ("gateway.hook_failed", "Post", "send") == (line["event"], line["plugin"], line["hook"])
+    assert f"answered with an unusable message_id {fault}" == line["error"]
+
+
+HUGE = 10**6000
+REPORT = BucketReport(bucket="b", limit=5, remaining=4, reset_after=1.0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        (BucketReport(bucket="\ud800"), "bucket has a lone surrogate or NUL"),
+        (BucketReport(bucket=7), "bucket must be a text, not int"),
+        (BucketReport(bucket="b", provisional="\x00"), "provisional has a lone surrogate or NUL"),
+        (BucketReport(bucket="b", limit=HUGE), "limit of a bucket must be a whole number"),
+        (BucketReport(bucket="b", limit="5"), "limit of a bucket must be a whole number"),
+        (BucketReport(bucket="b", remaining=1.5), "remaining of a bucket must be a whole number"),
+        (BucketReport(bucket="b", reset_after=HUGE), "reset_after of a bucket must be a number"),
+        (BucketReport(bucket="b", reset_after="1"), "reset_after of a bucket must be a number"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_report_of_a_bucket_that_is_garbled_is_left_out(bad, fault):
+    answer = Answer(message_id="1", buckets=(bad, REPORT))
+    hooks = _performing(answer, classify_error=answers(_refusal(buckets=(bad, REPORT))))
+    with capture_logs() as lines:
+        taken = await hooks.perform(INSTANCE, None, ATTEMPT)
+        verdict = hooks.classify_error(INSTANCE, ATTEMPT, KeyError("x"))
+    assert Answer(message_id="1", buckets=(REPORT,)) == taken
+    assert (REPORT,) == verdict.buckets
+    assert [True, True] == [fault in line["error"] for line in lines]
+
+
+def _refusal(**fields):
+    return Verdict(error_class="retryable", reason="room_moved", **fields)
+
+
+@pytest.mark.parametrize("room", ["\ud800", "a\x00", "", "7" * 500_000], ids=["s", "n", "e", "l"])
+def test_a_new_room_that_no_attempt_could_name_is_none(room):
+    hooks = bound(classify_error=answers(_refusal(moved_to=room)))
+    verdict = hooks.classify_error(INSTANCE, ATTEMPT, KeyError("x"))
+    assert (None, "room_moved") == (verdict.moved_to, verdict.reason)
+    assert {("Post", "classify_error"): 1} == hooks.failures
+
+
+def test_a_wait_beyond_all_numbers_is_one_that_a_file_can_have():
+    hooks = bound(classify_error=answers(_refusal(moved_to="r", retry_after=HUGE)))
+    assert 1e9 == hooks.classify_error(INSTANCE, ATTEMPT, KeyError("x")).retry_after
+
+
+# -- results of calls
+
+
+def _cycle():
+    cycle = {}
+    cycle["again"] = [cycle, cycle]
+    return cycle
+
+
+def _nested(depth):
+    value = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class _Mean(UserDict):
+    def items(self):
+        raise KeyError("mean")
+
+
+ODD = {
+    "a key of None": ({None: 1}, "a key of the class NoneType"),
+    "a key that is a number": ({"a": {1: 2}}, "a key of the class int"),
+    "a key that cannot be sent": ({"\ud800": 1}, "a text in it has a lone surrogate or NUL"),
+    "a text that cannot be sent": (["\x00"], "a text in it has a lone surrogate or NUL"),
+    "an object": ({"a": object()}, "a value of the class object"),
+    "octets": (b"x", "a value of the class bytes"),
+    "a set": ({"a": {1}}, "a value of the class set"),
+    "a cycle": (_cycle(), "nested deeper than 32"),
+    "too deep": (_nested(450), "nested deeper than 32"),
+    "many": ([[0] * 1000] * 1000, "more than 100000 values"),
+    "long": (["x" * 1_000_000] * 5, "more than 4194304 characters"),
+    "a huge number": ({"a": HUGE}, "a number in it has more than 64 bits"),
+    "no number": ([math.nan], "a number in it is not finite"),
+    "a table that raises": (_Mean(), "it cannot be read (KeyError)"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_a_result_that_no_outbox_could_store_breaks_the_contract(name):
+    result, fault = ODD[name]
+    call = Attempt(operation="call:x", envelope_id="e", instance_id="bot", room="r", method="x")
+    with pytest.raises(HookContractError) as caught:
+        await _performing(Answer(result=result)).perform(INSTANCE, None, call)
+    assert "expected Answer whose result is plain JSON: " in str(caught.value)
+    assert fault in str(caught.value)
+
+
+async def test_a_result_is_a_copy_in_pythons_own_kinds():
+    """What an adapter does with its own afterwards changes nothing that was stored."""
+
+    class Word(str):
+        __slots__ = ()
+
+    inner = {"n": 1, "f": 1.5, "t": True, "none": None}
+    given = UserDict({Word("a"): [inner, (Word("b"),)]})
+    answer = await _performing(Answer(result=given)).perform(INSTANCE, None, ATTEMPT)
+    given["later"] = inner["later"] = object()
+    assert {"a": [{"n": 1, "f": 1.5, "t": True, "none": None}, ["b"]]} == answer.result
+    (key,) = answer.result
+    assert (str, str, list) == (type(key), type(answer.result["a"][1][0]), type(answer.result["a"]))
+
+
+# -- plans, limits, votes
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (Part(payload={"a": object()}, digest="d"), "payload is plain JSON: it holds a value"),
+        (Part(payload={"a": b"x"}, digest="d"), "payload is plain JSON: it holds a value"),
+        (Part(payload=[1], digest="d"), "payload is a table"),
+        (Part(payload={None: 1}, digest="d"), "payload is plain JSON: it has a key"),
+        (Part(payload={"a": "\ud800"}, digest="d"), "payload is plain JSON: a text in it"),
+        (Part(payload=_cycle(), digest="d"), "payload is plain JSON: it is nested"),
+        (Part(payload=_Mean(), digest="d"), "payload is plain JSON: it cannot be read (KeyError)"),
+        (Part(payload={}, span=(0, HUGE), digest="d"), "span is two places"),
+        (Part(payload={}, span=(2, 1), digest="d"), "span is two places"),
+        (Part(payload={}, span=[0, 1], digest="d"), "span is two places"),
+        (Part(payload={}, digest=5), "digest is a text"),
+        (Part(payload={}, digest="\ud800"), "digest is a text"),
+        (Part(payload={}, digest="d", degraded=["a table"]), "degraded is a tuple of texts"),
+        (Part(payload={}, digest="d", degraded=("\ud800",)), "degraded is a tuple of texts"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_part_that_no_outbox_could_store_breaks_the_contract(part, fault):
+    error = broken(bound(chunk=answers([part])).chunk, INSTANCE, SEND, "as_asked")
+    assert f"answered with Part, expected Part whose {fault}" in error.text
+
+
+def test_a_part_may_hold_whatever_plain_json_holds():
+    part = Part(payload={"text": "é", "n": 1, "flag": True, "rows": [{"a": None}]}, span=(0, 5))
+    assert (part,) == bound(chunk=answers([part])).chunk(INSTANCE, SEND, "as_asked")
+
+
+@pytest.mark.parametrize("bucket", [5, "", "\ud800", "b" * 2000], ids=ascii)
+def test_a_bucket_has_a_name(bucket):
+    hooks = bound(rate_limit=answers([Limit(bucket)]))
+    assert "expected Limit whose bucket is a name" in broken(hooks.rate_limit, *LIMITS[1:]).text
+
+
+async def test_an_identity_is_two_texts():
+    hooks = bound(probe=_constant(Identity(id=5, name="bot")))
+    with pytest.raises(HookContractError, match="expected Identity of two texts"):
+        await hooks.probe(INSTANCE, None)
+
+
+class _Hostile:
+    """Raises whatever is asked of it."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise KeyError("equal")
+
+    def __repr__(self):
+        raise KeyError("shown")
+
+
+def test_a_vote_that_raises_whatever_is_asked_of_it_counts_as_none():
+    hooks = bound(policy("Mine", admit=answers(_Hostile())), policy(admit=answers("bulk")))
+    assert "bulk" == hooks.admit(SEND, PRESSURE)
+    assert {("Mine", "admit"): 1} == hooks.failures
 
 
 @pytest.mark.parametrize("message_id", [None, "5", "1700000000.000100", "сообщение"])

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+import attrs
 import msgspec
 
-from gateway_core import Disposition, Invalid, Problem
+from gateway_core import Disposition, Invalid, Problem, Verdict
 from gateway_core.outboxes import (
+    OUTBOX_BROKE,
     STREAMS,
     Call,
     Entry,
@@ -27,6 +29,7 @@ from gateway_core.outboxes import (
     Stream,
     fast_init,
     from_json,
+    log_event,
     to_json,
 )
 
@@ -201,8 +204,28 @@ def end_row(seq: int, receipt: Receipt) -> Row:
     verdict = receipt.verdict
     reason, raw = (str(verdict.reason), clean(verdict.raw)) if verdict is not None else ("", "")
     return (
-        seq, str(receipt.disposition), reason, raw, receipt.ended_at, encode(to_json(receipt)),
+        seq, str(receipt.disposition), reason, raw, receipt.ended_at, _receipt_text(receipt),
     )  # fmt: skip
+
+
+def _receipt_text(receipt: Receipt) -> str:
+    """The receipt; without its result and what is said of buckets where no JSON can be made of it.
+
+    An end that is not stored is an envelope that the next process run sends again.
+    """
+    try:
+        return encode(to_json(receipt))
+    except Exception as error:  # noqa: BLE001 - the interface lets nothing raise here
+        log_event(OUTBOX_BROKE, method="finished", error=type(error).__name__, where=None)
+    bare = [attrs.evolve(part, verdict=_bare(part.verdict)) for part in receipt.parts]
+    verdict = _bare(receipt.verdict)
+    return encode(to_json(attrs.evolve(receipt, result=None, verdict=verdict, parts=tuple(bare))))
+
+
+def _bare(verdict: Verdict | None) -> Verdict | None:
+    if verdict is None:
+        return None
+    return attrs.evolve(verdict, buckets=(), retry_after=None, raw=clean(verdict.raw))
 
 
 def revision_row(ref: MessageRef, ended_at: float) -> Row:

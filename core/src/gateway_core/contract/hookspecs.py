@@ -113,9 +113,12 @@ class Limit:
 class Answer:
     """The platform said yes.
 
-    message_id  the platform's id of the message; None where there is none or it could not be read
+    message_id  the platform's id of the message; None where there is none or it could not be read.
+                One that no edit could name (over 1,024 characters, control characters, NUL, a lone
+                surrogate) counts as unknown
     buckets     what the platform reported of its buckets
-    result      the platform's answer to a `Call`, as plain JSON
+    result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
+                and 4,194,304 characters; it is copied
     """
 
     message_id: str | None = None

@@ -22,6 +22,10 @@ DEEPEST = 32
 """Levels of a table."""
 MANY = 10_000
 """Values in a table, all through; one that holds itself twice has billions."""
+HELD = 100_000
+"""Values in a platform's answer to a call, all through."""
+LONGEST_HELD = 1 << 22
+"""Characters of all its texts."""
 
 
 def copied(value: Any) -> Any:
@@ -46,7 +50,12 @@ def copied(value: Any) -> Any:
             return type(value)([own(item, depth + 1) for item in value])
         return value
 
-    return own(value, 0)
+    try:
+        return own(value, 0)
+    except ValueError:
+        raise
+    except Exception as error:  # a table of a class of its own may raise anything
+        raise ValueError(f"it cannot be read ({type(error).__name__})") from error
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -92,22 +101,68 @@ def is_sendable(text: str) -> bool:
         return False
 
 
-def is_json(value: object, depth: int = 0) -> bool:
-    """Whether it is plain JSON that every outbox can store."""
-    if depth > DEEPEST:
-        return False
-    if isinstance(value, Mapping):
-        return all(
-            isinstance(key, str) and is_sendable(key) and is_json(item, depth + 1)
-            for key, item in value.items()
-        )
-    if isinstance(value, list | tuple):
-        return all(is_json(item, depth + 1) for item in value)
-    if isinstance(value, float):
-        return isfinite(value)
+def plain_json(value: object) -> Any:
+    """A copy of plain JSON in Python's own kinds, which every outbox can store.
+
+    Raises `ValueError` with what is wrong. It is bounded: neither a cycle nor what holds itself
+    twice again and again takes long.
+    """
+    try:
+        return _Copying().of(value, 0)
+    except ValueError:
+        raise
+    except Exception as error:  # a table of a class of its own may raise anything
+        raise ValueError(f"it cannot be read ({type(error).__name__})") from error
+
+
+class _Copying:
+    """Copies plain JSON, as long as it is within bounds."""
+
+    def __init__(self) -> None:
+        self._left, self._room = HELD, LONGEST_HELD
+
+    def of(self, value: object, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"it holds more than {HELD} values")
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int | float):
+            return _finite(value)
+        if depth >= DEEPEST:
+            raise ValueError(f"it is nested deeper than {DEEPEST}")
+        if isinstance(value, Mapping):
+            return {self._name(key): self.of(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.of(item, depth + 1) for item in value]
+        raise ValueError(f"it holds a value of the class {type(value).__name__}")
+
+    def _name(self, key: object) -> str:
+        if isinstance(key, str):
+            return self._text(key)
+        text = f"it has a key of the class {type(key).__name__}"
+        raise ValueError(text)
+
+    def _text(self, text: str) -> str:
+        self._room -= len(text)
+        if self._room < 0:
+            raise ValueError(f"it holds more than {LONGEST_HELD} characters")
+        if not is_sendable(text):
+            raise ValueError(f"a text in it {UNSENDABLE}")
+        return str.__str__(text)
+
+
+def _finite(value: float) -> float:
+    """A number that every JSON has, of Python's own kinds."""
     if isinstance(value, int):
-        return abs(value) <= WIDEST
-    return value is None or (isinstance(value, str) and is_sendable(value))
+        if abs(value) > WIDEST:
+            raise ValueError("a number in it has more than 64 bits")
+        return int(value)
+    if not isfinite(value):
+        raise ValueError("a number in it is not finite")
+    return float(value)
 
 
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

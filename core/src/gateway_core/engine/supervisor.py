@@ -6,7 +6,7 @@ This module waits: it is the boundary between a partition's tasks and the gatewa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import attrs
@@ -58,7 +58,7 @@ class Supervisor:
             self._deaths.popleft()
         count = len(self._deaths)
         cause, where = None if error is None else cause_of(error), place_of(error)
-        said = "cancelled" if cause is None else partition.privacy.own(cause, _seen(partition))
+        said = "cancelled" if cause is None else partition.privacy.error(cause)
         log_event(
             PARTITION_RESTARTED,
             partition=partition.index,
@@ -70,13 +70,6 @@ class Supervisor:
             text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
             raise PartitionFailed(f"{text}, the last by {said} ({where})") from cause
         return BACKOFF.delay(count, rng=self._rng)
-
-
-def _seen(partition: Partition) -> Iterator[tuple[str, str, str]]:
-    """Instance, room and text of what is in memory, which an error may quote."""
-    for delivery in partition.deliveries.values():
-        envelope = delivery.envelope
-        yield envelope.instance_id, envelope.external_room_id, getattr(envelope, "text", "")
 
 
 async def drain(partitions: Sequence[Partition], grace: float) -> None:

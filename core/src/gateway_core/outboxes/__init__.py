@@ -14,9 +14,10 @@ from gateway_core.outboxes.interface import (
     Entry, Found, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, StoredEntry, Stream,
     STREAMS, What,
 )
-from gateway_core.telemetry import Event, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
+from gateway_core.telemetry import Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
 
 __all__ = [
+    "OUTBOX_BROKE",
     "OUTBOX_FAILED",
     "OUTBOX_UNREADABLE",
     "STREAMS",

@@ -5,12 +5,34 @@ An outbox that does not survive the process has no journal: nobody would read it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.ids import Ids, position_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.outboxes.interface import Outbox, StepRecord, StepShape
+from gateway_core.plugins.boundary import cause_of, place_of
+from gateway_core.telemetry import OUTBOX_BROKE, log_event
+
+
+def report(method: Callable[..., None], *told: Any) -> None:
+    """Call a plain method of an outbox, none of which may raise.
+
+    One that does nevertheless, in an engine with a mistake, stops nothing: whoever waits for what
+    is reported here would wait for ever.
+    """
+    try:
+        method(*told)
+    except Exception as raised:  # noqa: BLE001 - the boundary stands here
+        log_event(
+            OUTBOX_BROKE,
+            method=getattr(method, "__name__", str(method)),
+            error=type(cause_of(raised)).__name__,
+            where=place_of(raised),
+        )
 
 
 class Journal:
@@ -36,16 +58,18 @@ class Journal:
         """A try failed, or did not begin; nothing of the step for `wait` seconds."""
         until = self._clock.wall() + wait if wait > 0 else 0.0
         record = self._record(step, first_at=step.first_at, not_before=until)
-        self._outbox.attempt_ended(delivery.id, record)
+        report(self._outbox.attempt_ended, delivery.id, record)
 
     def acknowledged(self, delivery: Delivery, step: Step) -> None:
         """The platform said yes; for a message of one step, its end records that."""
         if len(delivery.steps or ()) > 1:
-            self._outbox.acknowledged(delivery.id, self._record(step, first_at=step.first_at))
+            report(
+                self._outbox.acknowledged, delivery.id, self._record(step, first_at=step.first_at)
+            )
 
     def planned(self, delivery: Delivery) -> None:
         """The steps of the delivery do not follow from its plan alone."""
-        self._outbox.replanned(delivery.id, [_shape(step) for step in delivery.steps or ()])
+        report(self._outbox.replanned, delivery.id, [_shape(step) for step in delivery.steps or ()])
         for step in delivery.steps or ():
             if step.number or step.maybe_sent or step.outcome is not None:
                 self.ended(delivery, step)
@@ -57,20 +81,20 @@ class Journal:
     def entered_id(self, envelope_id: str) -> int:
         """The same by its id; the position."""
         position = position_of(self._ids.next(self._clock.wall()))
-        self._outbox.entered(envelope_id, position)
+        report(self._outbox.entered, envelope_id, position)
         return position
 
     def finished(self, receipt: Receipt) -> None:
         """The envelope ended."""
-        self._outbox.finished(receipt)
+        report(self._outbox.finished, receipt)
 
     def closed(self, instance_id: str, operation: str, wait: float) -> None:
         """The platform wants no such operation (empty: none at all) for `wait` seconds."""
-        self._outbox.closed(instance_id, operation, self._clock.wall() + wait, wait)
+        report(self._outbox.closed, instance_id, operation, self._clock.wall() + wait, wait)
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""
-        self._outbox.moved(instance_id, room, moved_to)
+        report(self._outbox.moved, instance_id, room, moved_to)
 
     def _record(
         self,

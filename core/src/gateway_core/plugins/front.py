@@ -37,9 +37,9 @@ from gateway_core.contract.hookspecs import (
     Vote,
 )
 from gateway_core.contract.instances import Instance, Secret, hidden
-from gateway_core.contract.validators import is_json, name_fault
+from gateway_core.contract.validators import LONGEST_NAME
 from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Verdict
-from gateway_core.plugins import defaults
+from gateway_core.plugins import defaults, usable
 from gateway_core.plugins.boundary import cause_of, place_of, stopped
 from gateway_core.telemetry import HOOK_FAILED, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
@@ -124,7 +124,9 @@ class ChannelHooks:
     def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
         """The plan."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
-        return self._ask_each("chunk", Part, kwargs)
+        parts: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs)
+        self._look("chunk", usable.part_fault, parts)
+        return parts
 
     def address(self, event: Any) -> Address | None:
         """Room, thread, reply and key of an incoming event."""
@@ -134,12 +136,12 @@ class ChannelHooks:
         """The policies' vote: any shed wins, else the first class named."""
         if "admit" not in self.served:
             return None
-        votes = []
+        votes: list[Any] = []
         for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure}):
-            if vote in VOTES:
+            if isinstance(vote, str) and vote in VOTES:
                 votes.append(vote)
             elif vote is not None:
-                self._note("admit", plugin, f"voted {vote!r}")
+                self._note("admit", plugin, f"voted {_shown(vote)}")
         return "shed" if "shed" in votes else next(iter(votes), None)
 
     # -- around attempts
@@ -162,6 +164,7 @@ class ChannelHooks:
         limits: list[Limit] = []
         for answer in answers:
             self._check_each("rate_limit", Limit, answer)
+            self._look("rate_limit", usable.limit_fault, answer)
             named = {limit.bucket for limit in limits}
             limits += [limit for limit in answer if limit.bucket not in named]
         return tuple(limits)
@@ -186,13 +189,21 @@ class ChannelHooks:
                 answer = await self._frozen[operation](kwargs)
         if not isinstance(answer, Answer):
             raise self._wrong(operation, "Answer", answer)
-        if not _is_id(answer.message_id):
-            raise self._wrong(operation, "Answer whose message_id is a text", answer)
-        if answer.result is not None and not is_json(answer.result):
-            raise self._wrong(operation, "Answer whose result is plain JSON", answer)
-        if answer.buckets:
-            self._check_each(operation, BucketReport, answer.buckets)
-        return answer
+        return answer if usable.is_plain(answer) else self._usable(operation, answer)
+
+    def _usable(self, operation: str, answer: Answer) -> Answer:
+        """The answer, without what the platform garbled in it, which is logged and counted."""
+        if (fault := usable.answer_fault(answer)) is not None:
+            raise self._wrong(operation, fault, answer)
+        self._check_each(operation, BucketReport, answer.buckets)
+        answer, faults = usable.usable_answer(answer)
+        for fault in faults:
+            self._note(operation, self.adapter, f"answered with an unusable {fault}")
+        try:
+            return usable.own_result(answer)
+        except ValueError as error:
+            expected = f"Answer whose result is plain JSON: {error}"
+            raise self._wrong(operation, expected, answer) from error
 
     async def probe(self, instance: Instance, session: Session) -> Identity | None:
         """Who the instance is; raises what an attempt would raise."""
@@ -200,6 +211,8 @@ class ChannelHooks:
             answer = await self.callers["probe"](instance=instance, session=session)
         if not isinstance(answer, Identity | None):
             raise self._wrong("probe", "Identity", answer)
+        if answer is not None and (fault := usable.identity_fault(answer)) is not None:
+            raise self._wrong("probe", fault, answer)
         return answer
 
     async def credentials(self, instance: Instance, session: Session) -> Secret | None:
@@ -224,6 +237,9 @@ class ChannelHooks:
             if failure.text.startswith("answered"):
                 return _broken(failure)
             verdict = attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
+        verdict, faults = usable.usable_verdict(verdict)
+        for fault in faults:
+            self._note("classify_error", self.adapter, f"answered with an unusable {fault}")
         raw = hidden(verdict.raw, instance) if verdict.raw else ""
         return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict
 
@@ -297,6 +313,14 @@ class ChannelHooks:
             if not isinstance(answer, kind):
                 raise self._wrong(hook, kind.__name__, answer)
 
+    def _look(
+        self, hook: str, fault_of: Callable[[Any], str | None], values: Iterable[Any]
+    ) -> None:
+        """Raise for the first value that cannot be used."""
+        for value in values:
+            if (fault := fault_of(value)) is not None:
+                raise self._wrong(hook, fault, value)
+
     def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
         asked = [label for label in self.bound()[hook] if label != "gateway_core"]
         plugin = " or ".join(asked) or "gateway_core"
@@ -352,10 +376,9 @@ def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
     return hidden(text, instance) if isinstance(instance, Instance) else text
 
 
-def _is_id(value: object) -> bool:
-    """Whether edits can name a message by it."""
-    plainly = isinstance(value, str) and value.isascii() and value.isprintable() and value != ""
-    return plainly or value is None or name_fault(value) is None
+def _shown(vote: object) -> str:
+    """What was voted: a text, or its class, since showing anything else may raise."""
+    return repr(vote[:LONGEST_NAME]) if isinstance(vote, str) else type(vote).__name__
 
 
 def _freeze(caller: Any) -> Frozen:

@@ -17,6 +17,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED
 from gateway_core.outboxes.interface import Entry, Outbox
+from gateway_core.outboxes.journal import report
 from gateway_core.scheduling.slot_queue import Waiter
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait, wait_for_slot
@@ -215,7 +216,7 @@ class DurableWay:
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all and leaves no trace; nobody waits for it."""
         self._capacity.failed(delivery.id, self._drafting.clock.now())
-        self._outbox.withdraw(delivery.id)
+        report(self._outbox.withdraw, delivery.id)
         if delivery.scope is not None:
             draft.partition.keys.forget(delivery.scope)
         if draft.slot:

@@ -82,7 +82,8 @@ HOOK_FAILED = Event(
     "channel plugin hook error where times",
 )  # fmt: skip
 PARTITION_RESTARTED = Event(
-    "partition_restarted", "error", "a partition's task died and is restarted",
+    "partition_restarted", "error",
+    "a partition's task died and is restarted; `error` has its words with `telemetry.texts`",
     "partition restarts error where",
 )  # fmt: skip
 PRESSURE_CHANGED = Event(
@@ -116,6 +117,11 @@ OUTBOX_UNSERVED = Event(
 OUTBOX_UNREADABLE = Event(
     "outbox_unreadable", "error", "a row of the outbox cannot be read; it is left alone",
     "envelope error",
+)  # fmt: skip
+OUTBOX_BROKE = Event(
+    "outbox_broke", "error",
+    "an outbox could not take what it was told by a method that never raises; nothing else stops",
+    "method error where",
 )  # fmt: skip
 LOOP_STALLED = Event(
     "loop_stalled", "warning", "something blocked the event loop for a second or more", "seconds"

@@ -6,7 +6,7 @@ Secrets never reach this module: `plugins.front` takes them out of every error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -22,8 +22,6 @@ WITHHELD = "…"
 RUN = 3
 """Words in a row that also stand in the text are taken for a quotation of it."""
 LONG_WORD = 8
-LONGEST_MESSAGE = 300
-"""Characters of an error's message that are shown."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,18 +74,6 @@ class Privacy:
     def error(self, error: BaseException) -> str:
         """An exception of somebody's code: its message may quote anything."""
         return f"{type(error).__name__}: {error}" if self._texts else type(error).__name__
-
-    def own(self, error: BaseException, seen: Iterable[tuple[str, str, str]]) -> str:
-        """An error of the gateway's own: its class and message, which may quote what was `seen`.
-
-        seen  instances, rooms and texts of messages
-        """
-        said = f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE]
-        if self._texts and self._rooms == "plain":
-            return said
-        for instance_id, room, text in seen:
-            said = self.words(said, instance_id, (room,) if room in said else (), text)
-        return said
 
 
 def _renamed(raw: str, room: str, name: str) -> str:

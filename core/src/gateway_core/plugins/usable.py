@@ -1,0 +1,172 @@
+"""Whether what hooks answer can be used: what each value holds, beside its class. Sans-I/O.
+
+An outbox stores most of it, telemetry names it, and later attempts are made with it: it is looked
+at where it comes in, so that nothing below has to doubt it. A fault is a text for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.envelopes import Part
+from gateway_core.contract.hookspecs import Answer, Identity, Limit
+from gateway_core.contract.validators import (
+    LONGEST,
+    LONGEST_NAME,
+    WIDEST,
+    is_number,
+    is_sendable,
+    is_whole,
+    name_fault,
+    plain_json,
+)
+from gateway_core.contract.verdicts import BucketReport, Verdict
+
+
+def is_plain(answer: Answer) -> bool:
+    """Whether it has nothing but an id, and that can be used: the common case."""
+    name = answer.message_id
+    if answer.buckets or answer.result is not None:
+        return False
+    return name is None or (
+        isinstance(name, str)
+        and 0 < len(name) <= LONGEST_NAME
+        and name.isascii()
+        and name.isprintable()
+    )
+
+
+def usable_answer(answer: Answer) -> tuple[Answer, list[str]]:
+    """The answer without what a platform garbled, and what that was.
+
+    The platform has said yes, so that the message is there, whatever else it says: an id or a
+    bucket that cannot be used is left out.
+    """
+    faults = []
+    name = answer.message_id
+    if isinstance(name, str) and (fault := name_fault(name)) is not None:
+        faults.append(f"message_id {fault}")
+        answer = attrs.evolve(answer, message_id=None)
+    buckets, unfit = usable_reports(answer.buckets)
+    if unfit:
+        answer = attrs.evolve(answer, buckets=buckets)
+    return answer, faults + unfit
+
+
+def answer_fault(answer: Answer) -> str | None:
+    """What in it the adapter has got wrong; None: nothing."""
+    name: object = answer.message_id
+    reports: object = answer.buckets
+    if not isinstance(name, str | None):
+        return "Answer whose message_id is a text"
+    return None if isinstance(reports, Sequence) else "Answer whose buckets are a sequence"
+
+
+def own_result(answer: Answer) -> Answer:
+    """The answer with a copy of its result. Raises `ValueError` if no outbox could store that."""
+    if answer.result is None:
+        return answer
+    return attrs.evolve(answer, result=plain_json(answer.result))
+
+
+def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:
+    """The verdict without what a platform garbled, and what that was."""
+    wait = verdict.retry_after
+    if is_whole(wait) and wait > LONGEST:  # whole numbers know no bounds, and files do
+        verdict = attrs.evolve(verdict, retry_after=LONGEST)
+    if verdict.moved_to is None and not verdict.buckets:
+        return verdict, []
+    buckets, faults = usable_reports(verdict.buckets)
+    moved_to = verdict.moved_to
+    if moved_to is not None and (fault := name_fault(moved_to)) is not None:
+        faults.append(f"moved_to {fault}")
+        moved_to = None
+    if not faults:
+        return verdict, faults
+    return attrs.evolve(verdict, moved_to=moved_to, buckets=buckets), faults
+
+
+def usable_reports(
+    reports: Sequence[BucketReport],
+) -> tuple[tuple[BucketReport, ...], list[str]]:
+    """Those whose names and numbers can be used, and what is wrong with the others."""
+    faults = [fault for report in reports if (fault := _report_fault(report)) is not None]
+    if not faults:
+        return tuple(reports), faults
+    return tuple(report for report in reports if _report_fault(report) is None), faults
+
+
+def _report_fault(report: BucketReport) -> str | None:
+    for place in ("bucket", "provisional"):
+        value = getattr(report, place)
+        absent = value is None and place == "provisional"
+        if not absent and (fault := name_fault(value)) is not None:
+            return f"{place} {fault}"
+    for place in ("limit", "remaining"):
+        value = getattr(report, place)
+        if value is not None and not (is_whole(value) and abs(value) <= WIDEST):
+            return f"{place} of a bucket must be a whole number of at most 64 bits"
+    after = report.reset_after
+    if after is not None and not (is_number(after) and not abs(after) > WIDEST):
+        return "reset_after of a bucket must be a number of seconds"
+    return None
+
+
+def part_fault(part: Part) -> str | None:
+    """What is wrong with a part, which outboxes store and edits compare; None: nothing."""
+    if not _is_flat(part.payload):
+        try:
+            if not isinstance(plain_json(part.payload), dict):
+                return "Part whose payload is a table"
+        except ValueError as error:
+            return f"Part whose payload is plain JSON: {error}"
+    if not _is_span(part.span):
+        return "Part whose span is two places in the text"
+    if not (isinstance(part.digest, str) and is_sendable(part.digest)):
+        return "Part whose digest is a text"
+    lost: Any = part.degraded
+    if lost != () and not (
+        isinstance(lost, tuple) and all(isinstance(x, str) and is_sendable(x) for x in lost)
+    ):
+        return "Part whose degraded is a tuple of texts"
+    return None
+
+
+def _is_flat(payload: object) -> bool:
+    """The common case: a few ASCII texts and flags by name."""
+    if type(payload) is not dict:
+        return False
+    for key, value in payload.items():
+        if type(key) is not str or not key.isascii() or "\0" in key:
+            return False
+        if type(value) is str:
+            if not value.isascii() or "\0" in value:
+                return False
+        elif value is not None and type(value) is not bool:
+            return False
+    return True
+
+
+def _is_span(span: Any) -> bool:
+    return (
+        isinstance(span, tuple)
+        and len(span) == 2  # noqa: PLR2004 - from and to
+        and is_whole(span[0])
+        and is_whole(span[1])
+        and 0 <= span[0] <= span[1] <= WIDEST
+    )
+
+
+def limit_fault(limit: Limit) -> str | None:
+    """What is wrong with a limit that its class does not look at; None: nothing."""
+    fault = name_fault(limit.bucket)
+    return None if fault is None else f"Limit whose bucket is a name: it {fault}"
+
+
+def identity_fault(identity: Identity) -> str | None:
+    """What is wrong with who an instance is; None: nothing."""
+    texts = isinstance(identity.id, str) and isinstance(identity.name, str)
+    return None if texts else "Identity of two texts"
