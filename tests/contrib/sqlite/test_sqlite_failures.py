@@ -1,14 +1,29 @@
 """When the disk or the file fails: said before acceptance, nothing accepted lost; it goes on."""
 
+import inspect
 import resource
 from contextlib import contextmanager
+from random import Random
 
 import apsw
 import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core import CircuitSettings, OutboxError, RetrySettings, Send
+from gateway_core import (
+    CircuitSettings,
+    Disposition,
+    OutboxError,
+    Part,
+    PartReceipt,
+    Receipt,
+    RetrySettings,
+    Send,
+    Verdict,
+)
+from gateway_core.authors import BucketReport
+from gateway_core.contract.ids import Ids
+from gateway_core.outboxes import Entry, Outbox, StepRecord, StepShape
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 
@@ -295,3 +310,97 @@ async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
     other.close()
     async with kept_at(path):
         pass
+
+
+NEVER_RAISE = (
+    "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
+    "moved", "closed",
+)  # fmt: skip
+"""The methods of the interface that never wait and never raise, beside `peek`."""
+
+
+def test_the_plain_methods_of_the_interface_are_these():
+    plain = {
+        name
+        for name, method in vars(Outbox).items()
+        if inspect.isfunction(method)
+        and not name.startswith("_")
+        and not inspect.iscoroutinefunction(method)
+    }
+    assert {*NEVER_RAISE, "peek"} == plain
+
+
+IDS = Ids(Random("sqlite"))
+
+
+def entry_of():
+    envelope = Send(instance_id="bot", external_room_id="room", text="x")
+    parts = (Part(payload={"text": "x"}),)
+    name = IDS.next(1_700_000_000.0)
+    return Entry(id=name, envelope=envelope, plan=parts, accepted_at=1.0, deadline=9.0)
+
+
+def odd_results():
+    cycle = []
+    cycle.append(cycle)
+    nested = "x"
+    for _ in range(5000):
+        nested = [nested]
+    return [object(), {None: object()}, cycle, nested, 10**6000, {"\ud800": "\ud800"}]
+
+
+@pytest.mark.parametrize("number", range(len(odd_results())))
+async def test_an_end_is_stored_whatever_its_result_is(path, number):
+    """Without the result rather than not at all: the next run would send it again."""
+    async with kept_at(path) as outbox:
+        entry = entry_of()
+        await outbox.append(entry, lambda: None)
+        odd = Verdict(
+            error_class="retryable",
+            reason="rate_limited",
+            retry_after=10**400,
+            buckets=(BucketReport(bucket="\ud800", limit=10**6000),),
+            raw="\ud800",
+        )
+        receipt = Receipt(
+            envelope_id=entry.id,
+            instance_id="bot",
+            external_room_id="room",
+            disposition=Disposition.DELIVERED,
+            accepted_at=1.0,
+            ended_at=2.0,
+            verdict=odd,
+            parts=(PartReceipt(index=0, outcome="delivered", verdict=odd),),
+            result=odd_results()[number],
+        )
+        outbox.finished(receipt)
+        await outbox.flush()
+        found = await outbox.find(entry.id)
+        assert Disposition.DELIVERED is found.receipt.disposition
+    async with kept_at(path) as outbox:
+        assert {} == (await outbox.recover()).unfinished
+
+
+async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
+    """Nor is a batch written that no file takes: later ones wait for it."""
+    async with kept_at(path) as outbox:
+        entry = entry_of()
+        await outbox.append(entry, lambda: None)
+        record = StepRecord(serial=0, number=1, outcome="delivered", message_id="\ud800\x00")
+        shape = StepShape(kind="edit", serial=0, message_id="\ud800", extra={"a": "\ud800"})
+        told = {
+            "withdraw": ("018bcfe568000000000000000000ff",),
+            "classed": (entry.id, "urgent", 9.0),
+            "entered": (entry.id, 7),
+            "replanned": (entry.id, [shape]),
+            "attempt_ended": (entry.id, record),
+            "acknowledged": (entry.id, record),
+            "moved": ("bot", "r\ud800", "\ud800"),
+            "closed": ("bot", "call:\ud800", 9.0, 1.0),
+        }
+        assert {*NEVER_RAISE} - {"finished"} == set(told)
+        for name, arguments in told.items():
+            getattr(outbox, name)(*arguments)
+            assert outbox.peek(entry.id) is not None
+        await outbox.flush()
+        await outbox.append(entry_of(), lambda: None)

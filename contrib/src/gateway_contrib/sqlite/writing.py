@@ -16,7 +16,7 @@ import apsw
 
 from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.files.log import Log
-from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row, filed
+from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row, clean, filed
 from gateway_contrib.sqlite.schema import number
 
 T = TypeVar("T")
@@ -138,10 +138,18 @@ class Writer:
         self._many(sql, width, rows)
 
     def _many(self, sql: str, width: int, rows: Iterable[Row]) -> None:
-        """Once for every chunk of rows, their values bound."""
+        """Once for every chunk of rows, their values bound.
+
+        A text that no file can have, which the interface's callers should not give, is cleaned:
+        otherwise nothing told later would ever be written.
+        """
         for chunk in _chunks(list(rows)):
             values = tuple(chain.from_iterable(chunk))
-            self._db.execute(_of_rows(sql, width, len(chunk)), values)
+            try:
+                self._db.execute(_of_rows(sql, width, len(chunk)), values)
+            except UnicodeEncodeError:
+                cleaned = tuple(clean(v) if isinstance(v, str) else v for v in values)
+                self._db.execute(_of_rows(sql, width, len(chunk)), cleaned)
 
     def _delete(self, table: str, seqs: Iterable[int]) -> None:
         for chunk in _chunks(list(seqs)):
