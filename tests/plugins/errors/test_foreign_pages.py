@@ -18,7 +18,17 @@ ROOMS = {
 }
 SHOWN = 3.0
 """Seconds for which the page stands there."""
-PORTAL = Said(body=b"<!DOCTYPE html><html><title>Sign in to the network</title></html>")
+PORTALS = [
+    Said(body=body)
+    for body in (
+        b"<!DOCTYPE html><html><title>Sign in to the network</title></html>",
+        b'{"login": "required", "url": "https://portal.example/sign-in"}',
+        b'{"code": 20, "message": "sign in first"}',
+        b'{"status": "ok", "result": "accepted"}',
+        b'{"Redirect": {"to": "https://portal.example"}}',
+    )
+]
+"""What says yes with 200 and is not the platform's: pages, and JSON objects of other shapes."""
 
 
 @attrs.frozen
@@ -58,9 +68,10 @@ async def test_a_page_of_somebody_elses_ends_no_message(world, page, autojump_cl
     assert [[f"to {room}"] for room in rooms] == stored
 
 
-async def test_a_page_in_place_of_a_yes_is_not_taken_for_one(world, autojump_clock):
+@pytest.mark.parametrize("portal", PORTALS, ids=lambda said: f"{said.body!r:.30}")
+async def test_a_page_in_place_of_a_yes_is_not_taken_for_one(world, portal, autojump_clock):
     """A portal that says 200 to everybody proves nothing, so the copy that may be is announced."""
-    (receipt,) = await sent_to(world, [world.room], PORTAL)
+    (receipt,) = await sent_to(world, [world.room], portal)
     assert Disposition.DELIVERED == receipt.disposition
     assert receipt.possible_duplicate is (world.name != "discord")  # its nonce makes no copy
     assert [f"to {world.room}"] == world.texts()

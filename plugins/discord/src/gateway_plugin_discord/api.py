@@ -31,6 +31,8 @@ from gateway_plugin_discord.settings import DiscordSettings
 
 OK = range(200, 300)
 
+_OWN = frozenset({"id", "channel_id"})
+
 SLOW_MODE = 20016
 """Discord's code for a message that came too early for its channel."""
 
@@ -113,6 +115,8 @@ class DiscordSession:
     ) -> Answer:
         response = await self._counted(attempt, route, body or None)
         result = _json(response)
+        if _is_foreign(attempt.operation, result):
+            raise DiscordApiError(response, redact=_redactor(self.client, attempt))
         message_id = result.get("id") if isinstance(result, dict) else None
         return Answer(
             message_id=message_id if isinstance(message_id, str) and message_id else None,
@@ -188,6 +192,15 @@ def _json(response: Response) -> Any:
         return response.json()
     except ValueError:
         return None
+
+
+def _is_foreign(operation: str, result: Any) -> bool:
+    """Whether an object that came with a yes is not Discord's: its messages have these names.
+
+    What other calls are answered with has no such mark.
+    """
+    message = operation in ("send", "edit", "delete")
+    return message and isinstance(result, dict) and bool(result) and not _OWN & result.keys()
 
 
 def _json_object(response: Response) -> dict[str, Any]:

@@ -32,6 +32,7 @@ ALREADY_ANSWERED = 40060
 MISSING_ACCESS = 50001
 NO_HISTORY = 160002
 """No reply without the right to read what is there."""
+MULTIPLE_CHOICES = 300
 BAD_REQUEST = 400
 UNAUTHORIZED = 401
 FORBIDDEN = 403
@@ -60,6 +61,8 @@ class DiscordApiError(GatewayError):
     @property
     def _is_discords(self) -> bool:
         """Every refusal of Discord's has a code, but those by a limit: see `at_front_door`."""
+        if self.status < MULTIPLE_CHOICES:  # no refusal of Discord's comes with a yes
+            return False
         return self.status == RATE_LIMITED or "code" in (self.body or {})
 
     @property

@@ -180,11 +180,13 @@ def read(
 ) -> Mapping[str, Any] | None:
     """The object of a successful answer; None where it came with 2xx and cannot be read.
 
-    Raises SlackApiError for `ok: false` with any status, and for any other status.
+    Raises SlackApiError for `ok: false` with any status, for any other status, and for an object
+    that is not Slack's: all of its own have an `ok`.
     """
     answer = _object(response)
     ok = answer.get("ok")
-    if _successful(response.status) and ok is not False and not is_page(response):
+    foreign_object = bool(answer) and "ok" not in answer
+    if _successful(response.status) and not (ok is False or is_page(response) or foreign_object):
         return answer if ok is True else None
     foreign = None if _is_slacks(response, ok) else foreign_verdict(response, redact)
     raise SlackApiError(

@@ -96,8 +96,10 @@ class TelegramSession:
                 return _UNREADABLE
             response = Response(error.status, {}, b"")
         body = _json(response)
-        if _is_success(response.status) and body.get("ok") is not False and not is_page(response):
-            return body.get("result", _UNREADABLE)
+        if _is_success(response.status) and not is_page(response):
+            ok = body.get("ok", not body)  # an object without it is of somebody in between
+            if ok is not False:
+                return body.get("result", _UNREADABLE)
         raise self._error(response, body)
 
     def _error(self, response: Response, body: Mapping[str, Any]) -> TelegramApiError:
