@@ -73,7 +73,7 @@ def statements() -> float:
         observer.admitted(delivery, account, 0, begun)
         delivery.wait_for("attempt", 1)
         observer.attempting(delivery, step, account, 0, 1, performing)
-        counts.answered += 1
+        counts.answer(0, delivery.pressure)
         observer.attempted(delivery, step, account, 0, None, begun, 1)
         counts.end(receipt)
         observer.ended(delivery, receipt, account, 0)

@@ -85,6 +85,17 @@ async def beyond_memory(night, settings):
         night.read()
 
 
+async def under_pressure(night, settings):
+    """Ten slots are filled one after the other, through each level of pressure."""
+    small = {"partition_bound": 10, "instance_bound": 10, "drain_timeout": 60}
+    async with open_test_gateway(FakeChannel(latency=1.0), **settings, **small) as gateway:
+        async with trio.open_nursery() as nursery:
+            for number in range(12):
+                nursery.start_soon(night.told, gateway.send("bot", f"room {number}", "hello"))
+                await trio.sleep(0.01)
+        night.read()
+
+
 async def every_word(night):
     """All of it, read when it is over."""
     settings = {"providers": night.providers, "partition_count": 1}
@@ -100,6 +111,7 @@ async def every_word(night):
             await trio.sleep(1)
             night.read()
         assert Disposition.SUPERSEDED in gateway.statistics().dispositions
+    await under_pressure(night, settings)
     await beyond_memory(night, settings)
     CountedMetrics(DeadMetrics(), night.drops).export(None)
     night.read()

@@ -50,8 +50,8 @@ def test_both_ways_say_the_same(rounds):
         meters = Meters(MeterProvider([reader], views=views()), several=several)
         for number in range(rounds):
             for value in values[number::rounds]:
-                meters.attempted(Account(), "send", None, value)
-                meters.waited(Account(), "queue", value)
+                meters.attempted(Account(), 0, "nominal", "send", None, value)
+                meters.waited(Account(), 0, "queue", value)
                 meters.appended(value)
             meters.hand_on()
             read = points(reader)

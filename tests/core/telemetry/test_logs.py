@@ -44,7 +44,12 @@ async def test_the_life_of_an_envelope(autojump_clock):
     with shown(logging.DEBUG) as events:
         async with open_test_gateway(failing_once(), partition_count=1) as gateway:
             receipt = await gateway.send("bot", "room", "hello")
-    about = {"envelope": receipt.envelope_id, "instance": "bot", "partition": 0}
+    about = {
+        "envelope": receipt.envelope_id,
+        "instance": "bot",
+        "partition": 0,
+        "pressure": "nominal",
+    }
     room = {"room": pseudonym("bot", "room")}
     tried = {"operation": "send"}
     assert [

@@ -1,6 +1,7 @@
 """What the metrics show: read off snapshots, from any thread; histograms as things happen."""
 
 import threading
+from collections import Counter
 from time import perf_counter
 from types import SimpleNamespace
 
@@ -75,6 +76,84 @@ async def test_counts_of_an_instance(telling, sdk, autojump_clock):
         assert [({"error.type": "UnknownInstance"}, 1)] == [
             (a, p.value) for a, p in sdk.points("gateway.envelopes.refused")
         ]
+
+
+UNDER = ("gateway.partition", "gateway.pressure")
+DURATIONS = (
+    "gateway.accept.duration", "messaging.client.operation.duration", "gateway.envelope.duration",
+)  # fmt: skip
+
+
+def spread(sdk, metric):
+    """How many there are of each partition and pressure."""
+    found = Counter()
+    for labels, point in sdk.points(metric):
+        where = tuple(labels.get(name) for name in UNDER)
+        found[where] += point.value if hasattr(point, "value") else point.count
+    return {where: count for where, count in found.items() if count}
+
+
+async def test_a_delivery_is_counted_by_its_partition_and_the_pressure_as_it_was_accepted(
+    telling, sdk, autojump_clock
+):
+    """Ten slots: four levels are reached one after the other as they fill."""
+    channel = FakeChannel(latency=1.0)
+    settings = {"partition_count": 2, "partition_bound": 10, "instance_bound": 10}
+    async with telling(channel, **settings) as gateway:
+        inside = [f"room {n}" for n in range(99) if gateway._partition_of("bot", f"room {n}").index]
+        async with trio.open_nursery() as nursery:
+            for room in inside[:14]:
+                nursery.start_soon(gateway.send, "bot", room, "hello")
+                await trio.testing.wait_all_tasks_blocked()
+        # The envelope itself is not counted; the last four found slots as all ten had ended.
+        levels = {"nominal": 7 + 4, "elevated": 1, "high": 1, "saturated": 1}
+        expected = {(1, level): count for level, count in levels.items()}
+        assert expected == spread(sdk, "gateway.attempts")
+        assert expected == spread(sdk, "gateway.envelope.duration")
+        assert expected == spread(sdk, "messaging.client.operation.duration")
+        assert {(1, "nominal"): 4} == spread(sdk, "gateway.accept.duration")
+        statistics = gateway.statistics().instances[0]
+        assert {("none", ""): 14} == statistics.attempts
+        assert {
+            (*where, "none", ""): count for where, count in expected.items()
+        } == statistics.attempts_by_partition
+    spans = [s for s in sdk.spans() if s.name.startswith("create")]
+    assert levels == Counter(span.attributes["gateway.pressure"] for span in spans)
+    assert {1} == {span.attributes["gateway.partition"] for span in spans}
+
+
+async def test_the_pressure_of_acceptance_is_the_same_with_a_durable_outbox(
+    telling, sdk, autojump_clock
+):
+    settings = {"partition_count": 1, "partition_bound": 10, "instance_bound": 10}
+    async with telling(FakeChannel(latency=1.0), outbox=MemoryOutbox(), **settings) as gateway:
+        for ticket in [await gateway.submit(message(f"room {n}")) for n in range(10)]:
+            await ticket.receipt()
+        levels = {"nominal": 7, "elevated": 1, "high": 1, "saturated": 1}
+        expected = {(0, level): count for level, count in levels.items()}
+        assert expected == spread(sdk, "gateway.attempts")
+
+
+async def test_what_failed_is_counted_by_partition_as_well(telling, sdk, autojump_clock):
+    gone = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE)
+    async with telling(FakeChannel(script=refusing(gone)), partition_count=1) as gateway:
+        await gateway.send("bot", "room", "hello", raises=False)
+        await gateway.send("bot", "other", "hello")
+        assert {
+            (0, "nominal", "none", ""): 1,
+            (0, "nominal", "non_retryable", "room_gone"): 1,
+        } == gateway.statistics().instances[0].attempts_by_partition
+
+
+async def test_label_sets_are_bounded_by_partitions_and_levels(telling, sdk, autojump_clock):
+    """Three hundred rooms through two partitions: none of these has more than both times four."""
+    settings = {"partition_count": 2, "partition_bound": 10, "instance_bound": 10}
+    async with telling(FakeChannel(latency=0.1), **settings) as gateway:
+        async with trio.open_nursery() as nursery:
+            for n in range(300):
+                nursery.start_soon(gateway.send, "bot", f"room {n}", "hello")
+        for metric in ("gateway.attempts", *DURATIONS):
+            assert 2 <= len(sdk.points(metric)) <= 8, metric
 
 
 async def test_gauges_of_a_partition(telling, sdk, autojump_clock):
@@ -154,12 +233,13 @@ async def test_a_429_is_foreseen_where_another_had_told_of_it(telling, sdk, auto
 
 async def test_time_waiting_by_cause_and_latencies(telling, sdk, autojump_clock):
     channel = FakeChannel(script=refusing(limited()), latency=0.5)
-    async with telling(channel) as gateway:
+    async with telling(channel, partition_count=1) as gateway:
         await gateway.send("bot", "room", "hello")
-    assert [(BOT | {"gateway.wait.cause": "room limit"}, 5.0)] == [
+    where = {"gateway.partition": 0}
+    assert [(BOT | where | {"gateway.wait.cause": "room limit"}, 5.0)] == [
         (a, round(p.sum, 3)) for a, p in sdk.points("gateway.wait.duration")
     ]
-    operation = {"messaging.operation.name": "send"}
+    operation = {"messaging.operation.name": "send", "gateway.pressure": "nominal"} | where
     assert [
         (BOT | operation | {"error.type": "rate_limited"}, 1, 0.5),
         (BOT | operation, 1, 0.5),
@@ -176,7 +256,7 @@ async def test_a_caller_that_waits_for_a_place_shows_in_the_time_to_accept(
     async with telling(FakeChannel(latency=3.0), **settings) as gateway:
         for _ in range(2):
             await gateway.submit(message())
-    assert [(BOT, 1, 3.0)] == [
+    assert [(BOT | {"gateway.partition": 0, "gateway.pressure": "saturated"}, 1, 3.0)] == [
         (a, p.count, round(p.sum, 3)) for a, p in sdk.points("gateway.accept.duration")
     ]
 
@@ -314,9 +394,9 @@ def test_an_instance_that_is_taken_in_again_on_another_channel_has_its_label(sdk
     )
     for channel in ("one", "other"):
         account = SimpleNamespace(instance=Instance("bot", channel, FakeSettings()))
-        meters.attempted(account, "send", None, 0.1)
-        meters.ended(account, receipt, 0.1)
-        meters.waited(account, "slots", 0.1)
+        meters.attempted(account, 0, "nominal", "send", None, 0.1)
+        meters.ended(account, 0, "nominal", receipt, 0.1)
+        meters.waited(account, 0, "slots", 0.1)
     for metric in (
         "messaging.client.operation.duration",
         "gateway.envelope.duration",
@@ -331,8 +411,8 @@ def test_instances_that_come_and_go_leave_nothing_behind_for_ever(sdk, monkeypat
     meters = Meters(sdk.providers.meters)
     for number in range(100):
         account = SimpleNamespace(instance=Instance(f"bot {number}", "one", FakeSettings()))
-        meters.attempted(account, "send", None, 0.1)
-        meters.waited(account, "slots", 0.1)
+        meters.attempted(account, 0, "nominal", "send", None, 0.1)
+        meters.waited(account, 0, "slots", 0.1)
     assert all(len(known) <= 20 for known in (meters._tallies, meters._attempts, meters._ends))
     counts = sdk.values("messaging.client.operation.duration", "gateway.instance")
     assert {f"bot {number}": 1 for number in range(100)} == counts

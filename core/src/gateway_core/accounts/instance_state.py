@@ -19,7 +19,9 @@ from gateway_core.ratelimits.instance_limits import InstanceLimits
 class Counts:
     """Counted for as long as the instance is there.
 
-    answered      attempts that the platform said yes to; `failed`: the others by (class, reason)
+    answered      attempts that the platform said yes to
+    ended         all by (partition, pressure at acceptance, class, reason); of those it said yes
+                  to, `none` and an empty reason
     foreseen      attempts that a limit refused while something that they drew on was closed
     degradations  envelopes delivered with something lost of their look, by what was lost
     """
@@ -32,16 +34,21 @@ class Counts:
     possible_duplicates: int = 0
     refused: Counter[str] = attrs.field(factory=Counter)
     dispositions: Counter[Disposition] = attrs.field(factory=Counter)
-    failed: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    ended: Counter[tuple[int, str, str, str]] = attrs.field(factory=Counter)
     degradations: Counter[str] = attrs.field(factory=Counter)
 
     def refuse(self, error: BaseException) -> None:
         """An envelope was refused."""
         self.refused[type(error).__name__] += 1
 
-    def fail(self, verdict: Verdict) -> None:
+    def answer(self, partition: int, pressure: str) -> None:
+        """The platform said yes."""
+        self.answered += 1
+        self.ended[partition, pressure, "none", ""] += 1
+
+    def fail(self, partition: int, pressure: str, verdict: Verdict) -> None:
         """An attempt failed."""
-        self.failed[verdict.error_class.value, verdict.reason.value] += 1
+        self.ended[partition, pressure, verdict.error_class.value, verdict.reason.value] += 1
 
     def limit(self, *, foreseen: bool) -> None:
         """A limit refused an attempt."""
@@ -63,7 +70,10 @@ class Counts:
     @property
     def attempts(self) -> dict[tuple[str, str], int]:
         """Attempts ended by (class, reason); ("none", "") are those answered."""
-        return ({("none", ""): self.answered} if self.answered else {}) | dict(self.failed)
+        sums: Counter[tuple[str, str]] = Counter()
+        for (_, _, error_class, reason), count in self.ended.items():
+            sums[error_class, reason] += count
+        return dict(sums)
 
 
 @attrs.define(eq=False, repr=False)

@@ -21,7 +21,7 @@ from gateway_core.contract.envelopes import (
     Send,
 )
 from gateway_core.contract.fast_init import fast_init
-from gateway_core.contract.hookspecs import Answer
+from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.steps import Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
@@ -41,6 +41,7 @@ class Delivery:
     priority     its class, as policies left it
     scope        where its idempotency key is unique; None: it has none
     accepted_at  POSIX time of acceptance
+    pressure     how full its partition was as it was accepted, or came back from the outbox
     due          POSIX time before which it is not sent: its own, or that of the message it changes
     traceparent  its trace context as a text; empty: it has none
     steps        None until they are planned
@@ -59,10 +60,9 @@ class Delivery:
     __slots__ = (
         "__weakref__", "_clock", "_on_end", "_position", "accepted_at", "called", "cause",
         "crashes", "deadline", "degradations", "due", "envelope", "id", "joined", "lane",
-        "message", "moved_to", "parked", "plan", "possible_duplicate", "priority", "receipt",
-        "restored", "result",
-        "revision", "scope", "started", "steps", "stored", "target", "traceparent", "transforms",
-        "verdict",
+        "message", "moved_to", "parked", "plan", "possible_duplicate", "pressure", "priority",
+        "receipt", "restored", "result", "revision", "scope", "started", "steps", "stored",
+        "target", "traceparent", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -80,11 +80,13 @@ class Delivery:
         since: int = 0,
         restored: bool = False,
         observed: bool = False,
+        pressure: Level = "nominal",
     ) -> None:
         self.id, self.envelope, self.plan = id, envelope, plan
         self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
         self.scope, self.traceparent, self.restored = scope, traceparent, restored
         self.priority = priority or envelope.priority
+        self.pressure = pressure
         self.cause = "queue"
         self._clock = WaitClock(since) if observed else None
         self.lane: object | None = None
@@ -147,6 +149,10 @@ class Delivery:
         )
 
     # -- into a lane, and out again
+
+    def returns(self, pressure: Level) -> None:
+        """It came back from the outbox, which does not know the pressure of its acceptance."""
+        self.pressure = pressure
 
     def give_class(self, priority: Priority, deadline: int) -> None:
         """A policy gave it another class, and so another deadline."""

@@ -180,7 +180,7 @@ class Attempts:
     def _answered(self, running: RunningAttempt, answer: Answer, now: int) -> None:
         lane, delivery, step, attempt, _ = running
         account = lane.room.account
-        account.counts.answered += 1
+        account.counts.answer(self._index, delivery.pressure)
         self._observer.attempted(delivery, step, account, self._index, None, lane.begun, now)
         if "after_attempt" in account.hooks.served:
             report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)

@@ -88,6 +88,8 @@ class Completion:
         hooks: ChannelHooks | None,
     ) -> Receipt:
         """End a delivery that is in the outbox only; its instance, and its hooks, may be gone."""
+        if delivery.restored:
+            delivery.returns(self._shard.gauge.level)
         receipt = self._write_receipt(delivery, ending, self._clock.now())
         self._report(delivery, receipt, account, hooks)
         self.on_end(delivery)
@@ -151,7 +153,7 @@ class Completion:
         """The gateway closes, and a durable outbox has all unfinished envelopes."""
         for delivery in self._deliveries.values():
             account = self._scheduler.room_of(delivery.envelope).account
-            self._shard.observer.stored(delivery, account)
+            self._shard.observer.stored(delivery, account, self._shard.index)
             delivery.store()
 
     def abandon(self) -> None:

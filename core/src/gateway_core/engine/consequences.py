@@ -59,7 +59,7 @@ class Consequences:
         """Count the verdict, and act on it; `answered`: the hook's answer had the wrong type."""
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
         delivery.fail(step, verdict, limited=failed.limited)
-        failed.account.counts.fail(verdict)
+        failed.account.counts.fail(self._shard.index, delivery.pressure, verdict)
         if delivery.receipt is not None:  # it was given up while the attempt was in flight
             self._scheduler.go_on(failed.lane, failed.now)
             return

@@ -53,6 +53,7 @@ class Enqueuer:
         """
         envelope, shard = delivery.envelope, self._shard
         delivery.wait_for("queue", now)  # it was spilled meanwhile
+        delivery.returns(shard.gauge.level)
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:

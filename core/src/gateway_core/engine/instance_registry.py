@@ -91,6 +91,7 @@ class InstanceRegistry:
             refused=dict(counts.refused),
             dispositions=dict(counts.dispositions),
             attempts=counts.attempts,
+            attempts_by_partition=dict(counts.ended),
             foreseen=counts.foreseen,
             unforeseen=counts.unforeseen,
             possible_duplicates=counts.possible_duplicates,

@@ -24,7 +24,7 @@ from gateway_core.telemetry import (
     log_event,
 )
 
-Labels: TypeAlias = Mapping[str, str]
+Labels: TypeAlias = Mapping[str, str | int]
 
 STALL = names.STALL_DURATION.bounds[0]
 """Seconds from which the loop counts as stalled."""
@@ -106,43 +106,59 @@ class Meters:
         self._kind = Tally if several else Single
         self._tallies: dict[tuple[object, ...], Tally | Single] = {}
         # Those that every message needs, by less than their labels.
-        self._attempts: dict[tuple[str, str, str, Reason | None], Tally | Single] = {}
-        self._ends: dict[tuple[str, str, Disposition], Tally | Single] = {}
+        self._attempts: dict[tuple[str, str, int, str, str, Reason | None], Tally | Single] = {}
+        self._ends: dict[tuple[str, str, int, str, Disposition], Tally | Single] = {}
 
-    def accepted(self, account: InstanceState, seconds: float) -> None:
+    def accepted(
+        self, account: InstanceState, partition: int, pressure: str, seconds: float
+    ) -> None:
         """An envelope was accepted so long after `submit` was called."""
-        self._of(names.ACCEPT_DURATION, account).add(seconds)
+        self._of(names.ACCEPT_DURATION, account, *_under(partition, pressure)).add(seconds)
 
     def appended(self, seconds: float) -> None:
         """The outbox took so long to have an envelope."""
         self._of(names.APPEND_DURATION, None).add(seconds)
 
-    def waited(self, account: InstanceState, cause: str, seconds: float) -> None:
+    def waited(self, account: InstanceState, partition: int, cause: str, seconds: float) -> None:
         """An envelope waited."""
-        self._of(names.WAIT_DURATION, account, names.CAUSE.name, cause).add(seconds)
+        more = (names.PARTITION.name, partition, names.CAUSE.name, cause)
+        self._of(names.WAIT_DURATION, account, *more).add(seconds)
 
     def attempted(
-        self, account: InstanceState, operation: str, verdict: Verdict | None, seconds: float
+        self,
+        account: InstanceState,
+        partition: int,
+        pressure: str,
+        operation: str,
+        verdict: Verdict | None,
+        seconds: float,
     ) -> None:
         """An attempt ended."""
         reason = None if verdict is None else verdict.reason
         instance = account.instance
-        key = (instance.channel, instance.id, operation, reason)
+        key = (instance.channel, instance.id, partition, pressure, operation, reason)
         tally = self._attempts.get(key)
         if tally is None:
-            more: tuple[str, ...] = (names.OPERATION.name, operation)
+            more = (*_under(partition, pressure), names.OPERATION.name, operation)
             if reason is not None:
                 more += (names.ERROR_TYPE.name, reason.value)
             tally = self._attempts[key] = self._of(names.ATTEMPT_DURATION, account, *more)
         tally.add(seconds)
 
-    def ended(self, account: InstanceState, receipt: Receipt, seconds: float) -> None:
+    def ended(
+        self,
+        account: InstanceState,
+        partition: int,
+        pressure: str,
+        receipt: Receipt,
+        seconds: float,
+    ) -> None:
         """An envelope ended."""
         instance, how = account.instance, receipt.disposition
-        key = (instance.channel, instance.id, how)
+        key = (instance.channel, instance.id, partition, pressure, how)
         tally = self._ends.get(key)
         if tally is None:
-            more = (names.DISPOSITION.name, how.value)
+            more = (*_under(partition, pressure), names.DISPOSITION.name, how.value)
             tally = self._of(names.ENVELOPE_DURATION, account, *more)
             self._ends[key] = tally
         tally.add(seconds)
@@ -164,7 +180,9 @@ class Meters:
         for known in (self._tallies, self._attempts, self._ends):
             known.clear()
 
-    def _of(self, metric: Metric, account: InstanceState | None, *more: str) -> Tally | Single:
+    def _of(
+        self, metric: Metric, account: InstanceState | None, *more: str | int
+    ) -> Tally | Single:
         """The tally of a metric, of an instance's labels and the names and values in `more`."""
         whose = (account.instance.channel, account.instance.id) if account is not None else ()
         key = (metric.name, *whose, *more)
@@ -172,12 +190,17 @@ class Meters:
         if found is None:
             if len(self._tallies) >= MOST_TALLIES:
                 self._begin_anew()
-            labels = dict(zip(more[::2], more[1::2], strict=True))
+            labels = {str(name): value for name, value in zip(more[::2], more[1::2], strict=True)}
             if account is not None:
                 labels[names.CHANNEL.name] = account.instance.channel
                 labels[names.INSTANCE.name] = account.instance.id
             found = self._tallies[key] = self._kind(self._made[metric], metric.bounds, labels)
         return found
+
+
+def _under(partition: int, pressure: str) -> tuple[str | int, ...]:
+    """The labels of a delivery, beside its instance's."""
+    return (names.PARTITION.name, partition, names.ACCEPTED_UNDER.name, pressure)
 
 
 class LoopMonitor(Instrument):

@@ -19,6 +19,7 @@ def about(delivery: Delivery, partition: int) -> dict[str, Any]:
         "envelope": delivery.id,
         "instance": delivery.envelope.instance_id,
         "partition": partition,
+        "pressure": delivery.pressure,
     }
 
 

@@ -88,7 +88,9 @@ class Observer:
     ) -> None:
         """It has its disposition."""
 
-    def stored(self, delivery: Delivery, account: InstanceState | None = None) -> None:
+    def stored(
+        self, delivery: Delivery, account: InstanceState | None = None, partition: int = 0
+    ) -> None:
         """A durable outbox has it: its trace goes on when it is back.
 
         Where it was in memory, of an `account`, what it waited for there is reported.

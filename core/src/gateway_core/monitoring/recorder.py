@@ -111,7 +111,7 @@ class Recorder(Observer):
         if self.meters is not None:
             took = self._clock.now() - begun
             if took >= NOTICED:
-                self.meters.accepted(account, took / SECOND)
+                self.meters.accepted(account, partition, delivery.pressure, took / SECOND)
         if self._verbose:
             log_event(
                 ENVELOPE_ACCEPTED,
@@ -149,7 +149,7 @@ class Recorder(Observer):
         performing: Awaitable[Answer],
     ) -> Awaitable[Answer]:
         """An attempt begins; its span is current while it is made, for whom it asks."""
-        self._report_waits(delivery, account)
+        self._report_waits(delivery, account, partition)
         trace = self._traces.get(delivery.id)
         if trace is not None and trace.recording and self._spans is not None:
             self._spans.began(trace, delivery, step, account, partition, now)
@@ -169,7 +169,8 @@ class Recorder(Observer):
     ) -> None:
         """The attempt that began then ended; no verdict: the platform said yes."""
         if self.meters is not None:
-            self.meters.attempted(account, step.kind, verdict, (now - begun) / SECOND)
+            under = partition, delivery.pressure
+            self.meters.attempted(account, *under, step.kind, verdict, (now - begun) / SECOND)
         trace = self._traces.get(delivery.id)
         if trace is not None and trace.attempt is not None and self._spans is not None:
             self._spans.attempted(trace, verdict, now)
@@ -191,9 +192,10 @@ class Recorder(Observer):
         """It has its disposition."""
         if delivery.cause != "attempt":
             delivery.wait_for("", self._clock.now())
-            self._report_waits(delivery, account)
+            self._report_waits(delivery, account, partition)
         if self.meters is not None:
-            self.meters.ended(account, receipt, latency(delivery, receipt))
+            under = partition, delivery.pressure
+            self.meters.ended(account, *under, receipt, latency(delivery, receipt))
         trace = self._traces.pop(delivery.id, None)
         if trace is None and delivery.traceparent and self._spans is not None:  # it was spilled
             trace = self._spans.resumed(delivery, account, partition)
@@ -202,14 +204,16 @@ class Recorder(Observer):
         if self._verbose and receipt.disposition in GOOD:
             log_event(ENVELOPE_ENDED, **about(delivery, partition), **result(delivery, receipt))
 
-    def stored(self, delivery: Delivery, account: InstanceState | None = None) -> None:
+    def stored(
+        self, delivery: Delivery, account: InstanceState | None = None, partition: int = 0
+    ) -> None:
         """A durable outbox has it: its trace goes on when it is back.
 
         Where it was in memory, of an `account`, what it waited for there is reported.
         """
         delivery.wait_for("outbox", self._clock.now())
         if account is not None:
-            self._report_waits(delivery, account)
+            self._report_waits(delivery, account, partition)
         trace = self._traces.pop(delivery.id, None)
         if trace is None or self._spans is None:
             return
@@ -217,11 +221,11 @@ class Recorder(Observer):
         if trace.recording:
             self._spans.stored(trace)
 
-    def _report_waits(self, delivery: Delivery, account: InstanceState) -> None:
+    def _report_waits(self, delivery: Delivery, account: InstanceState, partition: int) -> None:
         for cause, nanoseconds in delivery.take_waits().items():
             seconds = round(nanoseconds / SECOND, 6)
             if self.meters is not None:
-                self.meters.waited(account, cause, seconds)
+                self.meters.waited(account, partition, cause, seconds)
             trace = self._traces.get(delivery.id)
             if trace is not None and trace.recording and self._spans is not None:
                 self._spans.waited(trace, cause, seconds)

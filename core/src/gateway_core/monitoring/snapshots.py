@@ -67,9 +67,13 @@ def _refused(statistics: Statistics) -> Iterator[Reading]:
         yield count, {names.ERROR_TYPE.name: error}
 
 
-def _attempt(key: tuple[str, str]) -> Labels:
-    error_class, reason = key
-    labels: Labels = {names.ERROR_CLASS.name: error_class}
+def _attempt(key: tuple[int, str, str, str]) -> Labels:
+    partition, pressure, error_class, reason = key
+    labels: Labels = {
+        names.PARTITION.name: partition,
+        names.ACCEPTED_UNDER.name: pressure,
+        names.ERROR_CLASS.name: error_class,
+    }
     return labels | {names.ERROR_TYPE.name: reason} if reason else labels
 
 
@@ -114,7 +118,7 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.RECOVERED_COUNT: _instance(lambda i: i.recovered),
     names.DUPLICATES: _instance(lambda i: i.possible_duplicates),
     names.DEGRADED: _counted(lambda i: i.degradations, lambda key: {names.DEGRADATION.name: key}),
-    names.ATTEMPTS_COUNT: _counted(lambda i: i.attempts, _attempt),
+    names.ATTEMPTS_COUNT: _counted(lambda i: i.attempts_by_partition, _attempt),
     names.RATE_LIMITED: _counted(
         lambda i: {True: i.foreseen, False: i.unforeseen}, lambda key: {names.FORESEEN.name: key}
     ),

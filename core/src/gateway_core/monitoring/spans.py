@@ -33,6 +33,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.monitoring.log_fields import GOOD, operation_of
 from gateway_core.telemetry import (
+    ACCEPTED_UNDER,
     ATTEMPT,
     ATTEMPT_SPAN,
     ATTEMPTS,
@@ -137,6 +138,7 @@ class Spans:
         if trace.recording:
             span.set_attribute(OPERATION_TYPE.name, "create")
             span.set_attribute(PRIORITY.name, delivery.priority)
+            span.set_attribute(ACCEPTED_UNDER.name, delivery.pressure)
             self._name(span, delivery)
         return trace
 

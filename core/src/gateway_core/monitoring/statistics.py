@@ -50,6 +50,8 @@ class InstanceStatistics:
     """One instance's state, and its counts since it was taken in.
 
     attempts    ended, by (class, reason); ("none", "") are those that the platform said yes to
+    attempts_by_partition  the same by (partition, pressure as the envelope was accepted, class,
+                reason)
     foreseen    attempts refused by a limit that were in flight as its first refusal came
     unforeseen  attempts refused by a limit that nobody knew of, or that was exhausted elsewhere
     recovered   envelopes that a previous process run had accepted
@@ -66,6 +68,7 @@ class InstanceStatistics:
     refused: Mapping[str, int] = attrs.field(factory=dict)
     dispositions: Mapping[Disposition, int] = attrs.field(factory=dict)
     attempts: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    attempts_by_partition: Mapping[tuple[int, str, str, str], int] = attrs.field(factory=dict)
     foreseen: int = 0
     unforeseen: int = 0
     possible_duplicates: int = 0

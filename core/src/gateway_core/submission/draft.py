@@ -16,6 +16,7 @@ from gateway_core.contract.errors import (
     InstanceSuspended,
     Invalid,
 )
+from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, Scope, fingerprint, scope_of
@@ -37,6 +38,7 @@ class Draft:
     fingerprint  of its content, where it has a key
     priority     its class, as policies left it
     shed         policies voted to end it at once
+    level        the pressure that it is accepted under, itself not counted; None: the present one
     slot         on its way into an outbox: it has a slot in memory as well
     called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
     """
@@ -50,6 +52,7 @@ class Draft:
     begun: int
     priority: Priority
     shed: bool = False
+    level: Level | None = None
     slot: bool = False
     called: int | None = None
 
@@ -155,6 +158,7 @@ class Drafting:
             priority=draft.priority,
             since=now,
             observed=self.observer.listens,
+            pressure=draft.level or partition.gauge.level,
         )
         if draft.scope is not None:
             partition.keys.begin(draft.scope, delivery, draft.fingerprint, now)

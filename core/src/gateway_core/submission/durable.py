@@ -74,6 +74,7 @@ class DurableWay:
         """Take a slot in memory, if there is one."""
         partition, envelope = draft.partition, draft.envelope
         instance_id, room = envelope.instance_id, envelope.external_room_id
+        draft.level = partition.gauge.level
         full = take_slot_nowait(partition, instance_id, room, draft.rank, shed=self._shed)
         draft.slot = full is None
         if draft.slot:

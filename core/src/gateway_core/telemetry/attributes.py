@@ -7,6 +7,11 @@ from gateway_core.telemetry.kinds import Attribute
 CHANNEL = Attribute("messaging.system", "a channel's name", "the channel")
 INSTANCE = Attribute("gateway.instance", "a configured id", "the instance")
 PARTITION = Attribute("gateway.partition", "0 to `partition_count` - 1", "the partition")
+ACCEPTED_UNDER = Attribute(
+    "gateway.pressure",
+    "`nominal`, `elevated`, `high`, `saturated`",
+    "the pressure of its partition as the envelope was accepted, or came back from the outbox",
+)
 OPERATION = Attribute(
     "messaging.operation.name", "`send`, `edit`, `delete`, `call`", "what is done to a message"
 )

@@ -20,7 +20,7 @@ def log_event(event: Event, **fields: Any) -> None:
 
 ENVELOPE_ACCEPTED = Event(
     "envelope_accepted", "debug", "an envelope was accepted",
-    "envelope instance partition room operation class",
+    "envelope instance partition pressure room operation class",
 )  # fmt: skip
 ENVELOPE_REFUSED = Event(
     "envelope_refused", "debug", "an envelope was refused; the caller has the exception",
@@ -28,11 +28,11 @@ ENVELOPE_REFUSED = Event(
 )  # fmt: skip
 ENVELOPE_ENDED = Event(
     "envelope_ended", "debug", "an envelope ended as asked, or in favour of a newer edit",
-    "envelope instance partition disposition attempts seconds",
+    "envelope instance partition pressure disposition attempts seconds",
 )  # fmt: skip
 ENVELOPE_FAILED = Event(
     "envelope_failed", "info", "an envelope ended undelivered, or in doubt",
-    "envelope instance partition room disposition attempts seconds reason raw",
+    "envelope instance partition pressure room disposition attempts seconds reason raw",
 )  # fmt: skip
 ENVELOPE_CRASHED = Event(
     "envelope_crashed", "error", "something of the gateway's own broke on an envelope",
@@ -40,15 +40,15 @@ ENVELOPE_CRASHED = Event(
 )  # fmt: skip
 ATTEMPT_STARTED = Event(
     "attempt_started", "debug", "an attempt began",
-    "envelope instance partition operation attempt",
+    "envelope instance partition pressure operation attempt",
 )  # fmt: skip
 ATTEMPT_ANSWERED = Event(
     "attempt_answered", "debug", "the platform said yes",
-    "envelope instance partition operation attempt seconds",
+    "envelope instance partition pressure operation attempt seconds",
 )  # fmt: skip
 ATTEMPT_FAILED = Event(
     "attempt_failed", "info", "an attempt failed, what that means, and what follows after `wait` s",
-    "envelope instance partition room operation attempt reason scope raw then wait",
+    "envelope instance partition pressure room operation attempt reason scope raw then wait",
 )  # fmt: skip
 INSTANCE_SUSPENDED = Event(
     "instance_suspended", "error", "it is out of order: nothing is sent until it is resumed",
@@ -94,7 +94,7 @@ ROOM_MOVED = Event(
     "room_moved",
     "info",
     "a room has a new id; its lane goes on there",
-    "envelope instance partition room attempt",
+    "envelope instance partition pressure room attempt",
 )
 SESSION_FAILED = Event(
     "session_failed", "error", "an adapter's session did not open, or broke",

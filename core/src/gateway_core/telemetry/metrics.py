@@ -6,6 +6,7 @@ Label sets are bounded: by partitions, instances, and words of our own. No room 
 from __future__ import annotations
 
 from gateway_core.telemetry.attributes import (
+    ACCEPTED_UNDER,
     CAUSE,
     CHANNEL,
     DEGRADATION,
@@ -34,6 +35,7 @@ STALL = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _BY_PARTITION = (PARTITION,)
 _BY_INSTANCE = (CHANNEL, INSTANCE)
+_BY_DELIVERY = (*_BY_INSTANCE, PARTITION, ACCEPTED_UNDER)
 
 DEPTH = Metric(
     "gateway.partition.depth", "{envelope}", "gauge", _BY_PARTITION,
@@ -104,7 +106,7 @@ DEGRADED = Metric(
     "envelopes delivered with something lost of their look",
 )  # fmt: skip
 ATTEMPTS_COUNT = Metric(
-    "gateway.attempts", "{attempt}", "counter", (*_BY_INSTANCE, ERROR_CLASS, ERROR_TYPE),
+    "gateway.attempts", "{attempt}", "counter", (*_BY_DELIVERY, ERROR_CLASS, ERROR_TYPE),
     "attempts ended, by class and reason",
 )  # fmt: skip
 RATE_LIMITED = Metric(
@@ -147,7 +149,7 @@ TELEMETRY_DROPPED = Metric(
     "spans, and exports of metrics, that the exporter did not take; of `gateway_contrib.otel`",
 )  # fmt: skip
 ACCEPT_DURATION = Metric(
-    "gateway.accept.duration", "s", "histogram", _BY_INSTANCE,
+    "gateway.accept.duration", "s", "histogram", _BY_DELIVERY,
     "time to accept where it was 1 ms or more: `submit` from the call to the ticket, waiting for a "
     "slot included", ACCEPT,
 )  # fmt: skip
@@ -156,16 +158,17 @@ APPEND_DURATION = Metric(
     "until the durable outbox had an envelope", QUICK,
 )  # fmt: skip
 WAIT_DURATION = Metric(
-    "gateway.wait.duration", "s", "histogram", (*_BY_INSTANCE, CAUSE),
+    "gateway.wait.duration", "s", "histogram", (*_BY_INSTANCE, PARTITION, CAUSE),
     "how long an envelope waited for one cause until its next attempt or its end; waits under "
     "10 ms count with the longest", WAIT,
 )  # fmt: skip
 ATTEMPT_DURATION = Metric(
-    "messaging.client.operation.duration", "s", "histogram", (*_BY_INSTANCE, OPERATION, ERROR_TYPE),
+    "messaging.client.operation.duration", "s", "histogram",
+    (*_BY_DELIVERY, OPERATION, ERROR_TYPE),
     "one attempt, as the convention has it", REQUEST,
 )  # fmt: skip
 ENVELOPE_DURATION = Metric(
-    "gateway.envelope.duration", "s", "histogram", (*_BY_INSTANCE, DISPOSITION),
+    "gateway.envelope.duration", "s", "histogram", (*_BY_DELIVERY, DISPOSITION),
     "total latency: from acceptance, or from when it was due, to the disposition", WAIT,
 )  # fmt: skip
 STALL_DURATION = Metric(

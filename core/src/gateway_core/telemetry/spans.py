@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway_core.telemetry.attributes import (
+    ACCEPTED_UNDER,
     ATTEMPT,
     ATTEMPTS,
     CAUSE,
@@ -45,7 +46,7 @@ ENVELOPE_SPAN = Span(
     "producer",
     (
         CHANNEL, OPERATION, OPERATION_TYPE, INSTANCE, PARTITION, ENVELOPE_ID, ROOM, PRIORITY,
-        RECOVERED, DISPOSITION, PARTS, ATTEMPTS, POSSIBLE_DUPLICATE, ERROR_TYPE,
+        ACCEPTED_UNDER, RECOVERED, DISPOSITION, PARTS, ATTEMPTS, POSSIBLE_DUPLICATE, ERROR_TYPE,
     ),
     (WAITED, TRANSFORMED, KEPT),
     "an envelope from `submit` to its disposition; child of the caller's span. Once the outbox has "
