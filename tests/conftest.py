@@ -13,6 +13,7 @@ import structlog
 from hypothesis import settings
 
 from gateway_core.http import HttpClient
+from gateway_core.plugins import calling
 
 # How fast an example is says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
@@ -46,6 +47,12 @@ def _no_request_beyond_the_table(_told):
     _drifted.clear()
     yield
     assert [] == [*_drifted, *_told.fresh()], "not in tests/requests.toml"
+
+
+@pytest.fixture(autouse=True)
+def _hooks_take_no_time(monkeypatch):
+    """How busy the machine is makes no hook slow; tests of that have a time of their own."""
+    monkeypatch.setattr(calling, "perf_counter", float)
 
 
 @pytest.fixture(autouse=True)

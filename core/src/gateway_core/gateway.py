@@ -200,6 +200,11 @@ class Gateway(Verbs):
                 for channel, hooks in self._hooks.items()
                 for where, count in hooks.failures.items()
             },
+            hook_slow={
+                (channel, *where): count
+                for channel, hooks in self._hooks.items()
+                for where, count in hooks.slow.items()
+            },
             dispositions=dict(dispositions),
             attempts=sum(part.attempts for part in parts),
             rate_limited=sum(part.rate_limited for part in parts),

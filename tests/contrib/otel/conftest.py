@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from random import Random
@@ -161,7 +162,11 @@ class Rude:
 
 
 class Shut(FakeChannel):
-    """Its session does not open."""
+    """Its session does not open, and it holds the event loop."""
+
+    @hookimpl
+    def validate(self):
+        time.sleep(0.11)  # noqa: TID251 - what no adapter should do
 
     @hookimpl
     def open_session(self):

@@ -353,6 +353,17 @@ def after_disposition(envelope: Envelope, receipt: Receipt) -> None:
 
 
 @hookspec
+def after_refusal(envelope: Envelope, error: Exception) -> None:
+    """An envelope was not accepted: its caller gets `error`. An observer.
+
+    Mostly a `Refused`: `Invalid`, `Overloaded`, `IdempotencyConflict`, `InstanceSuspended`,
+    `DeadlinePassed`, `GatewayClosed`; an `OutboxError` where it could not be stored, a
+    `HookContractError` where a hook failed. Of an instance that is not there the observers of
+    every channel hear, each once.
+    """
+
+
+@hookspec
 def pressure_changed(pressure: Pressure, previous: Level) -> None:
     """A partition's pressure level changed; called before refusals begin. An observer."""
 

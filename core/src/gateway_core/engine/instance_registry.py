@@ -303,6 +303,10 @@ class InstanceRegistry:
         """Every instance."""
         return tuple(self._accounts.values())
 
+    def channels(self) -> tuple[ChannelHooks, ...]:
+        """The hooks of every channel."""
+        return tuple(self._hooks.values())
+
     def hooks_of(self, instance_id: str) -> ChannelHooks | None:
         """The hooks of an instance, even of a removed one; None: it was never there."""
         account = self._accounts.get(instance_id)

@@ -84,12 +84,16 @@ def _waiting(statistics: Statistics) -> Iterator[Reading]:
             yield count, _of(instances[instance_id]) | {names.CAUSE.name: cause}
 
 
-def _hook_errors(statistics: Statistics) -> Iterator[Reading]:
-    for (channel, plugin, hook), count in statistics.hook_errors.items():
-        yield (
-            count,
-            {names.CHANNEL.name: channel, names.PLUGIN.name: plugin, names.HOOK.name: hook},
-        )
+def _by_hook(
+    read: Callable[[Statistics], Mapping[tuple[str, str, str], int]],
+) -> Callable[..., Iterator[Reading]]:
+    labels = (names.CHANNEL.name, names.PLUGIN.name, names.HOOK.name)
+
+    def readings(statistics: Statistics) -> Iterator[Reading]:
+        for key, count in read(statistics).items():
+            yield count, dict(zip(labels, key, strict=True))
+
+    return readings
 
 
 def _alone(read: Callable[[Statistics], float]) -> Callable[..., Iterator[Reading]]:
@@ -129,7 +133,8 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.WAITING: _waiting,
     names.OUTBOX_UNFINISHED: _alone(lambda s: s.stored),
     names.OUTBOX_UNSERVED_COUNT: _alone(lambda s: sum(s.unserved.values())),
-    names.HOOK_ERRORS: _hook_errors,
+    names.HOOK_ERRORS: _by_hook(lambda s: s.hook_errors),
+    names.HOOK_SLOW_COUNT: _by_hook(lambda s: s.hook_slow),
 }
 """How each observed metric is read off a snapshot."""
 

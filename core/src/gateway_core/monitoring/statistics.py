@@ -84,6 +84,7 @@ class Statistics:
     unserved  of those, by instance, what waits for an instance that is not there
     refused_elsewhere  refusals of envelopes for instances that are not there, by exception
     hook_errors        errors of hookimpls that were stopped, by (channel, plugin, hook)
+    hook_slow          times that one held the event loop for 0.1 s or more, likewise
     waiting            envelopes in memory by (instance, what they wait for now), if asked for
     """
 
@@ -100,6 +101,7 @@ class Statistics:
     unserved: Mapping[str, int] = attrs.field(factory=dict)
     refused_elsewhere: Mapping[str, int] = attrs.field(factory=dict)
     hook_errors: Mapping[tuple[str, str, str], int] = attrs.field(factory=dict)
+    hook_slow: Mapping[tuple[str, str, str], int] = attrs.field(factory=dict)
     waiting: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
 
     @property

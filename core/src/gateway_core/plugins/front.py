@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from operator import itemgetter
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any
 
 import attrs
 
@@ -41,10 +41,16 @@ from gateway_core.contract.validators import LONGEST_NAME
 from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Verdict
 from gateway_core.plugins import defaults, usable
 from gateway_core.plugins.boundary import cause_of, place_of, stopped
-from gateway_core.telemetry import HOOK_FAILED, log_event
+from gateway_core.plugins.calling import (
+    Frozen,
+    SessionInSteps,
+    freeze,
+    impls_of,
+    in_steps,
+    timed,
+)
+from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
-
-Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
 SEQUENCES = (tuple, list, Sequence)
 """For `isinstance`: most sequences are one of the first two, which are found at once."""
@@ -63,6 +69,7 @@ class ChannelHooks:
     policies  the labels of the policies that are asked as well
     served    the hooks that a plugin has, and not only core itself
     failures  errors that were stopped here, by plugin and hook
+    slow      times that an impl held the event loop for `SLOW` seconds or more, likewise
     privacy   what the log may show of an error
     by_class  whether limits may differ with the envelope's class
     deduplicates_for  nanoseconds for which the platform knows the key of a send again
@@ -75,11 +82,13 @@ class ChannelHooks:
     can: frozenset[str]
     policies: tuple[str, ...] = ()
     failures: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    slow: dict[tuple[str, str], int] = attrs.field(factory=dict)
     _causes: dict[tuple[str, str, str], int] = attrs.field(factory=dict, init=False)
     privacy: Privacy = attrs.field(factory=lambda: Privacy(TelemetrySettings()))
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)
+    _slow_of: dict[str, Callable[[float], None]] = attrs.field(init=False)
     served: frozenset[str] = attrs.field(init=False)
     by_class: bool = attrs.field(init=False)
     deduplicates_for: int = attrs.field(init=False)
@@ -88,9 +97,13 @@ class ChannelHooks:
         self.served = frozenset(
             name
             for name, caller in self.callers.items()
-            if any(impl.plugin is not defaults for impl in _impls(caller))
+            if any(impl.plugin is not defaults for impl in impls_of(caller))
         )
-        self._frozen = {name: _freeze(caller) for name, caller in self.callers.items()}
+        self._frozen = {
+            name: freeze(caller, partial(self._was_slow, name))
+            for name, caller in self.callers.items()
+        }
+        self._slow_of = {name: partial(self._was_slow, name, None) for name in self.callers}
         self.traits = self._ask("traits", Traits, {})
         if "traits" not in self.served:  # core's default alone: as it has hooks
             edit, delete = "edit" in self.can, "delete" in self.can
@@ -98,13 +111,13 @@ class ChannelHooks:
         self.settings_type = self._ask("settings_type", type, {})
         self.deduplicates_for = round(self.traits.deduplicates_for * SECOND)
         self.by_class = any(
-            "priority" in impl.argnames for impl in _impls(self.callers["rate_limit"])
+            "priority" in impl.argnames for impl in impls_of(self.callers["rate_limit"])
         )
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """For each hook, the plugins that are asked, in order."""
         return {
-            name: tuple(self._label(impl.plugin) for impl in reversed(_impls(caller)))
+            name: tuple(self._label(impl.plugin) for impl in impls_of(caller))
             for name, caller in self.callers.items()
         }
 
@@ -172,7 +185,10 @@ class ChannelHooks:
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
         """What attempts need per instance; not entered yet."""
         kinds = (AbstractAsyncContextManager, type(None))
-        return self._ask("open_session", kinds, {"instance": instance})  # type: ignore[no-any-return]  # checked
+        session = self._ask("open_session", kinds, {"instance": instance})
+        if session is None:
+            return None
+        return SessionInSteps(session, self._slow_of["open_session"])
 
     async def perform(self, instance: Instance, session: Session, attempt: Attempt) -> Answer:
         """Make the attempt: `send`, `edit`, `delete` or `call`.
@@ -182,11 +198,12 @@ class ChannelHooks:
         """
         operation = attempt.operation if attempt.method is None else "call"
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
+        slow = self._slow_of[operation]
         if attempt.number == 1:
-            answer = await self._frozen[operation](kwargs)
+            answer = await in_steps(self._frozen[operation](kwargs), slow)
         else:
             with repeating():
-                answer = await self._frozen[operation](kwargs)
+                answer = await in_steps(self._frozen[operation](kwargs), slow)
         if not isinstance(answer, Answer):
             raise self._wrong(operation, "Answer", answer)
         return answer if usable.is_plain(answer) else self._usable(operation, answer)
@@ -208,7 +225,7 @@ class ChannelHooks:
     async def probe(self, instance: Instance, session: Session) -> Identity | None:
         """Who the instance is; raises what an attempt would raise."""
         with repeating():
-            answer = await self.callers["probe"](instance=instance, session=session)
+            answer = await self._asked("probe", instance, session)
         if not isinstance(answer, Identity | None):
             raise self._wrong("probe", "Identity", answer)
         if answer is not None and (fault := usable.identity_fault(answer)) is not None:
@@ -220,10 +237,14 @@ class ChannelHooks:
         if "credentials" not in self.can:
             return None
         with repeating():
-            answer = await self.callers["credentials"](instance=instance, session=session)
+            answer = await self._asked("credentials", instance, session)
         if not isinstance(answer, Secret | None):
             raise self._wrong("credentials", "Secret", answer)
         return answer
+
+    async def _asked(self, name: str, instance: Instance, session: Session) -> Any:
+        asked = self._frozen[name]({"instance": instance, "session": session})
+        return await in_steps(asked, self._slow_of[name])
 
     def classify_error(self, instance: Instance, attempt: Attempt, error: Exception) -> Verdict:
         """What the error means; a hook that fails here leaves core's own answer."""
@@ -252,6 +273,11 @@ class ChannelHooks:
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
         """Report to the observers how an envelope ended."""
         self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
+
+    def after_refusal(self, envelope: Envelope, error: Exception, told: set[int]) -> None:
+        """Report a refusal to the observers that no other channel has `told`."""
+        if "after_refusal" in self.served:
+            self._each("after_refusal", {"envelope": envelope, "error": error}, told=told)
 
     def pressure_changed(self, pressure: Pressure, previous: Level, told: set[int]) -> None:
         """Report a new pressure level to the observers that no other channel has `told`."""
@@ -287,15 +313,16 @@ class ChannelHooks:
         self, name: str, kwargs: Mapping[str, Any], *, told: set[int] | None = None
     ) -> list[tuple[str, Any]]:
         """Ask every impl by itself, each guarded: one that raises does not silence the others."""
-        answers = []
-        for impl in reversed(_impls(self.callers[name])):
+        answers, slow = [], partial(self._was_slow, name)
+        for impl in impls_of(self.callers[name]):
             if told is not None:
                 if id(impl.plugin) in told:
                     continue
                 told.add(id(impl.plugin))
             plugin = self._label(impl.plugin)
             try:
-                answers.append((plugin, impl.function(*[kwargs[key] for key in impl.argnames])))
+                given = [kwargs[key] for key in impl.argnames]
+                answers.append((plugin, timed(impl.plugin, impl.function, given, slow)))
             except BaseException as raised:  # noqa: BLE001 - the boundary stands here
                 self._note_raised(name, plugin, stopped(raised), kwargs)
         return answers
@@ -342,7 +369,7 @@ class ChannelHooks:
         if cause not in self._causes and len(self._causes) >= MOST_CAUSES:
             self._causes.clear()
         self._causes[cause] = times = self._causes.get(cause, 0) + 1
-        if times == 10 ** (len(str(times)) - 1):
+        if _is_told(times):
             log_event(
                 HOOK_FAILED,
                 channel=self.channel,
@@ -353,11 +380,25 @@ class ChannelHooks:
                 times=times,
             )
 
+    def _was_slow(self, hook: str, plugin: object | None, seconds: float) -> None:
+        """An impl held the event loop; None: the adapter's. The 1st, 10th, 100th is logged."""
+        label = self.adapter if plugin is None else self._label(plugin)
+        self.slow[label, hook] = times = self.slow.get((label, hook), 0) + 1
+        if _is_told(times):
+            log_event(
+                HOOK_SLOW,
+                channel=self.channel,
+                plugin=label,
+                hook=hook,
+                seconds=round(seconds, 3),
+                times=times,
+            )
+
     def _culprit(self, error: BaseException) -> str:
         """The plugin in whose code the error arose, by the traceback; else the adapter."""
         files = {}
         for caller in self.callers.values():
-            for impl in _impls(caller):
+            for impl in impls_of(caller):
                 code = getattr(impl.function, "__code__", None)  # compiled ones have none
                 files[getattr(code, "co_filename", "")] = self._label(impl.plugin)
         plugin, trace = self.adapter, error.__traceback__
@@ -370,6 +411,11 @@ class ChannelHooks:
         return self.labels.get(id(plugin), str(plugin))
 
 
+def _is_told(times: int) -> bool:
+    """Whether it is the 1st, 10th, 100th and so on."""
+    return str(times).strip("0") == "1"
+
+
 def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
     """Without the secrets of the instance that the hook was asked about."""
     instance = kwargs.get("instance")
@@ -379,42 +425,6 @@ def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
 def _shown(vote: object) -> str:
     """What was voted: a text, or its class, since showing anything else may raise."""
     return repr(vote[:LONGEST_NAME]) if isinstance(vote, str) else type(vote).__name__
-
-
-def _freeze(caller: Any) -> Frozen:
-    """The call of a bound hook, its impls read once; of a wrapped hook, pluggy's own call."""
-    impls = list(reversed(_impls(caller)))
-    if any(impl.wrapper or impl.hookwrapper for impl in impls):
-        return lambda kwargs: caller(**kwargs)
-    steps = [(impl.function, _arguments(impl.argnames)) for impl in impls]
-    if caller.spec.opts["firstresult"]:
-
-        def first(kwargs: Mapping[str, Any]) -> Any:
-            for function, named in steps:
-                answer = function(*named(kwargs))
-                if answer is not None:
-                    return answer
-            return None
-
-        return first
-
-    def every(kwargs: Mapping[str, Any]) -> list[Any]:
-        answers = [function(*named(kwargs)) for function, named in steps]
-        return [answer for answer in answers if answer is not None]
-
-    return every
-
-
-def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Picks the arguments of these names, in this order."""
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda kwargs: [kwargs[name] for name in names]
-
-
-def _impls(caller: Any) -> list[Any]:
-    impls: Callable[[], list[Any]] = caller.get_hookimpls
-    return impls()
 
 
 def _broken(error: HookContractError) -> Verdict:

@@ -14,7 +14,14 @@ from gateway_core.contract.hookspecs import CONTRACT_VERSION
 
 ASYNC_HOOKS = frozenset({"credentials", "probe", "send", "edit", "delete", "call"})
 OBSERVERS = frozenset(
-    {"after_attempt", "after_disposition", "pressure_changed", "instance_suspended", "room_moved"}
+    {
+        "after_attempt",
+        "after_disposition",
+        "after_refusal",
+        "pressure_changed",
+        "instance_suspended",
+        "room_moved",
+    }
 )
 ONE_BY_ONE = OBSERVERS | {"admit"}
 REQUIRED = ("settings_type", "send")

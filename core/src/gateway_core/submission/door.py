@@ -61,10 +61,16 @@ class Door:
         """Count a refusal, by its instance if that is there."""
         name = type(error).__name__
         self.refused[name] += 1
+        told: set[int] = set()
+        registry = self._drafting.registry
         try:
-            account = self._drafting.registry.account(envelope.instance_id)
+            account = registry.account(envelope.instance_id)
         except Refused:
             self.refused_elsewhere[name] += 1
+            hear = registry.channels()
         else:
             account.counts.refuse(error)
+            hear = (account.hooks,)
         self._drafting.observer.refused(str(envelope.instance_id), name)
+        for hooks in hear:
+            hooks.after_refusal(envelope, error, told)

@@ -81,6 +81,11 @@ HOOK_FAILED = Event(
     " the error stops there",
     "channel plugin hook error where times",
 )  # fmt: skip
+HOOK_SLOW = Event(
+    "hook_slow", "warning",
+    "a hookimpl held the event loop for 0.1 s or more, for the 1st, 10th, 100th … of `times`",
+    "channel plugin hook seconds times",
+)  # fmt: skip
 PARTITION_RESTARTED = Event(
     "partition_restarted", "error",
     "a partition's task died and is restarted; `error` has its words with `telemetry.texts`",

@@ -144,6 +144,10 @@ HOOK_ERRORS = Metric(
     "gateway.hook.errors", "{error}", "counter", (CHANNEL, PLUGIN, HOOK),
     "errors and wrong answers of hookimpls that were stopped",
 )  # fmt: skip
+HOOK_SLOW_COUNT = Metric(
+    "gateway.hook.slow", "{call}", "counter", (CHANNEL, PLUGIN, HOOK),
+    "times that a hookimpl held the event loop for 0.1 s or more, of async ones each step",
+)  # fmt: skip
 TELEMETRY_DROPPED = Metric(
     "gateway.telemetry.dropped", "{item}", "counter", (SIGNAL,),
     "spans, and exports of metrics, that the exporter did not take; of `gateway_contrib.otel`",

@@ -1,0 +1,143 @@
+"""Calls the impls of a hook, and measures for how long each of them holds the event loop.
+
+Real time, since nothing else says that other tasks had to wait. Of an async impl each step is
+measured by itself: what it awaits holds nobody up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from operator import itemgetter
+from time import perf_counter
+from types import TracebackType, coroutine
+from typing import Any, TypeAlias
+
+Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
+Report: TypeAlias = Callable[[Any, float], None]
+"""Told which plugin held the loop, and for how many seconds."""
+
+SLOW = 0.1
+"""Seconds from which an impl is reported: a tenth is what people notice."""
+
+
+def impls_of(caller: Any) -> list[Any]:
+    """The impls of a bound hook in the order in which they are asked."""
+    found: list[Any] = caller.get_hookimpls()
+    return found[::-1]
+
+
+def freeze(caller: Any, slow: Report) -> Frozen:
+    """The call of a bound hook, its impls read once; of a wrapped hook, pluggy's own call."""
+    impls = impls_of(caller)
+    if any(impl.wrapper or impl.hookwrapper for impl in impls):
+        return _wrapped(caller, impls[0].plugin, slow)
+    steps = [(impl.function, _arguments(impl.argnames), impl.plugin) for impl in impls]
+    if not caller.spec.opts["firstresult"]:
+        return lambda kwargs: _every(steps, kwargs, slow)
+
+    def first(kwargs: Mapping[str, Any]) -> Any:
+        begun = perf_counter()
+        for function, named, plugin in steps:
+            try:
+                answer = function(*named(kwargs))
+            finally:
+                now = perf_counter()
+                if now - begun >= SLOW:
+                    slow(plugin, now - begun)
+                begun = now
+            if answer is not None:
+                return answer
+        return None
+
+    return first
+
+
+def _every(
+    steps: Sequence[tuple[Callable[..., Any], Any, Any]], kwargs: Mapping[str, Any], slow: Report
+) -> list[Any]:
+    answers = [timed(plugin, function, named(kwargs), slow) for function, named, plugin in steps]
+    return [answer for answer in answers if answer is not None]
+
+
+def _wrapped(caller: Any, outermost: Any, slow: Report) -> Frozen:
+    def call(kwargs: Mapping[str, Any]) -> Any:
+        begun = perf_counter()
+        try:
+            return caller(**kwargs)
+        finally:
+            took = perf_counter() - begun
+            if took >= SLOW:
+                slow(outermost, took)
+
+    return call
+
+
+def timed(plugin: Any, function: Callable[..., Any], arguments: Sequence[Any], slow: Report) -> Any:
+    """Call one impl."""
+    begun = perf_counter()
+    try:
+        return function(*arguments)
+    finally:
+        took = perf_counter() - begun
+        if took >= SLOW:
+            slow(plugin, took)
+
+
+def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Picks the arguments of these names, in this order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda kwargs: [kwargs[name] for name in names]
+
+
+@coroutine
+def in_steps(performing: Any, slow: Callable[[float], None]) -> Generator[Any, Any, Any]:
+    """Await `performing`; `slow` is told of each of its steps that held the loop."""
+    resume, value = performing.send, None
+    while True:
+        begun = perf_counter()
+        try:
+            asked = resume(value)
+        except StopIteration as done:
+            return done.value
+        finally:
+            value = None
+            took = perf_counter() - begun
+            if took >= SLOW:
+                slow(took)
+        try:
+            value = yield asked
+        except GeneratorExit:
+            performing.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the one awaited that gets it
+            resume, value = performing.throw, error
+        else:
+            resume = performing.send
+
+
+class SessionInSteps(AbstractAsyncContextManager[Any]):
+    """A session that is opened and closed step by step."""
+
+    def __init__(
+        self, session: AbstractAsyncContextManager[Any], slow: Callable[[float], None]
+    ) -> None:
+        self._session = session
+        self._slow = slow
+
+    async def __aenter__(self) -> Any:
+        return await self._step_by_step(self._session.__aenter__())
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        handled: bool | None = await self._step_by_step(self._session.__aexit__(kind, error, trace))
+        return handled
+
+    async def _step_by_step(self, awaited: Any) -> Any:
+        """What is no coroutine, but can be awaited as well, has no steps that can be told apart."""
+        return await (in_steps(awaited, self._slow) if hasattr(awaited, "send") else awaited)
