@@ -138,7 +138,8 @@ class ChannelHooks:
         """The plan."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
         parts: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs)
-        self._look("chunk", usable.part_fault, parts)
+        if "chunk" in self.served:  # core's own plan is of the text that was looked at
+            self._look("chunk", usable.part_fault, parts)
         return parts
 
     def address(self, event: Any) -> Address | None:
