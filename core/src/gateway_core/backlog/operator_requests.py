@@ -13,6 +13,7 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.outboxes.interface import Outbox, Request, StoredEntry, Stream
+from gateway_core.outboxes.journal import report
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
@@ -57,7 +58,7 @@ class OperatorRequests:
                 elif request.stored is not None and request.kind == "retry":
                     self._retry(request.stored)
                 elif request.stored is not None:
-                    self._outbox.answered(request, self._discard(request.stored))
+                    report(self._outbox.answered, request, self._discard(request.stored))
                 self._requests.popleft()
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
