@@ -295,6 +295,10 @@ async def engine(night):
         await night.told(gateway.submit(Send(instance_id="shut", external_room_id="r", text=WORDS)))
         await trio.sleep(30)
         night.read()
+    async with open_test_gateway(providers=night.providers) as gateway:
+        for name in ("", "another"):
+            instance = Instance("day", "fake", FakeSettings(name))
+            await gateway.reload(attrs.evolve(gateway.config, instances=(instance,)))
 
 
 class Flaky(MemoryOutbox):
