@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 import trio
+import trustme
 from connect_proxy import proxy
 from listening import listening
 from ports import free_port
@@ -22,8 +23,6 @@ from gateway_contrib.emulators.telegram import TelegramEmulator
 from gateway_core import Secret, open_gateway, parse_config
 from gateway_core.authors import TransportError
 from gateway_core.http import NetworkSettings, Timeouts, open_client
-
-trustme = pytest.importorskip("trustme", reason="make test installs it")
 
 CREDENTIALS = "squirrel:hazelnut-0419"
 ENCODED = b64encode(CREDENTIALS.encode()).decode()

@@ -1,13 +1,12 @@
 """Settings of the way to a platform: what is a mistake, and what the environment may say."""
 
 import pytest
+import trustme
 
 from gateway_core import ConfigError, Secret, parse_config
 from gateway_core.http import NetworkSettings, open_client
 from gateway_core.http.network import proxy_for
 from gateway_core.http.urls import is_excepted
-
-trustme = pytest.importorskip("trustme", reason="make test installs it")
 
 PROXY = "http://proxy.example:3128"
 
