@@ -164,7 +164,10 @@ def pieces_of_a_doubtful_part_are_new(patch):
     patch.setattr(Delivery, "replace", replace)
 
 
-@bug("closing took|afterwards|did not end|accepted|calls at once|kept|within the wait", seen=85)
+@bug(
+    "closing took|afterwards|did not end|accepted|calls at once|kept|within the wait|counted",
+    seen=85,
+)
 def an_instance_that_left_takes_envelopes(patch):
     """It was removed while the envelope waited for its slot, or was being written."""
     patch.setattr(draft.Drafting, "look_up_account", lambda self, draft, **named: draft.account)

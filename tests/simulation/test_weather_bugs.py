@@ -64,9 +64,9 @@ def probes_come_once_an_hour(patch):
 def nobody_is_told_that_it_works_again(patch):
     whole = Health._works
 
-    def works(self: Any, now: int) -> None:
+    def works(self: Any, now: int, *by: str) -> None:
         waiting, self._in_doubt = self._in_doubt, {}
-        whole(self, now)
+        whole(self, now, *by)
         self._in_doubt = waiting
 
     patch.setattr(Health, "_works", works)
