@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import isfinite
 
 from gateway_core.clock import NEVER, SECOND
@@ -13,6 +12,7 @@ from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
 from gateway_core.ratelimits.bucket import Bucket, PacedBucket
 from gateway_core.ratelimits.pace import growth_of
+from gateway_core.ratelimits.spent import Spent
 
 STRICTEST = 64.0
 EAGER = 0.5
@@ -30,27 +30,38 @@ class _SlidingWindow(Bucket):
     __slots__ = ()
 
     per: int
-    spent: deque[int]
+    spent: Spent
 
     def _allowed(self) -> int:
         """Attempts in any `per`."""
         raise NotImplementedError
 
     def spare(self, now: int, until: int) -> bool:
-        still = sum(1 for at in self.spent if at > until)
+        still = self.spent.after(until)
         return self.in_flight + still + 1 < self._allowed() and super().spare(now, until)
 
     def absorb(self, other: Bucket) -> None:
         super().absorb(other)
         if isinstance(other, WindowBucket | type(self)):
-            self._replace_spent(sorted([*self.spent, *other.spent]))
+            self._replace_spent([*self.spent.runs(), *other.spent.runs()])
 
     def idle(self, now: int) -> bool:
-        return (not self.spent or self.spent[-1] <= now) and super().idle(now)
+        return self.spent.last <= now and super().idle(now)
 
-    def _replace_spent(self, spent: Sequence[int]) -> None:
-        self.spent.clear()
-        self.spent.extend(spent)
+    def _replace_spent(self, runs: Iterable[tuple[int, int]]) -> None:
+        self.spent.replace(runs, self.per)
+
+    def _put_off(self, later: int) -> None:
+        """What is spent comes back so much later: the window has another length now."""
+        self._replace_spent([(at + later, count) for at, count in self.spent.runs()])
+
+    def _free_at(self, now: int, at: int) -> int:
+        """The earliest time from `at` on at which the window has a token."""
+        left = self.spent.left(now)
+        over = self.in_flight + left - self._allowed()
+        if over < 0:
+            return at
+        return max(at, self.spent.when(over + 1)) if over < left else NEVER
 
 
 class WindowBucket(_SlidingWindow):
@@ -71,7 +82,7 @@ class WindowBucket(_SlidingWindow):
         self.per = round(limit.per * SECOND)
         self.reported = False
         self.fresh_at = self.told = 0
-        self.spent = deque()
+        self.spent = Spent(self.per)
 
     @property
     def period(self) -> int:
@@ -87,21 +98,11 @@ class WindowBucket(_SlidingWindow):
             self._slow_down(growth_of(self.count, self.per / SECOND), now)
 
     def free_at(self, now: int) -> int:
-        spent, at = self.spent, max(now, self.closed_until)
-        while spent and spent[0] <= now:
-            spent.popleft()
-        over = self.in_flight + len(spent) - self._allowed()
-        if over < 0:
-            return at
-        return max(at, spent[over]) if over < len(spent) else NEVER
+        return self._free_at(now, max(now, self.closed_until))
 
     def release(self, now: int) -> None:
         super().release(now)
-        self._spend(now + self.per)
-
-    def _spend(self, back: int) -> None:
-        """The token is back at that time; not before those which a longer, reported window has."""
-        self.spent.append(max(back, self.spent[-1]) if self.spent else back)
+        self.spent.append(now + self.per)
 
     def learn(self, report: BucketReport, now: int) -> None:
         """Believe the platform's own count; a report of fewer attempts in one window is older."""
@@ -119,14 +120,15 @@ class WindowBucket(_SlidingWindow):
         if 2 * (reset - self.fresh_at) <= reset - now:  # not clearly a later window
             used, reset = max(used, self.told), max(reset, self.fresh_at)
         self.told, self.fresh_at = used, reset
-        self._replace_spent([reset] * used)
+        self._replace_spent([(reset, used)] if used else [])
 
     def renew(self, limit: Limit) -> None:
         """Another window: what is spent comes back by it, unless the platform has said when."""
         per = round(limit.per * SECOND)
-        if not self.reported:
-            self._replace_spent([at - self.per + per for at in self.spent])
+        later = 0 if self.reported else per - self.per
         self.limit, self.count, self.per = limit, limit.count, per
+        if later:
+            self._put_off(later)
 
     def _allowed(self) -> int:
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count
@@ -156,7 +158,7 @@ class SpacedBucket(WindowBucket):
         self._before = (self._answered, self.slowness)
         self._answered = now
         self.in_flight -= 1
-        self._spend(now + round(self.per * self.slowness))
+        self.spent.append(now + round(self.per * self.slowness))
         if self.slowness > 1.0:
             self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
         else:
@@ -205,8 +207,8 @@ class LearnedBucket(WindowBucket):
             self.spent.pop()
         super().slow_down(now, until)
 
-    def _replace_spent(self, spent: Sequence[int]) -> None:
-        super()._replace_spent(spent)
+    def _replace_spent(self, runs: Iterable[tuple[int, int]]) -> None:
+        super()._replace_spent(runs)
         self._unreported = False
 
 
@@ -219,16 +221,10 @@ class BoundedBucket(_SlidingWindow, PacedBucket):
         super().__init__(limit)
         self.most = most
         self.per = round(limit.per * SECOND)
-        self.spent = deque()
+        self.spent = Spent(self.per)
 
     def free_at(self, now: int) -> int:
-        spent, at = self.spent, max(now, self.next_at, self.closed_until)
-        while spent and spent[0] <= now:
-            spent.popleft()
-        over = self.in_flight + len(spent) - self.most
-        if over < 0:
-            return at
-        return max(at, spent[over]) if over < len(spent) else NEVER
+        return self._free_at(now, max(now, self.next_at, self.closed_until))
 
     def take(self, now: int) -> None:
         """Take this tick. Some that came late, as the window was full, are made up for."""
@@ -243,8 +239,9 @@ class BoundedBucket(_SlidingWindow, PacedBucket):
     def renew(self, limit: Limit) -> None:
         super().renew(limit)
         per = round(limit.per * SECOND)
-        self._replace_spent([at - self.per + per for at in self.spent])
-        self.most, self.per = limit.most or limit.count, per
+        later, self.per = per - self.per, per
+        self._put_off(later)
+        self.most = limit.most or limit.count
 
     def _allowed(self) -> int:
         return self.most

@@ -1,0 +1,92 @@
+"""The tokens that a window has spent, and when each comes back. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+MOST = 1_000
+"""Times that a window tells apart; beyond, tokens come back in steps of a thousandth of it."""
+
+
+class Spent:
+    """When tokens come back, in order; those that do at one time take the place of one.
+
+    So a window of millions takes no more memory than one of a thousand, however many of them the
+    platform reports as used.
+
+    """
+
+    __slots__ = ("_at", "_counts", "_step", "_total")
+
+    def __init__(self, per: int) -> None:
+        self._step = max(1, per // MOST)
+        self._total = 0
+        self._at: deque[int] = deque()
+        self._counts: deque[int] = deque()
+
+    def __len__(self) -> int:
+        return self._total
+
+    @property
+    def last(self) -> int:
+        """When the last one comes back; 0: none is spent."""
+        return self._at[-1] if self._at else 0
+
+    def append(self, at: int, count: int = 1) -> None:
+        """So many come back then, or with the last one, if that comes back later."""
+        times = self._at
+        if len(times) >= MOST:
+            at += -at % self._step
+        if times and at <= times[-1]:
+            self._counts[-1] += count
+        else:
+            times.append(at)
+            self._counts.append(count)
+        self._total += count
+
+    def pop(self) -> None:
+        """The last one was not spent after all."""
+        self._total -= 1
+        self._counts[-1] -= 1
+        if not self._counts[-1]:
+            self._at.pop()
+            self._counts.pop()
+
+    def clear(self) -> None:
+        """All of them are back."""
+        self._at.clear()
+        self._counts.clear()
+        self._total = 0
+
+    def left(self, now: int) -> int:
+        """Forget those that are back by now; how many are not."""
+        times = self._at
+        while times and times[0] <= now:
+            times.popleft()
+            self._total -= self._counts.popleft()
+        return self._total
+
+    def after(self, until: int) -> int:
+        """How many come back after that time."""
+        return sum(n for at, n in zip(self._at, self._counts, strict=True) if at > until)
+
+    def when(self, count: int) -> int:
+        """When so many more of them are back, at least one; 0: there are not so many."""
+        for at, here in zip(self._at, self._counts, strict=True):
+            count -= here
+            if count <= 0:
+                return at
+        return 0
+
+    def runs(self) -> list[tuple[int, int]]:
+        """The times, each with how many come back then."""
+        return list(zip(self._at, self._counts, strict=True))
+
+    def replace(self, runs: Iterable[tuple[int, int]], per: int) -> None:
+        """These are spent, and no others, of a window of so many nanoseconds."""
+        found = sorted(runs)
+        self.clear()
+        self._step = max(1, per // MOST)
+        for at, count in found:
+            self.append(at, count)
