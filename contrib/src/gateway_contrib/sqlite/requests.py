@@ -155,6 +155,7 @@ class Desk:
             sql = """UPDATE requests SET room = ''
                 WHERE instance = ? AND room = ? AND done_at IS NOT NULL"""
             self._db.execute(sql, place)
+        self._erasing.discard(request.number)
         self._unanswered[request.number] = f"{erased} rows erased, {in_flight} in flight"
         self._empty_log()
 

@@ -14,6 +14,10 @@ from gateway_core.contract.verdicts import Reason, Verdict
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
+MOST_MOVED = 10_000
+"""Ids of rooms that moved which are known, those moved last. Of another one the platform says
+again where it went, which costs an attempt."""
+
 
 @attrs.define(eq=False)
 class Counts:
@@ -81,7 +85,7 @@ class InstanceState:
     """One instance at run time, shared by all partitions.
 
     unfit      why its settings cannot be used; empty: they can
-    addresses  the addresses of rooms that moved, by every id that they had
+    addresses  the addresses of rooms that moved, by every id that they had, the last to move last
     arrived    the newest place in line of its lanes: no two are the same
     """
 
@@ -118,4 +122,7 @@ class InstanceState:
         for old, new in self.addresses.items():
             if new == room:
                 self.addresses[old] = moved_to
+        self.addresses.pop(room, None)
         self.addresses[room] = moved_to
+        if len(self.addresses) > MOST_MOVED:
+            del self.addresses[next(iter(self.addresses))]

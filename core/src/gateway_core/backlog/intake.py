@@ -119,7 +119,10 @@ class Intake:
         self, partition: Partition, delivery: Delivery, account: InstanceState | None
     ) -> None:
         """It is spilled no more; one from a previous process run counts as accepted now."""
-        self.spilled_of[delivery.envelope.instance_id] -= 1
+        instance_id = delivery.envelope.instance_id
+        self.spilled_of[instance_id] -= 1
+        if not self.spilled_of[instance_id]:
+            del self.spilled_of[instance_id]
         if delivery.id > self._last_recovered:
             partition.spilled -= 1
             return

@@ -14,7 +14,8 @@ from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef, Target
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.idempotency import Scope, scope_of_key
+from gateway_core.deliveries.idempotency import scope_of_key
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.outboxes.interface import Outbox, Stream, stream_of
 from gateway_core.outboxes.journal import Journal

@@ -13,7 +13,8 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Delete, Edit, KeyRef
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.idempotency import Known, Scope, frees_its_key, scope_of_key
+from gateway_core.deliveries.idempotency import Known, frees_its_key, scope_of_key
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Found, Outbox, StoredEntry
@@ -107,8 +108,7 @@ class Spilled:
             return known
         if found.receipt is not None:
             since = now - round(max(0.0, self._clock.wall() - found.receipt.ended_at) * SECOND)
-            partition.keys.remember(scope, found.fingerprint, found.receipt, since)
-            return partition.keys.find(scope, now)
+            return partition.keys.remember(scope, found.fingerprint, found.receipt, since)
         ended = partition.completion.history.get(found.envelope_id)  # during the look-up
         if ended is not None:
             free = frees_its_key(ended)
@@ -128,7 +128,7 @@ class Spilled:
         target = envelope.target
         if isinstance(target, KeyRef):
             scope = scope_of_key(target)
-            known = partition.keys.find(scope, self._clock.now())
+            known = partition.keys.named(scope, self._clock.now())
             known = known or await self.known(partition, scope)
             name = known.envelope_id if known is not None else ""
             name = "" if before and name > before else name

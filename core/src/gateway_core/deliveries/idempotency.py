@@ -5,12 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 
 from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.remembered import (
+    Remembered,
+    Scope,
+    packed_id,
+    packed_receipt,
+    unpacked_id,
+    unpacked_receipt,
+)
 
 FINGERPRINT_VERSION = 1
 _NOT_CONTENT = frozenset(
@@ -22,9 +30,6 @@ _NOT_CONTENT = frozenset(
 _UNDISPATCHED = frozenset(
     {Disposition.SHED, Disposition.EXPIRED, Disposition.EXHAUSTED, Disposition.CANCELLED}
 )
-
-Scope: TypeAlias = tuple[str, str, str, str]
-"""(instance, room, operation, key)."""
 
 
 def scope_of(envelope: Envelope) -> Scope | None:
@@ -75,7 +80,10 @@ def frees_its_key(receipt: Receipt) -> bool:
 
 @attrs.define(eq=False)
 class Known:
-    """What a key stands for: a delivery until it ends, then its receipt."""
+    """What a key stands for: a delivery until it ends, then its receipt.
+
+    receipt  None of one that ended: a durable outbox has it
+    """
 
     fingerprint: str
     envelope_id: str
@@ -85,39 +93,60 @@ class Known:
 
 
 class Keys:
-    """The keys of one partition, bounded by number and age; those in flight are never dropped."""
+    """The keys of one partition, bounded by number and age; those in flight are never dropped.
 
-    def __init__(self, *, most: int, window: int) -> None:
-        self._most, self._window = most, window
+    newest  so many of those that ended are stored as they are, the others packed; None: all of them
+    stored  a durable outbox has their receipts: of the others only the id is remembered
+    """
+
+    def __init__(
+        self, *, most: int, window: int, newest: int | None = None, stored: bool = False
+    ) -> None:
+        self._window, self._stored = window, stored
+        self._newest = most if newest is None else min(most, newest)
         self._known: OrderedDict[Scope, Known] = OrderedDict()
+        left = most - self._newest
+        self._older = Remembered(left, window) if left else None
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._known) + len(self._older or ())
 
     def find(self, scope: Scope, now: int) -> Known | None:
-        """What the key stands for; None when it is new, free again, or too old."""
+        """What the key stands for; None when it is new, free again, or too old.
+
+        If a durable outbox has the receipts, that has to be asked as well: it knows older keys.
+        """
         known = self._known.get(scope)
-        if known is not None and known.delivery is None and now - known.since > self._window:
+        if known is None:
+            return None if self._stored else self._unpacked(scope, now)
+        if known.delivery is None and now - known.since > self._window:
             del self._known[scope]
             return None
         return known
+
+    def named(self, scope: Scope, now: int) -> Known | None:
+        """The same, perhaps without its receipt: of which envelope it is."""
+        known = self.find(scope, now)
+        return known or (self._unpacked(scope, now) if self._stored else None)
 
     def begin(self, scope: Scope, delivery: Delivery, print_: str, now: int) -> None:
         """The key stands for `delivery` from now on."""
         self._known[scope] = Known(print_, delivery.id, now, delivery=delivery)
         self._trim(now)
 
-    def remember(self, scope: Scope, print_: str, receipt: Receipt, since: int) -> None:
-        """The key stood for an envelope of a previous process run."""
-        self._known[scope] = Known(print_, receipt.envelope_id, since, receipt=receipt)
+    def remember(self, scope: Scope, print_: str, receipt: Receipt, since: int) -> Known:
+        """The key stood for an envelope of a previous process run, or for an older one."""
+        known = Known(print_, receipt.envelope_id, since, receipt=receipt)
+        self._known[scope] = known
         self._trim(since)
+        return known
 
     def forget(self, scope: Scope) -> None:
         """The key is free: its envelope was never accepted."""
         self._known.pop(scope, None)
 
     def forget_room(self, instance_id: str, room_id: str) -> None:
-        """Forget the ended ones of a room."""
+        """Forget the ended ones of a room, as far as more than an id is remembered of them."""
         for scope, known in list(self._known.items()):
             if scope[:2] == (instance_id, room_id) and known.delivery is None:
                 del self._known[scope]
@@ -134,14 +163,36 @@ class Keys:
             self._known.move_to_end(scope)
 
     def _trim(self, now: int) -> None:
-        """Drop the oldest that ended, while there are too many or they are too old."""
+        """Pack or drop the oldest that ended, while there are too many or they are too old."""
         looked = 0
         while self._known and looked < 4:  # noqa: PLR2004 - a few at a time
             scope, known = next(iter(self._known.items()))
+            old = now - known.since > self._window
             if known.delivery is not None:
                 self._known.move_to_end(scope)
                 looked += 1
-            elif len(self._known) > self._most or now - known.since > self._window:
+            elif old or len(self._known) > self._newest:
                 del self._known[scope]
+                if not old:
+                    self._pack(scope, known)
             else:
                 return
+
+    def _pack(self, scope: Scope, known: Known) -> None:
+        if self._older is None or known.receipt is None:
+            return
+        if self._stored:
+            packed = packed_id(known.envelope_id)
+        else:
+            packed = packed_receipt(known.fingerprint, known.receipt)
+        self._older.put(scope, packed, known.since)
+
+    def _unpacked(self, scope: Scope, now: int) -> Known | None:
+        found = None if self._older is None else self._older.get(scope, now)
+        if found is None:
+            return None
+        packed, since = found
+        if self._stored:
+            return Known("", unpacked_id(packed), since)
+        print_, receipt = unpacked_receipt(packed)
+        return Known(print_, receipt.envelope_id, since, receipt=receipt)

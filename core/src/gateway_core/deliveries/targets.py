@@ -24,12 +24,17 @@ class Targets:
         self._spilled: dict[Any, Delivery] = {}
         self._waiting: dict[str, str] = {}
 
-    def comes(self, delivery: Delivery) -> None:
+    def comes(self, delivery: Delivery, now: int) -> None:
         """A change came in: until it has ended, its message is remembered."""
         target = _target(delivery)
-        if isinstance(target, MessageRef) and target.envelope_id:
-            self._waiting[delivery.id] = target.envelope_id
-            self._revisions.want(target.envelope_id)
+        if isinstance(target, MessageRef):
+            name = target.envelope_id
+        else:
+            known = self._known(delivery, target, now)
+            name = known.envelope_id if known is not None else ""
+        if name:
+            self._waiting[delivery.id] = name
+            self._revisions.want(name)
 
     def overtaken(self, delivery: Delivery, now: int) -> Delivery | None:
         """Note an edit that came in; the edit of the same message that it makes useless, if any.
@@ -172,13 +177,17 @@ class Targets:
 
     def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
         """What has the key; a change is never of an envelope that took it later."""
-        known = self._keys.find(scope_of_key(target), now)
+        known = self._keys.named(scope_of_key(target), now)
         return known if known is not None and known.envelope_id < delivery.id else None
 
     def _ref(self, delivery: Delivery, target: KeyRef, now: int) -> MessageRef | None:
         """The message that was sent with the key, once it has arrived."""
         known = self._known(delivery, target, now)
-        return known.receipt.ref if known is not None and known.receipt is not None else None
+        if known is None or known.delivery is not None:
+            return None
+        if known.receipt is not None:
+            return known.receipt.ref
+        return self._revisions.newest(_only_named(target, known.envelope_id))
 
     def _forget_edit(self, delivery: Delivery) -> None:
         if self._edits.get(delivery.message) is delivery:
@@ -199,6 +208,14 @@ def _target(delivery: Delivery) -> Target:
     """The target of a change."""
     assert isinstance(delivery.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
     return delivery.envelope.target
+
+
+def _only_named(target: KeyRef, envelope_id: str) -> MessageRef:
+    """The message of that id, as far as its key tells."""
+    room = target.external_room_id
+    return MessageRef(
+        instance_id=target.instance_id, external_room_id=room, envelope_id=envelope_id
+    )
 
 
 def _newness(delivery: Delivery) -> str:

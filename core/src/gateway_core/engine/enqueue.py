@@ -89,7 +89,7 @@ class Enqueuer:
         self._scheduler.deadlines.add(delivery)
         room.unfinished += 1
         if isinstance(delivery.envelope, Edit | Delete):
-            self._targets.comes(delivery)
+            self._targets.comes(delivery, self._clock.now())
         return room
 
     def _supersede(self, delivery: Delivery, now: int) -> bool:

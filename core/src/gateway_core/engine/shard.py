@@ -56,7 +56,10 @@ class Shard:
         )
         self.gauge = Gauge(config.pressure, config.partition_bound)
         self.keys = Keys(
-            most=config.idempotency_keys, window=round(config.idempotency_window * SECOND)
+            most=config.idempotency_keys,
+            window=round(config.idempotency_window * SECOND),
+            newest=config.history,
+            stored=self.journal is not None,
         )
         self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)

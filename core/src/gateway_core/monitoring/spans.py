@@ -63,6 +63,8 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 _VERSION = "00"
+MOST_NAMED = 10_000
+"""Instances, by operation and partition, whose names and attributes are made once."""
 
 
 class Trace:
@@ -147,6 +149,8 @@ class Spans:
         key = (account.instance.id, operation, partition)
         found = self._first.get(key)
         if found is None:
+            if len(self._first) >= MOST_NAMED:
+                self._first.clear()
             attributes = {
                 CHANNEL.name: account.instance.channel,
                 INSTANCE.name: account.instance.id,

@@ -20,7 +20,7 @@ from gateway_core.contract.envelopes import (
     Priority,
     Receipt,
 )
-from gateway_core.deliveries.idempotency import Scope
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.scheduling.classes import CLASSES
 
 

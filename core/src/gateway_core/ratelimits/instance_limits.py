@@ -82,7 +82,9 @@ class InstanceLimits:
 
     def close_operation(self, operation: str, until: int, now: int) -> Bucket:
         """A refusal closes one operation, which is tried again even before a long wait is over."""
-        gate = self.operations.setdefault(operation, Bucket(operation, shared=True))
+        gate = self.operations.get(operation) or Bucket(operation, shared=True)
+        closed = {name: gate for name, gate in self.operations.items() if not gate.idle(now)}
+        self.operations = closed | {operation: gate}
         gate.close(min(until, now + LONGEST_BELIEVED))
         return gate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from gateway_core.clock import SECOND
@@ -24,6 +25,7 @@ class BucketRegistry:
     def __init__(self, wide: BucketRegistry | None = None) -> None:
         self._wide = wide
         self._buckets: dict[str, Bucket] = {}
+        self._names: deque[str] = deque()  # those to be looked at, in turn
         self._alias: dict[str, str] = {}
         self._hit_rooms: dict[str, int] = {}
         self._old: set[str] = set()
@@ -36,7 +38,7 @@ class BucketRegistry:
         """The buckets that `limits` name, made where they are new, each with one user more."""
         own = [limit for limit in limits if self._wide is None or limit.of != "gateway"]
         fresh = sum(self._name(limit) not in self._buckets for limit in own)
-        self._sweep(SWEEP * fresh, now)  # first, so that none of these is forgotten
+        self._sweep(1 + SWEEP * fresh, now)  # first, so that none of these is forgotten
         if self._wide is not None and len(own) < len(limits):
             wide = [limit for limit in limits if limit.of == "gateway"]
             return [*map(self._bucket, own), *self._wide.buckets(wide, now)]
@@ -48,9 +50,14 @@ class BucketRegistry:
         if name in self._old:
             bucket = self._renewed(name, limit)
         if bucket is None:
-            bucket = self._buckets[name] = bucket_for(limit)
+            bucket = bucket_for(limit)
+            self._add(name, bucket)
         bucket.users += 1
         return bucket
+
+    def _add(self, name: str, bucket: Bucket) -> None:
+        self._buckets[name] = bucket
+        self._names.append(name)
 
     def _renewed(self, name: str, limit: Limit) -> Bucket | None:
         """The old bucket with the numbers of `limit`, or another in its place."""
@@ -75,15 +82,19 @@ class BucketRegistry:
         return self._alias.get(limit.bucket, limit.bucket)
 
     def _sweep(self, most: int, now: int) -> None:
-        """Look at a few old buckets for each new one, so that memory follows use."""
-        for _ in range(min(most, len(self._buckets))):
-            name = next(iter(self._buckets))
-            bucket = self._buckets.pop(name)
+        """Look at a few of the buckets each time, so that memory follows use."""
+        for _ in range(min(most, len(self._names))):
+            name = self._names.popleft()
+            bucket = self._buckets.get(name)
+            if bucket is None:  # it has another name now
+                continue
             if bucket.idle(now):
+                del self._buckets[name]
+                self._old.discard(name)
                 for asked in bucket.asked:
                     self._alias.pop(asked, None)
             else:
-                self._buckets[name] = bucket
+                self._names.append(name)
 
     def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
         """Apply the platform's reports; the buckets whose waiters must be looked at again."""
@@ -110,8 +121,9 @@ class BucketRegistry:
         if real is None:
             if provisional is None:
                 return None
-            real = self._buckets[report.bucket] = provisional
+            real = provisional
             real.name = report.bucket
+            self._add(real.name, real)
         elif provisional is not None:
             provisional.merged = real
             real.shared = real.shared or provisional.shared

@@ -19,6 +19,9 @@ EAGER = 0.5
 """The share of its slowness that each answer takes off a strict bucket, at first."""
 FORGIVING = 1.1
 """How many times as eager it is with each answer at its own pace, up to `EAGER`."""
+STRICT_FOR = 3_600 * SECOND
+"""A chat that was refused and then rests for so long is taken to be as configured again: whoever
+writes there once an hour never asks too early, however strict it is."""
 LONGEST_RESET = 86_400.0
 MADE_UP = 2
 """Ticks of an even pace that a full window delayed and that may follow at once."""
@@ -140,18 +143,21 @@ class SpacedBucket(WindowBucket):
     A refusal lengthens the wait, at most twofold and to no more than the platform itself said.
     Each answer takes a share (`eager`) of it off, which each refusal halves: so one flood is soon
     forgotten, and a room that always allows less is asked too early less and less often.
+    An hour after the last of them, that is forgotten as well.
     """
 
-    __slots__ = ("_answered", "_before", "eager")
+    __slots__ = ("_answered", "_before", "_refused_at", "eager")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
         self.eager = EAGER
         self._answered: int | None = None
+        self._refused_at = 0
         self._before: tuple[int | None, float] = (None, 1.0)
 
-    def _at_its_pace(self, now: int) -> bool:  # noqa: ARG002 - what is strict stays so
-        return self.slowness == 1.0
+    def _at_its_pace(self, now: int) -> bool:
+        last = max(self._refused_at, self._answered or 0)
+        return self.slowness == 1.0 or now - last >= STRICT_FOR
 
     def release(self, now: int) -> None:
         """The answer came; if it is a refusal, `slow_down` follows and takes that back."""
@@ -164,9 +170,9 @@ class SpacedBucket(WindowBucket):
         else:
             self.eager = min(EAGER, self.eager * FORGIVING)
 
-    def slow_down(self, now: int, until: int | None = None) -> None:  # noqa: ARG002 - it counts from answers
+    def slow_down(self, now: int, until: int | None = None) -> None:
         """Wait longer after each answer; where the platform said for how long, then as long now."""
-        refused = self._answered
+        refused, self._refused_at = self._answered, now
         self._answered, slowness = self._before
         told = STRICTEST
         if until is not None and refused is not None and until > refused:

@@ -19,7 +19,8 @@ from gateway_core.contract.errors import (
 from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.idempotency import Known, Scope, fingerprint, scope_of
+from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer

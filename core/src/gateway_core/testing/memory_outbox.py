@@ -14,7 +14,8 @@ import trio
 
 from gateway_core.contract.envelopes import MessageRef, Priority, Receipt
 from gateway_core.contract.ids import position_of
-from gateway_core.deliveries.idempotency import Scope, frees_its_key, scope_of
+from gateway_core.deliveries.idempotency import frees_its_key, scope_of
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.outboxes.interface import (
     STREAMS,
     Entry,

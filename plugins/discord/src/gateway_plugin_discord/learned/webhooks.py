@@ -21,6 +21,8 @@ _Key = tuple[str, str, str]
 
 MOST = 10_000
 """Buckets that are remembered at once: those that refill soonest are forgotten beyond."""
+MOST_NAMES = 1_000
+"""Methods whose bucket's name is known: there are few, unless they are written with ids."""
 
 
 class BucketSpentError(GatewayError):
@@ -68,6 +70,8 @@ class WebhookBuckets:
             return
         name = headers.get("x-ratelimit-bucket")
         if name:
+            if len(self._names) >= MOST_NAMES:
+                self._names.clear()
             self._names[route.method] = name
         self._forget(now)
         self._standing[self._key(route, attempt)] = _Standing(remaining, now + reset)
