@@ -325,9 +325,8 @@ class Gateway(Verbs):
         await self._outbox.claim(range(self.config.partition_count))
         self._outbox.requested = self._pager.requested
         self._outbox.keys_for = self.config.idempotency_window
-        recovery = await self._outbox.recover()
+        recovery = await self._pager.recover()
         self._ids.go_on_after(recovery.last_id)
-        self._pager.open(recovery)
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         """Start one of the gateway's tasks, in the gateway's context and never a caller's."""
@@ -374,6 +373,7 @@ class Gateway(Verbs):
             log_event(UNFINISHED_AT_CLOSE, count=max(left, stored), stored=stored)
         for partition in self._partitions:
             partition.completion.abandon() if self._pager is None else partition.completion.store()
+        self._registry.release()
         if self._pager is not None:
             self._pager.spilled.store()
 

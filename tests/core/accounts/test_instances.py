@@ -891,3 +891,17 @@ async def test_a_fresh_secret_is_asked_for_once_however_many_were_refused(
         assert 1 == channel.asked
         assert [] == watcher.suspended
         assert 3.1 > trio.current_time()
+
+
+async def test_of_rooms_that_moved_those_that_moved_last_are_known(
+    engine, monkeypatch, autojump_clock
+):
+    monkeypatch.setattr("gateway_core.accounts.instance_state.MOST_MOVED", 10)
+    async with engine() as gateway:
+        account = gateway._registry.account("bot")
+        for n in range(100):
+            account.move(f"old {n}", f"new {n}")
+        account.move("old 90", "newest")
+        account.move("newest", "newer")
+        assert 10 == len(account.addresses)
+        assert "newer" == account.addresses["old 90"]

@@ -46,9 +46,12 @@ from gateway_core.testing import (
 
 WRITES = {
     "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved", "closed", "answered",
+    "moved", "closed", "answered", "spent",
 }  # fmt: skip
-AWAITED = {"append", "attempt_started", "page", "scheduled", "overdue", "find", "recover", "claim"}
+AWAITED = {
+    "append", "attempt_started", "page", "scheduled", "overdue", "find", "recover", "claim",
+    "attempts",
+}  # fmt: skip
 
 
 class Fence:

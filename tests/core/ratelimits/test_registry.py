@@ -236,3 +236,42 @@ def test_a_name_nobody_asked_for_by_yet_is_an_alias_all_the_same():
     limiter.learn([named("abc", "POST /r"), named("abc", "PATCH /r")], 0)
     assert [bucket] == limiter.buckets([Limit("PATCH /r")], 0)
     assert 0 == limiter.version
+
+
+def test_rooms_that_were_refused_once_are_forgotten_though_nobody_writes_there_again():
+    """5,000 of 5,000 were kept after a month."""
+    limiter = BucketRegistry()
+    for n in range(5_000):
+        (bucket,) = limiter.buckets([Limit(f"chat {n}", of="room")], n)
+        bucket.take(n)
+        bucket.release(n)
+        bucket.slow_down(n, n + 30 * SECOND)
+        bucket.close(n + 30 * SECOND)
+        bucket.users -= 1
+    assert 5_000 == len(limiter)
+    for n in range(5_000):  # one room that is written to now and then is enough
+        (bucket,) = limiter.buckets([Limit("one", of="room")], 3_601 * SECOND + n)
+        bucket.users -= 1
+    assert len(limiter) <= 1
+
+
+def test_a_strict_room_is_known_for_an_hour_after_its_last_message():
+    limiter, (bucket,) = limiter_of(Limit("chat", of="room"))
+    bucket.take(0)
+    bucket.release(0)
+    bucket.slow_down(0)
+    bucket.users = 0
+    assert not bucket.idle(3_600 * SECOND - 1)
+    assert bucket.idle(3_600 * SECOND)
+    assert 1 == len(limiter)
+
+
+def test_a_hundred_thousand_rooms_in_use_make_a_new_one_no_slower():
+    """Looking for idle ones goes on where it left off: five looks, whatever there is."""
+    limiter = BucketRegistry()
+    for n in range(20_000):
+        limiter.buckets([Limit(f"chat {n}", of="room")], n)
+    names = [limiter._names[n] for n in range(20)]
+    limiter.buckets([Limit("new", of="room")], 1)
+    assert names[5:] == [limiter._names[n] for n in range(15)]
+    assert 20_001 == len(limiter) == len(limiter._names)

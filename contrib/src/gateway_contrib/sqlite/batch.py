@@ -61,6 +61,7 @@ class Batch:
     revisions  messages as edits left them
     closures   what platforms closed
     answers    to operators' requests, of which the effect is in this batch or an earlier one
+    spent      what accounts had spent as they were released
     """
 
     entries: dict[int, Row] = attrs.field(factory=dict)
@@ -77,13 +78,14 @@ class Batch:
     moves: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     closures: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     answers: dict[int, Row] = attrs.field(factory=dict)
+    spent: dict[str, Row] = attrs.field(factory=dict)
     told: list[Waiter] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         return (
             len(self.entries) + len(self.steps) + len(self.ended) + len(self.classes)
             + len(self.entered) + len(self.shapes) + len(self.withdrawn) + len(self.revisions)
-            + len(self.moves) + len(self.closures) + len(self.answers)
+            + len(self.moves) + len(self.closures) + len(self.answers) + len(self.spent)
         )  # fmt: skip
 
     @property
@@ -139,6 +141,7 @@ class Batch:
             moves=self.moves,
             closures=self.closures,
             answers=self.answers,
+            spent=self.spent,
         )
 
     def follow(self, newer: Batch) -> None:
@@ -157,6 +160,7 @@ class Batch:
         self.moves |= newer.moves
         self.closures |= newer.closures
         self.answers |= newer.answers
+        self.spent |= newer.spent
         self.told += newer.told
 
 

@@ -34,6 +34,7 @@ from gateway_core.outboxes import (
     Found,
     OutboxError,
     Overdue,
+    PastAttempt,
     Recovery,
     Request,
     StoredEntry,
@@ -249,6 +250,11 @@ class SqliteOutbox(Recording):
     async def recover(self) -> Recovery:
         """What previous process runs left."""
         return await self._read(self._reader.recovery)
+
+    async def attempts(self, *, since: float, limit: int = 1000) -> Sequence[PastAttempt]:
+        """Of what ended since then, and of what was under way."""
+        wall = self._wall()
+        return await self._read(lambda: self._reader.attempts(since, wall, limit))
 
     async def page(
         self,

@@ -22,6 +22,7 @@ from gateway_contrib.sqlite.rows import (
     priority_of,
     receipt_of,
     ref_of,
+    standings_of,
     stored_of,
 )
 from gateway_core import Invalid
@@ -30,12 +31,26 @@ from gateway_core.outboxes import (
     Found,
     MessageRef,
     Overdue,
+    PastAttempt,
     Priority,
     Recovery,
     StoredEntry,
 )
 
 _STEP = ", ".join(STEP_COLUMNS)
+
+_ENDED = """SELECT instance, room, receipt ->> '$.ref.thread_id',
+    CASE WHEN receipt ->> '$.ref.revision' > 0 THEN 'edit'
+        WHEN receipt ->> '$.parts[0].outcome' = 'deleted' THEN 'delete' ELSE 'send' END,
+    class, ended_at, receipt ->> '$.attempts'
+    FROM history
+    WHERE ended_at > ? AND receipt ->> '$.attempts' > 0 AND receipt ->> '$.result' IS NULL
+    ORDER BY ended_at DESC LIMIT ?"""
+_BEGUN = """SELECT e.instance, e.room, e.entry ->> '$[0].thread_id', 'send', e.class, NULL, count(*)
+    FROM steps s CROSS JOIN envelopes e ON e.seq = s.seq
+    WHERE s.number > 0 AND (s.started OR s.maybe_sent OR s.outcome IS NOT NULL)
+        AND json_valid(e.entry) AND e.entry ->> '$[0].kind' = 'send'
+    GROUP BY s.seq ORDER BY s.seq DESC LIMIT ?"""
 
 MOST = 4_000_000
 """Bytes of one page's entries, whatever its number of rows."""
@@ -65,7 +80,7 @@ class Reader:
             for instance, stream, count in query(sql):
                 counts[instance] += count
                 classes[priority_of(stream)] += count
-        moves = query("SELECT instance, room, moved_to FROM moves")
+        moves = query("SELECT instance, room, moved_to FROM moves ORDER BY moved_at")
         return Recovery(
             last_id=max(self._newest("envelopes"), self._newest("history")),
             unfinished=dict(counts),
@@ -76,7 +91,29 @@ class Reader:
                 for instance, operation, until, wait in query("SELECT * FROM closures")
             },
             moves={(instance, room): moved_to for instance, room, moved_to in moves},
+            spent={
+                instance: (at, standings_of(text))
+                for instance, at, text in query("SELECT * FROM spent")
+            },
         )
+
+    def attempts(self, since: float, wall: float, limit: int) -> list[PastAttempt]:
+        """At what ended since then, and at what is unfinished; the newest, in their order."""
+        ended = self._db.execute(_ENDED, (since, limit)).fetchall()
+        begun = self._db.execute(_BEGUN, (limit,)).fetchall()
+        rows = [*begun, *ended][:limit]
+        return [
+            PastAttempt(
+                instance_id=instance,
+                room=room,
+                thread=thread,
+                operation=operation,
+                priority=priority or "normal",
+                at=wall if at is None else at,
+                count=count,
+            )
+            for instance, room, thread, operation, priority, at, count in reversed(rows)
+        ]
 
     def _newest(self, table: str) -> str:
         sql = f"SELECT id FROM {table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gateway_contrib.sqlite.committer import Committer
-from gateway_contrib.sqlite.rows import end_row, numbers_of, record_row, revision_row, shapes_text
+from gateway_contrib.sqlite.rows import (
+    end_row,
+    numbers_of,
+    record_row,
+    revision_row,
+    shapes_text,
+    spent_row,
+)
 from gateway_core.outboxes import (
     Priority,
     Receipt,
     Request,
+    Standing,
     StepRecord,
     StepShape,
     Stream,
@@ -79,7 +87,7 @@ class Recording:
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """Written with the next batch."""
-        self._committer.batch.moves[instance_id, room] = (instance_id, room, moved_to)
+        self._committer.batch.moves[instance_id, room] = (instance_id, room, moved_to, self._wall())
         self._committer.wake()
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
@@ -92,4 +100,9 @@ class Recording:
         """Written with the next batch, which has what the request ended."""
         number = request.number
         self._committer.batch.answers[number] = (number, self._wall(), answer)
+        self._committer.wake()
+
+    def spent(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
+        """Written with the next batch."""
+        self._committer.batch.spent[instance_id] = spent_row(instance_id, at, standings)
         self._committer.wake()

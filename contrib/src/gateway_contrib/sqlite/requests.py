@@ -150,12 +150,12 @@ class Desk:
             for table in ("keys", "revisions", "moves"):
                 self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", place)  # noqa: S608 - constants
                 erased += self._db.changes()
+            self._db.execute("DELETE FROM spent")  # it names buckets of rooms, if by their digests
             sql = "UPDATE requests SET done_at = ? WHERE number = ?"
             self._db.execute(sql, (wall, request.number))
             sql = """UPDATE requests SET room = ''
                 WHERE instance = ? AND room = ? AND done_at IS NOT NULL"""
             self._db.execute(sql, place)
-        self._erasing.discard(request.number)
         self._unanswered[request.number] = f"{erased} rows erased, {in_flight} in flight"
         self._empty_log()
 

@@ -23,6 +23,7 @@ from gateway_core.outboxes import (
     Priority,
     Receipt,
     Send,
+    Standing,
     StepRecord,
     StepShape,
     StoredEntry,
@@ -226,6 +227,16 @@ def _bare(verdict: Verdict | None) -> Verdict | None:
     if verdict is None:
         return None
     return attrs.evolve(verdict, buckets=(), retry_after=None, raw=clean(verdict.raw))
+
+
+def spent_row(instance_id: str, at: float, standings: Sequence[Standing]) -> Row:
+    """What an account had spent as it was released."""
+    return (instance_id, at, encode([to_json(standing) for standing in standings]))
+
+
+def standings_of(text: str) -> list[Standing]:
+    """The same again."""
+    return [from_json(Standing, plain) for plain in decode(text)]
 
 
 def revision_row(ref: MessageRef, ended_at: float) -> Row:

@@ -160,7 +160,16 @@ CREATE TABLE seal (
 INSERT INTO seal VALUES (randomblob(16), randomblob(16));
 """
 
-MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS, _SEALED)
+_SPENT = """
+CREATE TABLE spent (
+    instance TEXT PRIMARY KEY,        -- empty: of all instances together
+    at REAL NOT NULL,                 -- POSIX time at which its account was released
+    standings TEXT NOT NULL           -- JSON: what is spent of each bucket, in seconds from then
+) STRICT, WITHOUT ROWID;
+ALTER TABLE moves ADD COLUMN moved_at REAL NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS, _SEALED, _SPENT)
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
 VERSION = len(MIGRATIONS)

@@ -105,9 +105,10 @@ class Writer:
         if batch.withdrawn:
             self._forget(batch.withdrawn)
         self._insert("revisions", 5, batch.revisions.values())
-        self._insert("moves", 3, batch.moves.values())
+        self._insert("moves", 4, batch.moves.values())
         self._insert("closures", 4, batch.closures.values())
         self._many(_ANSWER, 3, batch.answers.values())
+        self._insert("spent", 3, batch.spent.values())
 
     def _entries(self, batch: Batch) -> Iterable[Row]:
         """Their rows; one whose append took long is filed if all after it are."""

@@ -16,7 +16,7 @@ from gateway_core.backlog.cursors import InstanceCursors
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.loader import Loader
 from gateway_core.backlog.operator_requests import OperatorRequests
-from gateway_core.backlog.restored import RestoredState
+from gateway_core.backlog.restored import MOST_RECKONED, RestoredState
 from gateway_core.backlog.schedule import Schedule
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import SECOND, Clock
@@ -30,6 +30,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import (
     Found,
     Outbox,
+    PastAttempt,
     Recovery,
     Request,
     Stream,
@@ -83,8 +84,17 @@ class Pager:
 
     # -- opening and closing
 
-    def open(self, recovery: Recovery) -> None:
-        """Take in what previous process runs left, and of which instances."""
+    async def recover(self) -> Recovery:
+        """Take in what previous process runs left. Raises `OutboxError`."""
+        recovery = await self._outbox.recover()
+        self._restored.open(recovery)
+        instances = [account.instance.id for account in self._registry.all()]
+        since = self._restored.unknown_since(instances)
+        self._open(recovery, await self._outbox.attempts(since=since, limit=MOST_RECKONED))
+        return recovery
+
+    def _open(self, recovery: Recovery, attempts: Sequence[PastAttempt]) -> None:
+        """Take that in, and of which instances it is."""
         self.capacity.open(recovery)
         self._pressing = True
         self._schedule.open(scheduled=bool(recovery.scheduled))
@@ -94,7 +104,8 @@ class Pager:
                 self._cursors[instance_id] = InstanceCursors()
             else:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
-        self._restored.open(recovery)
+        self._restored.reckon(attempts)
+        self._restored.apply_all(self._registry.wide)
         for account in self._registry.all():
             self._restored.apply(account)
         if self.capacity.unfinished:

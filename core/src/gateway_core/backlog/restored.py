@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
-from gateway_core.outboxes.interface import Recovery
+from gateway_core.contract.envelopes import Priority
+from gateway_core.contract.errors import HookContractError
+from gateway_core.contract.hookspecs import Limit
+from gateway_core.outboxes.interface import ALL, PastAttempt, Recovery
+from gateway_core.ratelimits.registry import BucketRegistry
+from gateway_core.ratelimits.spent import Standing
+
+RECKONED = 3_600.0
+"""Seconds before the opening in which attempts are looked for, after a kill: longer windows are
+restored as far as an orderly end wrote them."""
+MOST_RECKONED = 10_000
+"""Attempts that are looked at, the newest: reading them takes a tenth of a second."""
 
 
 @attrs.define(eq=False)
 class RestoredState:
-    """Rooms that moved, and closures by platforms, of the instances that are not there yet."""
+    """Rooms that moved, closures and what was spent, of the instances that are not there yet."""
 
     _clock: Clock
     _moves: dict[str, list[tuple[str, str]]] = attrs.field(factory=dict, init=False)
     _closures: dict[str, list[tuple[str, float, float]]] = attrs.field(factory=dict, init=False)
+    _spent: dict[str, tuple[float, Sequence[Standing]]] = attrs.field(factory=dict, init=False)
+    _attempts: dict[str, list[PastAttempt]] = attrs.field(factory=dict, init=False)
 
     def open(self, recovery: Recovery) -> None:
         """Take in all that the outbox stored of it."""
@@ -23,6 +39,23 @@ class RestoredState:
             self._moves.setdefault(instance_id, []).append((room, moved_to))
         for (instance_id, operation), (until, wait) in recovery.closures.items():
             self._closures.setdefault(instance_id, []).append((operation, until, wait))
+        self._spent = dict(recovery.spent)
+
+    def unknown_since(self, instances: Iterable[str]) -> float:
+        """POSIX time since which nobody wrote what some of these spent."""
+        wall = self._clock.wall()
+        released = [self._spent.get(name, (0.0, ()))[0] for name in instances]
+        return max(wall - RECKONED, min(released, default=wall))
+
+    def reckon(self, attempts: Sequence[PastAttempt]) -> None:
+        """Take in the attempts since then."""
+        for attempt in attempts:
+            if attempt.at > self._spent.get(attempt.instance_id, (0.0, ()))[0]:
+                self._attempts.setdefault(attempt.instance_id, []).append(attempt)
+
+    def apply_all(self, registry: BucketRegistry) -> None:
+        """Hand over what is spent of the limits that instances share."""
+        self._restore(ALL, registry)
 
     def apply(self, account: InstanceState) -> None:
         """Hand it over to an instance that is there now."""
@@ -38,3 +71,37 @@ class RestoredState:
                 account.limits.close_operation(operation, reopens, now)
             else:
                 account.limits.close(reopens, now)
+        self._restore(account.instance.id, account.limits.registry)
+        self._recall(account)
+
+    def _restore(self, name: str, registry: BucketRegistry) -> None:
+        released, standings = self._spent.pop(name, (0.0, ()))
+        registry.restore(standings, self._engine_time(released))
+
+    def _recall(self, account: InstanceState) -> None:
+        """Reckon what was spent from the attempts that are known: as if each ended at its time."""
+        limits: dict[tuple[str, str | None, str, Priority], Sequence[Limit]] = {}
+        now = self._clock.now()
+        for made in self._attempts.pop(account.instance.id, ()):
+            what = account.addresses.get(made.room, made.room), made.thread, made.operation
+            asked = (*what, made.priority)
+            if asked not in limits:
+                limits[asked] = _limits_of(account, *asked)
+            at = self._engine_time(made.at)
+            account.limits.registry.recall(limits[asked], at, made.count, now)
+
+    def _engine_time(self, wall: float) -> int:
+        """That POSIX time in engine nanoseconds; never in the future, whatever the clock says."""
+        ago = min(max(0.0, self._clock.wall() - wall), 10 * RECKONED)
+        return self._clock.now() - round(ago * SECOND)
+
+
+def _limits_of(
+    account: InstanceState, room: str, thread: str | None, operation: str, priority: Priority
+) -> Sequence[Limit]:
+    """The limits that it drew on; a hook that fails now is reported with the next attempt."""
+    if not account.hooks.traits.independent_threads:
+        thread = None
+    with suppress(HookContractError):
+        return account.hooks.rate_limit(account.instance, room, thread, operation, priority)
+    return ()

@@ -31,6 +31,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
+from gateway_core.outboxes.interface import ALL
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.circuit import Circuit
@@ -53,7 +54,10 @@ MOST_GONE = 10_000
 
 @attrs.define(eq=False, repr=False)
 class InstanceRegistry:
-    """Every instance of one gateway by its id; `serving` are those that are not being removed."""
+    """Every instance of one gateway by its id; `serving` are those that are not being removed.
+
+    wide  the buckets that instances share
+    """
 
     _config: GatewayConfig
     _hooks: Mapping[str, ChannelHooks]
@@ -62,7 +66,7 @@ class InstanceRegistry:
     _start_probing: Callable[[InstanceState], None]
     _journal: Journal | None = None
     _partitions: Sequence[Partition] = ()
-    _wide: BucketRegistry = attrs.field(factory=BucketRegistry)
+    wide: BucketRegistry = attrs.field(factory=BucketRegistry)
     _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
     _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
@@ -166,6 +170,9 @@ class InstanceRegistry:
         account.health.remove()
         with trio.CancelScope(shield=True):  # from here on there is no way back
             left = await self._give_up_all(instance_id)
+        if self._journal is not None:
+            standings = account.limits.registry.standings(self._clock.now())
+            self._journal.spent(instance_id, standings)
         account.sessions.close()
         del self._accounts[instance_id]
         self._gone[instance_id] = account.hooks
@@ -299,6 +306,15 @@ class InstanceRegistry:
         """The instance's state, even while it is being removed: it may stay."""
         return self._accounts.get(instance_id)
 
+    def release(self) -> None:
+        """The process run ends: the next one reads what is spent."""
+        if self._journal is None:
+            return
+        now = self._clock.now()
+        self._journal.spent(ALL, self.wide.standings(now))
+        for account in self._accounts.values():
+            self._journal.spent(account.instance.id, account.limits.registry.standings(now))
+
     def all(self) -> tuple[InstanceState, ...]:
         """Every instance."""
         return tuple(self._accounts.values())
@@ -326,7 +342,8 @@ class InstanceRegistry:
         if hooks is None:
             raise ConfigError([self._unserved(instance)])
         config = self._config
-        limits = InstanceLimits(instance.id, config.attempts_per_instance, self._wide)
+        began_at = self._clock.now() if self._journal is None else None
+        limits = InstanceLimits(instance.id, config.attempts_per_instance, self.wide, began_at)
         health = Health(
             limits,
             Circuit(config.circuit),

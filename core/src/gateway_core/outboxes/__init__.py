@@ -11,9 +11,10 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.interface import (
-    Entry, Found, Outbox, Overdue, Recovery, Request, StepRecord, StepShape, StoredEntry, Stream,
-    STREAMS, What,
+    Entry, Found, Outbox, Overdue, PastAttempt, Recovery, Request, StepRecord, StepShape,
+    StoredEntry, Stream, STREAMS, What,
 )
+from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
 
 __all__ = [
@@ -35,11 +36,13 @@ __all__ = [
     "OutboxError",
     "Overdue",
     "Part",
+    "PastAttempt",
     "Priority",
     "Receipt",
     "Recovery",
     "Request",
     "Send",
+    "Standing",
     "StepRecord",
     "StepShape",
     "StoredEntry",

@@ -21,6 +21,7 @@ from gateway_core.contract.envelopes import (
     Receipt,
 )
 from gateway_core.deliveries.remembered import Scope
+from gateway_core.ratelimits.spent import Standing
 from gateway_core.scheduling.classes import CLASSES
 
 
@@ -149,6 +150,28 @@ class Found:
     newest: MessageRef | None = None
 
 
+ALL = ""
+"""In the place of an instance: of all of them together."""
+
+
+@attrs.frozen(kw_only=True)
+class PastAttempt:
+    """Attempts at one envelope that an outbox knows of, and by when they had been made.
+
+    thread     the thread of the message; None: the room itself, or not known
+    operation  `send`, `edit` or `delete`; of calls nothing is known
+    at         POSIX time of the envelope's end; of one that is unfinished, of the look
+    """
+
+    instance_id: str
+    room: str
+    thread: str | None = None
+    operation: str
+    priority: Priority
+    at: float
+    count: int
+
+
 @attrs.frozen(kw_only=True)
 class Recovery:
     """What an outbox holds when it is opened.
@@ -160,6 +183,7 @@ class Recovery:
     moves       rooms that moved: (instance, room) to the new id
     closures    what platforms closed: (instance, operation) to (POSIX time until when, seconds for
                 which it was asked for); operation empty: the instance as a whole
+    spent       by instance, or `ALL`: when it was released (POSIX time), and what was spent then
     """
 
     last_id: str = ""
@@ -168,6 +192,7 @@ class Recovery:
     scheduled: int = 0
     moves: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
     closures: Mapping[tuple[str, str], tuple[float, float]] = attrs.field(factory=dict)
+    spent: Mapping[str, tuple[float, Sequence[Standing]]] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -230,6 +255,13 @@ class Outbox(Protocol):
 
     async def recover(self) -> Recovery:
         """What previous runs left. Called once, before anything is appended."""
+        ...
+
+    async def attempts(self, *, since: float, limit: int = 1000) -> Sequence[PastAttempt]:
+        """What is known of attempts since that POSIX time: of the newest, in their order.
+
+        Called once, after `recover`: a killed process run told nobody what it had spent.
+        """
         ...
 
     async def page(
@@ -315,6 +347,9 @@ class Outbox(Protocol):
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""
+
+    def spent(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
+        """The account is released at that POSIX time, and this is spent of its limits."""
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
         """The platform wants no such operation (empty: none at all) until then, for `wait` s."""

@@ -5,7 +5,7 @@ An outbox that does not survive the process has no journal: nobody would read it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway_core.clock import SECOND, Clock
@@ -15,6 +15,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.outboxes.interface import Outbox, StepRecord, StepShape
 from gateway_core.plugins.boundary import cause_of, place_of
+from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import OUTBOX_BROKE, log_event
 
 
@@ -91,6 +92,10 @@ class Journal:
     def closed(self, instance_id: str, operation: str, wait: float) -> None:
         """The platform wants no such operation (empty: none at all) for `wait` seconds."""
         report(self._outbox.closed, instance_id, operation, self._clock.wall() + wait, wait)
+
+    def spent(self, instance_id: str, standings: Sequence[Standing]) -> None:
+        """The account is released, and this is spent of its limits."""
+        report(self._outbox.spent, instance_id, self._clock.wall(), standings)
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""

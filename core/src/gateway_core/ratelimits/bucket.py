@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+import attrs
+
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.ratelimits.pace import Pace, growth_of
+from gateway_core.ratelimits.spent import Standing, name_of
 
 SOON = 5 * SECOND
 """How far ahead a slot among the attempts in flight may be reserved."""
@@ -104,6 +107,18 @@ class Bucket:
         if other.slowness > self.slowness:
             self._pace, self.slowness = other._pace, other.slowness
 
+    def standing(self, now: int) -> Standing:
+        """What is spent of it; attempts in flight count as if they ended now."""
+        names = tuple(map(name_of, dict.fromkeys([self.name, *self.asked])))
+        return Standing(names=names, closed=max(0, self.closed_until - now) / SECOND)
+
+    def restore(self, standing: Standing, since: int, now: int) -> None:  # noqa: ARG002 - windows need the time
+        """A previous process run had spent this, `since` then."""
+        self.close(since + round(standing.closed * SECOND))
+
+    def recall(self, at: int, count: int, now: int) -> None:
+        """So many attempts of a previous process run ended then; a gate does not mind."""
+
     @property
     def period(self) -> int:
         """How long a token takes to come back."""
@@ -126,6 +141,10 @@ class Bucket:
         """Whether forgetting the bucket would change nothing, or nothing that still counts."""
         used = self.in_flight or self.users or self.waiting
         return not used and self.closed_until <= now and self._at_its_pace(now)
+
+    def is_fresh(self, now: int) -> bool:
+        """Whether a new bucket in its place would allow no more than it does."""
+        return not self.in_flight and self.closed_until <= now
 
     def _at_its_pace(self, now: int) -> bool:
         return self._pace is None or self._pace.is_old(now)
@@ -180,6 +199,21 @@ class PacedBucket(Bucket):
 
     def idle(self, now: int) -> bool:
         return self.next_at <= now and super().idle(now)
+
+    def is_fresh(self, now: int) -> bool:
+        return self.next_at <= now and super().is_fresh(now)
+
+    def standing(self, now: int) -> Standing:
+        tick = max(0, self.next_at - now) / SECOND
+        return attrs.evolve(super().standing(now), tick=tick)
+
+    def restore(self, standing: Standing, since: int, now: int) -> None:
+        super().restore(standing, since, now)
+        tick = since + round(standing.tick * SECOND)
+        self.next_at = max(self.next_at, min(tick, now + self._step()))
+
+    def recall(self, at: int, count: int, now: int) -> None:  # noqa: ARG002 - the last one counts
+        self.next_at = max(self.next_at, at + self._step())
 
     def renew(self, limit: Limit) -> None:
         """Another pace from the last tick on."""

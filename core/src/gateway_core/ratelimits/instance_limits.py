@@ -51,10 +51,18 @@ class InstanceLimits:
     gate        closed while the whole instance waits: for a limit, a circuit, a suspension
     operations  gates of single operations
     trial       asks, one attempt at a time, whether the account still is limited; None: it is not
+
+    `began_at` is as `BucketRegistry` says.
     """
 
-    def __init__(self, instance_id: str, attempts: int, wide: BucketRegistry | None = None) -> None:
-        self.registry = BucketRegistry(wide)
+    def __init__(
+        self,
+        instance_id: str,
+        attempts: int,
+        wide: BucketRegistry | None = None,
+        began_at: int | None = None,
+    ) -> None:
+        self.registry = BucketRegistry(wide, began_at)
         self.attempts = Bucket(f"attempts of {instance_id}", attempts, shared=True)
         self.gate = Bucket(f"instance {instance_id}", shared=True)
         self.operations: dict[str, Bucket] = {}

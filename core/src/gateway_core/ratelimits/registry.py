@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+import attrs
+
 from gateway_core.clock import SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
 from gateway_core.ratelimits.bucket import Bucket, PacedBucket
+from gateway_core.ratelimits.spent import Standing, name_of
 from gateway_core.ratelimits.window import WindowBucket, bucket_for, reset_of
 
 SWEEP = 4
@@ -16,14 +19,27 @@ SEVERAL_ROOMS = 3
 TOGETHER = 2 * SECOND
 
 
+@attrs.define(eq=False)
+class _Kept:
+    """What a previous process run left of a bucket, and that bucket once it is made."""
+
+    standing: Standing
+    since: int
+    bucket: Bucket | None = None
+
+
 class BucketRegistry:
     """The buckets of one instance by name, shared by all partitions.
 
-    wide  those that several instances share
+    wide      those that several instances share
+    began_at  when it began to count; None: what was spent before is known
     """
 
-    def __init__(self, wide: BucketRegistry | None = None) -> None:
+    def __init__(self, wide: BucketRegistry | None = None, began_at: int | None = None) -> None:
         self._wide = wide
+        self._began_at = began_at
+        self._kept: dict[str, _Kept] = {}
+        self._kept_until = 0
         self._buckets: dict[str, Bucket] = {}
         self._names: deque[str] = deque()  # those to be looked at, in turn
         self._alias: dict[str, str] = {}
@@ -41,19 +57,57 @@ class BucketRegistry:
         self._sweep(1 + SWEEP * fresh, now)  # first, so that none of these is forgotten
         if self._wide is not None and len(own) < len(limits):
             wide = [limit for limit in limits if limit.of == "gateway"]
-            return [*map(self._bucket, own), *self._wide.buckets(wide, now)]
-        return [*map(self._bucket, own)]
+            return [self._bucket(limit, now) for limit in own] + self._wide.buckets(wide, now)
+        return [self._bucket(limit, now) for limit in own]
 
-    def _bucket(self, limit: Limit) -> Bucket:
+    def _bucket(self, limit: Limit, now: int) -> Bucket:
         name = self._name(limit)
         bucket = self._buckets.get(name)
         if name in self._old:
             bucket = self._renewed(name, limit)
         if bucket is None:
-            bucket = bucket_for(limit)
-            self._add(name, bucket)
+            bucket = self._made(name, limit, now)
         bucket.users += 1
         return bucket
+
+    def _made(self, name: str, limit: Limit, now: int) -> Bucket:
+        """A new bucket, with what is known of those that had its name before."""
+        kept = self._kept.get(name_of(name)) if self._kept else None
+        known = None if kept is None else kept.bucket
+        if known is not None and self._buckets.get(known.name) is known:
+            self._alias[name] = known.name  # another of the names that it was asked by
+            known.asked = (*known.asked, name)
+            return known
+        bucket = bucket_for(limit)
+        self._add(name, bucket)
+        if kept is not None:
+            kept.bucket = bucket
+            bucket.restore(kept.standing, kept.since, now)
+        elif self._began_at is not None and limit.of == "room" and isinstance(bucket, WindowBucket):
+            bucket.start_carefully(self._began_at, now)
+        if now > self._kept_until:
+            self._kept = {}
+        return bucket
+
+    def standings(self, now: int) -> list[Standing]:
+        """What is spent of all buckets, as far as it matters later."""
+        return [
+            bucket.standing(now) for bucket in self._buckets.values() if not bucket.is_fresh(now)
+        ]
+
+    def restore(self, standings: Sequence[Standing], since: int) -> None:
+        """A previous process run had spent this, `since` then: buckets get it as they are made."""
+        for standing in standings:
+            kept = _Kept(standing, since)
+            lasts = max([standing.closed, standing.tick, *(at for at, _ in standing.back)])
+            self._kept_until = max(self._kept_until, since + round(lasts * SECOND))
+            self._kept |= dict.fromkeys(standing.names, kept)
+
+    def recall(self, limits: Sequence[Limit], at: int, count: int, now: int) -> None:
+        """So many attempts of a previous process run, which drew on these limits, ended then."""
+        for bucket in self.buckets(limits, now):
+            bucket.users -= 1
+            bucket.recall(at, count, now)
 
     def _add(self, name: str, bucket: Bucket) -> None:
         self._buckets[name] = bucket

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable
 
+import attrs
+
 MOST = 1_000
 """Times that a window tells apart; beyond, tokens come back in steps of a thousandth of it."""
+
+
+def name_of(bucket: str) -> str:
+    """A bucket's name as it is stored: a digest, since the name may tell a room."""
+    return hashlib.blake2b(bucket.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """What is spent of a bucket as its account is released; in seconds from then.
+
+    names   digests of the names by which it is asked for
+    back    when tokens come back, and how many
+    closed  how long it is closed
+    tick    how long until its next tick, if it has an even pace
+    count   how many tokens its window has, as the platform reports; 0: as configured
+    """
+
+    names: tuple[str, ...]
+    back: tuple[tuple[float, int], ...] = ()
+    closed: float = 0.0
+    tick: float = 0.0
+    count: int = 0
 
 
 class Spent:

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isfinite
 
+import attrs
+
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
 from gateway_core.ratelimits.bucket import Bucket, PacedBucket
 from gateway_core.ratelimits.pace import growth_of
-from gateway_core.ratelimits.spent import Spent
+from gateway_core.ratelimits.spent import Spent, Standing
 
 STRICTEST = 64.0
 EAGER = 0.5
@@ -51,12 +53,34 @@ class _SlidingWindow(Bucket):
     def idle(self, now: int) -> bool:
         return self.spent.last <= now and super().idle(now)
 
+    def standing(self, now: int) -> Standing:
+        runs = [(at, count) for at, count in self.spent.runs() if at > now]
+        if self.in_flight:
+            runs.append((now + self.per, self.in_flight))
+        back = tuple(((at - now) / SECOND, count) for at, count in runs)
+        return attrs.evolve(super().standing(now), back=back)
+
+    def restore(self, standing: Standing, since: int, now: int) -> None:
+        super().restore(standing, since, now)
+        for seconds, count in standing.back:
+            at = since + round(seconds * SECOND)
+            if at > now:
+                self.spent.append(at, count)
+
+    def recall(self, at: int, count: int, now: int) -> None:
+        super().recall(at, count, now)
+        if at + self.per > now:
+            self.spent.append(at + self.per, count)
+
     def _replace_spent(self, runs: Iterable[tuple[int, int]]) -> None:
         self.spent.replace(runs, self.per)
 
     def _put_off(self, later: int) -> None:
         """What is spent comes back so much later: the window has another length now."""
         self._replace_spent([(at + later, count) for at, count in self.spent.runs()])
+
+    def is_fresh(self, now: int) -> bool:
+        return self.spent.last <= now and super().is_fresh(now)
 
     def _free_at(self, now: int, at: int) -> int:
         """The earliest time from `at` on at which the window has a token."""
@@ -124,6 +148,26 @@ class WindowBucket(_SlidingWindow):
             used, reset = max(used, self.told), max(reset, self.fresh_at)
         self.told, self.fresh_at = used, reset
         self._replace_spent([(reset, used)] if used else [])
+
+    def standing(self, now: int) -> Standing:
+        return attrs.evolve(super().standing(now), count=self.count if self.reported else 0)
+
+    def restore(self, standing: Standing, since: int, now: int) -> None:
+        super().restore(standing, since, now)
+        if standing.count:
+            self.reported, self.count = True, standing.count
+            self.told, self.fresh_at = self.spent.left(now), self.spent.last
+
+    def start_carefully(self, opened: int, now: int) -> None:
+        """Nobody knows what was spent before `opened`: as if all but one, evenly.
+
+        So a first attempt waits for nothing, and those after it for as long as a full window
+        would take to give them.
+        """
+        for n in range(1, self.count):
+            at = opened + n * self.per // self.count
+            if at > now:
+                self.spent.append(at)
 
     def renew(self, limit: Limit) -> None:
         """Another window: what is spent comes back by it, unless the platform has said when."""
@@ -201,6 +245,14 @@ class LearnedBucket(WindowBucket):
 
     def spare(self, now: int, until: int) -> bool:
         return self.known_at < NEVER and super().spare(now, until)
+
+    def restore(self, standing: Standing, since: int, now: int) -> None:
+        super().restore(standing, since, now)
+        if standing.count:
+            self.known_at = now
+
+    def start_carefully(self, opened: int, now: int) -> None:
+        """It begins with one attempt at a time anyway."""
 
     def release(self, now: int) -> None:
         self.known_at = min(self.known_at, now + 1)  # others start once it has been read

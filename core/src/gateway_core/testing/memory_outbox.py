@@ -12,7 +12,7 @@ from typing import Self
 import attrs
 import trio
 
-from gateway_core.contract.envelopes import MessageRef, Priority, Receipt
+from gateway_core.contract.envelopes import MessageRef, Priority, Receipt, Send
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.deliveries.remembered import Scope
@@ -21,6 +21,7 @@ from gateway_core.outboxes.interface import (
     Entry,
     Found,
     Overdue,
+    PastAttempt,
     Recovery,
     Request,
     StepRecord,
@@ -29,6 +30,7 @@ from gateway_core.outboxes.interface import (
     Stream,
     What,
 )
+from gateway_core.ratelimits.spent import Standing
 
 
 @attrs.define(eq=False)
@@ -40,6 +42,25 @@ class _Row:
     due: float | None
     records: dict[int, StepRecord] = attrs.field(factory=dict)
     shapes: tuple[StepShape, ...] | None = None
+
+    def past(self) -> PastAttempt | None:
+        """The attempts at it; None: there were none."""
+        envelope, records = self.entry.envelope, self.records.values()
+        count = sum(
+            record.number > 0 and bool(record.started or record.maybe_sent or record.outcome)
+            for record in records
+        )
+        if not count or not isinstance(envelope, Send):
+            return None
+        return PastAttempt(
+            instance_id=envelope.instance_id,
+            room=envelope.external_room_id,
+            thread=envelope.thread_id,
+            operation="send",
+            priority=self.entry.stream.priority,
+            at=math.inf,
+            count=count,
+        )
 
     def stored(self) -> StoredEntry:
         """As a process run finds it."""
@@ -64,6 +85,7 @@ class MemoryOutbox:
         self._ended: dict[str, Found] = {}
         self._moves: dict[tuple[str, str], str] = {}
         self._closures: dict[tuple[str, str], tuple[float, float]] = {}
+        self._spent: dict[str, tuple[float, Sequence[Standing]]] = {}
         self._newest: dict[str, MessageRef] = {}
         self._last = ""
 
@@ -95,7 +117,28 @@ class MemoryOutbox:
             scheduled=sum(row.due is not None for row in self._rows.values()),
             moves=dict(self._moves),
             closures=dict(self._closures),
+            spent=dict(self._spent),
         )
+
+    async def attempts(self, *, since: float, limit: int = 1000) -> Sequence[PastAttempt]:
+        """Of what ended since then, and of what had begun: its time is not known, nor this one."""
+        ended = [f.receipt for f in self._ended.values() if f.receipt and f.receipt.attempts]
+        made = [
+            PastAttempt(
+                instance_id=receipt.instance_id,
+                room=receipt.external_room_id,
+                thread=receipt.ref.thread_id if receipt.ref is not None else None,
+                operation=_operation_of(receipt),
+                priority="normal",
+                at=receipt.ended_at,
+                count=receipt.attempts,
+            )
+            for receipt in ended
+            if receipt.ended_at > since and receipt.result is None
+        ]
+        made.sort(key=lambda attempt: attempt.at)
+        made += [past for row in self._rows.values() if (past := row.past()) is not None]
+        return made[-limit:]
 
     async def page(
         self,
@@ -178,6 +221,7 @@ class MemoryOutbox:
             if (ref.instance_id, ref.external_room_id) != room
         }
         self._moves.pop(room, None)
+        self._spent.clear()
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Store the entry, at once."""
@@ -265,6 +309,16 @@ class MemoryOutbox:
         """Note the move."""
         self._moves[instance_id, room] = moved_to
 
+    def spent(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
+        """Note what was spent."""
+        self._spent[instance_id] = (at, tuple(standings))
+
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
         """Note the closure."""
         self._closures[instance_id, operation] = (until, wait)
+
+
+def _operation_of(receipt: Receipt) -> str:
+    if receipt.ref is not None and receipt.ref.revision:
+        return "edit"
+    return "delete" if any(part.outcome == "deleted" for part in receipt.parts) else "send"

@@ -28,6 +28,7 @@ from gateway_core.contract.envelopes import (
     Disposition,
     MessageRef,
     Part,
+    PartReceipt,
     PartRef,
     Receipt,
     Send,
@@ -35,6 +36,7 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.ids import Ids, position_of
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.interface import (
+    ALL,
     STREAMS,
     Entry,
     Request,
@@ -43,6 +45,7 @@ from gateway_core.outboxes.interface import (
     StoredEntry,
     Stream,
 )
+from gateway_core.ratelimits.spent import Standing
 
 START = 1_700_000_000.0
 
@@ -368,6 +371,65 @@ class OutboxContract:
         assert dict(recovery.moves) == {("bot", "old"): "new"}
         closed = {("bot", ""): (START + 30, 30.0), ("bot", "send"): (START + 9, 9.0)}
         assert closed == dict(recovery.closures)
+
+    async def test_a_new_run_knows_what_was_spent(self, entry: Entries) -> None:
+        """As an account was last released; nothing of it after an erasure, since it names rooms."""
+        spent = Standing(
+            names=("a", "b"), back=((1.5, 2), (60.0, 1)), closed=3.0, tick=0.5, count=7
+        )
+        async with self.process_run() as outbox:
+            outbox.spent("bot", START, [Standing(names=("old",))])
+            outbox.spent("bot", START + 9, [spent, Standing(names=("c",))])
+            outbox.spent(ALL, START + 9, [])
+        async with self.process_run() as outbox:
+            recovery = await outbox.recover()
+            found = {name: (at, list(known)) for name, (at, known) in recovery.spent.items()}
+            one = entry("1")
+            await outbox.append(one, lambda: None)
+            request = Request(kind="erase", number=1, instance_id="bot", room="room")
+            await outbox.erase(request, 0)
+        both = [spent, Standing(names=("c",))]
+        assert {"bot": (START + 9, both), ALL: (START + 9, [])} == found
+        async with self.process_run() as outbox:
+            assert {} == dict((await outbox.recover()).spent)
+
+    async def test_a_new_run_knows_of_attempts(self, entry: Entries) -> None:
+        """Of what ended since a time, and of what had begun; of what was never tried nothing."""
+        old, sent, edited, deleted, expired, begun, waiting = (entry(str(n)) for n in range(7))
+        other = entry("other", room="other")
+        ref = MessageRef(
+            instance_id="bot", external_room_id="room", envelope_id=sent.id, thread_id="t"
+        )
+        gone = PartReceipt(index=0, outcome="deleted", attempts=1)
+        async with self.process_run() as outbox:
+            for one in (old, sent, edited, deleted, expired, begun, waiting, other):
+                await outbox.append(one, lambda: None)
+            for one, after, fields in (
+                (old, 1, {}),
+                (sent, 5, {"ref": ref}),
+                (edited, 6, {"ref": attrs.evolve(ref, revision=1, thread_id=None)}),
+                (deleted, 7, {"parts": (gone,)}),
+                (other, 8, {}),
+            ):
+                count = 2 if one is other else 1
+                ended = receipt_of(one, ended_at=START + after, attempts=count, **fields)
+                outbox.finished(ended)
+            outbox.finished(receipt_of(expired, Disposition.EXPIRED, ended_at=START + 9))
+            await outbox.attempt_started(begun.id, StepRecord(serial=0, number=1, started=True))
+            outbox.acknowledged(begun.id, StepRecord(serial=0, number=1, outcome="delivered"))
+            await outbox.attempt_started(begun.id, StepRecord(serial=1, number=1, started=True))
+        async with self.process_run() as outbox:
+            await outbox.recover()
+            found = await outbox.attempts(since=START + 1)
+            few = await outbox.attempts(since=START + 1, limit=2)
+        assert ["send", "edit", "delete", "send", "send"] == [one.operation for one in found]
+        assert [START + 5, START + 6, START + 7, START + 8] == [one.at for one in found[:4]]
+        assert found[4].at >= START
+        assert [1, 1, 1, 2, 2] == [one.count for one in found]
+        assert ["room", "room", "room", "other", "room"] == [one.room for one in found]
+        assert ["t", None] == [one.thread for one in found[:2]]
+        assert {("bot", "normal")} == {(one.instance_id, one.priority) for one in found}
+        assert found[3:] == few
 
     async def test_of_an_erased_room_nothing_is_found(self, entry: Entries) -> None:
         """Unfinished, scheduled, ended, keys and moves; other rooms are as they were."""

@@ -25,6 +25,13 @@ PAGES = 128
 SPARE = 1_024
 """Free pages that stay for the next envelopes, 4 MB; an eighth of the file if that is more."""
 
+MOST_MOVED = 10_000
+"""Rooms that moved which are remembered, those that moved last."""
+LONGEST_WINDOW = 86_400.0
+"""Seconds after which what an account had spent is of no interest any more."""
+_OLD_MOVES = """DELETE FROM moves WHERE (instance, room) IN
+    (SELECT instance, room FROM moves ORDER BY moved_at DESC LIMIT -1 OFFSET ?)"""
+
 
 @attrs.frozen
 class Bounds:
@@ -71,6 +78,8 @@ class Shrinker:
                 self._of_history(bounds),
             ]
             self._db.execute("DELETE FROM closures WHERE until < ?", (wall,))
+            self._db.execute("DELETE FROM spent WHERE at < ?", (wall - LONGEST_WINDOW,))
+            self._db.execute(_OLD_MOVES, (MOST_MOVED,))
         return max(counts) >= FORGET
 
     def _changed(self, table: str, key: str, test: str, bound: float) -> int:
