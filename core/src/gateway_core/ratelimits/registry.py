@@ -53,12 +53,13 @@ class BucketRegistry:
     def buckets(self, limits: Sequence[Limit], now: int) -> list[Bucket]:
         """The buckets that `limits` name, made where they are new, each with one user more."""
         own = [limit for limit in limits if self._wide is None or limit.of != "gateway"]
-        fresh = sum(self._name(limit) not in self._buckets for limit in own)
-        self._sweep(1 + SWEEP * fresh, now)  # first, so that none of these is forgotten
+        before = len(self._buckets)
+        found = [self._bucket(limit, now) for limit in own]
+        fresh = len(self._buckets) - before
+        self._sweep(1 + SWEEP * fresh, now)  # these have a user, so that none is forgotten
         if self._wide is not None and len(own) < len(limits):
-            wide = [limit for limit in limits if limit.of == "gateway"]
-            return [self._bucket(limit, now) for limit in own] + self._wide.buckets(wide, now)
-        return [self._bucket(limit, now) for limit in own]
+            found += self._wide.buckets([limit for limit in limits if limit.of == "gateway"], now)
+        return found
 
     def _bucket(self, limit: Limit, now: int) -> Bucket:
         name = self._name(limit)
