@@ -506,7 +506,7 @@ def an_edit_does_not_wait_for_its_message(patch):
     patch.setattr(targets.Targets, "origin", lambda self, delivery, now: None)
 
 
-@bug("changes what|does not stand|still stands|is recorded after|out of order", seen=188)
+@bug("changes what|does not stand|still stands|is recorded after|out of order", seen=306_102)
 def two_changes_of_a_message_are_under_way(patch):
     """Nobody remembers which of them has begun."""
     whole = targets.Targets.before
