@@ -23,7 +23,7 @@ from gateway_core import (
 )
 from gateway_core.authors import BucketReport
 from gateway_core.contract.ids import Ids
-from gateway_core.outboxes import Entry, Outbox, Request, StepRecord, StepShape
+from gateway_core.outboxes import Entry, Outbox, Request, Standing, StepRecord, StepShape
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 
@@ -314,7 +314,7 @@ async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
 
 NEVER_RAISE = (
     "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved", "closed", "answered",
+    "moved", "closed", "answered", "spent",
 )  # fmt: skip
 """The methods of the interface that never wait and never raise, beside `peek`."""
 
@@ -398,6 +398,7 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
             "moved": ("bot", "r\ud800", "\ud800"),
             "closed": ("bot", "call:\ud800", 9.0, 1.0),
             "answered": (Request(kind="discard", number=1), "no \ud800"),
+            "spent": ("bot\ud800", 9.0, [Standing(names=("\ud800",))]),
         }
         assert {*NEVER_RAISE} - {"finished"} == set(told)
         for name, arguments in told.items():
