@@ -10,8 +10,10 @@ import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operating import Operator, Which
-from gateway_core import Send
+from gateway_core import Disposition, Send
+from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+from gateway_core.testing.outbox_contract import Entries, receipt_of
 
 INLINE = SqliteSettings(in_thread=False)
 
@@ -161,3 +163,26 @@ async def test_what_has_started_or_ended_meanwhile_is_answered_so(path, autojump
         with suppress(trio.TooSlowError), trio.fail_after(0):
             await started.receipt()
         assert [started.id] == waiting(path)
+
+
+async def test_the_key_of_one_that_is_tried_again_stands_until_it_ends_again(path, autojump_clock):
+    """Its time had begun with the first end; a second message of that key would be a copy."""
+    entry = Entries()("one", key="a")
+    settings = SqliteSettings(in_thread=False, key_window=100.0)
+    async with SqliteOutbox(path, settings, wall_clock=virtual_wall) as outbox:
+        outbox.requested = lambda _: None
+        await outbox.append(entry, lambda: None)
+        outbox.finished(receipt_of(entry, Disposition.REJECTED, ended_at=virtual_wall()))
+        await outbox.flush()
+        with Operator(path) as operator:
+            asked = operator.ask("retry", 0.0, envelope_id=entry.id)
+            await trio.sleep(5)
+            assert "goes on" == operator.answer(asked)
+        await trio.sleep(200)
+        found = await outbox.find(scope_of(entry.envelope))
+        assert found is not None
+        assert (entry.id, None) == (found.envelope_id, found.receipt)
+        outbox.finished(receipt_of(entry, ended_at=virtual_wall()))
+        await outbox.flush()
+        await trio.sleep(200)
+        assert await outbox.find(scope_of(entry.envelope)) is None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 import trio
 
 from gateway_core.backlog.schedule import Schedule
+from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.ids import Ids
 from gateway_core.outboxes.interface import Overdue
 
@@ -59,3 +61,32 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
     while await times.expire():
         pass
     assert [90.0, 80.0] == ended
+
+
+class Failing:
+    """An outbox that cannot be read just now."""
+
+    async def overdue(self, **_) -> Overdue:
+        raise OutboxError("disk I/O error")
+
+    async def scheduled(self, **query):
+        if query["until"] == 100.0:  # nothing is due; what comes next cannot be read
+            return ()
+        raise OutboxError("disk I/O error")
+
+
+@pytest.mark.parametrize("kind", ["deadlines", "due"])
+async def test_a_time_that_could_not_be_looked_for_is_looked_for_again(kind):
+    schedule = Schedule(
+        Failing(),
+        None,
+        None,
+        registry=SimpleNamespace(serving={"bot": True}),
+        clock=SimpleNamespace(wall=lambda: 100.0),
+        put_behind=None,
+    )
+    times = getattr(schedule, kind)
+    times.note(90.0)
+    with pytest.raises(OutboxError):
+        await (schedule.expire() if kind == "deadlines" else schedule.scan())
+    assert 90.0 == times.next

@@ -87,6 +87,24 @@ async def test_quiet_lets_what_was_accepted_go_on(engine, say, autojump_clock):
         assert (await ticket.receipt()).delivered
 
 
+@pytest.mark.parametrize("outbox", [None, MemoryOutbox], ids=["memory", "outbox"])
+async def test_after_quiet_nothing_is_accepted(engine, say, outbox, autojump_clock):
+    """Refused at once and whole: no slot is taken, nothing is stored, no key stands for it."""
+    stored = outbox and outbox()
+    channel = FakeChannel()
+    async with engine(channel, outbox=stored) as gateway:
+        gateway.quiet()
+        for key in (None, "key"):
+            for wait in (True, False):
+                with trio.fail_after(1), pytest.raises(GatewayClosed):
+                    await gateway.submit(say.message(key=key), wait=wait)
+        statistics = gateway.statistics()
+        assert (0, 0) == (statistics.accepted, statistics.unfinished)
+        assert 4 == statistics.refused
+    assert [] == channel.made
+    assert stored is None or 0 == len(stored)
+
+
 async def test_quiet_wakes_those_who_wait_for_room(engine, say, autojump_clock):
     found: dict[str, object] = {}
     channel = FakeChannel(latency=5)

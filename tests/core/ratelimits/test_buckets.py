@@ -528,6 +528,21 @@ def test_an_answer_that_was_overtaken_takes_nothing_back():
     assert 2 == len(bucket.spent)
 
 
+def test_a_report_that_was_overtaken_brings_the_reset_no_nearer():
+    """The older answer comes last, and was told an earlier end of the same window."""
+    bucket = window(5, 5.0)
+    bucket.learn(told(0, 5.0), 0)
+    bucket.learn(told(2, 3.0), 40 * MS)
+    assert 5 * SECOND == bucket.free_at(40 * MS)
+
+
+def test_a_later_report_of_the_same_window_may_move_its_reset_away():
+    bucket = window(5, 5.0)
+    bucket.learn(told(2, 5.0), 0)
+    bucket.learn(told(0, 5.5), 40 * MS)
+    assert 5 * SECOND + 540 * MS == bucket.free_at(40 * MS)
+
+
 def test_the_next_window_is_counted_anew():
     bucket = window(5, 5.0)
     for _ in range(4):

@@ -1,0 +1,127 @@
+"""What waits to be written, and what a failed commit leaves of it for the next."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+
+from gateway_contrib.sqlite.batch import Batch, Waiter
+from gateway_contrib.sqlite.committer import Committer
+from gateway_core import OutboxError
+
+BEGAN = (7, 0, 1, 1, 0, 0, "", 5.0, 0.0, None, None)
+"""Position, serial, number of the try, whether it began, …"""
+NEVER_BEGAN = (7, 0, 0, 0, 0, 0, "", 5.0, 0.0, None, None)
+
+
+class Disk:
+    """Takes a second to write a batch, and does not take the first ones."""
+
+    def __init__(self, *, failures: int) -> None:
+        self.failures = failures
+        self.batches: list[Batch] = []
+
+    async def write(self, batch: Batch) -> None:
+        await trio.sleep(1)
+        if self.failures:
+            self.failures -= 1
+            raise OutboxError("the disk is full")
+        self.batches.append(batch)
+
+
+def ended(seq):
+    return (seq, "expired", "", "", 1.0, "{}")
+
+
+@pytest.fixture
+async def disk(nursery):
+    return Disk(failures=1)
+
+
+@pytest.fixture
+async def committer(disk, nursery):
+    committer = Committer(disk.write, queue=100, linger=0.0)
+    nursery.start_soon(committer.run)
+    yield committer
+    committer.close()
+
+
+async def test_a_try_that_could_not_be_recorded_has_not_begun(autojump_clock, disk, committer):
+    """Whoever made it hears of the failure and does not begin; the next run must not doubt it."""
+    committer.batch.step(BEGAN, started=True)
+    with pytest.raises(OutboxError, match="the disk is full"):
+        await committer.written()
+    await committer.written()
+    assert [[NEVER_BEGAN]] == [list(batch.steps.values()) for batch in disk.batches]
+
+
+async def test_the_end_of_a_try_that_could_not_be_recorded_stays_as_told(
+    autojump_clock, disk, committer
+):
+    committer.batch.step(BEGAN, started=True)
+    committer.batch.step(NEVER_BEGAN, started=False)
+    with pytest.raises(OutboxError, match="the disk is full"):
+        await committer.written()
+    await committer.written()
+    assert [[NEVER_BEGAN]] == [list(batch.steps.values()) for batch in disk.batches]
+
+
+async def test_a_key_freed_during_a_commit_that_fails_is_freed_by_the_next(
+    autojump_clock, disk, committer
+):
+    committer.batch.end(ended(1), frees=False)
+    committer.wake()
+    await trio.sleep(0.5)
+    committer.batch.end(ended(2), frees=True)
+    committer.wake()
+    await trio.sleep(5)
+    assert [([1, 2], [2])] == [(list(b.ended), list(b.freed)) for b in disk.batches]
+
+
+async def test_a_key_freed_in_a_commit_that_fails_is_freed_by_the_next(
+    autojump_clock, disk, committer
+):
+    committer.batch.end(ended(1), frees=True)
+    committer.wake()
+    await trio.sleep(5)
+    assert [([1], [1])] == [(list(b.ended), list(b.freed)) for b in disk.batches]
+
+
+def batch_of(seq):
+    """One change of every kind."""
+    batch = Batch()
+    for field in attrs.fields(Batch):
+        if isinstance(of_kind := getattr(batch, field.name), dict):
+            of_kind[seq] = (seq, 0, 1, 1)
+    batch.started.add(seq)
+    batch.told.append(Waiter(None))
+    return batch
+
+
+def test_all_that_is_told_later_is_taken_in():
+    older, newer = batch_of(1), batch_of(2)
+    older.steps, newer.steps = {(1, 0): (1, 0, 1, 1)}, {(2, 0): (2, 0, 1, 1)}
+    older.started, newer.started = {(1, 0)}, {(2, 0)}
+    older.follow(newer)
+    sizes = {field.name: len(getattr(older, field.name)) for field in attrs.fields(Batch)}
+    assert dict.fromkeys(sizes, 2) == sizes
+
+
+def test_what_nobody_waits_for_outlives_a_failed_commit():
+    """An entry that was not written is its caller's again, and so is what was told of it."""
+    batch = batch_of(1)
+    del batch.entries[1], batch.keys[1]
+    batch.started.clear()
+    left = batch.left_over()
+    kept = {field.name for field in attrs.fields(Batch) if getattr(left, field.name)}
+    assert {field.name for field in attrs.fields(Batch)} - kept == {
+        "entries", "keys", "started", "told",
+    }  # fmt: skip
+    batch = batch_of(1)
+    batch.started.clear()
+    left = batch.left_over()
+    of_the_entry = ("entries", "keys", "classes", "shapes", "ended", "withdrawn")
+    assert {name: {} for name in of_the_entry} == {
+        name: getattr(left, name) for name in of_the_entry
+    }
