@@ -80,6 +80,7 @@ refs = st.builds(
     thread_id=maybe(texts),
     parts=several(st.builds(PartRef, message_id=texts, digest=texts)),
     revision=digits,
+    possible_duplicate=flags,
 )
 sends = st.builds(
     Send,

@@ -318,6 +318,7 @@ def test_a_ref_names_a_message_by_its_parts_or_its_envelope():
             "parts.0.digest: must be a text, not int",
         ),
         ({"revision": "1"}, "revision: must be a whole number, not '1'"),
+        ({"possible_duplicate": 1}, "possible_duplicate: must be true or false, not 1"),
         ({"thread_id": 5}, "thread_id: must be a text, not int"),
         ({"extra": 5}, "extra: must be a table, not int"),
         ({"extra": {"a": b""}}, "extra.a: is no plain JSON: bytes"),

@@ -59,11 +59,10 @@ class Counts:
         self.foreseen += foreseen
         self.unforeseen += not foreseen
 
-    def end(self, receipt: Receipt) -> None:
-        """An envelope ended."""
+    def end(self, receipt: Receipt, *, copied: bool) -> None:
+        """An envelope ended; `copied`: an attempt of its own may have made a copy."""
         self.dispositions[receipt.disposition] += 1
-        if receipt.possible_duplicate:
-            self.possible_duplicates += 1
+        self.possible_duplicates += copied
         if receipt.degradations:
             self.degradations.update(set(receipt.degradations))
         for part in receipt.parts:

@@ -61,12 +61,13 @@ class PartRef:
 class MessageRef:
     """What an application stores to edit or delete a message later. Serialisable.
 
-    envelope_id       the `Send` that made the message: its identity over all revisions
-    parts             the platform messages in order; empty in a ticket's ref, which is
-                      resolved when the edit starts
-    revision          0 for the message as sent, one more with each edit
-    extra             the platform's own fields on its last part; None: none, or not known
-    version           the format version that it was written with
+    envelope_id         the `Send` that made the message: its identity over all revisions
+    parts               the platform messages in order; empty in a ticket's ref, which is
+                        resolved when the edit starts
+    revision            0 for the message as sent, one more with each edit
+    extra               the platform's own fields on its last part; None: none, or not known
+    possible_duplicate  more of it may stand in the room than `parts` names; no change reaches that
+    version             the format version that it was written with
     """
 
     instance_id: str
@@ -76,6 +77,7 @@ class MessageRef:
     parts: tuple[PartRef, ...] = ()
     revision: int = 0
     extra: Mapping[str, Json] | None = None
+    possible_duplicate: bool = False
     version: int = REF_VERSION
 
 
@@ -271,7 +273,8 @@ class Receipt:
     ref                 what arrived, for edits and deletes; None: nothing did, or no id is known
     attempts            how many were made over all steps
     verdict             the error that ended it, or the last one on the way; None: there was none
-    possible_duplicate  a part of it may stand in the room more than once
+    possible_duplicate  a part of it may stand in the room more than once; of an edit or a deletion
+                        also: more of its message may stand there than was changed
     degradations        looks lost on the way (plain instead of formatted, reply dropped, …)
     transforms          what was changed before another attempt at a part
     moved_to            the room's new id, if it moved meanwhile

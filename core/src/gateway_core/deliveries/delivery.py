@@ -23,7 +23,7 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.steps import Step, carried, send_steps, standing
+from gateway_core.deliveries.steps import ARRIVED, Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
 WITHOUT_REF = (Call, Delete)
@@ -55,6 +55,8 @@ class Delivery:
     lane         the lane that it stands in; whose, only the scheduler knows
     message      of an edit or delete: the identity of its message
     target       of an edit or delete that has begun: the message as it stood then
+
+    `possible_duplicate`: an attempt of its own may have made a copy.
     """
 
     __slots__ = (
@@ -357,7 +359,7 @@ class Delivery:
             ref=ref,
             attempts=sum([step.number for step in steps]),
             verdict=verdict if verdict is not None else self.verdict,
-            possible_duplicate=self.possible_duplicate,
+            possible_duplicate=self.possible_duplicate or self._leaves_copies(),
             degradations=self.degradations,
             transforms=self.transforms,
             moved_to=self.moved_to,
@@ -369,8 +371,8 @@ class Delivery:
 
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""
-        envelope, changed = self.envelope, self.target
-        if isinstance(envelope, WITHOUT_REF) or not (parts := standing(self.steps or ())):
+        envelope, changed, steps = self.envelope, self.target, self.steps or ()
+        if isinstance(envelope, WITHOUT_REF) or not (parts := standing(steps)):
             return None
         if changed is None and isinstance(envelope, Edit):
             changed = envelope.target if isinstance(envelope.target, MessageRef) else None
@@ -381,5 +383,17 @@ class Delivery:
             thread_id=self.thread_id,
             parts=parts,
             revision=self.revision,
-            extra=carried(self.steps or ()),
+            extra=carried(steps),
+            possible_duplicate=(
+                self.possible_duplicate
+                or (changed is not None and changed.possible_duplicate)
+                or (len(parts) < len(steps) and any(step.is_nameless for step in steps))
+            ),
         )
+
+    def _leaves_copies(self) -> bool:
+        """Whether it changed a message of which more may stand in the room than is known."""
+        changed = self.target or getattr(self.envelope, "target", None)
+        if not getattr(changed, "possible_duplicate", False):
+            return False
+        return any(step.outcome in ARRIVED or step.doubtful for step in self.steps or ())

@@ -155,6 +155,13 @@ class Step:
         """Of what is sent: the part's, with the platform's own fields where there are some."""
         return "" if self.part is None else sent_digest(self.part, self.extra)
 
+    @property
+    def is_nameless(self) -> bool:
+        """Whether a message of it stands, or may stand, in the room whose id nobody knows."""
+        if self.kind != "send" or self.message_id is not None:
+            return False
+        return self.doubtful or self.outcome in ("delivered", "unknown")
+
     def receipt(self, index: int) -> PartReceipt:
         """Its part of the receipt."""
         part = self.part

@@ -6,7 +6,15 @@ from typing import Any
 
 import attrs
 
-from gateway_core.contract.envelopes import Delete, Edit, KeyRef, MessageRef, Receipt, Target
+from gateway_core.contract.envelopes import (
+    Delete,
+    Edit,
+    KeyRef,
+    MessageRef,
+    PartRef,
+    Receipt,
+    Target,
+)
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
@@ -129,12 +137,19 @@ class Targets:
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts:
             return None
-        delivery.found(ref)
+        delivery.found(_announcing(ref, change.target))
+        copies = _copies(ref, change.target)
         if isinstance(change, Delete):
-            return delete_steps(ref.parts)
+            return delete_steps((*ref.parts, *copies))
         # If the gateway no longer knows the message, a stored ref may be old: every part is edited.
         known = self._revisions.knows(ref.envelope_id)
-        return edit_steps(change, delivery.plan, ref if known else _doubted(ref))
+        steps = edit_steps(change, delivery.plan, ref if known else _doubted(ref))
+        return steps + delete_steps(copies, first=len(steps))
+
+    def resumed(self, delivery: Delivery, now: int) -> None:
+        """A change goes on, or ends, with the steps that a previous run planned for its message."""
+        if delivery.target is None and (ref := self.newest(delivery, now)) is not None:
+            delivery.found(_announcing(ref, _target(delivery)))
 
     def sent(self, receipt: Receipt) -> None:
         """A send ended: what arrived of it can be edited."""
@@ -143,8 +158,13 @@ class Targets:
 
     def recalled(self, target: Target, ref: MessageRef | None) -> None:
         """Record the message as the outbox knows it, perhaps outdated; a later target wins."""
-        if ref is not None and ref.revision >= getattr(target, "revision", 0):
-            self._revisions.record(_doubted(ref), ref.envelope_id)
+        if ref is None:
+            return
+        if isinstance(target, MessageRef) and target.revision > ref.revision:
+            if not ref.possible_duplicate or not target.parts:
+                return
+            ref = _announcing(target, ref)
+        self._revisions.record(_doubted(ref), ref.envelope_id)
 
     def changed(self, delivery: Delivery, receipt: Receipt, now: int) -> None:
         """An edit or delete ended: the message has a new revision, or is gone."""
@@ -222,6 +242,26 @@ def _newness(delivery: Delivery) -> str:
     """Orders edits by when they were accepted, or by the time that they were given."""
     due = delivery.envelope.not_before
     return delivery.id if due is None else max(delivery.id, id_of_time(due))
+
+
+def _announcing(ref: MessageRef, other: Target) -> MessageRef:
+    """The ref; what another one of the message says of possible duplicates holds for it as well."""
+    if ref.possible_duplicate or not getattr(other, "possible_duplicate", False):
+        return ref
+    return attrs.evolve(ref, possible_duplicate=True)
+
+
+def _copies(ref: MessageRef, target: Target) -> tuple[PartRef, ...]:
+    """Copies that the target names beside the message as it is known.
+
+    A run that was killed may have told its caller of a message before the outbox had written that;
+    the next run sent it again. Both name the same revision. What an earlier revision names besides,
+    an edit has deleted.
+    """
+    if not isinstance(target, MessageRef) or target.revision != ref.revision:
+        return ()
+    known = {part.message_id for part in ref.parts}
+    return tuple(part for part in target.parts if part.message_id not in known)
 
 
 def _doubted(ref: MessageRef) -> MessageRef:

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Call, Disposition, Receipt, Send
+from gateway_core.contract.envelopes import CHANGES, Call, Disposition, Receipt, Send
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired
 from gateway_core.engine.shard import Shard
@@ -179,6 +179,8 @@ class Completion:
         """Write the receipt, count it, and store it in the history and the outbox."""
         shard, envelope = self._shard, delivery.envelope
         disposition, verdict = ending
+        if delivery.restored and isinstance(envelope, CHANGES) and delivery.steps is not None:
+            shard.targets.resumed(delivery, now)
         receipt = delivery.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
         self.dispositions[disposition] += 1
         self.history[receipt.envelope_id] = receipt
@@ -206,7 +208,7 @@ class Completion:
         if receipt.disposition not in GOOD:
             self._log_failure(delivery, receipt)
         if account is not None:
-            account.counts.end(receipt)
+            account.counts.end(receipt, copied=delivery.possible_duplicate)
             shard.observer.ended(delivery, receipt, account, shard.index)
         delivery.notify()
         if hooks is not None and "after_disposition" in hooks.served:

@@ -73,6 +73,7 @@ class Planner:
         if before is not None:
             return Aside(before)
         if step is not None:
+            self._targets.resumed(delivery, now)
             return step
         steps = self._targets.steps(delivery, envelope, now)
         if steps is None:

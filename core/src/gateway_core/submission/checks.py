@@ -203,6 +203,9 @@ def _ref(ref: MessageRef) -> Iterator[Problem]:
     yield from _name("target.thread_id", ref.thread_id, absent=None)
     if type(ref.revision) is not int:
         yield Problem("target.revision", f"must be a whole number, not {ref.revision!r}")
+    twice: object = ref.possible_duplicate
+    if not isinstance(twice, bool):
+        yield Problem("target.possible_duplicate", f"must be true or false, not {twice!r}")
     yield from _table("target.extra", ref.extra, optional=True)
     parts: object = ref.parts
     if not isinstance(parts, tuple):

@@ -99,7 +99,7 @@ RECOVERED_COUNT = Metric(
 )  # fmt: skip
 DUPLICATES = Metric(
     "gateway.envelopes.possible_duplicates", "{envelope}", "counter", _BY_INSTANCE,
-    "envelopes ended of which a part may stand in the room more than once",
+    "envelopes ended that may have made a copy; changes of such messages do not count",
 )  # fmt: skip
 DEGRADED = Metric(
     "gateway.envelopes.degraded", "{envelope}", "counter", (*_BY_INSTANCE, DEGRADATION),

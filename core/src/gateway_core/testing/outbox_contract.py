@@ -222,6 +222,7 @@ class OutboxContract:
                 parts=(PartRef(message_id="1"),) * (revision + 1),
                 revision=revision,
                 extra={"buttons": revision},
+                possible_duplicate=True,
             )
             for revision in range(3)
         ]
