@@ -22,6 +22,7 @@ from gateway_core.backlog import loader
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.deliveries import idempotency, targets
 from gateway_core.deliveries.backoff import Backoff
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
 from gateway_core.engine import (
     attempts,
@@ -278,6 +279,12 @@ def a_possible_copy_is_not_announced(patch):
         return performing
 
     patch.setattr(attempts.Attempts, "_begin", begin)
+
+
+@bug("of #[0-9]+ (Send|Edit) .*, and nobody said so")
+def a_copy_beyond_a_change_is_not_announced(patch):
+    """The receipt of an edit or a deletion tells of its own attempts only."""
+    patch.setattr(Delivery, "_leaves_copies", lambda self: False)
 
 
 @bug("is there|key was freed")

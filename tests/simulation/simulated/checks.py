@@ -42,8 +42,9 @@ class Checks:
                 self._receipt(entry)
         for entries in self._lanes().values():
             self._order(sorted(entries, key=lambda entry: entry.rank))
-        for changes in self._changes().values():
+        for origin, changes in self._changes().items():
             self._newest_stands(changes)
+            self._none_left_in_silence(origin, changes)
 
     def _every_envelope_ended(self) -> None:
         for entry in self._ledger.unfinished:
@@ -235,6 +236,27 @@ class Checks:
                 left = any(word in words_of(m.text) for m in self._seen[word] if not m.deleted)
                 alone = not left or self._is_shared(entry)
                 self._expect(alone, f"{word} of {entry} still stands beside {last}")
+
+    def _none_left_in_silence(self, origin: str, changes: Sequence[Entry]) -> None:
+        """A change that leaves a copy of its message as it was says so."""
+        made = [e for e in self._ledger.entries if e.id == origin]
+        for change in changes:
+            receipt = change.receipt
+            assert receipt is not None
+            if not made or not change.calls or not receipt.delivered or receipt.possible_duplicate:
+                continue
+            begun, now = change.calls[0].begun, lane_words(change.envelope)
+            before = [e for e in changes if e is not change and e.ended_at <= begun]
+            if self._setup.config.history < len(self._ledger.entries):
+                before = []  # of a message that was forgotten meanwhile, an old ref is taken
+            for entry in (*made, *before):
+                left = [word for word in lane_words(entry.envelope) if self._was_left(word)]
+                silent = bool(set(left) - set(now)) and not self._is_shared(entry)
+                self._expect(not silent, f"{change} leaves {left} of {entry}, and nobody said so")
+
+    def _was_left(self, word: str) -> bool:
+        """Whether a message that was sent with the word stands as it was sent."""
+        return any(not message.deleted and not message.revisions for message in self._seen[word])
 
     # -- one lane
 
