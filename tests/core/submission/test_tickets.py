@@ -117,7 +117,7 @@ async def test_giving_up_changes_nothing(autojump_clock):
     with trio.move_on_after(1) as scope:
         await Ticket(delivery).receipt()
     assert scope.cancelled_caught
-    assert [] == delivery._on_end
+    assert {} == delivery._on_end
     receipt = end(delivery)
     assert receipt is await Ticket(delivery).receipt()
 
