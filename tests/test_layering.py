@@ -32,14 +32,16 @@ ORDER = (
     "engine",
     "backlog",
     "submission",
+    "config_file",
     "gateway",
     "authors",
+    "settings",
     "gateway_core",
     "testing",
 )
 APART = {"http": {"contract"}, "text": {"contract"}}
 """Packages that know nothing of the engine, and all that they may import."""
-DOORS = ("gateway_core", "gateway_core.authors", "gateway_core.outboxes")
+DOORS = ("gateway_core", "gateway_core.authors", "gateway_core.outboxes", "gateway_core.settings")
 """What plugins and contrib import from, beside `text`, `http` and `testing`."""
 BESIDE = ("gateway_core.text", "gateway_core.http", "gateway_core.testing")
 

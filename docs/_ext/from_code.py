@@ -14,7 +14,7 @@ import re
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path, PosixPath
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import attrs
@@ -268,12 +268,18 @@ def _type(field: Any) -> str:
     return field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
 
 
-def default(field: Any) -> str:
-    """A field's default as the table shows it; required where there is none."""
+def default(field: Any, others: Any = None) -> str:
+    """A field's default as the table shows it; required where there is none.
+
+    One that depends on other settings is shown as it is with those `others`.
+    """
     if field.default is attrs.NOTHING:
         return "required"
     if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type] # Factory is a class
-        made = None if field.default.takes_self else field.default.factory()
+        follows = field.default.takes_self
+        if follows and others is None:
+            return "derived"
+        made = field.default.factory(others) if follows else field.default.factory()
         return "derived" if made is None else _code(repr(made))
     return _code(repr(field.default))
 
@@ -320,11 +326,12 @@ def settings_table(thing: type) -> Iterator[str]:
     for base in reversed(thing.__mro__[:-1]):
         meanings.update(columns(base.__doc__))
     fields = sorted(attrs.fields(thing), key=lambda field: field.inherited)
+    others = SimpleNamespace(**{field.name: field.default for field in fields})
     yield "| setting | type | default | meaning and reason |"
     yield "| --- | --- | --- | --- |"
     for field in (field for field in fields if field.init):
         meaning = _cell(meanings.get(field.name, ""))
-        yield f"| `{field.name}` | {_code(_type(field))} | {default(field)} | {meaning} |"
+        yield f"| `{field.name}` | {_code(_type(field))} | {default(field, others)} | {meaning} |"
 
 
 def telemetry(kind: str) -> Iterator[str]:

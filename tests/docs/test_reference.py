@@ -62,6 +62,7 @@ FACES = (
     "gateway_core.authors",
     "gateway_core.http",
     "gateway_core.outboxes",
+    "gateway_core.settings",
     "gateway_core.testing",
     "gateway_core.text",
 )
@@ -130,11 +131,12 @@ def test_every_setting_of_the_gateway_stands_with_its_default_and_reason(heading
 
 
 def plain(thing: type) -> dict[str, str]:
-    """The defaults of an attrs class as a file would spell them."""
+    """The defaults of an attrs class as a file would spell them, but those that are tables."""
     return {
-        field.name: in_toml(field.default)
+        field.name: in_toml(getattr(thing(), field.name))
         for field in attrs.fields(thing)
-        if field.name != "instances" and not isinstance(field.default, attrs.Factory)
+        if field.name != "instances"
+        and (not isinstance(field.default, attrs.Factory) or field.default.takes_self)
     }
 
 

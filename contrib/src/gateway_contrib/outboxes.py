@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gateway_core.authors import ConfigError, Problem, hookimpl
+from gateway_core.settings import mistakes_in
 
 
 def _whether(text: str) -> bool:
@@ -51,8 +52,7 @@ def open_outbox(url: str) -> Any:
 
     Raises `ConfigError` for an option that is not one, and where the extra is not installed.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite":
+    if urlsplit(url).scheme != "sqlite":
         return None
     try:
         from gateway_contrib.sqlite import (  # noqa: PLC0415 - its library is an extra
@@ -62,30 +62,45 @@ def open_outbox(url: str) -> Any:
     except ModuleNotFoundError as error:
         text = f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'"
         raise ConfigError([Problem("outbox", text)]) from None
-    path = unquote(parts.path)
-    if parts.netloc or path.strip("/") in ("", ":memory:"):
-        text = f"{url!r} names no file: sqlite:///path/to/file; without `outbox` it is in memory"
-        raise ConfigError([Problem("outbox", text)])
-    try:
-        settings = SqliteSettings(**_options(parts.query))
-    except (ValueError, TypeError) as error:
-        raise ConfigError([Problem("outbox", f"{url!r}: {error.args[0]}")]) from None
-    return SqliteOutbox(Path(path), settings)
+    path, fault = _path_in(url)
+    options, problems = _options(urlsplit(url).query)
+    problems += mistakes_in(SqliteSettings, options)
+    faults = [fault] if fault else []
+    faults += [f"{problem.place} {problem.text}" for problem in problems]
+    if faults:
+        raise ConfigError([Problem("outbox", f"{url!r}: {fault}") for fault in faults])
+    return SqliteOutbox(path, SqliteSettings(**options))
 
 
 def path_of(url: str) -> Path | None:
     """The file that a URL of this scheme names; None for others."""
+    path, fault = _path_in(url)
+    return None if fault else path
+
+
+def _path_in(url: str) -> tuple[Path, str]:
+    """The file, and what is wrong with the URL; empty: nothing."""
     parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "sqlite" and parts.path else None
+    path = unquote(parts.path)
+    fault = ""
+    if "#" in url:
+        fault = "'#' would end the path: write %23"
+    elif not url.startswith("sqlite:///") or path.strip("/") in ("", ":memory:"):
+        fault = "names no file: sqlite:///path/to/file; without `outbox` it is in memory"
+    elif not path.isprintable():
+        fault = "has a character in its path that cannot be printed"
+    return Path(path), fault
 
 
-def _options(query: str) -> dict[str, Any]:
-    options = {}
+def _options(query: str) -> tuple[dict[str, Any], list[Problem]]:
+    """The options that can be read, and what is wrong with the others."""
+    options, problems = {}, []
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in OPTIONS:
-            raise ValueError(f"{name!r} is no option; there are {', '.join(OPTIONS)}")
+            problems.append(Problem(name, f"is no option; there are {', '.join(OPTIONS)}"))
+            continue
         try:
             options[name] = OPTIONS[name](text)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    return options
+            problems.append(Problem(name, str(error)))
+    return options, problems

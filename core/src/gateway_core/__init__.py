@@ -3,7 +3,8 @@
 # isort: off
 # fmt: off
 from gateway_core.accounts.reloading import Reloaded
-from gateway_core.config import GatewayConfig, Ttl, load_config, parse_config
+from gateway_core.config import GatewayConfig, Ttl
+from gateway_core.config_file import load_config, parse_config
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
     Address, Call, Delete, Delivered, Disposition, Edit, Envelope, KeyRef, MessageRef, Part,

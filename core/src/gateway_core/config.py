@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
-import cattrs
 from attrs.validators import optional
-from cattrs.gen import make_dict_structure_fn
 
-from gateway_core.contract.errors import ConfigError, Invalid, Problem
-from gateway_core.contract.instances import Instance, Secret
-from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
-from gateway_core.contract.validators import LONGEST, flag, instance, number, one_of, whole
+from gateway_core.contract.errors import ConfigError, Problem
+from gateway_core.contract.instances import Instance
+from gateway_core.contract.validators import (
+    ACCOUNT,
+    BELOW,
+    SHORTEST,
+    flag,
+    instance,
+    is_number,
+    number,
+    one_of,
+    shown,
+    whole,
+)
 from gateway_core.deliveries.retries import RetrySettings
-from gateway_core.plugins.front import ChannelHooks
-from gateway_core.plugins.loader import Filter, Given, bind, exporter_for, left_out, outbox_at
+from gateway_core.plugins.loader import (
+    Filter,
+)
 from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.partitioning import STRATEGIES, Strategy
 from gateway_core.scheduling.pressure import PressureSettings
@@ -28,7 +34,10 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 
 WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 
-_DURATION = number(above=0, most=LONGEST)
+_DURATION = number(least=SHORTEST)
+
+MOST_PARTITIONS = 1_000
+"""Each has tasks of its own; more than some dozens make nothing faster."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +52,7 @@ class Ttl:
 def _strategy(_: object, __: object, value: object) -> None:
     if not callable(value) and value not in tuple(STRATEGIES):
         words = ", ".join(map(repr, STRATEGIES))
-        raise ValueError(f"'partition_by' must be one of {words} or a callable, not {value!r}")
+        raise ValueError(f"'partition_by' must be one of {words} or a callable, not {shown(value)}")
 
 
 def _listed(instances: Any) -> Any:
@@ -54,7 +63,7 @@ def _listed(instances: Any) -> Any:
 
 def _are_instances(_: object, __: object, value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(one, Instance) for one in value):
-        raise ValueError(f"'instances' must be a list of Instance, not {value!r}")
+        raise ValueError(f"'instances' must be a list of Instance, not {shown(value)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -91,16 +100,16 @@ class GatewayConfig:
     instances: tuple[Instance, ...] = attrs.field(
         default=(), converter=_listed, validator=_are_instances
     )
-    partition_count: int = attrs.field(default=8, validator=whole(least=1))
+    partition_count: int = attrs.field(default=8, validator=whole(least=1, most=MOST_PARTITIONS))
     partition_by: Strategy = attrs.field(default="room", validator=_strategy)
     partition_bound: int = attrs.field(default=10_000, validator=whole(least=1))
     instance_bound: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     room_bound: int = attrs.field(default=1_000, validator=whole(least=1))
     attempts_per_partition: int = attrs.field(default=64, validator=whole(least=1))
     attempts_per_instance: int = attrs.field(default=64, validator=whole(least=1))
-    attempt_timeout: float = attrs.field(default=90.0, validator=number(above=0))
-    session_idle: float = attrs.field(default=300.0, validator=number(above=0))
-    drain_timeout: float = attrs.field(default=30.0, validator=number(least=0))
+    attempt_timeout: float = attrs.field(default=90.0, validator=number(least=SHORTEST, most=inf))
+    session_idle: float = attrs.field(default=300.0, validator=number(above=0, most=inf))
+    drain_timeout: float = attrs.field(default=30.0, validator=number(least=0, most=inf))
     max_parts: int = attrs.field(default=50, validator=whole(least=1))
     when_suspended: WhenSuspended = attrs.field(
         default="wait", validator=one_of(*get_args(WhenSuspended))
@@ -124,6 +133,11 @@ class GatewayConfig:
         factory=TelemetrySettings, validator=instance(TelemetrySettings)
     )
 
+    def __attrs_post_init__(self) -> None:
+        """Raises `ConfigError` for instances that do not go together with this, or one another."""
+        if problems := misfits(self.instances, self):
+            raise ConfigError(problems)
+
     @property
     def instance_share(self) -> int:
         """The bound of one instance in one partition."""
@@ -136,166 +150,37 @@ def differing(one: GatewayConfig, other: GatewayConfig) -> tuple[str, ...]:
     return tuple(name for name in names if getattr(one, name) != getattr(other, name))
 
 
-def load_config(
-    path: str | os.PathLike[str],
-    plugins: Sequence[Given] = (),
-    *,
-    environ: Mapping[str, str] | None = None,
-) -> GatewayConfig:
-    """Read `gateway.toml` with the settings types of the installed and the given plugins.
-
-    A secret is `{ env = "NAME" }`, `{ file = "path" }`, or the text itself; paths are relative to
-    the configuration. Raises `ConfigError` with every mistake by its place, as in
-    `instances.support.token`, and `PluginError` where plugins cannot be bound. The outbox's URL
-    and the exporter's table are checked by the plugins that take them; nothing is opened.
-    """
-    file = Path(path)
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
-    except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
-        raise ConfigError([Problem(str(path), f"is not TOML: {error}")]) from None
-    return parse_config(content, plugins, environ=environ, folder=file.parent)
+def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Problem]:
+    """What does not go together: an instance's settings with the gateway's, or with another's."""
+    problems = [problem for one in instances for problem in beside_gateway(one, config)]
+    first: dict[Any, Instance] = {}
+    for one in instances:
+        account = _account_of(one)
+        if account is not None and (other := first.setdefault(account, one)) is not one:
+            text = f"is the account of instance {other.id!r} as well; one account is one instance"
+            problems.append(Problem(f"instances.{one.id}.{account[1][0]}", text))
+    return problems
 
 
-def parse_config(
-    content: Mapping[str, Any],
-    plugins: Sequence[Given] = (),
-    *,
-    environ: Mapping[str, str] | None = None,
-    folder: Path = Path(),
-) -> GatewayConfig:
-    """The same from a mapping, as `tomllib` gives it."""
-    values = dict(content)
-    reader = _Reader(os.environ if environ is None else environ, folder)
-    names = values.pop("instances", {})
-    allowed = reader.structure(values.pop("plugins", {}), Filter, "plugins") or Filter()
-    hooks = bind(plugins, allowed)
-    instances = reader.instances(names, hooks, allowed)
-    config: GatewayConfig | None = reader.structure(values, GatewayConfig, "")
-    with reader.noting():
-        if isinstance(url := values.get("outbox"), str):
-            outbox_at(url, plugins, allowed)
-    with reader.noting():
-        match values.get("telemetry"):
-            case {"export": Mapping() as export} if export:
-                exporter_for(export, plugins, allowed)
-    if reader.problems or config is None:
-        raise ConfigError(reader.problems)
-    return attrs.evolve(config, instances=instances, plugins=allowed)
+def beside_gateway(instance: Instance, config: GatewayConfig) -> Iterator[Problem]:
+    """Settings of the instance that are not below the gateway's setting that they must be below."""
+    for field in _fields(instance.settings):
+        name = field.metadata.get(BELOW)
+        value = getattr(instance.settings, field.name)
+        bound = getattr(config, name, None) if name is not None else None
+        if is_number(bound) and is_number(value) and not value < bound:
+            text = f"must be below the gateway's `{name}`, which is {shown(bound)}"
+            yield Problem(f"instances.{instance.id}.{field.name}", f"{text}, not {shown(value)}")
 
 
-class _Reader:
-    """Structures tables and collects what is wrong instead of raising it."""
-
-    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
-        self.problems: list[Problem] = []
-        self._environ, self._folder = environ, folder
-        self._converter = cattrs.Converter(forbid_extra_keys=True)
-        self._converter.register_structure_hook(Secret, self._secret)
-        self._converter.register_structure_hook(Path, self._path)
-        take_no_other_for(self._converter)
-        self._converter.register_structure_hook(Strategy, lambda value, _: value)
-        self._converter.register_structure_hook_factory(attrs.has, self._table)
-
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Note the problems that the block raises."""
-        try:
-            yield
-        except ConfigError as error:
-            self.problems += error.problems
-
-    def structure(self, value: Any, kind: Any, place: str) -> Any:
-        """The value, or None and its problems noted."""
-        try:
-            return self._converter.structure(value, kind)
-        except Exception as error:  # noqa: BLE001 - a plugin's validators may raise anything
-            self.problems += problems_in(error, place)
-            return None
-
-    def _table(self, kind: Any) -> Any:
-        """Reads a table of settings: what does not fit and what is out of range, all at once."""
-        read = make_dict_structure_fn(kind, self._converter, _cattrs_forbid_extra_keys=True)
-
-        def table(value: Any, _: Any) -> Any:
-            try:
-                return read(value, kind)
-            except Exception as error:  # noqa: BLE001 - likewise
-                ranges = out_of_range(kind, value, self._converter.structure)
-                texts = {problem.text for problem in ranges}
-                found = problems_in(error, kind=kind)
-                misfits = [p for p in found if p.place or p.text not in texts]
-            raise Invalid(list(dict.fromkeys([*misfits, *ranges])))
-
-        return table
-
-    def instances(
-        self, tables: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
-    ) -> tuple[Instance, ...]:
-        """Each table below `instances`, by its channel's settings type."""
-        if not isinstance(tables, Mapping):
-            self.problems.append(Problem("instances", "must be a table of tables"))
-            return ()
-        found = []
-        for name, table in tables.items():
-            with self.noting():
-                found.append(self._instance(name, table, hooks, allowed))
-        return tuple(found)
-
-    def _instance(
-        self, name: str, table: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
-    ) -> Instance:
-        place = f"instances.{name}"
-        if not isinstance(table, Mapping):
-            raise ConfigError([Problem(place, "must be a table")])
-        fields = dict(table)
-        channel = fields.pop("channel", None)
-        if channel is None:
-            raise ConfigError(_no_channel(fields, place))
-        if not isinstance(channel, str) or channel not in hooks:
-            served = ", ".join(sorted(hooks)) or "none"
-            text = f"no plugin serves channel {channel!r}; installed: {served}"
-            text += left_out(allowed) or meant(str(channel), hooks)
-            raise ConfigError([Problem(f"{place}.channel", text)])
-        kind = hooks[channel].settings_type
-        settings = None if kind is None else self.structure(fields, kind, place)
-        try:
-            return Instance(name, channel, settings)
-        except ValueError as error:
-            raise ConfigError(problems_in(error, place)) from None
-
-    def _path(self, value: Any, _: Any) -> Path:
-        if not isinstance(value, str) or not value:
-            raise ValueError("must be a path")
-        return self._folder / value
-
-    def _secret(self, value: Any, _: Any) -> Secret:
-        match value:
-            case str():
-                source, text = "", value
-            case {"env": name} if len(value) == 1:
-                source = f"environment variable {name!r} "
-                if not isinstance(name, str) or name not in self._environ:
-                    raise ValueError(f"{source}is not set")
-                text = self._environ[name]
-            case {"file": name} if len(value) == 1:
-                source = f"file {name!r} "
-                try:
-                    text = (self._folder / str(name)).read_text(encoding="utf-8").strip()
-                except (OSError, UnicodeDecodeError) as error:
-                    reason = getattr(error, "strerror", None) or error
-                    raise ValueError(f"file {name!r}: {reason}") from None
-            case _:
-                raise ValueError('must be { env = "NAME" }, { file = "path" } or a text')
-        if not text:
-            raise ValueError(f"{source}is empty")
-        return Secret(text)
+def _account_of(instance: Instance) -> tuple[str, tuple[str, ...], tuple[Any, ...]] | None:
+    """Whose account it is, by the fields that say so; None: nothing says that."""
+    names = tuple(
+        f.name for f in _fields(instance.settings) if ACCOUNT.items() <= f.metadata.items()
+    )
+    values = tuple(getattr(instance.settings, name) for name in names)
+    return (instance.channel, names, values) if names else None
 
 
-def _no_channel(fields: Iterable[str], place: str) -> list[Problem]:
-    """That the channel is missing, or which fields look as if they were meant for it."""
-    hints = {f"{place}.{field}": meant(field, ["channel"]) for field in fields}
-    alike = [Problem(where, f"is not a setting{hint}") for where, hint in hints.items() if hint]
-    return alike or [Problem(f"{place}.channel", "is missing")]
+def _fields(settings: Any) -> tuple[attrs.Attribute[Any], ...]:
+    return attrs.fields(type(settings)) if attrs.has(type(settings)) else ()

@@ -21,12 +21,14 @@ from gateway_core.accounts.probing import Prober
 from gateway_core.accounts.reloading import Reloaded
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig, differing, load_config
+from gateway_core.config import GatewayConfig, differing
+from gateway_core.config_file import load_config
 from gateway_core.contract.envelopes import Address, Disposition, Envelope, KeyRef, Undelivered
-from gateway_core.contract.errors import UnknownInstance
+from gateway_core.contract.errors import ConfigError, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
+from gateway_core.contract.validators import is_finite, shown
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor, drain, drain_in_flight
@@ -36,7 +38,7 @@ from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at
+from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.scheduling.partitioning import finder
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
@@ -146,11 +148,16 @@ class Gateway(Verbs):
     def preview(self, envelope: Envelope) -> Preview:
         """What would become of `envelope`: problems, parts, limits. Accepts and sends nothing.
 
-        Raises `UnknownInstance`, and `HookContractError` where a hook fails.
+        Raises `UnknownInstance`, `ConfigError` where its settings are another channel's, and
+        `HookContractError` where a hook fails.
         """
         check_envelope(envelope)
         account = self._registry.account(envelope.instance_id)
-        address = account.addresses.get(envelope.external_room_id, "")
+        if account.unfit:
+            place = f"instances.{envelope.instance_id}.settings"
+            raise ConfigError([Problem(place, account.unfit)])
+        room = envelope.external_room_id
+        address = account.addresses.get(room, "") if isinstance(room, str) else ""
         return foresee(account.hooks, account.instance, envelope, self.config, address)
 
     def address(self, instance_id: str, event: Any) -> Address | None:
@@ -164,8 +171,9 @@ class Gateway(Verbs):
     async def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so.
 
-        An envelope in memory ends at once, before other tasks run. Raises `OutboxError` if a
-        durable outbox has to be asked, and cannot be.
+        An envelope in memory ends at once, before other tasks run. Raises `Invalid` for what is
+        neither a ticket nor an id, and `OutboxError` if a durable outbox has to be asked, and
+        cannot be.
         """
         return await self._lookup.withdraw(what)
 
@@ -427,8 +435,11 @@ async def open_gateway(
     `PartitionFailed` out of the block when a partition fails again and again.
     """
     _check(config, outbox, providers)
+    _check_ports(rng, wall_clock)
     if not isinstance(config, GatewayConfig):
         config = load_config(config, plugins)
+    if unknown := unknown_names(config.plugins):
+        raise ConfigError(unknown)
     hooks = bind(plugins, config.plugins)
     if outbox is None and config.outbox is not None:
         outbox = outbox_at(config.outbox, plugins, config.plugins)
@@ -482,3 +493,14 @@ def _check(config: object, outbox: object, providers: object) -> None:
     if not isinstance(providers, Providers | None):
         wanted = "Providers(tracers=…, meters=…)"
         raise TypeError(f"`providers` must be {wanted}, not {type(providers).__name__}")
+
+
+def _check_ports(rng: object, wall_clock: object) -> None:
+    """Raises TypeError for a generator or a clock that would fail later, in the gateway's tasks."""
+    if not isinstance(rng, Random | None):
+        raise TypeError(f"`rng` must be a random.Random, not {type(rng).__name__}")
+    time = wall_clock() if callable(wall_clock) else None
+    if not is_finite(time):
+        wanted = "a function that gives POSIX time, such as time.time"
+        told = f"one that gives {shown(time)}" if callable(wall_clock) else shown(wall_clock)
+        raise TypeError(f"`wall_clock` must be {wanted}, not {told}")

@@ -67,6 +67,62 @@ def test_check_names_every_mistake_by_its_place(program, tmp_path):
     } == {line.split(": ")[1] for line in err[:-1]}
 
 
+def test_check_misses_an_instance(program, tmp_path):
+    """Without one nothing can be sent; an application may add its own all the same."""
+    (tmp_path / "bare.toml").write_text("partition_count = 2\n")
+    lines = [
+        "bare.toml: instances: none is configured, so that nothing can be sent",
+        "gateway: bare.toml has 1 mistake",
+    ]
+    assert (2, "", lines) == program("check", "bare.toml")
+
+
+BRITTLE = """
+import attrs
+from gateway_core.authors import Answer, Limit, Traits, hookimpl
+
+GATEWAY_CONTRACT = 1
+
+@attrs.frozen
+class Settings:
+    count: float = 1
+
+@hookimpl
+def settings_type():
+    return Settings
+
+@hookimpl
+def traits():
+    return Traits(edit=False, delete=False)
+
+@hookimpl
+def rate_limit(instance, room):
+    return [Limit(room, instance.settings.count)]
+
+@hookimpl
+async def send(attempt):
+    return Answer()
+"""
+
+
+def test_check_finds_what_lets_every_message_crash(program, tmp_path, monkeypatch):
+    """A channel of somebody else that does not look at its settings itself."""
+    info = tmp_path / "brittle-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittle\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[gateway_plugin]\nbrittle = brittle_channel\n")
+    (tmp_path / "brittle_channel.py").write_text(BRITTLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "brittle.toml"
+    file.write_text("[instances.well]\nchannel = 'brittle'\n")
+    assert (0, []) == program("check", "brittle.toml")[::2]
+    file.write_text("[instances.ill]\nchannel = 'brittle'\ncount = 1.5\n")
+    code, out, err = program("check", "brittle.toml")
+    assert (2, "", "gateway: brittle.toml has 1 mistake") == (code, out, err[-1])
+    assert err[-2].startswith("brittle.toml: instances.ill: each message would crash: brittle")
+    assert "hook rate_limit: raised ValueError: 'count' must be a whole number" in err[-2]
+
+
 def test_check_of_no_file_is_one_line(program):
     assert (2, "", ["gateway: no.toml: No such file or directory"]) == program("check", "no.toml")
 

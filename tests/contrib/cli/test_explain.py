@@ -207,6 +207,16 @@ def test_a_wrong_command_is_one_line(program, arguments, line):
     assert line in err[0]
 
 
+def test_what_a_terminal_would_obey_is_spelled_out_in_json(program):
+    text = "a\u009b31mred\u0085 \u202eb \x7f 😀 é"
+    code, out, _ = program("explain", text, "--channel", "telegram", "--json")
+    assert 0 == code
+    assert "".join(out.split("\n")).isprintable()
+    assert "\\u009b31mred" in out
+    assert "😀 é" in out
+    assert "\x9b31mred" in json.dumps(json.loads(out), ensure_ascii=False)
+
+
 def test_a_channel_that_needs_more_than_a_token_is_left_out_with_a_line(program, monkeypatch):
     monkeypatch.setattr("gateway_contrib.cli.explaining.TOKENS", {"slack": "xoxb-1"})
     code, out, err = program("explain", "hi", "--json")

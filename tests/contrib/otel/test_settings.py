@@ -17,7 +17,7 @@ def test_every_mistake_is_told_by_its_place():
         settings_of(wrong)
     assert [
         "telemetry.export.otlp: must be an http or https URL, not 'collector'",
-        "telemetry.export.port: is no setting",
+        "telemetry.export.port: is not a setting",
         "telemetry.export.prometheus: must be host:port, not 'nonsense'",
-        "telemetry.export.queue: must be >= 1: 0",
+        "telemetry.export.queue: must be a whole number of at least 1, not 0",
     ] == sorted(map(str, caught.value.problems))

@@ -177,7 +177,7 @@ def test_no_more_copies_than_allowed_may_have_arrived():
 
 
 def test_unknown_after_the_last_try_stays_unknown():
-    settings = RetrySettings(attempts=2, max_ambiguous=5)
+    settings = RetrySettings(attempts=2, max_ambiguous=2)
     decision = decided(UNKNOWN, attempts=2, maybe_sent=1, settings=settings)
     assert Decision("unknown", 2.0) == decision
 

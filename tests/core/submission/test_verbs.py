@@ -319,9 +319,9 @@ async def test_what_is_no_envelope_is_refused(gateway, value, autojump_clock):
 @pytest.mark.parametrize("value", [5, None, b"id", []], ids=str)
 async def test_what_names_no_envelope_has_no_status(gateway, value, autojump_clock):
     """A receipt given by mistake must not look like an envelope that is not known."""
-    with pytest.raises(TypeError, match="must be a Ticket, a KeyRef or an envelope's id, not"):
+    with pytest.raises(Invalid, match="what: must be a Ticket, a KeyRef or an envelope's id, not"):
         await gateway.status(value)
-    with pytest.raises(TypeError, match="must be a Ticket or an envelope's id, not"):
+    with pytest.raises(Invalid, match="what: must be a Ticket or an envelope's id, not"):
         await gateway.cancel(value)
 
 

@@ -55,13 +55,13 @@ def test_settings_refuse(wrong):
 
 
 def test_a_token_must_be_a_secret():
-    with pytest.raises(TypeError, match="token: a secret is expected"):
+    with pytest.raises(ValueError, match="'token' must be a Secret, not str"):
         DiscordSettings(token="abc")
 
 
 def test_http_to_loopback_is_taken():
     settings = DiscordSettings(token=Secret("abc"), base_url="http://127.0.0.1:8080/api/v10/")
-    assert "http://127.0.0.1:8080/api/v10" == settings.base_url
+    assert "http://127.0.0.1:8080/api/v10/" == settings.base_url
 
 
 def test_traits():

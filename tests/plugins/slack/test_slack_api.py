@@ -450,8 +450,8 @@ async def test_no_token_shows_in_an_error(slack, session, attempt):
 
 async def test_secrets_of_another_form_are_taken_out_as_well(slack):
     """What stands between may quote the request, and so the secret of the app."""
-    settings = attrs.evolve(rotating(), token=Secret("legacy-token-7"))
-    slack.will_say({"ok": False, "error": "no_route", "needed": "shh legacy-token-7"})
+    settings = attrs.evolve(rotating(), token=Secret("xoxs-legacy-token-7"))
+    slack.will_say({"ok": False, "error": "no_route", "needed": "shh xoxs-legacy-token-7"})
     async with hooks.open_session(instance=Instance("s", "slack", settings)) as session:
         with pytest.raises(SlackApiError) as caught:
             await hooks.probe(session=session)

@@ -46,7 +46,8 @@ def test_a_wrong_setting_is_refused(wrong, words):
 
 
 def test_no_secret_prints():
-    settings = Settings(token=Secret("xoxb-shown"), refresh_token=Secret("xoxe-shown"))
+    secrets = {"refresh_token": Secret("xoxe-shown"), "client_secret": Secret("shown")}
+    settings = Settings(token=Secret("xoxb-shown"), client_id="1.2", **secrets)
     assert "shown" not in repr(settings)
     assert "shown" not in repr(settings.tokens)
 
@@ -58,9 +59,11 @@ def test_a_token_is_renewable_with_all_that_it_takes():
         "client_secret": Secret("s"),
     }
     assert Settings(token=TOKEN, **means).renewable
+    assert not Settings(token=TOKEN).renewable
     for missing in means:
         rest = {name: value for name, value in means.items() if name != missing}
-        assert not Settings(token=TOKEN, **rest).renewable
+        with pytest.raises(ValueError, match=f"must be given together with .*`{missing}` is miss"):
+            Settings(token=TOKEN, **rest)
 
 
 def test_settings_of_the_same_values_are_equal_whatever_slack_gave_since():

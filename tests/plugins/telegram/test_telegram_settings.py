@@ -21,7 +21,7 @@ def settings(**fields) -> TelegramSettings:
 )
 def test_a_token_of_another_form_is_refused_unseen(wrong):
     """Anything else would end up in the request's path."""
-    with pytest.raises(ValueError, match="not a bot token") as caught:
+    with pytest.raises(ValueError, match="'token' must be a bot's token") as caught:
         TelegramSettings(token=Secret(wrong))
     assert wrong not in str(caught.value)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 LONGEST = 500
 """Characters of a line; a platform's own words may be long."""
 
@@ -17,6 +20,12 @@ class Ended(Exception):
 def printable(text: str) -> str:
     """The text on one line, with control characters spelled out: it may come from anywhere."""
     return "".join(c if c.isprintable() else " " if c in "\n\r\t" else ascii(c)[1:-1] for c in text)
+
+
+def in_json(value: Any, *, indent: int | None = None) -> str:
+    """The value as JSON that a terminal may show: what it would obey is spelled out."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def one_line(error: BaseException) -> str:

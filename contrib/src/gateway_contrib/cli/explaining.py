@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway_contrib.cli.bubbles import page_of, picture_of
-from gateway_contrib.cli.ending import Ended, one_line, printable
+from gateway_contrib.cli.ending import Ended, in_json, one_line, printable
 from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, Piece, explain, later, seconds
 from gateway_contrib.cli.sending import CONFIG, WRITTEN, Shown, Written
 from gateway_core import (
@@ -115,7 +114,7 @@ def _table(channel: str) -> dict[str, str]:
 def _show(plans: Sequence[Explained], *, json: bool) -> None:
     if json:
         plain = [{**attrs.asdict(plan), "last_at": plan.last_at} for plan in plans]
-        print(jsonlib.dumps({"plans": plain}, ensure_ascii=False))
+        print(in_json({"plans": plain}))
         return
     console = Console(highlight=False)
     shown = [plan for plan in plans if plan.pieces]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,20 +18,24 @@ from rich.text import Text
 
 from gateway_contrib.cli.advice import advice, unlike_itself
 from gateway_contrib.cli.apart import accounts_of
-from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.ending import Ended, in_json, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_core import (
     ChannelBinding,
     ConfigError,
     Gateway,
     GatewayConfig,
+    HookContractError,
     Identity,
     Instance,
     PluginError,
     ProbeFailed,
+    Problem,
+    Send,
     installed_channels,
     load_config,
     open_gateway,
+    preview,
 )
 
 PROBE_SECONDS = 30.0
@@ -46,7 +49,7 @@ def plugins(*, json: Json = False) -> int:
     channels = installed_channels()
     if json:
         shown = {"channels": [attrs.asdict(channel) for channel in channels]}
-        print(jsonlib.dumps(shown, ensure_ascii=False, indent=2))
+        print(in_json(shown, indent=2))
         return 0
     if not channels:
         print("no channel is installed: pip install gateway-plugin-telegram (-slack, -discord)")
@@ -100,7 +103,7 @@ async def check(
 def _loaded(config: Path) -> GatewayConfig:
     """The configuration; its mistakes are lines of their own, since there may be many."""
     try:
-        return load_config(config)
+        return _unbroken(load_config(config))
     except (ConfigError, PluginError) as error:
         if error.problems[0].place == str(config):  # the file itself cannot be read
             raise
@@ -108,6 +111,31 @@ def _loaded(config: Path) -> GatewayConfig:
             print(f"{config}: {printable(str(problem))}", file=sys.stderr)
         count = len(error.problems)
         raise Ended(f"{config} has {count} mistake{'s' * (count != 1)}") from None
+
+
+ROOMS = ("1", "C0123456789")
+"""Rooms that look like one on some platform; nothing is sent to them."""
+
+
+def _unbroken(config: GatewayConfig) -> GatewayConfig:
+    if mistakes := [*_breaking(config)]:
+        raise ConfigError(mistakes)
+    return config
+
+
+def _breaking(config: GatewayConfig) -> Iterator[Problem]:
+    """What lets nothing out: no instance at all, or one on which each message would crash."""
+    if not config.instances:
+        yield Problem("instances", "none is configured, so that nothing can be sent")
+    for instance in config.instances:
+        for room in (*getattr(instance.settings, "rooms", ()), *ROOMS):
+            text = Send(instance_id=instance.id, external_room_id=room, text="Is this well?")
+            try:
+                if not preview(instance, text, config=config).problems:
+                    break
+            except HookContractError as error:
+                yield Problem(f"instances.{instance.id}", f"each message would crash: {error}")
+                break
 
 
 def _count(number: int) -> str:

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gateway_contrib.cli.apart import Application, accounts_of
-from gateway_contrib.cli.ending import Ended, one_line, printable
+from gateway_contrib.cli.ending import Ended, in_json, one_line, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_core import (
     DeliveryError,
@@ -186,7 +186,7 @@ async def _deliver(operation: Operation, delivery: Delivery) -> int:
             receipt, failure = error.receipt, error
     application.say()
     if delivery.json:
-        print(jsonlib.dumps(to_json(receipt), ensure_ascii=False))
+        print(in_json(to_json(receipt)))
     if failure is not None:
         raise Ended(one_line(failure), 1)
     if not delivery.json:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from attrs.validators import ge, gt, instance_of, le, optional
+from attrs.validators import optional
 
-from gateway_core.authors import ConfigError, Problem
+from gateway_core.authors import ConfigError
+from gateway_core.settings import all_of, at_most, matching, mistakes_in, number, table, text, whole
 
-_NUMBER = instance_of((int, float))
 _ADDRESS = r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}"
 _URL = r"https?://\S+"
 
 
-def _looks_like(pattern: str, words: str) -> Any:
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
-            raise ValueError(f"'{attribute.name}' must be {words}, not {value!r}")
+_BATCH = 512
 
-    return check
+
+def _batch(queue: object) -> int:
+    return queue if isinstance(queue, int) and 0 < queue < _BATCH else _BATCH
 
 
 @attrs.frozen(kw_only=True)
@@ -40,40 +38,34 @@ class OtelSettings:
     interval    seconds between exports of metrics by OTLP: what most back ends expect
     queue       finished spans that wait for the exporter, at the most; more are dropped and counted
                 (the SDK's own number)
-    batch       spans in one export (likewise)
+    batch       spans in one export, at most `queue` (likewise)
     timeout     seconds that one export may take (the OTLP exporter's own)
     closing     seconds that closing waits for the last export: less than what a process is mostly
                 given to stop in
     """
 
     otlp: str | None = attrs.field(
-        default=None, validator=optional(_looks_like(_URL, "an http or https URL"))
+        default=None, validator=optional(matching(_URL, "an http or https URL"))
     )
     prometheus: str | None = attrs.field(
-        default=None, validator=optional(_looks_like(_ADDRESS, "host:port"))
+        default=None, validator=optional(matching(_ADDRESS, "host:port"))
     )
-    service: str = attrs.field(default="gateway", validator=instance_of(str))
-    resource: Mapping[str, Any] = attrs.field(factory=dict, validator=instance_of(dict))
-    sampling: float = attrs.field(default=0.01, validator=[_NUMBER, ge(0), le(1)])
-    interval: float = attrs.field(default=60.0, validator=[_NUMBER, gt(0)])
-    queue: int = attrs.field(default=2_048, validator=[instance_of(int), ge(1)])
-    batch: int = attrs.field(default=512, validator=[instance_of(int), ge(1)])
-    timeout: float = attrs.field(default=10.0, validator=[_NUMBER, gt(0)])
-    closing: float = attrs.field(default=5.0, validator=[_NUMBER, ge(0)])
+    service: str = attrs.field(default="gateway", validator=text)
+    resource: Mapping[str, Any] = attrs.field(factory=dict, validator=table)
+    sampling: float = attrs.field(default=0.01, validator=number(least=0, most=1))
+    interval: float = attrs.field(default=60.0, validator=number(least=0.001))
+    queue: int = attrs.field(default=2_048, validator=whole(least=1))
+    batch: int = attrs.field(
+        default=attrs.Factory(lambda self: _batch(self.queue), takes_self=True),
+        validator=all_of(whole(least=1), at_most("queue")),
+    )
+    timeout: float = attrs.field(default=10.0, validator=number(least=0.001))
+    closing: float = attrs.field(default=5.0, validator=number(least=0))
 
 
 def settings_of(table: Mapping[str, Any]) -> OtelSettings:
     """The settings in the table. Raises `ConfigError` with every mistake by its place."""
-    known = attrs.fields_dict(OtelSettings)
-    problems = [
-        Problem(f"telemetry.export.{name}", "is no setting") for name in table if name not in known
-    ]
-    for name in table.keys() & known.keys():
-        try:
-            OtelSettings(**{name: table[name]})
-        except (TypeError, ValueError) as error:
-            text = str(error.args[0]).partition(" (")[0].removeprefix(f"'{name}' ")
-            problems.append(Problem(f"telemetry.export.{name}", text))
+    problems = mistakes_in(OtelSettings, table, "telemetry.export")
     if problems:
         raise ConfigError(problems)
     return OtelSettings(**table)

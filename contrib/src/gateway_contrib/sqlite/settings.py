@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
-from attrs.validators import ge, in_, instance_of, optional
+from attrs.validators import optional
 
-_SECONDS: list[Any] = [instance_of((int, float)), ge(0)]
+from gateway_core.settings import flag, number, one_of, whole
+
+_SECONDS = number(least=0)
 
 
 @attrs.frozen(kw_only=True)
@@ -30,14 +32,14 @@ class SqliteSettings:
     """
 
     synchronous: Literal["FULL", "NORMAL"] = attrs.field(
-        default="FULL", validator=in_(("FULL", "NORMAL"))
+        default="FULL", validator=one_of("FULL", "NORMAL")
     )
-    integrity_check: bool = attrs.field(default=False, validator=instance_of(bool))
+    integrity_check: bool = attrs.field(default=False, validator=flag)
     owner_wait: float = attrs.field(default=0.0, validator=_SECONDS)
     history_for: float = attrs.field(default=604_800.0, validator=_SECONDS)
     history_size: int = attrs.field(default=1 << 30, validator=[instance_of(int), ge(0)])
     refs_for: float = attrs.field(default=7_776_000.0, validator=_SECONDS)
     key_window: float | None = attrs.field(default=None, validator=optional(_SECONDS))
-    queue: int = attrs.field(default=4_096, validator=[instance_of(int), ge(1)])
+    queue: int = attrs.field(default=4_096, validator=whole(least=1))
     linger: float = attrs.field(default=0.02, validator=_SECONDS)
-    in_thread: bool = attrs.field(default=True, validator=instance_of(bool))
+    in_thread: bool = attrs.field(default=True, validator=flag)

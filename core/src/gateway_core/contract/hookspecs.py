@@ -37,7 +37,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.instances import Instance, Secret
-from gateway_core.contract.validators import LONGEST, flag, number, one_of, whole
+from gateway_core.contract.validators import SHORTEST, flag, number, one_of, whole
 from gateway_core.contract.verdicts import BucketReport, Verdict
 
 CONTRACT_VERSION = 1
@@ -72,7 +72,7 @@ class Traits:
     edit: bool = attrs.field(default=True, validator=flag)
     delete: bool = attrs.field(default=True, validator=flag)
     independent_threads: bool = attrs.field(default=False, validator=flag)
-    deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0, most=LONGEST))
+    deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0))
     repeat_safe_calls: frozenset[str] = frozenset()
     names_limits: bool = attrs.field(default=False, validator=flag)
 
@@ -98,7 +98,7 @@ class Limit:
 
     bucket: str
     count: int = attrs.field(default=1, validator=whole(least=1))
-    per: float = attrs.field(default=1.0, validator=number(above=0, most=LONGEST))
+    per: float = attrs.field(default=1.0, validator=number(least=SHORTEST))
     pace: Literal["even", "window", "learned"] = attrs.field(
         default="even", validator=one_of("even", "window", "learned")
     )

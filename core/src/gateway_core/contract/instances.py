@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from gateway_core.contract.redaction import redactor
-from gateway_core.contract.validators import name
+from gateway_core.contract.validators import Validator, name
 
 
 class Secret:
@@ -39,6 +40,31 @@ class Secret:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("a Secret is not pickled")
+
+
+def secret(
+    pattern: str = "[!-~]+", words: str = "printable ASCII without white space"
+) -> Validator:
+    """A `Secret` whose text has this form, which `words` describe; its text is in no error."""
+    form = re.compile(pattern)
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, Secret):
+            kind = type(value).__name__
+            raise ValueError(f"'{attribute.name}' must be a Secret, not {kind}")  # noqa: TRY004 - as all validators
+        if form.fullmatch(value.reveal()) is None:
+            raise ValueError(f"'{attribute.name}' must be {words}{_odd(value.reveal())}")
+
+    return check
+
+
+def _odd(text: str) -> str:
+    """What people overlook in a secret that was pasted, as the end of a sentence; else nothing."""
+    if "\ufeff" in text:
+        return "; it has a byte order mark"
+    if text != text.rstrip():
+        return "; it ends in white space or a line break"
+    return "; it has white space" if any(map(str.isspace, text)) else ""
 
 
 @attrs.frozen

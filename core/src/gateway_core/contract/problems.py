@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from math import inf
+from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
 import attrs
 import cattrs
 
 from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.validators import is_finite, shown
 
 _NAMED = re.compile(r"'(\w+)' (must .*)", re.DOTALL)
 """How validators speak: they name the field in words."""
@@ -47,23 +50,77 @@ def _where(error: BaseException, place: str) -> tuple[str, object]:
     return place, None
 
 
+def mistakes_in(kind: Any, values: Mapping[str, Any], place: str = "") -> list[Problem]:
+    """Every mistake in `values` for the attrs class `kind`, each by its place below `place`."""
+    known = attrs.fields_dict(kind)
+    found = [
+        Problem(name, f"is not a setting{meant(name, known)}")
+        for name in map(str, values)
+        if name not in known
+    ]
+    found += [
+        Problem(name, "is missing")
+        for name, field in known.items()
+        if field.init and field.default is attrs.NOTHING and name not in values
+    ]
+    found += out_of_range(kind, values, lambda value, _: value)
+    return [Problem(join(place, problem.place), problem.text) for problem in found]
+
+
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
-    """Every fault that the attrs class `kind`, which stops at the first, finds in its fields."""
+    """Every fault that the attrs class `kind`, which stops at the first, finds in its fields.
+
+    A validator that looks at other fields sees those that can be read, and the defaults.
+    """
     problems: list[Problem] = []
     given = value if isinstance(value, Mapping) else {}
-    for field in (field for field in attrs.fields(kind) if field.name in given):
+    settings = SimpleNamespace()
+    for field in (field for field in attrs.fields(kind) if field.init):
         try:
-            read = structure(given[field.name], field.type)
-        except Exception:  # noqa: BLE001, S112 - reported as what does not fit
+            if field.name in given:
+                read = structure(given[field.name], field.type)
+            else:
+                read = _own(field, settings)
+        except Exception:  # noqa: BLE001, S112 - reported as what does not fit, or is missing
             continue
         try:
-            if field.converter is not None and not isinstance(field.converter, attrs.Converter):
-                read = field.converter(read)
-            if field.validator is not None:
-                field.validator(None, field, read)
-        except Exception as error:  # noqa: BLE001 - a validator may raise what it likes
-            problems += [Problem(p.place or field.name, p.text) for p in problems_in(error)]
+            setattr(settings, field.name, _converted(field, read, settings))
+        except Exception as error:  # noqa: BLE001 - a converter may raise what it likes
+            problems += _of_field(field, error)
+    for field in attrs.fields(kind):
+        if field.validator is None or not hasattr(settings, field.name):
+            continue
+        try:
+            field.validator(settings, field, getattr(settings, field.name))
+        except Exception as error:  # noqa: BLE001 - likewise
+            if isinstance(error, AttributeError) and error.obj is settings:
+                continue  # it looks at a field that has a mistake of its own
+            problems += _of_field(field, error)
+            delattr(settings, field.name)  # no relation is told to what is wrong by itself
     return problems
+
+
+def _own(field: attrs.Attribute[Any], settings: Any) -> Any:
+    """A field's default. Raises LookupError where there is none."""
+    default: Any = field.default
+    if default is attrs.NOTHING:
+        raise LookupError
+    if not hasattr(default, "takes_self"):
+        return default
+    return default.factory(settings) if default.takes_self else default.factory()
+
+
+def _converted(field: attrs.Attribute[Any], value: Any, settings: Any) -> Any:
+    convert: Any = field.converter
+    if isinstance(convert, attrs.Converter):
+        return convert.__call__(value, settings, field)  # type: ignore[operator]  # set by attrs
+    return value if convert is None else convert(value)
+
+
+def _of_field(field: attrs.Attribute[Any], error: Exception) -> list[Problem]:
+    if isinstance(error, TypeError) and error.args:  # as some of attrs' own validators speak
+        error = ValueError(*error.args)
+    return [Problem(p.place or field.name, p.text) for p in problems_in(error)]
 
 
 def meant(word: str, known: Iterable[str]) -> str:
@@ -91,12 +148,13 @@ def take_no_other_for(converter: cattrs.Converter) -> None:
 
 
 def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
-    accepted = (int, float) if kind is float else kind
-
     def read(value: Any, wanted: Any) -> Any:
-        fits = isinstance(value, accepted) and value == value  # noqa: PLR0124 - nan
-        if not fits or (isinstance(value, bool) and kind is not bool):
-            raise ValueError(f"must be {words}, not {value!r}")
+        if kind is float:
+            fits = is_finite(value) or value in (inf, -inf)
+        else:
+            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not fits:
+            raise ValueError(f"must be {words}, not {shown(value)}")
         return value if isinstance(value, wanted) else wanted(value)  # an enum of texts, for one
 
     return read
@@ -120,7 +178,7 @@ def _take_only_lists(converter: cattrs.Converter) -> None:
             if not isinstance(value, list | tuple):
                 raise ValueError("must be a list")  # noqa: TRY004 - one kind for all
             if not any_length and len(value) != len(fields):
-                raise ValueError(f"must be a list of {len(fields)}, not {list(value)!r}")
+                raise ValueError(f"must be a list of {len(fields)}, not {shown(list(value))}")
             return read(value, wanted)
 
         return only_lists
@@ -140,6 +198,6 @@ def _one_of(kind: Any) -> Callable[[Any, Any], Any]:
     def read(value: Any, _: Any) -> Any:
         if value in words:
             return value
-        raise ValueError(f"{wanted}, not {value!r}{meant(str(value), map(str, words))}")
+        raise ValueError(f"{wanted}, not {shown(value)}{meant(str(value), map(str, words))}")
 
     return read

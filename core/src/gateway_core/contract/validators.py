@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+import re
 import sys
 from collections.abc import Callable, Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, TypeAlias, TypeGuard
 
 import attrs
@@ -17,7 +19,13 @@ LONGEST_NAME = 1024
 """Characters of an id or a key: no platform's are longer, and each is held in memory."""
 LONGEST = 1e9
 """Seconds, some thirty years: longer waits are mistakes, and 64 bits of nanoseconds hold them."""
+MOST = 10**9
+"""Counts: more of anything are a mistake, and what is reckoned with them stays exact."""
+SHORTEST = 0.001
+"""Seconds of a rate: a thousand turns in each are more than any loop has."""
 UNSENDABLE = "has a lone surrogate or NUL"
+SHOWN = 200
+"""Characters of a wrong value in an error."""
 DEEPEST = 32
 """Levels of a table."""
 MANY = 10_000
@@ -74,8 +82,12 @@ def is_finite(value: object) -> TypeGuard[float]:
 
 
 def shown(value: object) -> str:
-    """The value as an error shows it; Python refuses to write out very long numbers."""
-    return "a number so large" if is_whole(value) and abs(value) > WIDEST else repr(value)
+    """The value as an error shows it, at most `SHOWN` characters of it."""
+    try:
+        text = "a number so large" if is_whole(value) and abs(value) > WIDEST else repr(value)
+    except Exception:  # noqa: BLE001 - Python refuses to write out very long numbers, too
+        return f"what {type(value).__name__} cannot show"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def name_fault(value: object) -> str | None:
@@ -182,31 +194,47 @@ def must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
     return check
 
 
+def all_of(*checks: Validator) -> Validator:
+    """A value that passes each of these in turn."""
+
+    def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+        for one in checks:
+            one(settings, attribute, value)
+
+    return check
+
+
 flag = must_be("true or false", lambda value: isinstance(value, bool))
 """True or false, and nothing that merely counts as such: the text "no" is true."""
 table = must_be("a table", lambda value: isinstance(value, Mapping))
 
 
-def whole(*, least: int) -> Validator:
-    """A whole number of at least `least`."""
+def whole(*, least: int, most: int | None = None) -> Validator:
+    """A whole number within these bounds; without `most` of at most `MOST`."""
     wanted = f"a whole number of at least {least}"
-    return must_be(wanted, lambda value: is_whole(value) and value >= least)
+    if most is not None:
+        wanted = f"a whole number from {least} to {most}"
+    above = must_be(wanted, lambda value: is_whole(value) and value >= least)
+    wanted = f"a whole number of at most {MOST}" if most is None else wanted
+    below = must_be(wanted, lambda value: value <= (MOST if most is None else most))
+    return all_of(above, below)
 
 
 def number(
-    *, least: float | None = None, above: float | None = None, most: float | None = None
+    *, least: float | None = None, above: float | None = None, most: float = LONGEST
 ) -> Validator:
-    """A number within these bounds; `nan` is within none, infinity is where `most` is None."""
+    """A number within these bounds; `nan` is within none, infinity only where `most` is."""
     words = [("at least", least), ("above", above), ("at most", most)]
-    wanted = "a number " + " and ".join(f"{word} {n:g}" for word, n in words if n is not None)
+    wanted = "a number " + " and ".join(
+        f"{word} {n:g}" for word, n in words if n is not None and n != inf
+    )
 
     def fits(value: Any) -> bool:
         return (
-            is_number(value)
+            (is_finite(value) or value in (inf, -inf))
             and (least is None or value >= least)
             and (above is None or value > above)
-            and (most is None or value <= most)
-            and value == value  # noqa: PLR0124 - nan
+            and value <= most
         )
 
     return must_be(wanted, fits)
@@ -220,3 +248,88 @@ def one_of(*allowed: str) -> Validator:
 def instance(kind: type) -> Validator:
     """A value of that class."""
     return must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))
+
+
+text = must_be(
+    "a text of printable characters",
+    lambda value: isinstance(value, str) and value != "" and value.isprintable(),
+)
+"""A text on one line that is not empty, and has no character that cannot be seen or sent."""
+
+
+def matching(pattern: str, words: str) -> Validator:
+    """A text of this form, which `words` describe in errors."""
+    form = re.compile(pattern)
+    return must_be(words, lambda value: isinstance(value, str) and bool(form.fullmatch(value)))
+
+
+def mapping_of(kind: type, is_key: Callable[[str], bool], words: str) -> Validator:
+    """A table of values of the class `kind`, by keys that `words` describe."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"'{attribute.name}' must be a table, not {shown(value)}")  # noqa: TRY004 - as all validators
+        for key, one in value.items():
+            if not isinstance(key, str) or not is_key(key):
+                raise ValueError(f"'{attribute.name}' must have {words} as keys, not {key!r}")
+            if not isinstance(one, kind):
+                wanted = f"of the class {kind.__name__} for {key!r}"
+                raise ValueError(f"'{attribute.name}' must be {wanted}, not {shown(one)}")  # noqa: TRY004 - likewise
+
+    return check
+
+
+# -- relations between settings: declared at the later of the two, when both are known
+
+
+def at_least(other: str) -> Validator:
+    """At least as much as the setting `other`, which stands before it in the same table."""
+    return _related(other, "at least", operator.ge)
+
+
+def at_most(other: str) -> Validator:
+    """At most as much as that setting."""
+    return _related(other, "at most", operator.le)
+
+
+def above(other: str) -> Validator:
+    """More than that setting."""
+    return _related(other, "above", operator.gt)
+
+
+def _related(other: str, words: str, fits: Callable[[Any, Any], bool]) -> Validator:
+    def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+        bound = getattr(settings, other, None)  # None: has a mistake of its own
+        if is_number(bound) and is_number(value) and not fits(value, bound):
+            wanted = f"{words} `{other}`, which is {shown(bound)}"
+            raise ValueError(f"'{attribute.name}' must be {wanted}, not {shown(value)}")
+
+    return check
+
+
+def together(*others: str) -> Validator:
+    """Given with all of these settings, or with none of them; one that is None is not given."""
+
+    def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+        given = {name: getattr(settings, name, None) is not None for name in others}
+        if len({value is not None, *given.values()}) > 1:
+            names = " and ".join(f"`{name}`" for name in others)
+            missing = [name for name, there in given.items() if not there]
+            missing += [] if value is not None else [attribute.name]
+            lacking = " and ".join(f"`{name}`" for name in missing)
+            raise ValueError(
+                f"'{attribute.name}' must be given together with {names}: {lacking} is missing"
+            )
+
+    return check
+
+
+BELOW = "gateway_core.below"
+"""In a field's metadata: the setting of the gateway that it must be less than."""
+ACCOUNT = {"gateway_core.account": True}
+"""A field's metadata: no two instances of a channel have the same in all fields that have it."""
+
+
+def below_gateway(name: str) -> Mapping[str, str]:
+    """A field's metadata: less than the setting `name` of the gateway (`attempt_timeout`)."""
+    return {BELOW: name}

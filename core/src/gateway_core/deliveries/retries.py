@@ -8,7 +8,14 @@ from typing import Literal
 import attrs
 
 from gateway_core.contract.envelopes import Disposition
-from gateway_core.contract.validators import LONGEST, number, whole
+from gateway_core.contract.validators import (
+    all_of,
+    at_least,
+    at_most,
+    is_whole,
+    number,
+    whole,
+)
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.backoff import Backoff
 from gateway_core.deliveries.steps import Step
@@ -18,6 +25,14 @@ LONGEST_WAIT = 86_400.0
 FRUITLESS = 2
 MOST_PATIENCE = 10.0
 """After so many refusals in a row, a retry-after of less than so many seconds is not relied on."""
+
+
+COPIES = 2
+"""How many attempts at one part may have been accepted unknown to us, where no setting says it."""
+
+
+def _copies(attempts: object) -> int:
+    return attempts if is_whole(attempts) and 0 < attempts < COPIES else COPIES
 
 
 @attrs.frozen(kw_only=True)
@@ -33,9 +48,12 @@ class RetrySettings:
 
     attempts: int = attrs.field(default=6, validator=whole(least=1))
     base: float = attrs.field(default=0.5, validator=number(above=0))
-    cap: float = attrs.field(default=60.0, validator=number(above=0))
-    max_ambiguous: int = attrs.field(default=2, validator=whole(least=1))
-    quarantine: float = attrs.field(default=2.0, validator=number(least=0, most=LONGEST))
+    cap: float = attrs.field(default=60.0, validator=all_of(number(above=0), at_least("base")))
+    max_ambiguous: int = attrs.field(
+        default=attrs.Factory(lambda self: _copies(self.attempts), takes_self=True),
+        validator=all_of(whole(least=1), at_most("attempts")),
+    )
+    quarantine: float = attrs.field(default=2.0, validator=number(least=0))
 
     @property
     def backoff(self) -> Backoff:

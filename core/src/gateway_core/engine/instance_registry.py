@@ -21,7 +21,7 @@ from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.reloading import Changes, compare
 from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig
+from gateway_core.config import GatewayConfig, beside_gateway
 from gateway_core.contract.envelopes import Disposition, Undelivered
 from gateway_core.contract.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity
@@ -104,21 +104,29 @@ class InstanceRegistry:
 
     def add(self, instance: Instance) -> None:
         """Add an instance; with settings of the wrong type it starts suspended."""
-        _check_instance(instance)
+        self._check(instance)
         if instance.id in self._accounts:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
         account = self._account_of(instance)
         self._accounts[instance.id] = self.serving[instance.id] = account
-        account.unfit = _wrong_settings(instance, account.hooks)
+        account.unfit = account.hooks.unfit(instance)
         if account.unfit:
             self._hold(account, account.unfit)
+
+    def _check(self, instance: object) -> None:
+        """Raises `ConfigError` for what is no instance, or does not go with the configuration."""
+        if not isinstance(instance, Instance):
+            text = f"must be an Instance, not {type(instance).__name__}"
+            raise ConfigError([Problem("instance", text)])
+        if problems := [*beside_gateway(instance, self._config)]:
+            raise ConfigError(problems)
 
     def replace(self, instance: Instance, *, keep_held: bool = False) -> None:
         """Give a known instance new settings of its channel; a suspended one goes on.
 
         keep_held  unless the application has suspended it
         """
-        _check_instance(instance)
+        self._check(instance)
         account = self.account(instance.id)
         if (problem := self._problem_of(instance)) is not None:
             raise ConfigError([problem])
@@ -151,8 +159,10 @@ class InstanceRegistry:
             return Problem(f"{place}.channel", "cannot change; add another instance")
         if hooks is None:
             return self._unserved(instance)
-        wrong = _wrong_settings(instance, hooks)
-        return Problem(f"{place}.settings", wrong) if wrong else None
+        wrong = hooks.unfit(instance)
+        if wrong:
+            return Problem(f"{place}.settings", wrong)
+        return next(beside_gateway(instance, self._config), None)
 
     async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Remove an instance after up to `drain` seconds; what was ended undelivered."""
@@ -371,17 +381,3 @@ def _report_end(instance_id: str, trouble: str, by: str) -> None:
     """Report the end of a suspension or of an outage, so that an alert of it ends as well."""
     event = INSTANCE_RESUMED if trouble == "suspension" else CIRCUIT_CLOSED
     log_event(event, instance=instance_id, by=by)
-
-
-def _check_instance(value: object) -> None:
-    if not isinstance(value, Instance):
-        text = f"must be an Instance, not {type(value).__name__}"
-        raise ConfigError([Problem("instance", text)])
-
-
-def _wrong_settings(instance: Instance, hooks: ChannelHooks) -> str:
-    """What is wrong with the settings; empty: nothing."""
-    expected = hooks.settings_type
-    if expected is None or isinstance(instance.settings, expected):
-        return ""
-    return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"

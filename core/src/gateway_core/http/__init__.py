@@ -7,7 +7,7 @@ try:
     from gateway_core.http.network import NetworkSettings
     from gateway_core.http.progress import Timeouts, UnreadableBody
     from gateway_core.http.replaced import transport_factory
-    from gateway_core.http.urls import check_base_url
+    from gateway_core.http.urls import base_url, check_base_url
 except ModuleNotFoundError as error:
     text = f"gateway_core.http needs {error.name}: pip install 'gateway-core[http]'"
     raise ModuleNotFoundError(text, name=error.name) from error
@@ -18,6 +18,7 @@ __all__ = [
     "Response",
     "Timeouts",
     "UnreadableBody",
+    "base_url",
     "check_base_url",
     "foreign_verdict",
     "is_page",

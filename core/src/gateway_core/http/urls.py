@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -39,12 +40,12 @@ def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
     if loopback:
         return
     if address is None and _NUMERIC_HOST.fullmatch(host):
-        raise ValueError("an address must be written in full, as in 192.0.2.1")
+        raise ValueError("must have an address in full, as in 192.0.2.1")
     if address is None:
         return
     never = address.is_link_local or address.is_multicast
     if never or not (allow_private or address.is_global):
-        raise ValueError("private, link-local and reserved addresses are refused")
+        raise ValueError("must have no private, link-local or reserved address")
 
 
 def check_base_url(url: str, *, allow_private: bool = False) -> str:
@@ -56,8 +57,11 @@ def check_base_url(url: str, *, allow_private: bool = False) -> str:
     """
     if not isinstance(url, str) or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         raise ValueError("must be a URL in printable ASCII without spaces")
-    split = urlsplit(url)
-    _ = split.port  # Raises ValueError for a port out of range.
+    try:
+        split = urlsplit(url)
+        _ = split.port
+    except ValueError as error:
+        raise ValueError(f"must be a URL: {error}") from None
     if not split.hostname:
         raise ValueError("must name a host, as in https://api.example.org")
     if "@" in split.netloc or "?" in url or "#" in url:
@@ -132,3 +136,11 @@ def _names(entry: str, host: str, port: int) -> bool:
     domain = name.removeprefix("*").removeprefix(".").rstrip(".")
     fits = host == domain or host.endswith(f".{domain}")
     return bool(domain) and fits and its_port in {"", str(port)}
+
+
+def base_url(_: object, attribute: attrs.Attribute[Any], url: str) -> None:
+    """The validator of a setting that is a base URL: as `check_base_url` wants it."""
+    try:
+        check_base_url(url)
+    except ValueError as error:
+        raise ValueError(f"'{attribute.name}' {error}") from None

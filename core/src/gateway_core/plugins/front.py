@@ -121,6 +121,13 @@ class ChannelHooks:
             for name, caller in self.callers.items()
         }
 
+    def unfit(self, instance: Instance) -> str:
+        """What is wrong with the instance's settings on this channel; empty: nothing."""
+        expected = self.settings_type
+        if expected is None or isinstance(instance.settings, expected):
+            return ""
+        return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
+
     # -- before acceptance
 
     def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:

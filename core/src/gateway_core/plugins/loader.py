@@ -14,6 +14,8 @@ import pluggy
 from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import ConfigError, PluginError, Problem
 from gateway_core.contract.hookspecs import ADAPTER_GROUP, POLICY_GROUP, Providers
+from gateway_core.contract.problems import meant
+from gateway_core.contract.validators import must_be
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import stopped
 from gateway_core.plugins.front import ChannelHooks
@@ -30,16 +32,52 @@ Given: TypeAlias = object | tuple[str, object]
 """A plugin given in code: an object with hookimpls, or (channel, object) for one channel only."""
 
 
+def _listed(names: Any) -> Any:
+    """Any list as a tuple; anything else is left as it is, for the validator to name."""
+    return tuple(names) if isinstance(names, list | set | frozenset) else names
+
+
+_NAMES = must_be(
+    'a list of names, such as ["slack"]',
+    lambda value: isinstance(value, tuple) and all(isinstance(name, str) for name in value),
+)
+
+
 @attrs.frozen
 class Filter:
-    """Which plugins may be used, by name. An empty `allow` allows all that `deny` does not name."""
+    """Which plugins may be used, by the name of the entry point or of the distribution.
 
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
+    An empty `allow` allows all that `deny` does not name.
+    """
 
-    def __call__(self, name: str) -> bool:
-        """Whether the plugin of that name may be used."""
-        return name not in self.deny and (not self.allow or name in self.allow)
+    allow: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_NAMES)
+    deny: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_NAMES)
+
+    def __call__(self, *names: str) -> bool:
+        """Whether the plugin of these names may be used."""
+        allowed = not self.allow or any(name in self.allow for name in names)
+        return allowed and not any(name in self.deny for name in names)
+
+
+def unknown_names(allowed: Filter) -> list[Problem]:
+    """Names in the filter that no installed plugin has: what they mean is not filtered."""
+    known = installed_names()
+    return [
+        Problem(f"plugins.{field}", f"no plugin is called {name!r}{meant(name, known)}")
+        for field in ("allow", "deny")
+        for name in getattr(allowed, field)
+        if name not in known
+    ]
+
+
+def installed_names() -> frozenset[str]:
+    """Every name by which a filter may call an installed plugin."""
+    return frozenset(name for point in _installed() for name in _names(point))
+
+
+def _names(point: EntryPoint) -> tuple[str, ...]:
+    """What a filter may call the plugin: as its entry point, or as its distribution."""
+    return (point.name, point.dist.name) if point.dist is not None else (point.name,)
 
 
 def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
@@ -47,7 +85,7 @@ def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
     found: list[Plugin] = []
     problems: list[Problem] = []
     for point in _installed():
-        if not allowed(point.name):
+        if not allowed(*_names(point)):
             continue
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
         try:
@@ -63,7 +101,7 @@ def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
 
 def left_out(allowed: Filter) -> str:
     """Which installed plugins the filter leaves out, as the end of a sentence; else nothing."""
-    names = sorted({point.name for point in _installed() if not allowed(point.name)})
+    names = sorted({point.name for point in _installed() if not allowed(*_names(point))})
     return f"; the table `plugins` leaves out {', '.join(names)}" if names else ""
 
 
@@ -201,6 +239,8 @@ def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
             continue
         if (other := first.setdefault(plugin.channel, plugin)) is not plugin:
             text = f"serves channel {plugin.channel!r}, which {other.label} serves already"
+            if plugin.distribution and other.distribution:
+                text += "; name one of the two distributions in `plugins.deny`"
             yield Problem(plugin.label, text)
 
 

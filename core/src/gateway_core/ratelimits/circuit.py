@@ -6,7 +6,7 @@ from collections import deque
 
 import attrs
 
-from gateway_core.contract.validators import number, whole
+from gateway_core.contract.validators import all_of, at_least, number, whole
 from gateway_core.deliveries.backoff import Backoff
 
 SHARE = 0.5
@@ -30,7 +30,9 @@ class CircuitSettings:
 
     window: int = attrs.field(default=20, validator=whole(least=1))
     probe_base: float = attrs.field(default=1.0, validator=number(above=0))
-    probe_cap: float = attrs.field(default=60.0, validator=number(above=0))
+    probe_cap: float = attrs.field(
+        default=60.0, validator=all_of(number(above=0), at_least("probe_base"))
+    )
 
     @property
     def backoff(self) -> Backoff:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
+from gateway_core.contract.errors import HookContractError
+from gateway_core.contract.validators import is_whole, shown
+
 T = TypeVar("T")
 
 Strategy: TypeAlias = str | Callable[[str, str], int]
@@ -36,11 +39,25 @@ def strategy(named: Strategy) -> Callable[[str, str], int]:
 
 
 def finder(partitions: Sequence[T], named: Strategy) -> Callable[[str, str], T]:
-    """A function that finds the partition of a routing key: computed, and never stored."""
+    """A function that finds the partition of a routing key: computed, and never stored.
+
+    It raises `HookContractError` for a callable that raises, or gives no whole number.
+    """
     number_of, count = strategy(named), len(partitions)
 
     @lru_cache(maxsize=16_384)
     def partition_of(instance_id: str, room: str) -> T:
-        return partitions[number_of(instance_id, room) % count]
+        try:
+            number = number_of(instance_id, room)
+        except Exception as error:  # an application's code may raise anything
+            raise _wrong(named, f"raised {type(error).__name__}: {error}") from error
+        if not is_whole(number):
+            raise _wrong(named, f"answered with {shown(number)}, expected a whole number")
+        return partitions[number % count]
 
     return partition_of
+
+
+def _wrong(named: Strategy, text: str) -> HookContractError:
+    name = named if isinstance(named, str) else getattr(named, "__qualname__", repr(named))
+    return HookContractError(hook="partition_by", plugin=name, text=text)

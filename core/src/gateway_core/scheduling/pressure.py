@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from gateway_core.contract.hookspecs import Level
-from gateway_core.contract.validators import is_finite
+from gateway_core.contract.validators import is_finite, shown
 
 _ROUNDING = 1e-9
 """0.95 - 0.05 is a little less than 0.9: that must not cost a slot."""
@@ -19,7 +19,7 @@ LEVELS: tuple[Level, ...] = ("nominal", "elevated", "high", "saturated")
 def _rising(_instance: object, _attribute: object, value: object) -> None:
     shares = value if isinstance(value, tuple) and all(map(is_finite, value)) else ()
     if len(shares) != 3 or not 0 < shares[0] < shares[1] < shares[2] <= 1:  # noqa: PLR2004 - levels
-        raise ValueError(f"'thresholds' must be three rising shares up to 1, not {value!r}")
+        raise ValueError(f"'thresholds' must be three rising shares up to 1, not {shown(value)}")
 
 
 @attrs.frozen(kw_only=True)

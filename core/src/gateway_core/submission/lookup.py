@@ -13,6 +13,8 @@ import trio
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef, Receipt
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.validators import name_fault
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.engine.partition import Partition
@@ -37,6 +39,7 @@ class Lookup:
         """Where it stands, as far as memory knows; None: the outbox may know it."""
         found: Delivery | Receipt | None
         if isinstance(what, KeyRef):
+            _check_ref(what)
             keys = self._partition_of(what.instance_id, what.external_room_id).keys
             key = keys.find(scope_of_key(what), self._clock.now())
             found = None if key is None else key.delivery or key.receipt
@@ -130,5 +133,13 @@ def _id_of(what: object, wanted: str) -> str:
     if isinstance(what, Ticket):
         return what.id
     if not isinstance(what, str):
-        raise TypeError(f"must be {wanted}, not {type(what).__name__}")
+        raise Invalid([Problem("what", f"must be {wanted}, not {type(what).__name__}")])
     return what
+
+
+def _check_ref(ref: KeyRef) -> None:
+    """Raises `Invalid` for a key that no envelope can have."""
+    values = ((name, getattr(ref, name)) for name in ("instance_id", "external_room_id", "key"))
+    faults = ((name, name_fault(value)) for name, value in values if value != "")
+    if problems := [Problem(f"what.{name}", fault) for name, fault in faults if fault]:
+        raise Invalid(problems)

@@ -42,8 +42,8 @@ def preview(
 
     Calls `validate`, `chunk` and `rate_limit` as a gateway does: those of given and installed
     policies first. `config` has the bounds and the plugins allowed. Raises `PluginError` if plugins
-    cannot be bound, `ConfigError` for a channel that no plugin serves, and `HookContractError` if a
-    hook fails.
+    cannot be bound, `ConfigError` for a channel that no plugin serves or settings of another
+    channel, and `HookContractError` if a hook fails.
     """
     config = config or GatewayConfig()
     hooks = bind(plugins, config.plugins)
@@ -51,6 +51,8 @@ def preview(
         served = ", ".join(sorted(hooks)) or "none"
         text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
         raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
+    if unfit := hooks[instance.channel].unfit(instance):
+        raise ConfigError([Problem(f"instances.{instance.id}.settings", unfit)])
     return foresee(hooks[instance.channel], instance, envelope, config)
 
 

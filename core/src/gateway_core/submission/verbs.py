@@ -34,6 +34,7 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import DeliveryError, Invalid, Problem
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.problems import problems_in
+from gateway_core.contract.validators import shown
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
@@ -288,6 +289,7 @@ class Verbs:
         if on_cancel not in ON_CANCEL:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
+        _check_flag("raises", raises)
         _check_loop()
         hopeless = self._door.hopeless(envelope)
         if hopeless is not None:
@@ -371,6 +373,7 @@ class Verbs:
         who is cancelled meanwhile leaves no trace.
         """
         check_envelope(envelope)
+        _check_flag("wait", wait)
         _check_loop()
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
@@ -387,6 +390,12 @@ def _check_loop() -> None:
     except RuntimeError:
         text = "the gateway runs on trio; from another event loop, use trio.from_thread.run"
         raise RuntimeError(text) from None
+
+
+def _check_flag(name: str, value: object) -> None:
+    """Raises `Invalid` for what merely counts as true or false: the text "no" is true."""
+    if value is not True and value is not False:
+        raise Invalid([Problem(name, f"must be true or false, not {shown(value)}")])
 
 
 def _build(kind: Any, **fields: Any) -> Any:

@@ -41,7 +41,7 @@ from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import is_sendable
 from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.plugins.front import ChannelHooks
-from gateway_core.plugins.loader import Filter, bind
+from gateway_core.plugins.loader import Filter, bind, installed_names
 from gateway_core.testing.gateways import virtual_wall
 from gateway_core.testing.paces import paces_without_bound
 
@@ -67,7 +67,7 @@ SURPRISES = (
 )
 """Errors of which no table of a platform's tells."""
 
-ALONE = Filter(allow=("nobody",))
+ALONE = Filter(deny=installed_names())
 """What is installed has no say in these tests."""
 
 EVENTS: tuple[Any, ...] = (

@@ -172,7 +172,7 @@ async def open_session(instance: Instance) -> AsyncIterator[DiscordSession]:
         timeouts=Timeouts(total=settings.total_timeout),
         network=settings,
     ) as client:
-        times = times_of(settings.base_url)
+        times = times_of(settings.base_url.rstrip("/"))
         yield DiscordSession(client, InvalidAnswers(settings.invalid_answers, instance.id, times))
 
 

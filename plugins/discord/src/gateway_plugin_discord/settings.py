@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
+from attrs.validators import optional
 
 from gateway_core.authors import Secret
-from gateway_core.http import NetworkSettings, check_base_url
+from gateway_core.http import NetworkSettings, base_url
+from gateway_core.settings import (
+    ACCOUNT,
+    below_gateway,
+    mapping_of,
+    matching,
+    number,
+    secret,
+    whole,
+)
+from gateway_plugin_discord.ids import is_snowflake
 
 BASE_URL = "https://discord.com/api/v10"
 MAX_LENGTH = 2000
 """Characters of a bot's message (discord.com/developers/docs/resources/message)."""
 
-_AT_LEAST_ONE: Any = attrs.validators.ge(1)
-_POSITIVE: Any = attrs.validators.gt(0)
-
-
-def _token(_: object, field: attrs.Attribute[Secret], value: Secret) -> None:
-    if not isinstance(value, Secret):
-        raise TypeError(f"{field.name}: a secret is expected, as {{ env = … }} or {{ file = … }}")
-    if not value.reveal().isascii() or any(map(str.isspace, value.reveal())):
-        raise ValueError(f"{field.name}: a bot's token has no white space and no other alphabets")
+_TOKEN = secret("(?!Bot )[!-~]+", "the bot's token alone, without the word `Bot` before it")
+_PAGE = matching("[!-'*-~]+", "a URL without white space and parentheses")
+_COUNT = whole(least=1, most=100_000)
+_SECONDS = number(least=0.001)
 
 
 @attrs.frozen(kw_only=True)
 class RoomLimits:
     """What one channel's routes allow, where it is not what the instance says; None: as there."""
 
-    message_count: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_AT_LEAST_ONE)
-    )
-    message_per: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_POSITIVE)
-    )
+    message_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
+    message_per: float | None = attrs.field(default=None, validator=optional(_SECONDS))
 
 
 @attrs.frozen(kw_only=True)
@@ -61,16 +62,20 @@ class DiscordSettings(NetworkSettings):
                      the request's own error is reported
     """
 
-    token: Secret = attrs.field(validator=_token)
-    base_url: str = attrs.field(default=BASE_URL, converter=check_base_url)
-    user_agent_url: str = attrs.field(
-        default="https://example.com/gateway", validator=attrs.validators.matches_re(r"[!-'*-~]+")
+    token: Secret = attrs.field(validator=_TOKEN, metadata=ACCOUNT)
+    base_url: str = attrs.field(default=BASE_URL, validator=base_url, metadata=ACCOUNT)
+    user_agent_url: str = attrs.field(default="https://example.com/gateway", validator=_PAGE)
+    max_length: int = attrs.field(default=MAX_LENGTH, validator=whole(least=100, most=MAX_LENGTH))
+    message_count: int = attrs.field(default=5, validator=_COUNT)
+    message_per: float = attrs.field(default=5.0, validator=_SECONDS)
+    rooms: Mapping[str, RoomLimits] = attrs.field(
+        factory=dict,
+        hash=False,
+        validator=mapping_of(RoomLimits, is_snowflake, "channels' ids, whole numbers"),
     )
-    max_length: int = attrs.field(default=MAX_LENGTH, validator=attrs.validators.ge(100))
-    message_count: int = attrs.field(default=5, validator=_AT_LEAST_ONE)
-    message_per: float = attrs.field(default=5.0, validator=_POSITIVE)
-    rooms: Mapping[str, RoomLimits] = attrs.field(factory=dict, hash=False)
-    global_count: int = attrs.field(default=48, validator=_AT_LEAST_ONE)
-    global_window: int = attrs.field(default=50, validator=_AT_LEAST_ONE)
-    invalid_answers: int = attrs.field(default=10_000, validator=attrs.validators.ge(10))
-    total_timeout: float = attrs.field(default=60.0, validator=_POSITIVE)
+    global_count: int = attrs.field(default=48, validator=_COUNT)
+    global_window: int = attrs.field(default=50, validator=_COUNT)
+    invalid_answers: int = attrs.field(default=10_000, validator=whole(least=10))
+    total_timeout: float = attrs.field(
+        default=60.0, validator=_SECONDS, metadata=below_gateway("attempt_timeout")
+    )

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
+from attrs.validators import optional
 
 from gateway_core.authors import Secret
-from gateway_core.http import NetworkSettings, check_base_url
+from gateway_core.http import NetworkSettings, base_url
+from gateway_core.settings import (
+    ACCOUNT,
+    all_of,
+    below_gateway,
+    mapping_of,
+    number,
+    secret,
+    text,
+    together,
+    whole,
+)
+from gateway_plugin_slack.ids import is_room
 from gateway_plugin_slack.tokens import Tokens
 
 BASE_URL = "https://slack.com/api"
-_SENDABLE = re.compile(r"[!-~]+")
-
-
-def _sendable(_: Any, attribute: attrs.Attribute[Any], secret: Secret | None) -> None:
-    if secret is not None and not _SENDABLE.fullmatch(secret.reveal()):
-        raise ValueError(f"{attribute.name} has characters that no Slack token has")
+_TOKEN = secret("xox[!-~]+", "a Slack token, which begins with xoxb-, xoxp- or xoxe.")
+_REFRESH = secret("xoxe[!-~]+", "a Slack refresh token, which begins with xoxe-")
+_COUNT = whole(least=1, most=100_000)
+_SECONDS = number(least=0.001)
 
 
 @attrs.frozen(kw_only=True)
 class RoomLimits:
     """chat.postMessage in one channel, where it is not what the instance says; None: as there."""
 
-    post_count: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(1))
-    )
-    post_seconds: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
-    )
+    post_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
+    post_seconds: float | None = attrs.field(default=None, validator=optional(_SECONDS))
 
 
 @attrs.frozen(kw_only=True)
@@ -58,33 +63,38 @@ class Settings(NetworkSettings):
                       the request's own error is reported
     """
 
-    token: Secret = attrs.field(validator=_sendable)
-    base_url: str = attrs.field(default=BASE_URL, converter=check_base_url)
-    refresh_token: Secret | None = attrs.field(default=None, validator=_sendable)
-    client_id: str | None = None
-    client_secret: Secret | None = attrs.field(default=None, validator=_sendable)
-    token_file: str | None = None
-    part_bytes: int = attrs.field(default=4000, validator=attrs.validators.in_(range(100, 4001)))
-    post_count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    post_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    rooms: Mapping[str, RoomLimits] = attrs.field(factory=dict, hash=False)
-    posts_per_minute: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    tier_2: int = attrs.field(default=20, validator=attrs.validators.ge(1))
-    tier_3: int = attrs.field(default=50, validator=attrs.validators.ge(1))
-    tier_4: int = attrs.field(default=100, validator=attrs.validators.ge(1))
-    timeout: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-    tokens: Tokens = attrs.field(
-        default=attrs.Factory(lambda self: self._tokens(), takes_self=True),
-        init=False,
-        eq=False,
-        repr=False,
+    token: Secret = attrs.field(validator=_TOKEN, metadata=ACCOUNT)
+    base_url: str = attrs.field(default=BASE_URL, validator=base_url, metadata=ACCOUNT)
+    refresh_token: Secret | None = attrs.field(default=None, validator=optional(_REFRESH))
+    client_id: str | None = attrs.field(default=None, validator=optional(text))
+    client_secret: Secret | None = attrs.field(
+        default=None,
+        validator=all_of(optional(secret()), together("refresh_token", "client_id")),
     )
+    token_file: str | None = attrs.field(default=None, validator=optional(text))
+    part_bytes: int = attrs.field(default=4000, validator=whole(least=100, most=4000))
+    post_count: int = attrs.field(default=1, validator=_COUNT)
+    post_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
+    rooms: Mapping[str, RoomLimits] = attrs.field(
+        factory=dict,
+        hash=False,
+        validator=mapping_of(RoomLimits, is_room, "ids of conversations or #names"),
+    )
+    posts_per_minute: int = attrs.field(default=0, validator=whole(least=0, most=100_000))
+    tier_2: int = attrs.field(default=20, validator=_COUNT)
+    tier_3: int = attrs.field(default=50, validator=_COUNT)
+    tier_4: int = attrs.field(default=100, validator=_COUNT)
+    timeout: float = attrs.field(
+        default=60.0, validator=_SECONDS, metadata=below_gateway("attempt_timeout")
+    )
+    tokens: Tokens = attrs.field(init=False, eq=False, repr=False)
 
     @property
     def renewable(self) -> bool:
         """True where an expired token can be exchanged."""
         return None not in (self.refresh_token, self.client_id, self.client_secret)
 
-    def _tokens(self) -> Tokens:
+    def __attrs_post_init__(self) -> None:
         file = Path(self.token_file) if self.token_file else None
-        return Tokens(self.token, self.refresh_token, file)
+        tokens = Tokens(self.token, self.refresh_token, file)
+        object.__setattr__(self, "tokens", tokens)  # once, when all that it is made of was checked

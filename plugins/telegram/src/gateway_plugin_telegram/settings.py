@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
+from attrs.validators import optional
 
 from gateway_core.authors import Secret
-from gateway_core.http import NetworkSettings, check_base_url
+from gateway_core.http import NetworkSettings, base_url
+from gateway_core.settings import (
+    ACCOUNT,
+    above,
+    all_of,
+    below_gateway,
+    mapping_of,
+    number,
+    secret,
+    whole,
+)
+from gateway_plugin_telegram.ids import is_room
 
 TEXT_LIMIT = 4096
 """Code points that a message's text may have (core.telegram.org/bots/api#sendmessage)."""
 
-_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,128}")
-
-
-def _well_formed(_settings: Any, _field: Any, token: Secret) -> None:
-    if _TOKEN.fullmatch(token.reveal()) is None:
-        raise ValueError("not a bot token: it looks like 123456789:AbC-dEf, digits first")
-
-
-def _checked_url(_settings: Any, _field: Any, url: str) -> None:
-    check_base_url(url)
-
-
-_COUNT: Any = attrs.validators.optional(attrs.validators.ge(1))
-_SECONDS: Any = attrs.validators.optional(attrs.validators.gt(0))
+_TOKEN = secret(
+    "[0-9]{1,20}:[A-Za-z0-9_-]{1,128}",
+    "a bot's token as BotFather gives it: 123456789:AbC-dEf, digits first",
+)
+_COUNT = whole(least=1, most=100_000)
+_SECONDS = number(least=0.001)
+_TIMEOUT = number(least=30)
 
 
 @attrs.frozen(kw_only=True)
 class RoomLimits:
     """What one chat or group takes, where it is not what the instance says; None: as there."""
 
-    chat_count: int | None = attrs.field(default=None, validator=_COUNT)
-    chat_seconds: float | None = attrs.field(default=None, validator=_SECONDS)
-    group_count: int | None = attrs.field(default=None, validator=_COUNT)
-    group_seconds: float | None = attrs.field(default=None, validator=_SECONDS)
+    chat_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
+    chat_seconds: float | None = attrs.field(default=None, validator=optional(_SECONDS))
+    group_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
+    group_seconds: float | None = attrs.field(default=None, validator=optional(_SECONDS))
 
 
 @attrs.frozen(kw_only=True)
@@ -76,21 +79,28 @@ class TelegramSettings(NetworkSettings):
                     `attempt_timeout`, so that the request's own error is reported
     """
 
-    token: Secret = attrs.field(validator=[attrs.validators.instance_of(Secret), _well_formed])
-    base_url: str = attrs.field(default="https://api.telegram.org", validator=_checked_url)
-    chat_count: int = attrs.field(default=1, validator=attrs.validators.ge(1))
-    chat_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    group_count: int = attrs.field(default=20, validator=attrs.validators.ge(1))
-    group_seconds: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-    bulk_count: int = attrs.field(default=30, validator=attrs.validators.ge(1))
-    bulk_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    bot_count: int = attrs.field(default=30, validator=attrs.validators.ge(1))
-    bot_seconds: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
-    bot_window: int | None = attrs.field(default=None, validator=_COUNT)
-    rooms: Mapping[str, RoomLimits] = attrs.field(factory=dict, hash=False)
-    text_limit: int = attrs.field(
-        default=TEXT_LIMIT,
-        validator=[attrs.validators.ge(2), attrs.validators.le(TEXT_LIMIT)],
+    token: Secret = attrs.field(validator=_TOKEN, metadata=ACCOUNT)
+    base_url: str = attrs.field(
+        default="https://api.telegram.org", validator=base_url, metadata=ACCOUNT
     )
-    read_timeout: float = attrs.field(default=35.0, validator=attrs.validators.ge(30))
-    total_timeout: float = attrs.field(default=60.0, validator=attrs.validators.ge(30))
+    chat_count: int = attrs.field(default=1, validator=_COUNT)
+    chat_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
+    group_count: int = attrs.field(default=20, validator=_COUNT)
+    group_seconds: float = attrs.field(default=60.0, validator=_SECONDS)
+    bulk_count: int = attrs.field(default=30, validator=_COUNT)
+    bulk_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
+    bot_count: int = attrs.field(default=30, validator=_COUNT)
+    bot_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
+    bot_window: int | None = attrs.field(default=None, validator=optional(_COUNT))
+    rooms: Mapping[str, RoomLimits] = attrs.field(
+        factory=dict,
+        hash=False,
+        validator=mapping_of(RoomLimits, is_room, "chats' numbers or @names"),
+    )
+    text_limit: int = attrs.field(default=TEXT_LIMIT, validator=whole(least=2, most=TEXT_LIMIT))
+    read_timeout: float = attrs.field(default=35.0, validator=_TIMEOUT)
+    total_timeout: float = attrs.field(
+        default=60.0,
+        validator=all_of(_TIMEOUT, above("read_timeout")),
+        metadata=below_gateway("attempt_timeout"),
+    )

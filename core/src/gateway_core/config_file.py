@@ -1,0 +1,269 @@
+"""Reads a configuration out of `gateway.toml`: every mistake at once, each by its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+from gateway_core.config import GatewayConfig, Ttl, misfits
+from gateway_core.contract.errors import ConfigError, Invalid, Problem
+from gateway_core.contract.instances import Instance, Secret
+from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
+from gateway_core.contract.validators import shown
+from gateway_core.deliveries.retries import RetrySettings
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.plugins.loader import (
+    Filter,
+    Given,
+    bind,
+    exporter_for,
+    left_out,
+    outbox_at,
+    unknown_names,
+)
+from gateway_core.ratelimits.circuit import CircuitSettings
+from gateway_core.scheduling.partitioning import Strategy
+from gateway_core.scheduling.pressure import PressureSettings
+
+LARGEST_FILE = 16 * 2**20
+"""Bytes of a configuration: tens of thousands of accounts."""
+LARGEST_SECRET = 64 * 2**10
+"""Bytes of a secret's file."""
+
+
+def load_config(
+    path: str | os.PathLike[str],
+    plugins: Sequence[Given] = (),
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> GatewayConfig:
+    """Read `gateway.toml` with the settings types of the installed and the given plugins.
+
+    A secret is `{ env = "NAME" }`, `{ file = "path" }`, or the text itself; paths are relative to
+    the configuration. Raises `ConfigError` with every mistake by its place, as in
+    `instances.support.token`, and `PluginError` where plugins cannot be bound. The outbox's URL
+    and the exporter's table are checked by the plugins that take them; nothing is opened.
+    """
+    file = Path(path)
+    try:
+        content = tomllib.loads(_read(file, LARGEST_FILE))
+    except OSError as error:
+        raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
+    except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
+        raise ConfigError([Problem(str(path), f"is not TOML: {error}")]) from None
+    if not content:
+        text = "is empty: it has neither a setting nor an instance"
+        raise ConfigError([Problem(str(path), text)])
+    return parse_config(content, plugins, environ=environ, folder=file.parent)
+
+
+def _read(file: Path, most: int) -> str:
+    """The file's text, without a byte order mark. Raises OSError, ValueError for a large one."""
+    with file.open("rb") as opened:
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most} bytes")
+    return content.decode("utf-8-sig")
+
+
+def parse_config(
+    content: Mapping[str, Any],
+    plugins: Sequence[Given] = (),
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path = Path(),
+) -> GatewayConfig:
+    """The same from a mapping, as `tomllib` gives it."""
+    values = dict(content)
+    reader = _Reader(os.environ if environ is None else environ, folder)
+    names = values.pop("instances", {})
+    allowed = reader.structure(values.pop("plugins", {}), Filter, "plugins") or Filter()
+    reader.problems += unknown_names(allowed)
+    hooks = bind(plugins, allowed)
+    instances = reader.instances(names, hooks, allowed)
+    config: GatewayConfig | None = reader.structure(values, GatewayConfig, "")
+    with reader.noting():
+        if isinstance(url := values.get("outbox"), str):
+            outbox_at(url, plugins, allowed)
+    with reader.noting():
+        match values.get("telemetry"):
+            case {"export": Mapping() as export} if export:
+                exporter_for(export, plugins, allowed)
+    reader.problems += misfits(instances, config or GatewayConfig())
+    if reader.problems or config is None:
+        raise ConfigError([*map(_elsewhere, reader.problems)])
+    return attrs.evolve(config, instances=instances, plugins=allowed)
+
+
+_TABLES = {
+    field.name: table
+    for table, kind in (
+        ("", GatewayConfig),
+        ("ttl", Ttl),
+        ("retries", RetrySettings),
+        ("circuit", CircuitSettings),
+        ("pressure", PressureSettings),
+    )
+    for field in reversed(attrs.fields(kind))
+}
+"""Where the gateway's settings stand, by their names."""
+
+
+def _elsewhere(problem: Problem) -> Problem:
+    """Say where a setting belongs that stands in a table which has none of its name."""
+    name = problem.place.rpartition(".")[2]
+    table = _TABLES.get(name)
+    if table is None or not re.match("is not a setting", problem.text):
+        return problem
+    where = f"into the table `{table}`" if table else "above the first table of the file"
+    return Problem(problem.place, f"is not a setting of this table: it belongs {where}")
+
+
+class _Reader:
+    """Structures tables and collects what is wrong instead of raising it."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+        self.problems: list[Problem] = []
+        self._environ, self._folder = environ, folder
+        self._converter = cattrs.Converter(forbid_extra_keys=True)
+        self._converter.register_structure_hook(Secret, self._secret)
+        self._converter.register_structure_hook(Path, self._path)
+        take_no_other_for(self._converter)
+        self._converter.register_structure_hook(Strategy, lambda value, _: value)
+        self._converter.register_structure_hook_factory(attrs.has, self._table)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note the problems that the block raises."""
+        try:
+            yield
+        except ConfigError as error:
+            self.problems += error.problems
+
+    def structure(self, value: Any, kind: Any, place: str) -> Any:
+        """The value, or None and its problems noted."""
+        try:
+            return self._converter.structure(value, kind)
+        except Exception as error:  # noqa: BLE001 - a plugin's validators may raise anything
+            self.problems += problems_in(error, place)
+            return None
+
+    def _table(self, kind: Any) -> Any:
+        """Reads a table of settings: what does not fit and what is out of range, all at once."""
+        read = make_dict_structure_fn(kind, self._converter, _cattrs_forbid_extra_keys=True)
+
+        def table(value: Any, _: Any) -> Any:
+            try:
+                return read(value, kind)
+            except Exception as error:  # noqa: BLE001 - likewise
+                ranges = out_of_range(kind, value, self._converter.structure)
+                found = problems_in(error, kind=kind)
+                misplaced = [p for p in found if p.place or not ranges]
+            raise Invalid(list(dict.fromkeys([*misplaced, *ranges])))
+
+        return table
+
+    def instances(
+        self, tables: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
+    ) -> tuple[Instance, ...]:
+        """Each table below `instances`, by its channel's settings type."""
+        if not isinstance(tables, Mapping):
+            self.problems.append(Problem("instances", "must be a table of tables"))
+            return ()
+        found = []
+        for name, table in tables.items():
+            with self.noting():
+                found.append(self._instance(name, table, hooks, allowed))
+        return tuple(found)
+
+    def _instance(
+        self, name: str, table: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
+    ) -> Instance:
+        place = f"instances.{name}"
+        if not isinstance(table, Mapping):
+            raise ConfigError([Problem(place, "must be a table")])
+        fields = dict(table)
+        channel = fields.pop("channel", None)
+        if channel is None:
+            raise ConfigError(_no_channel(fields, place))
+        if not isinstance(channel, str) or channel not in hooks:
+            served = ", ".join(sorted(hooks)) or "none"
+            text = f"no plugin serves channel {channel!r}; installed: {served}"
+            text += left_out(allowed) or meant(str(channel), hooks)
+            raise ConfigError([Problem(f"{place}.channel", text)])
+        kind = hooks[channel].settings_type
+        settings = None if kind is None else self.structure(fields, kind, place)
+        try:
+            return Instance(name, channel, settings)
+        except ValueError as error:
+            raise ConfigError(problems_in(error, place)) from None
+
+    def _path(self, value: Any, _: Any) -> Path:
+        if not isinstance(value, str) or not value.isprintable() or not value:
+            raise ValueError(f"must be a path, not {shown(value)}")
+        return self._folder / value
+
+    def _secret(self, value: Any, _: Any) -> Secret:
+        match value:
+            case str():
+                source, text = "", value
+            case {"env": name} if len(value) == 1:
+                source = f"environment variable {_variable(name)} "
+                if name not in self._environ:
+                    raise ValueError(f"{source}is not set")
+                text = self._environ[name]
+            case {"file": name} if len(value) == 1:
+                source = f"file {_file(name)}"
+                try:
+                    text = _read(self._folder / name, LARGEST_SECRET).strip()
+                except (OSError, ValueError) as error:
+                    raise ValueError(
+                        f"{source}: {getattr(error, 'strerror', None) or error}"
+                    ) from None
+                source += " "
+            case _:
+                raise ValueError('must be { env = "NAME" }, { file = "path" } or a text')
+        if not text:
+            raise ValueError(f"{source}is empty")
+        return Secret(text)
+
+
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*|[a-z_]+")
+"""A name as environment variables have them; most tokens look otherwise."""
+_LIKE_A_TOKEN = re.compile(r"(?=.*[0-9])[^/\\]{20,}")
+"""A path that may be no path: somebody pasted the secret itself."""
+
+
+def _variable(name: object) -> str:
+    """A variable's name as an error shows it. Raises ValueError for what may be the secret."""
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        text = 'must name an environment variable, as in { env = "BOT_TOKEN" }'
+        raise ValueError(f"{text}; what stands there may be the secret, and is not shown")
+    return repr(name)
+
+
+def _file(name: object) -> str:
+    """Likewise for a file."""
+    if not isinstance(name, str):
+        raise ValueError(f"must name a file, not {shown(name)}")  # noqa: TRY004 - one kind for all
+    return (
+        "of that name (not shown: it may be the secret)"
+        if _LIKE_A_TOKEN.fullmatch(name)
+        else repr(name)
+    )
+
+
+def _no_channel(fields: Iterable[str], place: str) -> list[Problem]:
+    """That the channel is missing, or which fields look as if they were meant for it."""
+    hints = {f"{place}.{field}": meant(field, ["channel"]) for field in fields}
+    alike = [Problem(where, f"is not a setting{hint}") for where, hint in hints.items() if hint]
+    return alike or [Problem(f"{place}.channel", "is missing")]
