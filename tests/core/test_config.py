@@ -268,12 +268,12 @@ def test_every_mistake_is_told_at_once_by_its_place():
         (
             {"idempotency_window": float("inf")},
             "idempotency_window",
-            "must be a number above 0 and at most 1e+09, not inf",
+            "must be a number at least 0.001 and at most 1e+09, not inf",
         ),
         (
             {"ttl": {"bulk": 1e300}},
             "ttl.bulk",
-            "must be a number above 0 and at most 1e+09, not 1e+300",
+            "must be a number at least 0.001 and at most 1e+09, not 1e+300",
         ),
         ({"retries": 5}, "retries", "must be a table"),
         ({"telemetry": {"export": 5}}, "telemetry.export", "must be a table"),

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 import tomllib
 import types
 import zipfile
+from collections.abc import Callable
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -174,6 +177,37 @@ def test_a_program_of_the_docs_does_what_its_page_says(world, snippet, capsys):
 async def test_the_test_of_the_guide_passes(world, autojump_clock):
     module = runpy.run_path(str(world.folder / "test_service.py"))
     await module["test_reminders_are_a_minute_apart"](autojump_clock)
+
+
+@pytest.mark.parametrize("world", ["docs/how-to/embed.md"], indirect=True)
+async def test_the_guide_s_service_reads_its_file_again_when_told(world, capsys, monkeypatch):
+    """A suspended account goes on with what the file says; a mistake in it changes nothing."""
+    module = runpy.run_path(str(world.folder / "service.py"))
+
+    async def service() -> None:
+        async with open_gateway("gateway.toml") as gateway, trio.open_nursery() as nursery:
+            nursery.start_soon(module["until_told"], gateway, nursery.cancel_scope)
+            await trio.testing.wait_all_tasks_blocked()
+
+            async def tell(number: int, heard: Callable[[], bool]) -> None:
+                os.kill(os.getpid(), number)
+                while not heard():  # noqa: ASYNC110 - a signal comes from outside, at some time
+                    await trio.sleep(0.001)
+
+            gateway.suspend("support-bot")
+            token = os.environ["SLACK_TOKEN"]
+            monkeypatch.delenv("SLACK_TOKEN")
+            mistake = "not reloaded: instances.support-bot.token: environment variable"
+            await tell(signal.SIGHUP, lambda: mistake in capsys.readouterr().out)
+            assert gateway.statistics().instances[0].suspended
+            monkeypatch.setenv("SLACK_TOKEN", token)
+            await tell(signal.SIGHUP, lambda: not gateway.statistics().instances[0].suspended)
+            await gateway.send("support-bot", "C024BE91L", "again")
+            await tell(signal.SIGTERM, lambda: False)
+
+    with trio.fail_after(20):
+        await world.inside(service)
+    assert ["again"] == [m.text for m in world.slack.rooms.conversation("C024BE91L")]
 
 
 BOTS = {"telegram": "telegram-bot", "slack": "slack-bot", "discord": "discord-bot"}

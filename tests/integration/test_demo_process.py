@@ -12,8 +12,8 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import attrs
 import pytest
@@ -50,25 +50,27 @@ async def run(ran: Ran, *words: str, stop: signal.Signals | None = None) -> None
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = await nursery.start(partial(command, **piped))
         nursery.start_soon(complaints, process, ran)
-        told = None
-        async for some in process.stdout:
-            ran.out += some.decode()
-            if stop is not None and told is None and "   5 s:" in ran.out:
-                process.send_signal(stop)
-                told = trio.current_time()
-        ran.code = await process.wait()
-        ran.stopping = trio.current_time() - (told or 0.0)
+        async with process.stdout:  # closed by whatever ends this
+            told = None
+            async for some in process.stdout:
+                ran.out += some.decode()
+                if stop is not None and told is None and "   5 s:" in ran.out:
+                    process.send_signal(stop)
+                    told = trio.current_time()
+            ran.code = await process.wait()
+            ran.stopping = trio.current_time() - (told or 0.0)
 
 
 async def complaints(process: trio.Process, ran: Ran) -> None:
-    async for some in process.stderr:
-        ran.err += some.decode()
+    async with process.stderr:
+        async for some in process.stderr:
+            ran.err += some.decode()
 
 
 async def scraping(ran: Ran, port: int) -> None:
     """A page each second, once there is one, until the demo is over."""
     while ran.code is None:
-        with suppress(URLError, ConnectionError):
+        with suppress(OSError, HTTPException):  # nobody listens yet, or any more
             ran.pages.append(await trio.to_thread.run_sync(scraped, port))
         await trio.sleep(1)
 
