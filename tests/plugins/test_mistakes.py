@@ -70,9 +70,9 @@ ACCEPTED_AND_WRONG = (
         "must be below the gateway's `attempt_timeout`, which is 90.0, not 90.0",
     ),
     (
-        {**one("discord"), "attempt_timeout": 30},
+        {**one("discord", total_timeout=45), "attempt_timeout": 30},
         "bot.total_timeout",
-        "must be below the gateway's `attempt_timeout`, which is 30.0, not 60.0",
+        "must be below the gateway's `attempt_timeout`, which is 30.0, not 45.0",
     ),
     (
         one("telegram", read_timeout=70),
@@ -242,8 +242,10 @@ def test_instances_in_code_are_looked_at_together():
         GatewayConfig(instances=both)
     elsewhere = attrs.evolve(settings, base_url="http://127.0.0.1:8081")
     GatewayConfig(instances=[both[0], Instance("b", "telegram", elsewhere)])
+    GatewayConfig(instances=both[:1], attempt_timeout=50)
+    slow = Instance("a", "telegram", attrs.evolve(settings, total_timeout=90))
     with pytest.raises(ConfigError, match=r"a\.total_timeout: must be below the gateway's `att"):
-        GatewayConfig(instances=both[:1], attempt_timeout=60)
+        GatewayConfig(instances=[slow])
 
 
 async def test_an_instance_at_run_time_is_below_the_gateway_s_timeout(autojump_clock):

@@ -240,7 +240,8 @@ def one_copy_too_many(patch):
     whole = consequences.decide
 
     def decide(verdict: Any, step: Any, *, settings: Any, **given: Any) -> Any:
-        settings = attrs.evolve(settings, max_ambiguous=settings.max_ambiguous + 1)
+        most = settings.max_ambiguous + 1
+        settings = attrs.evolve(settings, attempts=max(most, settings.attempts), max_ambiguous=most)
         return whole(verdict, step, settings=settings, **given)
 
     patch.setattr(planning.Planner, "_may_repeat", lambda self, *given: True)

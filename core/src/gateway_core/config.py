@@ -163,12 +163,16 @@ def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Proble
 
 
 def beside_gateway(instance: Instance, config: GatewayConfig) -> Iterator[Problem]:
-    """Settings of the instance that are not below the gateway's setting that they must be below."""
+    """Settings of the instance that were chosen above the gateway's that they must be below.
+
+    A default stands for "as long as the gateway lets it".
+    """
     for field in _fields(instance.settings):
         name = field.metadata.get(BELOW)
         value = getattr(instance.settings, field.name)
         bound = getattr(config, name, None) if name is not None else None
-        if is_number(bound) and is_number(value) and not value < bound:
+        chosen = is_number(value) and value != field.default
+        if chosen and is_number(bound) and not value < bound:
             text = f"must be below the gateway's `{name}`, which is {shown(bound)}"
             yield Problem(f"instances.{instance.id}.{field.name}", f"{text}, not {shown(value)}")
 

@@ -395,10 +395,10 @@ def _config(rng: Random, instances: Sequence[Instance], longest: float) -> Gatew
         history=rng.choice([4, 1000, 1000]),
         ttl=Ttl(urgent=rng.choice([10.0, 300.0])),
         retries=RetrySettings(
-            attempts=rng.choice([1, 3, 6]),
+            attempts=(attempts := rng.choice([1, 3, 6])),
             base=rng.choice([1.0, 2.0]),
             cap=rng.choice([2.0, 8.0]),
-            max_ambiguous=rng.choice([1, 2, 2, 3]),
+            max_ambiguous=min(attempts, rng.choice([1, 2, 2, 3])),
             quarantine=rng.choice([0.0, 0.5, 2.0]),
         ),
         circuit=CircuitSettings(
