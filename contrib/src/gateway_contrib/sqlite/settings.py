@@ -37,7 +37,7 @@ class SqliteSettings:
     integrity_check: bool = attrs.field(default=False, validator=flag)
     owner_wait: float = attrs.field(default=0.0, validator=_SECONDS)
     history_for: float = attrs.field(default=604_800.0, validator=_SECONDS)
-    history_size: int = attrs.field(default=1 << 30, validator=[instance_of(int), ge(0)])
+    history_size: int = attrs.field(default=1 << 30, validator=whole(least=0, most=1 << 50))
     refs_for: float = attrs.field(default=7_776_000.0, validator=_SECONDS)
     key_window: float | None = attrs.field(default=None, validator=optional(_SECONDS))
     queue: int = attrs.field(default=4_096, validator=whole(least=1))
