@@ -20,11 +20,12 @@ from gateway_plugin_telegram.settings import TelegramSettings
 
 SECRETS = {
     "token": "123456789:AAmandragora-figures-token",
+    "slack": "xoxb-mandragora-figures-token",
     "refresh": "xoxe-1-mandragora-figures",
     "client": "client-secret-of-mandragora",
     "proxy": "mandragora:figures-and-figs",
 }
-TOKEN = Secret(SECRETS["token"])
+TOKEN, SLACK = Secret(SECRETS["token"]), Secret(SECRETS["slack"])
 
 
 def made(url, **network):
@@ -35,7 +36,7 @@ def made(url, **network):
     }
     return {
         "telegram": (telegram, TelegramSettings(token=TOKEN, base_url=url, **network)),
-        "slack": (slack, SlackSettings(token=TOKEN, base_url=url, **rotating, **network)),
+        "slack": (slack, SlackSettings(token=SLACK, base_url=url, **rotating, **network)),
         "discord": (discord, DiscordSettings(token=TOKEN, base_url=url, **network)),
     }
 
