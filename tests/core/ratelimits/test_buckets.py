@@ -438,11 +438,30 @@ def test_a_flood_wait_that_comes_once_is_forgotten_after_four_messages():
     assert took <= 59 * 1.05 + 30 + 4
 
 
-def test_a_wait_grows_to_what_the_platform_says_and_at_most_twofold():
+def test_refusals_in_a_row_are_one_and_soon_forgotten():
+    """12 s of them, each naming 1 s: where each counts, six messages take 78 s after that."""
     bucket = SpacedBucket(Limit("chat", 1, 1.0))
     bucket.take(0)
     bucket.release(0)
-    for until, expected in ((1.5, 1.5), (300.0, 3.0), (None, 6.0)):
+    now = SECOND
+    for _ in range(12):
+        bucket.take(now)
+        bucket.release(now)
+        bucket.slow_down(now, now + SECOND)
+        now += SECOND
+    begun = now
+    for _ in range(6):
+        bucket.take(now)
+        bucket.release(now)
+        now = bucket.free_at(now)
+    assert (now - begun) / SECOND <= 6 + 3
+
+
+def test_a_wait_grows_to_what_the_platform_says_and_at_most_twofold_in_a_row():
+    bucket = SpacedBucket(Limit("chat", 1, 1.0))
+    bucket.take(0)
+    bucket.release(0)
+    for until, expected in ((1.5, 1.5), (300.0, 2.0), (None, 4.0)):
         bucket.take(SECOND)
         bucket.release(SECOND)
         bucket.slow_down(SECOND, None if until is None else round(until * SECOND))

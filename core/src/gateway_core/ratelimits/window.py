@@ -186,18 +186,20 @@ class SpacedBucket(WindowBucket):
 
     A refusal lengthens the wait, at most twofold and to no more than the platform itself said.
     Each answer takes a share (`eager`) of it off, which each refusal halves: so one flood is soon
-    forgotten, and a room that always allows less is asked too early less and less often.
+    forgotten, and a room that always allows less is asked too early less and less often. Refusals
+    in a row that say how long to wait have one reason, and count as one.
     An hour after the last of them, that is forgotten as well.
     """
 
-    __slots__ = ("_answered", "_before", "_refused_at", "eager")
+    __slots__ = ("_answered", "_before", "_in_a_row", "_refused_at", "eager")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
         self.eager = EAGER
         self._answered: int | None = None
         self._refused_at = 0
-        self._before: tuple[int | None, float] = (None, 1.0)
+        self._in_a_row: float | None = None  # the slowness before the first of them
+        self._before: tuple[int | None, float, float | None] = (None, 1.0, None)
 
     def _at_its_pace(self, now: int) -> bool:
         last = max(self._refused_at, self._answered or 0)
@@ -205,8 +207,8 @@ class SpacedBucket(WindowBucket):
 
     def release(self, now: int) -> None:
         """The answer came; if it is a refusal, `slow_down` follows and takes that back."""
-        self._before = (self._answered, self.slowness)
-        self._answered = now
+        self._before = (self._answered, self.slowness, self._in_a_row)
+        self._answered, self._in_a_row = now, None
         self.in_flight -= 1
         self.spent.append(now + round(self.per * self.slowness))
         if self.slowness > 1.0:
@@ -217,13 +219,17 @@ class SpacedBucket(WindowBucket):
     def slow_down(self, now: int, until: int | None = None) -> None:
         """Wait longer after each answer; where the platform said for how long, then as long now."""
         refused, self._refused_at = self._answered, now
-        self._answered, slowness = self._before
+        self._answered, slowness, first = self._before
         told = STRICTEST
         if until is not None and refused is not None and until > refused:
             self.spent.clear()
             if self._answered is not None:
                 told = (until - self._answered) / self.per
-        self.eager /= 2
+        else:
+            first = None
+        if first is None:
+            self.eager /= 2
+        self._in_a_row = slowness = slowness if first is None else first
         self.slowness = min(STRICTEST, 2.0 * slowness, max(told, slowness))
 
 
