@@ -62,7 +62,7 @@ def an_end_is_not_written(patch):
 
 @bug(
     "repeats step|nobody said so|stands|is there|nobody wrote that|kept at the end|without it",
-    seen=129,
+    seen=126,
 )
 def a_failed_commit_forgets_what_it_held(patch):
     """The disk was full: what nobody was waiting for is not written later."""

@@ -91,7 +91,7 @@ def parts_are_interleaved(patch):
     patch.setattr(scheduler.Scheduler, "go_on", go_on)
 
 
-@bug("overtakes|between the parts|waits for what has ended", seen=57)
+@bug("overtakes|between the parts|waits for what has ended", seen=39)
 def a_retry_goes_to_the_end(patch):
     """What failed is queued behind what came after it."""
     whole = scheduler.Scheduler.pause
@@ -514,7 +514,7 @@ def an_edit_does_not_wait_for_its_message(patch):
     patch.setattr(targets.Targets, "origin", lambda self, delivery, now: None)
 
 
-@bug("changes what|does not stand|still stands|is recorded after|out of order", seen=306_102)
+@bug("changes what|does not stand|still stands|is recorded after|out of order", seen=50)
 def two_changes_of_a_message_are_under_way(patch):
     """Nobody remembers which of them has begun."""
     whole = targets.Targets.before

@@ -32,14 +32,14 @@ def an_outage_spends_tries(patch):
     patch.setattr(consequences, "_is_out_of_order", lambda step, verdict, health: False)
 
 
-@bug("did not end|not served|stays suspended|ends expired|closed whole", seen=219)
+@bug("did not end|not served|stays suspended|ends expired|closed whole|sends of", seen=219)
 def a_closure_is_believed_for_as_long_as_it_says(patch):
     patch.setattr(instance_limits, "LONGEST_BELIEVED", 10**18)
     patch.setattr(trial, "LONGEST_BELIEVED", 10**18)
     patch.setattr(consequences, "LONGEST_BELIEVED", 10**18)
 
 
-@bug("did not end|not served|ends expired|never done", seen=1503)
+@bug("did not end|not served|ends expired|never done|sends of", seen=732)
 def what_is_doubted_is_never_asked(patch):
     whole = trial.Trial.guess
 
@@ -55,12 +55,12 @@ def a_page_of_somebody_else_ends_messages(patch):
     patch.setattr(foreign, "_TOO_LARGE", (403, 413, 414))
 
 
-@bug("did not end|not served|stays suspended|ends expired|never done")
+@bug("did not end|not served|stays suspended|ends expired|never done|sends of")
 def probes_come_once_an_hour(patch):
     patch.setattr(Health, "backoff", property(lambda self: Backoff(base=3600.0, cap=3600.0)))
 
 
-@bug("did not end|not served|ends expired|never done|nobody uses")
+@bug("did not end|not served|ends expired|never done|nobody uses|sends of")
 def nobody_is_told_that_it_works_again(patch):
     whole = Health._works
 

@@ -52,6 +52,8 @@ def test_the_worlds_were_worth_looking_at(world):
         "outcome_unknown", "rate_limited", "refused Overloaded", "refused GatewayClosed",
         "hook before hang", "hook after nonsense", "born 1", "born 2", "kept unheard", "closing",
         "leaves", "comes back", "jump", "disk is full", "bad_format", "too_long",
+        "weather spending", "weather cut", "connection silent", "connection gone",
+        "connection reset", " pace ",
     ):  # fmt: skip
         assert happened in trace, happened
     assert sum(outcome.kills for outcome in outcomes) > SEEDS / 8

@@ -37,6 +37,8 @@ EXPECTED = (
     UnknownInstance,
 )  # fmt: skip
 CALLS = {"telegram": "sendChatAction", "discord": "POST /channels/{channel}/typing"}
+COLLAPSED = ("cpu", "cpu", "disk")
+"""What messages that collapse are about."""
 
 
 class Callers:
@@ -142,6 +144,9 @@ class Callers:
         fields["reply_to"] = self._replied(rng, place)
         keyed = rng.random() < self.setup.load.keyed
         key = f"key {self.texts}" if keyed else None
+        share = self.setup.load.collapsed
+        if share and rng.random() < share:
+            fields["collapse"] = rng.choice(COLLAPSED)
         send = Send(text=self.text(rng), thread_id=self.thread(place), key=key, **fields)
         if keyed:
             self.keyed.append(send)
@@ -176,6 +181,7 @@ class Callers:
                 priority=send.priority,
                 order=send.order,
                 on_unknown=send.on_unknown,
+                collapse=send.collapse,
                 raises=False,
             )
         except trio.Cancelled:
@@ -386,4 +392,5 @@ def first_again(send: Send) -> Send:
         thread_id=send.thread_id,
         reply_to=send.reply_to,
         key=send.key,
+        collapse=send.collapse,
     )

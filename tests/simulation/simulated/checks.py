@@ -40,6 +40,7 @@ class Checks:
         for entry in self._ledger.entries:
             if entry.receipt is not None:
                 self._receipt(entry)
+        self._newest_is_left()
         for entries in self._lanes().values():
             self._order(sorted(entries, key=lambda entry: entry.rank))
         for origin, changes in self._changes().items():
@@ -87,6 +88,18 @@ class Checks:
         for secret in self._platforms.secrets:
             for form in (secret, secret.partition(":")[2] or secret):
                 self._expect(form not in seen, "a secret was seen")
+
+    def _newest_is_left(self) -> None:
+        """Of messages that collapse, the newest is superseded by nothing."""
+        newest: dict[Any, Entry] = {}
+        for entry in self._ledger.entries:
+            if entry.collapses is not None:
+                newest[entry.collapses] = max(
+                    newest.get(entry.collapses, entry), entry, key=lambda e: e.id
+                )
+        for entry in newest.values():
+            gone = entry.receipt is not None and entry.receipt.disposition == "superseded"
+            self._expect(not gone, f"{entry} is superseded, and is the newest")
 
     # -- one receipt
 

@@ -20,6 +20,9 @@ from gateway_core.ratelimits.trial import LONGEST_BELIEVED
 from gateway_core.testing import EPOCH
 
 MARGIN = 5.0
+LONGEST_READ = 60.0
+"""Seconds for which adapters wait for an answer."""
+
 SOON = 10.0
 """Seconds after the last fault in which an account is at its pace again."""
 
@@ -38,7 +41,13 @@ def longest_drain(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
 def longest_afterwards(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
     """The same where all has been calm for a while: every account is at its pace in `SOON`."""
     waits = max(0.0, ledger.waits_until() - trio.current_time())
-    return waits + SOON + _remembered(setup) + _work(setup, entries, slowed=1.0)
+    known = SOON + _remembered(setup) + _unnoticed(setup)
+    return waits + known + _work(setup, entries, slowed=1.0)
+
+
+def _unnoticed(setup: Setup) -> float:
+    """A connection that died while it was idle is found out by the first request on it."""
+    return min(setup.config.attempt_timeout, LONGEST_READ) if setup.wires else 0.0
 
 
 def _remembered(setup: Setup) -> float:

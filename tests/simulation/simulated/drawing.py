@@ -84,6 +84,7 @@ class Load:
     replies             share of messages that answer another one, which may be gone
     dated               share of times to live that are given as a deadline
     classes             what is drawn from for the class of those that are not plain
+    collapsed           share of messages that take the place of an older one of their kind
     """
 
     callers: int
@@ -101,6 +102,7 @@ class Load:
     replies: float = 0.0
     dated: float = 0.0
     classes: Sequence[Priority] = ("urgent", "normal", "bulk")
+    collapsed: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -163,6 +165,8 @@ class Setup:
     endings  of its lives but the last; in memory, the one life may be closed in the middle
     linger, queue  of the outbox in a file
     probes   whether adapters can find out who they are without sending anything
+    wires    whether requests go over connections that are used again, and die
+    crowd    from then on every room always has messages that wait; None: never
     """
 
     seed: str
@@ -180,6 +184,8 @@ class Setup:
     trouble: Trouble
     limits: Mapping[str, Any]
     probes: bool = True
+    wires: bool = False
+    crowd: float | None = None
 
     @property
     def durable(self) -> bool:
@@ -215,6 +221,17 @@ class Setup:
 
 
 WEATHER = ("outage", "stall", "flood", "strict", "lies", "page")
+MORE_WEATHER = ("spending", "spending", "flood", "lies")
+NEWS = 26_430
+"""Chosen so that worlds which are known to show something rare have nothing of these kinds."""
+
+MOSTLY_WITHOUT = 0.6
+"""The share of worlds without them."""
+
+MANY = 6
+"""Messages of a world in which most calls change one."""
+
+CONNECTED_WEATHER = ("cut", "cut", "cut", "resets", "spending")
 
 
 def draw(seed: int) -> Setup:
@@ -247,7 +264,51 @@ def draw(seed: int) -> Setup:
         limits=limits,
         probes=more.random() < 0.85,
     )
-    return _classed(setup, Random(f"ranks:{seed}"))
+    setup = _classed(setup, Random(f"ranks:{seed}"))
+    return _unsettled(setup, mood, Random(f"news {NEWS}:{seed}"))
+
+
+def _unsettled(setup: Setup, mood: str, rng: Random) -> Setup:
+    """In some worlds connections die, others spend the budget, messages collapse, rooms wait."""
+    if rng.random() < MOSTLY_WITHOUT:
+        return setup
+    setup = attrs.evolve(setup, wires=rng.random() < 0.4)
+    if mood != "calm" and (setup.wires or rng.random() < 0.5):
+        kinds = CONNECTED_WEATHER if setup.wires else MORE_WEATHER
+        found = _happenings(rng, kinds, setup.lasts, rng.choice([1, 1, 2, 3]))
+        weather = tuple(sorted((*setup.trouble.weather, *found)))
+        setup = attrs.evolve(setup, trouble=attrs.evolve(setup.trouble, weather=weather))
+    return _crowded(_busy(setup, rng), rng)
+
+
+def _busy(setup: Setup, rng: Random) -> Setup:
+    """In some worlds messages collapse; in some most calls change one."""
+    load = setup.load
+    if rng.random() < 0.5:
+        load = attrs.evolve(load, collapsed=rng.choice([0.3, 0.7, 1.0]))
+    if rng.random() < 0.4 and load.messages >= MANY:
+        changes = {"edit": 8.0, "delete": 2.0, "stream": 4.0}
+        load = attrs.evolve(load, kinds={**load.kinds, **changes}, unordered=0.7, give_up=0.0)
+    return attrs.evolve(setup, load=load)
+
+
+def _crowded(setup: Setup, rng: Random) -> Setup:
+    """In some worlds every room always has something that waits, and bounds are no obstacle."""
+    if rng.random() < MOSTLY_WITHOUT or setup.jumps:
+        return setup
+    config, many = setup.config, len(setup.config.instances) > 1
+    config = attrs.evolve(
+        config,
+        partition_bound=10_000,
+        instance_bound=None,
+        room_bound=1_000,
+        outbox_capacity=1_000_000,
+        attempts_per_partition=64 if many else config.attempts_per_partition,
+    )
+    trouble = attrs.evolve(setup.trouble, votes=0.0)
+    crowd = rng.randrange(int(setup.lasts / GRID)) * GRID
+    linger = min(setup.linger, 0.02)  # each room that is behind waits for that, one after another
+    return attrs.evolve(setup, config=config, trouble=trouble, crowd=crowd, linger=linger)
 
 
 def _endings(rng: Random, mood: str, outbox: str, lasts: float) -> tuple[Ending, ...]:
@@ -488,16 +549,23 @@ def _weather(trouble: Trouble, seed: int, mood: str, lasts: float) -> Trouble:
     rng = Random(f"weather:{seed}")
     if mood == "calm" or rng.random() < 0.7:
         return trouble
-    found = [
+    found = _happenings(rng, WEATHER, lasts, rng.choice([1, 1, 2, 4]))
+    return attrs.evolve(trouble, weather=tuple(sorted(found)))
+
+
+def _happenings(
+    rng: Random, kinds: Sequence[str], lasts: float, count: int
+) -> list[tuple[float, str, int, float]]:
+    """So many of these kinds, each at its time and for a while."""
+    return [
         (
             rng.randrange(int(lasts / GRID)) * GRID,
-            rng.choice(WEATHER),
+            rng.choice(kinds),
             rng.randrange(1000),
             rng.choice([0.5, 2.0, 5.0, 12.0]),
         )
-        for _ in range(rng.choice([1, 1, 2, 4]))
+        for _ in range(count)
     ]
-    return attrs.evolve(trouble, weather=tuple(sorted(found)))
 
 
 def _disk(rng: Random, lasts: float) -> tuple[tuple[float, float], ...]:

@@ -8,6 +8,7 @@ import trio
 from simulated.drawing import Setup
 from simulated.platforms import Platforms
 from simulated.ports import Ports
+from simulated.spending import KIND
 
 from gateway_core import Gateway
 
@@ -58,7 +59,8 @@ class Events:
             self._ledger.note("weather", what, seconds)
             self._ledger.faults += 1
             url = self._instance(which).settings.base_url
-            self._platforms.skies[url].begin(what, at + seconds, which)
+            if what != KIND:  # others spend on, whatever becomes of this life
+                self._platforms.begin(what, which, url, at + seconds)
 
     async def _cancel(self, which: int) -> None:
         """A partition's task is cancelled from within."""

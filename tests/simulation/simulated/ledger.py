@@ -100,6 +100,8 @@ class Entry:
     rank    its place among all of its lane
     born    the life that accepted it; `heard`: its caller was told so
     hold    until then its platform wants no call of it, as was told when it was `held_at`
+    stands  the rank from which on it may stand: that of an older one whose place it took
+    useless  a newer one that collapses with it came while it waited
     told    how it ended, as far as lives knew that were killed before it was written down
     handed_over, accepted, ended  when that was, in a count of such moments
     """
@@ -128,13 +130,25 @@ class Entry:
     handed_over: int = 0
     accepted: int = 0
     ended: int = 0
+    stands: int = attrs.field(default=attrs.Factory(lambda self: self.rank, takes_self=True))
+    useless: Entry | None = None
+
+    @property
+    def collapses(self) -> tuple[str, str, str | None, str] | None:
+        """With which others of its place; None: with none."""
+        envelope = self.envelope
+        if not isinstance(envelope, Send) or envelope.collapse is None:
+            return None
+        place = envelope.instance_id, envelope.external_room_id, envelope.thread_id
+        return *place, envelope.collapse
 
     def precedes(self, other: Entry) -> bool:
         """Whether it was accepted before the other one was even handed over.
 
-        Of two that were being written at the same time, either may have come first.
+        Of two that were being written at the same time, either may have come first. And another
+        one may stand where an older one stood, that it collapses with.
         """
-        return self.rank < other.rank and self.accepted < other.handed_over
+        return self.rank < min(other.rank, other.stands) and self.accepted < other.handed_over
 
     @property
     def open_call(self) -> bool:
@@ -189,7 +203,7 @@ class Ledger:
         self.offset = self.set_back = 0.0
         self.unwritten_at = -1e9
         self.folder = "no folder"
-        self.fell_at = self.born_at = 0.0
+        self.fell_at = self.born_at = self.returned_at = 0.0
         self.all_ended: Counter[Disposition] = Counter()
         self._offered: dict[str, Offered] = {}
         self._withdrawn: dict[str, float] = {}
@@ -259,10 +273,61 @@ class Ledger:
             entry.handed_over = kept.moment
             entry.deadline += self.set_back - kept.set_back
         self.note("accepted", entry)
+        self._collapse(entry)
         target = getattr(envelope, "target", None)
         if isinstance(envelope, Edit) and isinstance(target, MessageRef) and vote != "shed":
             self._edits[target.envelope_id] = entry
         return entry
+
+    def _collapse(self, entry: Entry) -> None:
+        """What waits, and collapses with the newest, is useless from here on: where it is seen.
+
+        In an outbox nobody sees when the two meet; nor of one that has its time still before it.
+        """
+        if (
+            self.setup.durable
+            or entry.collapses is None
+            or entry.voted_out
+            or self._is_ahead(entry)
+        ):
+            return
+        for other in self._older(entry):
+            delivery = self._delivery(other)
+            waits = delivery is not None and not (delivery.started or delivery.parked)
+            if waits and delivery.lane is not None:
+                other.useless = entry
+                if other.lane is not None and other.lane == entry.lane:
+                    entry.rank = entry.stands = other.rank
+                    entry.handed_over, entry.accepted = other.handed_over, other.accepted
+
+    def _is_ahead(self, entry: Entry) -> bool:
+        return bool((entry.envelope.not_before or 0.0) > self.wall())
+
+    def _older(self, entry: Entry) -> list[Entry]:
+        """Those that collapse with it, and came before."""
+        alike = [e for e in self.unfinished if e.collapses == entry.collapses and e is not entry]
+        return [other for other in alike if other.number < entry.number]
+
+    def _delivery(self, entry: Entry) -> Any:
+        assert self.gateway is not None
+        deliveries = self.gateway._partitions[entry.partition].deliveries.values()
+        return next((d for d in deliveries if d.envelope is entry.envelope), None)
+
+    def _superseded(self, entry: Entry) -> None:
+        """Only by a newer one that collapses with it, and may then stand where it stood."""
+        if not isinstance(entry.envelope, Send):
+            return
+        # Of two that were being written at the same time, either may be the newer one.
+        first = 0 if self.setup.durable else entry.number
+        alike = [e for e in self.entries[first:] if e.collapses == entry.collapses]
+        newer = [other for other in alike if other is not entry]
+        known = entry.collapses is not None and newer
+        self.expect(known, f"{entry} is superseded, and there is nothing newer")
+        begun = any(call.life == self.life or call.answered for call in entry.calls)
+        self.expect(not begun, f"{entry} had begun, and is superseded")
+        for other in newer:
+            if other.lane == entry.lane:
+                other.stands = min(other.stands, entry.stands)
 
     def _entry(self, envelope: Any, vote: str | None, partition: int) -> Entry:
         now = trio.current_time()
@@ -465,6 +530,8 @@ class Ledger:
             self.wrong(f"an end without acceptance: {receipt.envelope_id}")
             return
         self.expect(entry.receipt is None, f"{entry} ended twice")
+        if receipt.disposition is Disposition.SUPERSEDED:
+            self._superseded(entry)
         leaves = self.ending or entry.envelope.instance_id in self.absent
         self.expect(not entry.open_call or leaves, f"{entry} ended during its call")
         self._expect_late(entry, receipt)
@@ -547,6 +614,7 @@ class Ledger:
         call = Call(entry, attempt, now, life=self.life)
         self.expect(not entry.open_call, f"{entry} is called twice at once")
         self.expect(entry.receipt is None, f"{entry} is called after its end")
+        self.expect(entry.useless is None, f"{entry} goes out, and {entry.useless} replaces it")
         self.expect(now <= entry.deadline + HAIR, f"{entry} is called after its deadline")
         held = self.setup.jumps or now >= entry.hold - HAIR
         self.expect(held, f"{entry} is called {entry.hold - now:.2f} s before its wait is over")
@@ -797,6 +865,7 @@ class Ledger:
     def lifted(self, instance_id: str) -> None:
         """The application resumed or replaced it: what refusals closed of it is open."""
         self.works_again(instance_id)
+        self.returned_at = trio.current_time()
         holds = [e.hold for e in self.entries if e.envelope.instance_id == instance_id]
         self._lifted[instance_id] = max(holds, default=0.0)  # as the outbox has them
         self._closed = {
@@ -823,6 +892,18 @@ class Ledger:
         """When the last of the waits that the platforms asked for ends."""
         return max([*self._closed.values(), *self._lifted.values()], default=0.0)
 
+    def told_until(self, instance_id: str, *, before: float) -> float:
+        """When the last of the waits ends that an account was told until then."""
+        return max(
+            (
+                until
+                for key, until in self._closed.items()
+                if key[0] == instance_id and (len(key) == 1 or key[1] == "operation")
+                and self._closed_at.get(key, 0.0) <= before
+            ),
+            default=0.0,
+        )  # fmt: skip
+
     def room_waits_until(self, instance_id: str, room: str) -> float:
         """The same of one room; its address is another one where it has moved."""
         moved = self.gateway._registry.account(instance_id).addresses.get(room, room)
@@ -842,6 +923,7 @@ class Ledger:
     def comes_back(self, instance_id: str) -> None:
         """It is a new one of the same name: nothing of before is known of it."""
         self.note("comes back", instance_id)
+        self.returned_at = trio.current_time()
         self.absent.discard(instance_id)
         self._probed.pop(instance_id, None)
         self.works_again(instance_id)
@@ -885,7 +967,7 @@ class Ledger:
             )
             self._count(entry, 1)
             if not entry.told:  # what was sent before, and is sent again, stands where it stood
-                entry.rank = self._next_rank()
+                entry.rank = entry.stands = self._next_rank()
             if entry.lane is not None:
                 self._lanes[entry.lane][entry.number] = entry
             self._remember(entry, truth.unfinished.get(entry.id, {}))

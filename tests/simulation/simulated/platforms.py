@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import httpx2
 import trio
+from simulated.connections import DEATHS, Wires
 from simulated.drawing import Setup, emulated_limits
 from simulated.lives import check
 from simulated.ports import Ports
@@ -95,6 +96,7 @@ class Sky:
     """What happens to one platform for a while; each until its time.
 
     strict  a room that takes a message in 3 s, and when it takes the next
+    resets  connections that are used again are reset
     lies    how many requests are told to wait for a day
     """
 
@@ -104,6 +106,7 @@ class Sky:
     flood: float = 0.0
     page: float = 0.0
     strict: float = 0.0
+    resets: float = 0.0
     lies: int = 0
     _free: dict[bytes, float] = attrs.field(factory=dict)
 
@@ -116,7 +119,7 @@ class Sky:
 
     def clear(self) -> None:
         """All of it is over."""
-        self.outage = self.stall = self.flood = self.page = self.strict = 0.0
+        self.outage = self.stall = self.flood = self.page = self.strict = self.resets = 0.0
         self.lies = 0
 
     def held(self) -> float:
@@ -165,6 +168,8 @@ class Platforms:
         }
         self._channels = channels
         self.skies = {url: Sky(channel) for url, channel in channels.items()}
+        self.wires: Wires | None = None
+        self.late_until = 0.0
         self._topics()
 
     def of(self, instance_id: str) -> Any:
@@ -200,6 +205,13 @@ class Platforms:
             latency, connect = partial(self._latency, url), partial(self._connect, url)
             network.mount(url, app, latency=latency, connect=connect)
 
+    def begin(self, what: str, which: int, url: str, until: float) -> None:
+        """Something happens to a platform until then."""
+        if what != "cut":
+            self.skies[url].begin(what, until, which)
+        elif self.wires is not None:
+            self.wires.cut(url, DEATHS[which % len(DEATHS)])
+
     def _connect(self, url: str) -> float:
         """Seconds until a connection is there; in an outage none is."""
         if trio.current_time() < self.skies[url].outage:
@@ -215,6 +227,7 @@ class Platforms:
         if late and self._ports.on and rng.random() < late:
             self._ports.ledger.faults += 1
             up += rng.choice(LATE)
+            self.late_until = max(self.late_until, trio.current_time() + up)
         return up + self.skies[url].held(), down
 
     def _watched(self, channel: str, app: Any, sky: Sky) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import trio
+from simulated.connections import REPEATS
 from simulated.drawing import Setup
 from simulated.ledger import Call, Ledger
 from simulated.lives import check
@@ -112,6 +113,7 @@ class Ports:
         """One attempt, seen from the ledger."""
         check()
         call = self.ledger.begin(instance.id, attempt)
+        REPEATS.set(attempt.number > 1)
         try:
             await self.passed()
             await self._stumble("before")
@@ -204,6 +206,7 @@ def _probed(function: Any, ports: Ports) -> Any:
     async def probe(instance: Instance, session: Any) -> Any:
         check()
         ports.ledger.probed(instance.id)
+        REPEATS.set(True)
         await ports.passed()
         identity = await function(session)
         await ports.passed()

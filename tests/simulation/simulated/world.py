@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -17,6 +17,8 @@ import structlog
 import trio
 from simulated.callers import Callers
 from simulated.checks import Checks
+from simulated.connections import Wires
+from simulated.crowd import Crowd
 from simulated.drain import longest_afterwards, longest_drain
 from simulated.drawing import GRID, Ending, Setup, draw
 from simulated.events import Events
@@ -24,6 +26,7 @@ from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import LIFE, Life
 from simulated.platforms import Platforms
 from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
+from simulated.spending import KIND, Spending, others_url
 from simulated.vault import Vault, read
 from simulated.watch import Steps, Violated, Watch
 
@@ -31,11 +34,12 @@ from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway, OutboxError, Send, open_gateway
 from gateway_core.authors import Attempt
 from gateway_core.backlog.capacity import Capacity
+from gateway_core.http import transport_factory
 from gateway_core.plugins import calling
 from gateway_core.plugins import loader as plugins
 from gateway_core.scheduling.partitioning import strategy
 from gateway_core.submission.door import Door
-from gateway_core.testing import open_network, run_seeded
+from gateway_core.testing import Network, open_network, run_seeded
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a new folder in it, removed
 LONGEST_LEAVE = 25.0
@@ -226,12 +230,34 @@ class World:
         with trio.CancelScope() as steps.scope:
             async with open_network() as network:
                 self.platforms.mount(network)
-                async with trio.open_nursery() as nursery:
+                async with self._laid(network), trio.open_nursery() as nursery:
                     nursery.start_soon(self._calm_down)
+                    if any(what == KIND for _, what, *_ in self.setup.trouble.weather):
+                        nursery.start_soon(self._spend, network)
                     await self._lives(steps)
                     nursery.cancel_scope.cancel()
         if not self.ledger.violations:
             Checks(self.setup, self.ledger, self.platforms).all()
+
+    @asynccontextmanager
+    async def _laid(self, network: Network) -> AsyncIterator[None]:
+        """In some worlds connections are used again, and die."""
+        if not self.setup.wires:
+            yield
+            return
+        self.platforms.wires = Wires(network, self.platforms, self.ledger)
+        before = transport_factory.set(None)
+        try:
+            with self.platforms.wires.laid():
+                yield
+        finally:
+            transport_factory.reset(before)
+
+    async def _spend(self, network: Network) -> None:
+        """In some worlds others use the accounts."""
+        for url, emulator in self.platforms.emulators.items():
+            network.mount(others_url(url), emulator.app)
+        await Spending(self.setup, self.platforms, network).run()
 
     async def _calm_down(self) -> None:
         """From some time on nothing goes wrong any more."""
@@ -378,6 +404,9 @@ class World:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(events.run)
             nursery.start_soon(self.callers.run, gateway)
+            if self.setup.crowd is not None:
+                given = self.setup, self.ledger, self.platforms, self.callers
+                nursery.start_soon(Crowd(*given, gateway).run)
             if ending is not None:
                 await trio.sleep_until(ending.at)
                 await self._ends(gateway, life, ending)
@@ -488,6 +517,10 @@ class World:
             for ticket in tickets:
                 receipt = await ticket.receipt()
                 fine = receipt.disposition in ("delivered", "rejected", "shed")
+                # A connection may have died while it was idle, and nobody knew until now.
+                wires = self.platforms.wires
+                died = wires is not None and wires.last >= asked
+                fine |= died and receipt.disposition in ("unknown", "exhausted")
                 self.ledger.expect(fine, f"afterwards {ticket.id} ends {receipt.disposition}")
         self.ledger.expect(not scope.cancelled_caught, f"afterwards not served in {bound:.1f} s")
         await self._idle()

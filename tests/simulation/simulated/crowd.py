@@ -1,0 +1,215 @@
+"""Rooms that always have something that waits, and what their accounts then send once all is well.
+
+The law: in a window that begins `SOON` seconds after the last fault, an account sends what its
+limits allow, but for a share. The bound is `ideal`'s.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import trio
+from simulated.callers import EXPECTED
+from simulated.drain import SOON
+from simulated.drawing import GRID, Place, Setup
+from simulated.ideal import Made, Room, Sums
+from simulated.ledger import Call, Entry, Ledger, words_of
+from simulated.platforms import Platforms
+from simulated.spending import KIND
+
+from gateway_contrib.sqlite.committer import LONGEST_PAUSE
+from gateway_core import Gateway, GatewayConfig, Send, Ticket
+
+WINDOW = 10.0
+SHARE = 0.85
+AHEAD = 2
+"""Messages of a room that wait at a time."""
+
+LONGEST = 90.0
+"""Seconds of calm after which an account that had always something else to do is not judged."""
+
+TTL = 4_000.0
+
+
+class Crowd:
+    """Feeds the rooms of one world during one life; in the last, judges the accounts."""
+
+    def __init__(
+        self, setup: Setup, ledger: Ledger, platforms: Platforms, callers: Any, gateway: Gateway
+    ) -> None:
+        self._setup = setup
+        self._ledger = ledger
+        self._platforms = platforms
+        self._callers = callers
+        self._gateway = gateway
+        self._judged = {instance.id: False for instance in setup.config.instances}
+        self._refused: set[Place] = set()
+
+    async def run(self) -> None:
+        """From its time on until each account was judged."""
+        await trio.sleep_until(self._setup.crowd or 0.0)
+        async with trio.open_nursery() as nursery:
+            for place in self._setup.places:
+                nursery.start_soon(self._feed, place)
+            for name in self._judged:
+                nursery.start_soon(self._judge, name)
+
+    # -- feeding
+
+    async def _feed(self, place: Place) -> None:
+        """Always a few that wait, one handed over for each that ended."""
+        tickets: list[Ticket] = []
+        while not self._judged[place.instance] and place not in self._refused:
+            try:
+                while len(tickets) < AHEAD:
+                    tickets.append(await self._gateway.submit(self._message(place)))
+                await self._ended(tickets.pop(0), place)
+            except EXPECTED as refusal:
+                self._ledger.note("refused", type(refusal).__name__)
+                await trio.sleep(GRID)
+
+    async def _ended(self, ticket: Ticket, place: Place) -> None:
+        receipt = await ticket.receipt()
+        verdict = receipt.verdict
+        if receipt.disposition == "rejected" and verdict is not None:
+            self._refused.add(place)  # the room is gone
+        if not receipt.delivered:
+            await trio.sleep(GRID)
+
+    def _message(self, place: Place) -> Send:
+        self._callers.texts += 1
+        return Send(
+            instance_id=place.instance,
+            external_room_id=place.room,
+            thread_id=self._callers.thread(place),
+            text=f"m{self._callers.texts}x0",
+            ttl=TTL,
+        )
+
+    # -- judging
+
+    async def _judge(self, name: str) -> None:
+        await trio.sleep_until(self._setup.lasts)
+        while True:
+            now, start = trio.current_time(), self._well_since(name) + SOON
+            if start + WINDOW <= now:
+                self._compare(name, start)
+                break
+            if now > self._setup.lasts + LONGEST:
+                break
+            wait = start + WINDOW - now if start < math.inf else 1.0
+            await trio.sleep(max(GRID, wait))
+        self._judged[name] = True
+
+    def _well_since(self, name: str) -> float:
+        """When the last fault was over, and whatever else the account had to do."""
+        setup, ledger, config = self._setup, self._ledger, self._setup.config
+        wires, trouble = self._platforms.wires, setup.trouble
+        if ledger.absent or ledger.held or (wires is not None and wires.suffering):
+            return math.inf
+        times = [setup.lasts, ledger.born_at, self._platforms.late_until]
+        times.append(ledger.returned_at)
+        if wires is not None:
+            times.append(wires.last)
+        if trouble.sessions or trouble.hooks:  # one that hangs, or lingers
+            times.append(setup.lasts + config.attempt_timeout + 25.0)
+        if trouble.disk:
+            times.append(ledger.unwritten_at + LONGEST_PAUSE)
+        times += [self._spent_until(at + seconds) for at, what, _, seconds in trouble.weather
+                  if what == KIND]  # fmt: skip
+        for entry in ledger.entries:
+            times += [self._counts_until(call, name) for call in entry.calls]
+        since = max(times)
+        return max(since, ledger.told_until(name, before=since + GRID))
+
+    def _spent_until(self, end: float) -> float:
+        """What others used of a room is there again after the longest window."""
+        limits = self._setup.limits
+        longest = max(limits["group"][1], limits["discord"][1])
+        return min(end, self._setup.lasts) + longest
+
+    def _counts_until(self, call: Call, name: str) -> float:
+        """An attempt that began in trouble may last; other work is not judged."""
+        other = call.attempt.operation != "send" and call.entry.envelope.instance_id == name
+        if call.begun <= self._setup.lasts or other or self._is_left(call.entry):
+            return math.inf if call.ended is None else call.ended
+        return 0.0
+
+    def _is_left(self, entry: Entry) -> bool:
+        """Whether it has parts, or tries, of which each may be its lane's last for a while."""
+        return len(words_of(getattr(entry.envelope, "text", ""))) > 1
+
+    def _compare(self, name: str, start: float) -> None:
+        until, calls = start + WINDOW, self._calls(name)
+        made = [self._made(call) for call in calls if call.begun < start - 1e-9]
+        rooms = [room for place in self._places(name, start) for room in [self._room(place)]]
+        config = self._setup.config_of(self._ledger.life)
+        slots = {str(index): _share(config) for index in range(config.partition_count)}
+        slots[name] = config.attempts_per_instance
+        expected = Sums(slots, made).sends(rooms, start, until)
+        sent = [call for call in calls if start - 1e-9 <= call.begun < until]
+        found = sum(call.answered or call.ended is None for call in sent)
+        enough = found >= SHARE * expected - 1
+        self._ledger.note("pace", name, found, "of", expected, f"from {start:.2f}")
+        text = f"{name} made {found} sends of {expected} from {start:.2f} s on"
+        self._ledger.expect(enough, text)
+
+    def _calls(self, name: str) -> list[Call]:
+        mine = [e for e in self._ledger.entries if e.envelope.instance_id == name]
+        return sorted((call for e in mine for call in e.calls), key=lambda call: call.begun)
+
+    def _made(self, call: Call) -> Made:
+        limits = self._ledger.limits(call.attempt.instance_id, call.attempt)
+        ended = call.begun if call.ended is None else call.ended
+        return Made(call.begun, ended, limits)
+
+    def _places(self, name: str, start: float) -> list[Place]:
+        """The conversations that may go: nobody told them to wait, and they are there."""
+        mine = [place for place in self._setup.places if place.instance == name]
+        return [
+            place
+            for place in {place.lane: place for place in mine}.values()
+            if place not in self._refused
+            and self._ledger.room_waits_until(name, place.room) < start
+            and not self._is_held(place, start)
+        ]
+
+    def _is_held(self, place: Place, start: float) -> bool:
+        """Whether one of its room was told to wait itself."""
+        here = (e for e in self._ledger.entries if e.lane and e.lane[:2] == place.lane[:2])
+        return any(entry.hold > start for entry in here)
+
+    def _room(self, place: Place) -> Room:
+        setup, gateway = self._setup, self._gateway
+        account = gateway._registry.account(place.instance)
+        fields = {
+            "room": account.addresses.get(place.room, place.room),
+            "thread": self._callers.thread(place),
+            "operation": "send",
+            "envelope_id": "",
+        }
+        limits = self._ledger.limits(place.instance, _As(**fields))  # type: ignore[arg-type]  # as far as it is asked
+        trip = 2 * max(setup.latency) + (setup.linger + 0.5 if setup.durable else 0.0)
+        partition = gateway._partition_of(place.instance, place.room).index
+        return Room(limits, trip, (place.instance, str(partition)))
+
+
+def _share(config: GatewayConfig) -> int:
+    """Attempts of an account in a partition: no channel has its last quarter, nor an account that
+    of its channel's, as far as there are several."""
+    slots = config.attempts_per_partition
+    for _ in range(2):
+        slots = max(1, slots - max(1, slots // 4))
+    return slots
+
+
+@attrs.frozen(kw_only=True)
+class _As:
+    """What the limits of an attempt depend on."""
+
+    room: str
+    thread: str | None
+    operation: str
+    envelope_id: str
