@@ -151,6 +151,7 @@ class Crowd:
         config = self._setup.config_of(self._ledger.life)
         slots = {str(index): _share(config) for index in range(config.partition_count)}
         slots[name] = config.attempts_per_instance
+        made += [one for room in rooms for one in _careful(room, self._ledger.born_at)]
         expected = Sums(slots, made).sends(rooms, start, until)
         sent = [call for call in calls if start - 1e-9 <= call.begun < until]
         found = sum(call.answered or call.ended is None for call in sent)
@@ -197,6 +198,16 @@ class Crowd:
         trip = 2 * max(setup.latency) + (setup.linger + 0.5 if setup.durable else 0.0)
         partition = gateway._partition_of(place.instance, place.room).index
         return Room(limits, trip, (place.instance, str(partition)))
+
+
+def _careful(room: Room, opened: float) -> list[Made]:
+    """What a process reckons with of a room's windows as it begins: all but one, evenly spent."""
+    found = []
+    for limit in room.limits:
+        if limit.of == "room" and limit.pace != "even" and limit.count > 1:
+            ends = [opened + n * limit.per / limit.count - limit.per for n in range(limit.count)]
+            found += [Made(end, end, [limit]) for end in ends[1:]]
+    return found
 
 
 def _share(config: GatewayConfig) -> int:
