@@ -119,7 +119,7 @@ def a_paused_lane_is_dropped(patch):
 def pacing_counts_from_the_request(patch):
     """As if the platform had counted when we asked, not when it answered."""
 
-    def release(self: Any, now: int) -> None:
+    def release(self: Any, now: int, took: int = 0) -> None:
         self.in_flight -= 1
         self.spent.append(now + self.per - round(0.5 * SECOND))
 

@@ -612,6 +612,42 @@ def test_a_bounded_pace_never_exceeds_its_window_however_answers_come():
     assert 0.985 * 50 / 1.05 <= len(begun) / 20 <= 48
 
 
+def arrivals_and_answers(bucket, way, seconds, rng):
+    """When requests arrive at a platform `way()` away, which stalls for two seconds in between."""
+    begun, answers = [], []
+    for now in range(0, seconds * SECOND, MS):
+        while answers and answers[0][0] <= now:
+            bucket.release(now, now - heappop(answers)[1])
+        while bucket.free_at(now) <= now:
+            bucket.take(now)
+            arrival = now + way(rng)
+            if 5 <= arrival / SECOND <= 7:
+                arrival = 7 * SECOND + rng.randrange(MS)
+            heappush(answers, (arrival + way(rng), now))
+            begun.append(arrival)
+    return sorted(begun)
+
+
+@pytest.mark.parametrize("milliseconds", [1, 20, 40])
+def test_a_bounded_pace_at_its_window_loses_nothing_to_the_distance(milliseconds):
+    """The way counts in no window twice, and a stall lets nothing through at once."""
+
+    def way(rng):
+        return milliseconds * MS + rng.randrange(milliseconds * MS // 20 + 1)
+
+    begun = arrivals_and_answers(bounded(30, most=30), way, 50, Random(f"{milliseconds} away"))
+    assert all(begun[at + 30] - begun[at] >= SECOND for at in range(len(begun) - 30))
+    assert 0.98 * 30 * 20 <= sum(1 for at in begun if 30 <= at / SECOND < 50) <= 30 * 20
+
+
+def test_a_bounded_pace_learns_that_its_platform_went_farther_away():
+    bucket = bounded(30, most=30)
+    bucket.release(0, 0)
+    for _ in range(1_000):
+        bucket.release(0, 60 * MS)
+    assert 50 * MS <= bucket.quickest <= 60 * MS
+
+
 def test_a_bounded_pace_makes_up_for_two_ticks_that_its_window_took():
     bucket = bounded(10, most=2)
     for _ in range(2):

@@ -88,8 +88,8 @@ class Bucket:
         """Undo a take whose attempt never started."""
         self.in_flight -= 1
 
-    def release(self, now: int) -> None:
-        """The attempt that took a token was answered, or failed, at `now`."""
+    def release(self, now: int, took: int = 0) -> None:  # noqa: ARG002 - bounded paces learn by it
+        """The attempt that took a token was answered, or failed, at `now`, having taken so long."""
         self.in_flight -= 1
         if self._pace is not None:
             self._pace.answered(now)

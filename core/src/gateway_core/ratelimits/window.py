@@ -27,6 +27,14 @@ writes there once an hour never asks too early, however strict it is."""
 LONGEST_RESET = 86_400.0
 MADE_UP = 2
 """Ticks of an even pace that a full window delayed and that may follow at once."""
+CERTAIN = 0.9
+"""The share of the quickest answer's time that certainly passes on the way there and back."""
+FORGETTING = SECOND // 10_000
+"""How much longer, at the most, the quickest answer is taken to have been with each slower one."""
+FARTHEST = 10
+"""It is taken for no more than this part of the window: the first answers may all come late."""
+FIRST = 4
+"""The first answer may have taken so many times as long as the quickest."""
 
 
 class _SlidingWindow(Bucket):
@@ -127,8 +135,8 @@ class WindowBucket(_SlidingWindow):
     def free_at(self, now: int) -> int:
         return self._free_at(now, max(now, self.closed_until))
 
-    def release(self, now: int) -> None:
-        super().release(now)
+    def release(self, now: int, took: int = 0) -> None:
+        super().release(now, took)
         self.spent.append(now + self.per)
 
     def learn(self, report: BucketReport, now: int) -> None:
@@ -205,7 +213,7 @@ class SpacedBucket(WindowBucket):
         last = max(self._refused_at, self._answered or 0)
         return self.slowness == 1.0 or now - last >= STRICT_FOR
 
-    def release(self, now: int) -> None:
+    def release(self, now: int, took: int = 0) -> None:  # noqa: ARG002
         """The answer came; if it is a refusal, `slow_down` follows and takes that back."""
         self._before = (self._answered, self.slowness, self._in_a_row)
         self._answered, self._in_a_row = now, None
@@ -260,9 +268,9 @@ class LearnedBucket(WindowBucket):
     def start_carefully(self, opened: int, now: int) -> None:
         """It begins with one attempt at a time anyway."""
 
-    def release(self, now: int) -> None:
+    def release(self, now: int, took: int = 0) -> None:
         self.known_at = min(self.known_at, now + 1)  # others start once it has been read
-        super().release(now)
+        super().release(now, took)
         self._unreported = True
 
     def slow_down(self, now: int, until: int | None = None) -> None:
@@ -277,13 +285,20 @@ class LearnedBucket(WindowBucket):
 
 
 class BoundedBucket(_SlidingWindow, PacedBucket):
-    """An even pace, and at most `most` in any `per`: two buckets would pass lanes to and fro."""
+    """An even pace, and at most `most` in any `per`: two buckets would pass lanes to and fro.
 
-    __slots__ = ("most", "per", "spent")
+    A token comes back `per` after the answer, less what the next request certainly takes to get
+    there and this answer took to come back: the time of the quickest answer of late (`quickest`),
+    for a request and its answer cover both ways. So a pace at its window loses nothing to the
+    distance, while an answer that came late holds its token for as long as it was late.
+    """
+
+    __slots__ = ("most", "per", "quickest", "spent")
 
     def __init__(self, limit: Limit, most: int) -> None:
         super().__init__(limit)
         self.most = most
+        self.quickest = NEVER
         self.per = round(limit.per * SECOND)
         self.spent = Spent(self.per)
 
@@ -296,9 +311,14 @@ class BoundedBucket(_SlidingWindow, PacedBucket):
         step = self._step()
         self.next_at = max(self.next_at, now - MADE_UP * step) + step
 
-    def release(self, now: int) -> None:
+    def release(self, now: int, took: int = 0) -> None:
         super().release(now)
-        self.spent.append(now + self.per)
+        took = min(took, self.per // FARTHEST)
+        if self.quickest == NEVER:
+            took //= FIRST
+        slower = took - self.quickest
+        self.quickest = took if slower < 0 else self.quickest + min(slower >> 8, FORGETTING)
+        self.spent.append(now + self.per - int(self.quickest * CERTAIN))
 
     def renew(self, limit: Limit) -> None:
         super().renew(limit)

@@ -275,7 +275,7 @@ class Scheduler:
             if unused:
                 bucket.give_back()
             elif bucket.paced:
-                bucket.release(now)
+                bucket.release(now, now - lane.begun)
             else:  # what `release` does, without the call
                 bucket.in_flight -= 1
             if bucket.waiting is not None:

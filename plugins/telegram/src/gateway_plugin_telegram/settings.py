@@ -63,13 +63,14 @@ class TelegramSettings(NetworkSettings):
                     takes more of some bots. A higher ceiling is reached from bulk's pace on, with
                     the answers; a refusal that nobody foresaw slows down, for a while
     bot_seconds     seconds, see `bot_count`
-    bot_window      requests in any `bot_seconds`, counted until that long after the answer; None:
-                    as many as `bot_count`. Telegram does not say whether its second slides. Where
-                    it does, 600 messages evenly at 30 a second met 20 refusals, at 28 none near
-                    (round trips of 20 to 80 ms) and 3 far (100 to 300 ms). After a stall of 2 s
-                    it was 24 to 44 on either reading, since all of it arrives at once. With a
-                    window of 30 it is none in each of these, at 28.4 a second near and 25 far
-                    (`python -m bench.recovery_stalls --paces`). A larger one is faster
+    bot_window      requests in any `bot_seconds`, counted until that long after the answer, less
+                    the time of the quickest answers; None: as many as `bot_count`. Telegram does
+                    not say whether its second slides. Where it does, 600 messages evenly at 30 a
+                    second met 20 refusals, at 28 none near (round trips of 20 to 80 ms) and 3 far
+                    (100 to 300 ms). After a stall of 2 s it was 24 to 44 on either reading, since
+                    all of it arrives at once. With a window of 30 it is none in each of these, at
+                    29.0 a second near and 26 far (`python -m bench.recovery_stalls --paces`). A
+                    larger one is faster
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
     text_limit      the longest text of one message, in code points; at most Telegram's 4,096
