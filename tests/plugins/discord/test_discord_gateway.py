@@ -464,5 +464,5 @@ async def test_a_room_keeps_to_its_own_limit_whatever_discord_allows(open_to, au
             await gateway.send("bot", ROOM, f"text {number}")
             if number < 5:
                 await gateway.send("bot", THREAD, "quick")
-        assert 20 < trio.current_time() < 22
+        assert 25 < trio.current_time() < 27  # a new process takes one of the two for spent
     assert 6 == len(emulator.rooms.conversation(ROOM))
