@@ -26,7 +26,7 @@ ROOM = "C024BE91L"
 MORE = """
 [instances.sales-bot]
 channel = "slack"
-token = { file = "support-token" }
+token = "xoxb-1234-sales"
 """
 
 

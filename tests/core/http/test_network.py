@@ -142,9 +142,12 @@ def test_what_is_right_is_taken(folder, table):
     assert [] == mistakes(folder, **table)
 
 
-@pytest.mark.parametrize("channel", ["telegram", "slack", "discord"])
+TOKENS = {"telegram": "123456789:AAbcdefgh", "slack": "xoxb-1", "discord": "a.b.c"}
+
+
+@pytest.mark.parametrize("channel", TOKENS)
 def test_every_channel_has_them_and_reads_paths_beside_the_file(folder, channel):
-    table = {"channel": channel, "token": "123456789:AAbcdefgh", "ca_file": "ca.pem"}
+    table = {"channel": channel, "token": TOKENS[channel], "ca_file": "ca.pem"}
     [bot] = parse_config({"instances": {"bot": table}}, folder=folder).instances
     assert isinstance(bot.settings, NetworkSettings)
     assert folder / "ca.pem" == bot.settings.ca_file

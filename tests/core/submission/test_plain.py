@@ -20,7 +20,7 @@ from gateway_core import (
     preview,
 )
 from gateway_core.submission.plain import plain
-from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway, virtual_wall
 
 
 class Escaped(str):
@@ -120,7 +120,7 @@ async def test_what_a_channel_gets_is_plain_with_a_file_and_without(envelope, du
 
 def test_a_preview_is_of_plain_texts():
     seen = preview(
-        Instance(id="bot", channel="fake"),
+        Instance(id="bot", channel="fake", settings=FakeSettings()),
         Send(**PLACE, text=TEXT, extra=EXTRA),
         plugins=[("fake", FakeChannel())],
     )
