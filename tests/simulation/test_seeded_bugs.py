@@ -259,7 +259,7 @@ def the_quarantine_ends_with_its_envelope(patch):
     patch.setattr(consequences, "doubt", doubt)
 
 
-@bug("nobody said so|stands [0-9] times|is sent again|is there", seen=38)
+@bug("nobody said so|stands [0-9] times|is sent again|is there", seen=13)
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:
         self._scheduler.release(lane, now)
@@ -302,7 +302,7 @@ def doubt_is_called_failure(patch):
     patch.setattr(completion.Completion, "complete", complete)
 
 
-@bug("repeats step|is recorded after|is called|begins after|is there", seen=11)
+@bug("repeats step|is recorded after|is called|begins after|is there", seen=68)
 def a_bad_answer_is_sent_again(patch):
     """The hook answered nonsense after it had sent; as if it had not."""
     whole = consequences.Consequences.failed
@@ -456,7 +456,7 @@ def a_refused_append_keeps_its_place(patch):
 # -- instances, deaths, sessions
 
 
-@bug("on a suspended instance|is held|stays suspended|is sent again", seen=13)
+@bug("on a suspended instance|is held|stays suspended|is sent again", seen=21)
 def a_suspended_instance_goes_on(patch):
     def shut(self: Any, now: int) -> None:
         self._probe_if_needed()
@@ -582,7 +582,7 @@ def who_waits_for_a_place_does_not_hear_of_the_close(patch):
     patch.setattr(admission.Admission, "close", close)
 
 
-@bug("is probed again", seen=13)
+@bug("is probed again", seen=33)
 def an_instance_is_probed_all_the_time(patch):
     often = Backoff(base=0.01, cap=0.01)
     patch.setattr(circuit.CircuitSettings, "backoff", property(lambda self: often))
