@@ -93,6 +93,7 @@ OF_REFS = {
     "revision": 2,
     "extra": {"a": 1},
     "version": 0,
+    "possible_duplicate": True,
 }
 
 

@@ -124,6 +124,9 @@ class Crowd:
                   if what == KIND]  # fmt: skip
         for entry in ledger.entries:
             times += [self._counts_until(call, name) for call in entry.calls]
+            mine = entry.envelope.instance_id == name
+            if mine and entry.receipt is None and not isinstance(entry.envelope, Send):
+                return math.inf  # its room waits for limits that sends do not draw on
         since = max(times)
         return max(since, ledger.told_until(name, before=since + GRID))
 
@@ -201,12 +204,13 @@ class Crowd:
 
 
 def _careful(room: Room, opened: float) -> list[Made]:
-    """What a process reckons with of a room's windows as it begins: all but one, evenly spent."""
+    """What a process reckons with of a room's windows as it begins: half of each, evenly spent."""
     found = []
     for limit in room.limits:
         if limit.of == "room" and limit.pace != "even" and limit.count > 1:
-            ends = [opened + n * limit.per / limit.count - limit.per for n in range(limit.count)]
-            found += [Made(end, end, [limit]) for end in ends[1:]]
+            half = limit.count // 2
+            ends = [opened + n * limit.per / (half + 1) - limit.per for n in range(1, half + 1)]
+            found += [Made(end, end, [limit]) for end in ends]
     return found
 
 

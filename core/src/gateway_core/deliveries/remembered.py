@@ -158,6 +158,7 @@ def _is_of(receipt: Receipt, ref: MessageRef) -> bool:
         and not ref.revision
         and ref.extra is None
         and ref.version == REF_VERSION
+        and not ref.possible_duplicate
     )
 
 

@@ -167,13 +167,14 @@ class WindowBucket(_SlidingWindow):
             self.told, self.fresh_at = self.spent.left(now), self.spent.last
 
     def start_carefully(self, opened: int, now: int) -> None:
-        """Nobody knows what was spent before `opened`: as if all but one, evenly.
+        """Nobody knows what was spent before `opened`: as if half of it, evenly.
 
-        So a first attempt waits for nothing, and those after it for as long as a full window
-        would take to give them.
+        So a room that had no more than half of its window meets no refusal after a restart, and
+        one that was quiet waits for nothing as long as it has no more than the other half.
         """
-        for n in range(1, self.count):
-            at = opened + n * self.per // self.count
+        half = self.count // 2
+        for n in range(1, half + 1):
+            at = opened + n * self.per // (half + 1)
             if at > now:
                 self.spent.append(at)
 
