@@ -13,6 +13,7 @@ WORKERS ?= auto
 SEEDS ?= 200
 FIRST_SEED ?= 0
 KILLS ?= 200
+MUTATIONS ?= --seed 1 --number 200
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
@@ -30,7 +31,7 @@ COMPILED_PIP := build/compiled/bin/python -m pip --disable-pip-version-check --n
 SOURCES := $(MEMBERS:%=%/pyproject.toml) $(shell find $(MEMBERS:%=%/src) -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures bench peers simulate crash-test compiled clean
+.PHONY: help demo test check docs pictures bench peers simulate mutate crash-test compiled clean
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
@@ -41,6 +42,7 @@ help: ## show this list
 	@echo "make bench     what every figure in the docs comes from"
 	@echo "make peers     the comparison with other clients, into its page   (half an hour)"
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
+	@echo "make mutate    200 changes of one line each, and whether a test notices   (half an hour)"
 	@echo "make compiled  wheels that are compiled, in build/wheels, and their tests   (needs a C compiler)"
 	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
 	@echo "make clean     remove $(VENV), build, caches and built pages"
@@ -123,6 +125,17 @@ build/compiled/.installed: $(RUN) $(SOURCES)
 simulate: $(DEV)
 	@echo "simulate: $(SEEDS) seeds from $(FIRST_SEED)"
 	@$(PY) -m bench.simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED) $(ARGS)
+
+mutate: $(DEV) build/mutations/.installed
+	@echo "mutate: $(MUTATIONS)"
+	@build/mutations/bin/python -m bench.mutations.making $(MUTATIONS) >build/mutations/chosen.jsonl
+	@$(PY) -m bench.mutations build/mutations/chosen.jsonl $(ARGS)
+
+build/mutations/.installed: bench/mutations/requirements.txt
+	@echo "mutate: what makes mutations, in build/mutations"
+	@$(PYTHON) -m venv build/mutations
+	@build/mutations/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@touch $@
 
 crash-test: $(DEV)
 	@echo "crash-test: $(KILLS) kills"

@@ -236,3 +236,27 @@ def test_a_failure_before_the_first_counted_try_waits_like_the_first():
 def test_settings_out_of_range_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         RetrySettings(**{field: value})
+
+
+def test_every_wait_may_be_shorter_than_a_second():
+    assert 0.25 == RetrySettings(base=0.01, cap=0.25).backoff.ceiling(20)
+
+
+def test_the_second_failure_of_an_outage_waits_until_it_works():
+    """One alone may be nothing: it is tried again after its backoff."""
+    step, does = Step("send", 0), []
+    for failure in range(2):
+        step.spend()
+        step.meet_outage(failure)
+        decision = decide(
+            verdict(dispatched="no"),
+            step,
+            left=3600.0,
+            rng=Random("jitter"),
+            settings=RetrySettings(),
+            repeat_safe=True,
+            give_up_unknown=False,
+            outage=True,
+        )
+        does.append(decision.kind)
+    assert ["retry", "recover"] == does

@@ -362,3 +362,13 @@ def test_an_older_edit_s_end_leaves_the_newer_one_in_place(world):
     second, _ = world.change(edit(), id_="w2", started=False)
     world.changed(first, attrs.evolve(REF, revision=1))
     assert second is world.change(edit(), id_="w3", started=False)[1]
+
+
+@pytest.mark.parametrize(
+    ("stored", "held", "recorded"), [(0, 0, True), (2, 1, True), (1, 1, True), (1, 2, False)]
+)
+def test_what_the_outbox_has_of_a_message_counts_unless_the_caller_holds_a_later_one(
+    world, stored, held, recorded
+):
+    world.targets.recalled(attrs.evolve(REF, revision=held), attrs.evolve(REF, revision=stored))
+    assert recorded == world.targets.knows("e")

@@ -52,6 +52,14 @@ def waiting_at(bucket, waiter):
     return waiter
 
 
+def test_behind_those_who_wait_a_lane_still_learns_what_frees_last():
+    """It waits where it must wait longest, though somebody is ahead of it elsewhere."""
+    bucket, closed = Bucket("slots", 4), Bucket("gate")
+    waiting_at(bucket, lane(1))
+    closed.close(5 * SECOND)
+    assert Blocked(closed, 5 * SECOND) == acquire_all(lane(2), [bucket, closed], 9, None)
+
+
 def test_who_comes_later_does_not_overtake_those_who_wait():
     bucket, other = Bucket("slots", 4), Bucket("gate")
     waiting_at(bucket, lane(1))

@@ -129,6 +129,12 @@ def test_the_first_attempt_of_a_learned_window_goes_alone():
     assert 6 * SECOND == bucket.free_at(read)
 
 
+def test_a_gate_says_whose_it_is_and_gives_no_token_by_the_time():
+    of_account, of_room = Bucket("slots", 2, shared=True), Bucket("room's gate")
+    assert ("instance", "room") == (of_account.of, of_room.of)
+    assert (0, NEVER) == (of_room.pace, of_room.period)
+
+
 def test_a_gate_bounds_the_attempts_in_flight():
     gate = Bucket("slots", 2)
     gate.take(0)
@@ -688,3 +694,14 @@ def test_another_window_of_a_bounded_pace_holds_for_what_it_spent():
     bucket.release(0)
     bucket.renew(Limit("b", 10, 2.0, most=1))
     assert 2 * SECOND == bucket.free_at(0)
+
+
+@pytest.mark.parametrize("make", [window, bounded])
+def test_what_is_spent_is_remembered_for_a_window_only(make):
+    """A day of an attempt a second takes no more memory than a minute of it."""
+    bucket = make(3)
+    for second in range(86_400):
+        assert bucket.free_at(second * SECOND) == second * SECOND
+        bucket.take(second * SECOND)
+        bucket.release(second * SECOND)
+    assert len(bucket.spent) <= 2

@@ -41,3 +41,9 @@ def test_shares_are_made_once_and_forgotten_with_their_instance():
     again = slots.of(bot)
     assert first[:2] == again[:2]
     assert first[2] is not again[2]
+
+
+def test_lanes_wait_for_slots_in_groups():
+    """All are drawn on by several rooms, so that a free slot wakes one of them."""
+    shares = ConcurrencyLimits(16).of(account("bot"))
+    assert all(bucket.shared for bucket in shares)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway_core.scheduling.classes import AGING, BULK, NORMAL, URGENT, ClassQueue
+from gateway_core.scheduling.classes import AGING, BULK, CLASSES, NORMAL, URGENT, ClassQueue
 from gateway_core.scheduling.rooms import Lane
 
 SECOND = 1_000_000_000
@@ -206,3 +206,10 @@ def test_between_lanes_that_wait_at_several_queues_the_bare_rank_decides(queue):
         queue.passed_by(waits_elsewhere)
     assert queue.ahead_of(waits_elsewhere, 9, fresh=True)
     assert not queue.ahead_of(waits_elsewhere, 9, fresh=False)
+
+
+def test_each_class_has_the_time_to_live_that_the_pages_name():
+    """Five minutes, an hour, a day."""
+    assert {"urgent": 300.0, "normal": 3600.0, "bulk": 86_400.0} == {
+        name: each.ttl for name, each in CLASSES.items()
+    }

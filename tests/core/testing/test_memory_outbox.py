@@ -1,5 +1,8 @@
 from contextlib import asynccontextmanager
 
+import attrs
+
+from gateway_core.outboxes import StepRecord
 from gateway_core.testing import MemoryOutbox
 from gateway_core.testing.outbox_contract import OutboxContract
 
@@ -12,3 +15,11 @@ class TestMemoryOutbox(OutboxContract):
     async def process_run(self):
         async with self.outbox:
             yield self.outbox
+
+
+def test_a_record_of_a_step_that_never_began_is_all_zero():
+    """An engine may leave out what its file does not have."""
+    nothing = attrs.asdict(StepRecord(serial=3))
+    assert {"serial": 3, "outcome": None, "message_id": None} == {
+        name: value for name, value in nothing.items() if value != 0
+    }

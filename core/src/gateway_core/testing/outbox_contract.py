@@ -286,6 +286,19 @@ class OutboxContract:
             (stored,) = await outbox.page("bot")
             assert not any(record.started for record in stored.records)
 
+    async def test_steps_that_were_planned_anew_come_back_though_none_began(
+        self, entry: Entries
+    ) -> None:
+        """They do not follow from the plan, whether or not there is a record of one."""
+        one = entry("one")
+        shapes = (StepShape(kind="send", serial=3), StepShape(kind="send", serial=4))
+        async with self.process_run() as outbox:
+            await outbox.append(one, lambda: None)
+            outbox.replanned(one.id, shapes)
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+            assert ((), shapes) == (stored.records, stored.shapes)
+
     async def test_what_is_withdrawn_was_never_there(self, entry: Entries) -> None:
         """Neither the entry nor its key remains."""
         one = entry("one", key="a")

@@ -1,0 +1,77 @@
+"""Which modules are mutated, and which tests stand beside each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+CORE, SQLITE = "core/src/gateway_core", "contrib/src/gateway_contrib/sqlite"
+ENGINE, ON_DISK = "tests/core/engine", "tests/contrib/sqlite"
+
+TESTS: dict[str, tuple[str, ...]] = {
+    f"{CORE}/ratelimits": (
+        "tests/core/ratelimits",
+        f"{ENGINE}/test_limits.py",
+        "tests/core/testing/test_paces.py",
+        "tests/core/accounts/test_outages.py",
+    ),
+    f"{CORE}/scheduling": (
+        "tests/core/scheduling",
+        f"{ENGINE}/test_groups.py",
+        f"{ENGINE}/test_lanes.py",
+        f"{ENGINE}/test_deadlines.py",
+        f"{ENGINE}/test_classes.py",
+        f"{ENGINE}/test_bounds.py",
+    ),
+    f"{CORE}/deliveries": (
+        "tests/core/deliveries",
+        f"{ENGINE}/test_keys.py",
+        f"{ENGINE}/test_verdicts.py",
+        f"{ENGINE}/test_edits.py",
+        f"{ENGINE}/test_recovery.py",
+        "tests/core/telemetry/test_waits.py",
+    ),
+    f"{CORE}/outboxes": (
+        "tests/core/contract",
+        "tests/core/testing/test_memory_outbox.py",
+        f"{ENGINE}/test_recovery.py",
+        f"{ON_DISK}/test_sqlite_contract.py",
+    ),
+    f"{CORE}/backlog": (
+        "tests/core/backlog",
+        f"{ENGINE}/test_outside.py",
+        f"{ENGINE}/test_recovery.py",
+        f"{ENGINE}/test_followers.py",
+        f"{ENGINE}/test_classes_at_the_door.py",
+        f"{ON_DISK}/test_sqlite_gateway.py",
+        f"{ON_DISK}/test_sqlite_requests.py",
+    ),
+    f"{CORE}/engine/consequences.py": (
+        f"{ENGINE}/test_verdicts.py",
+        f"{ENGINE}/test_crashes.py",
+        f"{ENGINE}/test_limits.py",
+        f"{ENGINE}/test_moves.py",
+        "tests/core/accounts/test_instances.py",
+        "tests/core/accounts/test_outages.py",
+    ),
+    **{
+        f"{SQLITE}/{name}.py": (
+            f"{ON_DISK}/test_sqlite_contract.py",
+            f"{ON_DISK}/test_sqlite_requests.py",
+            f"{ON_DISK}/test_sqlite_failures.py",
+            f"{ON_DISK}/test_sqlite_filing.py",
+            f"{ON_DISK}/test_sqlite_queue.py",
+            f"{ON_DISK}/test_sqlite_gateway.py",
+        )
+        for name in ("requests", "rows", "writing")
+    },
+}
+"""By folder or module, the quickest first: the first test that fails ends the run."""
+
+
+def modules(root: Path) -> Iterator[tuple[str, str]]:
+    """Each module with what names its tests."""
+    for place in TESTS:
+        path = root / place
+        for module in [path] if path.is_file() else sorted(path.glob("*.py")):
+            yield str(module.relative_to(root)), place
