@@ -32,6 +32,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/core/telemetry/test_waits.py",
     ),
     f"{CORE}/outboxes": (
+        "tests/core/outboxes",
         "tests/core/contract",
         "tests/core/testing/test_memory_outbox.py",
         f"{ENGINE}/test_recovery.py",
@@ -56,6 +57,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     **{
         f"{SQLITE}/{name}.py": (
+            f"{ON_DISK}/test_sqlite_statements.py",
             f"{ON_DISK}/test_sqlite_contract.py",
             f"{ON_DISK}/test_sqlite_requests.py",
             f"{ON_DISK}/test_sqlite_failures.py",

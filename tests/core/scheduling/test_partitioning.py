@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gateway_core.scheduling.partitioning import by_instance, by_room, strategy
+from gateway_core.scheduling.partitioning import by_instance, by_room, finder, strategy
 
 KEYS = [("bot", "C024BE91L"), ("bot", "-100123"), ("büro", "комната"), ("a", ""), ("1:a", "b/c")]
 
@@ -83,3 +83,15 @@ def test_a_strategy_is_named_or_a_callable():
 def test_an_unknown_name_is_no_strategy():
     with pytest.raises(KeyError, match="hash"):
         strategy("hash")
+
+
+def test_a_rooms_partition_is_computed_once_while_it_is_remembered():
+    asked = []
+
+    def by_length(instance_id, room):
+        asked.append(room)
+        return len(room)
+
+    partition_of = finder(["even", "odd"], by_length)
+    assert ["odd", "odd", "even"] == [partition_of("bot", room) for room in ("r", "r", "rr")]
+    assert ["r", "rr"] == asked

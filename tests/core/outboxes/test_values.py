@@ -1,0 +1,17 @@
+"""What an engine makes and is given: by name alone, so that a new field moves no other."""
+
+import attrs
+import pytest
+
+from gateway_core.outboxes import interface
+
+VALUES = [
+    kind
+    for kind in vars(interface).values()
+    if attrs.has(kind) and kind.__module__ == interface.__name__
+]
+
+
+@pytest.mark.parametrize("kind", VALUES, ids=lambda kind: kind.__name__)
+def test_fields_are_given_by_name(kind):
+    assert all(field.kw_only for field in attrs.fields(kind))
