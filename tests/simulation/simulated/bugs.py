@@ -12,6 +12,9 @@ import pytest
 from amounts import LONG
 from simulated.world import Violation, simulate
 
+LATE = 2_000
+"""A world that comes so late is looked at first in long runs as well."""
+
 Patch: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -29,7 +32,8 @@ class Bug:
     def violation(self, seeds: Iterable[int]) -> Violation | None:
         """The first; a long run looks at these worlds before the one that is known to show it."""
         known = () if self.seen is None else (self.seen,)
-        for seed in chain(seeds, known) if LONG else chain(known, seeds):
+        first = not LONG or (self.seen or 0) >= LATE
+        for seed in chain(known, seeds) if first else chain(seeds, known):
             try:
                 simulate(seed)
             except Violation as found:
