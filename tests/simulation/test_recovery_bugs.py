@@ -93,7 +93,7 @@ def a_try_that_was_cut_off_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given: None)
 
 
-@bug("was tried [0-9]+ times|exhausted after", seen=649)
+@bug("was tried [0-9]+ times|exhausted after", seen=561)
 def tries_are_counted_anew(patch):
     whole = restore._restore
 
@@ -104,7 +104,7 @@ def tries_are_counted_anew(patch):
     patch.setattr(restore, "_restore", recall)
 
 
-@bug("before its instance was seen to work|after an unknown outcome", seen=59)
+@bug("before its instance was seen to work|after an unknown outcome", seen=214)
 def doubt_waits_for_nothing_in_the_next_life(patch):
     patch.setattr(enqueue.Enqueuer, "_held", lambda self, *given: None)
 
@@ -173,7 +173,7 @@ def an_instance_that_left_takes_envelopes(patch):
     patch.setattr(draft.Drafting, "look_up_account", lambda self, draft, **named: draft.account)
 
 
-@bug("after its answer|is sent again|stands|was tried", seen=649)
+@bug("after its answer|is sent again|stands|was tried", seen=561)
 def the_last_try_is_made_again(patch):
     """A kill cut it off."""
     whole = planning.Planner._may_repeat
