@@ -301,6 +301,8 @@ class Callers:
             return
         first = rng.choice(self.keyed)
         holder = self._holder(first)
+        if self._is_forgotten(holder):
+            return
         try:
             ticket = await self.gateway.submit(first_again(first))
         except IdempotencyConflict:
@@ -326,6 +328,8 @@ class Callers:
             key=first.key,
         )
         holder = self._holder(first)
+        if self._is_forgotten(holder):
+            return
         try:
             ticket = await self.gateway.submit(other)
             mine = holder is None or ticket.id != holder.id
@@ -335,6 +339,11 @@ class Callers:
             known = [entry.id for entry in (holder, newest) if entry is not None]
             pending = newest is None
             self.ledger.expect(pending or conflict.envelope_id in known, "a conflict with nobody")
+
+    def _is_forgotten(self, holder: Any) -> bool:
+        """Whether the key is an old one, in a world that waited for a day: free again."""
+        window = self.setup.config.idempotency_window
+        return holder is not None and trio.current_time() - holder.accepted_at >= window
 
     def _holder(self, send: Send) -> Any:
         scope = (send.instance_id, send.external_room_id, "send", send.key or "")
