@@ -263,13 +263,18 @@ class Checks:
             if self._setup.config.history < len(self._ledger.entries):
                 before = []  # of a message that was forgotten meanwhile, an old ref is taken
             for entry in (*made, *before):
-                left = [word for word in lane_words(entry.envelope) if self._was_left(word)]
+                words, until = lane_words(entry.envelope), change.ended_at
+                left = [word for word in words if self._was_left(word, until)]
                 silent = bool(set(left) - set(now)) and not self._is_shared(entry)
                 self._expect(not silent, f"{change} leaves {left} of {entry}, and nobody said so")
 
-    def _was_left(self, word: str) -> bool:
-        """Whether a message that was sent with the word stands as it was sent."""
-        return any(not message.deleted and not message.revisions for message in self._seen[word])
+    def _was_left(self, word: str, until: float) -> bool:
+        """Whether a message that was sent with the word until then stands as it was sent.
+
+        Of one that a next run sends again afterwards, the receipt of the message tells.
+        """
+        there = [message for message in self._seen[word] if message.stored_at <= until]
+        return any(not message.deleted and not message.revisions for message in there)
 
     # -- one lane
 
