@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core import Disposition, Invalid, Limit
-from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core import Disposition, ErrorClass, Invalid, Limit, Reason, Verdict
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 GONE, SENT = Disposition.SUPERSEDED, Disposition.DELIVERED
 
@@ -138,3 +138,25 @@ async def test_a_wrong_name_is_refused_by_its_field(engine, autojump_clock, coll
     async with engine(FakeChannel()) as gateway:
         with pytest.raises(Invalid, match="collapse"):
             await gateway.send("bot", "r", "x", collapse=collapse)
+
+
+async def test_what_had_begun_in_a_previous_run_does_not_replace_a_newer_one(autojump_clock):
+    """The newer one, which is urgent and needs no order, comes in before it."""
+
+    async def refused(_):
+        raise Failure(
+            Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.PLATFORM_ERROR, dispatched="no")
+        )
+
+    outbox, after = MemoryOutbox(), slow()
+    async with open_test_gateway(
+        FakeChannel(script=refused), outbox=outbox, drain_timeout=0
+    ) as gateway:
+        await gateway.enqueue("bot", "r", "old", collapse="a")
+        await trio.sleep(0.1)
+        gateway.suspend("bot")
+        await gateway.enqueue("bot", "r", "new", collapse="a", order="none", priority="urgent")
+    await trio.sleep(60)
+    async with open_test_gateway(after, outbox=outbox):
+        await trio.sleep(60)
+    assert {"old", "new"} == set(after.texts("r"))

@@ -153,7 +153,10 @@ class Enqueuer:
         other = waiting.get(key)
         if other is not None and (other.receipt is not None or other.started):
             other = None
-        if other is not None and other.id > delivery.id and not delivery.started:
+        newer = other is not None and other.id > delivery.id
+        if newer and delivery.started:
+            return False  # in a previous run: it goes on, and the newer one waits beside it
+        if newer:
             self._completion.complete(delivery, SUPERSEDED, now)
             if not lane.queue and not lane.running:
                 self._scheduler.offer(lane, now)  # it was made for this one: it is forgotten
