@@ -296,6 +296,7 @@ class Ledger:
             waits = delivery is not None and not (delivery.started or delivery.parked)
             if waits and delivery.lane is not None:
                 other.useless = entry
+                entry.parked |= other.parked
                 if other.lane is not None and other.lane == entry.lane:
                     entry.rank = entry.stands = other.rank
                     entry.handed_over, entry.accepted = other.handed_over, other.accepted
