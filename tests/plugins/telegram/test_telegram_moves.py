@@ -105,6 +105,18 @@ async def test_an_edit_may_be_the_first_to_hear_of_the_move(world, autojump_cloc
     assert (["before"], ["after"]) == (world.texts(OLD), world.texts(new))
 
 
+async def test_a_delete_that_hears_of_the_move_does_not_say_that_the_message_is_gone(
+    world, autojump_clock
+):
+    """It is made a second time for the new room, and the message stands in the old one."""
+    async with world.life() as gateway:
+        before = await gateway.send("support", OLD, "before")
+        world.emulator.migrate_room(OLD)
+        gone = await gateway.delete(before.ref, raises=False)
+    assert (Disposition.REJECTED, Reason.MESSAGE_GONE) == (gone.disposition, gone.verdict.reason)
+    assert ["before"] == world.texts(OLD)
+
+
 async def test_the_next_life_knows_the_move(world, autojump_clock):
     """What waited, what is new and edits of old messages all go to the new room at once."""
     async with world.life() as gateway:

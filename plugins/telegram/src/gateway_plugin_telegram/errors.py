@@ -83,6 +83,8 @@ _NO_RIGHTS = _final(Reason.FORBIDDEN, Scope.ROOM)
 """As `_SHUT_OUT`, but perhaps of one kind of message or action: of calls and deletions it says no
 more than that."""
 _MESSAGE_GONE = _final(Reason.MESSAGE_GONE)
+_LEFT_BEHIND = _final(Reason.MESSAGE_GONE)
+"""As `_MESSAGE_GONE`, but it stands where a move left it: no deletion may call it deleted."""
 _ALREADY_GONE = _Meaning(ErrorClass.DONE, Reason.MESSAGE_GONE, Scope.MESSAGE)
 _DELETED_AT_ONCE = attrs.evolve(_MESSAGE_GONE, dispatched="unknown")
 _UNAUTHORIZED = _Meaning(ErrorClass.FATAL, Reason.UNAUTHORIZED, Scope.INSTANCE)
@@ -90,6 +92,9 @@ _FROZEN = attrs.evolve(_UNAUTHORIZED, reason=Reason.FORBIDDEN)
 _BUSY = _Meaning(ErrorClass.RETRYABLE, Reason.PLATFORM_ERROR, Scope.MESSAGE)
 _ASTRAY = _Meaning(ErrorClass.RETRYABLE, Reason.PLATFORM_ERROR, Scope.INSTANCE)
 _FAILED = attrs.evolve(_ASTRAY, dispatched="unknown")
+
+STAYED = "stayed in the group that became"
+"""What the adapter says itself of a message that a move left in the old group."""
 
 PHRASES: Mapping[str, _Meaning] = {
     phrase: meaning
@@ -194,6 +199,7 @@ PHRASES: Mapping[str, _Meaning] = {
                 "business_peer_usage_missing",
             ),
         ),
+        (_LEFT_BEHIND, (STAYED,)),
         (
             _MESSAGE_GONE,
             (

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from gateway_core.authors import Attempt
-from gateway_plugin_telegram.errors import TelegramApiError
+from gateway_plugin_telegram.errors import STAYED, TelegramApiError
 from gateway_plugin_telegram.ids import is_message_id, number_in
 from gateway_plugin_telegram.methods import EDIT_EXTRA, FIELDS, ROOM_CALLS, SEND_EXTRA
 
@@ -112,7 +112,7 @@ def _reply(attempt: Attempt) -> Mapping[str, Any] | None:
 def _number(room: str, message_id: str, purpose: str) -> int:
     number = number_in(room, message_id)
     if number is None:
-        where = f"{message_id} stayed in the group that became {room}"
+        where = f"{message_id} {STAYED} {room}"
         raise TelegramApiError(status=400, description=f"message to {purpose} not found: {where}")
     return number
 
