@@ -400,12 +400,13 @@ class Ledger:
     def jump(self, by: float) -> None:
         """The wall clock is set.
 
-        What an outbox keeps outside memory is due, and ends, by the wall clock.
+        What an outbox keeps outside memory is due, and ends, by the wall clock; also what ended in
+        a life that is killed before it wrote that down: the next one has it anew.
         """
         self.note("jump", by)
         self.offset += by
         self.set_back += max(0.0, -by)
-        for entry in self.unfinished:
+        for entry in self.entries:
             entry.deadline += max(0.0, -by)
 
     def _left(self, envelope: Any, priority: str) -> float:
