@@ -435,16 +435,16 @@ def test_the_guide_s_channel_is_typed(guide):
 @pytest.mark.parametrize(
     ("status", "meaning"),
     [
-        (401, "fatal (unauthorized, instance): HTTP 401: no"),
-        (404, "non_retryable (bad_request, message): HTTP 404: no"),
-        (429, "retryable (rate_limited, instance): HTTP 429: no"),
-        (502, "retryable (platform_error, instance): HTTP 502: no"),
+        (401, "fatal (unauthorized, instance): HTTP 401 M_NO: no"),
+        (404, "non_retryable (bad_request, message): HTTP 404 M_NO: no"),
+        (429, "retryable (rate_limited, instance): HTTP 429 M_NO: no"),
+        (502, "retryable (platform_error, instance): HTTP 502 M_NO: no"),
     ],
 )
 def test_the_guide_s_table_tells_what_errors_mean(guide, status, meaning):
     matrix = runpy.run_path(str(guide / "gateway_plugin_matrix/hooks.py"))
     verdict = matrix["classify_error"](
-        matrix["MatrixError"](Response(status, {"retry-after": "3"}, b"no"))
+        matrix["MatrixError"](Response(status, {"retry-after": "3"}, b""), "M_NO", "no")
     )
     assert (meaning, 3.0) == (str(verdict), verdict.retry_after)
     assert ("unknown" if status == 502 else "no") == verdict.dispatched

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 import trio
 
-from gateway_core import Secret
+from gateway_core import ErrorClass, Secret
 from gateway_core.authors import TransportError
 from gateway_core.contract.redaction import redactor
 from gateway_core.http import (
@@ -26,6 +26,7 @@ from gateway_core.http import (
     transport_factory,
 )
 from gateway_core.http.answers import Body
+from gateway_core.plugins.defaults import classify_error
 from gateway_core.testing import open_network
 
 URL = "https://api.example"
@@ -177,6 +178,19 @@ def test_what_is_no_json_is_a_value_error(body):
 
 def test_json_is_read_as_it_stands():
     assert Response(200, {}, '{"a": [1, 1.5, "é"]}'.encode()).json() == {"a": [1, 1.5, "é"]}
+
+
+@pytest.mark.parametrize(
+    ("status", "dispatched"), [(200, "unknown"), (403, "no"), (502, "unknown")]
+)
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": 1', b"\xff", b"[" * 200_000, b"NaN"])
+def test_an_answer_that_is_no_json_says_what_that_proves(status, dispatched, body):
+    """An adapter that lets it pass has said the truth: after a 200 nobody knows the outcome."""
+    with pytest.raises(UnreadableBody) as caught:
+        Response(status, {}, body).json()
+    assert (status, dispatched) == (caught.value.status, caught.value.dispatched)
+    assert caught.value.text.startswith(f"HTTP {status}: ")
+    assert ErrorClass.RETRYABLE is classify_error(caught.value).error_class
 
 
 def raw_of(encoding, data):

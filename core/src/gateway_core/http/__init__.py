@@ -1,11 +1,11 @@
 """Performs HTTP for adapters, the only network that core awaits; may import `contract` alone."""
 
 try:
-    from gateway_core.http.answers import Response, retry_after_seconds
+    from gateway_core.http.answers import Response, UnreadableBody, retry_after_seconds
     from gateway_core.http.client import HttpClient, open_client
     from gateway_core.http.foreign import foreign_verdict, is_page
     from gateway_core.http.network import NetworkSettings
-    from gateway_core.http.progress import Timeouts, UnreadableBody
+    from gateway_core.http.progress import Timeouts
     from gateway_core.http.replaced import transport_factory
     from gateway_core.http.urls import base_url, check_base_url
 except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from gateway_core.contract.envelopes import Json
+from gateway_core.contract.errors import TransportError
 
 LONGEST_WAIT = 86_400.0
 """Seconds that `retry_after_seconds` answers at most: a day."""
@@ -33,6 +34,20 @@ def _finite(token: str) -> float:
 _DECODER = jsonlib.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 
+class UnreadableBody(TransportError, ValueError):
+    """An answer of known `status` whose body could not be read, was too big, or is no JSON.
+
+    After a platform's own 2xx the message is there: an adapter may answer with an unknown id
+    instead of raising. `dispatched` is `no` for 3xx and 4xx, which are refusals, and else
+    `unknown`.
+    """
+
+    def __init__(self, text: str, *, status: int) -> None:
+        self.status = status
+        refused = 300 <= status < 500  # noqa: PLR2004 - the classes of HTTP status
+        super().__init__(f"HTTP {status}: {text}", dispatched="no" if refused else "unknown")
+
+
 @attrs.frozen
 class Response:
     """An answer of any status. `headers` have lower-case names; `body` is decompressed.
@@ -45,11 +60,20 @@ class Response:
     body: bytes = attrs.field(repr=False)
 
     def json(self) -> Json:
-        """The body as plain JSON. Raises ValueError if it is none; NaN and Infinity are none."""
+        """The body as plain JSON. Raises `UnreadableBody` if it is none; NaN and Infinity are none.
+
+        An adapter that lets it pass says the truth: a 200 that cannot be read refuses nothing.
+        """
         try:
             return _DECODER.decode(self.body.decode())
         except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
+            words = "the JSON is nested too deeply"
+        except UnicodeDecodeError:
+            words = "the body is not UTF-8"
+        except ValueError as error:
+            words = f"the body is no JSON: {error}"
+        # Raised out here: the library's exceptions hold the whole body.
+        raise UnreadableBody(words, status=self.status)
 
 
 class Body:

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from gateway_core.contract.errors import TransportError
+from gateway_core.http.answers import UnreadableBody
 
 _WRITING = "send_request_headers.started"  # A transport's trace event before the first byte.
 _LATE = {
@@ -17,19 +18,6 @@ _LATE = {
     "write": "WriteTimeout: the request could not be written within",
     "read": "ReadTimeout: nothing came for",
 }
-
-
-class UnreadableBody(TransportError):
-    """An answer of known `status` whose body could not be read, or was too big.
-
-    After a 2xx the message is there: an adapter answers with an unknown id instead of raising.
-    `dispatched` is `no` for 3xx and 4xx, which are refusals, and else `unknown`.
-    """
-
-    def __init__(self, text: str, *, status: int) -> None:
-        self.status = status
-        refused = 300 <= status < 500  # noqa: PLR2004 - the classes of HTTP status
-        super().__init__(f"HTTP {status}: {text}", dispatched="no" if refused else "unknown")
 
 
 @attrs.frozen(kw_only=True)
