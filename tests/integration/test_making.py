@@ -28,3 +28,40 @@ def test_a_registry_that_is_not_there_is_not_waited_for(tmp_path):
     )
     assert (0, "") == (made.returncode, made.stderr)
     assert "setup: npm cannot fetch it, left out" in made.stdout
+
+
+def _interpreter(file, *, works):
+    file.parent.mkdir(parents=True)
+    file.write_text(f"#!/bin/sh\nexit {0 if works else 127}\n")
+    file.chmod(0o755)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_continuous_integration_finds_an_interpreter_that_only_pyenv_has(tmp_path):
+    """What stands on the path is pyenv's shim, which fails unless that version is chosen."""
+    versions = tmp_path / ".pyenv/versions"
+    _interpreter(tmp_path / "bin/python3.99", works=False)
+    _interpreter(versions / "3.99.0/bin/python", works=False)
+    _interpreter(versions / "3.99.1/bin/python", works=True)
+    _interpreter(versions / "3.9.1/bin/python", works=True)
+    looking = "source <(sed -n '/^find_python/,/^}/p' .ci/run); set -euo pipefail; find_python"
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    variables = {"PATH": path, "HOME": str(tmp_path)}
+    found = [
+        subprocess.run(
+            ["bash", "-c", f"{looking} {version}"],
+            cwd=ROOT,
+            env=variables | more,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+        for version, more in (
+            ("3.99", {}),
+            ("3.99", {"HOME": "/nowhere", "PYENV_ROOT": str(tmp_path / ".pyenv")}),
+            ("3.98", {}),
+        )
+    ]
+    assert [f"{versions}/3.99.1/bin/python\n"] * 2 + [""] == [each.stdout for each in found]
+    assert [0, 0, 1] == [each.returncode for each in found]
