@@ -42,6 +42,12 @@ def one(channel: str, **fields: object) -> dict[str, object]:
     return {"instances": {"bot": {"channel": channel, "token": TOKENS[channel], **fields}}}
 
 
+def rotating(**fields: object) -> dict[str, object]:
+    """An account on Slack whose tokens are exchanged."""
+    means = {"refresh_token": "xoxe-1-test", "client_id": "1.2", "client_secret": "shh"}
+    return one("slack", **(means | fields))
+
+
 def twins(channel: str, **fields: object) -> dict[str, object]:
     table = {"channel": channel, "token": TOKENS[channel]}
     return {"instances": {"bot": table, "twin": {**table, **fields}}}
@@ -63,6 +69,25 @@ ACCEPTED_AND_WRONG = (
         "bot.client_secret",
         "must be given together with `refresh_token` and `client_id`",
     ),
+    (
+        one("slack", token_file="tokens.json"),
+        "bot.token_file",
+        "must be given together with `refresh_token`: `refresh_token` is missing",
+    ),
+    (
+        rotating(token_file="/nowhere/tokens.json"),
+        "bot.token_file",
+        "must be a file in a folder that is there, not /nowhere/tokens.json",
+    ),
+    (rotating(token_file="/"), "bot.token_file", "must be a file, not the folder /"),
+    (rotating(token_file=""), "bot.token_file", "must be a path, not ''"),
+    (rotating(token_file=3), "bot.token_file", "must be a path, not 3"),
+    (
+        one("slack", token="xoxe-1-abc"),
+        "bot.token",
+        "must be a Slack token, which begins with xoxb-, xoxp- or xoxe.",
+    ),
+    (one("slack", token="xoxb"), "bot.token", "must be a Slack token, which begins with xoxb-,"),
     (one("discord", max_length=5000), "bot.max_length", "from 100 to 2000, not 5000"),
     (
         one("slack", timeout=90),
@@ -283,6 +308,16 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
     (tmp_path / "token").write_bytes(b"\xef\xbb\xbf" + SLACK.encode() + b"\r\n")
     config = parse_config(one("slack", token={"file": "token"}), folder=tmp_path)
     assert SLACK == config.instances[0].settings.token.reveal()
+
+
+@pytest.mark.parametrize("name", ["tokens.json", "{there}/tokens.json"])
+def test_every_path_is_relative_to_the_file(name, tmp_path, monkeypatch):
+    """Wherever the process was started."""
+    (tmp_path / "refresh").write_text("xoxe-1-test")
+    table = rotating(token_file=name.format(there=tmp_path), refresh_token={"file": "refresh"})
+    monkeypatch.chdir("/")
+    (bot,) = parse_config(table, folder=tmp_path).instances
+    assert tmp_path / "tokens.json" == bot.settings.tokens.file
 
 
 def test_no_file_is_read_without_a_bound():

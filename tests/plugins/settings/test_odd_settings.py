@@ -181,8 +181,6 @@ async def test_of_a_channel(channel, name, tmp_path, autojump_clock):
             settings = made(SETTINGS[channel], name, value, **table_of(channel))
             if settings is None:
                 continue
-            if name == "token_file":
-                settings = attrs.evolve(settings, token_file=str(tmp_path / f"{value:.9}.json"))
             config = GatewayConfig(instances=[Instance("bot", channel, settings)])
             assert await delivers(config, ROOMS[channel])
 

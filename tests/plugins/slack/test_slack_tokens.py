@@ -98,7 +98,9 @@ async def test_a_damaged_file_is_named_and_never_quoted(tmp_path, text):
 
 
 async def test_a_file_that_cannot_be_written_is_logged_and_the_token_used(slack, tmp_path, attempt):
-    instance = rotating(tmp_path / "missing" / "tokens.json")
+    (tmp_path / "folder").mkdir()
+    instance = rotating(tmp_path / "folder" / "tokens.json")
+    (tmp_path / "folder").rmdir()
     slack.will_say(NEW)
     with capture_logs() as logged:
         async with hooks.open_session(instance=instance) as session:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import operator
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isfinite
+from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 import attrs
@@ -204,6 +205,11 @@ def all_of(*checks: Validator) -> Validator:
     return check
 
 
+def as_path(value: object) -> Any:
+    """A field's converter: a text as a path. The rest stays as it is, for validators to name."""
+    return Path(value) if isinstance(value, str) and value else value
+
+
 flag = must_be("true or false", lambda value: isinstance(value, bool))
 """True or false, and nothing that merely counts as such: the text "no" is true."""
 table = must_be("a table", lambda value: isinstance(value, Mapping))
@@ -316,12 +322,27 @@ def together(*others: str) -> Validator:
             names = " and ".join(f"`{name}`" for name in others)
             missing = [name for name, there in given.items() if not there]
             missing += [] if value is not None else [attribute.name]
-            lacking = " and ".join(f"`{name}`" for name in missing)
             raise ValueError(
-                f"'{attribute.name}' must be given together with {names}: {lacking} is missing"
+                f"'{attribute.name}' must be given together with {names}: {_lacking(missing)}"
             )
 
     return check
+
+
+def alongside(other: str) -> Validator:
+    """Given only with that setting, which may stand without it."""
+
+    def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and getattr(settings, other, None) is None:
+            words = f"must be given together with `{other}`: {_lacking([other])}"
+            raise ValueError(f"'{attribute.name}' {words}")
+
+    return check
+
+
+def _lacking(names: Sequence[str]) -> str:
+    verb = "is" if len(names) == 1 else "are"
+    return f"{' and '.join(f'`{name}`' for name in names)} {verb} missing"
 
 
 BELOW = "gateway_core.below"

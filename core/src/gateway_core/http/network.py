@@ -15,7 +15,7 @@ import attrs
 import httpx2
 
 from gateway_core.contract.instances import Secret
-from gateway_core.contract.validators import flag
+from gateway_core.contract.validators import as_path, flag
 from gateway_core.http.urls import (
     Proxy,
     are_credentials,
@@ -25,10 +25,6 @@ from gateway_core.http.urls import (
 )
 
 _A_PROXY = "must be a proxy's URL with a port, as in http://proxy.example:3128"
-
-
-def _path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) and value else value
 
 
 def _is_proxy(_settings: Any, _field: Any, value: str | None) -> None:
@@ -106,11 +102,11 @@ class NetworkSettings:
 
     proxy: str | None = attrs.field(default=None, validator=_is_proxy)
     proxy_credentials: Secret | None = attrs.field(default=None, validator=_are_credentials)
-    ca_file: Path | None = attrs.field(default=None, converter=_path, validator=_is_authority)
+    ca_file: Path | None = attrs.field(default=None, converter=as_path, validator=_is_authority)
     client_certificate: Path | None = attrs.field(
-        default=None, converter=_path, validator=_is_certificate
+        default=None, converter=as_path, validator=_is_certificate
     )
-    client_key: Path | None = attrs.field(default=None, converter=_path, validator=_is_key)
+    client_key: Path | None = attrs.field(default=None, converter=as_path, validator=_is_key)
     client_key_password: Secret | None = attrs.field(default=None, validator=_is_needed)
     trust_environment: bool = attrs.field(default=False, validator=_is_sound)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from gateway_core.http import NetworkSettings, base_url
 from gateway_core.settings import (
     ACCOUNT,
     all_of,
+    alongside,
+    as_path,
     below_gateway,
     mapping_of,
+    must_be,
     number,
     secret,
     text,
@@ -25,8 +29,22 @@ from gateway_plugin_slack.ids import is_room
 from gateway_plugin_slack.tokens import Tokens
 
 BASE_URL = "https://slack.com/api"
-_TOKEN = secret("xox[!-~]+", "a Slack token, which begins with xoxb-, xoxp- or xoxe.")
+_TOKEN = secret(
+    "(?!xoxe-)xox[a-z][-.][!-~]+", "a Slack token, which begins with xoxb-, xoxp- or xoxe."
+)
 _REFRESH = secret("xoxe[!-~]+", "a Slack refresh token, which begins with xoxe-")
+
+
+def _is_store(_settings: object, _field: object, value: Path | None) -> None:
+    if value is None:
+        return
+    if os.path.isdir(value):  # noqa: PTH112 - Path's own raises for a name that is too long
+        raise ValueError(f"'token_file' must be a file, not the folder {value}")
+    if not os.path.isdir(value.parent):  # noqa: PTH112 - likewise
+        raise ValueError(f"'token_file' must be a file in a folder that is there, not {value}")
+
+
+_PATH = must_be("a path", lambda value: isinstance(value, Path) and str(value).isprintable())
 _COUNT = whole(least=1, most=100_000)
 _SECONDS = number(least=0.001)
 
@@ -47,9 +65,10 @@ class Settings(NetworkSettings):
     base_url          https, or http to loopback
     refresh_token, client_id, client_secret
                       all three: a token that expired is exchanged for a new one
-    token_file        where exchanged tokens are stored, readable by their owner only, so that they
-                      outlive the process; None: in memory, and a restart begins with the
-                      configured ones, which Slack takes only if none was exchanged
+    token_file        the file where exchanged tokens are stored, readable by their owner only, so
+                      that they outlive the process; its folder is there. None: in memory, and a
+                      restart begins with the configured ones, which Slack takes only if none was
+                      exchanged
     part_bytes        the most a message's escaped text measures, in UTF-8 bytes (chat.update fails
                       near 4,000 bytes, and what was sent must stay editable)
     post_count, post_seconds
@@ -71,7 +90,11 @@ class Settings(NetworkSettings):
         default=None,
         validator=all_of(optional(secret()), together("refresh_token", "client_id")),
     )
-    token_file: str | None = attrs.field(default=None, validator=optional(text))
+    token_file: Path | None = attrs.field(
+        default=None,
+        converter=as_path,
+        validator=all_of(optional(_PATH), _is_store, alongside("refresh_token")),
+    )
     part_bytes: int = attrs.field(default=4000, validator=whole(least=100, most=4000))
     post_count: int = attrs.field(default=1, validator=_COUNT)
     post_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
@@ -95,6 +118,5 @@ class Settings(NetworkSettings):
         return None not in (self.refresh_token, self.client_id, self.client_secret)
 
     def __attrs_post_init__(self) -> None:
-        file = Path(self.token_file) if self.token_file else None
-        tokens = Tokens(self.token, self.refresh_token, file)
+        tokens = Tokens(self.token, self.refresh_token, self.token_file)
         object.__setattr__(self, "tokens", tokens)  # once, when all that it is made of was checked
