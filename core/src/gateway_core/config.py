@@ -11,6 +11,7 @@ from attrs.validators import optional
 
 from gateway_core.contract.errors import ConfigError, Problem
 from gateway_core.contract.instances import Instance
+from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import (
     ACCOUNT,
     BELOW,
@@ -41,7 +42,7 @@ MOST_PARTITIONS = 1_000
 
 
 @attrs.frozen(kw_only=True)
-class Ttl:
+class Ttl(CheckedSettings):
     """Seconds after the call until an envelope expires, by its class."""
 
     urgent: float = attrs.field(default=300.0, validator=_DURATION)
@@ -67,7 +68,7 @@ def _are_instances(_: object, __: object, value: object) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class GatewayConfig:
+class GatewayConfig(CheckedSettings):
     """Everything that `open_gateway` needs to know. The reference gives the reason of each default.
 
     partition_count        shards of the routing keys

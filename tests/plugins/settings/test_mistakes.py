@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import pickle
+import re
 
 import attrs
 import pytest
 
+from gateway_contrib.otel.settings import OtelSettings
+from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_core import (
     ConfigError,
     GatewayConfig,
@@ -258,6 +262,46 @@ def test_a_mistake_in_code_names_the_setting(kind, fields, words):
     with pytest.raises(ValueError, match="must") as caught:
         kind(**fields)
     assert words in str(caught.value)
+
+
+IN_CODE = [
+    (
+        SlackSettings,
+        {"token": "xoxb-1", "post_count": 1.5, "tier_2": 0, "proxy": "x", "timeout": 60},
+        ("'proxy' must", "'token' must", "'post_count' must", "'tier_2' must"),
+    ),
+    (
+        TelegramSettings,
+        {"token": Secret("x"), "ca_file": "/nowhere.pem", "read_timeout": 90, "total_timeout": 60},
+        ("'ca_file' must", "'token' must", "'total_timeout' must be above `read_timeout`"),
+    ),
+    (
+        DiscordSettings,
+        {"token": Secret("Bot x"), "rooms": 3},
+        ("'token' must", "'rooms' must"),
+    ),
+    (DiscordRoom, {"message_count": 0, "message_per": 0}, ("'message_count'", "'message_per'")),
+    (GatewayConfig, {"shed": 1, "ttl": 60, "outbox": 1}, ("'shed'", "'ttl'", "'outbox'")),
+    (RetrySettings, {"base": 90, "attempts": 0}, ("'attempts'", "'cap' must be at least `base`")),
+    (type(GatewayConfig().plugins), {"allow": "x", "deny": 1}, ("'allow'", "'deny'")),
+    (SqliteSettings, {"owner_wait": -1, "queue": 0}, ("'owner_wait'", "'queue'")),
+    (OtelSettings, {"queue": 0, "otlp": "x", "sampling": 2}, ("'queue'", "'otlp'", "'sampling'")),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "begins"), IN_CODE, ids=lambda value: str(value)[:30])
+def test_several_mistakes_in_code_are_told_at_once(kind, fields, begins):
+    with pytest.raises(ValueError, match="must") as caught:
+        kind(**fields)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):  # noqa: S301 - its own
+        told = re.split("; (?=')", str(error))
+        assert len(begins) == len(told)
+        assert all(sum(each.startswith(begin) for each in told) == 1 for begin in begins), told
+
+
+def test_what_gives_its_values_but_once_is_not_used_up():
+    bot = Instance("bot", "slack", SlackSettings(token=Secret(SLACK)))
+    assert (bot,) == GatewayConfig(instances=iter([bot])).instances
 
 
 def test_instances_in_code_are_looked_at_together():

@@ -9,7 +9,17 @@ import attrs
 from attrs.validators import optional
 
 from gateway_core.authors import ConfigError
-from gateway_core.settings import all_of, at_most, matching, mistakes_in, number, table, text, whole
+from gateway_core.settings import (
+    CheckedSettings,
+    all_of,
+    at_most,
+    matching,
+    mistakes_in,
+    number,
+    table,
+    text,
+    whole,
+)
 
 _ADDRESS = r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}"
 _URL = r"https?://\S+"
@@ -23,7 +33,7 @@ def _batch(queue: object) -> int:
 
 
 @attrs.frozen(kw_only=True)
-class OtelSettings:
+class OtelSettings(CheckedSettings):
     """What `open_telemetry` sets up.
 
     otlp        base URL of a collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); headers

@@ -7,13 +7,13 @@ from typing import Literal
 import attrs
 from attrs.validators import optional
 
-from gateway_core.settings import flag, number, one_of, whole
+from gateway_core.settings import CheckedSettings, flag, number, one_of, whole
 
 _SECONDS = number(least=0)
 
 
 @attrs.frozen(kw_only=True)
-class SqliteSettings:
+class SqliteSettings(CheckedSettings):
     """How the file is used.
 
     synchronous        `FULL`: what is accepted survives a power cut; `NORMAL`: a killed process

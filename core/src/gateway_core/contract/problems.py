@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import inf
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
     if isinstance(error, cattrs.ClassValidationError | cattrs.IterableValidationError):
         children = [problems_in(child, *_where(child, place)) for child in error.exceptions]
         return [problem for child in children for problem in child]
-    if isinstance(error, Invalid):
+    if isinstance(error, Invalid | Mistakes):
         return [Problem(join(place, problem.place), problem.text) for problem in error.problems]
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         names = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
@@ -65,6 +65,40 @@ def mistakes_in(kind: Any, values: Mapping[str, Any], place: str = "") -> list[P
     ]
     found += out_of_range(kind, values, lambda value, _: value)
     return [Problem(join(place, problem.place), problem.text) for problem in found]
+
+
+class Mistakes(ValueError):
+    """Several mistakes of one class of settings; `problems` has each by the name of its field."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"'{each.place}' {each.text}" for each in self.problems))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To copy and to pickle: Python would give the text alone."""
+        return Mistakes, (self.problems,)
+
+
+class CheckedSettings:
+    """The base of an attrs class of settings, which alone would stop at the first mistake.
+
+    Where there are several, its making raises a ValueError that has each, as a configuration does.
+    """
+
+    __slots__ = ()
+
+    def __attrs_pre_init__(self, *in_turn: Any, **by_name: Any) -> None:
+        """Raises `Mistakes` for more than one; one alone is attrs' own affair."""
+        kind: Any = type(self)
+        fields = [field for field in attrs.fields(kind) if field.init]
+        given = dict(zip((f.name for f in fields if not f.kw_only), in_turn, strict=False))
+        given |= {f.name: by_name[f.alias] for f in fields if f.alias in by_name}
+        for name, value in tuple(given.items()):
+            if value is attrs.NOTHING or isinstance(value, Iterator):  # which gives all but once
+                del given[name]
+        problems = out_of_range(kind, given, lambda value, _: value)
+        if len(problems) > 1:
+            raise Mistakes(problems)
 
 
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:

@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 
 from gateway_core.contract.envelopes import Disposition
+from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import (
     all_of,
     at_least,
@@ -36,7 +37,7 @@ def _copies(attempts: object) -> int:
 
 
 @attrs.frozen(kw_only=True)
-class RetrySettings:
+class RetrySettings(CheckedSettings):
     """How often and how long a step is tried.
 
     attempts       most attempts at a step, not counting those refused by a rate limit

@@ -15,6 +15,7 @@ import attrs
 import httpx2
 
 from gateway_core.contract.instances import Secret
+from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import as_path, flag
 from gateway_core.http.urls import (
     Proxy,
@@ -82,7 +83,7 @@ def _is_sound(settings: Any, field: Any, value: object) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class NetworkSettings:
+class NetworkSettings(CheckedSettings):
     """Settings of an account's way to its platform; a channel's settings inherit them.
 
     proxy                an HTTP proxy that every connection goes through by CONNECT, as in

@@ -14,7 +14,7 @@ import pluggy
 from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import ConfigError, PluginError, Problem
 from gateway_core.contract.hookspecs import ADAPTER_GROUP, POLICY_GROUP, Providers
-from gateway_core.contract.problems import meant
+from gateway_core.contract.problems import CheckedSettings, meant
 from gateway_core.contract.validators import must_be
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import stopped
@@ -44,7 +44,7 @@ _NAMES = must_be(
 
 
 @attrs.frozen
-class Filter:
+class Filter(CheckedSettings):
     """Which plugins may be used, by the name of the entry point or of the distribution.
 
     An empty `allow` allows all that `deny` does not name.

@@ -6,6 +6,7 @@ from collections import deque
 
 import attrs
 
+from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import all_of, at_least, number, whole
 from gateway_core.deliveries.backoff import Backoff
 
@@ -20,7 +21,7 @@ LONGEST_AWAITED = 15.0
 
 
 @attrs.frozen(kw_only=True)
-class CircuitSettings:
+class CircuitSettings(CheckedSettings):
     """When an instance's circuit opens, and how often it is tried again.
 
     window      newest outcomes of which half must have failed for the circuit to open

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from gateway_core.contract.hookspecs import Level
+from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import is_finite, shown
 
 _ROUNDING = 1e-9
@@ -23,7 +24,7 @@ def _rising(_instance: object, _attribute: object, value: object) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class PressureSettings:
+class PressureSettings(CheckedSettings):
     """The occupancies from which a partition is elevated, high and saturated."""
 
     thresholds: tuple[float, float, float] = attrs.field(

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import attrs
 
 from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import flag, one_of, table
 
 Rooms: TypeAlias = Literal["hash", "plain", "none"]
@@ -25,7 +26,7 @@ LONG_WORD = 8
 
 
 @attrs.frozen(kw_only=True)
-class TelemetrySettings:
+class TelemetrySettings(CheckedSettings):
     """What telemetry shows, and where it goes.
 
     rooms   room ids in spans and logs: `hash` (a pseudonym, the same in every process), `plain`,

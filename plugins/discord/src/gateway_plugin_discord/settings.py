@@ -11,6 +11,7 @@ from gateway_core.authors import Secret
 from gateway_core.http import NetworkSettings, base_url
 from gateway_core.settings import (
     ACCOUNT,
+    CheckedSettings,
     below_gateway,
     mapping_of,
     matching,
@@ -31,7 +32,7 @@ _SECONDS = number(least=0.001)
 
 
 @attrs.frozen(kw_only=True)
-class RoomLimits:
+class RoomLimits(CheckedSettings):
     """What one channel's routes allow, where it is not what the instance says; None: as there."""
 
     message_count: int | None = attrs.field(default=None, validator=optional(_COUNT))

@@ -13,6 +13,7 @@ from gateway_core.authors import Secret
 from gateway_core.http import NetworkSettings, base_url
 from gateway_core.settings import (
     ACCOUNT,
+    CheckedSettings,
     all_of,
     alongside,
     as_path,
@@ -50,7 +51,7 @@ _SECONDS = number(least=0.001)
 
 
 @attrs.frozen(kw_only=True)
-class RoomLimits:
+class RoomLimits(CheckedSettings):
     """chat.postMessage in one channel, where it is not what the instance says; None: as there."""
 
     post_count: int | None = attrs.field(default=None, validator=optional(_COUNT))

@@ -11,6 +11,7 @@ from gateway_core.authors import Secret
 from gateway_core.http import NetworkSettings, base_url
 from gateway_core.settings import (
     ACCOUNT,
+    CheckedSettings,
     above,
     all_of,
     below_gateway,
@@ -34,7 +35,7 @@ _TIMEOUT = number(least=30)
 
 
 @attrs.frozen(kw_only=True)
-class RoomLimits:
+class RoomLimits(CheckedSettings):
     """What one chat or group takes, where it is not what the instance says; None: as there."""
 
     chat_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
