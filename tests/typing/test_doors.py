@@ -20,6 +20,7 @@ DOORS = (
     "gateway_core.authors",
     "gateway_core.http",
     "gateway_core.outboxes",
+    "gateway_core.settings",
     "gateway_core.testing",
     "gateway_core.text",
 )
