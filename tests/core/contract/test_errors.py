@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import traceback
 
+import attrs
 import pytest
 
 import gateway_core
@@ -83,3 +85,35 @@ def test_every_public_exception_is_among_them():
     public = [getattr(door, name) for door in doors for name in door.__all__]
     raised = {t for t in public if isinstance(t, type) and issubclass(t, GatewayError)}
     assert raised | {UnreadableBody} == {type(error) for error in EVERY}
+
+
+MEAN = "\x1b[31m\x9b31m\u202e\ud800\x00 no\n2026-11-28 [error] gateway.token is\r"
+SAID = Verdict(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, raw=MEAN)
+OF_OTHERS = [
+    ConfigError([Problem(MEAN, MEAN)]),
+    DeliveryError(attrs.evolve(RECEIPT, verdict=SAID)),
+    FormatVersionError(MEAN),
+    HookContractError(hook="send", plugin=MEAN, text=MEAN),
+    InstanceSuspended(instance_id="bot", why=MEAN),
+    Invalid([Problem("text", MEAN)]),
+    OutboxError(MEAN),
+    ProbeFailed(instance_id="bot", verdict=SAID),
+    TransportError(MEAN, dispatched="no"),
+    UnreadableBody(MEAN, status=200),
+]
+
+
+@pytest.mark.parametrize("error", OF_OTHERS, ids=lambda error: type(error).__name__)
+def test_a_terminal_that_shows_an_exception_obeys_nobody(error):
+    """Python prints what nobody catches as it is: the words may be a platform's."""
+    assert str(error).isprintable()
+    assert r"\x1b[31m\x9b31m\u202e" in str(error)
+    assert " no 2026-11-28 [error] gateway.token is" in str(error)
+    shown = "".join(traceback.format_exception(error))
+    assert shown.replace("\n", "").isprintable()
+    assert 1 == shown.count("\n")
+
+
+def test_a_verdict_shows_on_one_line_and_keeps_what_was_said():
+    assert str(SAID).isprintable()
+    assert SAID.raw.startswith("\x1b[31m")

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import Receipt
+from gateway_core.contract.validators import printable
 from gateway_core.contract.verdicts import Dispatched, Verdict
 
 
@@ -19,11 +20,17 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.text}" if self.place else self.text
+        return printable(f"{self.place}: {self.text}" if self.place else self.text)
 
 
 class GatewayError(Exception):
-    """The root of the tree: catches everything that the gateway itself raises."""
+    """The root of the tree: catches everything that the gateway itself raises.
+
+    Its text may quote a platform or a plugin: it is one line, without what a terminal would obey.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To copy and to pickle: Python would call the class with `args` alone."""
@@ -122,7 +129,7 @@ class InstanceSuspended(Refused):
     why: str
 
     def __str__(self) -> str:
-        return f"instance {self.instance_id!r} is suspended: {self.why}"
+        return printable(f"instance {self.instance_id!r} is suspended: {self.why}")
 
 
 class GatewayClosed(Refused):
@@ -171,7 +178,7 @@ class HookContractError(GatewayError):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.plugin}: hook {self.hook}: {self.text}"
+        return printable(f"{self.plugin}: hook {self.hook}: {self.text}")
 
 
 class OutboxError(GatewayError):
@@ -189,7 +196,7 @@ class TransportError(GatewayError):
     dispatched: Dispatched = attrs.field(kw_only=True)
 
     def __str__(self) -> str:
-        return f"{self.text} (dispatched: {self.dispatched})"
+        return printable(f"{self.text} (dispatched: {self.dispatched})")
 
 
 class AttemptTimeout(TransportError):

@@ -91,6 +91,13 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
+def printable(text: str) -> str:
+    """The text on one line, as a terminal may show it: what that would obey is spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c in "\n\r\t" else ascii(c)[1:-1] for c in text)
+
+
 def name_fault(value: object) -> str | None:
     """What is wrong with an id or a key, in words; None: nothing."""
     if not isinstance(value, str):

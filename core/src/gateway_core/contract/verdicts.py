@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import attrs
 from attrs.validators import optional
 
-from gateway_core.contract.validators import instance, is_number, must_be, one_of
+from gateway_core.contract.validators import instance, is_number, must_be, one_of, printable
 
 Dispatched = Literal["no", "unknown"]
 """Whether the platform may have got the request: certainly not, or nobody knows."""
@@ -148,4 +148,4 @@ class Verdict:
 
     def __str__(self) -> str:
         words = f"{self.error_class} ({self.reason}, {self.scope})"
-        return f"{words}: {self.raw}" if self.raw else words
+        return f"{words}: {printable(self.raw)}" if self.raw else words
