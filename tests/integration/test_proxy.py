@@ -391,6 +391,16 @@ async def test_no_error_log_or_traceback_shows_the_credentials(authority):
         assert secret not in "\n".join(told)
 
 
+async def test_no_error_shows_credentials_in_letters_of_their_own(authority):
+    """A proxy quotes them as they are, in UTF-8; by themselves these words are too short to hide."""
+    credentials = "ekorn:nøtt å 04"
+    async with proxy(raw=f"HTTP/1.1 407 {credentials} or nøtt å 04\r\n\r\n") as between:
+        error = await failure_of(
+            "https://localhost:1", proxy=between.url, proxy_credentials=Secret(credentials)
+        )
+    assert "answered 407 *** or *** to CONNECT" in error.text
+
+
 # -- each channel, by its settings in a file
 
 

@@ -75,8 +75,8 @@ WRONG = [
         {"ca_file": "nowhere.pem"},
         ("ca_file", "must be a file that can be read: No such file or directory"),
     ),
-    ({"ca_file": "text"}, ("ca_file", "must be a file of certificates in PEM")),
-    ({"ca_file": "one.key"}, ("ca_file", "must be a file of certificates in PEM")),
+    ({"ca_file": "text"}, ("ca_file", "certificates in PEM: ")),
+    ({"ca_file": "one.key"}, ("ca_file", "must be a file of certificates in PEM: ")),
     ({"ca_file": "one.pem"}, ("ca_file", "must hold the certificate of an authority")),
     ({"ca_file": ""}, ("ca_file", "must be a path")),
     ({"ca_file": 7}, ("ca_file", "must be a path")),
@@ -84,10 +84,11 @@ WRONG = [
         {"client_certificate": "nowhere.pem"},
         ("client_certificate", "must be a file that can be read: No such file or directory"),
     ),
-    ({"client_certificate": "one.pem"}, ("client_certificate", "with its key")),
+    ({"client_certificate": "one.pem"}, ("client_certificate", "with its key: ")),
+    ({"client_certificate": "text"}, ("client_certificate", "in PEM, with its key: ")),
     (
         {"client_certificate": "one.pem", "client_key": "other.key"},
-        ("client_certificate", "KEY_VALUES_MISMATCH"),
+        ("client_certificate", "with its key: key values mismatch"),
     ),
     (
         {"client_certificate": "one.pem", "client_key": "nowhere.key"},
@@ -117,6 +118,7 @@ def test_a_mistake_is_told_at_its_place(folder, table, expected):
     [(place, text)] = mistakes(folder, **table)
     assert expected[0] == place
     assert expected[1] in text
+    assert "_ssl.c" not in text
     assert "hazelnut" not in text
     assert "barley" not in text
 
@@ -233,7 +235,13 @@ EXCEPTED = [
     ("10.0.0.0/8", "11.1.2.3", False),
     ("10.0.0.0/99", "10.1.2.3", False),
     ("10.1.2.3", "10.1.2.3", True),
+    ("10.1.2.3:443", "10.1.2.3", True),
+    ("10.1.2.3:80", "10.1.2.3", False),
     ("[fd00::1]", "fd00::1", True),
+    ("[fd00::1]:443", "fd00::1", True),
+    ("[fd00::1]:80", "fd00::1", False),
+    ("[fd00::1]:443", "fd00::2", False),
+    ("[]:443", "fd00::1", False),
     ("fd00::/8", "fd00::1", True),
     ("10.0.0.0/8", "slack.com", False),
     ("", "slack.com", False),

@@ -7,6 +7,7 @@ first connects.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -197,11 +198,17 @@ def _trust(file: Path, name: str) -> ssl.SSLContext:
     try:
         context.load_verify_locations(file)
     except OSError as error:  # ssl.SSLError is one
-        text = f"{name} must be a file of certificates in PEM: {error.strerror or error}"
+        text = f"{name} must be a file of certificates in PEM: {_why(error)}"
         raise ValueError(text) from None
     if not context.get_ca_certs():
         raise ValueError(f"{name} must hold the certificate of an authority")
     return context
+
+
+def _why(error: Exception) -> str:
+    """OpenSSL's words without where it says them."""
+    words = str(getattr(error, "strerror", None) or error)
+    return re.sub(r"^\[[^\]]*\] ?| ?\(_ssl\.c:[0-9]+\)$", "", words) or "unreadable"
 
 
 def _show(context: ssl.SSLContext, network: NetworkSettings) -> None:
@@ -220,6 +227,5 @@ def _show(context: ssl.SSLContext, network: NetworkSettings) -> None:
         if asked:
             text = "'client_key_password' must be the password of the client's key"
             raise ValueError(text) from None
-        words = getattr(error, "reason", None) or getattr(error, "strerror", None) or "unreadable"
-        text = f"'client_certificate' must be a certificate in PEM, with its key: {words}"
+        text = f"'client_certificate' must be a certificate in PEM, with its key: {_why(error)}"
         raise ValueError(text) from None

@@ -106,7 +106,7 @@ async def _accepted(stream: Stream, proxy: Proxy) -> None:
         status = int(found[1])
         answer, head = head, rest
     if status >= 300:  # noqa: PLR2004 - every 2xx is a tunnel
-        raise ProxyError(f"the proxy {proxy} answered {_refusal(answer.decode('latin-1'))}")
+        raise ProxyError(f"the proxy {proxy} answered {_refusal(answer.decode(errors='replace'))}")
     if rest:
         raise ProxyError(f"the proxy {proxy} said more than that the tunnel stands")
 

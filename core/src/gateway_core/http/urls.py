@@ -14,6 +14,8 @@ from gateway_core.contract.instances import Secret
 DOTS = re.compile(r"(^|[/\\])(\.|%2e){1,2}([/\\?]|$)", re.IGNORECASE)
 """A segment of a path that would lead out of it."""
 
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([0-9]+))?")
+"""An address as URLs have it, perhaps with a port."""
 _NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 
 
@@ -127,9 +129,11 @@ def _names(entry: str, host: str, port: int) -> bool:
     if entry in {"", "*"}:
         return entry == "*"
     address = _address(host)
-    if address is not None and ("/" in entry or _address(entry.strip("[]")) is not None):
+    if bracketed := _BRACKETED.fullmatch(entry):
+        return address == _address(bracketed[1]) is not None and bracketed[2] in {None, str(port)}
+    if address is not None and ("/" in entry or _address(entry) is not None):
         try:
-            return address in ipaddress.ip_network(entry.strip("[]"), strict=False)
+            return address in ipaddress.ip_network(entry, strict=False)
         except ValueError:
             return False
     name, _, its_port = entry.lower().partition(":")
