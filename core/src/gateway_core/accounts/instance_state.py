@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from functools import partial
 
 import attrs
 
@@ -37,8 +38,8 @@ class Counts:
     unforeseen: int = 0
     possible_duplicates: int = 0
     refused: Counter[str] = attrs.field(factory=Counter)
-    dispositions: Counter[Disposition] = attrs.field(factory=Counter)
-    ended: Counter[tuple[int, str, str, str]] = attrs.field(factory=Counter)
+    dispositions: dict[Disposition, int] = attrs.field(factory=partial(defaultdict, int))
+    ended: dict[tuple[int, str, str, str], int] = attrs.field(factory=partial(defaultdict, int))
     degradations: Counter[str] = attrs.field(factory=Counter)
 
     def refuse(self, error: BaseException) -> None:

@@ -78,11 +78,11 @@ class Delivery:
         due: float | None = None,
         scope: Any = None,
         priority: Priority | None = None,
-        traceparent: str = "",
         since: int = 0,
-        restored: bool = False,
         observed: bool = False,
         pressure: Level = "nominal",
+        traceparent: str = "",
+        restored: bool = False,
     ) -> None:
         self.id, self.envelope, self.plan = id, envelope, plan
         self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
@@ -110,8 +110,10 @@ class Delivery:
     @property
     def step(self) -> Step | None:
         """The next step; None when there is none left, or none is planned."""
-        steps = (self.steps or ())[self._position :]
-        return next((step for step in steps if step.outcome is None), None)
+        for step in (self.steps or ())[self._position :]:
+            if step.outcome is None:
+                return step
+        return None
 
     @property
     def left_in_doubt(self) -> bool:
@@ -138,7 +140,7 @@ class Delivery:
             envelope_id=self.id,
             instance_id=envelope.instance_id,
             room=room,
-            thread=self.thread_id,
+            thread=envelope.thread_id if self.target is None else self.target.thread_id,
             reply=step.reply,
             part=step.part,
             extra=step.extra,
@@ -222,10 +224,11 @@ class Delivery:
                 self.steps = send_steps(self.envelope, self.plan)
             elif isinstance(self.envelope, Call):
                 self.steps = [Step("call", 0)]
-        steps = self.steps or ()
-        while self._position < len(steps) and steps[self._position].outcome is not None:
+        for step in (self.steps or ())[self._position :]:
+            if step.outcome is None:
+                return step
             self._position += 1
-        return steps[self._position] if self._position < len(steps) else None
+        return None
 
     def changes(self, message: str) -> None:
         """The message that it changes is this one."""
@@ -348,6 +351,10 @@ class Delivery:
         envelope, steps = self.envelope, self.steps
         if steps is None:
             steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
+        parts, attempts = [], 0
+        for number, step in enumerate(steps):
+            parts.append(step.receipt(number))
+            attempts += step.number
         ref: Any = self.ref()
         arrived = ref is not None and disposition is Disposition.DELIVERED
         self.receipt = (_delivered if arrived else _receipt)(
@@ -355,9 +362,9 @@ class Delivery:
             instance_id=envelope.instance_id,
             external_room_id=envelope.external_room_id,
             disposition=disposition,
-            parts=tuple([step.receipt(i) for i, step in enumerate(steps)]),
+            parts=tuple(parts),
             ref=ref,
-            attempts=sum([step.number for step in steps]),
+            attempts=attempts,
             verdict=verdict if verdict is not None else self.verdict,
             possible_duplicate=self.possible_duplicate or self._leaves_copies(),
             degradations=self.degradations,
@@ -380,7 +387,7 @@ class Delivery:
             instance_id=envelope.instance_id,
             external_room_id=envelope.external_room_id,
             envelope_id=self.id if changed is None else changed.envelope_id,
-            thread_id=self.thread_id,
+            thread_id=envelope.thread_id if changed is None else self.thread_id,
             parts=parts,
             revision=self.revision,
             extra=carried(steps),
@@ -393,7 +400,10 @@ class Delivery:
 
     def _leaves_copies(self) -> bool:
         """Whether it changed a message of which more may stand in the room than is known."""
-        changed = self.target or getattr(self.envelope, "target", None)
+        envelope = self.envelope
+        if isinstance(envelope, Send):
+            return False
+        changed = self.target or getattr(envelope, "target", None)
         if not getattr(changed, "possible_duplicate", False):
             return False
         return any(step.outcome in ARRIVED or step.doubtful for step in self.steps or ())

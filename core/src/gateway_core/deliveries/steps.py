@@ -191,14 +191,18 @@ def carried(steps: Sequence[Step]) -> Mapping[str, Json] | None:
 
 def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
     """The platform messages that stand after these steps; a digest only where it is certain."""
-    parts, spare = [], []
+    parts: list[PartRef] = []
+    spare: list[PartRef] = []
     for step in steps:
-        if step.message_id is not None and step.kind != "delete":
+        name = step.message_id
+        if name is None:
+            continue
+        if step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
-            parts.append(_part_ref(message_id=step.message_id, digest=digest))
-        elif step.message_id is not None and step.outcome != "deleted":
-            spare.append(_part_ref(message_id=step.message_id))
-    return (*parts, *reversed(spare))
+            parts.append(_part_ref(message_id=name, digest=digest))
+        elif step.outcome != "deleted":
+            spare.append(_part_ref(message_id=name))
+    return tuple(parts + spare[::-1] if spare else parts)
 
 
 def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:

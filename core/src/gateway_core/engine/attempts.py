@@ -62,7 +62,8 @@ class Attempts:
         if planned is None:
             self._void(lane)
             return
-        running = RunningAttempt(lane, delivery, *planned, account.instance)
+        step, attempt = planned
+        running = RunningAttempt(lane, delivery, step, attempt, account.instance)
         now = lane.begun = self._clock.now()
         self._work.begins(worker, running, now)
         session = account.sessions.usable

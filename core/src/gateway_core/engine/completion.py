@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 
 from gateway_core.accounts.instance_state import InstanceState
@@ -34,7 +34,7 @@ class Completion:
         self._deliveries = shard.deliveries
         self._longest_history = shard.config.history
         self._may_shed = shard.config.shed
-        self.dispositions: Counter[Disposition] = Counter()
+        self.dispositions: defaultdict[Disposition, int] = defaultdict(int)
         self.history: OrderedDict[str, Receipt] = OrderedDict()
         self.sheddable = Sheddable()
         self.on_empty: Callable[[], None] = lambda: None

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from inspect import iscoroutinefunction
 from operator import itemgetter
 from time import perf_counter
 from types import TracebackType, coroutine
 from typing import Any, TypeAlias
+
+from gateway_core.plugins import defaults
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
 Report: TypeAlias = Callable[[Any, float], None]
@@ -35,6 +38,10 @@ def freeze(caller: Any, slow: Report) -> Frozen:
     steps = [(impl.function, _arguments(impl.argnames), impl.plugin) for impl in impls]
     if not caller.spec.opts["firstresult"]:
         return lambda kwargs: _every(steps, kwargs, slow)
+    if steps and (iscoroutinefunction(steps[0][0]) or steps[0][2] is defaults):
+        # a call of the one runs none of it, core's own holds nobody up; both answer
+        function, named, _ = steps[0]
+        return lambda kwargs: function(*named(kwargs))
 
     def first(kwargs: Mapping[str, Any]) -> Any:
         begun = perf_counter()
@@ -56,8 +63,18 @@ def freeze(caller: Any, slow: Report) -> Frozen:
 def _every(
     steps: Sequence[tuple[Callable[..., Any], Any, Any]], kwargs: Mapping[str, Any], slow: Report
 ) -> list[Any]:
-    answers = [timed(plugin, function, named(kwargs), slow) for function, named, plugin in steps]
-    return [answer for answer in answers if answer is not None]
+    answers, begun = [], perf_counter()
+    for function, named, plugin in steps:
+        try:
+            answer = function(*named(kwargs))
+        finally:
+            now = perf_counter()
+            if now - begun >= SLOW:
+                slow(plugin, now - begun)
+            begun = now
+        if answer is not None:
+            answers.append(answer)
+    return answers
 
 
 def _wrapped(caller: Any, outermost: Any, slow: Report) -> Frozen:
@@ -88,21 +105,25 @@ def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[A
     """Picks the arguments of these names, in this order."""
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda kwargs: [kwargs[name] for name in names]
+    if not names:
+        return lambda _kwargs: ()
+    name = names[0]
+    return lambda kwargs: (kwargs[name],)
 
 
 @coroutine
 def in_steps(performing: Any, slow: Callable[[float], None]) -> Generator[Any, Any, Any]:
     """Await `performing`; `slow` is told of each of its steps that held the loop."""
-    resume, value = performing.send, None
+    value: Any = None
+    thrown: BaseException | None = None
     while True:
         begun = perf_counter()
         try:
-            asked = resume(value)
+            asked = performing.send(value) if thrown is None else performing.throw(thrown)
         except StopIteration as done:
             return done.value
         finally:
-            value = None
+            value = thrown = None
             took = perf_counter() - begun
             if took >= SLOW:
                 slow(took)
@@ -112,9 +133,7 @@ def in_steps(performing: Any, slow: Callable[[float], None]) -> Generator[Any, A
             performing.close()
             raise
         except BaseException as error:  # noqa: BLE001 - it is the one awaited that gets it
-            resume, value = performing.throw, error
-        else:
-            resume = performing.send
+            thrown = error
 
 
 class SessionInSteps(AbstractAsyncContextManager[Any]):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway_core.contract.envelopes import Envelope, Mode, Part
 from gateway_core.contract.errors import TransportError
 from gateway_core.contract.fast_init import fast_init
-from gateway_core.contract.hookspecs import Limit, Traits, hookimpl
+from gateway_core.contract.hookspecs import Traits, hookimpl
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 
 _part = fast_init(Part)
@@ -24,12 +24,6 @@ def chunk(envelope: Envelope, mode: Mode) -> Sequence[Part]:  # noqa: ARG001 - o
     """One part that holds the whole text."""
     text = getattr(envelope, "text", "")
     return (_part(payload={"text": text}, span=(0, len(text))),) if text else ()
-
-
-@hookimpl
-def rate_limit() -> Sequence[Limit]:
-    """No limit."""
-    return ()
 
 
 @hookimpl

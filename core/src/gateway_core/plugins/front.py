@@ -181,13 +181,15 @@ class ChannelHooks:
             "priority": priority,
         }
         answers = self._ask("rate_limit", list, kwargs)
-        self._check_each("rate_limit", Sequence, answers)
         limits: list[Limit] = []
         for answer in answers:
-            self._check_each("rate_limit", Limit, answer)
-            self._look("rate_limit", usable.limit_fault, answer)
-            named = {limit.bucket for limit in limits}
-            limits += [limit for limit in answer if limit.bucket not in named]
+            if not isinstance(answer, SEQUENCES):
+                raise self._wrong("rate_limit", "Sequence", answer)
+            if answer:
+                self._check_each("rate_limit", Limit, answer)
+                self._look("rate_limit", usable.limit_fault, answer)
+                named = {limit.bucket for limit in limits}
+                limits += [limit for limit in answer if limit.bucket not in named]
         return tuple(limits)
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
@@ -205,13 +207,15 @@ class ChannelHooks:
         `HookContractError`, which must not lead to another try.
         """
         operation = attempt.operation if attempt.method is None else "call"
+        frozen, slow = self._frozen[operation], self._slow_of[operation]
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
-        slow = self._slow_of[operation]
         if attempt.number == 1:
-            answer = await in_steps(self._frozen[operation](kwargs), slow)
+            performing = frozen(kwargs)
+            del kwargs  # while many attempts are under way, each object counts
+            answer = await in_steps(performing, slow)
         else:
             with repeating():
-                answer = await in_steps(self._frozen[operation](kwargs), slow)
+                answer = await in_steps(frozen(kwargs), slow)
         if not isinstance(answer, Answer):
             raise self._wrong(operation, "Answer", answer)
         return answer if usable.is_plain(answer) else self._usable(operation, answer)

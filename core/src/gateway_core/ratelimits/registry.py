@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -28,6 +28,9 @@ class _Kept:
     bucket: Bucket | None = None
 
 
+_NOTHING_KEPT: Mapping[str, _Kept] = {}
+
+
 class BucketRegistry:
     """The buckets of one instance by name, shared by all partitions.
 
@@ -38,13 +41,13 @@ class BucketRegistry:
     def __init__(self, wide: BucketRegistry | None = None, began_at: int | None = None) -> None:
         self._wide = wide
         self._began_at = began_at
-        self._kept: dict[str, _Kept] = {}
+        self._kept: Mapping[str, _Kept] = _NOTHING_KEPT
         self._kept_until = 0
         self._buckets: dict[str, Bucket] = {}
-        self._names: deque[str] = deque()  # those to be looked at, in turn
+        self._names: deque[str] | None = None  # those to be looked at, in turn
         self._alias: dict[str, str] = {}
         self._hit_rooms: dict[str, int] = {}
-        self._old: set[str] = set()
+        self._old: set[str] | None = None
         self.version = 0
 
     def __len__(self) -> int:
@@ -52,6 +55,9 @@ class BucketRegistry:
 
     def buckets(self, limits: Sequence[Limit], now: int) -> list[Bucket]:
         """The buckets that `limits` name, made where they are new, each with one user more."""
+        if not limits:
+            self._sweep(1, now)
+            return []
         own = [limit for limit in limits if self._wide is None or limit.of != "gateway"]
         before = len(self._buckets)
         found = [self._bucket(limit, now) for limit in own]
@@ -64,7 +70,8 @@ class BucketRegistry:
     def _bucket(self, limit: Limit, now: int) -> Bucket:
         name = self._name(limit)
         bucket = self._buckets.get(name)
-        if name in self._old:
+        if self._old and name in self._old:
+            self._old.discard(name)
             bucket = self._renewed(name, limit)
         if bucket is None:
             bucket = self._made(name, limit, now)
@@ -87,7 +94,7 @@ class BucketRegistry:
         elif self._began_at is not None and limit.of == "room" and isinstance(bucket, WindowBucket):
             bucket.start_carefully(self._began_at, now)
         if now > self._kept_until:
-            self._kept = {}
+            self._kept = _NOTHING_KEPT
         return bucket
 
     def standings(self, now: int) -> list[Standing]:
@@ -98,11 +105,13 @@ class BucketRegistry:
 
     def restore(self, standings: Sequence[Standing], since: int) -> None:
         """A previous process run had spent this, `since` then: buckets get it as they are made."""
+        known = dict(self._kept)
         for standing in standings:
             kept = _Kept(standing, since)
             lasts = max([standing.closed, standing.tick, *(at for at, _ in standing.back)])
             self._kept_until = max(self._kept_until, since + round(lasts * SECOND))
-            self._kept |= dict.fromkeys(standing.names, kept)
+            known |= dict.fromkeys(standing.names, kept)
+        self._kept = known
 
     def recall(self, limits: Sequence[Limit], at: int, count: int, now: int) -> None:
         """So many attempts of a previous process run, which drew on these limits, ended then."""
@@ -112,11 +121,12 @@ class BucketRegistry:
 
     def _add(self, name: str, bucket: Bucket) -> None:
         self._buckets[name] = bucket
+        if self._names is None:
+            self._names = deque()
         self._names.append(name)
 
     def _renewed(self, name: str, limit: Limit) -> Bucket | None:
         """The old bucket with the numbers of `limit`, or another in its place."""
-        self._old.discard(name)
         old, bucket = self._buckets.get(name), bucket_for(limit)
         if not isinstance(old, PacedBucket | WindowBucket) or old.limit == limit:
             return old
@@ -138,18 +148,22 @@ class BucketRegistry:
 
     def _sweep(self, most: int, now: int) -> None:
         """Look at a few of the buckets each time, so that memory follows use."""
-        for _ in range(min(most, len(self._names))):
-            name = self._names.popleft()
+        names = self._names
+        if names is None:
+            return
+        for _ in range(min(most, len(names))):
+            name = names.popleft()
             bucket = self._buckets.get(name)
             if bucket is None:  # it has another name now
                 continue
             if bucket.idle(now):
                 del self._buckets[name]
-                self._old.discard(name)
+                if self._old:
+                    self._old.discard(name)
                 for asked in bucket.asked:
                     self._alias.pop(asked, None)
             else:
-                self._names.append(name)
+                names.append(name)
 
     def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
         """Apply the platform's reports; the buckets whose waiters must be looked at again."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import NEVER
-from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.envelopes import Edit, Envelope
 from gateway_core.contract.errors import HookContractError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Planned, broken_by
@@ -207,7 +207,8 @@ class Scheduler:
                     if not lane.since:  # its place in line, whatever the partition
                         account = lane.room.account
                         lane.since = account.arrived = max(now, account.arrived + 1)
-                    interim = 1 if getattr(delivery.envelope, "interim", False) else 0
+                    envelope = delivery.envelope
+                    interim = 1 if isinstance(envelope, Edit) and envelope.interim else 0
                     lane.rank = (RANKS[delivery.priority], interim, lane.since)
                     return planned
                 if isinstance(planned, Ending):

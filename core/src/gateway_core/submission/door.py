@@ -39,10 +39,13 @@ class Door:
         for partition in self._partitions:
             partition.admission.close()
 
-    async def submit(self, envelope: Envelope, *, wait: bool) -> Ticket:
-        """Accept the envelope, or raise why not. Waits only for a slot and for the outbox."""
+    async def submit(self, envelope: Envelope, *, wait: bool, awaited: bool = False) -> Ticket:
+        """Accept the envelope, or raise why not. Waits only for a slot and for the outbox.
+
+        awaited  its caller waits for the end
+        """
         try:
-            draft = self._drafting.draft(envelope)
+            draft = self._drafting.draft(envelope, awaited=awaited)
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
             self.refuse(envelope, error)
@@ -51,8 +54,7 @@ class Door:
     def hopeless(self, envelope: Envelope) -> InstanceSuspended | None:
         """Why nobody should wait for an envelope of an account that has never worked."""
         account = self._drafting.registry.serving.get(envelope.instance_id)
-        waits = self._drafting.config.when_suspended == "wait"
-        if account is None or not (waits and account.is_hopeless):
+        if account is None or not self._drafting.is_hopeless(account):
             return None
         why = str(account.health.suspended)
         return InstanceSuspended(instance_id=account.instance.id, why=why)

@@ -80,8 +80,11 @@ class Drafting:
         if self.closed:
             raise GatewayClosed
 
-    def draft(self, envelope: Envelope) -> Draft:
-        """Check and plan the envelope. Raises why it cannot be accepted at all."""
+    def draft(self, envelope: Envelope, *, awaited: bool = False) -> Draft:
+        """Check and plan the envelope. Raises why it cannot be accepted at all.
+
+        awaited  its caller waits for the end, which does not come if the account never works
+        """
         self.check_open()
         envelope = checked(envelope)
         account = self.registry.serving.get(envelope.instance_id)
@@ -93,13 +96,19 @@ class Drafting:
         if problems:
             raise Invalid(problems)
         suspended = account.health.suspended
-        if suspended is not None and self.config.when_suspended == "refuse":
+        if suspended is not None and (
+            self.config.when_suspended == "refuse" or (awaited and self.is_hopeless(account))
+        ):
             raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
         partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
         scope = None if envelope.key is None else scope_of(envelope)
         digest = "" if scope is None else fingerprint(envelope)
         begun = self.clock.now() if self.observer.listens else 0
         return Draft(envelope, partition, account, plan, scope, digest, begun, envelope.priority)
+
+    def is_hopeless(self, account: InstanceState) -> bool:
+        """Whether nobody should wait for the account's envelopes: it has never worked."""
+        return self.config.when_suspended == "wait" and account.is_hopeless
 
     def vote(self, draft: Draft) -> None:
         """Let the policies vote, before it waits for anything: shed it, or change its class."""

@@ -25,13 +25,13 @@ class InMemoryWay:
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
         drafting, partition, envelope = self._drafting, draft.partition, draft.envelope
-        if (known := drafting.known(draft)) is not None:
+        if draft.scope is not None and (known := drafting.known(draft)) is not None:
             return drafting.joined(draft, known)
         drafting.vote(draft)
-        place, rank = (envelope.instance_id, envelope.external_room_id), draft.rank
+        instance, room, rank = envelope.instance_id, envelope.external_room_id, draft.rank
         if draft.shed:  # it ends at once, and waits for no slot
-            partition.admission.add(*place, rank)
-        elif full := take_slot_nowait(partition, *place, rank, shed=self._shed):
+            partition.admission.add(instance, room, rank)
+        elif full := take_slot_nowait(partition, instance, room, rank, shed=self._shed):
             await self._wait(draft, full, wait=wait)
             if (known := drafting.known(draft)) is not None:  # used during the wait
                 drafting.free_slot(draft)

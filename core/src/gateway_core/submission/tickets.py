@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 import trio
 
@@ -67,13 +69,14 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
     joining  count the waiting task among those for whom the delivery goes on
     """
     if delivery.receipt is None and not delivery.stored:
-        done = trio.Event()
-        (delivery.join if joining else delivery.on_end)(done.set)
-        try:
-            await done.wait()
-        except trio.Cancelled:
-            (delivery.leave if joining else delivery.forget)(done.set)
-            raise
+        wake = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            (delivery.leave if joining else delivery.forget)(wake)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        (delivery.join if joining else delivery.on_end)(wake)
+        await trio.lowlevel.wait_task_rescheduled(abort)  # an event's, without the event
     else:
         await trio.lowlevel.checkpoint()
     if delivery.receipt is None:

@@ -289,13 +289,10 @@ class Verbs:
         if on_cancel not in ON_CANCEL:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
-        _check_flag("raises", raises)
+        if raises is not True:
+            _check_flag("raises", raises)
         _check_loop()
-        hopeless = self._door.hopeless(envelope)
-        if hopeless is not None:
-            self._door.refuse(envelope, hopeless)
-            raise hopeless
-        ticket = await self._door.submit(envelope, wait=True)
+        ticket = await self._door.submit(envelope, wait=True, awaited=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
         if on_cancel == "detach":  # the caller counts as waiting for ever
             delivery.hold()
