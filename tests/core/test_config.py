@@ -289,7 +289,8 @@ def test_every_mistake_is_told_at_once_by_its_place():
             "must be a list of 3, not [0.5, 0.6]",
         ),
         (post(boxes=5), "instances.letters.boxes", "must be a list"),
-        ({"instances": 5}, "instances", "must be a table of tables"),
+        ({"instances": 5}, "instances", "must be a table of tables: [instances.NAME] for each"),
+        ({"instances": [{"channel": "post"}]}, "instances", "[instances.NAME] for each account"),
         ({"instances": {"a": 5}}, "instances.a", "must be a table"),
         ({"instances": {"a": {}}}, "instances.a.channel", "is missing"),
         (

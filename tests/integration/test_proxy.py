@@ -392,7 +392,7 @@ async def test_no_error_log_or_traceback_shows_the_credentials(authority):
 
 
 async def test_no_error_shows_credentials_in_letters_of_their_own(authority):
-    """A proxy quotes them as they are, in UTF-8; by themselves these words are too short to hide."""
+    """A proxy quotes them as they are, in UTF-8; its words apart are too short to be known."""
     credentials = "ekorn:nøtt å 04"
     async with proxy(raw=f"HTTP/1.1 407 {credentials} or nøtt å 04\r\n\r\n") as between:
         error = await failure_of(

@@ -155,7 +155,12 @@ def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Proble
     """What does not go together: an instance's settings with the gateway's, or with another's."""
     problems = [problem for one in instances for problem in beside_gateway(one, config)]
     first: dict[Any, Instance] = {}
+    names: set[str] = set()
     for one in instances:
+        if one.id in names:
+            problems.append(Problem(f"instances.{one.id}", "is there twice"))
+            continue
+        names.add(one.id)
         account = _account_of(one)
         if account is not None and (other := first.setdefault(account, one)) is not one:
             text = f"is the account of instance {other.id!r} as well; one account is one instance"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from gateway_core.scheduling.pressure import PressureSettings
 
 LARGEST_FILE = 16 * 2**20
 """Bytes of a configuration: tens of thousands of accounts."""
+_TWICE = "Cannot overwrite a value"
+"""As tomllib says it, which does not say what."""
 LARGEST_SECRET = 64 * 2**10
 """Bytes of a secret's file."""
 
@@ -59,7 +61,8 @@ def load_config(
     except OSError as error:
         raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
     except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
-        raise ConfigError([Problem(str(path), f"is not TOML: {error}")]) from None
+        words = str(error).replace(_TWICE, f"{_TWICE}: a setting stands there twice")
+        raise ConfigError([Problem(str(path), f"is not TOML: {words}")]) from None
     if not content:
         text = "is empty: it has neither a setting nor an instance"
         raise ConfigError([Problem(str(path), text)])
@@ -100,7 +103,7 @@ def parse_config(
                 exporter_for(export, plugins, allowed)
     reader.problems += misfits(instances, config or GatewayConfig())
     if reader.problems or config is None:
-        raise ConfigError([*map(_elsewhere, reader.problems)])
+        raise ConfigError([_elsewhere(problem, content) for problem in reader.problems])
     return attrs.evolve(config, instances=instances, plugins=allowed)
 
 
@@ -118,8 +121,12 @@ _TABLES = {
 """Where the gateway's settings stand, by their names."""
 
 
-def _elsewhere(problem: Problem) -> Problem:
+def _elsewhere(problem: Problem, content: Mapping[str, Any]) -> Problem:
     """Say where a setting belongs that stands in a table which has none of its name."""
+    table = content.get(problem.place)
+    if isinstance(table, Mapping) and "channel" in table and problem.place != "instances":
+        text = f"is not a setting: an account's table is [instances.{problem.place}]"
+        return Problem(problem.place, text)
     name = problem.place.rpartition(".")[2]
     table = _TABLES.get(name)
     if table is None or not re.match("is not a setting", problem.text):
@@ -177,7 +184,12 @@ class _Reader:
     ) -> tuple[Instance, ...]:
         """Each table below `instances`, by its channel's settings type."""
         if not isinstance(tables, Mapping):
-            self.problems.append(Problem("instances", "must be a table of tables"))
+            text = "must be a table of tables: [instances.NAME] for each account"
+            self.problems.append(Problem("instances", text))
+            return ()
+        if isinstance(tables.get("channel"), str):
+            text = "has an account without a name: write [instances.NAME], with one of yours"
+            self.problems.append(Problem("instances", text))
             return ()
         found = []
         for name, table in tables.items():
@@ -262,8 +274,13 @@ def _file(name: object) -> str:
     )
 
 
-def _no_channel(fields: Iterable[str], place: str) -> list[Problem]:
+def _no_channel(fields: Mapping[str, Any], place: str) -> list[Problem]:
     """That the channel is missing, or which fields look as if they were meant for it."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and "channel" in value:
+            quoted = f'[instances."{place.partition(".")[2]}.{name}"]'
+            text = f"is missing; a name with a dot in it stands in quotes: {quoted}"
+            return [Problem(f"{place}.channel", text)]
     hints = {f"{place}.{field}": meant(field, ["channel"]) for field in fields}
     alike = [Problem(where, f"is not a setting{hint}") for where, hint in hints.items() if hint]
     return alike or [Problem(f"{place}.channel", "is missing")]

@@ -1,5 +1,6 @@
 """The table `telemetry.export`: what is wrong with it is told in words."""
 
+import attrs
 import pytest
 
 from gateway_contrib.otel.settings import OtelSettings, settings_of
@@ -13,11 +14,12 @@ def test_metrics_are_served_at_an_address(address):
 
 def test_every_mistake_is_told_by_its_place():
     wrong = {"prometheus": "nonsense", "otlp": "collector", "port": 1, "queue": 0}
+    there = ", ".join(field.name for field in attrs.fields(OtelSettings))
     with pytest.raises(ConfigError) as caught:
         settings_of(wrong)
     assert [
         "telemetry.export.otlp: must be an http or https URL, not 'collector'",
-        "telemetry.export.port: is not a setting",
+        f"telemetry.export.port: is not a setting; there are {there}",
         "telemetry.export.prometheus: must be host:port, not 'nonsense'",
         "telemetry.export.queue: must be a whole number of at least 1, not 0",
     ] == sorted(map(str, caught.value.problems))

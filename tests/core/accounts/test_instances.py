@@ -107,8 +107,8 @@ async def test_a_bad_instance_starts_suspended_and_is_mended(engine, say, autoju
     async with engine(plugins=[watcher]) as gateway:
         gateway.add_instance(Instance("new", "fake", {"not": "settings"}))
         assert [("new", Reason.SUSPENDED)] == watcher.suspended
-        assert "settings must be FakeSettings, not dict" in state(gateway, "new").suspended
-        with pytest.raises(InstanceSuspended, match="settings must be FakeSettings, not dict"):
+        assert "FakeSettings, not dict" in state(gateway, "new").suspended
+        with pytest.raises(InstanceSuspended, match=r"settings must be .*\.FakeSettings, not dict"):
             await gateway.submit(say.message(instance_id="new"))
         assert (await gateway.send("bot", "r", "x")).delivered
         gateway.replace_instance(bot(id="new"))
@@ -265,7 +265,7 @@ async def test_a_probe_of_the_old_token_says_nothing_of_the_new_one(engine, say,
 async def test_a_replacement_with_wrong_settings_or_channel_changes_nothing(engine, autojump_clock):
     channel = Named()
     async with engine(channel) as gateway:
-        with pytest.raises(ConfigError, match="settings must be FakeSettings"):
+        with pytest.raises(ConfigError, match=r"settings must be .*\.FakeSettings"):
             gateway.replace_instance(Instance("bot", "fake", 7))
         with pytest.raises(ConfigError, match="cannot change"):
             gateway.replace_instance(Instance("bot", "telex", FakeSettings()))

@@ -188,6 +188,19 @@ TOLD_UNCLEARLY = (
     ),
     (one("slack", base_url="https://a:b"), "bot.base_url", "must be a URL: Port could not be"),
     (one("slack", base_url="http://slack.com"), "bot.base_url", "must be https, or http to"),
+    ({"ttl": {"low": 1}}, "ttl.low", "is not a setting; there are urgent, normal, bulk"),
+    ({"bot": one("slack")["instances"]["bot"]}, "bot", "account's table is [instances.bot]"),
+    (
+        {"instances": {"channel": "slack", "token": SLACK}},
+        "instances",
+        "write [instances.NAME]",
+    ),
+    (
+        {"instances": {"acme": one("slack")["instances"]}},
+        "acme.channel",
+        'a name with a dot in it stands in quotes: [instances."acme.bot"]',
+    ),
+    ({"plugins": {"allow": 5}}, "plugins.allow", "must be a list, not 5"),
     ({"partition_count": 10**5000}, "partition_count", "from 1 to 1000, not a number so large"),
     ({"attempt_timeout": 10**400}, "attempt_timeout", "must be a number, not a number so large"),
 )
@@ -304,6 +317,12 @@ def test_what_gives_its_values_but_once_is_not_used_up():
     assert (bot,) == GatewayConfig(instances=iter([bot])).instances
 
 
+def test_two_instances_of_one_name_are_a_mistake_in_code():
+    twins = [Instance("a", "slack", SlackSettings(token=Secret(f"xoxb-{n}"))) for n in range(2)]
+    with pytest.raises(ConfigError, match=r"^instances\.a: is there twice$"):
+        GatewayConfig(instances=twins)
+
+
 def test_instances_in_code_are_looked_at_together():
     settings = TelegramSettings(token=Secret(TELEGRAM))
     both = [Instance("a", "telegram", settings), Instance("b", "telegram", settings)]
@@ -342,6 +361,13 @@ def test_an_empty_file_is_a_mistake(content, tmp_path):
     file = tmp_path / "gateway.toml"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"is empty: it has neither a setting nor an instance"):
+        load_config(file)
+
+
+def test_what_stands_there_twice_is_said(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text("shed = true\nshed = true\n")
+    with pytest.raises(ConfigError, match=r"a setting stands there twice \(at line 2"):
         load_config(file)
 
 
@@ -401,7 +427,7 @@ async def test_what_partition_by_answers_is_looked_at(autojump_clock):
 
 async def test_settings_of_another_channel_are_not_blamed_on_the_plugin(autojump_clock):
     stranger = Instance("bot", "slack", TelegramSettings(token=Secret(TELEGRAM)))
-    words = r"instances\.bot\.settings: settings must be Settings, not TelegramSettings"
+    words = r"bot\.settings: settings must be gateway_plugin_slack\.settings\.Settings, not Tele"
     with pytest.raises(ConfigError, match=words):
         preview(stranger, Send(instance_id="bot", external_room_id="C1234", text="hello"))
     async with open_gateway(GatewayConfig(instances=[stranger])) as gateway:
@@ -492,7 +518,7 @@ def test_a_validator_that_reads_another_field_is_told_at_its_own():
     with pytest.raises(ConfigError) as caught:
         parse_config(content, [("pair", Paired())])
     assert {
-        "instances.bot.colour: is not a setting",
+        "instances.bot.colour: is not a setting; there are low, high",
         "instances.bot.high: must be above `low`, which is 5, not 3",
     } == set(map(str, caught.value.problems))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import inf
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         names = [field.name for field in attrs.fields(error.cl)] if attrs.has(error.cl) else []
         extra = sorted(map(str, error.extra_fields))
-        return [Problem(join(place, key), f"is not a setting{meant(key, names)}") for key in extra]
+        return [Problem(join(place, key), _unknown(key, names)) for key in extra]
     if isinstance(error, KeyError):
         return [Problem(place or str(error.args[0]), "is missing")]
     if isinstance(error, AttributeError | TypeError):  # cattrs looked into what is no table or list
@@ -53,11 +53,7 @@ def _where(error: BaseException, place: str) -> tuple[str, object]:
 def mistakes_in(kind: Any, values: Mapping[str, Any], place: str = "") -> list[Problem]:
     """Every mistake in `values` for the attrs class `kind`, each by its place below `place`."""
     known = attrs.fields_dict(kind)
-    found = [
-        Problem(name, f"is not a setting{meant(name, known)}")
-        for name in map(str, values)
-        if name not in known
-    ]
+    found = [Problem(name, _unknown(name, known)) for name in map(str, values) if name not in known]
     found += [
         Problem(name, "is missing")
         for name, field in known.items()
@@ -157,6 +153,16 @@ def _of_field(field: attrs.Attribute[Any], error: Exception) -> list[Problem]:
     return [Problem(p.place or field.name, p.text) for p in problems_in(error)]
 
 
+_FEW = 12
+"""Settings of a table that can be listed in an error."""
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    """That it is no setting, and which are."""
+    listed = f"; there are {', '.join(known)}" if 0 < len(known) <= _FEW else ""
+    return f"is not a setting{meant(name, known) or listed}"
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """The known word that it looks like, as the end of a sentence; else nothing."""
     alike = get_close_matches(word, list(known), n=1)
@@ -210,7 +216,7 @@ def _take_only_lists(converter: cattrs.Converter) -> None:
 
         def only_lists(value: Any, wanted: Any) -> Any:
             if not isinstance(value, list | tuple):
-                raise ValueError("must be a list")  # noqa: TRY004 - one kind for all
+                raise ValueError(f"must be a list, not {shown(value)}")  # noqa: TRY004 - one kind for all
             if not any_length and len(value) != len(fields):
                 raise ValueError(f"must be a list of {len(fields)}, not {shown(list(value))}")
             return read(value, wanted)

@@ -260,7 +260,8 @@ def one_of(*allowed: str) -> Validator:
 
 def instance(kind: type) -> Validator:
     """A value of that class."""
-    return must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))
+    wanted = "a text" if kind is str else f"of the class {kind.__name__}"
+    return must_be(wanted, lambda value: isinstance(value, kind))
 
 
 text = must_be(

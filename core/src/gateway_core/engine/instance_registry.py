@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
@@ -140,12 +140,7 @@ class InstanceRegistry:
 
     def compare(self, wanted: Sequence[Instance]) -> Changes:
         """What to change so that these are served. Raises `ConfigError` with every mistake."""
-        ids = Counter(instance.id for instance in wanted)
-        problems = [
-            Problem(f"instances.{name}", "is there twice") for name, n in ids.items() if n > 1
-        ]
-        problems += filter(None, map(self._problem_of, wanted))
-        if problems:
+        if problems := [*filter(None, map(self._problem_of, wanted))]:
             raise ConfigError(problems)
         return compare((account.instance for account in self.serving.values()), wanted)
 

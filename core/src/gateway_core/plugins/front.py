@@ -126,7 +126,8 @@ class ChannelHooks:
         expected = self.settings_type
         if expected is None or isinstance(instance.settings, expected):
             return ""
-        return f"settings must be {expected.__name__}, not {type(instance.settings).__name__}"
+        wanted = f"{expected.__module__}.{expected.__qualname__}"
+        return f"settings must be {wanted}, not {type(instance.settings).__qualname__}"
 
     # -- before acceptance
 
