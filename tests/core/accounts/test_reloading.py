@@ -300,6 +300,47 @@ async def test_those_removed_drain_at_the_same_time_for_as_long_as_the_configura
         assert ("drain_timeout",) == reloaded.restart
 
 
+async def test_a_suspended_one_that_is_removed_is_not_waited_for(autojump_clock):
+    """Nothing of it can move: the reload does not hold up the next one for the whole drain."""
+
+    async def revoked(_):
+        raise Failure(REVOKED)
+
+    channel = FakeChannel(script=revoked)
+    channel.probe_error = Failure(REVOKED)
+    async with opened(channel, bot(), bot(id="held"), bot(id="gone")) as gateway:
+        gateway.suspend("held")
+        for name in ("held", "gone"):
+            for n in range(3):
+                send = Send(instance_id=name, external_room_id="room", text=f"{name} {n}")
+                await gateway.submit(send)
+        await trio.sleep(1)
+        begun = trio.current_time()
+        reloaded = await gateway.reload(config_of(gateway, bot(), drain_timeout=600.0))
+        assert 0.1 > trio.current_time() - begun
+        assert ("held", "gone") == reloaded.removed
+        assert 6 == len(reloaded.undelivered)
+
+
+async def test_what_is_under_way_is_waited_for_where_the_account_is_suspended(autojump_clock):
+    """And one that is suspended during its drain ends that."""
+
+    async def slow(attempt):
+        await trio.sleep(5.0 if attempt.room == "slow" else 1.0)
+        if attempt.room == "revoked":
+            raise Failure(REVOKED)
+
+    channel = FakeChannel(script=slow)
+    channel.probe_error = Failure(REVOKED)
+    async with opened(channel, bot(), bot(id="gone")) as gateway:
+        for room in ("slow", "revoked", "revoked"):
+            await gateway.submit(Send(instance_id="gone", external_room_id=room, text=room))
+        await trio.sleep(0.5)
+        reloaded = await gateway.reload(config_of(gateway, bot(), drain_timeout=600.0))
+        assert 5.0 == pytest.approx(trio.current_time(), abs=0.1)
+        assert ["revoked", "revoked"] == [left.envelope.text for left in reloaded.undelivered]
+
+
 async def test_two_reloads_at_once_come_one_after_the_other(autojump_clock):
     async def hang(_):
         await trio.sleep_forever()

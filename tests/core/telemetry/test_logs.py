@@ -195,7 +195,22 @@ async def test_the_end_of_a_suspension_is_logged_whoever_ends_it(autojump_clock)
             gateway.suspend("bot")
             gateway.replace_instance(Instance("bot", "fake", FakeSettings()))
             gateway.replace_instance(Instance("bot", "fake", FakeSettings()))
-    assert [end("resume"), end("replace_instance")] == events
+            gateway.suspend("bot")
+            await gateway.remove_instance("bot")
+            gateway.add_instance(Instance("bot", "fake", FakeSettings()))
+            await gateway.remove_instance("bot")
+    assert [end("resume"), end("replace_instance"), end("remove_instance")] == events
+
+
+async def test_a_suspension_ends_with_the_gateway(autojump_clock):
+    """The next run suspends it anew where that is still so; else nothing would clear an alert."""
+    with told("instance_suspended", "instance_resumed", "unfinished_at_close") as events:
+        async with open_test_gateway(instances=["bot", "other"], drain_timeout=0.0) as gateway:
+            gateway.suspend("bot")
+            await gateway.enqueue("bot", "room", "hello")
+    kinds = ["instance_suspended", "unfinished_at_close", "instance_resumed"]
+    assert [f"gateway.{kind}" for kind in kinds] == [event["event"] for event in events]
+    assert end("close") == events[-1]
 
 
 async def test_a_suspension_that_a_probe_ends_is_logged_once(autojump_clock):
@@ -248,6 +263,23 @@ async def test_the_end_of_an_outage_is_logged_whoever_finds_it(kind, by, autojum
     assert end(by, "circuit_closed") == events[-1]
     kinds = [event["event"] for event in events]
     assert kinds.count("gateway.circuit_opened") == kinds.count("gateway.circuit_closed")
+
+
+async def test_an_outage_is_over_with_its_instance_and_with_the_gateway(autojump_clock):
+    async def run(_):
+        raise TransportError("down", dispatched="no")
+
+    with told("circuit_opened", "circuit_closed", "instance_resumed") as events:
+        async with open_test_gateway(Unprobed(script=run), instances=["bot", "other"]) as gateway:
+            for n in range(80):
+                await gateway.enqueue(("bot", "other")[n % 2], f"room{n}", "hello")
+            await trio.sleep(5)
+            await gateway.remove_instance("bot")
+    ours = [event for event in events if event["instance"] == "bot"]
+    assert end("remove_instance", "circuit_closed") == ours[-1]
+    others = [event for event in events if event["instance"] == "other"]
+    assert end("close", "circuit_closed") | {"instance": "other"} == others[-1]
+    assert not [event for event in events if event["event"] == "gateway.instance_resumed"]
 
 
 async def test_an_outage_that_ends_in_a_suspension_is_over_with_it(autojump_clock):

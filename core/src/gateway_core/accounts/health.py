@@ -120,10 +120,17 @@ class Health:
         self._shut(now)
         return fresh
 
-    def remove(self) -> None:
-        """Let nothing of it begin any more, whatever works or is refused from now on."""
+    def remove(self, by: str) -> None:
+        """Let nothing of it begin any more, whatever works or is refused from now on.
+
+        What it was in trouble for is over, since nothing waits for that any more.
+        """
         self.removed = True
         self._limits.shut()
+        if self.suspended is not None:
+            self._over("suspension", by)
+        if self.open:
+            self._over("circuit", by)
 
     def refreshed(self, now: int) -> None:
         """Go on with a fresh secret. Refused again before a success, it is suspended."""

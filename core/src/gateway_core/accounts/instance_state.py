@@ -109,6 +109,11 @@ class InstanceState:
             and not (self.counts.answered or self.health.worked_at >= 0)
         )
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is suspended and no attempt is under way: nothing of it moves by itself."""
+        return self.health.suspended is not None and not self.limits.attempts.in_flight
+
     def replace(self, instance: Instance, sessions: Sessions, now: int, *, resume: bool) -> None:
         """Use other settings: attempts get a new session, and limits are asked for anew."""
         self.sessions.close()

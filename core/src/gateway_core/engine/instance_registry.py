@@ -48,6 +48,9 @@ from gateway_core.telemetry import (
 AT_ONCE = 16
 """Envelopes that are ended between two turns of the other tasks: a millisecond or two."""
 
+LOOK = 0.05
+"""Seconds between looks at whether an account that is removed was suspended meanwhile."""
+
 MOST_GONE = 10_000
 """Removed instances whose channel is still known: envelopes in the outbox may end later."""
 
@@ -167,12 +170,12 @@ class InstanceRegistry:
         del self.serving[instance_id]
         try:
             with trio.move_on_after(drain):
-                await self._drained(instance_id)
+                await self._drained(account)
             await trio.lowlevel.checkpoint()
         except BaseException:
             self.serving[instance_id] = account
             raise
-        account.health.remove()
+        account.health.remove("remove_instance")
         with trio.CancelScope(shield=True):  # from here on there is no way back
             left = await self._give_up_all(instance_id)
         if self._journal is not None:
@@ -188,17 +191,23 @@ class InstanceRegistry:
             partition.scheduler.forget(account)
         return left
 
-    async def _drained(self, instance_id: str) -> None:
-        """Wait until nothing of it is unfinished; an outbox may load more meanwhile."""
+    async def _drained(self, account: InstanceState) -> None:
+        """Wait until nothing of it is unfinished, or it is suspended and nothing is under way.
+
+        An outbox may load more meanwhile.
+        """
         waited = True
         while waited:
             waited = False
             for partition in self._partitions:
-                for delivery in partition.completion.unfinished_of(instance_id):
-                    if delivery.receipt is None:
-                        ended, waited = trio.Event(), True
-                        delivery.on_end(ended.set)
-                        await ended.wait()
+                for delivery in partition.completion.unfinished_of(account.instance.id):
+                    ended = trio.Event()
+                    delivery.on_end(ended.set)
+                    while not (delivery.receipt or delivery.stored or account.is_at_rest):
+                        waited = True
+                        with trio.move_on_after(LOOK):
+                            await ended.wait()
+                    delivery.forget(ended.set)
 
     async def _give_up_all(self, instance_id: str) -> list[Undelivered]:
         """End everything of it, in each partition the newest first, with the others' turns between.
@@ -313,6 +322,8 @@ class InstanceRegistry:
 
     def release(self) -> None:
         """The process run ends: the next one reads what is spent."""
+        for account in self._accounts.values():
+            account.health.remove("close")
         if self._journal is None:
             return
         now = self._clock.now()

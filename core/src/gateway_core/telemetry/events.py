@@ -55,8 +55,10 @@ INSTANCE_SUSPENDED = Event(
     "instance channel reason raw",
 )  # fmt: skip
 INSTANCE_RESUMED = Event(
-    "instance_resumed", "info", "it works again, by whom or what", "instance by"
-)
+    "instance_resumed", "info",
+    "its suspension is over, by whom or what: also by `remove_instance`, and as the gateway ends",
+    "instance by",
+)  # fmt: skip
 INSTANCE_ADDED = Event("instance_added", "info", "it was added at run time", "instance channel")
 INSTANCE_REPLACED = Event(
     "instance_replaced", "info", "it has other settings, or another secret", "instance channel"
@@ -74,7 +76,9 @@ CONFIGURATION_RELOADED = Event(
 CIRCUIT_OPENED = Event(
     "circuit_opened", "warning", "an outage: nothing but probes is sent", "instance"
 )
-CIRCUIT_CLOSED = Event("circuit_closed", "info", "the outage is over, by what", "instance by")
+CIRCUIT_CLOSED = Event(
+    "circuit_closed", "info", "the outage is over, by whom or what", "instance by"
+)
 HOOK_FAILED = Event(
     "hook_failed", "error",
     "a hookimpl raised, or answered wrongly, for the 1st, 10th, 100th … of `times` for one cause;"
