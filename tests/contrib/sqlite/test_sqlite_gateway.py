@@ -20,6 +20,7 @@ from gateway_core import (
     Limit,
     OutboxError,
     Reason,
+    Scope,
     Send,
     Verdict,
     open_gateway,
@@ -246,6 +247,85 @@ async def test_operators_end_what_waits_for_an_instance_that_is_not_there(
         assert len(left) == gateway.statistics().stored
         assert gateway.statistics().conserved
     assert [(len(left),)] == rows(path, "SELECT count(*) FROM envelopes")
+
+
+REVOKED = Verdict(
+    error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE, raw="revoked"
+)
+LOST = Verdict(
+    error_class=ErrorClass.RETRYABLE,
+    reason=Reason.OUTCOME_UNKNOWN,
+    dispatched="unknown",
+    retry_after=1000.0,
+)
+TRIED = pytest.mark.parametrize(
+    ("verdict", "disposition"),
+    [(REVOKED, "cancelled"), (LOST, "unknown")],
+    ids=["refused", "lost"],
+)
+
+
+@pytest.mark.parametrize("kind", ["discard", "erase"])
+@TRIED
+async def test_operators_end_what_was_tried_and_waits(
+    path, autojump_clock, kind, verdict, disposition
+):
+    """Nothing of it is under way: an account whose token was revoked keeps none of its messages."""
+
+    async def fail(_):
+        raise Failure(verdict)
+
+    channel, outbox = FakeChannel(script=fail), inline(path)
+    channel.probe_error = Failure(verdict)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        tried = await gateway.submit(send("SECRETTEXT"))
+        await trio.sleep(5)
+        channel.script = None
+        ask(outbox, kind, room="room", seq=position_of(tried.id))
+        await trio.sleep(5)
+        answer = outbox._writer._db.execute("SELECT answer FROM requests").get
+        assert ("ended" if kind == "discard" else "1 rows erased, 0 in flight") == answer
+        assert disposition == (await tried.receipt()).disposition
+        gateway.resume("bot")
+        await trio.sleep(2000)
+        assert gateway.statistics().conserved
+    assert [0.0] == channel.times
+
+
+@pytest.mark.parametrize("kind", ["discard", "erase"])
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "suspended"])
+@pytest.mark.parametrize("tried", ["lost", "refused", "under way", "not"])
+async def test_operators_end_what_a_previous_run_had_tried(path, autojump_clock, kind, gone, tried):
+    """`unknown` where it may have arrived: its attempt began, and nobody knows how that ended."""
+
+    async def run(_):
+        if tried == "under way":
+            await trio.sleep_forever()
+        raise Failure(LOST if tried == "lost" else REVOKED)
+
+    channel = FakeChannel(script=run)
+    async with open_test_gateway(channel, outbox=inline(path), drain_timeout=0.0) as gateway:
+        if tried == "not":
+            gateway.suspend("bot")
+        ticket = await gateway.enqueue("bot", "room", "hello")
+        await trio.sleep(0.5)
+    outbox = inline(path)
+    instances = ("other",) if gone else ("bot",)
+    async with open_test_gateway(channel, outbox=outbox, instances=instances) as gateway:
+        if not gone:
+            gateway.suspend("bot")
+        [stored] = await outbox.page("bot", after=-1, limit=9)
+        ask(outbox, kind, room="room", seq=stored.position)
+        await trio.sleep(5)
+        receipt = (await gateway.status(ticket.id)) if kind == "discard" else None
+        ended = gateway.statistics().dispositions
+        assert gateway.statistics().conserved
+    expected = "unknown" if tried in ("lost", "under way") else "cancelled"
+    assert {expected: 1} == ended
+    if receipt is not None:
+        assert [expected if expected == "unknown" else "not_sent"] == [
+            part.outcome for part in receipt.receipt.parts
+        ]
 
 
 async def test_a_room_is_erased_from_the_disk(path, autojump_clock):

@@ -229,7 +229,7 @@ async def discard(
     filters: Filters = ANY,
     limit: Limit = 1000,
 ) -> None:
-    """Drop failed envelopes' content; end unfinished ones that have not started.
+    """Drop failed envelopes' content; end unfinished ones of which nothing is under way.
 
     Those named, or those that the filters fit; at least one filter is needed then.
     """

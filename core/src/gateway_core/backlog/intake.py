@@ -68,12 +68,15 @@ class Intake:
         hold = waits_until(stored, wall) if stored.records else 0.0
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
 
-    def end_stored(self, stored: StoredEntry, ending: Ending | None = None) -> bool:
-        """End it, unless it is known; without `ending` it expires. Whether it was ended."""
+    def end_stored(
+        self, stored: StoredEntry, how: Callable[[Delivery], Ending] | None = None
+    ) -> bool:
+        """End it, unless it is known; without `how` it expires. Whether it was ended."""
         if self.known(self.partition_for(stored.entry.envelope), stored.entry.id):
             return False
         delivery = self._spilled.delivery(stored)
-        self.end(delivery, ending or expired(delivery, self._cause_of(stored)))
+        ending = how(delivery) if how is not None else expired(delivery, self._cause_of(stored))
+        self.end(delivery, ending)
         return True
 
     def _cause_of(self, stored: StoredEntry) -> str:

@@ -11,7 +11,7 @@ import attrs
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
-from gateway_core.deliveries.ending import CANCELLED
+from gateway_core.deliveries.ending import given_up
 from gateway_core.outboxes.interface import Outbox, Request, StoredEntry, Stream
 from gateway_core.outboxes.journal import report
 from gateway_core.scheduling.classes import RANKS
@@ -78,13 +78,13 @@ class OperatorRequests:
             self._put_behind(*place, stored.position, stream)
 
     def _discard(self, stored: StoredEntry) -> str:
-        """End an envelope that has not started; what to answer."""
+        """End an envelope of which nothing is under way; what to answer."""
         partition = self._intake.partition_for(stored.entry.envelope)
         delivery = partition.deliveries.get(stored.entry.id)
         if delivery is not None:
-            withdrawn = partition.completion.withdraw(delivery)
-            return "ended" if withdrawn else "has started, and goes on"
-        ended = self._intake.end_stored(stored, CANCELLED)
+            dropped = partition.completion.drop(delivery)
+            return "ended" if dropped else "an attempt is under way: it goes on"
+        ended = self._intake.end_stored(stored, given_up)
         return "ended" if ended else "had ended already"
 
     async def _erase(self, request: Request) -> None:

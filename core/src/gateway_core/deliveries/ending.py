@@ -31,6 +31,15 @@ SUPERSEDED = Ending(Disposition.SUPERSEDED)
 SHED = Ending(Disposition.SHED)
 
 
+def given_up(delivery: Delivery) -> Ending:
+    """Nobody goes on with it: `unknown` if it may have arrived, else `cancelled`."""
+    step = delivery.step
+    if step is not None and (step.started or step.doubtful):
+        step.end("unknown")
+    unknown = delivery.disposition() is Disposition.UNKNOWN
+    return Ending(Disposition.UNKNOWN) if unknown else CANCELLED
+
+
 def expired(delivery: Delivery, cause: str = "") -> Ending:
     """Its deadline passed.
 

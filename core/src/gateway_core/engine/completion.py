@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import CHANGES, Call, Disposition, Receipt, Send
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired
+from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired, given_up
 from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import GOOD, about, result, words
 from gateway_core.plugins.front import ChannelHooks
@@ -114,14 +114,17 @@ class Completion:
         """End it now: `unknown` if it may have arrived, else `cancelled`. The newest goes first."""
         if delivery.receipt is not None:  # the end of another one ended it
             return delivery.receipt
-        now, step = self._clock.now(), delivery.step
+        step = delivery.step
         started = step is not None and step.started
-        if step is not None and (started or step.doubtful):
-            step.end("unknown")
-        unknown = delivery.disposition() is Disposition.UNKNOWN
-        ending = Ending(Disposition.UNKNOWN) if unknown else CANCELLED
         end = self.complete if started else self.complete_waiting  # an attempt lets its lane go on
-        return end(delivery, ending, now)
+        return end(delivery, given_up(delivery), self._clock.now())
+
+    def drop(self, delivery: Delivery) -> bool:
+        """Give it up, unless an attempt is under way; whether that was so."""
+        if _is_under_way(delivery):
+            return False
+        self.give_up(delivery)
+        return True
 
     # -- several
 
@@ -145,8 +148,7 @@ class Completion:
 
     def end_if_waiting(self, delivery: Delivery, ending: Ending) -> None:
         """End it, unless it has ended or an attempt is under way."""
-        step = delivery.step
-        if delivery.receipt is None and not (step and step.started):
+        if delivery.receipt is None and not _is_under_way(delivery):
             self.complete_waiting(delivery, ending, self._clock.now())
 
     def store(self) -> None:
@@ -224,3 +226,9 @@ class Completion:
         fields = about(delivery, self._shard.index) | result(delivery, receipt)
         room = self._shard.privacy.room_of(delivery.envelope)
         log_event(ENVELOPE_FAILED, **fields, room=room, reason=reason, raw=raw)
+
+
+def _is_under_way(delivery: Delivery) -> bool:
+    """Whether an attempt of it has begun and not ended."""
+    step = delivery.step
+    return step is not None and step.started
