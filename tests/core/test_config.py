@@ -1,5 +1,6 @@
 """The configuration: every mistake at once, each by its place."""
 
+import os
 from enum import StrEnum
 
 import attrs
@@ -176,6 +177,14 @@ def test_a_secret_never_prints():
 def test_a_secret_that_is_not_there_is_a_mistake(value, text, tmp_path):
     (tmp_path / "empty").write_text(" \n")
     found = mistakes(post(token=value), environ={"EMPTY": ""}, folder=tmp_path)
+    assert [("instances.letters.token", text)] == found
+
+
+def test_a_pipe_is_no_secret_file(tmp_path):
+    """To open one waits for its writer, for ever in a thread that nobody can cancel."""
+    os.mkfifo(tmp_path / "token")
+    text = "file 'token': is a pipe, and no file that can be read again at each reload"
+    found = mistakes(post(token={"file": "token"}), folder=tmp_path)
     assert [("instances.letters.token", text)] == found
 
 

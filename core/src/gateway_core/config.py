@@ -163,9 +163,21 @@ def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Proble
         names.add(one.id)
         account = _account_of(one)
         if account is not None and (other := first.setdefault(account, one)) is not one:
-            text = f"is the account of instance {other.id!r} as well; one account is one instance"
-            problems.append(Problem(f"instances.{one.id}.{account[1][0]}", text))
+            problems.append(_twice(one, other, account[1][0]))
     return problems
+
+
+def same_account(instance: Instance, others: Iterable[Instance]) -> Iterator[Problem]:
+    """That one of the others, which have other ids, is the instance's account already."""
+    account = _account_of(instance)
+    for other in others:
+        if account is not None and other.id != instance.id and _account_of(other) == account:
+            yield _twice(instance, other, account[1][0])
+
+
+def _twice(one: Instance, other: Instance, field: str) -> Problem:
+    text = f"is the account of instance {other.id!r} as well; one account is one instance"
+    return Problem(f"instances.{one.id}.{field}", text)
 
 
 def beside_gateway(instance: Instance, config: GatewayConfig) -> Iterator[Problem]:

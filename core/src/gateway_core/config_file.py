@@ -78,6 +78,13 @@ def _read(file: Path, most: int) -> str:
     return content.decode("utf-8-sig")
 
 
+def _read_secret(file: Path) -> str:
+    """A secret's text. Raises as `_read`, and ValueError for a pipe: its writer may never come."""
+    if file.is_fifo():
+        raise ValueError("is a pipe, and no file that can be read again at each reload")
+    return _read(file, LARGEST_SECRET)
+
+
 def parse_config(
     content: Mapping[str, Any],
     plugins: Sequence[Given] = (),
@@ -236,7 +243,7 @@ class _Reader:
             case {"file": name} if len(value) == 1:
                 source = f"file {_file(name)}"
                 try:
-                    text = _read(self._folder / name, LARGEST_SECRET).strip()
+                    text = _read_secret(self._folder / name).strip()
                 except (OSError, ValueError) as error:
                     raise ValueError(
                         f"{source}: {getattr(error, 'strerror', None) or error}"

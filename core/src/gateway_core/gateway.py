@@ -227,10 +227,14 @@ class Gateway(Verbs):
     # -- instances at run time
 
     def add_instance(self, instance: Instance) -> None:
-        """Add an instance. Raises `ConfigError` for a known id or an unserved channel.
+        """Add an instance. Raises `ConfigError` for a known id or account, or an unserved channel.
 
         With settings that are not its channel's it starts suspended; `replace_instance` mends it.
         """
+        self._registry.check_account(instance)
+        self._add(instance)
+
+    def _add(self, instance: Instance) -> None:
         self._registry.add(instance)
         log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
         if self._pager is not None:
@@ -239,8 +243,10 @@ class Gateway(Verbs):
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
 
-        Raises `UnknownInstance`, and `ConfigError` where the channel would change.
+        Raises `UnknownInstance`, and `ConfigError` where the channel would change, or where another
+        instance is its new account.
         """
+        self._registry.check_account(instance)
         self._replace(instance, keep_held=False)
 
     def _replace(self, instance: Instance, *, keep_held: bool) -> None:
@@ -258,8 +264,8 @@ class Gateway(Verbs):
             raise TypeError(f"`config` must be a GatewayConfig, not {type(config).__name__}")
         async with self._reloading:
             changes = self._registry.compare(config.instances)
-            for instance in changes.added:
-                self.add_instance(instance)
+            for instance in changes.added:  # the account may be that of one that is removed below
+                self._add(instance)
             for instance in changes.replaced:
                 self._replace(instance, keep_held=True)
             names = tuple(instance.id for instance in changes.removed)

@@ -28,6 +28,7 @@ from gateway_core import (
     parse_config,
 )
 from gateway_core.authors import hookimpl
+from gateway_core.settings import ACCOUNT
 from gateway_core.testing import (
     Failure,
     FakeChannel,
@@ -339,6 +340,51 @@ async def test_what_is_under_way_is_waited_for_where_the_account_is_suspended(au
         reloaded = await gateway.reload(config_of(gateway, bot(), drain_timeout=600.0))
         assert 5.0 == pytest.approx(trio.current_time(), abs=0.1)
         assert ["revoked", "revoked"] == [left.envelope.text for left in reloaded.undelivered]
+
+
+@attrs.frozen
+class TokenSettings:
+    """Settings with a token that says whose account it is."""
+
+    token: str = attrs.field(metadata=ACCOUNT)
+
+
+class Tokens(FakeChannel):
+    """A channel whose settings have a token."""
+
+    @hookimpl
+    def settings_type(self):
+        return TokenSettings
+
+
+def tokened(id, token):  # noqa: A002 - its name everywhere
+    return Instance(id, "fake", TokenSettings(token))
+
+
+async def test_one_account_is_one_instance_at_run_time_as_well(autojump_clock):
+    """Two would each spend its limits, and neither know of the other."""
+    async with opened(Tokens(), tokened("bot", "1"), tokened("two", "2")) as gateway:
+        said = "new.token: is the account of instance 'bot' as well; one account is one instance"
+        with pytest.raises(ConfigError, match=said):
+            gateway.add_instance(tokened("new", "1"))
+        with pytest.raises(ConfigError, match=said.replace("new", "two")):
+            gateway.replace_instance(tokened("two", "1"))
+        gateway.replace_instance(tokened("bot", "1"))
+        assert ["bot", "two"] == [each.id for each in gateway.statistics().instances]
+        gateway.replace_instance(tokened("bot", "3"))
+        gateway.add_instance(tokened("new", "1"))
+
+
+async def test_a_reload_renames_an_account_and_exchanges_two(autojump_clock):
+    """Only what all are in the end must go together, and not each step on the way."""
+    async with opened(Tokens(), tokened("bot", "1"), tokened("two", "2")) as gateway:
+        exchanged = await gateway.reload(
+            config_of(gateway, tokened("bot", "2"), tokened("two", "1"))
+        )
+        assert ("bot", "two") == exchanged.replaced
+        renamed = await gateway.reload(config_of(gateway, tokened("new", "2"), tokened("two", "1")))
+        assert (("new",), ("bot",)) == (renamed.added, renamed.removed)
+        assert (await gateway.send("new", "room", "x")).delivered
 
 
 async def test_two_reloads_at_once_come_one_after_the_other(autojump_clock):

@@ -21,7 +21,7 @@ from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.reloading import Changes, compare
 from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig, beside_gateway
+from gateway_core.config import GatewayConfig, beside_gateway, same_account
 from gateway_core.contract.envelopes import Disposition, Undelivered
 from gateway_core.contract.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity
@@ -123,6 +123,13 @@ class InstanceRegistry:
             raise ConfigError([Problem("instance", text)])
         if problems := [*beside_gateway(instance, self._config)]:
             raise ConfigError(problems)
+
+    def check_account(self, instance: Instance) -> None:
+        """Raises `ConfigError` where another instance is this one's account already."""
+        if isinstance(instance, Instance):
+            others = (account.instance for account in self.serving.values())
+            if problems := [*same_account(instance, others)]:
+                raise ConfigError(problems)
 
     def replace(self, instance: Instance, *, keep_held: bool = False) -> None:
         """Give a known instance new settings of its channel; a suspended one goes on.
