@@ -28,6 +28,7 @@ from gateway_core import (
 from gateway_core.authors import TransportError, hookimpl
 from gateway_core.monitoring.histograms import Meters
 from gateway_core.monitoring.observer import NOBODY
+from gateway_core.telemetry import METRICS
 from gateway_core.testing import (
     EPOCH,
     Failure,
@@ -343,6 +344,26 @@ async def test_a_suspended_instance_shows(telling, sdk, autojump_clock):
         assert {"bot": 0} == sdk.values("gateway.instance.suspended", "gateway.instance")
         gateway.suspend("bot")
         assert {"bot": 1} == sdk.values("gateway.instance.suspended", "gateway.instance")
+
+
+async def test_every_reading_is_a_plain_number(telling, sdk, autojump_clock):
+    """An exporter refuses, and logs, a truth value in the place of a number."""
+
+    async def down(_):
+        raise TransportError("down", dispatched="no")
+
+    seen = set()
+    async with telling(FakeChannel(script=down), instances=["bot", "other"]) as gateway:
+        gateway.suspend("other")
+        for n in range(40):
+            await gateway.enqueue("bot", f"room {n}", "hello")
+        await trio.sleep(1)
+        assert gateway.statistics().instances[0].circuit_open
+        for metric in METRICS:
+            values = [getattr(point, "value", 0) for _, point in sdk.points(metric.name)]
+            assert {int, float} >= set(map(type, values)), metric.name
+            seen.update({metric.name} if values else ())
+    assert {"gateway.instance.suspended", "gateway.instance.circuit_open"} <= seen
 
 
 async def test_a_stall_of_the_loop_is_measured(telling, sdk):

@@ -126,8 +126,8 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.RATE_LIMITED: _counted(
         lambda i: {True: i.foreseen, False: i.unforeseen}, lambda key: {names.FORESEEN.name: key}
     ),
-    names.SUSPENDED: _instance(lambda i: i.suspended is not None),
-    names.CIRCUIT: _instance(lambda i: i.circuit_open),
+    names.SUSPENDED: _instance(lambda i: int(i.suspended is not None)),
+    names.CIRCUIT: _instance(lambda i: int(i.circuit_open)),
     names.INSTANCE_UNFINISHED: _instance(lambda i: i.unfinished),
     names.INSTANCE_IN_FLIGHT: _instance(lambda i: i.in_flight),
     names.WAITING: _waiting,
