@@ -91,6 +91,20 @@ def test_what_waits_is_listed_with_what_the_file_knows_of_its_cause(look):
     ] == rows
 
 
+def test_without_a_gateway_that_is_said(look):
+    said = "gateway: no gateway has the outbox open: what waits goes on when one opens it\n"
+    assert said == look("list", "--waiting")[2]
+
+
+@pytest.mark.parametrize("command", ["list", "retry", "discard"])
+def test_an_instance_that_is_not_known_is_named(look, command):
+    """Nothing at all looks like a night on which all is well."""
+    code, _, err = look(command, "--instance", "bott")
+    said = "gateway: the outbox has nothing of instance 'bott'; it has: bot\n"
+    assert (0, said) == (code, err)
+    assert "" == look(command, "--instance", "bot", "--room", "none")[2]
+
+
 def test_json_has_the_same(look):
     [row, *_] = json.loads(look("list", "--waiting", "--json")[1])
     assert ("attempt", "normal", 3) == (row["cause"], row["class"], row["length"])
@@ -110,7 +124,8 @@ def test_the_noisiest_rooms_come_first(look):
 
 
 def test_rooms_are_those_of_an_instance_and_of_the_time_asked_for(look):
-    assert (0, "") == look("rooms", "--instance", "other")[:2]
+    said = "gateway: the outbox has nothing of instance 'other'; it has: bot\n"
+    assert (0, "", said) == look("rooms", "--instance", "other")
     rows = json.loads(look("rooms", "--json", "--within", str(3 * HOUR))[1])
     assert {"good": 12, "slow": 3, "later": 1, "gone": 2} == {
         row["room"]: row["accepted"] for row in rows

@@ -12,11 +12,12 @@ from gateway_contrib.cli import outbox as cli_outbox
 from gateway_contrib.cli.app import main
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operating import Operator
-from gateway_core import ErrorClass, Reason, Send, Verdict
+from gateway_core import ErrorClass, Limit, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 UNHURRIED = {"drain_timeout": 0.0, "attempt_timeout": 3600.0}
 """Attempts that hang for as long as a busy machine takes for a test, and none of them drained."""
+UNAUTHORIZED = Verdict(error_class="fatal", reason="unauthorized", scope="instance")
 REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNCLASSIFIED, raw="no")
 
 
@@ -130,6 +131,48 @@ async def test_what_is_tried_again_keeps_its_order_in_its_room(config, gateway_c
 def on_disk(path):
     """Every byte of the file and its log, as they are now."""
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+async def test_what_waits_is_listed_with_what_the_running_gateway_knows(config, gateway_command):
+    """Suspensions, circuits and limits are in its memory alone."""
+
+    async def script(attempt):
+        if attempt.room == "hangs":
+            await trio.sleep_forever()
+        if attempt.instance_id == "revoked":
+            raise Failure(UNAUTHORIZED)
+
+    def limits(room, _operation):
+        return [Limit("narrow", 1, 3600.0)] if room == "narrow" else []
+
+    channel = FakeChannel(script=script, limits=limits)
+    channel.probe_error = Failure(UNAUTHORIZED)
+    path, option = config.parent / "outbox.db", ("--config", str(config))
+    names, outbox = ["bot", "held", "revoked"], SqliteOutbox(path, wall_clock=virtual_wall)
+    async with open_test_gateway(channel, instances=names, outbox=outbox, **UNHURRIED) as gateway:
+        for instance, room in (
+            *(("bot", "hangs"), ("bot", "hangs"), ("bot", "narrow"), ("bot", "narrow")),
+            *(("held", "room"), ("revoked", "room"), ("revoked", "room")),
+        ):
+            if instance == "held":
+                gateway.suspend("held")
+            await gateway.submit(Send(instance_id=instance, external_room_id=room, text="x"))
+            await trio.sleep(0.05)
+        await outbox.flush()
+        code, out, err = await gateway_command("list", "--waiting", "--json", *option)
+        assert (0, "") == (code, err)
+        assert [
+            *(("hangs", "attempt"), ("hangs", "queue"), ("narrow", "account limit")),
+            *(("room", "suspension"), ("room", "suspension"), ("room", "suspension")),
+        ] == [(row["room"], row["cause"]) for row in json.loads(out)]
+        code, out, _ = await gateway_command("list", "--waiting", "--instance", "held", *option)
+        assert (0, 1, True) == (code, out.count("\n"), "suspension" in out)
+        with Operator(path) as operator:
+            assert 0 == operator.stats()["asked"]
+            assert 0 == operator._db.execute("SELECT count(*) FROM requests").get
+        await gateway.remove_instance("held")
+        _, out, _ = await gateway_command("list", "--waiting", "--instance", "held", *option)
+        assert "no instance" in out
 
 
 async def test_an_operator_discards_what_waits_and_what_failed(config, gateway_command):

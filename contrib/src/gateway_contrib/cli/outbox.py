@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from cyclopts.validators import Number
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.cli.listing import envelope_lines, room_lines
 from gateway_contrib.outboxes import path_of
-from gateway_core import Disposition
+from gateway_core import Disposition, OutboxError
 
 app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
 
@@ -42,6 +43,8 @@ Waiting = Annotated[
 CONFIG = Path("gateway.toml")
 PATIENCE = 10.0
 """Seconds to wait for a running gateway's answer."""
+LOOK_PATIENCE = 3.0
+"""Seconds to wait for what it says of causes; it looks for requests every second."""
 
 
 @Parameter(name="*")
@@ -117,9 +120,42 @@ def _chosen(
     which = filters.which(waiting=waiting)
     find = operator.waiting if waiting else partial(operator.failed, oldest=True)
     rows = find(which, limit)
+    if not rows:
+        _note_unknown(operator, filters.instance)
     if len(rows) == limit:
         print(f"the oldest {limit} that fit; there may be more (--limit)")
     return [row["id"] for row in rows]
+
+
+async def _told(operator: Any, filters: Filters) -> Any:
+    """What the running gateway says that envelopes wait for; None: it does not, or none runs."""
+    if operator.owner is None:
+        _note("no gateway has the outbox open: what waits goes on when one opens it")
+        return None
+    answer: str | None = None
+    try:
+        place = (filters.instance or "", filters.room or "")
+        number = operator.ask("look", time(), place=place)
+        with trio.move_on_after(LOOK_PATIENCE):
+            while (answer := operator.answer(number)) is None:  # noqa: ASYNC110 - a file
+                await trio.sleep(0.05)
+        operator.take_back(number)
+    except OutboxError as error:
+        _note(str(error))
+    if answer is None:
+        _note("the gateway does not say what they wait for: the causes are those that the file has")
+        return None
+    return jsonlib.loads(answer)
+
+
+def _note_unknown(operator: Any, instance: str | None) -> None:
+    """Nothing fits: perhaps since nobody knows the instance."""
+    if instance is not None and (said := operator.lacks(instance)):
+        _note(said)
+
+
+def _note(line: str) -> None:
+    print(f"gateway: {printable(line)}", file=sys.stderr)
 
 
 def _unknown(envelope: str) -> str:
@@ -127,7 +163,7 @@ def _unknown(envelope: str) -> str:
 
 
 @app.command(name="list")
-def list_(
+async def list_(
     *,
     config: Config = CONFIG,
     waiting: Waiting = False,
@@ -138,7 +174,12 @@ def list_(
     """List what failed and can be tried again: id, instance, room, age, class, length, and why."""
     which = filters.which(waiting=waiting)
     with _operator(config) as operator:
-        rows = (operator.waiting if waiting else operator.failed)(which, limit)
+        if waiting:
+            rows = operator.waiting(which, limit, await _told(operator, filters))
+        else:
+            rows = operator.failed(which, limit)
+        if not rows:
+            _note_unknown(operator, filters.instance)
     if json:
         print(jsonlib.dumps(rows))
         return
@@ -163,6 +204,8 @@ def rooms(
     """List the noisiest rooms: what waits, what failed, what was accepted in the last hour."""
     with _operator(config) as operator:
         found = operator.rooms(instance, time() - within, limit)
+        if not found:
+            _note_unknown(operator, instance)
     if json:
         print(jsonlib.dumps(found))
         return

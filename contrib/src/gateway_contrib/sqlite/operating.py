@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time as system_time
 from typing import Any, Self
@@ -99,15 +99,30 @@ class Operator:
         order = "seq" if oldest else "seq DESC"
         return self._rows(f"{_FAILED}{where} ORDER BY {order} LIMIT ?", [*bound, limit])
 
-    def waiting(self, which: Which, limit: int) -> list[dict[str, Any]]:
+    def waiting(
+        self, which: Which, limit: int, told: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """What is unfinished, the oldest first, each with its cause as far as the file tells.
 
         The limits, suspensions and slots that the owner has in memory are not in the file: for
         them the cause of the first one of a room is empty.
+
+        told  what the owner answered to a `look`, if it did
         """
         where, bound = attrs.evolve(which, disposition=None).sql()
         sql = f"{_WAITING}{where} ORDER BY seq LIMIT ?"
-        return _in_rooms(self._rows(sql, [system_time(), *bound, limit]))
+        rows = _in_rooms(self._rows(sql, [system_time(), *bound, limit]))
+        return rows if told is None else [_as_told(row, told) for row in rows]
+
+    @typed(UNREADABLE)
+    def lacks(self, instance: str) -> str:
+        """That nothing is stored of the instance, and what it might have been; else empty."""
+        sql = "SELECT instance FROM envelopes UNION SELECT instance FROM history ORDER BY 1"
+        names = [name for (name,) in self._db.execute(sql)]
+        if instance in names:
+            return ""
+        it_has = ", ".join(names) or "none"
+        return f"the outbox has nothing of instance {instance!r}; it has: {it_has}"
 
     @typed(UNREADABLE)
     def rooms(self, instance: str | None, since: float, limit: int) -> list[dict[str, Any]]:
@@ -131,9 +146,7 @@ class Operator:
             return
         if any(found):
             raise OutboxError(f"the outbox has nothing of room {room!r} of instance {instance!r}")
-        sql = "SELECT instance FROM envelopes UNION SELECT instance FROM history ORDER BY 1"
-        names = ", ".join(name for (name,) in self._db.execute(sql)) or "none"
-        raise OutboxError(f"the outbox has nothing of instance {instance!r}; it has: {names}")
+        raise OutboxError(self.lacks(instance))
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[dict[str, Any]]:
         with typed(UNREADABLE):
@@ -200,12 +213,25 @@ class Operator:
         with typed("the outbox cannot take the request"):
             return int(self._db.execute(sql, (kind, seq, instance, room, wall)).get)
 
+    def take_back(self, request: int) -> None:
+        """The request and its answer are of no use any more."""
+        with typed("the outbox cannot take it back"):
+            self._db.execute("DELETE FROM requests WHERE number = ?", (request,))
+
     @typed(UNREADABLE)
     def answer(self, request: int) -> str | None:
         """What the owner answered; None: nothing yet."""
         sql = "SELECT answer FROM requests WHERE number = ?"
         answer: str | None = self._db.execute(sql, (request,)).get
         return answer
+
+
+def _as_told(row: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its cause as the owner knows it, which has none for what it has not loaded."""
+    accounts, cause = told["accounts"], told["envelopes"].get(row["id"])
+    if cause is None and row["cause"] != "schedule":
+        cause = accounts.get(row["instance"], "no instance")
+    return row | {"cause": cause or row["cause"]}
 
 
 def _in_rooms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

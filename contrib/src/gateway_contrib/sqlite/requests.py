@@ -75,8 +75,8 @@ class Desk:
         if number in self._handed_on:
             return ()
         request: Request | None = None
-        if kind == "erase":  # the gateway ends what is queued before the file forgets it
-            request = Request(kind="erase", number=number, instance_id=instance, room=room)
+        if kind in ("erase", "look"):  # what is queued ends before the file forgets it
+            request = Request(kind=kind, number=number, instance_id=instance, room=room)
         elif kind == "discard" and (stored := self._read(seq)) is not None:
             request = Request(kind="discard", number=number, stored=stored)
         if request is not None:

@@ -6,6 +6,7 @@ it was loaded. This module waits: for the outbox alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import trio
@@ -15,6 +16,7 @@ from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.cursors import InstanceCursors
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.loader import Loader
+from gateway_core.backlog.looking import waits
 from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.restored import MOST_RECKONED, RestoredState
 from gateway_core.backlog.schedule import Schedule
@@ -80,7 +82,10 @@ class Pager:
             outbox, journal, self._intake, registry, clock, put_behind=self._put_behind
         )
         self._intake.on_end = self._spilled_ended
-        self._requests = OperatorRequests(outbox, self._intake, clock, put_behind=self._put_behind)
+        look = functools.partial(waits, registry, partitions)
+        self._requests = OperatorRequests(
+            outbox, self._intake, clock, look=look, put_behind=self._put_behind
+        )
 
     # -- opening and closing
 

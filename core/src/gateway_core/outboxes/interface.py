@@ -207,9 +207,10 @@ class Overdue:
 class Request:
     """Something that an operator asks of the running gateway.
 
-    kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end), or
-              `erase` (end what is queued of a room, then have the outbox erase the rest)
-    number    which request it is: `discard` and `erase` are the gateway's to answer
+    kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
+              `erase` (end what is queued of a room, then have the outbox erase the rest), or
+              `look` (say what waits for what, of an instance or a room where they are named)
+    number    which request it is: all but `retry` are the gateway's to answer
     """
 
     kind: str
@@ -308,7 +309,7 @@ class Outbox(Protocol):
         ...
 
     def answered(self, request: Request, answer: str) -> None:
-        """A `discard` was carried out: stored with what it ended, or later, and never before."""
+        """It was carried out: stored with what a `discard` ended, or later, and never before."""
 
     async def erase(self, request: Request, in_flight: int) -> None:
         """Take all of a room out: payloads, history, keys, moves. The last step of a request."""
