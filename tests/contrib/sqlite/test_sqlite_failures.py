@@ -8,6 +8,7 @@ from random import Random
 import apsw
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import (
@@ -110,6 +111,28 @@ async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, word
         assert 0 == gateway.statistics().stored
         assert (await gateway.status(accepted.id)).receipt.delivered
         assert (await gateway.status(receipt.envelope_id)).receipt.delivered
+
+
+async def test_it_is_said_that_it_works_again(path):
+    """Once, with the first write that succeeds: an alert that the failures raised ends."""
+    with capture_logs() as logs:
+        async with open_test_gateway(FakeChannel(), outbox=kept_at(path)) as gateway:
+            await gateway.send("bot", "room", "first")
+            with read_only(gateway._outbox):
+                for _ in range(3):
+                    with pytest.raises(OutboxError):
+                        await gateway.send("bot", "room", "refused")
+                await trio.sleep(0.1)
+                assert "gateway.outbox_works" not in {log["event"] for log in logs}
+            for text in ("second", "third"):
+                await gateway.send("bot", "room", text)
+    told = [log for log in logs if log["event"].startswith("gateway.outbox")]
+    assert "gateway.outbox_failed" == told[0]["event"]
+    assert ["gateway.outbox_works"] == [
+        log["event"] for log in told if log["event"] != "gateway.outbox_failed"
+    ]
+    assert "info" == told[-1]["log_level"]
+    assert 0.1 <= told[-1]["seconds"] < 20
 
 
 async def test_results_in_flight_are_kept_and_recorded_when_it_works_again(path):

@@ -15,7 +15,7 @@ import trio
 
 from gateway_contrib.sqlite.batch import Batch, Waiter
 from gateway_contrib.sqlite.rows import Row
-from gateway_core.outboxes import OUTBOX_FAILED, OutboxError, log_event
+from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_WORKS, OutboxError, log_event
 
 LONGEST_PAUSE = 2.0
 COUNTED = 64
@@ -47,6 +47,7 @@ class Committer:
         self._written: Batch | None = None
         self._dead: OutboxError | None = None
         self._error: OutboxError | None = None
+        self._failed_at: float | None = None
         self._clock = _RetryClock()
         self.batch = Batch()
         self.patience = POLL
@@ -75,6 +76,8 @@ class Committer:
             self._error = error
             if error is None:
                 self._clock = _RetryClock()
+                if len(batch):
+                    self._works()
                 if self.between is not None:
                     await self.between()
                 continue
@@ -86,6 +89,8 @@ class Committer:
     async def _pause(self, error: OutboxError) -> None:
         """Until the disk's turn comes again, or somebody waits for it: they are told at once."""
         now = trio.current_time()
+        if self._failed_at is None:
+            self._failed_at = now
         if self._clock.strikes(now):
             wait = self._clock.pause
             log_event(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=wait)
@@ -93,6 +98,12 @@ class Committer:
             if self._closing:
                 await trio.sleep_forever()
             await self._urgent.wait()
+
+    def _works(self) -> None:
+        """Something was written, so that an alert of what failed before ends as well."""
+        if self._failed_at is not None:
+            log_event(OUTBOX_WORKS, seconds=round(trio.current_time() - self._failed_at, 3))
+            self._failed_at = None
 
     async def _company(self) -> None:
         """Until there is something that somebody awaits, or something has waited long enough."""

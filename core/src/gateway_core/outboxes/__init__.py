@@ -15,12 +15,15 @@ from gateway_core.outboxes.interface import (
     StoredEntry, Stream, STREAMS, What,
 )
 from gateway_core.ratelimits.spent import Standing
-from gateway_core.telemetry import Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_UNREADABLE, log_event
+from gateway_core.telemetry import (
+    Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_UNREADABLE, OUTBOX_WORKS, log_event,
+)
 
 __all__ = [
     "OUTBOX_BROKE",
     "OUTBOX_FAILED",
     "OUTBOX_UNREADABLE",
+    "OUTBOX_WORKS",
     "STREAMS",
     "Call",
     "Delete",

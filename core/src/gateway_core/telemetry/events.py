@@ -116,6 +116,10 @@ OUTBOX_FAILED = Event(
     "outbox_failed", "error", "the outbox failed; it is asked again",
     "error waiting wait",
 )  # fmt: skip
+OUTBOX_WORKS = Event(
+    "outbox_works", "info", "the outbox takes what it is given again, after `outbox_failed`",
+    "seconds",
+)  # fmt: skip
 OUTBOX_RECOVERED = Event(
     "outbox_recovered", "info", "a previous run left envelopes, which go on now", "unfinished"
 )
