@@ -81,7 +81,7 @@ def path_of(url: str) -> Path | None:
 def _path_in(url: str) -> tuple[Path, str]:
     """The file, and what is wrong with the URL; empty: nothing."""
     parts = urlsplit(url)
-    path = unquote(parts.path)
+    path = "/" + unquote(parts.path).lstrip("/")  # sqlite:////path is as others write it
     fault = ""
     if "#" in url:
         fault = "'#' would end the path: write %23"

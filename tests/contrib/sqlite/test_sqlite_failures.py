@@ -10,7 +10,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings, failing
 from gateway_core import (
     CircuitSettings,
     Disposition,
@@ -111,6 +111,11 @@ async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, word
         assert 0 == gateway.statistics().stored
         assert (await gateway.status(accepted.id)).receipt.delivered
         assert (await gateway.status(receipt.envelope_id)).receipt.delivered
+
+
+def test_no_words_are_better_than_sqlites_for_none():
+    assert "the disk is full; make room on it" == failing.words(apsw.FullError("not an error"))
+    assert "the disk is full; make room on it (x)" == failing.words(apsw.FullError("x"))
 
 
 async def test_it_is_said_that_it_works_again(path):

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from gateway_contrib.outboxes import path_of
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core import (
     ConfigError,
@@ -79,6 +80,11 @@ async def test_the_configuration_names_the_file(path):
         key = KeyRef(instance_id="bot", external_room_id="room", key="k")
         assert (await gateway.status(key)).receipt == receipt
         assert await gateway.status("nonsense") is None
+
+
+@pytest.mark.parametrize("slashes", ["///", "////"])
+def test_a_path_begins_with_one_slash_in_messages(slashes):
+    assert "/var/outbox.db" == str(path_of(f"sqlite:{slashes}var/outbox.db"))
 
 
 @pytest.mark.parametrize(

@@ -116,15 +116,19 @@ async def test_a_file_that_may_not_be_written_to_is_refused_at_the_opening(path,
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="somebody else's file needs somebody else")
-async def test_the_name_of_an_owner_that_is_another_users(path):
-    """The database may be everybody's: the file beside it is its user's alone."""
+@pytest.mark.parametrize("part", [".owner", "-wal", "-shm"])
+async def test_what_belongs_to_the_file_and_is_another_users_is_named(path, part):
+    """As after `sudo cp`: the database may be everybody's, and its log is not."""
     async with opened(path):
         pass
+    beside = path.with_name(path.name + part)
+    beside.write_bytes(b"")
+    beside.chmod(0o600)
     path.chmod(0o666)
     path.parent.chmod(0o777)
     with without_rights():
         said = await refused(path)
-    assert "this user may not; see who owns the file and its folder" in said
+    assert f"what belongs to it is read-only for user {NOBODY} ({beside} is of user 0" in said
 
 
 async def test_another_programs_database_by_its_path(path):

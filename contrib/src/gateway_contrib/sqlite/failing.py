@@ -37,6 +37,8 @@ SYSTEM: Mapping[int, str] = {
     errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n)",
     errno.EIO: "the disk fails",
 }
+_NO_WORDS = "not an error"
+"""What SQLite says of a failure for which another connection than the asked one has the words."""
 LEAST = 64 << 10
 """Bytes that are free on a disk that is not full: the index of the log takes half of that."""
 
@@ -64,7 +66,7 @@ def words(
             return f"{FULL} ({error})"
     for kind, text in WORDS:
         if isinstance(error, kind):
-            return f"{text} ({error})"
+            return text if str(error) == _NO_WORDS else f"{text} ({error})"
     return f"{type(error).__name__}: {error}"
 
 

@@ -17,6 +17,8 @@ from gateway_contrib.sqlite.files.ownership import Ownership
 from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number, prepare
 from gateway_core.outboxes import OutboxError
 
+_BESIDE = ("-wal", "-shm", ".owner")
+"""What belongs to the file, by what comes after its name."""
 _MADE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 
@@ -46,6 +48,10 @@ def check_place(path: Path) -> None:
         raise OutboxError(f"outbox {path} is an empty file: damaged, or not an outbox")
     _may(path, "the file is read-only for", path)
     _may(path.parent, "its folder, where its log stands, cannot be written to by", path)
+    for part in _BESIDE:
+        beside = path.with_name(path.name + part)
+        if beside.exists():
+            _may(beside, "what belongs to it is read-only for", path)
 
 
 def _may(what: Path, else_: str, path: Path) -> None:
