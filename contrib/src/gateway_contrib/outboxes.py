@@ -5,6 +5,7 @@ Options stand in the query: `sqlite:///var/lib/app/outbox.db?owner_wait=60&synch
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ def _path_in(url: str) -> tuple[Path, str]:
         fault = "names no file: sqlite:///path/to/file; without `outbox` it is in memory"
     elif not path.isprintable():
         fault = "has a character in its path that cannot be printed"
+    elif os.path.isdir(path):  # noqa: PTH112 - Path's own raises for a name that is too long
+        fault = "is a folder, not a file"
     return Path(path), fault
 
 

@@ -149,6 +149,17 @@ ACCEPTED_AND_WRONG = (
     (one("discord", rooms={"#general": {}}), "bot.rooms", "channels' ids, whole numbers as keys"),
     (one("slack", token="123:abc"), "bot.token", "must be a Slack token, which begins with xoxb-"),
     ({"outbox": "sqlite:relative.db"}, "outbox", "names no file: sqlite:///path/to/file"),
+    ({"outbox": "sqlite:///usr"}, "outbox", "is a folder, not a file"),
+    (
+        {"telemetry": {"export": {"resource": {"a": {"b": 1}}}}},
+        "telemetry.export.resource",
+        "must be a table of texts, numbers, truth values, and lists of one of these, not {'a'",
+    ),
+    (
+        {"telemetry": {"export": {"resource": {"a": [1, "x"]}}}},
+        "telemetry.export.resource",
+        "must be a table of texts, numbers, truth values, and lists of one of these, not {'a'",
+    ),
     ({"outbox": "sqlite:///a#b.db"}, "outbox", "'#' would end the path: write %23"),
 )
 

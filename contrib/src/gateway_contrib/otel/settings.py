@@ -15,8 +15,8 @@ from gateway_core.settings import (
     at_most,
     matching,
     mistakes_in,
+    must_be,
     number,
-    table,
     text,
     whole,
 )
@@ -26,6 +26,28 @@ _URL = r"https?://\S+"
 
 
 _BATCH = 512
+
+
+def _are_attributes(value: object) -> bool:
+    """What OpenTelemetry takes; it leaves out the rest."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and name and _is_attribute(one) for name, one in value.items()
+    )
+
+
+def _is_attribute(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value)) and len({type(one) for one in value}) < 2  # noqa: PLR2004 - one kind
+    return _is_plain(value)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | bool | int | float)
+
+
+_ATTRIBUTES = must_be(
+    "a table of texts, numbers, truth values, and lists of one of these", _are_attributes
+)
 
 
 def _batch(queue: object) -> int:
@@ -61,7 +83,7 @@ class OtelSettings(CheckedSettings):
         default=None, validator=optional(matching(_ADDRESS, "host:port"))
     )
     service: str = attrs.field(default="gateway", validator=text)
-    resource: Mapping[str, Any] = attrs.field(factory=dict, validator=table)
+    resource: Mapping[str, Any] = attrs.field(factory=dict, validator=_ATTRIBUTES)
     sampling: float = attrs.field(default=0.01, validator=number(least=0, most=1))
     interval: float = attrs.field(default=60.0, validator=number(least=0.001))
     queue: int = attrs.field(default=2_048, validator=whole(least=1))
