@@ -181,11 +181,11 @@ def _calling(ledger: Ledger) -> Any:
     """The door, at which the ledger sees who comes."""
     real = Door.submit
 
-    async def submit(self: Door, envelope: Any, *, wait: bool) -> Any:
+    async def submit(self: Door, envelope: Any, **how: bool) -> Any:
         ledger.called(envelope)
         ledger.at_the_door[id(envelope)] = envelope
         try:
-            return await real(self, envelope, wait=wait)
+            return await real(self, envelope, **how)
         finally:
             del ledger.at_the_door[id(envelope)]
 
