@@ -105,6 +105,21 @@ async def test_a_full_disk_is_logged_by_its_own_clock_however_many_are_refused(
     assert 6 <= len(pauses) <= 12
 
 
+async def test_what_was_refused_leaves_nothing_to_be_written(outbox, capsys, autojump_clock):
+    """A disk that takes nothing for hours costs no memory: no call has to be taken back later."""
+    send = Send(instance_id="bot", external_room_id="room", text="x")
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        database = outbox._writer._db
+        database.execute("PRAGMA query_only = 1")
+        for _ in range(60):
+            with pytest.raises(OutboxError, match="cannot write"):
+                await gateway.submit(send)
+            await trio.sleep(0.1)
+        waiting = re.findall(r"gateway.outbox_failed.*waiting=(\d+)", capsys.readouterr().out)
+        database.execute("PRAGMA query_only = 0")
+    assert {"0"} == set(waiting)
+
+
 async def test_what_is_lost_at_the_end_is_told_with_its_cause(outbox, capsys, autojump_clock):
     async with outbox:
         database = outbox._writer._db

@@ -12,7 +12,7 @@ import trio
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.contract.envelopes import CHANGES
-from gateway_core.contract.errors import GatewayClosed, Overloaded
+from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED
@@ -217,7 +217,8 @@ class DurableWay:
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all and leaves no trace; nobody waits for it."""
         self._capacity.failed(delivery.id, self._drafting.clock.now())
-        report(self._outbox.withdraw, delivery.id)
+        if not isinstance(error, OutboxError):  # then the outbox has nothing of it
+            report(self._outbox.withdraw, delivery.id)
         if delivery.scope is not None:
             draft.partition.keys.forget(delivery.scope)
         if draft.slot:
