@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from gateway_core.clock import NEVER
 from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import is_finite, shown
@@ -61,5 +62,5 @@ class Gauge:
         return max(1, int(share * self._bound + _ROUNDING))
 
     def _set_edges(self, index: int) -> None:
-        self.high = self._edge(index) if index < 3 else 1 << 62  # noqa: PLR2004 - highest level
+        self.high = self._edge(index) if index < 3 else NEVER  # noqa: PLR2004 - highest level
         self.low = self._edge(index - 1, falling=True) if index > 0 else -1

@@ -149,8 +149,7 @@ class Scheduler:
             return None
         blocked = acquire_all(lane, buckets, now, woken)
         if blocked is None:
-            if lane.tokens is not None or lane.running:  # pragma: no cover - invariant
-                raise AssertionError("a lane is started once")
+            assert lane.tokens is None  # noqa: S101 - invariant: a lane is started once
             if lane.reserves:
                 unreserve(lane, buckets)
                 lane.reserves = False
@@ -208,7 +207,7 @@ class Scheduler:
                         account = lane.room.account
                         lane.since = account.arrived = max(now, account.arrived + 1)
                     envelope = delivery.envelope
-                    interim = 1 if isinstance(envelope, Edit) and envelope.interim else 0
+                    interim = isinstance(envelope, Edit) and envelope.interim
                     lane.rank = (RANKS[delivery.priority], interim, lane.since)
                     return planned
                 if isinstance(planned, Ending):
