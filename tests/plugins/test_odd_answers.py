@@ -133,6 +133,44 @@ async def test_whatever_comes_is_a_yes_or_has_a_verdict(channel, autojump_clock)
     assert verdicts > 500
 
 
+YES = {
+    "telegram": '{{"ok": true, "result": {{"message_id": {}, "chat": {{"id": -7}}}}}}',
+    "slack": '{{"ok": true, "channel": "C024BE91L", "ts": {}}}',
+    "discord": '{{"id": {}, "channel_id": "1100000000000000001"}}',
+}
+ODD_IDS = (
+    '"../../x"',
+    '"1/reactions"',
+    '"1?a=b"',
+    '"5 "',
+    '"%2e"',
+    "-1",
+    "0",
+    "1.5",
+    "9" * 30,
+    "true",
+)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("odd", ODD_IDS)
+async def test_an_id_that_no_edit_could_name_is_none(channel, odd, autojump_clock):
+    """The message is there; what it is called, the platform has not said."""
+    hooks, settings, host, room, _ = CHANNELS[channel]
+    instance = Instance("bot", channel, settings(token=Secret(SECRETS[channel])))
+    step = Attempt(
+        operation="send",
+        envelope_id="e",
+        instance_id="bot",
+        room=room,
+        part=Part(payload={TEXT.get(channel, "text"): "x"}),
+    )
+    async with open_network() as network, hooks.open_session(instance=instance) as session:
+        network.mount(host, Response(YES[channel].format(odd)))
+        made = await hooks.send(session=session, attempt=step)
+    assert made.message_id is None
+
+
 def named(rng: Random) -> dict:
     """An object with a few of the names."""
     return {rng.choice(NAMES): value(rng, 1) for _ in range(rng.randint(0, 6))}

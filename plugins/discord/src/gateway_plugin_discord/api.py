@@ -13,7 +13,7 @@ import trio
 from gateway_core.authors import Answer, Attempt, GatewayError, Identity, Instance, Secret
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, is_page, open_client
 from gateway_plugin_discord.errors import DiscordApiError
-from gateway_plugin_discord.ids import channel_of
+from gateway_plugin_discord.ids import channel_of, is_snowflake
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.slow_modes import SlowModes
 from gateway_plugin_discord.learned.webhooks import WebhookBuckets
@@ -119,7 +119,7 @@ class DiscordSession:
             raise DiscordApiError(response, redact=_redactor(self.client, attempt))
         message_id = result.get("id") if isinstance(result, dict) else None
         return Answer(
-            message_id=message_id if isinstance(message_id, str) and message_id else None,
+            message_id=message_id if is_snowflake(message_id) else None,
             buckets=bucket_reports(attempt, response.headers),
             result=result if attempt.method is not None else None,
         )

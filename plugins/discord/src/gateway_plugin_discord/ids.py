@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeGuard
 
 from gateway_core.authors import Attempt
 
@@ -10,7 +11,7 @@ _SNOWFLAKE = re.compile(r"[1-9][0-9]{0,19}")
 _BEYOND = 1 << 64
 
 
-def is_snowflake(value: object) -> bool:
+def is_snowflake(value: object) -> TypeGuard[str]:
     """True for a whole number of 64 bits in decimal digits."""
     digits = isinstance(value, str) and _SNOWFLAKE.fullmatch(value)
     return bool(digits) and int(str(value)) < _BEYOND

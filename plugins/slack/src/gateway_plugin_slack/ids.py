@@ -10,6 +10,7 @@ still be edited; sent to a conversation's id it is the plain `ts`.
 from __future__ import annotations
 
 import re
+from typing import TypeGuard
 
 _CONVERSATION = re.compile(r"[CGD][A-Z0-9]{2,30}")
 _ROOM = re.compile(r"[CGDUW][A-Z0-9]{2,30}|#[^\s#@<>&,:]{1,80}")
@@ -26,14 +27,14 @@ def is_conversation(room: str) -> bool:
     return _CONVERSATION.fullmatch(room) is not None
 
 
-def is_ts(value: object) -> bool:
+def is_ts(value: object) -> TypeGuard[str]:
     """True for a message's `ts`: a text of digits, `1700000000.000100`; a float loses some."""
     return isinstance(value, str) and _TS.fullmatch(value) is not None
 
 
 def message_id(*, room: str, channel: object, ts: object) -> str | None:
     """The id under which a message sent to `room` is stored; None where the answer has no `ts`."""
-    if not isinstance(ts, str) or not ts:
+    if not is_ts(ts):
         return None
     known = isinstance(channel, str) and is_conversation(channel)
     return f"{channel}:{ts}" if known and not is_conversation(room) else ts

@@ -21,7 +21,7 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_telegram.errors import TelegramApiError
-from gateway_plugin_telegram.ids import message_id
+from gateway_plugin_telegram.ids import is_message_id, message_id
 from gateway_plugin_telegram.requests import (
     Request,
     call_request,
@@ -160,4 +160,4 @@ def _moved_to(parameters: Mapping[str, Any]) -> str | None:
 
 def _message_id(result: Any) -> int | None:
     number = result.get("message_id") if isinstance(result, Mapping) else None
-    return number if _is_whole(number) else None
+    return number if _is_whole(number) and is_message_id(str(number)) else None
