@@ -156,7 +156,7 @@ def test_a_reservation_whose_holder_never_came_is_taken_over():
 
 
 def test_nothing_is_reserved_for_longer_than_a_token_needs_to_come_back():
-    """Twice the period of a limit, five seconds of an attempt's slot."""
+    """Twice the period of a limit, a second of an attempt's slot."""
     far, near = 2 * SECOND + 1, 2 * SECOND
     for until, kept in ((far, False), (near, True)):
         bucket = window(1)
@@ -201,6 +201,29 @@ async def test_a_room_that_is_closed_for_long_holds_up_no_other(slots, autojump_
         await trio.sleep(20)
         await gateway.send("bot", "open", "y")
         assert 20.0 == pytest.approx(trio.current_time(), abs=0.1)
+
+
+async def test_a_room_at_its_limit_leaves_the_others_the_only_slot(autojump_clock):
+    """There two go in ten seconds, and the third waits from the sixth second to the tenth."""
+
+    def limits(room, _operation):
+        strict = [Limit("chat", 1, 3.0), Limit("group", 2, 10.0, "window")]
+        return strict if room == "strict" else []
+
+    channel = FakeChannel(limits=limits)
+    async with open_test_gateway(
+        channel, partition_count=1, attempts_per_instance=1, drain_timeout=0
+    ) as gateway:
+        strict = Send(instance_id="bot", external_room_id="strict", text="x", order="none")
+        for _ in range(8):
+            await gateway.submit(strict)
+        longest = 0.0
+        while trio.current_time() < 25:
+            begun = trio.current_time()
+            await gateway.send("bot", "open", "y")
+            longest = max(longest, trio.current_time() - begun)
+            await trio.sleep(0.25)
+    assert longest <= 1.0
 
 
 def test_bulk_waits_behind_normal_at_a_bucket():

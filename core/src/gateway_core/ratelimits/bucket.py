@@ -14,8 +14,9 @@ from gateway_core.contract.hookspecs import Limit
 from gateway_core.ratelimits.pace import Pace, growth_of
 from gateway_core.ratelimits.spent import Standing, name_of
 
-SOON = 5 * SECOND
-"""How far ahead a slot among the attempts in flight may be reserved."""
+SOON = SECOND
+"""How far ahead a slot among the attempts in flight may be reserved: most attempts end sooner, and
+the only slot of an account is idle for as long."""
 
 Rank: TypeAlias = tuple[int, int, int]
 """Class, then finals before interim edits, then since when: the lowest goes first."""
