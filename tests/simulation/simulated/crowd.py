@@ -1,8 +1,10 @@
 """Rooms that always have something that waits, and what their accounts then send once all is well.
 
 The law: in a window that begins `SOON` seconds after the last fault, an account sends what its
-limits allow, but for a share. The bound is `ideal`'s. Not judged is an account of which any request
-was refused at random: a room that was, again and again, is taken for a strict one for minutes.
+limits allow, but for a share. The bound is `ideal`'s. A room that has anything to do but to send
+waits for limits that sends do not draw on: the bound expects nothing of it, and what it makes
+counts. Not judged are a gateway that closes, and an account of which any request was refused at
+random: a room that was, again and again, is taken for a strict one for minutes.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ class Crowd:
 
     async def _judge(self, name: str) -> None:
         await trio.sleep_until(self._setup.lasts)
-        while True:
+        while not self._ledger.ending:
             now, start = trio.current_time(), self._well_since(name) + SOON
             if start + WINDOW <= now:
                 if Fault.RATE_LIMITED not in self._setup.trouble.platform:
@@ -123,10 +125,7 @@ class Crowd:
         times += [self._spent_until(at + seconds) for at, what, _, seconds in trouble.weather
                   if what == KIND]  # fmt: skip
         for entry in ledger.entries:
-            times += [self._counts_until(call, name) for call in entry.calls]
-            mine = entry.envelope.instance_id == name
-            if mine and entry.receipt is None and not isinstance(entry.envelope, Send):
-                return math.inf  # its room waits for limits that sends do not draw on
+            times += [self._counts_until(call) for call in entry.calls]
         since = max(times)
         return max(since, ledger.told_until(name, before=since + GRID))
 
@@ -136,10 +135,9 @@ class Crowd:
         longest = max(limits["group"][1], limits["discord"][1])
         return min(end, self._setup.lasts) + longest
 
-    def _counts_until(self, call: Call, name: str) -> float:
-        """An attempt that began in trouble may last; other work is not judged."""
-        other = call.attempt.operation != "send" and call.entry.envelope.instance_id == name
-        if call.begun <= self._setup.lasts or other or self._is_left(call.entry):
+    def _counts_until(self, call: Call) -> float:
+        """An attempt that began in trouble may last."""
+        if call.begun <= self._setup.lasts or self._is_left(call.entry):
             return math.inf if call.ended is None else call.ended
         return 0.0
 
@@ -154,10 +152,10 @@ class Crowd:
         config = self._setup.config_of(self._ledger.life)
         slots = {str(index): _share(config) for index in range(config.partition_count)}
         slots[name] = config.attempts_per_instance
-        made += [one for room in rooms for one in _careful(room, self._ledger.born_at)]
+        made += [one for room in rooms for one in _careful(room, self._ledger.opened_at(name))]
         expected = Sums(slots, made).sends(rooms, start, until)
         sent = [call for call in calls if start - 1e-9 <= call.begun < until]
-        found = sum(call.answered or call.ended is None for call in sent)
+        found = sum(call.answered or call.ended is None or not call.repeated for call in sent)
         # What an earlier run spent is reckoned from times that are written down, later than it was.
         enough = found >= SHARE * expected - (2 if self._ledger.life else 1)
         self._ledger.note("pace", name, found, "of", expected, f"from {start:.2f}")
@@ -182,12 +180,19 @@ class Crowd:
             if place not in self._refused
             and self._ledger.room_waits_until(name, place.room) < start
             and not self._is_held(place, start)
+            and not self._is_busy(place, start)
         ]
 
     def _is_held(self, place: Place, start: float) -> bool:
         """Whether one of its room was told to wait itself."""
         here = (e for e in self._ledger.entries if e.lane and e.lane[:2] == place.lane[:2])
         return any(entry.hold > start for entry in here)
+
+    def _is_busy(self, place: Place, start: float) -> bool:
+        """Whether anything else was to be done there in the window."""
+        here = (e for e in self._ledger.entries if e.lane and e.lane[:2] == place.lane[:2])
+        others = (entry for entry in here if not isinstance(entry.envelope, Send))
+        return any(entry.receipt is None or entry.ended_at > start for entry in others)
 
     def _room(self, place: Place) -> Room:
         setup, gateway = self._setup, self._gateway
@@ -199,7 +204,7 @@ class Crowd:
             "envelope_id": "",
         }
         limits = self._ledger.limits(place.instance, _As(**fields))  # type: ignore[arg-type]  # as far as it is asked
-        trip = 2 * max(setup.latency) + (setup.linger + 0.5 if setup.durable else 0.0)
+        trip = 2 * max(setup.latency) + (setup.linger if setup.durable else 0.0)
         partition = gateway._partition_of(place.instance, place.room).index
         return Room(limits, trip, (place.instance, str(partition)))
 

@@ -86,6 +86,11 @@ class Call:
         return self.verdict is not None and _as_in_an_outage(self.verdict)
 
     @property
+    def repeated(self) -> bool:
+        """Whether what was said of it lets it be made again."""
+        return self.verdict is None or self.verdict.error_class is ErrorClass.RETRYABLE
+
+    @property
     def in_doubt(self) -> bool:
         """Whether the platform may have acted without our knowing."""
         if self.answered:
@@ -177,9 +182,10 @@ class Ledger:
     at_the_door: dict[int, Any]
     _votes: dict[int, str | None]
     _lifted: dict[str, float]
+    _opened: dict[str, float]
 
     def __init__(self, setup: Setup) -> None:
-        self.setup, self._lifted = setup, {}
+        self.setup, self._lifted, self._opened = setup, {}, {}
         self.gateway: Gateway | None = None
         self.limits: Callable[[str, Attempt], tuple[Limit, ...]] = lambda *_: ()
         self.independent: Mapping[str, bool] = {}
@@ -927,6 +933,7 @@ class Ledger:
         self.note("comes back", instance_id)
         self.returned_at = trio.current_time()
         self.absent.discard(instance_id)
+        self._opened[instance_id] = trio.current_time()
         self._probed.pop(instance_id, None)
         self.works_again(instance_id)
         self._in_flight[instance_id] = 0
@@ -937,6 +944,10 @@ class Ledger:
                     entry.calls[-1].stranger = True
         self._closed = {key: at for key, at in self._closed.items() if key[0] != instance_id}
         self._last = {lane: call for lane, call in self._last.items() if lane[0] != instance_id}
+
+    def opened_at(self, instance_id: str) -> float:
+        """When it began to serve in this life: nobody knows what was spent of its limits before."""
+        return max(self.born_at, self._opened.get(instance_id, 0.0))
 
     # -- lives
 

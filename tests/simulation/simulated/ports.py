@@ -83,6 +83,14 @@ class Ports:
             self.ledger.unwritten_at = now
         return full
 
+    def disk_is_slow(self) -> bool:
+        """Whether a read or a write may take its time.
+
+        Where accounts are held to their pace that is a fault, which ends as the others do: rooms
+        that are behind are read one after the other, and a page of each may come from the disk.
+        """
+        return self.on or self.setup.crowd is None
+
     def error(self) -> BaseException:
         """One of the things that hooks raise."""
         self.ledger.faults += 1

@@ -51,7 +51,7 @@ class Vault(SqliteOutbox):
         with trio.CancelScope(shield=True):
             await ports.passed()
             wait = ports.disk.choice(WAITS)
-            if wait:
+            if wait and ports.disk_is_slow():
                 await trio.sleep(wait)
             check()
             if limiter is self._writing and ports.disk_is_full():
