@@ -31,7 +31,7 @@ def test_plugins_is_a_table_for_people(program):
     code, out, _ = program("plugins")
     assert 0 == code
     assert f"slack: gateway-plugin-slack {version('gateway-plugin-slack')}" in out
-    assert "traits, chunk, rate_limit, classify_error" in " ".join(out.split())
+    assert "traits, chunk, classify_error" in " ".join(out.split())
 
 
 def test_plugins_fits_the_terminal(program, monkeypatch):
