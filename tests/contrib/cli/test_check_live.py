@@ -93,6 +93,7 @@ def test_what_is_wrong_is_said_in_a_sentence(program, answer, said):
     assert 1 == out.count("\n")
 
 
+ASKS = "ProxyError: the proxy p:1 answered 407 No to CONNECT; it takes credentials of"
 INSTANCE = Instance("bot", "slack", Settings(token=Secret("xoxb-1"), base_url="https://x.example"))
 
 
@@ -104,7 +105,23 @@ INSTANCE = Instance("bot", "slack", Settings(token=Secret("xoxb-1"), base_url="h
         (Reason.UNREACHABLE, "gaierror: [Errno -2] Name or service not known",
          "The name in https://x.example is not found"),
         (Reason.UNREACHABLE, "BrokenResourceError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate",
-         "There is no safe connection to https://x.example"),
+         "is not trusted here. Set ca_file where a company"),
+        (Reason.UNREACHABLE, "BrokenResourceError: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13",
+         "configure client_certificate and client_key"),
+        (Reason.UNREACHABLE, "ProxyError: the proxy p:1 answered 407 No to CONNECT",
+         "correct proxy_credentials"),
+        (Reason.UNREACHABLE, f"{ASKS} Basic, NTLM", "correct proxy_credentials"),
+        (Reason.UNREACHABLE, f"{ASKS} NTLM, Negotiate", "run a helper on this machine"),
+        (Reason.UNREACHABLE, "ProxyError: the proxy p:1 answered 403 No to CONNECT",
+         "does not allow connections to https://x.example"),
+        (Reason.UNREACHABLE, "ProxyError: the proxy p:1 answered 502 No to CONNECT",
+         "The proxy does not reach https://x.example"),
+        (Reason.UNREACHABLE, "ProxyError: the proxy p:1: all attempts to connect to p:1 failed",
+         "correct the address and port of proxy"),
+        (Reason.UNREACHABLE, "ProxyError: the proxy p:1: [SSL: WRONG_VERSION_NUMBER] wrong",
+         "correct the address and port of proxy"),
+        (Reason.UNREACHABLE, "ConnectTimeout: no connection within 10 s through the proxy p:1",
+         "There is no way through the proxy"),
         (Reason.OUTCOME_UNKNOWN, "the probe did not end within 30 s", "but no answer comes from"),
         (Reason.RATE_LIMITED, "8000 answers of 401, 403 or 429 in 10 minutes: no more requests",
          "keeps this machine's address out"),

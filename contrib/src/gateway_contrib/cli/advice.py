@@ -105,9 +105,42 @@ _ROWS: tuple[_Row, ...] = (
     _Row(Reason.OUTCOME_UNKNOWN, "not of the platform", NOT_THE_API),
     _Row(
         Reason.UNREACHABLE,
+        "proxyerror.* 407 .*takes credentials of (?!.*basic)",
+        "The proxy takes only credentials that the gateway does not speak: run a helper on this"
+        " machine that does (cntlm, px), and set proxy to its address.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
+        "proxyerror.* 407 ",
+        "The proxy lets nobody through without its credentials: correct proxy_credentials.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
+        "proxyerror.* 403 ",
+        "The proxy does not allow connections to {base_url}: have whoever runs it allow this host.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
+        "proxyerror.* 50[234] ",
+        "The proxy does not reach {base_url}: correct base_url, or ask whoever runs the proxy.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
+        "proxyerror|through the proxy",
+        "There is no way through the proxy: correct the address and port of proxy, or ask whoever"
+        " runs it.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
+        "certificate_required",
+        "The server wants to see a certificate: configure client_certificate and client_key.",
+    ),
+    _Row(
+        Reason.UNREACHABLE,
         "ssl|tls|certificate",
-        "There is no safe connection to {base_url}: if it is right, the certificate is not trusted"
-        " here; look at this machine's clock, its certificates and its proxy.",
+        "There is no safe connection to {base_url}: if it is right, its certificate is not trusted"
+        " here. Set ca_file where a company reads what goes through TLS; else look at this"
+        " machine's clock and certificates.",
     ),
     _Row(
         Reason.UNREACHABLE,
