@@ -17,7 +17,9 @@ from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtua
 
 UNHURRIED = {"drain_timeout": 0.0, "attempt_timeout": 3600.0}
 """Attempts that hang for as long as a busy machine takes for a test, and none of them drained."""
-UNAUTHORIZED = Verdict(error_class="fatal", reason="unauthorized", scope="instance")
+UNAUTHORIZED = Verdict(
+    error_class="fatal", reason="unauthorized", scope="instance", raw="its token"
+)
 REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNCLASSIFIED, raw="no")
 
 
@@ -155,7 +157,7 @@ async def test_what_waits_is_listed_with_what_the_running_gateway_knows(config, 
             *(("held", "room"), ("revoked", "room"), ("revoked", "room")),
         ):
             if instance == "held":
-                gateway.suspend("held")
+                gateway.suspend("held", "maintenance")
             await gateway.submit(Send(instance_id=instance, external_room_id=room, text="x"))
             await trio.sleep(0.05)
         await outbox.flush()
@@ -167,6 +169,14 @@ async def test_what_waits_is_listed_with_what_the_running_gateway_knows(config, 
         ] == [(row["room"], row["cause"]) for row in json.loads(out)]
         code, out, _ = await gateway_command("list", "--waiting", "--instance", "held", *option)
         assert (0, 1, True) == (code, out.count("\n"), "suspension" in out)
+        code, out, err = await gateway_command("stats", "--json", *option)
+        assert (0, "") == (code, err)
+        assert {
+            "held": "suspension (suspended: maintenance)",
+            "revoked": "suspension (unauthorized: its token)",
+        } == json.loads(out)["trouble"]
+        code, out, _ = await gateway_command("stats", *option)
+        assert "trouble: held suspension (suspended: maintenance), revoked suspension (" in out
         with Operator(path) as operator:
             assert 0 == operator.stats()["asked"]
             assert 0 == operator._db.execute("SELECT count(*) FROM requests").get

@@ -132,10 +132,14 @@ async def _told(operator: Any, filters: Filters) -> Any:
     if operator.owner is None:
         _note("no gateway has the outbox open: what waits goes on when one opens it")
         return None
+    return await _asked(operator, "look", (filters.instance or "", filters.room or ""))
+
+
+async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
+    """What the running gateway answers for operators to see; None: nothing, which is said."""
     answer: str | None = None
     try:
-        place = (filters.instance or "", filters.room or "")
-        number = operator.ask("look", time(), place=place)
+        number = operator.ask(kind, time(), place=place)
         with trio.move_on_after(LOOK_PATIENCE):
             while (answer := operator.answer(number)) is None:  # noqa: ASYNC110 - a file
                 await trio.sleep(0.05)
@@ -143,9 +147,18 @@ async def _told(operator: Any, filters: Filters) -> Any:
     except OutboxError as error:
         _note(str(error))
     if answer is None:
-        _note("the gateway does not say what they wait for: the causes are those that the file has")
+        _note("the gateway does not answer: what its memory alone knows of causes is not shown")
         return None
     return jsonlib.loads(answer)
+
+
+def _troubles(told: Any) -> dict[str, str]:
+    """Each account that is out of order, and why."""
+    return {
+        name: f"{trouble} ({told['why'][name]})" if name in told["why"] else trouble
+        for name, trouble in told["accounts"].items()
+        if trouble
+    }
 
 
 def _note_unknown(operator: Any, instance: str | None) -> None:
@@ -229,10 +242,13 @@ def show(
 
 
 @app.command
-def stats(*, config: Config = CONFIG, json: Json = False) -> None:
-    """Count what is kept, and name the owner."""
+async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
+    """Count what is kept, name the owner, and say which of its accounts are out of order."""
     with _operator(config) as operator:
         found = operator.stats()
+        told = await _asked(operator, "accounts") if operator.owner is not None else None
+        if told is not None:
+            found["trouble"] = _troubles(told)
     if json:
         print(jsonlib.dumps(found))
         return

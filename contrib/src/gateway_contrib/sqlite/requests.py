@@ -75,7 +75,7 @@ class Desk:
         if number in self._handed_on:
             return ()
         request: Request | None = None
-        if kind in ("erase", "look"):  # what is queued ends before the file forgets it
+        if kind in ("erase", "look", "accounts"):  # what is queued ends before the file forgets it
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
         elif kind == "discard" and (stored := self._read(seq)) is not None:
             request = Request(kind="discard", number=number, stored=stored)

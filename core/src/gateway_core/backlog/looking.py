@@ -1,4 +1,4 @@
-"""Says for operators what the unfinished envelopes wait for, as memory alone knows it.
+"""Says for operators what is out of order and what envelopes wait for, as memory alone knows it.
 
 This module waits, but for nothing: so many are looked at that the others have their turn between.
 """
@@ -12,6 +12,7 @@ import trio
 
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.interface import Request
 from gateway_core.scheduling.wait_causes import cause_now
 
 MOST = 1_000
@@ -21,13 +22,29 @@ AT_ONCE = 1_000
 
 
 async def waits(
-    registry: InstanceRegistry, partitions: Sequence[Partition], instance_id: str, room: str
+    registry: InstanceRegistry, partitions: Sequence[Partition], request: Request
 ) -> str:
-    """JSON: each account's trouble (empty: none), and by its id what an envelope waits for.
+    """The answer to a `look` or to `accounts`, as JSON.
 
-    instance_id, room  only the envelopes of these; empty: of any
+    accounts   each account's trouble; empty: none
+    why        of each that is suspended, the refusal's reason and words
+    envelopes  of a `look`: by its id, what an envelope of its instance and room waits for
     """
-    accounts = {name: account.health.trouble for name, account in registry.serving.items()}
+    accounts = {name: account.health for name, account in registry.serving.items()}
+    answer = {
+        "accounts": {name: health.trouble for name, health in accounts.items()},
+        "why": {
+            name: f"{health.suspended.reason}: {health.suspended.raw}"
+            for name, health in accounts.items()
+            if health.suspended is not None
+        },
+        "envelopes": await _causes(partitions, request) if request.kind == "look" else {},
+    }
+    return json.dumps(answer)
+
+
+async def _causes(partitions: Sequence[Partition], request: Request) -> dict[str, str]:
+    """Of the request's instance and room, or of any where they are empty."""
     causes: dict[str, str] = {}
     for partition in partitions:
         found = 0
@@ -37,11 +54,11 @@ async def waits(
             envelope = delivery.envelope
             if (
                 delivery.receipt is None
-                and instance_id in ("", envelope.instance_id)
-                and room in ("", envelope.external_room_id)
+                and request.instance_id in ("", envelope.instance_id)
+                and request.room in ("", envelope.external_room_id)
             ):
                 causes[delivery.id] = cause_now(delivery)
                 found += 1
                 if found == MOST:
                     break
-    return json.dumps({"accounts": accounts, "envelopes": causes})
+    return causes

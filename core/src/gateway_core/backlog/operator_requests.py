@@ -26,7 +26,7 @@ AGAIN = 1.0
 class OperatorRequests:
     """Requests in their order, done one by one.
 
-    look        called with instance and room: says as JSON what waits for what
+    look        says as JSON what is out of order, and what waits for what
     put_behind  called with instance, room, position and stream of an envelope that finds no slot
                 in memory
     """
@@ -34,7 +34,7 @@ class OperatorRequests:
     _outbox: Outbox
     _intake: Intake
     _clock: Clock
-    _look: Callable[[str, str], Awaitable[str]]
+    _look: Callable[[Request], Awaitable[str]]
     _put_behind: Callable[[str, str, int, Stream], None]
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
@@ -57,9 +57,8 @@ class OperatorRequests:
                 request = self._requests[0]
                 if request.kind == "erase":
                     await self._erase(request)
-                elif request.kind == "look":
-                    answer = await self._look(request.instance_id, request.room)
-                    report(self._outbox.answered, request, answer)
+                elif request.kind in ("look", "accounts"):
+                    report(self._outbox.answered, request, await self._look(request))
                 elif request.stored is not None and request.kind == "retry":
                     self._retry(request.stored)
                 elif request.stored is not None:

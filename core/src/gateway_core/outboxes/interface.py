@@ -208,8 +208,9 @@ class Request:
     """Something that an operator asks of the running gateway.
 
     kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
-              `erase` (end what is queued of a room, then have the outbox erase the rest), or
-              `look` (say what waits for what, of an instance or a room where they are named)
+              `erase` (end what is queued of a room, then have the outbox erase the rest),
+              `accounts` (say which are out of order), or `look` (and what waits for what, of an
+              instance or a room where they are named)
     number    which request it is: all but `retry` are the gateway's to answer
     """
 
