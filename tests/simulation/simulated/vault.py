@@ -6,7 +6,7 @@ What a life had committed when it was killed is there in the next one, and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -144,12 +144,12 @@ class Truth:
 
     unfinished  its steps by serial, of every envelope that has not ended
     ended       the disposition of every one that has
-    closed      what platforms closed: instances, and operations of instances
+    closed      what platforms closed, instances and operations of instances, and until when
     """
 
     unfinished: Mapping[str, Mapping[int, StepKept]]
     ended: Mapping[str, str]
-    closed: Collection[tuple[str, str]] = ()
+    closed: Mapping[tuple[str, str], float] = attrs.field(factory=dict)
 
 
 def read(path: Path) -> Truth:
@@ -174,7 +174,8 @@ def read(path: Path) -> Truth:
                 outcome=outcome,
             )
         ended = dict(database.execute("SELECT id, disposition FROM history"))
-        closed = database.execute("SELECT instance, operation FROM closures").fetchall()
+        rows = database.execute("SELECT instance, operation, until FROM closures")
+        closed = {(instance, operation): until for instance, operation, until in rows}
     finally:
         database.close()
     return Truth(unfinished=unfinished, ended=ended, closed=closed)
