@@ -11,8 +11,9 @@ from gateway_core.contract.envelopes import (
     PartReceipt, PartRef, Priority, Receipt, Send, Undelivered,
 )
 from gateway_core.contract.errors import (
-    ConfigError, DeadlinePassed, DeliveryError, FormatVersionError, GatewayClosed, GatewayError,
-    HookContractError, IdempotencyConflict, InstanceSuspended, Invalid, OutboxError, Overloaded,
+    ConfigError, DeadlinePassed, DeliveryError, EndingsForgotten, FormatVersionError,
+    GatewayClosed, GatewayError, HookContractError, IdempotencyConflict, InstanceSuspended,
+    Invalid, OutboxError, Overloaded,
     PartitionFailed, PluginError, ProbeFailed, Problem, Refused, UnknownInstance,
 )
 from gateway_core.contract.hookspecs import Identity, Limit, Providers
@@ -21,6 +22,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.gateway import Gateway, open_gateway
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
+from gateway_core.outboxes.endings import Ended
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
 from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.pressure import PressureSettings
@@ -31,7 +33,8 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 
 __all__ = [
     "Address", "Call", "ChannelBinding", "CircuitSettings", "ConfigError", "DeadlinePassed",
-    "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Envelope", "ErrorClass",
+    "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Ended",
+    "EndingsForgotten", "Envelope", "ErrorClass",
     "Filter", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
     "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",

@@ -23,7 +23,14 @@ from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig, differing
 from gateway_core.config_file import load_config
-from gateway_core.contract.envelopes import Address, Disposition, Envelope, KeyRef, Undelivered
+from gateway_core.contract.envelopes import (
+    Address,
+    Disposition,
+    Envelope,
+    KeyRef,
+    Receipt,
+    Undelivered,
+)
 from gateway_core.contract.errors import ConfigError, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
@@ -34,6 +41,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor, drain, drain_in_flight
 from gateway_core.monitoring.recorder import observed, open_recorder, working_meters
 from gateway_core.monitoring.statistics import Statistics
+from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import leaving
@@ -136,6 +144,10 @@ class Gateway(Verbs):
             for partition in self._partitions:
                 partition.completion.on_end = self._pager.freed
             way = DurableWay(drafting, outbox, self._pager)
+        self._follower: Follower | None = None
+        if outbox is not None and journal is not None:
+            self._follower = Follower(outbox)
+            journal.on_finished = self._follower.wake
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
         super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
         self._supervisor = Supervisor(self._partitions, seeded())
@@ -183,6 +195,37 @@ class Gateway(Verbs):
         If it is in memory, the answer is as of the call. Raises `OutboxError` as `cancel` does.
         """
         return await self._lookup.status(what)
+
+    def endings(self, after: str | None = None) -> AsyncIterator[Ended]:
+        """Everything that ended after `after`, in order, as it ends; until the gateway closes.
+
+        after  the cursor of the last ending that is done with; None: from the oldest on that is
+               remembered
+
+        With a durable outbox these are the endings of former runs as well, each at least once,
+        kills included; without one those of this run. Raises `EndingsForgotten` for a cursor from
+        which some are remembered no more, and `Invalid` for what is no cursor.
+        """
+        if self._follower is None:
+            self._follower = self._remembered()
+        return self._follower.after(after)
+
+    def _remembered(self) -> Follower:
+        """Without an outbox: what the histories have, and from now on all that ends."""
+        completions = [partition.completion for partition in self._partitions]
+        ended = [receipt for each in completions for receipt in each.history.values()]
+        ended.sort(key=lambda receipt: receipt.ended_at)
+        most = self.config.history * len(completions)
+        log = MemoryEndings(self._ids.next(self._clock.wall()), ended, most)
+        follower = Follower(log)
+
+        def note(receipt: Receipt) -> None:
+            log.note(receipt)
+            follower.wake()
+
+        for completion in completions:
+            completion.on_receipt = note
+        return follower
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
         """A frozen snapshot; taking one disturbs nothing.
@@ -364,6 +407,8 @@ class Gateway(Verbs):
                     self.quiet()
                     self._end_rest()
                     self._stopped.set()
+                    if self._follower is not None:
+                        self._follower.close()
                     sessions.cancel_scope.cancel()
 
     async def _serve(self) -> None:

@@ -275,7 +275,7 @@ async def test_a_later_releases_file_is_refused_by_its_version(path):
     other = apsw.Connection(str(path))
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(OutboxError, match="schema version 99; this release reads 1 to 6"):
+    with pytest.raises(OutboxError, match="schema version 99; this release reads 1 to 7"):
         async with SqliteOutbox(path):
             pass
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway_contrib.cli.ending import printable
+from gateway_core import Ended
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -41,6 +43,16 @@ def room_lines(rows: Sequence[Mapping[str, Any]], now: float, within: float) -> 
         )
         for row in rows
     )
+
+
+def ending_line(ended: Ended) -> str:
+    """One line: its cursor, when and how it ended, where, its id, and why."""
+    receipt = ended.receipt
+    when = datetime.fromtimestamp(receipt.ended_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    why = "" if receipt.verdict is None else f"{receipt.verdict.reason} {receipt.verdict.raw}"
+    place = f"{receipt.instance_id}  {receipt.external_room_id}"
+    line = f"{ended.cursor}  {when}  {receipt.disposition}  {place}  {receipt.envelope_id}  {why}"
+    return printable(line.rstrip())
 
 
 def _length(characters: int | None) -> str:

@@ -1,4 +1,4 @@
-"""`gateway outbox list|rooms|show|retry|discard|stats|erase`: what is kept, what becomes of it."""
+"""`gateway outbox list|rooms|endings|show|retry|discard|stats|erase`: what is kept, how it ends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.listing import envelope_lines, room_lines
+from gateway_contrib.cli.listing import ending_line, envelope_lines, room_lines
 from gateway_contrib.outboxes import path_of
-from gateway_core import Disposition, OutboxError
+from gateway_core import Disposition, EndingsForgotten, Invalid, OutboxError, to_json
+from gateway_core.outboxes import Follower
 
 app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
 
@@ -224,6 +225,31 @@ def rooms(
         return
     for line in room_lines(found, time(), within):
         print(line)
+
+
+@app.command(name="endings")
+async def endings(
+    *,
+    after: Annotated[
+        str | None, Parameter(help="Only what ended after this cursor, as it is printed here.")
+    ] = None,
+    follow: Annotated[
+        bool, Parameter(negative=(), help="Go on as envelopes end, until it is interrupted.")
+    ] = False,
+    config: Config = CONFIG,
+    json: Json = False,
+) -> None:
+    """List what ended, in its order: cursor, time, disposition, place, id, and why."""
+    with _operator(config) as operator:
+        follower = Follower(operator)
+        if not follow:
+            follower.close()
+        try:
+            async for ended in follower.after(after):
+                plain = {"cursor": ended.cursor, "receipt": to_json(ended.receipt)}
+                print(jsonlib.dumps(plain) if json else ending_line(ended), flush=follow)
+        except (EndingsForgotten, Invalid) as error:
+            raise Ended(f"{error}; leave out --after to begin with the oldest") from None
 
 
 @app.command

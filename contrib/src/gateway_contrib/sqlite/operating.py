@@ -15,13 +15,14 @@ from time import time as system_time
 from typing import Any, Self
 
 import attrs
+import trio
 
 from gateway_contrib.sqlite.failing import typed, unreadable
 from gateway_contrib.sqlite.files.opening import connect_beside
 from gateway_contrib.sqlite.files.ownership import Owner, Ownership
-from gateway_contrib.sqlite.reading import Reader
+from gateway_contrib.sqlite.reading import Reader, endings
 from gateway_contrib.sqlite.schema import number
-from gateway_core.outboxes import STREAMS, Found, KeyRef, OutboxError, position_of
+from gateway_core.outboxes import STREAMS, Endings, Found, KeyRef, OutboxError, position_of
 
 _ALONE = min(number for number, stream in enumerate(STREAMS) if stream.alone)
 _CONTENT = """iif(json_valid(entry), coalesce(class, entry ->> '$[0].priority', 'normal'), class),
@@ -113,6 +114,12 @@ class Operator:
         sql = f"{_WAITING}{where} ORDER BY seq LIMIT ?"
         rows = _in_rooms(self._rows(sql, [system_time(), *bound, limit]))
         return rows if told is None else [_as_told(row, told) for row in rows]
+
+    async def endings(self, *, after: int, limit: int = 1000) -> Endings:
+        """What ended after that number, as far as it is written."""
+        await trio.lowlevel.checkpoint()
+        with typed(UNREADABLE):
+            return endings(self._db, after, limit, unreadable)
 
     @typed(UNREADABLE)
     def lacks(self, instance: str) -> str:

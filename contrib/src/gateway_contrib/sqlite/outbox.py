@@ -30,6 +30,7 @@ from gateway_contrib.sqlite.writing import Writer
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
     STREAMS,
+    Endings,
     Entry,
     Found,
     OutboxError,
@@ -283,6 +284,10 @@ class SqliteOutbox(Recording):
         """By their deadlines."""
         await self._file()
         return await self._read(lambda: self._reader.overdue(until, after, limit))
+
+    async def endings(self, *, after: int, limit: int = 1000) -> Endings:
+        """By their numbers; those that were told before are written first."""
+        return await self._read(lambda: self._reader.endings(after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """By id or key. A stored entry is read again once all that is queued is written."""

@@ -27,12 +27,14 @@ from gateway_contrib.sqlite.rows import (
 )
 from gateway_core import Invalid
 from gateway_core.outboxes import (
+    Endings,
     FormatVersionError,
     Found,
     MessageRef,
     Overdue,
     PastAttempt,
     Priority,
+    Receipt,
     Recovery,
     StoredEntry,
 )
@@ -209,6 +211,10 @@ class Reader:
         entry = stored[0].entry
         return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=stored[0])
 
+    def endings(self, after: int, limit: int) -> Endings:
+        """What ended after that number."""
+        return endings(self._db, after, limit, self._unreadable)
+
     def newest(self, envelope_id: str) -> MessageRef | None:
         """The message of that id as its last edit left it; None: nobody edited it."""
         row = self._db.execute("SELECT ref FROM revisions WHERE id = ?", (envelope_id,)).get
@@ -226,6 +232,31 @@ class Reader:
             AND key = ? AND (ended_at IS NULL OR ended_at >= ?)"""
         seq = self._db.execute(sql, (*scope, since)).get
         return self.find(seq) if seq is not None else None
+
+
+def endings(
+    connection: apsw.Connection,
+    after: int,
+    limit: int,
+    unreadable: Callable[[str, Exception], None],
+) -> Endings:
+    """What ended after that number; without what this release cannot read."""
+    source: Row = connection.execute("SELECT token, forgotten FROM source").fetchall()[0]
+    newest = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'endings'").get
+    sql = """SELECT number, id, receipt FROM endings JOIN history USING (seq)
+        WHERE number > ? ORDER BY number LIMIT ?"""
+    ended: list[tuple[int, Receipt]] = []
+    while not ended:
+        rows: list[Row] = connection.execute(sql, (after, limit)).fetchall()
+        for number, name, text in rows:
+            try:
+                ended.append((number, receipt_of(text)))
+            except (FormatVersionError, Invalid) as error:
+                unreadable(name, error)
+        if not rows:
+            break
+        after = rows[-1][0]
+    return Endings(source=source[0], forgotten=source[1], newest=newest or 0, ended=ended)
 
 
 def _sized(rows: Iterable[Row]) -> list[Row]:

@@ -169,7 +169,27 @@ CREATE TABLE spent (
 ALTER TABLE moves ADD COLUMN moved_at REAL NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS, _SEALED, _SPENT)
+_ENDINGS = """
+CREATE TABLE endings (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which ends were written
+    seq INTEGER NOT NULL
+) STRICT;
+INSERT INTO endings (seq) SELECT seq FROM history ORDER BY ended_at, seq;
+CREATE INDEX endings_by_seq ON endings (seq);
+CREATE TABLE source (
+    token TEXT NOT NULL,              -- of this file: the cursors of its endings name it
+    forgotten INTEGER NOT NULL        -- the newest ending that was forgotten for its age
+) STRICT;
+INSERT INTO source VALUES (lower(hex(randomblob(8))), 0);
+CREATE TRIGGER ended AFTER INSERT ON history BEGIN
+    INSERT INTO endings (seq) VALUES (new.seq);
+END;
+CREATE TRIGGER ended_no_more AFTER DELETE ON history BEGIN
+    DELETE FROM endings WHERE seq = old.seq;
+END;
+"""
+
+MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS, _SEALED, _SPENT, _ENDINGS)
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
 VERSION = len(MIGRATIONS)

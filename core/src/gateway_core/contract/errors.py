@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import Receipt
-from gateway_core.contract.validators import printable
+from gateway_core.contract.validators import printable, shown
 from gateway_core.contract.verdicts import Dispatched, Verdict
 
 
@@ -141,6 +141,20 @@ class GatewayClosed(Refused):
     def __init__(self, text: str = "the gateway is closed", *, kept: bool = False) -> None:
         self.kept = kept
         super().__init__(text)
+
+
+@attrs.define(slots=False, repr=False)
+class EndingsForgotten(GatewayError):
+    """Some of what ended after the cursor `after` is remembered no more, or it is another's.
+
+    Whoever follows endings begins anew with what there is, `after=None`.
+    """
+
+    after: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"endings after {shown(self.after)} cannot be told: {self.why}"
 
 
 @attrs.define(slots=False, repr=False)

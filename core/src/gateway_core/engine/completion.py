@@ -39,6 +39,7 @@ class Completion:
         self.sheddable = Sheddable()
         self.on_empty: Callable[[], None] = lambda: None
         self.on_end: Callable[[Delivery], None] = lambda _delivery: None
+        self.on_receipt: Callable[[Receipt], None] | None = None
 
     # -- one envelope
 
@@ -196,6 +197,8 @@ class Completion:
             shard.targets.changed(delivery, receipt, now)
         if shard.journal is not None:
             shard.journal.finished(receipt)
+        elif self.on_receipt is not None:
+            self.on_receipt(receipt)
         return receipt
 
     def _report(

@@ -10,8 +10,9 @@ from gateway_core.contract.errors import FormatVersionError, OutboxError
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
+from gateway_core.outboxes.endings import Ended, Follower
 from gateway_core.outboxes.interface import (
-    Entry, Found, Outbox, Overdue, PastAttempt, Recovery, Request, StepRecord, StepShape,
+    Endings, Entry, Found, Outbox, Overdue, PastAttempt, Recovery, Request, StepRecord, StepShape,
     StoredEntry, Stream, STREAMS, What,
 )
 from gateway_core.ratelimits.spent import Standing
@@ -28,9 +29,12 @@ __all__ = [
     "Call",
     "Delete",
     "Edit",
+    "Ended",
+    "Endings",
     "Entry",
     "Envelope",
     "Event",
+    "Follower",
     "FormatVersionError",
     "Found",
     "KeyRef",

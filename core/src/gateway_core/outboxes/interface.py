@@ -204,6 +204,22 @@ class Overdue:
 
 
 @attrs.frozen(kw_only=True)
+class Endings:
+    """Some of what ended, numbered in the order in which it was stored.
+
+    source     which outbox it is: another one, and another file, has another name
+    forgotten  the highest number of those that are remembered no more; 0: there is none
+    newest     the highest number that there was; 0: nothing has ended
+    ended      the next ones, by their numbers
+    """
+
+    source: str
+    forgotten: int
+    newest: int
+    ended: Sequence[tuple[int, Receipt]] = ()
+
+
+@attrs.frozen(kw_only=True)
 class Request:
     """Something that an operator asks of the running gateway.
 
@@ -302,6 +318,15 @@ class Outbox(Protocol):
 
         By an id, it says what edits made of the envelope's message as well. An end that was
         reported before is known.
+        """
+        ...
+
+    async def endings(self, *, after: int, limit: int = 1000) -> Endings:
+        """What ended after that number, also in former process runs; all that was told before.
+
+        A number is given once an end can no longer be lost, and never to another one: whoever has
+        stored it misses nothing that comes after it. An envelope that an operator has tried again
+        gets another when it ends again; those that were erased are left out.
         """
         ...
 

@@ -43,6 +43,7 @@ class Journal:
         self._outbox = outbox
         self._clock = clock
         self._ids = ids
+        self.on_finished: Callable[[], None] = lambda: None
 
     async def starting(self, delivery: Delivery, step: Step) -> None:
         """A try is about to begin. Awaited if its outcome could become unknown.
@@ -88,6 +89,7 @@ class Journal:
     def finished(self, receipt: Receipt) -> None:
         """The envelope ended."""
         report(self._outbox.finished, receipt)
+        self.on_finished()
 
     def closed(self, instance_id: str, operation: str, wait: float) -> None:
         """The platform wants no such operation (empty: none at all) for `wait` seconds."""

@@ -18,6 +18,7 @@ from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.outboxes.interface import (
     STREAMS,
+    Endings,
     Entry,
     Found,
     Overdue,
@@ -88,6 +89,7 @@ class MemoryOutbox:
         self._spent: dict[str, tuple[float, Sequence[Standing]]] = {}
         self._newest: dict[str, MessageRef] = {}
         self._last = ""
+        self._numbered: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -186,6 +188,17 @@ class MemoryOutbox:
     async def find(self, what: What) -> Found | None:
         """Unfinished or ended."""
         return self.peek(what)
+
+    async def endings(self, *, after: int, limit: int = 1000) -> Endings:
+        """Nothing is forgotten, unless it is erased."""
+        await trio.lowlevel.checkpoint()
+        found = [
+            (number, ended.receipt)
+            for number, name in enumerate(self._numbered[after:], after + 1)
+            if (ended := self._ended.get(name)) is not None and ended.receipt is not None
+        ]
+        newest = len(self._numbered)
+        return Endings(source=f"memory{id(self)}", forgotten=0, newest=newest, ended=found[:limit])
 
     def peek(self, what: What) -> Found | None:
         """All of it is at hand."""
@@ -297,6 +310,7 @@ class MemoryOutbox:
             envelope_id=receipt.envelope_id, fingerprint=row.entry.fingerprint, receipt=receipt
         )
         self._ended[receipt.envelope_id] = found
+        self._numbered.append(receipt.envelope_id)
         if receipt.ref is not None and receipt.ref.revision:
             self._newest[receipt.ref.envelope_id] = receipt.ref
         scope = scope_of(row.entry.envelope)

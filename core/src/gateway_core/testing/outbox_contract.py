@@ -211,6 +211,34 @@ class OutboxContract:
             assert receipt == found.receipt
             assert await outbox.find("0" * 30) is None
 
+    async def test_ends_are_numbered_in_their_order_over_process_runs(self, entry: Entries) -> None:
+        """What has a number is written, and no other end ever has that number."""
+        entries = [entry(str(n)) for n in range(6)]
+        async with self.process_run() as outbox:
+            assert ((await outbox.endings(after=0)).newest, 0) == (0, 0)
+            for one in entries:
+                await outbox.append(one, lambda: None)
+            for one in (entries[2], entries[0]):
+                outbox.finished(receipt_of(one))
+            first = await outbox.endings(after=0)
+        async with self.process_run() as outbox:
+            outbox.finished(receipt_of(entries[4], Disposition.EXPIRED))
+            outbox.finished(receipt_of(entries[1]))
+            every = await outbox.endings(after=0)
+            rest = await outbox.endings(after=first.newest)
+            some = await outbox.endings(after=first.ended[0][0], limit=2)
+            assert (await outbox.endings(after=every.newest)).ended == type(every.ended)()
+        ended = [receipt_of(entries[n]) for n in (2, 0)]
+        later = [receipt_of(entries[4], Disposition.EXPIRED), receipt_of(entries[1])]
+        assert [receipt for _, receipt in first.ended] == ended
+        assert [receipt for _, receipt in every.ended] == ended + later
+        assert [receipt for _, receipt in rest.ended] == later
+        assert list(some.ended) == list(every.ended[1:3])
+        numbers = [number for number, _ in every.ended]
+        assert sorted(set(numbers)) == numbers
+        assert (numbers[-1], 0) == (every.newest, every.forgotten)
+        assert first.source == every.source
+
     async def test_of_a_message_the_last_edit_is_remembered(self, entry: Entries) -> None:
         """Whoever still has an older ref of it."""
         sent, *edits = entry("sent"), entry("once"), entry("twice")

@@ -103,6 +103,11 @@ class Shrinker:
         return len(rows)
 
     def _drop(self, seqs: Sequence[int]) -> None:
+        self._db.execute(
+            """UPDATE source SET forgotten = max(forgotten, coalesce((SELECT max(number)
+                FROM endings WHERE seq IN (SELECT value FROM json_each(?))), 0))""",
+            (json.dumps(seqs),),
+        )
         for table in ("steps", "history"):
             sql = f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
             self._db.execute(sql, (json.dumps(seqs),))

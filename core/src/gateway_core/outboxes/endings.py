@@ -1,0 +1,172 @@
+"""What ended, told in order to an application that keeps its place: at least once, over restarts.
+
+The place is a cursor, a text that the application stores beside its own rows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from itertools import islice
+from typing import Protocol
+
+import attrs
+import trio
+
+from gateway_core.contract.envelopes import Receipt
+from gateway_core.contract.errors import (
+    EndingsForgotten,
+    Invalid,
+    OutboxError,
+    Problem,
+)
+from gateway_core.contract.validators import shown
+from gateway_core.outboxes.interface import Endings
+
+PAGE = 1000
+COMPANY = 0.05
+"""Seconds between two looks while envelopes end one by one."""
+POLL = 1.0
+"""Seconds after which it is looked for without a call, or again after an `OutboxError`."""
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """How an envelope ended, and the cursor from which the next ones are told.
+
+    cursor   a text, to be stored with whatever is made of the receipt
+    receipt  the same that `send` returned, or would have
+    """
+
+    cursor: str
+    receipt: Receipt
+
+
+class Source(Protocol):
+    """Where endings are numbered in their order."""
+
+    async def endings(self, *, after: int, limit: int = PAGE) -> Endings:
+        """The next after that number."""
+        ...
+
+
+class MemoryEndings:
+    """Those of this process run, where no outbox has them: as many as the history has receipts."""
+
+    def __init__(self, source: str, ended: Iterable[Receipt], most: int) -> None:
+        self._source = source
+        self._receipts: deque[Receipt] = deque(maxlen=most)
+        self._count = 0
+        for receipt in ended:
+            self.note(receipt)
+
+    def note(self, receipt: Receipt) -> None:
+        """An envelope ended."""
+        self._receipts.append(receipt)
+        self._count += 1
+
+    async def endings(self, *, after: int, limit: int = PAGE) -> Endings:
+        """The next after that number, at once."""
+        await trio.lowlevel.checkpoint()
+        forgotten = self._count - len(self._receipts)
+        start = max(0, after - forgotten)
+        found = islice(enumerate(self._receipts, forgotten + 1), start, start + limit)
+        return Endings(
+            source=self._source, forgotten=forgotten, newest=self._count, ended=tuple(found)
+        )
+
+
+class Follower:
+    """Tells endings to any number of applications, each at its own place, as they come."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.woken = trio.Event()
+        self.closed = False
+
+    def wake(self) -> None:
+        """Something ended."""
+        self.woken.set()
+
+    def close(self) -> None:
+        """Nothing more is told than what is there."""
+        self.closed = True
+        self.woken.set()
+
+    def after(self, cursor: str | None) -> AsyncIterator[Ended]:
+        """Everything that ended after that cursor, until the gateway closes."""
+        return _Following(self, cursor)
+
+
+@attrs.define(eq=False)
+class _Following:
+    """One application's place. No generator, which would have to be closed by whoever leaves it."""
+
+    _follower: Follower
+    _cursor: str | None
+    _number: int = attrs.field(init=False)
+    _checked: bool = attrs.field(init=False)
+    _next: deque[tuple[int, Receipt]] = attrs.field(factory=deque, init=False)
+    _source: str = attrs.field(default="", init=False)
+    _more: bool = attrs.field(default=True, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._number = -1 if self._cursor is None else _number_of(self._cursor)
+        self._checked = self._cursor is None
+
+    def __aiter__(self) -> _Following:
+        return self
+
+    async def __anext__(self) -> Ended:
+        while not self._next:
+            closed, woken = self._follower.closed, self._follower.woken
+            if not self._more:
+                await trio.sleep(COMPANY)
+                with trio.move_on_after(POLL):
+                    await woken.wait()
+            if woken.is_set() and not closed:
+                self._follower.woken = trio.Event()
+            page = await self._page(closed=closed)
+            if page is not None:
+                self._look(page)
+                self._next.extend(page.ended)
+                self._source, self._more = page.source, len(page.ended) == PAGE
+            if closed and not self._next:
+                raise StopAsyncIteration
+        self._number, receipt = self._next.popleft()
+        return Ended(cursor=f"{self._source}.{self._number}", receipt=receipt)
+
+    def _look(self, page: Endings) -> None:
+        if not self._checked:
+            _check(self._cursor or "", self._number, page)
+            self._checked = True
+        elif 0 <= self._number < page.forgotten:
+            cursor = f"{page.source}.{self._number}"
+            raise EndingsForgotten(cursor, "too many have ended meanwhile")
+
+    async def _page(self, *, closed: bool) -> Endings | None:
+        """None: it cannot be had now, which the outbox has said in the log."""
+        try:
+            return await self._follower.source.endings(after=max(self._number, 0), limit=PAGE)
+        except OutboxError:
+            if not closed:
+                await trio.sleep(POLL)
+            return None
+
+
+def _number_of(cursor: object) -> int:
+    source, _, number = cursor.rpartition(".") if isinstance(cursor, str) else ("", "", "")
+    if not (source and number.isascii() and number.isdigit()):
+        text = f"must be the cursor of an ending, or None, not {shown(cursor)}"
+        raise Invalid([Problem("after", text)])
+    return int(number)
+
+
+def _check(cursor: str, number: int, page: Endings) -> None:
+    """Raises `EndingsForgotten` for a cursor from which nobody can go on."""
+    if cursor.rpartition(".")[0] != page.source:
+        raise EndingsForgotten(cursor, "it is of another outbox, or of an earlier run in memory")
+    if number > page.newest:
+        raise EndingsForgotten(cursor, "the outbox is an older one, restored from a copy")
+    if number < page.forgotten:
+        raise EndingsForgotten(cursor, "the history does not reach back so far")
