@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 import attrs
@@ -17,9 +17,13 @@ from simulated.lives import check
 from simulated.ports import Ports, Stumbled
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.reading import endings
 from gateway_core import OutboxError, Receipt
 from gateway_core.outboxes import StepRecord
 from gateway_core.outboxes.interface import Entry as Kept
+
+if TYPE_CHECKING:
+    from simulated.ledger import Ledger
 
 T = TypeVar("T")
 WAITS = (0.0, 0.0, 0.0, 0.25)
@@ -179,3 +183,33 @@ def read(path: Path) -> Truth:
     finally:
         database.close()
     return Truth(unfinished=unfinished, ended=ended, closed=closed)
+
+
+class Clerk:
+    """An application that reads what ended, from the cursor that it kept, after each life."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._after = 0
+        self._told: dict[str, str] = {}
+
+    def read(self, path: Path, truth: Truth) -> None:
+        """Each ending is told once the file has it, in its order, and by no number twice."""
+        if not path.exists():
+            return
+        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            page = endings(database, self._after, 1_000_000, _unreadable)
+        finally:
+            database.close()
+        for number, receipt in page.ended:
+            said = f"ending {number} of {receipt.envelope_id}"
+            self._ledger.expect(number > self._after, f"{said} comes after {self._after}")
+            self._told[receipt.envelope_id] = str(receipt.disposition)
+            self._after = number
+        missed = [name for name, how in truth.ended.items() if self._told.get(name) != how]
+        self._ledger.expect(not missed, f"the ends of {missed} are not told")
+
+
+def _unreadable(envelope_id: str, error: Exception) -> None:
+    raise AssertionError(envelope_id) from error

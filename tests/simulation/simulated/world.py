@@ -27,7 +27,7 @@ from simulated.lives import LIFE, Life
 from simulated.platforms import Platforms
 from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
 from simulated.spending import KIND, Spending, others_url
-from simulated.vault import Vault, read
+from simulated.vault import Clerk, Vault, read
 from simulated.watch import Steps, Violated, Watch
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
@@ -222,6 +222,7 @@ class World:
         self.rests = 0
         self.kills = 0
         self.steps: list[int] = []
+        self.clerk = Clerk(ledger)
         self.calm = trio.Event()
 
     async def run(self, steps: Steps) -> None:
@@ -284,6 +285,7 @@ class World:
                 if ending is not None:
                     await trio.sleep(ending.down)
             truth = read(path)
+            self.clerk.read(path, truth)
             self.ledger.expect(not truth.unfinished, f"{len(truth.unfinished)} are kept at the end")
 
     def _next_life(self, path: Path, number: int) -> None:
@@ -291,8 +293,10 @@ class World:
         config = self.setup.config_of(number)
         hashed = strategy(config.partition_by)
         before = self.setup.endings[number - 1]
+        truth = read(path)
+        self.clerk.read(path, truth)
         self.ledger.born(
-            read(path),
+            truth,
             lambda instance, room: hashed(instance, room) % config.partition_count,
             strict=before.kind != "kill" and not self.setup.trouble.disk,
         )
