@@ -436,7 +436,8 @@ class World:
             await self._closed(gateway)
             inside = list(self.callers.inside)
             full_for = self.ledger.unwritten_at + 2 * LONGEST_PAUSE - trio.current_time()
-            await trio.sleep(max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else GRID)
+            own = 2 * GRID  # callers have pauses of their own, of up to one step of the grid
+            await trio.sleep(max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else own)
             waits = any(number in self.callers.inside for number in inside)
             self.ledger.expect(not waits, "it has closed, and somebody waits for it")
             return
