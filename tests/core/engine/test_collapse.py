@@ -160,3 +160,18 @@ async def test_what_had_begun_in_a_previous_run_does_not_replace_a_newer_one(aut
     async with open_test_gateway(after, outbox=outbox):
         await trio.sleep(60)
     assert {"old", "new"} == set(after.texts("r"))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_what_took_an_older_ones_place_has_it_in_the_next_run_as_well(autojump_clock, times):
+    """What was accepted between the two stays behind it, between its parts too."""
+    outbox, before, after = MemoryOutbox(), slow(), slow()
+    async with open_test_gateway(before, outbox=outbox, drain_timeout=0) as gateway:
+        await gateway.enqueue("bot", "r", "first")
+        await gateway.enqueue("bot", "r", "alert 0", collapse="a")
+        await gateway.enqueue("bot", "r", "between")
+        for n in range(times):
+            await gateway.enqueue("bot", "r", f"alert {n + 1}", collapse="a")
+    async with open_test_gateway(after, outbox=outbox):
+        await trio.sleep(60)
+    assert [f"alert {times}", "between"] == after.texts("r")[-2:]

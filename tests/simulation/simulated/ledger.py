@@ -974,6 +974,7 @@ class Ledger:
         for entry in self.entries:
             self._compare(entry, truth, strict=strict)
         left = self.unfinished
+        stood = {entry.id: (entry.rank, entry.stands) for entry in left}
         for entry in sorted(left, key=lambda entry: entry.id):
             entry.partition = partition_of(
                 entry.envelope.instance_id, entry.envelope.external_room_id
@@ -984,6 +985,11 @@ class Ledger:
             if entry.lane is not None:
                 self._lanes[entry.lane][entry.number] = entry
             self._remember(entry, truth.unfinished.get(entry.id, {}))
+        for entry in left:
+            rank, stands = stood[entry.id]
+            if stands < rank and not entry.told:  # it has the place, unless that was not written
+                behind = [other.rank for other in left if stood[other.id][0] >= stands]
+                entry.stands = min(behind)
         known = {entry.id for entry in left}
         for name in truth.unfinished:
             self.expect(name in known, f"{name} is kept, and nobody knows it")

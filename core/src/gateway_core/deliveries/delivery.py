@@ -49,6 +49,7 @@ class Delivery:
     parked       it waits outside its lane, for its time or for the message that it changes
     restored     a previous process run accepted it
     stored       the gateway closed, and a durable outbox has it for the next run
+    outbox_position  its order in a durable outbox; None: it follows from its id
     cause        what it waits for; `attempt` while one is under way; empty: it has ended
     called       a caller waits, or waited, for its end
     joined       how many callers have waited for its end, except those that left before it
@@ -62,9 +63,9 @@ class Delivery:
     __slots__ = (
         "__weakref__", "_clock", "_on_end", "_position", "accepted_at", "called", "cause",
         "crashes", "deadline", "degradations", "due", "envelope", "id", "joined", "lane",
-        "message", "moved_to", "parked", "plan", "possible_duplicate", "pressure", "priority",
-        "receipt", "restored", "result", "revision", "scope", "started", "steps", "stored",
-        "target", "traceparent", "transforms", "verdict",
+        "message", "moved_to", "outbox_position", "parked", "plan", "possible_duplicate",
+        "pressure", "priority", "receipt", "restored", "result", "revision", "scope", "started",
+        "steps", "stored", "target", "traceparent", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +95,7 @@ class Delivery:
         self.lane: object | None = None
         self.steps: list[Step] | None = None
         self._position = 0
+        self.outbox_position: int | None = None
         self.started = self.parked = self.stored = self.called = False
         self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None
@@ -199,6 +201,10 @@ class Delivery:
     def has_its_place(self) -> None:
         """Its time has come: nothing of the schedule holds any more."""
         self.due = None
+
+    def has_position(self, position: int) -> None:
+        """It has this position in a durable outbox."""
+        self.outbox_position = position
 
     def store(self) -> None:
         """The gateway ends, and a durable outbox has it: whoever waits is woken."""

@@ -173,5 +173,7 @@ class Enqueuer:
         takes_place = lane_of(other) is lane
         if takes_place:
             self._scheduler.replace(other, delivery, lane, now)
+            if self._shard.journal is not None:
+                self._shard.journal.replaced(other, delivery)
         self._completion.complete_waiting(other, SUPERSEDED, now)
         return takes_place

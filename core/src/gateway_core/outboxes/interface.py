@@ -355,7 +355,11 @@ class Outbox(Protocol):
         """A policy gave the entry another class, and so another deadline (POSIX time)."""
 
     def entered(self, envelope_id: str, position: int) -> None:
-        """A scheduled entry's time has come, or a change's message: it has this position now."""
+        """It has this position now.
+
+        A scheduled entry's time has come, or a change's message; or it takes the place of an older
+        one, which ends.
+        """
 
     def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
         """The entry has these steps from now on."""

@@ -78,7 +78,13 @@ class Journal:
 
     def entered(self, delivery: Delivery) -> None:
         """What it waited for has come: its position is after all others."""
-        self.entered_id(delivery.id)
+        delivery.has_position(self.entered_id(delivery.id))
+
+    def replaced(self, old: Delivery, new: Delivery) -> None:
+        """The new one has the place of the old one, which ends."""
+        position = position_of(old.id) if old.outbox_position is None else old.outbox_position
+        new.has_position(position)
+        report(self._outbox.entered, new.id, position)
 
     def entered_id(self, envelope_id: str) -> int:
         """The same by its id; the position."""

@@ -46,6 +46,7 @@ def restore_delivery(
         restored=True,
         observed=observed,
     )
+    delivery.has_position(stored.position)
     if stored.records or stored.shapes is not None:
         _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
     return delivery
