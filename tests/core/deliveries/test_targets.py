@@ -20,8 +20,8 @@ SCOPE = ("bot", "r", "send", "k")
 class World:
     """Keys, revisions and deliveries of one partition, and the targets above them."""
 
-    def __init__(self):
-        self.keys = Keys(most=9, window=9)
+    def __init__(self, **keys):
+        self.keys = Keys(most=9, window=9, **keys)
         self.revisions = Revisions(9)
         self.deliveries = {}
         self.targets = Targets(self.keys, self.revisions, self.deliveries)
@@ -138,6 +138,26 @@ def test_what_was_sent_is_found_by_ref_ticket_and_key(world):
     assert world.targets.knows(REF.envelope_id)
 
 
+def test_a_message_is_found_by_its_key_although_many_were_sent_since(world):
+    """More than messages are remembered of: what the key's receipt says of it counts."""
+    world.sending()
+    world.sent()
+    for n in range(9):
+        world.revisions.record(attrs.evolve(REF, envelope_id=f"{n}"), f"{n}")
+    assert REF == world.targets.newest(of(KEY), 0)
+
+
+def test_a_message_is_found_by_its_key_where_the_outbox_has_the_receipt():
+    """Of older keys only the id is remembered there, and what stands of the message by that."""
+    world = World(newest=1, stored=True)
+    world.sending()
+    world.sent()
+    other = receipt_of("f", None, Disposition.REJECTED)
+    world.keys.remember(("bot", "r", "send", "l"), "print", other, 0)
+    assert world.keys.find(SCOPE, 0) is None
+    assert REF == world.targets.newest(of(KEY), 0)
+
+
 def test_a_send_of_which_nothing_arrived_leaves_nothing(world):
     world.sending()
     world.sent(ref=None, disposition=Disposition.REJECTED)
@@ -211,6 +231,15 @@ def test_after_half_a_delete_the_other_half_stands(world):
     delivery.steps[0].outcome, delivery.steps[1].outcome = "deleted", "failed"
     world.changed(delivery, None, Disposition.REJECTED)
     assert attrs.evolve(REF, revision=1) == world.targets.newest(of(REF), 0)
+
+
+def test_of_several_that_a_delete_left_all_stand_in_their_order(world):
+    parts = tuple(PartRef(message_id=name) for name in "1234")
+    delivery, _ = world.change(delete(attrs.evolve(REF, parts=parts)))
+    for step, outcome in zip(delivery.steps, ["deleted", *["failed"] * 3], strict=True):
+        step.outcome = outcome
+    world.changed(delivery, None, Disposition.REJECTED)
+    assert parts[:3] == world.targets.newest(of(REF), 0).parts
 
 
 def test_a_change_of_an_earlier_life_finds_its_message_anew(world):
