@@ -696,6 +696,24 @@ def test_another_window_of_a_bounded_pace_holds_for_what_it_spent():
     assert 2 * SECOND == bucket.free_at(0)
 
 
+@pytest.mark.parametrize("per", [0.5, 2.0])
+def test_another_window_holds_for_what_was_spent_before(per):
+    bucket = window(2, 1.0)
+    for _ in range(2):
+        bucket.take(0)
+        bucket.release(0)
+    assert SECOND == bucket.free_at(0)
+    bucket.renew(Limit("window", 2, per, "window"))
+    assert round(per * SECOND) == bucket.free_at(0)
+
+
+def test_another_window_leaves_what_the_platform_reported_as_it_was():
+    bucket = window(2, 1.0)
+    bucket.learn(report(limit=2, remaining=0, reset_after=5.0), 0)
+    bucket.renew(Limit("window", 2, 2.0, "window"))
+    assert 5 * SECOND == bucket.free_at(0)
+
+
 @pytest.mark.parametrize("make", [window, bounded])
 def test_what_is_spent_is_remembered_for_a_window_only(make):
     """Half an hour of an attempt a second takes no more memory than a few seconds of it."""

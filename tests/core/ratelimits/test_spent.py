@@ -44,9 +44,12 @@ def test_the_last_one_may_turn_out_not_to_be_spent():
     assert (1, [(5, 1)]) == (len(spent), spent.runs())
 
 
-def test_many_come_back_a_thousandth_of_the_window_late_at_the_most():
-    """100,000 tokens of one window, 0.6 ms apart."""
-    spent = Spent(PER)
+@pytest.mark.parametrize("before", [PER, SECOND, 3600 * SECOND])
+def test_many_come_back_a_thousandth_of_the_window_late_at_the_most(before):
+    """100,000 tokens of one window, 0.6 ms apart; it may have had another length before."""
+    spent = Spent(before)
+    if before != PER:
+        spent.replace([], PER)
     times = [PER + n * PER // 100_000 for n in range(100_000)]
     for at in times:
         spent.append(at)

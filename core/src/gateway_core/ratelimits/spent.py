@@ -46,7 +46,7 @@ class Spent:
     __slots__ = ("_at", "_counts", "_step", "_total")
 
     def __init__(self, per: int) -> None:
-        self._step = max(1, per // MOST)
+        self._step = per // MOST  # never 0: no limit's window is below a millisecond
         self._total = 0
         # Lists, although the first go first: an empty deque takes ten times as much.
         self._at: list[int] = []
@@ -97,7 +97,7 @@ class Spent:
 
     def after(self, until: int) -> int:
         """How many come back after that time."""
-        return sum(n for at, n in zip(self._at, self._counts, strict=True) if at > until)
+        return sum(self._counts[bisect_right(self._at, until) :])
 
     def when(self, count: int) -> int:
         """When so many more of them are back, at least one; 0: there are not so many."""
@@ -115,6 +115,6 @@ class Spent:
         """These are spent, and no others, of a window of so many nanoseconds."""
         found = sorted(runs)
         self.clear()
-        self._step = max(1, per // MOST)
+        self._step = per // MOST
         for at, count in found:
             self.append(at, count)
