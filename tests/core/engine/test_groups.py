@@ -114,6 +114,26 @@ async def test_lanes_of_other_limits_pass_those_that_wait(engine, say, autojump_
     assert 35 == len(channel.made)
 
 
+async def test_all_who_wait_in_a_group_are_said_to_wait_for_what_keeps_it(
+    engine, say, autojump_clock
+):
+    """The first of each room; what comes after one in its room waits for that one."""
+
+    async def causes():
+        return [(await gateway.status(ticket.id)).cause for ticket in waiting]
+
+    channel = FakeChannel(limits=lambda *_: [Limit("account", 1, 60.0)])
+    async with engine(channel, partition_count=1) as gateway:
+        await gateway.submit(say.message("first"))
+        waiting = [await gateway.submit(say.message(room, ttl=900.0)) for room in "aab"]
+        await trio.sleep(1)
+        assert ["account limit", "queue", "account limit"] == await causes()
+        gateway.suspend("bot")
+        assert ["suspension", "queue", "suspension"] == await causes()
+        gateway.resume("bot")
+        assert ["account limit", "queue", "account limit"] == await causes()
+
+
 class Unprobed(FakeChannel):
     """A channel without the probe hook: only attempts can find out."""
 

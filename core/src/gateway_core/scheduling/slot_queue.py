@@ -21,8 +21,8 @@ class Waiter:
     instance_id: str
     room_id: str
     wake: Callable[[], None]
-    rank: int = NORMAL
-    since: int = 0
+    rank: int
+    since: int
     granted: bool = False
 
 
