@@ -241,22 +241,23 @@ def endings(
     unreadable: Callable[[str, Exception], None],
 ) -> Endings:
     """What ended after that number; without what this release cannot read."""
-    source: Row = connection.execute("SELECT token, forgotten FROM source").fetchall()[0]
-    newest = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'endings'").get
-    sql = """SELECT number, id, receipt FROM endings JOIN history USING (seq)
-        WHERE number > ? ORDER BY number LIMIT ?"""
+    sql = "SELECT number, id, receipt FROM history WHERE number > ? ORDER BY number LIMIT ?"
     ended: list[tuple[int, Receipt]] = []
-    while not ended:
-        rows: list[Row] = connection.execute(sql, (after, limit)).fetchall()
-        for number, name, text in rows:
-            try:
-                ended.append((number, receipt_of(text)))
-            except (FormatVersionError, Invalid) as error:
-                unreadable(name, error)
-        if not rows:
-            break
-        after = rows[-1][0]
-    return Endings(source=source[0], forgotten=source[1], newest=newest or 0, ended=ended)
+    with connection:  # both of the same moment: what is forgotten between them would not be told
+        source: Row = connection.execute("SELECT token, forgotten, newest FROM source").fetchall()[
+            0
+        ]
+        while not ended:
+            rows: list[Row] = connection.execute(sql, (after, limit)).fetchall()
+            for number, name, text in rows:
+                try:
+                    ended.append((number, receipt_of(text)))
+                except (FormatVersionError, Invalid) as error:
+                    unreadable(name, error)
+            if not rows:
+                break
+            after = rows[-1][0]
+    return Endings(source=source[0], forgotten=source[1], newest=source[2], ended=ended)
 
 
 def _sized(rows: Iterable[Row]) -> list[Row]:

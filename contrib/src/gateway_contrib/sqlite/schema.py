@@ -170,23 +170,18 @@ ALTER TABLE moves ADD COLUMN moved_at REAL NOT NULL DEFAULT 0;
 """
 
 _ENDINGS = """
-CREATE TABLE endings (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which ends were written
-    seq INTEGER NOT NULL
-) STRICT;
-INSERT INTO endings (seq) SELECT seq FROM history ORDER BY ended_at, seq;
-CREATE INDEX endings_by_seq ON endings (seq);
+ALTER TABLE history ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+                                      -- its place in the order in which ends were written
+UPDATE history SET number = placed.number FROM
+    (SELECT seq, row_number() OVER (ORDER BY ended_at, seq) AS number FROM history) AS placed
+    WHERE placed.seq = history.seq;
+CREATE INDEX history_by_number ON history (number);
 CREATE TABLE source (
     token TEXT NOT NULL,              -- of this file: the cursors of its endings name it
-    forgotten INTEGER NOT NULL        -- the newest ending that was forgotten for its age
+    newest INTEGER NOT NULL,          -- the highest number that there was
+    forgotten INTEGER NOT NULL        -- the highest number that was forgotten for its age
 ) STRICT;
-INSERT INTO source VALUES (lower(hex(randomblob(8))), 0);
-CREATE TRIGGER ended AFTER INSERT ON history BEGIN
-    INSERT INTO endings (seq) VALUES (new.seq);
-END;
-CREATE TRIGGER ended_no_more AFTER DELETE ON history BEGIN
-    DELETE FROM endings WHERE seq = old.seq;
-END;
+INSERT INTO source SELECT lower(hex(randomblob(8))), count(*), 0 FROM history;
 """
 
 MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS, _SEALED, _SPENT, _ENDINGS)

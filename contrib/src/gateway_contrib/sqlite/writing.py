@@ -31,10 +31,12 @@ FILED_AT_ONCE = 2_000
 
 _SETTLED = ", ".join(f"'{disposition}'" for disposition in sorted(SETTLED))
 _END = f"""INSERT OR REPLACE INTO history
+    (seq, id, instance, room, disposition, reason, raw, accepted_at, deadline, ended_at,
+        fingerprint, class, receipt, entry, shapes, number)
     SELECT e.seq, e.id, e.instance, e.room, v.column2, v.column3, v.column4,
         e.accepted_at, e.deadline, v.column5, e.fingerprint, e.class, v.column6,
         iif(v.column2 IN ({_SETTLED}), NULL, e.entry),
-        iif(v.column2 IN ({_SETTLED}), NULL, e.shapes)
+        iif(v.column2 IN ({_SETTLED}), NULL, e.shapes), v.column7
     FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1"""  # noqa: S608 - constants
 _ANSWER = """UPDATE requests SET done_at = v.column2, answer = v.column3 FROM (VALUES %s) v
     WHERE number = v.column1"""
@@ -48,6 +50,7 @@ class Writer:
         self._db = connection
         self._log = log
         self._filed = number(connection, "SELECT upto FROM filing")
+        self._newest = number(connection, "SELECT newest FROM source")
         # Nobody knows how many a previous run left, and counting them reads all their pages.
         self._unfiled = UNFILED
 
@@ -64,6 +67,7 @@ class Writer:
                 self._db.execute("ROLLBACK")
             raise
         self._unfiled += len(batch.entries)
+        self._newest += len(batch.ended)
         with suppress(apsw.Error):  # the batch is written, whatever becomes of this
             self._log.seal()
             if self._unfiled > UNFILED:
@@ -120,7 +124,8 @@ class Writer:
     def _end(self, batch: Batch) -> None:
         """Move what ended to the history; its payload stays where it may be tried again."""
         ended = batch.ended.values()
-        self._many(_END, 6, ended)
+        self._many(_END, 7, [(*row, at) for at, row in enumerate(ended, self._newest + 1)])
+        self._db.execute("UPDATE source SET newest = ?", (self._newest + len(ended),))
         self._delete("envelopes", batch.ended)
         self._delete("steps", [row[0] for row in ended if row[1] in SETTLED])
         keyed = [(row[0], row[4]) for row in ended if row[0] not in batch.freed]

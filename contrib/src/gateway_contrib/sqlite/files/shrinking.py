@@ -105,7 +105,7 @@ class Shrinker:
     def _drop(self, seqs: Sequence[int]) -> None:
         self._db.execute(
             """UPDATE source SET forgotten = max(forgotten, coalesce((SELECT max(number)
-                FROM endings WHERE seq IN (SELECT value FROM json_each(?))), 0))""",
+                FROM history WHERE seq IN (SELECT value FROM json_each(?))), 0))""",
             (json.dumps(seqs),),
         )
         for table in ("steps", "history"):
