@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from gateway_core import CircuitSettings, Disposition, Limit, RetrySettings, Scope, Verdict
-from gateway_core.authors import Traits, TransportError, hookimpl
+from gateway_core.authors import Answer, Traits, TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel
 
 HOUR = 3600.0
@@ -299,3 +299,51 @@ async def test_after_a_quiet_hour_of_outage_the_first_message_is_followed_by_an_
         begun = trio.current_time()
         assert (await gateway.send("bot", "r", "x")).delivered
         assert trio.current_time() - begun <= 1.5
+
+
+class Deduplicating(Unprobed):
+    """Answers by room and number of the try; a repeat does no harm there."""
+
+    def __init__(self, answers) -> None:
+        super().__init__(traits=Traits(edit=True, delete=True, deduplicates_for=HOUR))
+        self.answers, self.tries = answers, []
+
+    @hookimpl
+    async def send(self, attempt):
+        await trio.sleep(0.1)
+        self.tries.append((attempt.room, attempt.number))
+        answer = self.answers.get(self.tries[-1], Answer(message_id="1"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+REFUSED = TransportError("refused", dispatched="no")
+LOST = TransportError("reset", dispatched="unknown")
+WITHOUT_REPLY = Failure(
+    Verdict(
+        error_class="retryable", reason="reply_gone", dispatched="no", transform="without_reply"
+    )
+)
+
+
+async def test_an_answer_that_a_hook_garbles_shows_that_the_account_works(engine, autojump_clock):
+    """What fails after it has failed by itself, and spends a try."""
+    channel = Deduplicating({("a", 1): REFUSED, ("b", 1): "nonsense", ("a", 2): LOST})
+    async with engine(channel, retries=RetrySettings(attempts=1), drain_timeout=HOUR) as gateway:
+        ticket = await gateway.enqueue("bot", "a", "x")
+        await trio.sleep(0.05)  # its answer comes between the two failures
+        assert "crashed" == (await gateway.send("bot", "b", "x", raises=False)).disposition
+        assert not (await ticket.receipt()).delivered
+    assert [1, 2] == [number for room, number in channel.tries if room == "a"]
+
+
+async def test_a_refusal_after_a_resume_shows_that_the_account_works(engine, autojump_clock):
+    """A resume itself shows nothing."""
+    channel = Deduplicating({("a", 1): REFUSED, ("a", 2): WITHOUT_REPLY, ("a", 3): LOST})
+    async with engine(channel, retries=RetrySettings(attempts=1), drain_timeout=HOUR) as gateway:
+        ticket = await gateway.enqueue("bot", "a", "x", reply_to="1")
+        await trio.sleep(0.15)
+        gateway.resume("bot")
+        assert not (await ticket.receipt()).delivered
+    assert [1, 2, 3] == [number for _, number in channel.tries]

@@ -134,7 +134,7 @@ class Watch:
                 grace = 4 * LONGEST_COMMIT
                 # And comes after what is to be written, which a full disk keeps waiting.
                 due = max(due, self._ledger.unwritten_at + LONGEST_PAUSE)
-            grace += GRID + 2 * LONGEST_RESTART
+            grace += GRID + 2 * LONGEST_RESTART + _ahead(partition, entry)
             self._ledger.expect(now <= due + grace, f"{entry} outlives its deadline")
 
     def _lasts(self, what: Any, longest: float, text: Callable[[], str]) -> None:
@@ -229,6 +229,26 @@ class Watch:
             waits = self._gateway._clock.start + gate.closed_until / SECOND - HAIR
             asked = shut or self._ledger.closes(name, waits)
             self._ledger.expect(asked, f"{name} is closed whole, and only a room was named")
+
+
+def _ahead(partition: Any, entry: Any) -> float:
+    """The time of a change, where its class gives it, counts from when its message is due."""
+    envelope = entry.envelope
+    target = getattr(envelope, "target", None)
+    if target is None or envelope.ttl is not None or envelope.deadline is not None:
+        return 0.0
+    message = partition.deliveries.get(getattr(target, "envelope_id", "")) or next(
+        (d for d in partition.deliveries.values() if _is_named(d.envelope, target)), None
+    )
+    due = None if message is None else message.envelope.not_before
+    return 0.0 if due is None else max(0.0, float(due - entry.accepted_wall))
+
+
+def _is_named(envelope: Any, target: Any) -> bool:
+    key = getattr(target, "key", None)
+    return key is not None and (key, target.external_room_id) == (
+        envelope.key, envelope.external_room_id
+    )  # fmt: skip
 
 
 def _delivery(partition: Any, envelope: Any) -> Any:

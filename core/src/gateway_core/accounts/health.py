@@ -142,6 +142,7 @@ class Health:
         """End the suspension: everything that waited goes on where it stopped."""
         self._relapses = 0
         self._go_on(now, by)
+        self.steady = False  # whether it works, the next attempt shows
 
     def probed(self, now: int) -> None:
         """A probe succeeded, so that the instance may work again.

@@ -63,7 +63,9 @@ class Consequences:
         if delivery.receipt is not None:  # it was given up while the attempt was in flight
             self._scheduler.go_on(failed.lane, failed.now)
             return
-        if answered:
+        if answered:  # by the platform: it works, whatever the hook made of that
+            if not failed.account.health.steady:
+                failed.account.health.worked(failed.now)
             step.acknowledge()
             self._completion.complete(delivery, Ending(Disposition.CRASHED, verdict), failed.now)
             self._scheduler.go_on(failed.lane, failed.now)
