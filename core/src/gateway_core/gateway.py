@@ -28,7 +28,6 @@ from gateway_core.contract.envelopes import (
     Disposition,
     Envelope,
     KeyRef,
-    Receipt,
     Undelivered,
 )
 from gateway_core.contract.errors import ConfigError, Problem, UnknownInstance
@@ -213,18 +212,13 @@ class Gateway(Verbs):
     def _remembered(self) -> Follower:
         """Without an outbox: what the histories have, and from now on all that ends."""
         completions = [partition.completion for partition in self._partitions]
-        ended = [receipt for each in completions for receipt in each.history.values()]
-        ended.sort(key=lambda receipt: receipt.ended_at)
-        most = self.config.history * len(completions)
-        log = MemoryEndings(self._ids.next(self._clock.wall()), ended, most)
+        ended = (receipt for each in completions for receipt in each.history.values())
+        source, most = self._ids.next(self._clock.wall()), self.config.history * len(completions)
+        log = MemoryEndings(source, ended, most)
         follower = Follower(log)
-
-        def note(receipt: Receipt) -> None:
-            log.note(receipt)
-            follower.wake()
-
+        log.on_note = follower.wake
         for completion in completions:
-            completion.on_receipt = note
+            completion.on_receipt = log.note
         return follower
 
     def statistics(self, *, waiting: bool = False) -> Statistics:

@@ -6,7 +6,7 @@ The place is a cursor, a text that the application stores beside its own rows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import islice
 from typing import Protocol
 
@@ -51,19 +51,23 @@ class Source(Protocol):
 
 
 class MemoryEndings:
-    """Those of this process run, where no outbox has them: as many as the history has receipts."""
+    """Those of this process run, where no outbox has them: as many as the histories have receipts.
+
+    on_note  called after each that is noted
+    """
 
     def __init__(self, source: str, ended: Iterable[Receipt], most: int) -> None:
+        before = sorted(ended, key=lambda receipt: receipt.ended_at)
         self._source = source
-        self._receipts: deque[Receipt] = deque(maxlen=most)
-        self._count = 0
-        for receipt in ended:
-            self.note(receipt)
+        self._receipts: deque[Receipt] = deque(before, maxlen=most)
+        self._count = len(before)
+        self.on_note: Callable[[], None] = lambda: None
 
     def note(self, receipt: Receipt) -> None:
         """An envelope ended."""
         self._receipts.append(receipt)
         self._count += 1
+        self.on_note()
 
     async def endings(self, *, after: int, limit: int = PAGE) -> Endings:
         """The next after that number, at once."""

@@ -37,31 +37,25 @@ def freeze(caller: Any, slow: Report) -> Frozen:
         return _wrapped(caller, impls[0].plugin, slow)
     steps = [(impl.function, _arguments(impl.argnames), impl.plugin) for impl in impls]
     if not caller.spec.opts["firstresult"]:
-        return lambda kwargs: _every(steps, kwargs, slow)
+        return lambda kwargs: _answers(steps, kwargs, slow)
     if steps and (iscoroutinefunction(steps[0][0]) or steps[0][2] is defaults):
         # a call of the one runs none of it, core's own holds nobody up; both answer
         function, named, _ = steps[0]
         return lambda kwargs: function(*named(kwargs))
 
     def first(kwargs: Mapping[str, Any]) -> Any:
-        begun = perf_counter()
-        for function, named, plugin in steps:
-            try:
-                answer = function(*named(kwargs))
-            finally:
-                now = perf_counter()
-                if now - begun >= SLOW:
-                    slow(plugin, now - begun)
-                begun = now
-            if answer is not None:
-                return answer
-        return None
+        answers = _answers(steps, kwargs, slow, only_first=True)
+        return answers[0] if answers else None
 
     return first
 
 
-def _every(
-    steps: Sequence[tuple[Callable[..., Any], Any, Any]], kwargs: Mapping[str, Any], slow: Report
+def _answers(
+    steps: Sequence[tuple[Callable[..., Any], Any, Any]],
+    kwargs: Mapping[str, Any],
+    slow: Report,
+    *,
+    only_first: bool = False,
 ) -> list[Any]:
     answers, begun = [], perf_counter()
     for function, named, plugin in steps:
@@ -74,6 +68,8 @@ def _every(
             begun = now
         if answer is not None:
             answers.append(answer)
+            if only_first:
+                break
     return answers
 
 
