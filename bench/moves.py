@@ -347,8 +347,9 @@ async def recovery(recorder: Recorder) -> None:
         async with gateway_on(channel, outbox) as gateway:
             await gateway.submit(Send(instance_id="bot", external_room_id="room", text="hello"))
             await trio.sleep(PAUSE / 2)
+        opening = gateway_on(channel, outbox)  # a configuration is checked as it is made
         recorder.begin()
-        async with gateway_on(channel, outbox):
+        async with opening:
             await outbox.ended.wait()
             recorder.end()
         _ensure(channel.sent == 1, "the next gateway sends it")

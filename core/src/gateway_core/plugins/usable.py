@@ -125,7 +125,9 @@ def part_fault(part: Part) -> str | None:
             return f"Part whose payload is plain JSON: {error}"
     if not _is_span(part.span):
         return "Part whose span is two places in the text"
-    if not (isinstance(part.digest, str) and is_sendable(part.digest)):
+    digest: object = part.digest
+    plain = isinstance(digest, str) and digest.isascii() and digest.isprintable()
+    if not (plain or (isinstance(digest, str) and is_sendable(digest))):
         return "Part whose digest is a text"
     lost: Any = part.degraded
     if lost != () and not (
@@ -154,8 +156,7 @@ def _is_span(span: Any) -> bool:
     return (
         isinstance(span, tuple)
         and len(span) == 2  # noqa: PLR2004 - from and to
-        and is_whole(span[0])
-        and is_whole(span[1])
+        and all(isinstance(place, int) and not isinstance(place, bool) for place in span)
         and 0 <= span[0] <= span[1] <= WIDEST
     )
 
