@@ -160,3 +160,20 @@ def test_after_an_end_the_next_of_the_room_may_be_of_any_class():
     assert BULK == all_of.ordered.behind["room"].rank
     all_of.ended("room")
     assert URGENT == all_of.ordered.behind["room"].rank
+
+
+def test_whether_a_change_is_spilled_is_known_where_all_of_its_room_is():
+    all_of, stream = InstanceCursors(done=True), Stream("normal", alone=False)
+    assert not all_of.may_hold_change("room")
+    all_of.spill("room", 5, stream, change=False)
+    assert not all_of.may_hold_change("room")
+    all_of.spill("room", 6, stream, change=True)
+    all_of.spill("room", 7, stream, change=False)
+    assert (True, False) == (all_of.may_hold_change("room"), all_of.may_hold_change("other"))
+
+
+def test_before_the_end_is_seen_a_change_may_be_anywhere():
+    all_of = InstanceCursors()
+    all_of.spill("room", 5, Stream("normal", alone=False), change=False)
+    assert all_of.may_hold_change("room")
+    assert all_of.may_hold_change("other")

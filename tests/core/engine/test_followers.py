@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import Delete, Disposition, Edit, KeyRef, Send, Ttl
+from gateway_core import Delete, Disposition, Edit, KeyRef, Limit, Send, Ttl
 from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
 
 PLACE = {"instance_id": "bot", "external_room_id": "room"}
@@ -184,6 +184,51 @@ async def test_a_change_that_stepped_aside_keeps_its_new_place_over_a_restart(
         again = [made.attempt.operation for made in channel.made][3:]
         assert ["send", "delete"] == again
         assert (await gateway.status(deletion.id)).receipt.delivered
+
+
+async def test_an_edit_without_order_comes_after_what_a_killed_run_left_of_its_message(
+    outbox, autojump_clock
+):
+    """The older one had begun: it would run after the newer one, and its text would stand."""
+    delays = {"older": 50.0}
+
+    async def slowly(attempt):
+        await trio.sleep(delays.get(attempt.payload.get("text", ""), 0.0))
+
+    channel = FakeChannel(script=slowly)
+    async with open_life(outbox, channel) as gateway:
+        ref = (await gateway.send("bot", "room", "hello")).ref
+        older = await gateway.submit(Edit(**PLACE, target=ref, text="older"))
+        await trio.sleep(1)
+    delays.clear()
+    async with open_life(outbox, channel) as gateway:
+        newer = await gateway.submit(Edit(**PLACE, target=ref, text="newer", order="none"))
+        await trio.sleep(100)
+        for ticket in (older, newer):
+            assert (await gateway.status(ticket.id)).receipt.delivered
+    assert ["newer"] == channel.texts("room")
+
+
+async def test_an_urgent_edit_without_order_waits_for_no_message_before_it(outbox, autojump_clock):
+    """What is spilled of its room is known: nothing there changes anything, until an edit is."""
+    channel = FakeChannel(
+        limits=lambda _room, operation: [Limit("r", 1, 60.0)] * (operation == "send")
+    )
+    at_once = {"order": "none", "priority": "urgent"}
+    async with open_life(outbox, channel) as gateway:
+        ref = (await gateway.send("bot", "room", "hello")).ref
+        for n in range(5):
+            await gateway.enqueue("bot", "room", f"{n}")
+        await gateway.submit(Edit(**PLACE, target=ref, text="changed", **at_once))
+        await trio.sleep(1)
+        assert "changed" == channel.texts("room")[0]
+        await gateway.submit(Edit(**PLACE, target=ref, text="in order"))
+        last = await gateway.submit(Edit(**PLACE, target=ref, text="after it", **at_once))
+        await trio.sleep(1)
+        assert "changed" == channel.texts("room")[0]
+        await trio.sleep(600)
+        assert (await gateway.status(last.id)).receipt.delivered
+        assert "after it" == channel.texts("room")[0]
 
 
 async def test_a_change_is_not_of_a_message_that_took_its_key_later(

@@ -48,12 +48,14 @@ class Cursor:
 class RoomCursor(Cursor):
     """A room that is behind.
 
-    newest  the position of its last spilled envelope
-    rank    of the envelope that comes next; while that is not known, the highest class's
+    newest   the position of its last spilled envelope
+    rank     of the envelope that comes next; while that is not known, the highest class's
+    changes  an edit or a delete may be among the spilled
     """
 
     newest: int
     rank: int = URGENT
+    changes: bool = True
 
 
 @attrs.define(eq=False)
@@ -87,15 +89,26 @@ class StreamCursor(Cursor):
         """Whether what is accepted for the room must be spilled."""
         return not self.done or room in self.behind
 
-    def spill(self, room: str, position: int, rank: int) -> None:
-        """Note that the envelope at `position`, of the class `rank`, is spilled."""
+    def may_hold_change(self, room: str) -> bool:
+        """Whether an edit or a delete of the room may be spilled."""
+        behind = self.behind.get(room)
+        return not self.done or (behind is not None and behind.changes)
+
+    def spill(self, room: str, position: int, rank: int, *, change: bool = True) -> None:
+        """Note that the envelope at `position`, of the class `rank`, is spilled.
+
+        `change`: it is an edit or a delete, or may be.
+        """
         behind = self.behind.get(room)
         if behind is not None:
             behind.note_passed(position)
             behind.newest = max(behind.newest, position)
+            behind.changes = behind.changes or change
         elif not self.crowded or (position <= self.loaded and not self.done):
             loaded = position - 1 if self.done else min(self.loaded, position - 1)
-            self.behind[room] = RoomCursor(loaded, position, rank if self.done else URGENT)
+            cursor = self.behind[room] = RoomCursor(loaded, position)
+            if self.done:  # nothing else of the room is spilled
+                cursor.rank, cursor.changes = rank, change
         elif self.done:
             self.done, self.grown, self.loaded = False, True, position - 1
         else:
@@ -194,19 +207,23 @@ class InstanceCursors:
         """
         return any(cursor.holds(room) for cursor in (self.all if change else (self.ordered,)))
 
+    def may_hold_change(self, room: str) -> bool:
+        """Whether an edit or a delete of the room may be spilled."""
+        return self.ordered.may_hold_change(room)
+
     def highest(self) -> int:
         """The highest class of which something is spilled, as far as that is known."""
         ranks = [rank for rank, cursor in enumerate(self.alone) if not cursor.idle]
         ranks += [rank for rank, cursor in enumerate(self.ahead) if not cursor.done]
         return min(ranks, default=BULK)
 
-    def spill(self, room: str, position: int, stream: Stream) -> None:
-        """Note that the envelope at `position` is spilled."""
+    def spill(self, room: str, position: int, stream: Stream, *, change: bool = True) -> None:
+        """Note that the envelope at `position` is spilled; `change` as in `StreamCursor.spill`."""
         rank = RANKS[stream.priority]
         if stream.alone:
             self.alone[rank].spill(room, position, rank)
             return
-        self.ordered.spill(room, position, rank)
+        self.ordered.spill(room, position, rank, change=change)
         if rank != BULK and room not in self.ordered.behind:
             self.ahead[rank].miss(position)
 

@@ -157,11 +157,23 @@ class Pager:
         ):
             return True
         cursor = self._cursors.get(envelope.instance_id)
-        if cursor is not None and not _may_pass(envelope):
-            change = isinstance(envelope, CHANGES)
-            if cursor.holds(envelope.external_room_id, change=change):
-                return True
+        if cursor is not None and self._must_follow(envelope, cursor):
+            return True
         return self._suspended(account)
+
+    def _must_follow(self, envelope: Envelope, cursors: InstanceCursors) -> bool:
+        """Whether it comes in after what is spilled of its room.
+
+        Without an order, a change of a known message overtakes all but other changes.
+        """
+        room, change = envelope.external_room_id, isinstance(envelope, CHANGES)
+        if envelope.order != "none":
+            return cursors.holds(room, change=change)
+        if not isinstance(envelope, CHANGES):
+            return False
+        if isinstance(envelope.target, MessageRef) and envelope.target.parts:
+            return cursors.may_hold_change(room)
+        return cursors.holds(room, change=True)
 
     def _follows(self, delivery: Delivery) -> bool:
         """Whether it changes a message that is spilled and scheduled."""
@@ -191,7 +203,8 @@ class Pager:
         if delivery.due is None:
             stream = stream_of(envelope, delivery.priority)
             place = envelope.instance_id, envelope.external_room_id
-            self._put_behind(*place, position_of(delivery.id), stream)
+            change = isinstance(envelope, CHANGES)
+            self._put_behind(*place, position_of(delivery.id), stream, change=change)
             return
         delivery.wait_for("schedule", self._clock.now())
         if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
@@ -199,12 +212,14 @@ class Pager:
         if self._schedule.due.note(delivery.due):
             self.wake()
 
-    def _put_behind(self, instance_id: str, room: str, position: int, stream: Stream) -> None:
+    def _put_behind(
+        self, instance_id: str, room: str, position: int, stream: Stream, *, change: bool = True
+    ) -> None:
         """It waits at its position in the outbox, so its room is behind."""
         cursors = self._cursors.get(instance_id)
         if cursors is None:
             cursors = self._cursors[instance_id] = InstanceCursors(done=True)
-        cursors.spill(room, position, stream)
+        cursors.spill(room, position, stream, change=change)
         self._pressing = self._pressing or cursors.pressing
         self.wake()
 
@@ -324,12 +339,3 @@ class Pager:
         if account is None or self.capacity.closed or cursors.idle or self._suspended(account):
             return None
         return account
-
-
-def _may_pass(envelope: Envelope) -> bool:
-    """Whether it may overtake the spilled ones: it changes no message that may be among them."""
-    if envelope.order != "none":
-        return False
-    if not isinstance(envelope, CHANGES):
-        return True
-    return isinstance(envelope.target, MessageRef) and bool(envelope.target.parts)
