@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench import moves as bench
 
 
@@ -11,6 +13,13 @@ def test_a_send_passes_as_much_each_time():
     assert min(counted.values()) > 0
     assert counted["moves_between_modules"] == len(list(bench.trace(first)))
     assert first == again
+
+
+@pytest.mark.parametrize(
+    ("scenario", "most"), [("send", 60), ("429", 40), ("edit", 75), ("recovery", 200)]
+)
+def test_what_is_common_passes_few_packages(scenario, most):
+    assert bench.counts(bench.recorded(scenario))["moves_between_packages"] <= most
 
 
 def test_calls_and_returns_are_moves_and_a_package_is_the_first_name():

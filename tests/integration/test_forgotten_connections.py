@@ -21,10 +21,10 @@ from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_core import Disposition, GatewayConfig, Instance, Secret, open_gateway
 from gateway_core.authors import TransportError
-from gateway_core.contract.envelopes import repeating
 from gateway_core.http import Timeouts, open_client, sockets, tcp
 from gateway_core.http.progress import Progress
 from gateway_core.http.wire import Request
+from gateway_core.plugins.calling import repeating
 from gateway_plugin_slack.settings import Settings
 
 QUICK = Timeouts(read=8)

@@ -49,7 +49,7 @@ def accepted_is_told_before_it_is_written(patch):
 
 @bug("nobody wrote that down|is recorded after")
 def an_attempt_is_not_recorded_before_it_is_made(patch):
-    async def starting(self: Any, delivery: Any, step: Any) -> None:
+    async def starting(self: Any, delivery: Any, step: Any, now: int) -> None:
         return None
 
     patch.setattr(journal.Journal, "starting", starting)

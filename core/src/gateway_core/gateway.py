@@ -105,7 +105,9 @@ class Gateway(Verbs):
             hooks,
             clock=self._clock,
             spawn=self._spawn,
-            start_probing=lambda account: self._spawn(lambda: self._prober.probe(account)),
+            start_probing=lambda account: self._spawn(
+                functools.partial(self._prober.probe, account)
+            ),
             journal=journal,
         )
         self._partitions = tuple(

@@ -13,6 +13,7 @@ from gateway_core.outboxes.journal import Journal
 
 DELIVERY = SimpleNamespace(id="envelope")
 WALL = 1_000.0
+NOW = 100 * SECOND
 
 
 class Told:
@@ -36,12 +37,12 @@ def told():
 @pytest.fixture
 def journal(told):
     """At a hundred seconds of the run, a thousand of the wall clock."""
-    clock = SimpleNamespace(now=lambda: 100 * SECOND, wall=lambda: WALL)
+    clock = SimpleNamespace(now=lambda: NOW, wall=lambda: WALL)
     return Journal(told, clock, None)
 
 
 async def test_the_first_attempt_is_the_first_at_which_the_platform_may_have_it(journal, told):
-    await journal.starting(DELIVERY, Step("send", 0))
+    await journal.starting(DELIVERY, Step("send", 0), NOW)
     assert [StepRecord(serial=0, number=1, started=True, first_at=WALL)] == told.records
 
 
@@ -49,7 +50,7 @@ async def test_a_later_attempt_leaves_when_the_platform_may_first_have_had_it(jo
     """What it knows it by it forgets a while after the first, not after the last."""
     step = Step("send", 0)
     step.number, step.first_at = 2, 70 * SECOND
-    await journal.starting(DELIVERY, step)
+    await journal.starting(DELIVERY, step, NOW)
     assert [StepRecord(serial=0, number=3, started=True, first_at=WALL - 30.0)] == told.records
 
 

@@ -40,6 +40,8 @@ class Health:
     worked_at   when it last worked after something had failed, in engine nanoseconds
     removed     it is being removed, or was: nothing of it begins or is reported any more
 
+    start_probing  called where it needs probes and none is under way
+
     `over(trouble, by)` is called at the end of each `suspension` and of each outage (`circuit`).
     """
 
@@ -48,7 +50,6 @@ class Health:
     _settings: CircuitSettings
     _can_refresh: bool
     _can_probe: bool
-    _start_probing: Callable[[], None]
     _serve_waiters: Callable[[list[Bucket], int], None]
     _over: Callable[[str, str], None]
     open: bool = False
@@ -62,6 +63,7 @@ class Health:
     probes: int = 0
     worked_at: int = -1
     on_resume: Callable[[], None] | None = None
+    start_probing: Callable[[], None] = attrs.field(init=False)
     _relapses: int = 0  # probes that ended its suspension since an attempt last worked
     _fresh: bool = False
     _refreshed_at: int = 0
@@ -251,4 +253,4 @@ class Health:
     def _probe_if_needed(self) -> None:
         if not self.probing and self.needs_probe:
             self.probing = True
-            self._start_probing()
+            self.start_probing()

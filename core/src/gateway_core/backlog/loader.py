@@ -233,4 +233,5 @@ class Loader:
 
 def rank_of(stored: StoredEntry) -> int:
     """The rank of its class."""
-    return RANKS[stored.entry.stream.priority]
+    entry = stored.entry
+    return RANKS[entry.priority or entry.envelope.priority]

@@ -93,12 +93,18 @@ class Pager:
         """Take in what previous process runs left. Raises `OutboxError`."""
         recovery = await self._outbox.recover()
         self._restored.open(recovery)
-        instances = [account.instance.id for account in self._registry.all()]
-        since = self._restored.unknown_since(instances)
-        self._open(recovery, await self._outbox.attempts(since=since, limit=MOST_RECKONED))
+        accounts = self._registry.all()
+        since = self._restored.unknown_since(account.instance.id for account in accounts)
+        attempts = await self._outbox.attempts(since=since, limit=MOST_RECKONED)
+        self._open(recovery, attempts, accounts)
         return recovery
 
-    def _open(self, recovery: Recovery, attempts: Sequence[PastAttempt]) -> None:
+    def _open(
+        self,
+        recovery: Recovery,
+        attempts: Sequence[PastAttempt],
+        accounts: Sequence[InstanceState],
+    ) -> None:
         """Take that in, and of which instances it is."""
         self.capacity.open(recovery)
         self._pressing = True
@@ -110,9 +116,10 @@ class Pager:
             else:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
         self._restored.reckon(attempts)
-        self._restored.apply_all(self._registry.wide)
-        for account in self._registry.all():
-            self._restored.apply(account)
+        now = self._clock.now()
+        self._restored.apply_all(self._registry.wide, now)
+        for account in accounts:
+            self._restored.apply(account, now)
         if self.capacity.unfinished:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
@@ -126,7 +133,7 @@ class Pager:
         """An instance was taken in: its stored envelopes go on."""
         account = self._registry.serving.get(instance_id)
         if account is not None:
-            self._restored.apply(account)
+            self._restored.apply(account, self._clock.now())
         if self._intake.spilled_of[instance_id]:
             self._cursors[instance_id] = InstanceCursors()
             self._pressing = True
@@ -253,9 +260,9 @@ class Pager:
         self._intake.end(delivery, CANCELLED)
         return True
 
-    def freed(self, delivery: Delivery) -> None:
+    def freed(self, delivery: Delivery, now: int) -> None:
         """An envelope in memory ended."""
-        self.capacity.freed(delivery.id, RANKS[delivery.priority], self._clock.now())
+        self.capacity.freed(delivery.id, RANKS[delivery.priority], now)
         cursors = self._cursors.get(delivery.envelope.instance_id)
         if cursors is None or cursors.idle:
             return

@@ -53,11 +53,11 @@ class RestoredState:
             if attempt.at > self._spent.get(attempt.instance_id, (0.0, ()))[0]:
                 self._attempts.setdefault(attempt.instance_id, []).append(attempt)
 
-    def apply_all(self, registry: BucketRegistry) -> None:
+    def apply_all(self, registry: BucketRegistry, now: int) -> None:
         """Hand over what is spent of the limits that instances share."""
-        self._restore(ALL, registry)
+        self._restore(ALL, registry, now)
 
-    def apply(self, account: InstanceState) -> None:
+    def apply(self, account: InstanceState, now: int) -> None:
         """Hand it over to an instance that is there now."""
         for room, moved_to in self._moves.pop(account.instance.id, ()):
             account.move(room, moved_to)
@@ -65,35 +65,33 @@ class RestoredState:
             left = min(until - self._clock.wall(), wait)
             if left <= 0:
                 continue
-            now = self._clock.now()
             reopens = now + round(left * SECOND)
             if operation:
                 account.limits.close_operation(operation, reopens, now)
             else:
                 account.limits.close(reopens, now)
-        self._restore(account.instance.id, account.limits.registry)
-        self._recall(account)
+        self._restore(account.instance.id, account.limits.registry, now)
+        self._recall(account, now)
 
-    def _restore(self, name: str, registry: BucketRegistry) -> None:
+    def _restore(self, name: str, registry: BucketRegistry, now: int) -> None:
         released, standings = self._spent.pop(name, (0.0, ()))
-        registry.restore(standings, self._engine_time(released))
+        registry.restore(standings, self._engine_time(released, now))
 
-    def _recall(self, account: InstanceState) -> None:
+    def _recall(self, account: InstanceState, now: int) -> None:
         """Reckon what was spent from the attempts that are known: as if each ended at its time."""
         limits: dict[tuple[str, str | None, str, Priority], Sequence[Limit]] = {}
-        now = self._clock.now()
         for made in self._attempts.pop(account.instance.id, ()):
             what = account.addresses.get(made.room, made.room), made.thread, made.operation
             asked = (*what, made.priority)
             if asked not in limits:
                 limits[asked] = _limits_of(account, *asked)
-            at = self._engine_time(made.at)
+            at = self._engine_time(made.at, now)
             account.limits.registry.recall(limits[asked], at, made.count, now)
 
-    def _engine_time(self, wall: float) -> int:
+    def _engine_time(self, wall: float, now: int) -> int:
         """That POSIX time in engine nanoseconds; never in the future, whatever the clock says."""
         ago = min(max(0.0, self._clock.wall() - wall), 10 * RECKONED)
-        return self._clock.now() - round(ago * SECOND)
+        return now - round(ago * SECOND)
 
 
 def _limits_of(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias, get_args
@@ -384,16 +383,6 @@ class Attempt:
 repeated: ContextVar[bool] = ContextVar("repeated", default=False)
 """Whether what runs repeats an attempt, or finds out whether an account works: then `http` takes a
 new connection, since an old one may be the reason of the failure."""
-
-
-@contextmanager
-def repeating() -> Iterator[None]:
-    """What runs in the block does."""
-    token = repeated.set(True)
-    try:
-        yield
-    finally:
-        repeated.reset(token)
 
 
 @attrs.frozen(kw_only=True)

@@ -70,7 +70,7 @@ class Attempts:
         if session is not None:
             session.users += 1
         if session is None or self._journal is not None:
-            session = await self._made_ready(running, session, worker)
+            session = await self._made_ready(running, session, worker, now)
             if session is None:
                 return
             now = self._clock.now()
@@ -95,16 +95,18 @@ class Attempts:
             session.release()
 
     async def _made_ready(
-        self, running: RunningAttempt, session: OpenSession | None, worker: Worker
+        self, running: RunningAttempt, session: OpenSession | None, worker: Worker, now: int
     ) -> OpenSession | None:
         """Open the session, and record that an attempt begins; None: it does not begin."""
         delivery, step = running.delivery, running.step
-        try:
-            session = session or await running.lane.room.account.sessions.acquire()
-        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            self._unopened(running, stopped(raised))
-            return None
-        if not _may_begin(running, self._clock.now()):
+        if session is None:
+            try:
+                session = await running.lane.room.account.sessions.acquire()
+            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                self._unopened(running, stopped(raised))
+                return None
+            now = self._clock.now()
+        if not _may_begin(running, now):
             session.release()
             self._void(running.lane)
             return None
@@ -112,7 +114,7 @@ class Attempts:
             return session
         worker.recording = True
         try:
-            await self._journal.starting(delivery, step)
+            await self._journal.starting(delivery, step, now)
         except BaseException as raised:
             session.release()
             if isinstance(raised, trio.Cancelled):

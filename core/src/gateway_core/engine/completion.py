@@ -38,7 +38,7 @@ class Completion:
         self.history: OrderedDict[str, Receipt] = OrderedDict()
         self.sheddable = Sheddable()
         self.on_empty: Callable[[], None] = lambda: None
-        self.on_end: Callable[[Delivery], None] = lambda _delivery: None
+        self.on_end: Callable[[Delivery, int], None] = lambda _delivery, _now: None
         self.on_receipt: Callable[[Receipt], None] | None = None
 
     # -- one envelope
@@ -61,7 +61,7 @@ class Completion:
         if not room.lanes and not room.unfinished:
             scheduler.tidy(room, now)
         if shard.journal is not None:
-            self.on_end(delivery)
+            self.on_end(delivery, now)
         if not self._deliveries:
             self.on_empty()
         return receipt
@@ -91,9 +91,10 @@ class Completion:
         """End a delivery that is in the outbox only; its instance, and its hooks, may be gone."""
         if delivery.restored:
             delivery.returns(self._shard.gauge.level)
-        receipt = self._write_receipt(delivery, ending, self._clock.now())
+        now = self._clock.now()
+        receipt = self._write_receipt(delivery, ending, now)
         self._report(delivery, receipt, account, hooks)
-        self.on_end(delivery)
+        self.on_end(delivery, now)
         return receipt
 
     def expire(self, delivery: Delivery, now: int) -> None:

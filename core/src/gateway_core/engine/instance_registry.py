@@ -373,11 +373,11 @@ class InstanceRegistry:
             config.circuit,
             can_refresh="credentials" in hooks.can,
             can_probe="probe" in hooks.can,
-            start_probing=lambda: self._start_probing(account),
             serve_waiters=serve_waiters,
             over=functools.partial(_report_end, instance.id),
         )
         account = InstanceState(instance, hooks, self._sessions(hooks, instance), limits, health)
+        health.start_probing = functools.partial(self._start_probing, account)
         return account
 
     def _unserved(self, instance: Instance) -> Problem:

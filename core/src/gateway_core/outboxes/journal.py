@@ -45,29 +45,28 @@ class Journal:
         self._ids = ids
         self.on_finished: Callable[[], None] = lambda: None
 
-    async def starting(self, delivery: Delivery, step: Step) -> None:
+    async def starting(self, delivery: Delivery, step: Step, now: int) -> None:
         """A try is about to begin. Awaited if its outcome could become unknown.
 
         Raises `OutboxError`: then it must not begin.
         """
         if step.kind in ("edit", "delete"):
             return
-        first = step.first_at or self._clock.now() or 1
-        record = self._record(step, number=step.number + 1, started=True, first_at=first)
+        first = step.first_at or now or 1
+        record = self._record(step, now, number=step.number + 1, started=True, first_at=first)
         await self._outbox.attempt_started(delivery.id, record)
 
     def ended(self, delivery: Delivery, step: Step, wait: float = 0.0) -> None:
         """A try failed, or did not begin; nothing of the step for `wait` seconds."""
         until = self._clock.wall() + wait if wait > 0 else 0.0
-        record = self._record(step, first_at=step.first_at, not_before=until)
+        record = self._record(step, self._clock.now(), first_at=step.first_at, not_before=until)
         report(self._outbox.attempt_ended, delivery.id, record)
 
     def acknowledged(self, delivery: Delivery, step: Step) -> None:
         """The platform said yes; for a message of one step, its end records that."""
         if len(delivery.steps or ()) > 1:
-            report(
-                self._outbox.acknowledged, delivery.id, self._record(step, first_at=step.first_at)
-            )
+            record = self._record(step, self._clock.now(), first_at=step.first_at)
+            report(self._outbox.acknowledged, delivery.id, record)
 
     def planned(self, delivery: Delivery) -> None:
         """The steps of the delivery do not follow from its plan alone."""
@@ -112,6 +111,7 @@ class Journal:
     def _record(
         self,
         step: Step,
+        now: int,
         *,
         first_at: int,
         number: int | None = None,
@@ -120,7 +120,7 @@ class Journal:
     ) -> StepRecord:
         first = 0.0
         if first_at:
-            first = self._clock.wall() - (self._clock.now() - first_at) / SECOND
+            first = self._clock.wall() - (now - first_at) / SECOND
         return StepRecord(
             serial=step.serial,
             number=step.number if number is None else number,

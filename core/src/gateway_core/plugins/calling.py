@@ -6,14 +6,15 @@ measured by itself: what it awaits holds nobody up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from inspect import iscoroutinefunction
 from operator import itemgetter
 from time import perf_counter
 from types import TracebackType, coroutine
 from typing import Any, TypeAlias
 
+from gateway_core.contract.envelopes import repeated
 from gateway_core.plugins import defaults
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
@@ -22,6 +23,16 @@ Report: TypeAlias = Callable[[Any, float], None]
 
 SLOW = 0.1
 """Seconds from which an impl is reported: a tenth is what people notice."""
+
+
+@contextmanager
+def repeating() -> Iterator[None]:
+    """What runs in the block repeats an attempt, or finds out whether an account works."""
+    token = repeated.set(True)
+    try:
+        yield
+    finally:
+        repeated.reset(token)
 
 
 def impls_of(caller: Any) -> list[Any]:

@@ -22,7 +22,6 @@ from gateway_core.contract.envelopes import (
     Part,
     Priority,
     Receipt,
-    repeating,
 )
 from gateway_core.contract.errors import HookContractError, Problem
 from gateway_core.contract.hookspecs import (
@@ -47,6 +46,7 @@ from gateway_core.plugins.calling import (
     freeze,
     impls_of,
     in_steps,
+    repeating,
     timed,
 )
 from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
@@ -58,6 +58,9 @@ SEQUENCES = (tuple, list, Sequence)
 MOST_CAUSES = 1_000
 """Causes of failures that are told apart."""
 VOTES = ("shed", "urgent", "normal", "bulk")
+
+
+_BY_DEFAULT = Privacy(TelemetrySettings())
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -84,7 +87,7 @@ class ChannelHooks:
     failures: dict[tuple[str, str], int] = attrs.field(factory=dict)
     slow: dict[tuple[str, str], int] = attrs.field(factory=dict)
     _causes: dict[tuple[str, str, str], int] = attrs.field(factory=dict, init=False)
-    privacy: Privacy = attrs.field(factory=lambda: Privacy(TelemetrySettings()))
+    privacy: Privacy = _BY_DEFAULT
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)

@@ -41,6 +41,7 @@ class _Row:
     entry: Entry
     position: int
     due: float | None
+    stream: Stream
     records: dict[int, StepRecord] = attrs.field(factory=dict)
     shapes: tuple[StepShape, ...] | None = None
 
@@ -58,7 +59,7 @@ class _Row:
             room=envelope.external_room_id,
             thread=envelope.thread_id,
             operation="send",
-            priority=self.entry.stream.priority,
+            priority=self.stream.priority,
             at=math.inf,
             count=count,
         )
@@ -115,7 +116,7 @@ class MemoryOutbox:
         return Recovery(
             last_id=self._last,
             unfinished=Counter(row.entry.envelope.instance_id for row in rows),
-            classes=Counter(row.entry.stream.priority for row in rows),
+            classes=Counter(row.stream.priority for row in rows),
             scheduled=sum(row.due is not None for row in self._rows.values()),
             moves=dict(self._moves),
             closures=dict(self._closures),
@@ -158,7 +159,7 @@ class MemoryOutbox:
             for row in rows
             if row.entry.envelope.instance_id == instance_id
             and room in (None, row.entry.envelope.external_room_id)
-            and row.entry.stream in streams
+            and row.stream in streams
         )
         return [stored for stored, _ in zip(fitting, range(limit), strict=False)]
 
@@ -239,7 +240,7 @@ class MemoryOutbox:
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Store the entry, at once."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        row = _Row(entry, position_of(entry.id), entry.due)
+        row = _Row(entry, position_of(entry.id), entry.due, entry.stream)
         self._rows[entry.id] = row
         self._last = max(self._last, entry.id)
         if entry.due is None:
@@ -268,6 +269,7 @@ class MemoryOutbox:
         row = self._rows.get(envelope_id)
         if row is not None:
             row.entry = attrs.evolve(row.entry, priority=priority, deadline=deadline)
+            row.stream = row.entry.stream
 
     def entered(self, envelope_id: str, position: int) -> None:
         """It has its position now."""
