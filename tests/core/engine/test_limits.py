@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ import trio
 import trio.testing
 
 from gateway_core import Disposition, ErrorClass, Instance, Limit, Reason, Scope, Verdict
-from gateway_core.authors import Answer, BucketReport, Traits, hookimpl
+from gateway_core.authors import Answer, BucketReport, Traits, TransportError, hookimpl
 from gateway_core.testing import (
     Failure,
     FakeChannel,
@@ -771,3 +772,28 @@ async def test_a_limit_of_the_gateway_is_shared_by_the_accounts_that_name_it(
     for made in channel.made:
         ends[made.attempt.instance_id[0]] = made.at
     assert {"a": pytest.approx(9.5, abs=0.1), "b": pytest.approx(4.5, abs=0.1)} == ends
+
+
+async def test_a_session_that_does_not_open_draws_on_no_limit(engine, autojump_clock):
+    """Nothing reached the platform: its window has all its tokens still."""
+    broken = [True]
+
+    @asynccontextmanager
+    async def session():
+        if broken[0]:
+            raise TransportError("no way there", dispatched="no")
+        yield
+
+    class Closed(FakeChannel):
+        @hookimpl
+        def open_session(self):
+            return session()
+
+    channel = Closed(limits=always(Limit("room", 2, HOUR, "window")))
+    async with engine(channel, drain_timeout=100.0) as gateway:
+        tickets = [await gateway.enqueue("bot", "r", str(n)) for n in range(2)]
+        await trio.sleep(20)
+        broken[0] = False
+        with trio.fail_after(60):
+            for ticket in tickets:
+                assert (await ticket.receipt()).delivered

@@ -152,7 +152,8 @@ class Attempts:
                 raw=f"its session does not open: {said}",
             )
         verdict = attrs.evolve(verdict, dispatched="no")
-        self._consequences.failed(Failed(*running, verdict, self._after(running.lane)))
+        now = self._after(running.lane, unused=True)
+        self._consequences.failed(Failed(*running, verdict, now))
 
     def _void(self, lane: Lane) -> None:
         """The attempt does not begin: tokens back, the lane is offered again."""
@@ -173,11 +174,14 @@ class Attempts:
         performing = hooks.perform(instance, session.value, attempt)
         return self._observer.attempting(delivery, step, account, self._index, now, performing)
 
-    def _after(self, lane: Lane) -> int:
-        """The attempt is over: from here on this worker takes the next lane that starts."""
+    def _after(self, lane: Lane, *, unused: bool = False) -> int:
+        """The attempt is over: from here on this worker takes the next lane that starts.
+
+        unused  it never began, so that it drew on no limit
+        """
         now = self._clock.now()
         self._work.serving = True
-        self._scheduler.release(lane, now)
+        self._scheduler.release(lane, now, unused=unused)
         return now
 
     def _answered(self, running: RunningAttempt, answer: Answer, now: int) -> None:
