@@ -9,7 +9,7 @@ import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.rows import entry_row
-from gateway_contrib.sqlite.schema import MIGRATIONS, VERSION, number
+from gateway_contrib.sqlite.schema import CHANGES, VERSION, number
 from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
 from gateway_core.outboxes import Entry
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
@@ -99,14 +99,14 @@ def test_streams_are_given_to_what_an_earlier_version_kept(tmp_path):
         )
     ]
     database = apsw.Connection(str(tmp_path / "outbox.db"))
-    for migration in MIGRATIONS[:3]:
-        database.execute(migration)
+    for change in CHANGES[:3]:
+        database.execute(change.make)
     rows = [entry_row(entry, seq) for seq, entry in enumerate(entries)]
     insert = "INSERT INTO envelopes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     database.executemany(insert, [row[:13] for row in rows])
     damaged = (len(rows), "damaged", *rows[0][2:4], len(rows), *rows[0][5:10], "{", None, 0)
     database.execute(insert, damaged)
-    database.execute(MIGRATIONS[3])
+    database.execute(CHANGES[3].make)
     found = [stream for (stream,) in database.execute("SELECT stream FROM envelopes ORDER BY seq")]
     database.close()
     assert [*(row[13] for row in rows), 1] == found

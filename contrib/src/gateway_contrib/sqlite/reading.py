@@ -90,12 +90,14 @@ class Reader:
             scheduled=query("SELECT count(*) FROM envelopes WHERE due IS NOT NULL").get,
             closures={
                 (instance, operation): (until, wait)
-                for instance, operation, until, wait in query("SELECT * FROM closures")
+                for instance, operation, until, wait in query(
+                    "SELECT instance, operation, until, wait FROM closures"
+                )
             },
             moves={(instance, room): moved_to for instance, room, moved_to in moves},
             spent={
                 instance: (at, standings_of(text))
-                for instance, at, text in query("SELECT * FROM spent")
+                for instance, at, text in query("SELECT instance, at, standings FROM spent")
             },
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from gateway_contrib.sqlite.failing import BUSY, logged
-from gateway_contrib.sqlite.rows import ENTRY_READ, STEP_COLUMNS, Row, stored_of
+from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, ENTRY_READ, STEP_COLUMNS, Row, stored_of
 from gateway_contrib.sqlite.schema import STREAM
 from gateway_core import Invalid
 from gateway_core.outboxes import OUTBOX_FAILED, FormatVersionError, Request, StoredEntry
@@ -94,8 +94,9 @@ class Desk:
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         """Put it back among the unfinished, its time to begin anew."""
         self._db.execute(
-            f"""INSERT INTO envelopes SELECT seq, id, instance, room, seq, NULL, ?,
-            ? + deadline - accepted_at, fingerprint, class, entry, shapes, 1, {STREAM}
+            f"""INSERT INTO envelopes ({", ".join(ENTRY_COLUMNS)})
+            SELECT seq, id, instance, room, seq, NULL, ?, ? + deadline - accepted_at,
+                fingerprint, class, entry, shapes, 1, {STREAM}
             FROM history WHERE seq = ? AND entry IS NOT NULL""",  # noqa: S608 - constants
             (wall, wall, seq),
         )

@@ -49,6 +49,11 @@ STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
     "not_before", "outcome", "message_id",
 )  # fmt: skip
+KEY_COLUMNS = ("instance", "room", "operation", "key", "seq", "ended_at")
+REVISION_COLUMNS = ("id", "instance", "room", "ended_at", "ref")
+MOVE_COLUMNS = ("instance", "room", "moved_to", "moved_at")
+CLOSURE_COLUMNS = ("instance", "operation", "until", "wait")
+SPENT_COLUMNS = ("instance", "at", "standings")
 SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
 """What nobody will want to try again: only the receipt is kept."""
 

@@ -1,5 +1,11 @@
 """The tables of the database file, their version, and the steps from each version to the next.
 
+A release can go back: its predecessor reads and writes a file that it has made newer. So a change
+adds tables, indexes, and columns with a default, and takes nothing away that the release before it
+needs; what is dropped is dropped a release later, and `OLDEST` rises with it. Statements name the
+columns that they write. What a predecessor could not write is made up when the newer release comes
+back: `Change.adopt`.
+
 An index by what has no order (rooms, deadlines) costs a page of its own for each row, at the append
 and at the end, and most envelopes end within the second without anybody having asked for them so.
 Therefore they are *filed* in such indexes later: when somebody asks, or when many are not.
@@ -8,6 +14,7 @@ Therefore they are *filed* in such indexes later: when somebody asks, or when ma
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import apsw
 
@@ -184,10 +191,39 @@ CREATE TABLE source (
 INSERT INTO source SELECT lower(hex(randomblob(8))), count(*), 0 FROM history;
 """
 
-MIGRATIONS = (_FIRST, _REVISIONS, _FILED, _STREAMS, _SEALED, _SPENT, _ENDINGS)
+_FORMAT = """
+CREATE TABLE format (
+    oldest INTEGER NOT NULL,          -- version of the oldest release that can use this file
+    used INTEGER NOT NULL             -- version of the release that had it open last
+) STRICT;
+INSERT INTO format VALUES (0, 0);
+"""
+
+
+class Change(NamedTuple):
+    """A step from one version to the next.
+
+    make   statements that make it, whatever the file holds
+    adopt  those that give it to rows which a release before it has written since
+    """
+
+    make: str
+    adopt: str = ""
+
+
+CHANGES = (
+    Change(_FIRST), Change(_REVISIONS), Change(_FILED), Change(_STREAMS), Change(_SEALED),
+    Change(_SPENT), Change(_ENDINGS), Change(_FORMAT),
+)  # fmt: skip
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
-VERSION = len(MIGRATIONS)
+VERSION = len(CHANGES)
+
+OLDEST = 8
+"""The version of the oldest release that can go on with a file of this one."""
+
+_TELLS = 8
+"""The first version of which the file says who can use it."""
 
 
 def prepare(connection: apsw.Connection) -> None:
@@ -197,27 +233,35 @@ def prepare(connection: apsw.Connection) -> None:
     tables = number(connection, "SELECT count(*) FROM sqlite_schema")
     if mark != APPLICATION_ID and tables:
         raise OutboxError("the file is a database, but not an outbox of this gateway")
-    check_version(version)
-    if version != VERSION:
-        _migrate(connection, version)
+    check_version(connection)
+    _bring_up_to_date(connection, version)
     lacking = _all_names() - _names(connection)
     if lacking:
         raise OutboxError(f"the file is damaged: it lacks {', '.join(sorted(lacking))}")
 
 
-def _migrate(connection: apsw.Connection, version: int) -> None:
+def _bring_up_to_date(connection: apsw.Connection, version: int) -> None:
+    """Make what the file lacks. A later release's file stays what it is, but for who used it."""
+    used = number(connection, "SELECT used FROM format") if version >= _TELLS else version
+    if used == VERSION <= version:
+        return
     with connection:
-        for migration in MIGRATIONS[version:]:
-            connection.execute(migration)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        for change in CHANGES[version:]:
+            connection.execute(change.make)
+        for change in CHANGES[used:version]:
+            connection.execute(change.adopt)
+        connection.execute("UPDATE format SET used = ?", (VERSION,))
+        if version < VERSION:
+            connection.execute("UPDATE format SET oldest = ?", (OLDEST,))
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @cache
 def _all_names() -> frozenset[str]:
     """What a file of this version has."""
     connection = apsw.Connection(":memory:")
-    _migrate(connection, 0)
+    _bring_up_to_date(connection, 0)
     names = _names(connection)
     connection.close()
     return names
@@ -228,11 +272,29 @@ def _names(connection: apsw.Connection) -> frozenset[str]:
     return frozenset(name for (name,) in connection.execute("SELECT name FROM sqlite_schema"))
 
 
-def check_version(version: int) -> None:
-    """Raises `OutboxError` where a later release wrote the file."""
-    if not 0 <= version <= VERSION:
+def check_version(connection: apsw.Connection) -> None:
+    """Raises `OutboxError` where a later release wrote the file, and this one cannot go on."""
+    version = oldest = number(connection, "PRAGMA user_version")
+    if version > VERSION and "format" in _names(connection):
+        oldest = number(connection, "SELECT oldest FROM format")
+    if oldest > VERSION:
         raise OutboxError(
-            f"the file has schema version {version}; this release reads 1 to {VERSION}"
+            f"the file has schema version {version}, which needs a release that knows version "
+            f"{oldest}; this one knows up to {VERSION}. Start the later release again, or give "
+            "this one a backup that was made before"
+        )
+    if version < 0:
+        raise OutboxError(f"the file is damaged: it has schema version {version}")
+
+
+def check_beside(connection: apsw.Connection) -> None:
+    """The same for whoever looks at the file, and may not bring it up to date."""
+    check_version(connection)
+    version = number(connection, "PRAGMA user_version")
+    if version < VERSION:
+        raise OutboxError(
+            f"an earlier release wrote the file (schema version {version}, here {VERSION}): look "
+            "at it with that release, or after this one's gateway has opened it"
         )
 
 

@@ -16,7 +16,19 @@ import apsw
 
 from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.files.log import Log
-from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, SETTLED, STEP_COLUMNS, Row, clean, filed
+from gateway_contrib.sqlite.rows import (
+    CLOSURE_COLUMNS,
+    ENTRY_COLUMNS,
+    KEY_COLUMNS,
+    MOVE_COLUMNS,
+    REVISION_COLUMNS,
+    SETTLED,
+    SPENT_COLUMNS,
+    STEP_COLUMNS,
+    Row,
+    clean,
+    filed,
+)
 from gateway_contrib.sqlite.schema import number
 
 T = TypeVar("T")
@@ -38,6 +50,8 @@ _END = f"""INSERT OR REPLACE INTO history
         iif(v.column2 IN ({_SETTLED}), NULL, e.entry),
         iif(v.column2 IN ({_SETTLED}), NULL, e.shapes), v.column7
     FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1"""  # noqa: S608 - constants
+_STEP = f"""INSERT INTO steps ({", ".join(STEP_COLUMNS)}) VALUES %s ON CONFLICT DO UPDATE SET
+    {", ".join(f"{column} = excluded.{column}" for column in STEP_COLUMNS[2:])}"""  # noqa: S608 - constants
 _ANSWER = """UPDATE requests SET done_at = v.column2, answer = v.column3 FROM (VALUES %s) v
     WHERE number = v.column1"""
 _KEYS_END = "UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v WHERE keys.seq = v.column1"
@@ -94,9 +108,9 @@ class Writer:
         return more
 
     def _write(self, batch: Batch) -> None:
-        self._insert("envelopes", len(ENTRY_COLUMNS), self._entries(batch))
-        self._insert("keys", 6, batch.keys.values())
-        self._insert("steps", len(STEP_COLUMNS), batch.steps.values())
+        self._insert("envelopes", ENTRY_COLUMNS, self._entries(batch))
+        self._insert("keys", KEY_COLUMNS, batch.keys.values())
+        self._many(_STEP, len(STEP_COLUMNS), batch.steps.values())
         if batch.classes:
             change = "class = v.column2, deadline = v.column3, stream = v.column4 + stream / 3 * 3"
             self._update(change, 4, batch.classes.values())
@@ -108,11 +122,11 @@ class Writer:
             self._end(batch)
         if batch.withdrawn:
             self._forget(batch.withdrawn)
-        self._insert("revisions", 5, batch.revisions.values())
-        self._insert("moves", 4, batch.moves.values())
-        self._insert("closures", 4, batch.closures.values())
+        self._insert("revisions", REVISION_COLUMNS, batch.revisions.values())
+        self._insert("moves", MOVE_COLUMNS, batch.moves.values())
+        self._insert("closures", CLOSURE_COLUMNS, batch.closures.values())
         self._many(_ANSWER, 3, batch.answers.values())
-        self._insert("spent", 3, batch.spent.values())
+        self._insert("spent", SPENT_COLUMNS, batch.spent.values())
 
     def _entries(self, batch: Batch) -> Iterable[Row]:
         """Their rows; one whose append took long is filed if all after it are."""
@@ -136,8 +150,9 @@ class Writer:
         for table in ("envelopes", "keys", "steps"):
             self._delete(table, seqs)
 
-    def _insert(self, table: str, width: int, rows: Iterable[Row]) -> None:
-        self._many(f"INSERT OR REPLACE INTO {table} VALUES %s", width, rows)  # noqa: S608 - a constant
+    def _insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        sql = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES %s"  # noqa: S608 - constants
+        self._many(sql, len(columns), rows)
 
     def _update(self, change: str, width: int, rows: Iterable[Row]) -> None:
         sql = f"UPDATE envelopes SET {change} FROM (VALUES %s) v WHERE seq = v.column1"  # noqa: S608 - a constant

@@ -14,7 +14,7 @@ import apsw
 from gateway_contrib.sqlite.failing import BUSY, failed, typed
 from gateway_contrib.sqlite.files.log import check_log, has_log, log_of, seal_without_log
 from gateway_contrib.sqlite.files.ownership import Ownership
-from gateway_contrib.sqlite.schema import APPLICATION_ID, check_version, number, prepare
+from gateway_contrib.sqlite.schema import APPLICATION_ID, check_beside, number, prepare
 from gateway_core.outboxes import OutboxError
 
 _BESIDE = ("-wal", "-shm", ".owner")
@@ -81,7 +81,7 @@ def connect_beside(path: Path) -> apsw.Connection:
             check_log(connection, path, without)
             if number(connection, "PRAGMA application_id") != APPLICATION_ID:
                 raise OutboxError(f"{path} is not an outbox of this gateway")
-            check_version(number(connection, "PRAGMA user_version"))
+            check_beside(connection)
     return connection
 
 
