@@ -179,3 +179,12 @@ async def test_who_looks_may_look_at_the_successors_file(path, later, autojump_c
     with Operator(path) as operator:
         assert {"bot": 1} == operator.stats()["unfinished"]
         assert operator.ask("retry", 0.0, envelope_id="0" * 30) == 1
+
+
+async def test_a_request_that_only_the_successor_knows_waits_for_it(path, autojump_clock):
+    async with open_test_gateway(FakeChannel(), outbox=opened(path)):
+        with Operator(path) as operator:
+            number, known = operator.ask("dance", 0.0), operator.ask("accounts", 0.0)
+            await trio.sleep(3)
+            assert operator.answer(known) is not None
+            assert operator.answer(number) is None

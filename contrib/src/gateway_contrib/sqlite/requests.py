@@ -79,6 +79,8 @@ class Desk:
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
         elif kind == "discard" and (stored := self._read(seq)) is not None:
             request = Request(kind="discard", number=number, stored=stored)
+        elif kind not in ("retry", "discard"):
+            return ()  # a later release asked, and answers once it is there again
         if request is not None:
             self._handed_on.add(number)
             return [request]
