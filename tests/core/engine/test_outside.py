@@ -404,3 +404,32 @@ async def test_drain_tells_what_ended_outside_meanwhile_but_not_what_is_kept(
 
 async def drained(gateway, left) -> None:
     left += [(u.receipt.envelope_id, u.receipt.disposition) for u in await gateway.drain()]
+
+
+class Late(MemoryOutbox):
+    """One of whose pages takes two seconds, as does the append of the text "late"."""
+
+    async def append(self, entry, kept):
+        if entry.envelope.text == "late":
+            await trio.sleep(2)
+        await super().append(entry, kept)
+
+    async def page(self, *args, **query):
+        await trio.sleep(2)
+        return await super().page(*args, **query)
+
+
+async def test_what_was_accepted_while_a_page_was_read_is_not_overtaken(autojump_clock):
+    """The page begins with a reminder that was due meanwhile: what has an older place lacks."""
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=Late(), **TINY) as gateway:
+        await gateway.enqueue("bot", "room", "reminder", not_before=EPOCH + 1)
+        async with trio.open_nursery() as nursery:
+            await trio.sleep(0.5)
+            nursery.start_soon(gateway.enqueue, "bot", "room", "late")
+            await trio.sleep(2.1)
+            nursery.start_soon(gateway.enqueue, "bot", "room", "after it")
+        await trio.sleep(60)
+    texts = channel.texts("room")
+    assert {"reminder", "late", "after it"} == set(texts)
+    assert texts.index("late") < texts.index("after it")

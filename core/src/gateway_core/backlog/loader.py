@@ -125,7 +125,9 @@ class Loader:
     ) -> bool:
         """Take each in its turn; false: one finds no slot at all, and the rest of the page waits.
 
-        Nothing comes in once the account is removed: a new one of its name loads for itself.
+        So does what stands beyond an envelope that the page may lack, and that is in no room's
+        cursor. Nothing comes in once the account is removed: a new one of its name loads for
+        itself.
         """
         for stored in page:
             envelope = stored.entry.envelope
@@ -138,6 +140,8 @@ class Loader:
             behind = cursor.behind.get(room)
             if behind is not None:
                 behind.newest = max(behind.newest, stored.position)
+            elif stored.position > cursor.passed:
+                return True
             elif (full := partition.admission.full(instance_id, room, rank)) is None:
                 self._intake.take(stored, partition, account)
             elif not cursor.crowded and (
@@ -215,7 +219,7 @@ class Loader:
         partition: Partition,
         account: InstanceState,
     ) -> bool:
-        """Take as many as find a slot; whether there were any."""
+        """Take as many as find a slot, up to what the page may lack; whether there were any."""
         came = False
         for stored in page:
             envelope = stored.entry.envelope
@@ -224,6 +228,8 @@ class Loader:
             if isinstance(envelope, CHANGES):
                 await self._bring_message(stored, envelope, partition, account)
             if account.health.removed or partition.admission.full(*room, behind.rank) is not None:
+                break
+            if stored.position > behind.passed:
                 break
             self._intake.take(stored, partition, account)
             behind.loaded, behind.rank = stored.position, URGENT
