@@ -183,6 +183,8 @@ class Ledger:
     _votes: dict[int, str | None]
     _lifted: dict[str, float]
     _opened: dict[str, float]
+    _closed_at: dict[Any, float]
+    _told: dict[Any, list[tuple[float, float]]]
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self._lifted, self._opened = setup, {}, {}
@@ -227,7 +229,7 @@ class Ledger:
         self._votes, self.at_the_door = {}, {}
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
-        self._closed_at: dict[Any, float] = {}
+        self._closed_at, self._told = {}, {}
         self._alias: dict[tuple[str, str], str] = {}
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
@@ -838,6 +840,8 @@ class Ledger:
             Scope.THREAD: (instance_id, "thread", attempt.room, attempt.thread),
         }.get(scope)
         if key is not None:
+            told = self._told[key] if key in self._closed else []
+            self._told[key] = [*told, (trio.current_time(), until)]
             self._closed[key] = max(self._closed.get(key, 0.0), until)
             self._closed_at[key] = trio.current_time()
         entry = self.find(attempt.envelope_id)
@@ -904,10 +908,11 @@ class Ledger:
         """When the last of the waits ends that an account was told until then."""
         return max(
             (
-                until
-                for key, until in self._closed.items()
+                min(until, stands)
+                for key, stands in self._closed.items()
                 if key[0] == instance_id and (len(key) == 1 or key[1] == "operation")
-                and self._closed_at.get(key, 0.0) <= before
+                for at, until in self._told.get(key, ())
+                if at <= before
             ),
             default=0.0,
         )  # fmt: skip
