@@ -238,6 +238,24 @@ async def test_where_both_are_known_an_edit_leaves_one(autojump_clock):
         assert ["f"] == channel.texts("r")
 
 
+async def test_a_change_waits_for_a_message_that_is_sent_again(autojump_clock):
+    """Its ref names what a killed run told; what this one is sending is of the same message."""
+    channel, outbox = Words(), Forgetful()
+    outbox.unwritten = {"acknowledged", "finished"}
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        sent = await gateway.send("bot", "r", "a", key="k")
+    outbox.unwritten = ()
+    channel.latency = 5.0
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(1)
+        change = Edit(
+            instance_id="bot", external_room_id="r", target=sent.ref, text="b", order="none"
+        )
+        edited = await (await gateway.submit(change)).receipt()
+        await trio.sleep(100)
+        assert (True, ["b"]) == (edited.possible_duplicate, channel.texts("r"))
+
+
 async def test_a_copy_that_stayed_is_deleted_by_the_next_edit(autojump_clock):
     """As any part that an edit has over."""
     channel, outbox = Words(), Forgetful()

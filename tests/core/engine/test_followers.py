@@ -5,8 +5,21 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import Delete, Disposition, Edit, KeyRef, Limit, Send, Ttl
+from gateway_core import (
+    Delete,
+    Disposition,
+    Edit,
+    ErrorClass,
+    KeyRef,
+    Limit,
+    Reason,
+    Scope,
+    Send,
+    Ttl,
+    Verdict,
+)
 from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing.fake_channel import Failure
 
 PLACE = {"instance_id": "bot", "external_room_id": "room"}
 KEY = KeyRef(**PLACE, key="k")
@@ -207,6 +220,76 @@ async def test_an_edit_without_order_comes_after_what_a_killed_run_left_of_its_m
         for ticket in (older, newer):
             assert (await gateway.status(ticket.id)).receipt.delivered
     assert ["newer"] == channel.texts("room")
+
+
+class Refusing:
+    """Tells the edit "older" once to come back in 30 s; "hello" and "busy" take three."""
+
+    def __init__(self) -> None:
+        self.refused = False
+
+    async def __call__(self, attempt):
+        if attempt.payload["text"] in ("hello", "busy"):
+            await trio.sleep(3)
+        if attempt.payload["text"] == "older" and not self.refused:
+            self.refused = True
+            raise Failure(
+                Verdict(
+                    error_class=ErrorClass.RETRYABLE,
+                    reason=Reason.PLATFORM_ERROR,
+                    scope=Scope.MESSAGE,
+                    retry_after=30.0,
+                    raw="503",
+                )
+            )
+
+
+async def test_what_a_killed_run_had_begun_of_a_message_is_done_before_what_comes_new(
+    outbox, autojump_clock
+):
+    """It is in memory, and its lane waits; the newer one stands alone, and could begin."""
+    channel = FakeChannel(script=Refusing())
+    async with open_life(outbox, channel, room_bound=9) as gateway:
+        ref = (await gateway.send("bot", "room", "hello")).ref
+        older = await gateway.submit(Edit(**PLACE, target=ref, text="older"))
+        await trio.sleep(1)
+    async with open_life(outbox, channel, room_bound=9) as gateway:
+        await trio.sleep(1)
+        newer = await gateway.submit(Edit(**PLACE, target=ref, text="newer", order="none"))
+        await trio.sleep(1_000)
+        for ticket in (older, newer):
+            assert (await gateway.status(ticket.id)).receipt.delivered
+    assert ["newer"] == channel.texts("room")
+    assert not gateway._partitions[0].targets._under_way
+
+
+class LateEdit(MemoryOutbox):
+    """The append of the edit "newer" takes two seconds."""
+
+    async def append(self, entry, kept):
+        if getattr(entry.envelope, "text", "") == "newer":
+            await trio.sleep(2)
+        await super().append(entry, kept)
+
+
+async def test_changes_are_made_in_one_order_before_a_restart_and_after_it(autojump_clock):
+    """The older one waited for its message, and came in while the newer one was being stored."""
+    outbox = LateEdit()
+    channel = FakeChannel(script=Refusing())
+    async with open_life(outbox, channel, room_bound=9) as gateway:
+        message = await gateway.submit(Send(**PLACE, text="hello", key="k"))
+        older = await gateway.submit(Edit(**PLACE, target=KEY, text="older", order="none"))
+        await gateway.submit(Send(**PLACE, text="busy"))
+        await trio.sleep(2)
+        newer = await gateway.submit(Edit(**PLACE, target=KEY, text="newer"))
+        await trio.sleep(1.5)
+        assert (await gateway.status(message)).receipt.delivered
+        assert 1 == (await gateway.status(older)).attempts
+    async with open_life(outbox, channel) as gateway:
+        await trio.sleep(1_000)
+        for ticket in (older, newer):
+            assert (await gateway.status(ticket.id)).receipt.delivered
+    assert ["newer", "busy"] == channel.texts("room")
 
 
 async def test_an_urgent_edit_without_order_waits_for_no_message_before_it(outbox, autojump_clock):

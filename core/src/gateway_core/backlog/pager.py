@@ -66,6 +66,7 @@ class Pager:
         observed: bool,
     ) -> None:
         self._outbox = outbox
+        self._journal = journal
         self._registry = registry
         self._clock = clock
         self._holds_suspended = holds_suspended
@@ -145,9 +146,10 @@ class Pager:
             self._schedule.look_back()
             self.wake()
 
-    def leave_off(self, instance_id: str) -> None:
+    def leave_off(self, account: InstanceState) -> None:
         """An instance was taken out: its spilled envelopes stay stored."""
-        self._cursors.pop(instance_id, None)
+        self._cursors.pop(account.instance.id, None)
+        self._restored.keep(account, self._clock.now())
 
     def close(self) -> None:
         """Load no more; nobody waits for a slot any more."""
@@ -155,6 +157,15 @@ class Pager:
         self.wake()
 
     # -- spilled envelopes
+
+    def place(self, delivery: Delivery) -> None:
+        """Give a change that is stored its place after all that have theirs already.
+
+        One that waited for its message may have entered while this one was being stored: the next
+        process run shall find both changes in the order in which they are made.
+        """
+        if delivery.due is None and delivery.id < self._journal.newest:
+            self._journal.entered(delivery)
 
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
@@ -211,7 +222,10 @@ class Pager:
             stream = stream_of(envelope, delivery.priority)
             place = envelope.instance_id, envelope.external_room_id
             change = isinstance(envelope, CHANGES)
-            self._put_behind(*place, position_of(delivery.id), stream, change=change)
+            position = delivery.outbox_position
+            if position is None:
+                position = position_of(delivery.id)
+            self._put_behind(*place, position, stream, change=change)
             return
         delivery.wait_for("schedule", self._clock.now())
         if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:

@@ -29,12 +29,19 @@ class Targets:
         self._keys, self._revisions, self._deliveries = keys, revisions, deliveries
         self._edits: dict[str, Delivery] = {}
         self._begun: dict[str, Delivery] = {}
+        self._under_way: dict[str, Delivery] = {}
         self._spilled: dict[Any, Delivery] = {}
         self._waiting: dict[str, str] = {}
 
     def comes(self, delivery: Delivery, now: int) -> None:
-        """A change came in: until it has ended, its message is remembered."""
+        """A change came in: until it has ended, its message is remembered.
+
+        One that a previous run began goes on before others of its message begin.
+        """
         target = _target(delivery)
+        if delivery.started:
+            delivery.changes(self._identity(delivery, now))
+            self._under_way.setdefault(delivery.message, delivery)
         if isinstance(target, MessageRef):
             name = target.envelope_id
         else:
@@ -59,11 +66,15 @@ class Targets:
         return other if useless else None
 
     def origin(self, delivery: Delivery, now: int) -> Delivery | None:
-        """The unfinished send that makes the target of a change, if there is one."""
+        """The unfinished send that makes the target of a change, if there is one.
+
+        It may be so although the target names its messages: a run that was killed may have told its
+        caller of them before the outbox had written that, and this one sends them again.
+        """
         target = _target(delivery)
         if isinstance(target, MessageRef):
             name = target.envelope_id
-            return None if target.parts else self._deliveries.get(name) or self._spilled.get(name)
+            return self._deliveries.get(name) or self._spilled.get(name)
         known = self._known(delivery, target, now)
         made = known.delivery if known is not None else self._spilled.get(scope_of_key(target))
         return made if made is not None and made.id < delivery.id else None
@@ -105,10 +116,13 @@ class Targets:
         if origin is not None:
             return origin
         identity = self._identity(delivery, now)
-        other = self._begun.setdefault(identity, delivery)
+        other = self._begun.get(identity) or self._under_way.get(identity, delivery)
         if other is not delivery:
             return other
+        self._begun[identity] = delivery
         self._forget_edit(delivery)
+        if self._under_way.get(delivery.message) is delivery:
+            del self._under_way[delivery.message]
         delivery.changes(identity)
         if isinstance(change, Edit):
             self._edits.setdefault(identity, delivery)
@@ -172,8 +186,9 @@ class Targets:
         wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
             self._revisions.leave(wanted)
-        if self.has_begun(delivery):
-            del self._begun[delivery.message]
+        for changing in (self._begun, self._under_way):
+            if changing.get(delivery.message) is delivery:
+                del changing[delivery.message]
         if not delivery.started and not receipt.delivered:
             return
         # One that began in a previous run has the steps that were planned there.

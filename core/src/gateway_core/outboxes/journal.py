@@ -37,12 +37,16 @@ def report(method: Callable[..., None], *told: Any) -> None:
 
 
 class Journal:
-    """Keeps a durable outbox up to date about the deliveries of one gateway."""
+    """Keeps a durable outbox up to date about the deliveries of one gateway.
+
+    newest  the id that the last position was made of that was given later than by acceptance
+    """
 
     def __init__(self, outbox: Outbox, clock: Clock, ids: Ids) -> None:
         self._outbox = outbox
         self._clock = clock
         self._ids = ids
+        self.newest = ""
         self.on_finished: Callable[[], None] = lambda: None
 
     async def starting(self, delivery: Delivery, step: Step, now: int) -> None:
@@ -87,7 +91,8 @@ class Journal:
 
     def entered_id(self, envelope_id: str) -> int:
         """The same by its id; the position."""
-        position = position_of(self._ids.next(self._clock.wall()))
+        self.newest = self._ids.next(self._clock.wall())
+        position = position_of(self.newest)
         report(self._outbox.entered, envelope_id, position)
         return position
 

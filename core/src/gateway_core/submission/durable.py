@@ -201,6 +201,8 @@ class DurableWay:
         # Another one now, if the instance was taken out and in again meanwhile.
         account = drafting.look_up_account(draft, slot=False)
         self._capacity.came(delivery.id)
+        if isinstance(draft.envelope, CHANGES):
+            pager.place(delivery)
         if not draft.shed and (not draft.slot or pager.must_wait(delivery, account)):
             if draft.slot:
                 drafting.free_slot(draft)
