@@ -12,13 +12,29 @@ from simulated.world import simulate
 
 SEEDS = amount("worlds")
 BLOCK = 20
-RARE = (132, 148, 173, 213, 232, 306_009, 309_931, 8_311_711, 8_318_157, 8_400_323)
+RARE = (
+    132,
+    148,
+    173,
+    213,
+    232,
+    306_009,
+    309_931,
+    8_311_711,
+    8_318_157,
+    8_400_323,
+    8_402_631,
+    8_406_167,
+    8_406_609,
+)
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
 have arrived is cut, and the process ends within the attempt of the later half; several rooms close
 their account before a kill; a session does not open and the tokens of its attempt go back; an edit
 without order is accepted before an older one of its message was loaded; while a page is read that
-begins with what was due, an append ends that began before."""
+begins with what was due, an append ends that began before; a closed account goes and comes back
+before a kill; an edit enters while a newer one is being stored; a message is sent again whose
+former copy is edited."""
 
 
 @pytest.fixture(scope="module")

@@ -340,6 +340,7 @@ class Gateway(Verbs):
         Returns those that it ended undelivered. Other instances do not notice. Raises
         `UnknownInstance`, and `ValueError` if `drain` is no number of seconds.
         """
+        account = self._registry.account(instance_id)
         try:
             receipts = await self._registry.remove(instance_id, drain=drain)
         except BaseException:
@@ -347,7 +348,7 @@ class Gateway(Verbs):
                 self._pager.serve_on(instance_id)
             raise
         if self._pager is not None:
-            self._pager.leave_off(instance_id)
+            self._pager.leave_off(account)
         log_event(INSTANCE_REMOVED, instance=instance_id, undelivered=len(receipts))
         return receipts
 

@@ -425,8 +425,22 @@ class Ledger:
         waited = trio.current_time() - called_at
         if envelope.ttl is not None:
             return float(envelope.ttl - waited)
-        ahead = (envelope.not_before or 0.0) - self.wall()
+        due = envelope.not_before or 0.0
+        message = self._message_of(envelope)
+        if message is not None:  # of a change that waits for one which is scheduled
+            due = max(due, message.envelope.not_before or 0.0)
+        ahead = due - self.wall()
         return float(getattr(self.setup.config.ttl, priority) + max(-waited, ahead))
+
+    def _message_of(self, envelope: Any) -> Entry | None:
+        """The unfinished message that a change is of."""
+        target = getattr(envelope, "target", None)
+        if isinstance(target, KeyRef):
+            scope = (target.instance_id, target.external_room_id, "send", target.key)
+            found = self._by_key.get(scope)
+        else:
+            found = self._by_id.get(getattr(target, "envelope_id", ""))
+        return found if found is not None and found.receipt is None else None
 
     def _lane(self, envelope: Any) -> tuple[str, str, str | None] | None:
         if envelope.order == "none":
@@ -934,7 +948,7 @@ class Ledger:
         self.held.discard(instance_id)
 
     def comes_back(self, instance_id: str) -> None:
-        """It is a new one of the same name: nothing of before is known of it."""
+        """It is a new one of the same name: of before, an outbox knows what was closed of it."""
         self.note("comes back", instance_id)
         self.returned_at = trio.current_time()
         self.absent.discard(instance_id)
@@ -947,7 +961,11 @@ class Ledger:
                 entry.hold = 0.0
                 if entry.open_call:
                     entry.calls[-1].stranger = True
-        self._closed = {key: at for key, at in self._closed.items() if key[0] != instance_id}
+        self._closed = {
+            key: at for key, at in self._closed.items()
+            if key[0] != instance_id
+            or (self.setup.durable and (len(key) == 1 or key[1] == "operation"))
+        }  # fmt: skip
         self._last = {lane: call for lane, call in self._last.items() if lane[0] != instance_id}
 
     def opened_at(self, instance_id: str) -> float:

@@ -1,7 +1,11 @@
-"""What previous process runs learned of instances, until each of them is there. Sans-I/O."""
+"""What was learned of instances that are not there: by previous runs, or until their removal.
+
+Sans-I/O.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -21,6 +25,8 @@ RECKONED = 3_600.0
 restored as far as an orderly end wrote them."""
 MOST_RECKONED = 10_000
 """Attempts that are looked at, the newest: reading them takes a tenth of a second."""
+MOST_GONE = 1_000
+"""Instances that were taken out, of which it is kept what is known: the last ones."""
 
 
 @attrs.define(eq=False)
@@ -32,6 +38,7 @@ class RestoredState:
     _closures: dict[str, list[tuple[str, float, float]]] = attrs.field(factory=dict, init=False)
     _spent: dict[str, tuple[float, Sequence[Standing]]] = attrs.field(factory=dict, init=False)
     _attempts: dict[str, list[PastAttempt]] = attrs.field(factory=dict, init=False)
+    _gone: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
 
     def open(self, recovery: Recovery) -> None:
         """Take in all that the outbox stored of it."""
@@ -59,6 +66,7 @@ class RestoredState:
 
     def apply(self, account: InstanceState, now: int) -> None:
         """Hand it over to an instance that is there now."""
+        self._gone.pop(account.instance.id, None)
         for room, moved_to in self._moves.pop(account.instance.id, ()):
             account.move(room, moved_to)
         for operation, until, wait in self._closures.pop(account.instance.id, ()):
@@ -72,6 +80,19 @@ class RestoredState:
                 account.limits.close(reopens, now)
         self._restore(account.instance.id, account.limits.registry, now)
         self._recall(account, now)
+
+    def keep(self, account: InstanceState, now: int) -> None:
+        """An instance was taken out: another one of its name goes on with this."""
+        name, wall = account.instance.id, self._clock.wall()
+        self._moves[name] = list(account.addresses.items())
+        waits = [(what, (until - now) / SECOND) for what, until in account.limits.closures(now)]
+        self._closures[name] = [(what, wall + wait, wait) for what, wait in waits]
+        self._spent[name] = (wall, account.limits.registry.standings(now))
+        self._gone[name] = None
+        if len(self._gone) > MOST_GONE:
+            oldest, _ = self._gone.popitem(last=False)
+            for known in (self._moves, self._closures, self._spent):
+                known.pop(oldest, None)
 
     def _restore(self, name: str, registry: BucketRegistry, now: int) -> None:
         released, standings = self._spent.pop(name, (0.0, ()))
