@@ -4,7 +4,8 @@ The law: in a window that begins `SOON` seconds after the last fault, an account
 limits allow, but for a share. The bound is `ideal`'s. A room that has anything to do but to send
 waits for limits that sends do not draw on: the bound expects nothing of it, and what it makes
 counts. Not judged are a gateway that closes, and an account of which any request was refused at
-random: a room that was, again and again, is taken for a strict one for minutes.
+random: a room that was, again and again, is taken for a strict one for minutes. Nothing is expected
+of a room that was refused twice for what others had spent, for the same reason.
 """
 
 from __future__ import annotations
@@ -179,9 +180,15 @@ class Crowd:
             for place in {place.lane: place for place in mine}.values()
             if place not in self._refused
             and self._ledger.room_waits_until(name, place.room) < start
+            and not self._is_taken_for_strict(place)
             and not self._is_held(place, start)
             and not self._is_busy(place, start)
         ]
+
+    def _is_taken_for_strict(self, place: Place) -> bool:
+        """Whether it was refused again and again for what others had spent of it."""
+        spent = any(what == KIND for _, what, *_ in self._setup.trouble.weather)
+        return spent and self._ledger.refusals(place.instance, place.room) > 1
 
     def _is_held(self, place: Place, start: float) -> bool:
         """Whether one of its room was told to wait itself."""

@@ -931,10 +931,18 @@ class Ledger:
             default=0.0,
         )  # fmt: skip
 
+    def _names(self, instance_id: str, room: str) -> set[str]:
+        """The room's id, and its address where it has moved."""
+        return {room, self.gateway._registry.account(instance_id).addresses.get(room, room)}
+
+    def refusals(self, instance_id: str, room: str) -> int:
+        """How often it was told to wait."""
+        names = self._names(instance_id, room)
+        return sum(len(self._told.get((instance_id, "room", name), ())) for name in names)
+
     def room_waits_until(self, instance_id: str, room: str) -> float:
-        """The same of one room; its address is another one where it has moved."""
-        moved = self.gateway._registry.account(instance_id).addresses.get(room, room)
-        names = {room, moved}
+        """When the last of the waits ends that one room was told."""
+        names = self._names(instance_id, room)
         waits = [until for key, until in self._closed.items() if key[:2] == (instance_id, "room")
                  and key[2] in names]  # fmt: skip
         return max(waits, default=0.0)

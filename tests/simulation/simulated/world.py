@@ -489,7 +489,8 @@ class World:
         """Nothing is unfinished, but callers are still at it."""
         await trio.sleep(1.0)
         self.ledger.expect(
-            trio.current_time() < max(self.setup.lasts, self.ledger.waits_until()) + PATIENCE,
+            trio.current_time()
+            < max(self.setup.lasts, self.ledger.waits_until()) + self.ledger.set_back + PATIENCE,
             "callers are never done",
         )
 
