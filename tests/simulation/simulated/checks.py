@@ -227,6 +227,10 @@ class Checks:
         """What the last delivered edit says can be read, where no change of it is in doubt."""
         last = max(changes, key=lambda entry: entry.ended)
         doubtful = any(call.in_doubt for entry in changes for call in entry.calls)
+        # One that was given up with its instance goes on, and may be made after newer ones.
+        doubtful |= any(
+            e.receipt is not None and e.receipt.disposition == "unknown" for e in changes
+        )
         whole = last.receipt is not None and last.receipt.delivered
         if doubtful or not whole or isinstance(last.envelope, Delete):
             return
