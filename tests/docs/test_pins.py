@@ -102,8 +102,14 @@ def test_what_a_pin_needs_on_that_python_is_pinned_as_well(python):
     assert set() == left_out
 
 
+OURS = ("pyproject.toml", "*/pyproject.toml", "plugins/*/pyproject.toml")
+"""Not what `make` installs into `build`."""
+
+
 def test_the_python_that_we_name_is_the_one_that_is_looked_at():
-    for manifest in ROOT.glob("**/pyproject.toml"):
+    manifests = [path for pattern in OURS for path in ROOT.glob(pattern)]
+    assert len(manifests) > 5
+    for manifest in manifests:
         requires = tomllib.loads(manifest.read_text()).get("project", {}).get("requires-python")
         if requires is not None:
             assert all(SpecifierSet(requires).contains(python) for python in PYTHONS), manifest

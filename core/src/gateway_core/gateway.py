@@ -142,6 +142,9 @@ class Gateway(Verbs):
                 holds_suspended=config.when_suspended == "wait",
                 observed=self._observer.listens,
             )
+            requests = self._pager.requests
+            requests.accept, requests.cancel = self._accept_asked, self.cancel
+            requests.spawn = self._spawn
             for partition in self._partitions:
                 partition.completion.on_end = self._pager.freed
             way = DurableWay(drafting, outbox, self._pager)
@@ -381,6 +384,10 @@ class Gateway(Verbs):
         self._outbox.keys_for = self.config.idempotency_window
         recovery = await self._pager.recover()
         self._ids.go_on_after(recovery.last_id)
+
+    async def _accept_asked(self, envelope: Envelope) -> str:
+        """Accept what another process asked for; its id."""
+        return (await self.submit(envelope)).id
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         """Start one of the gateway's tasks, in the gateway's context and never a caller's."""

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.lowlevel
 
+from gateway_contrib.cli.app import WRONG
+from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.logs import set_up_log
+from gateway_contrib.cli.sending import Delivery, Named, cancel, delete, edit, send
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.files.ownership import Ownership
 from gateway_contrib.sqlite.operating import Operator
-from gateway_core import Send, open_gateway
+from gateway_core import GatewayError, Send, open_gateway
 
 ROOM = "C024BE91L"
 TO = ("--instance", "bot", "--room", ROOM)
@@ -95,25 +99,119 @@ def test_no_file_is_made_for_a_command(program, outbox):
     assert {} == files_of(outbox)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [("send", *TO, "x"), ("edit", *KEYED, "x"), ("delete", *KEYED)],
-    ids=["send", "edit", "delete"],
-)
-def test_beside_a_running_owner_nothing_is_sent(program, outbox, words):
-    application(send_one)
-    owner = Ownership(outbox)
-    assert owner.take() is None
-    before = files_of(outbox)
-    try:
-        code, out, err = program(*words)
-    finally:
-        owner.give_back()
-    assert (2, "", 1) == (code, out, len(err))
-    assert f"the outbox {outbox} belongs to process " in err[0]
-    assert "send through that application" in err[0]
-    assert ["sent"] == program.texts(ROOM)
-    assert before == files_of(outbox)
+@pytest.fixture
+def said(capsys):
+    """What a command says that runs beside the application's gateway: its lines, or why it ended"""
+
+    async def run(command, *words, **options):
+        capsys.readouterr()
+        try:
+            await command(*words, **options)
+        except Ended as ended:
+            return ended.code, str(ended)
+        except GatewayError as error:  # as the program says it
+            return WRONG, str(error)
+        captured = capsys.readouterr()
+        return 0, captured.out.strip() or captured.err
+
+    return run
+
+
+def test_a_running_gateway_is_asked_to_send_edit_and_delete(program, outbox, said):
+    """Its rooms keep their order: what waits before it goes first."""
+    seen = []
+
+    async def use(gateway):
+        gateway.suspend("bot")
+        await gateway.enqueue("bot", ROOM, "before")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_beside)
+            await trio.sleep(5)
+            gateway.resume("bot")
+        seen.append(await said(edit, "changed", named=Named(key="k", instance="bot", room=ROOM)))
+        seen.append(program.texts(ROOM))
+        seen.append(await said(delete, named=Named(key="k", instance="bot", room=ROOM)))
+        assert 4 == gateway.statistics().accepted
+
+    async def send_beside():
+        seen.append(await said(send, "beside", instance="bot", room=ROOM, key="k"))
+
+    application(use)
+    assert [0, 0, 0] == [seen[index][0] for index in (0, 1, 3)]
+    assert all(f"delivered to {ROOM}" in seen[index][1] for index in (0, 1, 3))
+    assert ["before", "changed"] == seen[2]
+    assert ["before"] == program.texts(ROOM)
+
+
+def test_who_asked_is_told_how_it_ended(program, outbox, said):
+    seen = {}
+
+    async def use(gateway):
+        seen["unknown"] = await said(send, "x", instance="nobody", room=ROOM)
+        seen["key"] = await said(edit, "x", named=Named(key="none", instance="bot", room=ROOM))
+        gateway.suspend("bot")
+        seen["late"] = await said(send, "x", instance="bot", room=ROOM, delivery=Delivery(ttl=3.0))
+
+    application(use)
+    code, why = seen["unknown"]
+    assert (2, True) == (code, "there is no instance 'nobody'; configured: bot" in why)
+    code, why = seen["key"]
+    assert (1, True) == (code, "ended rejected" in why)
+    code, why = seen["late"]  # on a clock that jumps no deadline passes
+    assert (1, True) == (code, "has not ended yet: gateway outbox show" in why)
+    with Operator(outbox) as operator:
+        assert 0 == operator.stats()["asked"]
+
+
+def test_what_waits_is_cancelled_by_its_id(program, outbox, said):
+    seen = {}
+
+    async def use(gateway):
+        done = await gateway.send("bot", ROOM, "sent")
+        gateway.suspend("bot")
+        waits = await gateway.enqueue("bot", ROOM, "waits")
+        seen["waits"] = await said(cancel, waits.id)
+        assert "cancelled" == (await waits.receipt()).disposition
+        seen["done"] = await said(cancel, done.envelope_id)
+        seen["strange"] = await said(cancel, "0" * 30)
+        seen["ids"] = (waits.id, done.envelope_id)
+
+    application(use)
+    waits, done = seen["ids"]
+    assert (0, f"{waits}: cancelled") == seen["waits"]
+    assert (1, "nothing was cancelled") == seen["done"]
+    assert (2, f"the outbox does not know {'0' * 30}") == seen["strange"]
+    code, _, err = program("cancel", done)
+    assert (2, True) == (code, "no gateway has the outbox open" in err[0])
+
+
+def test_a_gateway_that_goes_leaves_the_request_to_the_next_one(program, outbox, said):
+    """It does not look at once, and the command says that it has no answer."""
+
+    async def nothing(_gateway):
+        pass
+
+    async def nobody():
+        owner = Ownership(outbox)
+        assert owner.take() is None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.sleep(2)
+            owner.give_back()
+
+    async def ask():
+        seen.append(await said(send, "asked", instance="bot", room=ROOM))
+
+    async def use(gateway):
+        await trio.sleep(10)
+        assert 1 == gateway.statistics().accepted
+
+    seen = []
+    application(nothing)
+    trio.run(nobody)
+    assert [(2, True)] == [(code, "went before it answered" in why) for code, why in seen]
+    application(use)
+    assert ["asked"] == program.texts(ROOM)
 
 
 def test_an_owner_is_found_by_whatever_name_the_file_has(program, outbox, tmp_path):
@@ -127,7 +225,6 @@ def test_an_owner_is_found_by_whatever_name_the_file_has(program, outbox, tmp_pa
     owner = Ownership(outbox)
     owner.take()
     try:
-        assert 2 == program("send", *TO, "x")[0]
         assert "owner: process " in program("outbox", "stats")[1]
     finally:
         owner.give_back()

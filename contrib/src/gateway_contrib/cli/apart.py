@@ -1,7 +1,7 @@
 """What a command takes of an application's configuration: its accounts, and nothing that it owns.
 
 The outbox with all that waits in it, the operators' requests and the exporter's port belong to the
-application's own gateway, whether it runs or not.
+application's own gateway, whether it runs or not. One that runs is asked to send.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import attrs
 
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.outboxes import path_of
-from gateway_core import Disposition, GatewayConfig, KeyRef, MessageRef
+from gateway_core import Disposition, Envelope, GatewayConfig, KeyRef, MessageRef, Receipt
+
+PATIENCE = 10.0
+"""Seconds for which a running gateway is waited for; it looks about once a second."""
 
 
 def accounts_of(config: GatewayConfig) -> GatewayConfig:
@@ -27,33 +30,29 @@ def accounts_of(config: GatewayConfig) -> GatewayConfig:
 class Application:
     """The application whose accounts a command uses.
 
-    outbox  the file of its outbox; None: it has none, or none in a file
+    outbox   the file of its outbox; None: it has none, or none in a file
+    running  whether its gateway has the outbox open
     """
 
     outbox: Path | None
+    running: bool = False
 
     @classmethod
     def of(cls, config: GatewayConfig) -> Application:
-        """The application that has this configuration.
-
-        Raises `Ended` where it runs: a message sent beside it would break its rooms' order.
-        """
+        """The application that has this configuration."""
         path = path_of(config.outbox) if config.outbox is not None else None
         if path is None or not path.exists():
             return cls(None)
         from gateway_contrib.sqlite.files.ownership import Ownership  # noqa: PLC0415 - an extra
 
-        owner = Ownership(path).present()
-        if owner is not None:
-            raise Ended(
-                f"the outbox {path} belongs to {owner}, which is running: no command sends beside"
-                " it, since rooms would lose their order; send through that application"
-            )
-        return cls(path)
+        return cls(path, running=Ownership(path).present() is not None)
 
     def refuse_known(self, instance: str, room: str, key: str | None) -> None:
-        """Raise `Ended` where the file has a message of that key: it is not to be sent twice."""
-        if key is None:
+        """Raise `Ended` where the file has a message of that key: it is not to be sent twice.
+
+        A gateway that runs knows its keys.
+        """
+        if key is None or self.running:
             return
         found = self._keyed(KeyRef(instance_id=instance, external_room_id=room, key=key))
         if found is not None:
@@ -64,8 +63,10 @@ class Application:
             )
 
     def message_of(self, target: MessageRef | KeyRef) -> MessageRef | KeyRef:
-        """The message's newest ref, where the file knows its key."""
-        found = self._keyed(target) if isinstance(target, KeyRef) else None
+        """The message's newest ref, where the file knows its key and no gateway runs."""
+        if self.running or not isinstance(target, KeyRef):
+            return target
+        found = self._keyed(target)
         if found is None:
             return target
         if found.receipt is None:
@@ -86,8 +87,48 @@ class Application:
         with Operator(self.outbox) as operator:
             return operator.find_key(key)
 
+    async def deliver(self, envelope: Envelope, patience: float) -> Receipt:
+        """Have the running gateway deliver the envelope; how it ended.
+
+        A message sent beside it would break its rooms' order. Raises `OutboxError` where it is not
+        accepted, and `Ended` where it has not ended `patience` seconds and a moment later.
+        """
+        from gateway_contrib.sqlite import asking  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+
+        assert self.outbox is not None  # noqa: S101 - somebody has it open
+        with Operator(self.outbox) as operator:
+            name = await asking.submit(operator, envelope, patience=patience)
+            receipt = await asking.ended(operator, name, patience=patience + asking.GRACE)
+        if receipt is None:
+            raise Ended(
+                f"the application's gateway has accepted envelope {name}, which has not ended yet:"
+                f" gateway outbox show {name}",
+                1,
+            )
+        return receipt
+
+    async def cancel(self, envelope_id: str) -> str:
+        """What the running gateway answers. Raises `Ended` where none runs, or has an outbox."""
+        from gateway_contrib.sqlite import asking  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+
+        if self.outbox is None:
+            raise Ended("the application has no outbox in a file: there is nothing to cancel")
+        with Operator(self.outbox) as operator:
+            if operator.show(envelope_id) is None:
+                raise Ended(f"the outbox does not know {envelope_id}")
+            if not self.running:
+                raise Ended(
+                    "no gateway has the outbox open: gateway outbox discard ends what waits there"
+                )
+            return await asking.cancel(operator, envelope_id, patience=PATIENCE)
+
     def say(self) -> None:
         """On standard error, what the command did not do."""
-        if self.outbox is not None:
+        if self.running:
+            line = f"sent by the gateway that has the outbox {self.outbox} open"
+            print(f"gateway: {printable(line)}", file=sys.stderr)
+        elif self.outbox is not None:
             line = f"sent from memory: what the outbox {self.outbox} has was left alone"
             print(f"gateway: {printable(line)}", file=sys.stderr)

@@ -12,7 +12,7 @@ from gateway_contrib.cli.emulating import emulate
 from gateway_contrib.cli.explaining import explain_command
 from gateway_contrib.cli.inspecting import check, plugins
 from gateway_contrib.cli.outbox import app as outbox
-from gateway_contrib.cli.sending import delete, edit, send
+from gateway_contrib.cli.sending import cancel, delete, edit, send
 
 app = App(
     name="gateway",
@@ -22,6 +22,6 @@ app = App(
     default_parameter=Parameter(show_default=lambda value: None if value is False else value),
     version=lambda: f"gateway {version('gateway-contrib')}",
 )
-for command in (demo, send, edit, delete, plugins, check, emulate, outbox):
+for command in (demo, send, edit, delete, cancel, plugins, check, emulate, outbox):
     app.command(command)
 app.command(explain_command, name="explain")

@@ -1,13 +1,14 @@
-"""`gateway send`, `edit` and `delete`: one envelope, from the command line to its end.
+"""`gateway send`, `edit`, `delete` and `cancel`: one envelope, from the command line to its end.
 
-They send from memory, with the accounts of an application that does not run meanwhile.
+An application that runs with an outbox is asked to send; otherwise its accounts are used, from
+memory.
 """
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -19,13 +20,15 @@ from gateway_contrib.cli.apart import Application, accounts_of
 from gateway_contrib.cli.ending import Ended, in_json, one_line, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
 from gateway_core import (
+    Delete,
     DeliveryError,
     Disposition,
-    Gateway,
+    Edit,
     Invalid,
     KeyRef,
     MessageRef,
     Receipt,
+    Send,
     from_json,
     load_config,
     open_gateway,
@@ -60,10 +63,13 @@ Look = Annotated[Format, Parameter(help="How the text is read.")]
 Shown = Annotated[str | None, Parameter(help="The text, unless --file is given.")]
 
 CONFIG = Path("gateway.toml")
+GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED)
+CANCELLED = "cancelled"
 PATIENCE = 60.0
 """Seconds after which a command gives a message up: a person is waiting."""
 
-Operation: TypeAlias = Callable[[Gateway, Application], Awaitable[Receipt]]
+Making: TypeAlias = Callable[[Application], Send | Edit | Delete]
+"""Makes the envelope, if the application's outbox does not say that there is nothing to do."""
 
 
 @Parameter(name="*")
@@ -123,20 +129,20 @@ async def send(
     """Send a message, wait for its end, and say what became of it."""
     words = written.words(text)
 
-    def operation(gateway: Gateway, application: Application) -> Awaitable[Receipt]:
+    def envelope(application: Application) -> Send:
         application.refuse_known(instance, room, key)
-        return gateway.send(
-            instance,
-            room,
-            words,
-            thread=thread,
+        return Send(
+            instance_id=instance,
+            external_room_id=room,
+            text=words,
+            thread_id=thread,
             reply_to=reply_to,
             key=key,
             format=written.format,
             ttl=delivery.ttl,
         )
 
-    return await _deliver(operation, delivery)
+    return await _deliver(envelope, delivery)
 
 
 async def edit(
@@ -152,43 +158,69 @@ async def edit(
         raise Ended("--ref and --file cannot both be read from standard input")
     target, words = named.target(), written.words(text)
 
-    def operation(gateway: Gateway, application: Application) -> Awaitable[Receipt]:
-        message = application.message_of(target)
-        return gateway.edit(message, words, format=written.format, ttl=delivery.ttl)
+    def envelope(application: Application) -> Edit:
+        return Edit(
+            instance_id=target.instance_id,
+            external_room_id=target.external_room_id,
+            target=application.message_of(target),
+            text=words,
+            format=written.format,
+            ttl=delivery.ttl,
+        )
 
-    return await _deliver(operation, delivery)
+    return await _deliver(envelope, delivery)
 
 
 async def delete(*, named: Named = NAMED, delivery: Delivery = DELIVERY) -> int:
     """Take a message back, all of its parts."""
     target = named.target()
 
-    def operation(gateway: Gateway, application: Application) -> Awaitable[Receipt]:
-        return gateway.delete(application.message_of(target), ttl=delivery.ttl)
+    def envelope(application: Application) -> Delete:
+        return Delete(
+            instance_id=target.instance_id,
+            external_room_id=target.external_room_id,
+            target=application.message_of(target),
+            ttl=delivery.ttl,
+        )
 
-    return await _deliver(operation, delivery)
+    return await _deliver(envelope, delivery)
 
 
-async def _deliver(operation: Operation, delivery: Delivery) -> int:
-    """Open a gateway, let the operation end, and show its receipt.
+async def cancel(
+    envelope: Annotated[str, Parameter(help="Its id, as `outbox list --waiting` shows it.")],
+    /,
+    *,
+    config: Config = CONFIG,
+) -> None:
+    """Withdraw an envelope that waits in the application's outbox, unless it has started."""
+    application = Application.of(load_config(config))
+    said = await application.cancel(envelope)
+    print(printable(f"{envelope}: {said}"))
+    if said != CANCELLED:
+        raise Ended("nothing was cancelled", 1)
+
+
+async def _deliver(making: Making, delivery: Delivery) -> int:
+    """Have the envelope delivered, and show its receipt.
 
     Raises `Ended` with code 1 for any ending but a delivery.
     """
     set_up_log(verbose=delivery.verbose)
     loaded = load_config(delivery.config)
     application = Application.of(loaded)
-    # An account that is out of order is no reason to let a person wait.
-    alone = attrs.evolve(accounts_of(loaded), when_suspended="end")
-    async with open_gateway(alone) as gateway:
-        try:
-            receipt, failure = await operation(gateway, application), None
-        except DeliveryError as error:
-            receipt, failure = error.receipt, error
+    envelope = making(application)
+    if application.running:
+        receipt = await application.deliver(envelope, delivery.ttl)
+    else:
+        # An account that is out of order is no reason to let a person wait.
+        alone = attrs.evolve(accounts_of(loaded), when_suspended="end")
+        async with open_gateway(alone) as gateway:
+            receipt = await (await gateway.submit(envelope)).receipt()
     application.say()
     if delivery.json:
         print(in_json(to_json(receipt)))
-    if failure is not None:
-        raise Ended(one_line(failure), 1)
+    if receipt.disposition not in GOOD:
+        raise Ended(one_line(DeliveryError(receipt=receipt)), 1)
     if not delivery.json:
         print(printable(_said(receipt)))
     return 0

@@ -21,8 +21,18 @@ from gateway_contrib.sqlite.failing import typed, unreadable
 from gateway_contrib.sqlite.files.opening import connect_beside
 from gateway_contrib.sqlite.files.ownership import Owner, Ownership
 from gateway_contrib.sqlite.reading import Reader, endings
+from gateway_contrib.sqlite.rows import encode
 from gateway_contrib.sqlite.schema import number
-from gateway_core.outboxes import STREAMS, Endings, Found, KeyRef, OutboxError, position_of
+from gateway_core.outboxes import (
+    STREAMS,
+    Endings,
+    Envelope,
+    Found,
+    KeyRef,
+    OutboxError,
+    position_of,
+    to_json,
+)
 
 _ALONE = min(number for number, stream in enumerate(STREAMS) if stream.alone)
 _CONTENT = """iif(json_valid(entry), coalesce(class, entry ->> '$[0].priority', 'normal'), class),
@@ -183,6 +193,15 @@ class Operator:
         }
 
     @typed(UNREADABLE)
+    def find(self, envelope_id: str) -> Found | None:
+        """What is known of an envelope."""
+        reader = Reader(self._path, unreadable)
+        try:
+            return reader.find(_seq(envelope_id))
+        finally:
+            reader.close()
+
+    @typed(UNREADABLE)
     def find_key(self, key: KeyRef) -> Found | None:
         """What is known of a sent message's key, and what edits made of the message."""
         reader = Reader(self._path, unreadable)
@@ -210,15 +229,23 @@ class Operator:
         }
 
     def ask(
-        self, kind: str, wall: float, *, envelope_id: str = "", place: Sequence[str] = ()
+        self,
+        kind: str,
+        wall: float,
+        *,
+        envelope_id: str = "",
+        place: Sequence[str] = (),
+        envelope: Envelope | None = None,
     ) -> int:
         """Leave a request for the owner; its number."""
         seq = _seq(envelope_id) if envelope_id else None
         instance, room = place or ("", "")
-        sql = """INSERT INTO requests (kind, seq, instance, room, asked_at)
-            VALUES (?, ?, ?, ?, ?) RETURNING number"""
+        content = encode(to_json(envelope)) if envelope is not None else envelope_id or None
+        sql = """INSERT INTO requests (kind, seq, instance, room, asked_at, envelope)
+            VALUES (?, ?, ?, ?, ?, ?) RETURNING number"""
         with typed("the outbox cannot take the request"):
-            return int(self._db.execute(sql, (kind, seq, instance, room, wall)).get)
+            asked = (kind, seq, instance, room, wall, content)
+            return int(self._db.execute(sql, asked).get)
 
     def take_back(self, request: int) -> None:
         """The request and its answer are of no use any more."""

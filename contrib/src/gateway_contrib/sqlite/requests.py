@@ -9,12 +9,28 @@ import json
 from collections.abc import Sequence
 
 import apsw
+import msgspec
 
 from gateway_contrib.sqlite.failing import BUSY, logged
-from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, ENTRY_READ, STEP_COLUMNS, Row, stored_of
+from gateway_contrib.sqlite.rows import (
+    ENTRY_COLUMNS,
+    ENTRY_READ,
+    STEP_COLUMNS,
+    Row,
+    decode,
+    encode,
+    stored_of,
+)
 from gateway_contrib.sqlite.schema import STREAM
 from gateway_core import Invalid
-from gateway_core.outboxes import OUTBOX_FAILED, FormatVersionError, Request, StoredEntry
+from gateway_core.outboxes import (
+    OUTBOX_FAILED,
+    Envelope,
+    FormatVersionError,
+    Request,
+    StoredEntry,
+    from_json,
+)
 
 PATIENCE = 100
 """Milliseconds that emptying the log waits for those who read it, at each look."""
@@ -62,7 +78,8 @@ class Desk:
         return done
 
     def _asked(self) -> list[Row]:
-        sql = "SELECT number, kind, seq, instance, room FROM requests WHERE done_at IS NULL"
+        sql = """SELECT number, kind, seq, instance, room, envelope FROM requests
+            WHERE done_at IS NULL ORDER BY number"""
         return self._db.execute(sql).fetchall()
 
     def _serve_one(self, row: Row, wall: float) -> Sequence[Request]:
@@ -71,12 +88,21 @@ class Desk:
         What the gateway does is answered in the write that has its effect, and not before: a
         process that ends meanwhile leaves it to the next one.
         """
-        number, kind, seq, instance, room = row
+        number, kind, seq, instance, room, envelope = row
         if number in self._handed_on:
             return ()
         request: Request | None = None
         if kind in ("erase", "look", "accounts"):  # what is queued ends before the file forgets it
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
+        elif kind == "cancel":
+            request = Request(kind=kind, number=number, envelope_id=envelope or "")
+        elif kind == "submit":
+            try:
+                request = _submission(number, envelope)
+            except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
+                refused = f"{type(error).__name__}: {error}"
+                self._answer(number, wall, encode({"refused": refused}))
+                return ()
         elif kind == "discard" and (stored := self._read(seq)) is not None:
             request = Request(kind="discard", number=number, stored=stored)
         elif kind not in ("retry", "discard"):
@@ -90,7 +116,7 @@ class Desk:
         return todo
 
     def _answer(self, number: int, wall: float, answer: str) -> None:
-        sql = "UPDATE requests SET done_at = ?, answer = ? WHERE number = ?"
+        sql = "UPDATE requests SET done_at = ?, answer = ?, envelope = NULL WHERE number = ?"
         self._db.execute(sql, (wall, answer, number))
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
@@ -174,3 +200,15 @@ class Desk:
         for number, answer in self._unanswered.items():
             self._db.execute("UPDATE requests SET answer = ? WHERE number = ?", (answer, number))
         self._unanswered.clear()
+
+
+def _submission(number: int, envelope: str | None) -> Request:
+    """What is to be accepted. Raises `FormatVersionError`, `Invalid` or `msgspec.DecodeError`."""
+    asked = from_json(Envelope, decode(envelope or ""))
+    return Request(
+        kind="submit",
+        number=number,
+        instance_id=asked.instance_id,
+        room=asked.external_room_id,
+        envelope=asked,
+    )

@@ -199,6 +199,12 @@ CREATE TABLE format (
 INSERT INTO format VALUES (0, 0);
 """
 
+_ASKED = """
+ALTER TABLE requests ADD COLUMN envelope TEXT;
+                                      -- JSON of what is to be accepted, or the id of what is to be
+                                      -- cancelled, until that is answered
+"""
+
 
 class Change(NamedTuple):
     """A step from one version to the next.
@@ -213,7 +219,7 @@ class Change(NamedTuple):
 
 CHANGES = (
     Change(_FIRST), Change(_REVISIONS), Change(_FILED), Change(_STREAMS), Change(_SEALED),
-    Change(_SPENT), Change(_ENDINGS), Change(_FORMAT),
+    Change(_SPENT), Change(_ENDINGS), Change(_FORMAT), Change(_ASKED),
 )  # fmt: skip
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 

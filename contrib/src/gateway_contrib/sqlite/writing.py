@@ -52,7 +52,8 @@ _END = f"""INSERT OR REPLACE INTO history
     FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1"""  # noqa: S608 - constants
 _STEP = f"""INSERT INTO steps ({", ".join(STEP_COLUMNS)}) VALUES %s ON CONFLICT DO UPDATE SET
     {", ".join(f"{column} = excluded.{column}" for column in STEP_COLUMNS[2:])}"""  # noqa: S608 - constants
-_ANSWER = """UPDATE requests SET done_at = v.column2, answer = v.column3 FROM (VALUES %s) v
+_ANSWER = """UPDATE requests SET done_at = v.column2, answer = v.column3, envelope = NULL
+    FROM (VALUES %s) v
     WHERE number = v.column1"""
 _KEYS_END = "UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v WHERE keys.seq = v.column1"
 

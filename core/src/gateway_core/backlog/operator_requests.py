@@ -1,7 +1,12 @@
-"""Looks, retries, discards and erasures by operators. This module waits: for the outbox alone."""
+"""What other processes ask of the gateway: to look, accept, cancel, retry, discard, erase.
+
+This module waits: for the outbox, and for slots of what it is asked to accept.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -10,7 +15,8 @@ import attrs
 
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.errors import OutboxError
+from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.errors import GatewayClosed, GatewayError, OutboxError
 from gateway_core.deliveries.ending import given_up
 from gateway_core.outboxes.interface import Outbox, Request, StoredEntry, Stream
 from gateway_core.outboxes.journal import report
@@ -20,6 +26,7 @@ from gateway_core.telemetry import OUTBOX_FAILED, log_event
 PAGE = 500
 AGAIN = 1.0
 """Seconds until a request is repeated at which the outbox failed."""
+CANNOT_CANCEL = "it has started, or it is not known: it is not cancelled"
 
 
 @attrs.define(eq=False)
@@ -29,6 +36,8 @@ class OperatorRequests:
     look        says as JSON what is out of order, and what waits for what
     put_behind  called with instance, room, position and stream of an envelope that finds no slot
                 in memory
+    accept      accepts an envelope; its id. It may wait, so `spawn` starts a task for that
+    cancel      ends the envelope of an id, unless it has started; whether it was ended
     """
 
     _outbox: Outbox
@@ -36,6 +45,9 @@ class OperatorRequests:
     _clock: Clock
     _look: Callable[[Request], Awaitable[str]]
     _put_behind: Callable[[str, str, int, Stream], None]
+    accept: Callable[[Envelope], Awaitable[str]] = attrs.field(init=False)
+    cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
+    spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
 
@@ -59,6 +71,10 @@ class OperatorRequests:
                     await self._erase(request)
                 elif request.kind in ("look", "accounts"):
                     report(self._outbox.answered, request, await self._look(request))
+                elif request.envelope is not None:
+                    self.spawn(functools.partial(self._submit, request, request.envelope))
+                elif request.kind == "cancel":
+                    report(self._outbox.answered, request, await self._withdraw(request))
                 elif request.stored is not None and request.kind == "retry":
                     self._retry(request.stored)
                 elif request.stored is not None:
@@ -67,6 +83,22 @@ class OperatorRequests:
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
+
+    async def _submit(self, request: Request, envelope: Envelope) -> None:
+        """Accept the envelope, and answer as JSON with its id, or why it was refused.
+
+        A gateway that closes meanwhile leaves the request to the next one.
+        """
+        try:
+            answer = {"accepted": await self.accept(envelope)}
+        except GatewayClosed:
+            return
+        except GatewayError as error:
+            answer = {"refused": f"{type(error).__name__}: {error}"}
+        report(self._outbox.answered, request, json.dumps(answer))
+
+    async def _withdraw(self, request: Request) -> str:
+        return "cancelled" if await self.cancel(request.envelope_id) else CANNOT_CANCEL
 
     def _retry(self, stored: StoredEntry) -> None:
         """Bring in an envelope that failed and is unfinished again."""

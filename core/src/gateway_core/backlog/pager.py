@@ -84,7 +84,7 @@ class Pager:
         )
         self._intake.on_end = self._spilled_ended
         look = functools.partial(waits, registry, partitions)
-        self._requests = OperatorRequests(
+        self.requests = OperatorRequests(
             outbox, self._intake, clock, look=look, put_behind=self._put_behind
         )
 
@@ -286,7 +286,7 @@ class Pager:
 
     def requested(self, request: Request) -> None:
         """Take an operator's request, for the task to do."""
-        self._requests.add(request)
+        self.requests.add(request)
         self.wake()
 
     def wake(self) -> None:
@@ -302,7 +302,7 @@ class Pager:
             if not self._looking_up:  # what is being looked up may have ended since it was read
                 self.capacity.read_anew()
             try:
-                await self._requests.serve()
+                await self.requests.serve()
                 busy = await self._round()
             except OutboxError as error:
                 log_event(OUTBOX_FAILED, error=str(error))
@@ -322,10 +322,10 @@ class Pager:
         """Seconds until the next look, unless woken before."""
         paging = self._paging
         if not paging and not self._schedule.scheduled:
-            return self._requests.wait
+            return self.requests.wait
         time = min(self._schedule.deadlines.next, self._schedule.due.next)
         wait = max(0.0, time - self._clock.wall()) + 1e-6
-        return min(wait, self._requests.wait, AGAIN if paging else HORIZON)
+        return min(wait, self.requests.wait, AGAIN if paging else HORIZON)
 
     async def _round(self) -> bool:
         """Load one page of each instance and of rooms that are behind; whether anything came in."""

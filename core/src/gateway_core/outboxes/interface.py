@@ -221,13 +221,15 @@ class Endings:
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """Something that an operator asks of the running gateway.
+    """Something that another process asks of the running gateway, mostly for an operator.
 
     kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
-              `erase` (end what is queued of a room, then have the outbox erase the rest),
+              `submit` (accept `envelope`), `cancel` (end the one of `envelope_id`, unless it has
+              started), `erase` (end what is queued of a room, then have the outbox erase the rest),
               `accounts` (say which are out of order), or `look` (and what waits for what, of an
               instance or a room where they are named)
     number    which request it is: all but `retry` are the gateway's to answer
+    envelope  with a key, so that it is one message if a process run ends before it has answered
     """
 
     kind: str
@@ -235,6 +237,8 @@ class Request:
     instance_id: str = ""
     room: str = ""
     stored: StoredEntry | None = None
+    envelope: Envelope | None = None
+    envelope_id: str = ""
 
 
 What: TypeAlias = str | Scope

@@ -1,0 +1,80 @@
+"""Has the gateway that owns an outbox accept or cancel an envelope, from another process.
+
+It looks about once a second. A request that it has not answered as it ends is the next one's.
+"""
+
+from __future__ import annotations
+
+import json
+from time import time
+from uuid import uuid4
+
+import attrs
+import trio
+
+from gateway_contrib.sqlite.operating import Operator
+from gateway_core import Receipt
+from gateway_core.outboxes import Envelope, OutboxError
+
+LOOK = 0.05
+"""Seconds between two looks at the file for an answer or an end."""
+GRACE = 30.0
+"""Seconds beyond its deadline that an attempt under way may take to its end."""
+LEFT = "the request stays in the outbox, for the next gateway that opens it in time"
+
+
+def to_ask(envelope: Envelope, wall: float) -> Envelope:
+    """The envelope as it is asked for: its time counts from now, and it has a key.
+
+    So it is one message, whichever of several process runs of its owner answers.
+    """
+    if envelope.key is None:
+        envelope = attrs.evolve(envelope, key=f"asked {uuid4().hex}")
+    if envelope.ttl is None or envelope.deadline is not None:
+        return envelope
+    return attrs.evolve(envelope, ttl=None, deadline=wall + envelope.ttl)
+
+
+async def submit(operator: Operator, envelope: Envelope, *, patience: float) -> str:
+    """The id of the envelope, once the owner has accepted it.
+
+    patience  seconds
+
+    Raises `OutboxError` where it is refused, or is not answered in time.
+    """
+    wall = time()
+    place = envelope.instance_id, envelope.external_room_id
+    number = operator.ask("submit", wall, place=place, envelope=to_ask(envelope, wall))
+    told = json.loads(await _answer(operator, number, patience))
+    if "refused" in told:
+        raise OutboxError(f"the gateway refused it: {told['refused']}")
+    return str(told["accepted"])
+
+
+async def cancel(operator: Operator, envelope_id: str, *, patience: float) -> str:
+    """What the owner answers: `cancelled`, or why not. Raises `OutboxError` as `submit` does."""
+    number = operator.ask("cancel", time(), envelope_id=envelope_id)
+    return await _answer(operator, number, patience)
+
+
+async def ended(operator: Operator, envelope_id: str, *, patience: float) -> Receipt | None:
+    """How it ended; None: it has not, in so many seconds. Raises `OutboxError`."""
+    with trio.move_on_after(patience):
+        while True:
+            found = operator.find(envelope_id)
+            if found is not None and found.receipt is not None:
+                return found.receipt
+            await trio.sleep(LOOK)
+    return None
+
+
+async def _answer(operator: Operator, number: int, patience: float) -> str:
+    with trio.move_on_after(patience):
+        while True:
+            answer = operator.answer(number)
+            if answer is not None:
+                return answer
+            if operator.owner is None:
+                raise OutboxError(f"the gateway went before it answered: {LEFT}")
+            await trio.sleep(LOOK)
+    raise OutboxError(f"the gateway has not answered for {patience:g} s: {LEFT}")

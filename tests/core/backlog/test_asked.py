@@ -1,0 +1,88 @@
+"""What another process asks a running gateway to accept or to cancel."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import trio
+
+from gateway_core import Send
+from gateway_core.outboxes.interface import Request
+from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
+
+ASKED = Send(instance_id="bot", external_room_id="room", text="asked", key="k")
+
+
+class AskedOutbox(MemoryOutbox):
+    """Keeps the answers, by the numbers of the requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = {}
+
+    def answered(self, request, answer):
+        self.answers[request.number] = answer
+
+    def ask(self, kind, number=1, **fields):
+        self.requested(Request(kind=kind, number=number, **fields))
+
+
+async def test_an_envelope_is_accepted_and_its_id_told(autojump_clock):
+    outbox, channel = AskedOutbox(), FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        outbox.ask("submit", envelope=ASKED)
+        await trio.sleep(5)
+        name = json.loads(outbox.answers[1])["accepted"]
+        assert (await gateway.status(name)).receipt.delivered
+        outbox.ask("submit", 2, envelope=ASKED)  # as a run does whose answer was not written
+        await trio.sleep(5)
+        assert {"accepted": name} == json.loads(outbox.answers[2])
+    assert ["asked"] == channel.texts("room")
+
+
+async def test_why_it_is_refused_is_told(autojump_clock):
+    outbox = AskedOutbox()
+    async with open_test_gateway(outbox=outbox):
+        outbox.ask("submit", envelope=attrs.evolve(ASKED, instance_id="nobody"))
+        outbox.ask("submit", 2, envelope=attrs.evolve(ASKED, text=""))
+        await trio.sleep(1)
+    assert "UnknownInstance: " in json.loads(outbox.answers[1])["refused"]
+    assert "Invalid: " in json.loads(outbox.answers[2])["refused"]
+
+
+async def test_one_that_waits_for_a_slot_keeps_no_other_request_waiting(autojump_clock):
+    outbox = AskedOutbox()
+    settings = {"outbox_capacity": 1, "drain_timeout": 0.0}
+    async with open_test_gateway(FakeChannel(latency=50.0), outbox=outbox, **settings) as gateway:
+        await gateway.enqueue("bot", "room", "first")
+        outbox.ask("submit", envelope=ASKED)
+        outbox.ask("accounts", 2)
+        await trio.sleep(1)
+        assert [2] == list(outbox.answers)
+        await trio.sleep(100)
+        assert {1, 2} == set(outbox.answers)
+
+
+async def test_a_gateway_that_closes_leaves_what_it_has_not_accepted_to_the_next(autojump_clock):
+    outbox = AskedOutbox()
+    settings = {"outbox_capacity": 1, "drain_timeout": 0.0}
+    async with open_test_gateway(FakeChannel(latency=50.0), outbox=outbox, **settings) as gateway:
+        await gateway.enqueue("bot", "room", "first")
+        outbox.ask("submit", envelope=ASKED)
+        await trio.sleep(1)
+    assert {} == outbox.answers
+
+
+async def test_what_has_not_started_is_cancelled(autojump_clock):
+    outbox = AskedOutbox()
+    async with open_test_gateway(outbox=outbox) as gateway:
+        done = await gateway.send("bot", "room", "done")
+        gateway.suspend("bot")
+        waits = await gateway.enqueue("bot", "room", "waits")
+        for number, name in enumerate((waits.id, done.envelope_id, "0" * 30)):
+            outbox.ask("cancel", number, envelope_id=name)
+        await trio.sleep(1)
+        assert "cancelled" == (await waits.receipt()).disposition
+    refused = "it has started, or it is not known: it is not cancelled"
+    assert {0: "cancelled", 1: refused, 2: refused} == outbox.answers
