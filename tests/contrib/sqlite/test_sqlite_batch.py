@@ -121,7 +121,7 @@ def test_what_nobody_waits_for_outlives_a_failed_commit():
     batch = batch_of(1)
     batch.started.clear()
     left = batch.left_over()
-    of_the_entry = ("entries", "keys", "classes", "shapes", "ended", "withdrawn")
+    of_the_entry = ("entries", "keys", "shapes", "ended", "withdrawn")
     assert {name: {} for name in of_the_entry} == {
         name: getattr(left, name) for name in of_the_entry
     }

@@ -342,10 +342,10 @@ async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
 
 
 NEVER_RAISE = (
-    "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
+    "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
     "moved", "closed", "answered", "spent",
 )  # fmt: skip
-"""The methods of the interface that never wait and never raise, beside `peek`."""
+"""The methods of the interface that never wait and never raise."""
 
 
 def test_the_plain_methods_of_the_interface_are_these():
@@ -356,7 +356,7 @@ def test_the_plain_methods_of_the_interface_are_these():
         and not name.startswith("_")
         and not inspect.iscoroutinefunction(method)
     }
-    assert {*NEVER_RAISE, "peek"} == plain
+    assert {*NEVER_RAISE} == plain
 
 
 IDS = Ids(Random("sqlite"))
@@ -419,7 +419,6 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
         shape = StepShape(kind="edit", serial=0, message_id="\ud800", extra={"a": "\ud800"})
         told = {
             "withdraw": ("018bcfe568000000000000000000ff",),
-            "classed": (entry.id, "urgent", 9.0),
             "entered": (entry.id, 7),
             "replanned": (entry.id, [shape]),
             "attempt_ended": (entry.id, record),
@@ -432,6 +431,6 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
         assert {*NEVER_RAISE} - {"finished"} == set(told)
         for name, arguments in told.items():
             getattr(outbox, name)(*arguments)
-            assert outbox.peek(entry.id) is not None
+            assert await outbox.find(entry.id) is not None
         await outbox.flush()
         await outbox.append(entry_of(), lambda: None)

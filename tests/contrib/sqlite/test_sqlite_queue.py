@@ -13,7 +13,7 @@ from gateway_contrib.sqlite.batch import Batch
 from gateway_contrib.sqlite.committer import COUNTED
 from gateway_core import OutboxError
 from gateway_core.testing import run_seeded
-from gateway_core.testing.outbox_contract import Entries, receipt_of
+from gateway_core.testing.outbox_contract import Entries
 
 CALLERS = 9
 
@@ -143,18 +143,3 @@ async def test_a_full_disk_refuses_those_who_wait_at_a_full_queue_as_well(
                 nursery.start_soon(append, outbox)
     assert CALLERS == len(refused)
     assert 2 >= max(refused)
-
-
-async def test_of_what_ended_a_moment_ago_nothing_is_at_hand_until_it_is_written(
-    tmp_path, autojump_clock
-):
-    """It is not said to be unfinished: whoever believed that would end it twice."""
-    entry = Entries()("text")
-    outbox = SqliteOutbox(tmp_path / "outbox.db", _settings(linger=5.0))
-    async with outbox:
-        await outbox.append(entry, lambda: None)
-        assert outbox.peek(entry.id).stored is not None
-        outbox.finished(receipt_of(entry))
-        assert outbox.peek(entry.id) is None
-        await trio.sleep(6)
-        assert outbox.peek(entry.id).receipt == receipt_of(entry)

@@ -197,7 +197,7 @@ async def test_a_later_plan_that_cannot_be_stored_strands_no_caller(opened, part
 # -- an engine that raises where none may
 
 PLAIN = (
-    "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
+    "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
     "moved", "closed", "answered", "spent",
 )  # fmt: skip
 

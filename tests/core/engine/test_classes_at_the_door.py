@@ -491,7 +491,7 @@ async def test_who_finds_the_outbox_full_as_the_gateway_closes_hears_that_it_doe
     class Slow(MemoryOutbox):
         async def find(self, what):
             await trio.sleep(1)
-            return self.peek(what)
+            return self.look_up(what)
 
     async with (
         trio.open_nursery() as nursery,

@@ -173,7 +173,7 @@ async def test_a_change_that_a_previous_run_had_begun_says_it_too(kind, cut, aut
     ref = receipt.ref
     assert (1, "t", True) == (ref.revision, ref.thread_id, ref.possible_duplicate)
     assert {"t"} == {made.attempt.thread for made in channel.made}
-    assert ref == outbox.peek(sent.envelope_id).newest
+    assert ref == outbox.look_up(sent.envelope_id).newest
 
 
 @pytest.mark.parametrize("unread", [False, True])

@@ -35,7 +35,7 @@ class Slow(MemoryOutbox):
         super().__init__()
 
     async def find(self, what):
-        found = self.peek(what)
+        found = self.look_up(what)
         await trio.sleep(0.01)
         if self.broken:
             raise OutboxError("an I/O error")
@@ -190,7 +190,7 @@ async def test_what_is_sent_as_it_is_looked_up_is_not_cancelled(say, outbox, aut
     bounds = {"history": 1, "room_bound": 2}
     async with open_test_gateway(channel, outbox=outbox, **bounds, **TINY) as gateway:
         assert not await gateway.cancel(tickets[5].id)
-        assert "delivered" == outbox.peek(tickets[5].id).receipt.disposition
+        assert "delivered" == outbox.look_up(tickets[5].id).receipt.disposition
         await trio.sleep(1)
         assert [f"{n}" for n in range(9)] == channel.texts("r")
         assert gateway.statistics().conserved

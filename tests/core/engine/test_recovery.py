@@ -45,7 +45,7 @@ from gateway_core.testing import (
 )
 
 WRITES = {
-    "withdraw", "classed", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
+    "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
     "moved", "closed", "answered", "spent",
 }  # fmt: skip
 AWAITED = {
@@ -425,7 +425,7 @@ class Slow(MemoryOutbox):
         kept()
 
     async def find(self, what):
-        found, wait, self.finding = self.peek(what), self.finding, 0.0
+        found, wait, self.finding = self.look_up(what), self.finding, 0.0
         await trio.sleep(wait)
         return found
 

@@ -281,7 +281,7 @@ async def test_a_delivered_receipt_is_the_receipt_that_is_stored(autojump_clock)
     async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
         sent = await gateway.send("bot", "r", "x", key="k")
         assert sent == (await gateway.status(sent.envelope_id)).receipt
-        stored = from_json(Receipt, to_json(outbox.peek(sent.envelope_id).receipt))
+        stored = from_json(Receipt, to_json(outbox.look_up(sent.envelope_id).receipt))
     assert [Delivered, Receipt] == [type(sent), type(stored)]
     assert stored == sent
     assert sent == stored

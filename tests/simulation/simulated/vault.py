@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 import attrs
@@ -114,11 +114,6 @@ class Vault(SqliteOutbox):
         check()
         self._ports.ledger.withdrawn(envelope_id)
         super().withdraw(envelope_id)
-
-    def peek(self, what: Any) -> Any:
-        """A look at the disk."""
-        check()
-        return super().peek(what)
 
 
 @attrs.frozen(kw_only=True)

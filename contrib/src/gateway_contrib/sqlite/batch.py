@@ -66,7 +66,6 @@ class Batch:
 
     entries: dict[int, Row] = attrs.field(factory=dict)
     keys: dict[int, Row] = attrs.field(factory=dict)
-    classes: dict[int, Row] = attrs.field(factory=dict)
     entered: dict[int, Row] = attrs.field(factory=dict)
     shapes: dict[int, Row] = attrs.field(factory=dict)
     steps: dict[tuple[int, int], Row] = attrs.field(factory=dict)
@@ -83,7 +82,7 @@ class Batch:
 
     def __len__(self) -> int:
         return (
-            len(self.entries) + len(self.steps) + len(self.ended) + len(self.classes)
+            len(self.entries) + len(self.steps) + len(self.ended)
             + len(self.entered) + len(self.shapes) + len(self.withdrawn) + len(self.revisions)
             + len(self.moves) + len(self.closures) + len(self.answers) + len(self.spent)
         )  # fmt: skip
@@ -130,7 +129,6 @@ class Batch:
             self.steps[place] = not_begun(self.steps[place])
         lost = self.entries.keys()
         return Batch(
-            classes=_without(self.classes, lost),
             entered=self.entered,
             shapes=_without(self.shapes, lost),
             steps=self.steps,
@@ -148,7 +146,6 @@ class Batch:
         """Take in what was told later than all of this."""
         self.entries |= newer.entries
         self.keys |= newer.keys
-        self.classes |= newer.classes
         self.entered |= newer.entered
         self.shapes |= newer.shapes
         for place in newer.steps:

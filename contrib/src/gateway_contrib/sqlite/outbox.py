@@ -9,7 +9,6 @@ from time import time as system_time
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import apsw
 import attrs
 import trio
 
@@ -137,8 +136,6 @@ class SqliteOutbox(Recording):
                 raise OutboxError(f"outbox {self.path} is damaged: {found}")
         self._reader = Reader(self.path, unreadable)
         self._stack.callback(self._reader.close)
-        self._glance = Reader(self.path, unreadable)
-        self._stack.callback(self._glance.close)
         self._connection = connection
         self._log = Log(connection, begun=begun)
         with typed("cannot be opened", self.path, connection):
@@ -301,22 +298,6 @@ class SqliteOutbox(Recording):
         since = self._keys_since()
         with self._presence.typed("cannot be read"):
             return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
-
-    def peek(self, what: str | tuple[str, str, str, str]) -> Found | None:
-        """The same at once, of what is committed: a look-up on this machine's disk.
-
-        Of what ended since, the end is not at hand yet: then nothing is.
-        """
-        try:
-            found = _find(self._glance, what, self._keys_since())
-            pending = found is not None and found.stored is not None and self._ends(found)
-            return None if pending else found
-        except apsw.Error:  # the worker thread's own reads and writes tell of it
-            return None
-
-    def _ends(self, found: Found) -> bool:
-        seq = position_of(found.envelope_id)
-        return any(seq in batch.ended for batch in self._committer.unwritten)
 
     async def _file(self) -> None:
         """Put all that is there into the indexes by room and by deadline."""

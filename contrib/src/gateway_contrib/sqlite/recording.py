@@ -7,20 +7,17 @@ from collections.abc import Callable, Sequence
 from gateway_contrib.sqlite.committer import Committer
 from gateway_contrib.sqlite.rows import (
     end_row,
-    numbers_of,
     record_row,
     revision_row,
     shapes_text,
     spent_row,
 )
 from gateway_core.outboxes import (
-    Priority,
     Receipt,
     Request,
     Standing,
     StepRecord,
     StepShape,
-    Stream,
     frees_its_key,
     position_of,
 )
@@ -40,13 +37,6 @@ class Recording:
     def withdraw(self, envelope_id: str) -> None:
         """Forget the entry."""
         self._committer.batch.forget(position_of(envelope_id))
-        self._committer.wake()
-
-    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
-        """Written with the next batch."""
-        seq = position_of(envelope_id)
-        rank = numbers_of([Stream(priority, alone=False)])[0]
-        self._committer.batch.classes[seq] = (seq, priority, deadline, rank)
         self._committer.wake()
 
     def entered(self, envelope_id: str, position: int) -> None:

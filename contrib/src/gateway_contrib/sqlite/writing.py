@@ -112,9 +112,6 @@ class Writer:
         self._insert("envelopes", ENTRY_COLUMNS, self._entries(batch))
         self._insert("keys", KEY_COLUMNS, batch.keys.values())
         self._many(_STEP, len(STEP_COLUMNS), batch.steps.values())
-        if batch.classes:
-            change = "class = v.column2, deadline = v.column3, stream = v.column4 + stream / 3 * 3"
-            self._update(change, 4, batch.classes.values())
         if batch.entered:
             self._update("position = v.column2, due = NULL", 2, batch.entered.values())
         if batch.shapes:

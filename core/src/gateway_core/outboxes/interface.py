@@ -334,10 +334,6 @@ class Outbox(Protocol):
         """
         ...
 
-    def peek(self, what: What) -> Found | None:
-        """The same at once, as far as it is at hand: from memory or this machine's disk."""
-        ...
-
     def answered(self, request: Request, answer: str) -> None:
         """It was carried out: stored with what a `discard` ended, or later, and never before."""
 
@@ -354,9 +350,6 @@ class Outbox(Protocol):
 
     def withdraw(self, envelope_id: str) -> None:
         """The caller was cancelled during its append: forget the entry."""
-
-    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
-        """A policy gave the entry another class, and so another deadline (POSIX time)."""
 
     def entered(self, envelope_id: str, position: int) -> None:
         """It has this position now.

@@ -12,7 +12,7 @@ from typing import Self
 import attrs
 import trio
 
-from gateway_core.contract.envelopes import MessageRef, Priority, Receipt, Send
+from gateway_core.contract.envelopes import MessageRef, Receipt, Send
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.deliveries.remembered import Scope
@@ -188,7 +188,7 @@ class MemoryOutbox:
 
     async def find(self, what: What) -> Found | None:
         """Unfinished or ended."""
-        return self.peek(what)
+        return self.look_up(what)
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """Nothing is forgotten, unless it is erased."""
@@ -201,8 +201,8 @@ class MemoryOutbox:
         newest = len(self._numbered)
         return Endings(source=f"memory{id(self)}", forgotten=0, newest=newest, ended=found[:limit])
 
-    def peek(self, what: What) -> Found | None:
-        """All of it is at hand."""
+    def look_up(self, what: What) -> Found | None:
+        """The same at once, for tests."""
         found = self._ended.get(what) if isinstance(what, str) else self._keys.get(what)
         if found is not None and found.receipt is not None:
             return attrs.evolve(found, newest=self._newest.get(found.envelope_id))
@@ -263,13 +263,6 @@ class MemoryOutbox:
         if row is not None and row.due is None:
             self._order.remove((row.position, envelope_id))
         return row
-
-    def classed(self, envelope_id: str, priority: Priority, deadline: float) -> None:
-        """Note the class."""
-        row = self._rows.get(envelope_id)
-        if row is not None:
-            row.entry = attrs.evolve(row.entry, priority=priority, deadline=deadline)
-            row.stream = row.entry.stream
 
     def entered(self, envelope_id: str, position: int) -> None:
         """It has its position now."""
