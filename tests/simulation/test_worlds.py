@@ -34,7 +34,7 @@ their account before a kill; a session does not open and the tokens of its attem
 without order is accepted before an older one of its message was loaded; while a page is read that
 begins with what was due, an append ends that began before; a closed account goes and comes back
 before a kill; an edit enters while a newer one is being stored; a message is sent again whose
-former copy is edited."""
+former copy is edited; a change has stepped aside as the process ends."""
 
 
 @pytest.fixture(scope="module")

@@ -314,6 +314,31 @@ async def test_an_urgent_edit_without_order_waits_for_no_message_before_it(outbo
         assert "after it" == channel.texts("room")[0]
 
 
+async def test_a_change_that_steps_aside_stays_behind_what_began_meanwhile(outbox, autojump_clock):
+    """A kill comes while it still waits: what stood behind it in its room goes first."""
+    delays = {"edit": 100.0}
+
+    async def slowly(attempt):
+        await trio.sleep(delays.get(attempt.operation, 0.0))
+
+    channel = FakeChannel(script=slowly)
+    async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
+        message = (await gateway.send("bot", "room", "hello")).ref
+        delays["send"] = 100.0
+        await gateway.submit(Edit(**PLACE, target=message, text="alone", order="none"))
+        await trio.sleep(1)
+        await gateway.submit(Delete(**PLACE, target=message))
+        await gateway.submit(Send(**PLACE, text="next"))
+        await trio.sleep(2)
+        assert ["send", "edit", "send"] == [made.attempt.operation for made in channel.made]
+    delays.clear()
+    async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
+        await trio.sleep(1_000)
+        assert 0 == gateway.statistics().stored
+    again = [made.attempt.operation for made in channel.made][3:]
+    assert again.index("send") < again.index("delete")
+
+
 async def test_a_change_is_not_of_a_message_that_took_its_key_later(
     outbox, restarts, autojump_clock
 ):

@@ -79,8 +79,14 @@ class Enqueuer:
         self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
 
     def step_aside(self, delivery: Delivery, before: Delivery, now: int) -> None:
-        """Park it until the delivery `before` has ended; then it enters its lane anew."""
+        """Park it until the delivery `before` has ended; then it enters its lane anew.
+
+        Its place is behind the others at once: in the next process run as well, if this one ends
+        before that, since what stood behind it may have begun.
+        """
         delivery.park("target", now)
+        if self._shard.journal is not None:
+            self._shard.journal.entered(delivery)
         before.on_end(lambda: self.due(delivery, self._clock.now()))
 
     def _come_in(self, delivery: Delivery, account: InstanceState) -> Room:
