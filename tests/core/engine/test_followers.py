@@ -325,7 +325,7 @@ async def test_a_change_that_steps_aside_stays_behind_what_began_meanwhile(outbo
     async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
         message = (await gateway.send("bot", "room", "hello")).ref
         delays["send"] = 100.0
-        await gateway.submit(Edit(**PLACE, target=message, text="alone", order="none"))
+        await gateway.submit(Edit(**PLACE, target=message, text="alone", order="none", ttl=2.5))
         await trio.sleep(1)
         await gateway.submit(Delete(**PLACE, target=message))
         await gateway.submit(Send(**PLACE, text="next"))
