@@ -314,14 +314,24 @@ async def test_an_urgent_edit_without_order_waits_for_no_message_before_it(outbo
         assert "after it" == channel.texts("room")[0]
 
 
-async def test_a_change_that_steps_aside_stays_behind_what_began_meanwhile(outbox, autojump_clock):
+class Killed(MemoryOutbox):
+    """From some moment on nothing reaches it that would be told as a gateway closes."""
+
+    killed = False
+
+    def entered(self, envelope_id, position):
+        if not self.killed:
+            super().entered(envelope_id, position)
+
+
+async def test_a_change_that_steps_aside_stays_behind_what_began_meanwhile(autojump_clock):
     """A kill comes while it still waits: what stood behind it in its room goes first."""
     delays = {"edit": 100.0}
 
     async def slowly(attempt):
         await trio.sleep(delays.get(attempt.operation, 0.0))
 
-    channel = FakeChannel(script=slowly)
+    channel, outbox = FakeChannel(script=slowly), Killed()
     async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
         message = (await gateway.send("bot", "room", "hello")).ref
         delays["send"] = 100.0
@@ -331,6 +341,8 @@ async def test_a_change_that_steps_aside_stays_behind_what_began_meanwhile(outbo
         await gateway.submit(Send(**PLACE, text="next"))
         await trio.sleep(2)
         assert ["send", "edit", "send"] == [made.attempt.operation for made in channel.made]
+        outbox.killed = True
+    outbox.killed = False
     delays.clear()
     async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
         await trio.sleep(1_000)
