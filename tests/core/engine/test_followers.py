@@ -326,28 +326,27 @@ class Killed(MemoryOutbox):
 
 async def test_a_change_that_steps_aside_stays_behind_what_began_meanwhile(autojump_clock):
     """A kill comes while it still waits: what stood behind it in its room goes first."""
-    delays = {"edit": 100.0}
+    delays = {"alone": 100.0, "busy": 3.0, "next": 100.0}
 
     async def slowly(attempt):
-        await trio.sleep(delays.get(attempt.operation, 0.0))
+        await trio.sleep(delays.get(attempt.payload.get("text"), 0.0))
 
     channel, outbox = FakeChannel(script=slowly), Killed()
     async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
         message = (await gateway.send("bot", "room", "hello")).ref
-        delays["send"] = 100.0
-        await gateway.submit(Edit(**PLACE, target=message, text="alone", order="none", ttl=2.5))
-        await trio.sleep(1)
+        await gateway.enqueue("bot", "room", "busy")
+        await gateway.submit(Edit(**PLACE, target=message, text="alone", order="none", ttl=5.0))
         await gateway.submit(Delete(**PLACE, target=message))
-        await gateway.submit(Send(**PLACE, text="next"))
-        await trio.sleep(2)
-        assert ["send", "edit", "send"] == [made.attempt.operation for made in channel.made]
+        await gateway.enqueue("bot", "room", "next")
+        await trio.sleep(6)
+        assert ["send", "send", "edit", "send"] == [made.attempt.operation for made in channel.made]
         outbox.killed = True
     outbox.killed = False
     delays.clear()
     async with open_life(outbox, channel, room_bound=9, instance_bound=9) as gateway:
         await trio.sleep(1_000)
         assert 0 == gateway.statistics().stored
-    again = [made.attempt.operation for made in channel.made][3:]
+    again = [made.attempt.operation for made in channel.made][4:]
     assert again.index("send") < again.index("delete")
 
 
