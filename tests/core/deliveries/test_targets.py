@@ -100,8 +100,10 @@ def test_a_ticket_or_a_key_leads_to_the_send_under_way(world):
     assert delivery is world.targets.origin(of(KEY), 0)
 
 
-def test_a_ref_with_parts_waits_for_no_send(world):
-    world.sending()
+def test_a_ref_with_parts_waits_for_the_send_that_is_made_again(world):
+    delivery = world.sending()
+    assert delivery is world.targets.origin(of(REF), 0)
+    world.sent()
     assert world.targets.origin(of(REF), 0) is None
 
 
