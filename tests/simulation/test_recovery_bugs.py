@@ -69,7 +69,10 @@ def a_failed_commit_forgets_what_it_held(patch):
     patch.setattr(batches.Batch, "left_over", lambda self: batches.Batch())
 
 
-@bug("nobody knows it|kept at the end|was withdrawn|never accepted|no envelope|without acceptance")
+@bug(
+    "nobody knows it|kept at the end|was withdrawn|never accepted|no envelope|without acceptance",
+    seen=37,
+)
 def a_withdrawn_entry_stays(patch):
     """Its caller was cancelled while it was being written."""
     patch.setattr(outboxes.SqliteOutbox, "withdraw", lambda self, envelope_id: None)
@@ -119,7 +122,7 @@ def rooms_are_brought_in_backwards(patch):
     patch.setattr(reading.Reader, "page", page)
 
 
-@bug("was taken by|leads elsewhere|stands|key was freed")
+@bug("was taken by|leads elsewhere|stands|key was freed", seen=40)
 def keys_are_forgotten_between_lives(patch):
     patch.setattr(reading.Reader, "find_key", lambda self, *given: None)
 
@@ -150,7 +153,7 @@ def a_stale_ref_is_trusted(patch):
 # -- what happens around it
 
 
-@bug("is cut|rejected|is there|nowhere|not all of it|did not|afterwards|stands|unknown")
+@bug("is cut|rejected|is there|nowhere|not all of it|did not|afterwards|stands|unknown", seen=30)
 def pieces_of_a_doubtful_part_are_new(patch):
     whole = Delivery.replace
 

@@ -282,7 +282,7 @@ def a_possible_copy_is_not_announced(patch):
     patch.setattr(attempts.Attempts, "_begin", begin)
 
 
-@bug("of #[0-9]+ (Send|Edit) .*, and nobody said so")
+@bug("of #[0-9]+ (Send|Edit) .*, and nobody said so", seen=38)
 def a_copy_beyond_a_change_is_not_announced(patch):
     """The receipt of an edit or a deletion tells of its own attempts only."""
     patch.setattr(Delivery, "_leaves_copies", lambda self: False)
@@ -384,7 +384,7 @@ def all_classes_share_the_bounds(patch):
     patch.setattr(admission.Admission, "take", take)
 
 
-@bug("stays outside|outlives|did not end")
+@bug("stays outside|outlives|did not end", seen=52)
 def what_stands_alone_is_paged_after_all_else(patch):
     real = loader.Loader.next_page
 
@@ -395,7 +395,7 @@ def what_stands_alone_is_paged_after_all_else(patch):
     patch.setattr(loader.Loader, "next_page", next_page)
 
 
-@bug("after its deadline|outlives")
+@bug("after its deadline|outlives", seen=33)
 def time_counts_from_acceptance(patch):
     """What waited at the door has all of its time again."""
     real = draft.Drafting.deliver
