@@ -27,7 +27,7 @@ MOST_WORLDS = 250
 bug = BUGS = Bugs()
 
 
-@bug("exhausted after")
+@bug("exhausted after", seen=26)
 def an_outage_spends_tries(patch):
     patch.setattr(consequences, "_is_out_of_order", lambda step, verdict, health: False)
 
@@ -60,7 +60,7 @@ def probes_come_once_an_hour(patch):
     patch.setattr(Health, "backoff", property(lambda self: Backoff(base=3600.0, cap=3600.0)))
 
 
-@bug("did not end|not served|ends expired|never done|nobody uses|sends of")
+@bug("did not end|not served|ends expired|never done|nobody uses|sends of", seen=51)
 def nobody_is_told_that_it_works_again(patch):
     whole = Health._works
 
