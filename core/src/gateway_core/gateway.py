@@ -343,7 +343,6 @@ class Gateway(Verbs):
         Returns those that it ended undelivered. Other instances do not notice. Raises
         `UnknownInstance`, and `ValueError` if `drain` is no number of seconds.
         """
-        account = self._registry.account(instance_id)
         try:
             receipts = await self._registry.remove(instance_id, drain=drain)
         except BaseException:
@@ -351,7 +350,7 @@ class Gateway(Verbs):
                 self._pager.serve_on(instance_id)
             raise
         if self._pager is not None:
-            self._pager.leave_off(account)
+            self._pager.leave_off(instance_id)
         log_event(INSTANCE_REMOVED, instance=instance_id, undelivered=len(receipts))
         return receipts
 
@@ -376,14 +375,13 @@ class Gateway(Verbs):
     # -- the gateway's own tasks
 
     async def _recover(self) -> None:
-        """Claim the outbox's partitions, and read what previous runs left. Raises `OutboxError`."""
+        """Own the accounts, and read what previous runs left. Raises `OutboxError`."""
         if self._pager is None or self._outbox is None:
             return
-        await self._outbox.claim(range(self.config.partition_count))
         self._outbox.requested = self._pager.requested
         self._outbox.keys_for = self.config.idempotency_window
-        recovery = await self._pager.recover()
-        self._ids.go_on_after(recovery.last_id)
+        overview = await self._pager.recover()
+        self._ids.go_on_after(overview.last_id)
 
     async def _accept_asked(self, envelope: Envelope) -> str:
         """Accept what another process asked for; its id."""

@@ -52,7 +52,7 @@ async def append(outbox, entries, number):
 
 async def kept(path):
     async with kept_at(path, integrity_check=True) as outbox:
-        return sum((await outbox.recover()).unfinished.values())
+        return sum((await outbox.overview()).unfinished.values())
 
 
 async def test_a_backup_beside_a_running_gateway_opens_and_delivers(path, tmp_path, config):
@@ -103,7 +103,7 @@ async def test_a_backup_is_of_one_moment(path, tmp_path, monkeypatch):
         made = back_up(path, tmp_path / "copy.db")
         await append(outbox, entries, 50)
         assert 50 == made.unfinished
-        assert 100 == sum((await outbox.recover()).unfinished.values())
+        assert 100 == sum((await outbox.overview()).unfinished.values())
     assert 50 == await kept(tmp_path / "copy.db")
     assert 100 == await kept(path)
 

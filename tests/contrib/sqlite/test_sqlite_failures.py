@@ -343,7 +343,7 @@ async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
 
 NEVER_RAISE = (
     "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved", "closed", "answered", "spent",
+    "moved", "closed", "answered", "release",
 )  # fmt: skip
 """The methods of the interface that never wait and never raise."""
 
@@ -407,7 +407,7 @@ async def test_an_end_is_stored_whatever_its_result_is(path, number):
         found = await outbox.find(entry.id)
         assert Disposition.DELIVERED is found.receipt.disposition
     async with kept_at(path) as outbox:
-        assert {} == (await outbox.recover()).unfinished
+        assert {} == (await outbox.overview()).unfinished
 
 
 async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
@@ -426,7 +426,7 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
             "moved": ("bot", "r\ud800", "\ud800"),
             "closed": ("bot", "call:\ud800", 9.0, 1.0),
             "answered": (Request(kind="discard", number=1), "no \ud800"),
-            "spent": ("bot\ud800", 9.0, [Standing(names=("\ud800",))]),
+            "release": ("bot\ud800", 9.0, [Standing(names=("\ud800",))]),
         }
         assert {*NEVER_RAISE} - {"finished"} == set(told)
         for name, arguments in told.items():

@@ -55,7 +55,7 @@ async def test_a_refusal_waits_for_no_clock(outbox, left_over, autojump_clock):
         began = trio.current_time()
         await outbox.append(entries(text), lambda: None)
         assert began == trio.current_time()
-        assert left_over == len((await outbox.recover()).moves)
+        assert left_over == len((await outbox.recover("bot")).moves)
 
 
 async def test_many_who_come_at_once_are_all_told_at_once(outbox, autojump_clock):
@@ -85,7 +85,7 @@ async def test_look_ups_are_answered_or_refused_at_once(outbox, autojump_clock):
             began = trio.current_time()
             for _ in range(10):
                 with pytest.raises(OutboxError, match="the disk is full"):
-                    await outbox.recover()
+                    await outbox.recover("bot")
             assert began == trio.current_time()
 
 

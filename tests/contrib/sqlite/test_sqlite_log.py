@@ -47,7 +47,7 @@ async def append(outbox, entries, number=1):
 async def kept(path):
     """How many entries are found, in a file that is in order."""
     async with opened(path, integrity_check=True) as outbox:
-        return sum((await outbox.recover()).unfinished.values())
+        return sum((await outbox.overview()).unfinished.values())
 
 
 async def refused(path, log="-wal"):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gateway_core import ErrorClass, Limit, Reason, Scope, Verdict
-from gateway_core.backlog import restored
-from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core import ErrorClass, Instance, Limit, OutboxError, Reason, Scope, Verdict
+from gateway_core.testing import FakeChannel, FakeSettings, MemoryOutbox, open_test_gateway
 from gateway_core.testing.fake_channel import Failure
 
 
@@ -70,21 +69,68 @@ async def test_what_the_platform_closed(scope, autojump_clock):
         assert await sent_at(gateway) < 80
 
 
-async def test_of_many_that_went_the_last_are_known(monkeypatch, autojump_clock):
-    monkeypatch.setattr(restored, "MOST_GONE", 2)
-    names = ("a", "b", "c")
-    channel = FakeChannel(limits=lambda room, _operation: [Limit(room, 1, 60.0)])
-    async with open_test_gateway(channel, outbox=MemoryOutbox(), instances=names) as gateway:
-        for name in names:
-            await gateway.send(name, name, "first")
-        for name in names:
-            await gateway.remove_instance(name)
-        for instance in gateway.config.instances:
-            gateway.add_instance(instance)
-        took = {}
-        for name in names:
-            await gateway.send(name, name, "next")
-            took[name] = trio.current_time()
-        assert took["a"] < 1
-        assert 60 == pytest.approx(took["b"], abs=0.1)
-        assert not gateway._pager._restored._gone
+class Owned(MemoryOutbox):
+    """Accounts that another process owns still."""
+
+    def __init__(self, *owned):
+        super().__init__()
+        self.owned = set(owned)
+        self.asked = []
+
+    async def recover(self, instance_id):
+        self.asked.append(instance_id)
+        await trio.lowlevel.checkpoint()
+        if instance_id in self.owned:
+            raise OutboxError(f"account {instance_id!r} is owned by process 4711")
+        return await super().recover(instance_id)
+
+
+LATE = Instance("late", "fake", FakeSettings())
+AT_ONCE = {"priority": "urgent", "order": "none"}
+
+
+async def test_nothing_of_an_account_is_attempted_before_it_is_owned(autojump_clock):
+    """Not even what overtakes; others do not notice."""
+    outbox, channel = Owned("late"), FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        gateway.add_instance(LATE)
+        ticket = await gateway.enqueue("late", "room", "urgent", **AT_ONCE)
+        assert (await gateway.send("bot", "other", "meanwhile")).delivered
+        await trio.sleep(10)
+        assert ["meanwhile"] == [made.attempt.payload["text"] for made in channel.made]
+        outbox.owned.clear()
+        await trio.sleep(2)
+        assert (await ticket.receipt()).delivered
+    assert ["bot", ""] == outbox.asked[:2]
+    assert {"late"} == set(outbox.asked[2:])
+
+
+async def test_one_that_is_owned_by_another_at_the_opening_is_an_error(autojump_clock):
+    with pytest.raises(OutboxError, match="owned by process 4711"):
+        async with open_test_gateway(outbox=Owned("bot")):
+            pass
+
+
+async def test_one_that_goes_before_it_was_owned_leaves_nothing(autojump_clock):
+    outbox = Owned("late")
+    async with open_test_gateway(outbox=outbox) as gateway:
+        gateway.add_instance(LATE)
+        await trio.sleep(2)
+        await gateway.remove_instance("late")
+        outbox.owned.clear()
+        asked = len(outbox.asked)
+        await trio.sleep(10)
+        assert asked == len(outbox.asked)
+
+
+async def test_one_that_is_added_goes_on_as_the_last_run_left_it(autojump_clock):
+    """Also an account that this run did not have at its opening."""
+    outbox = MemoryOutbox()
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("all", 1, 60.0)])
+    async with open_test_gateway(channel, outbox=outbox, instances=("bot", "late")) as gateway:
+        await gateway.send("late", "room", "first")
+        await trio.sleep(10)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        gateway.add_instance(LATE)
+        await gateway.send("late", "other", "next", **AT_ONCE)
+        assert 60 == pytest.approx(trio.current_time(), abs=0.1)

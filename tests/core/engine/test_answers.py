@@ -198,7 +198,7 @@ async def test_a_later_plan_that_cannot_be_stored_strands_no_caller(opened, part
 
 PLAIN = (
     "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved", "closed", "answered", "spent",
+    "moved", "closed", "answered", "release",
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ from gateway_core.testing import (
 
 WRITES = {
     "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved", "closed", "answered", "spent",
+    "moved", "closed", "answered", "release",
 }  # fmt: skip
 AWAITED = {
     "append", "attempt_started", "page", "scheduled", "overdue", "find", "recover", "claim",

@@ -34,6 +34,7 @@ from gateway_core.outboxes import (
     Found,
     OutboxError,
     Overdue,
+    Overview,
     PastAttempt,
     Recovery,
     Request,
@@ -212,11 +213,6 @@ class SqliteOutbox(Recording):
 
     # -- what the gateway tells
 
-    async def claim(self, partitions: Sequence[int]) -> Sequence[int]:
-        """All of them: the file is owned whole, from its opening on."""
-        await trio.lowlevel.checkpoint()
-        return partitions
-
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Keep the entry; returns once it is on the disk.
 
@@ -245,14 +241,20 @@ class SqliteOutbox(Recording):
 
     # -- what the gateway asks
 
-    async def recover(self) -> Recovery:
+    async def overview(self) -> Overview:
         """What previous process runs left."""
-        return await self._read(self._reader.recovery)
+        return await self._read(self._reader.overview)
 
-    async def attempts(self, *, since: float, limit: int = 1000) -> Sequence[PastAttempt]:
+    async def recover(self, instance_id: str) -> Recovery:
+        """As its last owner left it: the file is owned whole, from its opening on."""
+        return await self._read(lambda: self._reader.recovery(instance_id))
+
+    async def attempts(
+        self, *, since: float, instance_id: str | None = None, limit: int = 1000
+    ) -> Sequence[PastAttempt]:
         """Of what ended since then, and of what was under way."""
         wall = self._wall()
-        return await self._read(lambda: self._reader.attempts(since, wall, limit))
+        return await self._read(lambda: self._reader.attempts(since, wall, instance_id, limit))
 
     async def page(
         self,

@@ -32,6 +32,7 @@ from gateway_core.outboxes import (
     Found,
     MessageRef,
     Overdue,
+    Overview,
     PastAttempt,
     Priority,
     Receipt,
@@ -46,13 +47,15 @@ _ENDED = """SELECT instance, room, receipt ->> '$.ref.thread_id',
         WHEN receipt ->> '$.parts[0].outcome' = 'deleted' THEN 'delete' ELSE 'send' END,
     class, ended_at, receipt ->> '$.attempts'
     FROM history
-    WHERE ended_at > ? AND receipt ->> '$.attempts' > 0 AND receipt ->> '$.result' IS NULL
-    ORDER BY ended_at DESC LIMIT ?"""
+    WHERE ended_at > :since AND receipt ->> '$.attempts' > 0 AND receipt ->> '$.result' IS NULL
+        AND (:instance IS NULL OR instance = :instance)
+    ORDER BY ended_at DESC LIMIT :most"""
 _BEGUN = """SELECT e.instance, e.room, e.entry ->> '$[0].thread_id', 'send', e.class, NULL, count(*)
     FROM steps s CROSS JOIN envelopes e ON e.seq = s.seq
     WHERE s.number > 0 AND (s.started OR s.maybe_sent OR s.outcome IS NOT NULL)
         AND json_valid(e.entry) AND e.entry ->> '$[0].kind' = 'send'
-    GROUP BY s.seq ORDER BY s.seq DESC LIMIT ?"""
+        AND (:instance IS NULL OR e.instance = :instance)
+    GROUP BY s.seq ORDER BY s.seq DESC LIMIT :most"""
 
 MOST = 4_000_000
 """Bytes of one page's entries, whatever its number of rows."""
@@ -71,7 +74,7 @@ class Reader:
         """Close the connection."""
         self._db.close()
 
-    def recovery(self) -> Recovery:
+    def overview(self) -> Overview:
         """What previous process runs left."""
         query = self._db.execute
         counts: Counter[str] = Counter()
@@ -82,29 +85,38 @@ class Reader:
             for instance, stream, count in query(sql):
                 counts[instance] += count
                 classes[priority_of(stream)] += count
-        moves = query("SELECT instance, room, moved_to FROM moves ORDER BY moved_at")
-        return Recovery(
+        return Overview(
             last_id=max(self._newest("envelopes"), self._newest("history")),
             unfinished=dict(counts),
             classes=dict(classes),
             scheduled=query("SELECT count(*) FROM envelopes WHERE due IS NOT NULL").get,
-            closures={
-                (instance, operation): (until, wait)
-                for instance, operation, until, wait in query(
-                    "SELECT instance, operation, until, wait FROM closures"
-                )
-            },
-            moves={(instance, room): moved_to for instance, room, moved_to in moves},
-            spent={
-                instance: (at, standings_of(text))
-                for instance, at, text in query("SELECT instance, at, standings FROM spent")
-            },
         )
 
-    def attempts(self, since: float, wall: float, limit: int) -> list[PastAttempt]:
+    def recovery(self, instance: str) -> Recovery:
+        """The state in which its account was left."""
+        query = self._db.execute
+        closures = query(
+            "SELECT operation, until, wait FROM closures WHERE instance = ?", (instance,)
+        )
+        moves = query(
+            "SELECT room, moved_to FROM moves WHERE instance = ? ORDER BY moved_at", (instance,)
+        )
+        spent: list[Row] = query(
+            "SELECT at, standings FROM spent WHERE instance = ?", (instance,)
+        ).fetchall()
+        return Recovery(
+            moves=dict(moves),
+            closures={operation: (until, wait) for operation, until, wait in closures},
+            spent=(spent[0][0], standings_of(spent[0][1])) if spent else None,
+        )
+
+    def attempts(
+        self, since: float, wall: float, instance: str | None, limit: int
+    ) -> list[PastAttempt]:
         """At what ended since then, and at what is unfinished; the newest, in their order."""
-        ended = self._db.execute(_ENDED, (since, limit)).fetchall()
-        begun = self._db.execute(_BEGUN, (limit,)).fetchall()
+        asked = {"since": since, "instance": instance, "most": limit}
+        ended = self._db.execute(_ENDED, asked).fetchall()
+        begun = self._db.execute(_BEGUN, asked).fetchall()
         rows = [*begun, *ended][:limit]
         return [
             PastAttempt(

@@ -92,7 +92,7 @@ class Recording:
         self._committer.batch.answers[number] = (number, self._wall(), answer)
         self._committer.wake()
 
-    def spent(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
+    def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
         """Written with the next batch."""
         self._committer.batch.spent[instance_id] = spent_row(instance_id, at, standings)
         self._committer.wake()

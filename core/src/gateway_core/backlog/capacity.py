@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from gateway_core.outboxes.interface import Recovery
+from gateway_core.outboxes.interface import Overview
 from gateway_core.scheduling.classes import BULK, RANKS
 from gateway_core.scheduling.slot_queue import SlotQueue, Waiter
 
@@ -34,10 +34,10 @@ class Capacity:
     _coming: dict[str, int] = attrs.field(factory=dict, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
 
-    def open(self, recovery: Recovery) -> None:
+    def open(self, overview: Overview) -> None:
         """Count what previous process runs left."""
-        self.unfinished = sum(recovery.unfinished.values())
-        for priority, count in recovery.classes.items():
+        self.unfinished = sum(overview.unfinished.values())
+        for priority, count in overview.classes.items():
             self._taken[RANKS[priority]] += count
 
     def depth_for(self, rank: int) -> int:

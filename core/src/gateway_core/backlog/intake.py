@@ -16,7 +16,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Recovery, StoredEntry
+from gateway_core.outboxes.interface import Overview, StoredEntry
 from gateway_core.outboxes.restore import waits_until
 from gateway_core.scheduling.classes import RANKS
 
@@ -38,10 +38,10 @@ class Intake:
     on_end: Callable[[Delivery], None] = attrs.field(init=False)
     _last_recovered: str = attrs.field(default="", init=False)
 
-    def open(self, recovery: Recovery) -> None:
+    def open(self, overview: Overview) -> None:
         """Everything that previous process runs left is spilled."""
-        self._last_recovered = recovery.last_id
-        self.spilled_of.update(recovery.unfinished)
+        self._last_recovered = overview.last_id
+        self.spilled_of.update(overview.unfinished)
 
     def partition_for(self, envelope: Envelope) -> Partition:
         """The partition that serves the envelope's room."""

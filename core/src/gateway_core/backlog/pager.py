@@ -7,6 +7,7 @@ it was loaded. This module waits: for the outbox alone.
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import trio
@@ -30,10 +31,11 @@ from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import (
+    ALL,
     Found,
     Outbox,
+    Overview,
     PastAttempt,
-    Recovery,
     Request,
     Stream,
     stream_of,
@@ -71,6 +73,7 @@ class Pager:
         self._clock = clock
         self._holds_suspended = holds_suspended
         self._cursors: dict[str, InstanceCursors] = {}
+        self._arriving: dict[str, None] = {}
         self._pressing = False
         self._woken = trio.Event()
         self._looking_up = 0
@@ -90,39 +93,51 @@ class Pager:
 
     # -- opening and closing
 
-    async def recover(self) -> Recovery:
-        """Take in what previous process runs left. Raises `OutboxError`."""
-        recovery = await self._outbox.recover()
-        self._restored.open(recovery)
-        accounts = self._registry.all()
-        since = self._restored.unknown_since(account.instance.id for account in accounts)
-        attempts = await self._outbox.attempts(since=since, limit=MOST_RECKONED)
-        self._open(recovery, attempts, accounts)
-        return recovery
+    async def recover(self) -> Overview:
+        """Take in what previous process runs left, and own the accounts. Raises `OutboxError`."""
+        overview, accounts = await self._outbox.overview(), self._registry.all()
+        recoveries = [await self._outbox.recover(account.instance.id) for account in accounts]
+        shared = await self._outbox.recover(ALL)
+        since = self._restored.unknown_since(recoveries)
+        attempts: defaultdict[str, list[PastAttempt]] = defaultdict(list)
+        for made in await self._outbox.attempts(since=since, limit=MOST_RECKONED):
+            attempts[made.instance_id].append(made)
+        self._open(overview)
+        now = self._clock.now()
+        self._restored.share(shared, self._registry.wide, now)
+        for account, recovery in zip(accounts, recoveries, strict=True):
+            self._restored.apply(account, recovery, attempts[account.instance.id], now)
+        return overview
 
-    def _open(
-        self,
-        recovery: Recovery,
-        attempts: Sequence[PastAttempt],
-        accounts: Sequence[InstanceState],
-    ) -> None:
+    def _open(self, overview: Overview) -> None:
         """Take that in, and of which instances it is."""
-        self.capacity.open(recovery)
+        self.capacity.open(overview)
         self._pressing = True
-        self._schedule.open(scheduled=bool(recovery.scheduled))
-        self._intake.open(recovery)
-        for instance_id, count in recovery.unfinished.items():
+        self._schedule.open(scheduled=bool(overview.scheduled))
+        self._intake.open(overview)
+        for instance_id, count in overview.unfinished.items():
             if instance_id in self._registry.serving:
                 self._cursors[instance_id] = InstanceCursors()
             else:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
-        self._restored.reckon(attempts)
-        now = self._clock.now()
-        self._restored.apply_all(self._registry.wide, now)
-        for account in accounts:
-            self._restored.apply(account, now)
         if self.capacity.unfinished:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
+
+    async def _welcome(self) -> None:
+        """Own the accounts that were added, in the state in which they were left.
+
+        Until then nothing of them is attempted. Raises `OutboxError`.
+        """
+        for instance_id in tuple(self._arriving):
+            recovery = await self._outbox.recover(instance_id)
+            since = self._restored.unknown_since([recovery])
+            attempts = await self._outbox.attempts(
+                since=since, instance_id=instance_id, limit=MOST_RECKONED
+            )
+            account = self._registry.serving.get(instance_id)
+            if instance_id in self._arriving and account is not None:
+                self._restored.apply(account, recovery, attempts, self._clock.now())
+            self._arriving.pop(instance_id, None)
 
     @property
     def unserved(self) -> dict[str, int]:
@@ -131,10 +146,9 @@ class Pager:
         return {name: count for name, count in counts.items() if count and name not in serving}
 
     def serve(self, instance_id: str) -> None:
-        """An instance was taken in: its stored envelopes go on."""
-        account = self._registry.serving.get(instance_id)
-        if account is not None:
-            self._restored.apply(account, self._clock.now())
+        """An instance was taken in: its stored envelopes go on, once it is owned."""
+        self._arriving[instance_id] = None
+        self.wake()
         if self._intake.spilled_of[instance_id]:
             self._cursors[instance_id] = InstanceCursors()
             self._pressing = True
@@ -146,10 +160,10 @@ class Pager:
             self._schedule.look_back()
             self.wake()
 
-    def leave_off(self, account: InstanceState) -> None:
+    def leave_off(self, instance_id: str) -> None:
         """An instance was taken out: its spilled envelopes stay stored."""
-        self._cursors.pop(account.instance.id, None)
-        self._restored.keep(account, self._clock.now())
+        self._cursors.pop(instance_id, None)
+        self._arriving.pop(instance_id, None)
 
     def close(self) -> None:
         """Load no more; nobody waits for a slot any more."""
@@ -170,6 +184,8 @@ class Pager:
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = delivery.envelope
+        if envelope.instance_id in self._arriving:
+            return True
         if delivery.due is not None and (
             delivery.due > delivery.accepted_at or self._follows(delivery)
         ):
@@ -302,6 +318,7 @@ class Pager:
             if not self._looking_up:  # what is being looked up may have ended since it was read
                 self.capacity.read_anew()
             try:
+                await self._welcome()
                 await self.requests.serve()
                 busy = await self._round()
             except OutboxError as error:
@@ -357,6 +374,6 @@ class Pager:
     def _to_load(self, instance_id: str, cursors: InstanceCursors) -> InstanceState | None:
         """The account of an instance of which something may be loaded."""
         account = self._registry.serving.get(instance_id)
-        if account is None or self.capacity.closed or cursors.idle or self._suspended(account):
+        if account is None or instance_id in self._arriving or self.capacity.closed:
             return None
-        return account
+        return None if cursors.idle or self._suspended(account) else account

@@ -187,7 +187,7 @@ class InstanceRegistry:
             left = await self._give_up_all(instance_id)
         if self._journal is not None:
             standings = account.limits.registry.standings(self._clock.now())
-            self._journal.spent(instance_id, standings)
+            self._journal.release(instance_id, standings)
         account.sessions.close()
         del self._accounts[instance_id]
         self._gone[instance_id] = account.hooks
@@ -334,9 +334,9 @@ class InstanceRegistry:
         if self._journal is None:
             return
         now = self._clock.now()
-        self._journal.spent(ALL, self.wide.standings(now))
+        self._journal.release(ALL, self.wide.standings(now))
         for account in self._accounts.values():
-            self._journal.spent(account.instance.id, account.limits.registry.standings(now))
+            self._journal.release(account.instance.id, account.limits.registry.standings(now))
 
     def all(self) -> tuple[InstanceState, ...]:
         """Every instance."""

@@ -12,8 +12,8 @@ from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.endings import Ended, Follower
 from gateway_core.outboxes.interface import (
-    Endings, Entry, Found, Outbox, Overdue, PastAttempt, Recovery, Request, StepRecord, StepShape,
-    StoredEntry, Stream, STREAMS, What,
+    Endings, Entry, Found, Outbox, Overdue, Overview, PastAttempt, Recovery, Request, StepRecord,
+    StepShape, StoredEntry, Stream, STREAMS, What,
 )
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import (
@@ -42,6 +42,7 @@ __all__ = [
     "Outbox",
     "OutboxError",
     "Overdue",
+    "Overview",
     "Part",
     "PastAttempt",
     "Priority",

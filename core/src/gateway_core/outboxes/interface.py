@@ -173,26 +173,34 @@ class PastAttempt:
 
 
 @attrs.frozen(kw_only=True)
-class Recovery:
-    """What an outbox holds when it is opened.
+class Overview:
+    """What an outbox holds of all accounts together, as it is opened.
 
     last_id     the newest id that it ever stored; empty: none
     unfinished  how many entries of each instance
     classes     how many entries of each class
     scheduled   how many of them wait for their time
-    moves       rooms that moved: (instance, room) to the new id
-    closures    what platforms closed: (instance, operation) to (POSIX time until when, seconds for
-                which it was asked for); operation empty: the instance as a whole
-    spent       by instance, or `ALL`: when it was released (POSIX time), and what was spent then
     """
 
     last_id: str = ""
     unfinished: Mapping[str, int] = attrs.field(factory=dict)
     classes: Mapping[Priority, int] = attrs.field(factory=dict)
     scheduled: int = 0
-    moves: Mapping[tuple[str, str], str] = attrs.field(factory=dict)
-    closures: Mapping[tuple[str, str], tuple[float, float]] = attrs.field(factory=dict)
-    spent: Mapping[str, tuple[float, Sequence[Standing]]] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Recovery:
+    """What the last owner of an account left of its state.
+
+    moves     rooms that moved: to the new id
+    closures  what platforms closed: operation (empty: the instance as a whole) to (POSIX time until
+              when, seconds for which it was asked for)
+    spent     when it was released (POSIX time), and what was spent then; None: it never was
+    """
+
+    moves: Mapping[str, str] = attrs.field(factory=dict)
+    closures: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
+    spent: tuple[float, Sequence[Standing]] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -268,21 +276,25 @@ class Outbox(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    async def claim(self, partitions: Sequence[int]) -> Sequence[int]:
-        """Own these partitions; those that are owned from now on.
-
-        An embedded outbox is owned whole. Raises `OutboxError` that names the present owner.
-        """
-        ...
-
-    async def recover(self) -> Recovery:
+    async def overview(self) -> Overview:
         """What previous runs left. Called once, before anything is appended."""
         ...
 
-    async def attempts(self, *, since: float, limit: int = 1000) -> Sequence[PastAttempt]:
+    async def recover(self, instance_id: str) -> Recovery:
+        """Own the account from now on; the state in which its last owner left it.
+
+        Called before anything of it is attempted, and again after each `release`. For `ALL`: of
+        what instances share. An embedded outbox is owned whole, from its opening on. Raises
+        `OutboxError` that names the present owner.
+        """
+        ...
+
+    async def attempts(
+        self, *, since: float, instance_id: str | None = None, limit: int = 1000
+    ) -> Sequence[PastAttempt]:
         """What is known of attempts since that POSIX time: of the newest, in their order.
 
-        Called once, after `recover`: a killed process run told nobody what it had spent.
+        Of one instance, or of all. A killed process run told nobody what it had spent.
         """
         ...
 
@@ -376,8 +388,8 @@ class Outbox(Protocol):
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""
 
-    def spent(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
-        """The account is released at that POSIX time, and this is spent of its limits."""
+    def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
+        """The account is another's from that POSIX time on, and this is spent of its limits."""
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
         """The platform wants no such operation (empty: none at all) until then, for `wait` s."""

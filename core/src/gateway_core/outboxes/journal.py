@@ -105,9 +105,9 @@ class Journal:
         """The platform wants no such operation (empty: none at all) for `wait` seconds."""
         report(self._outbox.closed, instance_id, operation, self._clock.wall() + wait, wait)
 
-    def spent(self, instance_id: str, standings: Sequence[Standing]) -> None:
-        """The account is released, and this is spent of its limits."""
-        report(self._outbox.spent, instance_id, self._clock.wall(), standings)
+    def release(self, instance_id: str, standings: Sequence[Standing]) -> None:
+        """The account is another's from now on, and this is spent of its limits."""
+        report(self._outbox.release, instance_id, self._clock.wall(), standings)
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""

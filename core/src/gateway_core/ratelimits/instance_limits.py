@@ -96,12 +96,6 @@ class InstanceLimits:
         gate.close(min(until, now + LONGEST_BELIEVED))
         return gate
 
-    def closures(self, now: int) -> list[tuple[str, int]]:
-        """The operations that are closed, and until when; "": the instance as a whole."""
-        gates = {name: gate.closed_until for name, gate in self.operations.items()}
-        closed = {"": self._refused_until} | gates
-        return [(operation, until) for operation, until in closed.items() if until > now]
-
     def doubt(self, until: int, begun: int, now: int) -> Bucket:
         """Several rooms are refused, or are still: perhaps the account is, until then at most.
 

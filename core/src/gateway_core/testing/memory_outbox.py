@@ -22,6 +22,7 @@ from gateway_core.outboxes.interface import (
     Entry,
     Found,
     Overdue,
+    Overview,
     PastAttempt,
     Recovery,
     Request,
@@ -106,24 +107,31 @@ class MemoryOutbox:
     def __len__(self) -> int:
         return len(self._rows)
 
-    async def claim(self, partitions: Sequence[int]) -> Sequence[int]:
-        """Nobody else can reach it."""
-        return partitions
-
-    async def recover(self) -> Recovery:
+    async def overview(self) -> Overview:
         """What previous runs left."""
         rows = self._rows.values()
-        return Recovery(
+        return Overview(
             last_id=self._last,
             unfinished=Counter(row.entry.envelope.instance_id for row in rows),
             classes=Counter(row.stream.priority for row in rows),
-            scheduled=sum(row.due is not None for row in self._rows.values()),
-            moves=dict(self._moves),
-            closures=dict(self._closures),
-            spent=dict(self._spent),
+            scheduled=sum(row.due is not None for row in rows),
         )
 
-    async def attempts(self, *, since: float, limit: int = 1000) -> Sequence[PastAttempt]:
+    async def recover(self, instance_id: str) -> Recovery:
+        """Nobody else can reach it."""
+        return Recovery(
+            moves={room: to for (name, room), to in self._moves.items() if name == instance_id},
+            closures={
+                what: closed
+                for (name, what), closed in self._closures.items()
+                if name == instance_id
+            },
+            spent=self._spent.get(instance_id),
+        )
+
+    async def attempts(
+        self, *, since: float, instance_id: str | None = None, limit: int = 1000
+    ) -> Sequence[PastAttempt]:
         """Of what ended since then, and of what had begun: its time is not known, nor this one."""
         ended = [f.receipt for f in self._ended.values() if f.receipt and f.receipt.attempts]
         made = [
@@ -141,7 +149,8 @@ class MemoryOutbox:
         ]
         made.sort(key=lambda attempt: attempt.at)
         made += [past for row in self._rows.values() if (past := row.past()) is not None]
-        return made[-limit:]
+        mine = [each for each in made if instance_id in (None, each.instance_id)]
+        return mine[-limit:]
 
     async def page(
         self,
@@ -318,7 +327,7 @@ class MemoryOutbox:
         """Note the move."""
         self._moves[instance_id, room] = moved_to
 
-    def spent(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
+    def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
         """Note what was spent."""
         self._spent[instance_id] = (at, tuple(standings))
 

@@ -39,6 +39,7 @@ from gateway_core.outboxes.interface import (
     ALL,
     STREAMS,
     Entry,
+    Recovery,
     Request,
     StepRecord,
     StepShape,
@@ -402,13 +403,14 @@ class OutboxContract:
             outbox.closed("bot", "send", START + 9, 9.0)
             outbox.finished(receipt_of(entries[0]))
         async with self.process_run() as outbox:
-            recovery = await outbox.recover()
-        assert dict(recovery.unfinished) == {"bot": 1, "other": 1}
-        assert dict(recovery.classes) == {"urgent": 1, "normal": 1}
-        assert (1, entries[2].id) == (recovery.scheduled, recovery.last_id)
-        assert dict(recovery.moves) == {("bot", "old"): "new"}
-        closed = {("bot", ""): (START + 30, 30.0), ("bot", "send"): (START + 9, 9.0)}
-        assert closed == dict(recovery.closures)
+            overview = await outbox.overview()
+            recovery, other = await outbox.recover("bot"), await outbox.recover("other")
+        assert dict(overview.unfinished) == {"bot": 1, "other": 1}
+        assert dict(overview.classes) == {"urgent": 1, "normal": 1}
+        assert (1, entries[2].id) == (overview.scheduled, overview.last_id)
+        assert dict(recovery.moves) == {"old": "new"}
+        assert dict(recovery.closures) == {"": (START + 30, 30.0), "send": (START + 9, 9.0)}
+        assert other == Recovery()
 
     async def test_a_new_run_knows_what_was_spent(self, entry: Entries) -> None:
         """As an account was last released; nothing of it after an erasure, since it names rooms."""
@@ -416,20 +418,25 @@ class OutboxContract:
             names=("a", "b"), back=((1.5, 2), (60.0, 1)), closed=3.0, tick=0.5, count=7
         )
         async with self.process_run() as outbox:
-            outbox.spent("bot", START, [Standing(names=("old",))])
-            outbox.spent("bot", START + 9, [spent, Standing(names=("c",))])
-            outbox.spent(ALL, START + 9, [])
+            outbox.release("bot", START, [Standing(names=("old",))])
+            outbox.release("bot", START + 9, [spent, Standing(names=("c",))])
+            again = await outbox.recover("bot")  # a new owner in the same process
+            outbox.release(ALL, START + 9, [])
         async with self.process_run() as outbox:
-            recovery = await outbox.recover()
-            found = {name: (at, list(known)) for name, (at, known) in recovery.spent.items()}
+            recovery, shared = await outbox.recover("bot"), await outbox.recover(ALL)
             one = entry("1")
             await outbox.append(one, lambda: None)
             request = Request(kind="erase", number=1, instance_id="bot", room="room")
             await outbox.erase(request, 0)
+        assert again.spent is not None
+        assert recovery.spent is not None
+        assert shared.spent is not None
         both = [spent, Standing(names=("c",))]
-        assert {"bot": (START + 9, both), ALL: (START + 9, [])} == found
+        for at, standings in (again.spent, recovery.spent):
+            assert (START + 9, both) == (at, list(standings))
+        assert (START + 9, []) == (shared.spent[0], list(shared.spent[1]))
         async with self.process_run() as outbox:
-            assert {} == dict((await outbox.recover()).spent)
+            assert (await outbox.recover("bot")).spent is None
 
     async def test_a_new_run_knows_of_attempts(self, entry: Entries) -> None:
         """Of what ended since a time, and of what had begun; of what was never tried nothing."""
@@ -457,9 +464,10 @@ class OutboxContract:
             outbox.acknowledged(begun.id, StepRecord(serial=0, number=1, outcome="delivered"))
             await outbox.attempt_started(begun.id, StepRecord(serial=1, number=1, started=True))
         async with self.process_run() as outbox:
-            await outbox.recover()
             found = await outbox.attempts(since=START + 1)
             few = await outbox.attempts(since=START + 1, limit=2)
+            assert found == await outbox.attempts(since=START + 1, instance_id="bot")
+            assert [] == list(await outbox.attempts(since=START + 1, instance_id="other"))
         assert ["send", "edit", "delete", "send", "send"] == [one.operation for one in found]
         assert [START + 5, START + 6, START + 7, START + 8] == [one.at for one in found[:4]]
         assert found[4].at >= START
@@ -485,15 +493,10 @@ class OutboxContract:
             assert await outbox.find(scope_of(ended.envelope)) is None
             assert await outbox.find(scope_of(waiting.envelope)) is None
         async with self.process_run() as outbox:
-            recovery = await outbox.recover()
-            assert (dict(recovery.unfinished), dict(recovery.moves)) == ({"bot": 1}, {})
+            assert dict((await outbox.overview()).unfinished) == {"bot": 1}
+            assert dict((await outbox.recover("bot")).moves) == {}
             assert texts(await outbox.page("bot")) == ["3"]
             assert texts(await outbox.scheduled(until=START + 50)) == []
-
-    async def test_an_embedded_outbox_is_claimed_whole(self) -> None:
-        """Those partitions that were asked for, at least."""
-        async with self.process_run() as outbox:
-            assert list(range(8)) == list(await outbox.claim(range(8)))
 
 
 __all__ = ["Entries", "OutboxContract", "receipt_of", "texts"]
