@@ -1,5 +1,6 @@
 """The outbox in a file keeps the contract: with its worker thread, and without one."""
 
+import shutil
 from contextlib import asynccontextmanager
 
 import pytest
@@ -19,3 +20,14 @@ class TestSqliteOutbox(OutboxContract):
         settings = SqliteSettings(in_thread=self.in_thread, synchronous="NORMAL")
         async with SqliteOutbox(self.path, settings, wall_clock=lambda: START) as outbox:
             yield outbox
+
+    @asynccontextmanager
+    async def killed_run(self):
+        """What is on the disk as it is left goes on as another file."""
+        async with self.process_run() as outbox:
+            yield outbox
+            folder = self.path.with_name(f"after {self.path.parent.name}")
+            folder.mkdir()
+            for file in self.path.parent.glob("outbox.db*"):
+                shutil.copy(file, folder / file.name)
+        self.path = folder / self.path.name

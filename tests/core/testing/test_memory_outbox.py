@@ -16,6 +16,8 @@ class TestMemoryOutbox(OutboxContract):
         async with self.outbox:
             yield self.outbox
 
+    killed_run = process_run  # it has all that it was told
+
 
 def test_a_record_of_a_step_that_never_began_is_all_zero():
     """An engine may leave out what its file does not have."""
