@@ -787,7 +787,9 @@ class Ledger:
         self.note("verdict", attempt.envelope_id[:18], verdict.reason, verdict.scope)
         entry = self.find(attempt.envelope_id)
         calls = entry.calls if entry is not None else []
-        made = bool(calls) and calls[-1].attempt.key == attempt.key and calls[-1].verdict is None
+        # One whose session does not open is no call: what a killed run left is in doubt still.
+        last = calls[-1] if calls and calls[-1].life == self.life else None
+        made = last is not None and last.attempt.key == attempt.key and last.verdict is None
         if made:
             calls[-1].verdict = verdict
             calls[-1].evidence = self.worked[instance_id]
