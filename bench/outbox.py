@@ -9,12 +9,14 @@ and the peak of the process's memory, with few rooms and with very many.
 Every engine writes the same payloads and waits for the disk (`synchronous=FULL`) before it calls a
 message accepted. `write and fdatasync` is what the disk allows any of them: one plain write of all
 callers' payloads, and one wait for the disk; no engine that each caller waits for can be faster.
-The others are in `bench/requirements.txt`, and left out where they are not installed.
+`sealed` is our outbox with a key (`[outbox] keys`). The others are in `bench/requirements.txt`, and
+left out where they are not installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import gc
 import json
 import logging
@@ -24,9 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from statistics import median, quantiles
@@ -38,7 +40,7 @@ import trio
 from bench.engine import Nothing, config
 from bench.queues import QUEUES, by_threads, opened
 from gateway_contrib.sqlite import SqliteOutbox
-from gateway_core import Part, Send, open_gateway
+from gateway_core import Part, Secret, Send, open_gateway
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import Ids
 from gateway_core.outboxes import Entry
@@ -47,6 +49,7 @@ CALLERS = (1, 16, 64, 256)
 SECONDS = 2.0
 TEXT = "The deployment of version 2.3 has finished; all checks are green. " * 3
 MILLION = 1_000_000
+KEY = Secret(base64.b64encode(bytes(range(32))).decode())
 
 
 def entries() -> Callable[[int], Entry]:
@@ -106,11 +109,11 @@ def row(callers: int, waits: list[float], cpu: float, wall: float) -> dict[str, 
     }
 
 
-async def alone(path: Path, callers: int) -> dict[str, Any]:
+async def alone(path: Path, callers: int, *, keys: Sequence[Secret] = ()) -> dict[str, Any]:
     make = entries()
-    async with SqliteOutbox(path) as outbox:
+    async with SqliteOutbox(path, keys=keys) as outbox:
         found = await drive(callers, lambda n: outbox.append(make(n), lambda: None))
-    return {"engine": "gateway outbox"} | found
+    return {"engine": "gateway outbox, sealed" if keys else "gateway outbox"} | found
 
 
 async def submitted(path: Path | None, callers: int) -> dict[str, Any]:
@@ -234,6 +237,7 @@ def runs(folder: Path, callers: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     for number in callers:
         yield plain(folder, number)
         yield trio.run(alone, folder / f"alone{number}.db", number)
+        yield trio.run(partial(alone, folder / f"sealed{number}.db", number, keys=[KEY]))
         yield trio.run(submitted, folder / f"submit{number}.db", number)
         yield trio.run(submitted, None, number)
         for which in QUEUES:

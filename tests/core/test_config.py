@@ -1,6 +1,8 @@
 """The configuration: every mistake at once, each by its place."""
 
+import json
 import os
+import re
 from enum import StrEnum
 
 import attrs
@@ -10,10 +12,12 @@ from gateway_core import (
     ConfigError,
     GatewayConfig,
     Instance,
+    OutboxSettings,
     PluginError,
     Problem,
     Secret,
     load_config,
+    load_outbox,
     parse_config,
 )
 from gateway_core.authors import hookimpl
@@ -263,7 +267,7 @@ def test_every_mistake_is_told_at_once_by_its_place():
         ({"partition_count": True}, "partition_count", "must be a whole number, not True"),
         ({"instance_bound": 0}, "instance_bound", "must be a whole number of at least 1, not 0"),
         ({"shed": 1}, "shed", "must be true or false, not 1"),
-        ({"outbox": 5}, "outbox", "must be a text, not 5"),
+        ({"outbox": 5}, "outbox", "must be a URL, or a table with a `url`"),
         ({"attempt_timeout": "soon"}, "attempt_timeout", "must be a number, not 'soon'"),
         ({"attempt_timeout": float("nan")}, "attempt_timeout", "must be a number, not nan"),
         ({"attempt_timeout": True}, "attempt_timeout", "must be a number, not True"),
@@ -410,6 +414,64 @@ def test_plugins_find_mistakes_in_their_settings_beside_all_others():
     tape = Tape()
     parse_config({"outbox": "tape:x.tape", "telemetry": {"export": {"ink": 1}}}, [tape])
     assert not tape.entered
+
+
+class Safe(Tape):
+    """A tape that can seal what it records."""
+
+    @hookimpl
+    def open_outbox(self, url, keys):
+        self.sealed = bool(keys)
+        return self
+
+
+def test_keys_are_for_an_outbox_that_seals_with_them():
+    table = {"url": "tape:x.tape", "keys": [{"env": "KEY"}, "second"]}
+    config = parse_config({"outbox": table}, [Safe()], environ={"KEY": "first"})
+    assert ["first", "second"] == [key.reveal() for key in config.outbox.keys]
+    with pytest.raises(ConfigError, match=r"outbox.keys: are of no use to this outbox"):
+        parse_config({"outbox": table}, [Tape()], environ={"KEY": "first"})
+    assert () == parse_config({"outbox": "tape:x.tape"}, [Tape()]).outbox.keys
+    assert OutboxSettings(url="tape:x") == GatewayConfig(outbox="tape:x").outbox
+
+
+@pytest.mark.parametrize(
+    ("table", "place", "text"),
+    [
+        ({"keys": []}, "outbox.url", "is missing"),
+        ({"url": "tape:x.tape", "keys": "THE-KEY"}, "outbox.keys", "must be a list, as in"),
+        ({"url": "tape:x.tape", "keys": [{"env": "NO"}]}, "outbox.keys.0", "'NO' is not set"),
+        ({"url": "tape:x.tape", "kes": []}, "outbox.kes", "did you mean 'keys'"),
+        ({"url": 5}, "outbox.url", "must be a text, not 5"),
+    ],
+)
+def test_a_mistake_in_the_table_of_the_outbox_is_told_by_its_place(tmp_path, table, place, text):
+    written = re.sub(r'"(\w+)": ', r"\1 = ", json.dumps({"outbox": table}))
+    (tmp_path / "gateway.toml").write_text(written[1:-1])
+    for read in (
+        lambda: parse_config({"outbox": table}, [Safe()]),
+        lambda: load_outbox(tmp_path / "gateway.toml", environ={}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read()
+        ((found_place, found_text),) = [(p.place, p.text) for p in caught.value.problems]
+        assert (place, True) == (found_place, text in found_text)
+        assert "THE-KEY" not in found_text
+
+
+def test_the_outbox_alone_is_read_without_what_the_accounts_need(tmp_path):
+    file = tmp_path / "gateway.toml"
+    account = '[instances.a]\nchannel = "nobodys"\ntoken = { env = "NOT_HERE" }\n'
+    (tmp_path / "key").write_text("k")
+    file.write_text(f'[outbox]\nurl = "tape:x"\nkeys = [{{ file = "key" }}]\n{account}')
+    assert OutboxSettings(url="tape:x", keys=[Secret("k")]) == load_outbox(file)
+    file.write_text(f'outbox = "tape:x"\n{account}')
+    assert OutboxSettings(url="tape:x") == load_outbox(file)
+    for text in (account, ""):
+        file.write_text(text)
+        assert load_outbox(file) is None
+    with pytest.raises(ConfigError, match="No such file"):
+        load_outbox(tmp_path / "nowhere.toml")
 
 
 def test_an_outbox_that_nobody_opens_is_a_mistake_that_names_who_is_left_out():

@@ -19,6 +19,7 @@ from gateway_core import (
     CircuitSettings,
     Disposition,
     GatewayConfig,
+    OutboxSettings,
     PressureSettings,
     RetrySettings,
     TelemetrySettings,
@@ -110,6 +111,7 @@ def test_every_setting_of_a_channel_has_its_meaning(from_code):
 
 SECTIONS = {
     "## The gateway": GatewayConfig,
+    "### outbox": OutboxSettings,
     "### ttl": Ttl,
     "### retries": RetrySettings,
     "### circuit": CircuitSettings,
@@ -132,8 +134,10 @@ def test_every_setting_of_the_gateway_stands_with_its_default_and_reason(heading
 
 def plain(thing: type) -> dict[str, str]:
     """The defaults of an attrs class as a file would spell them, but those that are tables."""
+    required = {field.name for field in attrs.fields(thing) if field.default is attrs.NOTHING}
+    made = thing(**dict.fromkeys(required, "x"))
     return {
-        field.name: in_toml(getattr(thing(), field.name))
+        field.name: "required" if field.name in required else in_toml(getattr(made, field.name))
         for field in attrs.fields(thing)
         if field.name != "instances"
         and (not isinstance(field.default, attrs.Factory) or field.default.takes_self)

@@ -6,12 +6,12 @@ Options stand in the query: `sqlite:///var/lib/app/outbox.db?owner_wait=60&synch
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from gateway_core.authors import ConfigError, Problem, hookimpl
+from gateway_core.authors import ConfigError, Problem, Secret, hookimpl
 from gateway_core.settings import mistakes_in
 
 
@@ -48,7 +48,7 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
 
 
 @hookimpl
-def open_outbox(url: str) -> Any:
+def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     """An outbox in the file that the URL names; None for another scheme.
 
     Raises `ConfigError` for an option that is not one, and where the extra is not installed.
@@ -70,7 +70,14 @@ def open_outbox(url: str) -> Any:
     faults += [f"{problem.place} {problem.text}" for problem in problems]
     if faults:
         raise ConfigError([Problem("outbox", f"{url!r}: {fault}") for fault in faults])
-    return SqliteOutbox(path, SqliteSettings(**options))
+    try:
+        return SqliteOutbox(path, SqliteSettings(**options), keys=keys)
+    except ModuleNotFoundError as error:
+        text = f"{error.name} is missing: pip install 'gateway-contrib[sealed]'"
+        raise ConfigError([Problem("outbox.keys", text)]) from None
+    except ValueError as error:  # of the keys
+        place, _, text = str(error).partition(" ")
+        raise ConfigError([Problem(f"outbox.{place}", text)]) from None
 
 
 def path_of(url: str) -> Path | None:

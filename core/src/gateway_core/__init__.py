@@ -3,8 +3,8 @@
 # isort: off
 # fmt: off
 from gateway_core.accounts.reloading import Reloaded
-from gateway_core.config import GatewayConfig, Ttl
-from gateway_core.config_file import load_config, parse_config
+from gateway_core.config import GatewayConfig, OutboxSettings, Ttl
+from gateway_core.config_file import load_config, load_outbox, parse_config
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
     Address, Call, Delete, Delivered, Disposition, Edit, Envelope, KeyRef, MessageRef, Part,
@@ -38,10 +38,10 @@ __all__ = [
     "Filter", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
     "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
-    "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed", "PartitionStatistics",
-    "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed", "Problem",
-    "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope", "Secret",
-    "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
+    "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
+    "PartitionStatistics", "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed",
+    "Problem", "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope",
+    "Secret", "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
     "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
-    "open_gateway", "parse_config", "preview", "to_json",
+    "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
 ]

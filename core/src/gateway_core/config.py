@@ -10,7 +10,7 @@ import attrs
 from attrs.validators import optional
 
 from gateway_core.contract.errors import ConfigError, Problem
-from gateway_core.contract.instances import Instance
+from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import (
     ACCOUNT,
@@ -50,16 +50,37 @@ class Ttl(CheckedSettings):
     bulk: float = attrs.field(default=86400.0, validator=_DURATION)
 
 
+def _listed(listed: Any) -> Any:
+    """Any list as a tuple; anything else is left as it is, for the validator to name."""
+    is_list = isinstance(listed, Iterable) and not isinstance(listed, str)
+    return tuple(listed) if is_list else listed
+
+
+def _keys(_: object, __: object, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(one, Secret) for one in value):
+        raise ValueError("'keys' must be a list of secrets")  # and what stands there is not shown
+
+
+@attrs.frozen(kw_only=True)
+class OutboxSettings(CheckedSettings):
+    """Where accepted envelopes are stored, and what their texts are sealed with.
+
+    url   what a plugin opens, as `sqlite:///path/to/file`
+    keys  the first seals, all open; none: texts are stored as they are
+    """
+
+    url: str = attrs.field(validator=instance(str))
+    keys: tuple[Secret, ...] = attrs.field(default=(), converter=_listed, validator=_keys)
+
+
+def _outbox(value: str | OutboxSettings | None) -> OutboxSettings | None:
+    return OutboxSettings(url=value) if isinstance(value, str) else value
+
+
 def _strategy(_: object, __: object, value: object) -> None:
     if not callable(value) and value not in tuple(STRATEGIES):
         words = ", ".join(map(repr, STRATEGIES))
         raise ValueError(f"'partition_by' must be one of {words} or a callable, not {shown(value)}")
-
-
-def _listed(instances: Any) -> Any:
-    """Any list as a tuple; anything else is left as it is, for the validator to name."""
-    is_list = isinstance(instances, Iterable) and not isinstance(instances, str)
-    return tuple(instances) if is_list else instances
 
 
 def _are_instances(_: object, __: object, value: object) -> None:
@@ -91,7 +112,8 @@ class GatewayConfig(CheckedSettings):
     idempotency_keys       keys remembered in one partition, at the most
     history                ended envelopes, sent messages and, apart from them, edited or deleted
                            ones remembered in one partition
-    outbox                 where accepted envelopes are stored; None: in memory
+    outbox                 where accepted envelopes are stored: settings, or the URL alone; None:
+                           in memory
     outbox_capacity        unfinished envelopes that a durable outbox stores, at the most, of a
                            class and those above it
     plugins                plugins allowed or denied by name
@@ -127,7 +149,9 @@ class GatewayConfig(CheckedSettings):
     pressure: PressureSettings = attrs.field(
         factory=PressureSettings, validator=instance(PressureSettings)
     )
-    outbox: str | None = attrs.field(default=None, validator=optional(instance(str)))
+    outbox: OutboxSettings | None = attrs.field(
+        default=None, converter=_outbox, validator=optional(instance(OutboxSettings))
+    )
     outbox_capacity: int = attrs.field(default=1_000_000, validator=whole(least=1))
     plugins: Filter = attrs.field(factory=Filter, validator=instance(Filter))
     telemetry: TelemetrySettings = attrs.field(

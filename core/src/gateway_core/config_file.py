@@ -14,7 +14,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from gateway_core.config import GatewayConfig, Ttl, misfits
+from gateway_core.config import GatewayConfig, OutboxSettings, Ttl, misfits
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
@@ -55,18 +55,40 @@ def load_config(
     `instances.support.token`, and `PluginError` where plugins cannot be bound. The outbox's URL
     and the exporter's table are checked by the plugins that take them; nothing is opened.
     """
-    file = Path(path)
+    content = _content(path)
+    if not content:
+        text = "is empty: it has neither a setting nor an instance"
+        raise ConfigError([Problem(str(path), text)])
+    return parse_config(content, plugins, environ=environ, folder=Path(path).parent)
+
+
+def load_outbox(
+    path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
+) -> OutboxSettings | None:
+    """Only where the outbox is, and its keys; None: the file names none.
+
+    No plugin is asked and no other secret read: an operator has not what the accounts need. Raises
+    `ConfigError`.
+    """
+    table = _content(path).get("outbox")
+    reader = _Reader(os.environ if environ is None else environ, Path(path).parent)
+    settings: OutboxSettings | None = None
+    if table is not None:
+        settings = reader.structure(table, OutboxSettings, "outbox")
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return settings
+
+
+def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the file says. Raises `ConfigError` where it cannot be read."""
     try:
-        content = tomllib.loads(_read(file, LARGEST_FILE))
+        return tomllib.loads(_read(Path(path), LARGEST_FILE))
     except OSError as error:
         raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
     except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
         words = str(error).replace(_TWICE, f"{_TWICE}: a setting stands there twice")
         raise ConfigError([Problem(str(path), f"is not TOML: {words}")]) from None
-    if not content:
-        text = "is empty: it has neither a setting nor an instance"
-        raise ConfigError([Problem(str(path), text)])
-    return parse_config(content, plugins, environ=environ, folder=file.parent)
 
 
 def _read(file: Path, most: int) -> str:
@@ -102,8 +124,10 @@ def parse_config(
     instances = reader.instances(names, hooks, allowed)
     config: GatewayConfig | None = reader.structure(values, GatewayConfig, "")
     with reader.noting():
-        if isinstance(url := values.get("outbox"), str):
-            outbox_at(url, plugins, allowed)
+        if values.get("outbox") is not None:
+            place = config.outbox if config else reader.outbox(values["outbox"])
+            if place is not None:
+                outbox_at(place.url, plugins, allowed, keys=place.keys)
     with reader.noting():
         match values.get("telemetry"):
             case {"export": Mapping() as export} if export:
@@ -154,6 +178,7 @@ class _Reader:
         take_no_other_for(self._converter)
         self._converter.register_structure_hook(Strategy, lambda value, _: value)
         self._converter.register_structure_hook_factory(attrs.has, self._table)
+        self._converter.register_structure_hook(OutboxSettings, self._outbox)
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -225,6 +250,23 @@ class _Reader:
             return Instance(name, channel, settings)
         except ValueError as error:
             raise ConfigError(problems_in(error, place)) from None
+
+    def outbox(self, value: Any) -> OutboxSettings | None:
+        """The same of a file that has mistakes elsewhere; None: it has some itself."""
+        try:
+            return self._outbox(value, None)
+        except Exception:  # noqa: BLE001 - told with the others
+            return None
+
+    def _outbox(self, value: Any, _: Any) -> OutboxSettings:
+        """A table, or its URL alone."""
+        if isinstance(value, str):
+            return OutboxSettings(url=value)
+        if not isinstance(value, Mapping):
+            raise ValueError("must be a URL, or a table with a `url`")  # noqa: TRY004 - one kind for all
+        if not isinstance(value.get("keys", []), list | tuple):  # it may be the secret itself
+            raise Invalid([Problem("keys", 'must be a list, as in [{ env = "OUTBOX_KEY" }]')])
+        return self._table(OutboxSettings)(value, None)  # type: ignore[no-any-return]  # made so
 
     def _path(self, value: Any, _: Any) -> Path:
         if not isinstance(value, str) or not value.isprintable() or not value:

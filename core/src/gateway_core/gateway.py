@@ -495,7 +495,8 @@ async def open_gateway(
         raise ConfigError(unknown)
     hooks = bind(plugins, config.plugins)
     if outbox is None and config.outbox is not None:
-        outbox = outbox_at(config.outbox, plugins, config.plugins)
+        where = config.outbox
+        outbox = outbox_at(where.url, plugins, config.plugins, keys=where.keys)
     if outbox is None:
         log_event(OUTBOX_IN_MEMORY)
     exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())

@@ -4,12 +4,15 @@ import shutil
 from contextlib import asynccontextmanager
 
 import pytest
+from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_core.testing.outbox_contract import START, OutboxContract
 
 
 class TestSqliteOutbox(OutboxContract):
+    keys = ()
+
     @pytest.fixture(autouse=True, params=[True, False], ids=["thread", "inline"])
     def file(self, request, tmp_path):
         self.path = tmp_path / "outbox.db"
@@ -18,7 +21,9 @@ class TestSqliteOutbox(OutboxContract):
     @asynccontextmanager
     async def process_run(self):
         settings = SqliteSettings(in_thread=self.in_thread, synchronous="NORMAL")
-        async with SqliteOutbox(self.path, settings, wall_clock=lambda: START) as outbox:
+        async with SqliteOutbox(
+            self.path, settings, wall_clock=lambda: START, keys=self.keys
+        ) as outbox:
             yield outbox
 
     @asynccontextmanager
@@ -31,3 +36,9 @@ class TestSqliteOutbox(OutboxContract):
             for file in self.path.parent.glob("outbox.db*"):
                 shutil.copy(file, folder / file.name)
         self.path = folder / self.path.name
+
+
+class TestSealedSqliteOutbox(TestSqliteOutbox):
+    """Likewise where its texts are sealed."""
+
+    keys = (FIRST,)

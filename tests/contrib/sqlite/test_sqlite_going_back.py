@@ -3,10 +3,11 @@
 import apsw
 import pytest
 import trio
+from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings, schema
 from gateway_contrib.sqlite.operating import Operator
-from gateway_contrib.sqlite.schema import CHANGES, OLDEST, VERSION, Change, number
+from gateway_contrib.sqlite.schema import CHANGES, OLDEST, SEALED_FROM, VERSION, Change, number
 from gateway_core import OutboxError
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
@@ -43,9 +44,9 @@ def later(monkeypatch):
     schema._all_names.cache_clear()
 
 
-def opened(path):
+def opened(path, *keys):
     settings = SqliteSettings(in_thread=False, integrity_check=True)
-    return SqliteOutbox(path, settings, wall_clock=virtual_wall)
+    return SqliteOutbox(path, settings, wall_clock=virtual_wall, keys=keys)
 
 
 def asked(path, *statements):
@@ -188,3 +189,17 @@ async def test_a_request_that_only_the_successor_knows_waits_for_it(path, autoju
             await trio.sleep(3)
             assert operator.answer(known) is not None
             assert operator.answer(number) is None
+
+
+async def test_a_file_needs_a_release_that_seals_once_there_are_keys(path, later, autojump_clock):
+    """And not before; a later release does not make it usable again."""
+    await traffic(path, "new")
+    assert [[(OLDEST, VERSION)]] == asked(path, "SELECT oldest, used FROM format")
+    async with opened(path, FIRST):
+        pass
+    assert [[(SEALED_FROM, VERSION)]] == asked(path, "SELECT oldest, used FROM format")
+    later(really=True)
+    async with opened(path, FIRST):
+        pass
+    assert [[(SEALED_FROM, VERSION + 1)]] == asked(path, "SELECT oldest, used FROM format")
+    assert OLDEST < SEALED_FROM

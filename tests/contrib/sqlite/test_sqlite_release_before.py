@@ -15,11 +15,13 @@ from pathlib import Path
 
 import apsw
 import pytest
+from sealed import FIRST
 
-from gateway_contrib.sqlite.schema import VERSION, number
+from gateway_contrib.sqlite import SqliteOutbox
+from gateway_contrib.sqlite.schema import SEALED_FROM, VERSION, number
 
 ROOT = Path(__file__).parents[3]
-BEFORE = "9b3dbaa44785add385bf202b6b8cb7b592b7e377"
+BEFORE = "1daf596e0f55919397978bbc7f74715acbf9ddd6"
 """The last commit whose files have the version before this one."""
 PACKAGES = ("core", "contrib")
 
@@ -76,17 +78,23 @@ def before(tmp_path_factory):
     return folder
 
 
-def life(root, path, name, *, kill, known=()):
-    """One process run by the code in `root`: what it tells at its end."""
+def run(root, program, *words):
+    """A process with the code in `root`."""
     source = os.pathsep.join(str(root / package / "src") for package in PACKAGES)
-    done = subprocess.run(
-        [sys.executable, "-c", LIFE, f"sqlite://{path}", name, "kill" if kill else "end", *known],
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
         env=os.environ | {"PYTHONPATH": source},
         capture_output=True,
         text=True,
         timeout=120,
-        check=True,
+        check=False,
     )
+
+
+def life(root, path, name, *, kill, known=()):
+    """One process run by the code in `root`: what it tells at its end."""
+    done = run(root, LIFE, f"sqlite://{path}", name, "kill" if kill else "end", *known)
+    assert (0, True) == (done.returncode, bool(done.stdout)), done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -109,3 +117,27 @@ def test_there_and_back_again_with_traffic_between_nothing_is_lost(before, tmp_p
     assert VERSION == number(database, "PRAGMA user_version")
     assert "ok" == database.execute("PRAGMA integrity_check").get
     database.close()
+
+
+OPEN = """
+import sys
+import trio
+from gateway_contrib.sqlite import SqliteOutbox
+
+async def main(path):
+    async with SqliteOutbox(path):
+        pass
+
+trio.run(main, sys.argv[1])
+"""
+
+
+async def test_it_refuses_a_file_in_which_texts_are_sealed(before, tmp_path):
+    path = tmp_path / "outbox.db"
+    async with SqliteOutbox(path, keys=[FIRST]):
+        pass
+    content = path.read_bytes()
+    done = run(before, OPEN, str(path))
+    assert 1 == done.returncode
+    assert f"which needs a release that knows version {SEALED_FROM}" in done.stderr
+    assert content == path.read_bytes()

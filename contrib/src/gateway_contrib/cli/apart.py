@@ -7,6 +7,7 @@ application's own gateway, whether it runs or not. One that runs is asked to sen
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ import attrs
 
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.outboxes import path_of
-from gateway_core import Disposition, Envelope, GatewayConfig, KeyRef, MessageRef, Receipt
+from gateway_core import (
+    Disposition,
+    Envelope,
+    GatewayConfig,
+    KeyRef,
+    MessageRef,
+    Receipt,
+    Secret,
+)
 
 PATIENCE = 10.0
 """Seconds for which a running gateway is waited for; it looks about once a second."""
@@ -31,21 +40,23 @@ class Application:
     """The application whose accounts a command uses.
 
     outbox   the file of its outbox; None: it has none, or none in a file
+    keys     what that is sealed with
     running  whether its gateway has the outbox open
     """
 
     outbox: Path | None
+    keys: Sequence[Secret] = ()
     running: bool = False
 
     @classmethod
     def of(cls, config: GatewayConfig) -> Application:
         """The application that has this configuration."""
-        path = path_of(config.outbox) if config.outbox is not None else None
-        if path is None or not path.exists():
+        path = path_of(config.outbox.url) if config.outbox is not None else None
+        if config.outbox is None or path is None or not path.exists():
             return cls(None)
         from gateway_contrib.sqlite.files.ownership import Ownership  # noqa: PLC0415 - an extra
 
-        return cls(path, running=Ownership(path).present() is not None)
+        return cls(path, config.outbox.keys, running=Ownership(path).present() is not None)
 
     def refuse_known(self, instance: str, room: str, key: str | None) -> None:
         """Raise `Ended` where the file has a message of that key: it is not to be sent twice.
@@ -84,7 +95,7 @@ class Application:
             return None
         from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
 
-        with Operator(self.outbox) as operator:
+        with Operator(self.outbox, self.keys) as operator:
             return operator.find_key(key)
 
     async def deliver(self, envelope: Envelope, patience: float) -> Receipt:
@@ -97,7 +108,7 @@ class Application:
         from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
 
         assert self.outbox is not None  # noqa: S101 - somebody has it open
-        with Operator(self.outbox) as operator:
+        with Operator(self.outbox, self.keys) as operator:
             name = await asking.submit(operator, envelope, patience=patience)
             receipt = await asking.ended(operator, name, patience=patience + asking.GRACE)
         if receipt is None:
@@ -115,7 +126,7 @@ class Application:
 
         if self.outbox is None:
             raise Ended("the application has no outbox in a file: there is nothing to cancel")
-        with Operator(self.outbox) as operator:
+        with Operator(self.outbox, self.keys) as operator:
             if operator.show(envelope_id) is None:
                 raise Ended(f"the outbox does not know {envelope_id}")
             if not self.running:

@@ -26,9 +26,10 @@ def backup(
     except ModuleNotFoundError as error:
         raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
     try:
-        url = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
+        outbox = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
     except tomllib.TOMLDecodeError as error:
         raise Ended(f"{config}: {error}") from None
+    url = outbox.get("url") if isinstance(outbox, dict) else outbox  # it takes no keys
     path = path_of(url) if isinstance(url, str) else None
     if path is None:
         raise Ended(f"{config} names no outbox in a file")

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from cyclopts import App, Parameter
 
-from gateway_contrib.cli import backing_up  # noqa: F401 - a command of `outbox`
+from gateway_contrib.cli import backing_up, resealing  # noqa: F401 - commands of `outbox`
 from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
 from gateway_contrib.cli.explaining import explain_command

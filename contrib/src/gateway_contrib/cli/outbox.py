@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-import tomllib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import time
@@ -18,7 +18,16 @@ from cyclopts.validators import Number
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.cli.listing import ending_line, envelope_lines, room_lines
 from gateway_contrib.outboxes import path_of
-from gateway_core import Disposition, EndingsForgotten, Invalid, OutboxError, to_json
+from gateway_core import (
+    ConfigError,
+    Disposition,
+    EndingsForgotten,
+    Invalid,
+    OutboxError,
+    Secret,
+    load_outbox,
+    to_json,
+)
 from gateway_core.outboxes import Follower
 
 app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
@@ -87,19 +96,38 @@ class Filters:
 ANY = Filters()
 
 
-def _operator(config: Path) -> Any:
+def operator_of(config: Path) -> Any:
+    """A look at the outbox that the configuration names. Raises `Ended`, or `OutboxError`."""
     try:
         from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
+    path, keys = outbox_in(config)
     try:
-        url = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
-    except tomllib.TOMLDecodeError as error:
-        raise Ended(f"{config}: {error}") from None
-    path = path_of(url) if isinstance(url, str) else None
-    if path is None:
+        return Operator(path, keys)
+    except ModuleNotFoundError as error:
+        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sealed]'") from None
+    except ValueError as error:  # of a key, by its place
+        raise Ended(f"{config}: outbox.{error}") from None
+
+
+def outbox_in(config: Path) -> tuple[Path, Sequence[Secret]]:
+    """The file of the outbox that the configuration names, and what that is sealed with."""
+    try:
+        outbox = load_outbox(config)
+    except ConfigError as error:
+        raise Ended(told(config, error)) from None
+    path = path_of(outbox.url) if outbox is not None else None
+    if outbox is None or path is None:
         raise Ended(f"{config} names no outbox in a file")
-    return Operator(path)
+    return path, outbox.keys
+
+
+def told(config: Path, error: ConfigError) -> str:
+    """What is wrong with the file, in a line."""
+    first, *others = map(str, error.problems)
+    more = f" (and {len(others)} more)" if others else ""
+    return (first if first.startswith(str(config)) else f"{config}: {first}") + more
 
 
 def _chosen(
@@ -187,7 +215,7 @@ async def list_(
 ) -> None:
     """List what failed and can be tried again: id, instance, room, age, class, length, and why."""
     which = filters.which(waiting=waiting)
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         if waiting:
             rows = operator.waiting(which, limit, await _told(operator, filters))
         else:
@@ -216,7 +244,7 @@ def rooms(
     json: Json = False,
 ) -> None:
     """List the noisiest rooms: what waits, what failed, what was accepted in the last hour."""
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         found = operator.rooms(instance, time() - within, limit)
         if not found:
             _note_unknown(operator, instance)
@@ -240,7 +268,7 @@ async def endings(
     json: Json = False,
 ) -> None:
     """List what ended, in its order: cursor, time, disposition, place, id, and why."""
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         follower = Follower(operator)
         if not follow:
             follower.close()
@@ -260,7 +288,7 @@ def show(
     config: Config = CONFIG,
 ) -> None:
     """Show all that is kept of an envelope, as JSON."""
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         found = operator.show(envelope)
     if found is None:
         raise Ended(_unknown(envelope))
@@ -270,7 +298,7 @@ def show(
 @app.command
 async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
     """Count what is kept, name the owner, and say which of its accounts are out of order."""
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         found = operator.stats()
         told = await _asked(operator, "accounts") if operator.owner is not None else None
         if told is not None:
@@ -300,7 +328,7 @@ async def retry(
 
     Those named, or those that the filters fit; at least one filter is needed then.
     """
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         chosen = _chosen(operator, envelopes, filters, limit)
         numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
         await _answers(operator, numbers)
@@ -318,7 +346,7 @@ async def discard(
 
     Those named, or those that the filters fit; at least one filter is needed then.
     """
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         chosen = _chosen(operator, envelopes, filters, limit, waiting=waiting)
         numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in chosen}
         await _answers(operator, numbers)
@@ -332,7 +360,7 @@ async def erase(
     config: Config = CONFIG,
 ) -> None:
     """Withdraw what is queued of a room, and take all that is kept of it off the disk."""
-    with _operator(config) as operator:
+    with operator_of(config) as operator:
         operator.check_place(instance, room)
         number = operator.ask("erase", time(), place=(instance, room))
         await _answers(operator, {f"{instance} {room}": number})

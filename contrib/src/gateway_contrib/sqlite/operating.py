@@ -23,6 +23,10 @@ from gateway_contrib.sqlite.files.ownership import Owner, Ownership
 from gateway_contrib.sqlite.reading import Reader, endings
 from gateway_contrib.sqlite.rows import encode
 from gateway_contrib.sqlite.schema import number
+from gateway_contrib.sqlite.sealing.contents import described, words_of
+from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
+from gateway_core import Secret
 from gateway_core.outboxes import (
     STREAMS,
     Endings,
@@ -35,10 +39,9 @@ from gateway_core.outboxes import (
 )
 
 _ALONE = min(number for number, stream in enumerate(STREAMS) if stream.alone)
-_CONTENT = """iif(json_valid(entry), coalesce(class, entry ->> '$[0].priority', 'normal'), class),
-    iif(json_valid(entry), length(entry ->> '$[0].text'), NULL)"""
+_CONTENT = "class, seq, CAST(entry AS BLOB)"
 _FAILED = f"""SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at,
-    reason, {_CONTENT} FROM history WHERE entry IS NOT NULL"""  # noqa: S608 - constants
+    reason, {_CONTENT}, CAST(receipt AS BLOB) FROM history WHERE entry IS NOT NULL"""  # noqa: S608 - constants
 _WAITING = f"""SELECT id, instance, room, 'unfinished', '', '', accepted_at, NULL,
     CASE WHEN due IS NOT NULL THEN 'schedule'
         WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.started) THEN 'attempt'
@@ -46,7 +49,7 @@ _WAITING = f"""SELECT id, instance, room, 'unfinished', '', '', accepted_at, NUL
             THEN 'account limit'
         WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.outcome IS NULL) THEN 'retry'
         WHEN stream >= {_ALONE} THEN 'alone' ELSE '' END,
-    {_CONTENT} FROM envelopes e WHERE 1"""  # noqa: S608 - constants
+    {_CONTENT}, x'' FROM envelopes e WHERE 1"""  # noqa: S608 - constants
 _ROOMS = """SELECT instance, room, sum(waiting) AS waiting, sum(failed) AS failed,
         sum(lately) AS lately, min(since) AS since
     FROM (SELECT instance, room, 1 AS waiting, 0 AS failed, accepted_at >= ?1 AS lately,
@@ -87,11 +90,34 @@ class Which:
 
 
 class Operator:
-    """An open look at the outbox at `path`. Raises `OutboxError` where there is none."""
+    """An open look at the outbox at `path`. Raises `OutboxError` where there is none.
 
-    def __init__(self, path: Path) -> None:
+    keys  what its texts are sealed with; raises `OutboxError` as well where one is not among them
+    """
+
+    def __init__(self, path: Path, keys: Sequence[Secret] = ()) -> None:
         self._path = path
+        self._keys = keys_in(keys)
         self._db = connect_beside(path)
+        try:
+            self._keyring = self._keyring_now()
+        except BaseException:
+            self._db.close()
+            raise
+
+    @typed(UNREADABLE)
+    def _keyring_now(self) -> Keyring:
+        return keyring_at(self._db, self._keys, self._path, owner=False)
+
+    @property
+    def key(self) -> str:
+        """The id of the key with which a gateway seals that has the same keys; empty: none does."""
+        return self._keys[0].id if self._keys else ""
+
+    @property
+    def sealing(self) -> str:
+        """The id of the key with which texts are sealed now; empty: they are not."""
+        return self._keyring_now().first
 
     def __enter__(self) -> Self:
         return self
@@ -129,7 +155,7 @@ class Operator:
         """What ended after that number, as far as it is written."""
         await trio.lowlevel.checkpoint()
         with typed(UNREADABLE):
-            return endings(self._db, after, limit, unreadable)
+            return endings(self._db, self._keyring, after, limit, unreadable)
 
     @typed(UNREADABLE)
     def lacks(self, instance: str) -> str:
@@ -166,9 +192,14 @@ class Operator:
         raise OutboxError(self.lacks(instance))
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[dict[str, Any]]:
+        rows = []
         with typed(UNREADABLE):
-            found = self._db.execute(sql, bound).fetchall()
-        return [dict(zip(COLUMNS, row, strict=True)) for row in found]
+            for *plain, priority, seq, entry, receipt in self._db.execute(sql, bound):
+                raw = COLUMNS.index("raw")
+                plain[raw] = words_of(self._keyring, seq, plain[raw], receipt)
+                row = (*plain, *described(self._keyring, seq, priority, entry))
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
+        return rows
 
     @typed(UNREADABLE)
     def show(self, envelope_id: str) -> dict[str, Any] | None:
@@ -179,7 +210,11 @@ class Operator:
         row = self._db.execute(sql, (seq, envelope_id)).get
         if row is None:
             return None
-        entry, receipt = (json.loads(text) if text is not None else None for text in row)
+        kinds = ("entry", "receipt")
+        entry, receipt = (
+            json.loads(self._keyring.open(kind, seq, text)) if text is not None else None
+            for kind, text in zip(kinds, row, strict=True)
+        )
         steps = self._db.execute(
             "SELECT serial, number, started, outcome, message_id FROM steps WHERE seq = ?", (seq,)
         )
@@ -195,7 +230,7 @@ class Operator:
     @typed(UNREADABLE)
     def find(self, envelope_id: str) -> Found | None:
         """What is known of an envelope."""
-        reader = Reader(self._path, unreadable)
+        reader = Reader(self._path, unreadable, self._keyring)
         try:
             return reader.find(_seq(envelope_id))
         finally:
@@ -204,7 +239,7 @@ class Operator:
     @typed(UNREADABLE)
     def find_key(self, key: KeyRef) -> Found | None:
         """What is known of a sent message's key, and what edits made of the message."""
-        reader = Reader(self._path, unreadable)
+        reader = Reader(self._path, unreadable, self._keyring)
         try:
             scope = (key.instance_id, key.external_room_id, "send", key.key)
             found = reader.find_key(scope, since=-math.inf)
@@ -240,12 +275,17 @@ class Operator:
         """Leave a request for the owner; its number."""
         seq = _seq(envelope_id) if envelope_id else None
         instance, room = place or ("", "")
-        content = encode(to_json(envelope)) if envelope is not None else envelope_id or None
         sql = """INSERT INTO requests (kind, seq, instance, room, asked_at, envelope)
             VALUES (?, ?, ?, ?, ?, ?) RETURNING number"""
-        with typed("the outbox cannot take the request"):
-            asked = (kind, seq, instance, room, wall, content)
-            return int(self._db.execute(sql, asked).get)
+        with typed("the outbox cannot take the request"), self._db:
+            asked = (kind, seq, instance, room, wall, envelope_id or None)
+            request = int(self._db.execute(sql, asked).get)
+            if envelope is not None:
+                text = encode(to_json(envelope))
+                sealed = self._keyring_now().seal("envelope", request, text)
+                sql = "UPDATE requests SET envelope = ? WHERE number = ?"
+                self._db.execute(sql, (sealed, request))
+        return request
 
     def take_back(self, request: int) -> None:
         """The request and its answer are of no use any more."""
@@ -257,7 +297,7 @@ class Operator:
         """What the owner answered; None: nothing yet."""
         sql = "SELECT answer FROM requests WHERE number = ?"
         answer: str | None = self._db.execute(sql, (request,)).get
-        return answer
+        return self._keyring.text("answer", request, answer) if answer is not None else None
 
 
 def _as_told(row: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:

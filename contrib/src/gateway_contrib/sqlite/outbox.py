@@ -24,8 +24,11 @@ from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.recording import Recording
 from gateway_contrib.sqlite.requests import Desk
 from gateway_contrib.sqlite.rows import entry_row, numbers_of
+from gateway_contrib.sqlite.sealing.contents import key_row, sealed_entry
+from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
 from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer
+from gateway_core import Secret
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
     STREAMS,
@@ -52,7 +55,10 @@ class SqliteOutbox(Recording):
     """Keeps entries in the database file at `path`; made at first use, never made anew.
 
     Entering it raises `OutboxError` where the file is damaged, is not an outbox, was written by a
-    later release, cannot be opened, or has another owner.
+    later release, cannot be opened, has another owner, or is sealed with a key that is not there.
+
+    keys    what its texts are sealed with: the first seals, all open; ValueError for no such key
+    sealed  whether there are some
     """
 
     def __init__(
@@ -61,10 +67,13 @@ class SqliteOutbox(Recording):
         settings: SqliteSettings | None = None,
         *,
         wall_clock: Callable[[], float] | None = None,
+        keys: Sequence[Secret] = (),
     ) -> None:
         self.path = Path(path).resolve()  # one owner, by whatever name the file is opened
         self.settings = settings or SqliteSettings()
         self._wall = wall_clock or system_time
+        self._keys = keys_in(keys)
+        self.sealed = bool(self._keys)
         self._begin()
 
     def _begin(self) -> None:
@@ -135,14 +144,15 @@ class SqliteOutbox(Recording):
             found = connection.execute("PRAGMA integrity_check(1)").get
             if found != "ok":
                 raise OutboxError(f"outbox {self.path} is damaged: {found}")
-        self._reader = Reader(self.path, unreadable)
+        self._keyring = keyring_at(connection, self._keys, self.path, owner=True)
+        self._reader = Reader(self.path, unreadable, self._keyring)
         self._stack.callback(self._reader.close)
         self._connection = connection
         self._log = Log(connection, begun=begun)
         with typed("cannot be opened", self.path, connection):
             self._log.seal()
         self._writer = Writer(connection, self._log)
-        self._desk = Desk(connection)
+        self._desk = Desk(connection, self._keyring)
         self._shrinker = Shrinker(connection)
         self._presence.opened()
 
@@ -194,7 +204,8 @@ class SqliteOutbox(Recording):
                 self._log.rescue()
             else:
                 more = self._shrinker.step(wall, bounds)
-        return self._desk.serve(wall), more
+        asked = self._desk.serve(wall)
+        return asked, self._desk.reseal(wall) or more
 
     def _bounds(self) -> Bounds:
         wall, settings = self._wall(), self.settings
@@ -221,9 +232,10 @@ class SqliteOutbox(Recording):
         self._presence.check()
         seq = position_of(entry.id)
         scope = scope_of(entry.envelope)
-        key = (*scope, seq, None) if scope is not None else None
+        key = key_row(self._keyring, scope, seq) if scope is not None else None
+        row = sealed_entry(self._keyring, entry_row(entry, seq))
         try:
-            waiter = self._committer.add(entry_row(entry, seq), key, on_stored)
+            waiter = self._committer.add(row, key, on_stored)
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:
             self.withdraw(entry.id)

@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 
 from gateway_contrib.sqlite.failing import BUSY
+from gateway_contrib.sqlite.past import attempts
 from gateway_contrib.sqlite.rows import (
     ENTRY_COLUMNS,
     ENTRY_READ,
@@ -25,12 +26,15 @@ from gateway_contrib.sqlite.rows import (
     standings_of,
     stored_of,
 )
+from gateway_contrib.sqlite.sealing.contents import opened_entry
+from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     Endings,
     FormatVersionError,
     Found,
     MessageRef,
+    OutboxError,
     Overdue,
     Overview,
     PastAttempt,
@@ -42,21 +46,6 @@ from gateway_core.outboxes import (
 
 _STEP = ", ".join(STEP_COLUMNS)
 
-_ENDED = """SELECT instance, room, receipt ->> '$.ref.thread_id',
-    CASE WHEN receipt ->> '$.ref.revision' > 0 THEN 'edit'
-        WHEN receipt ->> '$.parts[0].outcome' = 'deleted' THEN 'delete' ELSE 'send' END,
-    class, ended_at, receipt ->> '$.attempts'
-    FROM history
-    WHERE ended_at > :since AND receipt ->> '$.attempts' > 0 AND receipt ->> '$.result' IS NULL
-        AND (:instance IS NULL OR instance = :instance)
-    ORDER BY ended_at DESC LIMIT :most"""
-_BEGUN = """SELECT e.instance, e.room, e.entry ->> '$[0].thread_id', 'send', e.class, NULL, count(*)
-    FROM steps s CROSS JOIN envelopes e ON e.seq = s.seq
-    WHERE s.number > 0 AND (s.started OR s.maybe_sent OR s.outcome IS NOT NULL)
-        AND json_valid(e.entry) AND e.entry ->> '$[0].kind' = 'send'
-        AND (:instance IS NULL OR e.instance = :instance)
-    GROUP BY s.seq ORDER BY s.seq DESC LIMIT :most"""
-
 MOST = 4_000_000
 """Bytes of one page's entries, whatever its number of rows."""
 
@@ -64,11 +53,14 @@ MOST = 4_000_000
 class Reader:
     """Reads what is committed. `unreadable` is told of rows that a later release wrote."""
 
-    def __init__(self, path: Path, unreadable: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self, path: Path, unreadable: Callable[[str, Exception], None], keyring: Keyring
+    ) -> None:
         self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         self._db.set_busy_timeout(BUSY)
         self._db.execute("PRAGMA query_only = 1")
         self._unreadable = unreadable
+        self._keyring = keyring
 
     def close(self) -> None:
         """Close the connection."""
@@ -114,22 +106,7 @@ class Reader:
         self, since: float, wall: float, instance: str | None, limit: int
     ) -> list[PastAttempt]:
         """At what ended since then, and at what is unfinished; the newest, in their order."""
-        asked = {"since": since, "instance": instance, "most": limit}
-        ended = self._db.execute(_ENDED, asked).fetchall()
-        begun = self._db.execute(_BEGUN, asked).fetchall()
-        rows = [*begun, *ended][:limit]
-        return [
-            PastAttempt(
-                instance_id=instance,
-                room=room,
-                thread=thread,
-                operation=operation,
-                priority=priority or "normal",
-                at=wall if at is None else at,
-                count=count,
-            )
-            for instance, room, thread, operation, priority, at, count in reversed(rows)
-        ]
+        return attempts(self._db, self._keyring, since, wall, instance, limit)
 
     def _newest(self, table: str) -> str:
         sql = f"SELECT id FROM {table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant
@@ -192,7 +169,8 @@ class Reader:
         stored: list[StoredEntry] = []
         for row in rows:
             try:
-                stored.append(stored_of(row, steps.get(row[0], ())))
+                opened = opened_entry(self._keyring, row)
+                stored.append(stored_of(opened, steps.get(row[0], ())))
             except (FormatVersionError, Invalid) as error:  # it stays where it is
                 self._unreadable(row[1], error)
         return stored
@@ -212,12 +190,18 @@ class Reader:
         return _sized(self._db.execute(sql, bound))
 
     def find(self, seq: int) -> Found | None:
-        """An envelope by the number of its id."""
-        sql = "SELECT id, fingerprint, receipt FROM history WHERE seq = ?"
+        """An envelope by the number of its id. Raises `OutboxError` for a damaged receipt."""
+        sql = "SELECT id, fingerprint, CAST(receipt AS BLOB) FROM history WHERE seq = ?"
         row = self._db.execute(sql, (seq,)).get
         if row is not None:
-            name, fingerprint, receipt = row
-            return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt_of(receipt))
+            name, fingerprint, stored = row
+            try:
+                receipt = receipt_of(self._keyring.open("receipt", seq, stored))
+                digest = self._keyring.text("fingerprint", seq, fingerprint)
+            except (FormatVersionError, Invalid) as error:
+                self._unreadable(name, error)
+                raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
+            return Found(envelope_id=name, fingerprint=digest, receipt=receipt)
         rows = self._rows(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
         stored = self._read(rows) if rows else ()
         if not stored:
@@ -227,12 +211,19 @@ class Reader:
 
     def endings(self, after: int, limit: int) -> Endings:
         """What ended after that number."""
-        return endings(self._db, after, limit, self._unreadable)
+        return endings(self._db, self._keyring, after, limit, self._unreadable)
 
     def newest(self, envelope_id: str) -> MessageRef | None:
         """The message of that id as its last edit left it; None: nobody edited it."""
-        row = self._db.execute("SELECT ref FROM revisions WHERE id = ?", (envelope_id,)).get
-        return ref_of(row) if row is not None else None
+        sql = "SELECT CAST(ref AS BLOB) FROM revisions WHERE id = ?"
+        stored = self._db.execute(sql, (envelope_id,)).get
+        if stored is None:
+            return None
+        try:
+            return ref_of(self._keyring.open("ref", envelope_id, stored))
+        except (FormatVersionError, Invalid) as error:
+            self._unreadable(envelope_id, error)
+            return None
 
     def of_room(self, instance_id: str, room: str) -> list[int]:
         """All its envelopes, ended or not: a look through the whole file, in nobody's way."""
@@ -243,19 +234,24 @@ class Reader:
     def find_key(self, scope: Sequence[str], since: float) -> Found | None:
         """By an idempotency key, unless it ended before `since`."""
         sql = """SELECT seq FROM keys WHERE instance = ? AND room = ? AND operation = ?
-            AND key = ? AND (ended_at IS NULL OR ended_at >= ?)"""
-        seq = self._db.execute(sql, (*scope, since)).get
+            AND key = ? AND hashed = ? AND (ended_at IS NULL OR ended_at >= ?)"""
+        key, hashed = self._keyring.key_of(scope)
+        seq = self._db.execute(sql, (*scope[:-1], key, hashed, since)).get
+        if seq is None and hashed:  # it was stored before there were keys
+            seq = self._db.execute(sql, (*scope, 0, since)).get
         return self.find(seq) if seq is not None else None
 
 
 def endings(
     connection: apsw.Connection,
+    keyring: Keyring,
     after: int,
     limit: int,
     unreadable: Callable[[str, Exception], None],
 ) -> Endings:
     """What ended after that number; without what this release cannot read."""
-    sql = "SELECT number, id, receipt FROM history WHERE number > ? ORDER BY number LIMIT ?"
+    sql = """SELECT number, id, seq, CAST(receipt AS BLOB) FROM history WHERE number > ?
+        ORDER BY number LIMIT ?"""
     ended: list[tuple[int, Receipt]] = []
     with connection:  # both of the same moment: what is forgotten between them would not be told
         source: Row = connection.execute("SELECT token, forgotten, newest FROM source").fetchall()[
@@ -263,9 +259,9 @@ def endings(
         ]
         while not ended:
             rows: list[Row] = connection.execute(sql, (after, limit)).fetchall()
-            for number, name, text in rows:
+            for number, name, seq, stored in rows:
                 try:
-                    ended.append((number, receipt_of(text)))
+                    ended.append((number, receipt_of(keyring.open("receipt", seq, stored))))
                 except (FormatVersionError, Invalid) as error:
                     unreadable(name, error)
             if not rows:

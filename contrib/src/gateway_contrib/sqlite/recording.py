@@ -12,6 +12,8 @@ from gateway_contrib.sqlite.rows import (
     shapes_text,
     spent_row,
 )
+from gateway_contrib.sqlite.sealing.contents import sealed_end, sealed_revision
+from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core.outboxes import (
     Receipt,
     Request,
@@ -27,6 +29,7 @@ class Recording:
     """The part of an outbox that is told what happens."""
 
     _committer: Committer
+    _keyring: Keyring
     _wall: Callable[[], float]
 
     async def flush(self) -> None:
@@ -48,7 +51,8 @@ class Recording:
     def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
         """The entry's steps, all of them."""
         seq = position_of(envelope_id)
-        self._committer.batch.shapes[seq] = (seq, shapes_text(shapes))
+        text = self._keyring.seal("shapes", seq, shapes_text(shapes))
+        self._committer.batch.shapes[seq] = (seq, text)
         self._committer.wake()
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
@@ -69,10 +73,12 @@ class Recording:
     def finished(self, receipt: Receipt) -> None:
         """Written with the next batch."""
         seq = position_of(receipt.envelope_id)
-        self._committer.batch.end(end_row(seq, receipt), frees=frees_its_key(receipt))
+        row = sealed_end(self._keyring, end_row(seq, receipt))
+        self._committer.batch.end(row, frees=frees_its_key(receipt))
         if receipt.ref is not None and receipt.ref.revision:
             ref = receipt.ref
-            self._committer.batch.revisions[ref.envelope_id] = revision_row(ref, receipt.ended_at)
+            edited = sealed_revision(self._keyring, revision_row(ref, receipt.ended_at))
+            self._committer.batch.revisions[ref.envelope_id] = edited
         self._committer.wake()
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
@@ -89,7 +95,8 @@ class Recording:
     def answered(self, request: Request, answer: str) -> None:
         """Written with the next batch, which has what the request ended."""
         number = request.number
-        self._committer.batch.answers[number] = (number, self._wall(), answer)
+        sealed = self._keyring.seal("answer", number, answer)
+        self._committer.batch.answers[number] = (number, self._wall(), sealed)
         self._committer.wake()
 
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:

@@ -21,7 +21,9 @@ from gateway_contrib.sqlite.rows import (
     encode,
     stored_of,
 )
-from gateway_contrib.sqlite.schema import STREAM
+from gateway_contrib.sqlite.sealing.anew import Resealing
+from gateway_contrib.sqlite.sealing.contents import FAILED_READ, opened_entry, retried
+from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
@@ -39,17 +41,20 @@ PATIENCE = 100
 class Desk:
     """Serves the table `requests` on the owner's connection."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, keyring: Keyring) -> None:
         self._db = connection
+        self._keyring = keyring
+        self._resealing: dict[int, Resealing] = {}
         self._looked = 0.0
         self._seen: object = None
         self._handed_on: set[int] = set()
-        self._unanswered: dict[int, str] = dict.fromkeys(self._erased_before(), "erased")
+        self._unanswered: dict[int, str] = self._rid_before()
 
-    def _erased_before(self) -> list[int]:
-        """What a process run erased whose log may still have it."""
-        sql = "SELECT number FROM requests WHERE done_at IS NOT NULL AND answer IS NULL"
-        return [number for (number,) in self._db.execute(sql)]
+    def _rid_before(self) -> dict[int, str]:
+        """What a process run erased or sealed whose log may still have it."""
+        sql = "SELECT number, kind FROM requests WHERE done_at IS NOT NULL AND answer IS NULL"
+        answers = {"reseal": "sealed anew"}
+        return {number: answers.get(kind, "erased") for number, kind in self._db.execute(sql)}
 
     def due(self, now: float, every: float) -> bool:
         """Whether it is time to look again."""
@@ -92,13 +97,20 @@ class Desk:
         if number in self._handed_on:
             return ()
         request: Request | None = None
+        if kind == "reseal":
+            self._handed_on.add(number)
+            self._resealing[number] = Resealing(self._db, self._keyring)
+            return ()
         if kind in ("erase", "look", "accounts"):  # what is queued ends before the file forgets it
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
-        elif kind == "cancel":
-            request = Request(kind=kind, number=number, envelope_id=envelope or "")
-        elif kind == "submit":
+        elif kind in ("cancel", "submit"):
             try:
-                request = _submission(number, envelope)
+                asked = self._keyring.text("envelope", number, envelope or "")
+                request = (
+                    _submission(number, asked)
+                    if kind == "submit"
+                    else Request(kind=kind, number=number, envelope_id=asked)
+                )
             except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
                 refused = f"{type(error).__name__}: {error}"
                 self._answer(number, wall, encode({"refused": refused}))
@@ -117,19 +129,25 @@ class Desk:
 
     def _answer(self, number: int, wall: float, answer: str) -> None:
         sql = "UPDATE requests SET done_at = ?, answer = ?, envelope = NULL WHERE number = ?"
-        self._db.execute(sql, (wall, answer, number))
+        self._db.execute(sql, (wall, self._keyring.seal("answer", number, answer), number))
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         """Put it back among the unfinished, its time to begin anew."""
+        asked = f"SELECT {FAILED_READ} FROM history WHERE seq = ? AND entry IS NOT NULL"  # noqa: S608 - constants
+        row = self._db.execute(asked, (seq,)).get
+        if row is None:
+            return "there is nothing to try again", []
+        try:
+            anew, stream = retried(self._keyring, seq, row)
+        except Invalid:
+            return "cannot be read", []
         self._db.execute(
             f"""INSERT INTO envelopes ({", ".join(ENTRY_COLUMNS)})
             SELECT seq, id, instance, room, seq, NULL, ?, ? + deadline - accepted_at,
-                fingerprint, class, entry, shapes, 1, {STREAM}
-            FROM history WHERE seq = ? AND entry IS NOT NULL""",  # noqa: S608 - constants
-            (wall, wall, seq),
+                coalesce(?, fingerprint), class, coalesce(?, entry), coalesce(?, shapes), 1, ?
+            FROM history WHERE seq = ?""",  # noqa: S608 - constants
+            (wall, wall, *anew, stream, seq),
         )
-        if not self._db.changes():
-            return "there is nothing to try again", []
         self._db.execute("DELETE FROM history WHERE seq = ?", (seq,))
         self._db.execute("UPDATE keys SET ended_at = NULL WHERE seq = ?", (seq,))
         self._db.execute(
@@ -152,7 +170,7 @@ class Desk:
         columns = ", ".join(STEP_COLUMNS)
         steps = self._db.execute(f"SELECT {columns} FROM steps WHERE seq = ?", (seq,)).fetchall()  # noqa: S608 - constants
         try:
-            return stored_of(row, steps)
+            return stored_of(opened_entry(self._keyring, row), steps)
         except (FormatVersionError, Invalid):
             return None
 
@@ -188,6 +206,20 @@ class Desk:
         self._unanswered[request.number] = f"{erased} rows erased, {in_flight} in flight"
         self._empty_log()
 
+    def reseal(self, wall: float) -> bool:
+        """Go on sealing everything anew, where that is asked for; whether there is more to do."""
+        with logged(OUTBOX_FAILED):
+            for number, resealing in list(self._resealing.items()):
+                if resealing.step():
+                    return True
+                sql = "UPDATE requests SET done_at = ? WHERE number = ?"
+                self._db.execute(sql, (wall, number))
+                self._unanswered[number] = resealing.told
+                del self._resealing[number]
+            if self._unanswered:
+                self._empty_log()
+        return False
+
     def _empty_log(self) -> None:
         """Write the log to where it belongs and empty it; answer for what is erased by that."""
         self._db.set_busy_timeout(PATIENCE)
@@ -198,13 +230,14 @@ class Desk:
         if busy:
             return
         for number, answer in self._unanswered.items():
-            self._db.execute("UPDATE requests SET answer = ? WHERE number = ?", (answer, number))
+            sealed = self._keyring.seal("answer", number, answer)
+            self._db.execute("UPDATE requests SET answer = ? WHERE number = ?", (sealed, number))
         self._unanswered.clear()
 
 
-def _submission(number: int, envelope: str | None) -> Request:
+def _submission(number: int, envelope: str) -> Request:
     """What is to be accepted. Raises `FormatVersionError`, `Invalid` or `msgspec.DecodeError`."""
-    asked = from_json(Envelope, decode(envelope or ""))
+    asked = from_json(Envelope, decode(envelope))
     return Request(
         kind="submit",
         number=number,

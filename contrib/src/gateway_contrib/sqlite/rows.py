@@ -17,7 +17,6 @@ from gateway_core.outboxes import (
     Call,
     Entry,
     Envelope,
-    FormatVersionError,
     MessageRef,
     Part,
     Priority,
@@ -41,7 +40,7 @@ ENTRY_COLUMNS = (
     "class", "entry", "shapes", "filed", "stream",
 )  # fmt: skip
 ENTRY_READ = ", ".join(
-    f"CAST({column} AS BLOB)" if column in ("entry", "shapes") else column
+    f"CAST({column} AS BLOB)" if column in ("fingerprint", "entry", "shapes") else column
     for column in ENTRY_COLUMNS
 )
 """What is read of them: a text that is damaged is that row's trouble, and no other's."""
@@ -49,7 +48,7 @@ STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
     "not_before", "outcome", "message_id",
 )  # fmt: skip
-KEY_COLUMNS = ("instance", "room", "operation", "key", "seq", "ended_at")
+KEY_COLUMNS = ("instance", "room", "operation", "key", "seq", "ended_at", "hashed")
 REVISION_COLUMNS = ("id", "instance", "room", "ended_at", "ref")
 MOVE_COLUMNS = ("instance", "room", "moved_to", "moved_at")
 CLOSURE_COLUMNS = ("instance", "operation", "until", "wait")
@@ -112,6 +111,19 @@ def priority_of(number: int) -> Priority:
     return STREAMS[number].priority
 
 
+def stream_of(entry: str | bytes, priority: Priority | None) -> int:
+    """The number of the stream of what is stored in `entry`; of what is damaged, the usual one.
+
+    priority  the class that a policy gave it, if one did
+    """
+    try:
+        envelope = decode(entry)[0]
+        alone = envelope["order"] == "none" and envelope["kind"] in _PLAIN
+        return _NUMBERS[Stream(priority or envelope["priority"], alone=alone)]
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return 1
+
+
 def filed(row: Row) -> Row:
     """The same row of `ENTRY_COLUMNS`, to stand in every index."""
     return (*row[:12], 1, *row[13:])
@@ -135,7 +147,7 @@ def entry_of(row: Row) -> Entry:
         accepted_at=accepted_at,
         deadline=deadline,
         priority=priority,
-        fingerprint=fingerprint,
+        fingerprint=str(fingerprint, "utf-8", "replace"),
         due=due,
         trace=trace[0] if trace else "",
     )
@@ -250,14 +262,19 @@ def revision_row(ref: MessageRef, ended_at: float) -> Row:
     return (ref.envelope_id, ref.instance_id, ref.external_room_id, ended_at, text)
 
 
-def ref_of(text: str) -> MessageRef | None:
-    """The ref again; None where this release cannot read it."""
+def ref_of(text: str | bytes) -> MessageRef:
+    """The ref again. Raises as `receipt_of`."""
     try:
-        return from_json(MessageRef, decode(text))
-    except (FormatVersionError, Invalid):
-        return None
+        plain = decode(text)
+    except msgspec.DecodeError as error:
+        raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
+    return from_json(MessageRef, plain)
 
 
-def receipt_of(text: str) -> Receipt:
-    """The receipt again."""
-    return from_json(Receipt, decode(text))
+def receipt_of(text: str | bytes) -> Receipt:
+    """The receipt again. Raises `FormatVersionError` or `Invalid`."""
+    try:
+        plain = decode(text)
+    except msgspec.DecodeError as error:
+        raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
+    return from_json(Receipt, plain)

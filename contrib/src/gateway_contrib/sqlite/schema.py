@@ -205,6 +205,15 @@ ALTER TABLE requests ADD COLUMN envelope TEXT;
                                       -- cancelled, until that is answered
 """
 
+_SEALED_TEXTS = """
+CREATE TABLE keyring (
+    id TEXT PRIMARY KEY,              -- of a key with which texts of this file are sealed
+    secret TEXT NOT NULL              -- what idempotency keys are hashed with, sealed by that key
+) STRICT, WITHOUT ROWID;
+ALTER TABLE keys ADD COLUMN hashed INTEGER NOT NULL DEFAULT 0;
+                                      -- whether the key is a hash
+"""
+
 
 class Change(NamedTuple):
     """A step from one version to the next.
@@ -219,7 +228,7 @@ class Change(NamedTuple):
 
 CHANGES = (
     Change(_FIRST), Change(_REVISIONS), Change(_FILED), Change(_STREAMS), Change(_SEALED),
-    Change(_SPENT), Change(_ENDINGS), Change(_FORMAT), Change(_ASKED),
+    Change(_SPENT), Change(_ENDINGS), Change(_FORMAT), Change(_ASKED), Change(_SEALED_TEXTS),
 )  # fmt: skip
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 
@@ -227,6 +236,9 @@ VERSION = len(CHANGES)
 
 OLDEST = 8
 """The version of the oldest release that can go on with a file of this one."""
+
+SEALED_FROM = 10
+"""The version of the oldest release that can go on with a file in which texts are sealed."""
 
 _TELLS = 8
 """The first version of which the file says who can use it."""
@@ -258,7 +270,7 @@ def _bring_up_to_date(connection: apsw.Connection, version: int) -> None:
             connection.execute(change.adopt)
         connection.execute("UPDATE format SET used = ?", (VERSION,))
         if version < VERSION:
-            connection.execute("UPDATE format SET oldest = ?", (OLDEST,))
+            connection.execute("UPDATE format SET oldest = max(oldest, ?)", (OLDEST,))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
 

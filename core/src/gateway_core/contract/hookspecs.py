@@ -312,8 +312,11 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
 
 
 @hookspec(firstresult=True)
-def open_outbox(url: str) -> Any:
+def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     """The outbox that `url` (the setting `outbox`) names, not yet entered. For policies.
+
+    keys  what it seals the texts with that it stores; none: nothing. An outbox that seals with them
+          has a true attribute `sealed`: another one is refused where there are keys.
 
     None: the URL is of another plugin's scheme. Raises `ConfigError` where it is of this one and
     wrong. Asked when a configuration is read, for its mistakes, and when a gateway opens without

@@ -14,6 +14,7 @@ import pluggy
 from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import ConfigError, PluginError, Problem
 from gateway_core.contract.hookspecs import ADAPTER_GROUP, POLICY_GROUP, Providers
+from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import CheckedSettings, meant
 from gateway_core.contract.validators import must_be
 from gateway_core.plugins import defaults
@@ -189,15 +190,24 @@ def installed_channels(
     return tuple(bindings)
 
 
-def outbox_at(url: str, plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> Any:
+def outbox_at(
+    url: str,
+    plugins: Sequence[Given] = (),
+    allowed: Filter = Filter(),
+    *,
+    keys: Sequence[Secret] = (),
+) -> Any:
     """The outbox that a plugin opens for `url`. Raises `ConfigError` where none does."""
-    outbox = _policies(plugins, allowed).open_outbox(url=url)
+    outbox = _policies(plugins, allowed).open_outbox(url=url, keys=keys)
     if outbox is None:
         scheme, is_url, _ = url.partition(":")
         text = f"no plugin opens outboxes of scheme {scheme!r}"
         text = text if is_url else f"{url!r} is no URL, such as sqlite:///path/to/file"
         text += "; sqlite is in gateway-contrib[sqlite]"
         raise ConfigError([Problem("outbox", text + left_out(allowed))])
+    if keys and not getattr(outbox, "sealed", False):
+        text = "are of no use to this outbox, which would store texts as they are"
+        raise ConfigError([Problem("outbox.keys", text)])
     return outbox
 
 

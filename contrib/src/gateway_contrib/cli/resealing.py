@@ -1,0 +1,46 @@
+"""`gateway outbox reseal`: everything that is stored, sealed with the first of the keys."""
+
+from __future__ import annotations
+
+from time import time
+from typing import Any
+
+import trio
+
+from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.outbox import CONFIG, Config, app, operator_of, outbox_in
+
+
+@app.command
+async def reseal(*, config: Config = CONFIG) -> None:
+    """Seal all that is kept with the first key: after a rotation, or what was there before keys.
+
+    The running gateway does it, beside its work; without one, this command.
+    """
+    path, keys = outbox_in(config)
+    if not keys:
+        raise Ended(f"{config}: outbox.keys names no key")
+    with operator_of(config) as operator:
+        done = await _asked(operator) if operator.owner is not None else None
+    if done is None:
+        from gateway_contrib.sqlite.sealing.alone import reseal_alone  # noqa: PLC0415 - an extra
+
+        done = await trio.to_thread.run_sync(reseal_alone, path, keys)
+    print(printable(done))
+
+
+async def _asked(operator: Any) -> str:
+    """What the running gateway answers, however long it takes."""
+    if operator.sealing != operator.key:
+        raise Ended(
+            f"the gateway that has the outbox open does not seal with key {operator.key} yet: "
+            "restart it with these keys, and ask again"
+        )
+    number = operator.ask("reseal", time())
+    while operator.owner is not None:
+        if (answer := operator.answer(number)) is not None:
+            return str(answer)
+        await trio.sleep(0.1)
+    if (answer := operator.answer(number)) is None:
+        raise Ended("the gateway went before it was done: the next one goes on with it", 1)
+    return str(answer)

@@ -1,0 +1,48 @@
+"""Seals everything anew where no gateway has the outbox open: as its owner for that long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from gateway_contrib.sqlite.failing import typed
+from gateway_contrib.sqlite.files.log import Log, has_log
+from gateway_contrib.sqlite.files.opening import connect
+from gateway_contrib.sqlite.files.ownership import Ownership, refusal
+from gateway_contrib.sqlite.sealing.anew import Resealing
+from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
+from gateway_core import Secret
+from gateway_core.outboxes import OutboxError
+
+
+def reseal_alone(path: Path, secrets: Sequence[Secret]) -> str:
+    """What was done. Raises `OutboxError` where it cannot be, or a gateway has the file."""
+    path = path.resolve()
+    ownership = Ownership(path)
+    with typed("cannot be sealed anew", path):
+        owner = ownership.take()
+        if owner is not None:
+            raise refusal(path, owner)
+        try:
+            return _resealed(path, secrets)
+        finally:
+            ownership.give_back()
+
+
+def _resealed(path: Path, secrets: Sequence[Secret]) -> str:
+    keys, begun = keys_in(secrets), has_log(path)
+    with closing(connect(path, synchronous="FULL")) as connection:
+        log = Log(connection, begun=begun)
+        log.seal()
+        resealing = Resealing(connection, keyring_at(connection, keys, path, owner=True))
+        while resealing.step():
+            log.seal()
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            left = f"somebody reads {path}-wal, which has what was there before; ask again"
+            raise OutboxError(f"{resealing.told}; but {left}") from None
+        return resealing.told

@@ -1,0 +1,94 @@
+"""Rows with their texts sealed, and opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, Row, decode, stream_of
+from gateway_contrib.sqlite.sealing.keyring import MARK, Keyring
+from gateway_core import Invalid
+
+_FINGERPRINT, _ENTRY, _SHAPES = map(ENTRY_COLUMNS.index, ("fingerprint", "entry", "shapes"))
+_MARK = MARK.encode()
+
+
+def sealed_entry(keyring: Keyring, row: Row) -> Row:
+    """A row of `ENTRY_COLUMNS` that has no shapes yet."""
+    if not keyring.first:
+        return row
+    seq, sealed = row[0], list(row)
+    sealed[_FINGERPRINT] = keyring.seal("fingerprint", seq, row[_FINGERPRINT])
+    sealed[_ENTRY] = keyring.seal("entry", seq, row[_ENTRY])
+    return tuple(sealed)
+
+
+def opened_entry(keyring: Keyring, row: Row) -> Row:
+    """The same again, as `ENTRY_READ` has it. Raises as `Keyring.open`."""
+    entry, shapes = row[_ENTRY], row[_SHAPES]
+    if _MARK not in (entry[:1], row[_FINGERPRINT][:1], (shapes or b"")[:1]):
+        return row
+    seq, opened = row[0], list(row)
+    opened[_FINGERPRINT] = keyring.open("fingerprint", seq, row[_FINGERPRINT])
+    opened[_ENTRY] = keyring.open("entry", seq, entry)
+    opened[_SHAPES] = shapes and keyring.open("shapes", seq, shapes)
+    return tuple(opened)
+
+
+def sealed_end(keyring: Keyring, row: Row) -> Row:
+    """How one ended. A platform's words are in its receipt as well."""
+    if not keyring.first:
+        return row
+    seq, disposition, reason, _, ended_at, receipt = row
+    return (seq, disposition, reason, "", ended_at, keyring.seal("receipt", seq, receipt))
+
+
+def sealed_revision(keyring: Keyring, row: Row) -> Row:
+    """A message as an edit left it."""
+    return (*row[:-1], keyring.seal("ref", row[0], row[-1]))
+
+
+def key_row(keyring: Keyring, scope: Sequence[str], seq: int) -> Row:
+    """An idempotency key that stands for an unfinished envelope."""
+    key, hashed = keyring.key_of(scope)
+    return (*scope[:-1], key, seq, None, hashed)
+
+
+FAILED_READ = "class, CAST(fingerprint AS BLOB), CAST(entry AS BLOB), CAST(shapes AS BLOB)"
+"""What is read of a failed one that is to be tried again."""
+
+
+def retried(keyring: Keyring, seq: int, row: Row) -> tuple[tuple[str | None, ...], int]:
+    """Of a row of `FAILED_READ` what is to be sealed anew, None where not; and its stream.
+
+    So all that comes among the unfinished is sealed with the first key. Raises as `Keyring.open`.
+    """
+    priority, *stored = row
+    kinds = ("fingerprint", "entry", "shapes")
+    anew = tuple(keyring.anew(kind, seq, it) for kind, it in zip(kinds, stored, strict=True))
+    return anew, stream_of(keyring.open("entry", seq, stored[1]), priority)
+
+
+def described(
+    keyring: Keyring, seq: int, priority: str | None, entry: bytes
+) -> tuple[str | None, int | None]:
+    """The class and the length of the text, as far as they can be read."""
+    try:
+        envelope = decode(keyring.open("entry", seq, entry))[0]
+        text = envelope.get("text")
+        length = len(text) if isinstance(text, str) else None
+        return priority or envelope.get("priority", "normal"), length
+    except (Invalid, msgspec.DecodeError, LookupError, AttributeError, TypeError):
+        return priority, None
+
+
+def words_of(keyring: Keyring, seq: int, raw: str, receipt: bytes) -> str:
+    """The platform's words: those beside the receipt, or those in it, where it is sealed."""
+    if raw or receipt[:1] != _MARK:
+        return raw
+    try:
+        verdict = decode(keyring.open("receipt", seq, receipt))["verdict"] or {}
+        return str(verdict.get("raw", ""))
+    except (Invalid, msgspec.DecodeError, LookupError, AttributeError, TypeError):
+        return ""

@@ -1,0 +1,102 @@
+"""Seals values of the file, each for its own place, and opens them again."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
+
+from gateway_core import Invalid, Problem
+from gateway_core.outboxes import OutboxError
+
+if TYPE_CHECKING:  # its library is an extra
+    from gateway_contrib.sqlite.sealing.ciphers import Key
+
+MARK = "~"
+"""Begins a sealed value, as no JSON, id or digest does. The key's id and base64 come after it."""
+_MARKS = (MARK, ord(MARK))
+_ID = 8
+
+
+class Keyring:
+    """The keys that a file knows.
+
+    keys    the first seals, all open; none: values are stored as they are
+    secret  what idempotency keys are hashed with; of the file, the same for all its keys
+    known   the ids of keys that the file names by now
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[Key] = (),
+        secret: bytes = b"",
+        known: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self._first = keys[0] if keys else None
+        self._keys = {key.id: key for key in keys}
+        self._secret = secret
+        self._known = known
+
+    @property
+    def first(self) -> str:
+        """The id of the key that seals; empty: none does."""
+        return self._first.id if self._first is not None else ""
+
+    def seal(self, kind: str, of: int | str, text: str) -> str:
+        """The text as it is stored. Empty ones stay.
+
+        kind, of  its place: what it is, and the number or the id of its envelope or request
+        """
+        key = self._first
+        if key is None or not text:
+            return text
+        return f"{MARK}{key.id}{key.seal(text.encode('utf-8', 'replace'), f'{kind}:{of}'.encode())}"
+
+    def open(self, kind: str, of: int | str, stored: str | bytes) -> str | bytes:
+        """The text, or its bytes. Raises `Invalid` where it is damaged.
+
+        Raises `OutboxError` where it is sealed with a key that the file has been given since.
+        """
+        if not stored or stored[0] not in _MARKS:
+            return stored
+        from gateway_contrib.sqlite.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
+
+        name = stored[1 : 1 + _ID]
+        name = name if isinstance(name, str) else name.decode("ascii", "replace")
+        key = self._keys.get(name)
+        if key is None:
+            raise self._without(name)
+        try:
+            return key.open(stored[1 + _ID :], f"{kind}:{of}".encode())
+        except Damaged:
+            text = "it is sealed, and cannot be opened with its key: it was changed"
+            raise Invalid([Problem("", f"the row is damaged ({text})")]) from None
+
+    def text(self, kind: str, of: int | str, stored: str) -> str:
+        """The text. Raises as `open`."""
+        opened = self.open(kind, of, stored)
+        return opened if isinstance(opened, str) else opened.decode("utf-8", "replace")
+
+    def _without(self, name: str) -> Exception:
+        if name in self._known():
+            return OutboxError(
+                f"what the outbox stores is sealed with key {name} since it was opened here: begin "
+                "again, with that key in outbox.keys"
+            )
+        return Invalid([Problem("", f"the row is damaged (no key of this file is {name!r})")])
+
+    def anew(self, kind: str, of: int | str, stored: str | bytes | None) -> str | None:
+        """The value sealed with the first key; None: it is that, or empty. Raises as `open`."""
+        if not stored or not self._keys:
+            return None
+        plain = stored if isinstance(stored, str) else stored.decode("utf-8", "replace")
+        if plain.startswith(f"{MARK}{self.first}"):
+            return None
+        return self.seal(kind, of, self.text(kind, of, plain))
+
+    def key_of(self, scope: Sequence[str]) -> tuple[str, int]:
+        """An idempotency key as the file has it, and whether that is a hash."""
+        if not self._keys:
+            return scope[-1], 0
+        place = "\0".join(scope).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._secret, place, "sha256")[:16].hex(), 1

@@ -1,0 +1,31 @@
+"""Keys of tests, and what a file says of texts."""
+
+from __future__ import annotations
+
+import base64
+
+from gateway_core import Secret
+
+
+def key(number):
+    """A key, as `openssl rand -base64 32` would make it."""
+    return Secret(base64.b64encode(bytes([number]) * 32).decode())
+
+
+FIRST, SECOND, THIRD = key(1), key(2), key(3)
+
+
+def on_disk(path):
+    """Every byte of the file, its log and its index, as they are now."""
+    return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
+
+
+def words_in(content, *words):
+    """Those of the words that somebody who has the bytes can read: as they are, or in base64."""
+    found = []
+    for word in words:
+        forms = [word.encode(), word.encode("utf-16-le")]
+        forms += [base64.b64encode(b" " * shift + word.encode())[4:-4] for shift in range(3)]
+        forms = [form for form in forms if len(form) >= len(word.encode()) // 2]
+        found += [word for form in forms if len(form) > 4 and form in content][:1]
+    return found
