@@ -47,7 +47,7 @@ from gateway_core import (
 )
 from gateway_core.authors import hookimpl
 from gateway_core.http import Response
-from gateway_core.testing import open_network, open_test_gateway
+from gateway_core.testing import FakeChannel, open_network, open_test_gateway
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -405,6 +405,39 @@ def test_the_guide_s_package_is_built_with_its_hooks_and_its_entry(guide):
         assert "gateway_plugin_matrix/hooks.py" in built.namelist()
         (entries,) = (name for name in built.namelist() if name.endswith("entry_points.txt"))
         assert b"matrix = gateway_plugin_matrix.hooks" in built.read(entries)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """A folder with the files of the outbox's guide."""
+    for snippet in ALL:
+        if snippet.page == "docs/how-to/write-an-outbox.md" and snippet.name:
+            (tmp_path / snippet.name).write_text(snippet.code)
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\nfilterwarnings = error\n")
+    return tmp_path
+
+
+def test_the_guide_s_outbox_keeps_the_contract_and_is_typed(engine):
+    run = run_in(engine, "pytest", "-q", "-p", "no:cacheprovider", "test_file_outbox.py")
+    assert 0 == run.returncode, run.stdout
+    assert re.search(r"^[4-9]\d passed in", run.stdout, re.MULTILINE), run.stdout
+    cache = ROOT / ".mypy_cache/guide"
+    run = run_in(engine, "mypy", "--strict", f"--cache-dir={cache}", ".")
+    assert 0 == run.returncode, run.stdout + run.stderr
+
+
+async def test_the_guide_s_outbox_is_opened_by_its_url(engine, monkeypatch, autojump_clock):
+    monkeypatch.syspath_prepend(str(engine))
+    plugin = importlib.import_module("gateway_outbox_file")
+    assert plugin.open_outbox("sqlite:///x") is None
+    for life in range(2):
+        async with open_test_gateway(
+            FakeChannel(), outbox=plugin.open_outbox(f"pickled://{engine}/outbox")
+        ) as gateway:
+            sent = await gateway.send("bot", "room", "hello", key="k")
+            assert (life == 1) == sent.replayed
+    for name in ("gateway_outbox_file", "file_outbox"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 def run_in(folder, *module):

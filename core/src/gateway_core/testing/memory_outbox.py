@@ -91,6 +91,7 @@ class MemoryOutbox:
         self._spent: dict[str, tuple[float, Sequence[Standing]]] = {}
         self._newest: dict[str, MessageRef] = {}
         self._last = ""
+        self._source = f"memory{id(self)}"
         self._numbered: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -208,7 +209,7 @@ class MemoryOutbox:
             if (ended := self._ended.get(name)) is not None and ended.receipt is not None
         ]
         newest = len(self._numbered)
-        return Endings(source=f"memory{id(self)}", forgotten=0, newest=newest, ended=found[:limit])
+        return Endings(source=self._source, forgotten=0, newest=newest, ended=found[:limit])
 
     def look_up(self, what: What) -> Found | None:
         """The same at once, for tests."""
