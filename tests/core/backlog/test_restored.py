@@ -92,12 +92,14 @@ AT_ONCE = {"priority": "urgent", "order": "none"}
 async def test_nothing_of_an_account_is_attempted_before_it_is_owned(autojump_clock):
     """Not even what overtakes; others do not notice."""
     outbox, channel = Owned("late"), FakeChannel()
-    async with open_test_gateway(channel, outbox=outbox) as gateway:
+    async with open_test_gateway(channel, outbox=outbox, room_bound=1) as gateway:
         gateway.add_instance(LATE)
         ticket = await gateway.enqueue("late", "room", "urgent", **AT_ONCE)
-        assert (await gateway.send("bot", "other", "meanwhile")).delivered
+        for n in range(5):  # more than memory has room for
+            await gateway.enqueue("bot", "other", f"{n}")
         await trio.sleep(10)
-        assert ["meanwhile"] == [made.attempt.payload["text"] for made in channel.made]
+        assert ["0", "1", "2", "3", "4"] == [made.attempt.payload["text"] for made in channel.made]
+        assert 16 > len(outbox.asked)  # about once a second
         outbox.owned.clear()
         await trio.sleep(2)
         assert (await ticket.receipt()).delivered

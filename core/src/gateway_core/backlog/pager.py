@@ -7,7 +7,6 @@ it was loaded. This module waits: for the outbox alone.
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import trio
@@ -19,7 +18,7 @@ from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.loader import Loader
 from gateway_core.backlog.looking import waits
 from gateway_core.backlog.operator_requests import OperatorRequests
-from gateway_core.backlog.restored import MOST_RECKONED, RestoredState
+from gateway_core.backlog.ownership import Ownership
 from gateway_core.backlog.schedule import Schedule
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import SECOND, Clock
@@ -31,11 +30,9 @@ from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import (
-    ALL,
     Found,
     Outbox,
     Overview,
-    PastAttempt,
     Request,
     Stream,
     stream_of,
@@ -73,12 +70,11 @@ class Pager:
         self._clock = clock
         self._holds_suspended = holds_suspended
         self._cursors: dict[str, InstanceCursors] = {}
-        self._arriving: dict[str, None] = {}
         self._pressing = False
         self._woken = trio.Event()
         self._looking_up = 0
         self.capacity = Capacity(capacity, self.wake)
-        self._restored = RestoredState(clock)
+        self._ownership = Ownership(outbox, clock)
         self.spilled = Spilled(outbox, clock, registry, observed)
         self._intake = Intake(self.spilled, self.capacity, registry, clock, partition_of)
         self._loader = Loader(outbox, self.spilled, self._intake, self.capacity, partitions)
@@ -95,18 +91,9 @@ class Pager:
 
     async def recover(self) -> Overview:
         """Take in what previous process runs left, and own the accounts. Raises `OutboxError`."""
-        overview, accounts = await self._outbox.overview(), self._registry.all()
-        recoveries = [await self._outbox.recover(account.instance.id) for account in accounts]
-        shared = await self._outbox.recover(ALL)
-        since = self._restored.unknown_since(recoveries)
-        attempts: defaultdict[str, list[PastAttempt]] = defaultdict(list)
-        for made in await self._outbox.attempts(since=since, limit=MOST_RECKONED):
-            attempts[made.instance_id].append(made)
+        overview = await self._outbox.overview()
+        await self._ownership.open(self._registry.all(), self._registry.wide)
         self._open(overview)
-        now = self._clock.now()
-        self._restored.share(shared, self._registry.wide, now)
-        for account, recovery in zip(accounts, recoveries, strict=True):
-            self._restored.apply(account, recovery, attempts[account.instance.id], now)
         return overview
 
     def _open(self, overview: Overview) -> None:
@@ -123,22 +110,6 @@ class Pager:
         if self.capacity.unfinished:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
-    async def _welcome(self) -> None:
-        """Own the accounts that were added, in the state in which they were left.
-
-        Until then nothing of them is attempted. Raises `OutboxError`.
-        """
-        for instance_id in tuple(self._arriving):
-            recovery = await self._outbox.recover(instance_id)
-            since = self._restored.unknown_since([recovery])
-            attempts = await self._outbox.attempts(
-                since=since, instance_id=instance_id, limit=MOST_RECKONED
-            )
-            account = self._registry.serving.get(instance_id)
-            if instance_id in self._arriving and account is not None:
-                self._restored.apply(account, recovery, attempts, self._clock.now())
-            self._arriving.pop(instance_id, None)
-
     @property
     def unserved(self) -> dict[str, int]:
         """How many envelopes are stored of each instance that is not there."""
@@ -147,7 +118,7 @@ class Pager:
 
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: its stored envelopes go on, once it is owned."""
-        self._arriving[instance_id] = None
+        self._ownership.want(self._registry.account(instance_id))
         self.wake()
         if self._intake.spilled_of[instance_id]:
             self._cursors[instance_id] = InstanceCursors()
@@ -163,7 +134,7 @@ class Pager:
     def leave_off(self, instance_id: str) -> None:
         """An instance was taken out: its spilled envelopes stay stored."""
         self._cursors.pop(instance_id, None)
-        self._arriving.pop(instance_id, None)
+        self._ownership.leave(instance_id)
 
     def close(self) -> None:
         """Load no more; nobody waits for a slot any more."""
@@ -184,7 +155,7 @@ class Pager:
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = delivery.envelope
-        if envelope.instance_id in self._arriving:
+        if self._ownership.lacks(envelope.instance_id):
             return True
         if delivery.due is not None and (
             delivery.due > delivery.accepted_at or self._follows(delivery)
@@ -318,7 +289,7 @@ class Pager:
             if not self._looking_up:  # what is being looked up may have ended since it was read
                 self.capacity.read_anew()
             try:
-                await self._welcome()
+                await self._ownership.take()
                 await self.requests.serve()
                 busy = await self._round()
             except OutboxError as error:
@@ -337,12 +308,12 @@ class Pager:
 
     def _patience(self) -> float:
         """Seconds until the next look, unless woken before."""
-        paging = self._paging
+        paging, asked = self._paging, min(self.requests.wait, self._ownership.wait)
         if not paging and not self._schedule.scheduled:
-            return self.requests.wait
+            return asked
         time = min(self._schedule.deadlines.next, self._schedule.due.next)
         wait = max(0.0, time - self._clock.wall()) + 1e-6
-        return min(wait, self.requests.wait, AGAIN if paging else HORIZON)
+        return min(wait, asked, AGAIN if paging else HORIZON)
 
     async def _round(self) -> bool:
         """Load one page of each instance and of rooms that are behind; whether anything came in."""
@@ -374,6 +345,6 @@ class Pager:
     def _to_load(self, instance_id: str, cursors: InstanceCursors) -> InstanceState | None:
         """The account of an instance of which something may be loaded."""
         account = self._registry.serving.get(instance_id)
-        if account is None or instance_id in self._arriving or self.capacity.closed:
+        if account is None or self._ownership.lacks(instance_id) or self.capacity.closed:
             return None
         return None if cursors.idle or self._suspended(account) else account

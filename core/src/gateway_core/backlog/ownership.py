@@ -1,0 +1,94 @@
+"""Owns accounts, each in the state in which its last owner left it. Waits: for the outbox alone.
+
+Nothing of an account is attempted before it is owned; that others are not owned is not their
+trouble.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import attrs
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.backlog.restored import MOST_RECKONED, RestoredState
+from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.errors import OutboxError
+from gateway_core.outboxes.interface import ALL, Outbox, PastAttempt
+from gateway_core.ratelimits.registry import BucketRegistry
+from gateway_core.telemetry import OUTBOX_FAILED, log_event
+
+AGAIN = 1.0
+"""Seconds until an account is asked for again that could not be had."""
+
+
+@attrs.define(eq=False)
+class Ownership:
+    """Which accounts this process owns, as far as it asked for them."""
+
+    _outbox: Outbox
+    _clock: Clock
+    _restored: RestoredState = attrs.field(init=False)
+    _wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
+    _not_before: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._restored = RestoredState(self._clock)
+
+    def lacks(self, instance_id: str) -> bool:
+        """Whether the account is not owned yet."""
+        return instance_id in self._wanted
+
+    def want(self, account: InstanceState) -> None:
+        """The account was added."""
+        self._wanted[account.instance.id] = account
+        self._not_before = 0
+
+    def leave(self, instance_id: str) -> None:
+        """The account is not wanted any more."""
+        self._wanted.pop(instance_id, None)
+
+    @property
+    def wait(self) -> float:
+        """Seconds after which to ask again, unless one is wanted before."""
+        left = (self._not_before - self._clock.now()) / SECOND
+        return max(0.0, left) + 1e-6 if self._wanted else math.inf
+
+    async def open(self, accounts: Sequence[InstanceState], shared: BucketRegistry) -> None:
+        """Own all of these, before anything is accepted. Raises `OutboxError`.
+
+        shared  the limits that instances share
+        """
+        recoveries = [await self._outbox.recover(account.instance.id) for account in accounts]
+        of_all = await self._outbox.recover(ALL)
+        since = self._restored.unknown_since(recoveries)
+        attempts: defaultdict[str, list[PastAttempt]] = defaultdict(list)
+        for made in await self._outbox.attempts(since=since, limit=MOST_RECKONED):
+            attempts[made.instance_id].append(made)
+        now = self._clock.now()
+        self._restored.share(of_all, shared, now)
+        for account, recovery in zip(accounts, recoveries, strict=True):
+            self._restored.apply(account, recovery, attempts[account.instance.id], now)
+
+    async def take(self) -> None:
+        """Own those that are wanted; one that cannot be had is asked for again in a moment."""
+        if not self._wanted or self._clock.now() < self._not_before:
+            return
+        self._not_before = self._clock.now() + round(AGAIN * SECOND)
+        for instance_id, account in tuple(self._wanted.items()):
+            try:
+                await self._take(instance_id, account)
+            except OutboxError as error:
+                log_event(OUTBOX_FAILED, error=str(error))
+
+    async def _take(self, instance_id: str, account: InstanceState) -> None:
+        recovery = await self._outbox.recover(instance_id)
+        since = self._restored.unknown_since([recovery])
+        attempts = await self._outbox.attempts(
+            since=since, instance_id=instance_id, limit=MOST_RECKONED
+        )
+        if self._wanted.get(instance_id) is account:  # else another one has its name meanwhile
+            self._restored.apply(account, recovery, attempts, self._clock.now())
+            del self._wanted[instance_id]
