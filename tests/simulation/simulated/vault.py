@@ -18,6 +18,7 @@ from simulated.ports import Ports, Stumbled
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.reading import endings
+from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import OutboxError, Receipt
 from gateway_core.outboxes import StepRecord
 from gateway_core.outboxes.interface import Entry as Kept
@@ -194,7 +195,7 @@ class Clerk:
             return
         database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
-            page = endings(database, self._after, 1_000_000, _unreadable)
+            page = endings(database, Keyring(), self._after, 1_000_000, _unreadable)
         finally:
             database.close()
         for number, receipt in page.ended:
