@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.lowlevel
+from sealed import FIRST
 
 from gateway_contrib.cli.app import WRONG
 from gateway_contrib.cli.ending import Ended
@@ -18,7 +19,7 @@ from gateway_contrib.cli.sending import Delivery, Named, cancel, delete, edit, s
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.files.ownership import Ownership
 from gateway_contrib.sqlite.operating import Operator
-from gateway_core import GatewayError, Send, open_gateway
+from gateway_core import GatewayError, Send, load_outbox, open_gateway
 
 ROOM = "C024BE91L"
 TO = ("--instance", "bot", "--room", ROOM)
@@ -31,19 +32,27 @@ def add_setting(text):
     file.write_text(f"{text}\n{file.read_text()}")
 
 
-@pytest.fixture
-def outbox(program, tmp_path):
+@pytest.fixture(params=["plain", "sealed"])
+def outbox(program, request, tmp_path):
     """The application's outbox, named by `gateway.toml`; there is no file yet."""
-    path = tmp_path / "outbox.db"
-    add_setting(f'outbox = "sqlite://{path}"\ndrain_timeout = 0')
+    path, keys = tmp_path / "outbox.db", ""
+    if request.param == "sealed":
+        (tmp_path / "key").write_text(FIRST.reveal())
+        keys = '{ file = "key" }'
+    add_setting(f'outbox = {{ url = "sqlite://{path}", keys = [{keys}] }}\ndrain_timeout = 0')
     return path
+
+
+def keys():
+    return load_outbox("gateway.toml").keys
 
 
 def application(do):
     """A process run of the application, in which `do` uses its gateway."""
 
     async def whole():
-        file = SqliteOutbox("outbox.db", SqliteSettings(in_thread=False))  # the clock jumps
+        settings = SqliteSettings(in_thread=False)  # the clock jumps
+        file = SqliteOutbox("outbox.db", settings, keys=keys())
         async with open_gateway("gateway.toml", outbox=file) as gateway:
             await do(gateway)
 
@@ -69,7 +78,7 @@ def files_of(path):
 
 
 def unfinished(path):
-    with Operator(path) as operator:
+    with Operator(path, keys()) as operator:
         return operator.stats()["unfinished"].get("bot", 0)
 
 
@@ -159,7 +168,7 @@ def test_who_asked_is_told_how_it_ended(program, outbox, said):
     assert (1, True) == (code, "ended rejected" in why)
     code, why = seen["late"]  # on a clock that jumps no deadline passes
     assert (1, True) == (code, "has not ended yet: gateway outbox show" in why)
-    with Operator(outbox) as operator:
+    with Operator(outbox, keys()) as operator:
         assert 0 == operator.stats()["asked"]
 
 

@@ -216,7 +216,6 @@ class Desk:
                 self._db.execute(sql, (wall, number))
                 self._unanswered[number] = resealing.told
                 del self._resealing[number]
-            if self._unanswered:
                 self._empty_log()
         return False
 

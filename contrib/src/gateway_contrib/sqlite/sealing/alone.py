@@ -1,4 +1,7 @@
-"""Seals everything anew where no gateway has the outbox open: as its owner for that long."""
+"""Seals everything anew where no gateway has the outbox open: as its owner for that long.
+
+The file is written anew then, without what stood in unused parts of its pages.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,8 @@ def _resealed(path: Path, secrets: Sequence[Secret]) -> str:
         resealing = Resealing(connection, keyring_at(connection, keys, path, owner=True))
         while resealing.step():
             log.seal()
+        connection.execute("VACUUM")  # pages keep copies of rows that were moved in them
+        log.seal()
         try:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.BusyError:
