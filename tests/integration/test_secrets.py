@@ -132,6 +132,9 @@ WAYS = (
 )  # fmt: skip
 
 
+EVERY_WAY = {(channel, way) for channel in TOKENS for way in WAYS}
+
+
 def platform(channel, met):
     """A platform that answers the requests of its channel in every way, over and over."""
     ways = cycle(WAYS)
@@ -237,11 +240,14 @@ async def spiteful_night(told, met):
             open_telemetry(settings) as providers,
             open_gateway(config, providers=providers) as gateway,
         ):
-            async with trio.open_nursery() as nursery:
-                for instance in tables(ports):
-                    nursery.start_soon(ask, gateway, told, instance)
-                    for number in range(12):
-                        nursery.start_soon(send, gateway, told, instance, number)
+            for first in range(0, 120, 12):  # on a busy machine some ways are not met at once
+                async with trio.open_nursery() as nursery:
+                    for instance in tables(ports):
+                        nursery.start_soon(ask, gateway, told, instance)
+                        for number in range(first, first + 12):
+                            nursery.start_soon(send, gateway, told, instance, number)
+                if EVERY_WAY <= met:
+                    break
             for value in (gateway, config, config.instances, gateway.statistics()):
                 told.add("values", f"{value!r} {value}")
             told.add("prometheus", await trio.to_thread.run_sync(scraped, scrape))
@@ -264,7 +270,7 @@ EVERYWHERE = ("structlog", "logging", "otlp", "prometheus", "errors", "values")
 def test_every_way_to_quote_a_request_was_met_with_every_secret(spiteful):
     """The secrets were on the wire, those of the rotation among them; the collector's too."""
     told, met = spiteful
-    assert {(channel, way) for channel in TOKENS for way in WAYS} <= met
+    assert EVERY_WAY <= met
     assert set() == {*TOKENS.values(), ROTATED[0]} - met
     assert COLLECTOR in told.texts["heads"]
 
