@@ -291,7 +291,9 @@ def test_the_log_of_the_guide_goes_through_logging(tmp_path):
     )
     run = run_in(tmp_path, "main")
     assert (0, "") == (run.returncode, run.stdout)
-    assert "ERROR:gateway:gateway.instance_suspended\n" == run.stderr
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("ERROR:gateway:event='gateway.instance_suspended' instance='bot' ")
+    assert "raw='by the application'" in line
 
 
 class Endings:

@@ -191,6 +191,7 @@ class Gateway(Verbs):
         neither a ticket nor an id, and `OutboxError` if a durable outbox has to be asked, and
         cannot be.
         """
+        self._check_loop()
         return await self._lookup.withdraw(what)
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
@@ -198,6 +199,7 @@ class Gateway(Verbs):
 
         If it is in memory, the answer is as of the call. Raises `OutboxError` as `cancel` does.
         """
+        self._check_loop()
         return await self._lookup.status(what)
 
     def endings(self, after: str | None = None) -> AsyncIterator[Ended]:
@@ -210,6 +212,7 @@ class Gateway(Verbs):
         kills included; without one those of this run. Raises `EndingsForgotten` for a cursor from
         which some are remembered no more, and `Invalid` for what is no cursor.
         """
+        self._check_loop()
         if self._follower is None:
             self._follower = self._remembered()
         return self._follower.after(after)
@@ -302,6 +305,7 @@ class Gateway(Verbs):
         removed after up to its `drain_timeout`. The others do not notice; one that `suspend` holds
         stays suspended. Raises `ConfigError` with every mistake, and nothing has changed then.
         """
+        self._check_loop()
         if not isinstance(config, GatewayConfig):
             raise TypeError(f"`config` must be a GatewayConfig, not {type(config).__name__}")
         async with self._reloading:
@@ -343,6 +347,7 @@ class Gateway(Verbs):
         Returns those that it ended undelivered. Other instances do not notice. Raises
         `UnknownInstance`, and `ValueError` if `drain` is no number of seconds.
         """
+        self._check_loop()
         try:
             receipts = await self._registry.remove(instance_id, drain=drain)
         except BaseException:
@@ -359,10 +364,12 @@ class Gateway(Verbs):
 
         why  the reason in the log, for policies, and in `InstanceSuspended`
         """
+        self._check_loop()
         self._registry.suspend(instance_id, why)
 
     def resume(self, instance_id: str) -> None:
         """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
+        self._check_loop()
         self._registry.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
@@ -370,6 +377,7 @@ class Gateway(Verbs):
 
         If the channel has no `probe`, the verdict's reason is `unsupported`.
         """
+        self._check_loop()
         return await self._registry.probe(instance_id)
 
     # -- the gateway's own tasks
@@ -451,6 +459,7 @@ class Gateway(Verbs):
         Returns every envelope that was unfinished at the call and ended undelivered. A durable
         outbox stores the rest for the next run: nothing is waited for but attempts under way.
         """
+        self._check_loop()
         deliveries = [f for partition in self._partitions for f in partition.deliveries.values()]
         if self._pager is not None:
             deliveries += self._pager.spilled.all()

@@ -46,6 +46,10 @@ _NOTHING: Any = attrs.NOTHING
 DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 MESSAGES = (Send, Edit)
 ON_CANCEL = get_args(OnCancel)
+ELSEWHERE = (
+    "the gateway runs in another event loop; from a thread of that one, or of any other, use"
+    " trio.from_thread.run(…, trio_token=…), with trio.lowlevel.current_trio_token() of its own"
+)
 
 
 class _Fields(TypedDict, total=False):
@@ -85,8 +89,18 @@ class Verbs:
     """
 
     def __init__(self, door: Door, withdraw: Callable[[Delivery], bool]) -> None:
+        self._loop = trio.lowlevel.current_root_task()
         self._door = door
         self._withdraw = withdraw
+
+    def _check_loop(self) -> None:
+        """Raises RuntimeError in another event loop, trio's or not: nothing there is woken here."""
+        try:
+            here = trio.lowlevel.current_root_task()
+        except RuntimeError:
+            here = None
+        if here is not self._loop:
+            raise RuntimeError(ELSEWHERE)
 
     @overload
     async def send(
@@ -291,7 +305,7 @@ class Verbs:
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
         if raises is not True:
             _check_flag("raises", raises)
-        _check_loop()
+        self._check_loop()
         ticket = await self._door.submit(envelope, wait=True, awaited=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
         if on_cancel == "detach":  # the caller counts as waiting for ever
@@ -371,22 +385,13 @@ class Verbs:
         """
         check_envelope(envelope)
         _check_flag("wait", wait)
-        _check_loop()
+        self._check_loop()
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
         ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
         if not ticket._waited:  # noqa: SLF001 - else other tasks had their turn already
             await trio.lowlevel.cancel_shielded_checkpoint()
         return ticket
-
-
-def _check_loop() -> None:
-    """Raises RuntimeError outside of trio, where nobody could wait for what was accepted."""
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        text = "the gateway runs on trio; from another event loop, use trio.from_thread.run"
-        raise RuntimeError(text) from None
 
 
 def _check_flag(name: str, value: object) -> None:

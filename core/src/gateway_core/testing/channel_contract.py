@@ -154,6 +154,24 @@ class ChannelContract:
         assert not text[spans[-1][1] :].strip(), "the end of the text is in no part"
         assert all(map(is_sendable, _texts([part.payload for part in plan])))
 
+    @pytest.mark.parametrize("words", [10, 30_000])
+    @pytest.mark.parametrize("mode", get_args(Mode))
+    @pytest.mark.parametrize("format", get_args(Format)[:2])
+    def test_every_word_of_a_text_is_in_a_part(
+        self,
+        hooks: ChannelHooks,
+        instance: Instance,
+        words: int,
+        mode: Mode,
+        format: Format,  # noqa: A002 - the field's standard term
+    ) -> None:
+        """However long it is: 240,000 characters are more than any message takes."""
+        asked = [f"w{number:06}" for number in range(words)]
+        plan = hooks.chunk(instance, self._send(" ".join(asked), format=format), mode)
+        sent = set("\n".join(_texts([part.payload for part in plan])).split())
+        lost = [word for word in asked if word not in sent]
+        assert not lost, f"{len(lost)} words are in no part, the first of them {lost[0]!r}"
+
     @pytest.mark.parametrize("operation", ["send", "edit", "delete", "call:anything"])
     @pytest.mark.parametrize("priority", get_args(Priority))
     def test_limits_are_told(
