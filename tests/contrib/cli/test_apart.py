@@ -209,7 +209,7 @@ def test_a_gateway_that_goes_leaves_the_request_to_the_next_one(program, outbox,
             owner.give_back()
 
     async def ask():
-        seen.append(await said(send, "asked", instance="bot", room=ROOM))
+        seen.append(await said(send, "asked", instance="bot", room=ROOM, key="k"))
 
     async def use(gateway):
         await trio.sleep(10)
@@ -218,7 +218,10 @@ def test_a_gateway_that_goes_leaves_the_request_to_the_next_one(program, outbox,
     seen = []
     application(nothing)
     trio.run(nobody)
-    assert [(2, True)] == [(code, "went before it answered" in why) for code, why in seen]
+    assert [(1, True)] == [(code, "went before it answered" in why) for code, why in seen]
+    for words in (("send", *KEYED, "again"), ("edit", *KEYED, "x"), ("delete", *KEYED)):
+        code, _, err = program(*words)
+        assert (2, True) == (code, "'k' was asked for and waits in the outbox" in err[0])
     application(use)
     assert ["asked"] == program.texts(ROOM)
 

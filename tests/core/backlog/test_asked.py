@@ -86,3 +86,16 @@ async def test_what_has_not_started_is_cancelled(autojump_clock):
         assert "cancelled" == (await waits.receipt()).disposition
     refused = "it has started, or it is not known: it is not cancelled"
     assert {0: "cancelled", 1: refused, 2: refused} == outbox.answers
+
+
+async def test_what_is_asked_for_a_room_is_accepted_in_its_order(autojump_clock):
+    """Many at once, as a gateway finds them that was stopped for a while; two rooms in turn."""
+    outbox, channel = AskedOutbox(), FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox):
+        for number in range(20):
+            room = f"room{number % 2}"
+            asked = attrs.evolve(ASKED, external_room_id=room, text=f"{number}", key=f"{number}")
+            outbox.ask("submit", number, instance_id="bot", room=room, envelope=asked)
+        await trio.sleep(60)
+    for first in (0, 1):
+        assert [f"{n}" for n in range(first, 20, 2)] == channel.texts(f"room{first}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.outboxes import path_of
@@ -23,6 +24,7 @@ from gateway_core import (
     MessageRef,
     Receipt,
     Secret,
+    Send,
 )
 
 PATIENCE = 10.0
@@ -65,7 +67,9 @@ class Application:
         """
         if key is None or self.running:
             return
-        found = self._keyed(KeyRef(instance_id=instance, external_room_id=room, key=key))
+        named = KeyRef(instance_id=instance, external_room_id=room, key=key)
+        self._refuse_asked(named)
+        found = self._keyed(named)
         if found is not None:
             state = found.receipt.disposition if found.receipt is not None else "unfinished"
             raise Ended(
@@ -77,6 +81,7 @@ class Application:
         """The message's newest ref, where the file knows its key and no gateway runs."""
         if self.running or not isinstance(target, KeyRef):
             return target
+        self._refuse_asked(target)
         found = self._keyed(target)
         if found is None:
             return target
@@ -89,6 +94,20 @@ class Application:
             disposition: Disposition = found.receipt.disposition
             raise Ended(f"envelope {found.envelope_id} did not arrive: it ended {disposition}")
         return found.newest or found.receipt.ref  # type: ignore[no-any-return]  # of an extra
+
+    def _refuse_asked(self, key: KeyRef) -> None:
+        """Raise `Ended` where a message of that key was asked for, and nobody has answered."""
+        if self.outbox is None:
+            return
+        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+
+        with Operator(self.outbox, self.keys) as operator:
+            asked = operator.asked(key.instance_id, key.external_room_id)
+        if any(isinstance(each, Send) and each.key == key.key for each in asked):
+            raise Ended(
+                f"a message of the key {key.key!r} was asked for and waits in the outbox"
+                f" {self.outbox} for the application's gateway: nothing was done"
+            )
 
     def _keyed(self, key: KeyRef) -> Any:
         if self.outbox is None:
@@ -109,8 +128,16 @@ class Application:
 
         assert self.outbox is not None  # noqa: S101 - somebody has it open
         with Operator(self.outbox, self.keys) as operator:
-            name = await asking.submit(operator, envelope, patience=patience)
-            receipt = await asking.ended(operator, name, patience=patience + asking.GRACE)
+            name = ""
+            try:
+                name = await asking.submit(operator, envelope, patience=patience)
+                receipt = await asking.ended(operator, name, patience=patience + asking.GRACE)
+            except asking.Unanswered as error:
+                raise Ended(str(error), 1) from None
+            except trio.Cancelled:
+                known = f"envelope {name} goes on: gateway outbox show {name}"
+                _note(known if name else f"what was asked goes on: {asking.LEFT}")
+                raise
         if receipt is None:
             raise Ended(
                 f"the application's gateway has accepted envelope {name}, which has not ended yet:"
@@ -133,13 +160,23 @@ class Application:
                 raise Ended(
                     "no gateway has the outbox open: gateway outbox discard ends what waits there"
                 )
-            return await asking.cancel(operator, envelope_id, patience=PATIENCE)
+            try:
+                said = await asking.cancel(operator, envelope_id, patience=PATIENCE)
+            except asking.Unanswered as error:
+                raise Ended(str(error), 1) from None
+            found = operator.find(envelope_id)
+            ended = found.receipt if found is not None else None
+            if ended is None or said == "cancelled":
+                return said
+            return f"it has ended {ended.disposition}"
 
     def say(self) -> None:
         """On standard error, what the command did not do."""
         if self.running:
-            line = f"sent by the gateway that has the outbox {self.outbox} open"
-            print(f"gateway: {printable(line)}", file=sys.stderr)
+            _note(f"asked the gateway that has the outbox {self.outbox} open")
         elif self.outbox is not None:
-            line = f"sent from memory: what the outbox {self.outbox} has was left alone"
-            print(f"gateway: {printable(line)}", file=sys.stderr)
+            _note(f"sent from memory: what the outbox {self.outbox} has was left alone")
+
+
+def _note(line: str) -> None:
+    print(f"gateway: {printable(line)}", file=sys.stderr)

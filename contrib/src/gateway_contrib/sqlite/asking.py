@@ -21,6 +21,11 @@ LOOK = 0.05
 GRACE = 30.0
 """Seconds beyond its deadline that an attempt under way may take to its end."""
 LEFT = "the request stays in the outbox, for the next gateway that opens it in time"
+LATE = "its time is over, and it is not sent any more unless it was accepted meanwhile"
+
+
+class Unanswered(OutboxError):
+    """What was asked stays asked: it may be done, or have been done."""
 
 
 def to_ask(envelope: Envelope, wall: float) -> Envelope:
@@ -40,21 +45,21 @@ async def submit(operator: Operator, envelope: Envelope, *, patience: float) -> 
 
     patience  seconds
 
-    Raises `OutboxError` where it is refused, or is not answered in time.
+    Raises `OutboxError` where it is refused, and `Unanswered` where it is not answered in time.
     """
     wall = time()
     place = envelope.instance_id, envelope.external_room_id
     number = operator.ask("submit", wall, place=place, envelope=to_ask(envelope, wall))
-    told = json.loads(await _answer(operator, number, patience))
+    told = json.loads(await _answer(operator, number, patience, LATE))
     if "refused" in told:
         raise OutboxError(f"the gateway refused it: {told['refused']}")
     return str(told["accepted"])
 
 
 async def cancel(operator: Operator, envelope_id: str, *, patience: float) -> str:
-    """What the owner answers: `cancelled`, or why not. Raises `OutboxError` as `submit` does."""
+    """What the owner answers: `cancelled`, or why not. Raises `Unanswered` as `submit` does."""
     number = operator.ask("cancel", time(), envelope_id=envelope_id)
-    return await _answer(operator, number, patience)
+    return await _answer(operator, number, patience, LEFT)
 
 
 async def ended(operator: Operator, envelope_id: str, *, patience: float) -> Receipt | None:
@@ -68,13 +73,13 @@ async def ended(operator: Operator, envelope_id: str, *, patience: float) -> Rec
     return None
 
 
-async def _answer(operator: Operator, number: int, patience: float) -> str:
+async def _answer(operator: Operator, number: int, patience: float, then: str) -> str:
     with trio.move_on_after(patience):
         while True:
             answer = operator.answer(number)
             if answer is not None:
                 return answer
             if operator.owner is None:
-                raise OutboxError(f"the gateway went before it answered: {LEFT}")
+                raise Unanswered(f"the gateway went before it answered: {LEFT}")
             await trio.sleep(LOOK)
-    raise OutboxError(f"the gateway has not answered for {patience:g} s: {LEFT}")
+    raise Unanswered(f"the gateway has not answered for {patience:g} s: {then}")

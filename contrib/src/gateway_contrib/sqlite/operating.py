@@ -10,30 +10,34 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import time as system_time
 from typing import Any, Self
 
 import attrs
+import msgspec
 import trio
 
 from gateway_contrib.sqlite.failing import typed, unreadable
 from gateway_contrib.sqlite.files.opening import connect_beside
 from gateway_contrib.sqlite.files.ownership import Owner, Ownership
 from gateway_contrib.sqlite.reading import Reader, endings
-from gateway_contrib.sqlite.rows import encode
+from gateway_contrib.sqlite.rows import decode, encode
 from gateway_contrib.sqlite.schema import number
 from gateway_contrib.sqlite.sealing.contents import described, words_of
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
-from gateway_core import Secret
+from gateway_core import Invalid, Secret
 from gateway_core.outboxes import (
     STREAMS,
     Endings,
     Envelope,
+    FormatVersionError,
     Found,
     KeyRef,
     OutboxError,
+    from_json,
     position_of,
     to_json,
 )
@@ -226,6 +230,20 @@ class Operator:
             "steps": [dict(zip(names, step, strict=True)) for step in steps],
             "receipt": receipt,
         }
+
+    @typed(UNREADABLE)
+    def asked(self, instance: str, room: str) -> list[Envelope]:
+        """What somebody asked to have accepted there, as far as nobody has answered yet."""
+        sql = """SELECT number, envelope FROM requests
+            WHERE kind = 'submit' AND done_at IS NULL AND instance = ? AND room = ?
+            ORDER BY number"""
+        rows: list[tuple[Any, ...]] = self._db.execute(sql, (instance, room)).fetchall()
+        found: list[Envelope] = []
+        for request, content in rows:
+            with suppress(FormatVersionError, Invalid, msgspec.DecodeError):
+                text = self._keyring.text("envelope", request, content or "")
+                found.append(from_json(Envelope, decode(text)))
+        return found
 
     @typed(UNREADABLE)
     def find(self, envelope_id: str) -> Found | None:

@@ -50,6 +50,7 @@ class OperatorRequests:
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
+    _of_room: dict[tuple[str, str], deque[Request]] = attrs.field(factory=dict, init=False)
 
     def add(self, request: Request) -> None:
         """Queue a request."""
@@ -72,7 +73,7 @@ class OperatorRequests:
                 elif request.kind in ("look", "accounts"):
                     report(self._outbox.answered, request, await self._look(request))
                 elif request.envelope is not None:
-                    self.spawn(functools.partial(self._submit, request, request.envelope))
+                    self._queue(request)
                 elif request.kind == "cancel":
                     report(self._outbox.answered, request, await self._withdraw(request))
                 elif request.stored is not None and request.kind == "retry":
@@ -83,6 +84,24 @@ class OperatorRequests:
         except OutboxError as error:
             log_event(OUTBOX_FAILED, error=str(error))
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
+
+    def _queue(self, request: Request) -> None:
+        """Accept it after what was asked for its room before: no other one waits for it."""
+        place = request.instance_id, request.room
+        if waiting := self._of_room.get(place):
+            waiting.append(request)
+            return
+        self._of_room[place] = deque([request])
+        self.spawn(functools.partial(self._accept_all, place))
+
+    async def _accept_all(self, place: tuple[str, str]) -> None:
+        waiting = self._of_room[place]
+        while waiting:
+            request = waiting[0]
+            if request.envelope is not None:
+                await self._submit(request, request.envelope)
+            waiting.popleft()
+        del self._of_room[place]
 
     async def _submit(self, request: Request, envelope: Envelope) -> None:
         """Accept the envelope, and answer as JSON with its id, or why it was refused.
