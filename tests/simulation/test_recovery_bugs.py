@@ -96,7 +96,7 @@ def a_try_that_was_cut_off_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given: None)
 
 
-@bug("was tried [0-9]+ times|exhausted after", seen=561)
+@bug("was tried [0-9]+ times|exhausted after", seen=246)
 def tries_are_counted_anew(patch):
     whole = restore._restore
 
@@ -176,7 +176,7 @@ def an_instance_that_left_takes_envelopes(patch):
     patch.setattr(draft.Drafting, "look_up_account", lambda self, draft, **named: draft.account)
 
 
-@bug("after its answer|is sent again|stands|was tried", seen=561)
+@bug("after its answer|is sent again|stands|was tried", seen=246)
 def the_last_try_is_made_again(patch):
     """A kill cut it off."""
     whole = planning.Planner._may_repeat

@@ -13,7 +13,7 @@ from simulated.world import simulate
 SEEDS = amount("worlds")
 BLOCK = 20
 RARE = (
-    132,
+    269,
     148,
     173,
     213,
@@ -26,6 +26,7 @@ RARE = (
     8_402_631,
     8_406_167,
     8_406_609,
+    8_422_568,
 )
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
