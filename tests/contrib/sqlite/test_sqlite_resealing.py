@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from random import Random
 
 import apsw
 import pytest
 import trio
 from sealed import FIRST, SECOND, on_disk, words_in
+from trio.testing import MockClock
 
 from gateway_contrib.cli.app import main
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
@@ -309,11 +311,12 @@ trio.run(life, clock=MockClock(autojump_threshold=0))
 
 
 @pytest.mark.parametrize("after", [1, 4, 9, 16])
-async def test_a_kill_in_the_middle_leaves_the_rest_to_the_next(path, after, autojump_clock):
-    async with open_test_gateway(
-        FakeChannel(script=script), outbox=opened(path, FIRST), **UNHURRIED
-    ) as gateway:
-        await traffic(gateway, "first")
+def test_a_kill_in_the_middle_leaves_the_rest_to_the_next(path, after):
+    async def before():
+        async with open_test_gateway(
+            FakeChannel(script=script), outbox=opened(path, FIRST), **UNHURRIED
+        ) as gateway:
+            await traffic(gateway, "first")
 
     def life(left, how):
         source = os.pathsep.join(word for word in sys.path if word)
@@ -321,12 +324,13 @@ async def test_a_kill_in_the_middle_leaves_the_rest_to_the_next(path, after, aut
         environment = os.environ | {"PYTHONPATH": source}
         return subprocess.run(command, env=environment, timeout=60, check=False).returncode
 
-    assert 9 == await trio.to_thread.run_sync(life, after, "ask")
+    trio.run(before, clock=MockClock(autojump_threshold=0))
+    assert 9 == life(after, "ask")
     assert {Key(FIRST).id, Key(SECOND).id} == known(path)
     with Operator(path, [FIRST, SECOND]) as operator:
         assert 3 == len(operator.waiting(Which(), 9))
-        assert 9 == len((await operator.endings(after=0)).ended)
-    assert 0 == await trio.to_thread.run_sync(life, 0, "wait")
+        assert 9 == len(trio.run(partial(operator.endings, after=0)).ended)
+    assert 0 == life(0, "wait")
     assert ({Key(SECOND).id}, {Key(SECOND).id}) == (sealed_with(path), known(path))
     database = apsw.Connection(str(path))
     assert 3 == database.execute("SELECT count(*) FROM envelopes").get
