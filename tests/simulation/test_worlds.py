@@ -27,6 +27,7 @@ RARE = (
     8_406_167,
     8_406_609,
     8_422_568,
+    8_465_862,
 )
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
@@ -35,7 +36,8 @@ their account before a kill; a session does not open and the tokens of its attem
 without order is accepted before an older one of its message was loaded; while a page is read that
 begins with what was due, an append ends that began before; a closed account goes and comes back
 before a kill; an edit enters while a newer one is being stored; a message is sent again whose
-former copy is edited; a change has stepped aside as the process ends."""
+former copy is edited; a change has stepped aside as the process ends; an
+aged bulk message needs the one attempt of its account at the moment that it reserved."""
 
 
 @pytest.fixture(scope="module")

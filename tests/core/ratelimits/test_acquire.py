@@ -97,6 +97,16 @@ def test_a_reserved_token_is_kept_for_its_holder():
     assert acquire_all(old, [bucket], 0, None) is None
 
 
+def test_its_holder_takes_it_at_its_time_before_those_who_waited_for_that():
+    """Also a bulk one, which a higher class goes before otherwise: both would wait for ever."""
+    slot, room, bulk = Bucket("attempts", 1), window(1), lane(1, BULK)
+    reserve(bulk, [slot], SECOND, 0)
+    waiting_at(slot, lane(2))
+    assert Blocked(slot, SECOND // 2) == acquire_all(bulk, [slot], SECOND // 2, room)
+    assert acquire_all(bulk, [slot, room], SECOND, room) is None
+    assert (1, 1) == (slot.in_flight, room.in_flight)
+
+
 def test_what_is_back_in_time_may_be_taken():
     """Reserved for 100 ms from now: the tick of now is free, the next one is not for all."""
     bucket, old = even(10), lane(1)

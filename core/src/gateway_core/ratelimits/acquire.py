@@ -53,6 +53,10 @@ def _take_in_turn(
     for bucket in buckets:
         at = bucket.free_at(now)
         queue = None if bucket is woken or at > worst_at else bucket.waiting
+        if queue is not None and bucket.reserved is not None:
+            until, holder = bucket.reserved
+            if holder is lane and until <= now:  # whoever waits here has waited for it to go
+                queue = None
         if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
             worst, worst_at = bucket, max(at, worst_at)
             continue
