@@ -52,11 +52,8 @@ def _take_in_turn(
     worst, worst_at = None, now
     for bucket in buckets:
         at = bucket.free_at(now)
-        queue = None if bucket is woken or at > worst_at else bucket.waiting
-        if queue is not None and bucket.reserved is not None:
-            until, holder = bucket.reserved
-            if holder is lane and until <= now:  # whoever waits here has waited for it to go
-                queue = None
+        first = bucket is woken or _is_due(lane, bucket, now)
+        queue = None if first or at > worst_at else bucket.waiting
         if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
             worst, worst_at = bucket, max(at, worst_at)
             continue
@@ -73,6 +70,11 @@ def _take_in_turn(
         if woken is None and bucket.waiting is not None:
             bucket.waiting.passed_by(lane)
     return None
+
+
+def _is_due(lane: Taker, bucket: Bucket, now: int) -> bool:
+    """Whether the time has come for which it reserved: who waits here has waited for it to go."""
+    return bucket.reserved is not None and bucket.reserved[1] is lane and bucket.reserved[0] <= now
 
 
 def reserve(lane: Taker, buckets: Sequence[Bucket], until: int, now: int) -> None:
