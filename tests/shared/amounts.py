@@ -9,7 +9,7 @@ import os
 LONG = bool(os.environ.get("GATEWAY_LONG"))
 
 AMOUNTS = {
-    "worlds": (100, 200),
+    "worlds": (80, 200),
     "kills at an await": (12, 36),
     "pairs of kills": (10, 30),
     "characters on one line": (250_000, 1_000_000),
