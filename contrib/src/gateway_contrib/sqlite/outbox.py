@@ -233,7 +233,9 @@ class SqliteOutbox(Recording):
         seq = position_of(entry.id)
         scope = scope_of(entry.envelope)
         key = key_row(self._keyring, scope, seq) if scope is not None else None
-        row = sealed_entry(self._keyring, entry_row(entry, seq))
+        row = entry_row(entry, seq)
+        if self.sealed:
+            row = sealed_entry(self._keyring, row)
         try:
             waiter = self._committer.add(row, key, on_stored)
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)

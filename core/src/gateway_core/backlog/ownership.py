@@ -26,35 +26,34 @@ AGAIN = 1.0
 
 @attrs.define(eq=False)
 class Ownership:
-    """Which accounts this process owns, as far as it asked for them."""
+    """Which accounts this process owns, as far as it asked for them.
+
+    wanted  those that it does not own yet
+    """
 
     _outbox: Outbox
     _clock: Clock
     _restored: RestoredState = attrs.field(init=False)
-    _wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
+    wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
     _not_before: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._restored = RestoredState(self._clock)
 
-    def lacks(self, instance_id: str) -> bool:
-        """Whether the account is not owned yet."""
-        return instance_id in self._wanted
-
     def want(self, account: InstanceState) -> None:
         """The account was added."""
-        self._wanted[account.instance.id] = account
+        self.wanted[account.instance.id] = account
         self._not_before = 0
 
     def leave(self, instance_id: str) -> None:
         """The account is not wanted any more."""
-        self._wanted.pop(instance_id, None)
+        self.wanted.pop(instance_id, None)
 
     @property
     def wait(self) -> float:
         """Seconds after which to ask again, unless one is wanted before."""
         left = (self._not_before - self._clock.now()) / SECOND
-        return max(0.0, left) + 1e-6 if self._wanted else math.inf
+        return max(0.0, left) + 1e-6 if self.wanted else math.inf
 
     async def open(self, accounts: Sequence[InstanceState], shared: BucketRegistry) -> None:
         """Own all of these, before anything is accepted. Raises `OutboxError`.
@@ -74,10 +73,10 @@ class Ownership:
 
     async def take(self) -> None:
         """Own those that are wanted; one that cannot be had is asked for again in a moment."""
-        if not self._wanted or self._clock.now() < self._not_before:
+        if not self.wanted or self._clock.now() < self._not_before:
             return
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
-        for instance_id, account in tuple(self._wanted.items()):
+        for instance_id, account in tuple(self.wanted.items()):
             try:
                 await self._take(instance_id, account)
             except OutboxError as error:
@@ -89,6 +88,6 @@ class Ownership:
         attempts = await self._outbox.attempts(
             since=since, instance_id=instance_id, limit=MOST_RECKONED
         )
-        if self._wanted.get(instance_id) is account:  # else another one has its name meanwhile
+        if self.wanted.get(instance_id) is account:  # else another one has its name meanwhile
             self._restored.apply(account, recovery, attempts, self._clock.now())
-            del self._wanted[instance_id]
+            del self.wanted[instance_id]

@@ -155,7 +155,7 @@ class Pager:
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = delivery.envelope
-        if self._ownership.lacks(envelope.instance_id):
+        if envelope.instance_id in self._ownership.wanted:
             return True
         if delivery.due is not None and (
             delivery.due > delivery.accepted_at or self._follows(delivery)
@@ -345,6 +345,6 @@ class Pager:
     def _to_load(self, instance_id: str, cursors: InstanceCursors) -> InstanceState | None:
         """The account of an instance of which something may be loaded."""
         account = self._registry.serving.get(instance_id)
-        if account is None or self._ownership.lacks(instance_id) or self.capacity.closed:
+        if account is None or instance_id in self._ownership.wanted or self.capacity.closed:
             return None
         return None if cursors.idle or self._suspended(account) else account
