@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from bench import moves as bench
@@ -19,7 +21,8 @@ def test_a_send_passes_as_much_each_time():
     ("scenario", "most"), [("send", 60), ("429", 40), ("edit", 75), ("recovery", 200)]
 )
 def test_what_is_common_passes_few_packages(scenario, most):
-    assert bench.counts(bench.recorded(scenario))["moves_between_packages"] <= most
+    later = sys.version_info >= (3, 12)  # it reports one call more
+    assert bench.counts(bench.recorded(scenario))["moves_between_packages"] <= most + later
 
 
 def test_calls_and_returns_are_moves_and_a_package_is_the_first_name():
