@@ -94,7 +94,7 @@ Target: TypeAlias = MessageRef | KeyRef
 
 def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Not below zero; a value that is no number is refused by name later."""
-    if isinstance(value, int | float) and value < 0:
+    if value is not None and isinstance(value, int | float) and value < 0:
         raise ValueError(f"'{attribute.name}' must be 0 or more, not {value!r}")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import (
+    CHANGES,
     Delete,
     Edit,
     KeyRef,
@@ -135,7 +136,7 @@ class Targets:
     def thread(self, delivery: Delivery, now: int) -> str | None:
         """The envelope's thread; of a change by key, that of the message which has the key."""
         envelope = delivery.envelope
-        if not isinstance(envelope, Edit | Delete) or isinstance(envelope.target, MessageRef):
+        if not isinstance(envelope, CHANGES) or isinstance(envelope.target, MessageRef):
             return envelope.thread_id
         made = self.origin(delivery, now) or self._ref(delivery, envelope.target, now)
         return made.thread_id if made is not None else None
@@ -241,7 +242,7 @@ class Targets:
 
 def _target(delivery: Delivery) -> Target:
     """The target of a change."""
-    assert isinstance(delivery.envelope, Edit | Delete)  # noqa: S101 - nobody asks of another
+    assert isinstance(delivery.envelope, CHANGES)  # noqa: S101 - nobody asks of another
     return delivery.envelope.target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import Delete, Edit, Send
+from gateway_core.contract.envelopes import CHANGES, Edit, Send
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, SUPERSEDED
 from gateway_core.deliveries.steps import REPEATED
@@ -94,7 +94,7 @@ class Enqueuer:
         room = self._scheduler.room(account, delivery.envelope.external_room_id)
         self._scheduler.deadlines.add(delivery)
         room.unfinished += 1
-        if isinstance(delivery.envelope, Edit | Delete):
+        if isinstance(delivery.envelope, CHANGES):
             self._targets.comes(delivery, self._clock.now())
         return room
 

@@ -5,7 +5,7 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 
 from __future__ import annotations
 
-from gateway_core.contract.envelopes import Delete, Disposition, Edit
+from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
@@ -42,7 +42,7 @@ class Planner:
         if self._end_suspended and lane.room.account.health.suspended is not None:
             return Ending(Disposition.FATAL, lane.room.account.health.suspended)
         envelope = delivery.envelope
-        if isinstance(envelope, Edit | Delete) and (step is None or delivery.restored):
+        if isinstance(envelope, CHANGES) and (step is None or delivery.restored):
             ready = self._ready(delivery, envelope, step, now)
             if ready is not None and not isinstance(ready, Step):
                 return ready

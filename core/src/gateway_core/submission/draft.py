@@ -37,7 +37,8 @@ class Draft:
     begun        when `submit` was called, in engine nanoseconds; 0: nobody observes
     scope        where its idempotency key is unique; None: it has none
     fingerprint  of its content, where it has a key
-    priority     its class, as policies left it
+    priority     its class, as policies left it; `rank` is that of the class
+    changes      it changes a message
     shed         policies voted to end it at once
     level        the pressure that it is accepted under, itself not counted; None: the present one
     slot         on its way into an outbox: it has a slot in memory as well
@@ -52,15 +53,16 @@ class Draft:
     fingerprint: str
     begun: int
     priority: Priority
+    rank: int
+    changes: bool
     shed: bool = False
     level: Level | None = None
     slot: bool = False
     called: int | None = None
 
-    @property
-    def rank(self) -> int:
-        """The rank of its class."""
-        return RANKS[self.priority]
+    def reclass(self, priority: Priority) -> None:
+        """A policy gives it another class."""
+        self.priority, self.rank = priority, RANKS[priority]
 
 
 @attrs.define(eq=False)
@@ -104,7 +106,11 @@ class Drafting:
         scope = None if envelope.key is None else scope_of(envelope)
         digest = "" if scope is None else fingerprint(envelope)
         begun = self.clock.now() if self.observer.listens else 0
-        return Draft(envelope, partition, account, plan, scope, digest, begun, envelope.priority)
+        priority = envelope.priority
+        return Draft(
+            envelope, partition, account, plan, scope, digest, begun,
+            priority, RANKS[priority], isinstance(envelope, CHANGES),
+        )  # fmt: skip
 
     def is_hopeless(self, account: InstanceState) -> bool:
         """Whether nobody should wait for the account's envelopes: it has never worked."""
@@ -119,7 +125,7 @@ class Drafting:
         if vote == "shed":
             draft.shed = True
         elif vote is not None:
-            draft.priority = vote
+            draft.reclass(vote)
 
     def free_slot(self, draft: Draft) -> None:
         """Give back its slot in memory."""
@@ -151,7 +157,7 @@ class Drafting:
         due = envelope.not_before
         if due is not None and due <= wall:
             due = None
-        if isinstance(envelope, CHANGES):
+        if draft.changes:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)

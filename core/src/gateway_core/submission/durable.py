@@ -11,7 +11,6 @@ from functools import partial
 import trio
 
 from gateway_core.backlog.pager import Pager
-from gateway_core.contract.envelopes import CHANGES
 from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
@@ -41,7 +40,7 @@ class DurableWay:
         """Accept it, join the one that has its key, or raise why not."""
         drafting, partition, asks = self._drafting, draft.partition, draft.scope is not None
         due = joined = None
-        if asks or isinstance(draft.envelope, CHANGES):
+        if asks or draft.changes:
             draft.called = drafting.clock.now()
             due, joined = await self._found(draft)
         if joined is None:
@@ -150,7 +149,7 @@ class DurableWay:
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
         """When the spilled message that it changes is due, and the ticket that it joins."""
         due = joined = None
-        if isinstance(draft.envelope, CHANGES):
+        if draft.changes:
             due = await self._pager.spilled.recall(draft.partition, draft.envelope)
         if draft.scope is not None:
             joined = await self._joined(draft)
@@ -184,7 +183,7 @@ class DurableWay:
         return _entry(
             id=delivery.id,
             envelope=draft.envelope,
-            plan=tuple(delivery.plan),
+            plan=draft.plan,
             accepted_at=delivery.accepted_at,
             deadline=delivery.accepted_at + ttl,
             priority=None if draft.priority == draft.envelope.priority else draft.priority,
@@ -198,10 +197,12 @@ class DurableWay:
         drafting, pager, partition = self._drafting, self._pager, draft.partition
         if drafting.closed:
             raise GatewayClosed
-        # Another one now, if the instance was taken out and in again meanwhile.
-        account = drafting.look_up_account(draft, slot=False)
+        account = draft.account
+        if drafting.registry.serving.get(account.instance.id) is not account:
+            # Another one now, if the instance was taken out and in again meanwhile.
+            account = drafting.look_up_account(draft, slot=False)
         self._capacity.came(delivery.id)
-        if isinstance(draft.envelope, CHANGES):
+        if draft.changes:
             pager.place(delivery)
         if not draft.shed and (not draft.slot or pager.must_wait(delivery, account)):
             if draft.slot:
