@@ -66,6 +66,7 @@ class Call:
 
     verdict, answered  what became of it
     evidence           how often its instance had been seen to work when that was known
+    trusted            the same with what the application said of it, by a resume
     life               in which it was made
     stranger           its instance was taken out meanwhile, and is another one now
     """
@@ -77,6 +78,7 @@ class Call:
     answered: bool = False
     verdict: Verdict | None = None
     evidence: int = 0
+    trusted: int = 0
     life: int = 0
     stranger: bool = False
 
@@ -197,6 +199,7 @@ class Ledger:
         self.entries: list[Entry] = []
         self.refused: Counter[str] = Counter()
         self.worked: Counter[str] = Counter()
+        self.resumed: Counter[str] = Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
         self.perhaps: Counter[tuple[str, str]] = Counter()
         self.changed: Counter[str] = Counter()
@@ -707,7 +710,7 @@ class Ledger:
         retries, last = self.setup.config.retries, doubts[-1]
         fewer = len(doubts) < retries.max_ambiguous
         self.expect(fewer, f"{entry} is sent again after {len(doubts)} unknown outcomes")
-        works = self.worked[instance_id] > last.evidence
+        works = self._trusted(instance_id) > last.trusted
         works |= not self.setup.probes  # then it is the one that finds out
         self.expect(works, f"{entry} is sent again before its instance was seen to work")
         rest = now - (last.begun if last.ended is None else last.ended)
@@ -793,6 +796,7 @@ class Ledger:
         if made:
             calls[-1].verdict = verdict
             calls[-1].evidence = self.worked[instance_id]
+            calls[-1].trusted = self._trusted(instance_id)
         if verdict.error_class is not ErrorClass.FATAL and not _as_in_an_outage(verdict):
             self.worked[instance_id] += 1
         of_another = bool(calls) and calls[-1].stranger
@@ -886,13 +890,21 @@ class Ledger:
         self._suspended.add(instance_id)
 
     def works_again(self, instance_id: str) -> None:
-        """A probe succeeded, or the application resumed or replaced the instance."""
+        """A probe succeeded, or it is a new one."""
         self._out_of_order.discard(instance_id)
         self.worked[instance_id] += 1
 
+    def _trusted(self, instance_id: str) -> int:
+        """How often it was seen to work, or the application said so."""
+        return self.worked[instance_id] + self.resumed[instance_id]
+
     def lifted(self, instance_id: str) -> None:
-        """The application resumed or replaced it: what refusals closed of it is open."""
-        self.works_again(instance_id)
+        """The application resumed or replaced it: what refusals closed of it is open.
+
+        What may have arrived may be repeated then; whether it works, an attempt has to show.
+        """
+        self._out_of_order.discard(instance_id)
+        self.resumed[instance_id] += 1
         self.returned_at = trio.current_time()
         holds = [e.hold for e in self.entries if e.envelope.instance_id == instance_id]
         self._lifted[instance_id] = max(holds, default=0.0)  # as the outbox has them
