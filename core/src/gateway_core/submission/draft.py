@@ -157,7 +157,7 @@ class Drafting:
         due = envelope.not_before
         if due is not None and due <= wall:
             due = None
-        if draft.changes:
+        if isinstance(envelope, CHANGES):
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)
