@@ -264,8 +264,8 @@ class Checks:
             assert receipt is not None
             if not made or not change.calls or not receipt.delivered or receipt.possible_duplicate:
                 continue
-            begun, now = change.calls[0].begun, lane_words(change.envelope)
-            before = [e for e in changes if e is not change and e.ended_at <= begun]
+            begun, now = change.calls[0].moment, lane_words(change.envelope)
+            before = [e for e in changes if e is not change and e.ended < begun]
             if self._setup.config.history < len(self._ledger.entries):
                 before = []  # of a message that was forgotten meanwhile, an old ref is taken
             for entry in (*made, *before):

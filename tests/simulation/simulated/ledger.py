@@ -68,6 +68,7 @@ class Call:
     evidence           how often its instance had been seen to work when that was known
     trusted            the same with what the application said of it, by a resume
     life               in which it was made
+    moment             when it was made, in the ledger's count of moments
     stranger           its instance was taken out meanwhile, and is another one now
     """
 
@@ -80,6 +81,7 @@ class Call:
     evidence: int = 0
     trusted: int = 0
     life: int = 0
+    moment: int = 0
     stranger: bool = False
 
     @property
@@ -638,7 +640,7 @@ class Ledger:
             self.wrong(f"a call for no envelope: {attempt.envelope_id}")
             return None
         self.note("call", entry, attempt.operation, attempt.key[-4:], attempt.number)
-        call = Call(entry, attempt, now, life=self.life)
+        call = Call(entry, attempt, now, life=self.life, moment=self._moment())
         self.expect(not entry.open_call, f"{entry} is called twice at once")
         self.expect(entry.receipt is None, f"{entry} is called after its end")
         self.expect(entry.useless is None, f"{entry} goes out, and {entry.useless} replaces it")
