@@ -184,6 +184,8 @@ class Ledger:
     """Everything that was seen in one world, and what was wrong with it."""
 
     at_the_door: dict[int, Any]
+    worked: Counter[str]
+    resumed: Counter[str]
     _votes: dict[int, str | None]
     _lifted: dict[str, float]
     _opened: dict[str, float]
@@ -200,8 +202,7 @@ class Ledger:
         self.secret_places: list[str] = []
         self.entries: list[Entry] = []
         self.refused: Counter[str] = Counter()
-        self.worked: Counter[str] = Counter()
-        self.resumed: Counter[str] = Counter()
+        self.worked, self.resumed = Counter(), Counter()
         self.tries: Counter[tuple[str, str]] = Counter()
         self.perhaps: Counter[tuple[str, str]] = Counter()
         self.changed: Counter[str] = Counter()
