@@ -387,9 +387,10 @@ class Gateway(Verbs):
         if self._pager is None or self._outbox is None:
             return
         self._outbox.requested = self._pager.requested
+        self._outbox.next_position = lambda: self._ids.next_position(self._clock.wall())
         self._outbox.keys_for = self.config.idempotency_window
         overview = await self._pager.recover()
-        self._ids.go_on_after(overview.last_id)
+        self._ids.go_on_after(overview.newest)
 
     async def _accept_asked(self, envelope: Envelope) -> str:
         """Accept what another process asked for; its id."""

@@ -17,6 +17,12 @@ KEY = KeyRef(instance_id="bot", external_room_id="r", key="k")
 SCOPE = ("bot", "r", "send", "k")
 
 
+def delivery_of(id_, envelope, plan=()):
+    """A delivery; those are in order that their names are."""
+    order = int.from_bytes(id_.encode().ljust(7, b" "), "big")
+    return Delivery(id_, envelope, plan, sequence=order)
+
+
 class World:
     """Keys, revisions and deliveries of one partition, and the targets above them."""
 
@@ -29,7 +35,7 @@ class World:
     def sending(self, id_="e"):
         """A send of key `k` that is under way."""
         envelope = Send(instance_id="bot", external_room_id="r", text="hello", key="k")
-        delivery = self.deliveries[id_] = Delivery(id_, envelope, ())
+        delivery = self.deliveries[id_] = delivery_of(id_, envelope, ())
         self.keys.begin(SCOPE, delivery, "print", 0)
         return delivery
 
@@ -42,7 +48,7 @@ class World:
 
     def change(self, change, *, id_="v", started=True):
         """An edit or delete that was accepted, and its steps where it has started."""
-        delivery = Delivery(id_, change, (Part(payload={"text": "new"}),))
+        delivery = delivery_of(id_, change, (Part(payload={"text": "new"}),))
         overtaken = None
         if isinstance(change, Edit):
             overtaken = self.targets.overtaken(delivery, 0)
@@ -74,7 +80,7 @@ def edit(target=REF, **fields):
 
 def later(envelope):
     """A delivery that was accepted after all others."""
-    return Delivery("z", envelope, ())
+    return delivery_of("z", envelope, ())
 
 
 def of(target):
@@ -118,7 +124,7 @@ def test_what_nobody_knows_leads_nowhere(world):
 def test_a_change_is_not_of_what_took_its_key_after_it(world):
     world.sending(id_="e")
     world.sent(disposition=Disposition.CANCELLED, ref=None)
-    early = Delivery("f", edit(KEY), ())
+    early = delivery_of("f", edit(KEY), ())
     delivery = world.sending(id_="g")
     assert world.targets.origin(early, 0) is None
     assert delivery is world.targets.origin(of(KEY), 0)
@@ -246,7 +252,7 @@ def test_of_several_that_a_delete_left_all_stand_in_their_order(world):
 
 def test_a_change_of_an_earlier_life_finds_its_message_anew(world):
     """Its steps were planned there: only the ref itself tells the message."""
-    delivery = Delivery("v", edit(), ())
+    delivery = delivery_of("v", edit(), ())
     delivery.started = True
     world.changed(delivery, attrs.evolve(REF, revision=1))
     assert 1 == world.targets.newest(of(REF), 0).revision
@@ -258,7 +264,7 @@ def test_a_change_of_an_earlier_life_finds_its_message_anew(world):
 def test_the_thread_of_a_change_by_key_is_its_message_s(world):
     assert world.targets.thread(later(edit(KEY)), 0) is None
     envelope = Send(instance_id="bot", external_room_id="r", text="hello", key="k", thread_id="t")
-    delivery = Delivery("e", envelope, ())
+    delivery = delivery_of("e", envelope, ())
     world.keys.begin(SCOPE, delivery, "print", 0)
     assert "t" == world.targets.thread(later(edit(KEY)), 0)
     world.sent(ref=attrs.evolve(REF, thread_id="t"))
@@ -366,7 +372,7 @@ def test_an_edit_that_ended_is_remembered_no_more(world):
 
 def test_a_change_waits_for_the_send_of_its_message(world):
     sending = world.sending()
-    waiting = Delivery("w1", edit(TICKET), ())
+    waiting = delivery_of("w1", edit(TICKET), ())
     assert sending is world.targets.before(waiting, waiting.envelope, 0)
     world.sent()
     assert world.targets.before(waiting, waiting.envelope, 0) is None
@@ -374,7 +380,7 @@ def test_a_change_waits_for_the_send_of_its_message(world):
 
 def test_two_changes_of_one_message_are_never_under_way_together(world):
     first, _ = world.change(edit(), id_="w1")
-    second = Delivery("w2", delete(), ())
+    second = delivery_of("w2", delete(), ())
     assert first is world.targets.before(second, second.envelope, 0)
     world.changed(first, attrs.evolve(REF, revision=1))
     assert world.targets.before(second, second.envelope, 0) is None

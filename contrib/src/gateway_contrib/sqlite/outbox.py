@@ -79,6 +79,7 @@ class SqliteOutbox(Recording):
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""
         self._requested: Callable[[Request], None] | None = None
+        self.next_position: Callable[[], int] | None = None  # all that is here, its owner appended
         self.keys_for = 86_400.0
         self._committer = Committer(
             self._write, queue=self.settings.queue, linger=self.settings.linger

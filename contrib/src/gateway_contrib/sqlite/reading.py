@@ -71,14 +71,17 @@ class Reader:
         query = self._db.execute
         counts: Counter[str] = Counter()
         classes: Counter[Priority] = Counter()
+        newest = -1
         for placed in ("NULL", "NOT NULL"):
-            sql = f"""SELECT instance, stream, count(*) FROM envelopes WHERE due IS {placed}
-                GROUP BY 1, 2"""  # noqa: S608 - constants
-            for instance, stream, count in query(sql):
+            sql = f"""SELECT instance, stream, count(*), max(position) FROM envelopes
+                WHERE due IS {placed} GROUP BY 1, 2"""  # noqa: S608 - constants
+            for instance, stream, count, position in query(sql):
+                newest = max(newest, position)
                 counts[instance] += count
                 classes[priority_of(stream)] += count
         return Overview(
             last_id=max(self._newest("envelopes"), self._newest("history")),
+            sequence=newest,
             unfinished=dict(counts),
             classes=dict(classes),
             scheduled=query("SELECT count(*) FROM envelopes WHERE due IS NOT NULL").get,

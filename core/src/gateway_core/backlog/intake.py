@@ -12,6 +12,7 @@ from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -36,11 +37,11 @@ class Intake:
     partition_of: Callable[[str, str], Partition]
     spilled_of: Counter[str] = attrs.field(factory=Counter, init=False)
     on_end: Callable[[Delivery], None] = attrs.field(init=False)
-    _last_recovered: str = attrs.field(default="", init=False)
+    _last_recovered: int = attrs.field(default=-1, init=False)
 
     def open(self, overview: Overview) -> None:
         """Everything that previous process runs left is spilled."""
-        self._last_recovered = overview.last_id
+        self._last_recovered = overview.newest
         self.spilled_of.update(overview.unfinished)
 
     def partition_for(self, envelope: Envelope) -> Partition:
@@ -103,15 +104,16 @@ class Intake:
         """An envelope that had ended is unfinished and spilled; its account, if it is there."""
         self._capacity.reopened(stored.entry.id, RANKS[stored.entry.stream.priority])
         partition.completion.history.pop(stored.entry.id, None)
-        return self.count_spilled(stored.entry.id, stored.entry.envelope, partition)
+        sequence = sequence_of(stored.entry.id, stored.sequence)
+        return self.count_spilled(sequence, stored.entry.envelope, partition)
 
     def count_spilled(
-        self, envelope_id: str, envelope: Envelope, partition: Partition
+        self, sequence: int, envelope: Envelope, partition: Partition
     ) -> InstanceState | None:
         """Count an envelope that is spilled from now on; its account, if it is there."""
         account = self._registry.serving.get(envelope.instance_id)
         self.spilled_of[envelope.instance_id] += 1
-        if envelope_id > self._last_recovered:
+        if sequence > self._last_recovered:
             partition.accepted += 1
             partition.spilled += 1
             if account is not None:
@@ -126,7 +128,7 @@ class Intake:
         self.spilled_of[instance_id] -= 1
         if not self.spilled_of[instance_id]:
             del self.spilled_of[instance_id]
-        if delivery.id > self._last_recovered:
+        if delivery.sequence > self._last_recovered:
             partition.spilled -= 1
             return
         partition.accepted += 1

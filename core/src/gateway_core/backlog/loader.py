@@ -15,6 +15,7 @@ from gateway_core.backlog.cursors import InstanceCursors, RoomCursor, StreamCurs
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.contract.envelopes import CHANGES, Delete, Edit
+from gateway_core.contract.ids import sequence_of
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox, StoredEntry
 from gateway_core.scheduling.classes import RANKS, URGENT
@@ -165,9 +166,10 @@ class Loader:
         One that stands alone, and is spilled, comes in first, whether it finds a slot or not: it
         may be of a lower class, and would wait for the slots of what waits for it.
         """
-        await self._spilled.recall(partition, change, stored.entry.id)
+        sequence = sequence_of(stored.entry.id, stored.sequence)
+        await self._spilled.recall(partition, change, sequence)
         message = partition.targets.expected(change.target)
-        if message is None or message.receipt is not None or message.id > stored.entry.id:
+        if message is None or message.receipt is not None or message.sequence > sequence:
             return
         found = await self._outbox.find(message.id)
         entry = found.stored.entry if found is not None and found.stored is not None else None

@@ -24,7 +24,6 @@ from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import CHANGES, Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
-from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -149,7 +148,7 @@ class Pager:
         One that waited for its message may have entered while this one was being stored: the next
         process run shall find both changes in the order in which they are made.
         """
-        if delivery.due is None and delivery.id < self._journal.newest:
+        if delivery.due is None and delivery.sequence < self._journal.newest:
             self._journal.entered(delivery)
 
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
@@ -200,7 +199,7 @@ class Pager:
         envelope = delivery.envelope
         self.spilled.add(delivery)
         partition = self._intake.partition_for(envelope)
-        self._intake.count_spilled(delivery.id, envelope, partition)
+        self._intake.count_spilled(delivery.sequence, envelope, partition)
         partition.observer.stored(delivery)
         left = (delivery.deadline - self._clock.now()) / SECOND
         if self._schedule.deadlines.note(self._clock.wall() + left):
@@ -209,10 +208,7 @@ class Pager:
             stream = stream_of(envelope, delivery.priority)
             place = envelope.instance_id, envelope.external_room_id
             change = isinstance(envelope, CHANGES)
-            position = delivery.outbox_position
-            if position is None:
-                position = position_of(delivery.id)
-            self._put_behind(*place, position, stream, change=change)
+            self._put_behind(*place, delivery.position, stream, change=change)
             return
         delivery.wait_for("schedule", self._clock.now())
         if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:

@@ -12,7 +12,7 @@ import attrs
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import KeyRef, Target
-from gateway_core.contract.ids import position_of
+from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.deliveries.remembered import Scope
@@ -164,8 +164,8 @@ class Schedule:
             if stored.entry.envelope.instance_id in self._registry.serving:
                 self._intake.end_stored(stored)
         if found.stored:
-            last = found.stored[-1].entry
-            times.advance(last.deadline, position_of(last.id))
+            last = found.stored[-1]
+            times.advance(last.entry.deadline, sequence_of(last.entry.id, last.sequence))
             times.next = before
             return True
         if found.next is not None:

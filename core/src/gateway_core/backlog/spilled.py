@@ -52,8 +52,8 @@ class Spilled:
         return self._deliveries.get(envelope_id)
 
     def all(self) -> list[Delivery]:
-        """Those that somebody holds, in the order of their ids."""
-        return sorted(self._deliveries.values(), key=lambda delivery: delivery.id)
+        """Those that somebody holds, in the order of their acceptance."""
+        return sorted(self._deliveries.values(), key=lambda delivery: delivery.sequence)
 
     def store(self) -> None:
         """The gateway ends: the tickets of all, and later ones, report that they are stored."""
@@ -108,22 +108,27 @@ class Spilled:
             return known
         if found.receipt is not None:
             since = now - round(max(0.0, self._clock.wall() - found.receipt.ended_at) * SECOND)
-            return partition.keys.remember(scope, found.fingerprint, found.receipt, since)
+            asked = scope, found.fingerprint, found.receipt, since
+            return partition.keys.remember(*asked, found.sequence)
         ended = partition.completion.history.get(found.envelope_id)  # during the look-up
         if ended is not None:
             free = frees_its_key(ended)
-            return None if free else Known(found.fingerprint, ended.envelope_id, now, receipt=ended)
+            name = ended.envelope_id
+            known = Known(found.fingerprint, name, now, None, ended, found.sequence)
+            return None if free else known
         delivery = partition.deliveries.get(found.envelope_id) or self.join(found)
-        return Known(found.fingerprint, found.envelope_id, now, delivery=delivery)
+        return Known(
+            found.fingerprint, found.envelope_id, now, delivery, given_sequence=found.sequence
+        )
 
     async def recall(
-        self, partition: Partition, envelope: Edit | Delete, before: str = ""
+        self, partition: Partition, envelope: Edit | Delete, before: int | None = None
     ) -> float | None:
         """Tell the partition of the message that an edit or a delete changes.
 
         Returns the message's time (POSIX), if it is spilled and scheduled: the change waits too.
 
-        before  the change's own id, if it has one: it changes no message accepted later
+        before  the change's own sequence, if it has one: it changes no message accepted later
         """
         target = envelope.target
         if isinstance(target, KeyRef):
@@ -131,7 +136,8 @@ class Spilled:
             known = partition.keys.named(scope, self._clock.now())
             known = known or await self.known(partition, scope)
             name = known.envelope_id if known is not None else ""
-            name = "" if before and name > before else name
+            if known is not None and before is not None and known.sequence > before:
+                name = ""
         else:
             name = target.envelope_id
         if not name or partition.targets.knows(name):
@@ -139,7 +145,7 @@ class Spilled:
         found = await self._outbox.find(name)
         if found is None or partition.targets.knows(name):  # it came in, or ended, meanwhile
             return None
-        if found.stored is not None and not before and found.stored.entry.due is not None:
+        if found.stored is not None and before is None and found.stored.entry.due is not None:
             return found.stored.entry.due
         message = self.join(found)
         if message is not None and name not in partition.completion.history:

@@ -15,10 +15,10 @@ class Ids:
         self._mark = f"{rng.getrandbits(48):012x}"
         self._last = self._count = 0
 
-    def go_on_after(self, last_id: str) -> None:
-        """Later ids sort after this one of a previous run, whatever the wall clock says."""
-        if last_id:
-            self._last = max(self._last, int(last_id[:12], 16) + 1)
+    def go_on_after(self, position: int) -> None:
+        """Later ids sort after this position of a previous run, whatever the wall clock says."""
+        if position >= 0:
+            self._last = max(self._last, (position >> _COUNT_BITS) + 1)
             self._count = 0
 
     def next(self, wall: float) -> str:
@@ -33,9 +33,19 @@ class Ids:
         return f"{self._last:012x}{self._count:06x}{self._mark}"
 
 
+    def next_position(self, wall: float) -> int:
+        """A position after all ids and positions of before, and before all later ones."""
+        return position_of(self.next(wall))
+
+
 def id_of_time(wall: float) -> str:
     """How ids of that time begin: sorts before them, and after all earlier ones."""
     return f"{int(max(0.0, wall) * 1000):012x}"
+
+
+def sequence_of(envelope_id: str, given: int | None) -> int:
+    """An envelope's order among others, as an outbox has given it; None: as ids sort."""
+    return position_of(envelope_id) if given is None else given
 
 
 def position_of(envelope_id: str) -> int:

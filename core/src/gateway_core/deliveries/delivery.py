@@ -22,6 +22,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
+from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.steps import ARRIVED, Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
@@ -49,7 +50,9 @@ class Delivery:
     parked       it waits outside its lane, for its time or for the message that it changes
     restored     a previous process run accepted it
     stored       the gateway closed, and a durable outbox has it for the next run
-    outbox_position  its order in a durable outbox; None: it follows from its id
+    position     its order among those that wait: another one once its time or its message has come
+    sequence     its order among all that were accepted for its account; it stays. `given_sequence`:
+                 what the outbox says of it; None: as ids sort
     cause        what it waits for; `attempt` while one is under way; empty: it has ended
     called       a caller waits, or waited, for its end
     joined       how many callers have waited for its end, except those that left before it
@@ -61,9 +64,9 @@ class Delivery:
     """
 
     __slots__ = (
-        "__weakref__", "_clock", "_on_end", "_position", "accepted_at", "called", "cause",
-        "crashes", "deadline", "degradations", "due", "envelope", "id", "joined", "lane",
-        "message", "moved_to", "outbox_position", "parked", "plan", "possible_duplicate",
+        "__weakref__", "_clock", "_next_step", "_on_end", "_position", "accepted_at", "called",
+        "cause", "crashes", "deadline", "degradations", "due", "envelope", "given_sequence", "id",
+        "joined", "lane", "message", "moved_to", "parked", "plan", "possible_duplicate",
         "pressure", "priority", "receipt", "restored", "result", "revision", "scope", "started",
         "steps", "stored", "target", "traceparent", "transforms", "verdict",
     )  # fmt: skip
@@ -84,6 +87,7 @@ class Delivery:
         pressure: Level = "nominal",
         traceparent: str = "",
         restored: bool = False,
+        sequence: int | None = None,
     ) -> None:
         self.id, self.envelope, self.plan = id, envelope, plan
         self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
@@ -94,8 +98,9 @@ class Delivery:
         self._clock = WaitClock(since) if observed else None
         self.lane: object | None = None
         self.steps: list[Step] | None = None
-        self._position = 0
-        self.outbox_position: int | None = None
+        self._next_step = 0
+        self._position: int | None = None
+        self.given_sequence = sequence
         self.started = self.parked = self.stored = self.called = False
         self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None
@@ -110,9 +115,19 @@ class Delivery:
         self._on_end: dict[Callable[[], None], None] | None = None
 
     @property
+    def sequence(self) -> int:
+        """Its order among all that were accepted for its account: as ids sort, if nobody says."""
+        return sequence_of(self.id, self.given_sequence)
+
+    @property
+    def position(self) -> int:
+        """Its order among those that wait."""
+        return self.sequence if self._position is None else self._position
+
+    @property
     def step(self) -> Step | None:
         """The next step; None when there is none left, or none is planned."""
-        for step in (self.steps or ())[self._position :]:
+        for step in (self.steps or ())[self._next_step :]:
             if step.outcome is None:
                 return step
         return None
@@ -203,8 +218,8 @@ class Delivery:
         self.due = None
 
     def has_position(self, position: int) -> None:
-        """It has this position in a durable outbox."""
-        self.outbox_position = position
+        """It has this position from now on."""
+        self._position = position
 
     def store(self) -> None:
         """The gateway ends, and a durable outbox has it: whoever waits is woken."""
@@ -230,10 +245,10 @@ class Delivery:
                 self.steps = send_steps(self.envelope, self.plan)
             elif isinstance(self.envelope, Call):
                 self.steps = [Step("call", 0)]
-        for step in (self.steps or ())[self._position :]:
+        for step in (self.steps or ())[self._next_step :]:
             if step.outcome is None:
                 return step
-            self._position += 1
+            self._next_step += 1
         return None
 
     def changes(self, message: str) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt
+from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import (
     Remembered,
     Scope,
-    packed_id,
+    packed_place,
     packed_receipt,
-    unpacked_id,
+    unpacked_place,
     unpacked_receipt,
 )
 
@@ -83,6 +84,8 @@ class Known:
     """What a key stands for: a delivery until it ends, then its receipt.
 
     receipt  None of one that ended: a durable outbox has it
+
+    given_sequence  what a durable outbox says of the order of its envelope; None: as ids sort
     """
 
     fingerprint: str
@@ -90,6 +93,14 @@ class Known:
     since: int
     delivery: Delivery | None = None
     receipt: Receipt | None = None
+    given_sequence: int | None = None
+
+    @property
+    def sequence(self) -> int:
+        """The order of its envelope among all that were accepted for its account."""
+        if self.delivery is not None:
+            return self.delivery.sequence
+        return sequence_of(self.envelope_id, self.given_sequence)
 
 
 class Keys:
@@ -134,9 +145,11 @@ class Keys:
         self._known[scope] = Known(print_, delivery.id, now, delivery=delivery)
         self._trim(now)
 
-    def remember(self, scope: Scope, print_: str, receipt: Receipt, since: int) -> Known:
+    def remember(
+        self, scope: Scope, print_: str, receipt: Receipt, since: int, sequence: int | None = None
+    ) -> Known:
         """The key stood for an envelope of a previous process run, or for an older one."""
-        known = Known(print_, receipt.envelope_id, since, receipt=receipt)
+        known = Known(print_, receipt.envelope_id, since, receipt=receipt, given_sequence=sequence)
         self._known[scope] = known
         self._trim(since)
         return known
@@ -159,6 +172,8 @@ class Keys:
         if frees_its_key(receipt):
             del self._known[scope]
         else:
+            if known.delivery is not None:
+                known.given_sequence = known.delivery.given_sequence
             known.delivery, known.receipt, known.since = None, receipt, now
             self._known.move_to_end(scope)
 
@@ -182,7 +197,7 @@ class Keys:
         if self._older is None or known.receipt is None:
             return
         if self._stored:
-            packed = packed_id(known.envelope_id)
+            packed = packed_place(known.envelope_id, known.given_sequence)
         else:
             packed = packed_receipt(known.fingerprint, known.receipt)
         self._older.put(scope, packed, known.since)
@@ -193,6 +208,7 @@ class Keys:
             return None
         packed, since = found
         if self._stored:
-            return Known("", unpacked_id(packed), since)
+            name, sequence = unpacked_place(packed)
+            return Known("", name, since, given_sequence=sequence)
         print_, receipt = unpacked_receipt(packed)
         return Known(print_, receipt.envelope_id, since, receipt=receipt)

@@ -28,7 +28,7 @@ GENERATIONS = 8
 """Keys are forgotten by eighths, the oldest first: that takes no list of their order."""
 _DIGEST = 11
 """Bytes of a digest: two of a million keys are alike once in a hundred trillion gateways."""
-_TIME = 8
+_TIME = _SEQUENCE = 8
 
 
 class Remembered:
@@ -96,6 +96,20 @@ def packed_id(envelope_id: str) -> bytes:
 def unpacked_id(packed: bytes) -> str:
     """The id."""
     return packed[1:].decode() if packed[:1] == b"+" else packed.hex()
+
+
+def packed_place(envelope_id: str, sequence: int | None) -> bytes:
+    """An envelope's id, and its order among others, where that does not follow from the id."""
+    order = b"-" if sequence is None else b"+" + sequence.to_bytes(_SEQUENCE, "big", signed=True)
+    return order + packed_id(envelope_id)
+
+
+def unpacked_place(packed: bytes) -> tuple[str, int | None]:
+    """Both of them."""
+    if packed[:1] == b"-":
+        return unpacked_id(packed[1:]), None
+    order, name = packed[1 : 1 + _SEQUENCE], packed[1 + _SEQUENCE :]
+    return unpacked_id(name), int.from_bytes(order, "big", signed=True)
 
 
 def packed_receipt(fingerprint: str, receipt: Receipt) -> bytes:

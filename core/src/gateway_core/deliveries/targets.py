@@ -60,7 +60,7 @@ class Targets:
         """
         delivery.changes(self._identity(delivery, now))
         other = self._edits.get(delivery.message)
-        if other is not None and other.receipt is None and _newness(other) > _newness(delivery):
+        if other is not None and other.receipt is None and _is_newer(other, delivery):
             return None if delivery.started else delivery
         self._edits[delivery.message] = delivery
         useless = other is not None and other.receipt is None and not other.started
@@ -78,7 +78,7 @@ class Targets:
             return self._deliveries.get(name) or self._spilled.get(name)
         known = self._known(delivery, target, now)
         made = known.delivery if known is not None else self._spilled.get(scope_of_key(target))
-        return made if made is not None and made.id < delivery.id else None
+        return made if made is not None and made.sequence < delivery.sequence else None
 
     def due(self, target: Target, now: int) -> float | None:
         """When the target's message is due, if it is parked here."""
@@ -214,7 +214,7 @@ class Targets:
     def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
         """What has the key; a change is never of an envelope that took it later."""
         known = self._keys.named(scope_of_key(target), now)
-        return known if known is not None and known.envelope_id < delivery.id else None
+        return known if known is not None and known.sequence < delivery.sequence else None
 
     def _ref(self, delivery: Delivery, target: KeyRef, now: int) -> MessageRef | None:
         """The message that was sent with the key, once it has arrived."""
@@ -254,10 +254,16 @@ def _only_named(target: KeyRef, envelope_id: str) -> MessageRef:
     )
 
 
-def _newness(delivery: Delivery) -> str:
-    """Orders edits by when they were accepted, or by the time that they were given."""
-    due = delivery.envelope.not_before
-    return delivery.id if due is None else max(delivery.id, id_of_time(due))
+def _is_newer(edit: Delivery, other: Delivery) -> bool:
+    """Whether it was accepted later; of scheduled ones, the time that they were given counts."""
+    if edit.envelope.not_before is None and other.envelope.not_before is None:
+        return edit.sequence > other.sequence
+    return _time_of(edit) > _time_of(other)
+
+
+def _time_of(edit: Delivery) -> str:
+    due = edit.envelope.not_before
+    return edit.id if due is None else max(edit.id, id_of_time(due))
 
 
 def _announcing(ref: MessageRef, other: Target) -> MessageRef:

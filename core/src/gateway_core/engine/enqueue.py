@@ -159,7 +159,7 @@ class Enqueuer:
         other = waiting.get(key)
         if other is not None and (other.receipt is not None or other.started):
             other = None
-        newer = other is not None and other.id > delivery.id
+        newer = other is not None and other.sequence > delivery.sequence
         if newer and delivery.started:
             return False  # in a previous run: it goes on, and the newer one waits beside it
         if newer:

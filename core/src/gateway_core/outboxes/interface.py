@@ -20,6 +20,7 @@ from gateway_core.contract.envelopes import (
     Priority,
     Receipt,
 )
+from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.scheduling.classes import CLASSES
@@ -56,7 +57,7 @@ def stream_of(envelope: Envelope, priority: Priority) -> Stream:
 class Entry:
     """What an outbox stores of an accepted envelope.
 
-    id           its position in its room follows from it: ids sort by acceptance
+    id           sorts by acceptance among those of one process, and of no two
     plan         its parts, so that a later run cuts nowhere else
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the envelope's own
@@ -126,12 +127,15 @@ class StoredEntry:
 
     position  its order among the unfinished; scheduled ones get it when they are due, changes of
               a message that was not there yet get another one when it is
+    sequence  its order among all that the account's owners took on, ever; None: as ids sort, which
+              they do where one process at a time appends
     records   of the steps that began
     shapes    all steps in order, where they were planned anew; None: as the plan has them
     """
 
     entry: Entry
     position: int
+    sequence: int | None = None
     records: tuple[StepRecord, ...] = ()
     shapes: tuple[StepShape, ...] | None = None
 
@@ -140,7 +144,8 @@ class StoredEntry:
 class Found:
     """What an outbox knows of an id or a key: an unfinished entry, or a receipt.
 
-    newest  the message of that id as the last edit left it
+    newest    the message of that id as the last edit left it
+    sequence  as a `StoredEntry` has it, of one that ended as well
     """
 
     envelope_id: str
@@ -148,6 +153,7 @@ class Found:
     stored: StoredEntry | None = None
     receipt: Receipt | None = None
     newest: MessageRef | None = None
+    sequence: int | None = None
 
 
 ALL = ""
@@ -177,15 +183,23 @@ class Overview:
     """What an outbox holds of all accounts together, as it is opened.
 
     last_id     the newest id that it ever stored; empty: none
+    sequence    the highest sequence or position that was ever given; None: as `last_id` sorts
     unfinished  how many entries of each instance
     classes     how many entries of each class
     scheduled   how many of them wait for their time
     """
 
     last_id: str = ""
+    sequence: int | None = None
     unfinished: Mapping[str, int] = attrs.field(factory=dict)
     classes: Mapping[Priority, int] = attrs.field(factory=dict)
     scheduled: int = 0
+
+    @property
+    def newest(self) -> int:
+        """The highest sequence or position that was ever given; -1: none."""
+        last = position_of(self.last_id) if self.last_id else -1
+        return last if self.sequence is None else max(last, self.sequence)
 
 
 @attrs.frozen(kw_only=True)
@@ -259,12 +273,18 @@ class Outbox(Protocol):
     requested  called on trio's thread with what operators ask; set by the gateway
     keys_for   seconds for which keys of ended envelopes are remembered; likewise
 
+    next_position  gives a position after all others; likewise. What the gateway that owns an
+                   account appends has the position that follows from its id. What another process
+                   appended has none until the owner's `page` comes to it: it gets this one then,
+                   as its `position` and its `sequence`, in the order in which it arrived
+
     Plain methods never wait and never raise: what they record may be written later, but in
     order: what a later awaited call wrote is never there without it. Async ones may raise
     `OutboxError`; then what they asked has not happened.
     """
 
     requested: Callable[[Request], None] | None
+    next_position: Callable[[], int] | None
     keys_for: float
 
     async def __aenter__(self) -> Self: ...
@@ -326,7 +346,7 @@ class Outbox(Protocol):
     async def overdue(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Overdue:
-        """Unfinished entries whose deadline is at `until` or before, by (deadline, id)."""
+        """Unfinished entries whose deadline is at `until` or before, by (deadline, sequence)."""
         ...
 
     async def find(self, what: What) -> Found | None:

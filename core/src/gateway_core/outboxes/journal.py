@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Receipt
-from gateway_core.contract.ids import Ids, position_of
+from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
 from gateway_core.outboxes.interface import Outbox, StepRecord, StepShape
@@ -39,14 +39,14 @@ def report(method: Callable[..., None], *told: Any) -> None:
 class Journal:
     """Keeps a durable outbox up to date about the deliveries of one gateway.
 
-    newest  the id that the last position was made of that was given later than by acceptance
+    newest  the last position that was given later than by acceptance
     """
 
     def __init__(self, outbox: Outbox, clock: Clock, ids: Ids) -> None:
         self._outbox = outbox
         self._clock = clock
         self._ids = ids
-        self.newest = ""
+        self.newest = -1
         self.on_finished: Callable[[], None] = lambda: None
 
     async def starting(self, delivery: Delivery, step: Step, now: int) -> None:
@@ -85,16 +85,18 @@ class Journal:
 
     def replaced(self, old: Delivery, new: Delivery) -> None:
         """The new one has the place of the old one, which ends."""
-        position = position_of(old.id) if old.outbox_position is None else old.outbox_position
-        new.has_position(position)
-        report(self._outbox.entered, new.id, position)
+        new.has_position(old.position)
+        report(self._outbox.entered, new.id, old.position)
 
     def entered_id(self, envelope_id: str) -> int:
         """The same by its id; the position."""
-        self.newest = self._ids.next(self._clock.wall())
-        position = position_of(self.newest)
-        report(self._outbox.entered, envelope_id, position)
-        return position
+        self.newest = self.next_position()
+        report(self._outbox.entered, envelope_id, self.newest)
+        return self.newest
+
+    def next_position(self) -> int:
+        """The position after all that were ever given."""
+        return self._ids.next_position(self._clock.wall())
 
     def finished(self, receipt: Receipt) -> None:
         """The envelope ended."""

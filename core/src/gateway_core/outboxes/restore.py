@@ -45,6 +45,7 @@ def restore_delivery(
         since=now,
         restored=True,
         observed=observed,
+        sequence=stored.sequence,
     )
     delivery.has_position(stored.position)
     if stored.records or stored.shapes is not None:

@@ -81,6 +81,7 @@ class MemoryOutbox:
 
     def __init__(self) -> None:
         self.requested: Callable[[Request], None] | None = None
+        self.next_position: Callable[[], int] | None = None
         self.keys_for = math.inf
         self._rows: dict[str, _Row] = {}
         self._order: list[tuple[int, str]] = []
@@ -113,6 +114,7 @@ class MemoryOutbox:
         rows = self._rows.values()
         return Overview(
             last_id=self._last,
+            sequence=self._order[-1][0] if self._order else None,
             unfinished=Counter(row.entry.envelope.instance_id for row in rows),
             classes=Counter(row.stream.priority for row in rows),
             scheduled=sum(row.due is not None for row in rows),
