@@ -387,6 +387,7 @@ class Gateway(Verbs):
         if self._pager is None or self._outbox is None:
             return
         self._outbox.requested = self._pager.requested
+        self._outbox.lost = self._pager.lost
         self._outbox.next_position = lambda: self._ids.next_position(self._clock.wall())
         self._outbox.keys_for = self.config.idempotency_window
         overview = await self._pager.recover()

@@ -79,6 +79,7 @@ class SqliteOutbox(Recording):
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""
         self._requested: Callable[[Request], None] | None = None
+        self.lost: Callable[[str], None] | None = None  # nobody can take the file away
         self.next_position: Callable[[], int] | None = None  # all that is here, its owner appended
         self.keys_for = 86_400.0
         self._committer = Committer(

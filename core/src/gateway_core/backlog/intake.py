@@ -120,6 +120,21 @@ class Intake:
                 account.counts.accepted += 1
         return account
 
+    def pass_to_another(self, delivery: Delivery, account: InstanceState) -> None:
+        """Let one that is in memory go, whose account another process owns: it is stored alone."""
+        instance_id, partition = (
+            delivery.envelope.instance_id,
+            self.partition_for(delivery.envelope),
+        )
+        partition.completion.pass_to_another(delivery, account)
+        self.spilled_of[instance_id] += 1
+        if delivery.sequence > self._last_recovered:
+            partition.spilled += 1
+            return
+        partition.accepted -= 1  # it counts when it comes in again
+        account.counts.accepted -= 1
+        account.counts.recovered -= 1
+
     def _came_in(
         self, partition: Partition, delivery: Delivery, account: InstanceState | None
     ) -> None:

@@ -29,12 +29,15 @@ class Ownership:
     """Which accounts this process owns, as far as it asked for them.
 
     wanted  those that it does not own yet
+    lost    those that another process owns now, of which something may still be in memory
     """
 
     _outbox: Outbox
     _clock: Clock
     _restored: RestoredState = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
+    lost: list[InstanceState] = attrs.field(factory=list, init=False)
+    _refused: dict[str, str] = attrs.field(factory=dict, init=False)
     _not_before: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -45,9 +48,16 @@ class Ownership:
         self.wanted[account.instance.id] = account
         self._not_before = 0
 
+    def lose(self, account: InstanceState, successor: InstanceState) -> None:
+        """Another process owns it; it is asked for again, in the state that its successor gets."""
+        self.lost.append(account)
+        self.wanted[account.instance.id] = successor
+        self._not_before = self._clock.now() + round(AGAIN * SECOND)
+
     def leave(self, instance_id: str) -> None:
         """The account is not wanted any more."""
         self.wanted.pop(instance_id, None)
+        self._refused.pop(instance_id, None)
 
     @property
     def wait(self) -> float:
@@ -80,7 +90,11 @@ class Ownership:
             try:
                 await self._take(instance_id, account)
             except OutboxError as error:
-                log_event(OUTBOX_FAILED, error=str(error))
+                if self._refused.get(instance_id) != str(error):  # once, however often it is asked
+                    log_event(OUTBOX_FAILED, error=str(error))
+                self._refused[instance_id] = str(error)
+            else:
+                self._refused.pop(instance_id, None)
 
     async def _take(self, instance_id: str, account: InstanceState) -> None:
         recovery = await self._outbox.recover(instance_id)

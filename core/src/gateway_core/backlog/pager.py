@@ -38,7 +38,13 @@ from gateway_core.outboxes.interface import (
 )
 from gateway_core.outboxes.journal import Journal
 from gateway_core.scheduling.classes import RANKS, URGENT
-from gateway_core.telemetry import OUTBOX_FAILED, OUTBOX_RECOVERED, OUTBOX_UNSERVED, log_event
+from gateway_core.telemetry import (
+    ACCOUNT_LOST,
+    OUTBOX_FAILED,
+    OUTBOX_RECOVERED,
+    OUTBOX_UNSERVED,
+    log_event,
+)
 
 HORIZON = 60.0
 """Seconds until the times of spilled envelopes are looked at again, whatever is known of them."""
@@ -129,6 +135,27 @@ class Pager:
         if self._intake.spilled_of[instance_id]:
             self._schedule.look_back()
             self.wake()
+
+    def lost(self, instance_id: str) -> None:
+        """Another process owns the account: nothing of it begins here until it is owned again."""
+        account = self._registry.renew(instance_id)
+        if account is not None:
+            log_event(ACCOUNT_LOST, instance=instance_id)
+            self._cursors.pop(instance_id, None)
+            self._ownership.lose(account, self._registry.serving[instance_id])
+            self.wake()
+
+    async def _let_go(self) -> None:
+        """Let go of what is in memory of lost accounts, and go on where they are had again."""
+        while self._ownership.lost:
+            account = self._ownership.lost[0]
+            await self._loader.let_go(account)
+            del self._ownership.lost[0]
+            instance_id = account.instance.id
+            if instance_id in self._registry.serving:
+                self._cursors[instance_id] = InstanceCursors()
+                self._pressing = True
+                self._schedule.look_back()
 
     def leave_off(self, instance_id: str) -> None:
         """An instance was taken out: its spilled envelopes stay stored."""
@@ -285,6 +312,7 @@ class Pager:
             if not self._looking_up:  # what is being looked up may have ended since it was read
                 self.capacity.read_anew()
             try:
+                await self._let_go()
                 await self._ownership.take()
                 await self.requests.serve()
                 busy = await self._round()

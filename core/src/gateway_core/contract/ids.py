@@ -32,7 +32,6 @@ class Ids:
             self._last, self._count = milliseconds + 1, 0
         return f"{self._last:012x}{self._count:06x}{self._mark}"
 
-
     def next_position(self, wall: float) -> int:
         """A position after all ids and positions of before, and before all later ones."""
         return position_of(self.next(wall))

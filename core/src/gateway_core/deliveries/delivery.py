@@ -36,6 +36,12 @@ _delivered = fast_init(Delivered)
 _receipt = fast_init(Receipt)
 
 
+_ANOTHERS = _receipt(
+    envelope_id="", instance_id="", external_room_id="", disposition=Disposition.UNKNOWN
+)
+"""Stands for the receipt of what another process goes on with. Nobody is shown it."""
+
+
 class Delivery:
     """An accepted envelope until it ends. Its methods alone write it; times are nanoseconds.
 
@@ -49,7 +55,7 @@ class Delivery:
     started      an attempt has begun, so that nobody can withdraw it any more
     parked       it waits outside its lane, for its time or for the message that it changes
     restored     a previous process run accepted it
-    stored       the gateway closed, and a durable outbox has it for the next run
+    stored       a durable outbox has it for the next run, or for another owner of its account
     position     its order among those that wait: another one once its time or its message has come
     sequence     its order among all that were accepted for its account; it stays. `given_sequence`:
                  what the outbox says of it; None: as ids sort
@@ -359,6 +365,13 @@ class Delivery:
             if step.outcome == "unknown":
                 return Disposition.UNKNOWN
         return Disposition.DELIVERED
+
+    def pass_to_another(self) -> None:
+        """Its account has another owner, who goes on with it: here it is over, without a receipt.
+
+        Whoever waits is woken once this is said everywhere: `notify`.
+        """
+        self.receipt, self.stored = _ANOTHERS, True
 
     def replay(self, receipt: Receipt) -> None:
         """It stands for an envelope that ended before, so."""

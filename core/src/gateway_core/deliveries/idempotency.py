@@ -158,6 +158,12 @@ class Keys:
         """The key is free: its envelope was never accepted."""
         self._known.pop(scope, None)
 
+    def leave(self, scope: Scope, delivery: Delivery) -> None:
+        """The key is the outbox's alone to know: another process goes on with its delivery."""
+        known = self._known.get(scope)
+        if known is not None and known.delivery is delivery:
+            del self._known[scope]
+
     def forget_room(self, instance_id: str, room_id: str) -> None:
         """Forget the ended ones of a room, as far as more than an id is remembered of them."""
         for scope, known in list(self._known.items()):

@@ -181,8 +181,8 @@ class Targets:
             ref = _announcing(target, ref)
         self._revisions.record(_doubted(ref), ref.envelope_id)
 
-    def changed(self, delivery: Delivery, receipt: Receipt, now: int) -> None:
-        """An edit or delete ended: the message has a new revision, or is gone."""
+    def leaves(self, delivery: Delivery) -> None:
+        """A change ended, or another process goes on with it."""
         self._forget_edit(delivery)
         wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
@@ -190,6 +190,10 @@ class Targets:
         for changing in (self._begun, self._under_way):
             if changing.get(delivery.message) is delivery:
                 del changing[delivery.message]
+
+    def changed(self, delivery: Delivery, receipt: Receipt, now: int) -> None:
+        """An edit or delete ended: the message has a new revision, or is gone."""
+        self.leaves(delivery)
         if not delivery.started and not receipt.delivered:
             return
         # One that began in a previous run has the steps that were planned there.

@@ -193,7 +193,7 @@ class Attempts:
             report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, attempt, report)
         over = delivery.acknowledge(step, answer)
-        if self._journal is not None:
+        if self._journal is not None and delivery.receipt is None:
             self._journal.acknowledged(delivery, step)
         if answer.buckets:
             serve_waiters(account.limits.registry.learn(answer.buckets, now), now)

@@ -13,7 +13,7 @@ from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import GOOD, about, result, words
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.scheduling.rooms import lane_of
+from gateway_core.scheduling.rooms import Room, lane_of
 from gateway_core.scheduling.shedding import Sheddable
 from gateway_core.telemetry import ENVELOPE_FAILED, log_event
 
@@ -47,24 +47,28 @@ class Completion:
         """End an envelope; the caller lets its lane go on."""
         shard, envelope = self._shard, delivery.envelope
         receipt = self._write_receipt(delivery, ending, now)
-        del self._deliveries[delivery.id]
-        if self._may_shed:
-            self.sheddable.discard(delivery)
-        scheduler = self._scheduler
-        room = scheduler.rooms[envelope.instance_id, envelope.external_room_id]
-        room.unfinished -= 1
-        scheduler.deadlines.ended()
-        rank = RANKS[delivery.priority]
-        shard.admission.remove(envelope.instance_id, envelope.external_room_id, rank, now)
-        shard.measure()
+        room = self._scheduler.rooms[envelope.instance_id, envelope.external_room_id]
+        self._take_out(delivery, room, now)
         self._report(delivery, receipt, room.account, room.account.hooks)
         if not room.lanes and not room.unfinished:
-            scheduler.tidy(room, now)
+            self._scheduler.tidy(room, now)
         if shard.journal is not None:
             self.on_end(delivery, now)
         if not self._deliveries:
             self.on_empty()
         return receipt
+
+    def _take_out(self, delivery: Delivery, room: Room, now: int) -> None:
+        """It is in memory no more, and gives back its slot."""
+        shard, envelope = self._shard, delivery.envelope
+        del self._deliveries[delivery.id]
+        if self._may_shed:
+            self.sheddable.discard(delivery)
+        room.unfinished -= 1
+        self._scheduler.deadlines.ended()
+        rank = RANKS[delivery.priority]
+        shard.admission.remove(envelope.instance_id, envelope.external_room_id, rank, now)
+        shard.measure()
 
     def complete_if_over(self, delivery: Delivery, now: int) -> None:
         """End it where no step is left, or where its deadline passed during its attempt."""
@@ -127,6 +131,28 @@ class Completion:
             return False
         self.give_up(delivery)
         return True
+
+    def pass_to_another(self, delivery: Delivery, account: InstanceState) -> None:
+        """Another process owns its account, and goes on with it; what is under way is in doubt.
+
+        Nothing is written of it: the outbox has it as it stands.
+        """
+        shard, now, waits = self._shard, self._clock.now(), not _is_under_way(delivery)
+        lane = lane_of(delivery)
+        room = lane.room if lane is not None else self._scheduler.room_of(delivery.envelope)
+        delivery.pass_to_another()
+        self._take_out(delivery, room, now)
+        if delivery.scope is not None:
+            shard.keys.leave(delivery.scope, delivery)
+        if isinstance(delivery.envelope, CHANGES):
+            shard.targets.leaves(delivery)
+        shard.observer.stored(delivery, account, shard.index)
+        delivery.notify()
+        if waits:  # an attempt lets its lane go on
+            self._scheduler.remove(delivery, now)
+        self._scheduler.tidy(room, now)
+        if not self._deliveries:
+            self.on_empty()
 
     # -- several
 

@@ -148,6 +148,24 @@ class InstanceRegistry:
         for partition in self._partitions:
             partition.scheduler.ask_anew(account, now)
 
+    def renew(self, instance_id: str) -> InstanceState | None:
+        """Another process owns the account: nothing begins of the state that it had, given here.
+
+        A new one stands for it, as the application has set it. None: it is not served.
+        """
+        old = self.serving.get(instance_id)
+        if old is None:
+            return None
+        held, why = old.health.held, str(old.health.suspended)
+        old.health.remove("lost")
+        old.sessions.close()
+        account = self._account_of(old.instance)
+        account.counts, account.unfit = old.counts, old.unfit
+        self._accounts[instance_id] = self.serving[instance_id] = account
+        if held or account.unfit:
+            self._hold(account, account.unfit or why)
+        return old
+
     def compare(self, wanted: Sequence[Instance]) -> Changes:
         """What to change so that these are served. Raises `ConfigError` with every mistake."""
         if problems := [*filter(None, map(self._problem_of, wanted))]:

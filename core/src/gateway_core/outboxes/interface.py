@@ -273,6 +273,9 @@ class Outbox(Protocol):
     requested  called on trio's thread with what operators ask; set by the gateway
     keys_for   seconds for which keys of ended envelopes are remembered; likewise
 
+    lost           called on trio's thread with an account that another process owns from now on;
+                   likewise. Nothing of it begins here then, what is under way is in doubt, and
+                   `recover` is called until the account is had again
     next_position  gives a position after all others; likewise. What the gateway that owns an
                    account appends has the position that follows from its id. What another process
                    appended has none until the owner's `page` comes to it: it gets this one then,
@@ -284,6 +287,7 @@ class Outbox(Protocol):
     """
 
     requested: Callable[[Request], None] | None
+    lost: Callable[[str], None] | None
     next_position: Callable[[], int] | None
     keys_for: float
 

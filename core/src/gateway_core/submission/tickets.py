@@ -41,7 +41,7 @@ class Ticket:
     @property
     def ended(self) -> bool:
         """Whether the receipt is there."""
-        return self._delivery.receipt is not None
+        return self._delivery.receipt is not None and not self._delivery.stored
 
     @property
     def ref(self) -> MessageRef:
@@ -58,7 +58,8 @@ class Ticket:
     async def receipt(self) -> Receipt:
         """Wait for the end. Never raises for an ending.
 
-        Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start.
+        Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start, or for
+        another process, which owns its account now.
         """
         return await wait_for_end(self._delivery)
 
@@ -79,8 +80,8 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
         await trio.lowlevel.wait_task_rescheduled(abort)  # an event's, without the event
     else:
         await trio.lowlevel.checkpoint()
-    if delivery.receipt is None:
-        raise GatewayClosed("the outbox stores the envelope for the next start", kept=True)
+    if delivery.stored or delivery.receipt is None:
+        raise GatewayClosed("the outbox stores the envelope for its next owner", kept=True)
     return delivery.receipt
 
 

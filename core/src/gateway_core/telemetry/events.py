@@ -123,6 +123,11 @@ OUTBOX_WORKS = Event(
 OUTBOX_RECOVERED = Event(
     "outbox_recovered", "info", "a previous run left envelopes, which go on now", "unfinished"
 )
+ACCOUNT_LOST = Event(
+    "account_lost", "warning",
+    "another process owns the account now: nothing of it begins here until it is had again",
+    "instance",
+)  # fmt: skip
 OUTBOX_UNSERVED = Event(
     "outbox_unserved", "warning", "the outbox has envelopes of an instance that is not there",
     "instance stored",

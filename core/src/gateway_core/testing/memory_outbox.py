@@ -81,6 +81,7 @@ class MemoryOutbox:
 
     def __init__(self) -> None:
         self.requested: Callable[[Request], None] | None = None
+        self.lost: Callable[[str], None] | None = None
         self.next_position: Callable[[], int] | None = None
         self.keys_for = math.inf
         self._rows: dict[str, _Row] = {}

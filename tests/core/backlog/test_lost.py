@@ -1,0 +1,192 @@
+"""An account that another process owns from now on, and that is had again later."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from gateway_core import Edit, GatewayClosed, OutboxError
+from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
+
+
+class Owned(MemoryOutbox):
+    """Accounts in it are owned by one process at a time; what others write is refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elsewhere: set[str] = set()
+        self.asked = 0
+        self.late: list[str] = []
+
+    async def recover(self, instance_id):
+        self.asked += 1
+        if instance_id in self.elsewhere:
+            raise OutboxError(f"{instance_id} is owned by another")
+        return await super().recover(instance_id)
+
+    def finished(self, receipt):
+        if receipt.instance_id in self.elsewhere:
+            self.late.append("finished")
+        super().finished(receipt)
+
+    def _record(self, envelope_id, record):
+        row = self._rows.get(envelope_id)
+        if row is not None and row.entry.envelope.instance_id in self.elsewhere:
+            self.late.append("step")
+        super()._record(envelope_id, record)
+
+    def take(self, instance_id):
+        """Another process owns it now."""
+        self.elsewhere.add(instance_id)
+        self.lost(instance_id)
+
+    def texts(self):
+        return [row.entry.envelope.text for row in self._rows.values()]
+
+
+@pytest.fixture
+def outbox():
+    return Owned()
+
+
+def slow(seconds=1.0, **made):
+    async def script(_):
+        await trio.sleep(seconds)
+
+    return FakeChannel(script=script, **made)
+
+
+async def test_nothing_of_a_lost_account_begins_and_everything_of_it_stays(outbox, autojump_clock):
+    channel = slow()
+    async with open_test_gateway(channel, instances=["bot", "other"], outbox=outbox) as gateway:
+        for number in range(3):
+            await gateway.enqueue("bot", "r", f"{number}", key=f"{number}")
+            await gateway.enqueue("other", "r", f"other {number}")
+        await trio.sleep(0.5)
+        outbox.take("bot")
+        made = len(channel.made)
+        await trio.sleep(10)
+        mine = [one for one in channel.made if one.attempt.instance_id == "bot"]
+        assert 1 == len(mine)  # which was under way
+        assert made < len(channel.made)  # the other account goes on
+        assert {"0", "1", "2"} == set(outbox.texts())
+        assert not outbox.late
+        statistics = gateway.statistics()
+        assert (3, 3) == (statistics.unfinished, statistics.stored)
+        assert 0 == statistics.instances[0].unfinished  # in memory
+
+
+async def test_whoever_waits_hears_that_it_is_stored(outbox, autojump_clock):
+    async with open_test_gateway(slow(), outbox=outbox) as gateway:
+        first = await gateway.enqueue("bot", "r", "under way")
+        second = await gateway.enqueue("bot", "r", "waits")
+        await trio.sleep(0.5)
+        outbox.take("bot")
+        for ticket in (first, second):
+            with pytest.raises(GatewayClosed) as told:
+                await ticket.receipt()
+            assert told.value.kept
+            assert not ticket.ended
+
+
+async def test_what_another_process_accepts_for_it_is_stored(outbox, autojump_clock):
+    channel = slow()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        outbox.take("bot")
+        await trio.sleep(1)
+        await gateway.enqueue("bot", "r", "accepted meanwhile")
+        await trio.sleep(10)
+        assert ["accepted meanwhile"] == outbox.texts()
+        assert not channel.made
+
+
+async def test_had_again_it_goes_on_as_the_other_owner_left_it(outbox, autojump_clock):
+    """In order, each once; what the other owner sent is not sent again."""
+    channel = slow()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        tickets = [await gateway.enqueue("bot", "r", f"{n}", key=f"{n}") for n in range(20)]
+        await trio.sleep(2.5)
+        outbox.take("bot")
+        await trio.sleep(3)
+        sent = [row.entry for row in list(outbox._rows.values())[:5]]
+        for entry in sent[1:]:  # the first one was under way, and nobody knows
+            outbox._drop(entry.id)
+        outbox.elsewhere.clear()
+        await trio.sleep(120)
+        assert not len(outbox)
+        again = await gateway.enqueue("bot", "r", "3", key="3")
+        assert (await again.receipt()).delivered
+    del tickets
+    gone = {entry.envelope.text for entry in sent[1:]}
+    texts = channel.texts("r")
+    assert not gone & set(texts[2:-1]) - {"3"}
+    rest = [text for text in texts[2:-1] if text != sent[0].envelope.text]
+    assert rest == sorted(rest, key=int)
+    assert {str(n) for n in range(20)} - gone <= set(texts)
+
+
+async def test_a_change_waits_for_what_its_message_becomes(outbox, autojump_clock):
+    channel = slow()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "as sent")
+        await gateway.submit(
+            Edit(instance_id="bot", external_room_id="r", target=ticket.ref, text="as edited")
+        )
+        outbox.take("bot")
+        await trio.sleep(5)
+        outbox.elsewhere.clear()
+        await trio.sleep(60)
+        assert not len(outbox)
+    assert ["as edited"] == channel.texts("r")[-1:]
+
+
+async def test_held_by_the_application_it_is_held_when_it_is_had_again(outbox, autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        gateway.suspend("bot", "for the night")
+        await gateway.enqueue("bot", "r", "text")
+        outbox.take("bot")
+        await trio.sleep(5)
+        outbox.elsewhere.clear()
+        await trio.sleep(5)
+        assert not channel.made
+        gateway.resume("bot")
+        await trio.sleep(5)
+        assert ["text"] == channel.texts("r")
+
+
+async def test_of_an_account_that_is_not_there_nothing_is_lost(outbox, autojump_clock):
+    async with open_test_gateway(outbox=outbox) as gateway:
+        outbox.lost("nobody")
+        assert (await gateway.send("bot", "r", "text")).ref
+
+
+async def test_others_have_their_turns_while_very_many_are_let_go_of(outbox, autojump_clock):
+    most = 100_000
+    bounds = dict.fromkeys(("partition_bound", "instance_bound", "room_bound"), most)
+    async with open_test_gateway(
+        slow(3600), outbox=outbox, drain_timeout=1, outbox_capacity=most, **bounds
+    ) as gateway:
+        for number in range(2_000):
+            await gateway.enqueue("bot", f"{number % 7}", f"{number}")
+        before = gateway.statistics()
+        outbox.take("bot")
+        turns = 0
+        while gateway.statistics().instances[0].unfinished:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+        assert turns > 100
+        after = gateway.statistics()
+        assert (before.accepted, before.unfinished) == (after.accepted, after.unfinished)
+
+
+async def test_that_it_is_anothers_is_said_once(outbox, autojump_clock, capsys):
+    async with open_test_gateway(outbox=outbox) as gateway:
+        await gateway.enqueue("bot", "r", "text")
+        outbox.take("bot")
+        await trio.sleep(60)
+    assert outbox.asked > 30
+    said = capsys.readouterr().out
+    assert 1 == said.count("is owned by another")
+    assert 1 == said.count("gateway.account_lost")
