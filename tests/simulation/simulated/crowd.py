@@ -186,9 +186,10 @@ class Crowd:
         ]
 
     def _is_taken_for_strict(self, place: Place) -> bool:
-        """Whether it was refused again and again for what others had spent of it."""
-        spent = any(what == KIND for _, what, *_ in self._setup.trouble.weather)
-        return spent and self._ledger.refusals(place.instance, place.room) > 1
+        """Whether it was refused again and again for what others spent of it, or came late."""
+        trouble = self._setup.trouble
+        spent = trouble.late or any(what == KIND for _, what, *_ in trouble.weather)
+        return bool(spent) and self._ledger.refusals(place.instance, place.room) > 1
 
     def _is_held(self, place: Place, start: float) -> bool:
         """Whether one of its room was told to wait itself."""

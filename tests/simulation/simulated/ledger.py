@@ -989,9 +989,17 @@ class Ledger:
         self._closed = {
             key: at for key, at in self._closed.items()
             if key[0] != instance_id
-            or (self.setup.durable and (len(key) == 1 or key[1] == "operation"))
+            or (self._outlives_accounts and (len(key) == 1 or key[1] == "operation"))
         }  # fmt: skip
         self._last = {lane: call for lane, call in self._last.items() if lane[0] != instance_id}
+
+    @property
+    def _outlives_accounts(self) -> bool:
+        """Whether anybody knows for how long a closure stands that an outbox gives back.
+
+        It is written down by the wall clock: where that is set, nobody does.
+        """
+        return self.setup.durable and not self.setup.jumps
 
     def opened_at(self, instance_id: str) -> float:
         """When it began to serve in this life: nobody knows what was spent of its limits before."""
