@@ -75,6 +75,21 @@ class Contract:
         """The same, but as it is left nothing more is written: what was not awaited may be lost."""
         pytest.skip("not tried: this outbox has no `killed_run`")
 
+    def filled(self, outbox: Any) -> Any:
+        """An async context manager: meanwhile the open outbox's store has no room left.
+
+        Entries of 100,000 characters are refused, and so is what is awaited after others that
+        need as much. As it is left there is room again.
+        """
+        raise NotImplementedError
+
+    def stalled(self, outbox: Any) -> Any:
+        """An async context manager: meanwhile the open outbox's store answers no write.
+
+        Written or not: as it is left, what was asked for is done and answered.
+        """
+        raise NotImplementedError
+
     @pytest.fixture
     def entry(self) -> Entries:
         """Makes entries."""
