@@ -11,7 +11,6 @@ from time import time
 from typing import Annotated, Any
 
 import attrs
-import trio
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
@@ -166,19 +165,19 @@ async def _told(operator: Any, filters: Filters) -> Any:
 
 async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
     """What the running gateway answers for operators to see; None: nothing, which is said."""
-    answer: str | None = None
+    from gateway_contrib.sqlite.asking import answers_to  # noqa: PLC0415 - an extra
+
+    answers: dict[int, str] = {}
     try:
         number = operator.ask(kind, time(), place=place)
-        with trio.move_on_after(LOOK_PATIENCE):
-            while (answer := operator.answer(number)) is None:  # noqa: ASYNC110 - a file
-                await trio.sleep(0.05)
+        answers = await answers_to(operator, [number], patience=LOOK_PATIENCE)
         operator.take_back(number)
     except OutboxError as error:
         _note(str(error))
-    if answer is None:
+    if not answers:
         _note("the gateway does not answer: what its memory alone knows of causes is not shown")
         return None
-    return jsonlib.loads(answer)
+    return jsonlib.loads(answers[number])
 
 
 def _troubles(told: Any) -> dict[str, str]:
@@ -371,22 +370,16 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
     if not numbers:
         print("nothing fits the filters: nothing asked")
         return
-    left = dict(numbers)
-    with trio.move_on_after(PATIENCE):
-        while left and operator.owner is not None:
-            _print_answers(operator, left)
-            await trio.sleep(0.1)
-    _print_answers(operator, left)
+    from gateway_contrib.sqlite.asking import answers_to  # noqa: PLC0415 - an extra
+
+    names = {number: name for name, number in numbers.items()}
+
+    def heard(number: int, answer: str) -> None:
+        print(printable(f"{names[number]}: {answer}"))
+
+    answers = await answers_to(operator, names, patience=PATIENCE, heard=heard)
+    left = len(numbers) - len(answers)
     if left and operator.owner is None:  # it is not there, or went before it came to these
-        print(f"{len(left)} asked: done when a gateway next opens the outbox")
+        print(f"{left} asked: done when a gateway next opens the outbox")
     elif left:
-        raise Ended(f"{len(left)} asked, without an answer yet", 1)
-
-
-def _print_answers(operator: Any, left: dict[str, int]) -> None:
-    """What has been answered by now is printed and no longer left."""
-    for name, number in list(left.items()):
-        answer = operator.answer(number)
-        if answer is not None:
-            print(printable(f"{name}: {answer}"))
-            del left[name]
+        raise Ended(f"{left} asked, without an answer yet", 1)
