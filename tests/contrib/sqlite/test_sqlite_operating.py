@@ -6,11 +6,11 @@ import math
 import pytest
 import trio
 
-from gateway_contrib.cli import outbox as cli_outbox
 from gateway_contrib.cli.app import main
+from gateway_contrib.cli.outbox import commands as cli_outbox
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.asking import LOOK, answers_to
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.asking import LOOK, answers_to
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import ErrorClass, Limit, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.listing import ending_line, envelope_lines, room_lines
+from gateway_contrib.cli.outbox.listing import ending_line, envelope_lines, room_lines
 from gateway_contrib.outboxes import path_of
 from gateway_core import (
     ConfigError,
@@ -77,7 +77,7 @@ class Filters:
         """The same as the outbox takes it."""
         if waiting and self.disposition is not None:
             raise Ended("what waits has no disposition yet: leave out --disposition, or --waiting")
-        from gateway_contrib.sqlite.operating import Which  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators.operating import Which  # noqa: PLC0415 - an extra
         from gateway_contrib.sqlite.rows import SETTLED  # noqa: PLC0415 - likewise
 
         if self.disposition in SETTLED:
@@ -98,7 +98,7 @@ ANY = Filters()
 def operator_of(config: Path) -> Any:
     """A look at the outbox that the configuration names. Raises `Ended`, or `OutboxError`."""
     try:
-        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
     path, keys = outbox_in(config)
@@ -165,7 +165,7 @@ async def _told(operator: Any, filters: Filters) -> Any:
 
 async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
     """What the running gateway answers for operators to see; None: nothing, which is said."""
-    from gateway_contrib.sqlite.asking import answers_to  # noqa: PLC0415 - an extra
+    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     answers: dict[int, str] = {}
     try:
@@ -370,7 +370,7 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
     if not numbers:
         print("nothing fits the filters: nothing asked")
         return
-    from gateway_contrib.sqlite.asking import answers_to  # noqa: PLC0415 - an extra
+    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     names = {number: name for name, number in numbers.items()}
 

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.outbox import CONFIG, Config, app, operator_of, outbox_in
+from gateway_contrib.cli.outbox.commands import CONFIG, Config, app, operator_of, outbox_in
 
 
 @app.command
@@ -36,7 +36,7 @@ async def _asked(operator: Any) -> str:
             f"the gateway that has the outbox open does not seal with key {operator.key} yet: "
             "restart it with these keys, and ask again"
         )
-    from gateway_contrib.sqlite.asking import answers_to  # noqa: PLC0415 - an extra
+    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     number = operator.ask("reseal", time())
     answers = await answers_to(operator, [number])

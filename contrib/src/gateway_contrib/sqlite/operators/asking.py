@@ -14,7 +14,7 @@ from uuid import uuid4
 import attrs
 import trio
 
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import Receipt
 from gateway_core.outboxes import Envelope, OutboxError
 
