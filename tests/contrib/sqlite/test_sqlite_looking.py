@@ -54,7 +54,11 @@ def look(tmp_path, monkeypatch, capsys):
     (tmp_path / "gateway.toml").write_text(f'outbox = "sqlite://{path}"\n')
     monkeypatch.chdir(tmp_path)
     now = trio.run(fill, path, clock=trio.testing.MockClock(autojump_threshold=0))
-    for module in ("cli.outbox.commands.time", "sqlite.operators.operating.system_time"):
+    for module in (
+        "cli.outbox.named.time",
+        "cli.outbox.looking.time",
+        "sqlite.operators.operating.system_time",
+    ):
         monkeypatch.setattr(f"gateway_contrib.{module}", lambda: now)
     capsys.readouterr()
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from gateway_contrib.cli.app import main
-from gateway_contrib.cli.outbox import commands as cli_outbox
+from gateway_contrib.cli.outbox import changing
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operators.asking import LOOK, answers_to
 from gateway_contrib.sqlite.operators.operating import Operator
@@ -370,8 +370,8 @@ async def test_an_owner_that_goes_before_it_answers_is_not_waited_for(capsys):
         def answer(self, number):
             return "goes on" if number == 1 else None
 
-    with trio.fail_after(cli_outbox.PATIENCE / 2):
-        await cli_outbox._answers(Leaving(), {"one": 1, "two": 2})
+    with trio.fail_after(changing.PATIENCE / 2):
+        await changing._answers(Leaving(), {"one": 1, "two": 2})
     expected = "one: goes on\n1 asked: done when a gateway next opens the outbox\n"
     assert expected == capsys.readouterr().out
 

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.outbox.commands import CONFIG, Config, app, operator_of, outbox_in
+from gateway_contrib.cli.outbox.named import CONFIG, Config, app, operator_of, outbox_in
 
 
 @app.command
