@@ -1,8 +1,10 @@
 """Kills a gateway again and again, and looks at what the platforms got: `python -m bench.crashes`.
 
-Every other kill comes at a named step of a message of several parts, the rest at random moments.
-The three emulated platforms live on in this process. The last line is
+Every other kill comes at a named step of a message of several parts, or of an application that
+follows what ended; the rest at random moments. The three emulated platforms live on in this
+process. The last two lines are `E endings told, R repeated, 0 missing` and
 `N kills, M accepted: 0 lost, 0 late, D duplicated (all announced)`; the exit code is 1 otherwise.
+An ending may be repeated that was told after the last cursor that the application had stored.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import attrs
 import trio
 
 from bench.crashing import ROOMS, STEPS, TOKENS, WORDS, text_of
+from bench.following import NOTHING, Followed, Lives, endings_in, followed
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits
@@ -39,8 +42,9 @@ MESSAGES = 6
 class Outcome:
     """What was seen.
 
-    steps    how many of the kills came at each named step; "": at a random moment
-    unknown  ended `unknown`: what is missing of them their receipts say
+    steps     how many of the kills came at each named step; "": at a random moment
+    unknown   ended `unknown`: what is missing of them their receipts say
+    followed  what the application was told of that ended
     """
 
     kills: int = 0
@@ -51,10 +55,11 @@ class Outcome:
     late: list[str] = attrs.field(factory=list)
     duplicated: list[str] = attrs.field(factory=list)
     unannounced: list[str] = attrs.field(factory=list)
+    followed: Followed = NOTHING
 
     @property
     def holds(self) -> bool:
-        return not (self.lost or self.late or self.unannounced)
+        return self.followed.holds and not (self.lost or self.late or self.unannounced)
 
     def __str__(self) -> str:
         told = "all announced" if not self.unannounced else f"{len(self.unannounced)} UNANNOUNCED"
@@ -192,7 +197,7 @@ def look(outcome: Outcome, number: int, receipt: dict[str, Any], seen: set[int])
 async def crash(kills: int, folder: Path, seed: str = "0") -> Outcome:
     """Kill so often, let the last life finish, and judge."""
     outcome, rng, first = Outcome(), Random(seed), 0
-    path, emulators = folder / "outbox.db", platforms()
+    path, emulators, lives = folder / "outbox.db", platforms(), Lives(folder)
     async with trio.open_nursery() as nursery:
         addresses = {}
         for name, emulator in emulators.items():
@@ -201,9 +206,12 @@ async def crash(kills: int, folder: Path, seed: str = "0") -> Outcome:
         told = json.dumps(addresses)
         while outcome.kills < kills:
             first = await next_life(path, told, outcome, rng, first=first, kill=True)
+            lives.ended()
         await next_life(path, told, outcome, rng, first=first, kill=False)
+        lives.ended()
         nursery.cancel_scope.cancel()
     judge(outcome, emulators, path)
+    outcome.followed = followed(lives.all, lives.rows(), endings_in(path))
     return outcome
 
 
@@ -214,13 +222,15 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcome = trio.run(crash, asked.kills, Path(folder), asked.seed)
-    for line in (*outcome.lost, *outcome.late, *outcome.unannounced):
+    wrong = (*outcome.followed.missing, *outcome.followed.mistaken)
+    for line in (*outcome.lost, *outcome.late, *outcome.unannounced, *wrong):
         print(line)
     at = ", ".join(
         f"{count} {step or 'at random moments'}" for step, count in sorted(outcome.steps.items())
     )
     print(f"kills: {at}")
     print(f"{len(outcome.unknown)} ended unknown, and say so")
+    print(outcome.followed)
     print(outcome)
     sys.exit(0 if outcome.holds else 1)
 

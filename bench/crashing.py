@@ -1,6 +1,7 @@
 """The process that `bench.crashes` kills: a gateway on three channels, its outbox in a file.
 
-It submits messages of several parts, and prints a line for each that was accepted.
+It submits messages of several parts, prints a line for each that was accepted, and follows what
+ended as an application does.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import structlog
 import trio
 
+from bench.following import Application
 from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core import GatewayConfig, Instance, RetrySettings, Secret, Send, open_gateway
 from gateway_core.authors import hookimpl
@@ -26,7 +29,7 @@ from gateway_plugin_telegram.settings import TelegramSettings
 
 STEPS = (
     "before append", "after append", "before the attempt", "during", "after the answer",
-    "before the acknowledgement", "between parts", "at the end",
+    "before the acknowledgement", "between parts", "at the end", "ending told", "cursor stored",
 )  # fmt: skip
 TOKENS = {
     "telegram": "123456789:crash-crash-crash-crash",
@@ -36,6 +39,8 @@ TOKENS = {
 PATHS = {"telegram": "", "slack": "/api", "discord": "/api/v10"}
 ROOMS = {"telegram": ("101", "102"), "slack": ("C1CRASH", "C2CRASH"), "discord": ("201", "202")}
 WORDS = 36
+PATIENCE = 10.0
+"""Seconds in which the last endings must be told."""
 
 
 def text_of(number: int) -> str:
@@ -121,8 +126,12 @@ async def main(asked: argparse.Namespace) -> None:
         partition_count=asked.partitions,
         retries=RetrySettings(quarantine=0.2, base=0.05, attempts=50),
     )
-    rng = Random(asked.first)
-    async with open_gateway(config, plugins=[outbox.killer], outbox=outbox) as gateway:
+    rng, application = Random(asked.first), Application(Path(asked.path).parent, outbox.killer.at)
+    async with (
+        trio.open_nursery() as nursery,  # its task ends once the gateway has closed
+        open_gateway(config, plugins=[outbox.killer], outbox=outbox) as gateway,
+    ):
+        nursery.start_soon(application.follow, gateway)
         print("ready", flush=True)
         for number in range(asked.first, asked.first + asked.count):
             instance = rng.choice(list(ROOMS))
@@ -137,6 +146,11 @@ async def main(asked: argparse.Namespace) -> None:
             await trio.sleep(rng.random() * 0.05)
         while gateway.statistics().stored:  # noqa: ASYNC110 - what is looked at has no event
             await trio.sleep(0.02)
+        newest = (await outbox.endings(after=0, limit=1)).newest
+        with trio.move_on_after(PATIENCE):
+            while application.number < newest:  # noqa: ASYNC110 - likewise
+                await trio.sleep(0.02)
+    application.close()
 
 
 if __name__ == "__main__":

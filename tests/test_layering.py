@@ -55,7 +55,11 @@ MOST_FILES = 12
 
 FILES = sorted(CORE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in CORE.glob("*/__init__.py"))
-FOLDERS = sorted(path.parent for path in CORE.rglob("__init__.py"))
+FOLDERS = sorted(
+    path.parent
+    for root in (CORE, ROOT / "contrib/src/gateway_contrib")
+    for path in root.rglob("__init__.py")
+)
 
 
 def module_of(path: Path) -> str:

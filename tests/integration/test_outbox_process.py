@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import trio
 
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 
 PROGRAM = """
 import json, signal, sys

@@ -18,7 +18,7 @@ from gateway_contrib.cli.logs import set_up_log
 from gateway_contrib.cli.sending import Delivery, Named, cancel, delete, edit, send
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.files.ownership import Ownership
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import GatewayError, Send, load_outbox, open_gateway
 
 ROOM = "C024BE91L"

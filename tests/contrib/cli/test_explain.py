@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from gateway_contrib.cli.plans import ROOMS, starts
+from gateway_contrib.cli.explain.plans import ROOMS, starts
 from gateway_core import Limit, Problem, preview
 from gateway_core.authors import hookimpl
 
@@ -218,7 +218,7 @@ def test_what_a_terminal_would_obey_is_spelled_out_in_json(program):
 
 
 def test_a_channel_that_needs_more_than_a_token_is_left_out_with_a_line(program, monkeypatch):
-    monkeypatch.setattr("gateway_contrib.cli.explaining.TOKENS", {"slack": "xoxb-1"})
+    monkeypatch.setattr("gateway_contrib.cli.explain.command.TOKENS", {"slack": "xoxb-1"})
     code, out, err = program("explain", "hi", "--json")
     assert (0, ["slack"]) == (code, [plan["channel"] for plan in json.loads(out)["plans"]])
     assert ["gateway: discord needs --config", "gateway: telegram needs --config"] == [
@@ -275,7 +275,7 @@ def test_policies_are_asked_too(program, tmp_path, monkeypatch):
             return [Limit("mine", 1, 9.0)]
 
     asked = partial(preview, plugins=[Policy()])
-    monkeypatch.setattr("gateway_contrib.cli.plans.preview", asked)
+    monkeypatch.setattr("gateway_contrib.cli.explain.plans.preview", asked)
     code, _, err = program("explain", "HI", "--channel", "slack")
     assert (2, True) == (code, "text: too loud" in err[-1])
     code, out, _ = program("explain", LONG, "--channel", "slack")

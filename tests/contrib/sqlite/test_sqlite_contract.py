@@ -4,14 +4,19 @@ import shutil
 from contextlib import asynccontextmanager
 
 import pytest
+import trio
+from full_disk import full
 from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core.testing.outbox_contract import START, OutboxContract
+from gateway_core.testing.outbox_contract import START, OutboxContract, StoreContract
 
 
-class TestSqliteOutbox(OutboxContract):
+class Runs:
+    """Process runs with one file, whose disk may be full, or slow once it has written."""
+
     keys = ()
+    written_before_it_stalls = True
 
     @pytest.fixture(autouse=True, params=[True, False], ids=["thread", "inline"])
     def file(self, request, tmp_path):
@@ -37,8 +42,48 @@ class TestSqliteOutbox(OutboxContract):
                 shutil.copy(file, folder / file.name)
         self.path = folder / self.path.name
 
+    @asynccontextmanager
+    async def filled(self, outbox):
+        with full(outbox):
+            yield
 
-class TestSealedSqliteOutbox(TestSqliteOutbox):
+    @asynccontextmanager
+    async def stalled(self, outbox):
+        """What writes does not come back, or does not come to it."""
+        released, do = trio.Event(), outbox._in_thread
+
+        async def wait():
+            with trio.CancelScope(shield=True):
+                await released.wait()
+
+        async def slowly(work, limiter):
+            if limiter is not outbox._writing:
+                return await do(work, limiter)
+            if not self.written_before_it_stalls:
+                await wait()
+            done = await do(work, limiter)
+            await wait()
+            return done
+
+        outbox._in_thread = slowly
+        try:
+            yield
+        finally:
+            del outbox._in_thread
+            released.set()
+
+
+class TestSqliteOutbox(Runs, OutboxContract):
+    """In plain text."""
+
+
+class TestSealedSqliteOutbox(Runs, OutboxContract):
     """Likewise where its texts are sealed."""
 
     keys = (FIRST,)
+
+
+class TestSqliteOutboxThatWritesLate(Runs, StoreContract):
+    """Its disk is slow before it has written."""
+
+    written_before_it_stalls = False

@@ -8,7 +8,7 @@ import trio
 from gateway_contrib.cli.app import main
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.files.backup import back_up
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import EndingsForgotten, ErrorClass, Reason, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import Entries, receipt_of

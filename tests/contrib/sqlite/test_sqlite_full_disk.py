@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 
 import pytest
 import trio
+from full_disk import full
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
@@ -19,18 +19,6 @@ from gateway_core.testing.outbox_contract import Entries
 def outbox(tmp_path):
     settings = SqliteSettings(in_thread=False, synchronous="NORMAL", queue=8)
     return SqliteOutbox(tmp_path / "outbox.db", settings, wall_clock=virtual_wall)
-
-
-@contextmanager
-def full(outbox):
-    """No page more than there are, once those are used up that are free."""
-    database = outbox._writer._db
-    pages = database.execute("PRAGMA page_count").get
-    database.execute(f"PRAGMA max_page_count = {pages}")
-    try:
-        yield
-    finally:
-        database.execute("PRAGMA max_page_count = 1000000")
 
 
 async def refused(outbox, entry):

@@ -6,7 +6,7 @@ import trio
 from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings, schema
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_contrib.sqlite.schema import CHANGES, OLDEST, SEALED_FROM, VERSION, Change, number
 from gateway_core import OutboxError
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall

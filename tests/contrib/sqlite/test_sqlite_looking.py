@@ -10,9 +10,9 @@ import trio
 import trio.testing
 
 from gateway_contrib.cli.app import main
-from gateway_contrib.cli.listing import age
+from gateway_contrib.cli.outbox.listing import age
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
@@ -54,7 +54,11 @@ def look(tmp_path, monkeypatch, capsys):
     (tmp_path / "gateway.toml").write_text(f'outbox = "sqlite://{path}"\n')
     monkeypatch.chdir(tmp_path)
     now = trio.run(fill, path, clock=trio.testing.MockClock(autojump_threshold=0))
-    for module in ("cli.outbox.time", "sqlite.operating.system_time"):
+    for module in (
+        "cli.outbox.named.time",
+        "cli.outbox.looking.time",
+        "sqlite.operators.operating.system_time",
+    ):
         monkeypatch.setattr(f"gateway_contrib.{module}", lambda: now)
     capsys.readouterr()
 

@@ -1,14 +1,16 @@
 """`gateway outbox …` beside a running gateway, and without one."""
 
 import json
+import math
 
 import pytest
 import trio
 
-from gateway_contrib.cli import outbox as cli_outbox
 from gateway_contrib.cli.app import main
+from gateway_contrib.cli.outbox import changing
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.asking import LOOK, answers_to
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import ErrorClass, Limit, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
@@ -368,7 +370,41 @@ async def test_an_owner_that_goes_before_it_answers_is_not_waited_for(capsys):
         def answer(self, number):
             return "goes on" if number == 1 else None
 
-    with trio.fail_after(cli_outbox.PATIENCE / 2):
-        await cli_outbox._answers(Leaving(), {"one": 1, "two": 2})
+    with trio.fail_after(changing.PATIENCE / 2):
+        await changing._answers(Leaving(), {"one": 1, "two": 2})
     expected = "one: goes on\n1 asked: done when a gateway next opens the outbox\n"
     assert expected == capsys.readouterr().out
+
+
+class Owner:
+    """Answers each request after so many looks at its file; `stays` for so many."""
+
+    def __init__(self, after, stays=math.inf):
+        self.looks, self.after, self.stays = 0, after, stays
+
+    @property
+    def owner(self):
+        self.looks += 1
+        return "process 7 on vm" if self.looks <= self.stays else None
+
+    def answer(self, number):
+        return f"done {number}" if self.looks >= self.after[number] else None
+
+
+async def test_each_answer_is_heard_as_it_comes(autojump_clock):
+    heard = []
+    owner = Owner({1: 3, 2: 1, 3: 5})
+    answers = await answers_to(owner, [1, 2, 3], heard=lambda *said: heard.append(said))
+    assert [(2, "done 2"), (1, "done 1"), (3, "done 3")] == heard == list(answers.items())
+    assert 4 * LOOK == pytest.approx(trio.current_time())
+
+
+async def test_an_owner_that_goes_has_answered_before(autojump_clock):
+    """Its answer may have come between the look for it and the look at whether it is there."""
+    assert {1: "done 1"} == await answers_to(Owner({1: 3, 2: 4}, stays=2), [1, 2])
+    assert 2 * LOOK == pytest.approx(trio.current_time())
+
+
+async def test_nobody_waits_longer_than_patience(autojump_clock):
+    assert {2: "done 2"} == await answers_to(Owner({1: 999, 2: 2}), [1, 2], patience=7.0)
+    assert 7.0 == pytest.approx(trio.current_time())

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import OutboxError
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 

@@ -13,7 +13,7 @@ import pytest
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.failing import words
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import OutboxError
 from gateway_core.testing.outbox_contract import Entries
 

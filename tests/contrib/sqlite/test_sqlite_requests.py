@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operating import Operator, Which
+from gateway_contrib.sqlite.operators.operating import Operator, Which
 from gateway_core import Disposition, Send
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall

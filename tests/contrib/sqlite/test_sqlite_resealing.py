@@ -17,7 +17,7 @@ from trio.testing import MockClock
 
 from gateway_contrib.cli.app import main
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operating import Operator, Which
+from gateway_contrib.sqlite.operators.operating import Operator, Which
 from gateway_contrib.sqlite.sealing import anew
 from gateway_contrib.sqlite.sealing.alone import reseal_alone
 from gateway_contrib.sqlite.sealing.ciphers import Key
@@ -275,7 +275,7 @@ import os, sys
 import trio
 from trio.testing import MockClock
 from gateway_contrib.sqlite import SqliteOutbox
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_contrib.sqlite.sealing import anew
 from gateway_contrib.sqlite import SqliteSettings
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall

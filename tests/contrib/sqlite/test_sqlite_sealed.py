@@ -11,7 +11,7 @@ from sealed import FIRST, SECOND, THIRD, key, on_disk, words_in
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.files.backup import back_up
-from gateway_contrib.sqlite.operating import Operator, Which
+from gateway_contrib.sqlite.operators.operating import Operator, Which
 from gateway_contrib.sqlite.sealing import ciphers
 from gateway_contrib.sqlite.sealing.ciphers import Key
 from gateway_core import (

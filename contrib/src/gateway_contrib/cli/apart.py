@@ -99,7 +99,7 @@ class Application:
         """Raise `Ended` where a message of that key was asked for, and nobody has answered."""
         if self.outbox is None:
             return
-        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
 
         with Operator(self.outbox, self.keys) as operator:
             asked = operator.asked(key.instance_id, key.external_room_id)
@@ -112,7 +112,7 @@ class Application:
     def _keyed(self, key: KeyRef) -> Any:
         if self.outbox is None:
             return None
-        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
 
         with Operator(self.outbox, self.keys) as operator:
             return operator.find_key(key)
@@ -123,8 +123,8 @@ class Application:
         A message sent beside it would break its rooms' order. Raises `OutboxError` where it is not
         accepted, and `Ended` where it has not ended `patience` seconds and a moment later.
         """
-        from gateway_contrib.sqlite import asking  # noqa: PLC0415 - an extra
-        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators import asking  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
 
         assert self.outbox is not None  # noqa: S101 - somebody has it open
         with Operator(self.outbox, self.keys) as operator:
@@ -148,8 +148,8 @@ class Application:
 
     async def cancel(self, envelope_id: str) -> str:
         """What the running gateway answers. Raises `Ended` where none runs, or has an outbox."""
-        from gateway_contrib.sqlite import asking  # noqa: PLC0415 - an extra
-        from gateway_contrib.sqlite.operating import Operator  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators import asking  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
 
         if self.outbox is None:
             raise Ended("the application has no outbox in a file: there is nothing to cancel")

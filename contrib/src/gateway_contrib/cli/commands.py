@@ -6,12 +6,17 @@ from importlib.metadata import version
 
 from cyclopts import App, Parameter
 
-from gateway_contrib.cli import backing_up, resealing  # noqa: F401 - commands of `outbox`
 from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
-from gateway_contrib.cli.explaining import explain_command
+from gateway_contrib.cli.explain.command import explain_command
 from gateway_contrib.cli.inspecting import check, plugins
-from gateway_contrib.cli.outbox import app as outbox
+from gateway_contrib.cli.outbox import (  # noqa: F401 - commands of `outbox`
+    backing_up,
+    changing,
+    looking,
+    resealing,
+)
+from gateway_contrib.cli.outbox.named import app as outbox
 from gateway_contrib.cli.sending import cancel, delete, edit, send
 
 app = App(

@@ -20,9 +20,9 @@ from gateway_contrib.sqlite.files.opening import check_place, connect, make
 from gateway_contrib.sqlite.files.ownership import Ownership, refusal
 from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.files.shrinking import BREATH, Bounds, Shrinker
+from gateway_contrib.sqlite.operators.requests import Desk
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.recording import Recording
-from gateway_contrib.sqlite.requests import Desk
 from gateway_contrib.sqlite.rows import entry_row, numbers_of
 from gateway_contrib.sqlite.sealing.contents import key_row, sealed_entry
 from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in

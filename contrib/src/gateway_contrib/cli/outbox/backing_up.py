@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.outbox import CONFIG, Config, app
+from gateway_contrib.cli.outbox.named import CONFIG, Config, app
 from gateway_contrib.outboxes import path_of
 
 

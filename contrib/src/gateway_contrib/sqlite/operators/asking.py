@@ -1,4 +1,4 @@
-"""Has the gateway that owns an outbox accept or cancel an envelope, from another process.
+"""Asks the gateway that owns an outbox for something, from another process, and waits for it.
 
 It looks about once a second. A request that it has not answered as it ends is the next one's.
 """
@@ -6,13 +6,15 @@ It looks about once a second. A request that it has not answered as it ends is t
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Iterable
 from time import time
 from uuid import uuid4
 
 import attrs
 import trio
 
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import Receipt
 from gateway_core.outboxes import Envelope, OutboxError
 
@@ -73,13 +75,43 @@ async def ended(operator: Operator, envelope_id: str, *, patience: float) -> Rec
     return None
 
 
-async def _answer(operator: Operator, number: int, patience: float, then: str) -> str:
+async def answers_to(
+    operator: Operator,
+    numbers: Iterable[int],
+    *,
+    patience: float = math.inf,
+    heard: Callable[[int, str], None] | None = None,
+) -> dict[int, str]:
+    """What the owner answers to requests, by their numbers, in at most `patience` seconds.
+
+    Fewer than were asked for: there was no more time, or no gateway has the outbox open any more.
+
+    heard  called with each as it comes
+
+    Raises `OutboxError` where the file cannot be read.
+    """
+    answers: dict[int, str] = {}
+    left = list(numbers)
     with trio.move_on_after(patience):
-        while True:
-            answer = operator.answer(number)
-            if answer is not None:
-                return answer
-            if operator.owner is None:
-                raise Unanswered(f"the gateway went before it answered: {LEFT}")
-            await trio.sleep(LOOK)
+        while left:
+            owner = operator.owner  # looked for first: one that goes has answered before
+            for number in [*left]:
+                if (answer := operator.answer(number)) is not None:
+                    answers[number] = answer
+                    left.remove(number)
+                    if heard is not None:
+                        heard(number, answer)
+            if owner is None:
+                break
+            if left:
+                await trio.sleep(LOOK)
+    return answers
+
+
+async def _answer(operator: Operator, number: int, patience: float, then: str) -> str:
+    answers = await answers_to(operator, [number], patience=patience)
+    if number in answers:
+        return answers[number]
+    if operator.owner is None:
+        raise Unanswered(f"the gateway went before it answered: {LEFT}")
     raise Unanswered(f"the gateway has not answered for {patience:g} s: {then}")

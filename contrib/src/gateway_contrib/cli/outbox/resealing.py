@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.outbox import CONFIG, Config, app, operator_of, outbox_in
+from gateway_contrib.cli.outbox.named import CONFIG, Config, app, operator_of, outbox_in
 
 
 @app.command
@@ -36,11 +36,10 @@ async def _asked(operator: Any) -> str:
             f"the gateway that has the outbox open does not seal with key {operator.key} yet: "
             "restart it with these keys, and ask again"
         )
+    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
+
     number = operator.ask("reseal", time())
-    while operator.owner is not None:
-        if (answer := operator.answer(number)) is not None:
-            return str(answer)
-        await trio.sleep(0.1)
-    if (answer := operator.answer(number)) is None:
+    answers = await answers_to(operator, [number])
+    if not answers:
         raise Ended("the gateway went before it was done: the next one goes on with it", 1)
-    return str(answer)
+    return answers[number]

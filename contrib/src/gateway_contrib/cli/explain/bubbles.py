@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from gateway_contrib.cli.explain.plans import Explained, Piece, later, seconds
 from gateway_contrib.cli.painting.drawn import Bubble, Column, drawn
 from gateway_contrib.cli.painting.marked import STYLE, marked
-from gateway_contrib.cli.plans import Explained, Piece, later, seconds
 
 _STYLE = f"""
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; background: #eceff1; color: #222 }}

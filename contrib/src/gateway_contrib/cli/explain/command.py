@@ -13,9 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway_contrib.cli.bubbles import page_of, picture_of
 from gateway_contrib.cli.ending import Ended, in_json, one_line, printable
-from gateway_contrib.cli.plans import ROOMS, TOKENS, Explained, Piece, explain, later, seconds
+from gateway_contrib.cli.explain.bubbles import page_of, picture_of
+from gateway_contrib.cli.explain.plans import (
+    ROOMS,
+    TOKENS,
+    Explained,
+    Piece,
+    explain,
+    later,
+    seconds,
+)
 from gateway_contrib.cli.sending import CONFIG, WRITTEN, Shown, Written
 from gateway_core import (
     ConfigError,

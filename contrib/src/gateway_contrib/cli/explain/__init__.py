@@ -1,0 +1,1 @@
+"""`gateway explain`: what would become of a text, before anything is sent."""

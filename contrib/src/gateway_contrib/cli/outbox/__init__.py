@@ -1,0 +1,1 @@
+"""`gateway outbox …`: what a durable outbox keeps, and what operators ask of its gateway."""

@@ -1,0 +1,95 @@
+"""`gateway outbox retry|discard|erase`: what its gateway does about envelopes, and answers."""
+
+from __future__ import annotations
+
+from time import time
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.outbox.named import (
+    ANY,
+    CONFIG,
+    Config,
+    Envelopes,
+    Filters,
+    Limit,
+    Waiting,
+    app,
+    choose,
+    operator_of,
+    utf8,
+)
+
+PATIENCE = 10.0
+"""Seconds to wait for a running gateway's answer."""
+
+
+@app.command
+async def retry(
+    *envelopes: Envelopes,
+    config: Config = CONFIG,
+    filters: Filters = ANY,
+    limit: Limit = 1000,
+) -> None:
+    """Try failed envelopes again, from the first part that did not arrive.
+
+    Those named, or those that the filters fit; at least one filter is needed then.
+    """
+    with operator_of(config) as operator:
+        chosen = choose(operator, envelopes, filters, limit)
+        numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
+        await _answers(operator, numbers)
+
+
+@app.command
+async def discard(
+    *envelopes: Envelopes,
+    config: Config = CONFIG,
+    waiting: Waiting = False,
+    filters: Filters = ANY,
+    limit: Limit = 1000,
+) -> None:
+    """Drop failed envelopes' content; end unfinished ones of which nothing is under way.
+
+    Those named, or those that the filters fit; at least one filter is needed then.
+    """
+    with operator_of(config) as operator:
+        chosen = choose(operator, envelopes, filters, limit, waiting=waiting)
+        numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in chosen}
+        await _answers(operator, numbers)
+
+
+@app.command
+async def erase(
+    *,
+    instance: Annotated[str, Parameter(help="The instance.", validator=utf8)],
+    room: Annotated[str, Parameter(help="The room.", validator=utf8)],
+    config: Config = CONFIG,
+) -> None:
+    """Withdraw what is queued of a room, and take all that is kept of it off the disk."""
+    with operator_of(config) as operator:
+        operator.check_place(instance, room)
+        number = operator.ask("erase", time(), place=(instance, room))
+        await _answers(operator, {f"{instance} {room}": number})
+
+
+async def _answers(operator: Any, numbers: dict[str, int]) -> None:
+    """Print what the running gateway answers; without one, say that it is kept for the next."""
+    if not numbers:
+        print("nothing fits the filters: nothing asked")
+        return
+    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
+
+    names = {number: name for name, number in numbers.items()}
+
+    def heard(number: int, answer: str) -> None:
+        print(printable(f"{names[number]}: {answer}"))
+
+    answers = await answers_to(operator, names, patience=PATIENCE, heard=heard)
+    left = len(numbers) - len(answers)
+    if left and operator.owner is None:  # it is not there, or went before it came to these
+        print(f"{left} asked: done when a gateway next opens the outbox")
+    elif left:
+        raise Ended(f"{left} asked, without an answer yet", 1)

@@ -1,0 +1,180 @@
+"""`gateway outbox list|rooms|endings|show|stats`: what is kept, and how it ended."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from time import time
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.outbox.listing import ending_line, envelope_lines, room_lines
+from gateway_contrib.cli.outbox.named import (
+    ANY,
+    CONFIG,
+    Config,
+    Filters,
+    Json,
+    Limit,
+    Waiting,
+    app,
+    note,
+    note_unknown,
+    operator_of,
+    unknown_to_it,
+    utf8,
+)
+from gateway_core import EndingsForgotten, Invalid, OutboxError, to_json
+from gateway_core.outboxes import Follower
+
+LOOK_PATIENCE = 3.0
+"""Seconds to wait for what it says of causes; it looks for requests every second."""
+
+
+@app.command(name="list")
+async def list_(
+    *,
+    config: Config = CONFIG,
+    waiting: Waiting = False,
+    filters: Filters = ANY,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List what failed and can be tried again: id, instance, room, age, class, length, and why."""
+    which = filters.which(waiting=waiting)
+    with operator_of(config) as operator:
+        if waiting:
+            rows = operator.waiting(which, limit, await _told(operator, filters))
+        else:
+            rows = operator.failed(which, limit)
+        if not rows:
+            note_unknown(operator, filters.instance)
+    if json:
+        print(jsonlib.dumps(rows))
+        return
+    for line in envelope_lines(rows, time()):
+        print(line)
+
+
+@app.command
+def rooms(
+    *,
+    instance: Annotated[
+        str | None, Parameter(help="Only of this instance.", validator=utf8)
+    ] = None,
+    within: Annotated[
+        float,
+        Parameter(validator=Number(gt=0), help="Count what was accepted in so many seconds."),
+    ] = 3600.0,
+    config: Config = CONFIG,
+    limit: Limit = 20,
+    json: Json = False,
+) -> None:
+    """List the noisiest rooms: what waits, what failed, what was accepted in the last hour."""
+    with operator_of(config) as operator:
+        found = operator.rooms(instance, time() - within, limit)
+        if not found:
+            note_unknown(operator, instance)
+    if json:
+        print(jsonlib.dumps(found))
+        return
+    for line in room_lines(found, time(), within):
+        print(line)
+
+
+@app.command(name="endings")
+async def endings(
+    *,
+    after: Annotated[
+        str | None, Parameter(help="Only what ended after this cursor, as it is printed here.")
+    ] = None,
+    follow: Annotated[
+        bool, Parameter(negative=(), help="Go on as envelopes end, until it is interrupted.")
+    ] = False,
+    config: Config = CONFIG,
+    json: Json = False,
+) -> None:
+    """List what ended, in its order: cursor, time, disposition, place, id, and why."""
+    with operator_of(config) as operator:
+        follower = Follower(operator)
+        if not follow:
+            follower.close()
+        try:
+            async for ended in follower.after(after):
+                plain = {"cursor": ended.cursor, "receipt": to_json(ended.receipt)}
+                print(jsonlib.dumps(plain) if json else ending_line(ended), flush=follow)
+        except (EndingsForgotten, Invalid) as error:
+            raise Ended(f"{error}; leave out --after to begin with the oldest") from None
+
+
+@app.command
+def show(
+    envelope: Annotated[str, Parameter(help="Its id, as `list` prints it.")],
+    /,
+    *,
+    config: Config = CONFIG,
+) -> None:
+    """Show all that is kept of an envelope, as JSON."""
+    with operator_of(config) as operator:
+        found = operator.show(envelope)
+    if found is None:
+        raise Ended(unknown_to_it(envelope))
+    print(jsonlib.dumps(found, indent=2))
+
+
+@app.command
+async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
+    """Count what is kept, name the owner, and say which of its accounts are out of order."""
+    with operator_of(config) as operator:
+        found = operator.stats()
+        told = await _asked(operator, "accounts") if operator.owner is not None else None
+        if told is not None:
+            found["trouble"] = _troubles(told)
+    if json:
+        print(jsonlib.dumps(found))
+        return
+    for name, value in found.items():
+        print(printable(f"{name}: {_counted(value)}"))
+
+
+async def _told(operator: Any, filters: Filters) -> Any:
+    """What the running gateway says that envelopes wait for; None: it does not, or none runs."""
+    if operator.owner is None:
+        note("no gateway has the outbox open: what waits goes on when one opens it")
+        return None
+    return await _asked(operator, "look", (filters.instance or "", filters.room or ""))
+
+
+async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
+    """What the running gateway answers for operators to see; None: nothing, which is said."""
+    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
+
+    answers: dict[int, str] = {}
+    try:
+        number = operator.ask(kind, time(), place=place)
+        answers = await answers_to(operator, [number], patience=LOOK_PATIENCE)
+        operator.take_back(number)
+    except OutboxError as error:
+        note(str(error))
+    if not answers:
+        note("the gateway does not answer: what its memory alone knows of causes is not shown")
+        return None
+    return jsonlib.loads(answers[number])
+
+
+def _troubles(told: Any) -> dict[str, str]:
+    """Each account that is out of order, and why."""
+    return {
+        name: f"{trouble} ({told['why'][name]})" if name in told["why"] else trouble
+        for name, trouble in told["accounts"].items()
+        if trouble
+    }
+
+
+def _counted(value: Any) -> str:
+    """A count, counts by name, or a name; none where there is nothing."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
+    return "none" if value is None else str(value)

@@ -1,0 +1,160 @@
+"""Which outbox and which envelopes a command is about, as its words name them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from time import time
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.outboxes import path_of
+from gateway_core import (
+    ConfigError,
+    Disposition,
+    Secret,
+    load_outbox,
+)
+
+app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
+
+
+def utf8(_: object, text: str | None) -> None:
+    """Refuse what the shell gave as bytes that are no text: no file has it."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        raise ValueError("Is not UTF-8.") from None
+
+
+Config = Annotated[Path, Parameter(help="The configuration file, which names the outbox.")]
+Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
+
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000), help="At most so many.")]
+Envelopes = Annotated[str, Parameter(help="Ids of envelopes, as `list` prints them.")]
+Waiting = Annotated[
+    bool, Parameter(negative=(), help="What is unfinished, instead of what failed.")
+]
+
+CONFIG = Path("gateway.toml")
+
+
+@Parameter(name="*")
+@attrs.frozen
+class Filters:
+    """Which envelopes; None: any."""
+
+    instance: Annotated[str | None, Parameter(help="Only of this instance.", validator=utf8)] = None
+    room: Annotated[str | None, Parameter(help="Only of this room.", validator=utf8)] = None
+    disposition: Annotated[
+        Disposition | None, Parameter(help="Only what failed so.", show_choices=True)
+    ] = None
+    age: Annotated[
+        float | None,
+        Parameter(
+            validator=Number(gte=0), help="Only what was accepted this many seconds ago, or more."
+        ),
+    ] = None
+
+    def which(self, *, waiting: bool = False) -> Any:
+        """The same as the outbox takes it."""
+        if waiting and self.disposition is not None:
+            raise Ended("what waits has no disposition yet: leave out --disposition, or --waiting")
+        from gateway_contrib.sqlite.operators.operating import Which  # noqa: PLC0415 - an extra
+        from gateway_contrib.sqlite.rows import SETTLED  # noqa: PLC0415 - likewise
+
+        if self.disposition in SETTLED:
+            others = ", ".join(sorted(set(Disposition) - SETTLED))
+            raise Ended(
+                f"--disposition {self.disposition} fits nothing here: there is nothing to try"
+                f" again, and only the receipt is kept (`show`); what failed is {others}"
+            )
+        older = time() - self.age if self.age is not None else None
+        return Which(
+            instance=self.instance, room=self.room, disposition=self.disposition, older=older
+        )
+
+
+ANY = Filters()
+
+
+def operator_of(config: Path) -> Any:
+    """A look at the outbox that the configuration names. Raises `Ended`, or `OutboxError`."""
+    try:
+        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
+    path, keys = outbox_in(config)
+    try:
+        return Operator(path, keys)
+    except ModuleNotFoundError as error:
+        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sealed]'") from None
+    except ValueError as error:  # of a key, by its place
+        raise Ended(f"{config}: outbox.{error}") from None
+
+
+def outbox_in(config: Path) -> tuple[Path, Sequence[Secret]]:
+    """The file of the outbox that the configuration names, and what that is sealed with."""
+    try:
+        outbox = load_outbox(config)
+    except ConfigError as error:
+        raise Ended(told(config, error)) from None
+    path = path_of(outbox.url) if outbox is not None else None
+    if outbox is None or path is None:
+        raise Ended(f"{config} names no outbox in a file")
+    return path, outbox.keys
+
+
+def told(config: Path, error: ConfigError) -> str:
+    """What is wrong with the file, in a line."""
+    first, *others = map(str, error.problems)
+    more = f" (and {len(others)} more)" if others else ""
+    return (first if first.startswith(str(config)) else f"{config}: {first}") + more
+
+
+def choose(
+    operator: Any, named: tuple[str, ...], filters: Filters, limit: int, *, waiting: bool = False
+) -> list[str]:
+    """Those named, or those that the filters fit; the oldest first, since rooms have their order.
+
+    Ids sort by acceptance.
+    """
+    if named and filters != ANY:
+        raise Ended("name envelopes, or give filters: not both")
+    if named:
+        strangers = [name for name in named if operator.show(name) is None]
+        if strangers:
+            raise Ended("; ".join(map(unknown_to_it, strangers)))
+        return sorted(named)
+    if filters == ANY:
+        raise Ended("name envelopes, or give a filter")
+    which = filters.which(waiting=waiting)
+    find = operator.waiting if waiting else partial(operator.failed, oldest=True)
+    rows = find(which, limit)
+    if not rows:
+        note_unknown(operator, filters.instance)
+    if len(rows) == limit:
+        print(f"the oldest {limit} that fit; there may be more (--limit)")
+    return [row["id"] for row in rows]
+
+
+def note_unknown(operator: Any, instance: str | None) -> None:
+    """Nothing fits: perhaps since nobody knows the instance."""
+    if instance is not None and (said := operator.lacks(instance)):
+        note(said)
+
+
+def note(line: str) -> None:
+    """Say it on standard error."""
+    print(f"gateway: {printable(line)}", file=sys.stderr)
+
+
+def unknown_to_it(envelope: str) -> str:
+    """That there is nothing of that id."""
+    return f"the outbox does not know {envelope}"

@@ -1,0 +1,1 @@
+"""What operators and other processes ask of an outbox in a file, and of its owner."""

@@ -1,0 +1,96 @@
+"""Entries, receipts and process runs that the tests of the contract share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+
+from gateway_core.contract.envelopes import Disposition, Part, Receipt, Send
+from gateway_core.contract.ids import Ids
+from gateway_core.outboxes.interface import Entry, StoredEntry
+
+START = 1_700_000_000.0
+
+
+class Entries:
+    """Makes entries as the gateway would."""
+
+    def __init__(self) -> None:
+        self._ids = Ids(Random("contract"))  # noqa: S311 - ids of tests
+        self.count = 0
+
+    def __call__(
+        self, text: str, *, instance: str = "bot", room: str = "room", **fields: Any
+    ) -> Entry:
+        """An entry of one part."""
+        self.count += 1
+        at = START + self.count
+        due = fields.pop("due", None)
+        envelope = Send(
+            instance_id=instance, external_room_id=room, text=text, not_before=due, **fields
+        )
+        return Entry(
+            id=self._ids.next(at),
+            envelope=envelope,
+            plan=(Part(payload={"text": text, "n": [1, None, 0.5]}, span=(0, len(text))),),
+            accepted_at=at,
+            deadline=at + 3600.0,
+            fingerprint="print" if envelope.key is not None else "",
+            due=due,
+            trace=f"00-{self.count:032x}-{self.count:016x}-01",
+        )
+
+
+def receipt_of(
+    entry: Entry, disposition: Disposition = Disposition.DELIVERED, **fields: Any
+) -> Receipt:
+    """How the entry ended."""
+    return Receipt(
+        envelope_id=entry.id,
+        instance_id=entry.envelope.instance_id,
+        external_room_id=entry.envelope.external_room_id,
+        disposition=disposition,
+        accepted_at=entry.accepted_at,
+        ended_at=fields.pop("ended_at", entry.accepted_at + 1.0),
+        **fields,
+    )
+
+
+def texts(stored: Sequence[StoredEntry]) -> list[str]:
+    """What the entries say."""
+    return [getattr(one.entry.envelope, "text", "") for one in stored]
+
+
+class Contract:
+    """What authors give: process runs of their outbox."""
+
+    def process_run(self) -> Any:
+        """An async context manager: the outbox as one process has it."""
+        raise NotImplementedError
+
+    def killed_run(self) -> Any:
+        """The same, but as it is left nothing more is written: what was not awaited may be lost."""
+        pytest.skip("not tried: this outbox has no `killed_run`")
+
+    def filled(self, outbox: Any) -> Any:
+        """An async context manager: meanwhile the open outbox's store has no room left.
+
+        Entries of 100,000 characters are refused, and so is what is awaited after others that
+        need as much. As it is left there is room again.
+        """
+        raise NotImplementedError
+
+    def stalled(self, outbox: Any) -> Any:
+        """An async context manager: meanwhile the open outbox's store answers no write.
+
+        Written or not: as it is left, what was asked for is done and answered.
+        """
+        raise NotImplementedError
+
+    @pytest.fixture
+    def entry(self) -> Entries:
+        """Makes entries."""
+        return Entries()
