@@ -1066,6 +1066,42 @@ async def test_pieces_of_a_part_in_doubt_stay_in_doubt_in_the_next_life(outbox, 
     assert receipt.possible_duplicate
 
 
+async def test_pieces_of_an_edit_in_doubt_stay_in_doubt_in_the_next_life(outbox, autojump_clock):
+    """What may land late has their text as well; the run that appends them knows it no more."""
+    stricter = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.TOO_LONG, transform="stricter"
+    )
+
+    class Strict(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope, mode):
+            words = envelope.text.split() if mode == "stricter" else [envelope.text]
+            return [Part(payload={"text": word}, span=(0, len(envelope.text))) for word in words]
+
+    async def first_silent_then_strict(attempt):
+        if attempt.number == 1 and " " in attempt.part.payload["text"]:
+            await trio.sleep_forever()
+        if " " in attempt.part.payload["text"]:
+            raise Failure(stricter)
+        await trio.sleep(1)
+
+    channel = Strict(script=first_silent_then_strict)
+    async with life(outbox, channel, attempt_timeout=2.0) as (gateway, fence):
+        ref = (await gateway.send("bot", "room", "old")).ref
+        ticket = await gateway.submit(
+            Edit(instance_id="bot", external_room_id="room", target=ref, text="a b")
+        )
+        while len(channel.made) < 4:  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.1)
+        fence.kill()
+    async with life(outbox, channel, attempt_timeout=2.0) as (gateway, _):
+        await trio.sleep(1)
+        await ended(gateway)
+        receipt = (await gateway.status(ticket.id)).receipt
+    assert ["a", "b"] == channel.texts("room")
+    assert (True, True) == (receipt.delivered, receipt.possible_duplicate)
+
+
 async def test_those_who_wait_hear_that_it_is_kept(outbox, autojump_clock):
     """The gateway closes with work left: the ticket says so, and the next life does it."""
     channel = FakeChannel(latency=5.0)

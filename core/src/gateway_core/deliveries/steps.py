@@ -143,11 +143,12 @@ class Step:
             first.extra = {}  # what stood on the message goes on to the last part
         [first, *more][-1].extra = self.extra
         first.number, first.attempts, first.first_at = self.number, self.attempts, self.first_at
-        for new in more:  # what may have arrived had their text as well
-            new.first_at = LONG_AGO if self.maybe_sent else 0
+        first.maybe_sent = self.maybe_sent
+        for new in more:  # what may have arrived, or an edit that may yet, had their text as well
+            new.maybe_sent = self.maybe_sent or int(self.doubtful)
+            new.first_at = LONG_AGO if new.maybe_sent else 0
         for new in (first, *more):
-            new.maybe_sent, new.doubtful = self.maybe_sent, self.doubtful
-            new.transforms = self.transforms
+            new.doubtful, new.transforms = self.doubtful, self.transforms
         return [first, *more]
 
     @property
