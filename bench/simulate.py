@@ -14,15 +14,21 @@ before it stands, for each world in which something did not hold, the seed that 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 COLLECT_EVERY = 50
+MOST = 120.0
+"""Seconds of a processor for one world; most take a tenth of one."""
 
 
 def arguments() -> argparse.Namespace:
@@ -36,6 +42,27 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@contextmanager
+def bounded(name: str) -> Iterator[None]:
+    """End the process, and say where, if the world of that name goes round for ever.
+
+    Nothing is raised in it: whoever guards against errors would only go round once more.
+    """
+
+    def end(*_: object) -> None:
+        print(f"VIOLATION {name}: it went round for {MOST:g} s, and nothing else had a turn")
+        faulthandler.dump_traceback()
+        sys.stdout.flush()
+        os._exit(1)
+
+    signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, MOST)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+
 def worlds(asked: argparse.Namespace) -> Iterator[Any]:
     """The outcome or the violation of each world."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "simulation"))
@@ -45,15 +72,19 @@ def worlds(asked: argparse.Namespace) -> Iterator[Any]:
     gc.freeze()
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     makers: list[Callable[[], Any]] = [partial(simulate, seed) for seed in seeds]
+    names = [f"seed {seed}" for seed in seeds]
     if asked.crash_points:
         points, rng = count_points(), Random(asked.first_seed)
         print(f"{points} awaits")
         makers = [partial(killed_at, point) for point in range(1, points + 1)]
         draw = partial(rng.randrange, 1, points)
         makers += [partial(killed_at, draw(), draw()) for _ in seeds]
-    for number, make in enumerate(makers):
+        names = [str(make.args) for make in makers if isinstance(make, partial)]
+    for number, (name, make) in enumerate(zip(names, makers, strict=True)):
         try:
-            yield make()
+            with bounded(name):
+                made = make()
+            yield made
         except Violation as violation:
             yield violation
             if not asked.keep_going:

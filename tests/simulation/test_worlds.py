@@ -28,6 +28,8 @@ RARE = (
     8_406_609,
     8_422_568,
     8_465_862,
+    8_497_653,
+    8_500_702,
 )
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may

@@ -48,14 +48,18 @@ def acquire_all(
 def _take_in_turn(
     lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None
 ) -> Blocked | None:
-    """The same where somebody waits, or something is not free."""
-    worst, worst_at = None, now
+    """The same where somebody waits, or something is not free.
+
+    It waits where it must wait longest. Only where nothing but others is in its way, it waits
+    behind them: lanes that two buckets handed to each other would never let the engine go on.
+    """
+    worst, worst_at, behind = None, now, None
     for bucket in buckets:
         at = bucket.free_at(now)
         first = bucket is woken or _is_due(lane, bucket, now)
-        queue = None if first or at > worst_at else bucket.waiting
+        queue = None if first or at > now else bucket.waiting
         if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
-            worst, worst_at = bucket, max(at, worst_at)
+            behind = bucket
             continue
         if at <= now and bucket.reserved is not None:
             until, holder = bucket.reserved
@@ -63,6 +67,8 @@ def _take_in_turn(
                 at = until + 1
         if at > worst_at:
             worst, worst_at = bucket, at
+    if worst is None:
+        worst = behind
     if worst is not None:
         return Blocked(worst, worst_at)
     for bucket in buckets:
