@@ -39,7 +39,8 @@ without order is accepted before an older one of its message was loaded; while a
 begins with what was due, an append ends that began before; a closed account goes and comes back
 before a kill; an edit enters while a newer one is being stored; a message is sent again whose
 former copy is edited; a change has stepped aside as the process ends; an
-aged bulk message needs the one attempt of its account at the moment that it reserved."""
+aged bulk message needs the one attempt of its account at the moment that it reserved; two limits
+that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends."""
 
 
 @pytest.fixture(scope="module")

@@ -53,22 +53,21 @@ def _take_in_turn(
     It waits where it must wait longest. Only where nothing but others is in its way, it waits
     behind them: lanes that two buckets handed to each other would never let the engine go on.
     """
-    worst, worst_at, behind = None, now, None
+    worst, worst_at = None, now
     for bucket in buckets:
         at = bucket.free_at(now)
         first = bucket is woken or _is_due(lane, bucket, now)
-        queue = None if first or at > now else bucket.waiting
+        queue = None if first or at > worst_at else bucket.waiting
         if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
-            behind = bucket
+            if woken is None or worst is not woken:
+                worst, worst_at = bucket, max(at, worst_at)
             continue
         if at <= now and bucket.reserved is not None:
             until, holder = bucket.reserved
             if holder is not lane and until > now and not bucket.spare(now, until):
                 at = until + 1
-        if at > worst_at:
+        if at > worst_at or (bucket is woken and at == worst_at > now):
             worst, worst_at = bucket, at
-    if worst is None:
-        worst = behind
     if worst is not None:
         return Blocked(worst, worst_at)
     for bucket in buckets:

@@ -20,6 +20,10 @@ from gateway_core.ratelimits.concurrency import ConcurrencyLimits
 from gateway_core.scheduling.classes import ClassQueue, Waiter
 
 Shared = tuple[Bucket, ...]
+MOST_TURNS = 20_000
+"""At the most, of one call: more than there are lanes that it may let go, or move."""
+REST = 10_000_000
+"""Nanoseconds until it goes on after those."""
 _COUNTED = ("suspension", "circuit", "slots")
 
 
@@ -127,9 +131,18 @@ def queue_of(bucket: Bucket) -> WaitingTakers:
 
 
 def serve_waiters(work: list[Bucket], now: int) -> None:
-    """Serve the queues of these buckets while there are tokens, then set their alarms."""
+    """Serve the queues of these buckets while there are tokens, then set their alarms.
+
+    Lanes that buckets hand to each other, each free but for them, would go round for ever: after so
+    many turns the others of the program have theirs.
+    """
+    turns = 0
     while work:
         bucket = work.pop()
+        turns += 1
+        if turns > MOST_TURNS:
+            _set_alarm(bucket, now + REST, now)
+            continue
         free = bucket.free_at(now) if bucket.merged is None else now
         if free > now:
             _set_alarm(bucket, free, now)
