@@ -113,8 +113,10 @@ OUTBOX_IN_MEMORY = Event(
     "outbox_in_memory", "info", "accepted envelopes do not survive the process"
 )
 OUTBOX_FAILED = Event(
-    "outbox_failed", "error", "the outbox failed; it is asked again",
-    "error waiting wait",
+    "outbox_failed", "error",
+    "the outbox failed; it is asked again. A file that takes nothing is logged for the 1st, 10th,"
+    " 100th … of `times`",
+    "error waiting wait times",
 )  # fmt: skip
 OUTBOX_WORKS = Event(
     "outbox_works", "info", "the outbox takes what it is given again, after `outbox_failed`",
