@@ -87,8 +87,9 @@ HOOK_FAILED = Event(
 )  # fmt: skip
 HOOK_SLOW = Event(
     "hook_slow", "warning",
-    "a hookimpl held the event loop for 0.1 s or more, for the 1st, 10th, 100th … of `times`",
-    "channel plugin hook seconds times",
+    "a hookimpl held the event loop for 0.1 s or more, for the 1st, 10th, 100th … of `times`;"
+    " `seconds` are without what the garbage collector took meanwhile, which `gc` says",
+    "channel plugin hook seconds gc times",
 )  # fmt: skip
 PARTITION_RESTARTED = Event(
     "partition_restarted", "error",
