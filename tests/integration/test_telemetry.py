@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_contrib.otel import OtelSettings, open_telemetry
 from gateway_core import ConfigError, Instance, open_gateway, parse_config
-from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway
+from gateway_core.testing import FakeChannel, FakeSettings, MemoryOutbox, open_test_gateway
 
 PATIENCE = 40.0
 MESSAGES = 300
@@ -184,6 +186,40 @@ async def test_a_table_of_the_configuration_is_all_it_takes(port):
     assert 1 == total(families["gateway_envelopes_accepted"], gateway_instance="bot")
     assert "night" == families["target_info"].samples[0].labels["service_name"]
     assert {} == await trio.to_thread.run_sync(families_at, port)
+
+
+class Untouched(MemoryOutbox):
+    """Knows whether it was opened."""
+
+    opened = False
+
+    async def __aenter__(self):
+        self.opened = True
+        return await super().__aenter__()
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign")],
+)
+async def test_an_address_that_cannot_be_served_is_told_by_its_place(port, host, why):
+    """Nothing else is opened then."""
+    table = {"telemetry": {"export": {"prometheus": f"{host}:{port}"}}}
+    channel, outbox = FakeChannel(), Untouched()
+    config = parse_config(table, [("fake", channel)])
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ConfigError) as raised:
+        async with open_gateway(config, plugins=[("fake", channel)], outbox=outbox):
+            pass
+    (problem,) = raised.value.problems
+    assert "telemetry.export.prometheus" == problem.place
+    assert re.fullmatch(rf"metrics cannot be served at {host}:{port}: .*{why}.*", problem.text)
+    assert not outbox.opened
+
+
+async def test_a_port_that_no_machine_has_is_told_by_its_place():
+    with pytest.raises(ConfigError, match=r"^telemetry\.export\.prometheus: .*:99999: .*0-65535"):
+        async with open_telemetry(OtelSettings(prometheus="127.0.0.1:99999")):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import Any
 
 from gateway_core.authors import ConfigError, Problem, Providers, hookimpl
 
+GATEWAY_CONTRACT = 1
+
 
 @hookimpl
 def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[Providers]:

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from gateway_core.authors import ConfigError, Problem, Secret, hookimpl
 from gateway_core.settings import mistakes_in
 
+GATEWAY_CONTRACT = 1
+
 
 def _whether(text: str) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}

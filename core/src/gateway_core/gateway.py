@@ -44,6 +44,7 @@ from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import leaving
+from gateway_core.plugins.calling import Collections
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.scheduling.partitioning import finder
@@ -89,11 +90,12 @@ class Gateway(Verbs):
         self._hooks = hooks
         self._outbox = outbox
         self._clock = Clock(wall_clock)
+        self._collections = Collections()
         privacy = Privacy(config.telemetry)
         self._meters = working_meters(providers)
         self._observer = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
-            channel.privacy = privacy
+            channel.privacy, channel.collections = privacy, self._collections
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
         self._reloading = trio.Lock()
@@ -410,7 +412,8 @@ class Gateway(Verbs):
     async def _run(self) -> None:
         """Run every task of the gateway in a shield whose only exit is quiet, drain, cancel."""
         snapshot = functools.partial(self.statistics, waiting=True)
-        with trio.CancelScope(shield=True), observed(self._meters, self._observer, snapshot):
+        observing = observed(self._meters, self._observer, snapshot)
+        with trio.CancelScope(shield=True), self._collections, observing:
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
                 try:

@@ -138,6 +138,30 @@ def test_what_no_answer_says_is_said_as_well(reason, raw, said):
     assert sentence.endswith(f"[{raw}]" if raw else ".")
 
 
+@pytest.fixture
+def half_damaged(program, tmp_path):
+    """The program, with an account whose session does not open beside one that works."""
+    (tmp_path / "tokens.json").write_text("no tokens")
+    with (tmp_path / "gateway.toml").open("a") as file:
+        file.write(
+            '[instances.worn]\nchannel = "slack"\ntoken = "xoxe.xoxb-1"\nrefresh_token = "xoxe-1"\n'
+            'client_id = "1.2"\nclient_secret = "0badcafe"\n'
+            f'token_file = "{tmp_path}/tokens.json"\n'
+        )
+    return program
+
+
+def test_nothing_stands_between_its_sentences_but_what_verbose_asks_for(half_damaged):
+    """The log would say of a session in its own words what the sentence says in ours."""
+    code, out, err = half_damaged("check", "--live")
+    assert (1, ["gateway: not working: worn"]) == (code, err)
+    works, does_not = out.splitlines()
+    assert works.startswith("bot (slack): works")
+    assert does_not.startswith("worn (slack): does not work: The file that keeps its tokens is")
+    loud = half_damaged("check", "--live", "--verbose")[2]
+    assert [line for line in loud if "event='gateway.session_failed'" in line]
+
+
 LEAST = """
 import attrs
 from gateway_core.authors import Answer, hookimpl

@@ -328,6 +328,7 @@ def test_the_log_of_a_plugin_s_mistake_stays_out_of_what_is_printed(program, tmp
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "gateway_policy_words.py").write_text(
         "from gateway_core.authors import hookimpl\n"
+        "GATEWAY_CONTRACT = 1\n"
         "@hookimpl\n"
         "def validate(envelope): return 'bad'\n"
     )

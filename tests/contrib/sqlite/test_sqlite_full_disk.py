@@ -7,9 +7,10 @@ import re
 import pytest
 import trio
 from full_disk import full
+from structlog.testing import capture_logs
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.committer import LONGEST_PAUSE
+from gateway_contrib.sqlite.committer import LONGEST_PAUSE, QUIET
 from gateway_core import OutboxError, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import Entries
@@ -77,7 +78,7 @@ async def test_look_ups_are_answered_or_refused_at_once(outbox, autojump_clock):
             assert began == trio.current_time()
 
 
-async def test_a_full_disk_is_logged_by_its_own_clock_however_many_are_refused(
+async def test_a_full_disk_is_asked_by_its_own_clock_and_logged_now_and_then(
     outbox, capsys, autojump_clock
 ):
     entries = Entries()
@@ -86,11 +87,103 @@ async def test_a_full_disk_is_logged_by_its_own_clock_however_many_are_refused(
             for _ in range(100):
                 await refused(outbox, entries("x" * 100_000))
                 await trio.sleep(0.1)
-    lines = re.findall(r"gateway.outbox_failed.*wait=([\d.]+)", capsys.readouterr().out)
-    pauses = [float(each) for each in lines]
-    assert pauses == sorted(pauses)
-    assert (0.05, LONGEST_PAUSE) == (pauses[0], pauses[-1])
-    assert 6 <= len(pauses) <= 12
+    lines = re.findall(
+        r"gateway.outbox_failed.*times=(\d+).*wait=([\d.]+)", capsys.readouterr().out
+    )
+    assert ["1", "10", "100"] == [times for times, _ in lines]
+    pauses = [float(wait) for _, wait in lines]
+    assert (sorted(pauses), 0.05, LONGEST_PAUSE) == (pauses, pauses[0], pauses[-1])
+
+
+def told(logs):
+    """What the log heard of the outbox: of a failure how many times, else the event."""
+    return [
+        log.get("times", log["event"]) for log in logs if log["event"].startswith("gateway.outbox")
+    ]
+
+
+WORKS = "gateway.outbox_works"
+LARGE, SMALL = "x" * 100_000, "x"
+
+
+@pytest.mark.parametrize("pause", [0.06, 2.5])
+async def test_a_thousand_refusals_of_a_full_disk_are_four_lines(outbox, pause, autojump_clock):
+    """However often it is asked; and one more says at once that it works again."""
+    with capture_logs() as logs:
+        async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+            with full(outbox):
+                for _ in range(1_000):
+                    with pytest.raises(OutboxError, match="the disk is full"):
+                        await gateway.send("bot", "room", LARGE)
+                    await trio.sleep(pause)
+            assert [1, 10, 100, 1_000] == told(logs)
+            assert (await gateway.send("bot", "room", SMALL)).delivered
+            assert [1, 10, 100, 1_000, WORKS] == told(logs)
+
+
+async def test_a_disk_that_takes_what_is_small_is_not_said_to_work_each_time(
+    outbox, autojump_clock
+):
+    """Between two failures it works for a moment; it does once nothing has failed for a minute."""
+    entries = Entries()
+    with capture_logs() as logs:
+        async with outbox:
+            for _ in range(300):
+                with full(outbox):
+                    await refused(outbox, entries(LARGE))
+                    await refused(outbox, entries(LARGE))
+                await outbox.append(entries(SMALL), lambda: None)
+                await trio.sleep(0.1)
+            assert [1, WORKS, 3, 10, 100] == told(logs)
+            await outbox.append(entries(LARGE), lambda: None)
+            await trio.sleep(QUIET - 1)
+            assert [1, WORKS, 3, 10, 100] == told(logs)
+            await outbox.append(entries(LARGE), lambda: None)
+            await trio.sleep(2)
+            await outbox.append(entries(LARGE), lambda: None)
+            assert [1, WORKS, 3, 10, 100, WORKS] == told(logs)
+    assert [1, WORKS, 3, 10, 100, WORKS] == told(logs)
+
+
+async def test_it_is_said_to_work_as_it_is_closed_where_the_last_of_it_was_written(
+    outbox, autojump_clock
+):
+    entries = Entries()
+    with capture_logs() as logs:
+        async with outbox:
+            for _ in range(2):
+                with full(outbox):
+                    await refused(outbox, entries(LARGE))
+                await outbox.append(entries(SMALL), lambda: None)
+            assert [1, WORKS, 2] == told(logs)
+    assert [1, WORKS, 2, WORKS] == told(logs)
+
+
+async def test_trouble_after_a_quiet_minute_is_news(outbox, autojump_clock):
+    entries = Entries()
+    with capture_logs() as logs:
+        async with outbox:
+            for _ in range(3):
+                with full(outbox):
+                    await refused(outbox, entries(LARGE))
+                await outbox.append(entries(SMALL), lambda: None)
+                await trio.sleep(QUIET)
+    assert [1, WORKS] * 3 == told(logs)
+
+
+async def test_what_cannot_be_forgotten_is_not_logged_each_second(tmp_path, autojump_clock):
+    settings = SqliteSettings(in_thread=False, history_for=20.0)
+    outbox = SqliteOutbox(tmp_path / "outbox.db", settings, wall_clock=virtual_wall)
+    with capture_logs() as logs:
+        async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+            for number in range(10):
+                await gateway.send("bot", f"room {number}", SMALL)
+            await trio.sleep(2)  # until all that happened is written
+            database = outbox._writer._db
+            database.execute("PRAGMA query_only = 1")
+            await trio.sleep(240)
+            database.execute("PRAGMA query_only = 0")
+    assert [1, 10, 100] == told(logs)
 
 
 async def test_what_was_refused_leaves_nothing_to_be_written(outbox, capsys, autojump_clock):

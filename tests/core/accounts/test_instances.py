@@ -339,8 +339,10 @@ async def test_an_attempt_under_way_at_a_removal_is_in_doubt(engine, say, autoju
     async with engine(channel) as gateway:
         await gateway.submit(say.message())
         await trio.sleep(1)
-        left = await gateway.remove_instance("bot", drain=1)
-        assert [Disposition.UNKNOWN] == [u.receipt.disposition for u in left]
+        (left,) = await gateway.remove_instance("bot", drain=1)
+        assert Disposition.UNKNOWN is left.receipt.disposition
+        raw = "its instance was removed while the attempt was under way"
+        assert raw == left.receipt.verdict.raw
         await trio.sleep(20)
         assert all(p.in_flight == 0 for p in gateway.statistics().partitions)
 

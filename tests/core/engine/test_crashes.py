@@ -18,6 +18,7 @@ from gateway_core import (
     Part,
     PartitionFailed,
     Reason,
+    Refused,
     Scope,
     Verdict,
 )
@@ -268,9 +269,23 @@ async def test_an_observer_of_moves_that_raises_keeps_nothing_from_moving(
 
 @pytest.mark.parametrize("hook", ["validate", "chunk"])
 async def test_a_pure_hook_that_raises_at_the_door_refuses(engine, hook, autojump_clock):
-    async with engine(plugins=[_Broken(hook)]) as gateway:
-        with pytest.raises(HookContractError, match=f"_Broken: hook {hook}: raised ZeroDivision"):
-            await gateway.send("bot", "r", "x")
+    """Its caller gets the error, whatever it wants of receipts, and so do the observers."""
+    refused = []
+
+    class Hears:
+        @hookimpl
+        def after_refusal(self, error):
+            refused.append(error)
+
+    async with engine(plugins=[_Broken(hook), Hears()]) as gateway:
+        with pytest.raises(
+            HookContractError, match=f"^_Broken: hook {hook}: raised ZeroDivisionError: "
+        ) as caught:
+            await gateway.send("bot", "r", "x", raises=False)
+        assert not isinstance(caught.value, Refused)
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert [caught.value] == refused
+        assert 1 == gateway.statistics().refused
         assert 0 == gateway.statistics().accepted
 
 

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
-from gateway_core import Disposition, Edit, GatewayClosed, Limit, Send
+from gateway_core import Disposition, Edit, GatewayClosed, Limit, Reason, Send
 from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway, run_seeded
 
@@ -50,6 +51,37 @@ async def test_what_does_not_end_within_the_grace_is_told_and_counted(engine, sa
     assert "unknown" == (await running.receipt()).parts[0].outcome
     assert Disposition.CANCELLED is (await waiting.receipt()).disposition
     assert "not_sent" == (await waiting.receipt()).parts[0].outcome
+
+
+async def test_what_closing_cut_off_says_so_in_its_receipt_and_in_the_log(
+    engine, say, autojump_clock
+):
+    """Whatever its attempts before came to; what only waited was cancelled, and needs no reason."""
+    busy = say.busy()
+
+    async def slow_after_one(attempt):
+        if attempt.room == "tried" and attempt.number == 1:
+            raise busy
+        await trio.sleep(100)
+
+    with capture_logs() as logs:
+        async with engine(FakeChannel(script=slow_after_one), drain_timeout=30) as gateway:
+            first = await gateway.submit(say.message("fresh"))
+            waiting = await gateway.submit(say.message("fresh"))
+            tried = await gateway.submit(say.message("tried"))
+    raw = "the gateway closed while the attempt was under way"
+    for ticket in (first, tried):
+        receipt = await ticket.receipt()
+        verdict = receipt.verdict
+        assert Disposition.UNKNOWN is receipt.disposition
+        assert (Reason.OUTCOME_UNKNOWN, "unknown", raw) == (
+            verdict.reason, verdict.dispatched, verdict.raw
+        )  # fmt: skip
+    assert (await waiting.receipt()).verdict is None
+    failed = [log for log in logs if log["event"] == "gateway.envelope_failed"]
+    assert {(log["envelope"], log["reason"], log["raw"]) for log in failed} == {
+        (ticket.id, "outcome_unknown", raw) for ticket in (first, tried)
+    }
 
 
 async def test_drain_returns_every_undelivered_envelope(engine, say, autojump_clock):

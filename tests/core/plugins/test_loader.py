@@ -173,6 +173,7 @@ async def send():
 """
 POLICY = """
 from gateway_core.authors import hookimpl
+GATEWAY_CONTRACT = 1
 @hookimpl
 def chunk():
     return None
@@ -377,15 +378,29 @@ def test_an_installed_adapter_that_cannot_send_is_told(install):
 def test_a_contract_version_that_is_not_served_is_told(version):
     plugin = type("Plugin", (Adapter,), {"GATEWAY_CONTRACT": version})
     text = f"Plugin: is written for contract version {version}; served is 1 (GATEWAY_CONTRACT)"
+    if version is None:
+        text = "Plugin: names no contract version: GATEWAY_CONTRACT = 1 is missing"
     assert [text] == faults(("post", plugin()))
 
 
-def test_a_policy_need_not_name_its_contract_version_but_may():
+def test_a_policy_given_in_code_need_not_name_its_contract_version_but_may():
+    """It is a part of the program that gives it, which is made for its gateway."""
     assert bound(policy(chunk=lambda: None), ("post", Adapter()))
     later = policy(chunk=lambda: None)
     later.GATEWAY_CONTRACT = 2
     (text,) = faults(later, ("post", Adapter()))
     assert "contract version 2" in text
+
+
+@pytest.mark.parametrize("group", ["gateway_plugin", "gateway_policy"])
+def test_whatever_is_installed_names_its_contract_version(install, group):
+    source = ADAPTER if group == "gateway_plugin" else POLICY
+    nameless = source.replace("GATEWAY_CONTRACT = 1\n", "")
+    install("bare", {f"bare_{group}": nameless}, **{group: [f"bare = bare_{group}"]})
+    with pytest.raises(PluginError) as caught:
+        bind((), Filter(allow=("bare",)))
+    text = "bare (bare 1.0): names no contract version: GATEWAY_CONTRACT = 1 is missing"
+    assert [text] == [str(problem) for problem in caught.value.problems]
 
 
 def test_two_adapters_of_one_channel_are_told_with_both_names():
@@ -404,8 +419,36 @@ def test_an_async_hook_of_a_policy_is_told(name):
     async def hook(self):
         return None
 
-    text = "async hooks belong to the adapter; policies use the sync hooks and observers"
-    assert [f"Plugin: {name}: {text}"] == fault_of(hookimpl(hook), name=name, adapter=False)
+    (text,) = fault_of(hookimpl(hook), name=name, adapter=False)
+    assert text.startswith(
+        f"Plugin: {name}: only a channel's adapter implements it: leave it out of a policy"
+    )
+
+
+async def _send():
+    return Answer()
+
+
+@pytest.mark.parametrize("channel", [None, "post"])
+def test_a_policy_that_sends_is_told_what_to_do_and_not_to_become_an_adapter(channel):
+    sends = policy(send=_send, chunk=lambda: None)
+    told = faults(sends if channel is None else (channel, sends), ("post", Adapter()))
+    text = (
+        "Policy: send: only a channel's adapter implements it: leave it out of a policy, which"
+        " changes a message in `chunk`, refuses it in `validate` and hears of it in `after_attempt`"
+    )
+    given = '; an adapter is given as ("channel", plugin)' if channel is None else ""
+    assert [text + given] == told
+
+
+def test_an_installed_policy_that_sends_is_told_so(install):
+    source = ADAPTER.replace("settings_type", "traits")
+    install("eager", {"eager_hooks": source}, gateway_policy=["eager = eager_hooks"])
+    with pytest.raises(PluginError) as caught:
+        bind((), Filter(allow=("eager",)))
+    (text,) = map(str, caught.value.problems)
+    assert text.startswith("eager (eager 1.0): send: only a channel's adapter implements it")
+    assert text.endswith("`after_attempt`")
 
 
 def test_an_async_hook_takes_no_wrapper():

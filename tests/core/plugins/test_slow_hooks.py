@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from contextlib import asynccontextmanager, suppress
 
@@ -138,6 +139,86 @@ async def test_the_1st_10th_and_100th_time_is_logged_and_each_is_counted(hours, 
             counted = gateway.statistics().hook_slow
     assert [1, 10, 100] == [times for _, _, _, times in slow(lines)]
     assert {("fake", "Slow", "after_disposition"): 250} == counted
+
+
+# -- what the garbage collector takes is none of the hook's
+
+
+@pytest.fixture
+def collect(hours, monkeypatch):
+    """Collects garbage, for so many seconds."""
+    takes = [0.0]
+
+    def during(phase, _info):
+        if phase == "start":
+            hours.hold(takes[0])
+
+    def collect(seconds):
+        gc.callbacks.append(during)  # behind whoever measures
+        takes[0] = seconds
+        gc.collect()
+        gc.callbacks.remove(during)
+
+    return collect
+
+
+async def test_a_hook_is_not_slow_for_a_collection_that_came_meanwhile(
+    hours, collect, autojump_clock
+):
+    class Innocent(FakeChannel):
+        @hookimpl
+        def after_disposition(self):
+            hours.hold(0.05)
+            collect(0.25)
+
+        @hookimpl
+        async def send(self):
+            collect(0.25)
+            await trio.lowlevel.checkpoint()
+            collect(0.25)
+            return Answer(message_id="1")
+
+    with capture_logs() as lines:
+        async with open_test_gateway(Innocent()) as gateway:
+            assert (await gateway.send("bot", "r", "hello")).delivered
+            assert {} == gateway.statistics().hook_slow
+    assert [] == slow(lines)
+
+
+async def test_a_slow_hook_is_told_without_the_collections_and_these_beside_it(
+    hours, collect, autojump_clock
+):
+    class Slow:
+        @hookimpl
+        def after_disposition(self):
+            collect(0.5)
+            hours.hold(0.15)
+            collect(0.25)
+
+    with capture_logs() as lines:
+        async with open_test_gateway(plugins=[Slow()]) as gateway:
+            collect(4.0)  # before the hook
+            await gateway.send("bot", "r", "hello")
+            collect(4.0)
+    (line,) = (line for line in lines if line["event"] == "gateway.hook_slow")
+    assert (0.15, 0.75) == (line["seconds"], line["gc"])
+
+
+async def test_collections_are_measured_only_while_a_gateway_is_open(autojump_clock):
+    before = list(gc.callbacks)
+    async with open_test_gateway(), open_test_gateway():
+        assert len(before) + 2 == len(gc.callbacks)
+    assert before == gc.callbacks
+
+
+def test_of_many_collections_the_newest_are_remembered(hours, collect):
+    with calling.Collections() as collections:
+        for _ in range(calling.REMEMBERED + 10):
+            collect(0.5)
+        assert 0.5 * calling.REMEMBERED == collections.within(10_000)
+        assert 0.25 == collections.within(0.25)
+        hours.hold(1)
+        assert 0.0 == collections.within(1)
 
 
 # -- async hooks: only the time in which they hold the loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ async def check(
     verbose: Verbose = False,
 ) -> int:
     """Read a configuration and name every mistake by its place."""
-    set_up_log(verbose=verbose)
+    set_up_log(verbose=verbose, level=logging.CRITICAL)  # its sentences say the same
     loaded = _loaded(config)
     if not live:
         for instance in loaded.instances:

@@ -22,7 +22,13 @@ from gateway_contrib.otel.dropping import CountedMetrics, CountedSpans, Drops
 from gateway_contrib.otel.histograms import SeveralAtOnce
 from gateway_contrib.otel.sampling import QuickTracers
 from gateway_contrib.otel.settings import OtelSettings
-from gateway_core.authors import INSTRUMENTATION_SCOPE, METRICS, Providers
+from gateway_core.authors import (
+    INSTRUMENTATION_SCOPE,
+    METRICS,
+    ConfigError,
+    Problem,
+    Providers,
+)
 
 MILLISECONDS = 1_000
 
@@ -40,8 +46,8 @@ async def open_telemetry(
     spans, metrics  exporters instead of OTLP's own; readers: more readers of the metrics
 
     The gateway never waits for an exporter. What one does not take is dropped and counted; at the
-    end of the block the last export has `closing` seconds. Raises `OSError` where the address to
-    serve Prometheus at is taken.
+    end of the block the last export has `closing` seconds. Raises `ConfigError` where Prometheus
+    cannot be served at the address, as when another process has the port.
     """
     drops = Drops()
     spans, metrics = _exporters(settings, spans, metrics)
@@ -138,7 +144,12 @@ async def _served(address: str | None) -> AsyncIterator[list[MetricReader]]:
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     reader = PrometheusMetricReader(registry=registry)
-    server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    try:
+        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    except (OSError, OverflowError) as error:  # the latter: a port beyond what there is
+        why = getattr(error, "strerror", None) or error
+        text = f"metrics cannot be served at {address}: {why}"
+        raise ConfigError([Problem("telemetry.export.prometheus", text)]) from error
     try:
         yield [reader]
     finally:

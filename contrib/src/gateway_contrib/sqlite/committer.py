@@ -20,6 +20,10 @@ from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_WORKS, OutboxError, log_
 LONGEST_PAUSE = 2.0
 COUNTED = 64
 """Changes that may come in before what the batch has is counted anew."""
+QUIET = 60.0
+"""Seconds without a failure after which failures are no longer those of the trouble before."""
+MOST_CAUSES = 16
+"""Causes of failures that are told apart."""
 POLL = 1.0
 """Seconds between two looks for what operators ask, and for history to forget."""
 
@@ -30,6 +34,8 @@ class Committer:
     write   writes a batch; raises `OutboxError`: then nothing of it is written
     queue   changes that may wait for the disk; whoever adds more than that waits, in order
     linger  seconds that changes which nobody awaits may wait for company
+
+    `tending`: what the log hears of failures between the batches.
     """
 
     def __init__(
@@ -47,7 +53,8 @@ class Committer:
         self._written: Batch | None = None
         self._dead: OutboxError | None = None
         self._error: OutboxError | None = None
-        self._failed_at: float | None = None
+        self._trouble = Trouble()
+        self.tending = Trouble()
         self._clock = _RetryClock()
         self.batch = Batch()
         self.patience = POLL
@@ -76,34 +83,34 @@ class Committer:
             self._error = error
             if error is None:
                 self._clock = _RetryClock()
-                if len(batch):
-                    self._works()
+                self._works(wrote=len(batch) > 0)
                 if self.between is not None:
                     await self.between()
                 continue
             self._keep_rest(batch)
             self._refuse_outside(error)
             await self._pause(error)
+        if self._error is None:
+            self._works(wrote=False, ends=True)
         self._refuse_rest()
 
     async def _pause(self, error: OutboxError) -> None:
         """Until the disk's turn comes again, or somebody waits for it: they are told at once."""
         now = trio.current_time()
-        if self._failed_at is None:
-            self._failed_at = now
-        if self._clock.strikes(now):
-            wait = self._clock.pause
-            log_event(OUTBOX_FAILED, error=str(error), waiting=len(self.batch), wait=wait)
+        self._clock.strike(now)
+        if times := self._trouble.fails(str(error), now):
+            waiting, wait = len(self.batch), self._clock.pause
+            log_event(OUTBOX_FAILED, error=str(error), waiting=waiting, wait=wait, times=times)
         with trio.move_on_after(self._clock.at - now):
             if self._closing:
                 await trio.sleep_forever()
             await self._urgent.wait()
 
-    def _works(self) -> None:
-        """Something was written, so that an alert of what failed before ends as well."""
-        if self._failed_at is not None:
-            log_event(OUTBOX_WORKS, seconds=round(trio.current_time() - self._failed_at, 3))
-            self._failed_at = None
+    def _works(self, *, wrote: bool, ends: bool = False) -> None:
+        """Nothing failed, so that an alert of what failed before ends once something is written."""
+        seconds = self._trouble.works(trio.current_time(), wrote=wrote, ends=ends)
+        if seconds is not None:
+            log_event(OUTBOX_WORKS, seconds=round(seconds, 3))
 
     async def _company(self) -> None:
         """Until there is something that somebody awaits, or something has waited long enough."""
@@ -226,13 +233,53 @@ class _RetryClock:
         self.pause = 0.0
         self.at = -math.inf
 
-    def strikes(self, now: float) -> bool:
-        """Whether it was the disk's turn: the next one comes later than this did."""
-        if now < self.at:
-            return False
-        self.pause = min(LONGEST_PAUSE, max(0.05, self.pause * 2))
-        self.at = now + self.pause
-        return True
+    def strike(self, now: float) -> None:
+        """It failed; if it was the disk's turn, the next one comes later than this did."""
+        if now >= self.at:
+            self.pause = min(LONGEST_PAUSE, max(0.05, self.pause * 2))
+            self.at = now + self.pause
+
+
+class Trouble:
+    """What the log hears of a disk that takes nothing, however often it is asked. Sans-I/O.
+
+    The first failure at once, then of one cause the 10th, 100th and so on; and once that it works.
+    A full disk may take what is small between two failures. If it failed again within `QUIET`
+    seconds, it is said to work only after as many seconds without a failure.
+    """
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._failed = -math.inf
+        self._worked: float | None = None
+        self._again = False
+        self._times: dict[str, int] = {}
+
+    def fails(self, cause: str, now: float) -> int | None:
+        """How many times it has failed for that cause, where the log is to hear of it."""
+        if now - self._failed >= QUIET or len(self._times) >= MOST_CAUSES:
+            self._times.clear()
+        first = self._began is None
+        if first:
+            self._began, self._again = now, now - self._failed < QUIET
+        self._failed, self._worked = now, None
+        self._times[cause] = times = self._times.get(cause, 0) + 1
+        return times if first or str(times).strip("0") == "1" else None
+
+    def works(self, now: float, *, wrote: bool, ends: bool) -> float | None:
+        """For how many seconds it did not, where the log is to hear that it works again.
+
+        wrote  something was written; ends: nobody asks any more
+        """
+        if self._worked is None and wrote:
+            self._worked = now
+        if self._began is None or self._worked is None:
+            return None
+        if self._again and not ends and now - self._failed < QUIET:
+            return None
+        seconds = self._worked - self._began
+        self._began = None
+        return seconds
 
 
 def _tell(batch: Batch, error: OutboxError | None) -> None:

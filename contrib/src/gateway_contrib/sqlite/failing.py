@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,12 +105,19 @@ def typed(
 
 
 @contextmanager
-def logged(event: Event) -> Iterator[None]:
-    """What SQLite or the system raises is logged, where nobody could do anything about it."""
+def logged(event: Event, fails: Callable[[str], int | None] | None = None) -> Iterator[None]:
+    """What SQLite or the system raises is logged, where nobody could do anything about it.
+
+    fails  how many times it has failed in these words; None: the log has heard of it
+    """
     try:
         yield
     except (apsw.Error, OSError, UnicodeDecodeError, OutboxError) as error:
-        log_event(event, error=words(error) if not isinstance(error, OutboxError) else str(error))
+        text = words(error) if not isinstance(error, OutboxError) else str(error)
+        if fails is None:
+            log_event(event, error=text)
+        elif times := fails(text):
+            log_event(event, error=text, times=times)
 
 
 def unreadable(envelope_id: str, error: Exception) -> None:

@@ -201,7 +201,7 @@ class SqliteOutbox(Recording):
         with logged(OUTBOX_FAILED):
             if self._ownership.renew():
                 log_event(OUTBOX_FAILED, error=f"{self.path}.owner was deleted; it is there again")
-        with logged(OUTBOX_FAILED):
+        with logged(OUTBOX_FAILED, lambda why: self._committer.tending.fails(why, wall)):
             if self._presence.log_gone:
                 self._log.rescue()
             else:

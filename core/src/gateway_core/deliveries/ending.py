@@ -31,13 +31,26 @@ SUPERSEDED = Ending(Disposition.SUPERSEDED)
 SHED = Ending(Disposition.SHED)
 
 
-def given_up(delivery: Delivery) -> Ending:
-    """Nobody goes on with it: `unknown` if it may have arrived, else `cancelled`."""
+def given_up(delivery: Delivery, because: str = "") -> Ending:
+    """Nobody goes on with it: `unknown` if it may have arrived, else `cancelled`.
+
+    because  what cuts off an attempt that is under way: "the gateway closed"
+    """
     step = delivery.step
-    if step is not None and (step.started or step.doubtful):
+    under_way = step is not None and step.started
+    if step is not None and (under_way or step.doubtful):
         step.end("unknown")
-    unknown = delivery.disposition() is Disposition.UNKNOWN
-    return Ending(Disposition.UNKNOWN) if unknown else CANCELLED
+    if delivery.disposition() is not Disposition.UNKNOWN:
+        return CANCELLED
+    if not under_way or not because:
+        return Ending(Disposition.UNKNOWN)  # its last verdict has the reason
+    verdict = Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.OUTCOME_UNKNOWN,
+        dispatched="unknown",
+        raw=f"{because} while the attempt was under way",
+    )
+    return Ending(Disposition.UNKNOWN, verdict)
 
 
 def expired(delivery: Delivery, cause: str = "") -> Ending:

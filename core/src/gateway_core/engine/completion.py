@@ -116,14 +116,17 @@ class Completion:
         self.complete_waiting(delivery, CANCELLED, self._clock.now())
         return True
 
-    def give_up(self, delivery: Delivery) -> Receipt:
-        """End it now: `unknown` if it may have arrived, else `cancelled`. The newest goes first."""
+    def give_up(self, delivery: Delivery, because: str = "") -> Receipt:
+        """End it now: `unknown` if it may have arrived, else `cancelled`. The newest goes first.
+
+        because  what cuts off an attempt that is under way
+        """
         if delivery.receipt is not None:  # the end of another one ended it
             return delivery.receipt
         step = delivery.step
         started = step is not None and step.started
         end = self.complete if started else self.complete_waiting  # an attempt lets its lane go on
-        return end(delivery, given_up(delivery), self._clock.now())
+        return end(delivery, given_up(delivery, because), self._clock.now())
 
     def drop(self, delivery: Delivery) -> bool:
         """Give it up, unless an attempt is under way; whether that was so."""
@@ -189,7 +192,7 @@ class Completion:
     def abandon(self) -> None:
         """The gateway closes: give up all unfinished envelopes."""
         for delivery in reversed(list(self._deliveries.values())):
-            self.give_up(delivery)
+            self.give_up(delivery, "the gateway closed")
 
     def forget_room(self, instance_id: str, room_id: str) -> int:
         """Forget everything that ended in a room; the number of its unfinished envelopes."""

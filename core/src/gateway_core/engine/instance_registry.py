@@ -245,7 +245,7 @@ class InstanceRegistry:
             while unfinished:  # emptied by and by: to free so many at once takes its time, too
                 delivery = unfinished.pop()
                 if not delivery.stored:
-                    receipt = partition.completion.give_up(delivery)
+                    receipt = partition.completion.give_up(delivery, "its instance was removed")
                     if not receipt.delivered:
                         left.append(Undelivered(delivery.envelope, receipt))
                 if len(unfinished) % AT_ONCE == 0:

@@ -6,13 +6,14 @@ measured by itself: what it awaits holds nobody up.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from inspect import iscoroutinefunction
 from operator import itemgetter
 from time import perf_counter
 from types import TracebackType, coroutine
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from gateway_core.contract.envelopes import repeated
 from gateway_core.plugins import defaults
@@ -23,6 +24,10 @@ Report: TypeAlias = Callable[[Any, float], None]
 
 SLOW = 0.1
 """Seconds from which an impl is reported: a tenth is what people notice."""
+REMEMBERED = 64
+"""Collections that are remembered: a call of which more are a part has been slow by itself."""
+LONG = 0.001
+"""Seconds from which a collection is remembered."""
 
 
 @contextmanager
@@ -116,6 +121,37 @@ def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[A
         return lambda _kwargs: ()
     name = names[0]
     return lambda kwargs: (kwargs[name],)
+
+
+class Collections:
+    """When the garbage collector ran lately, whoever's garbage it was: entered, it is measured.
+
+    What it takes of a call is none of the impl's: it comes after so many allocations, and takes as
+    long as the whole program has objects. Nothing is done for it as an impl is called.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0.0
+        self._ran: tuple[tuple[float, float], ...] = ()  # changed never: somebody may look at it
+
+    def __enter__(self) -> Self:
+        gc.callbacks.append(self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.callbacks.remove(self._hear)
+
+    def _hear(self, phase: str, _info: Mapping[str, int]) -> None:
+        now = perf_counter()
+        if phase == "start":
+            self._begun = now
+        elif now - self._begun >= LONG:
+            self._ran = (*self._ran[1 - REMEMBERED :], (self._begun, now))
+
+    def within(self, seconds: float) -> float:
+        """How many of the last `seconds` it took."""
+        since = perf_counter() - seconds
+        return sum(end - max(begun, since) for begun, end in self._ran if end > since)
 
 
 @coroutine

@@ -41,6 +41,8 @@ from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Ver
 from gateway_core.plugins import defaults, usable
 from gateway_core.plugins.boundary import cause_of, place_of, stopped
 from gateway_core.plugins.calling import (
+    SLOW,
+    Collections,
     Frozen,
     SessionInSteps,
     freeze,
@@ -74,6 +76,7 @@ class ChannelHooks:
     failures  errors that were stopped here, by plugin and hook
     slow      times that an impl held the event loop for `SLOW` seconds or more, likewise
     privacy   what the log may show of an error
+    collections  when garbage was collected, which is no impl's fault
     by_class  whether limits may differ with the envelope's class
     deduplicates_for  nanoseconds for which the platform knows the key of a send again
     """
@@ -88,6 +91,7 @@ class ChannelHooks:
     slow: dict[tuple[str, str], int] = attrs.field(factory=dict)
     _causes: dict[tuple[str, str, str], int] = attrs.field(factory=dict, init=False)
     privacy: Privacy = _BY_DEFAULT
+    collections: Collections = attrs.field(factory=Collections)
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
     _frozen: dict[str, Frozen] = attrs.field(init=False)
@@ -398,6 +402,9 @@ class ChannelHooks:
 
     def _was_slow(self, hook: str, plugin: object | None, seconds: float) -> None:
         """An impl held the event loop; None: the adapter's. The 1st, 10th, 100th is logged."""
+        collected = self.collections.within(seconds)
+        if seconds - collected < SLOW:
+            return
         label = self.adapter if plugin is None else self._label(plugin)
         self.slow[label, hook] = times = self.slow.get((label, hook), 0) + 1
         if _is_told(times):
@@ -406,7 +413,8 @@ class ChannelHooks:
                 channel=self.channel,
                 plugin=label,
                 hook=hook,
-                seconds=round(seconds, 3),
+                seconds=round(seconds - collected, 3),
+                gc=round(collected, 3),
                 times=times,
             )
 

@@ -12,7 +12,8 @@ from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.hookspecs import CONTRACT_VERSION
 
-ASYNC_HOOKS = frozenset({"credentials", "probe", "send", "edit", "delete", "call"})
+ATTEMPTS = frozenset({"send", "edit", "delete", "call"})
+ASYNC_HOOKS = ATTEMPTS | {"credentials", "probe"}
 OBSERVERS = frozenset(
     {
         "after_attempt",
@@ -61,10 +62,7 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
         hash(plugin.module)  # pluggy keeps plugins in sets; the value goes nowhere
     except TypeError:
         problems.append(Problem(plugin.label, "is not hashable, which a plugin must be"))
-    version = getattr(plugin.module, "GATEWAY_CONTRACT", None if plugin.adapter else 1)
-    if version != CONTRACT_VERSION:
-        text = f"is written for contract version {version}; served is {CONTRACT_VERSION}"
-        problems.append(Problem(plugin.label, text + " (GATEWAY_CONTRACT)"))
+    problems += [Problem(plugin.label, text) for text in _version_faults(plugin)]
     impls: dict[str, str] = {}
     for name in dir(plugin.module):
         function = inspect.getattr_static(plugin.module, name, None)
@@ -98,6 +96,29 @@ def _plain(function: Any) -> Any:
     return getattr(function, "__func__", function)
 
 
+def _version_faults(plugin: Plugin) -> Iterable[str]:
+    """A policy given in code may name none: it is part of the program, not of a distribution."""
+    may_be_missing = not plugin.adapter and not plugin.distribution
+    none = CONTRACT_VERSION if may_be_missing else None
+    version = getattr(plugin.module, "GATEWAY_CONTRACT", none)
+    if version is None:
+        yield f"names no contract version: GATEWAY_CONTRACT = {CONTRACT_VERSION} is missing"
+    elif version != CONTRACT_VERSION:
+        served = f"served is {CONTRACT_VERSION} (GATEWAY_CONTRACT)"
+        yield f"is written for contract version {version}; {served}"
+
+
+def _not_of_a_policy(plugin: Plugin, hook: str) -> str:
+    """Why a policy has no async hook, and what it has instead."""
+    text = "only a channel's adapter implements it: leave it out of a policy"
+    if hook in ATTEMPTS:
+        text += ", which changes a message in `chunk`, refuses it in `validate` and hears of it in"
+        text += " `after_attempt`"
+    if hook == "send" and plugin.channel is None and not plugin.distribution:
+        text += '; an adapter is given as ("channel", plugin)'
+    return text
+
+
 def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -> Iterable[str]:
     spec = SPECS.get(hook)
     if spec is None:
@@ -111,7 +132,7 @@ def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -
     yield from _parameter_faults(spec, function)
     wraps = opts["wrapper"] or opts["hookwrapper"]
     if hook in ASYNC_HOOKS and not plugin.adapter:
-        yield "async hooks belong to the adapter; policies use the sync hooks and observers"
+        yield _not_of_a_policy(plugin, hook)
     elif hook in ASYNC_HOOKS and wraps:
         yield "async hooks take no wrapper: it would end before the await"
     elif wraps and hook in ONE_BY_ONE:

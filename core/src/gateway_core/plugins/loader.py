@@ -126,6 +126,22 @@ def given(plugins: Sequence[Given]) -> list[Plugin]:
     return found
 
 
+def _as_meant(in_code: Sequence[Plugin], installed: Sequence[Plugin]) -> list[Plugin]:
+    """With `send` alone, on every channel or one that is served, it is a policy with a mistake."""
+    adapters = [p for p in (*in_code, *installed) if p.adapter and _has_settings(p)]
+    served = {None, *(plugin.channel for plugin in adapters)}
+    return [
+        attrs.evolve(plugin, adapter=False)
+        if plugin.adapter and plugin.channel in served and not _has_settings(plugin)
+        else plugin
+        for plugin in in_code
+    ]
+
+
+def _has_settings(plugin: Plugin) -> bool:
+    return has_hook(plugin.module, "settings_type")
+
+
 def _for_channel(item: Any) -> tuple[str | None, object]:
     if not isinstance(item, tuple):
         return None, item
@@ -140,7 +156,7 @@ def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str,
     Raises `PluginError` with every fault of every plugin; then nothing is bound.
     """
     installed, problems = discover(allowed)
-    in_code = given(plugins)
+    in_code = _as_meant(given(plugins), installed)
     everyone = [*in_code, *installed]
     for plugin in everyone:
         problems += inspect_plugin(plugin)

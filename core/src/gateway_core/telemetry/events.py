@@ -87,8 +87,9 @@ HOOK_FAILED = Event(
 )  # fmt: skip
 HOOK_SLOW = Event(
     "hook_slow", "warning",
-    "a hookimpl held the event loop for 0.1 s or more, for the 1st, 10th, 100th … of `times`",
-    "channel plugin hook seconds times",
+    "a hookimpl held the event loop for 0.1 s or more, for the 1st, 10th, 100th … of `times`;"
+    " `seconds` are without what the garbage collector took meanwhile, which `gc` says",
+    "channel plugin hook seconds gc times",
 )  # fmt: skip
 PARTITION_RESTARTED = Event(
     "partition_restarted", "error",
@@ -113,8 +114,10 @@ OUTBOX_IN_MEMORY = Event(
     "outbox_in_memory", "info", "accepted envelopes do not survive the process"
 )
 OUTBOX_FAILED = Event(
-    "outbox_failed", "error", "the outbox failed; it is asked again",
-    "error waiting wait",
+    "outbox_failed", "error",
+    "the outbox failed; it is asked again. A file that takes nothing is logged for the 1st, 10th,"
+    " 100th … of `times`",
+    "error waiting wait times",
 )  # fmt: skip
 OUTBOX_WORKS = Event(
     "outbox_works", "info", "the outbox takes what it is given again, after `outbox_failed`",

@@ -146,7 +146,8 @@ HOOK_ERRORS = Metric(
 )  # fmt: skip
 HOOK_SLOW_COUNT = Metric(
     "gateway.hook.slow", "{call}", "counter", (CHANNEL, PLUGIN, HOOK),
-    "times that a hookimpl held the event loop for 0.1 s or more, of async ones each step",
+    "times that a hookimpl held the event loop for 0.1 s or more, of async ones each step; without "
+    "what the garbage collector took meanwhile",
 )  # fmt: skip
 TELEMETRY_DROPPED = Metric(
     "gateway.telemetry.dropped", "{item}", "counter", (SIGNAL,),

@@ -77,7 +77,8 @@ ROOM_CALLS: Mapping[str, frozenset[str]] = {
         "getChat": {"chat_id"},
     }.items()
 }
-"""Methods of a `Call` that are given the envelope's room (and topic) unless it names its own."""
+"""Methods of a `Call`, in small letters, that are given the envelope's room (and topic) unless it
+names its own. The README lists them."""
 
 REPEAT_SAFE_CALLS = frozenset(
     {
