@@ -11,8 +11,9 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.endings import Ended, Follower
-from gateway_core.outboxes.interface import (
-    Endings, Entry, Found, Outbox, Overdue, Overview, PastAttempt, Recovery, Request, StepRecord,
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import (
+    Endings, Entry, Found, Overdue, Overview, PastAttempt, Recovery, Request, StepRecord,
     StepShape, StoredEntry, Stream, STREAMS, What,
 )
 from gateway_core.ratelimits.spent import Standing

@@ -16,7 +16,7 @@ from gateway_core.contract.envelopes import MessageRef, Receipt, Send
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.deliveries.remembered import Scope
-from gateway_core.outboxes.interface import (
+from gateway_core.outboxes.records import (
     STREAMS,
     Endings,
     Entry,
