@@ -6,7 +6,7 @@ to it, in that order, and gives it back in the next process run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,6 +17,9 @@ from gateway_core.outboxes.records import (
     Endings,
     Entry,
     Found,
+    Group,
+    GroupState,
+    Member,
     Overdue,
     Overview,
     PastAttempt,
@@ -28,6 +31,7 @@ from gateway_core.outboxes.records import (
     Stream,
     What,
 )
+from gateway_core.outboxes.stored_bytes import Content
 from gateway_core.ratelimits.spent import Standing
 
 __all__ = [
@@ -150,10 +154,18 @@ class Outbox(Protocol):
         `on_stored` is called before this returns, and in the order of the appends.
         Always a checkpoint: others have their turn before it returns.
         Raises `OutboxError`: the entry is not stored and the envelope is refused.
+
+        A member of a group takes its turn by that, and the bytes that it names have a use more.
+        Raises `OutboxError` as well for any other turn than the next one of its group (the lowest
+        number that has none yet), for one of a group that was cancelled or is not there, and where
+        bytes that it names are not there.
         """
 
     def withdraw(self, envelope_id: str) -> None:
-        """The caller was cancelled during its append: forget the entry."""
+        """The caller was cancelled during its append: forget the entry.
+
+        Of a member, the turn comes again; once its group was cancelled, it counts as cancelled.
+        """
 
     def entered(self, envelope_id: str, position: int) -> None:
         """It has this position now.
@@ -174,8 +186,16 @@ class Outbox(Protocol):
     def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
         """The step has its outcome."""
 
+    def grew(self, envelope_id: str, text: str, number: int) -> None:
+        """The message grew: its newest text is the one of the highest number, until it ends."""
+
     def finished(self, receipt: Receipt) -> None:
-        """The envelope ended. Its key is remembered, or free (`frees_its_key`)."""
+        """The envelope ended. Its key is remembered, or free (`frees_its_key`).
+
+        Of a member, its group counts the disposition. A use of bytes ends with the payload: at
+        once where it was delivered, superseded or cancelled, else with all that is remembered of
+        it. An operator's `retry` takes the count back.
+        """
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""
@@ -185,3 +205,71 @@ class Outbox(Protocol):
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
         """The platform wants no such operation (empty: none at all) until then, for `wait` s."""
+
+    async def append_group(
+        self,
+        group: Group,
+        members: Iterable[Sequence[Member]],
+        on_stored: Callable[[], None],
+    ) -> None:
+        """Store a group with all of its members, which come chunk by chunk; as `append` does.
+
+        All of it is there, or nothing. The members are numbered as they come, from 0 on, and never
+        all in memory. The group's key is remembered as others are: from its end on, or free once
+        it is cancelled before any member had its turn. It has a use of the bytes that it names
+        until it has ended.
+
+        Raises `OutboxError` as `append` does, and ValueError where the group's size is not the
+        number of its members.
+        """
+
+    async def members(
+        self, group_id: str, *, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, Member]]:
+        """The next members after that number that have no entry yet, with their numbers.
+
+        There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
+        """
+        ...
+
+    def paused(self, group_id: str, paused: bool) -> None:
+        """The group's members shall wait, or go on; it is remembered, and nothing else changes."""
+
+    def cancelled(self, group_id: str) -> None:
+        """The group's members that have no entry get none any more, and count as cancelled."""
+
+    async def groups(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[GroupState]:
+        """How far the groups of an account are, by their ids, from after that one on.
+
+        Those that have ended are among them until the history forgets them.
+        """
+        ...
+
+    async def failed(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Receipt]:
+        """How members ended that were neither delivered nor superseded nor cancelled.
+
+        By the ids of their envelopes, from after that one on, as far as the history remembers them.
+        """
+        ...
+
+    async def store_bytes(self, digest: str, content: Content) -> None:
+        """Store bytes by their digest (`digest_of_bytes`). Of those that are there nothing is read.
+
+        Once this returns they are on the disk, and stay for one use more: by an entry or a group
+        that names them, or, where none comes, until the process run ends. With their last use they
+        are gone; those that a killed run left without one, at the next opening.
+
+        Raises ValueError where the digest is none, or another than that of the content, and
+        `OutboxError`: nothing is stored then, nor where the caller is cancelled.
+        """
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
+        """So many of the stored bytes from that offset on; fewer at their end, none behind it.
+
+        Raises `OutboxError` where they are not there, or damaged.
+        """
+        ...

@@ -9,11 +9,13 @@ import attrs
 
 from gateway_core.contract.envelopes import (
     CHANGES,
+    Disposition,
     Envelope,
     MessageRef,
     Part,
     Priority,
     Receipt,
+    Send,
 )
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.ratelimits.spent import Standing
@@ -59,6 +61,8 @@ class Entry:
     due          POSIX time of a scheduled one, or of the message that it changes; None: it has
                  its position among the others
     trace        its trace context as a text; empty: it has none
+    member       of which group, by its id, and its number there, from 0 on; None: it stands alone
+    files        digests of the stored bytes that it needs
     """
 
     id: str
@@ -70,6 +74,8 @@ class Entry:
     fingerprint: str = ""
     due: float | None = None
     trace: str = ""
+    member: tuple[str, int] | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def stream(self) -> Stream:
@@ -123,17 +129,96 @@ class StoredEntry:
               a message that was not there yet get another one when it is
     records   of the steps that began
     shapes    all steps in order, where they were planned anew; None: as the plan has them
+    grown     the number and the text of its newest state, where that grew since it was accepted
     """
 
     entry: Entry
     position: int
     records: tuple[StepRecord, ...] = ()
     shapes: tuple[StepShape, ...] | None = None
+    grown: tuple[int, str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Member:
+    """One of a group.
+
+    room      where its message goes
+    envelope  its own; None: it sends the group's template
+    """
+
+    room: str
+    envelope: Envelope | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Group:
+    """Messages that are accepted together, each of which becomes an entry as its turn comes.
+
+    id           unique among groups and entries, and sorts with theirs by acceptance
+    template     what members send that have no envelope of their own; its room is each member's
+    plan         the template's parts
+    accepted_at  POSIX time; deadline likewise
+    priority     the class that a policy gave it; None: the template's
+    fingerprint  of its content, where it has an idempotency key
+    due          POSIX time before which no member has its turn; None: they have it at once
+    trace        its trace context as a text; empty: it has none
+    size         how many members it has
+    files        digests of the stored bytes that its members need
+    """
+
+    id: str
+    instance_id: str
+    template: Send
+    plan: tuple[Part, ...]
+    accepted_at: float
+    deadline: float
+    priority: Priority | None = None
+    fingerprint: str = ""
+    due: float | None = None
+    trace: str = ""
+    size: int
+    files: tuple[str, ...] = ()
+
+    @property
+    def scope(self) -> Scope | None:
+        """Where its key, the template's, is unique: among groups of the account. None: no key."""
+        key = self.template.key
+        return None if key is None else (self.instance_id, "", "group", key)
+
+    def envelope_of(self, member: Member) -> Envelope:
+        """What the member sends: its own, or the template in its room."""
+        if member.envelope is not None:
+            return member.envelope
+        return attrs.evolve(self.template, external_room_id=member.room)
+
+
+@attrs.frozen(kw_only=True)
+class GroupState:
+    """How far a group is.
+
+    taken      how many of its members have become entries
+    counts     how many of them ended so; those that were cancelled before their turn, or erased
+               before their end, count as cancelled
+    paused     whether its members shall wait
+    cancelled  whether those that had no turn yet get none
+    """
+
+    group: Group
+    taken: int = 0
+    counts: Mapping[Disposition, int] = attrs.field(factory=dict)
+    paused: bool = False
+    cancelled: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of its members have."""
+        return sum(self.counts.values()) == self.group.size
 
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What an outbox knows of an id or a key: an unfinished entry, or a receipt.
+    """What an outbox knows of an id or a key: an unfinished entry, a receipt, or a group.
 
     newest  the message of that id as the last edit left it
     """
@@ -143,6 +228,7 @@ class Found:
     stored: StoredEntry | None = None
     receipt: Receipt | None = None
     newest: MessageRef | None = None
+    group: GroupState | None = None
 
 
 ALL = ""
@@ -171,7 +257,7 @@ class PastAttempt:
 class Overview:
     """What an outbox holds of all accounts together, as it is opened.
 
-    last_id     the newest id that it ever stored; empty: none
+    last_id     the newest id that it ever stored, of an entry or of a group; empty: none
     unfinished  how many entries of each instance
     classes     how many entries of each class
     scheduled   how many of them wait for their time
@@ -245,4 +331,4 @@ class Request:
 
 
 What: TypeAlias = str | Scope
-"""An envelope's id, or the scope of an idempotency key."""
+"""The id of an envelope or a group, or the scope of an idempotency key."""
