@@ -264,6 +264,7 @@ class GroupsContract(RecordsRuns):
                 await outbox.append(one, nothing)
             for one, disposition in zip(entries, ends, strict=False):
                 outbox.finished(receipt_of(one, disposition))
+            await outbox.endings(after=0)
             outbox.finished(receipt_of(entries[0], Disposition.FATAL))
         async with self.process_run() as outbox:
             state = await state_of(outbox, group.id)
