@@ -41,3 +41,8 @@ class TestSealedSqliteRecords(TestSqliteRecords):
     """Likewise where all of it is sealed."""
 
     keys = (FIRST,)
+
+    @pytest.fixture(autouse=True)
+    def file(self, tmp_path):
+        self.path = tmp_path / "outbox.db"
+        self.in_thread = False

@@ -201,6 +201,7 @@ class Batch:
         self.answers |= newer.answers
         self.spent |= newer.spent
         self.beside |= newer.beside
+        self.refused |= newer.refused
         for row in newer.grown.values():
             self.grow(row)
         self.told += newer.told

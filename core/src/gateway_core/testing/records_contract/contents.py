@@ -129,11 +129,9 @@ class BytesContract(RecordsRuns):
             assert await is_there(outbox, stored)
 
     @pytest.mark.parametrize("turns", range(16))
-    async def test_a_cancelled_caller_has_stored_them_or_has_not(
-        self, stored: Stored, turns: int
-    ) -> None:
+    async def test_a_cancelled_caller_has_stored_them_or_has_not(self, turns: int) -> None:
         """At any turn: they are there if, and only if, the call returned."""
-        returned = False
+        stored, returned = (SMALL, LARGE)[turns % 2], False
         async with self.process_run() as outbox:
             async with trio.open_nursery() as nursery:
 
@@ -172,25 +170,26 @@ class BytesContract(RecordsRuns):
 
     @pytest.mark.parametrize("disposition", Disposition)
     async def test_a_use_ends_with_the_payload(
-        self, entry: Entries, stored: Stored, disposition: Disposition
+        self, entry: Entries, disposition: Disposition
     ) -> None:
         """At once where nobody will try it again; else with what is remembered of it."""
-        one, two = using(entry, stored), using(entry, stored)
+        one, two = using(entry, SMALL, LARGE), using(entry, LARGE, SMALL)
+        settled = disposition in ("delivered", "superseded", "cancelled")
         async with self.process_run() as outbox:
-            await outbox.store_bytes(stored.digest, stored.pieces())
+            for stored in (SMALL, LARGE):
+                await outbox.store_bytes(stored.digest, stored.pieces())
             await outbox.append(one, nothing)
             await outbox.append(two, nothing)
             outbox.finished(receipt_of(one, disposition))
-            await outbox.find(one.id)
-            assert await is_there(outbox, stored)
+            await outbox.endings(after=0)
+            assert [True] * 2 == [await is_there(outbox, each) for each in (SMALL, LARGE)]
             outbox.finished(receipt_of(two, disposition))
             await outbox.endings(after=0)
-            settled = disposition in ("delivered", "superseded", "cancelled")
-            assert settled != await is_there(outbox, stored)
+            assert [not settled] * 2 == [await is_there(outbox, each) for each in (SMALL, LARGE)]
         async with self.process_run() as outbox:
-            assert settled != await is_there(outbox, stored)
+            assert [not settled] * 2 == [await is_there(outbox, each) for each in (SMALL, LARGE)]
             await outbox.erase(ERASE, 0)
-            assert not await is_there(outbox, stored)
+            assert [False] * 2 == [await is_there(outbox, each) for each in (SMALL, LARGE)]
 
     async def test_an_erasure_takes_the_bytes_of_its_room(
         self, entry: Entries, stored: Stored
