@@ -245,17 +245,6 @@ async def damaged(path, damage, *keys):
         await outbox.append(entry("goes on"), nothing)
 
 
-async def test_the_folder_may_not_be_another_user_s(path):
-    async with kept_at(path) as outbox:
-        await store(outbox, LARGE)
-    folder_of(path).chmod(0o500)
-    if os.access(folder_of(path), os.W_OK):
-        pytest.skip("this user may write everywhere")
-    with pytest.raises(OutboxError, match="read-only"):
-        async with kept_at(path):
-            pass
-
-
 async def test_a_backup_has_the_files_of_its_moment(path, tmp_path, keys, monkeypatch):
     """What goes or comes meanwhile is of another."""
     entry, later = Entries(), Stored(Stored.LARGE + b"later")

@@ -13,7 +13,7 @@ from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operating import Operator
 from gateway_contrib.sqlite.schema import number
 from gateway_core import Disposition, OutboxError
-from gateway_core.outboxes import Member
+from gateway_core.outboxes import Member, Request
 from gateway_core.testing.outbox_contract import START, Entries, receipt_of
 from gateway_core.testing.records_contract.making import chunks, group_of, member_of, rooms
 
@@ -201,7 +201,7 @@ async def test_a_turn_of_a_write_that_failed_is_not_taken(path, monkeypatch):
         async with trio.open_nursery() as nursery:
 
             async def take(number_):
-                with pytest.raises(OutboxError, match="full|the next turn is 1"):
+                with pytest.raises(OutboxError, match=r"full|the next turn is 1"):
                     await outbox.append(member_of(entry, group, number_), nothing)
 
             for number_ in (1, 2):
@@ -253,3 +253,32 @@ async def test_a_damaged_group_stays_where_it_is_and_the_others_go_on(path):
             await outbox.members(damaged.id)
         await outbox.append(member_of(entry, group, 0), nothing)
         assert [1] == [number_ for number_, _ in await outbox.members(group.id)]
+
+
+async def test_an_erasure_leaves_a_group_alone_that_is_still_coming(path):
+    """It is accepted after that, with all of its members, and can end."""
+    entry = Entries()
+    group = group_of(entry, 2)
+    request = Request(kind="erase", number=1, instance_id="bot", room="room0")
+    async with kept_at(path, in_thread=True) as outbox:
+
+        def members():
+            yield [Member(room="room0")]
+            trio.lowlevel.spawn_system_task(erase)
+            yield []
+            yield [Member(room="room1")]
+
+        done = trio.Event()
+
+        async def erase():
+            await outbox.erase(request, 0)
+            done.set()
+
+        await outbox.append_group(group, members(), nothing)
+        await done.wait()
+        for number_ in range(2):
+            one = member_of(entry, group, number_)
+            if number_ in dict(await outbox.members(group.id)):
+                await outbox.append(one, nothing)
+                outbox.finished(receipt_of(one))
+        assert (await state_of(outbox, group)).ended

@@ -14,10 +14,11 @@ from gateway_core.testing.outbox_contract import START
 class TestSqliteRecords(RecordsContract):
     keys = ()
 
-    @pytest.fixture(autouse=True, params=[True, False], ids=["thread", "inline"])
-    def file(self, request, tmp_path):
+    in_thread = True
+
+    @pytest.fixture(autouse=True)
+    def file(self, tmp_path):
         self.path = tmp_path / "outbox.db"
-        self.in_thread = request.param
 
     @asynccontextmanager
     async def process_run(self):
@@ -38,11 +39,7 @@ class TestSqliteRecords(RecordsContract):
 
 
 class TestSealedSqliteRecords(TestSqliteRecords):
-    """Likewise where all of it is sealed."""
+    """Likewise where all of it is sealed, and without a worker thread."""
 
     keys = (FIRST,)
-
-    @pytest.fixture(autouse=True)
-    def file(self, tmp_path):
-        self.path = tmp_path / "outbox.db"
-        self.in_thread = False
+    in_thread = False

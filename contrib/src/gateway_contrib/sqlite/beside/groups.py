@@ -90,9 +90,9 @@ class Groups:
 
     def tidy(self) -> None:
         """A killed run may have left groups of which not all is there."""
-        sql = "SELECT seq FROM groups WHERE NOT stored"
-        for (seq,) in self._rows(sql):
-            self.drop(seq)
+        with self._db:
+            for (seq,) in self._rows("SELECT seq FROM groups WHERE NOT stored"):
+                self.drop(seq)
 
     # -- a group comes, row by row, and then as a whole
 

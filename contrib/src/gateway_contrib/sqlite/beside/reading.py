@@ -130,7 +130,7 @@ class BesideReader:
     def rows_with(self, instance: str, room: str) -> list[int]:
         """The rows of `members` that have the room: a look through all of them."""
         sql = """SELECT m.number, CAST(m.members AS BLOB) FROM groups g
-            CROSS JOIN members m ON m.grp = g.seq WHERE g.instance = ?"""
+            CROSS JOIN members m ON m.grp = g.seq WHERE g.instance = ? AND g.stored"""
         rows = self._db.execute(sql, (instance,))
         return [row for row, stored in rows if self._has(room, row, stored)]
 
