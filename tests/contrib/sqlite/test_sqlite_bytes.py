@@ -134,6 +134,28 @@ async def test_what_a_kill_left_half_done_is_gone_at_the_next_opening(path, keys
         assert 1 == rows(path, "bytes")
 
 
+async def test_bytes_that_did_not_come_leave_no_file(path, keys):
+    """Neither where their giver fails, nor where the caller is cancelled, nor of another digest."""
+
+    async def until(step):
+        async for piece in LARGE.slowly():
+            yield piece
+        await step()
+
+    async def fail():
+        raise LookupError
+
+    async with kept_at(path, *keys) as outbox:
+        with pytest.raises(LookupError):
+            await outbox.store_bytes(LARGE.digest, until(fail))
+        with trio.move_on_after(0.01) as scope:
+            await outbox.store_bytes(LARGE.digest, until(trio.sleep_forever))
+        assert scope.cancelled_caught
+        with pytest.raises(ValueError, match="digest"):
+            await outbox.store_bytes(SMALL.digest, LARGE.pieces())
+        assert [] == names(path)
+
+
 @pytest.mark.parametrize("disposition", [Disposition.DELIVERED, Disposition.EXPIRED])
 async def test_a_file_goes_when_the_history_forgets_its_last_use(path, disposition, autojump_clock):
     """At once where it was delivered."""
@@ -170,24 +192,39 @@ async def test_a_discarded_one_uses_nothing(path, autojump_clock):
         assert ([], 0) == (names(path), rows(path, "bytes"))
 
 
-async def test_a_write_that_fails_takes_no_use_and_no_pin(path, monkeypatch, autojump_clock):
-    """Whoever stored the bytes may try again."""
-    entry = Entries()
-    one, other = using(entry, LARGE), using(entry, LARGE)
+async def test_a_file_that_takes_no_more_takes_neither_bytes_nor_groups(path):
     async with kept_at(path) as outbox:
-        await store(outbox, LARGE)
-        write, fails = outbox._writer._write, [True]
+        await store(outbox, SMALL)
+        path.rename(path.with_name("taken away"))
+        outbox._presence.look()
+        with pytest.raises(OutboxError, match="takes no more"):
+            await store(outbox, LARGE)
+        with pytest.raises(OutboxError, match="takes no more"):
+            await outbox.append_group(group_of(Entries(), 0), [], nothing)
+        path.with_name("taken away").rename(path)
+
+
+async def test_a_write_that_fails_takes_no_use_and_no_pin(path, monkeypatch, autojump_clock):
+    """Whoever stored the bytes may try again, though all others have ended."""
+    entry = Entries()
+    one, other, before = (using(entry, LARGE) for _ in range(3))
+    async with kept_at(path) as outbox:
+        await store(outbox, LARGE, LARGE)
+        await outbox.append(before, nothing)
+        write, fails = outbox._writer._write, [True, True]
 
         def failing(batch, wall):
             write(batch, wall)
-            if fails.pop():
+            if fails and fails.pop():
                 raise apsw.FullError("database or disk is full")
-            fails.append(False)
 
         monkeypatch.setattr(outbox._writer, "_write", failing)
-        with pytest.raises(OutboxError, match="full"):
-            await outbox.append(one, nothing)
-        fails.append(False)
+        for _ in range(2):
+            with pytest.raises(OutboxError, match="full"):
+                await outbox.append(one, nothing)
+        outbox.finished(receipt_of(before))
+        await outbox.flush()
+        assert await whole(outbox, LARGE)
         await outbox.append(other, nothing)
         outbox.finished(receipt_of(other))
         await outbox.flush()
@@ -246,28 +283,32 @@ async def damaged(path, damage, *keys):
 
 
 async def test_a_backup_has_the_files_of_its_moment(path, tmp_path, keys, monkeypatch):
-    """What goes or comes meanwhile is of another."""
+    """What goes or comes while its files are copied is of another, copied or not."""
     entry, later = Entries(), Stored(Stored.LARGE + b"later")
-    going = Stored(Stored.LARGE + b"going")
-    one = using(entry, going)
-    copyfile = shutil.copyfile
+    some = [Stored(Stored.LARGE + bytes([number_])) for number_ in range(256)]
+    first, *_ = (one for one in some if one.digest < LARGE.digest)
+    last, *_ = (one for one in some if one.digest > LARGE.digest)
+    copyfile, copied = shutil.copyfile, []
     async with kept_at(path, *keys) as outbox:
-        await store(outbox, *BOTH, going)
+        await store(outbox, *BOTH, first, last)
         await outbox.append(using(entry, *BOTH), nothing)
-        await outbox.append(one, nothing)
+        await outbox.append(using(entry, first, last), nothing)
 
         def slowly(source, to):
-            (folder_of(path) / going.digest).unlink(missing_ok=True)
-            database = apsw.Connection(str(path))
-            database.execute("DELETE FROM bytes WHERE digest = ?", (going.digest,))
-            database.close()
             copyfile(source, to)
+            copied.append(to.name)
+            database = apsw.Connection(str(path))
+            for one in (first, last):
+                database.execute("DELETE FROM bytes WHERE digest = ?", (one.digest,))
+                (folder_of(path) / one.digest).unlink(missing_ok=True)
+            database.close()
 
         monkeypatch.setattr(copying.shutil, "copyfile", slowly)
         made = back_up(path, tmp_path / "copy.db")
         await store(outbox, later)
         await outbox.append(using(entry, later), nothing)
     copy = tmp_path / "copy.db"
+    assert [first.digest, LARGE.digest] == copied
     assert [LARGE.digest] == names(copy)
     assert 0o600 == (folder_of(copy) / LARGE.digest).stat().st_mode & 0o777
     assert made.size == copy.stat().st_size + (folder_of(copy) / LARGE.digest).stat().st_size
@@ -335,12 +376,28 @@ async def test_no_word_of_groups_bytes_and_texts_is_in_the_bytes_of_the_file(pat
         await as_it_was(outbox, filled)
 
 
+async def test_what_cannot_be_sealed_anew_stays_and_is_said(path):
+    async with kept_at(path, FIRST) as outbox:
+        await store(outbox, *BOTH)
+        await outbox.append(using(Entries(), *BOTH), nothing)
+    SEALED_DAMAGES["changed"](path)
+    before = (folder_of(path) / LARGE.digest).read_bytes()
+    assert "; 1 cannot be opened and stay" in reseal_alone(path, [SECOND, FIRST])
+    assert before == (folder_of(path) / LARGE.digest).read_bytes()
+    assert [LARGE.digest] == names(path)
+    async with kept_at(path, SECOND) as outbox:
+        assert await whole(outbox, SMALL)
+
+
 @pytest.mark.parametrize("before", [(), (FIRST,)], ids=["plain", "sealed"])
 async def test_all_of_it_is_sealed_anew_without_a_gateway(path, before):
     async with kept_at(path, *before) as outbox:
         filled = await fill(outbox, Entries())
     assert bool(words_in(on_disk(path), *WORDS)) == (not before)
-    assert "cannot be opened" not in reseal_alone(path, [SECOND, *before])
+    told = reseal_alone(path, [SECOND, *before])
+    count = 7 if before else 8  # an entry, a group, two rows of members, a text, bytes; and a key
+    assert told.startswith(f"{count} rows sealed anew")
+    assert "cannot be opened" not in told
     assert [] == words_in(on_disk(path), *WORDS)
     assert "0 rows sealed anew" in reseal_alone(path, [SECOND])
     async with kept_at(path, SECOND) as outbox:

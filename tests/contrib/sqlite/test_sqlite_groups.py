@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import tracemalloc
 
 import apsw
@@ -34,11 +35,11 @@ def nothing():
     pass
 
 
-def rows(path):
+def rows(path, *tables):
     database = apsw.Connection(str(path))
     counts = {
         table: number(database, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
-        for table in TABLES
+        for table in tables or TABLES
     }
     database.close()
     return counts
@@ -70,6 +71,29 @@ async def test_of_a_group_that_a_kill_cut_short_nothing_is_there(path, tmp_path)
         assert [] == await outbox.groups("bot")
         assert await outbox.find(group.scope) is None
         assert dict.fromkeys(TABLES, 0) == rows(killed)
+
+
+async def test_a_group_cancelled_as_it_is_written_leaves_nothing(path, monkeypatch):
+    """Its caller gave up in the middle of the write, which could not be stopped any more."""
+    entry, begun, goes_on = Entries(), trio.Event(), threading.Event()
+    group = group_of(entry, 3, key="k")
+    async with kept_at(path, in_thread=True) as outbox:
+        write = outbox._writer._write
+
+        def slowly(batch, wall):
+            if batch.beside:
+                trio.from_thread.run_sync(begun.set)
+                goes_on.wait(10)
+            write(batch, wall)
+
+        monkeypatch.setattr(outbox._writer, "_write", slowly)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.append_group, group, chunks(rooms(3)), pytest.fail)
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+        goes_on.set()
+        assert [] == await outbox.groups("bot")
+        assert dict.fromkeys([*TABLES, "keys"], 0) == rows(path, *TABLES, "keys")
 
 
 async def test_others_append_while_a_group_comes(path):
@@ -170,14 +194,14 @@ async def test_a_group_that_ended_is_forgotten_with_the_history(path, autojump_c
     async with outbox:
         outbox.requested = lambda _request: None
         outbox.keys_for = 1000.0
-        for group in (ended, waiting):
+        for group in (ended, waiting, group_of(entry, 0)):
             await outbox.append_group(group, chunks(rooms(group.size)), nothing)
         for number_, disposition in ((0, Disposition.DELIVERED), (1, Disposition.EXPIRED)):
             one = member_of(entry, ended, number_)
             await outbox.append(one, nothing)
             outbox.finished(receipt_of(one, disposition, ended_at=START))
         await outbox.flush()
-        assert {"groups": 2, "members": 1, "turns": 1, "counts": 2} == rows(path)
+        assert {"groups": 3, "members": 1, "turns": 1, "counts": 2} == rows(path)
         await trio.sleep(300)
         assert [waiting.id] == [state.group.id for state in await outbox.groups("bot")]
         assert {"groups": 1, "members": 1, "turns": 0, "counts": 0} == rows(path)
@@ -235,7 +259,7 @@ async def test_a_pause_that_was_told_outlives_a_write_that_failed(
         assert (True, True, {"cancelled": 2}) == (state.paused, state.cancelled, dict(state.counts))
 
 
-async def test_a_damaged_group_stays_where_it_is_and_the_others_go_on(path):
+async def test_a_damaged_group_stays_where_it_is_and_the_others_go_on(path, capsys):
     entry = Entries()
     damaged, group = group_of(entry, 2), group_of(entry, 2)
     async with kept_at(path) as outbox:
@@ -247,6 +271,7 @@ async def test_a_damaged_group_stays_where_it_is_and_the_others_go_on(path):
     database.close()
     async with kept_at(path) as outbox:
         assert [group] == [state.group for state in await outbox.groups("bot")]
+        assert f"outbox_unreadable      envelope={damaged.id}" in capsys.readouterr().out
         assert [group] == [state.group for state in await outbox.groups("bot", limit=1)]
         assert await outbox.find(damaged.id) is None
         with pytest.raises(OutboxError, match="members of a group cannot be read"):

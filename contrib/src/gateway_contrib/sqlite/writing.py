@@ -96,7 +96,8 @@ class Writer:
             self._groups.forget()
             self._contents.rolled_back()
             raise
-        self._contents.committed()
+        if self._contents.any:
+            self._contents.committed()
         self._unfiled += len(batch.entries)
         self._newest += len(batch.ended)
         with suppress(apsw.Error):  # the batch is written, whatever becomes of this
@@ -154,7 +155,8 @@ class Writer:
         self._insert("closures", CLOSURE_COLUMNS, batch.closures.values())
         self._many(_ANSWER, 3, batch.answers.values())
         self._insert("spent", SPENT_COLUMNS, batch.spent.values())
-        self._groups.close(wall)
+        if self._groups.touched:
+            self._groups.close(wall)
 
     def _write_beside(self, batch: Batch) -> None:
         """What is claimed and told of groups and bytes, in order; what cannot be is refused."""

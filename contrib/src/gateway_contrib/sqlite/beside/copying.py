@@ -38,7 +38,7 @@ def copy_files(source: apsw.Connection, folder: Path, to: Path) -> int:
 def _lacking(folder: Path, to: Path, wanted: Iterable[str]) -> set[str]:
     """Copy those that are not copied yet; those that are not there."""
     lacking = set()
-    for digest in wanted:
+    for digest in sorted(wanted):
         copy = to / digest
         if copy.exists():
             continue

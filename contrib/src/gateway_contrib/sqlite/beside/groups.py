@@ -77,7 +77,8 @@ class _Turns:
 class Groups:
     """The groups of the file.
 
-    any  whether there may be an entry that is a member: most files have none, and ask for none
+    any      whether there may be an entry that is a member: most files have none, and ask for none
+    touched  those that the present transaction changes
     """
 
     def __init__(self, connection: apsw.Connection, keyring: Keyring, contents: Contents) -> None:
@@ -85,7 +86,7 @@ class Groups:
         self._keyring = keyring
         self._contents = contents
         self._turns: dict[int, _Turns] = {}
-        self._touched: set[int] = set()
+        self.touched: set[int] = set()
         self.any = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM turns)"))
 
     def tidy(self) -> None:
@@ -116,7 +117,7 @@ class Groups:
         if lacking is None:
             self._db.execute("UPDATE groups SET stored = 1 WHERE seq = ?", (claim.seq,))
             self._contents.use(claim.seq, claim.files)
-            self._touched.add(claim.seq)
+            self.touched.add(claim.seq)
         return lacking
 
     def drop(self, seq: int) -> None:
@@ -159,7 +160,6 @@ class Groups:
             return
         self._count({(seq, Disposition.CANCELLED): found.left()})
         found.cancelled = True
-        found.returned, found.erased, found.next = [], [], found.size
 
     def pause(self, seq: int, *, paused: bool) -> None:
         """Remember whether it waits."""
@@ -236,7 +236,7 @@ class Groups:
                 WHERE seq = ?""",
                 found.row(),
             )
-        touched = list(self._touched)
+        touched = list(self.touched)
         self.forget()
         for seq in touched:
             self._see_end(seq, wall)
@@ -244,7 +244,7 @@ class Groups:
     def forget(self) -> None:
         """The transaction is over."""
         self._turns.clear()
-        self._touched.clear()
+        self.touched.clear()
 
     def _see_end(self, seq: int, wall: float) -> None:
         sql = """SELECT cancelled AND taken = 0 FROM groups
@@ -273,7 +273,7 @@ class Groups:
                     bool(cancelled),
                 )  # fmt: skip
         if found is not None:
-            self._touched.add(seq)
+            self.touched.add(seq)
         return found
 
     def _members(self, seqs: Iterable[int]) -> list[Row]:
@@ -290,7 +290,7 @@ class Groups:
             ON CONFLICT DO UPDATE SET count = count + excluded.count"""
         rows: Collection[Row] = [(grp, str(how), n) for (grp, how), n in counts.items() if n]
         self._db.executemany(sql, rows)
-        self._touched.update(row[0] for row in rows)
+        self.touched.update(row[0] for row in rows)
 
 
 def forget(connection: apsw.Connection, before: float, most: int) -> int:

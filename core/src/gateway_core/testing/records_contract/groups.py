@@ -240,6 +240,22 @@ class GroupsContract(RecordsRuns):
             outbox.withdraw(again.id)
             assert await numbers(outbox, group.id) == [1]
 
+    async def test_a_turn_that_was_withdrawn_can_be_taken_at_once(self, entry: Entries) -> None:
+        """By who comes next, before anything else is written."""
+        group = group_of(entry, 2)
+        first, again = member_of(entry, group, 0), member_of(entry, group, 0)
+        async with self.process_run() as outbox:
+            await outbox.append_group(group, chunks(rooms(2)), nothing)
+            await outbox.append(first, nothing)
+            outbox.withdraw(first.id)
+            await outbox.append(again, nothing)
+            outbox.withdraw(again.id)
+            outbox.cancelled(group.id)
+            with pytest.raises(OutboxError):
+                await outbox.append(member_of(entry, group, 0), nothing)
+            state = await state_of(outbox, group.id)
+            assert (0, {"cancelled": 2}) == (state.taken, dict(state.counts))
+
     async def test_a_cancelled_append_takes_no_turn(self, entry: Entries) -> None:
         """The turn is still the next one."""
         group = group_of(entry, 2)
