@@ -16,8 +16,10 @@ FIRST, SECOND, THIRD = key(1), key(2), key(3)
 
 
 def on_disk(path):
-    """Every byte of the file, its log and its index, as they are now."""
-    return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
+    """Every byte of the file, its log, its index and its folder, as they are now."""
+    files = [file for file in path.parent.glob(f"{path.name}*") if file.is_file()]
+    files += path.with_name(f"{path.name}.bytes").glob("*")
+    return b"".join(file.read_bytes() for file in sorted(files))
 
 
 def words_in(content, *words):

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite.batch import Batch, Waiter
+from gateway_contrib.sqlite.beside.group_rows import Claim
 from gateway_contrib.sqlite.committer import Committer
 from gateway_core import OutboxError
 
@@ -116,12 +117,39 @@ def test_what_nobody_waits_for_outlives_a_failed_commit():
     left = batch.left_over()
     kept = {field.name for field in attrs.fields(Batch) if getattr(left, field.name)}
     assert {field.name for field in attrs.fields(Batch)} - kept == {
-        "entries", "keys", "started", "told",
+        "entries", "keys", "started", "told", "refused",
     }  # fmt: skip
     batch = batch_of(1)
     batch.started.clear()
     left = batch.left_over()
-    of_the_entry = ("entries", "keys", "shapes", "ended", "withdrawn")
+    of_the_entry = ("entries", "keys", "shapes", "ended", "withdrawn", "grown")
     assert {name: {} for name in of_the_entry} == {
         name: getattr(left, name) for name in of_the_entry
     }
+
+
+def test_what_is_claimed_does_not_outlive_a_failed_commit():
+    """Its caller is told; what was told of groups beside it stays, in its order."""
+    batch = Batch()
+    batch.take(Waiter(None, row=(1,), claim=Claim(1, ("g", 0))))
+    batch.beside["cancelled", 5] = True
+    batch.take(Waiter(None, key=(2,), claim=Claim(2)))
+    batch.beside["paused", 5] = False
+    assert [("entry", 1), ("cancelled", 5), ("group", 2), ("paused", 5)] == list(batch.beside)
+    assert [("cancelled", 5), ("paused", 5)] == list(batch.left_over().beside)
+
+
+def test_of_a_text_that_grows_the_highest_number_is_written():
+    older, newer = Batch(), Batch()
+    for batch, numbers in ((older, (3, 7, 5)), (newer, (6, 2))):
+        for number in numbers:
+            batch.grow((1, number, f"text {number}"))
+    older.follow(newer)
+    assert {1: (1, 7, "text 7")} == older.grown
+
+
+def test_a_claim_is_forgotten_with_its_entry():
+    batch = Batch()
+    batch.take(Waiter(None, row=(1,), claim=Claim(1, ("g", 0))))
+    batch.forget(1)
+    assert ({}, {}) == (batch.beside, batch.entries)

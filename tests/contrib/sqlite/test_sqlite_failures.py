@@ -343,7 +343,7 @@ async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
 
 NEVER_RAISE = (
     "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
-    "moved", "closed", "answered", "release",
+    "moved", "closed", "answered", "release", "grew", "paused", "cancelled",
 )  # fmt: skip
 """The methods of the interface that never wait and never raise."""
 
@@ -426,6 +426,9 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
             "moved": ("bot", "r\ud800", "\ud800"),
             "closed": ("bot", "call:\ud800", 9.0, 1.0),
             "answered": (Request(kind="discard", number=1), "no \ud800"),
+            "grew": (entry.id, "\ud800", 1),
+            "paused": ("no id", True),
+            "cancelled": (entry.id,),
             "release": ("bot\ud800", 9.0, [Standing(names=("\ud800",))]),
         }
         assert {*NEVER_RAISE} - {"finished"} == set(told)

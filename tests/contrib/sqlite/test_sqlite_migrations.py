@@ -14,7 +14,9 @@ from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
 from gateway_core.outboxes import Entry
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
-STORED = sorted(Path(__file__).with_name("stored").glob("v*.sql"))
+STORED = sorted(
+    Path(__file__).with_name("stored").glob("v*.sql"), key=lambda file: int(file.stem[1:])
+)
 
 
 @pytest.fixture(params=STORED, ids=[file.stem for file in STORED])

@@ -16,6 +16,7 @@ from gateway_contrib.sqlite.failing import words
 from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import OutboxError
 from gateway_core.testing.outbox_contract import Entries
+from gateway_core.testing.records_contract.making import Stored
 
 NOBODY = 65534
 
@@ -131,6 +132,18 @@ async def test_what_belongs_to_the_file_and_is_another_users_is_named(path, part
     assert f"what belongs to it is read-only for user {NOBODY} ({beside} is of user 0" in said
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="somebody else's folder needs somebody else")
+async def test_a_folder_of_bytes_that_is_another_users_is_named(path):
+    await made(path)
+    beside = path.with_name(f"{path.name}.bytes")
+    beside.mkdir(mode=0o700)
+    path.chmod(0o666)
+    path.parent.chmod(0o777)
+    with without_rights():
+        said = await refused(path)
+    assert f"what belongs to it is read-only for user {NOBODY} ({beside} is of user 0" in said
+
+
 async def test_another_programs_database_by_its_path(path):
     other = apsw.Connection(str(path))
     other.execute("CREATE TABLE theirs (a)")
@@ -153,6 +166,11 @@ async def test_a_process_that_may_write_no_more(path):
     async with opened(path) as outbox:
         with files_of_at_most(8192), pytest.raises(OutboxError, match=r"outbox\.db.*\(ulimit -f\)"):
             await outbox.append(entries("x" * 50_000), lambda: None)
+        large = Stored(Stored.LARGE)
+        with files_of_at_most(8192), pytest.raises(OutboxError, match=r"outbox\.db.*\(ulimit -f\)"):
+            await outbox.store_bytes(large.digest, large.pieces())
+        assert [] == list(path.with_name(f"{path.name}.bytes").iterdir())
+        await outbox.store_bytes(large.digest, large.pieces())
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system without room")

@@ -11,17 +11,31 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import apsw
+import attrs
 import pytest
+import trio
 from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox
-from gateway_contrib.sqlite.schema import SEALED_FROM, VERSION, number
+from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.schema import VERSION, number
+from gateway_core import Disposition, OutboxError
+from gateway_core.outboxes import Request
+from gateway_core.testing.outbox_contract import Entries, receipt_of
+from gateway_core.testing.records_contract.making import (
+    Stored,
+    chunks,
+    group_of,
+    member_of,
+    rooms,
+)
 
 ROOT = Path(__file__).parents[3]
-BEFORE = "1daf596e0f55919397978bbc7f74715acbf9ddd6"
+BEFORE = "539fa7c881d0aad6342753772bb15633d009a7f6"
 """The last commit whose files have the version before this one."""
 PACKAGES = ("core", "contrib")
 
@@ -119,25 +133,86 @@ def test_there_and_back_again_with_traffic_between_nothing_is_lost(before, tmp_p
     database.close()
 
 
-OPEN = """
+SEALED = """
 import sys
 import trio
 from gateway_contrib.sqlite import SqliteOutbox
+from gateway_core import Secret
+
+async def main(path, *keys):
+    async with SqliteOutbox(path, keys=[Secret(key) for key in keys]) as outbox:
+        print([stored.entry.envelope.text for stored in await outbox.page("bot")])
+
+trio.run(main, *sys.argv[1:])
+"""
+
+
+async def test_it_reads_what_is_sealed_with_its_keys_and_refuses_it_without(before, tmp_path):
+    path = tmp_path / "outbox.db"
+    async with SqliteOutbox(path, keys=[FIRST]) as outbox:
+        await outbox.append(Entries()("sealed"), lambda: None)
+    done = run(before, SEALED, str(path))
+    assert 1 == done.returncode
+    assert "its texts are sealed with key" in done.stderr
+    done = run(before, SEALED, str(path), FIRST.reveal())
+    assert "['sealed']\n" == done.stdout, done.stderr[-2000:]
+
+
+GROUP = """
+import sys
+import trio
+from gateway_contrib.sqlite import SqliteOutbox
+from gateway_core import Disposition, Receipt
 
 async def main(path):
-    async with SqliteOutbox(path):
-        pass
+    ends = dict(zip(("room0", "room1", "room2"), ("delivered", "expired", "cancelled")))
+    async with SqliteOutbox(path) as outbox:
+        for stored in await outbox.page("bot"):
+            entry = stored.entry
+            outbox.finished(Receipt(
+                envelope_id=entry.id, instance_id="bot",
+                external_room_id=entry.envelope.external_room_id,
+                disposition=Disposition(ends[entry.envelope.external_room_id]),
+                accepted_at=entry.accepted_at, ended_at=entry.accepted_at,
+            ))
 
 trio.run(main, sys.argv[1])
 """
 
 
-async def test_it_refuses_a_file_in_which_texts_are_sealed(before, tmp_path):
-    path = tmp_path / "outbox.db"
-    async with SqliteOutbox(path, keys=[FIRST]):
-        pass
-    content = path.read_bytes()
-    done = run(before, OPEN, str(path))
-    assert 1 == done.returncode
-    assert f"which needs a release that knows version {SEALED_FROM}" in done.stderr
-    assert content == path.read_bytes()
+async def test_what_it_ends_of_a_group_is_counted_when_the_newer_one_comes_back(before, tmp_path):
+    """And what was needed for that alone is gone."""
+    path, entry, stored = tmp_path / "outbox.db", Entries(), Stored(Stored.LARGE)
+    group = group_of(entry, 3, key="k", files=(stored.digest,))
+    entries = [
+        attrs.evolve(member_of(entry, group, number), files=(stored.digest,)) for number in range(3)
+    ]
+    async with SqliteOutbox(path) as outbox:
+        await outbox.store_bytes(stored.digest, stored.pieces())
+        await outbox.append_group(group, chunks(rooms(3)), lambda: None)
+        for one in entries:
+            await outbox.append(one, lambda: None)
+        outbox.grew(entries[0].id, "text", 1)
+        outbox.finished(receipt_of(entries[1], Disposition.FATAL, ended_at=time.time()))
+    with Operator(path) as operator:
+        operator.ask("retry", 0.0, envelope_id=entries[1].id)
+    async with SqliteOutbox(path) as outbox:
+        outbox.requested = lambda _request: None
+        while (await outbox.find(group.id)).group.counts:  # noqa: ASYNC110 - the owner looks by itself
+            await trio.sleep(0.05)
+    done = run(before, GROUP, str(path))
+    assert 0 == done.returncode, done.stderr[-2000:]
+    async with SqliteOutbox(path) as outbox:
+        state = (await outbox.find(group.scope)).group
+        assert {"delivered": 1, "expired": 1, "cancelled": 1} == dict(state.counts)
+        assert state.ended
+        assert [entries[1].id] == [r.envelope_id for r in await outbox.failed(group.id)]
+        assert stored.whole == await outbox.read_bytes(stored.digest, 0, 1 << 20)
+        request = Request(kind="erase", number=1, instance_id="bot", room="room1")
+        await outbox.erase(request, 0)
+        with pytest.raises(OutboxError):
+            await outbox.read_bytes(stored.digest, 0, 1)
+    database = apsw.Connection(str(path))
+    for table in ("members", "uses", "bytes", "grown", "turns"):
+        assert 0 == number(database, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
+    database.close()

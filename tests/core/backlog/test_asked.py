@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from gateway_core import Send
-from gateway_core.outboxes.interface import Request
+from gateway_core.outboxes.records import Request
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
 ASKED = Send(instance_id="bot", external_room_id="room", text="asked", key="k")

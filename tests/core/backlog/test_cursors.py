@@ -4,7 +4,7 @@ import pytest
 
 from gateway_core.backlog import cursors
 from gateway_core.backlog.cursors import InstanceCursors, StreamCursor
-from gateway_core.outboxes.interface import Stream
+from gateway_core.outboxes.records import Stream
 from gateway_core.scheduling.classes import BULK, NORMAL, URGENT
 
 

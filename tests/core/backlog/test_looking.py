@@ -10,7 +10,7 @@ import trio
 
 from gateway_core import Limit, Send
 from gateway_core.backlog.looking import MOST
-from gateway_core.outboxes.interface import Request
+from gateway_core.outboxes.records import Request
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
 

@@ -10,7 +10,7 @@ import trio
 from gateway_core.backlog.schedule import Schedule
 from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.ids import Ids
-from gateway_core.outboxes.interface import Overdue
+from gateway_core.outboxes.records import Overdue
 
 
 class Rows:

@@ -31,7 +31,7 @@ from gateway_core import (
 )
 from gateway_core.authors import Answer, Traits, hookimpl
 from gateway_core.clock import SECOND
-from gateway_core.outboxes.interface import Entry, StepRecord, StepShape, StoredEntry
+from gateway_core.outboxes.records import Entry, StepRecord, StepShape, StoredEntry
 from gateway_core.outboxes.restore import restore_delivery, waits_until
 from gateway_core.testing import (
     EPOCH,

@@ -3,12 +3,12 @@
 import attrs
 import pytest
 
-from gateway_core.outboxes import interface
+from gateway_core.outboxes import records
 
 VALUES = [
     kind
-    for kind in vars(interface).values()
-    if attrs.has(kind) and kind.__module__ == interface.__name__
+    for kind in vars(records).values()
+    if attrs.has(kind) and kind.__module__ == records.__name__
 ]
 
 

@@ -3,11 +3,11 @@ from contextlib import asynccontextmanager
 import attrs
 
 from gateway_core.outboxes import StepRecord
-from gateway_core.testing import MemoryOutbox
+from gateway_core.testing import MemoryOutbox, RecordsContract
 from gateway_core.testing.outbox_contract import OutboxContract
 
 
-class TestMemoryOutbox(OutboxContract):
+class TestMemoryOutbox(OutboxContract, RecordsContract):
     def setup_method(self):
         self.outbox = MemoryOutbox()
 

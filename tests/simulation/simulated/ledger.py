@@ -34,7 +34,7 @@ from gateway_core import (
 )
 from gateway_core.authors import Answer, Attempt
 from gateway_core.deliveries.retries import MOST_TRANSFORMS
-from gateway_core.outboxes.interface import Entry as Kept
+from gateway_core.outboxes.records import Entry as Kept
 from gateway_core.ratelimits.circuit import JITTER
 from gateway_core.ratelimits.trial import LONGEST_BELIEVED
 from gateway_core.scheduling.classes import RANKS

@@ -21,7 +21,7 @@ from gateway_contrib.sqlite.reading import endings
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import OutboxError, Receipt
 from gateway_core.outboxes import StepRecord
-from gateway_core.outboxes.interface import Entry as Kept
+from gateway_core.outboxes.records import Entry as Kept
 
 if TYPE_CHECKING:
     from simulated.ledger import Ledger

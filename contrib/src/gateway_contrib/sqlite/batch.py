@@ -7,11 +7,13 @@ acknowledged before the commit costs one row, an entry that was withdrawn none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import trio
 from outcome import Error
 
+from gateway_contrib.sqlite.beside.group_rows import Claim
 from gateway_contrib.sqlite.rows import Row, not_begun
 from gateway_core.outboxes import OutboxError
 
@@ -21,12 +23,14 @@ class Waiter:
     """A task that waits for a batch, or has given up; `then` is done for it first.
 
     row, key  what it waits for: an entry and its idempotency key, where it has one
+    claim     what has to be there for it; of a group, which has no row, what it waits for
     """
 
     task: trio.lowlevel.Task | None
     then: Callable[[], None] | None = None
     row: Row | None = None
     key: Row | None = None
+    claim: Claim | None = None
 
     def give_up(self, _: object) -> trio.lowlevel.Abort:
         """The task is cancelled as it waits to be rescheduled: nothing is done for it."""
@@ -62,6 +66,9 @@ class Batch:
     closures   what platforms closed
     answers    to operators' requests, of which the effect is in this batch or an earlier one
     spent      what accounts had spent as they were released
+    beside     of groups and bytes what is claimed and told, in order: by what it is, and by whose
+    refused    claims that could not be met, and why: they are not written
+    grown      newest texts
     """
 
     entries: dict[int, Row] = attrs.field(factory=dict)
@@ -78,6 +85,9 @@ class Batch:
     closures: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     answers: dict[int, Row] = attrs.field(factory=dict)
     spent: dict[str, Row] = attrs.field(factory=dict)
+    beside: dict[tuple[str, int], Any] = attrs.field(factory=dict)
+    refused: dict[int, OutboxError] = attrs.field(factory=dict)
+    grown: dict[int, Row] = attrs.field(factory=dict)
     told: list[Waiter] = attrs.field(factory=list)
 
     def __len__(self) -> int:
@@ -85,6 +95,7 @@ class Batch:
             len(self.entries) + len(self.steps) + len(self.ended)
             + len(self.entered) + len(self.shapes) + len(self.withdrawn) + len(self.revisions)
             + len(self.moves) + len(self.closures) + len(self.answers) + len(self.spent)
+            + len(self.beside) + len(self.grown)
         )  # fmt: skip
 
     @property
@@ -99,12 +110,41 @@ class Batch:
             self.entries[seq] = waiter.row
             if waiter.key is not None:
                 self.keys[seq] = waiter.key
+        if waiter.claim is not None:
+            self._take_claim(waiter.claim, waiter)
         self.told.append(waiter)
+
+    def _take_claim(self, claim: Claim, waiter: Waiter) -> None:
+        if waiter.row is None:
+            self.beside["group", claim.seq] = claim
+            if waiter.key is not None:
+                self.keys[claim.seq] = waiter.key
+        else:
+            self.beside["entry", claim.seq] = claim
+
+    def refuse(self, seq: int, error: OutboxError) -> None:
+        """What was claimed for this entry or group is not there: it is not written."""
+        self.refused[seq] = error
+        self.entries.pop(seq, None)
+        self.keys.pop(seq, None)
+
+    def drop_group(self, seq: int) -> None:
+        """The group is not wanted any more, as far as it is there."""
+        self.beside.pop(("group", seq), None)
+        self.keys.pop(seq, None)
+        self.beside["drop", seq] = True
+
+    def grow(self, row: Row) -> None:
+        """The text of an entry, unless a newer one is known."""
+        known = self.grown.get(row[0])
+        if known is None or known[1] <= row[1]:
+            self.grown[row[0]] = row
 
     def forget(self, seq: int) -> None:
         """The entry is not wanted any more; written already, it is to be taken back."""
         if self.entries.pop(seq, None) is not None:
             self.keys.pop(seq, None)
+            self.beside.pop(("entry", seq), None)
         else:
             self.withdrawn[seq] = None
 
@@ -140,6 +180,8 @@ class Batch:
             closures=self.closures,
             answers=self.answers,
             spent=self.spent,
+            beside={place: it for place, it in self.beside.items() if not isinstance(it, Claim)},
+            grown=_without(self.grown, lost),
         )
 
     def follow(self, newer: Batch) -> None:
@@ -158,6 +200,10 @@ class Batch:
         self.closures |= newer.closures
         self.answers |= newer.answers
         self.spent |= newer.spent
+        self.beside |= newer.beside
+        self.refused |= newer.refused
+        for row in newer.grown.values():
+            self.grow(row)
         self.told += newer.told
 
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from gateway_contrib.sqlite.batch import Batch, Waiter
+from gateway_contrib.sqlite.beside.group_rows import Claim
 from gateway_contrib.sqlite.rows import Row
 from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_WORKS, OutboxError, log_event
 
@@ -193,15 +194,22 @@ class Committer:
         self._call()
         await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
 
-    def add(self, row: Row, key: Row | None, then: Callable[[], None]) -> Waiter:
+    def add(
+        self,
+        row: Row | None,
+        key: Row | None,
+        then: Callable[[], None],
+        claim: Claim | None = None,
+    ) -> Waiter:
         """Put an entry into a batch that has room for it; the present task waits for it at once.
 
-        That is done in the order of the calls, and `then` once it is written; cancelled, it is
-        not. Raises `OutboxError`, as the wait does where the batch is not written.
+        Without a row it is the group that has the claim. That is done in the order of the calls,
+        and `then` once it is written; cancelled, it is not. Raises `OutboxError`, as the wait does
+        where the batch is not written, or the claim cannot be met.
         """
         if self._dead is not None:
             raise self._dead
-        waiter = Waiter(trio.lowlevel.current_task(), then, row, key)
+        waiter = Waiter(trio.lowlevel.current_task(), then, row, key, claim)
         if not self._outside and self._has_place():
             self.batch.take(waiter)
         else:
@@ -283,5 +291,9 @@ class Trouble:
 
 
 def _tell(batch: Batch, error: OutboxError | None) -> None:
+    refused = batch.refused if error is None else None
     for waiter in batch.told:
-        waiter.tell(error)
+        if refused and waiter.claim is not None:
+            waiter.tell(refused.get(waiter.claim.seq))
+        else:
+            waiter.tell(error)

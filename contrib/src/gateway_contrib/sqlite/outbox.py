@@ -9,10 +9,15 @@ from time import time as system_time
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import attrs
 import trio
 
 from gateway_contrib.sqlite.batch import Batch
+from gateway_contrib.sqlite.beside.byte_files import Folder
+from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.desk import BesideDesk
+from gateway_contrib.sqlite.beside.group_rows import Claim
+from gateway_contrib.sqlite.beside.groups import Groups
+from gateway_contrib.sqlite.beside.storing import AT_ONCE, Storing
 from gateway_contrib.sqlite.committer import POLL, Committer
 from gateway_contrib.sqlite.failing import logged, typed, unreadable
 from gateway_contrib.sqlite.files.log import Log, has_log
@@ -20,9 +25,7 @@ from gateway_contrib.sqlite.files.opening import check_place, connect, make
 from gateway_contrib.sqlite.files.ownership import Ownership, refusal
 from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.files.shrinking import BREATH, Bounds, Shrinker
-from gateway_contrib.sqlite.operators.requests import Desk
 from gateway_contrib.sqlite.reading import Reader
-from gateway_contrib.sqlite.recording import Recording
 from gateway_contrib.sqlite.rows import entry_row, numbers_of
 from gateway_contrib.sqlite.sealing.contents import key_row, sealed_entry
 from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
@@ -51,7 +54,7 @@ from gateway_core.outboxes import (
 T = TypeVar("T")
 
 
-class SqliteOutbox(Recording):
+class SqliteOutbox(Storing):
     """Keeps entries in the database file at `path`; made at first use, never made anew.
 
     Entering it raises `OutboxError` where the file is damaged, is not an outbox, was written by a
@@ -88,6 +91,8 @@ class SqliteOutbox(Recording):
         self._stack = ExitStack()
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)
+        self._storing = trio.CapacityLimiter(AT_ONCE)
+        self._folder = Folder(self.path)
         self._tasks: Any = None
         self._presence = Presence(self.path)
         self._ownership = Ownership(self.path)
@@ -153,10 +158,19 @@ class SqliteOutbox(Recording):
         self._log = Log(connection, begun=begun)
         with typed("cannot be opened", self.path, connection):
             self._log.seal()
-        self._writer = Writer(connection, self._log)
-        self._desk = Desk(connection, self._keyring)
-        self._shrinker = Shrinker(connection)
+        self._open_beside(connection)
+        self._writer = Writer(connection, self._log, self._groups, self._contents)
+        self._desk = BesideDesk(connection, self._keyring, self._groups, self._contents)
+        self._shrinker = Shrinker(connection, self._contents)
         self._presence.opened()
+
+    def _open_beside(self, connection: Any) -> None:
+        """Groups and bytes, without what a killed run left half done."""
+        self._contents = Contents(connection, self._folder)
+        self._groups = Groups(connection, self._keyring, self._contents)
+        with typed("cannot be opened", self.path, connection):
+            self._groups.tidy()
+            self._contents.tidy()
 
     async def __aexit__(
         self,
@@ -179,8 +193,9 @@ class SqliteOutbox(Recording):
     # -- what the committer does
 
     async def _write(self, batch: Batch) -> None:
+        wall = self._wall()
         with self._presence.typed("cannot write", self._connection):
-            await self._in_thread(lambda: self._writer.commit(batch), self._writing)
+            await self._in_thread(lambda: self._writer.commit(batch, wall), self._writing)
 
     async def _look_after(self) -> None:
         """Now and then: do what operators asked, forget what is old, see that all is there."""
@@ -238,8 +253,11 @@ class SqliteOutbox(Recording):
         row = entry_row(entry, seq)
         if self.sealed:
             row = sealed_entry(self._keyring, row)
+        claim = None
+        if entry.files or entry.member is not None:
+            claim = Claim(seq, entry.member, entry.files)
         try:
-            waiter = self._committer.add(row, key, on_stored)
+            waiter = self._committer.add(row, key, on_stored, claim)
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:
             self.withdraw(entry.id)
@@ -250,10 +268,14 @@ class SqliteOutbox(Recording):
         wall = self._wall()
         place = (request.instance_id, request.room)
         seqs = await self._read(lambda: self._reader.of_room(*place))
+        rows = await self._read(lambda: self._reader.beside.rows_with(*place))
+
+        def erase() -> None:
+            self._desk.forget(request.room, seqs, rows, wall)
+            self._desk.erase(request, seqs, in_flight, wall)
+
         with typed("cannot erase", self.path, self._connection):
-            await self._in_thread(
-                lambda: self._desk.erase(request, seqs, in_flight, wall), self._writing
-            )
+            await self._in_thread(erase, self._writing)
 
     # -- what the gateway asks
 
@@ -307,7 +329,8 @@ class SqliteOutbox(Recording):
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """By id or key. A stored entry is read again once all that is queued is written."""
         found = await self._look_up(what)
-        if found is not None and found.stored is not None and not self._committer.idle:
+        changing = found is not None and (found.stored is not None or found.group is not None)
+        if changing and not self._committer.idle:
             await self.flush()
             found = await self._look_up(what)
         return found
@@ -315,7 +338,7 @@ class SqliteOutbox(Recording):
     async def _look_up(self, what: str | tuple[str, str, str, str]) -> Found | None:
         since = self._keys_since()
         with self._presence.typed("cannot be read"):
-            return await self._in_thread(lambda: _found(self._reader, what, since), self._reading)
+            return await self._in_thread(lambda: self._reader.look_up(what, since), self._reading)
 
     async def _file(self) -> None:
         """Put all that is there into the indexes by room and by deadline."""
@@ -331,22 +354,3 @@ class SqliteOutbox(Recording):
             await self.flush()
         with self._presence.typed("cannot be read"):
             return await self._in_thread(do, self._reading)
-
-
-def _find(reader: Reader, what: str | tuple[str, str, str, str], since: float) -> Found | None:
-    if not isinstance(what, str):
-        return reader.find_key(what, since)
-    try:
-        found = reader.find(position_of(what))
-    except ValueError:  # not an id at all
-        return None
-    return found if found is not None and found.envelope_id == what else None
-
-
-def _found(reader: Reader, what: str | tuple[str, str, str, str], since: float) -> Found | None:
-    """The same, and what edits made of a message."""
-    found = _find(reader, what, since)
-    newest = reader.newest(what) if isinstance(what, str) else None
-    if newest is None:
-        return found
-    return attrs.evolve(found or Found(envelope_id=str(what)), newest=newest)

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import attrs
 
+from gateway_contrib.sqlite.beside.byte_files import Folder
+from gateway_contrib.sqlite.beside.reading import BesideReader
 from gateway_contrib.sqlite.failing import BUSY
 from gateway_contrib.sqlite.past import attempts
 from gateway_contrib.sqlite.rows import (
@@ -42,6 +45,7 @@ from gateway_core.outboxes import (
     Receipt,
     Recovery,
     StoredEntry,
+    position_of,
 )
 
 _STEP = ", ".join(STEP_COLUMNS)
@@ -61,6 +65,7 @@ class Reader:
         self._db.execute("PRAGMA query_only = 1")
         self._unreadable = unreadable
         self._keyring = keyring
+        self.beside = BesideReader(self._db, keyring, Folder(path), unreadable)
 
     def close(self) -> None:
         """Close the connection."""
@@ -80,7 +85,7 @@ class Reader:
                 counts[instance] += count
                 classes[priority_of(stream)] += count
         return Overview(
-            last_id=max(self._newest("envelopes"), self._newest("history")),
+            last_id=max(map(self._newest, ("envelopes", "history", "groups"))),
             sequence=newest,
             unfinished=dict(counts),
             classes=dict(classes),
@@ -168,12 +173,14 @@ class Reader:
 
     def _read(self, rows: Sequence[Row]) -> list[StoredEntry]:
         """Those that this release can read."""
-        steps = self._steps([row[0] for row in rows])
+        seqs = [row[0] for row in rows]
+        steps, grown = self._steps(seqs), self._grown(seqs)
         stored: list[StoredEntry] = []
         for row in rows:
             try:
                 opened = opened_entry(self._keyring, row)
-                stored.append(stored_of(opened, steps.get(row[0], ())))
+                text = self._opened_text(grown[row[0]]) if row[0] in grown else None
+                stored.append(stored_of(opened, steps.get(row[0], ()), text))
             except (FormatVersionError, Invalid) as error:  # it stays where it is
                 self._unreadable(row[1], error)
         return stored
@@ -188,6 +195,16 @@ class Reader:
         for step in self._db.execute(sql, (json.dumps(seqs),)):
             steps.setdefault(step[0], []).append(step)
         return steps
+
+    def _grown(self, seqs: list[int]) -> dict[int, Row]:
+        """The newest texts of these; hardly any has one."""
+        sql = """SELECT seq, number, CAST(text AS BLOB) FROM grown WHERE seq BETWEEN ? AND ?"""
+        return {row[0]: row for row in self._db.execute(sql, (min(seqs), max(seqs)))}
+
+    def _opened_text(self, row: Row) -> tuple[int, str]:
+        seq, count, stored = row
+        opened = self._keyring.open("text", seq, stored)
+        return count, opened if isinstance(opened, str) else opened.decode("utf-8", "replace")
 
     def _rows(self, sql: str, bound: Sequence[Any]) -> list[Row]:
         return _sized(self._db.execute(sql, bound))
@@ -208,9 +225,31 @@ class Reader:
         rows = self._rows(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,))  # noqa: S608 - constants
         stored = self._read(rows) if rows else ()
         if not stored:
-            return None
+            return None if rows else self._group(seq)
         entry = stored[0].entry
         return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=stored[0])
+
+    def _group(self, seq: int) -> Found | None:
+        state = self.beside.state(seq)
+        if state is None:
+            return None
+        group = state.group
+        return Found(envelope_id=group.id, fingerprint=group.fingerprint, group=state)
+
+    def look_up(self, what: str | tuple[str, str, str, str], since: float) -> Found | None:
+        """By an id or a key, unless that ended before `since`; and what edits made of a message."""
+        if not isinstance(what, str):
+            return self.find_key(what, since)
+        try:
+            found = self.find(position_of(what))
+        except ValueError:  # not an id at all
+            found = None
+        if found is not None and found.envelope_id != what:
+            found = None
+        newest = self.newest(what)
+        if newest is None:
+            return found
+        return attrs.evolve(found or Found(envelope_id=what), newest=newest)
 
     def endings(self, after: int, limit: int) -> Endings:
         """What ended after that number."""

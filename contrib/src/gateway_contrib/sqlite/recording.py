@@ -70,6 +70,12 @@ class Recording:
         """Written with the next batch."""
         self.attempt_ended(envelope_id, record)
 
+    def grew(self, envelope_id: str, text: str, number: int) -> None:
+        """Written with the next batch."""
+        seq = position_of(envelope_id)
+        self._committer.batch.grow((seq, number, self._keyring.seal("text", seq, text)))
+        self._committer.wake()
+
     def finished(self, receipt: Receipt) -> None:
         """Written with the next batch."""
         seq = position_of(receipt.envelope_id)

@@ -53,6 +53,7 @@ REVISION_COLUMNS = ("id", "instance", "room", "ended_at", "ref")
 MOVE_COLUMNS = ("instance", "room", "moved_to", "moved_at")
 CLOSURE_COLUMNS = ("instance", "operation", "until", "wait")
 SPENT_COLUMNS = ("instance", "at", "standings")
+GROWN_COLUMNS = ("seq", "number", "text")
 SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
 """What nobody will want to try again: only the receipt is kept."""
 
@@ -90,7 +91,9 @@ def entry_row(entry: Entry, seq: int) -> Row:
     envelope, due = entry.envelope, entry.due
     plan = [(part.payload, part.span, part.digest, part.degraded) for part in entry.plan]
     content = [to_json(envelope), plan]
-    if entry.trace:
+    if entry.files or entry.member is not None:
+        content += [entry.trace, [entry.member, entry.files]]
+    elif entry.trace:
         content.append(entry.trace)
     return (
         seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, due,
@@ -136,8 +139,9 @@ def entry_of(row: Row) -> Entry:
     """
     _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
     try:
-        envelope, plan, *trace = decode(text)  # earlier releases kept no trace
-        content, parts = _envelope(envelope), tuple([_part(part) for part in plan])
+        envelope, plan, *more = decode(text)  # earlier releases kept no trace
+        content, parts = _envelope(envelope), tuple([part_of(part) for part in plan])
+        member, files = _beside(more[1]) if len(more) > 1 else (None, ())
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
     return _entry(
@@ -149,8 +153,16 @@ def entry_of(row: Row) -> Entry:
         priority=priority,
         fingerprint=str(fingerprint, "utf-8", "replace"),
         due=due,
-        trace=trace[0] if trace else "",
+        trace=more[0] if more else "",
+        member=member,
+        files=files,
     )
+
+
+def _beside(plain: Sequence[Any]) -> tuple[tuple[str, int] | None, tuple[str, ...]]:
+    """The member that it is, and the bytes that it needs."""
+    member, files = plain
+    return (tuple(member) if member is not None else None), tuple(files)
 
 
 def _envelope(plain: dict[str, Any]) -> Envelope:
@@ -164,14 +176,15 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
     return from_json(Envelope, plain)
 
 
-def _part(plain: Sequence[Any]) -> Part:
+def part_of(plain: Sequence[Any]) -> Part:
+    """A part of a plan. Raises ValueError or TypeError for what is none."""
     payload, (start, end), digest, degraded = plain
     return _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
 
 
-def stored_of(row: Row, steps: Sequence[Row]) -> StoredEntry:
-    """The entry with what is known of its steps."""
-    if row[11] is None and not steps:
+def stored_of(row: Row, steps: Sequence[Row], grown: tuple[int, str] | None = None) -> StoredEntry:
+    """The entry with what is known of its steps, and its newest text."""
+    if row[11] is None and not steps and grown is None:
         return _stored(entry=entry_of(row), position=row[4])
     shapes = decode(row[11]) if row[11] is not None else None
     return StoredEntry(
@@ -179,6 +192,7 @@ def stored_of(row: Row, steps: Sequence[Row]) -> StoredEntry:
         position=row[4],
         records=tuple(map(record_of, steps)),
         shapes=tuple(from_json(StepShape, shape) for shape in shapes) if shapes else None,
+        grown=grown,
     )
 
 

@@ -6,7 +6,7 @@ the interpreter's lock changes hands, and under load that costs more than the ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import chain
@@ -15,10 +15,13 @@ from typing import TypeVar
 import apsw
 
 from gateway_contrib.sqlite.batch import Batch
+from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.files.log import Log
 from gateway_contrib.sqlite.rows import (
     CLOSURE_COLUMNS,
     ENTRY_COLUMNS,
+    GROWN_COLUMNS,
     KEY_COLUMNS,
     MOVE_COLUMNS,
     REVISION_COLUMNS,
@@ -55,32 +58,46 @@ _STEP = f"""INSERT INTO steps ({", ".join(STEP_COLUMNS)}) VALUES %s ON CONFLICT 
 _ANSWER = """UPDATE requests SET done_at = v.column2, answer = v.column3, envelope = NULL
     FROM (VALUES %s) v
     WHERE number = v.column1"""
+_GROWN = f"""INSERT INTO grown ({", ".join(GROWN_COLUMNS)})
+    SELECT v.column1, v.column2, v.column3
+    FROM (VALUES %s) v CROSS JOIN envelopes e ON e.seq = v.column1 WHERE 1
+    ON CONFLICT DO UPDATE SET number = excluded.number, text = excluded.text
+    WHERE excluded.number >= number"""  # noqa: S608 - constants
 _KEYS_END = "UPDATE keys SET ended_at = v.column2 FROM (VALUES %s) v WHERE keys.seq = v.column1"
 
 
 class Writer:
     """Commits batches; each of them wholly or not at all."""
 
-    def __init__(self, connection: apsw.Connection, log: Log) -> None:
+    def __init__(
+        self, connection: apsw.Connection, log: Log, groups: Groups, contents: Contents
+    ) -> None:
         self._db = connection
         self._log = log
+        self._groups = groups
+        self._contents = contents
+        self._grown = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM grown)"))
         self._filed = number(connection, "SELECT upto FROM filing")
         self._newest = number(connection, "SELECT newest FROM source")
         # Nobody knows how many a previous run left, and counting them reads all their pages.
         self._unfiled = UNFILED
 
-    def commit(self, batch: Batch) -> None:
+    def commit(self, batch: Batch, wall: float) -> None:
         """Write the batch. Raises `apsw.Error`: then nothing of it is written."""
         if not len(batch):
             return
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._write(batch)
+            self._write(batch, wall)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            self._groups.forget()
+            self._contents.rolled_back()
             raise
+        if self._contents.any:
+            self._contents.committed()
         self._unfiled += len(batch.entries)
         self._newest += len(batch.ended)
         with suppress(apsw.Error):  # the batch is written, whatever becomes of this
@@ -88,6 +105,14 @@ class Writer:
             if self._unfiled > UNFILED:
                 for _ in range(0, len(batch.entries), FILED_AT_ONCE):
                     self.file()
+
+    def apart(self, do: Callable[[], T]) -> T:
+        """Do that in a transaction of its own."""
+        with self._db:
+            done = do()
+        with suppress(apsw.Error):
+            self._log.seal()
+        return done
 
     def file(self) -> bool:
         """Put the next envelopes into the indexes; whether there may be more of them."""
@@ -108,7 +133,9 @@ class Writer:
         self._filed = last
         return more
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: Batch, wall: float) -> None:
+        if batch.beside:
+            self._write_beside(batch)
         self._insert("envelopes", ENTRY_COLUMNS, self._entries(batch))
         self._insert("keys", KEY_COLUMNS, batch.keys.values())
         self._many(_STEP, len(STEP_COLUMNS), batch.steps.values())
@@ -116,6 +143,9 @@ class Writer:
             self._update("position = v.column2, due = NULL", 2, batch.entered.values())
         if batch.shapes:
             self._update("shapes = v.column2", 2, batch.shapes.values())
+        if batch.grown:
+            self._many(_GROWN, len(GROWN_COLUMNS), batch.grown.values())
+            self._grown = True
         if batch.ended:
             self._end(batch)
         if batch.withdrawn:
@@ -125,6 +155,28 @@ class Writer:
         self._insert("closures", CLOSURE_COLUMNS, batch.closures.values())
         self._many(_ANSWER, 3, batch.answers.values())
         self._insert("spent", SPENT_COLUMNS, batch.spent.values())
+        if self._groups.touched:
+            self._groups.close(wall)
+
+    def _write_beside(self, batch: Batch) -> None:
+        """What is claimed and told of groups and bytes, in order; what cannot be is refused."""
+        groups = self._groups
+        if batch.withdrawn and groups.any:  # of earlier batches: their turns come again first
+            groups.withdrawn(batch.withdrawn)
+        for (what, seq), it in batch.beside.items():
+            refused = None
+            if what == "entry":
+                refused = groups.take(it)
+            elif what == "group":
+                refused = groups.store(it)
+            elif what == "paused":
+                groups.pause(seq, paused=it)
+            elif what == "cancelled":
+                groups.cancel(seq)
+            else:
+                groups.drop(seq)
+            if refused is not None:
+                batch.refuse(seq, refused)
 
     def _entries(self, batch: Batch) -> Iterable[Row]:
         """Their rows; one whose append took long is filed if all after it are."""
@@ -143,10 +195,22 @@ class Writer:
         keyed = [(row[0], row[4]) for row in ended if row[0] not in batch.freed]
         self._many(_KEYS_END, 2, keyed)
         self._delete("keys", batch.freed)
+        if self._groups.any:
+            self._groups.ended({row[0]: row[1] for row in ended})
+        if self._contents.any:
+            self._contents.end([row[0] for row in ended if row[1] in SETTLED])
+        if self._grown:
+            self._delete("grown", batch.ended)
 
     def _forget(self, seqs: Iterable[int]) -> None:
         for table in ("envelopes", "keys", "steps"):
             self._delete(table, seqs)
+        if self._groups.any:
+            self._groups.withdrawn(seqs)
+        if self._contents.any:
+            self._contents.end(list(seqs))
+        if self._grown:
+            self._delete("grown", seqs)
 
     def _insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         sql = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES %s"  # noqa: S608 - constants

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from gateway_core.outboxes.interface import Overview
+from gateway_core.outboxes.records import Overview
 from gateway_core.scheduling.classes import BULK, RANKS
 from gateway_core.scheduling.slot_queue import SlotQueue, Waiter
 

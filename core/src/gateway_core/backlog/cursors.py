@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from gateway_core.outboxes.interface import ALONE, ORDERED, Stream
+from gateway_core.outboxes.records import ALONE, ORDERED, Stream
 from gateway_core.scheduling.classes import BULK, RANKS, URGENT
 
 MOST_BEHIND = 10_000

@@ -17,7 +17,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Overview, StoredEntry
+from gateway_core.outboxes.records import Overview, StoredEntry
 from gateway_core.outboxes.restore import waits_until
 from gateway_core.scheduling.classes import RANKS
 

@@ -18,7 +18,8 @@ from gateway_core.backlog.spilled import Spilled
 from gateway_core.contract.envelopes import CHANGES, Delete, Edit
 from gateway_core.contract.ids import sequence_of
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Outbox, StoredEntry
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import StoredEntry
 from gateway_core.scheduling.classes import RANKS, URGENT
 
 PAGE = 500

@@ -12,7 +12,7 @@ import trio
 
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Request
+from gateway_core.outboxes.records import Request
 from gateway_core.scheduling.wait_causes import cause_now
 
 MOST = 1_000

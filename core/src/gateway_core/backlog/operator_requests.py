@@ -18,8 +18,9 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import GatewayClosed, GatewayError, OutboxError
 from gateway_core.deliveries.ending import given_up
-from gateway_core.outboxes.interface import Outbox, Request, StoredEntry, Stream
+from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
+from gateway_core.outboxes.records import Request, StoredEntry, Stream
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 

@@ -16,7 +16,8 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.restored import MOST_RECKONED, RestoredState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
-from gateway_core.outboxes.interface import ALL, Outbox, PastAttempt
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import ALL, PastAttempt
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 

@@ -28,15 +28,9 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import (
-    Found,
-    Outbox,
-    Overview,
-    Request,
-    Stream,
-    stream_of,
-)
+from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
+from gateway_core.outboxes.records import Found, Overview, Request, Stream, stream_of
 from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import (
     ACCOUNT_LOST,

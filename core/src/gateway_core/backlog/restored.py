@@ -12,7 +12,7 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Priority
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.hookspecs import Limit
-from gateway_core.outboxes.interface import PastAttempt, Recovery
+from gateway_core.outboxes.records import PastAttempt, Recovery
 from gateway_core.ratelimits.registry import BucketRegistry
 
 RECKONED = 3_600.0

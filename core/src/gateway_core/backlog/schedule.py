@@ -17,8 +17,9 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.engine.instance_registry import InstanceRegistry
-from gateway_core.outboxes.interface import Outbox, Stream, stream_of
+from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
+from gateway_core.outboxes.records import Stream, stream_of
 
 PAGE = 500
 MOST_FOLLOWERS = 10_000

@@ -17,7 +17,8 @@ from gateway_core.deliveries.idempotency import Known, frees_its_key, scope_of_k
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Found, Outbox, StoredEntry
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import Found, StoredEntry
 from gateway_core.outboxes.restore import restore_delivery
 
 

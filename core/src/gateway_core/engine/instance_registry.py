@@ -31,8 +31,8 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.ending import Ending
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
-from gateway_core.outboxes.interface import ALL
 from gateway_core.outboxes.journal import Journal
+from gateway_core.outboxes.records import ALL
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits

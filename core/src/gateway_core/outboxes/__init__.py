@@ -11,9 +11,13 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
 from gateway_core.outboxes.endings import Ended, Follower
-from gateway_core.outboxes.interface import (
-    Endings, Entry, Found, Outbox, Overdue, Overview, PastAttempt, Recovery, Request, StepRecord,
-    StepShape, StoredEntry, Stream, STREAMS, What,
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import (
+    Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
+    Request, StepRecord, StepShape, StoredEntry, Stream, STREAMS, What,
+)
+from gateway_core.outboxes.stored_bytes import (
+    BytesDigest, Content, check_digest, digest_of_bytes, pieces_of,
 )
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import (
@@ -26,7 +30,9 @@ __all__ = [
     "OUTBOX_UNREADABLE",
     "OUTBOX_WORKS",
     "STREAMS",
+    "BytesDigest",
     "Call",
+    "Content",
     "Delete",
     "Edit",
     "Ended",
@@ -37,7 +43,10 @@ __all__ = [
     "Follower",
     "FormatVersionError",
     "Found",
+    "Group",
+    "GroupState",
     "KeyRef",
+    "Member",
     "MessageRef",
     "Outbox",
     "OutboxError",
@@ -56,10 +65,13 @@ __all__ = [
     "StoredEntry",
     "Stream",
     "What",
+    "check_digest",
+    "digest_of_bytes",
     "fast_init",
     "frees_its_key",
     "from_json",
     "log_event",
+    "pieces_of",
     "position_of",
     "scope_of",
     "to_json",

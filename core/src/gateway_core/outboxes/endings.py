@@ -21,7 +21,7 @@ from gateway_core.contract.errors import (
     Problem,
 )
 from gateway_core.contract.validators import shown
-from gateway_core.outboxes.interface import Endings
+from gateway_core.outboxes.records import Endings
 
 PAGE = 1000
 COMPANY = 0.05

@@ -6,265 +6,32 @@ to it, in that order, and gives it back in the next process run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import Protocol, Self
 
-import attrs
-
-from gateway_core.contract.envelopes import (
-    CHANGES,
-    Envelope,
-    MessageRef,
-    Part,
-    Priority,
-    Receipt,
+from gateway_core.contract.envelopes import Receipt
+from gateway_core.outboxes.records import (
+    STREAMS,
+    Endings,
+    Entry,
+    Found,
+    Group,
+    GroupState,
+    Member,
+    Overdue,
+    Overview,
+    PastAttempt,
+    Recovery,
+    Request,
+    StepRecord,
+    StepShape,
+    StoredEntry,
+    Stream,
+    What,
 )
-from gateway_core.contract.ids import position_of
-from gateway_core.deliveries.remembered import Scope
+from gateway_core.outboxes.stored_bytes import Content
 from gateway_core.ratelimits.spent import Standing
-from gateway_core.scheduling.classes import CLASSES
-
-
-class Stream(NamedTuple):
-    """Some of an instance's entries, which are read apart from the others.
-
-    priority  their class, as policies left it
-    alone     they may overtake all others: `order="none"`, and no changes, which come in after
-              the message that they change and after earlier changes of it
-    """
-
-    priority: Priority
-    alone: bool
-
-
-STREAMS = tuple(Stream(name, alone) for alone in (False, True) for name in CLASSES)
-"""Every entry is in one of these. An engine may store its index: more are only ever added."""
-
-ORDERED = STREAMS[: len(CLASSES)]
-"""Those in which each room keeps its order, over all classes."""
-
-ALONE = STREAMS[len(CLASSES) :]
-"""Those without any order, the highest class first."""
-
-
-def stream_of(envelope: Envelope, priority: Priority) -> Stream:
-    """The stream of an envelope of that class."""
-    return Stream(priority, envelope.order == "none" and not isinstance(envelope, CHANGES))
-
-
-@attrs.frozen(kw_only=True)
-class Entry:
-    """What an outbox stores of an accepted envelope.
-
-    id           sorts by acceptance among those of one process, and of no two
-    plan         its parts, so that a later run cuts nowhere else
-    accepted_at  POSIX time; deadline likewise
-    priority     the class that a policy gave it; None: the envelope's own
-    fingerprint  of its content, where it has an idempotency key
-    due          POSIX time of a scheduled one, or of the message that it changes; None: it has
-                 its position among the others
-    trace        its trace context as a text; empty: it has none
-    """
-
-    id: str
-    envelope: Envelope
-    plan: tuple[Part, ...]
-    accepted_at: float
-    deadline: float
-    priority: Priority | None = None
-    fingerprint: str = ""
-    due: float | None = None
-    trace: str = ""
-
-    @property
-    def stream(self) -> Stream:
-        """The stream that it is in."""
-        return stream_of(self.envelope, self.priority or self.envelope.priority)
-
-
-@attrs.frozen(kw_only=True)
-class StepRecord:
-    """What is known of a step of an entry, as far as it differs from a step not begun.
-
-    serial      which step
-    number      tries that began; `started`: the last of them has not ended yet
-    attempts    tries that were spent; `maybe_sent`: those that may have been accepted unknown
-    transforms  how often it was changed and tried again
-    first_at    POSIX time of the first try of unknown outcome; 0: there was none
-    not_before  POSIX time before which the platform asked not to be tried again
-    outcome     how it ended; None: it has not
-    """
-
-    serial: int
-    number: int = 0
-    started: bool = False
-    attempts: int = 0
-    maybe_sent: int = 0
-    transforms: int = 0
-    first_at: float = 0.0
-    not_before: float = 0.0
-    outcome: str | None = None
-    message_id: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class StepShape:
-    """A step as planned, where it does not follow from the entry's own plan."""
-
-    kind: str
-    serial: int
-    part: Part | None = None
-    message_id: str | None = None
-    reply: str | None = None
-    extra: Any = None
-    mode: str = "as_asked"
-
-
-@attrs.frozen(kw_only=True)
-class StoredEntry:
-    """An unfinished entry as a process run finds it.
-
-    position  its order among the unfinished; scheduled ones get it when they are due, changes of
-              a message that was not there yet get another one when it is
-    sequence  its order among all that the account's owners took on, ever; None: as ids sort, which
-              they do where one process at a time appends
-    records   of the steps that began
-    shapes    all steps in order, where they were planned anew; None: as the plan has them
-    """
-
-    entry: Entry
-    position: int
-    sequence: int | None = None
-    records: tuple[StepRecord, ...] = ()
-    shapes: tuple[StepShape, ...] | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Found:
-    """What an outbox knows of an id or a key: an unfinished entry, or a receipt.
-
-    newest    the message of that id as the last edit left it
-    sequence  as a `StoredEntry` has it, of one that ended as well
-    """
-
-    envelope_id: str
-    fingerprint: str = ""
-    stored: StoredEntry | None = None
-    receipt: Receipt | None = None
-    newest: MessageRef | None = None
-    sequence: int | None = None
-
-
-ALL = ""
-"""In the place of an instance: of all of them together."""
-
-
-@attrs.frozen(kw_only=True)
-class PastAttempt:
-    """Attempts at one envelope that an outbox knows of, and by when they had been made.
-
-    thread     the thread of the message; None: the room itself, or not known
-    operation  `send`, `edit` or `delete`; of calls nothing is known
-    at         POSIX time of the envelope's end; of one that is unfinished, of the look
-    """
-
-    instance_id: str
-    room: str
-    thread: str | None = None
-    operation: str
-    priority: Priority
-    at: float
-    count: int
-
-
-@attrs.frozen(kw_only=True)
-class Overview:
-    """What an outbox holds of all accounts together, as it is opened.
-
-    last_id     the newest id that it ever stored; empty: none
-    sequence    the highest sequence or position that was ever given; None: as `last_id` sorts
-    unfinished  how many entries of each instance
-    classes     how many entries of each class
-    scheduled   how many of them wait for their time
-    """
-
-    last_id: str = ""
-    sequence: int | None = None
-    unfinished: Mapping[str, int] = attrs.field(factory=dict)
-    classes: Mapping[Priority, int] = attrs.field(factory=dict)
-    scheduled: int = 0
-
-    @property
-    def newest(self) -> int:
-        """The highest sequence or position that was ever given; -1: none."""
-        last = position_of(self.last_id) if self.last_id else -1
-        return last if self.sequence is None else max(last, self.sequence)
-
-
-@attrs.frozen(kw_only=True)
-class Recovery:
-    """What the last owner of an account left of its state.
-
-    moves     rooms that moved: to the new id
-    closures  what platforms closed: operation (empty: the instance as a whole) to (POSIX time until
-              when, seconds for which it was asked for)
-    spent     when it was released (POSIX time), and what was spent then; None: it never was
-    """
-
-    moves: Mapping[str, str] = attrs.field(factory=dict)
-    closures: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
-    spent: tuple[float, Sequence[Standing]] | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Overdue:
-    """Entries whose deadline has passed, and the next deadline of any other; None: no other."""
-
-    stored: Sequence[StoredEntry] = ()
-    next: float | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Endings:
-    """Some of what ended, numbered in the order in which it was stored.
-
-    source     which outbox it is: another one, and another file, has another name
-    forgotten  the highest number of those that are remembered no more; 0: there is none
-    newest     the highest number that there was; 0: nothing has ended
-    ended      the next ones, by their numbers
-    """
-
-    source: str
-    forgotten: int
-    newest: int
-    ended: Sequence[tuple[int, Receipt]] = ()
-
-
-@attrs.frozen(kw_only=True)
-class Request:
-    """Something that another process asks of the running gateway, mostly for an operator.
-
-    kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
-              `submit` (accept `envelope`), `cancel` (end the one of `envelope_id`, unless it has
-              started), `erase` (end what is queued of a room, then have the outbox erase the rest),
-              `accounts` (say which are out of order), or `look` (and what waits for what, of an
-              instance or a room where they are named)
-    number    which request it is: all but `retry` are the gateway's to answer
-    envelope  with a key, so that it is one message if a process run ends before it has answered
-    """
-
-    kind: str
-    number: int = 0
-    instance_id: str = ""
-    room: str = ""
-    stored: StoredEntry | None = None
-    envelope: Envelope | None = None
-    envelope_id: str = ""
-
-
-What: TypeAlias = str | Scope
-"""An envelope's id, or the scope of an idempotency key."""
 
 
 class Outbox(Protocol):
@@ -382,10 +149,18 @@ class Outbox(Protocol):
         `on_stored` is called before this returns, and in the order of the appends.
         Always a checkpoint: others have their turn before it returns.
         Raises `OutboxError`: the entry is not stored and the envelope is refused.
+
+        A member of a group takes its turn by that, and the bytes that it names have a use more.
+        Raises `OutboxError` as well for any other turn than the next one of its group (the lowest
+        number that has none yet), for one of a group that was cancelled or is not there, and where
+        bytes that it names are not there.
         """
 
     def withdraw(self, envelope_id: str) -> None:
-        """The caller was cancelled during its append: forget the entry."""
+        """The caller was cancelled during its append: forget the entry.
+
+        Of a member, the turn comes again; once its group was cancelled, it counts as cancelled.
+        """
 
     def entered(self, envelope_id: str, position: int) -> None:
         """It has this position now.
@@ -406,8 +181,16 @@ class Outbox(Protocol):
     def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
         """The step has its outcome."""
 
+    def grew(self, envelope_id: str, text: str, number: int) -> None:
+        """The message grew: its newest text is the one of the highest number, until it ends."""
+
     def finished(self, receipt: Receipt) -> None:
-        """The envelope ended. Its key is remembered, or free (`frees_its_key`)."""
+        """The envelope ended. Its key is remembered, or free (`frees_its_key`).
+
+        Of a member, its group counts the disposition. A use of bytes ends with the payload: at
+        once where it was delivered, superseded or cancelled, else with all that is remembered of
+        it. An operator's `retry` takes the count back.
+        """
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """A room has a new id."""
@@ -417,3 +200,71 @@ class Outbox(Protocol):
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
         """The platform wants no such operation (empty: none at all) until then, for `wait` s."""
+
+    async def append_group(
+        self,
+        group: Group,
+        members: Iterable[Sequence[Member]],
+        on_stored: Callable[[], None],
+    ) -> None:
+        """Store a group with all of its members, which come chunk by chunk; as `append` does.
+
+        All of it is there, or nothing. The members are numbered as they come, from 0 on, and never
+        all in memory. The group's key is remembered as others are: from its end on, or free once
+        it is cancelled before any member had its turn. It has a use of the bytes that it names
+        until it has ended.
+
+        Raises `OutboxError` as `append` does, and ValueError where the group's size is not the
+        number of its members.
+        """
+
+    async def members(
+        self, group_id: str, *, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, Member]]:
+        """The next members after that number that have no entry yet, with their numbers.
+
+        There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
+        """
+        ...
+
+    def paused(self, group_id: str, paused: bool) -> None:
+        """The group's members shall wait, or go on; it is remembered, and nothing else changes."""
+
+    def cancelled(self, group_id: str) -> None:
+        """The group's members that have no entry get none any more, and count as cancelled."""
+
+    async def groups(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[GroupState]:
+        """How far the groups of an account are, by their ids, from after that one on.
+
+        Those that have ended are among them until the history forgets them.
+        """
+        ...
+
+    async def failed(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Receipt]:
+        """How members ended that were neither delivered nor superseded nor cancelled.
+
+        By the ids of their envelopes, from after that one on, as far as the history remembers them.
+        """
+        ...
+
+    async def store_bytes(self, digest: str, content: Content) -> None:
+        """Store bytes by their digest (`digest_of_bytes`). Of those that are there nothing is read.
+
+        Once this returns they are on the disk, and stay for one use more: by an entry or a group
+        that names them, or, where none comes, until the process run ends. With their last use they
+        are gone; those that a killed run left without one, at the next opening.
+
+        Raises ValueError where the digest is none, or another than that of the content, and
+        `OutboxError`: nothing is stored then, nor where the caller is cancelled.
+        """
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
+        """So many of the stored bytes from that offset on; fewer at their end, none behind it.
+
+        Raises `OutboxError` where they are not there, or damaged.
+        """
+        ...

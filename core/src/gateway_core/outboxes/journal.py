@@ -13,7 +13,8 @@ from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import Step
-from gateway_core.outboxes.interface import Outbox, StepRecord, StepShape
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import StepRecord, StepShape
 from gateway_core.plugins.boundary import cause_of, place_of
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import OUTBOX_BROKE, log_event

@@ -11,7 +11,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, send_steps
-from gateway_core.outboxes.interface import StepRecord, StepShape, StoredEntry
+from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
 
 INTERRUPTED = Verdict(
     error_class=ErrorClass.RETRYABLE,

@@ -16,8 +16,9 @@ from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED
-from gateway_core.outboxes.interface import Entry, Outbox
+from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
+from gateway_core.outboxes.records import Entry
 from gateway_core.scheduling.slot_queue import Waiter
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait, wait_for_slot

@@ -18,7 +18,8 @@ from gateway_core.contract.validators import name_fault
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.engine.partition import Partition
-from gateway_core.outboxes.interface import Found, Outbox
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import Found
 from gateway_core.submission.status import Status, status_ended, status_of
 from gateway_core.submission.tickets import Ticket
 

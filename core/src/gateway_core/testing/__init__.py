@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway_core.testing.channel_contract import ChannelContract
     from gateway_core.testing.network import Network, open_network
     from gateway_core.testing.outbox_contract import OutboxContract
+    from gateway_core.testing.records_contract.contract import RecordsContract
 
 __all__ = [
     "EPOCH",
@@ -24,6 +25,7 @@ __all__ = [
     "MemoryOutbox",
     "Network",
     "OutboxContract",
+    "RecordsContract",
     "open_network",
     "open_test_gateway",
     "run_seeded",
@@ -35,6 +37,7 @@ __all__ = [
 _LAZY = {
     "ChannelContract": ("channel_contract", "pytest pytest-trio"),
     "OutboxContract": ("outbox_contract", "pytest pytest-trio"),
+    "RecordsContract": ("records_contract.contract", "pytest pytest-trio"),
     "Network": ("network", "'gateway-core[testing]'"),
     "open_network": ("network", "'gateway-core[testing]'"),
 }

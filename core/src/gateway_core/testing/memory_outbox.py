@@ -12,11 +12,10 @@ from typing import Self
 import attrs
 import trio
 
-from gateway_core.contract.envelopes import MessageRef, Receipt, Send
+from gateway_core.contract.envelopes import Envelope, MessageRef, Receipt
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key, scope_of
-from gateway_core.deliveries.remembered import Scope
-from gateway_core.outboxes.interface import (
+from gateway_core.outboxes.records import (
     STREAMS,
     Endings,
     Entry,
@@ -33,60 +32,22 @@ from gateway_core.outboxes.interface import (
     What,
 )
 from gateway_core.ratelimits.spent import Standing
+from gateway_core.testing.in_memory.beside import Beside
+from gateway_core.testing.in_memory.groups import SETTLED
+from gateway_core.testing.in_memory.rows import Row, past_of
 
 
-@attrs.define(eq=False)
-class _Row:
-    """An entry in memory."""
-
-    entry: Entry
-    position: int
-    due: float | None
-    stream: Stream
-    records: dict[int, StepRecord] = attrs.field(factory=dict)
-    shapes: tuple[StepShape, ...] | None = None
-
-    def past(self) -> PastAttempt | None:
-        """The attempts at it; None: there were none."""
-        envelope, records = self.entry.envelope, self.records.values()
-        count = sum(
-            record.number > 0 and bool(record.started or record.maybe_sent or record.outcome)
-            for record in records
-        )
-        if not count or not isinstance(envelope, Send):
-            return None
-        return PastAttempt(
-            instance_id=envelope.instance_id,
-            room=envelope.external_room_id,
-            thread=envelope.thread_id,
-            operation="send",
-            priority=self.stream.priority,
-            at=math.inf,
-            count=count,
-        )
-
-    def stored(self) -> StoredEntry:
-        """As a process run finds it."""
-        entry = attrs.evolve(self.entry, due=self.due)
-        return StoredEntry(
-            entry=entry,
-            position=self.position,
-            records=tuple(self.records.values()),
-            shapes=self.shapes,
-        )
-
-
-class MemoryOutbox:
+class MemoryOutbox(Beside):
     """Stores entries while the object lives, whichever gateways enter and leave it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.requested: Callable[[Request], None] | None = None
         self.lost: Callable[[str], None] | None = None
         self.next_position: Callable[[], int] | None = None
         self.keys_for = math.inf
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, Row] = {}
         self._order: list[tuple[int, str]] = []
-        self._keys: dict[Scope, Found] = {}
         self._ended: dict[str, Found] = {}
         self._moves: dict[tuple[str, str], str] = {}
         self._closures: dict[tuple[str, str], tuple[float, float]] = {}
@@ -97,6 +58,7 @@ class MemoryOutbox:
         self._numbered: list[str] = []
 
     async def __aenter__(self) -> Self:
+        self._bytes.open()
         return self
 
     async def __aexit__(
@@ -114,7 +76,7 @@ class MemoryOutbox:
         """What previous runs left."""
         rows = self._rows.values()
         return Overview(
-            last_id=self._last,
+            last_id=max(self._last, self._groups.newest()),
             sequence=self._order[-1][0] if self._order else None,
             unfinished=Counter(row.entry.envelope.instance_id for row in rows),
             classes=Counter(row.stream.priority for row in rows),
@@ -139,15 +101,7 @@ class MemoryOutbox:
         """Of what ended since then, and of what had begun: its time is not known, nor this one."""
         ended = [f.receipt for f in self._ended.values() if f.receipt and f.receipt.attempts]
         made = [
-            PastAttempt(
-                instance_id=receipt.instance_id,
-                room=receipt.external_room_id,
-                thread=receipt.ref.thread_id if receipt.ref is not None else None,
-                operation=_operation_of(receipt),
-                priority="normal",
-                at=receipt.ended_at,
-                count=receipt.attempts,
-            )
+            past_of(receipt)
             for receipt in ended
             if receipt.ended_at > since and receipt.result is None
         ]
@@ -219,11 +173,18 @@ class MemoryOutbox:
         found = self._ended.get(what) if isinstance(what, str) else self._keys.get(what)
         if found is not None and found.receipt is not None:
             return attrs.evolve(found, newest=self._newest.get(found.envelope_id))
-        row = self._rows.get(found.envelope_id if found is not None else str(what))
+        name = found.envelope_id if found is not None else str(what)
+        row = self._rows.get(name)
         if row is None:
-            return None
+            return self._group_found(name)
         entry = row.entry
         return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=row.stored())
+
+    def _group_found(self, group_id: str) -> Found | None:
+        state = self._groups.state(group_id)
+        if state is None:
+            return None
+        return Found(envelope_id=group_id, fingerprint=state.group.fingerprint, group=state)
 
     def answered(self, request: Request, answer: str) -> None:
         """There is nobody to answer."""
@@ -232,28 +193,32 @@ class MemoryOutbox:
         """Forget the room."""
         del in_flight  # there is nobody to answer
         room = (request.instance_id, request.room)
-        for name, row in list(self._rows.items()):
-            if (row.entry.envelope.instance_id, row.entry.envelope.external_room_id) == room:
-                self._drop(name)
+        gone = [name for name, row in self._rows.items() if _room_of(row.entry.envelope) == room]
+        for name in gone:
+            self._drop(name)
+        for state in self._groups.erase(*room, gone):
+            self._see_end(state)
         self._keys = {scope: f for scope, f in self._keys.items() if scope[:2] != room}
-        self._ended = {
-            name: found
-            for name, found in self._ended.items()
-            if found.receipt is None
-            or (found.receipt.instance_id, found.receipt.external_room_id) != room
-        }
-        self._newest = {
-            name: ref
-            for name, ref in self._newest.items()
-            if (ref.instance_id, ref.external_room_id) != room
-        }
+        ended = [
+            name for name, f in self._ended.items() if f.receipt and _room_of(f.receipt) == room
+        ]
+        for name in ended:
+            del self._ended[name]
+        for name in (*gone, *ended):
+            self._bytes.end(name)
+        self._newest = {name: ref for name, ref in self._newest.items() if _room_of(ref) != room}
         self._moves.pop(room, None)
         self._spent.clear()
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Store the entry, at once."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        row = _Row(entry, position_of(entry.id), entry.due, entry.stream)
+        self._bytes.check(entry.files)
+        if entry.member is not None:
+            self._groups.take(entry.id, entry.member)
+        if entry.files:
+            self._bytes.use(entry.id, entry.files)
+        row = Row(entry, position_of(entry.id), entry.due, entry.stream)
         self._rows[entry.id] = row
         self._last = max(self._last, entry.id)
         if entry.due is None:
@@ -267,11 +232,14 @@ class MemoryOutbox:
     def withdraw(self, envelope_id: str) -> None:
         """Forget the entry and its key."""
         row = self._drop(envelope_id)
+        if row is not None:
+            self._see_end(self._groups.withdraw(envelope_id))
+            self._bytes.end(envelope_id)
         scope = scope_of(row.entry.envelope) if row is not None else None
         if scope is not None:
             self._keys.pop(scope, None)
 
-    def _drop(self, envelope_id: str) -> _Row | None:
+    def _drop(self, envelope_id: str) -> Row | None:
         row = self._rows.pop(envelope_id, None)
         if row is not None and row.due is None:
             self._order.remove((row.position, envelope_id))
@@ -309,11 +277,20 @@ class MemoryOutbox:
         if row is not None:
             row.records[record.serial] = record
 
+    def grew(self, envelope_id: str, text: str, number: int) -> None:
+        """Note the text, unless there is a newer one."""
+        row = self._rows.get(envelope_id)
+        if row is not None and (row.grown is None or number >= row.grown[0]):
+            row.grown = (number, text)
+
     def finished(self, receipt: Receipt) -> None:
         """Forget the entry, remember the receipt."""
         row = self._drop(receipt.envelope_id)
         if row is None:
             return
+        self._see_end(self._groups.end(receipt))
+        if receipt.disposition in SETTLED:
+            self._bytes.end(receipt.envelope_id)
         found = Found(
             envelope_id=receipt.envelope_id, fingerprint=row.entry.fingerprint, receipt=receipt
         )
@@ -340,7 +317,5 @@ class MemoryOutbox:
         self._closures[instance_id, operation] = (until, wait)
 
 
-def _operation_of(receipt: Receipt) -> str:
-    if receipt.ref is not None and receipt.ref.revision:
-        return "edit"
-    return "delete" if any(part.outcome == "deleted" for part in receipt.parts) else "send"
+def _room_of(what: Envelope | Receipt | MessageRef) -> tuple[str, str]:
+    return (what.instance_id, what.external_room_id)

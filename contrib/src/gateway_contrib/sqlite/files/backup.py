@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shutil import rmtree
 
 import apsw
 import attrs
 
+from gateway_contrib.sqlite.beside.byte_files import folder_of, synced
+from gateway_contrib.sqlite.beside.copying import copy_files
 from gateway_contrib.sqlite.failing import typed
 from gateway_contrib.sqlite.files.log import log_of, seal_anew
 from gateway_contrib.sqlite.files.opening import connect_beside
@@ -29,10 +32,11 @@ class Backup:
 def back_up(path: Path, to: Path) -> Backup:
     """Copy the outbox at `path`, as it is at this moment, into the new file `to`.
 
-    It is whole, in order, and needs no other file. Raises `OutboxError` where it cannot be made:
-    then nothing is there.
+    It is whole, in order, and needs no other file, but for the folder beside it where there are
+    large stored bytes. Raises `OutboxError` where it cannot be made: then nothing is there.
     """
-    for there in (to, log_of(to)):
+    folder = folder_of(to)
+    for there in (to, log_of(to), folder):
         if there.exists():
             raise OutboxError(f"{there} is there already: a backup overwrites nothing")
     source = connect_beside(path)
@@ -42,25 +46,25 @@ def back_up(path: Path, to: Path) -> Backup:
             new.unlink(missing_ok=True)
             os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             try:
+                size = copy_files(source, folder_of(path.resolve()), folder)
                 unfinished = _copied(source, new)
-                _kept(new)
+                synced(new)
                 new.rename(to)
-                _kept(to.parent)
+                synced(to.parent)
             except BaseException:
                 new.unlink(missing_ok=True)
+                rmtree(folder, ignore_errors=True)
                 raise
     finally:
         source.close()
-    return Backup(unfinished=unfinished, size=to.stat().st_size)
+    return Backup(unfinished=unfinished, size=to.stat().st_size + size)
 
 
 def _copied(source: apsw.Connection, new: Path) -> int:
-    """Copy all that is there now: who writes meanwhile is not waited for, and waits for nobody."""
+    """Copy the moment at which `source` reads: nobody waits for it, nor it for anybody."""
     target = apsw.Connection(str(new))
     try:
         with typed("cannot be made, as a backup", new, target):
-            source.execute("BEGIN")
-            source.execute("SELECT count(*) FROM sqlite_schema").fetchall()
             with target.backup("main", source, "main") as copying:
                 while not copying.done:
                     copying.step(PAGES)
@@ -73,12 +77,3 @@ def _copied(source: apsw.Connection, new: Path) -> int:
             return number(target, "SELECT count(*) FROM envelopes")
     finally:
         target.close()
-
-
-def _kept(path: Path) -> None:
-    """It is on the disk, and not only on its way there."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

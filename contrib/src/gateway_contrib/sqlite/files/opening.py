@@ -17,7 +17,7 @@ from gateway_contrib.sqlite.files.ownership import Ownership
 from gateway_contrib.sqlite.schema import APPLICATION_ID, check_beside, number, prepare
 from gateway_core.outboxes import OutboxError
 
-_BESIDE = ("-wal", "-shm", ".owner")
+_BESIDE = ("-wal", "-shm", ".owner", ".bytes")
 """What belongs to the file, by what comes after its name."""
 _MADE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 

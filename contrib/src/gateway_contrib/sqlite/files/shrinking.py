@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import apsw
 import attrs
 
+from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.groups import forget as forget_groups
 from gateway_contrib.sqlite.rows import Row
 from gateway_contrib.sqlite.schema import number
 
@@ -50,8 +52,9 @@ class Bounds:
 class Shrinker:
     """Forgets and gives back on the owner's connection. Blocks: it runs in the worker thread."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, contents: Contents) -> None:
         self._db = connection
+        self._contents = contents
         self._rested_at = -1e18
         self._after: tuple[float, int] = (-1e18, -1)
         self._given_back = False
@@ -76,10 +79,12 @@ class Shrinker:
                 self._changed("revisions", "id", "ended_at < ?", bounds.refs),
                 self._changed("requests", "number", "done_at < ?", bounds.history),
                 self._of_history(bounds),
+                forget_groups(self._db, bounds.history, FORGET),
             ]
             self._db.execute("DELETE FROM closures WHERE until < ?", (wall,))
             self._db.execute("DELETE FROM spent WHERE at < ?", (wall - LONGEST_WINDOW,))
             self._db.execute(_OLD_MOVES, (MOST_MOVED,))
+        self._contents.committed()
         return max(counts) >= FORGET
 
     def _changed(self, table: str, key: str, test: str, bound: float) -> int:
@@ -108,7 +113,8 @@ class Shrinker:
                 FROM history WHERE seq IN (SELECT value FROM json_each(?))), 0))""",
             (json.dumps(seqs),),
         )
-        for table in ("steps", "history"):
+        self._contents.end(seqs)
+        for table in ("steps", "history", "turns"):
             sql = f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
             self._db.execute(sql, (json.dumps(seqs),))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from gateway_contrib.sqlite.beside.resealing import BytesAnew
 from gateway_contrib.sqlite.failing import unreadable
 from gateway_contrib.sqlite.rows import Row
 from gateway_contrib.sqlite.sealing.keyring import Keyring
@@ -27,7 +28,12 @@ _TEXTS = (
     ("history", "seq", ("fingerprint", "entry", "shapes", "receipt")),
     ("revisions", "id", ("ref",)),
     ("requests", "number", ("envelope", "answer")),
+    ("groups", "seq", ("fingerprint", "content")),
+    ("members", "number", ("members",)),
+    ("grown", "seq", ("text",)),
 )
+_NAMED = ("envelopes", "history", "groups")
+"""Tables of which each row has an id."""
 _KEYS = """SELECT instance, room, operation, key, hashed FROM keys
     WHERE (instance, room, operation, key) > (?, ?, ?, ?)
     ORDER BY instance, room, operation, key LIMIT ?"""
@@ -40,6 +46,7 @@ class Resealing:
         self._db = connection
         self._keyring = keyring
         self._sealed = self._unopened = 0
+        self._bytes = BytesAnew(connection, keyring)
         self._steps = self._all()
 
     @property
@@ -47,8 +54,12 @@ class Resealing:
         """What was done."""
         if not self._keyring.first:
             return "nothing is sealed: outbox.keys names no key"
-        left = f"; {self._unopened} cannot be opened and stay" if self._unopened else ""
-        return f"{self._sealed} rows sealed anew with key {self._keyring.first}{left}"
+        sealed, unopened = (
+            self._sealed + self._bytes.sealed,
+            self._unopened + self._bytes.unopened,
+        )
+        left = f"; {unopened} cannot be opened and stay" if unopened else ""
+        return f"{sealed} rows sealed anew with key {self._keyring.first}{left}"
 
     def step(self) -> bool:
         """Do a little; whether there is more. Raises `apsw.Error`."""
@@ -78,6 +89,7 @@ class Resealing:
                     self._key(scope)
             place = keys[-1][:4]
             yield True
+        yield from self._bytes.steps()
         forget_others(self._db, self._keyring.first)
 
     def _rows(self, table: str, by: str, columns: Sequence[str], after: Any) -> list[Row]:
@@ -103,7 +115,8 @@ class Resealing:
         except Invalid as error:
             self._unopened += 1
             name = f"SELECT id FROM {table} WHERE seq = ?"  # noqa: S608 - a constant
-            unreadable(self._db.execute(name, (place,)).get if by == "seq" else str(place), error)
+            named = table in _NAMED
+            unreadable(self._db.execute(name, (place,)).get if named else str(place), error)
             return
         if changed:
             sets = [f"{column} = ?" for column in changed]

@@ -46,15 +46,24 @@ class Key:
 
     def seal(self, content: bytes, place: bytes) -> str:
         """The content sealed, in base64, to be opened with the same place alone."""
-        nonce = os.urandom(_NONCE)
-        sealed = nonce + self._cipher.encrypt(nonce, content, place)
-        return binascii.b2a_base64(sealed, newline=False).decode()
+        return binascii.b2a_base64(self.seal_bytes(content, place), newline=False).decode()
 
     def open(self, sealed: str | bytes, place: bytes) -> bytes:
         """The content again. Raises `Damaged`."""
         try:
-            content = binascii.a2b_base64(sealed, strict_mode=True)
-            return self._cipher.decrypt(content[:_NONCE], content[_NONCE:], place)
+            return self.open_bytes(binascii.a2b_base64(sealed, strict_mode=True), place)
+        except ValueError as error:
+            raise Damaged from error
+
+    def seal_bytes(self, content: bytes, place: bytes) -> bytes:
+        """The content sealed as bytes: 28 more than it has."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, content, place)
+
+    def open_bytes(self, sealed: bytes, place: bytes) -> bytes:
+        """The content again. Raises `Damaged`."""
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], place)
         except (ValueError, InvalidTag) as error:
             raise Damaged from error
 

@@ -63,19 +63,44 @@ class Keyring:
 
         name = stored[1 : 1 + _ID]
         name = name if isinstance(name, str) else name.decode("ascii", "replace")
-        key = self._keys.get(name)
-        if key is None:
-            raise self._without(name)
+        key = self._key(name)
         try:
             return key.open(stored[1 + _ID :], f"{kind}:{of}".encode())
         except Damaged:
-            text = "it is sealed, and cannot be opened with its key: it was changed"
-            raise Invalid([Problem("", f"the row is damaged ({text})")]) from None
+            raise _changed() from None
+
+    def seal_bytes(self, place: str, content: bytes) -> bytes:
+        """Bytes as they are stored, sealed for that place with the key that seals, if one does."""
+        key = self._first
+        return content if key is None else key.seal_bytes(content, place.encode())
+
+    def open_bytes(self, name: str, place: str, stored: bytes) -> bytes:
+        """The bytes again.
+
+        name  the id of the key that they are sealed with; empty: they are not
+
+        Raises as `open`.
+        """
+        if not name:
+            return stored
+        from gateway_contrib.sqlite.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
+
+        key = self._key(name)
+        try:
+            return key.open_bytes(stored, place.encode())
+        except Damaged:
+            raise _changed() from None
 
     def text(self, kind: str, of: int | str, stored: str) -> str:
         """The text. Raises as `open`."""
         opened = self.open(kind, of, stored)
         return opened if isinstance(opened, str) else opened.decode("utf-8", "replace")
+
+    def _key(self, name: str) -> Key:
+        key = self._keys.get(name)
+        if key is None:
+            raise self._without(name)
+        return key
 
     def _without(self, name: str) -> Exception:
         if name in self._known():
@@ -100,3 +125,8 @@ class Keyring:
             return scope[-1], 0
         place = "\0".join(scope).encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, place, "sha256")[:16].hex(), 1
+
+
+def _changed() -> Invalid:
+    text = "it is sealed, and cannot be opened with its key: it was changed"
+    return Invalid([Problem("", f"the row is damaged ({text})")])

@@ -8,7 +8,7 @@ import attrs
 
 from gateway_core.contract.envelopes import Disposition, MessageRef, PartReceipt
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.outboxes.interface import ALL, Recovery, Request, StepRecord
+from gateway_core.outboxes.records import ALL, Recovery, Request, StepRecord
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of, texts
 

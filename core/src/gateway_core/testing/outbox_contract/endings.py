@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from gateway_core.contract.envelopes import Disposition, MessageRef, PartRef
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.outboxes.interface import StepRecord, StepShape
+from gateway_core.outboxes.records import StepRecord, StepShape
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of, texts
 
 

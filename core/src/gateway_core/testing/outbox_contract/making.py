@@ -10,7 +10,7 @@ import pytest
 
 from gateway_core.contract.envelopes import Disposition, Part, Receipt, Send
 from gateway_core.contract.ids import Ids
-from gateway_core.outboxes.interface import Entry, StoredEntry
+from gateway_core.outboxes.records import Entry, StoredEntry
 
 START = 1_700_000_000.0
 

@@ -12,7 +12,7 @@ import trio.testing
 
 from gateway_core.contract.envelopes import Delete, MessageRef, PartRef
 from gateway_core.contract.ids import position_of
-from gateway_core.outboxes.interface import STREAMS, Stream
+from gateway_core.outboxes.records import STREAMS, Stream
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, texts
 
 

@@ -14,7 +14,7 @@ import trio.testing
 
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.outboxes.interface import StepRecord
+from gateway_core.outboxes.records import StepRecord
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of
 
 _CALLS = (

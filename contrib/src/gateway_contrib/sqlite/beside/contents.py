@@ -1,0 +1,121 @@
+"""Which bytes are stored, who uses them, and when they are gone; on the connection that writes.
+
+A use is a row, committed with what needs the bytes. A pin is in memory: it keeps bytes for a caller
+that has stored them and has not used them yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from gateway_contrib.sqlite.beside.byte_files import Folder, NewBytes
+from gateway_contrib.sqlite.failing import logged
+from gateway_contrib.sqlite.schema import number
+from gateway_core.outboxes import OUTBOX_FAILED, OutboxError
+
+_SOME = "(SELECT value FROM json_each(?))"
+
+
+class Contents:
+    """The stored bytes of the file.
+
+    any  whether there may be a use: most files have none, and ask for none
+    """
+
+    def __init__(self, connection: apsw.Connection, folder: Folder) -> None:
+        self._db = connection
+        self._folder = folder
+        self._pins: Counter[str] = Counter()
+        self._taken: list[str] = []
+        self._gone: set[str] = set()
+        self.any = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM uses)"))
+
+    def tidy(self) -> None:
+        """Bytes that a former run left without a use are gone; so are files that nobody knows."""
+        sql = "DELETE FROM bytes WHERE digest NOT IN (SELECT digest FROM uses)"
+        self._db.execute(sql)
+        sql = "SELECT digest FROM bytes WHERE content IS NULL"
+        self._folder.tidy(lambda: {digest for (digest,) in self._db.execute(sql)})
+
+    # -- bytes come
+
+    def pin_if_there(self, digest: str) -> bool:
+        """Keep them for one use more, if they are there; whether they are."""
+        there = self._there(digest)
+        if there:
+            self._pins[digest] += 1
+        return there
+
+    def add(self, new: NewBytes) -> None:
+        """Keep new ones for one use, unless another has stored the same meanwhile."""
+        if self.pin_if_there(new.digest):
+            return
+        sql = "INSERT INTO bytes (digest, size, key, content) VALUES (?, ?, ?, ?)"
+        try:
+            new.settle()
+            self._db.execute(sql, (new.digest, new.size, new.key, new.content))
+        except BaseException:
+            self._folder.remove(new.digest)
+            raise
+        self._pins[new.digest] += 1
+
+    def _there(self, digest: str) -> bool:
+        return self._db.execute("SELECT 1 FROM bytes WHERE digest = ?", (digest,)).get is not None
+
+    # -- within a transaction; `committed` or `rolled_back` ends it
+
+    def lacking(self, files: Iterable[str]) -> OutboxError | None:
+        """That one of them is not there; None: all are."""
+        for digest in files:
+            if not self._there(digest):
+                return OutboxError(f"the bytes {digest} are not there")
+        return None
+
+    def use(self, seq: int, files: Iterable[str]) -> None:
+        """The entry or the group uses them, which takes a pin of each."""
+        for digest in set(files):
+            self.any = True
+            self._db.execute(
+                "INSERT OR IGNORE INTO uses (seq, digest) VALUES (?, ?)", (seq, digest)
+            )
+            if self._pins[digest]:
+                self._pins[digest] -= 1
+                self._taken.append(digest)
+
+    def end(self, seqs: Sequence[int]) -> None:
+        """These use nothing any more; what nobody else uses is gone."""
+        if not self.any:
+            return
+        some = (json.dumps(seqs),)
+        sql = f"SELECT DISTINCT digest FROM uses WHERE seq IN {_SOME}"  # noqa: S608 - constants
+        digests = [digest for (digest,) in self._db.execute(sql, some)]
+        self._db.execute(f"DELETE FROM uses WHERE seq IN {_SOME}", some)  # noqa: S608 - constants
+        for digest in digests:
+            self._forget(digest)
+
+    def _forget(self, digest: str) -> None:
+        if self._pins[digest]:
+            return
+        sql = """DELETE FROM bytes WHERE digest = ?1
+            AND NOT EXISTS (SELECT 1 FROM uses WHERE digest = ?1) RETURNING content IS NULL"""
+        if self._db.execute(sql, (digest,)).get:
+            self._gone.add(digest)
+
+    def committed(self) -> None:
+        """It is: delete the files of what is gone."""
+        self._taken.clear()
+        gone, self._gone = self._gone, set()
+        for digest in gone:
+            with logged(OUTBOX_FAILED):
+                if not self._there(digest):
+                    self._folder.remove(digest)
+
+    def rolled_back(self) -> None:
+        """It was not: nothing of it happened."""
+        self._pins.update(self._taken)
+        self._taken.clear()
+        self._gone.clear()

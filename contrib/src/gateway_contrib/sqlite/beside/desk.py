@@ -1,0 +1,66 @@
+"""What operators ask, where it concerns groups and bytes as well. Blocks, as the desk does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.groups import Groups
+from gateway_contrib.sqlite.operators.requests import Desk
+from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_core.outboxes import Request
+
+
+class BesideDesk(Desk):
+    """A desk that counts what is tried again, and ends uses of what is discarded or erased."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        keyring: Keyring,
+        groups: Groups,
+        contents: Contents,
+    ) -> None:
+        super().__init__(connection, keyring)
+        self._groups = groups
+        self._contents = contents
+
+    def serve(self, wall: float) -> list[Request]:
+        """As a desk does; then files are deleted that nobody needs any more."""
+        try:
+            return super().serve(wall)
+        finally:
+            self._groups.forget()
+            self._contents.committed()
+
+    def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
+        answer = super()._retry(seq, wall)
+        self._groups.retried(seq)
+        return answer
+
+    def _discard(self, seq: int) -> tuple[str, list[Request]]:
+        answer = super()._discard(seq)
+        self._contents.end([seq])
+        return answer
+
+    def forget(self, room: str, seqs: Sequence[int], rows: Iterable[int], wall: float) -> None:
+        """Take a room out of groups, and the bytes and texts of its envelopes; before `erase`.
+
+        seqs  its envelopes, ended or not
+        rows  those of `members` that have it
+        """
+        try:
+            with self._db:
+                self._groups.erased(room, seqs, rows)
+                self._contents.end(seqs)
+                sql = "DELETE FROM grown WHERE seq IN (SELECT value FROM json_each(?))"
+                self._db.execute(sql, (json.dumps(seqs),))
+                self._groups.close(wall)
+        except BaseException:
+            self._groups.forget()
+            self._contents.rolled_back()
+            raise
+        self._contents.committed()

@@ -1,0 +1,142 @@
+"""Between groups and the rows of their tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway_contrib.sqlite.rows import Row, decode, encode, part_of
+from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_core import Disposition, Invalid, Problem
+from gateway_core.outboxes import (
+    Envelope,
+    Group,
+    GroupState,
+    Member,
+    Send,
+    from_json,
+    position_of,
+    to_json,
+)
+
+MOST = 1 << 18
+"""Characters of the members in one row, as far as one member is not more."""
+
+GROUP_COLUMNS = ("seq", "id", "instance", "size", "fingerprint", "content")
+STATE_READ = """seq, id, instance, size, CAST(fingerprint AS BLOB), CAST(content AS BLOB), taken,
+    paused, cancelled"""
+
+
+class Claim(NamedTuple):
+    """What must be there for an entry or a group to be stored.
+
+    member  whose turn the entry takes; None: nobody's
+    files   digests of bytes
+    """
+
+    seq: int
+    member: tuple[str, int] | None = None
+    files: tuple[str, ...] = ()
+
+
+def seq_of(group_id: str) -> int:
+    """The number of an id; of what is none, one that no group has."""
+    try:
+        return position_of(group_id)
+    except ValueError:
+        return -1
+
+
+def group_row(keyring: Keyring, group: Group) -> Row:
+    """As `GROUP_COLUMNS`."""
+    seq = position_of(group.id)
+    rest = {
+        "accepted_at": group.accepted_at,
+        "deadline": group.deadline,
+        "priority": group.priority,
+        "due": group.due,
+        "trace": group.trace,
+        "files": group.files,
+    }
+    plan = [(part.payload, part.span, part.digest, part.degraded) for part in group.plan]
+    content = encode([to_json(group.template), plan, rest])
+    return (
+        seq, group.id, group.instance_id, group.size,
+        keyring.seal("fingerprint", seq, group.fingerprint), keyring.seal("content", seq, content),
+    )  # fmt: skip
+
+
+def state_of(keyring: Keyring, row: Row, counts: Mapping[str, int]) -> GroupState:
+    """The group of a row of `STATE_READ`. Raises as `Keyring.open`."""
+    seq, name, instance, size, fingerprint, content, taken, paused, cancelled = row
+    digest = keyring.text("fingerprint", seq, str(fingerprint, "utf-8", "replace"))
+    try:
+        template, plan, rest = _decoded(keyring.open("content", seq, content))
+        group = Group(
+            id=name,
+            instance_id=instance,
+            size=size,
+            template=_send(template),
+            plan=tuple([part_of(part) for part in plan]),
+            fingerprint=digest,
+            files=tuple(rest.pop("files")),
+            **rest,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+    return GroupState(
+        group=group,
+        taken=taken,
+        counts={Disposition(how): count for how, count in counts.items() if count},
+        paused=bool(paused),
+        cancelled=bool(cancelled),
+    )
+
+
+def member_texts(members: Sequence[Member]) -> Iterator[tuple[int, str]]:
+    """The members as JSON, in rows of `MOST`; with how many are before each row."""
+    texts: list[str] = []
+    size = done = 0
+    for member in members:
+        own = [] if member.envelope is None else [to_json(member.envelope)]
+        text = encode([member.room, *own])
+        if texts and size + len(text) > MOST:
+            yield done, f"[{','.join(texts)}]"
+            done += len(texts)
+            texts, size = [], 0
+        texts.append(text)
+        size += len(text)
+    if texts:
+        yield done, f"[{','.join(texts)}]"
+
+
+def members_in(text: str | bytes) -> list[list[Any] | None]:
+    """Of each member of a row its room and its envelope; None: it was erased. Raises `Invalid`."""
+    found: list[list[Any] | None] = _decoded(text)
+    return found
+
+
+def member_of(plain: Sequence[Any]) -> Member:
+    """The member. Raises `FormatVersionError` or `Invalid`."""
+    room, *envelope = plain
+    return Member(room=room, envelope=from_json(Envelope, envelope[0]) if envelope else None)
+
+
+def _send(plain: Any) -> Send:
+    found = from_json(Envelope, plain)
+    if not isinstance(found, Send):
+        raise _damaged("its template is no message")
+    return found
+
+
+def _decoded(text: str | bytes) -> Any:
+    try:
+        return decode(text)
+    except msgspec.DecodeError as error:
+        raise _damaged(error) from error
+
+
+def _damaged(why: object) -> Invalid:
+    return Invalid([Problem("", f"the row is damaged ({why})")])

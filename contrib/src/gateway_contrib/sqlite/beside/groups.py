@@ -1,0 +1,303 @@
+"""Turns, counts and ends of groups, on the connection that writes. Blocks, as the writer does."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import apsw
+import attrs
+
+from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.group_rows import (
+    GROUP_COLUMNS,
+    Claim,
+    member_texts,
+    members_in,
+    seq_of,
+)
+from gateway_contrib.sqlite.rows import SETTLED, Row, encode
+from gateway_contrib.sqlite.schema import number
+from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_core import Disposition
+from gateway_core.outboxes import Member, OutboxError
+
+_SOME = "(SELECT value FROM json_each(?))"
+_COLUMNS = "seq, id, size, next, taken, returned, erased, cancelled"
+
+
+@attrs.define(eq=False)
+class _Turns:
+    """Whose turn is next in one group, within one transaction.
+
+    next, returned, erased  as the table has them
+    """
+
+    seq: int
+    id: str
+    size: int
+    next: int
+    taken: int
+    returned: list[int]
+    erased: list[int]
+    cancelled: bool
+
+    @property
+    def following(self) -> int:
+        """The lowest number that has no entry."""
+        return min(self.returned, default=self.next)
+
+    def take(self) -> None:
+        """The next one has its turn."""
+        self.taken += 1
+        if self.returned:
+            self.returned.remove(self.following)
+        else:
+            self.next += 1
+            self.pass_erased()
+
+    def pass_erased(self) -> None:
+        """What was erased has no turn."""
+        while self.next in self.erased:
+            self.erased.remove(self.next)
+            self.next += 1
+
+    def left(self) -> int:
+        """How many have no entry."""
+        return self.size - self.next - len(self.erased) + len(self.returned)
+
+    def row(self) -> Row:
+        """What is written of it."""
+        returned, erased = encode(self.returned), encode(self.erased)
+        return (self.next, self.taken, returned, erased, int(self.cancelled), self.seq)
+
+
+class Groups:
+    """The groups of the file.
+
+    any      whether there may be an entry that is a member: most files have none, and ask for none
+    touched  those that the present transaction changes
+    """
+
+    def __init__(self, connection: apsw.Connection, keyring: Keyring, contents: Contents) -> None:
+        self._db = connection
+        self._keyring = keyring
+        self._contents = contents
+        self._turns: dict[int, _Turns] = {}
+        self.touched: set[int] = set()
+        self.any = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM turns)"))
+
+    def tidy(self) -> None:
+        """A killed run may have left groups of which not all is there."""
+        with self._db:
+            for (seq,) in self._rows("SELECT seq FROM groups WHERE NOT stored"):
+                self.drop(seq)
+
+    # -- a group comes, row by row, and then as a whole
+
+    def begin(self, row: Row) -> None:
+        """Its own row of `GROUP_COLUMNS`; nobody sees it yet."""
+        marks = ", ".join("?" * len(GROUP_COLUMNS))
+        sql = f"INSERT INTO groups ({', '.join(GROUP_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
+        self._db.execute(sql, row)
+
+    def add(self, seq: int, first: int, members: Sequence[Member]) -> None:
+        """The next of its members, the first of which has that number."""
+        for before, text in member_texts(members):
+            row = number(self._db, "SELECT coalesce(max(number), 0) + 1 FROM members")
+            sealed = self._keyring.seal("members", row, text)
+            sql = "INSERT INTO members (number, grp, first, members) VALUES (?, ?, ?, ?)"
+            self._db.execute(sql, (row, seq, first + before, sealed))
+
+    def store(self, claim: Claim) -> OutboxError | None:
+        """All of it is there from now on; or why not."""
+        lacking = self._contents.lacking(claim.files)
+        if lacking is None:
+            self._db.execute("UPDATE groups SET stored = 1 WHERE seq = ?", (claim.seq,))
+            self._contents.use(claim.seq, claim.files)
+            self.touched.add(claim.seq)
+        return lacking
+
+    def drop(self, seq: int) -> None:
+        """It was never there."""
+        self._contents.end([seq])
+        self._db.execute("DELETE FROM keys WHERE seq = ? AND operation = 'group'", (seq,))
+        self._db.execute("DELETE FROM groups WHERE seq = ?", (seq,))
+        for table in ("members", "turns", "counts"):
+            self._db.execute(f"DELETE FROM {table} WHERE grp = ?", (seq,))  # noqa: S608 - constants
+
+    # -- within a transaction; `close` ends it
+
+    def take(self, claim: Claim) -> OutboxError | None:
+        """The entry takes the turn that it claims, and uses its bytes; or why not."""
+        lacking = self._contents.lacking(claim.files)
+        if lacking is not None:
+            return lacking
+        if claim.member is not None:
+            name, turn = claim.member
+            found = self._turns_of(seq_of(name))
+            if found is None or found.id != name:
+                return OutboxError(f"there is no group {name}")
+            if found.cancelled:
+                return OutboxError(f"group {name} was cancelled")
+            if turn != found.following or turn >= found.size:
+                return OutboxError(
+                    f"of group {name} the next turn is {found.following}, not {turn}"
+                )
+            found.take()
+            sql = "INSERT INTO turns (seq, grp, number) VALUES (?, ?, ?)"
+            self._db.execute(sql, (claim.seq, found.seq, turn))
+            self.any = True
+        self._contents.use(claim.seq, claim.files)
+        return None
+
+    def cancel(self, seq: int) -> None:
+        """Those that have no entry count as cancelled."""
+        found = self._turns_of(seq)
+        if found is None or found.cancelled:
+            return
+        self._count({(seq, Disposition.CANCELLED): found.left()})
+        found.cancelled = True
+
+    def pause(self, seq: int, *, paused: bool) -> None:
+        """Remember whether it waits."""
+        self._db.execute("UPDATE groups SET paused = ? WHERE seq = ?", (int(paused), seq))
+
+    def withdrawn(self, seqs: Iterable[int]) -> None:
+        """The turns of these entries come again, unless their groups were cancelled."""
+        for seq, grp, turn in self._members(seqs):
+            self._db.execute("DELETE FROM turns WHERE seq = ?", (seq,))
+            found = self._turns_of(grp)
+            if found is None:
+                continue
+            found.taken -= 1
+            if found.cancelled:
+                self._count({(grp, Disposition.CANCELLED): 1})
+            else:
+                found.returned.append(turn)
+
+    def ended(self, how: Mapping[int, str]) -> None:
+        """Count how these entries ended."""
+        counts: Counter[tuple[int, str]] = Counter()
+        found = self._members(how)
+        for seq, grp, _ in found:
+            counts[grp, how[seq]] += 1
+        self._count(counts)
+        settled = [seq for seq, *_ in found if how[seq] in SETTLED]
+        self._db.execute(f"DELETE FROM turns WHERE seq IN {_SOME}", (json.dumps(settled),))  # noqa: S608 - constants
+        failed = [(how[seq], seq) for seq, *_ in found if how[seq] not in SETTLED]
+        self._db.executemany("UPDATE turns SET disposition = ? WHERE seq = ?", failed)
+
+    def retried(self, seq: int) -> None:
+        """The entry is unfinished again, and not counted any more."""
+        sql = """SELECT grp, disposition FROM turns WHERE seq = ? AND disposition IS NOT NULL
+            AND EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = turns.seq)"""
+        for grp, disposition in self._rows(sql, seq):
+            self._count({(grp, disposition): -1})
+            self._db.execute("UPDATE turns SET disposition = NULL WHERE seq = ?", (seq,))
+            self._db.execute("UPDATE groups SET ended_at = NULL WHERE seq = ?", (grp,))
+            sql = "UPDATE keys SET ended_at = NULL WHERE seq = ? AND operation = 'group'"
+            self._db.execute(sql, (grp,))
+            self.any = True
+
+    def erased(self, room: str, seqs: Sequence[int], rows: Iterable[int]) -> None:
+        """Forget these entries, and the room's members in these rows of `members`."""
+        unfinished = self._members(seqs)
+        self._count(Counter((grp, str(Disposition.CANCELLED)) for _, grp, _ in unfinished))
+        self._db.execute(f"DELETE FROM turns WHERE seq IN {_SOME}", (json.dumps(seqs),))  # noqa: S608 - constants
+        for row in rows:
+            self._erase(room, row)
+
+    def _erase(self, room: str, row: int) -> None:
+        sql = "SELECT grp, first, members FROM members WHERE number = ?"
+        for grp, first, stored in self._rows(sql, row):
+            members = members_in(self._keyring.open("members", row, stored))
+            gone = {first + n for n, each in enumerate(members) if each and each[0] == room}
+            left = [None if first + n in gone else each for n, each in enumerate(members)]
+            sealed = self._keyring.seal("members", row, encode(left))
+            self._db.execute("UPDATE members SET members = ? WHERE number = ?", (sealed, row))
+            found = self._turns_of(grp)
+            if found is None or found.cancelled:
+                continue
+            ahead = {turn for turn in gone if turn >= found.next}
+            back = gone.intersection(found.returned)
+            found.returned = [turn for turn in found.returned if turn not in back]
+            found.erased += sorted(ahead)
+            found.pass_erased()
+            self._count({(grp, Disposition.CANCELLED): len(ahead) + len(back)})
+
+    def close(self, wall: float) -> None:
+        """Write what changed, and end the groups of which the last member has ended."""
+        for found in self._turns.values():
+            self._db.execute(
+                """UPDATE groups SET next = ?, taken = ?, returned = ?, erased = ?, cancelled = ?
+                WHERE seq = ?""",
+                found.row(),
+            )
+        touched = list(self.touched)
+        self.forget()
+        for seq in touched:
+            self._see_end(seq, wall)
+
+    def forget(self) -> None:
+        """The transaction is over."""
+        self._turns.clear()
+        self.touched.clear()
+
+    def _see_end(self, seq: int, wall: float) -> None:
+        sql = """SELECT cancelled AND taken = 0 FROM groups
+            WHERE seq = ?1 AND stored AND ended_at IS NULL
+            AND size = (SELECT coalesce(sum(count), 0) FROM counts WHERE grp = ?1)"""
+        freed = self._db.execute(sql, (seq,)).get
+        if freed is None:
+            return
+        self._db.execute("UPDATE groups SET ended_at = ? WHERE seq = ?", (wall, seq))
+        self._db.execute("DELETE FROM members WHERE grp = ?", (seq,))
+        self._contents.end([seq])
+        key = "WHERE seq = ? AND operation = 'group'"
+        if freed:
+            self._db.execute(f"DELETE FROM keys {key}", (seq,))  # noqa: S608 - a constant
+        else:
+            self._db.execute(f"UPDATE keys SET ended_at = ? {key}", (wall, seq))  # noqa: S608 - a constant
+
+    def _turns_of(self, seq: int) -> _Turns | None:
+        found = self._turns.get(seq)
+        if found is None:
+            sql = f"SELECT {_COLUMNS} FROM groups WHERE seq = ? AND stored"  # noqa: S608 - constants
+            for row in self._rows(sql, seq):
+                name, size, upcoming, taken, returned, erased, cancelled = row[1:]
+                found = self._turns[seq] = _Turns(
+                    seq, name, size, upcoming, taken, json.loads(returned), json.loads(erased),
+                    bool(cancelled),
+                )  # fmt: skip
+        if found is not None:
+            self.touched.add(seq)
+        return found
+
+    def _members(self, seqs: Iterable[int]) -> list[Row]:
+        """The entries among these that are unfinished members, each with its group and number."""
+        sql = f"""SELECT seq, grp, number FROM turns
+            WHERE disposition IS NULL AND seq IN {_SOME}"""  # noqa: S608 - constants
+        return self._rows(sql, json.dumps(list(seqs)))
+
+    def _rows(self, sql: str, *bound: Any) -> list[Row]:
+        return self._db.execute(sql, bound).fetchall()
+
+    def _count(self, counts: Mapping[tuple[int, str], int]) -> None:
+        sql = """INSERT INTO counts (grp, disposition, count) VALUES (?, ?, ?)
+            ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+        rows: Collection[Row] = [(grp, str(how), n) for (grp, how), n in counts.items() if n]
+        self._db.executemany(sql, rows)
+        self.touched.update(row[0] for row in rows)
+
+
+def forget(connection: apsw.Connection, before: float, most: int) -> int:
+    """Forget groups that ended before that POSIX time, so many at the most; how many were."""
+    sql = "SELECT seq FROM groups WHERE ended_at < ? ORDER BY ended_at LIMIT ?"
+    seqs = [seq for (seq,) in connection.execute(sql, (before, most))]
+    for table, column in (("counts", "grp"), ("turns", "grp"), ("groups", "seq")):
+        some = f"DELETE FROM {table} WHERE {column} IN {_SOME}"  # noqa: S608 - constants
+        connection.execute(some, (json.dumps(seqs),))
+    return len(seqs)

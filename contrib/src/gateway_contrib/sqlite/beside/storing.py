@@ -1,0 +1,158 @@
+"""The part of an outbox in a file that has groups and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import apsw
+import trio
+
+from gateway_contrib.sqlite.beside.byte_files import Folder, NewBytes
+from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.group_rows import Claim, group_row, seq_of
+from gateway_contrib.sqlite.beside.groups import Groups
+from gateway_contrib.sqlite.files.presence import Presence
+from gateway_contrib.sqlite.reading import Reader
+from gateway_contrib.sqlite.recording import Recording
+from gateway_contrib.sqlite.sealing.contents import key_row
+from gateway_contrib.sqlite.writing import Writer
+from gateway_core.outboxes import (
+    Content,
+    Group,
+    GroupState,
+    Member,
+    Receipt,
+    check_digest,
+    pieces_of,
+    position_of,
+)
+
+T = TypeVar("T")
+
+BLOCK = 1 << 18
+"""Bytes that are handed to a thread at once, at least."""
+AT_ONCE = 4
+"""Threads that write bytes into files at the most."""
+
+
+class Storing(Recording):
+    """Stores groups and bytes; its messages it stores as `Recording` does."""
+
+    _presence: Presence
+    _reader: Reader
+    _groups: Groups
+    _contents: Contents
+    _folder: Folder
+    _writing: trio.CapacityLimiter
+    _storing: trio.CapacityLimiter
+    _connection: apsw.Connection
+    _writer: Writer
+    _reading: trio.CapacityLimiter
+
+    async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
+        raise NotImplementedError
+
+    async def _read(self, do: Callable[[], T]) -> T:
+        raise NotImplementedError
+
+    # -- groups
+
+    async def append_group(
+        self,
+        group: Group,
+        members: Iterable[Sequence[Member]],
+        on_stored: Callable[[], None],
+    ) -> None:
+        """Store its members row by row, and make all of it visible in one write."""
+        self._presence.check()
+        seq, row = position_of(group.id), group_row(self._keyring, group)
+        await self._write_apart(lambda: self._groups.begin(row))
+        try:
+            await self._add_members(group, members)
+            key = group.scope and key_row(self._keyring, group.scope, seq)
+            claim = Claim(seq, None, group.files)
+            waiter = self._committer.add(None, key, on_stored, claim)
+            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+        except BaseException:
+            self._committer.batch.drop_group(seq)
+            self._committer.wake()
+            raise
+
+    async def _add_members(self, group: Group, members: Iterable[Sequence[Member]]) -> None:
+        seq, count = position_of(group.id), 0
+        for chunk in members:
+            await self._write_apart(partial(self._groups.add, seq, count, chunk))
+            count += len(chunk)
+        if count != group.size:
+            raise ValueError(f"group {group.id} has {count} members, not {group.size}")
+
+    async def members(
+        self, group_id: str, *, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, Member]]:
+        """By their numbers."""
+        return await self._read(lambda: self._reader.beside.members(group_id, after, limit))
+
+    def paused(self, group_id: str, paused: bool) -> None:
+        """Written with the next batch."""
+        self._committer.batch.beside["paused", seq_of(group_id)] = paused
+        self._committer.wake()
+
+    def cancelled(self, group_id: str) -> None:
+        """Written with the next batch."""
+        self._committer.batch.beside["cancelled", seq_of(group_id)] = True
+        self._committer.wake()
+
+    async def groups(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[GroupState]:
+        """By their ids."""
+        return await self._read(lambda: self._reader.beside.states(instance_id, after, limit))
+
+    async def failed(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Receipt]:
+        """By the ids of their envelopes."""
+        return await self._read(lambda: self._reader.beside.failed(group_id, after, limit))
+
+    # -- bytes
+
+    async def store_bytes(self, digest: str, content: Content) -> None:
+        """Small ones into the database, large ones into a file beside it."""
+        check_digest(digest)
+        self._presence.check()
+        if await self._write_apart(lambda: self._contents.pin_if_there(digest)):
+            return
+        new = NewBytes(self._folder, self._keyring, digest)
+        try:
+            await self._take_in(new, content)
+            await self._write_apart(lambda: self._contents.add(new))
+        finally:
+            new.close()
+
+    async def _take_in(self, new: NewBytes, content: Content) -> None:
+        block = bytearray()
+        async for piece in pieces_of(content):
+            block += piece
+            if len(block) >= BLOCK:
+                await self._write_bytes(partial(new.write, bytes(block)))
+                block.clear()
+        await self._write_bytes(partial(new.write, bytes(block)))
+        await self._write_bytes(new.finish)
+
+    async def _write_bytes(self, do: Callable[[], object]) -> None:
+        with self._presence.typed("cannot store bytes"):
+            await self._in_thread(do, self._storing)
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
+        """From the database, or from their file."""
+        with self._presence.typed("cannot be read"):
+            return await self._in_thread(
+                lambda: self._reader.beside.bytes_at(digest, offset, limit), self._reading
+            )
+
+    async def _write_apart(self, do: Callable[[], T]) -> T:
+        """Between two batches, in a transaction of its own."""
+        with self._presence.typed("cannot write", self._connection):
+            return await self._in_thread(lambda: self._writer.apart(do), self._writing)

@@ -1,0 +1,348 @@
+"""What an outbox stores and gives back: its records, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import attrs
+
+from gateway_core.contract.envelopes import (
+    CHANGES,
+    Disposition,
+    Envelope,
+    MessageRef,
+    Part,
+    Priority,
+    Receipt,
+    Send,
+)
+from gateway_core.contract.ids import position_of
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.ratelimits.spent import Standing
+from gateway_core.scheduling.classes import CLASSES
+
+
+class Stream(NamedTuple):
+    """Some of an instance's entries, which are read apart from the others.
+
+    priority  their class, as policies left it
+    alone     they may overtake all others: `order="none"`, and no changes, which come in after
+              the message that they change and after earlier changes of it
+    """
+
+    priority: Priority
+    alone: bool
+
+
+STREAMS = tuple(Stream(name, alone) for alone in (False, True) for name in CLASSES)
+"""Every entry is in one of these. An engine may store its index: more are only ever added."""
+
+ORDERED = STREAMS[: len(CLASSES)]
+"""Those in which each room keeps its order, over all classes."""
+
+ALONE = STREAMS[len(CLASSES) :]
+"""Those without any order, the highest class first."""
+
+
+def stream_of(envelope: Envelope, priority: Priority) -> Stream:
+    """The stream of an envelope of that class."""
+    return Stream(priority, envelope.order == "none" and not isinstance(envelope, CHANGES))
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """What an outbox stores of an accepted envelope.
+
+    id           sorts by acceptance among those of one process, and of no two
+    plan         its parts, so that a later run cuts nowhere else
+    accepted_at  POSIX time; deadline likewise
+    priority     the class that a policy gave it; None: the envelope's own
+    fingerprint  of its content, where it has an idempotency key
+    due          POSIX time of a scheduled one, or of the message that it changes; None: it has
+                 its position among the others
+    trace        its trace context as a text; empty: it has none
+    member       of which group, by its id, and its number there, from 0 on; None: it stands alone
+    files        digests of the stored bytes that it needs
+    """
+
+    id: str
+    envelope: Envelope
+    plan: tuple[Part, ...]
+    accepted_at: float
+    deadline: float
+    priority: Priority | None = None
+    fingerprint: str = ""
+    due: float | None = None
+    trace: str = ""
+    member: tuple[str, int] | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that it is in."""
+        return stream_of(self.envelope, self.priority or self.envelope.priority)
+
+
+@attrs.frozen(kw_only=True)
+class StepRecord:
+    """What is known of a step of an entry, as far as it differs from a step not begun.
+
+    serial      which step
+    number      tries that began; `started`: the last of them has not ended yet
+    attempts    tries that were spent; `maybe_sent`: those that may have been accepted unknown
+    transforms  how often it was changed and tried again
+    first_at    POSIX time of the first try of unknown outcome; 0: there was none
+    not_before  POSIX time before which the platform asked not to be tried again
+    outcome     how it ended; None: it has not
+    """
+
+    serial: int
+    number: int = 0
+    started: bool = False
+    attempts: int = 0
+    maybe_sent: int = 0
+    transforms: int = 0
+    first_at: float = 0.0
+    not_before: float = 0.0
+    outcome: str | None = None
+    message_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StepShape:
+    """A step as planned, where it does not follow from the entry's own plan."""
+
+    kind: str
+    serial: int
+    part: Part | None = None
+    message_id: str | None = None
+    reply: str | None = None
+    extra: Any = None
+    mode: str = "as_asked"
+
+
+@attrs.frozen(kw_only=True)
+class StoredEntry:
+    """An unfinished entry as a process run finds it.
+
+    position  its order among the unfinished; scheduled ones get it when they are due, changes of
+              a message that was not there yet get another one when it is
+    sequence  its order among all that the account's owners took on, ever; None: as ids sort, which
+              they do where one process at a time appends
+    records   of the steps that began
+    shapes    all steps in order, where they were planned anew; None: as the plan has them
+    grown     the number and the text of its newest state, where that grew since it was accepted
+    """
+
+    entry: Entry
+    position: int
+    sequence: int | None = None
+    records: tuple[StepRecord, ...] = ()
+    shapes: tuple[StepShape, ...] | None = None
+    grown: tuple[int, str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Member:
+    """One of a group.
+
+    room      where its message goes
+    envelope  its own; None: it sends the group's template
+    """
+
+    room: str
+    envelope: Envelope | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Group:
+    """Messages that are accepted together, each of which becomes an entry as its turn comes.
+
+    id           unique among groups and entries, and sorts with theirs by acceptance
+    template     what members send that have no envelope of their own; its room is each member's
+    plan         the template's parts
+    accepted_at  POSIX time; deadline likewise
+    priority     the class that a policy gave it; None: the template's
+    fingerprint  of its content, where it has an idempotency key
+    due          POSIX time before which no member has its turn; None: they have it at once
+    trace        its trace context as a text; empty: it has none
+    size         how many members it has
+    files        digests of the stored bytes that its members need
+    """
+
+    id: str
+    instance_id: str
+    template: Send
+    plan: tuple[Part, ...]
+    accepted_at: float
+    deadline: float
+    priority: Priority | None = None
+    fingerprint: str = ""
+    due: float | None = None
+    trace: str = ""
+    size: int
+    files: tuple[str, ...] = ()
+
+    @property
+    def scope(self) -> Scope | None:
+        """Where its key, the template's, is unique: among groups of the account. None: no key."""
+        key = self.template.key
+        return None if key is None else (self.instance_id, "", "group", key)
+
+    def envelope_of(self, member: Member) -> Envelope:
+        """What the member sends: its own, or the template in its room."""
+        if member.envelope is not None:
+            return member.envelope
+        return attrs.evolve(self.template, external_room_id=member.room)
+
+
+@attrs.frozen(kw_only=True)
+class GroupState:
+    """How far a group is.
+
+    taken      how many of its members have become entries
+    counts     how many of them ended so; those that were cancelled before their turn, or erased
+               before their end, count as cancelled
+    paused     whether its members shall wait
+    cancelled  whether those that had no turn yet get none
+    """
+
+    group: Group
+    taken: int = 0
+    counts: Mapping[Disposition, int] = attrs.field(factory=dict)
+    paused: bool = False
+    cancelled: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of its members have."""
+        return sum(self.counts.values()) == self.group.size
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What an outbox knows of an id or a key: an unfinished entry, a receipt, or a group.
+
+    newest    the message of that id as the last edit left it
+    sequence  as a `StoredEntry` has it, of one that ended as well
+    """
+
+    envelope_id: str
+    fingerprint: str = ""
+    stored: StoredEntry | None = None
+    receipt: Receipt | None = None
+    newest: MessageRef | None = None
+    sequence: int | None = None
+    group: GroupState | None = None
+
+
+ALL = ""
+"""In the place of an instance: of all of them together."""
+
+
+@attrs.frozen(kw_only=True)
+class PastAttempt:
+    """Attempts at one envelope that an outbox knows of, and by when they had been made.
+
+    thread     the thread of the message; None: the room itself, or not known
+    operation  `send`, `edit` or `delete`; of calls nothing is known
+    at         POSIX time of the envelope's end; of one that is unfinished, of the look
+    """
+
+    instance_id: str
+    room: str
+    thread: str | None = None
+    operation: str
+    priority: Priority
+    at: float
+    count: int
+
+
+@attrs.frozen(kw_only=True)
+class Overview:
+    """What an outbox holds of all accounts together, as it is opened.
+
+    last_id     the newest id that it ever stored, of an entry or of a group; empty: none
+    sequence    the highest sequence or position that was ever given; None: as `last_id` sorts
+    unfinished  how many entries of each instance
+    classes     how many entries of each class
+    scheduled   how many of them wait for their time
+    """
+
+    last_id: str = ""
+    sequence: int | None = None
+    unfinished: Mapping[str, int] = attrs.field(factory=dict)
+    classes: Mapping[Priority, int] = attrs.field(factory=dict)
+    scheduled: int = 0
+
+    @property
+    def newest(self) -> int:
+        """The highest sequence or position that was ever given; -1: none."""
+        last = position_of(self.last_id) if self.last_id else -1
+        return last if self.sequence is None else max(last, self.sequence)
+
+
+@attrs.frozen(kw_only=True)
+class Recovery:
+    """What the last owner of an account left of its state.
+
+    moves     rooms that moved: to the new id
+    closures  what platforms closed: operation (empty: the instance as a whole) to (POSIX time until
+              when, seconds for which it was asked for)
+    spent     when it was released (POSIX time), and what was spent then; None: it never was
+    """
+
+    moves: Mapping[str, str] = attrs.field(factory=dict)
+    closures: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
+    spent: tuple[float, Sequence[Standing]] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Overdue:
+    """Entries whose deadline has passed, and the next deadline of any other; None: no other."""
+
+    stored: Sequence[StoredEntry] = ()
+    next: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Endings:
+    """Some of what ended, numbered in the order in which it was stored.
+
+    source     which outbox it is: another one, and another file, has another name
+    forgotten  the highest number of those that are remembered no more; 0: there is none
+    newest     the highest number that there was; 0: nothing has ended
+    ended      the next ones, by their numbers
+    """
+
+    source: str
+    forgotten: int
+    newest: int
+    ended: Sequence[tuple[int, Receipt]] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """Something that another process asks of the running gateway, mostly for an operator.
+
+    kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
+              `submit` (accept `envelope`), `cancel` (end the one of `envelope_id`, unless it has
+              started), `erase` (end what is queued of a room, then have the outbox erase the rest),
+              `accounts` (say which are out of order), or `look` (and what waits for what, of an
+              instance or a room where they are named)
+    number    which request it is: all but `retry` are the gateway's to answer
+    envelope  with a key, so that it is one message if a process run ends before it has answered
+    """
+
+    kind: str
+    number: int = 0
+    instance_id: str = ""
+    room: str = ""
+    stored: StoredEntry | None = None
+    envelope: Envelope | None = None
+    envelope_id: str = ""
+
+
+What: TypeAlias = str | Scope
+"""The id of an envelope or a group, or the scope of an idempotency key."""

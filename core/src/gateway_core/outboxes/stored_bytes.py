@@ -1,0 +1,67 @@
+"""Bytes that outboxes store by a digest of their content: how they are named, and given."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import TypeAlias
+
+import attrs
+
+Content: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
+"""Bytes piece by piece. A plain iterable is asked on trio's thread: it must not wait for a disk."""
+
+_SIZE = 32
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class BytesDigest:
+    """The digest of bytes that come piece by piece: BLAKE2b of 32 bytes, in hexadecimal."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=_SIZE)
+
+    def update(self, piece: bytes) -> None:
+        """More of them."""
+        self._hash.update(piece)
+
+    def check(self, digest: str) -> None:
+        """Raises ValueError unless this is the digest of all that came."""
+        found = self._hash.hexdigest()
+        if found != digest:
+            raise ValueError(f"the bytes have the digest {found}, not {digest}")
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """The digest by which an outbox stores them."""
+    return hashlib.blake2b(content, digest_size=_SIZE).hexdigest()
+
+
+def check_digest(digest: str) -> None:
+    """Raises ValueError for what is no digest: an engine may name a file by it."""
+    if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
+        raise ValueError(f"{digest!r} is no digest of bytes: 64 hexadecimal digits")
+
+
+def pieces_of(content: Content) -> AsyncIterator[bytes]:
+    """The pieces, whichever way they are given."""
+    if isinstance(content, AsyncIterable):
+        return aiter(content)
+    return _Plain(iter(content))
+
+
+@attrs.define(eq=False)
+class _Plain:
+    """An iterator as an asynchronous one."""
+
+    _pieces: Iterator[bytes]
+
+    def __aiter__(self) -> _Plain:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            raise StopAsyncIteration from None

@@ -1,0 +1,1 @@
+"""The parts of the outbox in memory; may import what `testing` may."""

@@ -1,0 +1,97 @@
+"""What an outbox in memory stores beside entries: groups, and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import trio
+
+from gateway_core.contract.envelopes import Receipt
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.outboxes.records import Found, Group, GroupState, Member
+from gateway_core.outboxes.stored_bytes import BytesDigest, Content, check_digest, pieces_of
+from gateway_core.testing.in_memory.contents import MemoryBytes
+from gateway_core.testing.in_memory.groups import MemoryGroups
+
+
+class Beside:
+    """That part of an outbox in memory."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Scope, Found] = {}
+        self._groups = MemoryGroups()
+        self._bytes = MemoryBytes()
+
+    async def append_group(
+        self,
+        group: Group,
+        members: Iterable[Sequence[Member]],
+        on_stored: Callable[[], None],
+    ) -> None:
+        """Store the group, at once."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._bytes.check(group.files)
+        state = self._groups.add(group, members)
+        self._bytes.use(group.id, group.files)
+        if group.scope is not None:
+            found = Found(envelope_id=group.id, fingerprint=group.fingerprint)
+            self._keys[group.scope] = found
+        self._see_end(state)
+        on_stored()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _see_end(self, state: GroupState | None) -> None:
+        """Its use of bytes ends with it; its key is free if nobody had a turn."""
+        if state is None or not state.ended:
+            return
+        self._bytes.end(state.group.id)
+        scope = state.group.scope
+        if state.cancelled and not state.taken and scope is not None:
+            self._keys.pop(scope, None)
+
+    async def members(
+        self, group_id: str, *, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, Member]]:
+        """By their numbers."""
+        every = self._groups.members(group_id)
+        return [(number, member) for number, member in every if number > after][:limit]
+
+    def paused(self, group_id: str, paused: bool) -> None:
+        """Note it."""
+        self._groups.pause(group_id, paused=paused)
+
+    def cancelled(self, group_id: str) -> None:
+        """Count those that wait."""
+        self._see_end(self._groups.cancel(group_id))
+
+    async def groups(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[GroupState]:
+        """By their ids; none is forgotten."""
+        return [one for one in self._groups.states(instance_id) if one.group.id > after][:limit]
+
+    async def failed(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Receipt]:
+        """By their ids."""
+        every = self._groups.failed(group_id)
+        return [receipt for receipt in every if receipt.envelope_id > after][:limit]
+
+    async def store_bytes(self, digest: str, content: Content) -> None:
+        """Store them, in memory."""
+        check_digest(digest)
+        await trio.lowlevel.checkpoint()
+        if digest in self._bytes:
+            self._bytes.pin(digest)
+            return
+        found, whole = BytesDigest(), bytearray()
+        async for piece in pieces_of(content):
+            found.update(piece)
+            whole += piece
+        found.check(digest)
+        self._bytes.pin(digest, bytes(whole))
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
+        """Some of them."""
+        await trio.lowlevel.checkpoint()
+        return self._bytes.get(digest)[offset : offset + limit]

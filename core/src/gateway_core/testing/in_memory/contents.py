@@ -1,0 +1,62 @@
+"""Stored bytes of an outbox in memory, and who uses them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from gateway_core.contract.errors import OutboxError
+
+
+class MemoryBytes:
+    """Bytes by their digests: there while somebody uses them, or is about to."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, bytes] = {}
+        self._used: dict[str, frozenset[str]] = {}
+        self._uses: Counter[str] = Counter()
+        self._pins: Counter[str] = Counter()
+
+    def open(self) -> None:
+        """A process run begins: what has no use is gone."""
+        self._pins.clear()
+        for digest in list(self._contents):
+            self._tidy(digest)
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._contents
+
+    def pin(self, digest: str, content: bytes | None = None) -> None:
+        """They stay for one use more."""
+        if content is not None:
+            self._contents[digest] = content
+        self._pins[digest] += 1
+
+    def get(self, digest: str) -> bytes:
+        """All of them. Raises `OutboxError`."""
+        if digest not in self._contents:
+            raise OutboxError(f"the bytes {digest} are not there")
+        return self._contents[digest]
+
+    def check(self, digests: Iterable[str]) -> None:
+        """Raises `OutboxError` unless all are there."""
+        for digest in digests:
+            self.get(digest)
+
+    def use(self, user: str, digests: Iterable[str]) -> None:
+        """The entry or the group of that id uses them."""
+        self._used[user] = frozenset(digests)
+        for digest in self._used[user]:
+            self._uses[digest] += 1
+            self._pins[digest] = max(0, self._pins[digest] - 1)
+
+    def end(self, user: str) -> None:
+        """It does not any more."""
+        for digest in self._used.pop(user, ()):
+            self._uses[digest] -= 1
+            self._tidy(digest)
+
+    def _tidy(self, digest: str) -> None:
+        if self._uses[digest] <= 0 and self._pins[digest] <= 0:
+            self._contents.pop(digest, None)
+            del self._uses[digest], self._pins[digest]

@@ -1,0 +1,167 @@
+"""The groups of an outbox in memory: whose turn is next, and how many ended how."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.contract.errors import OutboxError
+from gateway_core.outboxes.records import Group, GroupState, Member
+
+SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
+"""What nobody will want to try again."""
+
+
+@attrs.define(eq=False)
+class _Group:
+    """A group in memory. A member that had its turn, or was erased, is none of those that wait."""
+
+    group: Group
+    waiting: dict[int, Member]
+    taken: int = 0
+    counts: Counter[Disposition] = attrs.field(factory=Counter)
+    failed: dict[str, Receipt] = attrs.field(factory=dict)
+    had: dict[int, Member] = attrs.field(factory=dict)
+    paused: bool = False
+    cancelled: bool = False
+
+    def state(self) -> GroupState:
+        """How far it is."""
+        return GroupState(
+            group=self.group,
+            taken=self.taken,
+            counts={how: count for how, count in self.counts.items() if count},
+            paused=self.paused,
+            cancelled=self.cancelled,
+        )
+
+
+class MemoryGroups:
+    """All groups of an outbox."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+        self._members: dict[str, tuple[str, int]] = {}
+
+    def add(self, group: Group, members: Iterable[Sequence[Member]]) -> GroupState:
+        """Store a group. Raises ValueError where it has not as many members as it says."""
+        every = [member for chunk in members for member in chunk]
+        if len(every) != group.size:
+            raise ValueError(f"group {group.id} has {len(every)} members, not {group.size}")
+        self._groups[group.id] = _Group(group, dict(enumerate(every)))
+        return self._groups[group.id].state()
+
+    def forget(self, group_id: str) -> None:
+        """It was never there."""
+        self._groups.pop(group_id, None)
+
+    def state(self, group_id: str) -> GroupState | None:
+        """How far a group is; None: it is not there."""
+        found = self._groups.get(group_id)
+        return None if found is None else found.state()
+
+    def states(self, instance_id: str) -> list[GroupState]:
+        """Those of an account, by their ids."""
+        groups = [self._groups[name] for name in sorted(self._groups)]
+        return [one.state() for one in groups if one.group.instance_id == instance_id]
+
+    def newest(self) -> str:
+        """The newest id; empty: there is none."""
+        return max(self._groups, default="")
+
+    def members(self, group_id: str) -> list[tuple[int, Member]]:
+        """Those that have no entry."""
+        found = self._groups.get(group_id)
+        return [] if found is None else sorted(found.waiting.items())
+
+    def failed(self, group_id: str) -> list[Receipt]:
+        """Of those that ended otherwise than delivered, superseded or cancelled."""
+        found = self._groups.get(group_id)
+        return [] if found is None else [found.failed[name] for name in sorted(found.failed)]
+
+    def take(self, envelope_id: str, member: tuple[str, int]) -> None:
+        """The entry of that id is the member's. Raises `OutboxError` unless it is its turn."""
+        name, number = member
+        found = self._groups.get(name)
+        if found is None:
+            raise OutboxError(f"there is no group {name}")
+        if found.cancelled:
+            raise OutboxError(f"group {name} was cancelled")
+        following = min(found.waiting, default=None)
+        if number != following:
+            raise OutboxError(f"of group {name} the next turn is {following}, not {number}")
+        found.had[number] = found.waiting.pop(number)
+        found.taken += 1
+        self._members[envelope_id] = member
+
+    def withdraw(self, envelope_id: str) -> GroupState | None:
+        """The turn comes again, unless the group was cancelled; as `end`."""
+        found, number = self._forget(envelope_id)
+        if found is None:
+            return None
+        found.taken -= 1
+        member = found.had.pop(number)
+        if found.cancelled:
+            found.counts[Disposition.CANCELLED] += 1
+        else:
+            found.waiting[number] = member
+        return found.state()
+
+    def end(self, receipt: Receipt) -> GroupState | None:
+        """Count how it ended; the state of its group, None: it is in none."""
+        found, number = self._forget(receipt.envelope_id)
+        if found is None:
+            return None
+        found.had.pop(number)
+        found.counts[receipt.disposition] += 1
+        if receipt.disposition not in SETTLED:
+            found.failed[receipt.envelope_id] = receipt
+        return found.state()
+
+    def _forget(self, envelope_id: str) -> tuple[_Group | None, int]:
+        name, number = self._members.pop(envelope_id, ("", -1))
+        return self._groups.get(name), number
+
+    def pause(self, group_id: str, *, paused: bool) -> None:
+        """Remember whether it waits."""
+        if (found := self._groups.get(group_id)) is not None:
+            found.paused = paused
+
+    def cancel(self, group_id: str) -> GroupState | None:
+        """Its members that wait count as cancelled."""
+        found = self._groups.get(group_id)
+        if found is None:
+            return None
+        found.cancelled = True
+        found.counts[Disposition.CANCELLED] += len(found.waiting)
+        found.waiting.clear()
+        return found.state()
+
+    def erase(self, instance_id: str, room: str, entries: Iterable[str]) -> list[GroupState]:
+        """Forget the members of a room, and those entries; groups that this may have ended."""
+        changed: dict[str, _Group] = {}
+        for name in entries:
+            found, number = self._forget(name)
+            if found is not None:
+                found.had.pop(number)
+                found.counts[Disposition.CANCELLED] += 1
+                changed[found.group.id] = found
+        for found in self._groups.values():
+            if found.group.instance_id == instance_id and _erase(found, room):
+                changed[found.group.id] = found
+        return [found.state() for found in changed.values()]
+
+
+def _erase(found: _Group, room: str) -> bool:
+    """Forget a room in a group; whether that has a member less."""
+    found.failed = {
+        name: receipt for name, receipt in found.failed.items() if receipt.external_room_id != room
+    }
+    gone = [number for number, member in found.waiting.items() if member.room == room]
+    for number in gone:
+        del found.waiting[number]
+    found.counts[Disposition.CANCELLED] += len(gone)
+    return bool(gone)

@@ -1,0 +1,79 @@
+"""An entry as the outbox in memory has it."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from gateway_core.contract.envelopes import Receipt, Send
+from gateway_core.outboxes.records import (
+    Entry,
+    PastAttempt,
+    StepRecord,
+    StepShape,
+    StoredEntry,
+    Stream,
+)
+
+
+@attrs.define(eq=False)
+class Row:
+    """An entry in memory."""
+
+    entry: Entry
+    position: int
+    due: float | None
+    stream: Stream
+    records: dict[int, StepRecord] = attrs.field(factory=dict)
+    shapes: tuple[StepShape, ...] | None = None
+    grown: tuple[int, str] | None = None
+
+    def past(self) -> PastAttempt | None:
+        """The attempts at it; None: there were none."""
+        envelope, records = self.entry.envelope, self.records.values()
+        count = sum(
+            record.number > 0 and bool(record.started or record.maybe_sent or record.outcome)
+            for record in records
+        )
+        if not count or not isinstance(envelope, Send):
+            return None
+        return PastAttempt(
+            instance_id=envelope.instance_id,
+            room=envelope.external_room_id,
+            thread=envelope.thread_id,
+            operation="send",
+            priority=self.stream.priority,
+            at=math.inf,
+            count=count,
+        )
+
+    def stored(self) -> StoredEntry:
+        """As a process run finds it."""
+        entry = attrs.evolve(self.entry, due=self.due)
+        return StoredEntry(
+            entry=entry,
+            position=self.position,
+            records=tuple(self.records.values()),
+            shapes=self.shapes,
+            grown=self.grown,
+        )
+
+
+def past_of(receipt: Receipt) -> PastAttempt:
+    """The attempts at what ended."""
+    return PastAttempt(
+        instance_id=receipt.instance_id,
+        room=receipt.external_room_id,
+        thread=receipt.ref.thread_id if receipt.ref is not None else None,
+        operation=_operation_of(receipt),
+        priority="normal",
+        at=receipt.ended_at,
+        count=receipt.attempts,
+    )
+
+
+def _operation_of(receipt: Receipt) -> str:
+    if receipt.ref is not None and receipt.ref.revision:
+        return "edit"
+    return "delete" if any(part.outcome == "deleted" for part in receipt.parts) else "send"

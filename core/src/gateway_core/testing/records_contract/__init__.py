@@ -1,0 +1,1 @@
+"""What every outbox stores beside entries, as tests; may import what `testing` may."""

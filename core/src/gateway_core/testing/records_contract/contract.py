@@ -1,0 +1,20 @@
+"""The contract of all that an outbox stores beside entries: groups, bytes and texts that grow.
+
+    class TestMine(RecordsContract):
+        @asynccontextmanager
+        async def process_run(self):
+            async with MyOutbox(...) as outbox:
+                yield outbox
+
+`killed_run` is as in `OutboxContract`.
+"""
+
+from __future__ import annotations
+
+from gateway_core.testing.records_contract.contents import BytesContract
+from gateway_core.testing.records_contract.groups import GroupsContract
+from gateway_core.testing.records_contract.texts import TextsContract
+
+
+class RecordsContract(GroupsContract, BytesContract, TextsContract):
+    """What every durable outbox does beside entries."""
