@@ -14,7 +14,7 @@ from sealed import FIRST, SECOND, on_disk, words_in
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.beside import copying
 from gateway_contrib.sqlite.files.backup import back_up
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_contrib.sqlite.schema import number
 from gateway_contrib.sqlite.sealing import anew
 from gateway_contrib.sqlite.sealing.alone import reseal_alone

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_contrib.sqlite.schema import number
 from gateway_core import Disposition, OutboxError
 from gateway_core.outboxes import Member, Request

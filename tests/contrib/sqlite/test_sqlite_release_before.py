@@ -21,7 +21,7 @@ import trio
 from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox
-from gateway_contrib.sqlite.operating import Operator
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_contrib.sqlite.schema import VERSION, number
 from gateway_core import Disposition, OutboxError
 from gateway_core.outboxes import Request
