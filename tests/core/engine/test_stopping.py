@@ -572,3 +572,33 @@ def test_an_application_cancelled_at_every_await_leaves_clean_books(new_engine):
     assert steps > 20
     for step in range(1, steps + 1):
         run_seeded(f"cancelled at {step}", _cancelled_at, step, new_engine())
+
+
+class Lingering(MemoryOutbox):
+    """An outbox that takes a few seconds to close."""
+
+    async def __aexit__(self, *_):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(5)
+
+
+async def test_what_is_stored_of_an_account_that_goes_as_the_gateway_closes_stays(autojump_clock):
+    """Nobody can take it back any more: its account is gone, and the next run has it."""
+    outbox, taken_back = Lingering(), []
+
+    async def cancel(gateway, ticket):
+        await trio.sleep(4)
+        taken_back.append(await gateway.cancel(ticket))
+
+    async with trio.open_nursery() as nursery:
+        async with open_test_gateway(
+            FakeChannel(latency=1_000.0), outbox=outbox, drain_timeout=1
+        ) as gateway:
+            await gateway.enqueue("bot", "r", "under way")
+            ticket = await gateway.enqueue("bot", "r", "waits")
+            await trio.sleep(1)
+            nursery.start_soon(partial(gateway.remove_instance, "bot", drain=60))
+            nursery.start_soon(cancel, gateway, ticket)
+    assert [False] == taken_back
+    texts = [stored.entry.envelope.text for stored in await outbox.page("bot")]
+    assert ["under way", "waits"] == texts

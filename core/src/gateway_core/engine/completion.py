@@ -110,8 +110,15 @@ class Completion:
         self.complete_waiting(delivery, expired(delivery, trouble), now)
 
     def withdraw(self, delivery: Delivery) -> bool:
-        """End it `cancelled` if it has not started; false if it has."""
+        """End it `cancelled` if it has not started; false if it has.
+
+        Nor can it be ended once the gateway closes and its account was removed: it stays stored.
+        """
         if delivery.receipt is not None or delivery.started:
+            return False
+        envelope = delivery.envelope
+        place = envelope.instance_id, envelope.external_room_id
+        if delivery.stored and place not in self._scheduler.rooms:
             return False
         self.complete_waiting(delivery, CANCELLED, self._clock.now())
         return True
