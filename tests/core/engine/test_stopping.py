@@ -590,15 +590,15 @@ async def test_what_is_stored_of_an_account_that_goes_as_the_gateway_closes_stay
         await trio.sleep(4)
         taken_back.append(await gateway.cancel(ticket))
 
-    async with trio.open_nursery() as nursery:
-        async with open_test_gateway(
-            FakeChannel(latency=1_000.0), outbox=outbox, drain_timeout=1
-        ) as gateway:
-            await gateway.enqueue("bot", "r", "under way")
-            ticket = await gateway.enqueue("bot", "r", "waits")
-            await trio.sleep(1)
-            nursery.start_soon(partial(gateway.remove_instance, "bot", drain=60))
-            nursery.start_soon(cancel, gateway, ticket)
+    async with (
+        trio.open_nursery() as nursery,
+        open_test_gateway(FakeChannel(latency=1_000.0), outbox=outbox, drain_timeout=1) as gateway,
+    ):
+        await gateway.enqueue("bot", "r", "under way")
+        ticket = await gateway.enqueue("bot", "r", "waits")
+        await trio.sleep(1)
+        nursery.start_soon(partial(gateway.remove_instance, "bot", drain=60))
+        nursery.start_soon(cancel, gateway, ticket)
     assert [False] == taken_back
     texts = [stored.entry.envelope.text for stored in await outbox.page("bot")]
     assert ["under way", "waits"] == texts
