@@ -6,7 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core import Edit, GatewayClosed, OutboxError
+from gateway_core import Disposition, Edit, GatewayClosed, OutboxError
+from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
 
@@ -190,3 +191,38 @@ async def test_that_it_is_anothers_is_said_once(outbox, autojump_clock, capsys):
     said = capsys.readouterr().out
     assert 1 == said.count("is owned by another")
     assert 1 == said.count("gateway.account_lost")
+
+
+class Voting:
+    """Sheds what says so, and makes the rest bulk; asked once for each."""
+
+    def __init__(self):
+        self.asked = []
+
+    @hookimpl
+    def admit(self, envelope):
+        self.asked.append(envelope.text)
+        return "shed" if envelope.text == "shed me" else "bulk"
+
+
+async def test_policies_vote_where_the_account_is_owned(outbox, autojump_clock):
+    """Not where it is accepted for another process; in the order in which its owner takes it on."""
+    voting, channel = Voting(), FakeChannel()
+    async with open_test_gateway(channel, plugins=[voting], outbox=outbox) as gateway:
+        await gateway.enqueue("bot", "r", "accepted as its owner", key="0")
+        await trio.sleep(1)
+        outbox.take("bot")
+        await trio.sleep(1)
+        for text in ("shed me", "sent as bulk"):
+            await gateway.enqueue("bot", "r", text, key=text)
+        await trio.sleep(5)
+        assert ["accepted as its owner"] == voting.asked
+        outbox.elsewhere.clear()
+        await trio.sleep(5)
+        assert ["accepted as its owner", "shed me", "sent as bulk"] == voting.asked
+        assert not len(outbox)
+        counts = gateway._pager.capacity._taken
+        assert [0, 0, 0] == counts
+        ended = {found.receipt.disposition for found in outbox._ended.values()}
+        assert {Disposition.SHED, Disposition.DELIVERED} == ended
+    assert ["accepted as its owner", "sent as bulk"] == channel.texts("r")

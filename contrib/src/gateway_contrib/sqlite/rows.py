@@ -91,8 +91,8 @@ def entry_row(entry: Entry, seq: int) -> Row:
     envelope, due = entry.envelope, entry.due
     plan = [(part.payload, part.span, part.digest, part.degraded) for part in entry.plan]
     content = [to_json(envelope), plan]
-    if entry.files or entry.member is not None:
-        content += [entry.trace, [entry.member, entry.files]]
+    if entry.files or entry.member is not None or not entry.voted:
+        content += [entry.trace, [entry.member, entry.files, entry.voted]]
     elif entry.trace:
         content.append(entry.trace)
     return (
@@ -141,7 +141,7 @@ def entry_of(row: Row) -> Entry:
     try:
         envelope, plan, *more = decode(text)  # earlier releases kept no trace
         content, parts = _envelope(envelope), tuple([part_of(part) for part in plan])
-        member, files = _beside(more[1]) if len(more) > 1 else (None, ())
+        member, files, voted = _beside(*more[1]) if len(more) > 1 else (None, (), True)
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
     return _entry(
@@ -156,13 +156,20 @@ def entry_of(row: Row) -> Entry:
         trace=more[0] if more else "",
         member=member,
         files=files,
+        voted=voted,
     )
 
 
-def _beside(plain: Sequence[Any]) -> tuple[tuple[str, int] | None, tuple[str, ...]]:
-    """The member that it is, and the bytes that it needs."""
-    member, files = plain
-    return (tuple(member) if member is not None else None), tuple(files)
+def _beside(
+    member: Sequence[Any] | None,
+    files: Sequence[str],
+    voted: bool = True,
+) -> tuple[tuple[str, int] | None, tuple[str, ...], bool]:
+    """The member that it is, the bytes that it needs, and whether policies have voted."""
+    if member is None:
+        return None, tuple(files), voted
+    group, number = member
+    return (group, number), tuple(files), voted
 
 
 def _envelope(plain: dict[str, Any]) -> Envelope:

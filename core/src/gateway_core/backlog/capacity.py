@@ -106,6 +106,11 @@ class Capacity:
         self._taken[rank] += 1
         self._gone.discard(envelope_id)
 
+    def reclass(self, rank: int, new: int) -> None:
+        """The class of an unfinished envelope is another one."""
+        self._taken[rank] -= 1
+        self._taken[new] += 1
+
     def lacks(self, envelope_id: str) -> bool:
         """Whether a page may show the envelope though it is not accepted yet, or has ended."""
         return envelope_id in self._coming or envelope_id in self._gone

@@ -14,7 +14,7 @@ from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Ending, expired
+from gateway_core.deliveries.ending import SHED, Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.records import Overview, StoredEntry
@@ -57,17 +57,32 @@ class Intake:
         )
 
     def take(self, stored: StoredEntry, partition: Partition, account: InstanceState) -> None:
-        """Bring it into its lane, unless it is known."""
+        """Bring it into its lane, unless it is known, or a policy wants it shed."""
         entry = stored.entry
         if self.known(partition, entry.id):
             return
         now, wall = self._clock.now(), self._clock.wall()
         delivery = self._spilled.take(stored, account, now, wall)
+        if not (entry.voted or delivery.started) and self._shed(delivery, partition, account):
+            return
         room, rank = entry.envelope.external_room_id, RANKS[delivery.priority]
         partition.admission.add(account.instance.id, room, rank)
         self._came_in(partition, delivery, account)
         hold = waits_until(stored, wall) if stored.records else 0.0
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
+
+    def _shed(self, delivery: Delivery, partition: Partition, account: InstanceState) -> bool:
+        """Let policies vote on what another process accepted; whether that ended it."""
+        if "admit" not in account.hooks.served:
+            return False
+        vote = account.hooks.admit(delivery.envelope, partition.pressure())
+        if vote == "shed":
+            self.end(delivery, SHED)
+            return True
+        if vote is not None:
+            self._capacity.reclass(RANKS[delivery.priority], RANKS[vote])
+            delivery.reclass(vote)
+        return False
 
     def end_stored(
         self, stored: StoredEntry, how: Callable[[Delivery], Ending] | None = None

@@ -151,6 +151,10 @@ class Pager:
                 self._pressing = True
                 self._schedule.look_back()
 
+    def owns(self, account: InstanceState) -> bool:
+        """Whether this process owns the account."""
+        return account.instance.id not in self._ownership.wanted
+
     def leave_off(self, instance_id: str) -> None:
         """An instance was taken out: its spilled envelopes stay stored."""
         self._cursors.pop(instance_id, None)

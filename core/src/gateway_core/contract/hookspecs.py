@@ -339,7 +339,8 @@ def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[P
 def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
     """A vote on an envelope that asks to be admitted: shed it, change its class, or None.
 
-    Asked once, before the envelope waits for a slot, which it may not get.
+    Asked once, before the envelope waits for a slot, which it may not get. Where an outbox has the
+    accounts of several processes, the owner of the account is asked, as it takes the envelope on.
     Every policy is asked. Any `"shed"` ends it in the disposition `shed`; else the first class
     named is the class it gets. An exception in a vote counts as None, logged.
     """

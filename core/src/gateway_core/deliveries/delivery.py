@@ -219,6 +219,10 @@ class Delivery:
         self.parked = False
         self.wait_for("queue", now)
 
+    def reclass(self, priority: Priority) -> None:
+        """A policy gives it another class."""
+        self.priority = priority
+
     def has_its_place(self) -> None:
         """Its time has come: nothing of the schedule holds any more."""
         self.due = None

@@ -64,6 +64,7 @@ class Entry:
     trace        its trace context as a text; empty: it has none
     member       of which group, by its id, and its number there, from 0 on; None: it stands alone
     files        digests of the stored bytes that it needs
+    voted        policies have voted on it; False: its account's owner asks them as it takes it on
     """
 
     id: str
@@ -75,6 +76,7 @@ class Entry:
     fingerprint: str = ""
     due: float | None = None
     trace: str = ""
+    voted: bool = True
     member: tuple[str, int] | None = None
     files: tuple[str, ...] = ()
 

@@ -40,6 +40,7 @@ class Draft:
     priority     its class, as policies left it; `rank` is that of the class
     changes      it changes a message
     shed         policies voted to end it at once
+    voted        they were asked; False: its account is another process's, whose policies vote
     level        the pressure that it is accepted under, itself not counted; None: the present one
     slot         on its way into an outbox: it has a slot in memory as well
     called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
@@ -56,6 +57,7 @@ class Draft:
     rank: int
     changes: bool
     shed: bool = False
+    voted: bool = True
     level: Level | None = None
     slot: bool = False
     called: int | None = None

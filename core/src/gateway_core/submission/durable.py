@@ -46,7 +46,10 @@ class DurableWay:
             draft.called = drafting.clock.now()
             due, joined = await self._found(draft)
         if joined is None:
-            drafting.vote(draft)
+            if self._pager.owns(draft.account):
+                drafting.vote(draft)
+            else:
+                draft.voted = False
             if not self._capacity.take(draft.rank):
                 due, joined = await self._wait_for_capacity(draft, wait=wait)
         if joined is None:
@@ -192,6 +195,7 @@ class DurableWay:
             fingerprint=draft.fingerprint,
             due=delivery.due,
             trace=trace,
+            voted=draft.voted,
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:

@@ -22,7 +22,7 @@ class OrderContract(Contract):
     async def test_an_entry_is_found_again_as_it_was(self, entry: Entries) -> None:
         """Envelope, plan, times and class come back without loss."""
         one = entry("hëllo\nworld 🙂", key="k", extra={"a": [1, {"b": None}]}, ttl=5.0)
-        one = attrs.evolve(one, priority="urgent")
+        one = attrs.evolve(one, priority="urgent", voted=False)
         async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
         async with self.process_run() as outbox:
