@@ -65,7 +65,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             f"{ON_DISK}/test_sqlite_queue.py",
             f"{ON_DISK}/test_sqlite_gateway.py",
         )
-        for name in ("requests", "rows", "writing")
+        for name in ("operators/requests", "rows", "writing")
     },
 }
 """By folder or module, the quickest first: the first test that fails ends the run."""

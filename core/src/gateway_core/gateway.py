@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import gc
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from random import Random, SystemRandom
 from time import time as system_time
 from typing import Any
@@ -44,7 +51,6 @@ from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import leaving
-from gateway_core.plugins.calling import Collections
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.scheduling.partitioning import finder
@@ -90,12 +96,11 @@ class Gateway(Verbs):
         self._hooks = hooks
         self._outbox = outbox
         self._clock = Clock(wall_clock)
-        self._collections = Collections()
         privacy = Privacy(config.telemetry)
         self._meters = working_meters(providers)
         self._observer = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
-            channel.privacy, channel.collections = privacy, self._collections
+            channel.privacy = privacy
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
         self._reloading = trio.Lock()
@@ -393,7 +398,7 @@ class Gateway(Verbs):
         self._outbox.next_position = lambda: self._ids.next_position(self._clock.wall())
         self._outbox.keys_for = self.config.idempotency_window
         overview = await self._pager.recover()
-        self._ids.go_on_after(overview.newest)
+        self._ids.go_on_after(overview.last_id, overview.sequence)
 
     async def _accept_asked(self, envelope: Envelope) -> str:
         """Accept what another process asked for; its id."""
@@ -409,11 +414,22 @@ class Gateway(Verbs):
         for hooks in self._hooks.values():
             hooks.pressure_changed(pressure, previous, reported)
 
+    @contextmanager
+    def _hearing_collections(self) -> Iterator[None]:
+        """Hear of the garbage collector's work, which no hook is to be blamed for."""
+        collections = [hooks.collections for hooks in self._hooks.values()][:1]
+        gc.callbacks.extend(collections)
+        try:
+            yield
+        finally:
+            for heard in collections:
+                gc.callbacks.remove(heard)
+
     async def _run(self) -> None:
         """Run every task of the gateway in a shield whose only exit is quiet, drain, cancel."""
         snapshot = functools.partial(self.statistics, waiting=True)
         observing = observed(self._meters, self._observer, snapshot)
-        with trio.CancelScope(shield=True), self._collections, observing:
+        with trio.CancelScope(shield=True), self._hearing_collections(), observing:
             async with trio.open_nursery() as sessions:
                 self._tasks = sessions
                 try:

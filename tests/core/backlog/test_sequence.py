@@ -186,7 +186,7 @@ async def test_a_clock_that_was_set_back_gives_no_place_before_one_that_was_give
     )
     await outbox.append(entry, lambda: None)
     outbox.entered(entry.id, given)
-    assert given == (await outbox.overview()).newest
+    assert given == (await outbox.overview()).sequence
     async with open_test_gateway(outbox=outbox) as gateway:
         gateway.suspend("bot")
         await gateway.enqueue("bot", "r", "accepted later")

@@ -50,7 +50,7 @@ def test_ids_go_on_after_those_of_an_earlier_life():
     """The wall clock was an hour ahead then: the new ids sort behind the old ones all the same."""
     old = make("old").next(3600.0)
     ids = make("new")
-    ids.go_on_after(position_of(old))
+    ids.go_on_after(old)
     new = ids.next(0.0)
     assert old < new
     assert position_of(old) < position_of(new)
@@ -58,14 +58,14 @@ def test_ids_go_on_after_those_of_an_earlier_life():
 
 def test_an_earlier_life_without_ids_changes_nothing():
     ids = make()
-    ids.go_on_after(-1)
+    ids.go_on_after("")
     assert make().next(5.0) == ids.next(5.0)
 
 
 def test_an_older_id_of_an_earlier_life_changes_nothing_that_is_later():
     ids = make()
     before = ids.next(9.0)
-    ids.go_on_after(make("old").next_position(5.0))
+    ids.go_on_after("", make("old").next_position(5.0))
     assert before < ids.next(9.0)
 
 
@@ -86,7 +86,7 @@ def test_ids_go_on_after_the_last_of_many_of_one_millisecond():
     old = make("old")
     last = [old.next(5.0) for _ in range(3)][-1]
     ids = make("new")
-    ids.go_on_after(position_of(last))
+    ids.go_on_after(last)
     assert last < ids.next(5.0)
 
 

@@ -12,7 +12,6 @@ from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Envelope
-from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -37,11 +36,14 @@ class Intake:
     partition_of: Callable[[str, str], Partition]
     spilled_of: Counter[str] = attrs.field(factory=Counter, init=False)
     on_end: Callable[[Delivery], None] = attrs.field(init=False)
-    _last_recovered: int = attrs.field(default=-1, init=False)
+    _last_id: str = attrs.field(default="", init=False)
+    _last_sequence: int = attrs.field(default=-1, init=False)
 
     def open(self, overview: Overview) -> None:
         """Everything that previous process runs left is spilled."""
-        self._last_recovered = overview.newest
+        self._last_id = overview.last_id
+        if overview.sequence is not None:
+            self._last_sequence = overview.sequence
         self.spilled_of.update(overview.unfinished)
 
     def partition_for(self, envelope: Envelope) -> Partition:
@@ -119,16 +121,16 @@ class Intake:
         """An envelope that had ended is unfinished and spilled; its account, if it is there."""
         self._capacity.reopened(stored.entry.id, RANKS[stored.entry.stream.priority])
         partition.completion.history.pop(stored.entry.id, None)
-        sequence = sequence_of(stored.entry.id, stored.sequence)
-        return self.count_spilled(sequence, stored.entry.envelope, partition)
+        name, envelope = stored.entry.id, stored.entry.envelope
+        return self.count_spilled(name, stored.sequence, envelope, partition)
 
     def count_spilled(
-        self, sequence: int, envelope: Envelope, partition: Partition
+        self, envelope_id: str, sequence: int | None, envelope: Envelope, partition: Partition
     ) -> InstanceState | None:
         """Count an envelope that is spilled from now on; its account, if it is there."""
         account = self._registry.serving.get(envelope.instance_id)
         self.spilled_of[envelope.instance_id] += 1
-        if sequence > self._last_recovered:
+        if self._is_of_this_run(envelope_id, sequence):
             partition.accepted += 1
             partition.spilled += 1
             if account is not None:
@@ -143,12 +145,16 @@ class Intake:
         )
         partition.completion.pass_to_another(delivery, account)
         self.spilled_of[instance_id] += 1
-        if delivery.sequence > self._last_recovered:
+        if self._is_of_this_run(delivery.id, delivery.given_sequence):
             partition.spilled += 1
             return
         partition.accepted -= 1  # it counts when it comes in again
         account.counts.accepted -= 1
         account.counts.recovered -= 1
+
+    def _is_of_this_run(self, envelope_id: str, sequence: int | None) -> bool:
+        """Whether it was accepted since this process opened the outbox."""
+        return envelope_id > self._last_id if sequence is None else sequence > self._last_sequence
 
     def _came_in(
         self, partition: Partition, delivery: Delivery, account: InstanceState | None
@@ -158,7 +164,7 @@ class Intake:
         self.spilled_of[instance_id] -= 1
         if not self.spilled_of[instance_id]:
             del self.spilled_of[instance_id]
-        if delivery.sequence > self._last_recovered:
+        if self._is_of_this_run(delivery.id, delivery.given_sequence):
             partition.spilled -= 1
             return
         partition.accepted += 1

@@ -224,7 +224,7 @@ class Pager:
         envelope = delivery.envelope
         self.spilled.add(delivery)
         partition = self._intake.partition_for(envelope)
-        self._intake.count_spilled(delivery.sequence, envelope, partition)
+        self._intake.count_spilled(delivery.id, delivery.given_sequence, envelope, partition)
         partition.observer.stored(delivery)
         left = (delivery.deadline - self._clock.now()) / SECOND
         if self._schedule.deadlines.note(self._clock.wall() + left):
@@ -310,7 +310,8 @@ class Pager:
             if not self._looking_up:  # what is being looked up may have ended since it was read
                 self.capacity.read_anew()
             try:
-                await self._let_go()
+                if self._ownership.lost:
+                    await self._let_go()
                 await self._ownership.take()
                 await self.requests.serve()
                 busy = await self._round()

@@ -15,10 +15,16 @@ class Ids:
         self._mark = f"{rng.getrandbits(48):012x}"
         self._last = self._count = 0
 
-    def go_on_after(self, position: int) -> None:
-        """Later ids sort after this position of a previous run, whatever the wall clock says."""
-        if position >= 0:
-            self._last = max(self._last, (position >> _COUNT_BITS) + 1)
+    def go_on_after(self, last_id: str, position: int | None = None) -> None:
+        """Later ids sort after this one of a previous run, whatever the wall clock says.
+
+        position  after this position as well
+        """
+        last = -1 if position is None else position >> _COUNT_BITS
+        if last_id:
+            last = max(last, int(last_id[:12], 16))
+        if last >= 0:
+            self._last = max(self._last, last + 1)
             self._count = 0
 
     def next(self, wall: float) -> str:

@@ -17,7 +17,6 @@ from gateway_core.contract.envelopes import (
     Receipt,
     Send,
 )
-from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.scheduling.classes import CLASSES
@@ -277,12 +276,6 @@ class Overview:
     unfinished: Mapping[str, int] = attrs.field(factory=dict)
     classes: Mapping[Priority, int] = attrs.field(factory=dict)
     scheduled: int = 0
-
-    @property
-    def newest(self) -> int:
-        """The highest sequence or position that was ever given; -1: none."""
-        last = position_of(self.last_id) if self.last_id else -1
-        return last if self.sequence is None else max(last, self.sequence)
 
 
 @attrs.frozen(kw_only=True)

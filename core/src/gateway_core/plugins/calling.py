@@ -6,14 +6,13 @@ measured by itself: what it awaits holds nobody up.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from inspect import iscoroutinefunction
 from operator import itemgetter
 from time import perf_counter
 from types import TracebackType, coroutine
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from gateway_core.contract.envelopes import repeated
 from gateway_core.plugins import defaults
@@ -124,7 +123,7 @@ def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[A
 
 
 class Collections:
-    """When the garbage collector ran lately, whoever's garbage it was: entered, it is measured.
+    """When the garbage collector ran lately, whoever's garbage it was: one of `gc.callbacks`.
 
     What it takes of a call is none of the impl's: it comes after so many allocations, and takes as
     long as the whole program has objects. Nothing is done for it as an impl is called.
@@ -134,14 +133,8 @@ class Collections:
         self._begun = 0.0
         self._ran: tuple[tuple[float, float], ...] = ()  # changed never: somebody may look at it
 
-    def __enter__(self) -> Self:
-        gc.callbacks.append(self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        gc.callbacks.remove(self._hear)
-
-    def _hear(self, phase: str, _info: Mapping[str, int]) -> None:
+    def __call__(self, phase: str, _info: Mapping[str, int]) -> None:
+        """It starts, or stops."""
         now = perf_counter()
         if phase == "start":
             self._begun = now

@@ -19,6 +19,7 @@ from gateway_core.contract.problems import CheckedSettings, meant
 from gateway_core.contract.validators import must_be
 from gateway_core.plugins import defaults
 from gateway_core.plugins.boundary import stopped
+from gateway_core.plugins.calling import Collections
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.inspection import (
     ASYNC_HOOKS,
@@ -293,7 +294,7 @@ def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, Chann
     manager = _registered(everyone)
     labels = {id(p.module): p.label for p in everyone}
     problems: list[Problem] = []
-    bound = {}
+    bound, collections = {}, Collections()
     for adapter in adapters:
         channel, served = str(adapter.channel), (None, adapter.channel)
         strangers = [p.module for p in everyone if p.channel not in served]
@@ -304,6 +305,7 @@ def _bind_all(in_code: list[Plugin], installed: list[Plugin]) -> dict[str, Chann
             labels=labels,
             can=frozenset(name for name in ASYNC_HOOKS if has_hook(adapter.module, name)),
             policies=tuple(p.label for p in (*theirs, *mine) if p.channel in served),
+            collections=collections,
         )
         problems += [
             Problem(adapter.label, f"traits promise {operation}, but there is no such hook")
