@@ -932,8 +932,12 @@ class Ledger:
         self._probed[instance_id] = trio.current_time()
 
     def waits_until(self) -> float:
-        """When the last of the waits that the platforms asked for ends."""
-        return max([*self._closed.values(), *self._lifted.values()], default=0.0)
+        """When the last of the waits that the platforms asked for ends.
+
+        What is closed of one room is kept over a kill with the envelope that was refused.
+        """
+        held = [entry.hold for entry in self.unfinished]
+        return max([*self._closed.values(), *self._lifted.values(), *held], default=0.0)
 
     def told_until(self, instance_id: str, *, before: float) -> float:
         """When the last of the waits ends that an account was told until then."""
