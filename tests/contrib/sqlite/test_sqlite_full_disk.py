@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
+import apsw
 import pytest
 import trio
 from full_disk import full
@@ -11,6 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE, QUIET
+from gateway_contrib.sqlite.files import log
 from gateway_core import OutboxError, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import Entries
@@ -230,3 +233,50 @@ async def test_an_envelope_is_refused_within_its_time(outbox, autojump_clock):
                 assert began == trio.current_time()
         assert 0 == gateway.statistics().unfinished
         assert (await gateway.send("bot", "room", "goes on")).delivered
+
+
+class Crowded(apsw.VFS):
+    """A disk with room in the log that is there, and none in the database."""
+
+    def __init__(self):
+        self.real = apsw.vfs_names()[0]
+        super().__init__("crowded", self.real, makedefault=True)
+        self.full = False
+
+    def xOpen(self, name, flags):  # noqa: N802 - SQLite's name
+        return CrowdedFile(self, name, flags)
+
+
+class CrowdedFile(apsw.VFSFile):
+    def __init__(self, disk, name, flags):
+        super().__init__(disk.real, name, flags)
+        self._disk, self._is_database = disk, bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+
+    def xWrite(self, data, offset):  # noqa: N802 - SQLite's name
+        if self._disk.full and self._is_database:
+            raise apsw.FullError
+        super().xWrite(data, offset)
+
+
+async def test_what_is_in_the_log_is_accepted_though_the_file_takes_no_more(
+    outbox, autojump_clock, monkeypatch
+):
+    """The log grows past the length at which it is written to the file, which fails each time."""
+    entries, disk = Entries(), Crowded()
+    monkeypatch.setattr(log, "CHECKPOINT", 20)
+    accepted = []
+    try:
+        async with outbox:
+            disk.full = True
+            for _ in range(30):
+                with suppress(OutboxError):
+                    await outbox.append(one := entries("x" * 4_000), lambda: None)
+                    accepted.append(one.id)
+            disk.full = False
+            assert accepted == [stored.entry.id for stored in await outbox.page("bot")]
+            assert 30 == len(accepted)
+            await outbox.append(entries("y"), lambda: None)
+        async with outbox:
+            assert 31 == len(await outbox.page("bot"))
+    finally:
+        disk.unregister()

@@ -15,6 +15,7 @@ from gateway_contrib.sqlite.failing import BUSY, logged
 from gateway_contrib.sqlite.rows import (
     ENTRY_COLUMNS,
     ENTRY_READ,
+    SETTLED,
     STEP_COLUMNS,
     Row,
     decode,
@@ -176,6 +177,10 @@ class Desk:
 
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
         """Forget the content of a failed one; an unfinished one is the gateway's to end."""
+        asked = "SELECT disposition FROM history WHERE seq = ?"
+        ended = self._db.execute(asked, (seq,)).get
+        if ended in SETTLED:
+            return f"had ended already: {ended}", []
         self._db.execute("UPDATE history SET entry = NULL, shapes = NULL WHERE seq = ?", (seq,))
         self._db.execute("DELETE FROM steps WHERE seq = ?", (seq,))
         return "discarded", []

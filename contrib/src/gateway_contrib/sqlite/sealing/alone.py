@@ -11,6 +11,7 @@ from pathlib import Path
 
 import apsw
 
+from gateway_contrib.sqlite.beside.byte_files import Folder
 from gateway_contrib.sqlite.failing import typed
 from gateway_contrib.sqlite.files.log import Log, has_log
 from gateway_contrib.sqlite.files.opening import connect
@@ -40,6 +41,9 @@ def _resealed(path: Path, secrets: Sequence[Secret]) -> str:
     with closing(connect(path, synchronous="FULL")) as connection:
         log = Log(connection, begun=begun)
         log.seal()
+        # Files that nobody finished hold what was to be sealed, or was there before.
+        digests = connection.execute("SELECT digest FROM bytes").fetchall
+        Folder(path).tidy(lambda: {digest for (digest,) in digests()})
         resealing = Resealing(connection, keyring_at(connection, keys, path, owner=True))
         while resealing.step():
             log.seal()
