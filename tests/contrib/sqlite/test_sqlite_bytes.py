@@ -394,6 +394,9 @@ async def test_all_of_it_is_sealed_anew_without_a_gateway(path, before):
     async with kept_at(path, *before) as outbox:
         filled = await fill(outbox, Entries())
     assert bool(words_in(on_disk(path), *WORDS)) == (not before)
+    unfinished = folder_of(path) / f"{'0' * 64}.0123abcd.new"  # a run was killed as it wrote them
+    unfinished.write_bytes(WORDS[0].encode())
+    assert words_in(on_disk(path), *WORDS)
     told = reseal_alone(path, [SECOND, *before])
     count = 7 if before else 8  # an entry, a group, two rows of members, a text, bytes; and a key
     assert told.startswith(f"{count} rows sealed anew")

@@ -234,6 +234,18 @@ async def test_operators_discard_what_has_not_started(path, autojump_clock):
         assert "cancelled" == (await second.receipt()).disposition
 
 
+async def test_operators_hear_of_what_was_delivered_meanwhile(path, autojump_clock):
+    """A list is older than what is asked of it: nobody shall believe that it was not sent."""
+    outbox = inline(path)
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        sent = await gateway.send("bot", "room", "first")
+        await outbox.flush()
+        ask(outbox, "discard", seq=position_of(sent.envelope_id))
+        await trio.sleep(5)
+        answer = outbox._writer._db.execute("SELECT answer FROM requests").get
+    assert "had ended already: delivered" == answer
+
+
 @pytest.mark.parametrize("kind", ["discard", "erase"])
 async def test_operators_end_what_waits_for_an_instance_that_is_not_there(
     path, autojump_clock, kind
