@@ -425,3 +425,17 @@ def test_a_key_that_is_none_is_said_by_its_place(path, config, tmp_path, capsys)
     (tmp_path / "key1").unlink()
     assert 2 == main(["outbox", "list", "--config", file])
     assert "outbox.keys.1: file 'key1'" in capsys.readouterr().err
+
+
+async def test_the_command_fails_where_something_cannot_be_opened(path, config, gateway_command):
+    """Else a script would take the old key out next."""
+    async with open_test_gateway(
+        FakeChannel(script=script), outbox=opened(path, FIRST), **UNHURRIED
+    ) as gateway:
+        await traffic(gateway, "first")
+    database = apsw.Connection(str(path))
+    database.execute("""UPDATE history SET receipt = substr(receipt, 1, 20) || 'AAAA' ||
+        substr(receipt, 25) WHERE seq = (SELECT min(seq) FROM history)""")
+    database.close()
+    code, _, err = await gateway_command("reseal", "--config", config(SECOND, FIRST))
+    assert (1, True) == (code, "; 1 cannot be opened and stay" in err)

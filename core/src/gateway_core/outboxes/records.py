@@ -160,7 +160,8 @@ class Member:
 class Group:
     """Messages that are accepted together, each of which becomes an entry as its turn comes.
 
-    id           unique among groups and entries, and sorts with theirs by acceptance
+    id           as an envelope's: 30 hexadecimal digits, unique among groups and entries, which
+                 sort by acceptance
     template     what members send that have no envelope of their own; its room is each member's
     plan         the template's parts
     accepted_at  POSIX time; deadline likewise

@@ -15,7 +15,8 @@ from gateway_contrib.cli.outbox.named import CONFIG, Config, app, operator_of, o
 async def reseal(*, config: Config = CONFIG) -> None:
     """Seal all that is kept with the first key: after a rotation, or what was there before keys.
 
-    The running gateway does it, beside its work; without one, this command.
+    The running gateway does it, beside its work; without one, this command. What cannot be opened
+    stays as it is: then it ends with 1, so that nobody takes the old key out.
     """
     path, keys = outbox_in(config)
     if not keys:
@@ -26,6 +27,8 @@ async def reseal(*, config: Config = CONFIG) -> None:
         from gateway_contrib.sqlite.sealing.alone import reseal_alone  # noqa: PLC0415 - an extra
 
         done = await trio.to_thread.run_sync(reseal_alone, path, keys)
+    if "cannot be opened" in done:
+        raise Ended(printable(done), 1)
     print(printable(done))
 
 
