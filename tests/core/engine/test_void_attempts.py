@@ -80,3 +80,28 @@ async def test_its_token_of_a_limit_was_not_spent(engine, say, autojump_clock, c
         assert await gateway.cancel(ended)
         assert (await other.receipt()).delivered
         assert at == trio.current_time()
+
+
+class BrokenOutbox(MemoryOutbox):
+    """Something of ours breaks as it records that the first attempts begin."""
+
+    breaks = 3
+
+    async def attempt_started(self, envelope_id, record):
+        await trio.lowlevel.checkpoint()
+        if self.breaks:
+            self.breaks -= 1
+            raise RuntimeError("something of the engine's own breaks")
+        await super().attempt_started(envelope_id, record)
+
+
+async def test_what_broke_before_it_began_has_spent_nothing(engine, say, autojump_clock):
+    """One in an hour is all there is, of which none was sent yet."""
+    hourly = Limit("account", 1, 3600.0, "window", of="instance")
+    channel = FakeChannel(limits=lambda _room, _operation: [hourly])
+    async with engine(channel, outbox=BrokenOutbox()) as gateway:
+        tickets = [await gateway.submit(say.message(f"{n}")) for n in range(4)]
+        await trio.sleep(60)
+        assert 1 == len(channel.made)
+        for ticket in tickets:
+            await gateway.cancel(ticket)

@@ -147,10 +147,15 @@ class WorkerPool:
     # -- errors of our own
 
     def _broke_off(self, lane: Lane, raised: BaseException) -> None:
-        """An error arose as the lane was served: it is offered again."""
+        """An error arose as the lane was served: it is offered again.
+
+        What had not begun has drawn on no limit.
+        """
         error, now = stopped(raised), self._clock.now()
-        self._scheduler.release(lane, now)
-        self.broke(lane.queue[0] if lane.queue else None, error, now)
+        delivery = lane.queue[0] if lane.queue else None
+        step = delivery.step if delivery is not None else None
+        self._scheduler.release(lane, now, unused=step is None or not step.started)
+        self.broke(delivery, error, now)
         self._scheduler.go_on(lane, now)
 
     def broke(self, delivery: Delivery | None, raised: BaseException, now: int) -> None:
