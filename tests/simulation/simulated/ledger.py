@@ -108,7 +108,8 @@ class Entry:
 
     rank    its place among all of its lane
     born    the life that accepted it; `heard`: its caller was told so
-    hold    until then its platform wants no call of it, as was told when it was `held_at`
+    hold    until then its platform wants no call of it, as was told when it was `held_at`;
+            `longest`: the same, whether or not a life that was killed had written it down
     stands  the rank from which on it may stand: that of an older one whose place it took
     useless  a newer one that collapses with it came while it waited
     told    how it ended, as far as lives knew that were killed before it was written down
@@ -136,6 +137,7 @@ class Entry:
     told: list[Receipt] = attrs.field(factory=list)
     hold: float = 0.0
     held_at: float = 0.0
+    longest: float = 0.0
     handed_over: int = 0
     accepted: int = 0
     ended: int = 0
@@ -189,11 +191,12 @@ class Ledger:
     _votes: dict[int, str | None]
     _lifted: dict[str, float]
     _opened: dict[str, float]
+    _worked_at: dict[str, float]
     _closed_at: dict[Any, float]
     _told: dict[Any, list[tuple[float, float]]]
 
     def __init__(self, setup: Setup) -> None:
-        self.setup, self._lifted, self._opened = setup, {}, {}
+        self.setup, self._lifted, self._opened, self._worked_at = setup, {}, {}, {}
         self.gateway: Gateway | None = None
         self.limits: Callable[[str, Attempt], tuple[Limit, ...]] = lambda *_: ()
         self.independent: Mapping[str, bool] = {}
@@ -774,7 +777,7 @@ class Ledger:
     def answered(self, call: Call, answer: object) -> None:
         """The platform said yes; whatever the answer is worth, the step is done."""
         call.answered = True
-        self.worked[call.attempt.instance_id] += 1
+        self._works(call.attempt.instance_id)
         self._done.add((call.attempt.envelope_id, call.attempt.key))
         if isinstance(answer, Answer) and not call.stranger:
             self._reports(call.attempt.instance_id, answer.buckets)
@@ -801,7 +804,7 @@ class Ledger:
             calls[-1].evidence = self.worked[instance_id]
             calls[-1].trusted = self._trusted(instance_id)
         if verdict.error_class is not ErrorClass.FATAL and not _as_in_an_outage(verdict):
-            self.worked[instance_id] += 1
+            self._works(instance_id)
         of_another = bool(calls) and calls[-1].stranger
         if not of_another:  # whoever has the account's name now knows nothing of it
             self._reports(instance_id, verdict.buckets)
@@ -839,9 +842,11 @@ class Ledger:
             return True
         mine = [c for c in calls[:-1] if c.attempt.key == attempt.key and c.life == self.life]
         before = [c for c in mine if c.down]
-        if not before:
+        # What happens at one instant has no order for those who look at a clock.
+        at_once = before and self._worked_at.get(name) == before[-1].ended
+        if not before or at_once:
             self.perhaps[attempt.envelope_id, attempt.key] += 1
-        return not before or before[-1].evidence == self.worked[name]
+        return not before or bool(at_once) or before[-1].evidence == self.worked[name]
 
     def tried(self, attempt: Attempt) -> None:
         """One of the tries of a step is spent; those refused by a limit are not."""
@@ -870,6 +875,7 @@ class Ledger:
         entry = self.find(attempt.envelope_id)
         if entry is not None:
             entry.hold, entry.held_at = until, trio.current_time()
+            entry.longest = max(entry.longest, until)
 
     def closes(self, instance_id: str, until: float) -> bool:
         """Whether platforms have closed a whole account as long as that."""
@@ -895,7 +901,11 @@ class Ledger:
     def works_again(self, instance_id: str) -> None:
         """A probe succeeded, or it is a new one."""
         self._out_of_order.discard(instance_id)
+        self._works(instance_id)
+
+    def _works(self, instance_id: str) -> None:
         self.worked[instance_id] += 1
+        self._worked_at[instance_id] = trio.current_time()
 
     def _trusted(self, instance_id: str) -> int:
         """How often it was seen to work, or the application said so."""
@@ -936,7 +946,7 @@ class Ledger:
 
         What is closed of one room is kept over a kill with the envelope that was refused.
         """
-        held = [entry.hold for entry in self.unfinished]
+        held = [entry.longest for entry in self.unfinished]
         return max([*self._closed.values(), *self._lifted.values(), *held], default=0.0)
 
     def told_until(self, instance_id: str, *, before: float) -> float:

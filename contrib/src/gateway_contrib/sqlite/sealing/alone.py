@@ -43,7 +43,7 @@ def _resealed(path: Path, secrets: Sequence[Secret]) -> str:
         log.seal()
         # Files that nobody finished hold what was to be sealed, or was there before.
         digests = connection.execute("SELECT digest FROM bytes").fetchall
-        Folder(path).tidy(lambda: {digest for (digest,) in digests()})
+        Folder(path).tidy(lambda: {str(digest) for (digest,) in digests()})
         resealing = Resealing(connection, keyring_at(connection, keys, path, owner=True))
         while resealing.step():
             log.seal()
