@@ -307,3 +307,21 @@ async def test_an_erasure_leaves_a_group_alone_that_is_still_coming(path):
                 await outbox.append(one, nothing)
                 outbox.finished(receipt_of(one))
         assert (await state_of(outbox, group)).ended
+
+
+async def test_operators_see_members_that_wait_and_may_erase_their_rooms(path, autojump_clock):
+    """They have no row each, so that nothing else tells of them."""
+    entry = Entries()
+    group = group_of(entry, 3)
+    async with kept_at(path) as outbox:
+        await outbox.append_group(group, chunks(rooms(3)), nothing)
+        with Operator(path) as operator:
+            assert ({}, {"bot": 3}) == (operator.stats()["unfinished"], operator.stats()["members"])
+            assert "" == operator.lacks("bot")
+            operator.check_place("bot", "room1")
+            with pytest.raises(OutboxError, match="nothing of instance 'other'; it has: bot"):
+                operator.check_place("other", "room1")
+        outbox.cancelled(group.id)
+        await outbox.flush()
+        with Operator(path) as operator:
+            assert {} == operator.stats()["members"]

@@ -166,10 +166,19 @@ class Operator:
         """That nothing is stored of the instance, and what it might have been; else empty."""
         sql = "SELECT instance FROM envelopes UNION SELECT instance FROM history ORDER BY 1"
         names = [name for (name,) in self._db.execute(sql)]
+        names = sorted({*names, *self._members()})
         if instance in names:
             return ""
         it_has = ", ".join(names) or "none"
         return f"the outbox has nothing of instance {instance!r}; it has: {it_has}"
+
+    def _members(self) -> dict[str, int]:
+        """How many members of groups have no entry yet, by instance."""
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'groups'").get:
+            return {}  # a file of the release before
+        sql = """SELECT instance, sum(size - taken) FROM groups
+            WHERE stored AND NOT cancelled AND size > taken GROUP BY instance"""
+        return dict(self._db.execute(sql))
 
     @typed(UNREADABLE)
     def rooms(self, instance: str | None, since: float, limit: int) -> list[dict[str, Any]]:
@@ -189,8 +198,8 @@ class Operator:
             ]
             if any(found):
                 break
-        if any(found) and len(place) > 1:
-            return
+        if (any(found) and len(place) > 1) or instance in self._members():
+            return  # the rooms of members that wait are the gateway's to know
         if any(found):
             raise OutboxError(f"the outbox has nothing of room {room!r} of instance {instance!r}")
         raise OutboxError(self.lacks(instance))
@@ -268,12 +277,16 @@ class Operator:
 
     @typed(UNREADABLE)
     def stats(self) -> dict[str, Any]:
-        """Counts by instance and by disposition, and who owns the file."""
+        """Counts by instance and by disposition, and who owns the file.
+
+        `members`: of groups, those that have no entry yet, by instance.
+        """
         waiting = self._db.execute("SELECT instance, count(*) FROM envelopes GROUP BY instance")
         ended = self._db.execute("SELECT disposition, count(*) FROM history GROUP BY disposition")
         owner, log = self.owner, self._path.with_name(f"{self._path.name}-wal")
         return {
             "unfinished": dict(waiting),
+            "members": self._members(),
             "scheduled": number(self._db, "SELECT count(*) FROM envelopes WHERE due IS NOT NULL"),
             "ended": dict(ended),
             "asked": number(self._db, "SELECT count(*) FROM requests WHERE done_at IS NULL"),
