@@ -1015,6 +1015,10 @@ class Ledger:
         """
         return self.setup.durable and not self.setup.jumps
 
+    def has_come_back(self, instance_id: str) -> bool:
+        """Whether it was taken out in this life, or an earlier one, and is a new one now."""
+        return instance_id in self._opened
+
     def opened_at(self, instance_id: str) -> float:
         """When it began to serve in this life: nobody knows what was spent of its limits before."""
         return max(self.born_at, self._opened.get(instance_id, 0.0))

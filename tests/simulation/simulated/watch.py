@@ -107,6 +107,11 @@ class Watch:
             expect(statistics.stored == left, f"{statistics.stored} kept, {left} unfinished")
         counted = {d: n for d, n in statistics.dispositions.items() if n}
         expect(counted == dict(ledger.ended), f"counted {counted}, told {dict(ledger.ended)}")
+        for account in () if ledger.setup.durable else statistics.instances:
+            if account.id in ledger.absent or ledger.has_come_back(account.id):
+                continue  # what was counted of it went with it
+            known = sum(account.dispositions.values()) + account.unfinished
+            expect(account.accepted == known, f"{account.accepted} of {account.id}, {known} known")
         for part in statistics.partitions:
             most = len(CLASSES) * part.bound
             expect(part.depth <= most, f"partition {part.index} holds {part.depth} of {most}")
