@@ -566,3 +566,14 @@ async def test_closing_waits_for_no_suspended_account_and_no_limit(path):
         begun = trio.current_time()
     assert trio.current_time() - begun < 2
     assert [(9,)] == rows(path, "SELECT count(*) FROM envelopes")
+
+
+async def test_two_gateways_in_turn_on_one_file_keep_to_the_limits(path, autojump_clock):
+    """Five a minute: what the first has sent, the second does not send again, closed or not."""
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("all", 5, 60.0, "window")])
+    for _ in range(3):
+        async with open_test_gateway(channel, outbox=inline(path), drain_timeout=0.0) as gateway:
+            for _ in range(4):
+                await gateway.submit(send("text"))
+            await trio.sleep(10)
+    assert 5 == len([at for at in channel.times if at < 60])
