@@ -62,6 +62,7 @@ from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
+from gateway_core.submission.streams import Streaming, Streams
 from gateway_core.submission.tickets import Ticket
 from gateway_core.submission.verbs import Verbs
 from gateway_core.telemetry import (
@@ -76,7 +77,7 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 
-class Gateway(Verbs):
+class Gateway(Verbs, Streaming):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`."""
 
     def __init__(
@@ -161,6 +162,7 @@ class Gateway(Verbs):
             journal.on_finished = self._follower.wake
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
         super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
+        self._streams = Streams(self._door, self._clock, journal, self._spawn, drafting)
         self._supervisor = Supervisor(self._partitions, seeded())
         suspend = self._registry.suspend_account
         self._prober = Prober(self._clock, config.attempt_timeout, suspend, seeded())
@@ -470,6 +472,7 @@ class Gateway(Verbs):
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
         self._closing.set()
+        self._streams.gateway_closes()
         if self._pager is not None:
             self._pager.close()
         self._door.close()

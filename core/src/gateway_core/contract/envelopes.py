@@ -127,6 +127,17 @@ class _Envelope:
 
 
 @attrs.frozen(kw_only=True)
+class Grows:
+    """How a message grows whose text is not all there when it is accepted: that of a stream.
+
+    broken_off  what stands at its end if nobody finishes it, since its program was killed or left
+                it; empty: nothing
+    """
+
+    broken_off: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class Send(_Envelope):
     """A message to a room.
 
@@ -139,6 +150,7 @@ class Send(_Envelope):
     silent         deliver without a sound, where the platform can
     collapse       a newer message of the same `collapse`, room and thread takes the place of this
                    one while it waits: this one ends `superseded`. None: nothing does
+    grows          it is a stream's, which sets this; None: its text is all there
     """
 
     text: str
@@ -150,6 +162,7 @@ class Send(_Envelope):
     link_previews: bool = False
     silent: bool = False
     collapse: str | None = None
+    grows: Grows | None = None
 
     operation = "send"
 

@@ -24,6 +24,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
+from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import ARRIVED, Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
@@ -63,6 +64,7 @@ class Delivery:
     called       a caller waits, or waited, for its end
     joined       how many callers have waited for its end, except those that left before it
     lane         the lane that it stands in; whose, only the scheduler knows
+    growth       of a stream: its text, which grows; None: it is none
     message      of an edit or delete: the identity of its message
     target       of an edit or delete that has begun: the message as it stood then
 
@@ -71,8 +73,8 @@ class Delivery:
 
     __slots__ = (
         "__weakref__", "_clock", "_next_step", "_on_end", "_position", "accepted_at", "called",
-        "cause", "crashes", "deadline", "degradations", "due", "envelope", "given_sequence", "id",
-        "joined", "lane", "message", "moved_to", "parked", "plan", "possible_duplicate",
+        "cause", "crashes", "deadline", "degradations", "due", "envelope", "given_sequence", "growth",
+        "id", "joined", "lane", "message", "moved_to", "parked", "plan", "possible_duplicate",
         "pressure", "priority", "receipt", "restored", "result", "revision", "scope", "started",
         "steps", "stored", "target", "traceparent", "transforms", "verdict",
     )  # fmt: skip
@@ -94,6 +96,7 @@ class Delivery:
         traceparent: str = "",
         restored: bool = False,
         sequence: int | None = None,
+        growth: Growth | None = None,
     ) -> None:
         self.id, self.envelope, self.plan = id, envelope, plan
         self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
@@ -106,7 +109,7 @@ class Delivery:
         self.steps: list[Step] | None = None
         self._next_step = 0
         self._position: int | None = None
-        self.given_sequence = sequence
+        self.given_sequence, self.growth = sequence, growth
         self.started = self.parked = self.stored = self.called = False
         self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None
@@ -137,6 +140,12 @@ class Delivery:
             if step.outcome is None:
                 return step
         return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step is left, and none follows."""
+        growth = self.growth
+        return self.step is None and (growth is None or growth.is_complete)
 
     @property
     def left_in_doubt(self) -> bool:
@@ -248,6 +257,23 @@ class Delivery:
         self._perhaps_begun()
         return self.next_step()
 
+    def grows_on(self, growth: Growth) -> None:
+        """It is a stream's: a previous run accepted it, and this is its text."""
+        self.growth = growth
+
+    def grow(self, steps: list[Step]) -> Step | None:
+        """Its text has grown: these are its steps now. The next of them."""
+        self.steps, self._next_step = steps, 0
+        return self.next_step()
+
+    def ends_by(self, deadline: int) -> None:
+        """Its deadline, which counts from the end of its stream."""
+        self.deadline = deadline
+
+    def lose(self, what: str) -> None:
+        """Something of the look that was asked for is lost."""
+        self.degradations += (what,)
+
     def next_step(self) -> Step | None:
         """The next step, which of a send or a call follows from its plan; None: there is none."""
         if self.steps is None:
@@ -294,7 +320,7 @@ class Delivery:
         step.acknowledge(answer.message_id, changed=changed)
         if step.kind == "call":
             self.result = answer.result
-        return self.next_step() is None
+        return self.next_step() is None and (self.growth is None or self.growth.is_complete)
 
     def fail(self, step: Step, verdict: Verdict, *, limited: bool) -> None:
         """The attempt of `step` failed; if the delivery ended meanwhile, nothing follows."""
@@ -365,6 +391,8 @@ class Delivery:
 
     def disposition(self) -> Disposition:
         """How an envelope ends that has no step left."""
+        if self.growth is not None and self.growth.state == "deleted":
+            return Disposition.CANCELLED
         for step in self.steps or ():
             if step.outcome == "unknown":
                 return Disposition.UNKNOWN
@@ -389,7 +417,7 @@ class Delivery:
         envelope, steps = self.envelope, self.steps
         if steps is None:
             steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
-        parts, attempts = [], 0
+        parts, attempts = [], 0 if self.growth is None else self.growth.attempts
         for number, step in enumerate(steps):
             parts.append(step.receipt(number))
             attempts += step.number

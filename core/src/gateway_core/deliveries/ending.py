@@ -23,7 +23,13 @@ class Aside(NamedTuple):
     before: Delivery
 
 
-Planned: TypeAlias = str | Ending | Aside
+class Later(NamedTuple):
+    """It waits outside its lane until `at`, or until it grows: it is a stream's."""
+
+    at: int
+
+
+Planned: TypeAlias = str | Ending | Aside | Later
 """The operation of the next step, or why there is none."""
 
 CANCELLED = Ending(Disposition.CANCELLED)

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt
+from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt, Send
 from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import (
@@ -28,6 +28,8 @@ _NOT_CONTENT = frozenset(
         "order", "on_unknown", "on_conflict", "interim",
     }
 )  # fmt: skip
+_NOT_CONTENT_OF_STREAMS = _NOT_CONTENT | {"text", "grows"}
+"""Their text comes later: two of one key are one stream, whatever is written into them."""
 _UNDISPATCHED = frozenset(
     {Disposition.SHED, Disposition.EXPIRED, Disposition.EXHAUSTED, Disposition.CANCELLED}
 )
@@ -47,10 +49,13 @@ def scope_of_key(key: KeyRef) -> Scope:
 
 def fingerprint(envelope: Envelope) -> str:
     """What makes two envelopes the same message: their content, without defaults. Versioned."""
+    left_out = _NOT_CONTENT
+    if isinstance(envelope, Send) and envelope.grows is not None:
+        left_out = _NOT_CONTENT_OF_STREAMS
     content = {
         field.name: _plain(value)
         for field in attrs.fields(type(envelope))
-        if field.name not in _NOT_CONTENT
+        if field.name not in left_out
         and (value := getattr(envelope, field.name)) != _default(field)
     }
     text = json.dumps([FINGERPRINT_VERSION, envelope.operation, content], sort_keys=True)

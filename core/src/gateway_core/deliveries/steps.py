@@ -134,6 +134,19 @@ class Step:
             self.maybe_sent += not (self.maybe_sent and known)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
+    def goes_on_from(self, old: Step | None, *, mode: Mode, fresh: bool) -> None:
+        """It takes the place of another that has not ended: what limits and outages said holds.
+
+        fresh  none of its attempts is spent yet
+        """
+        self.mode = mode
+        if old is None or old.outcome is not None:
+            return
+        self.refusals, self.outages, self.down_at = old.refusals, old.outages, old.down_at
+        self.transforms, self.verdict = old.transforms, old.verdict
+        if not fresh:
+            self.attempts = old.attempts
+
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts: the first keeps its message and key, the later ones get new ones."""
         first = Step(self.kind, self.serial, part=parts[0], mode=mode)

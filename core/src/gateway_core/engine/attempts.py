@@ -169,6 +169,8 @@ class Attempts:
         hooks = account.hooks
         copy = step.maybe_sent > 0 and not step.deduplicated(hooks.deduplicates_for, now)
         delivery.begin(step, now, copy=copy)
+        if delivery.growth is not None:
+            delivery.growth.began()
         self.count += 1
         lane.begun = now
         performing = hooks.perform(instance, session.value, attempt)

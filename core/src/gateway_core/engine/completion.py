@@ -12,6 +12,7 @@ from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired, giv
 from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import GOOD, about, result, words
 from gateway_core.plugins.front import ChannelHooks
+from gateway_core.ratelimits import interims
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.rooms import Room, lane_of
 from gateway_core.scheduling.shedding import Sheddable
@@ -62,6 +63,8 @@ class Completion:
         """It is in memory no more, and gives back its slot."""
         shard, envelope = self._shard, delivery.envelope
         del self._deliveries[delivery.id]
+        if delivery.growth is not None:
+            interims.leave(delivery.growth)
         if self._may_shed:
             self.sheddable.discard(delivery)
         room.unfinished -= 1
@@ -74,7 +77,7 @@ class Completion:
         """End it where no step is left, or where its deadline passed during its attempt."""
         if delivery.receipt is not None:
             return
-        if delivery.step is None:
+        if delivery.is_over:
             self.complete(delivery, Ending(delivery.disposition()), now)
         elif delivery.deadline <= now:
             self.complete(delivery, expired(delivery), now)

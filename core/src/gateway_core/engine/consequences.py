@@ -33,6 +33,7 @@ from gateway_core.text import Excerpt
 
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
 """The loss that comes with each transform."""
+POSTED_ANEW = "posted anew: its message was gone"
 CLOSING = ("closed", "end")
 """Kinds of decisions that close what a refusal by a limit names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
@@ -186,8 +187,14 @@ class Consequences:
         """Drop the reply, or plan the refused part anew from its span of the source text."""
         delivery, step, how = failed.delivery, failed.step, str(failed.verdict.transform)
         self._shard.observer.transformed(delivery, HOW[how])
+        growth = delivery.growth
         if how == "without_reply":
             delivery.transform(step, how, HOW[how])
+            if growth is not None:
+                growth.drop_reply()
+        elif growth is not None:
+            delivery.transform(step, how, "plain" if how == "plain" else "stricter")
+            growth.plan_again("plain" if how == "plain" else "stricter")
         else:
             delivery.transform(step, how)
             self._replan_or_end(failed, "plain" if how == "plain" else "stricter")
@@ -262,6 +269,9 @@ class Consequences:
     def _do_end(self, failed: Failed, decision: Decision) -> None:
         assert decision.disposition is not None  # noqa: S101 - an end names one
         ending = Ending(decision.disposition, failed.verdict)
+        if failed.delivery.growth is not None and self._goes_on(failed, decision):
+            self._scheduler.go_on(failed.lane, failed.now)
+            return
         failed.step.end("unknown" if failed.step.doubtful else "failed")
         if failed.limited:  # the deadline is too near for it, but what comes after it must wait
             self._refuse(failed, decision.wait)
@@ -269,6 +279,26 @@ class Consequences:
         if decision.disposition is Disposition.REJECTED:
             self._end_backlog(failed, ending)
         self._scheduler.go_on_quietly(failed.lane, failed.now)
+
+    def _goes_on(self, failed: Failed, decision: Decision) -> bool:
+        """Whether a stream goes on nevertheless.
+
+        Its message is gone, and posted anew, once; or the attempts at a passing state are spent,
+        of which the whole text needs none.
+        """
+        delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
+        if growth is None or step.kind != "edit" or growth.state == "deleted":
+            return False
+        if failed.verdict.reason is Reason.MESSAGE_GONE and not growth.posted_anew:
+            delivery.grow(growth.vanished(delivery.steps or (), step))
+            delivery.lose(POSTED_ANEW)
+            if self._shard.journal is not None:
+                self._shard.journal.planned(delivery)
+            return True
+        if growth.is_open and decision.disposition is Disposition.EXHAUSTED:
+            growth.drop()
+            return True
+        return False
 
     def _end_backlog(self, failed: Failed, ending: Ending) -> None:
         """End what waits in a room or thread that is gone, for the same reason."""

@@ -69,6 +69,9 @@ class Enqueuer:
         if delivery.receipt is not None or not delivery.parked:
             return
         cause = delivery.cause
+        if cause == "stream":
+            self._look_at_stream(delivery, now)
+            return
         if cause == "target" or delivery.due == delivery.envelope.not_before:
             delivery.has_its_place()
             if self._shard.journal is not None:
@@ -77,6 +80,13 @@ class Enqueuer:
         if cause == "schedule" and self._supersede(delivery, now):
             return
         self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
+
+    def _look_at_stream(self, delivery: Delivery, now: int) -> None:
+        """A stream may go on, unless this was meant for it before it was put off."""
+        growth = delivery.growth
+        if growth is not None and growth.look_at is not None and growth.look_at <= now:
+            delivery.unpark(now)
+            self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
 
     def step_aside(self, delivery: Delivery, before: Delivery, now: int) -> None:
         """Park it until the delivery `before` has ended; then it enters its lane anew.
@@ -141,6 +151,8 @@ class Enqueuer:
         independent = room.account.hooks.traits.independent_threads
         thread = self._targets.thread(delivery, now) if independent else None
         key = f"{delivery.id} alone" if envelope.order == "none" else thread
+        if delivery.growth is not None and delivery.started:
+            key = f"{delivery.id} grows"  # what comes after it does not wait for its end
         lane = room.lanes.get(key)
         if lane is None:
             lane = room.lanes[key] = Lane(key, thread, room, self._scheduler)

@@ -9,7 +9,9 @@ from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
+from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import Step
+from gateway_core.engine.growing import GrowingPlanner
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
 from gateway_core.scheduling.rooms import Lane
@@ -28,12 +30,15 @@ class Planner:
         self._journal = shard.journal
         self._targets = shard.targets
         self._retries = shard.config.retries
+        self._growing = GrowingPlanner(shard)
         self._end_suspended = shard.config.when_suspended == "end"
 
     def plan_next_step(  # noqa: PLR0911 - a decision table, one return a row
         self, delivery: Delivery, lane: Lane, now: int
     ) -> Planned:
         """The operation of its next step, or the reason why there is none."""
+        if delivery.growth is not None:
+            return self._plan_growing(delivery, delivery.growth, lane, now)
         step = delivery.next_step()
         if step is None and delivery.steps is not None:
             return Ending(delivery.disposition())
@@ -53,6 +58,22 @@ class Planner:
             step.end("unknown")
             return self.plan_next_step(delivery, lane, now)
         return envelope.operation if step.kind == "call" else step.kind
+
+    def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
+        """The same of a stream."""
+        step = delivery.step
+        if step is None and delivery.is_over:
+            return Ending(delivery.disposition())
+        health = lane.room.account.health
+        if delivery.deadline <= now:
+            return expired(delivery, health.trouble)
+        if self._end_suspended and health.suspended is not None:
+            return Ending(Disposition.FATAL, health.suspended)
+        if step is not None and step.kind == "send" and step.maybe_sent:
+            if self._may_repeat(delivery, step, lane, now):
+                return step.kind  # it may be there already: nothing else takes its place
+            step.end("unknown")
+        return self._growing.plan(delivery, growth, lane, now)
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
         """Whether to repeat a step that may have arrived: much may have changed as it waited."""

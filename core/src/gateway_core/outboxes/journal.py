@@ -12,6 +12,7 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.growth import FINAL
 from gateway_core.deliveries.steps import Step
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import StepRecord, StepShape
@@ -69,7 +70,7 @@ class Journal:
 
     def acknowledged(self, delivery: Delivery, step: Step) -> None:
         """The platform said yes; for a message of one step, its end records that."""
-        if len(delivery.steps or ()) > 1:
+        if len(delivery.steps or ()) > 1 or delivery.growth is not None:
             record = self._record(step, self._clock.now(), first_at=step.first_at)
             report(self._outbox.acknowledged, delivery.id, record)
 
@@ -79,6 +80,13 @@ class Journal:
         for step in delivery.steps or ():
             if step.number or step.maybe_sent or step.outcome is not None:
                 self.ended(delivery, step)
+
+    def grew(self, delivery: Delivery) -> None:
+        """Its text has grown."""
+        growth = delivery.growth
+        if growth is not None:
+            number = FINAL if growth.state == "finished" else growth.number
+            report(self._outbox.grew, delivery.id, growth.text, number)
 
     def entered(self, delivery: Delivery) -> None:
         """What it waited for has come: its position is after all others."""

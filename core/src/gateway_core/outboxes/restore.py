@@ -9,6 +9,7 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Call, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.growth import FINAL, Growth
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
@@ -20,6 +21,8 @@ INTERRUPTED = Verdict(
     dispatched="unknown",
     raw="the process ended during the attempt",
 )
+
+BROKEN_OFF = "broken off: its program ended before its text was whole"
 
 
 def restore_delivery(
@@ -48,9 +51,28 @@ def restore_delivery(
         sequence=stored.sequence,
     )
     delivery.has_position(stored.position)
+    growth = _growth(stored)
     if stored.records or stored.shapes is not None:
         _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
+    if growth is not None:
+        delivery.grows_on(growth)
+        if growth.state == "broken off":
+            delivery.lose(BROKEN_OFF)
     return delivery
+
+
+def _growth(stored: StoredEntry) -> Growth | None:
+    """The text of a stream that a previous run had; None: it is none."""
+    envelope = stored.entry.envelope
+    if not isinstance(envelope, Send) or envelope.grows is None:
+        return None
+    number, text = stored.grown or (0, envelope.text)
+    growth = Growth(text, reply=envelope.reply_to, extra=envelope.extra or None)
+    if number >= FINAL:
+        growth.finish()
+    else:
+        growth.break_off(envelope.grows.broken_off)
+    return growth
 
 
 def _recall_steps(

@@ -162,7 +162,7 @@ class PacedBucket(Bucket):
 
     paced = True
 
-    __slots__ = ("limit", "next_at", "period")
+    __slots__ = ("limit", "next_at", "period", "streams")
 
     period: int
 
@@ -171,6 +171,7 @@ class PacedBucket(Bucket):
         self.limit, self.of = limit, limit.of
         self.period = round(limit.per * SECOND / limit.count)
         self.next_at = 0
+        self.streams: Any = None  # `interims.Pace` of the open streams that draw on it
         if limit.start is not None and limit.start < limit.count:
             self._pace = Pace(self._growth, share=limit.start / limit.count)
             self.slowness = limit.count / limit.start

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isfinite
+from typing import Any
 
 import attrs
 
@@ -108,7 +109,7 @@ class WindowBucket(_SlidingWindow):
 
     paced = True
 
-    __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent", "told")
+    __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent", "streams", "told")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit.bucket, shared=limit.of != "room")
@@ -118,6 +119,7 @@ class WindowBucket(_SlidingWindow):
         self.reported = False
         self.fresh_at = self.told = 0
         self.spent = Spent(self.per)
+        self.streams: Any = None  # `interims.Pace` of the open streams that draw on it
 
     @property
     def period(self) -> int:
@@ -178,6 +180,9 @@ class WindowBucket(_SlidingWindow):
             if at > now:
                 self.spent.append(at)
 
+    def idle(self, now: int) -> bool:
+        return (self.streams is None or not self.streams.owed) and super().idle(now)
+
     def renew(self, limit: Limit) -> None:
         """Another window: what is spent comes back by it, unless the platform has said when."""
         per = round(limit.per * SECOND)
@@ -185,6 +190,19 @@ class WindowBucket(_SlidingWindow):
         self.limit, self.count, self.per = limit, limit.count, per
         if later:
             self._put_off(later)
+
+    @property
+    def allowed(self) -> int:
+        """Attempts in any `per`, at its present pace."""
+        return self._allowed()
+
+    def free_for(self, count: int, now: int) -> int:
+        """The earliest time at which so many tokens are free; `NEVER`: attempts must end first."""
+        left = self.spent.left(now)
+        over = self.in_flight + left + count - self._allowed()
+        if over <= 0:
+            return now
+        return self.spent.when(over) if over <= left else NEVER
 
     def _allowed(self) -> int:
         return max(1, int(self.count / self.slowness)) if self.slowness > 1.0 else self.count

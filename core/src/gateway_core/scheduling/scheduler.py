@@ -17,7 +17,7 @@ from gateway_core.clock import NEVER
 from gateway_core.contract.envelopes import Edit, Envelope
 from gateway_core.contract.errors import HookContractError
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Ending, Planned, broken_by
+from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
 from gateway_core.ratelimits.acquire import Blocked, acquire_all, reserve, unreserve
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.concurrency import ConcurrencyLimits
@@ -206,15 +206,20 @@ class Scheduler:
                     if not lane.since:  # its place in line, whatever the partition
                         account = lane.room.account
                         lane.since = account.arrived = max(now, account.arrived + 1)
-                    envelope = delivery.envelope
+                    envelope, growth = delivery.envelope, delivery.growth
                     interim = isinstance(envelope, Edit) and envelope.interim
+                    if growth is not None:
+                        interim = growth.interim
                     lane.rank = (RANKS[delivery.priority], interim, lane.since)
                     return planned
                 if isinstance(planned, Ending):
                     self._hand_over(lane, delivery, planned)
                     return None
                 delivery.stand_in(None)
-                self._step_aside(delivery, planned.before, now)
+                if isinstance(planned, Later):
+                    self._wait_to_grow(delivery, planned.at, now)
+                else:
+                    self._step_aside(delivery, planned.before, now)
             lane.queue.popleft()
             lane.since = 0
             if lane.quiet > now and delivery.left_in_doubt:
@@ -230,6 +235,28 @@ class Scheduler:
         """Let a worker end the head of the lane, which goes on after that."""
         lane.running = True
         self._end(lane, delivery, ending)
+
+    def _wait_to_grow(self, delivery: Delivery, at: int, now: int) -> None:
+        """Park a stream until then, or until there is more of it."""
+        delivery.park("stream", now)
+        if delivery.growth is not None:
+            delivery.growth.look_again(at if at < NEVER else None)
+        if at < NEVER:
+            self.at(at, delivery)
+
+    def grew(self, delivery: Delivery, now: int) -> None:
+        """A stream has something new to show, or is whole."""
+        growth, lane = delivery.growth, lane_of(delivery)
+        if growth is None or delivery.receipt is not None:
+            return
+        if lane is None:
+            if delivery.parked:
+                growth.look_again(now)
+                self.at(now, delivery)
+        elif not growth.is_open and lane.queue and lane.queue[0] is delivery:
+            waits_for_a_time = lane.timer_at is not None or lane.doubt
+            if not lane.running and not waits_for_a_time:
+                self._look_again(lane, now)  # it ranks higher now
 
     def tidy(self, room: Room, now: int) -> None:
         """Forget a room that is empty and not closed."""

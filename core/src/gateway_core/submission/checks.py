@@ -12,6 +12,7 @@ from gateway_core.contract.envelopes import (
     Delete,
     Edit,
     Envelope,
+    Grows,
     KeyRef,
     MessageRef,
     PartRef,
@@ -72,6 +73,7 @@ def _is_plain(send: Any) -> bool:
     return (
         send.key is send.thread_id is send.reply_to is send.collapse is None
         and send.ttl is send.not_before is send.deadline is None
+        and send.grows is None
         and send.mentions is send.link_previews is send.silent is False
         and send.extra == _NO_EXTRA
         and type(text) is str
@@ -136,8 +138,18 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
     if isinstance(envelope, Send):
         yield from _name("reply_to", envelope.reply_to, absent=None)
         yield from _name("collapse", envelope.collapse, absent=None)
+        yield from _grows(envelope.grows)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
+
+
+def _grows(grows: object) -> Iterator[Problem]:
+    if grows is None:
+        return
+    if not isinstance(grows, Grows):
+        yield Problem("grows", f"is a stream's, not {shown(grows)}")
+    elif not isinstance(grows.broken_off, str) or not is_sendable(grows.broken_off):
+        yield Problem("grows.broken_off", f"must be a text that can be sent, not {shown(grows)}")
 
 
 def _name(place: str, value: object, *, absent: object = ...) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ import attrs
 
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import InstanceSuspended, Refused
+from gateway_core.deliveries.growth import Growth
 from gateway_core.engine.partition import Partition
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
@@ -39,13 +40,22 @@ class Door:
         for partition in self._partitions:
             partition.admission.close()
 
-    async def submit(self, envelope: Envelope, *, wait: bool, awaited: bool = False) -> Ticket:
+    async def submit(
+        self,
+        envelope: Envelope,
+        *,
+        wait: bool,
+        awaited: bool = False,
+        growth: Growth | None = None,
+    ) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a slot and for the outbox.
 
         awaited  its caller waits for the end
+        growth   of a stream: its text, which grows
         """
         try:
             draft = self._drafting.draft(envelope, awaited=awaited)
+            draft.growth = growth
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
             self.refuse(envelope, error)

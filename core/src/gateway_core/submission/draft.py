@@ -19,6 +19,7 @@ from gateway_core.contract.errors import (
 from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -28,6 +29,9 @@ from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.checks import checked
 from gateway_core.submission.preview import planned
 from gateway_core.submission.tickets import Ticket
+
+LONGEST_OPEN = 3600.0
+"""Seconds for which a stream may be open."""
 
 
 @attrs.define(eq=False)
@@ -43,6 +47,7 @@ class Draft:
     voted        they were asked; False: its account is another process's, whose policies vote
     level        the pressure that it is accepted under, itself not counted; None: the present one
     slot         on its way into an outbox: it has a slot in memory as well
+    growth       of a stream: its text, which grows
     called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
     """
 
@@ -61,6 +66,7 @@ class Draft:
     level: Level | None = None
     slot: bool = False
     called: int | None = None
+    growth: Growth | None = None
 
     def reclass(self, priority: Priority) -> None:
         """A policy gives it another class."""
@@ -165,6 +171,8 @@ class Drafting:
                 due = max(of_message, due or 0.0)
         # It may have become due during its wait for a slot.
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
+        if draft.growth is not None:
+            ttl += LONGEST_OPEN  # it counts from the end of the stream
         delivery = Delivery(
             self._ids.next(wall),
             envelope,
@@ -177,7 +185,10 @@ class Drafting:
             since=now,
             observed=self.observer.listens,
             pressure=draft.level or partition.gauge.level,
+            growth=draft.growth,
         )
+        if draft.growth is not None:
+            draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:
             partition.keys.begin(draft.scope, delivery, draft.fingerprint, now)
         return delivery, ttl

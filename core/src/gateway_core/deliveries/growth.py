@@ -1,0 +1,263 @@
+"""The text of a stream: how it grows, and the steps that its newest state means. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from gateway_core.contract.envelopes import Json, Mode, Part
+from gateway_core.deliveries.steps import ARRIVED, Step
+from gateway_core.text import healed
+
+State = Literal["open", "finished", "broken off", "deleted"]
+
+FINAL = 1 << 40
+"""The number under which an outbox stores a text that is whole: higher than that of any state."""
+PEEK = 500
+"""Characters after which a growing text is planned anew although it may not be shown yet: another
+part of it may be whole."""
+
+
+def _nobody() -> None:
+    """Whoever is woken as it grows: nobody yet."""
+
+
+class Growth:
+    """What a stream has to say so far. Its methods alone write it; times are nanoseconds.
+
+    text        all that was written
+    number      which state of it this is; `planned`: the state that its steps are planned from
+    state       open; or why it grows no more
+    mode        how its parts are planned, which a refusal of its formatting changes
+    attempts    those at steps that others have taken the place of
+    shows_its_end  of an open one, the unfinished end of its text is shown as well
+    tail        the step that shows the unfinished end of the text; None: no step does
+    interim     its next step shows a passing state, and ranks below all else
+    granted     its pace has let the next step go
+    shown_at    when it last went to show a state
+    look_at     when it is looked at again; None: once it grows
+    paces       the windows that it draws on, with what it still has to do there
+    wake        called when there is something new to show, or a reason to look again
+    reply       the message that its first part answers
+    stopped     the platform's user stopped it
+    """
+
+    __slots__ = (
+        "_recorded", "_serial", "_status", "attempts", "extra", "granted", "interim", "look_at",
+        "mode", "number", "paces", "planned", "planned_text", "posted_anew", "reply", "shown_at",
+        "shows_its_end", "state", "stopped", "tail", "text", "transforms", "wake",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        reply: str | None = None,
+        extra: Mapping[str, Json] | None = None,
+    ) -> None:
+        self.text, self.reply, self.extra = text, reply, extra
+        self._status = ""
+        self.number, self.planned, self.planned_text = 0, -1, text
+        self.state: State = "open"
+        self.mode: Mode = "as_asked"
+        self.attempts = self.transforms = self._serial = 0
+        self.tail: Step | None = None
+        self.interim = self.granted = self.posted_anew = self.stopped = False
+        self.shown_at = 0
+        self.look_at: int | None = None
+        self.paces: Any = ()
+        self.shows_its_end = True
+        self._recorded: object = None
+        self.wake: Callable[[], None] = _nobody
+
+    def woken_by(self, wake: Callable[[], None]) -> None:
+        """Call this when there is something new to show, or a reason to look again."""
+        self.wake = wake
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come."""
+        return self.state == "open"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its steps are planned from the last state that there will be."""
+        return self.state != "open" and self.planned == self.number
+
+    # -- what is said
+
+    def write(self, text: str) -> None:
+        """Append to the text."""
+        self._becomes(self.text + text)
+
+    def replace(self, text: str) -> None:
+        """Begin anew with this text."""
+        self._becomes(text)
+
+    def status(self, text: str) -> None:
+        """What stands below the text until more comes; it is never in the whole one."""
+        if self.is_open and text != self._status:
+            self._status = text
+            self._changed()
+
+    def _becomes(self, text: str) -> None:
+        if self.is_open and text != self.text:
+            self.text = text
+            self._changed()
+
+    def _changed(self) -> None:
+        self.number += 1
+        if self.look_at is None or abs(len(self.text) - len(self.planned_text)) >= PEEK:
+            self.wake()
+
+    def finish(self, text: str | None = None, extra: Mapping[str, Json] | None = None) -> None:
+        """It is whole; `text` and `extra` take the place of what there was, if they are given."""
+        if self.is_open:
+            self.text = self.text if text is None else text
+            self.extra = self.extra if extra is None else extra
+            self._end("finished")
+
+    def break_off(self, mark: str) -> None:
+        """Nobody finishes it: `mark` stands at its end."""
+        if self.is_open:
+            self.text = self.text.rstrip() + mark
+            self._end("broken off")
+
+    def delete(self) -> None:
+        """What was shown of it is taken back."""
+        if self.is_open:
+            self._end("deleted")
+
+    def _end(self, state: State) -> None:
+        self.state, self._status = state, ""
+        self.number += 1
+        self.interim = False
+        self.wake()
+
+    def has_something(self) -> bool:
+        """Whether there is something to show."""
+        return bool(self.text.strip() or self._status)
+
+    def showing(self) -> str:
+        """The text that its newest state shows."""
+        if not self.is_open:
+            return self.text
+        text = healed(self.text)
+        return "\n\n".join(filter(None, (text, self._status)))
+
+    # -- its steps
+
+    def plan_from(self, text: str) -> None:
+        """Its steps are planned from the newest state, which shows this text."""
+        self.planned, self.planned_text = self.number, text
+
+    def plan_again(self, mode: Mode) -> None:
+        """A part was refused as it was planned: all of it is planned anew."""
+        self.mode, self.planned = mode, -1
+        self.transforms += 1
+
+    def show(self, tail: Step | None) -> None:
+        """This step shows the unfinished end of an open text; None: none does."""
+        self.tail = tail
+
+    def show_its_end(self, *, shown: bool) -> None:
+        """Whether the unfinished end is shown as well."""
+        self.shows_its_end = shown
+
+    def is_new_to_outbox(self, shape: object) -> bool:
+        """Whether its steps are others than those that were recorded last; they are, from now."""
+        new, self._recorded = shape != self._recorded, shape
+        return new
+
+    def drop_reply(self) -> None:
+        """The message that it answers is gone."""
+        self.reply = None
+
+    def drop(self) -> None:
+        """A passing state could not be shown: the next one is tried as if it were the first."""
+        self.planned, self.tail, self.granted = -1, None, False
+
+    def look_again(self, at: int | None) -> None:
+        """It is looked at then; None: once it grows."""
+        self.look_at = at
+
+    def stands(self, *, interim: bool) -> None:
+        """Whether its next step shows a passing state."""
+        self.interim = interim
+
+    def waits(self) -> None:
+        """What its pace allowed was not used."""
+        self.granted = False
+
+    def go(self, now: int) -> None:
+        """Its pace lets it show a state."""
+        self.granted, self.shown_at = True, now
+
+    def began(self) -> None:
+        """The attempt that its pace let go has begun."""
+        self.granted = False
+
+    def steps_of(
+        self, steps: Sequence[Step], plan: Sequence[Part], extra: Mapping[str, Json] | None
+    ) -> list[Step]:
+        """What stands and is to come, against the plan: edited, appended, deleted.
+
+        extra  the platform's own fields on the last part; None: as they are
+        """
+        standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
+        gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
+        unsent = [s for s in steps if s.kind == "send" and s.message_id is None]
+        fresh = not self.is_open  # the whole text has attempts of its own
+        self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
+        new: list[Step] = []
+        last = len(plan) - 1
+        for index, part in enumerate(plan):
+            carried = extra if index == last else None
+            if index >= len(standing):
+                reply = self.reply if index == 0 else None
+                step = Step(
+                    "send", self._next_serial(), part=part, extra=carried or None, reply=reply
+                )
+                step.goes_on_from(unsent.pop(0) if unsent else None, mode=self.mode, fresh=fresh)
+            else:
+                old = standing[index]
+                step = _changed(old, part, carried, is_last=index == last)
+                if step is not old:
+                    step.goes_on_from(old, mode=self.mode, fresh=fresh)
+            new.append(step)
+        left = [
+            Step("delete", s.serial, message_id=s.message_id) for s in standing[len(plan) :][::-1]
+        ]
+        stay = set(map(id, new))
+        self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
+        return [*new, *left, *gone]
+
+    def _next_serial(self) -> int:
+        self._serial += 1
+        return self._serial - 1
+
+    def vanished(self, steps: Sequence[Step], gone: Step) -> list[Step]:
+        """The message of a step is gone: it is posted anew, and what stands after it goes too."""
+        self.posted_anew = True
+        self.planned, self.tail, self.granted = -1, None, False
+        at = steps.index(gone)
+        self.attempts += sum(s.number for s in steps[at:])
+        self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
+        after = [s for s in steps[at + 1 :] if s.message_id is not None]
+        return [
+            *steps[:at],
+            *(Step("delete", s.serial, message_id=s.message_id) for s in reversed(after)),
+        ]
+
+
+def _changed(old: Step, part: Part, extra: Mapping[str, Json] | None, *, is_last: bool) -> Step:
+    """The step for a message that stands: itself, if it already is as it shall be."""
+    carried = extra
+    if carried is None and is_last:
+        carried = old.extra
+    elif old.extra and not is_last:
+        carried = {}  # what it had goes on to the last part
+    step = Step("edit", old.serial, part=part, extra=carried, message_id=old.message_id)
+    if old.outcome in ARRIVED and old.digest == step.digest:
+        return old
+    return step

@@ -1,0 +1,404 @@
+"""Streams: an answer that is sent while it is still being written.
+
+This module waits: for the acceptance of a stream's message, and for its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Generator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, get_args
+
+import attrs
+import trio
+
+from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.envelopes import Delivered, Grows, Json, Receipt, Send
+from gateway_core.contract.errors import DeliveryError, Invalid, Problem
+from gateway_core.contract.validators import UNSENDABLE, is_sendable
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.idempotency import scope_of
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.outboxes.journal import Journal
+from gateway_core.submission.checks import LONGEST_TEXT
+from gateway_core.submission.door import Door
+from gateway_core.submission.draft import Drafting
+from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
+
+OnError = Literal["mark", "delete", "keep"]
+"""What becomes of what was shown when the block of a stream ends by an exception."""
+
+GATHER = 0.3
+"""Seconds for which a first message gathers what it shows: a lone letter is no answer."""
+RECORD = SECOND
+"""Nanoseconds between two records of a growing text in a durable outbox, at the least."""
+PLACEHOLDER = "…"
+"""Stands for the text of a stream when its place is checked, before there is any."""
+
+
+class Stream:
+    """A message that grows: write into it, and finish it. Made by `Gateway.stream`.
+
+    The first message is posted once there is something to say, and is edited from then on: the
+    newest text wins, one attempt at a time, as fast as the account's limits leave room for passing
+    states. The whole text always gets its attempts.
+    """
+
+    def __init__(self, streams: Streams, envelope: Send, on_error: OnError, most: int) -> None:
+        self._streams = streams
+        self._envelope = envelope
+        self._on_error = on_error
+        self._most = most
+        self._growth = Growth(reply=envelope.reply_to, extra=envelope.extra or None)
+        self._first: Stream | None = None
+        self._ticket: Ticket | None = None
+        self._error: Exception | None = None
+        self._posting = False
+        self._something, self._accepted = trio.Event(), trio.Event()
+        self._recorded_at = 0
+
+    def __repr__(self) -> str:
+        envelope = self._envelope
+        return f"<Stream {envelope.instance_id} {envelope.external_room_id} {self._growth.state}>"
+
+    # -- what is said
+
+    def write(self, text: str) -> None:
+        """Append to the text. Never waits.
+
+        Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
+        """
+        self._check(text, len(self._growth.text) + len(text))
+        self._growth.write(text)
+        self._said()
+
+    def replace(self, text: str) -> None:
+        """Begin anew with this text. Never waits; raises as `write` does."""
+        self._check(text, len(text))
+        self._growth.replace(text)
+        self._said()
+
+    def status(self, text: str) -> None:
+        """Show a line below the text, such as "searching …"; empty: none. It is never in the final.
+
+        Never waits; raises as `write` does.
+        """
+        self._check(text, len(text))
+        self._growth.status(text)
+        self._said()
+
+    def _check(self, text: object, length: int) -> None:
+        if not isinstance(text, str):
+            problem = f"must be a text, not {type(text).__name__}"
+        elif length > self._most:
+            problem = f"has {length} characters, at most {self._most}"
+        elif not text.isascii() and not is_sendable(text):
+            problem = UNSENDABLE
+        else:
+            return
+        raise Invalid([Problem("text", problem)])
+
+    def _said(self) -> None:
+        if self._first is not None:
+            return
+        if not self._posting and self._growth.has_something():
+            self._post()
+        self._record()
+
+    # -- how it ends
+
+    async def finish(
+        self, text: str | None = None, *, extra: Mapping[str, Json] | None = None
+    ) -> Delivered | Receipt:
+        """Say that the text is whole, and wait until all of it is there.
+
+        text   takes the place of all that was written; None: that is it
+        extra  the platform's own fields (buttons), on the last part
+
+        Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
+        """
+        if text is not None:
+            self._check(text, len(text))
+        if self._first is not None:
+            return await self._first.finish()
+        self._growth.finish(text, extra)
+        self._ends()
+        if not self._posting:
+            self._post()
+        await self._accepted.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._ticket is not None  # noqa: S101 - accepted, or refused
+        delivery = self._ticket._delivery  # noqa: SLF001 - a ticket is this package's own
+        receipt = await wait_for_end(delivery, joining=True)
+        if receipt.delivered:
+            return with_ref(delivery, receipt)
+        raise DeliveryError(receipt)
+
+    def _break_off(self) -> None:
+        """Its block ended by an exception."""
+        if self._first is not None or not self._growth.is_open:
+            return
+        if self._on_error == "delete":
+            self._growth.delete()
+        elif self._on_error == "mark" and self._envelope.grows is not None:
+            self._growth.break_off(self._envelope.grows.broken_off)
+        else:
+            self._growth.finish()
+        self._ends()
+
+    def _ends(self) -> None:
+        """It grows no more: its time to live counts from now."""
+        self._something.set()
+        if self._ticket is not None:
+            self._streams.ends(self._ticket._delivery, self._envelope)  # noqa: SLF001 - likewise
+        self._record(whole=True)
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """How it ended; None: it has not."""
+        if self._first is not None:
+            return self._first.receipt
+        return None if self._ticket is None else self._ticket._delivery.receipt  # noqa: SLF001 - likewise
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is no use in writing more: its user stopped it, or it has ended."""
+        if self._first is not None:
+            return self._first.stopped
+        return self._growth.stopped or self._error is not None or self.receipt is not None
+
+    # -- its message
+
+    async def __aenter__(self) -> Self:
+        """Check where it goes; another stream of its key that is open is joined. Accepts nothing.
+
+        Raises as `Gateway.submit` does.
+        """
+        await trio.lowlevel.checkpoint()
+        self._first = self._streams.open(self, self._envelope)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish it; after an exception, do what `on_error` says, and do not wait for that."""
+        try:
+            if error is not None:
+                self._break_off()
+            else:
+                await self.finish()
+        finally:
+            self._streams.close(self)
+
+    def _post(self) -> None:
+        self._posting = True
+        self._streams.spawn(self._submit)
+
+    async def _submit(self) -> None:
+        """Have its message accepted; the error, if it is not, is for whoever finishes it."""
+        try:
+            text = await self._first_text()
+            envelope = attrs.evolve(self._envelope, text=text)
+            self._ticket = await self._streams.door.submit(envelope, wait=True, growth=self._growth)
+            self._ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
+            if not self._growth.is_open:
+                self._ends()
+        except Exception as error:  # noqa: BLE001 - raised where it is finished
+            self._error = error
+        finally:
+            self._accepted.set()
+
+    async def _first_text(self) -> str:
+        """What it shows first, once it has gathered for a moment."""
+        with trio.move_on_after(GATHER):
+            await self._something.wait()
+        while self._growth.is_open and not (text := self._growth.showing()).strip():
+            with trio.move_on_after(GATHER):
+                await self._something.wait()
+        return self._growth.showing() if not self._growth.is_open else text
+
+    def _record(self, *, whole: bool = False) -> None:
+        """Have the outbox know the newest text, at most once a second."""
+        journal, ticket = self._streams.journal, self._ticket
+        if journal is None or ticket is None or ticket._delivery.receipt is not None:  # noqa: SLF001 - likewise
+            return
+        now = self._streams.clock.now()
+        if whole or now - self._recorded_at >= RECORD:
+            self._recorded_at = now
+            journal.grew(ticket._delivery)  # noqa: SLF001 - likewise
+
+    def _gateway_closes(self) -> None:
+        """The gateway closes: an outbox keeps its newest text, else it is broken off."""
+        if self._streams.journal is None:
+            self._break_off()
+        else:
+            self._record(whole=True)
+
+
+class Opening:
+    """A stream that is about to open: `async with` it; or `await` it, if it has its chunks."""
+
+    def __init__(self, stream: Stream, chunks: AsyncIterable[str] | None) -> None:
+        self._stream, self._chunks = stream, chunks
+
+    async def __aenter__(self) -> Stream:
+        """Open it."""
+        if self._chunks is not None:
+            raise TypeError("a stream with chunks is awaited: it writes them itself")
+        return await self._stream.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish it."""
+        await self._stream.__aexit__(kind, error, trace)
+
+    def __await__(self) -> Generator[Any, Any, Delivered | Receipt]:
+        """Write all chunks into it, and finish it."""
+        return self._write_all().__await__()
+
+    async def _write_all(self) -> Delivered | Receipt:
+        if self._chunks is None:
+            raise TypeError("a stream without chunks is opened by `async with`")
+        async with self._stream as out:
+            async for chunk in self._chunks:
+                out.write(chunk)
+                if out.stopped:
+                    break
+            return await out.finish()
+
+
+@attrs.define(eq=False)
+class Streams:
+    """The open streams of one gateway.
+
+    journal  records for a durable outbox; None: nothing survives the process
+    spawn    starts a task of the gateway's
+    """
+
+    door: Door
+    clock: Clock
+    journal: Journal | None
+    spawn: Callable[[Callable[[], Any]], None]
+    _drafting: Drafting
+    _open: dict[Stream, Scope | None] = attrs.field(factory=dict, init=False)
+    _keyed: dict[Scope, Stream] = attrs.field(factory=dict, init=False)
+
+    def open(self, stream: Stream, envelope: Send) -> Stream | None:
+        """Note an open stream; the one that it joins, if its key is another open one's."""
+        self._drafting.draft(envelope)
+        scope = None if envelope.key is None else scope_of(envelope)
+        if scope is not None:
+            first = self._keyed.get(scope)
+            if first is not None:
+                return first
+            self._keyed[scope] = stream
+        self._open[stream] = scope
+        return None
+
+    def close(self, stream: Stream) -> None:
+        """It is open no more."""
+        scope = self._open.pop(stream, None)
+        if scope is not None:
+            self._keyed.pop(scope, None)
+
+    def ends(self, delivery: Delivery, envelope: Send) -> None:
+        """A stream is whole: its time to live counts from now."""
+        draft = self._drafting
+        partition = draft.partition_of(envelope.instance_id, envelope.external_room_id)
+        ttl = envelope.ttl
+        if ttl is None:
+            ttl = getattr(draft.config.ttl, delivery.priority)
+        if delivery.id in partition.deliveries and envelope.deadline is None:
+            delivery.ends_by(self.clock.now() + round(ttl * SECOND))
+            partition.scheduler.deadlines.add(delivery)
+
+    def gateway_closes(self) -> None:
+        """The gateway accepts nothing more: what is open does not get whole any more."""
+        for stream in list(self._open):
+            stream._gateway_closes()  # noqa: SLF001 - of one kind
+
+
+class Streaming:
+    """What a `Gateway` says as it is written."""
+
+    _streams: Streams
+
+    def stream(
+        self,
+        where: tuple[str, str],
+        chunks: AsyncIterable[str] | None = None,
+        *,
+        thread: str | None = None,
+        reply_to: str | None = None,
+        key: str | None = None,
+        ttl: float | None = None,
+        priority: Literal["urgent", "normal", "bulk"] = "normal",
+        format: Literal["plain", "markdown", "native"] = "markdown",  # noqa: A002 - the field's standard term
+        extra: Mapping[str, Json] | None = None,
+        mentions: bool = False,
+        link_previews: bool = False,
+        silent: bool = False,
+        on_error: OnError = "mark",
+        broken_off: str = " […]",
+        max_text: int = 100_000,
+    ) -> Opening:
+        """A message that grows, such as a language model's answer.
+
+        where       (instance, room)
+        chunks      its text, piece by piece: then it is awaited, and gives the receipt
+        key         another stream of that key which is open is joined
+        ttl         seconds from its end after which it expires
+        extra       the platform's own fields (buttons) while it grows; `finish` may replace them
+        on_error    what becomes of it if its block ends by an exception: `mark` puts `broken_off`
+                    at its end, `delete` takes it back, `keep` leaves it as it is
+        broken_off  what stands at its end as well if its program is killed
+        max_text    characters that it may have
+
+        The others are those of `send`. Raises `Invalid` for what is no such value; the rest when
+        the block is entered.
+        """
+        _check(where, on_error, max_text)
+        instance, room = where
+        try:
+            envelope = Send(
+                instance_id=instance,
+                external_room_id=room,
+                text=PLACEHOLDER,
+                thread_id=thread,
+                reply_to=reply_to,
+                key=key,
+                ttl=ttl,
+                priority=priority,
+                format=format,
+                extra=extra or {},
+                mentions=mentions,
+                link_previews=link_previews,
+                silent=silent,
+                grows=Grows(broken_off=broken_off),
+            )
+        except ValueError as error:
+            raise Invalid([Problem("", str(error))]) from None
+        return Opening(Stream(self._streams, envelope, on_error, max_text), chunks)
+
+
+def _check(where: object, on_error: object, most: object) -> None:
+    """Raises `Invalid` for arguments that no envelope checks."""
+    problems = []
+    if not isinstance(where, tuple) or len(where) != 2:  # noqa: PLR2004 - a pair
+        problems.append(Problem("where", f"must be (instance, room), not {where!r}"))
+    if on_error not in get_args(OnError):
+        words = ", ".join(map(repr, get_args(OnError)))
+        problems.append(Problem("on_error", f"must be one of {words}, not {on_error!r}"))
+    if type(most) is not int or not 0 < most <= LONGEST_TEXT:
+        problems.append(Problem("max_text", f"must be 1 to {LONGEST_TEXT}, not {most!r}"))
+    if problems:
+        raise Invalid(problems)
