@@ -32,6 +32,7 @@ ORDER = (
     "engine",
     "backlog",
     "submission",
+    "streams",
     "config_file",
     "gateway",
     "authors",

@@ -54,6 +54,8 @@ from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.scheduling.partitioning import finder
+from gateway_core.streams.open_streams import Streams
+from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
 from gateway_core.submission.draft import Drafting
@@ -62,7 +64,6 @@ from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
-from gateway_core.submission.streams import Streaming, Streams
 from gateway_core.submission.tickets import Ticket
 from gateway_core.submission.verbs import Verbs
 from gateway_core.telemetry import (

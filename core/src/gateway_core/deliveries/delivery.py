@@ -24,7 +24,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growth import BROKEN_OFF, Growth
 from gateway_core.deliveries.steps import ARRIVED, Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
@@ -73,9 +73,10 @@ class Delivery:
 
     __slots__ = (
         "__weakref__", "_clock", "_next_step", "_on_end", "_position", "accepted_at", "called",
-        "cause", "crashes", "deadline", "degradations", "due", "envelope", "given_sequence", "growth",
-        "id", "joined", "lane", "message", "moved_to", "parked", "plan", "possible_duplicate",
-        "pressure", "priority", "receipt", "restored", "result", "revision", "scope", "started",
+        "cause", "crashes", "deadline", "degradations", "due", "envelope", "given_sequence",
+        "growth", "id", "joined", "lane", "message", "moved_to", "parked", "plan",
+        "possible_duplicate", "pressure", "priority", "receipt", "restored", "result", "revision",
+        "scope", "started",
         "steps", "stored", "target", "traceparent", "transforms", "verdict",
     )  # fmt: skip
 
@@ -421,6 +422,8 @@ class Delivery:
         for number, step in enumerate(steps):
             parts.append(step.receipt(number))
             attempts += step.number
+        if self.growth is not None and self.growth.state == "broken off":
+            self.degradations += (BROKEN_OFF,)
         ref: Any = self.ref()
         arrived = ref is not None and disposition is Disposition.DELIVERED
         self.receipt = (_delivered if arrived else _receipt)(

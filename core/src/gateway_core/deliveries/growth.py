@@ -11,8 +11,11 @@ from gateway_core.text import healed
 
 State = Literal["open", "finished", "broken off", "deleted"]
 
-FINAL = 1 << 40
-"""The number under which an outbox stores a text that is whole: higher than that of any state."""
+_FINAL = 1 << 40
+"""From this number on an outbox stores texts that are whole, by how they ended."""
+_ENDED: tuple[State, ...] = ("finished", "broken off", "deleted")
+BROKEN_OFF = "broken off: its program left it before its text was whole"
+"""What a receipt says of it."""
 PEEK = 500
 """Characters after which a growing text is planned anew although it may not be shown yet: another
 part of it may be whole."""
@@ -69,6 +72,29 @@ class Growth:
         self.shows_its_end = True
         self._recorded: object = None
         self.wake: Callable[[], None] = _nobody
+
+    @classmethod
+    def restored(
+        cls,
+        text: str,
+        stored_as: int,
+        mark: str,
+        *,
+        reply: str | None,
+        extra: Mapping[str, Json] | None,
+    ) -> Growth:
+        """That of a stream which a previous process run had, by the number of its newest text."""
+        growth = cls(text, reply=reply, extra=extra)
+        if stored_as < _FINAL:
+            growth.break_off(mark)
+        else:
+            growth._end(_ENDED[min(stored_as - _FINAL, len(_ENDED) - 1)])
+        return growth
+
+    @property
+    def stored_as(self) -> int:
+        """The number under which an outbox stores its text: the highest is the newest."""
+        return self.number if self.state == "open" else _FINAL + _ENDED.index(self.state)
 
     def woken_by(self, wake: Callable[[], None]) -> None:
         """Call this when there is something new to show, or a reason to look again."""
@@ -157,7 +183,7 @@ class Growth:
         self.transforms += 1
 
     def show(self, tail: Step | None) -> None:
-        """This step shows the unfinished end of an open text; None: none does."""
+        """The step shows the unfinished end of an open text; None: none does."""
         self.tail = tail
 
     def show_its_end(self, *, shown: bool) -> None:

@@ -74,11 +74,16 @@ def _plain(value: object) -> object:
 
 
 def frees_its_key(receipt: Receipt) -> bool:
-    """Whether it ended having certainly delivered nothing, so that the key may be used again."""
+    """Whether it ended having certainly delivered nothing, so that the key may be used again.
+
+    Nor is anything there of a stream that was broken off and taken back.
+    """
     if receipt.disposition not in _UNDISPATCHED or receipt.possible_duplicate:
         return False
+    taken_back = receipt.disposition is Disposition.CANCELLED
     return not any(
-        part.outcome in ("delivered", "deleted", "unknown")
+        part.outcome in ("delivered", "unknown")
+        or (part.outcome == "deleted" and not taken_back)
         or (part.verdict is not None and part.verdict.dispatched == "unknown")
         for part in receipt.parts
     )

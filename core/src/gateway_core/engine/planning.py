@@ -11,9 +11,9 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import Step
-from gateway_core.engine.growing import GrowingPlanner
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
+from gateway_core.scheduling.growing import GrowingPlanner
 from gateway_core.scheduling.rooms import Lane
 
 NO_TARGET = Verdict(
@@ -30,7 +30,9 @@ class Planner:
         self._journal = shard.journal
         self._targets = shard.targets
         self._retries = shard.config.retries
-        self._growing = GrowingPlanner(shard)
+        self._growing = GrowingPlanner(
+            shard.config.max_parts, None if self._journal is None else self._journal.planned
+        )
         self._end_suspended = shard.config.when_suspended == "end"
 
     def plan_next_step(  # noqa: PLR0911 - a decision table, one return a row

@@ -12,7 +12,6 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.growth import FINAL
 from gateway_core.deliveries.steps import Step
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import StepRecord, StepShape
@@ -85,8 +84,7 @@ class Journal:
         """Its text has grown."""
         growth = delivery.growth
         if growth is not None:
-            number = FINAL if growth.state == "finished" else growth.number
-            report(self._outbox.grew, delivery.id, growth.text, number)
+            report(self._outbox.grew, delivery.id, growth.text, growth.stored_as)
 
     def entered(self, delivery: Delivery) -> None:
         """What it waited for has come: its position is after all others."""

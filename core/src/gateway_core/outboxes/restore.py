@@ -9,7 +9,7 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Call, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.growth import FINAL, Growth
+from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
@@ -21,8 +21,6 @@ INTERRUPTED = Verdict(
     dispatched="unknown",
     raw="the process ended during the attempt",
 )
-
-BROKEN_OFF = "broken off: its program ended before its text was whole"
 
 
 def restore_delivery(
@@ -56,8 +54,6 @@ def restore_delivery(
         _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
     if growth is not None:
         delivery.grows_on(growth)
-        if growth.state == "broken off":
-            delivery.lose(BROKEN_OFF)
     return delivery
 
 
@@ -67,12 +63,13 @@ def _growth(stored: StoredEntry) -> Growth | None:
     if not isinstance(envelope, Send) or envelope.grows is None:
         return None
     number, text = stored.grown or (0, envelope.text)
-    growth = Growth(text, reply=envelope.reply_to, extra=envelope.extra or None)
-    if number >= FINAL:
-        growth.finish()
-    else:
-        growth.break_off(envelope.grows.broken_off)
-    return growth
+    return Growth.restored(
+        text,
+        number,
+        envelope.grows.broken_off,
+        reply=envelope.reply_to,
+        extra=envelope.extra or None,
+    )
 
 
 def _recall_steps(

@@ -83,9 +83,10 @@ class Pace:
         return max(at, now + LOOK if free >= NEVER else free)
 
     def _turn(self, stream: Paced, step: int, now: int) -> int:
-        """When the stream's turn is, where one of them may go every `step`."""
-        others = len(self.wanting) - (stream in self.wanting)
-        return max(now, self.last_at + step, stream.shown_at + others * step)
+        """When the stream's turn is, where one goes every `step`: who showed last goes last."""
+        mine = stream.shown_at
+        before = sum(other.shown_at < mine for other in self.wanting)
+        return max(now, self.last_at + step * (before + 1))
 
     @property
     def is_roomy(self) -> bool:

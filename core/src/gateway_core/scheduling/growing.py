@@ -5,7 +5,7 @@ It only plans, and records the plan. What it may show when, `ratelimits.interims
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -15,32 +15,38 @@ from gateway_core.contract.errors import HookContractError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
 from gateway_core.deliveries.growth import PEEK, Growth
-from gateway_core.engine.shard import Shard
+from gateway_core.deliveries.steps import Step
 from gateway_core.ratelimits import interims
 from gateway_core.ratelimits.interims import Drawn
 from gateway_core.scheduling.rooms import Lane
 
 HIDDEN = 5_000_000_000
-"""Nanoseconds after which a stream that may show nothing, since others owe too much, looks again."""
+"""Nanoseconds after which a stream that may show nothing, as others owe too much, looks again."""
 CUT = "cut: it needs more messages than allowed"
 
 
 class GrowingPlanner:
-    """Plans for the streams of one partition."""
+    """Plans for the streams of one partition.
 
-    def __init__(self, shard: Shard) -> None:
-        self._journal = shard.journal
-        self._most = shard.config.max_parts
+    most       messages that one of them may become
+    recording  called with one whose steps no longer follow from what an outbox knows
+    """
 
-    def plan(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
+    def __init__(self, most: int, recording: Callable[[Delivery], None] | None) -> None:
+        self._most, self._recording = most, recording
+
+    def plan(  # noqa: PLR0911 - a decision table, one return a row
+        self, delivery: Delivery, growth: Growth, lane: Lane, now: int
+    ) -> Planned:
         """The operation of its next step, or why there is none now."""
-        step = delivery.step if delivery.steps is not None else None
+        steps = delivery.steps or ()
         if growth.state == "deleted" and delivery.steps is None:
             return Ending(Disposition.CANCELLED)
+        if any(each.outcome == "unknown" for each in steps):
+            return Ending(Disposition.UNKNOWN)
+        step = delivery.step if delivery.steps is not None else None
         if step is not None and step.kind == "send" and step.doubtful:
             return step.kind  # it may be there already: nothing else takes its place
-        if any(each.outcome == "unknown" for each in delivery.steps or ()):
-            return Ending(Disposition.UNKNOWN)
         held = self._held(delivery, growth, lane, now) if growth.is_open else now
         if step is None or step is growth.tail or not growth.is_open:
             if held > now and len(growth.text) - len(growth.planned_text) < PEEK:
@@ -49,23 +55,19 @@ class GrowingPlanner:
                 return ending
             step = delivery.next_step()
         if step is None:
-            return self._nothing_left(delivery, growth)
+            return Later(NEVER) if growth.is_open else Ending(delivery.disposition())
+        return self._next(growth, step, lane, held, now)
+
+    def _next(self, growth: Growth, step: Step, lane: Lane, held: int, now: int) -> Planned:
+        """The operation of the step, unless it shows a passing state before its turn."""
         passing = growth.is_open and step is growth.tail
         growth.stands(interim=passing and step.kind == "edit")
-        if passing:
-            if held > now:
-                return self._later(growth, held, now)
-            if not growth.granted:
-                growth.go(now)
-                interims.went(growth, interims.drawn(lane.buckets(step.kind, now)), now)
+        if passing and held > now:
+            return self._later(growth, held, now)
+        if passing and not growth.granted:
+            growth.go(now)
+            interims.went(growth, interims.drawn(lane.buckets(step.kind, now)), now)
         return step.kind
-
-    def _nothing_left(self, delivery: Delivery, growth: Growth) -> Planned:
-        if growth.is_open:
-            return Later(NEVER)
-        if growth.state == "deleted":
-            return Ending(Disposition.CANCELLED)
-        return Ending(delivery.disposition())
 
     def _later(self, growth: Growth, at: int, now: int) -> Later:
         growth.waits()
@@ -121,8 +123,8 @@ class GrowingPlanner:
         open_end = growth.is_open and bool(plan) and growth.shows_its_end
         growth.show(steps[len(plan) - 1] if open_end else None)
         shape = [(s.kind, s.serial, s.message_id) for s in steps]
-        if self._journal is not None and growth.is_new_to_outbox(shape):
-            self._journal.planned(delivery)
+        if self._recording is not None and growth.is_new_to_outbox(shape):
+            self._recording(delivery)
         return None
 
     def _within(

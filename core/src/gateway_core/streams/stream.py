@@ -5,25 +5,21 @@ This module waits: for the acceptance of a stream's message, and for its end.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Protocol, Self
 
 import attrs
 import trio
 
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Delivered, Grows, Json, Receipt, Send
+from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
 from gateway_core.contract.errors import DeliveryError, Invalid, Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
-from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.deliveries.remembered import Scope
 from gateway_core.outboxes.journal import Journal
-from gateway_core.submission.checks import LONGEST_TEXT
 from gateway_core.submission.door import Door
-from gateway_core.submission.draft import Drafting
 from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
 
 OnError = Literal["mark", "delete", "keep"]
@@ -37,6 +33,19 @@ PLACEHOLDER = "…"
 """Stands for the text of a stream when its place is checked, before there is any."""
 
 
+class OpenStreams(Protocol):
+    """What a stream needs of its gateway, and of the other streams."""
+
+    door: Door
+    clock: Clock
+    journal: Journal | None
+
+    def spawn(self, task: Callable[[], Any], /) -> None: ...  # noqa: D102 - starts one of its tasks
+    def open(self, stream: Stream, envelope: Send) -> Stream | None: ...  # noqa: D102 - as `Streams` says
+    def close(self, stream: Stream) -> None: ...  # noqa: D102 - likewise
+    def ends(self, delivery: Delivery, envelope: Send) -> None: ...  # noqa: D102 - likewise
+
+
 class Stream:
     """A message that grows: write into it, and finish it. Made by `Gateway.stream`.
 
@@ -45,7 +54,7 @@ class Stream:
     states. The whole text always gets its attempts.
     """
 
-    def __init__(self, streams: Streams, envelope: Send, on_error: OnError, most: int) -> None:
+    def __init__(self, streams: OpenStreams, envelope: Send, on_error: OnError, most: int) -> None:
         self._streams = streams
         self._envelope = envelope
         self._on_error = on_error
@@ -163,6 +172,11 @@ class Stream:
         return None if self._ticket is None else self._ticket._delivery.receipt  # noqa: SLF001 - likewise
 
     @property
+    def ticket(self) -> Ticket | None:
+        """The handle of its message once that is accepted: its ref can be stored at once."""
+        return self._ticket if self._first is None else self._first.ticket
+
+    @property
     def stopped(self) -> bool:
         """Whether there is no use in writing more: its user stopped it, or it has ended."""
         if self._first is not None:
@@ -238,167 +252,3 @@ class Stream:
             self._break_off()
         else:
             self._record(whole=True)
-
-
-class Opening:
-    """A stream that is about to open: `async with` it; or `await` it, if it has its chunks."""
-
-    def __init__(self, stream: Stream, chunks: AsyncIterable[str] | None) -> None:
-        self._stream, self._chunks = stream, chunks
-
-    async def __aenter__(self) -> Stream:
-        """Open it."""
-        if self._chunks is not None:
-            raise TypeError("a stream with chunks is awaited: it writes them itself")
-        return await self._stream.__aenter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Finish it."""
-        await self._stream.__aexit__(kind, error, trace)
-
-    def __await__(self) -> Generator[Any, Any, Delivered | Receipt]:
-        """Write all chunks into it, and finish it."""
-        return self._write_all().__await__()
-
-    async def _write_all(self) -> Delivered | Receipt:
-        if self._chunks is None:
-            raise TypeError("a stream without chunks is opened by `async with`")
-        async with self._stream as out:
-            async for chunk in self._chunks:
-                out.write(chunk)
-                if out.stopped:
-                    break
-            return await out.finish()
-
-
-@attrs.define(eq=False)
-class Streams:
-    """The open streams of one gateway.
-
-    journal  records for a durable outbox; None: nothing survives the process
-    spawn    starts a task of the gateway's
-    """
-
-    door: Door
-    clock: Clock
-    journal: Journal | None
-    spawn: Callable[[Callable[[], Any]], None]
-    _drafting: Drafting
-    _open: dict[Stream, Scope | None] = attrs.field(factory=dict, init=False)
-    _keyed: dict[Scope, Stream] = attrs.field(factory=dict, init=False)
-
-    def open(self, stream: Stream, envelope: Send) -> Stream | None:
-        """Note an open stream; the one that it joins, if its key is another open one's."""
-        self._drafting.draft(envelope)
-        scope = None if envelope.key is None else scope_of(envelope)
-        if scope is not None:
-            first = self._keyed.get(scope)
-            if first is not None:
-                return first
-            self._keyed[scope] = stream
-        self._open[stream] = scope
-        return None
-
-    def close(self, stream: Stream) -> None:
-        """It is open no more."""
-        scope = self._open.pop(stream, None)
-        if scope is not None:
-            self._keyed.pop(scope, None)
-
-    def ends(self, delivery: Delivery, envelope: Send) -> None:
-        """A stream is whole: its time to live counts from now."""
-        draft = self._drafting
-        partition = draft.partition_of(envelope.instance_id, envelope.external_room_id)
-        ttl = envelope.ttl
-        if ttl is None:
-            ttl = getattr(draft.config.ttl, delivery.priority)
-        if delivery.id in partition.deliveries and envelope.deadline is None:
-            delivery.ends_by(self.clock.now() + round(ttl * SECOND))
-            partition.scheduler.deadlines.add(delivery)
-
-    def gateway_closes(self) -> None:
-        """The gateway accepts nothing more: what is open does not get whole any more."""
-        for stream in list(self._open):
-            stream._gateway_closes()  # noqa: SLF001 - of one kind
-
-
-class Streaming:
-    """What a `Gateway` says as it is written."""
-
-    _streams: Streams
-
-    def stream(
-        self,
-        where: tuple[str, str],
-        chunks: AsyncIterable[str] | None = None,
-        *,
-        thread: str | None = None,
-        reply_to: str | None = None,
-        key: str | None = None,
-        ttl: float | None = None,
-        priority: Literal["urgent", "normal", "bulk"] = "normal",
-        format: Literal["plain", "markdown", "native"] = "markdown",  # noqa: A002 - the field's standard term
-        extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
-        link_previews: bool = False,
-        silent: bool = False,
-        on_error: OnError = "mark",
-        broken_off: str = " […]",
-        max_text: int = 100_000,
-    ) -> Opening:
-        """A message that grows, such as a language model's answer.
-
-        where       (instance, room)
-        chunks      its text, piece by piece: then it is awaited, and gives the receipt
-        key         another stream of that key which is open is joined
-        ttl         seconds from its end after which it expires
-        extra       the platform's own fields (buttons) while it grows; `finish` may replace them
-        on_error    what becomes of it if its block ends by an exception: `mark` puts `broken_off`
-                    at its end, `delete` takes it back, `keep` leaves it as it is
-        broken_off  what stands at its end as well if its program is killed
-        max_text    characters that it may have
-
-        The others are those of `send`. Raises `Invalid` for what is no such value; the rest when
-        the block is entered.
-        """
-        _check(where, on_error, max_text)
-        instance, room = where
-        try:
-            envelope = Send(
-                instance_id=instance,
-                external_room_id=room,
-                text=PLACEHOLDER,
-                thread_id=thread,
-                reply_to=reply_to,
-                key=key,
-                ttl=ttl,
-                priority=priority,
-                format=format,
-                extra=extra or {},
-                mentions=mentions,
-                link_previews=link_previews,
-                silent=silent,
-                grows=Grows(broken_off=broken_off),
-            )
-        except ValueError as error:
-            raise Invalid([Problem("", str(error))]) from None
-        return Opening(Stream(self._streams, envelope, on_error, max_text), chunks)
-
-
-def _check(where: object, on_error: object, most: object) -> None:
-    """Raises `Invalid` for arguments that no envelope checks."""
-    problems = []
-    if not isinstance(where, tuple) or len(where) != 2:  # noqa: PLR2004 - a pair
-        problems.append(Problem("where", f"must be (instance, room), not {where!r}"))
-    if on_error not in get_args(OnError):
-        words = ", ".join(map(repr, get_args(OnError)))
-        problems.append(Problem("on_error", f"must be one of {words}, not {on_error!r}"))
-    if type(most) is not int or not 0 < most <= LONGEST_TEXT:
-        problems.append(Problem("max_text", f"must be 1 to {LONGEST_TEXT}, not {most!r}"))
-    if problems:
-        raise Invalid(problems)

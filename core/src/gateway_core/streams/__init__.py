@@ -1,0 +1,1 @@
+"""Streams: answers that are sent while they are written; may import `submission` and below."""

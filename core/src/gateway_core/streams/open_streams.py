@@ -1,0 +1,69 @@
+"""The open streams of one gateway. Never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.envelopes import Send
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.idempotency import scope_of
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.outboxes.journal import Journal
+from gateway_core.streams.stream import Stream
+from gateway_core.submission.door import Door
+from gateway_core.submission.draft import Drafting
+
+
+@attrs.define(eq=False)
+class Streams:
+    """The open streams of one gateway.
+
+    journal  records for a durable outbox; None: nothing survives the process
+    spawn    starts a task of the gateway's
+    """
+
+    door: Door
+    clock: Clock
+    journal: Journal | None
+    spawn: Callable[[Callable[[], Any]], None]
+    _drafting: Drafting
+    _open: dict[Stream, Scope | None] = attrs.field(factory=dict, init=False)
+    _keyed: dict[Scope, Stream] = attrs.field(factory=dict, init=False)
+
+    def open(self, stream: Stream, envelope: Send) -> Stream | None:
+        """Note an open stream; the one that it joins, if its key is another open one's."""
+        self._drafting.draft(envelope)
+        scope = None if envelope.key is None else scope_of(envelope)
+        if scope is not None:
+            first = self._keyed.get(scope)
+            if first is not None:
+                return first
+            self._keyed[scope] = stream
+        self._open[stream] = scope
+        return None
+
+    def close(self, stream: Stream) -> None:
+        """It is open no more."""
+        scope = self._open.pop(stream, None)
+        if scope is not None:
+            self._keyed.pop(scope, None)
+
+    def ends(self, delivery: Delivery, envelope: Send) -> None:
+        """A stream is whole: its time to live counts from now."""
+        draft = self._drafting
+        partition = draft.partition_of(envelope.instance_id, envelope.external_room_id)
+        ttl = envelope.ttl
+        if ttl is None:
+            ttl = getattr(draft.config.ttl, delivery.priority)
+        if delivery.id in partition.deliveries and envelope.deadline is None:
+            delivery.ends_by(self.clock.now() + round(ttl * SECOND))
+            partition.scheduler.deadlines.add(delivery)
+
+    def gateway_closes(self) -> None:
+        """The gateway accepts nothing more: what is open does not get whole any more."""
+        for stream in list(self._open):
+            stream._gateway_closes()  # noqa: SLF001 - of one kind

@@ -1,0 +1,577 @@
+"""A message that grows: what is shown of it, how it ends, and what it leaves to others."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import trio
+
+from gateway_core import (
+    DeliveryError,
+    Disposition,
+    ErrorClass,
+    Invalid,
+    MessageRef,
+    Reason,
+    Scope,
+    UnknownInstance,
+    Verdict,
+)
+from gateway_core.authors import Answer, Limit, Part, TransportError, hookimpl
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
+
+PART = 20
+
+
+class Parts(FakeChannel):
+    """Messages of twenty characters at the most."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        text = envelope.text
+        cuts = range(0, len(text), PART)
+        return [Part(payload={"text": text[at : at + PART]}, span=(at, at + PART)) for at in cuts]
+
+
+def operations(channel, room="room"):
+    return [made.attempt.operation for made in channel.made if made.attempt.room == room]
+
+
+def shown(channel, room="room"):
+    return [
+        (made.attempt.operation, made.attempt.payload.get("text"))
+        for made in channel.made
+        if made.attempt.room == room
+    ]
+
+
+def verdict(reason=Reason.UNCLASSIFIED, error_class=ErrorClass.NON_RETRYABLE, **fields):
+    return Verdict(error_class=error_class, reason=reason, dispatched="no", raw="no", **fields)
+
+
+async def say(out, *words, pause=2.0):
+    for word in words:
+        out.write(word)
+        await trio.sleep(pause)
+
+
+async def test_it_posts_once_there_is_something_to_say_and_edits_from_then_on(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        await trio.sleep(5)
+        assert channel.made == []
+        await say(out, "The answer", " is", " 42")
+        receipt = await out.finish()
+    assert receipt.delivered
+    assert receipt.ref is not None
+    assert channel.texts("room") == ["The answer is 42"]
+    assert shown(channel) == [
+        ("send", "The answer"),
+        ("edit", "The answer is"),
+        ("edit", "The answer is 42"),
+    ]
+
+
+async def test_what_is_there_already_is_not_sent_again(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "whole")
+        assert out.receipt is not None
+        assert out.receipt.delivered
+    assert operations(channel) == ["send"]
+
+
+async def test_a_short_answer_is_one_plain_message(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            out.write("4")
+            out.write("2")
+        assert gateway.statistics().accepted == 1
+    assert shown(channel) == [("send", "42")]
+
+
+async def test_one_attempt_at_a_time_and_the_newest_text_wins(autojump_clock):
+    channel = FakeChannel(latency=3.0)
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        await say(out, *[f"{n} " for n in range(10)], pause=1.0)
+    assert channel.texts("room") == ["0 1 2 3 4 5 6 7 8 9 "]
+    times = channel.times
+    assert all(later - sooner >= 3.0 for sooner, later in itertools.pairwise(times))
+    assert len(times) < 7
+
+
+async def test_it_grows_past_one_message(autojump_clock):
+    channel = Parts()
+    text = "".join(f"{n:03} " for n in range(30))
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, *[text[at : at + 7] for at in range(0, len(text), 7)], pause=1.0)
+        assert out.receipt is not None
+        ref = out.receipt.ref
+        assert ref is not None
+        assert len(ref.parts) == 6
+        assert "".join(channel.texts("room")) == text
+        await gateway.edit(ref, "short")
+    assert channel.texts("room") == ["short"]
+
+
+async def test_an_async_iterator_is_awaited(autojump_clock):
+    async def model():
+        for word in ("one ", "two ", "three"):
+            await trio.sleep(1)
+            yield word
+
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        receipt = await gateway.stream(("bot", "room"), model())
+    assert receipt.delivered
+    assert channel.texts("room") == ["one two three"]
+
+
+async def test_the_final_text_may_take_the_place_of_all(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        await say(out, "thinking aloud")
+        out.replace("thinking again")
+        await trio.sleep(2)
+        await out.finish("The answer.", extra={"buttons": ["more"]})
+    assert channel.texts("room") == ["The answer."]
+    assert channel.made[-1].attempt.extra == {"buttons": ["more"]}
+    assert ("edit", "thinking again") in shown(channel)
+
+
+async def test_a_status_is_shown_below_and_never_in_the_final(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        out.status("searching …")
+        await trio.sleep(2)
+        assert channel.texts("room") == ["searching …"]
+        await say(out, "Found")
+        assert channel.texts("room") == ["Found\n\nsearching …"]
+        out.status("")
+        await trio.sleep(2)
+        assert channel.texts("room") == ["Found"]
+        out.status("searching more …")
+        await trio.sleep(2)
+    assert channel.texts("room") == ["Found"]
+
+
+@pytest.mark.parametrize("kind", ["write", "replace", "status"])
+async def test_what_is_no_text_is_refused_and_the_stream_goes_on(autojump_clock, kind):
+    channel = FakeChannel()
+    async with (
+        open_test_gateway(channel) as gateway,
+        gateway.stream(("bot", "room"), max_text=10) as out,
+    ):
+        for wrong, words in [(b"x", "bytes"), ("\ud800", "text"), ("x" * 11, "at most 10")]:
+            with pytest.raises(Invalid, match=words):
+                getattr(out, kind)(wrong)
+        out.write("fine")
+    assert channel.texts("room") == ["fine"]
+
+
+async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
+    async with open_test_gateway() as gateway:
+        with pytest.raises(UnknownInstance):
+            async with gateway.stream(("nobody", "room")):
+                pytest.fail("it opened")  # pragma: no cover
+        with pytest.raises(Invalid, match="external_room_id"):
+            async with gateway.stream(("bot", "")):
+                pytest.fail("it opened")  # pragma: no cover
+        for wrong in ("room", ("bot",), None):
+            with pytest.raises(Invalid, match="where"):
+                gateway.stream(wrong)
+        with pytest.raises(Invalid, match="on_error"):
+            gateway.stream(("bot", "room"), on_error="explode")
+        with pytest.raises(Invalid, match="max_text"):
+            gateway.stream(("bot", "room"), max_text=0)
+        with pytest.raises(Invalid, match="priority"):
+            gateway.stream(("bot", "room"), priority="soon")
+        with pytest.raises(TypeError, match="async with"):
+            await gateway.stream(("bot", "room"))
+        assert gateway.statistics().accepted == 0
+
+
+async def test_an_empty_one_is_refused_and_nothing_is_sent(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(Invalid, match="text"):
+            async with gateway.stream(("bot", "room")) as out:
+                out.write("  ")
+                await trio.sleep(3)
+    assert channel.made == []
+
+
+@pytest.mark.parametrize(
+    ("on_error", "left", "ending"),
+    [
+        ("mark", ["half an […]"], Disposition.DELIVERED),
+        ("keep", ["half an "], Disposition.DELIVERED),
+        ("delete", [], Disposition.CANCELLED),
+    ],
+)
+async def test_a_block_that_ends_by_an_exception(autojump_clock, on_error, left, ending):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(RuntimeError, match="model"):
+            async with gateway.stream(("bot", "room"), on_error=on_error) as out:
+                await say(out, "half an ")
+                raise RuntimeError("the model broke")
+        await trio.sleep(2)
+        assert out.receipt is not None
+        assert out.receipt.disposition is ending
+        assert channel.texts("room") == left
+        statistics = gateway.statistics()
+        assert (statistics.accepted, statistics.unfinished) == (1, 0)
+
+
+async def test_a_block_that_breaks_before_anything_was_said_leaves_no_trace(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(RuntimeError, match="model"):
+            async with gateway.stream(("bot", "room")):
+                raise RuntimeError("the model broke")
+        await trio.sleep(2)
+        assert gateway.statistics().accepted == 0
+    assert channel.made == []
+
+
+@pytest.mark.parametrize("pause", [0.1, 2.0])
+async def test_a_cancelled_block_marks_what_was_shown(autojump_clock, pause):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with trio.move_on_after(pause + 1):
+            async with gateway.stream(("bot", "room")) as out:
+                await say(out, "half an", pause=pause)
+                await trio.sleep_forever()
+        await trio.sleep(2)
+        assert channel.texts("room") == ["half an […]"]
+
+
+async def test_messages_after_it_do_not_wait_for_its_end(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "first")
+            with trio.fail_after(1):
+                await gateway.send("bot", "room", "second")
+            await say(out, " and last")
+        assert channel.texts("room") == ["first and last", "second"]
+
+
+async def test_its_first_message_keeps_the_order_of_its_room(autojump_clock):
+    channel = FakeChannel(latency=5.0)
+    async with open_test_gateway(channel) as gateway:
+        before = await gateway.enqueue("bot", "room", "before")
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "the ", pause=2)
+            after = await gateway.enqueue("bot", "room", "after")
+            await say(out, "answer", pause=20)
+        await before.receipt()
+        await after.receipt()
+    assert channel.texts("room") == ["before", "the answer", "after"]
+
+
+async def test_a_message_that_has_vanished_is_posted_anew_once(autojump_clock):
+    gone = {"1"}
+
+    async def script(attempt):
+        if attempt.operation == "edit" and attempt.message_id in gone:
+            raise Failure(verdict(Reason.MESSAGE_GONE, scope=Scope.MESSAGE))
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "somebody", " deletes", " this")
+        assert out.receipt is not None
+        assert [part.message_id for part in out.receipt.parts] == ["2"]
+        assert "posted anew: its message was gone" in out.receipt.degradations
+        assert channel.rooms["room"]["2"] == "somebody deletes this"
+
+        gone.update("345")
+        with pytest.raises(DeliveryError) as raised:
+            async with gateway.stream(("bot", "other")) as out:
+                await say(out, "and", " again", " and", " again")
+        assert out.stopped
+        assert raised.value.receipt.disposition is Disposition.REJECTED
+
+
+async def test_passing_states_that_fail_do_not_end_it(autojump_clock):
+    broken = True
+
+    async def script(attempt):
+        if attempt.operation == "edit" and broken:
+            raise TransportError("reset", dispatched="unknown")
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        await say(out, *["word "] * 200, pause=3.0)
+        broken = False
+        receipt = await out.finish()
+        assert receipt.delivered
+    assert channel.texts("room") == ["word " * 200]
+
+
+async def test_a_flood_wait_holds_the_whole_text_and_does_not_lose_it(autojump_clock):
+    refused = 0
+
+    async def script(attempt):
+        nonlocal refused
+        if attempt.operation == "edit" and not refused:
+            refused += 1
+            raise Failure(
+                verdict(Reason.RATE_LIMITED, ErrorClass.RETRYABLE, scope=Scope.ROOM, retry_after=40)
+            )
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "one", " two", " three")
+            receipt = await out.finish()
+        assert receipt.delivered
+        assert trio.current_time() > 40
+    assert channel.texts("room") == ["one two three"]
+
+
+async def test_a_refused_formatting_is_planned_anew(autojump_clock):
+    class Plain(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope, mode):
+            return [Part(payload={"text": envelope.text, "mode": mode})]
+
+    async def script(attempt):
+        if attempt.payload["mode"] != "plain":
+            raise Failure(verdict(Reason.BAD_FORMAT, scope=Scope.MESSAGE, transform="plain"))
+
+    channel = Plain(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "*a", " b", " c*")
+        assert out.receipt is not None
+        assert "plain" in out.receipt.degradations
+    assert channel.texts("room") == ["*a b c*"]
+    refused = [made for made in channel.made if made.attempt.payload["mode"] != "plain"]
+    assert len(refused) == 1  # it is remembered
+
+
+async def test_the_same_key_joins_the_open_one_and_replays_the_ended_one(autojump_clock):
+    channel = FakeChannel()
+    receipts = []
+    async with open_test_gateway(channel) as gateway:
+
+        async def answer(word):
+            async with gateway.stream(("bot", "room"), key="event 1") as out:
+                await say(out, *[word] * 5)
+                receipts.append(await out.finish())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer, "a")
+            await trio.sleep(1)
+            nursery.start_soon(answer, "b")
+        await answer("c")
+        assert gateway.statistics().accepted == 1
+    assert channel.texts("room") == ["aaaaa"]
+    assert len({receipt.envelope_id for receipt in receipts}) == 1
+    assert receipts[-1].replayed
+
+
+async def test_an_edit_of_it_waits_for_its_end(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        async with gateway.stream(("bot", "room"), key="it") as out:
+            await say(out, "grows")
+            ref = MessageRef(instance_id="bot", external_room_id="room", envelope_id=out.ticket.id)
+            nursery.start_soon(gateway.edit, ref, "edited")
+            await say(out, " on")
+    assert channel.texts("room") == ["edited"]
+
+
+async def test_a_closing_gateway_marks_what_is_open(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+
+        async def answer():
+            async with gateway.stream(("bot", "room")) as out:
+                await say(out, *["word "] * 100)
+
+        nursery.start_soon(answer)
+        await trio.sleep(5)
+        gateway.quiet()
+        await trio.sleep(5)
+        assert channel.texts("room") == ["word word word […]"]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("end", ["killed", "cancelled", "finished", "deleted"])
+async def test_the_next_run_finishes_it_with_the_newest_text_that_was_stored(autojump_clock, end):
+    outbox, channel = MemoryOutbox(), Parts(latency=0.5)
+    with trio.move_on_after(9.0) as stopped:
+        async with open_test_gateway(channel, outbox=outbox) as gateway:
+            on_error = "delete" if end == "deleted" else "mark"
+            opening = gateway.stream(("bot", "room"), broken_off=" …", key="k", on_error=on_error)
+            out = await opening.__aenter__()
+            try:
+                await say(out, *[f"{n} " for n in range(15)], pause=0.5)
+                channel.script = _never
+                if end == "finished":
+                    await out.finish("whole and done")
+                await trio.sleep_forever()
+            except trio.Cancelled as cancelled:
+                if end != "killed":
+                    await opening.__aexit__(type(cancelled), cancelled, None)
+                raise
+    assert stopped.cancelled_caught
+    channel.script = None
+    assert out.ticket is not None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(20)
+        status = await gateway.status(out.ticket)
+        assert status is not None
+        assert status.receipt is not None
+        assert status.receipt.delivered is (end != "deleted")
+        said = "broken off: its program left it before its text was whole"
+        assert (said in status.receipt.degradations) is (end in ("killed", "cancelled"))
+        async with gateway.stream(("bot", "room"), key="k") as again:
+            again.write("anew")
+        assert again.receipt is not None
+        assert again.receipt.replayed is (end != "deleted")
+    left = {"finished": "whole and done", "deleted": "anew"}
+    text = "".join(channel.texts("room"))
+    assert text == left.get(end, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 …")
+
+
+async def _never(_attempt):
+    await trio.sleep_forever()
+
+
+async def test_an_unknown_outcome_of_its_first_message_leaves_one(autojump_clock):
+    stored = []
+
+    async def script(attempt):
+        if attempt.operation == "send" and not stored:
+            stored.append(attempt)
+            raise TransportError("cut", dispatched="unknown")
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, *["word "] * 60)
+        assert out.receipt is not None
+        assert out.receipt.delivered
+        assert out.receipt.possible_duplicate
+    assert channel.texts("room") == ["word " * 60]
+    keys = {made.attempt.key for made in channel.made if made.attempt.operation == "send"}
+    assert len(keys) == 1
+
+
+async def test_it_expires_as_counted_from_its_end(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(DeliveryError) as raised:
+            async with gateway.stream(("bot", "room"), ttl=10) as out:
+                await say(out, *["word "] * 20)
+                channel.script = _closed
+                await out.finish("the end")
+        assert raised.value.receipt.disposition is Disposition.EXPIRED
+        assert trio.current_time() == pytest.approx(50, abs=1)
+
+
+async def _closed(_attempt):
+    raise Failure(verdict(Reason.PLATFORM_ERROR, ErrorClass.RETRYABLE, retry_after=3))
+
+
+LIMITS = {
+    "slack": lambda room, operation: (
+        [Limit("chat.update", 50, 60, "window")]
+        if operation == "edit"
+        else [Limit(f"post {room}", 1, 1.0, of="room")]
+    ),
+    "group": lambda room, _: [
+        Limit(f"chat {room}", 1, 1.0, of="room"),
+        Limit(f"group {room}", 20, 60, "window", of="room"),
+        Limit("bot", 30, 1.0, most=30),
+    ],
+    "discord": lambda room, operation: [
+        Limit(f"{operation} {room}", 5, 5.0, "window", of="room"),
+        Limit("global", 49, 1.0, most=50),
+    ],
+}
+
+
+class LongParts(FakeChannel):
+    """Messages of four thousand characters at the most."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        text = envelope.text
+        return [
+            Part(payload={"text": text[at : at + 4000]}, span=(at, at + 4000))
+            for at in range(0, len(text), 4000)
+        ]
+
+
+@pytest.mark.parametrize("length", [2_000, 20_000])
+@pytest.mark.parametrize("count", [1, 5, 10, 40])
+@pytest.mark.parametrize("platform", sorted(LIMITS))
+async def test_no_final_waits_for_passing_states(autojump_clock, platform, count, length):
+    """Answers of unequal length in rooms of their own, beside plain messages in others."""
+    channel, late, waited = LongParts(limits=LIMITS[platform], latency=0.1), [], []
+
+    async def answer(number, gateway):
+        seconds = 20 + (number * 37) % 70
+        async with gateway.stream(("bot", f"room {number}")) as out:
+            steps = seconds * 4
+            for _ in range(steps):
+                out.write("x" * (length // steps))
+                await trio.sleep(0.25)
+            ended = trio.current_time()
+            await out.finish()
+            late.append(trio.current_time() - ended)
+
+    async def plain(number, gateway):
+        await trio.sleep(number * 3)
+        began = trio.current_time()
+        await gateway.send("bot", f"other {number}", "hello")
+        waited.append(trio.current_time() - began)
+
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        for number in range(count):
+            nursery.start_soon(answer, number, gateway)
+        for number in range(20):
+            nursery.start_soon(plain, number, gateway)
+    assert max(late) <= (3.0 if platform == "group" else 2.0)
+    assert sorted(waited)[18] <= 0.2
+    for number in range(count):
+        text = "".join(channel.texts(f"room {number}"))
+        assert len(text) == length // ((20 + (number * 37) % 70) * 4) * (
+            (20 + (number * 37) % 70) * 4
+        )
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 1.3), (5, 7.0), (10, 16.0), (40, 250.0)])
+async def test_passing_states_share_what_is_left(autojump_clock, count, most):
+    """Once each stream shows something, they take turns."""
+    channel = FakeChannel(limits=LIMITS["slack"], latency=0.1)
+    whole, pause = (1500, 1.0) if count == 40 else (240, 0.25)
+
+    async def answer(number, gateway):
+        async with gateway.stream(("bot", f"room {number}")) as out:
+            for _ in range(round(whole / pause)):
+                out.write("word ")
+                await trio.sleep(pause)
+
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        for number in range(count):
+            nursery.start_soon(answer, number, gateway)
+    edits = [
+        [m.at for m in channel.made if m.attempt.operation == "edit" and m.attempt.room == room]
+        for room in (f"room {number}" for number in range(count))
+    ]
+    settled = [[at for at in times if 70 < at < whole] for times in edits]
+    gaps = [b - a for times in settled for a, b in itertools.pairwise(times)]
+    assert max(gaps) <= most * 1.05
+    fair = sum(map(len, settled)) / count
+    assert all(0.75 * fair - 1 <= len(times) <= 1.25 * fair + 1 for times in settled)
