@@ -27,6 +27,13 @@ for line in sys.stdin:
 """Runs each command in a process of its own; what they import, it has imported before."""
 
 
+@pytest.fixture
+def often(monkeypatch):
+    """The owner looks ten times as often for what is asked; the test is not about how soon."""
+    for module in ("committer", "outbox"):
+        monkeypatch.setattr(f"gateway_contrib.sqlite.{module}.POLL", 0.1)
+
+
 @pytest.fixture(scope="module")
 def commands():
     """That process, to write to and read from."""

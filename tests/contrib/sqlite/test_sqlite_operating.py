@@ -94,7 +94,9 @@ def on_disk(path):
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 
-async def test_what_waits_is_listed_with_what_the_running_gateway_knows(config, gateway_command):
+async def test_what_waits_is_listed_with_what_the_running_gateway_knows(
+    config, often, gateway_command
+):
     """Suspensions, circuits and limits are in its memory alone."""
 
     async def script(attempt):
@@ -144,7 +146,7 @@ async def test_what_waits_is_listed_with_what_the_running_gateway_knows(config, 
         assert "no instance" in out
 
 
-async def test_an_operator_discards_what_waits_and_what_failed(config, gateway_command):
+async def test_an_operator_discards_what_waits_and_what_failed(config, often, gateway_command):
     """An unfinished one ends `cancelled`; a failed one is no longer listed."""
 
     async def script(attempt):
@@ -174,7 +176,7 @@ async def test_an_operator_discards_what_waits_and_what_failed(config, gateway_c
         assert [first.id] == [line.split()[0] for line in out.splitlines()]
 
 
-async def test_an_operator_discards_by_filters(config, gateway_command):
+async def test_an_operator_discards_by_filters(config, often, gateway_command):
     """What failed, or with `--waiting` what has not begun; nothing where nothing is named."""
 
     async def script(attempt):

@@ -198,7 +198,10 @@ async def test_alone_it_writes_the_file_anew(path, autojump_clock):
     database.close()
 
 
-async def test_who_reads_the_log_is_told_that_it_has_what_was_there(path, autojump_clock):
+async def test_who_reads_the_log_is_told_that_it_has_what_was_there(
+    path, monkeypatch, autojump_clock
+):
+    monkeypatch.setattr("gateway_contrib.sqlite.files.opening.BUSY", 200)  # the reader stays
     async with open_test_gateway(FakeChannel(), outbox=opened(path)) as gateway:
         await gateway.send("bot", "room", "Zebra-striped", key="zebra-striped")
     reader = apsw.Connection(str(path))
@@ -355,7 +358,7 @@ def config(tmp_path, path):
     return write
 
 
-async def test_the_command_asks_the_gateway_or_does_it_itself(path, config, gateway_command):
+async def test_the_command_asks_the_gateway_or_does_it_itself(path, config, often, gateway_command):
     async with open_test_gateway(
         FakeChannel(script=script), outbox=opened(path, FIRST), **UNHURRIED
     ) as gateway:
@@ -375,7 +378,7 @@ async def test_the_command_asks_the_gateway_or_does_it_itself(path, config, gate
     assert (2, True) == (code, "outbox.keys names no key" in err)
 
 
-async def test_operators_look_and_ask_with_the_keys(path, config, gateway_command):
+async def test_operators_look_and_ask_with_the_keys(path, config, often, gateway_command):
     option = ("--config", config(FIRST))
 
     async def asked(*words):
