@@ -6,6 +6,7 @@
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
+from gateway_core.text.growing.heal import healed
 from gateway_core.text.links import web_address
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.plan import plan
@@ -26,6 +27,7 @@ __all__ = [
     "Style",
     "cut",
     "display_width",
+    "healed",
     "is_prose",
     "literal",
     "neutral",
