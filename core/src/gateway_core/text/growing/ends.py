@@ -17,7 +17,9 @@ _HALF_EMOJI: Final = regex.compile(
 _REGIONAL: Final = regex.compile(r"[\U0001f1e6-\U0001f1ff]++\Z")
 _LOOK: Final = 200
 """A sequence of emoji is shorter; of so many flags in a row the first ones are whole."""
-_ENTITY: Final = regex.compile(r"&(?:#(?:[0-9]{0,7}|[xX][0-9a-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]*+)?\Z")
+_ENTITY: Final = regex.compile(
+    r"&(?:#(?:[0-9]{0,7}|[xX][0-9a-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]*+)?\Z"
+)
 _LONGEST: Final = max(map(len, html5)) + 1
 _NAMES: Final = frozenset(
     name[:length] for name in html5 if name.endswith(";") for length in range(1, len(name))

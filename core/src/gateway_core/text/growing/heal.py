@@ -9,9 +9,10 @@ from gateway_core.text.growing.ends import whole_clusters
 from gateway_core.text.growing.inlines import closed
 from gateway_core.text.growing.leaf import Leaf, last_leaf
 from gateway_core.text.growing.region import last_region
+from gateway_core.text.growing.window import window
 from gateway_core.text.links import web_address
 
-_AGAIN: Final = 32
+_AGAIN: Final = 64
 """How often a text is looked at, each time with less in it; answers need two or three."""
 _PREFIX: Final = re.compile(r"(?:[\x20\t]*(?:>|(?:[-*+]|\d{1,9}[.)])(?=[\x20\t]|\Z)))*[\x20\t]*")
 """What stands before a line's own words: borders of quotes, markers of lists."""
@@ -25,7 +26,6 @@ _SEPARATOR: Final = re.compile(r"[-|:\x20\t]+")
 _BAR: Final = re.compile(r"(?<!\\)\|")
 _SPOILER: Final = re.compile(r"\|\|[^\s|]")
 _UNSURE_RULE: Final = re.compile(r"\*{3,}|_{3,}")
-_MANY_ROWS: Final = 4
 _LOOK: Final = 2000
 """How far back the item before the next one is looked for."""
 
@@ -50,22 +50,24 @@ def healed(text: str) -> str:
         elif shown[-1:].isdecimal() and _is_next_number(shown[-_LOOK:]):
             kept = tail[: tail.rfind("\n") + 1]
         else:
-            kept = _last_block(tail, ended=ended)
+            kept = _healed_block(tail, ended=ended)
         text = shown[:start] + kept
         if kept.startswith(tail):
             return text
     return text.rstrip()
 
 
+def _healed_block(tail: str, *, ended: bool) -> str:
+    """The same as `_last_block`, in a time that does not grow with the block."""
+    part = window(tail)
+    if part is None:
+        return _last_block(tail, ended=ended)
+    return part.put_back(tail, _last_block(part.text, ended=ended))
+
+
 def _last_block(tail: str, *, ended: bool) -> str:
     """The tail with its end closed; what does not begin with the tail is to be looked at again."""
     line = tail.rfind("\n") + 1
-    if tail.startswith("|") and tail.count("\n") > _MANY_ROWS:
-        lines = tail.split("\n")
-        if all(row.startswith("|") for row in lines):
-            few = "\n".join([*lines[:2], lines[-1]])
-            kept = _last_block(few, ended=ended)
-            return tail + kept[len(few) :] if kept.startswith(few) else tail[:line]
     words = _PREFIX.match(tail, line).end()  # type: ignore[union-attr]  # it matches anything
     leaf = last_leaf(tail)
     if leaf.end >= len(tail):
@@ -75,11 +77,9 @@ def _last_block(tail: str, *, ended: bool) -> str:
             return _with_row(tail, leaf, line, words, ended=ended)
         if leaf.kind == "Rule":
             return _with_rule(tail, line, words, ended=ended)
-    if _is_held(tail, leaf, line, words) or (
-        not ended and _is_half_definition(tail, leaf, words)
-    ):
+    if _is_held(tail, leaf, line, words) or (not ended and _is_half_definition(tail, leaf, words)):
         return tail[:line]
-    return closed(tail)
+    return closed(tail, leaf)
 
 
 def _fenced(tail: str, at: int) -> str:
@@ -116,7 +116,7 @@ def _with_row(tail: str, leaf: Leaf, line: int, words: int, *, ended: bool) -> s
         return tail
     if not ended:
         return tail[:line]
-    return tail + " |" * (max(leaf.columns - cells, 0) + (not is_closed)) if bordered else tail
+    return tail + " |" * (max(leaf.columns - cells, 0) + (not is_closed))
 
 
 def _with_rule(tail: str, line: int, words: int, *, ended: bool) -> str:
@@ -147,7 +147,7 @@ def _is_held(tail: str, leaf: Leaf, line: int, words: int) -> bool:
 def _is_half_definition(tail: str, leaf: Leaf, words: int) -> bool:
     """Whether the last line gives a link's address, seen nowhere, of which more may come."""
     found = _DEFINITION.fullmatch(tail, words)
-    return bool(found) and leaf.end <= words and not web_address(found[1])
+    return found is not None and leaf.end <= words and not web_address(found[1])
 
 
 def _is_next_number(end: str) -> bool:

@@ -7,12 +7,12 @@ added; one behind which nothing stands yet is left out, as is what of a link is 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from gateway_core.text.growing.ends import without_half_sign
 from gateway_core.text.growing.leaf import Leaf, last_leaf
+from gateway_core.text.growing.openers import can_open, is_word, may_begin
 
 _RUN: Final = re.compile(r"[*_~`|]+\Z")
 _SIGN: Final = re.compile(r"\*+|_+|~+|\|\|+|!?\[|\]|<")
@@ -26,12 +26,8 @@ _HALF_ADDRESS: Final = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.-]+:[^\s<>]*+|[\w.+-
 _HALF_TAG: Final = re.compile(r"</?(?:[A-Za-z][\w.+-]*+)?\Z")
 """Of HTML, which is shown, or of an address in angle brackets, which are not."""
 _NUMBER: Final = re.compile(r"\[(?:\d*+|\^\S*+|[xX])\Z")
-_LITERAL_AFTER: Final = frozenset(".,;:/)]=-")
-"""Behind a single star these say that it is none of a style: `*.py`, `*)`."""
 _LONGEST_WORDS: Final = 300
 """Of a link, counted from its bracket: a bracket that stays open for longer is one."""
-_PAIR, _MOST = 2, 3
-_SPOILER: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_|")
 
 
 class _Opened(NamedTuple):
@@ -47,10 +43,11 @@ class _Opened(NamedTuple):
     code: bool
 
 
-def closed(source: str) -> str:
-    """`source`, which ends with words, with its styles closed; shorter, if it is to be looked at
-    again."""
-    leaf = last_leaf(source)
+def closed(source: str, leaf: Leaf) -> str:
+    """`source`, of which `leaf` is the last block, with its styles closed.
+
+    What does not begin with the source is to be looked at again: less stands in it.
+    """
     if leaf.kind != "Words" or leaf.end < len(source):
         return source
     opened = _opened(source, leaf)
@@ -58,8 +55,8 @@ def closed(source: str) -> str:
         return opened.cut
     run = None if leaf.sealed else _trailing(source, leaf)
     if not run:
-        return source + opened.closers
-    return _with_run(source, run, opened)
+        return _ended(source, opened.closers)
+    return _with_run(source, run)
 
 
 def _trailing(source: str, leaf: Leaf) -> str:
@@ -76,7 +73,7 @@ def _is_escaped(source: str, at: int) -> bool:
     return (len(before) - len(before.rstrip("\\"))) % 2 == 1
 
 
-def _with_run(source: str, run: str, opened: _Opened) -> str:
+def _with_run(source: str, run: str) -> str:
     """The text whose last signs, a `run` without partners, end what is open, or are left out."""
     base = source[: -len(run)]
     stripped = base.rstrip()
@@ -84,16 +81,23 @@ def _with_run(source: str, run: str, opened: _Opened) -> str:
     if leaf.kind != "Words" or leaf.end < len(stripped):
         return stripped
     before = _opened(base, leaf)
-    if before.cut is None and before.closers.startswith(run):
-        if before.code or len(base) == len(stripped):
-            return base + before.closers
-    if not before.closers and len(run) == 1 and run != "`" and _is_word(base[-1:]):
-        return source + opened.closers
+    ends = before.cut is None and before.closers.startswith(run)
+    if ends and (before.code or len(base) == len(stripped)):
+        return _ended(base, before.closers)
+    if not before.closers and len(run) == 1 and run != "`" and is_word(base[-1:]):
+        return source
     return stripped
 
 
-def _is_word(sign: str) -> bool:
-    return sign.isascii() and sign.isalnum()
+def _ended(source: str, closers: str) -> str:
+    """The source with its closers, if the parser takes them for some."""
+    if not closers:
+        return source
+    whole = source + closers
+    texts = last_leaf(whole).texts
+    if closers[-1] != "|" and texts and texts[-1][1] == len(whole):
+        return source
+    return whole
 
 
 def _opened(source: str, leaf: Leaf) -> _Opened:
@@ -128,39 +132,83 @@ def _first(source: str, start: int) -> int:
 
 def _signs(source: str, leaf: Leaf, end: int) -> tuple[str | None, str]:
     """What to look at again instead, or what ends the styles that begin before `end`."""
-    styles: list[str] = []
-    brackets: list[tuple[int, int]] = []
-    pairs: list[tuple[int, int, int]] = []
-    known = 0
+    signs = _Signs(source, end)
     for place, sign in _loose(source, leaf, end):
+        if sign == "<":
+            if (cut := _half_address(source, place)) is not None:
+                return cut, ""
+        else:
+            signs.take(place, sign)
+    if (cut := signs.half_link()) is not None:
+        return cut, ""
+    if signs.brackets and (cut := signs.without_brackets()) is not None:
+        return cut, ""
+    return None, "".join(reversed(signs.styles))
+
+
+class _Signs:
+    """The signs before `end` that have no partner.
+
+    styles    those that open one, the outermost first
+    brackets  those of links that are open, and how many styles were open before each
+    pairs     brackets that have closed
+    known     brackets that are open and none of a link, as of an array
+    """
+
+    def __init__(self, source: str, end: int) -> None:
+        self.source, self.end = source, end
+        self.styles: list[str] = []
+        self.brackets: list[tuple[int, int]] = []
+        self.pairs: list[tuple[int, int]] = []
+        self.known = 0
+
+    def take(self, place: int, sign: str) -> None:
+        """Take in the next sign: the same sign twice is none of a style."""
         if sign.endswith("["):
-            if _may_begin(source, place):
-                brackets.append((place, len(styles)))
-            else:
-                known += 1
+            self._open_bracket(place)
         elif sign == "]":
-            if known:
-                known -= 1
-            elif brackets:
-                begin, depth = brackets.pop()
-                del styles[depth:]
-                pairs.append((begin, place, depth))
-        elif sign == "<":
-            if cut := _half_address(source, place):
-                return cut[0], ""
-        elif sign in styles:
-            del styles[styles.index(sign) :]
-        elif _can_open(source, place, sign):
-            styles.append(sign)
-    for begin, place, _ in reversed(pairs):
-        if place + 1 < end and _HALF_LINK.match(source, place + 1):
-            return _without_link(source, begin, place), ""
-    for begin, _ in reversed(brackets):
-        if end - begin < _LONGEST_WORDS:
-            if _NUMBER.match(source, begin):
-                return source[:begin], ""
-            return source[:begin] + source[source.index("[", begin) + 1 :], ""
-    return None, "".join(reversed(styles))
+            self._close_bracket(place)
+        elif sign in self.styles:
+            del self.styles[self.styles.index(sign) :]
+        elif can_open(self.source, place, sign):
+            self.styles.append(sign)
+
+    def _open_bracket(self, place: int) -> None:
+        if may_begin(self.source, place):
+            self.brackets.append((place, len(self.styles)))
+        else:
+            self.known += 1
+
+    def _close_bracket(self, place: int) -> None:
+        if self.known:
+            self.known -= 1
+        elif self.brackets:
+            begin, depth = self.brackets.pop()
+            del self.styles[depth:]
+            self.pairs.append((begin, place))
+
+    def half_link(self) -> str | None:
+        """The source with the words of the link whose address ends it, alone."""
+        for begin, place in reversed(self.pairs):
+            if place + 1 < self.end and _HALF_LINK.match(self.source, place + 1):
+                return self.source[:begin] + _behind_bracket(self.source[:place], begin)
+        return None
+
+    def without_brackets(self) -> str | None:
+        """The source without the brackets that are open; None: they have been for long."""
+        near = [begin for begin, _ in self.brackets if self.end - begin < _LONGEST_WORDS]
+        if not near:
+            return None
+        source = self.source
+        if _NUMBER.match(source, near[-1]):
+            return source[: near[-1]]
+        for begin in reversed(near):
+            source = source[:begin] + _behind_bracket(source, begin)
+        return source
+
+
+def _behind_bracket(source: str, begin: int) -> str:
+    return source[source.index("[", begin) + 1 :]
 
 
 def _loose(source: str, leaf: Leaf, end: int) -> Iterator[tuple[int, str]]:
@@ -169,51 +217,10 @@ def _loose(source: str, leaf: Leaf, end: int) -> Iterator[tuple[int, str]]:
             yield found.start(), found.group()
 
 
-def _without_link(source: str, begin: int, place: int) -> str:
-    return source[:begin] + source[source.index("[", begin) + 1 : place]
-
-
-def _half_address(source: str, place: int) -> tuple[str] | None:
+def _half_address(source: str, place: int) -> str | None:
+    """The source without the angle bracket of an address, or without what may be one."""
     if _HALF_ADDRESS.match(source, place):
-        return (source[:place] + source[place + 1 :],)
-    if _is_word(source[place - 1 : place]):
+        return source[:place] + source[place + 1 :]
+    if is_word(source[place - 1 : place]) or not _HALF_TAG.match(source, place):
         return None
-    return (source[:place],) if _HALF_TAG.match(source, place) else None
-
-
-def _may_begin(source: str, place: int) -> bool:
-    """Whether a bracket may be a link's: not behind a word, as of an array, nor before a space."""
-    before = source[place - 1 : place]
-    after = source[source.index("[", place) + 1 :][:1]
-    if after.isspace() or _in_address(source, place):
-        return False
-    return source[place] == "!" or not (_is_word(before) or before in ("]", ")"))
-
-
-def _in_address(source: str, place: int) -> bool:
-    """Whether what stands at a place goes on with an address."""
-    mark = source.rfind("://", 0, place)
-    return mark >= 0 and not any(sign.isspace() for sign in source[mark:place])
-
-
-def _can_open(source: str, place: int, sign: str) -> bool:
-    """Whether a style begins with these signs, as CommonMark has it, and as people mean it."""
-    before, after = source[place - 1 : place], source[place + len(sign) :][:1]
-    if not after or after.isspace() or len(sign) > _MOST or _in_address(source, place):
-        return False
-    if sign[0] == "|":
-        return len(sign) == _PAIR and before not in _SPOILER
-    if sign[0] == "~" and len(sign) != _PAIR:
-        return False
-    apart = not before or before.isspace() or _is_punctuation(before)
-    if _is_punctuation(after) and not apart:
-        return False
-    if sign[0] == "_":
-        return apart
-    if sign == "*":
-        return not _is_word(before) and after not in _LITERAL_AFTER
-    return not before.isdigit()
-
-
-def _is_punctuation(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "PS"
+    return source[:place]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pyromark
 
@@ -17,7 +17,9 @@ _CONTAINERS: Final = frozenset(("Item", "List", "BlockQuote"))
 _SPANS: Final = frozenset(("Emphasis", "Strong", "Strikethrough", "Link", "Image"))
 _WORDS: Final = frozenset(("Paragraph", "Heading"))
 
-Event = tuple[str, Any, int, int]
+Told: TypeAlias = tuple[str | dict[str, Any], dict[str, int]]
+"""An event as the parser gives it."""
+Event: TypeAlias = tuple[str, Any, int, int]
 """What it is (`Start`, `End`, or an event that stands alone), its value, its place in UTF-8."""
 
 
@@ -47,13 +49,14 @@ def last_leaf(source: str) -> Leaf:
     except UnicodeEncodeError:
         source = SURROGATE.sub("\ufffd", source)
         octets = source.encode()
-    events = [_told(event, where) for event, where in _MARKDOWN.events_with_range(source)]
-    leaf = _in_octets(events)
+    events: Iterable[Any] = _MARKDOWN.events_with_range(source)
+    leaf = _in_octets([*events])
     return leaf if len(octets) == len(source) else _in_characters(leaf, octets)
 
 
-def _told(event: Any, where: dict[str, int]) -> Event:
-    name, value = (event, None) if isinstance(event, str) else event.popitem()
+def _told(told: Told) -> Event:
+    event, where = told
+    name, value = (event, None) if isinstance(event, str) else next(iter(event.items()))
     return name, value, where["start"], where["end"]
 
 
@@ -61,13 +64,15 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else next(iter(value))
 
 
-def _in_octets(events: list[Event]) -> Leaf:
+def _in_octets(events: list[Told]) -> Leaf:
     last = len(events) - 1
-    while last >= 0 and events[last][0] == "End" and _name(events[last][1]) in _CONTAINERS:
+    while last >= 0:
+        name, value, start, end = _told(events[last])
+        if name != "End" or _name(value) not in _CONTAINERS:
+            break
         last -= 1
-    if last < 0 or events[last][0] in ("Start", "TaskListMarker"):
+    if last < 0 or name in ("Start", "TaskListMarker"):
         return Leaf("")
-    name, value, start, end = events[last]
     kind = _name(value) if name == "End" else name
     if kind == "Table":
         return Leaf(kind, start, end, _columns(events, last))
@@ -76,19 +81,21 @@ def _in_octets(events: list[Event]) -> Leaf:
     return _words([*_inner(events, last - (kind in _WORDS))])
 
 
-def _columns(events: list[Event], last: int) -> int:
-    for name, value, _, _ in reversed(events[:last]):
-        if name == "Start" and _name(value) == "Table":
-            return len(value["Table"])
+def _columns(events: list[Told], last: int) -> int:
+    for event, _ in reversed(events[:last]):
+        if isinstance(event, dict) and isinstance(event.get("Start"), dict):
+            columns: tuple[str, ...] | None = event["Start"].get("Table")
+            if columns is not None:
+                return len(columns)
     return 0
 
 
-def _inner(events: list[Event], last: int) -> Iterator[tuple[Event, int]]:
+def _inner(events: list[Told], last: int) -> Iterator[tuple[Event, int]]:
     """The events in the last block, the last first, each with how many styles are around it."""
     depth = 0
     for place in range(last, -1, -1):
-        event = events[place]
-        name, value, _, _ = event
+        event = _told(events[place])
+        name, value = event[:2]
         if name in ("Start", "End"):
             if _name(value) not in _SPANS:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _LASTING: Final = re.compile(
@@ -24,7 +25,8 @@ def last_region(text: str) -> tuple[int, bool]:
     What is read from there on looks as it does in the whole, list numbers apart. The fence, if
     there is one, begins at that place, in no list and no quote.
     """
-    floor, at = 0, _next_fence(text, 0)
+    signs = [sign for sign in ("```", "~~~") if sign in text]
+    floor, at = 0, _next_fence(text, 0, signs)
     while at >= 0:
         line = text.rfind("\n", 0, at) + 1
         if at == line:
@@ -36,19 +38,19 @@ def last_region(text: str) -> tuple[int, bool]:
             end = _end_of_indented(text, floor, line, at)
             if end < 0:
                 break
-        at = _next_fence(text, end)
+        at = _next_fence(text, end, signs)
     limit = len(text) if at < 0 else text.rfind("\n", 0, at) + 1
-    if "<" in text and _LASTING.search(text):
-        return 0, False
+    if "<" in text and _LASTING.search(text, floor):
+        return floor, False
     return _last_start(text, floor, limit), False
 
 
-def _next_fence(text: str, start: int) -> int:
+def _next_fence(text: str, start: int, signs: Sequence[str]) -> int:
     """The next place where a fence may begin outside quotes, at the first columns; -1: none."""
     at = start
     while True:
-        ticks, tildes = text.find("```", at), text.find("~~~", at)
-        at = min(ticks, tildes) if ticks >= 0 and tildes >= 0 else max(ticks, tildes)
+        found = [place for sign in signs if (place := text.find(sign, at)) >= 0]
+        at = min(found, default=-1)
         if at < 0:
             return at
         line = text.rfind("\n", 0, at) + 1
@@ -79,9 +81,10 @@ def _closed_at(text: str, at: int) -> int:
         line = text.rfind("\n", 0, here) + 1
         end = text.find("\n", here)
         last = len(text) if end < 0 else end
-        if here - line <= _INDENT and not text[line:here].strip(" "):
-            if not text[here:last].rstrip().strip(run[0]):
-                return last
+        indent = text[line:here]
+        alone = not (indent.strip(" ") or text[here:last].rstrip().strip(run[0]))
+        if alone and len(indent) <= _INDENT:
+            return last
         here = end
     return -1
 
