@@ -17,6 +17,7 @@ AMOUNTS = {
     "drawn texts read by npm's parser": (200, 500),
     "drawn texts read by Telegram's library": (300, 1_000),
     "drawn tags read by Telegram's library": (500, 2_000),
+    "texts that grow": (60, 1_000),
     "other seeds of the demo": (1, 2),
     "cases of recovery": (13, 21),
 }

@@ -6,7 +6,7 @@
 
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
-from gateway_core.text.growing import healed
+from gateway_core.text.growing.heal import healed
 from gateway_core.text.links import web_address
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.plan import plan

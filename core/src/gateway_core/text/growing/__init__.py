@@ -1,0 +1,1 @@
+"""Heals the Markdown of an answer that is still growing; imports from `text` alone."""

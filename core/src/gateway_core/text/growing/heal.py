@@ -1,0 +1,161 @@
+"""What to show now of a Markdown text of which only the beginning is known."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway_core.text.growing.ends import whole_clusters
+from gateway_core.text.growing.inlines import closed
+from gateway_core.text.growing.leaf import Leaf, last_leaf
+from gateway_core.text.growing.region import last_region
+from gateway_core.text.growing.window import window
+from gateway_core.text.links import web_address
+
+_AGAIN: Final = 64
+"""How often a text is looked at, each time with less in it; answers need two or three."""
+_PREFIX: Final = re.compile(r"(?:[\x20\t]*(?:>|(?:[-*+]|\d{1,9}[.)])(?=[\x20\t]|\Z)))*[\x20\t]*")
+"""What stands before a line's own words: borders of quotes, markers of lists."""
+_HALF: Final = re.compile(r"\#{1,6}|={1,2}|-{1,2}|!|\[[^\]\n]+\]:")
+"""A line that is all of a heading, of what underlines one, of an image or a definition so far."""
+_DEFINITION: Final = re.compile(r"\[[^\]\n]+\]:[\x20\t]*(\S*)")
+_NUMBER: Final = re.compile(r"(?:\A|\n)[\x20\t>]*(\d{1,9})\Z")
+_ORDERED: Final = re.compile(r"[\x20\t>]*(\d{1,9})[.)][\x20\t]")
+_BOX: Final = re.compile(r"\[[\x20xX]?\]?")
+_SEPARATOR: Final = re.compile(r"[-|:\x20\t]+")
+_BAR: Final = re.compile(r"(?<!\\)\|")
+_SPOILER: Final = re.compile(r"\|\|[^\s|]")
+_UNSURE_RULE: Final = re.compile(r"\*{3,}|_{3,}")
+_LOOK: Final = 2000
+"""How far back the item before the next one is looked for."""
+
+
+def healed(text: str) -> str:
+    """What to show of `text`, the beginning of a Markdown text that is still being written.
+
+    What is open is closed (fences, code, `**`, `*`, `_`, `~~`, `||`); what cannot be shown rightly
+    yet is left out until it can be: markers without words, the address of half a link, a table's
+    header before its separator, half a row, half an emoji. White space at the end is left out. A
+    text that is whole comes back as it is, so that what has been healed is not changed by being
+    healed again. Any text will do; nothing is raised. It takes as long as the last block is long,
+    whatever stands before it.
+    """
+    for _ in range(_AGAIN):
+        shown = whole_clusters(text.rstrip()).rstrip()
+        ended = "\n" in text[len(shown) :]
+        start, fence = last_region(shown)
+        tail = shown[start:]
+        if fence:
+            kept = _fenced(tail, 0)
+        elif shown[-1:].isdecimal() and _is_next_number(shown[-_LOOK:]):
+            kept = tail[: tail.rfind("\n") + 1]
+        else:
+            kept = _healed_block(tail, ended=ended)
+        text = shown[:start] + kept
+        if kept.startswith(tail):
+            return text
+    return text.rstrip()
+
+
+def _healed_block(tail: str, *, ended: bool) -> str:
+    """The same as `_last_block`, in a time that does not grow with the block."""
+    part = window(tail)
+    if part is None:
+        return _last_block(tail, ended=ended)
+    return part.put_back(tail, _last_block(part.text, ended=ended))
+
+
+def _last_block(tail: str, *, ended: bool) -> str:
+    """The tail with its end closed; what does not begin with the tail is to be looked at again."""
+    line = tail.rfind("\n") + 1
+    words = _PREFIX.match(tail, line).end()  # type: ignore[union-attr]  # it matches anything
+    leaf = last_leaf(tail)
+    if leaf.end >= len(tail):
+        if leaf.kind == "CodeBlock":
+            return _fenced(tail, leaf.start)
+        if leaf.kind == "Table":
+            return _with_row(tail, leaf, line, words, ended=ended)
+        if leaf.kind == "Rule":
+            return _with_rule(tail, line, words, ended=ended)
+    if _is_held(tail, leaf, line, words) or (not ended and _is_half_definition(tail, leaf, words)):
+        return tail[:line]
+    return closed(tail, leaf)
+
+
+def _fenced(tail: str, at: int) -> str:
+    """A text that ends in the code of the fence at `at`, with its end; without it, if empty."""
+    sign = tail[at]
+    if sign not in "`~":
+        return tail
+    length = len(tail) - at - len(tail[at:].lstrip(sign))
+    code = tail.find("\n", at) + 1
+    first = tail.rfind("\n", 0, at) + 1
+    line = tail.rfind("\n") + 1
+    if not code or not tail[code:].strip(" \t\n>"):
+        return tail[:at]
+    last = tail[line:].strip(" \t>" if at > first else " ")
+    if last and not last.strip(sign):
+        if len(last) >= length:
+            return tail
+        return tail[:line] if tail[code:line].strip(" \t\n>") else tail[:at]
+    border = "".join(mark if mark in "> \t" else " " for mark in tail[first:at])
+    return f"{tail}\n{border}{sign * length}"
+
+
+def _with_row(tail: str, leaf: Leaf, line: int, words: int, *, ended: bool) -> str:
+    """A table whose last row is whole, or without it."""
+    separator = tail.find("\n", leaf.start) + 1
+    if line <= separator:
+        return tail
+    row = tail[words:]
+    bars = len(_BAR.findall(row))
+    bordered = row.startswith("|")
+    is_closed = row.endswith("|") and not row.endswith("\\|")
+    cells = bars + 1 - bordered - is_closed
+    if cells >= leaf.columns and (is_closed or not bordered):
+        return tail
+    if not ended:
+        return tail[:line]
+    return tail + " |" * (max(leaf.columns - cells, 0) + (not is_closed))
+
+
+def _with_rule(tail: str, line: int, words: int, *, ended: bool) -> str:
+    """A rule, unless it may become words in bold; if it cannot, it is written so that one sees."""
+    begin = words
+    if not _UNSURE_RULE.fullmatch(tail, begin):
+        return tail
+    return f"{tail[:begin]}* * *" if ended else tail[:line]
+
+
+def _is_held(tail: str, leaf: Leaf, line: int, words: int) -> bool:
+    """Whether the last line cannot be shown yet."""
+    own = tail[words:]
+    marker = tail[line:words].strip()
+    is_text = leaf.kind == "Words" and leaf.end >= len(tail)
+    if not own:
+        return not (is_text and marker[-1:] in (".", ")"))
+    if _HALF.fullmatch(own):
+        return True
+    if marker and marker[-1] != ">" and _BOX.fullmatch(own):
+        return True
+    if own.startswith("|"):
+        return not _SPOILER.match(own)
+    above = tail[tail.rfind("\n", 0, max(line - 1, 0)) + 1 : line]
+    return bool(_SEPARATOR.fullmatch(own)) and leaf.start < line and "|" in above
+
+
+def _is_half_definition(tail: str, leaf: Leaf, words: int) -> bool:
+    """Whether the last line gives a link's address, seen nowhere, of which more may come."""
+    found = _DEFINITION.fullmatch(tail, words)
+    return found is not None and leaf.end <= words and not web_address(found[1])
+
+
+def _is_next_number(end: str) -> bool:
+    """Whether a text ends with the number of a list's next item, without its full stop."""
+    number = _NUMBER.search(end)
+    if not number:
+        return False
+    for line in reversed(end[: number.start()].split("\n")):
+        if found := _ORDERED.match(line):
+            return str(int(found[1]) + 1).startswith(number[1])
+    return False

@@ -1,0 +1,57 @@
+"""Which signs may begin a style or a link, as CommonMark has it and as people mean it."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+_LITERAL_AFTER: Final = frozenset(".,;:/)]=-")
+"""Behind a single star these say that it is none of a style: `*.py`, `*)`."""
+_PAIR, _MOST = 2, 3
+_SPOILER: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_|")
+
+
+def is_word(sign: str) -> bool:
+    """Whether it is a letter or digit of ASCII: elsewhere words stand without spaces."""
+    return sign.isascii() and sign.isalnum()
+
+
+def may_begin(source: str, place: int) -> bool:
+    """Whether a bracket may be a link's: not behind a word, as of an array, nor before a space."""
+    before = source[place - 1 : place]
+    after = source[source.index("[", place) + 1 :][:1]
+    if after.isspace() or _in_address(source, place):
+        return False
+    return source[place] == "!" or not (is_word(before) or before in ("]", ")"))
+
+
+def _in_address(source: str, place: int) -> bool:
+    """Whether what stands at a place goes on with an address."""
+    mark = source.rfind("://", 0, place)
+    return mark >= 0 and not any(sign.isspace() for sign in source[mark:place])
+
+
+def can_open(source: str, place: int, sign: str) -> bool:
+    """Whether a style begins with these signs, if its end comes later."""
+    before, after = source[place - 1 : place], source[place + len(sign) :][:1]
+    if not after or after.isspace() or len(sign) > _MOST or _in_address(source, place):
+        return False
+    if sign[0] == "|":
+        return len(sign) == _PAIR and before not in _SPOILER
+    apart = not before or before.isspace() or _is_punctuation(before)
+    return (apart or not _is_punctuation(after)) and _is_meant(sign, before, after, apart=apart)
+
+
+def _is_meant(sign: str, before: str, after: str, *, apart: bool) -> bool:
+    """Whether they are no underscore in a name, product, power, asterisk of a file's name."""
+    if sign[0] == "~":
+        return len(sign) == _PAIR
+    if sign[0] == "_":
+        return apart
+    if sign == "*":
+        return not is_word(before) and after not in _LITERAL_AFTER
+    return not before.isdigit()
+
+
+def _is_punctuation(sign: str) -> bool:
+    return unicodedata.category(sign)[0] in "PS"

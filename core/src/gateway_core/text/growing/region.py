@@ -1,0 +1,122 @@
+"""Where in a text its last block begins, found without parsing what stands before it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_LASTING: Final = re.compile(
+    r"^\x20{0,3}<(?:!|\?|(?:pre|script|style|textarea)\b)", re.MULTILINE | re.IGNORECASE
+)
+"""Beginnings of HTML that goes on over blank lines."""
+_INDENT: Final = 3
+"""Spaces that may stand before a fence."""
+_ORDERED: Final = re.compile(r"\d{1,9}[.)]\x20")
+_ORDERED_LINE: Final = re.compile(r"\n(?=\d{1,9}[.)]\x20+\S)")
+_ITEM: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?:\x20|\Z)")
+_LOOK: Final = 2000
+"""How far back an item of a list is looked for that begins at the first column."""
+
+
+def last_region(text: str) -> tuple[int, bool]:
+    """From where on `text` can be read by itself, and whether that is an unclosed fence.
+
+    What is read from there on looks as it does in the whole, list numbers apart. The fence, if
+    there is one, begins at that place, in no list and no quote.
+    """
+    signs = [sign for sign in ("```", "~~~") if sign in text]
+    floor, at = 0, _next_fence(text, 0, signs)
+    while at >= 0:
+        line = text.rfind("\n", 0, at) + 1
+        if at == line:
+            end = _closed_at(text, at)
+            if end < 0:
+                return at, True
+            floor = end
+        else:
+            end = _end_of_indented(text, floor, line, at)
+            if end < 0:
+                break
+        at = _next_fence(text, end, signs)
+    limit = len(text) if at < 0 else text.rfind("\n", 0, at) + 1
+    if "<" in text and _LASTING.search(text, floor):
+        return floor, False
+    return _last_start(text, floor, limit), False
+
+
+def _next_fence(text: str, start: int, signs: Sequence[str]) -> int:
+    """The next place where a fence may begin outside quotes, at the first columns; -1: none."""
+    at = start
+    while True:
+        found = [place for sign in signs if (place := text.find(sign, at)) >= 0]
+        at = min(found, default=-1)
+        if at < 0:
+            return at
+        line = text.rfind("\n", 0, at) + 1
+        if at - line <= _INDENT and text[line:at].isspace() | (line == at):
+            end = text.find("\n", at)
+            rest = text[at : end if end >= 0 else len(text)]
+            if rest[0] == "~" or "`" not in rest.lstrip("`"):
+                return at
+        at += len(_run(text, at))
+
+
+def _run(text: str, at: int) -> str:
+    """The signs that are the same from `at` on."""
+    end = at + 1
+    while text.startswith(text[at], end):
+        end += 1
+    return text[at:end]
+
+
+def _closed_at(text: str, at: int) -> int:
+    """Where the line of a closing fence ends, for the one at `at` in no container; -1: nowhere."""
+    run = _run(text, at)
+    here = text.find("\n", at)
+    while here >= 0:
+        here = text.find(run, here)
+        if here < 0:
+            return here
+        line = text.rfind("\n", 0, here) + 1
+        end = text.find("\n", here)
+        last = len(text) if end < 0 else end
+        indent = text[line:here]
+        alone = not (indent.strip(" ") or text[here:last].rstrip().strip(run[0]))
+        if alone and len(indent) <= _INDENT:
+            return last
+        here = end
+    return -1
+
+
+def _end_of_indented(text: str, floor: int, line: int, at: int) -> int:
+    """The same for a fence behind some spaces, which may be in an item of a list."""
+    before = line
+    while before > floor and (before == line or text[before] in " \t\n"):
+        before = text.rfind("\n", floor, before - 1) + 1 or floor
+    if not _ITEM.match(text, before):
+        return _closed_at(text, at)
+    run = re.escape(_run(text, at))
+    end = text.find("\n", at)
+    closing = re.compile(rf"^(?:(?=\S)|[\x20\t]+{run}{run[-1]}*[\x20\t]*$)", re.MULTILINE)
+    found = closing.search(text, end + 1) if end >= 0 else None
+    return found.end() if found else -1
+
+
+def _last_start(text: str, floor: int, limit: int) -> int:
+    """The last line up to `limit` that begins a block of its own at the first column."""
+    start, end = floor, limit
+    while (end := text.rfind("\n\n", floor, end)) >= 0:
+        if end + 2 < len(text) and not text[end + 2].isspace():
+            start = end + 2
+            break
+    if text.startswith("<", start) or text.find("\n<", start) >= 0:
+        return start
+    bullet = max(text.rfind(mark, max(start, limit - _LOOK), limit) for mark in _BULLETS) + 1
+    if _ORDERED.match(text, start):
+        for found in _ORDERED_LINE.finditer(text, max(bullet, start, limit - _LOOK), limit):
+            bullet = found.end()
+    return max(start, bullet)
+
+
+_BULLETS: Final = ("\n- ", "\n* ", "\n+ ")

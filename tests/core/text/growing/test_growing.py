@@ -1,0 +1,120 @@
+"""Laws of growing texts that are drawn: well-formed ones, and such as nobody writes."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from amounts import amount
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shown import shown
+
+from gateway_core.text import healed
+from gateway_core.text.growing import heal
+from gateway_core.text.growing.leaf import last_leaf
+from gateway_core.text.growing.region import last_region
+
+WORDS = st.lists(st.sampled_from(["alpha", "beta", "γάμμα", "漢字", "8", "👩\u200d💻", "don't"]), min_size=1, max_size=3)  # fmt: skip
+PLAIN = WORDS.map(" ".join)
+MARKS = st.sampled_from(["**{}**", "*{}*", "~~{}~~", "||{}||", "`{}`", "[{}](http://a.b/c)", "{}", "***{}***", "__{}__"])  # fmt: skip
+STYLED = st.builds(str.format, MARKS, PLAIN)
+NESTED = st.builds(str.format, st.sampled_from(["**a {} z**", "*a {} z*", "[a {} z](http://b.c/d)"]), st.sampled_from(["`x y`", "~~gone~~"]))  # fmt: skip
+INLINE = st.one_of(STYLED, NESTED, st.sampled_from(["<http://a.b/c>", "a &amp; b", "\\*", "x_y_z"]))
+LINE = st.builds(lambda first, rest: " ".join([first, *rest]), PLAIN, st.lists(INLINE, max_size=4))
+ITEMS = st.lists(LINE, min_size=1, max_size=3)
+FENCE = st.builds(lambda lines: "\n".join(["```py", *lines, "```"]), st.lists(st.sampled_from(["x = 1", "", "  **y**", "| z |"]), max_size=3).map(lambda lines: ["a", *lines]))  # fmt: skip
+TABLE = st.lists(st.tuples(PLAIN, PLAIN), min_size=1, max_size=3).map(
+    lambda rows: "\n".join(["| A | B |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)])
+)
+
+
+def bullets(items: list[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"  {line}" if line else "" for line in text.split("\n"))
+
+
+def quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
+
+
+SIMPLE = st.one_of(LINE, ITEMS.map(bullets), ITEMS.map("\n".join), FENCE, TABLE)
+BLOCK = st.one_of(
+    SIMPLE,
+    LINE.map("## {}".format),
+    SIMPLE.map(quoted),
+    st.builds(lambda line, inner: f"- {line}\n\n{indented(inner)}", LINE, SIMPLE),
+    st.builds(lambda line, inner: f"> - {line}\n{quoted(indented(inner))}", LINE, FENCE),
+)
+DOCUMENT = st.lists(BLOCK, min_size=1, max_size=4).map("\n\n".join)
+
+HOSTILE = st.lists(
+    st.sampled_from([
+        "[", "](", "**", "*", "_", "~~", "`", "```\n", "|", "||", "\n", "\n\n", "> ", "- ", "1. ",
+        "# ", "\\", "<", "a", "http://a.b/", "\u200d", "\u202e", "\u0301", "🇫", "\ud83d", "word ",
+        "|-|-|\n", "&am", "![", "---", "===", "   ", "\t", "[x]: ", "<b>", "~~~\n", "\r\n", "<!--",
+    ]),
+    max_size=30,
+).map("".join)  # fmt: skip
+
+
+@given(DOCUMENT)
+@settings(max_examples=amount("texts that grow"))
+def test_what_a_beginning_shows_the_whole_shows(source):
+    whole = shown(source)
+    for length in range(len(source) + 1):
+        beginning = source[:length]
+        if not beginning.endswith("]"):
+            kept = healed(beginning)
+            now = shown(kept)
+            assert now == whole[: len(now)], beginning
+            assert kept == healed(kept), beginning
+    assert shown(healed(source)) == whole
+
+
+@given(HOSTILE)
+def test_any_text_can_be_healed(source):
+    kept = healed(source)
+    assert kept == kept.rstrip()
+
+
+@given(DOCUMENT, st.data())
+def test_the_last_region_is_read_alone_as_among_the_rest(source, data):
+    text = source[: data.draw(st.integers(0, len(source)))].rstrip()
+    start, fence = last_region(text)
+    alone, whole = last_leaf(text[start:]), last_leaf(text)
+    assert not fence or (whole.kind, whole.start) == ("CodeBlock", start)
+    if not fence and alone.kind:
+        moved = tuple((low + start, high + start) for low, high in alone.loose)
+        assert (alone.kind, alone.end + start, moved) == (whole.kind, whole.end, whole.loose)
+
+
+@pytest.mark.parametrize("join", ["\n", "\n  - ", "\n> "], ids=ascii)
+@given(st.lists(LINE, min_size=2, max_size=6), st.data())
+@settings(max_examples=30)
+def test_a_long_block_is_healed_as_a_short_one(join, lines, data):
+    first = join.replace("  -", "-").strip("\n")
+    more = join.join(lines)
+    source = first + join.join([more] * (2500 // len(more) + 1))
+    source = source[: len(source) - data.draw(st.integers(0, len(more)))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heal, "window", lambda _: None)
+        expected = healed(source)
+    assert expected == healed(source)
+
+
+def test_the_time_does_not_grow_with_what_stands_before():
+    """A hundred times the text takes less than ten times as long: twice would be a tenth of a ms."""
+    end = "- a **bold `co"
+    took = []
+    for before in ("word " * 40 + "\n\n") * 4, ("word " * 40 + "\n\n") * 400:
+        rounds = []
+        for _ in range(20):
+            start = time.process_time()
+            assert healed(before + end).endswith("`co`**")
+            rounds.append(time.process_time() - start)
+        took.append(min(rounds))
+    assert took[1] < 10 * took[0]
