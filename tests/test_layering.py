@@ -32,6 +32,7 @@ ORDER = (
     "engine",
     "backlog",
     "submission",
+    "answering",
     "config_file",
     "gateway",
     "authors",
