@@ -32,6 +32,7 @@ ORDER = (
     "engine",
     "backlog",
     "submission",
+    "answering",
     "streams",
     "config_file",
     "gateway",

@@ -5,16 +5,17 @@
 from gateway_core.accounts.reloading import Reloaded
 from gateway_core.config import GatewayConfig, OutboxSettings, Ttl
 from gateway_core.config_file import load_config, load_outbox, parse_config
+from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
-    Address, Call, Delete, Delivered, Disposition, Edit, Envelope, KeyRef, MessageRef, Part,
+    Call, Delete, Delivered, Disposition, Edit, Envelope, KeyRef, MessageRef, Part,
     PartReceipt, PartRef, Priority, Receipt, Send, Undelivered,
 )
 from gateway_core.contract.errors import (
     ConfigError, DeadlinePassed, DeliveryError, EndingsForgotten, FormatVersionError,
-    GatewayClosed, GatewayError, HookContractError, IdempotencyConflict, InstanceSuspended,
-    Invalid, OutboxError, Overloaded,
-    PartitionFailed, PluginError, ProbeFailed, Problem, Refused, UnknownInstance,
+    AmbiguousEvent, GatewayClosed, GatewayError, HookContractError, IdempotencyConflict,
+    InstanceSuspended, Invalid, OutboxError, Overloaded, PartitionFailed, PluginError,
+    ProbeFailed, Problem, Refused, UnknownEvent, UnknownInstance,
 )
 from gateway_core.contract.hookspecs import Identity, Limit, Providers
 from gateway_core.contract.instances import Instance, Secret
@@ -32,16 +33,16 @@ from gateway_core.submission.tickets import Ticket
 from gateway_core.telemetry.privacy import TelemetrySettings
 
 __all__ = [
-    "Address", "Call", "ChannelBinding", "CircuitSettings", "ConfigError", "DeadlinePassed",
-    "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Ended",
+    "Address", "AmbiguousEvent", "Call", "ChannelBinding", "CircuitSettings", "ConfigError",
+    "DeadlinePassed", "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Ended",
     "EndingsForgotten", "Envelope", "ErrorClass",
     "Filter", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
-    "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
+    "InstanceSuspended", "Interaction", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
     "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
     "PartitionStatistics", "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed",
     "Problem", "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope",
     "Secret", "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
-    "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
+    "UnknownEvent", "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
     "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
 ]

@@ -2,8 +2,9 @@
 
 # isort: off
 # fmt: off
+from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.envelopes import (
-    Address, Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Json, KeyRef,
+    Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Json, KeyRef,
     MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
     Priority, Receipt, Send, Target, digest_of,
 )
@@ -30,9 +31,9 @@ __all__ = [
     "TELEMETRY_DROPPING", "Address", "Answer", "Attempt", "AttemptReport", "AttemptTimeout",
     "BucketReport", "Call", "ConfigError", "Delete", "Dispatched", "Disposition", "Edit",
     "Envelope", "ErrorClass", "Event", "Format", "GatewayError", "HookContractError",
-    "Identity", "Instance", "Invalid", "Json", "KeyRef", "Level", "Limit", "MessageRef", "Mode",
-    "OnCancel", "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError", "Part",
-    "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
+    "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef", "Level", "Limit",
+    "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError",
+    "Part", "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
     "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Target", "Traits",
     "Transform", "TransportError", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]

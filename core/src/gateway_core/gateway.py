@@ -30,8 +30,8 @@ from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig, differing
 from gateway_core.config_file import load_config
+from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
-    Address,
     Disposition,
     Envelope,
     KeyRef,

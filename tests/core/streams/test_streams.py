@@ -15,6 +15,7 @@ from gateway_core import (
     MessageRef,
     Reason,
     Scope,
+    UnknownEvent,
     UnknownInstance,
     Verdict,
 )
@@ -181,9 +182,11 @@ async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
         with pytest.raises(Invalid, match="external_room_id"):
             async with gateway.stream(("bot", "")):
                 pytest.fail("it opened")  # pragma: no cover
-        for wrong in ("room", ("bot",), None):
-            with pytest.raises(Invalid, match="where"):
-                gateway.stream(wrong)
+        with pytest.raises(Invalid, match="where"):
+            gateway.stream(("bot",))
+        for no_event in ("room", None, {"type": "unheard of"}):
+            with pytest.raises(UnknownEvent, match="bot"):
+                gateway.stream(no_event)
         with pytest.raises(Invalid, match="on_error"):
             gateway.stream(("bot", "room"), on_error="explode")
         with pytest.raises(Invalid, match="max_text"):

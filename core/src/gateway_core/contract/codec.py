@@ -12,6 +12,7 @@ from cattrs.gen import make_dict_structure_fn
 from gateway_core.contract import envelopes
 from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRef
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
+from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import problems_in, take_no_other_for
 
 T = TypeVar("T")
@@ -32,6 +33,8 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {}
 def _make() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True)
     take_no_other_for(converter)
+    converter.register_unstructure_hook(Secret, Secret.reveal)
+    converter.register_structure_hook(Secret, lambda value, _: Secret(value))
     ref = make_dict_structure_fn(MessageRef, converter)
     converter.register_structure_hook(MessageRef, lambda v, t: ref(_readable(v, REF_VERSION), t))
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import attrs
 import msgspec
 
+from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.validators import copied, one_of
 from gateway_core.contract.verdicts import Verdict
 
@@ -151,6 +152,9 @@ class Send(_Envelope):
     collapse       a newer message of the same `collapse`, room and thread takes the place of this
                    one while it waits: this one ends `superseded`. None: nothing does
     grows          it is a stream's, which sets this; None: its text is all there
+    ephemeral      for the eyes of the interaction's user alone; refused where that cannot be
+    interaction    what the message answers by its reply token, as long as that lives; afterwards
+                   it goes to the room. None: it is no such answer
     """
 
     text: str
@@ -163,6 +167,8 @@ class Send(_Envelope):
     silent: bool = False
     collapse: str | None = None
     grows: Grows | None = None
+    ephemeral: bool = False
+    interaction: Interaction | None = None
 
     operation = "send"
 
@@ -396,13 +402,3 @@ class Attempt:
 repeated: ContextVar[bool] = ContextVar("repeated", default=False)
 """Whether what runs repeats an attempt, or finds out whether an account works: then `http` takes a
 new connection, since an old one may be the reason of the failure."""
-
-
-@attrs.frozen(kw_only=True)
-class Address:
-    """Where an incoming event came from, ready for a `Send` that answers it."""
-
-    external_room_id: str
-    thread_id: str | None = None
-    reply_to: str | None = None
-    key: str | None = None

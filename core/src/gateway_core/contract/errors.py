@@ -73,6 +73,31 @@ class UnknownInstance(Invalid):
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
+class UnknownEvent(Refused):
+    """The event belongs to no conversation of the `instances` that were asked: it has no answer.
+
+    Such are a poll, an inline query, a home tab; or it is an event of another platform.
+    """
+
+    instances: tuple[str, ...]
+
+    def __str__(self) -> str:
+        asked = ", ".join(map(repr, self.instances)) or "none is configured"
+        return f"the event belongs to no conversation of an instance (asked: {asked})"
+
+
+@attrs.define(kw_only=True, slots=False, repr=False)
+class AmbiguousEvent(Refused):
+    """The event may be of any of these `instances`: `instance=` says of which it is."""
+
+    instances: tuple[str, ...]
+
+    def __str__(self) -> str:
+        several = ", ".join(map(repr, self.instances))
+        return f"the event may be of several instances ({several}): name one with instance="
+
+
+@attrs.define(kw_only=True, slots=False, repr=False)
 class Overloaded(Refused):
     """A bound was reached: which one (`bound_of`), how full it is, and when to try again."""
 

@@ -25,8 +25,8 @@ from attrs.validators import optional
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
-    Address,
     Attempt,
     Envelope,
     Json,

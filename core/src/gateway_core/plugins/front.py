@@ -14,8 +14,8 @@ from typing import Any
 import attrs
 
 from gateway_core.clock import SECOND
+from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
-    Address,
     Attempt,
     Envelope,
     Mode,

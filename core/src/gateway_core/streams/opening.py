@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, Generator, Mapping
 from types import TracebackType
 from typing import Any, get_args
 
+from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
     Delivered,
     Format,
@@ -68,9 +69,10 @@ class Streaming:
 
     def stream(
         self,
-        where: tuple[str, str],
+        where: Any,
         chunks: AsyncIterable[str] | None = None,
         *,
+        instance: str | None = None,
         thread: str | None = None,
         reply_to: str | None = None,
         key: str | None = None,
@@ -87,8 +89,10 @@ class Streaming:
     ) -> Opening:
         """A message that grows, such as a language model's answer.
 
-        where       (instance, room)
+        where       an event of the platform, which it answers in its room and thread, with its
+                    key; or (instance, room)
         chunks      its text, piece by piece: then it is awaited, and gives the receipt
+        instance    whose event it is; None: of the one instance whose adapter knows it
         key         another stream of that key which is open is joined
         ttl         seconds from its end after which it expires
         extra       the platform's own fields (buttons) while it grows; `finish` may replace them
@@ -97,19 +101,20 @@ class Streaming:
         broken_off  what stands at its end as well if its program is killed
         max_text    characters that it may have
 
-        The others are those of `send`. Raises `Invalid` for what is no such value; the rest when
-        the block is entered.
+        The others are those of `send`. Raises `Invalid` for what is no such value, `UnknownEvent`
+        and `AmbiguousEvent` for an event that no instance or several know; the rest when the block
+        is entered.
         """
-        _check(where, on_error, max_text)
-        instance, room = where
+        _check(on_error, max_text)
+        name, address = _place(where, instance, self._streams)
         try:
             envelope = Send(
-                instance_id=instance,
-                external_room_id=room,
+                instance_id=name,
+                external_room_id=address.external_room_id,
                 text=PLACEHOLDER,
-                thread_id=thread,
-                reply_to=reply_to,
-                key=key,
+                thread_id=address.thread_id if thread is None else thread,
+                reply_to=address.reply_to if reply_to is None else reply_to,
+                key=address.key if key is None else key,
                 ttl=ttl,
                 priority=priority,
                 format=format,
@@ -124,11 +129,19 @@ class Streaming:
         return Opening(Stream(self._streams, envelope, on_error, max_text), chunks)
 
 
-def _check(where: object, on_error: object, most: object) -> None:
+def _place(where: Any, instance: str | None, streams: Streams) -> tuple[str, Address]:
+    """The instance and the address of a stream."""
+    if isinstance(where, tuple):
+        if len(where) != 2 or instance is not None:  # noqa: PLR2004 - a pair
+            text = f"must be (instance, room) alone, or an event, not {where!r}"
+            raise Invalid([Problem("where", text)])
+        return where[0], Address(external_room_id=where[1])
+    return streams.resolve(where, instance)
+
+
+def _check(on_error: object, most: object) -> None:
     """Raises `Invalid` for arguments that no envelope checks."""
     problems = []
-    if not isinstance(where, tuple) or len(where) != 2:  # noqa: PLR2004 - a pair
-        problems.append(Problem("where", f"must be (instance, room), not {where!r}"))
     if on_error not in get_args(OnError):
         words = ", ".join(map(repr, get_args(OnError)))
         problems.append(Problem("on_error", f"must be one of {words}, not {on_error!r}"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, get_args
 
+from gateway_core.contract.addresses import Asked, Interaction
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -19,6 +20,7 @@ from gateway_core.contract.envelopes import (
     Send,
 )
 from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.instances import Secret
 from gateway_core.contract.validators import (
     DEEPEST,
     LONGEST,
@@ -41,7 +43,7 @@ LONGEST_TEXT = 1_000_000
 MOST = 100
 """Problems that are reported of one envelope."""
 _NO_EXTRA: dict[str, object] = {}
-FLAGS = ("mentions", "link_previews", "silent", "interim")
+FLAGS = ("mentions", "link_previews", "silent", "interim", "ephemeral")
 
 
 def problems_of(envelope: object) -> list[Problem]:
@@ -75,6 +77,8 @@ def _is_plain(send: Any) -> bool:
         and send.ttl is send.not_before is send.deadline is None
         and send.grows is None
         and send.mentions is send.link_previews is send.silent is False
+        and send.interaction is None
+        and send.ephemeral is False
         and send.extra == _NO_EXTRA
         and type(text) is str
         and 0 < len(text) <= LONGEST_TEXT
@@ -139,6 +143,7 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
         yield from _name("reply_to", envelope.reply_to, absent=None)
         yield from _name("collapse", envelope.collapse, absent=None)
         yield from _grows(envelope.grows)
+        yield from _interaction(envelope)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
 
@@ -150,6 +155,31 @@ def _grows(grows: object) -> Iterator[Problem]:
         yield Problem("grows", f"is a stream's, not {shown(grows)}")
     elif not isinstance(grows.broken_off, str) or not is_sendable(grows.broken_off):
         yield Problem("grows.broken_off", f"must be a text that can be sent, not {shown(grows)}")
+
+
+def _interaction(send: Send) -> Iterator[Problem]:
+    """The reply token, which `gateway.address` gives, or `reply` by itself."""
+    asked: object = send.interaction
+    if asked is None:
+        return
+    if not isinstance(asked, Interaction):
+        yield Problem("interaction", f"must be an Interaction, not {type(asked).__name__}")
+        return
+    token: object = asked.token
+    if not isinstance(token, Secret) or not is_sendable(token.reveal()):
+        yield Problem("interaction.token", "must be a Secret of a text that can be sent")
+    yield from _name("interaction.id", asked.id, absent="")
+    yield from _name("interaction.app_id", asked.app_id, absent="")
+    if not is_finite(asked.ends):
+        yield Problem("interaction.ends", f"must be a POSIX time, not {shown(asked.ends)}")
+    yield from _seconds("interaction.lasts", asked.lasts, LONGEST)
+    for name, least in (("answer", 0), ("uses", 1)):
+        value: object = getattr(asked, name)
+        whole = type(value) is int and least <= value <= WIDEST
+        if not whole and not (value is None and name == "uses"):
+            yield Problem(f"interaction.{name}", f"must be a whole number from {least} on")
+    if asked.asked not in get_args(Asked):
+        yield Problem("interaction.asked", f"must be one of {', '.join(get_args(Asked))}")
 
 
 def _name(place: str, value: object, *, absent: object = ...) -> Iterator[Problem]:

@@ -1,0 +1,1 @@
+"""Answers incoming events: where they came from, replies; may import `submission` and below."""

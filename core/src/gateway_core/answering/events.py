@@ -1,0 +1,71 @@
+"""Finds the instance and the conversation that an incoming event belongs to. Never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import attrs
+
+from gateway_core.clock import Clock
+from gateway_core.contract.addresses import Address
+from gateway_core.contract.errors import AmbiguousEvent, HookContractError, UnknownEvent
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.plugins.front import ChannelHooks
+
+
+class Resolved(NamedTuple):
+    """The instance that an event came to, and where an answer to it goes."""
+
+    instance_id: str
+    address: Address
+
+
+def resolve(
+    event: Any, instance: str | None = None, *, registry: InstanceRegistry, clock: Clock
+) -> Resolved:
+    """Which instance the event came to, and its address.
+
+    instance  its id; None: the one instance whose adapter knows the event
+
+    Raises `UnknownEvent` where it belongs to no conversation, `AmbiguousEvent` where several
+    instances know it, `UnknownInstance`, and `HookContractError` where the hook of the instance
+    that was named fails.
+    """
+    if instance is not None:
+        address = registry.account(instance).hooks.address(event)
+        if address is None:
+            raise UnknownEvent(instances=(instance,))
+        return Resolved(instance, _dated(address, clock))
+    knowing = list(_knowing(event, registry))
+    if len(knowing) == 1:
+        return Resolved(knowing[0].instance_id, _dated(knowing[0].address, clock))
+    if knowing:
+        raise AmbiguousEvent(instances=tuple(found.instance_id for found in knowing))
+    raise UnknownEvent(instances=tuple(registry.serving))
+
+
+def _knowing(event: Any, registry: InstanceRegistry) -> Iterator[Resolved]:
+    """Each instance whose adapter knows the event; an adapter is asked once, however many it has.
+
+    One that fails at another platform's event does not know it: the failure is logged and counted.
+    """
+    asked: dict[ChannelHooks, Address | None] = {}
+    for name, account in registry.serving.items():
+        hooks = account.hooks
+        if hooks not in asked:
+            try:
+                asked[hooks] = hooks.address(event)
+            except HookContractError:
+                asked[hooks] = None
+        if (address := asked[hooks]) is not None:
+            yield Resolved(name, address)
+
+
+def _dated(address: Address, clock: Clock) -> Address:
+    """The address, with the time at which its reply token ends."""
+    asked = address.interaction
+    if asked is None or asked.ends is not None:
+        return address
+    ends = clock.wall() + asked.lasts
+    return attrs.evolve(address, interaction=attrs.evolve(asked, ends=ends))
