@@ -19,7 +19,7 @@ from gateway_core import (
     UnknownInstance,
     Verdict,
 )
-from gateway_core.authors import Answer, Limit, Part, TransportError, hookimpl
+from gateway_core.authors import Limit, Part, TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 PART = 20
@@ -201,10 +201,12 @@ async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
 async def test_an_empty_one_is_refused_and_nothing_is_sent(autojump_clock):
     channel = FakeChannel()
     async with open_test_gateway(channel) as gateway:
+        opening = gateway.stream(("bot", "room"))
+        out = await opening.__aenter__()
+        out.write("  ")
+        await trio.sleep(3)
         with pytest.raises(Invalid, match="text"):
-            async with gateway.stream(("bot", "room")) as out:
-                out.write("  ")
-                await trio.sleep(3)
+            await opening.__aexit__(None, None, None)
     assert channel.made == []
 
 
@@ -219,7 +221,7 @@ async def test_an_empty_one_is_refused_and_nothing_is_sent(autojump_clock):
 async def test_a_block_that_ends_by_an_exception(autojump_clock, on_error, left, ending):
     channel = FakeChannel()
     async with open_test_gateway(channel) as gateway:
-        with pytest.raises(RuntimeError, match="model"):
+        with pytest.raises(RuntimeError, match="model"):  # noqa: PT012 - a block is looked at
             async with gateway.stream(("bot", "room"), on_error=on_error) as out:
                 await say(out, "half an ")
                 raise RuntimeError("the model broke")
@@ -383,12 +385,15 @@ async def test_the_same_key_joins_the_open_one_and_replays_the_ended_one(autojum
 
 async def test_an_edit_of_it_waits_for_its_end(autojump_clock):
     channel = FakeChannel()
-    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
-        async with gateway.stream(("bot", "room"), key="it") as out:
-            await say(out, "grows")
-            ref = MessageRef(instance_id="bot", external_room_id="room", envelope_id=out.ticket.id)
-            nursery.start_soon(gateway.edit, ref, "edited")
-            await say(out, " on")
+    async with (
+        open_test_gateway(channel) as gateway,
+        trio.open_nursery() as nursery,
+        gateway.stream(("bot", "room"), key="it") as out,
+    ):
+        await say(out, "grows")
+        ref = MessageRef(instance_id="bot", external_room_id="room", envelope_id=out.ticket.id)
+        nursery.start_soon(gateway.edit, ref, "edited")
+        await say(out, " on")
     assert channel.texts("room") == ["edited"]
 
 
@@ -473,7 +478,7 @@ async def test_an_unknown_outcome_of_its_first_message_leaves_one(autojump_clock
 async def test_it_expires_as_counted_from_its_end(autojump_clock):
     channel = FakeChannel()
     async with open_test_gateway(channel) as gateway:
-        with pytest.raises(DeliveryError) as raised:
+        with pytest.raises(DeliveryError) as raised:  # noqa: PT012 - a block is looked at
             async with gateway.stream(("bot", "room"), ttl=10) as out:
                 await say(out, *["word "] * 20)
                 channel.script = _closed
@@ -517,7 +522,7 @@ class LongParts(FakeChannel):
 
 
 @pytest.mark.parametrize("length", [2_000, 20_000])
-@pytest.mark.parametrize("count", [1, 5, 10, 40])
+@pytest.mark.parametrize("count", [1, 10, 40])
 @pytest.mark.parametrize("platform", sorted(LIMITS))
 async def test_no_final_waits_for_passing_states(autojump_clock, platform, count, length):
     """Answers of unequal length in rooms of their own, beside plain messages in others."""
@@ -526,10 +531,10 @@ async def test_no_final_waits_for_passing_states(autojump_clock, platform, count
     async def answer(number, gateway):
         seconds = 20 + (number * 37) % 70
         async with gateway.stream(("bot", f"room {number}")) as out:
-            steps = seconds * 4
+            steps = seconds * 2
             for _ in range(steps):
                 out.write("x" * (length // steps))
-                await trio.sleep(0.25)
+                await trio.sleep(0.5)
             ended = trio.current_time()
             await out.finish()
             late.append(trio.current_time() - ended)
@@ -549,9 +554,8 @@ async def test_no_final_waits_for_passing_states(autojump_clock, platform, count
     assert sorted(waited)[18] <= 0.2
     for number in range(count):
         text = "".join(channel.texts(f"room {number}"))
-        assert len(text) == length // ((20 + (number * 37) % 70) * 4) * (
-            (20 + (number * 37) % 70) * 4
-        )
+        steps = (20 + (number * 37) % 70) * 2
+        assert len(text) == length // steps * steps
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 1.3), (5, 7.0), (10, 16.0), (40, 250.0)])

@@ -30,9 +30,8 @@ class Planner:
         self._journal = shard.journal
         self._targets = shard.targets
         self._retries = shard.config.retries
-        self._growing = GrowingPlanner(
-            shard.config.max_parts, None if self._journal is None else self._journal.planned
-        )
+        self._most = shard.config.max_parts
+        self._growing: GrowingPlanner | None = None  # made with the first stream
         self._end_suspended = shard.config.when_suspended == "end"
 
     def plan_next_step(  # noqa: PLR0911 - a decision table, one return a row
@@ -75,6 +74,9 @@ class Planner:
             if self._may_repeat(delivery, step, lane, now):
                 return step.kind  # it may be there already: nothing else takes its place
             step.end("unknown")
+        if self._growing is None:
+            recording = None if self._journal is None else self._journal.planned
+            self._growing = GrowingPlanner(self._most, recording)
         return self._growing.plan(delivery, growth, lane, now)
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:

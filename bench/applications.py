@@ -1,0 +1,174 @@
+"""Answers that grow: how late their ends are, and what they leave to others. In virtual time.
+
+`python -m bench.applications` streams 1, 5, 10 and 40 answers at once on each emulated channel,
+each in a room of its own, their lengths drawn from 20 to 90 s, beside 20 plain messages in other rooms;
+once of one part and once of 20,000 characters. `final_s` is the longest time from the model's end
+to the whole text, `cadence_s` the mean time between two passing states of a stream, `plain_p95_s`
+how long plain messages take, and `alone_p95_s` the same without any stream. `--table` prints the
+rows as Markdown, `--json` as one list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from statistics import fmean
+from typing import Any
+
+import structlog
+import trio
+import trio.testing
+
+from bench.worlds import PLATFORMS, Platform, configured
+from gateway_contrib.emulators.wire import Latency
+from gateway_core import Gateway, open_gateway
+from gateway_core.authors import Attempt, hookimpl
+from gateway_core.testing import open_network, virtual_wall
+
+COUNTS = (1, 5, 10, 40)
+LENGTHS = {"one part": 1_500, "20,000 characters": 20_000}
+ROOMS = {
+    "telegram": "{:d}",
+    "telegram groups": "-{:d}",
+    "slack": "C{:08d}",
+    "discord": "1{:017d}",
+}
+PLAIN = 20
+WORDS = "the quick brown fox jumps over a lazy dog and answers at length "
+
+
+class Edits:
+    """Notes when each room's passing states went out."""
+
+    GATEWAY_CONTRACT = 1
+
+    def __init__(self) -> None:
+        self.at: dict[str, list[float]] = defaultdict(list)
+
+    @hookimpl
+    def after_attempt(self, attempt: Attempt) -> None:
+        if attempt.operation == "edit":
+            self.at[attempt.room].append(trio.current_time())
+
+
+@asynccontextmanager
+async def _gateway(platform: Platform, edits: Edits) -> AsyncIterator[tuple[Any, Gateway]]:
+    """A gateway on the emulated platform, 20 to 80 ms away, on a network in memory."""
+    async with open_network() as network:
+        emulator = platform.emulator()
+        latency = Latency(0.020, 0.080, f"bench {platform.channel}")
+        network.mount("http://127.0.0.1:8080", latency(emulator.app))
+        config = configured(platform, "http://127.0.0.1:8080" + platform.path)
+        opened = open_gateway(config, plugins=[edits], rng=Random("bench"), wall_clock=virtual_wall)
+        async with opened as gateway:
+            yield emulator, gateway
+
+
+async def _run(name: str, count: int, length: int, seed: int) -> dict[str, Any]:
+    platform = PLATFORMS[name.split(maxsplit=1)[0]]
+    rng, edits = Random(f"{name} {count} {length} {seed}"), Edits()
+    late: list[float] = []
+    waits: list[float] = []
+    wrong: list[str] = []
+    room_of = ROOMS[name].format
+
+    async def answer(room: str, begins: float, seconds: float) -> None:
+        await trio.sleep(begins)
+        pace = length / seconds
+        text = (WORDS * (length // len(WORDS) + 1))[:length].rstrip()
+        async with gateway.stream(("bot", room)) as out:
+            said = 0
+            began = trio.current_time()
+            while said < len(text):
+                upto = round((trio.current_time() - began + 0.1) * pace)
+                out.write(text[said:upto])
+                said = upto
+                await trio.sleep(0.1)
+            ended = trio.current_time()
+            receipt = await out.finish()
+            late.append(trio.current_time() - ended)
+            if not receipt.delivered:
+                wrong.append(receipt.envelope_id)
+
+    async def plain(room: str, begins: float) -> None:
+        await trio.sleep(begins)
+        began = trio.current_time()
+        await gateway.send("bot", room, "hello")
+        waits.append(trio.current_time() - began)
+
+    async with _gateway(platform, edits) as (emulator, gateway):
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                begins = rng.uniform(0, 5)
+                where = room_of(2_000 + number)
+                nursery.start_soon(answer, where, begins, rng.uniform(20, 90))
+            for number in range(PLAIN):
+                nursery.start_soon(plain, room_of(1_000 + number), rng.uniform(0, 60))
+        limited = emulator.counters["rate_limited"]
+    gaps = [b - a for at in edits.at.values() for a, b in itertools.pairwise(at)]
+    return {
+        "channel": name,
+        "streams": count,
+        "final_s": round(max(late, default=0.0), 2),
+        "cadence_s": round(fmean(gaps), 2) if gaps else None,
+        "plain_p95_s": round(sorted(waits)[PLAIN * 95 // 100 - 1], 2),
+        "rate_limited": limited,
+        "not_delivered": len(wrong),
+    }
+
+
+def streams(name: str, count: int, kind: str, seed: int = 1) -> dict[str, Any]:
+    """One row: so many streams of that kind on that channel."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    row: dict[str, Any] = trio.run(_run, name, count, LENGTHS[kind], seed, clock=clock)
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    alone = trio.run(_run, name, 0, LENGTHS[kind], seed, clock=clock)
+    return row | {"answers": kind, "alone_p95_s": alone["plain_p95_s"]}
+
+
+COLUMNS = (
+    "channel", "answers", "streams", "final_s", "cadence_s", "plain_p95_s", "alone_p95_s",
+    "rate_limited", "not_delivered",
+)  # fmt: skip
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as Markdown."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
+    lines += [
+        "| " + " | ".join("" if row[c] is None else str(row[c]) for c in COLUMNS) + " |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--channel", action="append", choices=list(ROOMS))
+    parser.add_argument("--streams", action="append", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    rows = []
+    for name in asked.channel or ROOMS:
+        for kind in LENGTHS:
+            for count in asked.streams or COUNTS:
+                rows.append(streams(name, count, kind, asked.seed))
+                if not (asked.json or asked.table):
+                    print(rows[-1], flush=True)
+    if asked.json:
+        print(json.dumps(rows))
+    elif asked.table:
+        print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
