@@ -6,6 +6,7 @@ import pytest
 
 from gateway_core.text import healed
 
+ROWS = "\n".join(["| a | b |", "|--|--|", *["| c | d |"] * 200])
 WHOLE = None
 """Shown as it is."""
 
@@ -169,7 +170,7 @@ def test_links(source, expected):
         ("a | b\n--|--\nc | d", WHOLE),
         ("> | a |\n> |--|\n> | b", "> | a |\n> |--|"),
         ("- x\n  | a | b", "- x"),
-        ("| a | b |\n|--|--|\n" + "| c | d |\n" * 200 + "| e", ("| a | b |\n|--|--|\n" + "| c | d |\n" * 200).rstrip()),
+        (f"{ROWS}\n| e", ROWS),
         ("a |", "a"),
     ],
 )  # fmt: skip

@@ -14,6 +14,8 @@ from gateway_core.text.links import web_address
 
 _AGAIN: Final = 64
 """How often a text is looked at, each time with less in it; answers need two or three."""
+_WORK: Final = 60_000
+"""How many characters are read for that, for texts of signs alone."""
 _PREFIX: Final = re.compile(r"(?:[\x20\t]*(?:>|(?:[-*+]|\d{1,9}[.)])(?=[\x20\t]|\Z)))*[\x20\t]*")
 """What stands before a line's own words: borders of quotes, markers of lists."""
 _HALF: Final = re.compile(r"\#{1,6}|={1,2}|-{1,2}|!|\[[^\]\n]+\]:")
@@ -40,6 +42,7 @@ def healed(text: str) -> str:
     healed again. Any text will do; nothing is raised. It takes as long as the last block is long,
     whatever stands before it.
     """
+    work = _WORK
     for _ in range(_AGAIN):
         shown = whole_clusters(text.rstrip()).rstrip()
         ended = "\n" in text[len(shown) :]
@@ -52,8 +55,9 @@ def healed(text: str) -> str:
         else:
             kept = _healed_block(tail, ended=ended)
         text = shown[:start] + kept
-        if kept.startswith(tail):
-            return text
+        work -= len(tail)
+        if kept.startswith(tail) or work < 0:
+            break
     return text.rstrip()
 
 

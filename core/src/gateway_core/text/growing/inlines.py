@@ -30,6 +30,10 @@ _LONGEST_WORDS: Final = 300
 """Of a link, counted from its bracket: a bracket that stays open for longer is one."""
 
 
+_LONGEST_ADDRESS: Final = 2000
+"""Of a link, with its title."""
+
+
 class _Opened(NamedTuple):
     """What is open at a text's end.
 
@@ -190,6 +194,8 @@ class _Signs:
     def half_link(self) -> str | None:
         """The source with the words of the link whose address ends it, alone."""
         for begin, place in reversed(self.pairs):
+            if self.end - place > _LONGEST_ADDRESS:
+                return None
             if place + 1 < self.end and _HALF_LINK.match(self.source, place + 1):
                 return self.source[:begin] + _behind_bracket(self.source[:place], begin)
         return None

@@ -7,6 +7,8 @@ from typing import Final
 
 _LITERAL_AFTER: Final = frozenset(".,;:/)]=-")
 """Behind a single star these say that it is none of a style: `*.py`, `*)`."""
+_LONGEST: Final = 1000
+"""Of an address: see `links`."""
 _PAIR, _MOST = 2, 3
 _SPOILER: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_|")
 
@@ -19,7 +21,8 @@ def is_word(sign: str) -> bool:
 def may_begin(source: str, place: int) -> bool:
     """Whether a bracket may be a link's: not behind a word, as of an array, nor before a space."""
     before = source[place - 1 : place]
-    after = source[source.index("[", place) + 1 :][:1]
+    behind = source.index("[", place) + 1
+    after = source[behind : behind + 1]
     if after.isspace() or _in_address(source, place):
         return False
     return source[place] == "!" or not (is_word(before) or before in ("]", ")"))
@@ -27,13 +30,14 @@ def may_begin(source: str, place: int) -> bool:
 
 def _in_address(source: str, place: int) -> bool:
     """Whether what stands at a place goes on with an address."""
-    mark = source.rfind("://", 0, place)
+    mark = source.rfind("://", max(place - _LONGEST, 0), place)
     return mark >= 0 and not any(sign.isspace() for sign in source[mark:place])
 
 
 def can_open(source: str, place: int, sign: str) -> bool:
     """Whether a style begins with these signs, if its end comes later."""
-    before, after = source[place - 1 : place], source[place + len(sign) :][:1]
+    behind = place + len(sign)
+    before, after = source[place - 1 : place], source[behind : behind + 1]
     if not after or after.isspace() or len(sign) > _MOST or _in_address(source, place):
         return False
     if sign[0] == "|":

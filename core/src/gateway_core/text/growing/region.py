@@ -27,17 +27,20 @@ def last_region(text: str) -> tuple[int, bool]:
     """
     signs = [sign for sign in ("```", "~~~") if sign in text]
     floor, at = 0, _next_fence(text, 0, signs)
+    before, is_item = 0, False
     while at >= 0:
         line = text.rfind("\n", 0, at) + 1
         if at == line:
             end = _closed_at(text, at)
             if end < 0:
                 return at, True
-            floor = end
+            floor, is_item = end, False
         else:
-            end = _end_of_indented(text, floor, line, at)
+            is_item = _is_in_item(text, before, line, known=is_item)
+            end = _end_in_item(text, at) if is_item else _closed_at(text, at)
             if end < 0:
                 break
+        before = end
         at = _next_fence(text, end, signs)
     limit = len(text) if at < 0 else text.rfind("\n", 0, at) + 1
     if "<" in text and _LASTING.search(text, floor):
@@ -89,13 +92,21 @@ def _closed_at(text: str, at: int) -> int:
     return -1
 
 
-def _end_of_indented(text: str, floor: int, line: int, at: int) -> int:
-    """The same for a fence behind some spaces, which may be in an item of a list."""
+def _is_in_item(text: str, start: int, line: int, *, known: bool) -> bool:
+    """Whether a line behind some spaces is in an item of a list.
+
+    The last line at the first column says so; what holds at `start` is `known`.
+    """
     before = line
-    while before > floor and (before == line or text[before] in " \t\n"):
-        before = text.rfind("\n", floor, before - 1) + 1 or floor
-    if not _ITEM.match(text, before):
-        return _closed_at(text, at)
+    while before > start:
+        before = text.rfind("\n", 0, before - 1) + 1
+        if before >= start and text[before] not in " \t\n":
+            return bool(_ITEM.match(text, before))
+    return known
+
+
+def _end_in_item(text: str, at: int) -> int:
+    """Where a fence in an item ends: closed at any depth, or with the list."""
     run = re.escape(_run(text, at))
     end = text.find("\n", at)
     closing = re.compile(rf"^(?:(?=\S)|[\x20\t]+{run}{run[-1]}*[\x20\t]*$)", re.MULTILINE)

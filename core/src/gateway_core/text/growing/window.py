@@ -11,7 +11,9 @@ _KEPT: Final = 600
 """How much of its end is looked at, at least."""
 _LINE: Final = re.compile(r"\n(?=[\x20>]*[^\s>|<])")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\x20(?=\w)|(?<=[\u3002\uff01\uff1f])(?=\w)")
-_TABLE: Final = re.compile(r"[>\x20]*\|")
+_ROW: Final = re.compile(r"[>\x20]*\|")
+_CODE_BORDER: Final = "    |"
+"""What stands so far in is code, without the list that it is in."""
 _TRIES: Final = 20
 _ENCLOSING: Final = re.compile(r"```|~~~|\n[\x20>]*<")
 
@@ -37,12 +39,9 @@ def window(block: str) -> Window | None:
     """
     if len(block) < _LONG:
         return None
-    if table := _TABLE.match(block):
-        lines = block.split("\n")
-        if not all(line.startswith(table.group()) for line in lines):
-            return None
-        head = f"{lines[0]}\n{lines[1]}\n"
-        return Window(head, len(block) - len(lines[-1]), head + lines[-1])
+    last = block.rfind("\n") + 1
+    if row := _ROW.match(block, last):
+        return _rows(block, last, row.group())
     edge = len(block) - _KEPT
     if _ENCLOSING.search(block) or "|" in block[block.rfind("\n", 0, edge) + 1 : edge]:
         return None
@@ -53,6 +52,22 @@ def window(block: str) -> Window | None:
             head = _lines_above(block, start)
             return Window(head, start, head + block[start:])
     return None
+
+
+def _rows(block: str, last: int, border: str) -> Window | None:
+    """The last row of a table behind its header: lines that begin alike are one table's."""
+    if ">" in border and border.endswith(_CODE_BORDER):
+        return None
+    start = following = second = last
+    while start > 0:
+        above = block.rfind("\n", 0, start - 1) + 1
+        if not block.startswith(border, above):
+            break
+        start, following, second = above, start, following
+    if second >= last:
+        return None
+    head = _lines_above(block, start) + block[start:second]
+    return Window(head, last, head + block[last:])
 
 
 def _lines_above(block: str, start: int) -> str:
