@@ -28,7 +28,7 @@ class Workspace:
     async def hook(self, url, **body):
         """Status and text of what a URL answers to JSON, or to what `body` says else."""
         fields = body if {"json", "form"} & body.keys() else {"json": body}
-        answer = await self.http.request("POST", url, **fields)
+        answer = await self.http.request("POST", url.removeprefix(SLACK), **fields)
         return answer.status, answer.body.decode()
 
     def seen(self, room=None):

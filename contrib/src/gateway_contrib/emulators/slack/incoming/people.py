@@ -67,7 +67,9 @@ class People:
         """Somebody enters a slash command: the fields of its form, with a response_url."""
         channel = self._world.directory.channel(room)
         url = self._base() + self._urls.response("commands", channel, user, None)
-        trigger = self._trigger(channel, user, f'{command} failed with the error "dispatch_failed"')
+        trigger = self._trigger(
+            channel, user, f'{command} failed with the error "operation_timeout"'
+        )
         return payloads.command(channel, user, command, text, url, trigger)
 
     def press(

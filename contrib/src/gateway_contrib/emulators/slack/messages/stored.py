@@ -21,7 +21,7 @@ from gateway_contrib.emulators.slack.world import (
     is_ts,
 )
 
-STAYING = ("user", "bot_id", "thread_ts")
+STAYING = ("user", "bot_id", "thread_ts", "shown_to")
 """What of a message an edit leaves."""
 
 STAYING_UNNAMED = ("blocks", "attachments")
