@@ -46,6 +46,7 @@ class Screen:
         for key in keys:
             sight = self._open.pop(key, None)
             if sight is not None and sight.since > now:
+                sight.until = sight.since
                 self._log.remove(sight)
             elif sight is not None:
                 sight.until = min(sight.until, now)

@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from gateway_contrib.emulators.discord.interactions.entries import Interaction
+from gateway_contrib.emulators.discord.interactions.people import People
 from gateway_contrib.emulators.discord.limits import (
     VIA,
     Allowance,
@@ -25,10 +27,11 @@ from gateway_contrib.emulators.discord.limits import (
 from gateway_contrib.emulators.discord.methods import METHODS, Method, major_of
 from gateway_contrib.emulators.discord.refusals import Refusal, coded, plain
 from gateway_contrib.emulators.discord.requests import Posted, read
-from gateway_contrib.emulators.discord.world import Bot, Interaction, VirtualWall, World
+from gateway_contrib.emulators.discord.world import Bot, VirtualWall, Webhook, World
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
+from gateway_contrib.emulators.screen import Screen
 from gateway_contrib.emulators.wire import reset, silence
 
 PREFIX = "/api/v10"
@@ -38,6 +41,7 @@ UNFORESEEN_WAIT = 1.0
 _TOKEN = re.compile(r"Bot (\S+)")
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
 _BANNED = "<html><head><title>Access denied</title></head><body>Error 1015</body></html>"
+_TOO_MANY = 429
 _NOBODY = Bot("0", "nobody")
 
 
@@ -50,6 +54,13 @@ class _Asked:
     posted: Posted
     token: str
     bot: Bot
+    incoming: bool
+
+    @property
+    def route(self) -> str:
+        """The route as it is counted: that of an incoming webhook is another one."""
+        route = self.method.route
+        return route.replace("{application}", "{webhook}") if self.incoming else route
 
     @property
     def major(self) -> str:
@@ -67,8 +78,10 @@ class DiscordEmulator:
 
     `app` is the ASGI application (`/api/v10/…`, and a page at `/`), `rooms` what arrived (a
     message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
-    a room of its own), `counters` the numbers of requests, stored, edited, deleted, rate_limited
-    (by limits, not by the plan of faults) and faults.
+    a room of its own), `screen` what else is seen (typing, ephemeral messages, interactions that
+    wait or failed), `people` what users do, `counters` the numbers of requests, stored, edited,
+    deleted, received, rate_limited (by limits, not by the plan of faults) and faults, `limited` the
+    429s that the limits gave, by route.
     """
 
     def __init__(
@@ -80,9 +93,11 @@ class DiscordEmulator:
         wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
+        self.limited: Counter[str] = Counter()
         self.faults = faults or FaultPlan()
         limits = limits or DiscordLimits()
         self._world = World(limits, self.counters, wall_clock=wall_clock or VirtualWall())
+        self.people = People(self._world)
         self._tokens = None if tokens is None else frozenset(tokens)
         self._revoked: set[str] = set()
         self._allowance = Allowance(limits)
@@ -101,6 +116,16 @@ class DiscordEmulator:
     def rooms(self) -> Rooms:
         """What arrived."""
         return self._world.rooms
+
+    @property
+    def screen(self) -> Screen:
+        """What users see besides messages."""
+        return self._world.screen
+
+    @property
+    def ephemeral(self) -> Rooms:
+        """Ephemeral messages, by the room in which one user sees them."""
+        return self._world.hidden
 
     def revoke(self, token: str) -> None:
         """Refuse the token with 401 from now on."""
@@ -131,8 +156,26 @@ class DiscordEmulator:
         self._world.slow[room] = seconds
 
     def interaction(self, room: str) -> Interaction:
-        """A user presses something: an interaction to answer, for a quarter of an hour."""
-        return self._world.interaction(room)
+        """A user enters a command: an interaction to answer. `people` does more of the kind."""
+        return self.people.command(room, "ask")
+
+    def webhook(self, room: str) -> Webhook:
+        """A new incoming webhook into a channel: its path is `/webhooks/{id}/{token}`."""
+        number = self._world.next_id()
+        webhook = Webhook(id=number, token=f"webhook-{number}", room=room)
+        self._world.webhooks[number] = webhook
+        return webhook
+
+    def remove_webhook(self, webhook: Webhook) -> None:
+        """Somebody deletes it: Unknown Webhook from now on."""
+        self._world.webhooks[webhook.id] = attrs.evolve(webhook, removed=True)
+
+    def refuse_direct(self, user: str) -> None:
+        """A user takes no direct messages: what is sent there gets 50007."""
+        self._world.refusing.add(user)
+        for room, recipient in self._world.direct.items():
+            if recipient == user:
+                self.close_room(room, 50007)
 
     def reactions(self, room: str, message_id: str) -> list[tuple[str, str]]:
         """The reactions to a message, as (user, emoji)."""
@@ -151,7 +194,7 @@ class DiscordEmulator:
         return Starlette(routes=routes, exception_handlers=missing)
 
     async def _page(self, _: Request) -> Response:
-        return HTMLResponse(rooms_page("discord", self.rooms))
+        return HTMLResponse(rooms_page("discord", self.rooms, self.screen, self.limited))
 
     async def _missing(self, _: Request, error: Any) -> Response:
         return self._refused(plain(error.status_code, error.detail))
@@ -180,7 +223,14 @@ class DiscordEmulator:
         self.counters["faults"] += fault is not None
         posted = await read(request)
         bot = self._world.bot(token) if token else _NOBODY
-        asked = _Asked(request=request, method=method, posted=posted, token=token, bot=bot)
+        asked = _Asked(
+            request=request,
+            method=method,
+            posted=posted,
+            token=token,
+            bot=bot,
+            incoming=posted.path.get("application") in self._world.webhooks,
+        )
         if isinstance(fault, Said):
             return fault.response()
         if fault in self._before:
@@ -204,6 +254,8 @@ class DiscordEmulator:
         try:
             status, body = method.does(self._world, asked.bot, asked.posted)
         except Refusal as refusal:
+            if refusal.status == _TOO_MANY:
+                self.limited[asked.route] += 1
             raise Refusal(refusal.status, refusal.body, {**headers, **refusal.headers}) from None
         whole = {**headers, **VIA}
         return (
@@ -217,25 +269,28 @@ class DiscordEmulator:
         method = asked.method
         shared = self._shared.get(asked.major, 0.0) - now
         if shared > 0:
-            raise self._limited(shared, "shared")
+            raise self._limited(asked, shared, "shared")
         wait = self._allowance.take_global(asked.bot.id, now) if method.bot else 0.0
         if wait:
-            raise self._limited(wait, "global")
-        allowed, standing = self._allowance.take(method.route, asked.major, now)
+            raise self._limited(asked, wait, "global")
+        allowed, standing = self._allowance.take(asked.route, asked.major, now)
         if not allowed:
             if method.bot:
                 self._allowance.give_back_global(asked.bot.id)
-            raise self._limited(standing.reset_after, "user", standing)
+            raise self._limited(asked, standing.reset_after, "user", standing)
         return standing.headers(self._world.wall())
 
-    def _limited(self, wait: float, scope: str, standing: Standing | None = None) -> Refusal:
+    def _limited(
+        self, asked: _Asked, wait: float, scope: str, standing: Standing | None = None
+    ) -> Refusal:
         self.counters["rate_limited"] += 1
+        self.limited[asked.route] += 1
         headers = standing.headers(self._world.wall()) if standing else {}
         return limited(wait, scope=scope, headers=headers)
 
     async def _limit_unforeseen(self, asked: _Asked) -> Response:
         standing = self._allowance.exhaust(
-            asked.method.route, asked.major, trio.current_time(), UNFORESEEN_WAIT
+            asked.route, asked.major, trio.current_time(), UNFORESEEN_WAIT
         )
         headers = standing.headers(self._world.wall())
         raise limited(UNFORESEEN_WAIT, scope="user", headers=headers)
