@@ -233,7 +233,9 @@ async def test_a_form_is_shown_and_sent(opened, autojump_clock):
     entry = emulator.people.command(ROOM, "order", user=USER)
     with pytest.raises(ValueError, match="not answered with a form"):
         emulator.people.submit(entry, {})
-    rows = [{"type": 1, "components": [{"type": 4, "custom_id": "name", "label": "Name"}]}]
+    rows = [
+        {"type": 1, "components": [{"type": 4, "style": 1, "custom_id": "name", "label": "Name"}]}
+    ]
     form = {"custom_id": "order", "title": "Your order", "components": rows}
     assert 204 == (await respond(ask, entry, 9, **form))[0]
     assert [("form", "Your order", USER)] == [

@@ -203,22 +203,21 @@ async def test_the_user_stops_a_stream(slack, autojump_clock):
 async def test_the_workspace_has_so_many_a_minute(workspace, method, most, autojump_clock):
     """Refused calls draw nothing, and the 429s are counted by method."""
     slack = await workspace()
-    places = []
-    for number in range(most if method == "chat.stopStream" else 1):
-        room = f"C{number:08d}"
-        places.append(await started(slack, room, markdown_text="a"))
-    if method != "chat.startStream":
-        # The minute of the starts is over; that of the method under test begins.
-        await trio.sleep(61)
-    calls = most - 1 if method == "chat.startStream" else most
-    for number in range(calls):
-        fields = {**places[number % len(places)], "thread_ts": "1700000000.000100", **TO}
-        assert (await slack.ask(method, **fields, markdown_text="b"))["ok"]
-    refused = await slack.ask(method, **fields, markdown_text="c")
-    assert {"ok": False, "error": "ratelimited"} == refused
+    places = [await started(slack, f"C{n:08d}", markdown_text="a") for n in range(20)]
+    await trio.sleep(61)  # The minute of these starts is over.
+    thread = {"thread_ts": "1700000000.000100", **TO}
+
+    async def called(number):
+        place = places[number % len(places)]
+        fields = {"channel": place["channel"], **thread} if "start" in method else place
+        return await slack.ask(method, **fields, markdown_text="b")
+
+    for number in range(most):
+        assert (await called(number))["ok"]
+    assert {"ok": False, "error": "ratelimited"} == await called(0)
     assert ({method: 1}, 1) == (slack.emulator.limited, slack.emulator.counters["rate_limited"])
     await trio.sleep(60)
-    assert "ratelimited" != (await slack.ask(method, **fields, markdown_text="d")).get("error")
+    assert "ratelimited" != (await called(0)).get("error")
 
 
 async def test_faults_hit_streams(workspace, unlimited, autojump_clock):
