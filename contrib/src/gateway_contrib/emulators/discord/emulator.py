@@ -12,8 +12,9 @@ import trio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from gateway_contrib.emulators.discord.gateway import Gateway
 from gateway_contrib.emulators.discord.interactions.entries import Interaction
 from gateway_contrib.emulators.discord.interactions.people import People
 from gateway_contrib.emulators.discord.limits import (
@@ -76,7 +77,8 @@ class DiscordEmulator:
     wall_clock  the POSIX time of timestamps, ids and `X-RateLimit-Reset`, which some clients
                 (hikari) hold against their own clock; None: it follows trio's, from a fixed moment
 
-    `app` is the ASGI application (`/api/v10/…`, and a page at `/`), `rooms` what arrived (a
+    `app` is the ASGI application (`/api/v10/…`, the gateway's WebSocket at `/gateway`, and a page
+    at `/`), `rooms` what arrived (a
     message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
     a room of its own), `screen` what else is seen (typing, ephemeral messages, interactions that
     wait or failed), `people` what users do, `counters` the numbers of requests, stored, edited,
@@ -126,6 +128,15 @@ class DiscordEmulator:
     def ephemeral(self) -> Rooms:
         """Ephemeral messages, by the room in which one user sees them."""
         return self._world.hidden
+
+    @property
+    def gateway_url(self) -> str:
+        """What `GET /gateway/bot` says: whoever serves `app` on a socket sets it."""
+        return self._world.gateway_url
+
+    @gateway_url.setter
+    def gateway_url(self, url: str) -> None:
+        self._world.gateway_url = url
 
     def revoke(self, token: str) -> None:
         """Refuse the token with 401 from now on."""
@@ -186,7 +197,10 @@ class DiscordEmulator:
         return list(self._world.pins.get(room, ()))
 
     def _application(self) -> Starlette:
-        routes = [Route("/", self._page, methods=["GET"])]
+        gateway = Gateway(self._world, self.people, self._known)
+        routes: list[BaseRoute] = [Route("/", self._page, methods=["GET"])]
+        # Clients ask for any path of the gateway's host.
+        routes += [WebSocketRoute(path, gateway.serve) for path in ("/", "/gateway")]
         for method in METHODS:
             serve = self._serving(method)
             routes.append(Route(f"{PREFIX}{method.path}", serve, methods=[method.verb]))
@@ -242,10 +256,13 @@ class DiscordEmulator:
         """The token of a good bot; empty where none is needed."""
         found = _TOKEN.fullmatch(request.headers.get("authorization", ""))
         token = found[1] if found else ""
-        known = self._tokens is None or token in self._tokens
-        if method.bot and (not token or not known or token in self._revoked):
+        if method.bot and not self._known(token):
             raise plain(401, "Unauthorized")
         return token if method.bot else ""
+
+    def _known(self, token: str) -> bool:
+        known = self._tokens is None or token in self._tokens
+        return bool(token) and known and token not in self._revoked
 
     def _perform(self, asked: _Asked) -> Response:
         """Invariant: nothing is awaited between looking at the limits and taking of them."""

@@ -132,10 +132,10 @@ def current_application(_: World, bot: Bot, __: Posted) -> Answer:
     }
 
 
-def gateway(_: World, __: Bot, ___: Posted) -> Answer:
-    """Where the WebSocket gateway would be: there is none."""
+def gateway(world: World, __: Bot, ___: Posted) -> Answer:
+    """Where the WebSocket gateway is."""
     limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
-    return 200, {"url": "wss://127.0.0.1/none", "shards": 1, "session_start_limit": limit}
+    return 200, {"url": world.gateway_url, "shards": 1, "session_start_limit": limit}
 
 
 Answering: TypeAlias = Callable[[World, Bot, Posted], Answer]

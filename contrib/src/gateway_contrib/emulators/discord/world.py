@@ -88,6 +88,7 @@ class World:
     ) -> None:
         self.limits = limits
         self.wall = wall_clock
+        self.gateway_url = "wss://127.0.0.1/none"
         self.counters = counters
         self.rooms = Rooms()
         self.hidden = Rooms()
