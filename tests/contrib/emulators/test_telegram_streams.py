@@ -246,3 +246,33 @@ async def test_the_page_shows_drafts_typing_and_429s(opened, autojump_clock):
         assert "http-equiv" in page
         await trio.sleep(31)
         assert "http-equiv" not in (await http.request("GET", "/")).body.decode()
+
+
+async def test_who_polls_gets_each_update_until_it_is_confirmed(opened, autojump_clock):
+    emulator, ask = await opened()
+    assert OK == await ask("deleteWebhook")
+    first, second = (emulator.people.say("7", text) for text in ("one", "two"))
+
+    async def polled(**fields):
+        return (await ask("getUpdates", **fields))["result"]
+
+    assert [first] == await polled(limit=1)
+    assert [first, second] == await polled(timeout=10)
+    assert [second] == await polled(offset=2)
+    assert ([], 0.0) == (await polled(offset=3), trio.current_time())
+    assert ([], 10.0) == (await polled(offset=3, timeout=10), trio.current_time())
+
+
+async def test_who_polls_hears_at_once(opened, autojump_clock):
+    emulator, ask = await opened()
+    heard = []
+
+    async def poll():
+        answer = await ask("getUpdates", timeout=30)
+        heard.append((answer["result"], trio.current_time()))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(poll)
+        await trio.sleep(4)
+        update = emulator.people.say("7", "now")
+    assert [([update], 4.0)] == heard

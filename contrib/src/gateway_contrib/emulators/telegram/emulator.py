@@ -24,6 +24,9 @@ from gateway_contrib.emulators.telegram.requests import Parameters, read
 from gateway_contrib.emulators.telegram.world import Bot, World
 from gateway_contrib.emulators.wire import reset, silence
 
+MOST_UPDATES = 100
+"""Updates in one answer of getUpdates, unless fewer are asked for."""
+
 UNFORESEEN_WAIT = 3
 """Seconds that an injected 429 asks for."""
 
@@ -153,7 +156,10 @@ class TelegramEmulator:
         bot = self._bot(request.path_params["token"])
         if request.method not in {"GET", "POST"}:
             raise Refusal(405, "Method Not Allowed: unsupported")
-        method = METHODS.get(request.path_params["method"].lower())
+        name = request.path_params["method"].lower()
+        if name == "getupdates":
+            return await self._updates(await read(request))
+        method = METHODS.get(name)
         if method is None:
             raise Refusal(404, "method not found")
         parameters = await read(request)
@@ -164,6 +170,13 @@ class TelegramEmulator:
         if isinstance(fault, Said):
             return fault.response()
         return await self._failing(fault, request, parameters, method, bot)
+
+    async def _updates(self, parameters: Parameters) -> Response:
+        """getUpdates, the one method that waits."""
+        limit = parameters.integer("limit") or MOST_UPDATES
+        seconds = parameters.integer("timeout")
+        found = await self.people.updates(parameters.integer("offset"), limit, seconds)
+        return JSONResponse({"ok": True, "result": found})
 
     def _bot(self, token: str) -> Bot:
         match = _TOKEN.fullmatch(token)

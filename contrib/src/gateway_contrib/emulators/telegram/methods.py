@@ -29,6 +29,11 @@ def get_me(_world: World, bot: Bot, _parameters: Parameters) -> Any:
     return bot.described()
 
 
+def delete_webhook(_world: World, _bot: Bot, _parameters: Parameters) -> Any:
+    """There is none: who polls says so first."""
+    return True
+
+
 def send_message(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Store a message and show it."""
     text = formatted(parameters)
@@ -199,6 +204,7 @@ class Method:
 
 METHODS: Mapping[str, Method] = {
     "getme": Method(get_me),
+    "deletewebhook": Method(delete_webhook),
     "sendmessage": Method(send_message, changes=True),
     "editmessagetext": Method(edit_message_text, changes=True),
     "editmessagereplymarkup": Method(edit_message_reply_markup, changes=True),

@@ -5,6 +5,8 @@ Source: core.telegram.org/bots/api#update.
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -20,10 +22,15 @@ SOMEBODY = 1_000_001
 
 @attrs.define(eq=False)
 class People:
-    """Users of an emulated Telegram. Each method answers with the `Update` as Telegram sends it."""
+    """Users of an emulated Telegram. Each method answers with the `Update` as Telegram sends it.
+
+    What happened waits for `getUpdates`, too, until a bot has confirmed it.
+    """
 
     _world: World
     _updates: int = 0
+    _waiting: deque[dict[str, Any]] = attrs.field(factory=deque)
+    _happened: trio.Event = attrs.field(factory=trio.Event)
 
     def say(
         self,
@@ -71,13 +78,29 @@ class People:
         }
         return self._update("callback_query", query)
 
+    async def updates(self, offset: int, limit: int, seconds: float) -> list[dict[str, Any]]:
+        """What getUpdates answers: from `offset` on, which confirms all before it.
+
+        With nothing to tell it waits for up to `seconds`.
+        """
+        while self._waiting and self._waiting[0]["update_id"] < offset:
+            self._waiting.popleft()
+        if not self._waiting:
+            with trio.move_on_after(seconds):
+                await self._happened.wait()
+        return list(islice(self._waiting, limit))
+
     @staticmethod
     def _who(chat: Chat, user: int | None) -> int:
         return user or (chat.id if chat.kind == "private" else SOMEBODY)
 
     def _update(self, kind: str, content: Any) -> dict[str, Any]:
         self._updates += 1
-        return {"update_id": self._updates, kind: content}
+        update = {"update_id": self._updates, kind: content}
+        self._waiting.append(update)
+        self._happened.set()
+        self._happened = trio.Event()
+        return update
 
 
 def _command(text: str) -> tuple[dict[str, Any], ...]:
