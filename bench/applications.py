@@ -1,7 +1,8 @@
 """Answers that grow: how late their ends are, and what they leave to others. In virtual time.
 
 `python -m bench.applications` streams 1, 5, 10 and 40 answers at once on each emulated channel,
-each in a room of its own, their lengths drawn from 20 to 90 s, beside 20 plain messages in other rooms;
+each in a room of its own, their lengths drawn from 20 to 90 s, beside 20 plain messages in other
+rooms;
 once of one part and once of 20,000 characters. `final_s` is the longest time from the model's end
 to the whole text, `cadence_s` the mean time between two passing states of a stream, `plain_p95_s`
 how long plain messages take, and `alone_p95_s` the same without any stream. `--table` prints the
