@@ -53,7 +53,12 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (?P<name>[\w/]+\.\w+)\n")
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
-RUN = ("README.md", "docs/tutorial/first-message.md", "docs/how-to/embed.md")
+RUN = (
+    "README.md",
+    "docs/tutorial/first-message.md",
+    "docs/how-to/embed.md",
+    "docs/how-to/stream-an-answer.md",
+)
 LANGUAGES = {"python", "toml", "yaml", "sh", "text"}
 SLACK = ("https://slack.com", "http://127.0.0.1:8081")
 TOKEN = "xoxb-1234-tutorial"
@@ -148,6 +153,10 @@ EXPECTED = {
         {"C024BE91L": ["soon gone"]},
     ),
     "service.py": ("", {"C024BE91L": [f"Reminder {n}" for n in (1, 2, 3)]}),
+    "stream.py": (
+        "delivered after 4 attempts\n",
+        {"C024BE91L": ["You asked: what is six times seven? The answer is 42."]},
+    ),
     "with_courtesy.py": (
         "the code took 3 s\nthe code took 1 s\n",
         {

@@ -27,6 +27,7 @@ from gateway_core.outboxes.endings import Ended
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
 from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.pressure import PressureSettings
+from gateway_core.streams.stream import Stream
 from gateway_core.submission.preview import Preview, preview
 from gateway_core.submission.status import Status
 from gateway_core.submission.tickets import Ticket
@@ -42,7 +43,7 @@ __all__ = [
     "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
     "PartitionStatistics", "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed",
     "Problem", "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope",
-    "Secret", "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
+    "Secret", "Send", "Statistics", "Status", "Stream", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
     "UnknownEvent", "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
     "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
 ]
