@@ -43,7 +43,8 @@ __all__ = [
     "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
     "PartitionStatistics", "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed",
     "Problem", "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope",
-    "Secret", "Send", "Statistics", "Status", "Stream", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
-    "UnknownEvent", "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
-    "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
+    "Secret", "Send", "Statistics", "Status", "Stream", "TelemetrySettings", "Ticket", "Ttl",
+    "Undelivered", "UnknownEvent", "UnknownInstance", "Verdict", "from_json",
+    "installed_channels", "load_config", "load_outbox", "open_gateway", "parse_config", "preview",
+    "to_json",
 ]

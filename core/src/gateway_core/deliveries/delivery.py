@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from gateway_core.contract.envelopes import (
     Attempt,
     Call,
@@ -422,8 +424,8 @@ class Delivery:
         for number, step in enumerate(steps):
             parts.append(step.receipt(number))
             attempts += step.number
-        if self.growth is not None and self.growth.state == "broken off":
-            self.degradations += (BROKEN_OFF,)
+        if self.growth is not None:
+            self._says_how_it_grew(self.growth)
         ref: Any = self.ref()
         arrived = ref is not None and disposition is Disposition.DELIVERED
         self.receipt = (_delivered if arrived else _receipt)(
@@ -444,6 +446,13 @@ class Delivery:
             result=self.result,
         )
         return self.receipt
+
+    def _says_how_it_grew(self, growth: Growth) -> None:
+        """Whoever hears of the end of a stream gets all of its text."""
+        if growth.state == "broken off":
+            self.degradations += (BROKEN_OFF,)
+        if isinstance(self.envelope, Send) and growth.text.strip():
+            self.envelope = attrs.evolve(self.envelope, text=growth.text)
 
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""

@@ -46,9 +46,10 @@ class Growth:
     """
 
     __slots__ = (
-        "_recorded", "_serial", "_status", "attempts", "extra", "granted", "interim", "look_at",
-        "mode", "number", "paces", "planned", "planned_text", "posted_anew", "reply", "shown_at",
-        "shows_its_end", "state", "stopped", "tail", "text", "transforms", "wake",
+        "_markdown", "_recorded", "_serial", "_status", "attempts", "extra", "granted",
+        "interim", "look_at", "mode", "number", "paces", "planned", "planned_text", "posted_anew",
+        "reply", "shown_at", "shows_its_end", "state", "stopped", "tail", "text", "transforms",
+        "wake",
     )  # fmt: skip
 
     def __init__(
@@ -57,8 +58,9 @@ class Growth:
         *,
         reply: str | None = None,
         extra: Mapping[str, Json] | None = None,
+        markdown: bool = True,
     ) -> None:
-        self.text, self.reply, self.extra = text, reply, extra
+        self.text, self.reply, self.extra, self._markdown = text, reply, extra, markdown
         self._status = ""
         self.number, self.planned, self.planned_text = 0, -1, text
         self.state: State = "open"
@@ -168,7 +170,7 @@ class Growth:
         """The text that its newest state shows."""
         if not self.is_open:
             return self.text
-        text = healed(self.text)
+        text = healed(self.text) if self._markdown else self.text.rstrip()
         return "\n\n".join(filter(None, (text, self._status)))
 
     # -- its steps

@@ -11,7 +11,8 @@ import attrs
 
 from gateway_core.clock import NEVER
 from gateway_core.contract.envelopes import Disposition, Part, Send
-from gateway_core.contract.errors import HookContractError
+from gateway_core.contract.errors import HookContractError, Problem
+from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
 from gateway_core.deliveries.growth import PEEK, Growth
@@ -109,11 +110,15 @@ class GrowingPlanner:
             assert isinstance(envelope, Send)  # noqa: S101 - only sends grow
             account, shown = lane.room.account, attrs.evolve(envelope, text=text)
             try:
+                problems = account.hooks.validate(account.instance, shown)
                 plan = account.hooks.chunk(account.instance, shown, growth.mode)
             except HookContractError as error:
                 return broken_by(error)
-            if not plan:
-                return Ending(Disposition.REJECTED, delivery.verdict)
+            if problems and growth.is_open:  # what comes may mend it
+                growth.plan_from(text)
+                return None
+            if problems or not plan:
+                return Ending(Disposition.REJECTED, _refused(problems) or delivery.verdict)
             growth.plan_from(text)
             plan = self._within(delivery, growth, plan, len(delivery.steps or ()))
         before = delivery.steps or []
@@ -144,6 +149,18 @@ class GrowingPlanner:
             shows_its_end = all(pace.is_roomy for pace in growth.paces)
         growth.show_its_end(shown=shows_its_end)
         return plan if shows_its_end else plan[:-1]
+
+
+def _refused(problems: Sequence[Problem]) -> Verdict | None:
+    """What a plugin has against the whole text; None: nothing."""
+    if not problems:
+        return None
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.BAD_REQUEST,
+        dispatched="no",
+        raw="; ".join(map(str, problems)),
+    )
 
 
 def _owed(edits: Iterable[Drawn], edit: int, sends: Iterable[Drawn], send: int) -> dict[Drawn, int]:

@@ -35,6 +35,11 @@ class Streams:
     _open: dict[Stream, Scope | None] = attrs.field(factory=dict, init=False)
     _keyed: dict[Scope, Stream] = attrs.field(factory=dict, init=False)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the gateway accepts nothing more."""
+        return self._drafting.closed
+
     def resolve(self, event: Any, instance: str | None) -> Resolved:
         """Which instance the event came to, and its address. Raises as `events.resolve` does."""
         return resolve(event, instance, registry=self._drafting.registry, clock=self.clock)

@@ -14,7 +14,7 @@ import trio
 
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
-from gateway_core.contract.errors import DeliveryError, Invalid, Problem
+from gateway_core.contract.errors import DeliveryError, GatewayClosed, Invalid, Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
@@ -40,6 +40,8 @@ class OpenStreams(Protocol):
     clock: Clock
     journal: Journal | None
 
+    @property
+    def is_closed(self) -> bool: ...  # noqa: D102 - the gateway accepts nothing more
     def spawn(self, task: Callable[[], Any], /) -> None: ...  # noqa: D102 - starts one of its tasks
     def open(self, stream: Stream, envelope: Send) -> Stream | None: ...  # noqa: D102 - as `Streams` says
     def close(self, stream: Stream) -> None: ...  # noqa: D102 - likewise
@@ -59,12 +61,16 @@ class Stream:
         self._envelope = envelope
         self._on_error = on_error
         self._most = most
-        self._growth = Growth(reply=envelope.reply_to, extra=envelope.extra or None)
+        self._growth = Growth(
+            reply=envelope.reply_to,
+            extra=envelope.extra or None,
+            markdown=envelope.format == "markdown",
+        )
         self._first: Stream | None = None
         self._ticket: Ticket | None = None
         self._error: Exception | None = None
-        self._posting = False
-        self._something, self._accepted = trio.Event(), trio.Event()
+        self._posting = self._asked = False
+        self._whole, self._accepted = trio.Event(), trio.Event()
         self._recorded_at = 0
 
     def __repr__(self) -> str:
@@ -129,10 +135,12 @@ class Stream:
         """
         if text is not None:
             self._check(text, len(text))
+        self._asked = True
         if self._first is not None:
             return await self._first.finish()
-        self._growth.finish(text, extra)
-        self._ends()
+        if self._growth.is_open:
+            self._growth.finish(text, extra)
+            self._ends()
         if not self._posting:
             self._post()
         await self._accepted.wait()
@@ -159,17 +167,27 @@ class Stream:
 
     def _ends(self) -> None:
         """It grows no more: its time to live counts from now."""
-        self._something.set()
-        if self._ticket is not None:
-            self._streams.ends(self._ticket._delivery, self._envelope)  # noqa: SLF001 - likewise
+        self._whole.set()
+        delivery = self._delivery
+        if delivery is not None:
+            self._streams.ends(delivery, self._envelope)
         self._record(whole=True)
+
+    @property
+    def _delivery(self) -> Delivery | None:
+        """The delivery that grows with it, while it is this process's to deliver; None: none is."""
+        delivery = None if self._ticket is None else self._ticket._delivery  # noqa: SLF001 - a ticket is this package's own
+        if delivery is None or delivery.growth is not self._growth:  # another one has its key
+            return None
+        return None if delivery.receipt is not None or delivery.stored else delivery
 
     @property
     def receipt(self) -> Receipt | None:
         """How it ended; None: it has not."""
         if self._first is not None:
             return self._first.receipt
-        return None if self._ticket is None else self._ticket._delivery.receipt  # noqa: SLF001 - likewise
+        ticket = self._ticket
+        return ticket._delivery.receipt if ticket is not None and ticket.ended else None  # noqa: SLF001 - likewise
 
     @property
     def ticket(self) -> Ticket | None:
@@ -181,7 +199,9 @@ class Stream:
         """Whether there is no use in writing more: its user stopped it, or it has ended."""
         if self._first is not None:
             return self._first.stopped
-        return self._growth.stopped or self._error is not None or self.receipt is not None
+        if self._growth.stopped or self._error is not None:
+            return True
+        return self._ticket is not None and self._delivery is None
 
     # -- its message
 
@@ -204,14 +224,18 @@ class Stream:
         try:
             if error is not None:
                 self._break_off()
-            else:
+            elif not self._asked:
                 await self.finish()
         finally:
             self._streams.close(self)
 
     def _post(self) -> None:
         self._posting = True
-        self._streams.spawn(self._submit)
+        if self._streams.is_closed:
+            self._error = GatewayClosed()
+            self._accepted.set()
+        else:
+            self._streams.spawn(self._submit)
 
     async def _submit(self) -> None:
         """Have its message accepted; the error, if it is not, is for whoever finishes it."""
@@ -230,21 +254,21 @@ class Stream:
     async def _first_text(self) -> str:
         """What it shows first, once it has gathered for a moment."""
         with trio.move_on_after(GATHER):
-            await self._something.wait()
+            await self._whole.wait()
         while self._growth.is_open and not (text := self._growth.showing()).strip():
             with trio.move_on_after(GATHER):
-                await self._something.wait()
+                await self._whole.wait()
         return self._growth.showing() if not self._growth.is_open else text
 
     def _record(self, *, whole: bool = False) -> None:
         """Have the outbox know the newest text, at most once a second."""
-        journal, ticket = self._streams.journal, self._ticket
-        if journal is None or ticket is None or ticket._delivery.receipt is not None:  # noqa: SLF001 - likewise
+        journal, delivery = self._streams.journal, self._delivery
+        if journal is None or delivery is None:
             return
         now = self._streams.clock.now()
         if whole or now - self._recorded_at >= RECORD:
             self._recorded_at = now
-            journal.grew(ticket._delivery)  # noqa: SLF001 - likewise
+            journal.grew(delivery)
 
     def _gateway_closes(self) -> None:
         """The gateway closes: an outbox keeps its newest text, else it is broken off."""
