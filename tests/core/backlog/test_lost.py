@@ -224,7 +224,9 @@ async def test_policies_vote_where_the_account_is_owned(outbox, autojump_clock):
         await trio.sleep(5)
         assert ["accepted as its owner", "shed me", "sent as bulk"] == voting.asked
         assert not len(outbox)
-        assert (0, True) == (gateway.statistics().unfinished, gateway.statistics().conserved)
+        statistics = gateway.statistics()
+        assert (0, True) == (statistics.unfinished, statistics.conserved)
+        assert {(0, 0)} == {(one.depth, one.spilled) for one in statistics.partitions}
         counts = gateway._pager.capacity._taken
         assert [0, 0, 0] == counts
         ended = {found.receipt.disposition for found in outbox._ended.values()}
