@@ -304,6 +304,32 @@ async def test_a_message_that_has_vanished_is_posted_anew_once(autojump_clock):
         assert raised.value.receipt.disposition is Disposition.REJECTED
 
 
+async def test_a_refused_passing_state_is_the_last_and_the_whole_text_gets_its_attempt(
+    autojump_clock,
+):
+    refusing = True
+
+    async def script(attempt):
+        if attempt.operation == "edit" and refusing:
+            raise Failure(verdict(Reason.BAD_REQUEST, scope=Scope.MESSAGE))
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, *["word "] * 5)
+            assert not out.stopped
+            refusing = False
+        assert operations(channel) == ["send", "edit", "edit"]
+        assert channel.texts("room") == ["word " * 5]
+
+        refusing = True
+        async with gateway.stream(("bot", "other")) as out:
+            await say(out, "never ", "edited")
+        assert channel.texts("other") == ["never", "never edited"]
+        assert out.receipt is not None
+        assert "posted anew: its message took no edit" in out.receipt.degradations
+
+
 async def test_passing_states_that_fail_do_not_end_it(autojump_clock):
     broken = True
 

@@ -41,13 +41,14 @@ class Growth:
     look_at     when it is looked at again; None: once it grows
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
+    muted       no passing state is shown any more
     reply       the message that its first part answers
     stopped     the platform's user stopped it
     """
 
     __slots__ = (
-        "_markdown", "_recorded", "_serial", "_status", "attempts", "extra", "granted",
-        "interim", "look_at", "mode", "number", "paces", "planned", "planned_text", "posted_anew",
+        "_markdown", "_recorded", "_serial", "_status", "attempts", "extra", "granted", "interim",
+        "look_at", "mode", "muted", "number", "paces", "planned", "planned_text", "posted_anew",
         "reply", "shown_at", "shows_its_end", "state", "stopped", "tail", "text", "transforms",
         "wake",
     )  # fmt: skip
@@ -67,7 +68,7 @@ class Growth:
         self.mode: Mode = "as_asked"
         self.attempts = self.transforms = self._serial = 0
         self.tail: Step | None = None
-        self.interim = self.granted = self.posted_anew = self.stopped = False
+        self.interim = self.granted = self.posted_anew = self.stopped = self.muted = False
         self.shown_at = 0
         self.look_at: int | None = None
         self.paces: Any = ()
@@ -201,9 +202,13 @@ class Growth:
         """The message that it answers is gone."""
         self.reply = None
 
-    def drop(self) -> None:
-        """A passing state could not be shown: the next one is tried as if it were the first."""
+    def drop(self, *, mute: bool) -> None:
+        """A passing state could not be shown: the next one is tried as if it were the first.
+
+        mute  there is no next one: only the whole text is shown
+        """
         self.planned, self.tail, self.granted = -1, None, False
+        self.muted = mute
 
     def look_again(self, at: int | None) -> None:
         """It is looked at then; None: once it grows."""

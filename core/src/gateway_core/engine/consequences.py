@@ -34,6 +34,7 @@ from gateway_core.text import Excerpt
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
 """The loss that comes with each transform."""
 POSTED_ANEW = "posted anew: its message was gone"
+NOT_EDITED = "posted anew: its message took no edit"
 CLOSING = ("closed", "end")
 """Kinds of decisions that close what a refusal by a limit names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
@@ -281,22 +282,26 @@ class Consequences:
         self._scheduler.go_on_quietly(failed.lane, failed.now)
 
     def _goes_on(self, failed: Failed, decision: Decision) -> bool:
-        """Whether a stream goes on nevertheless.
+        """Whether a stream goes on nevertheless: the whole text always gets its attempts.
 
-        Its message is gone, and posted anew, once; or the attempts at a passing state are spent,
-        of which the whole text needs none.
+        A passing state that fails is dropped; after one that is refused no other is shown. Where
+        the message is gone, or takes no edit, the whole text is posted anew, once.
         """
         delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
         if growth is None or step.kind != "edit" or growth.state == "deleted":
             return False
-        if failed.verdict.reason is Reason.MESSAGE_GONE and not growth.posted_anew:
+        refused = decision.disposition in (Disposition.REJECTED, Disposition.FATAL)
+        if refused and failed.verdict.scope not in (Scope.MESSAGE, Scope.OPERATION):
+            return False
+        gone = failed.verdict.reason is Reason.MESSAGE_GONE
+        if growth.is_open and not gone:
+            growth.drop(mute=refused)
+            return refused or decision.disposition is Disposition.EXHAUSTED
+        if refused and not growth.posted_anew:
             delivery.grow(growth.vanished(delivery.steps or (), step))
-            delivery.lose(POSTED_ANEW)
+            delivery.lose(POSTED_ANEW if gone else NOT_EDITED)
             if self._shard.journal is not None:
                 self._shard.journal.planned(delivery)
-            return True
-        if growth.is_open and decision.disposition is Disposition.EXHAUSTED:
-            growth.drop()
             return True
         return False
 

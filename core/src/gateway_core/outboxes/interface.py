@@ -182,7 +182,10 @@ class Outbox(Protocol):
         """The step has its outcome."""
 
     def grew(self, envelope_id: str, text: str, number: int) -> None:
-        """The message grew: its newest text is the one of the highest number, until it ends."""
+        """The message grew: its newest text is the one of the highest number.
+
+        It is stored for as long as the entry, or its content where that may be tried again.
+        """
 
     def finished(self, receipt: Receipt) -> None:
         """The envelope ended. Its key is remembered, or free (`frees_its_key`).

@@ -48,6 +48,8 @@ class GrowingPlanner:
         step = delivery.step if delivery.steps is not None else None
         if step is not None and step.kind == "send" and step.doubtful:
             return step.kind  # it may be there already: nothing else takes its place
+        if growth.is_open and growth.muted:
+            return Later(NEVER)
         held = self._held(delivery, growth, lane, now) if growth.is_open else now
         if step is None or step is growth.tail or not growth.is_open:
             if held > now and len(growth.text) - len(growth.planned_text) < PEEK:

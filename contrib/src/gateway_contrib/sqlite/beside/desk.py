@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 
 import apsw
+import attrs
 
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.operators.requests import Desk
 from gateway_contrib.sqlite.sealing.keyring import Keyring
-from gateway_core.outboxes import Request
+from gateway_core.outboxes import Request, StoredEntry
 
 
 class BesideDesk(Desk):
@@ -44,7 +45,20 @@ class BesideDesk(Desk):
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
         answer = super()._discard(seq)
         self._contents.end([seq])
+        self._db.execute("DELETE FROM grown WHERE seq = ?", (seq,))
         return answer
+
+    def _read(self, seq: int) -> StoredEntry | None:
+        """With the text of a stream as it was when it failed."""
+        stored = super()._read(seq)
+        sql = "SELECT number, CAST(text AS BLOB) FROM grown WHERE seq = ?"
+        grown = self._db.execute(sql, (seq,)).get if stored is not None else None
+        if stored is None or grown is None:
+            return stored
+        number, text = grown
+        opened = self._keyring.open("text", seq, text)
+        text = opened if isinstance(opened, str) else opened.decode("utf-8", "replace")
+        return attrs.evolve(stored, grown=(number, text))
 
     def forget(self, room: str, seqs: Sequence[int], rows: Iterable[int], wall: float) -> None:
         """Take a room out of groups, and the bytes and texts of its envelopes; before `erase`.

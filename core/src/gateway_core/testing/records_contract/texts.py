@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core.contract.envelopes import Disposition, Grows
+from gateway_core.contract.envelopes import Disposition, Grows, Send
 from gateway_core.testing.outbox_contract import START, Entries, receipt_of
 from gateway_core.testing.records_contract.groups import nothing
 from gateway_core.testing.records_contract.making import ERASE, RecordsRuns
@@ -54,6 +54,7 @@ class TextsContract(RecordsRuns):
         """What its text says it is when it breaks off is found as it was stored."""
         mark = Grows(broken_off=" […]")
         one = entry("one")
+        assert isinstance(one.envelope, Send)
         one = attrs.evolve(one, envelope=attrs.evolve(one.envelope, grows=mark))
         async with self.process_run() as outbox:
             await outbox.append(one, nothing)
