@@ -47,10 +47,10 @@ class Growth:
     """
 
     __slots__ = (
-        "_markdown", "_recorded", "_serial", "_status", "attempts", "extra", "granted", "interim",
-        "look_at", "mode", "muted", "number", "paces", "planned", "planned_text", "posted_anew",
-        "reply", "shown_at", "shows_its_end", "state", "stopped", "tail", "text", "transforms",
-        "wake",
+        "_doubted", "_markdown", "_recorded", "_serial", "_status", "attempts", "extra",
+        "granted", "interim", "look_at", "mode", "muted", "number", "paces", "planned",
+        "planned_text", "posted_anew", "reply", "shown_at", "shows_its_end", "state", "stopped",
+        "tail", "text", "transforms", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,7 @@ class Growth:
         self.paces: Any = ()
         self.shows_its_end = True
         self._recorded: object = None
+        self._doubted = False  # what stands may be older than what the outbox knows as planned
         self.wake: Callable[[], None] = _nobody
 
     @classmethod
@@ -88,6 +89,7 @@ class Growth:
     ) -> Growth:
         """That of a stream which a previous process run had, by the number of its newest text."""
         growth = cls(text, reply=reply, extra=extra)
+        growth._doubted = True
         if stored_as < _FINAL:
             growth.break_off(mark)
         else:
@@ -255,12 +257,15 @@ class Growth:
             else:
                 old = standing[index]
                 step = _changed(old, part, carried, is_last=index == last)
+                if self._doubted and step is old:
+                    step = old.again()
                 if step is not old:
                     step.goes_on_from(old, mode=self.mode, fresh=fresh)
             new.append(step)
         left = [
             Step("delete", s.serial, message_id=s.message_id) for s in standing[len(plan) :][::-1]
         ]
+        self._doubted = False
         stay = set(map(id, new))
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
         return [*new, *left, *gone]

@@ -147,6 +147,12 @@ class Step:
         if not fresh:
             self.attempts = old.attempts
 
+    def again(self) -> Step:
+        """An edit of its message that says the same: nobody knows whether that stands there."""
+        return Step(
+            "edit", self.serial, part=self.part, extra=self.extra, message_id=self.message_id
+        )
+
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts: the first keeps its message and key, the later ones get new ones."""
         first = Step(self.kind, self.serial, part=parts[0], mode=mode)
