@@ -1,0 +1,223 @@
+"""A gateway that is open on the gateway's thread, and the calls that it is answering."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any, TypeVar
+
+import trio
+
+from gateway_core.bridge.calls import Answer, Call, Heard, closed
+from gateway_core.bridge.exits import Closing, hold_until_exit
+from gateway_core.bridge.held import Held
+from gateway_core.bridge.thread import TrioThread, gateway_thread
+from gateway_core.gateway import Gateway
+from gateway_core.telemetry import LOOP_ENDED, log_event
+
+T = TypeVar("T")
+LAST_ANSWERS = 1.0
+"""Seconds for calls that a gateway has ended to hear of it."""
+STALLED = 30.0
+"""Seconds after which a caller that blocks is told that something blocks the gateway's thread."""
+FORKED = (
+    "this gateway was open when the process forked, and its thread has stayed in the parent: what"
+    " is sent here would never arrive. Open it in the child: name it at import and let the first"
+    " use be in the child (gunicorn with preload, Celery's prefork), or call `open` there"
+)
+
+
+class Hosted(Closing):
+    """One opened gateway, as its face knows it. Its methods may be called from any thread.
+
+    opened   answered once it is open, or with what kept it from opening
+    ended    answered once it has drained and every call has its answer
+    gateway  the gateway itself, of the gateway's thread only
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], AbstractAsyncContextManager[Gateway]],
+        *,
+        opened: Heard,
+        ended: Heard,
+    ) -> None:
+        super().__init__()
+        self._make = make
+        self._context = contextvars.copy_context()
+        self._calls: trio.Nursery | None = None
+        self._held: Held | None = None
+        self._wakes_face = ended
+        self.opened = Answer(opened)
+        self.ended = Answer(self._over)
+        self.thread: TrioThread = gateway_thread()
+        self.gateway: Gateway
+
+    # -- from any thread
+
+    def open(self) -> None:
+        """Begin to open it."""
+        hold_until_exit(self)
+        self.thread.watch(self, self._broken)
+        self.thread.post(self._begin)
+
+    def call(
+        self,
+        function: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        fields: Mapping[str, Any],
+        heard: Heard,
+        waiter: Any,
+    ) -> Call:
+        """Begin a call. Raises `GatewayClosed`, and `RuntimeError` after a fork."""
+        if self.forked:
+            raise RuntimeError(FORKED)
+        call = Call(self._spawn, function, args, fields, heard, waiter)
+        self.thread.post(call.begin)
+        return call
+
+    def withdraw(self, call: Call) -> None:
+        """Its caller gave up."""
+        self.thread.post(call.withdraw)
+
+    def hold(
+        self,
+        make: Callable[[], AbstractAsyncContextManager[Any]],
+        entered: Answer,
+        ended: Answer,
+    ) -> Held:
+        """Begin to enter a context manager, in a task of its own and in the caller's context."""
+        if self.forked:
+            raise RuntimeError(FORKED)
+        held = Held(make, entered, ended)
+        self.thread.post(partial(self._begin_held, held, contextvars.copy_context()))
+        return held
+
+    def leave(self, held: Held, error: BaseException | None) -> None:
+        """Its block ended."""
+        self.thread.post(partial(held.leave, error))
+
+    def cancel(self, held: Held) -> None:
+        """Nobody waits for its entrance or its end any more: both are cancelled."""
+        self.thread.post(held.cancel)
+
+    def tell(self, function: Callable[[], object], failed: Callable[[Exception], None]) -> None:
+        """Let the gateway's thread call it after all calls before; does not wait."""
+        if self.forked:
+            raise RuntimeError(FORKED)
+
+        def telling() -> None:
+            try:
+                function()
+            except Exception as error:  # noqa: BLE001 - the caller's
+                failed(error)
+
+        self.thread.post(telling)
+
+    def ask(self, function: Callable[[], T]) -> T:
+        """What a function that never waits answers on the gateway's thread, waited for here."""
+        if self.thread.is_here:
+            return function()
+        if self.forked:
+            raise RuntimeError(FORKED)
+        lock = threading.Lock()
+        lock.acquire()  # noqa: SIM115 - released by the answer
+        answer = Answer(lambda _: lock.release())
+
+        def asking() -> None:
+            if self.ended.given:
+                answer.fail(self._closed())
+                return
+            try:
+                value = function()
+            except BaseException as error:  # noqa: BLE001 - the caller's
+                answer.fail(error)
+            else:
+                answer.give(value)
+
+        self.thread.post(asking)
+        if not lock.acquire(timeout=STALLED):
+            raise TimeoutError(f"the gateway's thread is blocked for {STALLED:g} s: by a hook?")
+        result: T = answer.result()
+        return result
+
+    def close(self) -> None:
+        """Begin to close it: it drains."""
+        self.closing = True
+        self.thread.post(self._leave)
+
+    def report_left_open(self) -> None:
+        """Log that nobody closed it before its loop or its process ended."""
+        if self.opened.given and self.opened.error is None:
+            log_event(LOOP_ENDED, unfinished=self.ask(self.gateway.statistics).unfinished)
+
+    def cut(self) -> None:
+        """End its drain now; what is left is logged."""
+        self.thread.post(self._cut)
+
+    @property
+    def longest_drain(self) -> float:
+        """Seconds that closing it may take for what is unfinished."""
+        worked = self.opened.given and self.opened.error is None
+        return self.gateway.config.drain_timeout if worked else 0.0
+
+    # -- on the gateway's thread
+
+    def _begin(self) -> None:
+        self._held = Held(self._make, Answer(self._entered), Answer(lambda _: None))
+        self._context.run(self.thread.nursery.start_soon, self._run)
+
+    async def _run(self) -> None:
+        assert self._held is not None  # noqa: S101 - `_begin` made it
+        async with trio.open_nursery() as self._calls:
+            await self._held.run()
+            with trio.move_on_after(LAST_ANSWERS):
+                while self._calls.child_tasks:  # noqa: ASYNC110 - once, as it closes
+                    await trio.sleep(0.001)
+            self._calls.cancel_scope.cancel()
+        ended = self._held.ended
+        if ended.error is not None:
+            self.ended.fail(ended.error)
+        else:
+            self.ended.give(None)
+
+    def _entered(self, entered: Answer) -> None:
+        if entered.error is not None:
+            self.opened.fail(entered.error)
+        else:
+            self.gateway = entered.value
+            self.opened.give(entered.value)
+
+    def _leave(self) -> None:
+        if self._held is not None:
+            self._held.leave() if self.opened.given else self._held.cancel()
+
+    def _cut(self) -> None:
+        if self.opened.given and self.opened.error is None:
+            self.gateway._cut_drain()  # noqa: SLF001 - the gateway's own, for its bridge
+
+    def _spawn(self) -> Callable[[Callable[[], Awaitable[None]]], None]:
+        if self.ended.given or self._calls is None:
+            raise self._closed()
+        return self._calls.start_soon
+
+    def _begin_held(self, held: Held, context: contextvars.Context) -> None:
+        try:
+            context.run(self._spawn(), held.run)
+        except BaseException as error:  # noqa: BLE001 - the caller's
+            held.entered.fail(error)
+
+    def _closed(self) -> BaseException:
+        return closed(self.ended.error)
+
+    def _over(self, ended: Answer) -> None:
+        self.thread.forget(self)
+        self.done()
+        self._wakes_face(ended)
+
+    def _broken(self, error: BaseException) -> None:
+        self.opened.fail(error)
+        self.ended.fail(error)
