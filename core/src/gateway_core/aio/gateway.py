@@ -1,8 +1,8 @@
 """The gateway for asyncio: every method of `gateway_core.Gateway`, as it is there.
 
-A method that is awaited there is awaited here. One that is not answers here as well at once: it
-waits for the gateway's thread, for which nothing of the loop is needed, a fraction of a millisecond
-as a rule. A method that is new there is one line here; `handles` has what returns more than a value.
+A method that is awaited there is awaited here. One that is not is called here as well: it waits for
+the gateway's thread, as a rule a fraction of a millisecond. A method that is new there is one line
+here; `handles` has what returns more than a value.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ class Gateway:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._core = home.core
-        self._send: Any = home.core.send  # its overloads are repeated below
-        self._edit: Any = home.core.edit
+        self._call: Any = home.call  # for methods whose overloads are repeated here
 
     @property
     def config(self) -> GatewayConfig:
@@ -88,8 +87,13 @@ class Gateway:
         **fields: Unpack[SendFields],
     ) -> Delivered | Receipt:
         """Send a message and wait for its end, as `gateway_core.Gateway.send` does."""
-        receipt: Delivered | Receipt = await self._home.call(
-            self._send, instance, room, text, raises=raises, **fields
+        receipt: Delivered | Receipt = await self._call(
+            self._core.send,
+            instance,
+            room,
+            text,
+            raises=raises,
+            **fields,
         )
         return receipt
 
@@ -112,8 +116,12 @@ class Gateway:
         self, target: Editable, text: str, *, raises: bool = True, **fields: Unpack[EditFields]
     ) -> Delivered | Receipt:
         """Give a message a new text and wait for the end, as `gateway_core.Gateway.edit` does."""
-        receipt: Delivered | Receipt = await self._home.call(
-            self._edit, _inner(target), text, raises=raises, **fields
+        receipt: Delivered | Receipt = await self._call(
+            self._core.edit,
+            _inner(target),
+            text,
+            raises=raises,
+            **fields,
         )
         return receipt
 
@@ -187,9 +195,7 @@ class Gateway:
 
         wait  True: wait for a slot where a bound is reached; False: raise `Overloaded`
         """
-        return Ticket(
-            self._home, await self._home.call(self._core.submit, envelope, wait=wait)
-        )
+        return Ticket(self._home, await self._home.call(self._core.submit, envelope, wait=wait))
 
     # -- about envelopes
 
@@ -227,7 +233,7 @@ class Gateway:
     # -- instances at run time
 
     def add_instance(self, instance: Instance) -> None:
-        """Add an instance. Raises `ConfigError` for a known id or account, or an unserved channel."""
+        """Add an instance. Raises `ConfigError` for a known id or an unserved channel."""
         self._home.ask(self._core.add_instance, instance)
 
     def replace_instance(self, instance: Instance) -> None:

@@ -111,10 +111,10 @@ class Home:
         hosted.interrupts = max(hosted.interrupts, interrupts)
         hosted.close()
         cancelled: asyncio.CancelledError | None = None
-        while not hosted.ended.given:
+        while True:
             ended = self._loop.create_future()
             self._closed.append(ended)
-            if hosted.ended.given:  # meanwhile
+            if hosted.ended.given:
                 break
             try:
                 await ended
@@ -175,7 +175,7 @@ class Home:
 
     async def _certainly(self, answer: Answer) -> None:
         """Wait for the answer, whoever cancels this task meanwhile; it comes at once."""
-        while not answer.given:
+        while True:
             answer.waiter = waiter = self._loop.create_future()
             if answer.given:
                 return

@@ -55,7 +55,7 @@ class Closing:
         _open.discard(self)
         self._done.set()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float | None) -> bool:
         """Wait so long until it has closed; whether it has."""
         return self._done.wait(seconds)
 

@@ -124,7 +124,7 @@ class Hosted(Closing):
         if self.forked:
             raise RuntimeError(FORKED)
         lock = threading.Lock()
-        lock.acquire()  # noqa: SIM115 - released by the answer
+        lock.acquire()
         answer = Answer(lambda _: lock.release())
 
         def asking() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import trio
 
@@ -33,16 +35,15 @@ class SpareThreads:
         await self._all_at_work(self._held.wait)
         while True:
             await trio.sleep(KEPT_IN_USE)
-            together = threading.Barrier(NUMBER)
-            await self._all_at_work(lambda: _meet(together))
+            await self._all_at_work(partial(_meet, threading.Barrier(NUMBER)))
 
-    async def _all_at_work(self, work: object) -> None:
+    async def _all_at_work(self, work: Callable[[], object]) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(NUMBER):
                 nursery.start_soon(self._one, work)
 
-    async def _one(self, work: object) -> None:
-        await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)  # type: ignore[arg-type]
+    async def _one(self, work: Callable[[], object]) -> None:
+        await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
 
     def release(self) -> None:
         """The process exits: from now on they are for whoever needs a thread."""

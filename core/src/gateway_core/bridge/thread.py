@@ -93,7 +93,7 @@ class TrioThread:
 
     def stop(self) -> None:
         """End the thread, in which nothing is open any more."""
-        self.post(lambda: self._stop.set())
+        self.post(self._stop.set)
         self._thread.join(LAST_STEPS)
 
 
