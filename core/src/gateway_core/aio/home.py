@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from gateway_core.aio.returns import Returns
-from gateway_core.bridge.calls import Answer
+from gateway_core.bridge.calls import Answer, Call
 from gateway_core.bridge.exits import CUT_AT
 from gateway_core.bridge.held import Held
 from gateway_core.bridge.hosted import Hosted
@@ -63,14 +63,25 @@ class Home:
         self._check_loop()
         future = self._loop.create_future()
         call = self._hosted.call(method, args, fields, self._returns.bring, future)
+        result: T = await self._answer_of(call, future)
+        return result
+
+    async def next_of(self, method: Callable[[], Awaitable[T]]) -> T:
+        """Await it as `call` does, also after the end of the gateway: some of it may be left."""
+        self._check_loop()
+        future, bring = self._loop.create_future(), self._returns.bring
+        call = self._hosted.call(method, (), {}, bring, future, outlives=True)
+        result: T = await self._answer_of(call, future)
+        return result
+
+    async def _answer_of(self, call: Call, future: asyncio.Future[None]) -> Any:
         try:
             await future
         except asyncio.CancelledError:
             self._hosted.withdraw(call)
             await self._certainly(call)
             raise
-        result: T = call.result()
-        return result
+        return call.result()
 
     def ask(self, method: Callable[P, T], /, *args: P.args, **fields: P.kwargs) -> T:
         """What it answers on the gateway's thread, as a rule within a fraction of a millisecond."""

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
-from gateway_core.bridge.calls import Answer, Withdrawn
+from gateway_core.bridge.calls import Answer, Call, Withdrawn
 from gateway_core.bridge.exits import CUT_AT
 from gateway_core.bridge.held import Held
 from gateway_core.bridge.hosted import FORKED, Hosted
@@ -67,20 +67,17 @@ class Home:
         exception of a signal's handler cancels it as well.
         """
         hosted, lock = self._open(), _held_lock()
-        seconds = _seconds(timeout)
         _check_thread(hosted)
         call = hosted.call(method, args, fields, _release, lock)
-        try:
-            answered = lock.acquire(timeout=seconds)
-        except BaseException:
-            hosted.withdraw(call)
-            raise
-        if not answered:
-            hosted.withdraw(call)
-            lock.acquire()
-            if isinstance(call.error, Withdrawn):
-                raise _late(timeout) from None
-        result: T = call.result()
+        result: T = _answer_of(hosted, call, timeout)
+        return result
+
+    def next_of(self, timeout: float | None, method: Callable[[], Awaitable[T]]) -> T:
+        """Wait as `call` does, also after the end of the gateway: some of it may be left."""
+        hosted, lock = self._open(), _held_lock()
+        _check_thread(hosted)
+        call = hosted.call(method, (), {}, _release, lock, outlives=True)
+        result: T = _answer_of(hosted, call, timeout)
         return result
 
     def ask(self, method: Callable[P, T], /, *args: P.args, **fields: P.kwargs) -> T:
@@ -203,6 +200,21 @@ def _wait(hosted: Hosted, held: Held, answer: Answer) -> None:
     except BaseException:
         hosted.cancel(held)
         raise
+
+
+def _answer_of(hosted: Hosted, call: Call, timeout: float | None) -> Any:
+    """Wait for it, and cancel it when nobody waits any more."""
+    try:
+        answered = call.waiter.acquire(timeout=_seconds(timeout))
+    except BaseException:
+        hosted.withdraw(call)
+        raise
+    if not answered:
+        hosted.withdraw(call)
+        call.waiter.acquire()  # it comes at once
+        if isinstance(call.error, Withdrawn):
+            raise _late(timeout) from None
+    return call.result()
 
 
 def _check_thread(hosted: Hosted) -> None:

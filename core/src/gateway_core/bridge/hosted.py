@@ -71,11 +71,17 @@ class Hosted(Closing):
         fields: Mapping[str, Any],
         heard: Heard,
         waiter: Any,
+        *,
+        outlives: bool = False,
     ) -> Call:
-        """Begin a call. Raises `GatewayClosed`, and `RuntimeError` after a fork."""
+        """Begin a call. Raises `RuntimeError` after a fork.
+
+        outlives  it is answered after the end of the gateway, too; else with `GatewayClosed`
+        """
         if self.forked:
             raise RuntimeError(FORKED)
-        call = Call(self._spawn, function, args, fields, heard, waiter)
+        spawn = self._spawn_anyway if outlives else self._spawn
+        call = Call(spawn, function, args, fields, heard, waiter)
         self.thread.post(call.begin)
         return call
 
@@ -203,6 +209,9 @@ class Hosted(Closing):
         if self.ended.given or self._calls is None:
             raise self._closed()
         return self._calls.start_soon
+
+    def _spawn_anyway(self) -> Callable[[Callable[[], Awaitable[None]]], None]:
+        return self.thread.nursery.start_soon if self.ended.given else self._spawn()
 
     def _begin_held(self, held: Held, context: contextvars.Context) -> None:
         try:
