@@ -86,7 +86,9 @@ def test_what_answers_at_once_under_trio_does_so_here():
             assert gateway.address("bot", {}) is None
             gateway.add_instance(Instance("other", "fake", FakeSettings()))
             gateway.suspend("other")
-            assert [False, True] == [one.suspended is not None for one in gateway.statistics().instances]
+            assert [False, True] == [
+                one.suspended is not None for one in gateway.statistics().instances
+            ]
             gateway.resume("other")
             gateway.replace_instance(Instance("other", "fake", FakeSettings(name="new")))
             assert "other" == (await gateway.probe("other")).name

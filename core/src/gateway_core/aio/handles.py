@@ -116,7 +116,7 @@ class Items(AsyncIterator[T]):
         return self
 
     async def __anext__(self) -> T:
-        item = await self._home.next_of(self._fetch)
+        item = await self._home.call_after_end(self._fetch)
         self._next.popleft()
         return item
 

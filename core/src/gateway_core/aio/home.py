@@ -66,7 +66,7 @@ class Home:
         result: T = await self._answer_of(call, future)
         return result
 
-    async def next_of(self, method: Callable[[], Awaitable[T]]) -> T:
+    async def call_after_end(self, method: Callable[[], Awaitable[T]]) -> T:
         """Await it as `call` does, also after the end of the gateway: some of it may be left."""
         self._check_loop()
         future, bring = self._loop.create_future(), self._returns.bring

@@ -17,6 +17,7 @@ from gateway_core.aio.home import Home
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.hookspecs import Providers
 from gateway_core.outboxes.interface import Outbox
+from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.loader import Given
 
 
@@ -85,7 +86,11 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
         except asyncio.CancelledError:
             if error is None:
                 raise
-        await self._watch.aclose()
+        except BaseException as failed:
+            own = None if isinstance(error, asyncio.CancelledError) else error
+            raise leaving(own, BaseExceptionGroup("", [failed])) from failed.__cause__
+        finally:
+            await self._watch.aclose()
 
     async def _watching(self) -> AsyncGenerator[None]:
         """Left by the block's end, or by the loop's: it ends its generators before it is closed."""

@@ -40,7 +40,7 @@ class Ticket(Handle[tickets.Ticket]):
         Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start, or for
         another process, which owns its account now.
         """
-        return await self._call(self._inner.receipt)
+        return await self._home.call_after_end(self._inner.receipt)
 
     @property
     def inner(self) -> tickets.Ticket:

@@ -123,7 +123,7 @@ class Items(Iterator[T]):
     def next_within(self, timeout: float | None) -> T:
         """The next, if it comes within so many seconds. Raises `TimeoutError`, `StopIteration`."""
         try:
-            item = self._home.next_of(timeout, self._fetch)
+            item = self._home.call_after_end(timeout, self._fetch)
         except StopAsyncIteration:
             raise StopIteration from None
         self._next.popleft()

@@ -72,7 +72,7 @@ class Home:
         result: T = _answer_of(hosted, call, timeout)
         return result
 
-    def next_of(self, timeout: float | None, method: Callable[[], Awaitable[T]]) -> T:
+    def call_after_end(self, timeout: float | None, method: Callable[[], Awaitable[T]]) -> T:
         """Wait as `call` does, also after the end of the gateway: some of it may be left."""
         hosted, lock = self._open(), _held_lock()
         _check_thread(hosted)

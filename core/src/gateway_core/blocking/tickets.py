@@ -41,7 +41,7 @@ class Ticket(Handle[tickets.Ticket]):
         (`kept=True`) if an outbox stores it for the next start, or for another process, which owns
         its account now.
         """
-        return self._call(timeout, self._inner.receipt)
+        return self._home.call_after_end(timeout, self._inner.receipt)
 
     @property
     def inner(self) -> tickets.Ticket:

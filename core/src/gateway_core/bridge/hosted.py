@@ -51,8 +51,10 @@ class Hosted(Closing):
         self._calls: trio.Nursery | None = None
         self._held: Held | None = None
         self._wakes_face = ended
+        self._over = False
+        self._why: BaseException | None = None
         self.opened = Answer(opened)
-        self.ended = Answer(self._over)
+        self.ended = Answer(self._is_over)
         self.thread: TrioThread = gateway_thread()
         self.gateway: Gateway
 
@@ -134,8 +136,8 @@ class Hosted(Closing):
         answer = Answer(lambda _: lock.release())
 
         def asking() -> None:
-            if self.ended.given:
-                answer.fail(self._closed())
+            if self._over:
+                answer.fail(closed(self._why))
                 return
             try:
                 value = function()
@@ -157,7 +159,7 @@ class Hosted(Closing):
 
     def report_left_open(self) -> None:
         """Log that nobody closed it before its loop or its process ended."""
-        if self.opened.given and self.opened.error is None:
+        if self._worked and not self._over:
             log_event(LOOP_ENDED, unfinished=self.ask(self.gateway.statistics).unfinished)
 
     def cut(self) -> None:
@@ -167,8 +169,12 @@ class Hosted(Closing):
     @property
     def longest_drain(self) -> float:
         """Seconds that closing it may take for what is unfinished."""
-        worked = self.opened.given and self.opened.error is None
-        return self.gateway.config.drain_timeout if worked else 0.0
+        return self.gateway.config.drain_timeout if self._worked else 0.0
+
+    @property
+    def _worked(self) -> bool:
+        """Whether it was opened."""
+        return hasattr(self, "gateway")
 
     # -- on the gateway's thread
 
@@ -180,13 +186,13 @@ class Hosted(Closing):
         assert self._held is not None  # noqa: S101 - `_begin` made it
         async with trio.open_nursery() as self._calls:
             await self._held.run()
+            self._over, self._why = True, self._held.ended.error
             with trio.move_on_after(LAST_ANSWERS):
                 while self._calls.child_tasks:  # noqa: ASYNC110 - once, as it closes
                     await trio.sleep(0.001)
             self._calls.cancel_scope.cancel()
-        ended = self._held.ended
-        if ended.error is not None:
-            self.ended.fail(ended.error)
+        if self._why is not None:
+            self.ended.fail(self._why)
         else:
             self.ended.give(None)
 
@@ -202,16 +208,16 @@ class Hosted(Closing):
             self._held.leave() if self.opened.given else self._held.cancel()
 
     def _cut(self) -> None:
-        if self.opened.given and self.opened.error is None:
+        if self._worked:
             self.gateway._cut_drain()  # noqa: SLF001 - the gateway's own, for its bridge
 
     def _spawn(self) -> Callable[[Callable[[], Awaitable[None]]], None]:
-        if self.ended.given or self._calls is None:
-            raise self._closed()
+        if self._over or self._calls is None:
+            raise closed(self._why)
         return self._calls.start_soon
 
     def _spawn_anyway(self) -> Callable[[Callable[[], Awaitable[None]]], None]:
-        return self.thread.nursery.start_soon if self.ended.given else self._spawn()
+        return self.thread.nursery.start_soon if self._over else self._spawn()
 
     def _begin_held(self, held: Held, context: contextvars.Context) -> None:
         try:
@@ -219,10 +225,7 @@ class Hosted(Closing):
         except BaseException as error:  # noqa: BLE001 - the caller's
             held.entered.fail(error)
 
-    def _closed(self) -> BaseException:
-        return closed(self.ended.error)
-
-    def _over(self, ended: Answer) -> None:
+    def _is_over(self, ended: Answer) -> None:
         self.thread.forget(self)
         self.done()
         self._wakes_face(ended)
