@@ -19,7 +19,7 @@ from gateway_core.aio.returns import Returns
 from gateway_core.bridge.calls import Answer, Call
 from gateway_core.bridge.exits import CUT_AT
 from gateway_core.bridge.held import Held
-from gateway_core.bridge.hosted import Hosted
+from gateway_core.bridge.hosted import FORKED, Hosted
 from gateway_core.gateway import Gateway
 
 P = ParamSpec("P")
@@ -154,7 +154,7 @@ class Home:
 
     def _check_loop(self) -> None:
         if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001 - None and no error
-            raise RuntimeError(ELSEWHERE)
+            raise RuntimeError(FORKED if self._hosted.forked else ELSEWHERE)
 
     def answer(self) -> Answer:
         """One for a context manager to be entered, or left: `waited_for` it."""
