@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 
 import trio
 
@@ -55,13 +54,3 @@ def on_thread(function):
     gateway_thread().post(lambda: (found.append(function()), done.set()))
     assert done.wait(SOON)
     return found[0]
-
-
-@contextmanager
-def within(seconds=SOON):
-    """A program that hangs ends, with the stacks of its threads."""
-    import faulthandler
-
-    faulthandler.dump_traceback_later(seconds, exit=True)
-    yield
-    faulthandler.cancel_dump_traceback_later()

@@ -6,8 +6,9 @@ was accepted the program writes down itself, as lines of `accepted`.
 
 from __future__ import annotations
 
-import faulthandler
 import os
+import signal
+from pathlib import Path
 
 import trio
 
@@ -15,7 +16,7 @@ from gateway_core import GatewayConfig, Instance
 from gateway_core.testing import FakeChannel, FakeSettings
 
 SECONDS = float(os.environ.get("SECONDS_EACH", "0.3"))
-faulthandler.dump_traceback_later(40, exit=True)
+signal.alarm(40)  # a program that hangs ends
 
 
 class Written(FakeChannel):
@@ -28,7 +29,7 @@ class Written(FakeChannel):
 
 
 def note(file, text):
-    with open(file, "a") as lines:
+    with Path(file).open("a") as lines:
         lines.write(f"{text}\n")
 
 

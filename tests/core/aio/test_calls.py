@@ -1,6 +1,6 @@
 """Calls out of an asyncio loop: answers, errors, context variables, cancellation, other loops."""
 
-import asyncio
+import asyncio  # noqa: TID251 - what is tested
 import contextvars
 import inspect
 import threading

@@ -1,6 +1,6 @@
 """How a gateway opens and ends in an asyncio program, whoever ends first."""
 
-import asyncio
+import asyncio  # noqa: TID251 - what is tested
 import threading
 import time
 
@@ -171,7 +171,7 @@ def test_a_third_cancellation_cuts_the_drain_and_lists_what_is_left(logs):
 
     async def main():
         task = asyncio.ensure_future(program())
-        while len(ids) < 3:
+        while len(ids) < 3:  # noqa: ASYNC110 - of another task
             await asyncio.sleep(0.01)
         for _ in range(3):
             task.cancel()
@@ -230,7 +230,7 @@ def test_a_gateway_that_gives_up_ends_the_block_with_its_error(breaks):
             await asyncio.sleep(1e6)
 
     async def main():
-        with pytest.raises(PartitionFailed, match="at once|RuntimeError") as caught:
+        with pytest.raises(PartitionFailed, match="RuntimeError") as caught:
             await program()
         assert 0 == asyncio.current_task().cancelling()
         await asyncio.sleep(0)
@@ -288,9 +288,13 @@ def test_one_that_was_opened_by_a_task_that_has_ended_tells_callers_and_its_end(
         opening = breakable()
         gateway = await asyncio.ensure_future(opening.__aenter__())
         breaks(gateway)
-        with pytest.raises(GatewayClosed) as caught:
+
+        async def ask():
             while True:
                 await gateway.status("unknown")
+
+        with pytest.raises(GatewayClosed) as caught:
+            await ask()
         assert isinstance(caught.value.__cause__, PartitionFailed)
         with pytest.raises(PartitionFailed):
             await opening.__aexit__(None, None, None)

@@ -132,9 +132,14 @@ def test_a_block_opens_and_drains_it():
 
 def test_an_exception_of_the_block_leaves_it_after_the_drain():
     channel = FakeChannel(latency=0.1)
-    with pytest.raises(LookupError), named(channel) as gateway:
-        gateway.enqueue("bot", "room", "accepted")
-        raise LookupError
+
+    def fails():
+        with named(channel) as gateway:
+            gateway.enqueue("bot", "room", "accepted")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fails()
     assert ["accepted"] == channel.texts("room")
 
 
@@ -239,9 +244,9 @@ def test_endings_are_an_iterator_that_ends_with_the_gateway():
         for n in range(3):
             gateway.send("bot", "room", str(n))
         first = next(endings)
+        assert ["2", "3"] == [next(endings).receipt.parts[0].message_id for _ in range(2)]
         with pytest.raises(TimeoutError):
-            for _ in range(3):
-                endings.next_within(0.2)
+            endings.next_within(0.2)
         gateway.send("bot", "room", "last")
     rest = [one.receipt.parts[0].message_id for one in endings]
     assert ("1", ["4"]) == (first.receipt.parts[0].message_id, rest)
@@ -266,9 +271,13 @@ def test_one_that_gives_up_tells_callers_and_its_end(monkeypatch):
 
     partition._keep_time = dies
     gateway_thread().post(partition.workers.nursery.cancel_scope.cancel)
-    with pytest.raises(GatewayClosed) as caught:
+
+    def ask():
         while True:
             gateway.status("unknown")
+
+    with pytest.raises(GatewayClosed) as caught:
+        ask()
     assert isinstance(caught.value.__cause__, PartitionFailed)
     with pytest.raises(PartitionFailed):
         gateway.close()

@@ -1,4 +1,4 @@
-"""Programs in processes of their own, ended in every way: nothing accepted is lost, nothing hangs."""
+"""Programs in processes of their own, ended in every way: nothing is lost, nothing hangs."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,21 @@ def accept(name=""):
 """
 
 
+LATER = """
+def later():
+    accept("a")
+    time.sleep(1)
+    accept("b")
+gateway.open()
+threading.Thread(target=later).start()
+"""
+POOL = """
+from concurrent.futures import ThreadPoolExecutor
+gateway.open()
+ThreadPoolExecutor().submit(accept)
+"""
+
+
 class Program:
     """A program that runs in a folder of its own."""
 
@@ -64,6 +80,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def until_ready(self):
@@ -83,7 +100,7 @@ class Program:
         try:
             out, self.said = self.process.communicate(timeout=BOUND)
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # its stacks
+            os.killpg(self.process.pid, signal.SIGABRT)  # the stacks of all
             _, said = self.process.communicate()
             raise AssertionError(f"it hangs:\n{said}") from None
         self.out = out
@@ -107,8 +124,8 @@ def program(tmp_path):
 
     yield start
     for one in programs:
-        if one.process.poll() is None:
-            one.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(one.process.pid, signal.SIGKILL)
         one.process.communicate()
 
 
@@ -163,14 +180,18 @@ asyncio.run(whole())
         "asyncio.run(main())",
         "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()",
         "loop = asyncio.new_event_loop(); loop.run_until_complete(main())",
-        "import threading\nt = threading.Thread(target=asyncio.run, args=(main(),)); t.start()",
+        # The main thread ends once it is open: no thread is started after that.
+        "threading.Thread(target=asyncio.run, args=(main(),)).start(); open_.wait()",
     ],
 )
 def test_a_loop_that_ends_with_the_gateway_open_loses_nothing(program, ends):
     code = """
 async def main():
-    await accept(await open_gateway(**given()).__aenter__())
+    gateway = await open_gateway(**given()).__aenter__()
+    open_.set()
+    await accept(gateway)
 """
+    code = f"import threading\nopen_ = threading.Event()\n{code}"
     one = program(f"{ASYNCIO}{code}\n{ends}", PYTHONWARNINGS="ignore::ResourceWarning")
     assert 0 == one.end(), one.said
     assert MESSAGES == len(one.lines("delivered")), one.said
@@ -189,10 +210,10 @@ async def main():
         "with gateway: accept()",
         "accept(); sys.exit(0)",
         "accept(); gateway.close()",
-        "threading.Thread(target=accept).start()",
+        "gateway.open(); threading.Thread(target=accept).start()",
         # A thread that goes on after the main one may send to its end.
-        "threading.Thread(target=lambda: (accept('a'), time.sleep(1), accept('b'))).start()",
-        "from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor().submit(accept)",
+        LATER,
+        POOL,
     ],
 )
 def test_a_program_that_ends_drains(program, code):
@@ -200,15 +221,26 @@ def test_a_program_that_ends_drains(program, code):
     ended_well(one)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="older ones start it")
+def test_a_first_use_after_the_main_thread_says_that_it_is_too_late(program):
+    one = program(BLOCKING + "threading.Thread(target=lambda: (time.sleep(1), accept())).start()")
+    one.end()
+    assert "open the gateway before that" in one.said
+
+
 @pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("where", ["accept(); time.sleep(1e6)", "with gateway: accept(); time.sleep(1e6)"])
+@pytest.mark.parametrize(
+    "where", ["accept(); time.sleep(1e6)", "with gateway: accept(); time.sleep(1e6)"]
+)
 def test_ctrl_c_once_and_twice_drains_a_program_that_blocks(program, times, where):
     one = program(BLOCKING + where).until_ready()
     one.press(times)
     ended_well(one, -signal.SIGINT)
 
 
-@pytest.mark.parametrize("where", ["accept(); time.sleep(1e6)", "with gateway: accept(); time.sleep(1e6)"])
+@pytest.mark.parametrize(
+    "where", ["accept(); time.sleep(1e6)", "with gateway: accept(); time.sleep(1e6)"]
+)
 def test_a_third_ctrl_c_ends_a_program_that_blocks(program, where):
     one = program(BLOCKING + where, SECONDS_EACH="100").until_ready()
     start = time.monotonic()

@@ -86,7 +86,7 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
         except asyncio.CancelledError:
             if error is None:
                 raise
-        except BaseException as failed:
+        except BaseException as failed:  # noqa: BLE001 - raised again, alone or with the block's
             own = None if isinstance(error, asyncio.CancelledError) else error
             raise leaving(own, BaseExceptionGroup("", [failed])) from failed.__cause__
         finally:

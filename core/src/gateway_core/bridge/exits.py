@@ -11,12 +11,15 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from gateway_core.bridge.thread import expect_exit, stop_thread
 
 CUT_AT = 3
 """The first Ctrl-C ends the program, the second is one too many, the third cuts the drain."""
+LONGEST_OPENING = 5.0
+"""Seconds that a fork waits for a gateway to open."""
 BEYOND_DRAIN = 30.0
 """Seconds for closing sessions, files and exporters after a drain has taken its time."""
 
@@ -48,6 +51,11 @@ class Closing:
     @property
     def longest_drain(self) -> float:
         """Seconds that closing may take."""
+        raise NotImplementedError
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether it is about to open, and a fork waits for that."""
         raise NotImplementedError
 
     def done(self) -> None:
@@ -111,4 +119,11 @@ def _forked() -> None:
     _open.clear()
 
 
-os.register_at_fork(after_in_child=_forked)
+def _forking() -> None:
+    """A gateway that opens imports plugins: a fork meanwhile leaves import locks held for ever."""
+    pause, end = threading.Event(), time.monotonic() + LONGEST_OPENING
+    while any(one.is_opening for one in list(_open)) and time.monotonic() < end:
+        pause.wait(0.001)
+
+
+os.register_at_fork(before=_forking, after_in_child=_forked)

@@ -167,6 +167,11 @@ class Hosted(Closing):
         self.thread.post(self._cut)
 
     @property
+    def is_opening(self) -> bool:
+        """Whether it is about to open, by another thread than this."""
+        return not (self.opened.given or self.thread.is_here)
+
+    @property
     def longest_drain(self) -> float:
         """Seconds that closing it may take for what is unfinished."""
         return self.gateway.config.drain_timeout if self._worked else 0.0

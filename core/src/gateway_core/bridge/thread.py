@@ -18,6 +18,10 @@ from gateway_core.contract.errors import GatewayClosed
 THREAD_NAME = "gateway"
 LAST_STEPS = 5.0
 """Seconds for the thread to end; it is a daemon, so that the process ends without it as well."""
+TOO_LATE = (
+    "the gateway's thread cannot be started, since the program's main thread has ended and the"
+    " process exits: open the gateway before that"
+)
 _CLOSED = "the gateway's thread has ended: the process exits"
 
 
@@ -38,7 +42,10 @@ class TrioThread:
         self.nursery: trio.Nursery
         self.spare = SpareThreads()
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # from Python 3.12 on, once the main thread has ended
+            raise RuntimeError(TOO_LATE) from error
         self._ready.wait()
 
     def post(self, work: Callable[[], object]) -> None:
