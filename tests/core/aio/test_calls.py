@@ -10,6 +10,7 @@ import typing
 from functools import partial
 
 import pytest
+import trio
 from bridged import Held, config, on_thread
 
 import gateway_core
@@ -131,7 +132,7 @@ def test_errors_arrive_unwrapped_with_the_frames_of_both_sides():
                 await gateway.send("bot", "room", "")
             frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
             assert frames[0] == "main"
-            assert {"send", "_perform"} <= set(frames)
+            assert {"send", "perform"} <= set(frames)
             with pytest.raises(DeliveryError) as late:
                 await gateway.send("bot", "room", "soon gone", not_before=4e9, ttl=0.001)
             assert Disposition.EXPIRED == late.value.receipt.disposition
@@ -327,3 +328,43 @@ def test_each_face_has_every_method_with_every_parameter(face):
 
 def test_every_method_says_what_it_does():
     assert all(inspect.getdoc(method) for method in public(Gateway).values())
+
+
+def test_calls_that_begin_one_after_the_other_are_accepted_in_that_order():
+    """trio itself starts tasks in any order."""
+    channel = FakeChannel()
+
+    async def main():
+        async with opened(channel) as gateway:
+            for turn in range(20):
+                texts = [f"{turn}.{n}" for n in range(30)]
+                await asyncio.gather(*(gateway.send("bot", "room", text) for text in texts))
+                assert texts == channel.texts("room")[-30:]
+
+    run(main())
+
+
+def test_a_call_begins_in_the_context_of_its_caller_and_stays_in_it():
+    user = contextvars.ContextVar("user", default="nobody")
+
+    async def asked(wait):
+        seen = [user.get()]
+        for _ in range(3):
+            await trio.sleep(wait)
+            seen.append(user.get())
+        user.set("another")
+        return seen
+
+    async def caller(gateway, name):
+        user.set(name)
+        for wait in (0, 0.001):
+            assert [name] * 4 == await gateway._home.call(asked, wait)
+        assert name == user.get()
+
+    async def main():
+        async with opened(FakeChannel()) as gateway:
+            for _ in range(3):
+                await asyncio.gather(*(caller(gateway, str(n)) for n in range(30)))
+            assert ["nobody"] * 4 == await gateway._home.call(asked, 0)
+
+    run(main())

@@ -88,6 +88,7 @@ def test_leaving_drains_and_whoever_waits_gets_the_receipt():
     async def main():
         async with opened(channel) as gateway:
             waiting = asyncio.ensure_future(gateway.send("bot", "room", "one"))
+            await asyncio.sleep(0)
             ticket = await gateway.enqueue("bot", "room", "two")
             threading.Timer(0.1, channel.let_go).start()
         assert (await waiting).delivered

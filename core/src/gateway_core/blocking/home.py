@@ -85,7 +85,7 @@ class Home:
         return self._open().ask(partial(method, *args, **fields))
 
     def tell(self, failed: Callable[[Exception], None], work: Callable[[], object]) -> None:
-        """Let the gateway's thread do it, after all calls before; waits for nothing.
+        """Let the gateway's thread do it, before all calls that come after; waits for nothing.
 
         failed  called there with what it raised
         """

@@ -1,13 +1,14 @@
 """One call into the gateway's thread, and the answer that it owes.
 
-The caller makes it and posts `begin`; a task of the gateway's thread performs it in the caller's
-context variables; `heard` is called there once the answer is there, and wakes the caller.
+The caller makes and posts it; a task of the gateway's thread performs it in the caller's context
+variables; `heard` is called there once the answer is there, and wakes the caller.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, NoReturn
 
 import trio
@@ -61,13 +62,12 @@ class Answer:
 
 
 class Call(Answer):
-    """An async function to be awaited on the gateway's thread."""
+    """An async function to be awaited on the gateway's thread, by one of its `Workers`."""
 
-    __slots__ = ("_args", "_context", "_fields", "_function", "_scope", "_spawn")
+    __slots__ = ("_args", "_context", "_fields", "_function", "_scope", "_withdrawn")
 
     def __init__(
         self,
-        spawn: Callable[[], Callable[[Callable[[], Awaitable[None]]], None]],
         function: Callable[..., Awaitable[Any]],
         args: tuple[Any, ...],
         fields: Mapping[str, Any],
@@ -75,32 +75,31 @@ class Call(Answer):
         waiter: Any = None,
     ) -> None:
         super().__init__(heard, waiter)
-        self._spawn = spawn
         self._function = function
         self._args = args
         self._fields = fields
         self._context = contextvars.copy_context()
         self._scope: trio.CancelScope | None = None
-
-    def begin(self) -> None:
-        """On the gateway's thread: let a task perform it, in the caller's context."""
-        self._scope = trio.CancelScope()
-        try:
-            self._context.run(self._spawn(), self._perform)
-        except BaseException as error:  # noqa: BLE001 - the caller's
-            self.fail(error)
+        self._withdrawn = False
 
     def withdraw(self) -> None:
         """On the gateway's thread: the caller gave up."""
+        self._withdrawn = True
         if self._scope is not None:
             self._scope.cancel()
 
-    async def _perform(self) -> None:
-        scope = self._scope
-        assert scope is not None  # noqa: S101 - `begin` made it
+    async def perform(self, task: trio.lowlevel.Task) -> None:
+        """Await it in the caller's context variables. Raises nothing but `trio.Cancelled`.
+
+        task  the one that runs this; its context is the caller's afterwards
+        """
+        if self._withdrawn:
+            self.fail(Withdrawn())
+            return
+        scope = self._scope = trio.CancelScope()
         try:
             with scope:
-                self.give(await self._function(*self._args, **self._fields))
+                self.give(await _in_context(self._begun, self._context, task))
                 return
         except trio.Cancelled:
             self.fail(closed())
@@ -109,6 +108,32 @@ class Call(Answer):
             self.fail(error)
         else:
             self.fail(Withdrawn())
+
+    def _begun(self) -> Any:
+        return self._function(*self._args, **self._fields)
+
+
+@types.coroutine
+def _in_context(
+    make: Callable[[], Any], context: contextvars.Context, task: trio.lowlevel.Task
+) -> Generator[Any, Any, Any]:
+    """Await a coroutine in another context, from its first step on and without a pause before it.
+
+    trio resumes a task in `task.context`; the step under way is in the one that it has been.
+    """
+    try:
+        coroutine = context.run(make)
+        trap = context.run(coroutine.send, None)
+        task.context = context
+        while True:
+            try:
+                sent = yield trap
+            except BaseException as error:  # noqa: BLE001 - passed on, such as `Cancelled`
+                trap = coroutine.throw(error)
+            else:
+                trap = coroutine.send(sent)
+    except StopIteration as stop:
+        return stop.value
 
 
 class Withdrawn(Exception):

@@ -15,6 +15,7 @@ from gateway_core.bridge.calls import Answer, Call, Heard, closed
 from gateway_core.bridge.exits import Closing, hold_until_exit
 from gateway_core.bridge.held import Held
 from gateway_core.bridge.thread import TrioThread, gateway_thread
+from gateway_core.bridge.workers import Workers
 from gateway_core.gateway import Gateway
 from gateway_core.telemetry import LOOP_ENDED, log_event
 
@@ -48,7 +49,9 @@ class Hosted(Closing):
         super().__init__()
         self._make = make
         self._context = contextvars.copy_context()
-        self._calls: trio.Nursery | None = None
+        self._tasks: trio.Nursery | None = None
+        self._workers: Workers | None = None
+        self._blocks = 0
         self._held: Held | None = None
         self._wakes_face = ended
         self._over = False
@@ -82,9 +85,9 @@ class Hosted(Closing):
         """
         if self.forked:
             raise RuntimeError(FORKED)
-        spawn = self._spawn_anyway if outlives else self._spawn
-        call = Call(spawn, function, args, fields, heard, waiter)
-        self.thread.post(call.begin)
+        call = Call(function, args, fields, heard, waiter)
+        begin = self._begin_after_end if outlives else self._begin_call
+        self.thread.post(partial(begin, call))
         return call
 
     def withdraw(self, call: Call) -> None:
@@ -101,7 +104,7 @@ class Hosted(Closing):
         if self.forked:
             raise RuntimeError(FORKED)
         held = Held(make, entered, ended)
-        self.thread.post(partial(self._begin_held, held, contextvars.copy_context()))
+        self.thread.post(partial(self._begin_block, held, contextvars.copy_context()))
         return held
 
     def leave(self, held: Held, error: BaseException | None) -> None:
@@ -113,7 +116,7 @@ class Hosted(Closing):
         self.thread.post(held.cancel)
 
     def tell(self, function: Callable[[], object], failed: Callable[[Exception], None]) -> None:
-        """Let the gateway's thread call it after all calls before; does not wait."""
+        """Let the gateway's thread call it before all calls that come after; does not wait."""
         if self.forked:
             raise RuntimeError(FORKED)
 
@@ -189,13 +192,14 @@ class Hosted(Closing):
 
     async def _run(self) -> None:
         assert self._held is not None  # noqa: S101 - `_begin` made it
-        async with trio.open_nursery() as self._calls:
+        async with trio.open_nursery() as self._tasks:
+            self._workers = Workers(self._tasks)
             await self._held.run()
             self._over, self._why = True, self._held.ended.error
             with trio.move_on_after(LAST_ANSWERS):
-                while self._calls.child_tasks:  # noqa: ASYNC110 - once, as it closes
+                while self._workers.busy or self._blocks:  # noqa: ASYNC110 - once, as it closes
                     await trio.sleep(0.001)
-            self._calls.cancel_scope.cancel()
+            self._tasks.cancel_scope.cancel()
         if self._why is not None:
             self.ended.fail(self._why)
         else:
@@ -216,19 +220,30 @@ class Hosted(Closing):
         if self._worked:
             self.gateway._cut_drain()  # noqa: SLF001 - the gateway's own, for its bridge
 
-    def _spawn(self) -> Callable[[Callable[[], Awaitable[None]]], None]:
-        if self._over or self._calls is None:
-            raise closed(self._why)
-        return self._calls.start_soon
+    def _begin_call(self, call: Call) -> None:
+        if self._over or self._workers is None:
+            call.fail(closed(self._why))
+        else:
+            self._workers.begin(call)
 
-    def _spawn_anyway(self) -> Callable[[Callable[[], Awaitable[None]]], None]:
-        return self.thread.nursery.start_soon if self._over else self._spawn()
+    def _begin_after_end(self, call: Call) -> None:
+        if self._over:
+            self.thread.workers.begin(call)
+        else:
+            self._begin_call(call)
 
-    def _begin_held(self, held: Held, context: contextvars.Context) -> None:
+    def _begin_block(self, held: Held, context: contextvars.Context) -> None:
+        if self._over or self._tasks is None:
+            held.entered.fail(closed(self._why))
+        else:
+            context.run(self._tasks.start_soon, self._block, held)
+
+    async def _block(self, held: Held) -> None:
+        self._blocks += 1
         try:
-            context.run(self._spawn(), held.run)
-        except BaseException as error:  # noqa: BLE001 - the caller's
-            held.entered.fail(error)
+            await held.run()
+        finally:
+            self._blocks -= 1
 
     def _is_over(self, ended: Answer) -> None:
         self.thread.forget(self)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import trio
 
 from gateway_core.bridge.spare_threads import SpareThreads
+from gateway_core.bridge.workers import Workers
 from gateway_core.contract.errors import GatewayClosed
 
 THREAD_NAME = "gateway"
@@ -29,6 +30,7 @@ class TrioThread:
     """A daemon thread, so that a program may end; what is open then, `exits` drains.
 
     nursery  where gateways run; of the gateway's thread only
+    workers  perform calls that outlive their gateway
     spare    worker threads kept for the exit, when no new one can be started
     """
 
@@ -40,6 +42,7 @@ class TrioThread:
         self._stop: trio.Event
         self._on_end: dict[object, Callable[[BaseException], None]] = {}
         self.nursery: trio.Nursery
+        self.workers: Workers
         self.spare = SpareThreads()
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         try:
@@ -93,6 +96,7 @@ class TrioThread:
         self._token = trio.lowlevel.current_trio_token()
         self._stop = trio.Event()
         async with trio.open_nursery() as self.nursery:
+            self.workers = Workers(self.nursery)
             self.nursery.start_soon(self.spare.keep)
             self._ready.set()
             await self._stop.wait()
