@@ -66,18 +66,18 @@ class Home:
         Raises what it raises, `GatewayClosed`, and `RuntimeError` after a fork or in a hook. An
         exception of a signal's handler cancels it as well.
         """
-        hosted, lock = self._open(), _held_lock()
+        hosted, seconds = self._open(), _seconds(timeout)
         _check_thread(hosted)
-        call = hosted.call(method, args, fields, _release, lock)
-        result: T = _answer_of(hosted, call, timeout)
+        call = hosted.call(method, args, fields, _release, _held_lock())
+        result: T = _answer_of(hosted, call, seconds)
         return result
 
     def call_after_end(self, timeout: float | None, method: Callable[[], Awaitable[T]]) -> T:
         """Wait as `call` does, also after the end of the gateway: some of it may be left."""
-        hosted, lock = self._open(), _held_lock()
+        hosted, seconds = self._open(), _seconds(timeout)
         _check_thread(hosted)
-        call = hosted.call(method, (), {}, _release, lock, outlives=True)
-        result: T = _answer_of(hosted, call, timeout)
+        call = hosted.call(method, (), {}, _release, _held_lock(), outlives=True)
+        result: T = _answer_of(hosted, call, seconds)
         return result
 
     def ask(self, method: Callable[P, T], /, *args: P.args, **fields: P.kwargs) -> T:
@@ -202,10 +202,10 @@ def _wait(hosted: Hosted, held: Held, answer: Answer) -> None:
         raise
 
 
-def _answer_of(hosted: Hosted, call: Call, timeout: float | None) -> Any:
+def _answer_of(hosted: Hosted, call: Call, seconds: float) -> Any:
     """Wait for it, and cancel it when nobody waits any more."""
     try:
-        answered = call.waiter.acquire(timeout=_seconds(timeout))
+        answered = call.waiter.acquire(timeout=seconds)
     except BaseException:
         hosted.withdraw(call)
         raise
@@ -213,7 +213,7 @@ def _answer_of(hosted: Hosted, call: Call, timeout: float | None) -> Any:
         hosted.withdraw(call)
         call.waiter.acquire()  # it comes at once
         if isinstance(call.error, Withdrawn):
-            raise _late(timeout) from None
+            raise _late(seconds) from None
     return call.result()
 
 
@@ -231,5 +231,5 @@ def _seconds(timeout: float | None) -> float:
     return min(timeout, threading.TIMEOUT_MAX) if math.isfinite(timeout) else -1
 
 
-def _late(timeout: float | None) -> TimeoutError:
-    return TimeoutError(f"not done within {timeout:g} s; what had not started is withdrawn")
+def _late(seconds: float) -> TimeoutError:
+    return TimeoutError(f"not done within {seconds:g} s; what had not started is withdrawn")
