@@ -48,6 +48,7 @@ class Home:
         self._broken = broken
         self._closed: list[asyncio.Future[None]] = []
         self._hosted = Hosted(make, opened=self._returns.bring, ended=self._over)
+        self._returns.later = self._hosted.thread.wake_later
         self._hosted.at_exit = self._process_exits
         self.core: Gateway
 

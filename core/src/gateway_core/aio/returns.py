@@ -12,8 +12,11 @@ from gateway_core.bridge.calls import Answer
 class Returns:
     """One for each gateway and the loop that opened it.
 
+    later      calls a function once the gateway's thread has done what is due
     on_closed  called on the gateway's thread, once, if the loop is closed as an answer comes
     """
+
+    later: Callable[[Callable[[], object]], None]
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_closed: Callable[[], None]) -> None:
         self._loop = loop
@@ -27,7 +30,10 @@ class Returns:
         self._answers.append(answer)
         if not self._asked:
             self._asked = True
-            self.run(self._take)
+            self.later(self._call_take)
+
+    def _call_take(self) -> None:
+        self.run(self._take)
 
     def run(self, work: Callable[[], object]) -> None:
         """From the gateway's thread: let the loop call it."""

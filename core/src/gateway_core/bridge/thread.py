@@ -37,6 +37,8 @@ class TrioThread:
     def __init__(self) -> None:
         self._work: deque[Callable[[], object]] = deque()
         self._asked = False
+        self._to_wake: list[Callable[[], object]] = []
+        self._waker: trio.lowlevel.Task | None = None
         self._ready = threading.Event()
         self._token: trio.lowlevel.TrioToken
         self._stop: trio.Event
@@ -63,6 +65,28 @@ class TrioThread:
                 self._token.run_sync_soon(self._take)
             except trio.RunFinishedError:
                 raise GatewayClosed(_CLOSED) from None
+
+    def wake_later(self, wake: Callable[[], object]) -> None:
+        """On the gateway's thread: call it once what is due has run, to wake another thread.
+
+        To wake one lets go of the interpreter's lock, and it would find one answer instead of all.
+        """
+        self._to_wake.append(wake)
+        if self._waker is not None:
+            waker, self._waker = self._waker, None
+            trio.lowlevel.reschedule(waker)
+
+    async def _wake(self) -> None:
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._waker = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while True:
+            to_wake, self._to_wake = self._to_wake, []
+            for wake in to_wake:
+                wake()
+            self._waker = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _take(self) -> None:
         self._asked = False
@@ -98,6 +122,7 @@ class TrioThread:
         async with trio.open_nursery() as self.nursery:
             self.workers = Workers(self.nursery)
             self.nursery.start_soon(self.spare.keep)
+            self.nursery.start_soon(self._wake)
             self._ready.set()
             await self._stop.wait()
             self.nursery.cancel_scope.cancel()
