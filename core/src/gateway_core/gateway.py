@@ -53,6 +53,7 @@ from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
+from gateway_core.plugins.sharing import fraction_of
 from gateway_core.scheduling.partitioning import finder
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
@@ -101,7 +102,7 @@ class Gateway(Verbs):
         self._meters = working_meters(providers)
         self._observer = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
-            channel.privacy = privacy
+            channel.privacy, channel.share = privacy, fraction_of(config.share)
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
         self._draining = trio.CancelScope()
