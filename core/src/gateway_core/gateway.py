@@ -53,6 +53,7 @@ from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
+from gateway_core.plugins.sharing import fraction_of
 from gateway_core.scheduling.partitioning import finder
 from gateway_core.streams.open_streams import Streams
 from gateway_core.streams.opening import Streaming
@@ -71,6 +72,7 @@ from gateway_core.telemetry import (
     INSTANCE_ADDED,
     INSTANCE_REMOVED,
     INSTANCE_REPLACED,
+    LEFT_AT_CLOSE,
     OUTBOX_IN_MEMORY,
     UNFINISHED_AT_CLOSE,
     log_event,
@@ -98,13 +100,14 @@ class Gateway(Verbs, Streaming):
         self._hooks = hooks
         self._outbox = outbox
         self._clock = Clock(wall_clock)
-        privacy = Privacy(config.telemetry)
+        privacy = self._privacy = Privacy(config.telemetry)
         self._meters = working_meters(providers)
         self._observer = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
-            channel.privacy = privacy
+            channel.privacy, channel.share = privacy, fraction_of(config.share)
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
+        self._draining = trio.CancelScope()
         self._reloading = trio.Lock()
         self._tasks: trio.Nursery | None = None
         self._ids = Ids(rng)
@@ -455,8 +458,18 @@ class Gateway(Verbs, Streaming):
             self._opened.set()
             await self._closing.wait()
             drained = drain if self._pager is None else drain_in_flight
-            await drained(self._partitions, self.config.drain_timeout)
+            with self._draining:
+                await drained(self._partitions, self.config.drain_timeout)
             workers.cancel_scope.cancel()
+
+    def _cut_drain(self) -> None:
+        """Drain no longer, and log what is left of what is in memory."""
+        deliveries = [f for partition in self._partitions for f in partition.deliveries.values()]
+        for delivery in deliveries if not self._draining.cancel_called else ():
+            fields = {"envelope": delivery.id, "instance": delivery.envelope.instance_id}
+            room = self._privacy.room_of(delivery.envelope)
+            log_event(LEFT_AT_CLOSE, **fields, room=room, stored=self._pager is not None)
+        self._draining.cancel()
 
     def _end_rest(self) -> None:
         """End what is left: an outbox stores it, else it is given up."""

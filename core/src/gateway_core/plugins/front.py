@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -51,6 +52,7 @@ from gateway_core.plugins.calling import (
     repeating,
     timed,
 )
+from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
 from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
@@ -76,6 +78,7 @@ class ChannelHooks:
     failures  errors that were stopped here, by plugin and hook
     slow      times that an impl held the event loop for `SLOW` seconds or more, likewise
     privacy   what the log may show of an error
+    share     this process's part of every limit
     collections  when garbage was collected, which is no impl's fault
     by_class  whether limits may differ with the envelope's class
     deduplicates_for  nanoseconds for which the platform knows the key of a send again
@@ -91,6 +94,7 @@ class ChannelHooks:
     slow: dict[tuple[str, str], int] = attrs.field(factory=dict)
     _causes: dict[tuple[str, str, str], int] = attrs.field(factory=dict, init=False)
     privacy: Privacy = _BY_DEFAULT
+    share: Fraction = WHOLE
     collections: Collections = attrs.field(factory=Collections)
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
@@ -198,6 +202,8 @@ class ChannelHooks:
                 self._look("rate_limit", usable.limit_fault, answer)
                 named = {limit.bucket for limit in limits}
                 limits += [limit for limit in answer if limit.bucket not in named]
+        if self.share != WHOLE:
+            return tuple(shared_limit(limit, self.share) for limit in limits)
         return tuple(limits)
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
@@ -236,11 +242,16 @@ class ChannelHooks:
         answer, faults = usable.usable_answer(answer)
         for fault in faults:
             self._note(operation, self.adapter, f"answered with an unusable {fault}")
+        if self.share != WHOLE and answer.buckets:
+            answer = attrs.evolve(answer, buckets=self._shared(answer.buckets))
         try:
             return usable.own_result(answer)
         except ValueError as error:
             expected = f"Answer whose result is plain JSON: {error}"
             raise self._wrong(operation, expected, answer) from error
+
+    def _shared(self, reports: Sequence[BucketReport]) -> tuple[BucketReport, ...]:
+        return tuple(shared_report(report, self.share) for report in reports)
 
     async def probe(self, instance: Instance, session: Session) -> Identity | None:
         """Who the instance is; raises what an attempt would raise."""
@@ -281,6 +292,8 @@ class ChannelHooks:
         verdict, faults = usable.usable_verdict(verdict)
         for fault in faults:
             self._note("classify_error", self.adapter, f"answered with an unusable {fault}")
+        if self.share != WHOLE and verdict.buckets:
+            verdict = attrs.evolve(verdict, buckets=self._shared(verdict.buckets))
         raw = hidden(verdict.raw, instance) if verdict.raw else ""
         return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict
 

@@ -53,7 +53,7 @@ ELSEWHERE = (
 
 
 class _Fields(TypedDict, total=False):
-    """What `send` and `edit` take, in whichever of their overloads."""
+    """What `send`, `edit` and `enqueue` take, in whichever of their overloads."""
 
     key: str | None
     ttl: float | None
@@ -63,10 +63,11 @@ class _Fields(TypedDict, total=False):
     extra: Mapping[str, Json] | None
     mentions: bool
     link_previews: bool
-    on_cancel: OnCancel
 
 
-class _SendFields(_Fields, total=False):
+class EnqueueFields(_Fields, total=False):
+    """What `enqueue` takes beside instance, room and text."""
+
     thread: str | None
     reply_to: str | None
     not_before: float | None
@@ -77,8 +78,17 @@ class _SendFields(_Fields, total=False):
     collapse: str | None
 
 
-class _EditFields(_Fields, total=False):
+class SendFields(EnqueueFields, total=False):
+    """What `send` takes beside instance, room and text."""
+
+    on_cancel: OnCancel
+
+
+class EditFields(_Fields, total=False):
+    """What `edit` takes beside target and text."""
+
     interim: bool
+    on_cancel: OnCancel
 
 
 class Verbs:
@@ -110,7 +120,7 @@ class Verbs:
         text: str,
         *,
         raises: Literal[True] = ...,
-        **fields: Unpack[_SendFields],
+        **fields: Unpack[SendFields],
     ) -> Delivered: ...
 
     @overload
@@ -121,7 +131,7 @@ class Verbs:
         text: str,
         *,
         raises: bool,
-        **fields: Unpack[_SendFields],
+        **fields: Unpack[SendFields],
     ) -> Delivered | Receipt: ...
 
     async def send(
@@ -194,12 +204,12 @@ class Verbs:
         text: str,
         *,
         raises: Literal[True] = ...,
-        **fields: Unpack[_EditFields],
+        **fields: Unpack[EditFields],
     ) -> Delivered: ...
 
     @overload
     async def edit(
-        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[_EditFields]
+        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[EditFields]
     ) -> Delivered | Receipt: ...
 
     async def edit(

@@ -157,4 +157,16 @@ UNFINISHED_AT_CLOSE = Event(
     "count stored",
 )  # fmt: skip
 
+LEFT_AT_CLOSE = Event(
+    "left_at_close", "warning",
+    "a drain was cut short, as by a third Ctrl-C, before this envelope ended; `stored`: it waits"
+    " in the outbox",
+    "envelope instance room stored",
+)  # fmt: skip
+LOOP_ENDED = Event(
+    "loop_ended", "warning",
+    "the application's event loop ended, or its process exits, with the gateway open: it drains",
+    "unfinished",
+)  # fmt: skip
+
 EVENTS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Event))
