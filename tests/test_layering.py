@@ -32,6 +32,7 @@ ORDER = (
     "engine",
     "backlog",
     "submission",
+    "groups",
     "config_file",
     "gateway",
     "authors",

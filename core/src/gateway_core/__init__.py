@@ -12,7 +12,8 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import (
     ConfigError, DeadlinePassed, DeliveryError, EndingsForgotten, FormatVersionError,
-    GatewayClosed, GatewayError, HookContractError, IdempotencyConflict, InstanceSuspended,
+    GatewayClosed, GatewayError, GroupTooLong, HookContractError, IdempotencyConflict,
+    InstanceSuspended,
     Invalid, OutboxError, Overloaded,
     PartitionFailed, PluginError, ProbeFailed, Problem, Refused, UnknownInstance,
 )
@@ -21,6 +22,8 @@ from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.groups.job import Job, Progress
+from gateway_core.groups.verbs import Forecast
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.outboxes.endings import Ended
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
@@ -35,13 +38,15 @@ __all__ = [
     "Address", "Call", "ChannelBinding", "CircuitSettings", "ConfigError", "DeadlinePassed",
     "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Ended",
     "EndingsForgotten", "Envelope", "ErrorClass",
-    "Filter", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
+    "Filter", "Forecast", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig",
+    "GatewayError", "GroupTooLong",
     "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
-    "InstanceSuspended", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
+    "InstanceSuspended", "Invalid", "Job", "KeyRef", "Limit", "MessageRef", "OutboxError",
     "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
     "PartitionStatistics", "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed",
-    "Problem", "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope",
-    "Secret", "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
+    "Problem", "Progress", "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings",
+    "Scope", "Secret", "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl",
+    "Undelivered",
     "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
     "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
 ]

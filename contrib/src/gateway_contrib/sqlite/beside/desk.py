@@ -11,7 +11,7 @@ from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.operators.requests import Desk
 from gateway_contrib.sqlite.sealing.keyring import Keyring
-from gateway_core.outboxes import Request
+from gateway_core.outboxes import Request, StoredEntry
 
 
 class BesideDesk(Desk):
@@ -35,6 +35,14 @@ class BesideDesk(Desk):
         finally:
             self._groups.forget()
             self._contents.committed()
+
+    def reopen(self, seqs: Sequence[int], wall: float) -> list[StoredEntry]:
+        """These are unfinished again, as far as they can be; within a transaction."""
+        try:
+            todo = [request for seq in seqs for request in self._retry(seq, wall)[1]]
+        finally:
+            self._groups.forget()
+        return [request.stored for request in todo if request.stored is not None]
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         answer = super()._retry(seq, wall)
