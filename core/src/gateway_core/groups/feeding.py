@@ -52,6 +52,7 @@ class Feed:
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
     closing: bool = attrs.field(default=False, init=False)
     own: dict[Delivery, None] = attrs.field(factory=dict, init=False)
+    _exhausted_at: int = attrs.field(default=-1, init=False)
     _retry_after: str | None = attrs.field(default=None, init=False)
     _woken: trio.Event = attrs.field(factory=trio.Event, init=False)
     _done: int = attrs.field(default=0, init=False)
@@ -79,8 +80,8 @@ class Feed:
     def know(self, state: GroupState) -> None:
         """How far it is, as the outbox says."""
         self.state = state
-        called_off = 0 if not state.cancelled else state.group.size - state.taken
-        self.left = state.group.size - state.taken - called_off
+        over = state.cancelled or state.taken == self._exhausted_at
+        self.left = 0 if over else state.group.size - state.taken
 
     def wake(self) -> None:
         """Something of it has changed: look again."""
@@ -151,10 +152,10 @@ class Feed:
     async def _feed(self, account: InstanceState) -> None:
         """Let the next members have their turns, a page of them."""
         page = await self._store.members(self.id, limit=PAGE)
-        if not page:
+        if not page:  # the others are of rooms that were erased
             await self._read()
-            if self.left:
-                await self._wait(AGAIN)
+            self._exhausted_at = self.state.taken
+            self.know(self.state)
             return
         for number, member in page:
             while not self._window.has_place():

@@ -253,6 +253,8 @@ class Groups:
         if before is None or before.ended or before.paused == paused:
             return before
         report(self.store.paused, group_id, paused)
+        if (fed := self.feeds.get(group_id)) is not None:  # it is to know at once
+            fed.know(attrs.evolve(fed.state, paused=paused))
         state = await self.state(group_id)
         event = GROUP_PAUSED if paused else GROUP_RESUMED
         log_event(event, group=group_id, instance=before.group.instance_id)
@@ -268,6 +270,8 @@ class Groups:
             return before
         report(self.store.cancelled, group_id)
         feed = self.feeds.get(group_id)
+        if feed is not None:  # it is to know at once
+            feed.know(attrs.evolve(feed.state, cancelled=True))
         own = [] if feed is None else list(feed.own)
         withdrawn = sum(self._withdraw(delivery) for delivery in own)
         log_event(

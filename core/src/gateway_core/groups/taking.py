@@ -166,11 +166,10 @@ class MemoryTaking(Drafts):
         self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
     ) -> Delivery | None:
         """As `Taking` says; a room's own bound keeps no other room waiting."""
-        draft = self.draft(group, number, member, on_begin)
-        if draft is None:
-            return None
         found = self._groups.get(group.id)
-        found.take(number)
+        draft = self.draft(found.group, number, member, on_begin)
+        if draft is None or not found.take(number):
+            return None
         delivery = self._way.accept_member(draft)
         ended = partial(self._ended, group.id, number, delivery)
         if delivery.receipt is not None:
