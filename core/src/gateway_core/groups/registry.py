@@ -46,6 +46,8 @@ from gateway_core.telemetry import (
 )
 
 PAGE = 100
+HEARD = 2.0
+"""Seconds until groups of previous runs go on: what operators asked meanwhile is done before."""
 
 
 @attrs.define(eq=False)
@@ -81,7 +83,9 @@ class Groups:
     # -- opening and closing
 
     async def open(self) -> None:
-        """Go on with those that previous process runs left."""
+        """Go on with those that previous process runs left, once operators were heard."""
+        if not self.in_memory:
+            await trio.sleep(HEARD)
         for instance_id in tuple(self.drafting.registry.serving):
             await self.serve(instance_id)
 
