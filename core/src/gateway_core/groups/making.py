@@ -33,7 +33,7 @@ _NO_TIME = "is the group's: give `submit_many` a `not_before`"
 
 
 @attrs.define(eq=False)
-class Wanted:
+class GroupDraft:
     """What is to be accepted as one group.
 
     template   what members send that have no envelope of their own; its room is each member's
@@ -54,6 +54,7 @@ class Wanted:
     pace: Pace = attrs.field(factory=Pace)
     _limits: tuple[Limit, ...] = ()
     _room: str = ""
+    _limits_known: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +74,7 @@ class Wanted:
     def look_at_limits(self, envelope: Envelope) -> None:
         """Learn the pace from the first member, and from the first in another room."""
         room, account = envelope.external_room_id, self.account
-        if self._room and (room == self._room or self.pace.count):
+        if room == self._room or self._limits_known:
             return
         thread = envelope.thread_id if account.hooks.traits.independent_threads else None
         address = account.addresses.get(room, room)
@@ -83,7 +84,7 @@ class Wanted:
         if not self._room:
             self._room, self._limits, self.pace = room, limits, pace_of(limits, None)
         else:
-            self.pace = pace_of(self._limits, limits)
+            self.pace, self._limits_known = pace_of(self._limits, limits), True
 
 
 class Faults:
@@ -112,13 +113,13 @@ class Faults:
 
 async def broadcast_of(
     account: InstanceState, template: Send, rooms: object, most_parts: int
-) -> Wanted:
+) -> GroupDraft:
     """The template to every room, each once however often it is named.
 
     Raises `Invalid` for a template that is wrong in itself, for no rooms, and with the first of
     those rooms that are wrong: nothing is accepted then.
     """
-    wanted, faults = Wanted(account, template), Faults()
+    wanted, faults = GroupDraft(account, template), Faults()
     hooks, instance, seen = account.hooks, account.instance, set[str]()
     for number, room in _each("rooms", rooms):
         if number % AT_ONCE == 0:
@@ -144,7 +145,7 @@ async def broadcast_of(
     return wanted
 
 
-def _planned(wanted: Wanted, envelope: Envelope, most: int) -> tuple[Part, ...]:
+def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[Part, ...]:
     """The parts. Raises `Invalid` for anything that is wrong in each room alike."""
     plan, problems = planned(wanted.account.hooks, wanted.account.instance, envelope, most)
     of_room = [problem for problem in problems if problem.place == "external_room_id"]
@@ -171,12 +172,12 @@ async def many_of(
     most_parts: int,
     accepted_at: float,
     deadline: float,
-) -> Wanted:
+) -> GroupDraft:
     """Envelopes of one account, each a member; raises `Invalid` as `broadcast_of` does.
 
     deadline  POSIX time, of those that have none of their own
     """
-    wanted, faults = Wanted(account, template), Faults()
+    wanted, faults = GroupDraft(account, template), Faults()
     for number, asked in _each("envelopes", envelopes):
         if number % AT_ONCE == 0:
             await trio.lowlevel.checkpoint()

@@ -25,7 +25,7 @@ from gateway_core.contract.errors import (
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.groups.feeding import AGAIN, Feed, failures
-from gateway_core.groups.making import Wanted
+from gateway_core.groups.making import GroupDraft
 from gateway_core.groups.memory import MemoryGroups
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.taking import Taking
@@ -162,7 +162,7 @@ class Groups:
 
     # -- accepting
 
-    async def accept(self, wanted: Wanted, deadline: float, accepted_at: float) -> GroupState:
+    async def accept(self, wanted: GroupDraft, deadline: float, accepted_at: float) -> GroupState:
         """Accept a group, or join the one that has its key.
 
         deadline, accepted_at  POSIX times
@@ -203,7 +203,7 @@ class Groups:
             raise IdempotencyConflict(key=key, envelope_id=found.envelope_id)
         return found.group
 
-    async def _append(self, group: Group, wanted: Wanted) -> GroupState:
+    async def _append(self, group: Group, wanted: GroupDraft) -> GroupState:
         seconds = wanted.pace.seconds(wanted.attempts)
         left = group.deadline - max(group.accepted_at, group.due or 0.0)
         if seconds > left:

@@ -23,7 +23,7 @@ from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.problems import problems_in
 from gateway_core.contract.validators import name_fault, shown
 from gateway_core.groups.job import Job
-from gateway_core.groups.making import Wanted, broadcast_of, many_of
+from gateway_core.groups.making import GroupDraft, broadcast_of, many_of
 from gateway_core.groups.registry import PAGE, Groups
 from gateway_core.submission.checks import ENVELOPES, problems_of
 
@@ -126,7 +126,7 @@ class GroupVerbs:
         accepted_at = self._groups.drafting.clock.wall()
         return await self._accepted(wanted, accepted_at)
 
-    async def _wanted(self, template: Send, rooms: object) -> Wanted:
+    async def _wanted(self, template: Send, rooms: object) -> GroupDraft:
         drafting = self._groups.drafting
         drafting.check_open()
         if problems := problems_of(template):
@@ -197,7 +197,7 @@ class GroupVerbs:
         return await self._accepted(wanted, accepted_at, deadline=wanted.latest)
 
     async def _accepted(
-        self, wanted: Wanted, accepted_at: float, deadline: float | None = None
+        self, wanted: GroupDraft, accepted_at: float, deadline: float | None = None
     ) -> Job:
         if deadline is None:
             deadline = _deadline(self._groups, wanted.template, accepted_at)

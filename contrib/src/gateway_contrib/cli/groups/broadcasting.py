@@ -215,7 +215,7 @@ async def _alone(
             if len(failures) == MOST_TOLD:
                 break
     application.say()
-    return _concluded(state, failures, doing)
+    return conclude(state, failures, json=doing.json)
 
 
 async def _of_job(job: Job) -> AsyncIterator[State]:
@@ -262,7 +262,7 @@ async def _ask(application: Application, template: Send, rooms: list[str], doing
             print(f"gateway: group {name} goes on: gateway group show {name}", file=sys.stderr)
             raise
         failures = operator.failures(name, MOST_TOLD)
-    return _concluded(state, failures, doing)
+    return conclude(state, failures, json=doing.json)
 
 
 async def _in_file(operator: Any, name: str) -> AsyncIterator[State]:
@@ -274,13 +274,3 @@ async def _in_file(operator: Any, name: str) -> AsyncIterator[State]:
         if stored.ended:
             return
         await trio.sleep(LOOK)
-
-
-def _concluded(state: State, failures: list[Any], doing: Doing) -> int:
-    if doing.json:
-        print(in_json(attrs.asdict(state)))
-        if state.done - state.failed - state.counts.get("cancelled", 0) == state.members:
-            return 0
-        raise Ended(f"{state.failed:,} of {state.members:,} rooms did not get it", 1)
-    conclude(state, failures)
-    return 0

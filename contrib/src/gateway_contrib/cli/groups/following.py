@@ -13,7 +13,7 @@ import trio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.ending import Ended, in_json, printable
 from gateway_core import Disposition, Receipt
 
 LOOK = 0.5
@@ -107,14 +107,18 @@ async def follow(title: str, states: AsyncIterator[State]) -> State:
     return state
 
 
-def conclude(state: State, failures: list[Receipt]) -> None:
+def conclude(state: State, failures: list[Receipt], *, json: bool) -> int:
     """Print how it ended. Raises `Ended` with code 1 where some members were not delivered."""
-    print(printable(f"group {state.id}: {state.line()}"))
-    say_failures(failures, state.failed)
+    if json:
+        print(in_json(attrs.asdict(state)))
+    else:
+        print(printable(f"group {state.id}: {state.line()}"))
+        say_failures(failures, state.failed)
     missing = state.members - state.counts.get(Disposition.DELIVERED, 0)
     missing -= state.counts.get(Disposition.SUPERSEDED, 0)
     if missing:
         raise Ended(f"{missing:,} of {state.members:,} rooms did not get it", 1)
+    return 0
 
 
 def say_failures(failures: list[Receipt], count: int) -> None:
