@@ -34,6 +34,7 @@ ORDER = (
     "submission",
     "answering",
     "streams",
+    "groups",
     "config_file",
     "gateway",
     "bridge",

@@ -19,7 +19,7 @@ import sys
 import tomllib
 import types
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -32,22 +32,27 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from gateway_contrib.cli.commands import app
 from gateway_contrib.cli.emulating import PLATFORMS
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_core import (
     Disposition,
     Gateway,
     GatewayConfig,
+    GroupTooLong,
     Instance,
+    Limit,
+    Progress,
     Secret,
     Send,
+    Verdict,
     load_config,
     open_gateway,
     parse_config,
 )
 from gateway_core.authors import hookimpl
 from gateway_core.http import Response
-from gateway_core.testing import FakeChannel, open_network, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, open_network, open_test_gateway
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -303,6 +308,48 @@ def test_the_log_of_the_guide_goes_through_logging(tmp_path):
     (line,) = run.stderr.splitlines()
     assert line.startswith("ERROR:gateway:event='gateway.instance_suspended' instance='bot' ")
     assert "raw='by the application'" in line
+
+
+BROADCAST = {
+    "Gateway": Gateway, "GroupTooLong": GroupTooLong, "Iterable": Iterable, "Progress": Progress,
+    "Send": Send,
+}  # fmt: skip
+TWO_A_SECOND = [Limit("account", 2)]
+
+
+def broadcasting(start):
+    """A function of the guide to broadcasts, by how it begins."""
+    names = dict(BROADCAST)
+    exec(block("send-a-broadcast", f"async def {start}").code, names)  # noqa: S102 - the page's own
+    return names[start]
+
+
+async def test_the_guide_s_broadcasts_are_sent_held_and_tried_again(autojump_clock):
+    async def script(attempt):
+        if attempt.room == "C3" and len(channel.made) < 20:
+            raise Failure(Verdict(error_class="non_retryable", reason="room_gone", raw="gone"))
+
+    channel = FakeChannel(limits=lambda _room, _operation: TWO_A_SECOND, script=script)
+    rooms = [f"C{n}" for n in range(20)]
+    async with open_test_gateway(channel, instances=("news-bot",)) as gateway:
+        progress = await broadcasting("send_news")(gateway, rooms, "June")
+        assert {Disposition.DELIVERED: 19, Disposition.REJECTED: 1} == dict(progress.counts)
+        first, failed, last = await broadcasting("report")(gateway)
+        assert ("20 of 20, 0.0 s left", "0 failed") == (first, last)
+        assert failed.startswith("C3: rejected ")
+        assert failed.endswith("gone")
+        said = await broadcasting("send_or_say_why_not")(gateway, map(str, range(2_000)), "x")
+        assert "2000 rooms take 1000 s, and have 600" == said
+        bills = await broadcasting("send_bills")(gateway, {"C1": "5 €", "C2": "7 €"})
+        assert {Disposition.DELIVERED: 2} == dict(bills.counts)
+    assert (["June", "5 €"], ["June"]) == (channel.texts("C1"), channel.texts("C3"))
+
+
+def test_the_guide_s_commands_are_commands():
+    """With the options that the page gives them."""
+    code = block("send-a-broadcast", "gateway broadcast").code
+    for line in code.splitlines():
+        app.parse_args(line.removeprefix("gateway "), exit_on_error=False, print_error=False)
 
 
 class Endings:

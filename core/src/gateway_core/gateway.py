@@ -45,6 +45,9 @@ from gateway_core.contract.validators import is_finite, shown
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor, drain, drain_in_flight
+from gateway_core.groups.asked import Asked
+from gateway_core.groups.opening import groups_of
+from gateway_core.groups.verbs import GroupVerbs
 from gateway_core.monitoring.recorder import observed, open_recorder, working_meters
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
@@ -80,7 +83,7 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 
-class Gateway(Verbs, Streaming):
+class Gateway(Verbs, Streaming, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`."""
 
     def __init__(
@@ -167,6 +170,11 @@ class Gateway(Verbs, Streaming):
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
         super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
         self._streams = Streams(self._door, self._clock, journal, self._spawn, drafting)
+        self._groups = groups_of(
+            drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held
+        )
+        if self._pager is not None:
+            self._pager.requests.group = Asked(self).answer
         self._supervisor = Supervisor(self._partitions, seeded())
         suspend = self._registry.suspend_account
         self._prober = Prober(self._clock, config.attempt_timeout, suspend, seeded())
@@ -280,6 +288,8 @@ class Gateway(Verbs, Streaming):
             stored=self._pager.capacity.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
             waiting=dict(causes),
+            groups=len(self._groups.feeds),
+            members=self._groups.waiting,
         )
 
     # -- instances at run time
@@ -297,6 +307,7 @@ class Gateway(Verbs, Streaming):
         log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
         if self._pager is not None:
             self._pager.serve(instance.id)
+            self._spawn(functools.partial(self._groups.serve, instance.id))
 
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
@@ -455,11 +466,18 @@ class Gateway(Verbs, Streaming):
                 workers.start_soon(self._supervisor.keep, partition)
             if self._pager is not None:
                 workers.start_soon(self._pager.run)
+                workers.start_soon(self._groups.open)
             self._opened.set()
             await self._closing.wait()
+            begun = trio.current_time()
+            grace = self.config.drain_timeout
             drained = drain if self._pager is None else drain_in_flight
             with self._draining:
-                await drained(self._partitions, self.config.drain_timeout)
+                if self._pager is None:
+                    with trio.move_on_after(grace):
+                        await self._groups.drained()
+                self._groups.close()
+                await drained(self._partitions, max(0.0, grace - (trio.current_time() - begun)))
             workers.cancel_scope.cancel()
 
     def _cut_drain(self) -> None:
@@ -473,6 +491,7 @@ class Gateway(Verbs, Streaming):
 
     def _end_rest(self) -> None:
         """End what is left: an outbox stores it, else it is given up."""
+        self._groups.close()
         left = sum(len(partition.deliveries) for partition in self._partitions)
         stored = 0 if self._pager is None else self._pager.capacity.unfinished
         if left or stored:

@@ -16,8 +16,8 @@ from gateway_core.aio.handles import Items
 from gateway_core.aio.home import Home
 from gateway_core.aio.tickets import Ticket
 from gateway_core.config import GatewayConfig
+from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
-    Address,
     Delivered,
     Envelope,
     Json,

@@ -21,8 +21,8 @@ from gateway_core.blocking.handles import Items
 from gateway_core.blocking.home import Home
 from gateway_core.blocking.tickets import Ticket
 from gateway_core.config import GatewayConfig
+from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
-    Address,
     Delivered,
     Envelope,
     Json,

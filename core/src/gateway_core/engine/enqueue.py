@@ -6,7 +6,7 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import CHANGES, Edit, Send
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import SHED, SUPERSEDED
+from gateway_core.deliveries.ending import SUPERSEDED, Ending
 from gateway_core.deliveries.steps import REPEATED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.shard import Shard
@@ -30,15 +30,15 @@ class Enqueuer:
         self._may_shed = shard.config.shed
 
     def accept(
-        self, delivery: Delivery, account: InstanceState, now: int, *, shed: bool = False
+        self, delivery: Delivery, account: InstanceState, now: int, ending: Ending | None = None
     ) -> None:
-        """Accept an envelope, whose slot is counted; `shed`: a policy ends it at once."""
+        """Accept an envelope, whose slot is counted; `ending`: how it ends at once."""
         shard, envelope = self._shard, delivery.envelope
         shard.accepted += 1
         account.counts.accepted += 1
         room = self._come_in(delivery, account)
-        if shed:
-            self._completion.complete(delivery, SHED, now)
+        if ending is not None:
+            self._completion.complete(delivery, ending, now)
             return
         wait = envelope.not_before - delivery.accepted_at if envelope.not_before else 0.0
         self._place(delivery, room, wait, now)

@@ -254,6 +254,14 @@ class Outbox(Protocol):
         """
         ...
 
+    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
+        """These failed entries are unfinished again: as an operator's `retry` has it.
+
+        Their time begins anew, and what of them arrived is not sent again. Those of which the
+        history has no content are left out, and so are those that are unfinished.
+        """
+        ...
+
     async def store_bytes(self, digest: str, content: Content) -> None:
         """Store bytes by their digest (`digest_of_bytes`). Of those that are there nothing is read.
 

@@ -144,6 +144,32 @@ OUTBOX_BROKE = Event(
     "an outbox could not take what it was told by a method that never raises; nothing else stops",
     "method error where",
 )  # fmt: skip
+GROUP_ACCEPTED = Event(
+    "group_accepted", "info",
+    "a group was accepted: `attempts` of all members, which take `seconds` by the limits",
+    "group instance members attempts seconds",
+)  # fmt: skip
+GROUP_PAUSED = Event(
+    "group_paused", "info", "its members wait until it is resumed", "group instance"
+)
+GROUP_RESUMED = Event("group_resumed", "info", "its members go on", "group instance")
+GROUP_CANCELLED = Event(
+    "group_cancelled", "info",
+    "its members that had no turn yet get none; `withdrawn`: how many of the others had not begun",
+    "group instance withdrawn",
+)  # fmt: skip
+GROUP_RETRIED = Event(
+    "group_retried", "info", "what failed of it is tried again", "group instance members"
+)
+GROUP_ENDED = Event(
+    "group_ended", "info", "its last member ended, `seconds` after the group was accepted",
+    "group instance members delivered failed seconds",
+)  # fmt: skip
+GROUP_LEFT = Event(
+    "group_left", "warning",
+    "the gateway ended with members that had no turn; `stored` of them wait in the outbox",
+    "group instance members stored",
+)  # fmt: skip
 LOOP_STALLED = Event(
     "loop_stalled", "warning", "something blocked the event loop for a second or more", "seconds"
 )

@@ -37,6 +37,14 @@ class BesideDesk(Desk):
             self._groups.forget()
             self._contents.committed()
 
+    def reopen(self, seqs: Sequence[int], wall: float) -> list[StoredEntry]:
+        """These are unfinished again, as far as they can be; within a transaction."""
+        try:
+            todo = [request for seq in seqs for request in self._retry(seq, wall)[1]]
+        finally:
+            self._groups.forget()
+        return [request.stored for request in todo if request.stored is not None]
+
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         answer = super()._retry(seq, wall)
         self._groups.retried(seq)

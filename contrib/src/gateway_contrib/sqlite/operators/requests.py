@@ -104,14 +104,10 @@ class Desk:
             return ()
         if kind in ("erase", "look", "accounts"):  # what is queued ends before the file forgets it
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
-        elif kind in ("cancel", "submit"):
+        elif kind in ("cancel", "submit", "group"):
             try:
                 asked = self._keyring.text("envelope", number, envelope or "")
-                request = (
-                    _submission(number, asked)
-                    if kind == "submit"
-                    else Request(kind=kind, number=number, envelope_id=asked)
-                )
+                request = _asking(kind, number, asked)
             except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
                 refused = f"{type(error).__name__}: {error}"
                 self._answer(number, wall, encode({"refused": refused}))
@@ -237,6 +233,15 @@ class Desk:
             sealed = self._keyring.seal("answer", number, answer)
             self._db.execute("UPDATE requests SET answer = ? WHERE number = ?", (sealed, number))
         self._unanswered.clear()
+
+
+def _asking(kind: str, number: int, asked: str) -> Request:
+    """What the gateway is to do with this text. Raises as `_submission`."""
+    if kind == "submit":
+        return _submission(number, asked)
+    if kind == "group":
+        return Request(kind=kind, number=number, asked=asked)
+    return Request(kind=kind, number=number, envelope_id=asked)
 
 
 def _submission(number: int, envelope: str) -> Request:
