@@ -30,6 +30,9 @@ OnCancel = Literal["withdraw", "detach"]
 Mode = Literal["as_asked", "stricter", "plain"]
 """How `chunk` plans: as the envelope asks, with the stricter measure, or as plain text."""
 
+ANSWER = "answer"
+"""The operation of a send by an interaction's reply token, which has limits of its own."""
+
 REF_VERSION = 1
 """The format version that `MessageRef` is written with."""
 
@@ -349,7 +352,8 @@ class Undelivered:
 class Attempt:
     """One attempt at one step, as the async hooks of an adapter get it.
 
-    operation    `send`, `edit`, `delete`, or `call:<method>`
+    operation    `send`, `edit`, `delete`, or `call:<method>`; `answer`: a send by the reply token
+                 of an interaction, whose `interaction` then is not None
     envelope_id  the envelope that it is for
     room         the room's present address (a moved room has a new one)
     thread       the thread or topic; None: the room itself
@@ -363,6 +367,8 @@ class Attempt:
     key          stable over retries and restarts: the platform deduplicates by it. Letters,
                  digits and a dot; parts of an envelope differ at the end of theirs only
     mode         how `part` was planned
+    interaction  whose token answers; its `answer` is 0 for the very first part alone
+    ephemeral    the answer is for the interaction's user alone
     """
 
     operation: str
@@ -379,6 +385,8 @@ class Attempt:
     number: int = 1
     key: str = ""
     mode: Mode = "as_asked"
+    interaction: Interaction | None = None
+    ephemeral: bool = False
 
     @property
     def payload(self) -> Mapping[str, Json]:

@@ -110,6 +110,22 @@ class Limit:
 
 
 @attrs.frozen(kw_only=True)
+class Sign:
+    """A call that leaves no message: a sign of typing, or that an interaction was noticed.
+
+    method, arguments  as of a `Call` to the room and thread of the address
+    every              seconds after which it is made again, a little less than it is shown for;
+                       None: once is enough
+    clear              the arguments of the call that takes it away; None: it goes by itself
+    """
+
+    method: str
+    arguments: Mapping[str, Json] = attrs.field(factory=dict)
+    every: float | None = attrs.field(default=None, validator=optional(number(least=0.1)))
+    clear: Mapping[str, Json] | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Answer:
     """The platform said yes.
 
@@ -237,6 +253,24 @@ def address(event: Any) -> Address | None:
 
 
 @hookspec(firstresult=True)
+def acknowledge(instance: Instance, address: Address, ephemeral: bool) -> Sign | None:
+    """What tells the platform that the interaction of `address` was noticed. Pure.
+
+    Made at once as `reply` or `typing` is called, and before the answer. `ephemeral`: the answer is
+    for the interaction's user alone. None: nothing needs to be told, or the application does it.
+    """
+
+
+@hookspec(firstresult=True)
+def typing(instance: Instance, address: Address) -> Sign | None:
+    """What shows at `address` that an answer is being written. Pure.
+
+    Limits are asked for with the operation `typing`. It is made only while their tokens are free
+    and nobody waits for them. None: the channel, or this room of it, shows no such sign.
+    """
+
+
+@hookspec(firstresult=True)
 def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] | None:
     """The plan of a `Send` or an `Edit`: its ordered parts, each fitting one message. Pure.
 
@@ -254,7 +288,8 @@ def rate_limit(
     """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
 
     `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
-    `delete`, or `call:<method>`. `priority` is the envelope's class, as policies left it; an
+    `delete`, `call:<method>`, `answer` (a send by an interaction's token), `typing` (its sign), or
+    `acknowledge`. `priority` is the envelope's class, as policies left it; an
     impl that lists it is asked once per class as well, and may answer differently: a bucket that
     is named for bulk alone paces bulk alone.
     An attempt takes a token of each bucket named, all at once.

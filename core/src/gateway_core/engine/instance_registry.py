@@ -103,6 +103,7 @@ class InstanceRegistry:
             unforeseen=counts.unforeseen,
             possible_duplicates=counts.possible_duplicates,
             degradations=dict(counts.degradations),
+            signs=dict(counts.signs),
         )
 
     def add(self, instance: Instance) -> None:

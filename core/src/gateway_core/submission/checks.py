@@ -149,6 +149,8 @@ def _interaction(send: Send) -> Iterator[Problem]:
     """The reply token, which `gateway.address` gives, or `reply` by itself."""
     asked: object = send.interaction
     if asked is None:
+        if send.ephemeral is True:
+            yield Problem("ephemeral", "only the answer to an interaction is for one person alone")
         return
     if not isinstance(asked, Interaction):
         yield Problem("interaction", f"must be an Interaction, not {type(asked).__name__}")
@@ -161,11 +163,8 @@ def _interaction(send: Send) -> Iterator[Problem]:
     if not is_finite(asked.ends):
         yield Problem("interaction.ends", f"must be a POSIX time, not {shown(asked.ends)}")
     yield from _seconds("interaction.lasts", asked.lasts, LONGEST)
-    for name, least in (("answer", 0), ("uses", 1)):
-        value: object = getattr(asked, name)
-        whole = type(value) is int and least <= value <= WIDEST
-        if not whole and not (value is None and name == "uses"):
-            yield Problem(f"interaction.{name}", f"must be a whole number from {least} on")
+    if type(asked.answer) is not int or not 0 <= asked.answer <= WIDEST:
+        yield Problem("interaction.answer", "must be a whole number from 0 on")
     if asked.asked not in get_args(Asked):
         yield Problem("interaction.asked", f"must be one of {', '.join(get_args(Asked))}")
 

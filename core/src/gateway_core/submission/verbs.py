@@ -52,8 +52,8 @@ ELSEWHERE = (
 )
 
 
-class _Fields(TypedDict, total=False):
-    """What `send` and `edit` take, in whichever of their overloads."""
+class CommonFields(TypedDict, total=False):
+    """What `send`, `edit` and `reply` take, in whichever of their overloads."""
 
     key: str | None
     ttl: float | None
@@ -66,7 +66,7 @@ class _Fields(TypedDict, total=False):
     on_cancel: OnCancel
 
 
-class _SendFields(_Fields, total=False):
+class _SendFields(CommonFields, total=False):
     thread: str | None
     reply_to: str | None
     not_before: float | None
@@ -77,7 +77,7 @@ class _SendFields(_Fields, total=False):
     collapse: str | None
 
 
-class _EditFields(_Fields, total=False):
+class _EditFields(CommonFields, total=False):
     interim: bool
 
 
@@ -304,7 +304,7 @@ class Verbs:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
         if raises is not True:
-            _check_flag("raises", raises)
+            check_flag("raises", raises)
         self._check_loop()
         ticket = await self._door.submit(envelope, wait=True, awaited=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
@@ -384,7 +384,7 @@ class Verbs:
         who is cancelled meanwhile leaves no trace.
         """
         check_envelope(envelope)
-        _check_flag("wait", wait)
+        check_flag("wait", wait)
         self._check_loop()
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
@@ -394,7 +394,7 @@ class Verbs:
         return ticket
 
 
-def _check_flag(name: str, value: object) -> None:
+def check_flag(name: str, value: object) -> None:
     """Raises `Invalid` for what merely counts as true or false: the text "no" is true."""
     if value is not True and value is not False:
         raise Invalid([Problem(name, f"must be true or false, not {shown(value)}")])
