@@ -29,9 +29,9 @@ from gateway_core.telemetry import (
 __all__ = [
     "CONTRACT_VERSION", "INSTRUMENTATION_SCOPE", "METRICS", "SIGNAL", "TELEMETRY_DROPPED",
     "TELEMETRY_DROPPING", "Address", "Answer", "Asked", "Attempt", "AttemptReport",
-    "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched", "Disposition", "Edit",
-    "Envelope", "ErrorClass", "Event", "Format", "GatewayError", "HookContractError",
-    "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef", "Level", "Limit",
+    "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched",
+    "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError",
+    "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef", "Level", "Limit",
     "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError",
     "Part", "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
     "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Sign", "Target",

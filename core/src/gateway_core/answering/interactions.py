@@ -28,11 +28,13 @@ class _Noticed:
     """An interaction that is acknowledged, or being so.
 
     refused  the platform took no acknowledgement: it has one, or the interaction has ended
+    answers  how many answers it got
     """
 
     ephemeral: bool
     done: trio.Event = attrs.field(factory=trio.Event)
     refused: bool = False
+    answers: int = 0
 
 
 class Acknowledgements:
@@ -85,22 +87,22 @@ class Acknowledgements:
             noticed.done.set()
 
     async def before_answer(
-        self, account: InstanceState, address: Address, answer: int, *, ephemeral: bool
+        self, account: InstanceState, address: Address, *, ephemeral: bool
     ) -> Interaction:
         """Acknowledge it, and wait for that; the interaction as the answer is to be given.
-
-        answer  which of the interaction's answers it is, from 0
 
         Raises `Invalid` where its first answer is to be shown to one person alone, and it was
         acknowledged before all, or the other way round.
         """
         assert address.interaction is not None  # noqa: S101 - the caller looked
         noticed = self.begin(account, address, ephemeral=ephemeral)
-        first = answer == 0 and address.interaction.asked != "press"
+        first = not noticed.answers and address.interaction.asked != "press"
         if first and noticed.ephemeral is not ephemeral and not noticed.refused:
             told = "for its user alone" if noticed.ephemeral else "for all to see"
             text = f"the interaction was acknowledged {told}: say the same where that is done"
             raise Invalid([Problem("ephemeral", text)])
+        answer = noticed.answers
+        noticed.answers += 1
         await noticed.done.wait()
         # Where the platform wanted no acknowledgement, nothing waits for the first answer's edit.
         number = max(answer, 1) if noticed.refused else answer

@@ -20,7 +20,6 @@ MOST = 4_096
 @attrs.define(eq=False)
 class _Counted:
     event: Any
-    calls: int = 0
     numbered: int = 0
 
 
@@ -35,8 +34,8 @@ class AnswerNumbers:
         self._most = most
         self._counted: OrderedDict[int, _Counted] = OrderedDict()
 
-    def next(self, event: Any, natural: str | None, name: str | None) -> tuple[int, str | None]:
-        """Which answer to the event this is, from 0, and its key; None: the event has no id.
+    def next_key(self, event: Any, natural: str | None, name: str | None) -> str | None:
+        """The key of the next answer to the event; None: the event has no id.
 
         natural  the event's own id
         name     names the answer; None: it is numbered, among those that are not named
@@ -46,11 +45,8 @@ class AnswerNumbers:
         self._counted[id(event)] = counted
         if len(self._counted) > self._most:
             self._counted.popitem(last=False)
-        answer, number = counted.calls, counted.numbered
-        counted.calls += 1
         if name is not None:
-            return answer, name if natural is None else f"{natural}={name}"
+            return name if natural is None else f"{natural}={name}"
+        number = counted.numbered
         counted.numbered += 1
-        if natural is None:
-            return answer, None
-        return answer, f"{natural}#{number + 1}" if number else natural
+        return f"{natural}#{number + 1}" if number and natural is not None else natural

@@ -134,11 +134,11 @@ class Answers(Verbs):
         self._check_loop()
         self._door.check_open()
         name, address = self._resolve(event, instance)
-        answer, key = self._numbers.next(event, address.key, key)
+        key = self._numbers.next_key(event, address.key, key)
         interaction = None
         if address.interaction is not None:
             interaction = await self._acknowledgements.before_answer(
-                self._accounts.account(name), address, answer, ephemeral=ephemeral
+                self._accounts.account(name), address, ephemeral=ephemeral
             )
         try:
             envelope = Send(

@@ -14,6 +14,7 @@ from gateway_core.authors import Answer, Attempt, GatewayError, Identity, Instan
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, is_page, open_client
 from gateway_plugin_discord.errors import DiscordApiError
 from gateway_plugin_discord.ids import channel_of, is_snowflake
+from gateway_plugin_discord.interactions import answer_of
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.slow_modes import SlowModes
 from gateway_plugin_discord.learned.webhooks import WebhookBuckets
@@ -62,8 +63,12 @@ class DiscordSession:
     async def send(self, attempt: Attempt) -> Answer:
         """POST the part into its channel, deduplicated by the attempt's key.
 
-        A channel in slow mode is closed for as long as that lasts.
+        A channel in slow mode is closed for as long as that lasts. An answer to an interaction
+        goes by its token.
         """
+        if attempt.interaction is not None:
+            by_token, route, body = answer_of(attempt)
+            return await self._perform(by_token, route, body)
         channel, modes = channel_of(attempt), self.slow_modes
         try:
             answer = await self._created(attempt)
@@ -199,7 +204,7 @@ def _is_foreign(operation: str, result: Any) -> bool:
 
     What other calls are answered with has no such mark.
     """
-    message = operation in ("send", "edit", "delete")
+    message = operation in ("send", "edit", "delete", "answer")
     return message and isinstance(result, dict) and bool(result) and not _OWN & result.keys()
 
 

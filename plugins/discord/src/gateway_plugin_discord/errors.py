@@ -162,6 +162,8 @@ CLOSED_ROOM = attrs.evolve(NO_ROOM, reason=Reason.FORBIDDEN)
 UNSEEN_ROOM = attrs.evolve(CLOSED_ROOM)
 """A room of which nothing may even be seen, so that any refusal there is the room's."""
 NO_TOKEN = _Row(error_class=_REFUSED, reason=Reason.UNAUTHORIZED)
+TO_ROOM = _Row(error_class=_RETRYABLE, reason=Reason.UNAUTHORIZED, transform="to_room")
+"""An interaction's token that has ended, or whose deferred answer is gone."""
 NO_ACCOUNT = _Row(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE)
 SERVER = _Row(
     error_class=_RETRYABLE,
@@ -186,7 +188,7 @@ ROWS: Mapping[int, Verdict] = {
         (UNSEEN_ROOM, (MISSING_ACCESS,)),
         (CLOSED_ROOM, (40007, 40058, 50007, 50008, 50009, 50013, 50024, 50083, 50095)),
         (CLOSED_ROOM, (50278, 160005)),
-        (NO_TOKEN, (10015, 50027)),
+        (NO_TOKEN, (10015, 10062, 50027)),
         (NO_ACCOUNT, (40001, 40002, 50014)),
         (OLD_VERSION, (50041,)),
     )
@@ -243,6 +245,10 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
     if error.at_front_door:
         return FRONT_DOOR
     row = ROWS.get(error.code, _by_status(error.status))
+    if attempt.interaction is not None and (
+        row in (NO_TOKEN, NO_MESSAGE) or error.status == UNAUTHORIZED
+    ):
+        return TO_ROOM
     route = route_of(attempt.operation)
     if error.status == RATE_LIMITED:
         return _limited(row, route, error)

@@ -18,6 +18,7 @@ from gateway_core.authors import (
     Part,
     Problem,
     Send,
+    Sign,
     Traits,
     Verdict,
     hookimpl,
@@ -26,6 +27,7 @@ from gateway_plugin_discord import api
 from gateway_plugin_discord.addresses import address_of
 from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import verdict_of
+from gateway_plugin_discord.interactions import acknowledgement, typing_of
 from gateway_plugin_discord.limits import limits_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_discord.rendering.parts import parts_of
@@ -83,6 +85,19 @@ def address(event: Any) -> Address | None:
 
 
 @hookimpl
+def acknowledge(address: Address, ephemeral: bool) -> Sign | None:
+    """The deferred answer, by POST /interactions/{interaction}/{token}/callback."""
+    asked = address.interaction
+    return None if asked is None else acknowledgement(asked, ephemeral=ephemeral)
+
+
+@hookimpl
+def typing(address: Address) -> Sign | None:
+    """POST /channels/{channel}/typing; a command or a form shows its deferred answer."""
+    return typing_of(address)
+
+
+@hookimpl
 def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] | None:
     """Parts of at most `max_length` characters after escaping; half of it when stricter."""
     if not isinstance(envelope, Send | Edit):
@@ -102,7 +117,7 @@ def rate_limit(
 
 @hookimpl
 async def send(session: api.DiscordSession, attempt: Attempt) -> Answer:
-    """POST /channels/{channel}/messages with an enforced nonce."""
+    """POST /channels/{channel}/messages with an enforced nonce; an interaction's by its token."""
     return await session.send(attempt)
 
 
