@@ -7,6 +7,7 @@ and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,6 +37,13 @@ from gateway_plugin_slack.requests import (
     target_of,
 )
 from gateway_plugin_slack.settings import Settings
+from gateway_plugin_slack.urls import answer_fields, hooks_of, path_in
+
+URL = "response_url"
+"""How messages by a URL are called where the Web API has a method."""
+MOST_WORD = 200
+TOO_MANY = 429
+_A_WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 _log = structlog.get_logger("gateway_plugin_slack")
 
@@ -46,11 +54,19 @@ class SlackSession:
 
     settings: Settings
     _http: HttpClient
+    _hooks: HttpClient
     _refreshing: trio.Lock = attrs.field(factory=trio.Lock)
     _refused: int | None = None
 
     async def send(self, attempt: Attempt) -> Answer:
-        """chat.postMessage; the id tells the conversation too where the room is a name or user."""
+        """chat.postMessage; the id tells the conversation too where the room is a name or user.
+
+        An answer to an interaction goes to its response_url, which tells no id.
+        """
+        if attempt.interaction is not None:
+            url = attempt.interaction.token.reveal()
+            await self._post_to(url, answer_fields(attempt))
+            return Answer()
         fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
         thread = attempt.thread or attempt.reply
         if thread is not None:
@@ -130,6 +146,23 @@ class SlackSession:
             _log.error("slack.exchange_refused", error=error.raw)
             return {}
 
+    async def _post_to(self, url: str, fields: Mapping[str, Any]) -> None:
+        """Post to a URL that is a secret itself. Its answer is the word `ok`."""
+        path = path_in(url, hooks_of(self.settings.base_url))
+        if path is None:
+            raise SlackApiError(URL, status=400, error="invalid_response_url")
+
+        def redact(text: str) -> str:
+            return self._redacted(text.replace(url, "[url]").replace(path, "[url]"))
+
+        try:
+            response = await self._hooks.request("POST", path, json=fields)
+        except UnreadableBody as error:
+            if _successful(error.status):
+                return
+            response = Response(error.status, {}, b"")
+        read_word(response, redact=redact)
+
     async def _post(self, method: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return await self._request(method, json=fields)
 
@@ -171,8 +204,12 @@ async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
     """A session on one HTTP client, closed at the end. ValueError: the token file is damaged."""
     settings.tokens.load()
     timeouts = Timeouts(total=settings.timeout)
-    async with open_client(base_url=settings.base_url, timeouts=timeouts, network=settings) as http:
-        yield SlackSession(settings, http)
+    hooks_url = hooks_of(settings.base_url)
+    async with (
+        open_client(base_url=settings.base_url, timeouts=timeouts, network=settings) as http,
+        open_client(base_url=hooks_url, timeouts=timeouts, network=settings) as hooks,
+    ):
+        yield SlackSession(settings, http, hooks)
 
 
 def read(
@@ -196,6 +233,25 @@ def read(
         detail=redact(_detail(answer)),
         retry_after=retry_after_seconds(response.headers.get("retry-after")),
         foreign=foreign,
+    )
+
+
+def read_word(response: Response, *, redact: Callable[[str], str]) -> None:
+    """Take the answer of a URL for messages: `ok`, an object, or a word for what is wrong.
+
+    Raises SlackApiError for any other than a success.
+    """
+    answer, ok = _object(response), response.status
+    if _successful(ok) and not is_page(response) and answer.get("ok") is not False:
+        return
+    word = _word(answer.get("error")) or response.body[:MOST_WORD].decode(errors="replace").strip()
+    is_word = bool(_A_WORD.fullmatch(word)) or (response.status == TOO_MANY and not word)
+    raise SlackApiError(
+        URL,
+        status=response.status,
+        error=redact(word) if is_word else "",
+        retry_after=retry_after_seconds(response.headers.get("retry-after")),
+        foreign=None if is_word else foreign_verdict(response, redact),
     )
 
 

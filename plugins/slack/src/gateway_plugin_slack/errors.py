@@ -92,6 +92,9 @@ _EXCHANGED = _retryable(Scope.MESSAGE, reason=Reason.UNAUTHORIZED, retry_after=0
 _WITHOUT_REPLY = Verdict(
     error_class=ErrorClass.RETRYABLE, reason=Reason.REPLY_GONE, transform="without_reply"
 )
+_TO_ROOM = Verdict(
+    error_class=ErrorClass.RETRYABLE, reason=Reason.UNAUTHORIZED, transform="to_room"
+)
 _AS_ASKED = Verdict(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 _OTHER = _refused(Reason.UNCLASSIFIED)
 
@@ -203,6 +206,11 @@ _NO_THREAD = frozenset(
 )
 """What refuses a reply where the message itself would pass."""
 
+_NO_URL = frozenset(
+    {"expired_url", "invalid_response_url", "invalid_token", "no_service", "used_url"}
+)
+"""What says that a response_url serves no more, or is none; the room may be open all the same."""
+
 _REPLANNED = frozenset(
     {
         "msg_too_long",
@@ -231,6 +239,11 @@ def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
     if error.foreign is not None:
         return attrs.evolve(error.foreign, raw=error.raw)
+    return _of_url(attempt, error) if attempt.interaction is not None else _told(attempt, error)
+
+
+def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
+    """What Slack's own refusal of an attempt by the token means."""
     verdict = attrs.evolve(_EXCHANGED if error.stale else _row(error), raw=error.raw)
     if verdict.reason is Reason.RATE_LIMITED:
         return _paced(attempt, error, verdict)
@@ -244,6 +257,22 @@ def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     if verdict.error_class is ErrorClass.RETRYABLE and verdict.retry_after is None:
         verdict = attrs.evolve(verdict, retry_after=error.retry_after)
     return attrs.evolve(verdict, scope=_scope(attempt, error, verdict))
+
+
+def _of_url(attempt: Attempt, error: SlackApiError) -> Verdict:
+    """What the refusal of an answer by its response_url means: it concerns that message alone."""
+    if error.error in _NO_URL:
+        return attrs.evolve(_TO_ROOM, raw=error.raw)
+    row = attrs.evolve(_row(error), raw=error.raw)
+    if error.error in _REPLANNED:
+        return _replanned(attempt, row)
+    if row.error_class is ErrorClass.FATAL:
+        row = attrs.evolve(row, error_class=ErrorClass.NON_RETRYABLE)
+    if row.error_class is not ErrorClass.RETRYABLE:
+        return attrs.evolve(row, scope=Scope.MESSAGE)
+    outage = row.reason is Reason.PLATFORM_ERROR
+    scope = row.scope if outage else Scope.MESSAGE
+    return attrs.evolve(row, scope=scope, retry_after=error.retry_after)
 
 
 def _scope(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Scope:

@@ -19,6 +19,7 @@ from gateway_core.authors import (
     Problem,
     Secret,
     Send,
+    Sign,
     Traits,
     Verdict,
     hookimpl,
@@ -27,12 +28,18 @@ from gateway_plugin_slack import api
 from gateway_plugin_slack.addresses import address_of
 from gateway_plugin_slack.checks import problems_of
 from gateway_plugin_slack.errors import SlackApiError, verdict_of
-from gateway_plugin_slack.limits import limits_of
+from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.settings import Settings
 
 GATEWAY_CONTRACT = 1
+
+STATUS = "is typing…"
+"""What Slack shows after the app's name."""
+STATUS_EVERY = 100.0
+"""Seconds between two statuses: Slack shows one for two minutes
+(docs.slack.dev, assistant.threads.setStatus)."""
 
 
 @hookimpl
@@ -82,6 +89,17 @@ def address(event: Any) -> Address | None:
 
 
 @hookimpl
+def typing(address: Address) -> Sign | None:
+    """assistant.threads.setStatus, in the event's thread or the one that its message begins."""
+    thread = address.thread_id or address.message_id
+    if thread is None:
+        return None
+    place = {"channel_id": address.external_room_id, "thread_ts": thread}
+    shown, gone = {**place, "status": STATUS}, {**place, "status": ""}
+    return Sign(method=SET_STATUS, arguments=shown, every=STATUS_EVERY, clear=gone)
+
+
+@hookimpl
 def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] | None:
     """Escaped text in parts of at most `part_bytes`."""
     if not isinstance(envelope, Send | Edit):
@@ -97,7 +115,7 @@ def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]
 
 @hookimpl
 async def send(session: api.SlackSession, attempt: Attempt) -> Answer:
-    """chat.postMessage."""
+    """chat.postMessage; of an answer to an interaction, a post to its response_url."""
     return await session.send(attempt)
 
 

@@ -37,12 +37,27 @@ def address_of(event: Any) -> Address | None:
     room = _text(_get(_get(message, "chat"), "id"))
     if room is None or _get(message, "business_connection_id") is not None:
         return None
+    number = _text(_get(message, "message_id"))
     return Address(
         external_room_id=room,
         thread_id=_thread(message),
-        reply_to=_text(_get(message, "message_id")),
+        reply_to=number,
+        message_id=number,
         key=_key(event, message, room),
+        user_id=_user(event, message),
+        direct=_get(_get(message, "chat"), "type") == "private",
     )
+
+
+def _user(event: Any, message: Any) -> str | None:
+    """Who wrote, pressed or reacted: of a press not the message's author, which is the bot."""
+    carriers = (_get(event, name) for name in _CARRIERS)
+    for carrier in (*carriers, event, message):
+        if not isinstance(carrier, str | int | None):
+            for name in ("from", "from_user", "user"):
+                if (found := _text(_get(_get(carrier, name), "id"))) is not None:
+                    return found
+    return None
 
 
 def _get(value: Any, name: str) -> Any:

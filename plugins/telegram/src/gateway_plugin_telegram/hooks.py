@@ -19,6 +19,7 @@ from gateway_core.authors import (
     Priority,
     Problem,
     Send,
+    Sign,
     Traits,
     Verdict,
     hookimpl,
@@ -33,6 +34,10 @@ from gateway_plugin_telegram.rendering.parts import parts_of
 from gateway_plugin_telegram.settings import TelegramSettings
 
 GATEWAY_CONTRACT = 1
+
+TYPES_EVERY = 4.0
+"""Seconds between two signs of typing: Telegram shows one for at most five
+(core.telegram.org/bots/api#sendchataction)."""
 
 
 @hookimpl
@@ -69,6 +74,14 @@ def validate(envelope: Envelope) -> Sequence[Problem]:
 def address(event: Any) -> Address | None:
     """The address of an Update or a Message."""
     return address_of(event)
+
+
+@hookimpl
+def typing(address: Address) -> Sign | None:
+    """By sendChatAction; None in a channel, whose posts name no user, and which shows none."""
+    if address.user_id is None and not address.direct:
+        return None
+    return Sign(method="sendChatAction", arguments={"action": "typing"}, every=TYPES_EVERY)
 
 
 @hookimpl
