@@ -245,7 +245,8 @@ def read_word(response: Response, *, redact: Callable[[str], str]) -> None:
     if _successful(ok) and not is_page(response) and answer.get("ok") is not False:
         return
     word = _word(answer.get("error")) or response.body[:MOST_WORD].decode(errors="replace").strip()
-    is_word = bool(_A_WORD.fullmatch(word)) or (response.status == TOO_MANY and not word)
+    is_word = "error" in answer or bool(_A_WORD.fullmatch(word))
+    is_word = is_word or (response.status == TOO_MANY and not word)
     raise SlackApiError(
         URL,
         status=response.status,
