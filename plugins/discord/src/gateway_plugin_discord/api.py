@@ -10,16 +10,24 @@ from typing import Any
 import attrs
 import trio
 
-from gateway_core.authors import Answer, Attempt, GatewayError, Identity, Instance, Secret
+from gateway_core.authors import (
+    Answer,
+    Attempt,
+    GatewayError,
+    Identity,
+    Instance,
+    Secret,
+    TransportError,
+)
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, is_page, open_client
-from gateway_plugin_discord.errors import DiscordApiError
-from gateway_plugin_discord.ids import channel_of, is_snowflake
+from gateway_plugin_discord.errors import DiscordApiError, PersonOpened
+from gateway_plugin_discord.ids import channel_of, is_snowflake, person_of
 from gateway_plugin_discord.interactions import answer_of
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.slow_modes import SlowModes
 from gateway_plugin_discord.learned.webhooks import WebhookBuckets
 from gateway_plugin_discord.limits import bucket_reports, closed_for
-from gateway_plugin_discord.methods import PROBE, ROUTES, Route, route_of
+from gateway_plugin_discord.methods import OPEN_DM, PROBE, ROUTES, Route, route_of
 from gateway_plugin_discord.requests import (
     arguments_left,
     call_body,
@@ -69,6 +77,7 @@ class DiscordSession:
         if attempt.interaction is not None:
             by_token, route, body = answer_of(attempt)
             return await self._perform(by_token, route, body)
+        await self._open_person(attempt)
         channel, modes = channel_of(attempt), self.slow_modes
         try:
             answer = await self._created(attempt)
@@ -84,10 +93,12 @@ class DiscordSession:
 
     async def edit(self, attempt: Attempt) -> Answer:
         """PATCH the message to what the part says."""
+        await self._open_person(attempt)
         return await self._perform(attempt, ROUTES["edit"], edit_body(attempt))
 
     async def delete(self, attempt: Attempt) -> Answer:
         """DELETE the message."""
+        await self._open_person(attempt)
         return await self._perform(attempt, ROUTES["delete"], None)
 
     async def call(self, attempt: Attempt) -> Answer:
@@ -95,9 +106,30 @@ class DiscordSession:
         route = route_of(attempt.operation)
         if route is None:
             raise ValueError(f"{attempt.method!r} is no method of Discord's API")
+        if route.of_channel:
+            await self._open_person(attempt)
         arguments = arguments_left(route, attempt.arguments)
         body = call_body(arguments) if has_body(route) else None
         return await self._perform(attempt, route, body)
+
+    async def _open_person(self, attempt: Attempt) -> None:
+        """Open the direct messages of a room that is a person, once: core remembers the channel.
+
+        Raises PersonOpened, after which the attempt is made again there.
+        """
+        person = person_of(channel_of(attempt))
+        if person is None:
+            return
+        redact = self.client.redact
+        body = {"recipient_id": person}
+        try:
+            answer = await self._request(OPEN_DM.verb, OPEN_DM.path, body, redact)
+        except TransportError as error:  # whatever became of it, no message was sent
+            raise TransportError(error.text, dispatched="no") from error
+        found = _json_object(answer).get("id")
+        if not is_snowflake(found):
+            raise TransportError("the channel of a person cannot be read", dispatched="no")
+        raise PersonOpened(found)
 
     async def _created(self, attempt: Attempt) -> Answer:
         """Where the answer has no id it is asked for once more, unless the bucket is empty.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_discord.ids import is_snowflake
+from gateway_plugin_discord.ids import is_snowflake, person_of
 from gateway_plugin_discord.methods import (
     CHANNEL,
     COMPONENTS_V2,
@@ -40,7 +40,8 @@ def _content_problems(envelope: Envelope) -> Iterable[Problem]:
 
 def _id_problems(envelope: Envelope) -> Iterable[Problem]:
     for place, value in _ids(envelope):
-        if value is not None and not is_snowflake(value):
+        is_room = place == "external_room_id" and person_of(str(value)) is not None
+        if value is not None and not is_room and not is_snowflake(value):
             yield Problem(place, f"{value!r} is no Discord id: a whole number in decimal digits")
 
 

@@ -27,8 +27,8 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_slack.errors import SlackApiError, is_passing, is_unauthorized
-from gateway_plugin_slack.ids import locate, message_id
+from gateway_plugin_slack.errors import PersonOpened, SlackApiError, is_passing, is_unauthorized
+from gateway_plugin_slack.ids import is_conversation, is_person, locate, message_id
 from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS, UPDATE_EXTRA, UPDATE_FIELDS
 from gateway_plugin_slack.requests import (
     call_form,
@@ -39,6 +39,8 @@ from gateway_plugin_slack.requests import (
 from gateway_plugin_slack.settings import Settings
 from gateway_plugin_slack.urls import answer_fields, hooks_of, path_in
 
+MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
+"""Slack's words for an app that may not open conversations."""
 URL = "response_url"
 """How messages by a URL are called where the Web API has a method."""
 MOST_WORD = 200
@@ -57,6 +59,7 @@ class SlackSession:
     _hooks: HttpClient
     _refreshing: trio.Lock = attrs.field(factory=trio.Lock)
     _refused: int | None = None
+    _opens_none: bool = False
 
     async def send(self, attempt: Attempt) -> Answer:
         """chat.postMessage; the id tells the conversation too where the room is a name or user.
@@ -67,6 +70,7 @@ class SlackSession:
             url = attempt.interaction.token.reveal()
             await self._post_to(url, answer_fields(attempt))
             return Answer()
+        await self._open_person(attempt)
         fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
         thread = attempt.thread or attempt.reply
         if thread is not None:
@@ -80,6 +84,7 @@ class SlackSession:
         Blocks and attachments that it does not name stay on the message (docs.slack.dev,
         chat.update) and would hide the new text: what the message shall lose is named, empty.
         """
+        await self._open_person(attempt)
         lost = ("blocks",) if attempt.extra is None else ("blocks", "attachments")
         fields = {**{name: [] for name in lost}, **content_of(attempt, UPDATE_FIELDS, UPDATE_EXTRA)}
         await self._post("chat.update", {**target_of(attempt), **fields})
@@ -87,6 +92,7 @@ class SlackSession:
 
     async def delete(self, attempt: Attempt) -> Answer:
         """chat.delete, by the conversation's id."""
+        await self._open_person(attempt)
         await self._post("chat.delete", target_of(attempt))
         return Answer(message_id=attempt.message_id)
 
@@ -145,6 +151,29 @@ class SlackSession:
                 raise
             _log.error("slack.exchange_refused", error=error.raw)
             return {}
+
+    async def _open_person(self, attempt: Attempt) -> None:
+        """Open the direct messages of a room that is a person, once: core remembers them.
+
+        Raises PersonOpened, after which the attempt is made again there. Where the app lacks the
+        right to open them (im:write), chat.postMessage takes the user's id.
+        """
+        named = attempt.message_id is not None and locate("", attempt.message_id)[0]
+        if named or self._opens_none or not is_person(attempt.room):
+            return
+        try:
+            answer = await self._request("conversations.open", form={"users": attempt.room})
+        except SlackApiError as error:
+            if error.error not in MAY_NOT_OPEN:
+                raise
+            self._opens_none = True
+            return
+        except TransportError as error:  # whatever became of it, no message was sent
+            raise TransportError(error.text, dispatched="no") from error
+        channel = (answer or {}).get("channel")
+        found = channel.get("id") if isinstance(channel, Mapping) else None
+        if isinstance(found, str) and is_conversation(found):
+            raise PersonOpened(found)
 
     async def _post_to(self, url: str, fields: Mapping[str, Any]) -> None:
         """Post to a URL that is a secret itself. Its answer is the word `ok`."""

@@ -59,6 +59,25 @@ class SlackApiError(Exception):
         return f"{self.method}: {self.raw}"
 
 
+class PersonOpened(Exception):
+    """The room is a person, whose direct messages are this conversation: nothing was sent yet."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        super().__init__(channel)
+
+
+def opened(error: PersonOpened) -> Verdict:
+    """The room moves there, and the attempt is made again."""
+    return Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.ROOM_MOVED,
+        scope=Scope.ROOM,
+        moved_to=error.channel,
+        raw=f"direct messages are conversation {error.channel}",
+    )
+
+
 def _retryable(scope: Scope, **fields: Any) -> Verdict:
     fields = {"reason": Reason.PLATFORM_ERROR, **fields}
     return Verdict(error_class=ErrorClass.RETRYABLE, scope=scope, **fields)

@@ -27,7 +27,7 @@ from gateway_core.authors import (
 from gateway_plugin_slack import api
 from gateway_plugin_slack.addresses import address_of
 from gateway_plugin_slack.checks import problems_of
-from gateway_plugin_slack.errors import SlackApiError, verdict_of
+from gateway_plugin_slack.errors import PersonOpened, SlackApiError, opened, verdict_of
 from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.parts import parts_of
@@ -140,4 +140,6 @@ async def call(session: api.SlackSession, attempt: Attempt) -> Answer:
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
     """By the table of errors; what is not Slack's is left to core."""
+    if isinstance(error, PersonOpened):
+        return opened(error)
     return verdict_of(attempt, error) if isinstance(error, SlackApiError) else None
