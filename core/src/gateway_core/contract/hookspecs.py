@@ -63,7 +63,8 @@ class Traits:
 
     edit, delete         whether the channel has the operation
     independent_threads  threads of a room are lanes of their own (limits stay the room's)
-    deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never
+    deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never.
+                         It is 0 for an account whose settings have a false `deduplicates`
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
     names_limits         its 429s say whose limit was met; otherwise several rooms that are limited
                          within two seconds count as the account's limit

@@ -6,6 +6,7 @@ becomes a `HookContractError` that names plugin and hook; `Cancelled` and its li
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -124,6 +125,17 @@ class ChannelHooks:
         self.by_class = any(
             "priority" in impl.argnames for impl in impls_of(self.callers["rate_limit"])
         )
+
+    def of(self, instance: Instance) -> ChannelHooks:
+        """These hooks as they serve the instance, whose sends the platform may not deduplicate.
+
+        Its settings say so by a property `deduplicates` that is false.
+        """
+        if getattr(instance.settings, "deduplicates", True):
+            return self
+        own = copy.copy(self)  # what is counted is shared
+        own.deduplicates_for = 0
+        return own
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """For each hook, the plugins that are asked, in order."""

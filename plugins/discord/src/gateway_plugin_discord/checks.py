@@ -15,6 +15,8 @@ from gateway_plugin_discord.methods import (
     NOT_IN_V2,
     route_of_method,
 )
+from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_discord.webhook import problems_of_webhook
 
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 """Fields that the gateway fills in itself: none of them may stand in `extra`."""
@@ -23,9 +25,11 @@ _WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "sticker_ids"})
 """Fields that make a message even where there is no text."""
 
 
-def problems_of(envelope: Envelope) -> tuple[Problem, ...]:
+def problems_of(settings: DiscordSettings, envelope: Envelope) -> tuple[Problem, ...]:
     """Every mistake, each with the field that it is in."""
-    return (*_id_problems(envelope), *_content_problems(envelope))
+    webhook = settings.webhook_url is not None
+    places = problems_of_webhook(envelope) if webhook else _id_problems(envelope)
+    return (*places, *_content_problems(envelope))
 
 
 def _content_problems(envelope: Envelope) -> Iterable[Problem]:

@@ -242,6 +242,13 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
     return _of_bucket(verdict) if row is LIMITED and error.scope == "user" else verdict
 
 
+def of_webhook(verdict: Verdict) -> Verdict:
+    """The same of an account that is a webhook: a token that is refused is its own."""
+    if verdict.reason is not Reason.UNAUTHORIZED:
+        return verdict
+    return attrs.evolve(NO_ACCOUNT, raw=verdict.raw)
+
+
 def _of_bucket(verdict: Verdict) -> Verdict:
     """A limit of scope `user`: only the bucket that it names waits, not all of the room."""
     spent = tuple(

@@ -26,12 +26,13 @@ from gateway_core.authors import (
 from gateway_plugin_discord import api
 from gateway_plugin_discord.addresses import address_of
 from gateway_plugin_discord.checks import problems_of
-from gateway_plugin_discord.errors import verdict_of
+from gateway_plugin_discord.errors import of_webhook, verdict_of
 from gateway_plugin_discord.interactions import acknowledgement, typing_of
 from gateway_plugin_discord.limits import limits_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_discord.rendering.parts import parts_of
 from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_discord.webhook import ROOM
 
 GATEWAY_CONTRACT = 1
 
@@ -73,9 +74,9 @@ async def probe(session: api.DiscordSession) -> Identity:
 
 
 @hookimpl
-def validate(envelope: Envelope) -> Sequence[Problem]:
+def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
     """Ids are snowflakes, there is something to say, `extra` has known fields, calls a route."""
-    return problems_of(envelope)
+    return problems_of(instance.settings, envelope)
 
 
 @hookimpl
@@ -142,4 +143,5 @@ async def call(session: api.DiscordSession, attempt: Attempt) -> Answer:
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
     """Discord's refusals by the table in `errors`; None for what is below it."""
-    return verdict_of(attempt, error)
+    verdict = verdict_of(attempt, error)
+    return of_webhook(verdict) if attempt.room == ROOM and verdict is not None else verdict

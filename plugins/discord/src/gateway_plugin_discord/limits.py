@@ -20,8 +20,10 @@ def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[L
     configured for the room itself holds beside what Discord says.
 
     Typing waits for nothing, interactions and webhooks not for the global limit; a sign of typing
-    is shown where that has something to spare.
+    is shown where that has something to spare. A webhook's messages have one limit.
     """
+    if settings.webhook_url is not None:
+        return [Limit("webhook", settings.message_count, settings.message_per, "window")]
     if operation == "typing":
         return [_of_bot(settings)]
     route = route_of(operation)

@@ -27,9 +27,16 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_slack.errors import PersonOpened, SlackApiError, is_passing, is_unauthorized
+from gateway_plugin_slack.errors import (
+    URL,
+    PersonOpened,
+    SlackApiError,
+    is_passing,
+    is_unauthorized,
+)
 from gateway_plugin_slack.ids import is_conversation, is_person, locate, message_id
 from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS, UPDATE_EXTRA, UPDATE_FIELDS
+from gateway_plugin_slack.origins import hooks_of, path_in
 from gateway_plugin_slack.requests import (
     call_form,
     content_of,
@@ -37,12 +44,10 @@ from gateway_plugin_slack.requests import (
     target_of,
 )
 from gateway_plugin_slack.settings import Settings
-from gateway_plugin_slack.urls import answer_fields, hooks_of, path_in
+from gateway_plugin_slack.urls import answer_fields, webhook_fields
 
 MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
-URL = "response_url"
-"""How messages by a URL are called where the Web API has a method."""
 MOST_WORD = 200
 TOO_MANY = 429
 _A_WORD = re.compile(r"[a-z][a-z0-9_]*")
@@ -66,6 +71,9 @@ class SlackSession:
 
         An answer to an interaction goes to its response_url, which tells no id.
         """
+        if self.settings.webhook_url is not None:
+            await self._post_to(self.settings.webhook_url.reveal(), webhook_fields(attempt))
+            return Answer()
         if attempt.interaction is not None:
             url = attempt.interaction.token.reveal()
             await self._post_to(url, answer_fields(attempt))
@@ -101,11 +109,13 @@ class SlackSession:
         answer = await self._request(attempt.method or "", form=call_form(attempt))
         return Answer(result=answer)
 
-    async def who_am_i(self) -> Identity:
-        """auth.test: the user that the token belongs to.
+    async def who_am_i(self) -> Identity | None:
+        """auth.test: the user that the token belongs to; of a webhook nobody can ask.
 
         An exchange that Slack's answer did not end is made first: nobody else asks for it again.
         """
+        if self.settings.webhook_url is not None:
+            return None
         if self.settings.tokens.wanted:
             await self.refresh()
         answer = await self._request("auth.test", form={})

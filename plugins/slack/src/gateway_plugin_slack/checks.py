@@ -19,6 +19,7 @@ from gateway_plugin_slack.methods import METHODS, POST_EXTRA, UPDATE_EXTRA
 from gateway_plugin_slack.rendering.parts import is_fallback
 from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings
+from gateway_plugin_slack.urls import problems_of_webhook
 
 _METHOD = re.compile(r"[a-z][A-Za-z]*(?:\.[A-Za-z][A-Za-z0-9]*)+")
 
@@ -44,9 +45,10 @@ TEXT_LIMITS = {"section": 3000, "header": 150}
 
 def problems_of(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
     """Every mistake in the envelope, each with its field; none: it may be accepted."""
+    webhook = settings.webhook_url is not None
     if isinstance(envelope, Call):
-        return list(_of_call(envelope))
-    found = list(_of_room(envelope))
+        return [*problems_of_webhook(envelope)] if webhook else [*_of_call(envelope)]
+    found = [*problems_of_webhook(envelope)] if webhook else [*_of_room(envelope)]
     if isinstance(envelope, Send):
         found += _of_thread(envelope)
     else:

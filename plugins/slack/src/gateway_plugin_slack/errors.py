@@ -10,6 +10,9 @@ import attrs
 
 from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
 
+URL = "response_url"
+"""How messages by a secret URL are called where the Web API has a method."""
+
 LONG_WAIT = 600.0
 """Seconds to leave a workspace alone whose plan's message limit is reached."""
 
@@ -230,6 +233,14 @@ _NO_URL = frozenset(
 )
 """What says that a response_url serves no more, or is none; the room may be open all the same."""
 
+_NO_WEBHOOK = frozenset(
+    {"invalid_token", "no_active_hooks", "no_service", "no_service_id", "no_team", "team_disabled"}
+)
+_CLOSED_ROOM = frozenset(
+    {"action_prohibited", "channel_is_archived", "posting_to_general_channel_denied"}
+)
+"""Words of incoming webhooks alone (docs.slack.dev, incoming webhooks, handling errors)."""
+
 _REPLANNED = frozenset(
     {
         "msg_too_long",
@@ -258,7 +269,9 @@ def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
     if error.foreign is not None:
         return attrs.evolve(error.foreign, raw=error.raw)
-    return _of_url(attempt, error) if attempt.interaction is not None else _told(attempt, error)
+    if attempt.interaction is not None:
+        return _of_url(attempt, error)
+    return _of_webhook(attempt, error) if error.method == URL else _told(attempt, error)
 
 
 def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
@@ -292,6 +305,15 @@ def _of_url(attempt: Attempt, error: SlackApiError) -> Verdict:
     outage = row.reason is Reason.PLATFORM_ERROR
     scope = row.scope if outage else Scope.MESSAGE
     return attrs.evolve(row, scope=scope, retry_after=error.retry_after)
+
+
+def _of_webhook(attempt: Attempt, error: SlackApiError) -> Verdict:
+    """What an incoming webhook's refusal means: it is the account, and its one room the room."""
+    if error.error in _NO_WEBHOOK:
+        return attrs.evolve(_UNAUTHORIZED, raw=error.raw)
+    if error.error in _CLOSED_ROOM:
+        return attrs.evolve(_ROOM_FORBIDDEN, raw=error.raw)
+    return _told(attempt, error)
 
 
 def _scope(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Scope:

@@ -71,7 +71,7 @@ async def credentials(session: api.SlackSession) -> Secret | None:
 
 
 @hookimpl
-async def probe(session: api.SlackSession) -> Identity:
+async def probe(session: api.SlackSession) -> Identity | None:
     """auth.test, which has no limit worth naming."""
     return await session.who_am_i()
 

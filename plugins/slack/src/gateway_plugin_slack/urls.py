@@ -1,33 +1,21 @@
-"""Messages by a URL that is a secret, and not by a token: response_urls. Sans-I/O.
+"""Messages by a secret URL, not by a token: response_urls, incoming webhooks. Sans-I/O.
 
-Sources: docs.slack.dev, handling user interaction. The answers are plain texts: `ok`, or
-a word; that a response_url has served five times, or is too old, comes with HTTP 404.
+Sources: docs.slack.dev, handling user interaction and incoming webhooks. The answers are plain
+texts: `ok`, or a word; that a response_url has served five times, or is too old, comes with 404.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-from gateway_core.authors import Attempt
+from gateway_core.authors import Attempt, Envelope, Problem, Send
 from gateway_plugin_slack.ids import locate
 from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS
 from gateway_plugin_slack.requests import content_of
 
-_OF_SLACK = ("slack.com", "slack-gov.com")
-
-
-def hooks_of(base_url: str) -> str:
-    """Where the URLs of a workspace with this `base_url` lead: `https://hooks.slack.com`."""
-    base = urlsplit(base_url)
-    host = f"hooks.{base.netloc}" if base.hostname in _OF_SLACK else base.netloc
-    return f"{base.scheme}://{host}"
-
-
-def path_in(url: str, hooks: str) -> str | None:
-    """The path of a URL that leads there; None for any other, which an event may have forged."""
-    path = url.removeprefix(hooks)
-    return path if url != path and path.startswith("/") else None
+ROOM = "webhook"
+"""The one room of an account that is an incoming webhook."""
 
 
 def answer_fields(attempt: Attempt) -> dict[str, Any]:
@@ -37,3 +25,19 @@ def answer_fields(attempt: Attempt) -> dict[str, Any]:
         fields["thread_ts"] = locate(attempt.room, attempt.thread)[1]
     seen = "ephemeral" if attempt.ephemeral else "in_channel"
     return {**fields, "response_type": seen, "replace_original": False}
+
+
+def webhook_fields(attempt: Attempt) -> dict[str, Any]:
+    """The payload of a message to an incoming webhook, which begins no thread."""
+    fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
+    return fields if attempt.thread is None else {**fields, "thread_ts": attempt.thread}
+
+
+def problems_of_webhook(envelope: Envelope) -> Iterator[Problem]:
+    """What an incoming webhook cannot do."""
+    if envelope.external_room_id != ROOM:
+        yield Problem("external_room_id", f"must be {ROOM!r}: the account is an incoming webhook")
+    if not isinstance(envelope, Send):
+        yield Problem("operation", "an incoming webhook only sends")
+    elif envelope.reply_to is not None:
+        yield Problem("reply_to", "set thread_id: of its own messages a webhook knows no ids")
