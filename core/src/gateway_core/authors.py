@@ -5,7 +5,7 @@
 from gateway_core.contract.addresses import Address, Asked, Interaction
 from gateway_core.contract.envelopes import (
     Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Json, KeyRef,
-    MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
+    Mentions, MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
     Priority, Receipt, Send, Target, digest_of,
 )
 from gateway_core.contract.errors import (
@@ -32,9 +32,9 @@ __all__ = [
     "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched",
     "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError",
     "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef",
-    "Level", "Limit", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown", "Order",
-    "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Pressure",
-    "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send",
-    "Session", "Several", "Sign", "Target", "Traits", "Transform", "TransportError", "Verdict",
-    "Vote", "digest_of", "hookimpl", "log_event",
+    "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
+    "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
+    "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret",
+    "Send", "Session", "Several", "Sign", "Target", "Traits", "Transform", "TransportError",
+    "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias, get_args
@@ -26,6 +26,9 @@ OnUnknown = Literal["retry", "give_up"]
 OnConflict = Literal["raise", "replay"]
 OnCancel = Literal["withdraw", "detach"]
 """What a caller's cancellation does to the envelope whose end it waits for."""
+
+Mentions: TypeAlias = bool | Sequence[str]
+"""Whom a text may notify: everybody that it mentions, nobody, or those of these ids."""
 
 Mode = Literal["as_asked", "stricter", "plain"]
 """How `chunk` plans: as the envelope asks, with the stricter measure, or as plain text."""
@@ -138,7 +141,8 @@ class Send(_Envelope):
     reply_to       the platform's id of the message that the first part answers
     format         how `text` is read: `plain`, `markdown`, or the platform's `native` markup
     extra          the platform's own fields (buttons, embeds, blocks), on the last part
-    mentions       let the text notify people; False: nobody is pinged
+    mentions       let the text notify people; False: nobody is pinged. Ids of people: just these,
+                   as far as the text mentions them
     link_previews  let the platform unfold links
     silent         deliver without a sound, where the platform can
     collapse       a newer message of the same `collapse`, room and thread takes the place of this
@@ -153,7 +157,7 @@ class Send(_Envelope):
     reply_to: str | None = None
     format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
     extra: Mapping[str, Json] = attrs.field(factory=dict, converter=copied)
-    mentions: bool = False
+    mentions: Mentions = False
     link_previews: bool = False
     silent: bool = False
     collapse: str | None = None
@@ -188,7 +192,7 @@ class Edit(_Change):
     text: str
     format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
     extra: Mapping[str, Json] | None = attrs.field(default=None, converter=copied)
-    mentions: bool = False
+    mentions: Mentions = False
     link_previews: bool = False
     interim: bool = False
 

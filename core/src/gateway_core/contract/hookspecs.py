@@ -66,6 +66,8 @@ class Traits:
     deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never.
                          It is 0 for an account whose settings have a false `deduplicates`
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
+    mentions_by_id       its texts can notify just the people that an envelope names; elsewhere
+                         `mentions` is true or false
     names_limits         its 429s say whose limit was met; otherwise several rooms that are limited
                          within two seconds count as the account's limit
     """
@@ -75,6 +77,7 @@ class Traits:
     independent_threads: bool = attrs.field(default=False, validator=flag)
     deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0))
     repeat_safe_calls: frozenset[str] = frozenset()
+    mentions_by_id: bool = attrs.field(default=False, validator=flag)
     names_limits: bool = attrs.field(default=False, validator=flag)
 
 

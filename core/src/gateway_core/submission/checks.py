@@ -7,6 +7,8 @@ from itertools import islice
 from math import isfinite
 from typing import Any, get_args
 
+import attrs
+
 from gateway_core.contract.addresses import Asked, Interaction
 from gateway_core.contract.envelopes import (
     Call,
@@ -42,7 +44,7 @@ LONGEST_TEXT = 1_000_000
 MOST = 100
 """Problems that are reported of one envelope."""
 _NO_EXTRA: dict[str, object] = {}
-FLAGS = ("mentions", "link_previews", "silent", "interim", "ephemeral")
+FLAGS = ("link_previews", "silent", "interim", "ephemeral")
 
 
 def problems_of(envelope: object) -> list[Problem]:
@@ -59,7 +61,10 @@ def checked(envelope: Envelope) -> Envelope:
     problems = list(islice(_problems(envelope), MOST))
     if problems:
         raise Invalid(problems)
-    return plain(envelope)
+    envelope = plain(envelope)
+    if isinstance(envelope, Send | Edit) and isinstance(envelope.mentions, list):
+        return attrs.evolve(envelope, mentions=tuple(envelope.mentions))  # which nobody changes
+    return envelope
 
 
 def check_envelope(value: object) -> None:
@@ -122,6 +127,7 @@ def _problems(envelope: object) -> Iterator[Problem]:
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
         yield from _text(envelope.text)
+        yield from _mentions(envelope.mentions)
         yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))
     if isinstance(envelope, Edit | Delete):
         yield from _target(envelope)
@@ -186,6 +192,18 @@ def _text(text: object) -> Iterator[Problem]:
         yield Problem("text", f"has {len(text)} characters, at most {LONGEST_TEXT}")
     elif not (text.isascii() and "\x00" not in text) and not is_sendable(text):
         yield Problem("text", UNSENDABLE)
+
+
+def _mentions(value: object) -> Iterator[Problem]:
+    if isinstance(value, bool):
+        return
+    if not isinstance(value, list | tuple):
+        yield Problem("mentions", f"must be true, false or a list of ids, not {shown(value)}")
+    elif len(value) > MOST:
+        yield Problem("mentions", f"names {len(value)} people, at most {MOST}")
+    else:
+        for index, each in enumerate(value):
+            yield from _name(f"mentions.{index}", each)
 
 
 def _table(place: str, value: object, *, optional: bool = False) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ from gateway_core.contract.envelopes import (
     Format,
     Json,
     KeyRef,
+    Mentions,
     MessageRef,
     OnCancel,
     OnConflict,
@@ -61,7 +62,7 @@ class CommonFields(TypedDict, total=False):
     priority: Priority
     format: Format
     extra: Mapping[str, Json] | None
-    mentions: bool
+    mentions: Mentions
     link_previews: bool
     on_cancel: OnCancel
 
@@ -142,7 +143,7 @@ class Verbs:
         on_unknown: OnUnknown = "retry",
         on_conflict: OnConflict = "raise",
         extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
+        mentions: Mentions = False,
         link_previews: bool = False,
         silent: bool = False,
         collapse: str | None = None,
@@ -213,7 +214,7 @@ class Verbs:
         priority: Priority = "normal",
         format: Format = "markdown",  # noqa: A002 - the field's standard term
         extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
+        mentions: Mentions = False,
         link_previews: bool = False,
         interim: bool = False,
         on_cancel: OnCancel = "withdraw",
@@ -340,7 +341,7 @@ class Verbs:
         on_unknown: OnUnknown = "retry",
         on_conflict: OnConflict = "raise",
         extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
+        mentions: Mentions = False,
         link_previews: bool = False,
         silent: bool = False,
         collapse: str | None = None,

@@ -36,9 +36,11 @@ def _content_problems(envelope: Envelope) -> Iterable[Problem]:
     if isinstance(envelope, Call):
         return _call_problems(envelope)
     if isinstance(envelope, Send):
-        return _message_problems(envelope.text, envelope.extra, CREATE_FIELDS)
+        of_message = _message_problems(envelope.text, envelope.extra, CREATE_FIELDS)
+        return (*of_message, *_mention_problems(envelope))
     if isinstance(envelope, Edit):
-        return _message_problems(envelope.text, envelope.extra or {}, EDIT_FIELDS)
+        of_message = _message_problems(envelope.text, envelope.extra or {}, EDIT_FIELDS)
+        return (*of_message, *_mention_problems(envelope))
     return ()
 
 
@@ -59,6 +61,14 @@ def _ids(envelope: Envelope) -> Iterable[tuple[str, str | None]]:
         yield "target.thread_id", envelope.target.thread_id
         for index, part in enumerate(envelope.target.parts):
             yield f"target.parts[{index}].message_id", part.message_id
+
+
+def _mention_problems(envelope: Send | Edit) -> Iterable[Problem]:
+    if not isinstance(envelope.mentions, bool):
+        for index, name in enumerate(envelope.mentions):
+            if not is_snowflake(name.removeprefix("&")):
+                words = f"{name!r} is neither a user's id nor a role's after `&`"
+                yield Problem(f"mentions.{index}", words)
 
 
 def _message_problems(

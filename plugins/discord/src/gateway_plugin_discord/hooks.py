@@ -57,6 +57,7 @@ def traits() -> Traits:
         independent_threads=True,
         deduplicates_for=DEDUPLICATES_FOR,
         repeat_safe_calls=REPEAT_SAFE_CALLS,
+        mentions_by_id=True,
         names_limits=True,
     )
 

@@ -55,7 +55,9 @@ def traits() -> Traits:
     A room is one lane, threads and all: the limit of a post counts by channel, so threads that
     were lanes of their own would only compete for the same tokens.
     """
-    return Traits(independent_threads=False, repeat_safe_calls=REPEAT_SAFE_CALLS)
+    return Traits(
+        independent_threads=False, repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True
+    )
 
 
 @hookimpl

@@ -49,7 +49,9 @@ def settings_type() -> type:
 @hookimpl
 def traits() -> Traits:
     """Edits, deletes, topics as lanes of their own; no send is ever deduplicated."""
-    return Traits(independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS)
+    return Traits(
+        independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True
+    )
 
 
 @hookimpl
