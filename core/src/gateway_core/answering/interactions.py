@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.answering.signs import Failure, Signs, is_final
+from gateway_core.answering.signs import FailedSign, Signs, is_final
 from gateway_core.answering.typing import Spawn
 from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.errors import HookContractError, Invalid, Problem
@@ -79,7 +79,7 @@ class Acknowledgements:
                     )
                     if made == "made":
                         return
-                    if isinstance(made, Failure) and is_final(made.verdict):
+                    if isinstance(made, FailedSign) and is_final(made.verdict):
                         noticed.refused = True
                         return
                     await trio.sleep(PAUSE)

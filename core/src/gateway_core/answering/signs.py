@@ -31,7 +31,7 @@ MOST_AT_ONCE = 16
 
 
 @attrs.frozen
-class Failure:
+class FailedSign:
     """A sign that was refused, or of which nobody knows."""
 
     verdict: Verdict
@@ -53,7 +53,7 @@ class Signs:
         within: float,
         arguments: Mapping[str, Json] | None = None,
         number: int = 1,
-    ) -> Literal["made", "passed over"] | Failure:
+    ) -> Literal["made", "passed over"] | FailedSign:
         """Make a sign once.
 
         within     seconds that it may take
@@ -103,7 +103,7 @@ class Signs:
 
     def _failed(
         self, account: InstanceState, attempt: Attempt, error: Exception
-    ) -> Literal["made"] | Failure:
+    ) -> Literal["made"] | FailedSign:
         """Log it. What it says of the account's limits holds for messages as well."""
         verdict = account.hooks.classify_error(account.instance, attempt, error)
         if verdict.error_class is ErrorClass.DONE:
@@ -124,7 +124,7 @@ class Signs:
             reason=verdict.reason.value,
             scope=verdict.scope.value,
         )
-        return Failure(verdict)
+        return FailedSign(verdict)
 
     def _take(
         self, account: InstanceState, room: str, thread: str | None, kind: Kind

@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.answering.signs import Failure, Signs, is_final
+from gateway_core.answering.signs import FailedSign, Signs, is_final
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.hookspecs import Sign
@@ -124,7 +124,7 @@ class TypingSigns:
         made = await self._signs.make(
             shown.account, shown.address, shown.sign, "typing", within=min(every, LONGEST)
         )
-        if isinstance(made, Failure):
+        if isinstance(made, FailedSign):
             shown.failures += 1
             asked = made.verdict.retry_after or 0.0
             wait = max(asked, min(every * 2**shown.failures, MOST_WAIT))
