@@ -48,8 +48,11 @@ async def test_an_answer_is_given_by_its_token_after_a_restart(tmp_path, keys, a
 
 
 async def test_with_a_key_the_file_does_not_show_the_token(tmp_path, autojump_clock):
-    await left_waiting(tmp_path / "outbox.db", FIRST)
-    assert not words_in(on_disk(tmp_path), (TOKEN,))
+    open_one, sealed = tmp_path / "open.db", tmp_path / "sealed.db"
+    await left_waiting(open_one)
+    await left_waiting(sealed, FIRST)
+    assert [TOKEN] == words_in(on_disk(open_one), TOKEN)
+    assert [] == words_in(on_disk(sealed), TOKEN)
 
 
 class Seeing:
