@@ -51,6 +51,21 @@ def test_an_emulator_serves_until_it_is_stopped(gateway, number):
     assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)
 
 
+def test_a_webhook_of_an_emulator_is_shown_and_works(gateway):
+    for channel in ("slack", "discord"):
+        process = started(gateway, "emulate", channel)
+        url = line_of(process, "An incoming webhook: ").partition(": ")[2].strip()
+        host, _, path = url.removeprefix("http://").partition("/")
+        client = HTTPConnection(host, timeout=BOUND)
+        body = b'{"content": "hi"}' if channel == "discord" else b'{"text": "hi"}'
+        client.request("POST", f"/{path}", body, {"Content-Type": "application/json"})
+        with client.getresponse() as answer:
+            assert answer.status in (200, 204)
+        client.close()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=BOUND)
+
+
 def test_discords_times_are_those_of_the_real_clock(gateway):
     """Clients hold `X-RateLimit-Reset` and the ids of messages against their own clock."""
     process = started(gateway, "emulate", "discord")

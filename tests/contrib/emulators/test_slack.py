@@ -504,7 +504,7 @@ async def test_a_locked_thread_takes_no_reply(slack, autojump_clock):
 async def test_conversations_and_users_are_described(slack, autojump_clock):
     info = await slack.ask("conversations.info", form={"channel": ROOM})
     assert (ROOM, True, False) == tuple(info["channel"][k] for k in ("id", "is_channel", "is_im"))
-    opened = await slack.ask("conversations.open", users="U024BE7LH,U2")
+    opened = await slack.ask("conversations.open", users="U024BE7LH", return_im=True)
     assert ("D024BE7LH", True) == (opened["channel"]["id"], opened["channel"]["is_im"])
     assert (await slack.ask("conversations.open", channel="D1234"))["channel"]["id"] == "D1234"
     assert "users_list_not_supplied" == (await slack.ask("conversations.open", x=1))["error"]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import trio
 
 
 @attrs.define(kw_only=True)
 class Message:
     """One message as the platform stores it.
 
-    fields     the request that made it, as posted
-    stored_at  and `edited_at`: the emulator's clock (`trio.current_time()`), in seconds
-    revisions  the texts that it had before, oldest first
+    fields           the request that made it, as posted
+    stored_at        and `edited_at`: the emulator's clock (`trio.current_time()`), in seconds
+    revisions        the texts that it had before, oldest first
+    revised_at       when each of them went
+    user             the person who wrote it; None: a bot did
+    streaming_until  when its stream ends by itself or has ended; None: it is none
     """
 
     id: str
@@ -26,6 +30,26 @@ class Message:
     edited_at: float | None = None
     deleted: bool = False
     revisions: list[str] = attrs.field(factory=list)
+    revised_at: list[float] = attrs.field(factory=list)
+    user: str | None = None
+    streaming_until: float | None = None
+
+    def revise(self, text: str) -> None:
+        """Show another text from now on."""
+        self.revisions.append(self.text)
+        self.revised_at.append(trio.current_time())
+        self.text = text
+
+    @property
+    def states(self) -> list[tuple[float, str]]:
+        """Every text that it had, with the time from which on it was seen, oldest first."""
+        times = [self.stored_at, *self.revised_at]
+        return list(zip(times, [*self.revisions, self.text], strict=True))
+
+    @property
+    def streaming(self) -> bool:
+        """True while a stream of the platform's own is open on it."""
+        return self.streaming_until is not None and trio.current_time() < self.streaming_until
 
 
 class Rooms:

@@ -12,8 +12,11 @@ import trio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from gateway_contrib.emulators.discord.incoming.gateway import Gateway
+from gateway_contrib.emulators.discord.incoming.people import People
+from gateway_contrib.emulators.discord.interactions.entries import Interaction
 from gateway_contrib.emulators.discord.limits import (
     VIA,
     Allowance,
@@ -25,10 +28,11 @@ from gateway_contrib.emulators.discord.limits import (
 from gateway_contrib.emulators.discord.methods import METHODS, Method, major_of
 from gateway_contrib.emulators.discord.refusals import Refusal, coded, plain
 from gateway_contrib.emulators.discord.requests import Posted, read
-from gateway_contrib.emulators.discord.world import Bot, Interaction, VirtualWall, World
+from gateway_contrib.emulators.discord.world import Bot, VirtualWall, Webhook, World
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
+from gateway_contrib.emulators.screen import Screen
 from gateway_contrib.emulators.wire import reset, silence
 
 PREFIX = "/api/v10"
@@ -38,6 +42,7 @@ UNFORESEEN_WAIT = 1.0
 _TOKEN = re.compile(r"Bot (\S+)")
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
 _BANNED = "<html><head><title>Access denied</title></head><body>Error 1015</body></html>"
+_TOO_MANY = 429
 _NOBODY = Bot("0", "nobody")
 
 
@@ -50,6 +55,13 @@ class _Asked:
     posted: Posted
     token: str
     bot: Bot
+    incoming: bool
+
+    @property
+    def route(self) -> str:
+        """The route as it is counted: that of an incoming webhook is another one."""
+        route = self.method.route
+        return route.replace("{application}", "{webhook}") if self.incoming else route
 
     @property
     def major(self) -> str:
@@ -65,10 +77,13 @@ class DiscordEmulator:
     wall_clock  the POSIX time of timestamps, ids and `X-RateLimit-Reset`, which some clients
                 (hikari) hold against their own clock; None: it follows trio's, from a fixed moment
 
-    `app` is the ASGI application (`/api/v10/…`, and a page at `/`), `rooms` what arrived (a
+    `app` is the ASGI application (`/api/v10/…`, the gateway's WebSocket at `/gateway`, and a page
+    at `/`), `rooms` what arrived (a
     message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
-    a room of its own), `counters` the numbers of requests, stored, edited, deleted, rate_limited
-    (by limits, not by the plan of faults) and faults.
+    a room of its own), `screen` what else is seen (typing, ephemeral messages, interactions that
+    wait or failed), `people` what users do, `counters` the numbers of requests, stored, edited,
+    deleted, received, rate_limited (by limits, not by the plan of faults) and faults, `limited` the
+    429s that the limits gave, by route.
     """
 
     def __init__(
@@ -80,9 +95,11 @@ class DiscordEmulator:
         wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
+        self.limited: Counter[str] = Counter()
         self.faults = faults or FaultPlan()
         limits = limits or DiscordLimits()
         self._world = World(limits, self.counters, wall_clock=wall_clock or VirtualWall())
+        self.people = People(self._world)
         self._tokens = None if tokens is None else frozenset(tokens)
         self._revoked: set[str] = set()
         self._allowance = Allowance(limits)
@@ -101,6 +118,25 @@ class DiscordEmulator:
     def rooms(self) -> Rooms:
         """What arrived."""
         return self._world.rooms
+
+    @property
+    def screen(self) -> Screen:
+        """What users see besides messages."""
+        return self._world.screen
+
+    @property
+    def ephemeral(self) -> Rooms:
+        """Ephemeral messages, by the room in which one user sees them."""
+        return self._world.hidden
+
+    @property
+    def gateway_url(self) -> str:
+        """What `GET /gateway/bot` says: whoever serves `app` on a socket sets it."""
+        return self._world.gateway_url
+
+    @gateway_url.setter
+    def gateway_url(self, url: str) -> None:
+        self._world.gateway_url = url
 
     def revoke(self, token: str) -> None:
         """Refuse the token with 401 from now on."""
@@ -131,8 +167,26 @@ class DiscordEmulator:
         self._world.slow[room] = seconds
 
     def interaction(self, room: str) -> Interaction:
-        """A user presses something: an interaction to answer, for a quarter of an hour."""
-        return self._world.interaction(room)
+        """A user enters a command: an interaction to answer. `people` does more of the kind."""
+        return self.people.command(room, "ask")
+
+    def webhook(self, room: str) -> Webhook:
+        """A new incoming webhook into a channel: its path is `/webhooks/{id}/{token}`."""
+        number = self._world.next_id()
+        webhook = Webhook(id=number, token=f"webhook-{number}", room=room)
+        self._world.webhooks[number] = webhook
+        return webhook
+
+    def remove_webhook(self, webhook: Webhook) -> None:
+        """Somebody deletes it: Unknown Webhook from now on."""
+        self._world.webhooks[webhook.id] = attrs.evolve(webhook, removed=True)
+
+    def refuse_direct(self, user: str) -> None:
+        """A user takes no direct messages: what is sent there gets 50007."""
+        self._world.refusing.add(user)
+        for room, recipient in self._world.direct.items():
+            if recipient == user:
+                self.close_room(room, 50007)
 
     def reactions(self, room: str, message_id: str) -> list[tuple[str, str]]:
         """The reactions to a message, as (user, emoji)."""
@@ -143,7 +197,10 @@ class DiscordEmulator:
         return list(self._world.pins.get(room, ()))
 
     def _application(self) -> Starlette:
-        routes = [Route("/", self._page, methods=["GET"])]
+        gateway = Gateway(self._world, self.people, self._known)
+        routes: list[BaseRoute] = [Route("/", self._page, methods=["GET"])]
+        # Clients ask for any path of the gateway's host.
+        routes += [WebSocketRoute(path, gateway.serve) for path in ("/", "/gateway")]
         for method in METHODS:
             serve = self._serving(method)
             routes.append(Route(f"{PREFIX}{method.path}", serve, methods=[method.verb]))
@@ -151,7 +208,7 @@ class DiscordEmulator:
         return Starlette(routes=routes, exception_handlers=missing)
 
     async def _page(self, _: Request) -> Response:
-        return HTMLResponse(rooms_page("discord", self.rooms))
+        return HTMLResponse(rooms_page("discord", self.rooms, self.screen, self.limited))
 
     async def _missing(self, _: Request, error: Any) -> Response:
         return self._refused(plain(error.status_code, error.detail))
@@ -180,7 +237,14 @@ class DiscordEmulator:
         self.counters["faults"] += fault is not None
         posted = await read(request)
         bot = self._world.bot(token) if token else _NOBODY
-        asked = _Asked(request=request, method=method, posted=posted, token=token, bot=bot)
+        asked = _Asked(
+            request=request,
+            method=method,
+            posted=posted,
+            token=token,
+            bot=bot,
+            incoming=posted.path.get("application") in self._world.webhooks,
+        )
         if isinstance(fault, Said):
             return fault.response()
         if fault in self._before:
@@ -192,10 +256,13 @@ class DiscordEmulator:
         """The token of a good bot; empty where none is needed."""
         found = _TOKEN.fullmatch(request.headers.get("authorization", ""))
         token = found[1] if found else ""
-        known = self._tokens is None or token in self._tokens
-        if method.bot and (not token or not known or token in self._revoked):
+        if method.bot and not self._known(token):
             raise plain(401, "Unauthorized")
         return token if method.bot else ""
+
+    def _known(self, token: str) -> bool:
+        known = self._tokens is None or token in self._tokens
+        return bool(token) and known and token not in self._revoked
 
     def _perform(self, asked: _Asked) -> Response:
         """Invariant: nothing is awaited between looking at the limits and taking of them."""
@@ -204,6 +271,8 @@ class DiscordEmulator:
         try:
             status, body = method.does(self._world, asked.bot, asked.posted)
         except Refusal as refusal:
+            if refusal.status == _TOO_MANY:
+                self.limited[asked.route] += 1
             raise Refusal(refusal.status, refusal.body, {**headers, **refusal.headers}) from None
         whole = {**headers, **VIA}
         return (
@@ -217,25 +286,28 @@ class DiscordEmulator:
         method = asked.method
         shared = self._shared.get(asked.major, 0.0) - now
         if shared > 0:
-            raise self._limited(shared, "shared")
+            raise self._limited(asked, shared, "shared")
         wait = self._allowance.take_global(asked.bot.id, now) if method.bot else 0.0
         if wait:
-            raise self._limited(wait, "global")
-        allowed, standing = self._allowance.take(method.route, asked.major, now)
+            raise self._limited(asked, wait, "global")
+        allowed, standing = self._allowance.take(asked.route, asked.major, now)
         if not allowed:
             if method.bot:
                 self._allowance.give_back_global(asked.bot.id)
-            raise self._limited(standing.reset_after, "user", standing)
+            raise self._limited(asked, standing.reset_after, "user", standing)
         return standing.headers(self._world.wall())
 
-    def _limited(self, wait: float, scope: str, standing: Standing | None = None) -> Refusal:
+    def _limited(
+        self, asked: _Asked, wait: float, scope: str, standing: Standing | None = None
+    ) -> Refusal:
         self.counters["rate_limited"] += 1
+        self.limited[asked.route] += 1
         headers = standing.headers(self._world.wall()) if standing else {}
         return limited(wait, scope=scope, headers=headers)
 
     async def _limit_unforeseen(self, asked: _Asked) -> Response:
         standing = self._allowance.exhaust(
-            asked.method.route, asked.major, trio.current_time(), UNFORESEEN_WAIT
+            asked.route, asked.major, trio.current_time(), UNFORESEEN_WAIT
         )
         headers = standing.headers(self._world.wall())
         raise limited(UNFORESEEN_WAIT, scope="user", headers=headers)

@@ -17,6 +17,9 @@ from gateway_contrib.emulators.discord.refusals import Refusal
 TOLERANCE = 0.001
 """Seconds by which a request may be early."""
 
+INCOMING = "/webhooks/{webhook}/{token}"
+"""What the routes of incoming webhooks have in them; an interaction's say `{application}`."""
+
 VIA = {"Via": "1.1 google"}
 """The header that says that an answer came from behind the front door."""
 
@@ -30,6 +33,7 @@ class DiscordLimits:
     """What the emulator allows.
 
     count, per     requests of one route in one channel, in any window that a first one opens
+    webhook_count  and `webhook_per`: the same for one incoming webhook
     shared         routes that share a bucket: route to the route whose bucket it draws on, as
                    `{"PATCH /channels/{channel}/messages/{message}": "POST /channels/…"}`
     global_count   requests of a bot in any `global_per` seconds, interactions aside
@@ -41,6 +45,8 @@ class DiscordLimits:
 
     count: int = 5
     per: float = 5.0
+    webhook_count: int = 5
+    webhook_per: float = 2.0
     shared: Mapping[str, str] = attrs.field(factory=dict, converter=_copied)
     global_count: int = 50
     global_per: float = 1.0
@@ -88,14 +94,14 @@ class Allowance:
     def take(self, route: str, major: str, now: float) -> tuple[bool, Standing]:
         """Take a token if there is one; whether there was, and how the bucket stands."""
         window = self._window(route, major, now)
-        allowed = window.used < self._limits.count
+        allowed = window.used < self._allowed(route)[0]
         window.used += allowed
         return allowed, self._standing(route, window, now)
 
     def exhaust(self, route: str, major: str, now: float, seconds: float) -> Standing:
         """Leave no token in the bucket for `seconds`: something else has used them up."""
         window = self._window(route, major, now)
-        window.used, window.ends = self._limits.count, now + seconds
+        window.used, window.ends = self._allowed(route)[0], now + seconds
         return self._standing(route, window, now)
 
     def take_global(self, bot: str, now: float) -> float:
@@ -116,14 +122,20 @@ class Allowance:
         key = (self._limits.shared.get(route, route), major)
         window = self._windows.get(key)
         if window is None or window.ends <= now + TOLERANCE:
-            window = self._windows[key] = _Window(now, 0, now + self._limits.per)
+            window = self._windows[key] = _Window(now, 0, now + self._allowed(route)[1])
         return window
+
+    def _allowed(self, route: str) -> tuple[int, float]:
+        """How many in how many seconds."""
+        if INCOMING in route:
+            return self._limits.webhook_count, self._limits.webhook_per
+        return self._limits.count, self._limits.per
 
     def _standing(self, route: str, window: _Window, now: float) -> Standing:
         return Standing(
             bucket=bucket_hash(self._limits.shared.get(route, route)),
-            limit=self._limits.count,
-            remaining=self._limits.count - window.used,
+            limit=self._allowed(route)[0],
+            remaining=self._allowed(route)[0] - window.used,
             reset_after=max(0.0, window.ends - now),
         )
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import attrs
 
-from gateway_contrib.emulators.discord import interactions, reactions
+from gateway_contrib.emulators.discord import reactions, webhooks
 from gateway_contrib.emulators.discord.content import (
     check_content,
     check_full,
     check_nonce,
     trimmed,
 )
+from gateway_contrib.emulators.discord.interactions import callbacks, follow_ups
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
 from gateway_contrib.emulators.discord.world import (
-    GUILD,
     NO_CONTENT,
     Answer,
     Bot,
     World,
+    channel_wire,
     message_wire,
     room_of,
 )
@@ -95,21 +97,17 @@ def list_messages(world: World, _: Bot, posted: Posted) -> Answer:
 
 
 def get_channel(world: World, _: Bot, posted: Posted) -> Answer:
-    """A text channel of the one guild."""
-    room = room_of(world, posted)
-    return 200, {
-        "id": room,
-        "type": 0,
-        "guild_id": GUILD,
-        "name": f"room-{room}",
-        "position": 0,
-        "permission_overwrites": [],
-        "nsfw": False,
-        "parent_id": None,
-        "topic": None,
-        "last_message_id": None,
-        "rate_limit_per_user": 0,
-    }
+    """A channel, by its id."""
+    return 200, channel_wire(world, room_of(world, posted))
+
+
+def open_direct(world: World, bot: Bot, posted: Posted) -> Answer:
+    """The direct message with a user, opened once."""
+    user = str(posted.fields.get("recipient_id") or "")
+    if not user.isdecimal():
+        words = f'Value "{user}" is not snowflake.'
+        raise form("recipient_id", "NUMBER_TYPE_COERCE", words)
+    return 200, channel_wire(world, world.direct_channel(bot, user))
 
 
 def current_user(_: World, bot: Bot, __: Posted) -> Answer:
@@ -134,10 +132,27 @@ def current_application(_: World, bot: Bot, __: Posted) -> Answer:
     }
 
 
-def gateway(_: World, __: Bot, ___: Posted) -> Answer:
-    """Where the WebSocket gateway would be: there is none."""
+def gateway(world: World, __: Bot, ___: Posted) -> Answer:
+    """Where the WebSocket gateway is."""
     limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
-    return 200, {"url": "wss://127.0.0.1/none", "shards": 1, "session_start_limit": limit}
+    return 200, {"url": world.gateway_url, "shards": 1, "session_start_limit": limit}
+
+
+Answering: TypeAlias = Callable[[World, Bot, Posted], Answer]
+
+
+def _unknown(_: World, __: Bot, ___: Posted) -> Answer:
+    raise coded(10015)
+
+
+def _either(webhook: Answering, interaction: Answering) -> Answering:
+    """Interactions and incoming webhooks have the same paths; the id in them tells which it is."""
+
+    def does(world: World, bot: Bot, posted: Posted) -> Answer:
+        incoming = posted.path["application"] in world.webhooks
+        return (webhook if incoming else interaction)(world, bot, posted)
+
+    return does
 
 
 @attrs.frozen(kw_only=True)
@@ -149,7 +164,7 @@ class Method:
     """
 
     route: str
-    does: Callable[[World, Bot, Posted], Answer]
+    does: Answering
     changes: bool = False
     bot: bool = True
 
@@ -165,9 +180,10 @@ class Method:
 
 
 _REACTION = "/channels/{channel}/messages/{message}/reactions/{emoji}/@me"
-_FOLLOW_UP = "/webhooks/{application}/{token}"
+_HOOK = "/webhooks/{application}/{token}"
 METHODS: tuple[Method, ...] = (
     Method(route="GET /users/@me", does=current_user),
+    Method(route="POST /users/@me/channels", does=open_direct),
     Method(route="GET /gateway", does=gateway, bot=False),
     Method(route="GET /gateway/bot", does=gateway),
     Method(route="GET /oauth2/applications/@me", does=current_application),
@@ -186,14 +202,31 @@ METHODS: tuple[Method, ...] = (
     Method(route="DELETE /channels/{channel}/messages/pins/{message}", does=reactions.unpin),
     Method(
         route="POST /interactions/{interaction}/{token}/callback",
-        does=interactions.answer_interaction,
+        does=callbacks.answer,
         changes=True,
         bot=False,
     ),
-    Method(route=f"POST {_FOLLOW_UP}", does=interactions.follow_up, changes=True, bot=False),
+    Method(route=f"GET {_HOOK}", does=_either(webhooks.describe, _unknown), bot=False),
     Method(
-        route=f"PATCH {_FOLLOW_UP}/messages/{{message}}",
-        does=interactions.edit_follow_up,
+        route=f"POST {_HOOK}",
+        does=_either(webhooks.execute, follow_ups.create),
+        changes=True,
+        bot=False,
+    ),
+    Method(
+        route=f"GET {_HOOK}/messages/{{message}}",
+        does=_either(webhooks.get, follow_ups.get),
+        bot=False,
+    ),
+    Method(
+        route=f"PATCH {_HOOK}/messages/{{message}}",
+        does=_either(webhooks.edit, follow_ups.edit),
+        changes=True,
+        bot=False,
+    ),
+    Method(
+        route=f"DELETE {_HOOK}/messages/{{message}}",
+        does=_either(webhooks.delete, follow_ups.delete),
         changes=True,
         bot=False,
     ),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import trio
+
 from gateway_contrib.emulators.discord.requests import Posted
 from gateway_contrib.emulators.discord.world import NO_CONTENT, Answer, Bot, World, room_of
+from gateway_contrib.emulators.screen import Sight
+
+TYPING_SECONDS = 10.0
+"""How long a bot is shown typing."""
 
 
-def typing(world: World, _: Bot, posted: Posted) -> Answer:
-    """Show that the bot is typing: nobody remembers it."""
-    room_of(world, posted)
+def typing(world: World, bot: Bot, posted: Posted) -> Answer:
+    """Show that the bot is typing, for ten seconds or until its next message there."""
+    room = room_of(world, posted)
+    until = trio.current_time() + TYPING_SECONDS
+    world.screen.show(("typing", bot.id, room), Sight(what="typing", room=room, until=until))
     return NO_CONTENT
 
 

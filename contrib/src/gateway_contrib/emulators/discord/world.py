@@ -11,19 +11,21 @@ from typing import Any
 import attrs
 import trio
 
+from gateway_contrib.emulators.discord.interactions.entries import Interaction
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.markup import visible
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
 from gateway_contrib.emulators.rooms import Message, Rooms
+from gateway_contrib.emulators.screen import Screen, Sight
 
 STARTED = 1_767_225_600.0
 """The POSIX time at which a virtual wall clock begins."""
 
 DISCORD_EPOCH = 1_420_070_400.0
 GUILD = "1000000000000000000"
-INTERACTION_LIFE = 900.0  # Seconds that an interaction's token is good.
 
+_CANNOT_SEND = 50007
 _FIRST_BOT = 1_100_000_000_000_000_000
 _SNOWFLAKE = re.compile(r"[0-9]{1,20}")
 
@@ -35,10 +37,11 @@ NO_CONTENT: Answer = (204, None)
 
 @attrs.frozen
 class Bot:
-    """An account: its id and name."""
+    """An account: its id and name. `person`: it is somebody, and no bot."""
 
     id: str
     name: str
+    person: bool = False
 
     def wire(self) -> dict[str, Any]:
         """As Discord shows a user."""
@@ -48,7 +51,7 @@ class Bot:
             "discriminator": "0000",
             "global_name": None,
             "avatar": None,
-            "bot": True,
+            "bot": not self.person,
         }
 
 
@@ -66,17 +69,15 @@ class VirtualWall:
         return STARTED + now - self._began
 
 
-@attrs.define(eq=False)
-class Interaction:
-    """Something a user did that a bot may answer: its id, its token, and the room."""
+@attrs.frozen(kw_only=True)
+class Webhook:
+    """An incoming webhook into a channel."""
 
     id: str
     token: str
     room: str
-    made_at: float
-    application: str
-    acknowledged: bool = False
-    original: str | None = None
+    name: str = "webhook"
+    removed: bool = False
 
 
 class World:
@@ -87,16 +88,23 @@ class World:
     ) -> None:
         self.limits = limits
         self.wall = wall_clock
+        self.gateway_url = "wss://127.0.0.1/none"
         self.counters = counters
         self.rooms = Rooms()
+        self.hidden = Rooms()
+        self.screen = Screen()
         self.closed: dict[str, int] = {}
         self.slow: dict[str, float] = {}
         self.reactions: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self.pins: dict[str, list[str]] = {}
         self.interactions: dict[str, Interaction] = {}
+        self.webhooks: dict[str, Webhook] = {}
+        self.direct: dict[str, str] = {}
         self._bots: dict[str, Bot] = {}
         self._authors: dict[tuple[str, str], Bot] = {}
         self._nonces: dict[tuple[str, str, str], tuple[float, str]] = {}
+        self._direct: dict[tuple[str, str], str] = {}
+        self.refusing: set[str] = set()
         self._last_id = 0
 
     def next_id(self) -> str:
@@ -109,6 +117,26 @@ class World:
         """The account behind a token, always the same one."""
         number = len(self._bots) + 1
         return self._bots.setdefault(token, Bot(str(_FIRST_BOT + number), f"bot-{number}"))
+
+    @property
+    def first_application(self) -> str:
+        """The id of the application whose bot was the first to log in, or will be."""
+        return str(_FIRST_BOT + 1)
+
+    def application(self, number: str) -> Bot:
+        """The bot of an application: both have the same id."""
+        made = (bot for bot in self._bots.values() if bot.id == number)
+        return next(made, Bot(number, f"bot-{int(number) - _FIRST_BOT}"))
+
+    def direct_channel(self, bot: Bot, user: str) -> str:
+        """The direct message of a bot with a user: always the same channel."""
+        made = self._direct.get((bot.id, user))
+        if made is None:
+            made = self._direct[bot.id, user] = self.next_id()
+            self.direct[made] = user
+            if user in self.refusing:
+                self.closed[made] = _CANNOT_SEND
+        return made
 
     def open_channel(self, room: str) -> None:
         """Raise the refusal of a channel that is closed."""
@@ -146,8 +174,16 @@ class World:
         return self.rooms.get(room, made[1]) if made else None
 
     def store(self, bot: Bot, room: str, fields: dict[str, Any]) -> Message:
-        """Make a message out of checked fields."""
-        now = trio.current_time()
+        """Make a message out of checked fields, that everybody sees."""
+        message = self.make(bot, room, fields)
+        self.place(message)
+        if fields.get("enforce_nonce") and fields.get("nonce") is not None:
+            key = (bot.id, room, str(fields["nonce"]))
+            self._nonces[key] = (message.stored_at, message.id)
+        return message
+
+    def make(self, author: Bot, room: str, fields: dict[str, Any]) -> Message:
+        """A message out of checked fields, that nobody sees yet."""
         reference = fields.get("message_reference") or {}
         message = Message(
             id=self.next_id(),
@@ -155,47 +191,47 @@ class World:
             text=visible(fields.get("content") or ""),
             reply_to=reference.get("message_id"),
             fields={**fields, "timestamp": self.timestamp()},
-            stored_at=now,
+            stored_at=trio.current_time(),
         )
-        self.rooms.add(message)
-        self._authors[room, message.id] = bot
-        if fields.get("enforce_nonce") and fields.get("nonce") is not None:
-            self._nonces[bot.id, room, str(fields["nonce"])] = (now, message.id)
-        self.counters["stored"] += 1
+        self._authors[room, message.id] = author
         return message
+
+    def place(self, message: Message, *, user: str | None = None) -> None:
+        """Let everybody in the room see a message, or only `user`; its author types no more."""
+        if user is None:
+            self.rooms.add(message)
+        else:
+            self.hidden.add(message)
+            sight = Sight(what="ephemeral", room=message.room, text=message.text, user=user)
+            self.screen.show(("ephemeral", message.id), sight)
+        self.screen.hide(("typing", self.author(message).id, message.room))
+        self.counters["stored"] += 1
+
+    def anywhere(self, room: str, message_id: str) -> Message | None:
+        """The message, be it ephemeral or not."""
+        return self.rooms.get(room, message_id) or self.hidden.get(room, message_id)
 
     def change(self, message: Message, fields: dict[str, Any]) -> Message:
         """Edit a message with checked fields."""
-        message.revisions.append(message.text)
         message.fields |= {**fields, "edited_timestamp": self.timestamp()}
-        message.text = visible(message.fields.get("content") or "")
+        message.revise(visible(message.fields.get("content") or ""))
         message.edited_at = trio.current_time()
+        sight = self.screen.at(("ephemeral", message.id))
+        if sight is not None:
+            again = attrs.evolve(sight, text=message.text, since=message.edited_at)
+            self.screen.show(("ephemeral", message.id), again)
         self.counters["edited"] += 1
         return message
 
     def remove(self, message: Message) -> None:
         """Delete a message."""
         message.deleted = True
+        self.screen.hide(("ephemeral", message.id))
         self.counters["deleted"] += 1
 
     def timestamp(self) -> str:
         """Now, as Discord writes it."""
         return dt.datetime.fromtimestamp(self.wall(), dt.UTC).isoformat()
-
-    def interaction(self, room: str) -> Interaction:
-        """A user presses something in a room: what a bot may answer for a quarter of an hour."""
-        made = self.next_id()
-        token = f"interaction-{made}"
-        entry = Interaction(made, token, room, trio.current_time(), application=str(_FIRST_BOT))
-        self.interactions[token] = entry
-        return entry
-
-    def live_interaction(self, token: str) -> Interaction | None:
-        """The interaction of a token that is still good."""
-        entry = self.interactions.get(token)
-        if entry is None or trio.current_time() - entry.made_at > INTERACTION_LIFE:
-            return None
-        return entry
 
 
 def room_of(world: World, posted: Posted) -> str:
@@ -205,6 +241,27 @@ def room_of(world: World, posted: Posted) -> str:
         raise form("channel_id", "NUMBER_TYPE_COERCE", f'Value "{room}" is not snowflake.')
     world.open_channel(room)
     return room
+
+
+def channel_wire(world: World, room: str) -> dict[str, Any]:
+    """A channel as Discord's API shows it: of the one guild, or a direct message."""
+    user = world.direct.get(room)
+    if user is not None:
+        person = Bot(user, f"user-{user}", person=True)
+        return {"id": room, "type": 1, "last_message_id": None, "recipients": [person.wire()]}
+    return {
+        "id": room,
+        "type": 0,
+        "guild_id": GUILD,
+        "name": f"room-{room}",
+        "position": 0,
+        "permission_overwrites": [],
+        "nsfw": False,
+        "parent_id": None,
+        "topic": None,
+        "last_message_id": None,
+        "rate_limit_per_user": 0,
+    }
 
 
 def message_wire(world: World, message: Message) -> dict[str, Any]:
@@ -228,6 +285,7 @@ def message_wire(world: World, message: Message) -> dict[str, Any]:
         "components": fields.get("components") or [],
         "flags": fields.get("flags") or 0,
         "pinned": message.id in world.pins.get(message.room, ()),
+        **({"webhook_id": fields["webhook_id"]} if fields.get("webhook_id") else {}),
         **({"nonce": fields["nonce"]} if fields.get("nonce") is not None else {}),
         **({"message_reference": {"channel_id": message.room, **reference}} if reference else {}),
     }

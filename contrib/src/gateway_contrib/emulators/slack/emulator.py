@@ -16,12 +16,18 @@ from starlette.routing import Route
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
+from gateway_contrib.emulators.screen import Screen
+from gateway_contrib.emulators.slack.incoming.people import People
+from gateway_contrib.emulators.slack.incoming.routes import HookRoutes
+from gateway_contrib.emulators.slack.incoming.urls import IncomingWebhook, UrlRefusal, Urls
 from gateway_contrib.emulators.slack.limits import Allowance, SlackLimits
 from gateway_contrib.emulators.slack.methods import CHANGING, METHODS, OPEN_METHODS
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.requests import Given, read
 from gateway_contrib.emulators.slack.world import Bot, Directory, World
 from gateway_contrib.emulators.wire import reset, silence
+
+HOOKS_URL = "https://hooks.slack.com"
 
 _HTML = "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1>"
 _GARBAGE = '{"ok":true,"channel":"C0'
@@ -33,11 +39,15 @@ class SlackEmulator:
 
     tokens  those that are known; None: every well-formed one (`xoxb-…`)
     limits  what is allowed
-    faults  the plan that posts, edits and deletes ask; None: no faults
+    faults  the plan that posts, edits, deletes, streams and URLs ask; None: no faults
 
-    `app` is the ASGI application (`/api/<method>`, and a page at `/`), `rooms` what arrived (a
-    message's `text` is what a person reads, its `fields["text"]` what Slack stores), `counters`
-    the numbers of requests, stored, edited, deleted, rate_limited and faults.
+    `app` is the ASGI application (`/api/<method>`, the URLs of hooks.slack.com, and a page at
+    `/`), `rooms` what arrived (a message's `text` is what a person reads, its `fields["text"]` what
+    Slack stores; of a stream its `states` tell how it grew), `screen` what else is seen (statuses,
+    ephemeral messages, failures), `people` what users do, `counters` the numbers of requests,
+    stored, edited, deleted, appended, streamed, received, rate_limited and faults, `limited` the
+    429s that the limits gave, by method. `hooks_url` is what the URLs that are given out begin
+    with: whoever serves `app` elsewhere sets it.
     """
 
     def __init__(
@@ -49,22 +59,33 @@ class SlackEmulator:
     ) -> None:
         self.rooms = Rooms()
         self.counters: Counter[str] = Counter()
+        self.limited: Counter[str] = Counter()
+        self.hooks_url = HOOKS_URL
         self._limits = limits or SlackLimits()
         self._faults = faults
         self._directory = Directory(tokens)
         self._allowance = Allowance(self._limits)
         self._world = World(self._directory, self.rooms, self._limits, self.counters)
+        self._urls = Urls()
+        self.people = People(self._world, self._urls, lambda: self.hooks_url)
+        hooks = HookRoutes(self._world, self._urls, self._allowance, faults, self.limited)
         both = ["GET", "POST"]
         self.app = Starlette(
             routes=[
                 Route("/", self._page, methods=["GET"]),
                 Route("/api/{method}", self._answer, methods=both),
+                *hooks.routes(),
             ]
         )
 
     @property
+    def screen(self) -> Screen:
+        """What users see besides messages."""
+        return self._world.screen
+
+    @property
     def ephemeral(self) -> list[Any]:
-        """The messages of chat.postEphemeral, oldest first."""
+        """Ephemeral messages, oldest first; `fields["shown_to"]` is who sees each."""
         return self._world.ephemeral
 
     def reactions(self, room: str, ts: str) -> list[tuple[str, str]]:
@@ -107,6 +128,21 @@ class SlackEmulator:
         """The bot is no member any more: `not_in_channel`."""
         self.close_room(room, "not_in_channel")
 
+    def refuse_streams(self, room: str) -> None:
+        """Streams get `channel_type_not_supported` in the conversation."""
+        self._directory.channel(room).streams = False
+
+    def webhook(self, room: str) -> str:
+        """The URL of a new incoming webhook into a conversation."""
+        return self.hooks_url + self._urls.webhook(self._directory.channel(room))
+
+    def refuse_webhook(self, url: str, status: int = 404, word: str = "no_service") -> None:
+        """From now on an incoming webhook answers a status and one of Slack's words."""
+        webhook = self._urls.find(url.removeprefix(self.hooks_url))
+        if not isinstance(webhook, IncomingWebhook):
+            raise TypeError(f"{url} is a response_url, and no incoming webhook")
+        webhook.refused = UrlRefusal(status, word)
+
     def lock_thread(self, room: str, ts: str) -> None:
         """Admins lock a thread: `restricted_action_thread_locked` for what is posted there."""
         self._directory.channel(room).locked.add(ts)
@@ -117,8 +153,9 @@ class SlackEmulator:
 
     @property
     def statuses(self) -> dict[tuple[str, str], str]:
-        """What the bot is said to be doing in a thread (assistant.threads.setStatus)."""
-        return dict(self._world.statuses)
+        """What the bot is said to be doing now, by room and thread."""
+        seen = (sight for sight in self.screen.now() if sight.what == "status")
+        return {(sight.room, sight.thread or ""): sight.text for sight in seen}
 
     @property
     def views(self) -> list[Any]:
@@ -130,7 +167,7 @@ class SlackEmulator:
         self._directory.channel(room).closed = None
 
     async def _page(self, _: Request) -> Response:
-        return HTMLResponse(rooms_page("slack", self.rooms))
+        return HTMLResponse(rooms_page("slack", self.rooms, self.screen, self.limited))
 
     async def _answer(self, request: Request) -> Response:
         self.counters["requests"] += 1
@@ -187,6 +224,7 @@ class SlackEmulator:
         room, now = self._room(method, given), trio.current_time()
         wait = self._allowance.wait(method, room, now)
         if wait:
+            self.limited[method] += 1
             return self._too_many(wait)
         fields = METHODS[method](self._world, bot, given.arguments)
         self._allowance.take(method, room, now)

@@ -11,14 +11,22 @@ import attrs
 TOLERANCE = 0.001
 """Seconds that a comparison errs in the client's favour."""
 
+POST = "chat.postMessage"
+WEBHOOK = "incoming-webhook"
+"""What is limited by the room or the webhook, and not by the workspace."""
+
 _MINUTE = 60.0
-_TIERS = {2: (20, _MINUTE), 3: (50, _MINUTE), 4: (100, _MINUTE)}
+_TIERS = {2: (20, _MINUTE), 3: (50, _MINUTE), 4: (100, _MINUTE), 5: (600, _MINUTE)}
 
 
 def _tiers() -> Mapping[str, tuple[int, float]]:
     tiers = {
+        "assistant.threads.setStatus": 5,
+        "chat.appendStream": 4,
         "chat.delete": 3,
         "chat.postEphemeral": 4,
+        "chat.startStream": 2,
+        "chat.stopStream": 2,
         "chat.update": 3,
         "conversations.info": 3,
         "conversations.open": 3,
@@ -37,17 +45,25 @@ class SlackLimits:
     """Numbers and sizes.
 
     posts          chat.postMessage in one channel: how many in how many seconds
+    webhooks       posts to one incoming webhook, likewise
     tiers          any other method in one workspace, likewise
+    stream_seconds after which a stream ends by itself
+    response_uses  how often a response_url serves
+    response_seconds  how long it does
     text_cut       characters above which a post's text is cut, with a warning
     update_bytes   UTF-8 bytes above which chat.update refuses a text
-    markdown_text  characters that it takes
+    markdown_text  characters that it takes, and so does one call of a stream
     """
 
     posts: tuple[int, float] = (1, 1.0)
+    webhooks: tuple[int, float] = (1, 1.0)
     tiers: Mapping[str, tuple[int, float]] = attrs.field(factory=_tiers)
     text_cut: int = 40_000
     update_bytes: int = 4_000
     markdown_text: int = 12_000
+    stream_seconds: float = 300.0
+    response_uses: int = 5
+    response_seconds: float = 1_800.0
 
 
 class Allowance:
@@ -74,9 +90,10 @@ class Allowance:
                 accepted.popleft()
 
     def _limit(self, method: str) -> tuple[int, float] | None:
-        posts = method == "chat.postMessage"
-        return self._limits.posts if posts else self._limits.tiers.get(method)
+        if method == POST:
+            return self._limits.posts
+        return self._limits.webhooks if method == WEBHOOK else self._limits.tiers.get(method)
 
     def _of(self, method: str, room: str) -> deque[float]:
-        scope = room if method == "chat.postMessage" else ""
+        scope = room if method in (POST, WEBHOOK) else ""
         return self._accepted.setdefault((method, scope), deque())

@@ -1,4 +1,4 @@
-"""What bots do to messages and around them: reactions, pins, signs of typing.
+"""What bots do to messages and around them: reactions and pins.
 
 Source: docs.slack.dev, the page of each method. Every one raises Refusal to say no.
 """
@@ -12,8 +12,6 @@ from gateway_contrib.emulators.slack.world import (
     Fields,
     World,
     found,
-    is_ts,
-    opened,
 )
 
 
@@ -70,13 +68,3 @@ def _pinnable(world: World, given: Arguments) -> tuple[list[str], str]:
         raise Refusal("no_item_specified")
     message = found(world, channel, given["timestamp"])
     return world.pins.setdefault(channel.id, []), message.id
-
-
-def set_status(world: World, _: Bot, given: Arguments) -> Fields:
-    """assistant.threads.setStatus: what the bot is doing in a thread; empty: nothing."""
-    channel = opened(world.directory.by_id(given.get("channel_id")))
-    thread = given.get("thread_ts")
-    if not is_ts(thread):
-        raise Refusal("invalid_thread_ts")
-    world.statuses[channel.id, str(thread)] = str(given.get("status") or "")
-    return {}

@@ -23,6 +23,7 @@ STRUCTURED = {
     "blocks": "invalid_blocks_format",
     "attachments": "invalid_attachments",
     "metadata": "invalid_metadata_format",
+    "chunks": "invalid_chunks",
 }
 """Arguments that are JSON, with the word for one that is not."""
 

@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.rooms import Message, Rooms
+from gateway_contrib.emulators.screen import Screen
 from gateway_contrib.emulators.slack.limits import SlackLimits
 from gateway_contrib.emulators.slack.refusals import Refusal
 
@@ -21,6 +22,7 @@ EPOCH = 1_700_000_000
 _TOKEN = re.compile(r"xox[a-z](?:\.xox[a-z])?-[\w-]+")
 _ID = re.compile(r"[CGD][A-Z0-9]{2,}")
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
+_TEAM = re.compile(r"[TE][A-Z0-9]{2,}")
 _TS = re.compile(r"\d{10}\.\d{6}")
 _NAME = re.compile(r"#?[^\s#@<>,A-Z]{1,80}")
 
@@ -31,6 +33,16 @@ Fields: TypeAlias = dict[str, Any]
 def is_ts(value: Any) -> bool:
     """True for the form of a `ts`."""
     return isinstance(value, str) and _TS.fullmatch(value) is not None
+
+
+def is_user(value: Any) -> bool:
+    """True for the form of a user's id."""
+    return isinstance(value, str) and _USER.fullmatch(value) is not None
+
+
+def is_team(value: Any) -> bool:
+    """True for the form of the id of a workspace or an organization."""
+    return isinstance(value, str) and _TEAM.fullmatch(value) is not None
 
 
 @attrs.frozen
@@ -44,12 +56,16 @@ class Bot:
 
 @attrs.define(eq=False)
 class Channel:
-    """A conversation; `closed` is Slack's word for why nothing can be posted there."""
+    """A conversation; `closed` is Slack's word for why nothing can be posted there.
+
+    `streams` is False where Slack does not take streams.
+    """
 
     id: str
     name: str
     closed: str | None = None
     locked: set[str] = attrs.field(factory=set)
+    streams: bool = True
 
     @property
     def private(self) -> bool:
@@ -71,6 +87,10 @@ class Clock:
             self._began = now
         return now - self._began
 
+    def posix(self) -> float:
+        """The POSIX time that is shown."""
+        return EPOCH + self.seconds()
+
     def ts(self) -> str:
         """A new `ts`, `1700000000.000100` the first."""
         now = EPOCH * 1_000_000 + int(self.seconds() * 1_000_000)
@@ -89,6 +109,7 @@ class Directory:
         self._issued = 0
         self._channels: dict[str, Channel] = {}
         self._names: dict[str, str] = {}
+        self._groups: dict[tuple[str, ...], str] = {}
 
     def bot(self, token: str | None) -> Bot:
         """Whom the token speaks for. Raises Refusal where it is none or not good."""
@@ -147,6 +168,15 @@ class Directory:
                 return self._named(name.removeprefix("#"))
         raise Refusal("channel_not_found")
 
+    def direct(self, users: Collection[str]) -> tuple[Channel, bool]:
+        """The direct message with users, the same for the same ones; whether it was open."""
+        people = sorted(set(users))
+        name = f"D{people[0][1:]}" if len(people) == 1 else self._groups.get(tuple(people), "")
+        if not name:
+            name = self._groups[tuple(people)] = f"G0MPIM{len(self._groups) + 1:04d}"
+        known = name in self._channels
+        return self._opened(name), known
+
     def by_id(self, name: Any) -> Channel:
         """The conversation of an id and of nothing else: what edits and deletes take."""
         if not isinstance(name, str) or not _ID.fullmatch(name):
@@ -170,10 +200,10 @@ class World:
     limits: SlackLimits
     counters: Counter[str]
     clock: Clock = attrs.field(factory=Clock)
+    screen: Screen = attrs.field(factory=Screen)
     ephemeral: list[Message] = attrs.field(factory=list)
     reactions: dict[tuple[str, str], list[tuple[str, str]]] = attrs.field(factory=dict)
     pins: dict[str, list[str]] = attrs.field(factory=dict)
-    statuses: dict[tuple[str, str], str] = attrs.field(factory=dict)
     views: list[Any] = attrs.field(factory=list)
 
 

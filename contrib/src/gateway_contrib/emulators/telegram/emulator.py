@@ -15,6 +15,8 @@ from starlette.routing import Route
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
+from gateway_contrib.emulators.screen import Screen
+from gateway_contrib.emulators.telegram.incoming.people import People
 from gateway_contrib.emulators.telegram.limits import TelegramLimits
 from gateway_contrib.emulators.telegram.methods import METHODS, Method
 from gateway_contrib.emulators.telegram.refusals import Refusal, body_of, flood
@@ -22,10 +24,14 @@ from gateway_contrib.emulators.telegram.requests import Parameters, read
 from gateway_contrib.emulators.telegram.world import Bot, World
 from gateway_contrib.emulators.wire import reset, silence
 
+MOST_UPDATES = 100
+"""Updates in one answer of getUpdates, unless fewer are asked for."""
+
 UNFORESEEN_WAIT = 3
 """Seconds that an injected 429 asks for."""
 
 _TOKEN = re.compile(r"([0-9]{1,20}):[A-Za-z0-9_-]{1,128}")
+_TOO_MANY = 429
 _VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 _GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
@@ -36,6 +42,9 @@ class TelegramEmulator:
     tokens   that are valid; None: every well-formed one
     limits   that the server enforces, for each bot
     faults   asked once per request that would make or change a message
+
+    `rooms` is what arrived, `screen` what else is seen in them (drafts and chat actions, with
+    their times), `people` what users do, `limited` the 429s that the limits gave, by method.
     """
 
     def __init__(
@@ -46,7 +55,9 @@ class TelegramEmulator:
         faults: FaultPlan | None = None,
     ) -> None:
         self.faults = faults or FaultPlan()
+        self.limited: Counter[str] = Counter()
         self._world = World(limits)
+        self.people = People(self._world)
         self._tokens = None if tokens is None else frozenset(tokens)
         self._revoked: set[str] = set()
         self.app = Starlette(
@@ -63,8 +74,15 @@ class TelegramEmulator:
         return self._world.rooms
 
     @property
+    def screen(self) -> Screen:
+        """What users see besides messages: drafts and chat actions."""
+        return self._world.screen
+
+    @property
     def counters(self) -> Counter[str]:
-        """`requests`, `stored`, `edited`, `deleted`, `rate_limited` and `faults` so far.
+        """`requests`, `stored`, `edited`, `deleted`, `drafts`, `rate_limited`, `faults` so far.
+
+        `received` counts the messages that people wrote.
 
         `rate_limited` counts what the limits refused, not what the plan of faults did.
         """
@@ -106,6 +124,10 @@ class TelegramEmulator:
         """Turn the group into a supergroup; its new id. The old one answers with it."""
         return self._world.chats.migrate(room)
 
+    def make_channel(self, room: str) -> None:
+        """Let the id of a supergroup be a channel's."""
+        self._world.chats.find(room).broadcast = True
+
     def create_topic(self, room: str, name: str = "topic") -> str:
         """Open a topic in the room; its id, for `message_thread_id`."""
         chat = self._world.chats.find(room)
@@ -118,7 +140,7 @@ class TelegramEmulator:
         self._world.chats.find(room).closed.add(topic)
 
     async def _page(self, _request: Request) -> Response:
-        return HTMLResponse(rooms_page("telegram", self.rooms))
+        return HTMLResponse(rooms_page("telegram", self.rooms, self.screen, self.limited))
 
     async def _nowhere(self, _request: Request) -> Response:
         return _refused(Refusal(404, "Not Found"))
@@ -134,17 +156,27 @@ class TelegramEmulator:
         bot = self._bot(request.path_params["token"])
         if request.method not in {"GET", "POST"}:
             raise Refusal(405, "Method Not Allowed: unsupported")
-        method = METHODS.get(request.path_params["method"].lower())
+        name = request.path_params["method"].lower()
+        if name == "getupdates":
+            return await self._updates(await read(request))
+        method = METHODS.get(name)
         if method is None:
             raise Refusal(404, "method not found")
         parameters = await read(request)
         fault = self.faults.next() if method.changes else None
         if fault is None:
-            return self._done(method, bot, parameters)
+            return self._done(request, method, bot, parameters)
         self.counters["faults"] += 1
         if isinstance(fault, Said):
             return fault.response()
         return await self._failing(fault, request, parameters, method, bot)
+
+    async def _updates(self, parameters: Parameters) -> Response:
+        """getUpdates, the one method that waits."""
+        limit = parameters.integer("limit") or MOST_UPDATES
+        seconds = parameters.integer("timeout")
+        found = await self.people.updates(parameters.integer("offset"), limit, seconds)
+        return JSONResponse({"ok": True, "result": found})
 
     def _bot(self, token: str) -> Bot:
         match = _TOKEN.fullmatch(token)
@@ -154,8 +186,13 @@ class TelegramEmulator:
             raise Refusal(401, "Unauthorized")
         return Bot(int(match[1]))
 
-    def _done(self, method: Method, bot: Bot, parameters: Parameters) -> Response:
-        result = method.answer(self._world, bot, parameters)
+    def _done(self, request: Request, method: Method, bot: Bot, parameters: Parameters) -> Response:
+        try:
+            result = method.answer(self._world, bot, parameters)
+        except Refusal as refusal:
+            if refusal.status == _TOO_MANY:
+                self.limited[request.path_params["method"]] += 1
+            raise
         return JSONResponse({"ok": True, "result": result})
 
     async def _failing(
@@ -169,7 +206,7 @@ class TelegramEmulator:
             raise Refusal(401, "Unauthorized")
         if fault is Fault.ROOM_GONE:
             self.remove_room(self._world.chat(parameters).room)
-        done = self._done(method, bot, parameters)
+        done = self._done(request, method, bot, parameters)
         return await _AFTERWARDS[fault](request) if fault in _AFTERWARDS else done
 
 

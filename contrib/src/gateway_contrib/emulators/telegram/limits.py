@@ -18,6 +18,10 @@ class TelegramLimits:
     chat_seconds   seconds between two accepted writes to one chat
     group_count    writes that a group takes in any `group_seconds`
     bot_count      requests that the bot may make at once; as many more per `bot_seconds`
+    draft_seconds  seconds between two drafts in one chat; documented nowhere, so an assumption.
+                   Drafts draw on nothing else
+    draft_flood    the least whole seconds for which an early draft closes its chat to drafts and
+                   edits; documented nowhere
     bot_slides     in any `bot_seconds` no more than `bot_count`, instead: Telegram does not say
     """
 
@@ -26,6 +30,8 @@ class TelegramLimits:
     group_seconds: float = 60.0
     bot_count: int = 30
     bot_seconds: float = 1.0
+    draft_seconds: float = 1.0
+    draft_flood: int = 1
     bot_slides: bool = False
 
 
@@ -41,6 +47,8 @@ class Allowance:
     )
     _filled_at: float = -math.inf
     _recent: deque[float] = attrs.field(factory=deque)
+    _drafted: dict[str, float] = attrs.field(factory=dict)
+    _flooded: dict[str, float] = attrs.field(factory=dict)
 
     def take(self, room: str | None, now: float) -> float:
         """0 when the request is allowed, and it is counted; else the seconds to wait.
@@ -53,6 +61,24 @@ class Allowance:
             self._count(room, now)
             return 0.0
         return wait
+
+    def take_draft(self, room: str, now: float) -> float:
+        """0 when a draft is allowed, and it is counted; else the seconds to wait."""
+        closed = self.flooded(room, now)
+        if closed > 0:
+            return closed
+        wait = self._drafted.get(room, -math.inf) + self.limits.draft_seconds - now
+        if wait <= TOLERANCE:
+            self._drafted[room] = now
+            return 0.0
+        asked = max(math.ceil(wait), self.limits.draft_flood)
+        self._flooded[room] = now + asked
+        return float(asked)
+
+    def flooded(self, room: str, now: float) -> float:
+        """Seconds for which an early draft has closed the room to drafts and edits; else 0."""
+        wait = self._flooded.get(room, -math.inf) - now
+        return wait if wait > TOLERANCE else 0.0
 
     @property
     def _rate(self) -> float:

@@ -9,9 +9,9 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.rooms import Message
-from gateway_contrib.emulators.telegram import reactions
-from gateway_contrib.emulators.telegram.content import Formatted, accepted, linked
-from gateway_contrib.emulators.telegram.markup import parsed
+from gateway_contrib.emulators.telegram import drafts, reactions
+from gateway_contrib.emulators.telegram.content import Formatted
+from gateway_contrib.emulators.telegram.formatting import formatted
 from gateway_contrib.emulators.telegram.refusals import bad_request
 from gateway_contrib.emulators.telegram.requests import Parameters
 from gateway_contrib.emulators.telegram.world import Bot, Chat, Content, World
@@ -29,20 +29,25 @@ def get_me(_world: World, bot: Bot, _parameters: Parameters) -> Any:
     return bot.described()
 
 
+def delete_webhook(_world: World, _bot: Bot, _parameters: Parameters) -> Any:
+    """There is none: who polls says so first."""
+    return True
+
+
 def send_message(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Store a message and show it."""
-    formatted = _formatted(parameters)
+    text = formatted(parameters)
     chat = world.chat(parameters)
     thread = parameters.integer("message_thread_id")
     if thread:
         chat.check_topic(str(thread))
     reply = _reply(world, chat, parameters)
-    content = _content(bot, formatted, parameters)
+    content = _content(bot, text, parameters)
     world.admit(bot, chat)
     message = Message(
         id=chat.next_id(),
         room=chat.room,
-        text=formatted.text,
+        text=text.text,
         thread=str(thread) if thread else None,
         reply_to=reply,
         fields=dict(parameters.values),
@@ -51,15 +56,16 @@ def send_message(world: World, bot: Bot, parameters: Parameters) -> Any:
     chat.contents[message.id] = content
     world.rooms.add(message)
     world.counters["stored"] += 1
+    drafts.hide(world, bot, chat.room, message.thread)
     return world.shown(chat, message)
 
 
 def edit_message_text(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Give a message of the bot another text, and the keyboard that is posted with it or none."""
-    formatted = _formatted(parameters)
+    text = formatted(parameters)
     chat, message = _own(world, bot, parameters)
-    content = _content(bot, formatted, parameters)
-    return _edited(world, chat, message, formatted.text, content)
+    content = _content(bot, text, parameters)
+    return _edited(world, chat, message, text.text, content)
 
 
 def edit_message_reply_markup(world: World, bot: Bot, parameters: Parameters) -> Any:
@@ -149,33 +155,19 @@ def _edited(world: World, chat: Chat, message: Message, text: str, content: Cont
     same = attrs.evolve(before, previews=content.previews)
     if text == message.text and content == same:
         raise bad_request(_NOT_MODIFIED)
-    world.admit(Bot(content.author), chat)
-    message.revisions.append(message.text)
-    message.text = text
+    world.admit_edit(Bot(content.author), chat)
+    message.revise(text)
     message.edited_at = trio.current_time()
     chat.contents[message.id] = content
     world.counters["edited"] += 1
     return world.shown(chat, message)
 
 
-def _formatted(parameters: Parameters) -> Formatted:
-    text = parameters.text("text")
-    if not text:
-        raise bad_request("message text is empty")
-    mode = parameters.text("parse_mode")
-    if mode:
-        # With a parse_mode, entities are ignored in silence.
-        marked = parsed(text, mode)
-        return accepted(marked.text, marked.entities)
-    entities = parameters.structure("entities", list, "entities JSON object")
-    return accepted(text, linked(entities or ()))
-
-
-def _content(bot: Bot, formatted: Formatted, parameters: Parameters) -> Content:
+def _content(bot: Bot, text: Formatted, parameters: Parameters) -> Content:
     previews = parameters.structure(
         "link_preview_options", dict, "link preview options JSON object"
     )
-    return Content(bot.id, formatted.entities, _keyboard(parameters), previews)
+    return Content(bot.id, text.entities, _keyboard(parameters), previews)
 
 
 def _keyboard(parameters: Parameters) -> Mapping[str, Any] | None:
@@ -212,6 +204,7 @@ class Method:
 
 METHODS: Mapping[str, Method] = {
     "getme": Method(get_me),
+    "deletewebhook": Method(delete_webhook),
     "sendmessage": Method(send_message, changes=True),
     "editmessagetext": Method(edit_message_text, changes=True),
     "editmessagereplymarkup": Method(edit_message_reply_markup, changes=True),
@@ -221,7 +214,8 @@ METHODS: Mapping[str, Method] = {
     "pinchatmessage": Method(reactions.pin_chat_message),
     "unpinchatmessage": Method(reactions.unpin_chat_message),
     "unpinallchatmessages": Method(reactions.unpin_all_chat_messages),
-    "sendchataction": Method(reactions.send_chat_action),
+    "sendchataction": Method(drafts.send_chat_action),
+    "sendmessagedraft": Method(drafts.send_message_draft, changes=True),
     "answercallbackquery": Method(answer_callback_query),
     "getchat": Method(get_chat),
     "createforumtopic": Method(create_forum_topic),

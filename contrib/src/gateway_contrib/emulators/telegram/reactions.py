@@ -1,28 +1,11 @@
-"""What bots do to messages and around them: reactions, pins, signs of typing."""
+"""What bots do to messages and around them: reactions and pins."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gateway_contrib.emulators.telegram.refusals import bad_request
 from gateway_contrib.emulators.telegram.requests import Parameters
 from gateway_contrib.emulators.telegram.world import Bot, World
-
-_ACTIONS = frozenset(
-    {
-        "typing",
-        "choose_sticker",
-        "find_location",
-        "record_video",
-        "record_video_note",
-        "record_voice",
-        "upload_document",
-        "upload_photo",
-        "upload_video",
-        "upload_video_note",
-        "upload_voice",
-    }
-)
 
 
 def set_message_reaction(world: World, _bot: Bot, parameters: Parameters) -> Any:
@@ -54,12 +37,4 @@ def unpin_chat_message(world: World, _bot: Bot, parameters: Parameters) -> Any:
 def unpin_all_chat_messages(world: World, _bot: Bot, parameters: Parameters) -> Any:
     """Take every pin away."""
     world.chat(parameters).pinned.clear()
-    return True
-
-
-def send_chat_action(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Typing and the like: nothing is stored."""
-    world.chat(parameters)
-    if parameters.text("action") not in _ACTIONS:
-        raise bad_request("wrong parameter action in request")
     return True

@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.rooms import Message, Rooms
+from gateway_contrib.emulators.screen import Screen
 from gateway_contrib.emulators.telegram.limits import Allowance, TelegramLimits
 from gateway_contrib.emulators.telegram.refusals import Refusal, bad_request, flood
 from gateway_contrib.emulators.telegram.requests import Parameters
@@ -43,12 +44,21 @@ class Bot:
 
 @attrs.frozen
 class Content:
-    """What a message has besides its text: its author (a bot's id), entities and keyboard."""
+    """What a message has besides its text: its author, entities and keyboard.
+
+    person  the author is no bot
+    """
 
     author: int
     entities: tuple[Mapping[str, Any], ...] = ()
     keyboard: Mapping[str, Any] | None = None
     previews: Mapping[str, Any] | None = None
+    person: bool = False
+
+
+def person(number: int) -> dict[str, Any]:
+    """The `User` object of somebody who is no bot."""
+    return {"id": number, "is_bot": False, "first_name": f"User {number}"}
 
 
 @attrs.define(eq=False)
@@ -59,6 +69,7 @@ class Chat:
     removed  why the bot may no longer write: a refusal, or None
     moved_to the supergroup that the group became
     contents message id -> what it has besides its text
+    broadcast it is a channel; one with a name is anyway
     """
 
     room: str
@@ -70,12 +81,13 @@ class Chat:
     contents: dict[str, Content] = attrs.field(factory=dict)
     removed: Refusal | None = None
     moved_to: str | None = None
+    broadcast: bool = False
     _last_id: int = 0
 
     @property
     def kind(self) -> str:
         """What `Chat.type` says."""
-        if self.room.startswith("@"):
+        if self.broadcast or self.room.startswith("@"):
             return "channel"
         if self.id > 0:
             return "private"
@@ -91,7 +103,7 @@ class Chat:
         fields: dict[str, Any] = {"id": self.id, "type": self.kind}
         if self.kind == "private":
             return {**fields, "first_name": f"User {self.id}"}
-        if self.kind == "channel":
+        if self.room.startswith("@"):
             fields["username"] = self.room[1:]
         if self.topics:
             fields["is_forum"] = True
@@ -169,6 +181,7 @@ class World:
 
     limits: TelegramLimits
     rooms: Rooms = attrs.field(factory=Rooms)
+    screen: Screen = attrs.field(factory=Screen)
     chats: Chats = attrs.field(factory=Chats)
     counters: Counter[str] = attrs.field(factory=Counter)
     _allowances: dict[int, Allowance] = attrs.field(factory=dict)
@@ -192,8 +205,22 @@ class World:
 
     def admit(self, bot: Bot, chat: Chat | None) -> None:
         """Count a write against the allowances; None: against the bot's only. Raises `Refusal`."""
-        allowance = self._allowances.setdefault(bot.id, Allowance(self.limits))
-        wait = allowance.take(None if chat is None else chat.room, trio.current_time())
+        room = None if chat is None else chat.room
+        self._check(self._allowance(bot).take(room, trio.current_time()))
+
+    def admit_edit(self, bot: Bot, chat: Chat) -> None:
+        """Count an edit, unless drafts have closed the chat to it. Raises `Refusal`."""
+        self._check(self._allowance(bot).flooded(chat.room, trio.current_time()))
+        self.admit(bot, chat)
+
+    def admit_draft(self, bot: Bot, chat: Chat) -> None:
+        """Count a draft; an early one closes the chat to drafts and edits. Raises `Refusal`."""
+        self._check(self._allowance(bot).take_draft(chat.room, trio.current_time()))
+
+    def _allowance(self, bot: Bot) -> Allowance:
+        return self._allowances.setdefault(bot.id, Allowance(self.limits))
+
+    def _check(self, wait: float) -> None:
         if wait > 0:
             self.counters["rate_limited"] += 1
             raise flood(math.ceil(wait))
@@ -208,7 +235,7 @@ class World:
         content = chat.contents[message.id]
         fields = {
             "message_id": int(message.id),
-            "from": Bot(content.author).described(),
+            "from": person(content.author) if content.person else Bot(content.author).described(),
             "chat": chat.described(),
             "date": _posix(message.stored_at),
             "edit_date": None if message.edited_at is None else _posix(message.edited_at),

@@ -1,0 +1,125 @@
+"""What a post to a response_url or an incoming webhook does.
+
+Source: as for `urls`, and the changelog on errors of incoming webhooks. That a used-up URL answers
+404 with `used_url`, one that is too old with `expired_url`, is what clients have recorded. By
+default an answer is ephemeral and new; `replace_original` and `delete_original` are for the message
+of a pressed button: what a command's URL posted before is not replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import trio
+
+from gateway_contrib.emulators.rooms import Message
+from gateway_contrib.emulators.slack.content import accepted
+from gateway_contrib.emulators.slack.incoming.urls import (
+    APP,
+    IncomingWebhook,
+    ResponseUrl,
+    Url,
+    UrlRefusal,
+)
+from gateway_contrib.emulators.slack.messages.ephemeral import show, take_away
+from gateway_contrib.emulators.slack.messages.stored import made, revise, store
+from gateway_contrib.emulators.slack.refusals import Refusal
+from gateway_contrib.emulators.slack.world import Fields, World
+
+_CLOSED = {
+    "channel_not_found": (404, "channel_not_found"),
+    "is_archived": (410, "channel_is_archived"),
+}
+"""By why a channel is closed; any other word prohibits the action, but for a missing membership."""
+
+_MEMBERSHIP = "not_in_channel"
+
+
+def posted(body: bytes, kind: str) -> Fields:
+    """The payload: JSON, or a form with JSON in its `payload`. Raises UrlRefusal."""
+    try:
+        text = body.decode()
+        if kind == "application/x-www-form-urlencoded":
+            text = parse_qs(text, strict_parsing=True)["payload"][0]
+        found = json.loads(text)
+    except (ValueError, KeyError):
+        found = None
+    if not isinstance(found, dict):
+        raise UrlRefusal(400, "invalid_payload")
+    return found
+
+
+def perform(world: World, url: Url, fields: Fields) -> None:
+    """Do what is asked for. Raises UrlRefusal."""
+    try:
+        if isinstance(url, ResponseUrl):
+            _respond(world, url, fields)
+        else:
+            _post(world, url, fields)
+    except Refusal as refusal:
+        raise UrlRefusal(400, refusal.error) from None
+
+
+def _post(world: World, webhook: IncomingWebhook, fields: Fields) -> None:
+    if webhook.refused is not None:
+        raise webhook.refused
+    _check(webhook)
+    store(world, APP, webhook.channel, accepted(_known(fields), world.limits))
+
+
+def _check(url: Url) -> None:
+    """A URL works where the bot is no member."""
+    closed = url.channel.closed
+    if closed not in (None, _MEMBERSHIP):
+        raise UrlRefusal(*_CLOSED.get(closed, (403, "action_prohibited")))
+
+
+def _respond(world: World, url: ResponseUrl, fields: Fields) -> None:
+    if trio.current_time() - url.made_at > world.limits.response_seconds:
+        raise UrlRefusal(404, "expired_url", json=True)
+    if url.uses >= world.limits.response_uses:
+        raise UrlRefusal(404, "used_url", json=True)
+    _check(url)
+    if url.pressed is not None and _yes(fields, "delete_original"):
+        _delete(world, url.pressed)
+    elif url.pressed is not None and _yes(fields, "replace_original"):
+        _replace(world, url.pressed, accepted(_known(fields), world.limits))
+    else:
+        _answer(world, url, fields)
+    url.uses += 1
+
+
+def _answer(world: World, url: ResponseUrl, fields: Fields) -> None:
+    checked = accepted(_known(fields), world.limits)
+    if fields.get("response_type") == "in_channel":
+        store(world, APP, url.channel, checked)
+    else:
+        show(world, made(world, APP, url.channel, checked), url.user)
+
+
+def _replace(world: World, message: Message, fields: Fields) -> None:
+    # Of the message nothing but its place stays: its buttons go unless they are named again.
+    revise(message, {"blocks": [], "attachments": [], **fields})
+    world.counters["edited"] += 1
+    if "shown_to" in message.fields:
+        show(world, message, message.fields["shown_to"])
+
+
+def _delete(world: World, message: Message) -> None:
+    world.counters["deleted"] += 1
+    if "shown_to" in message.fields:
+        take_away(world, message)
+    message.deleted = True
+
+
+def _known(fields: Mapping[str, Any]) -> Fields:
+    """What of a payload makes the message."""
+    steering = {"response_type", "replace_original", "delete_original", "channel"}
+    return {name: value for name, value in fields.items() if name not in steering}
+
+
+def _yes(fields: Mapping[str, Any], name: str) -> bool:
+    return fields.get(name) in (True, "true")

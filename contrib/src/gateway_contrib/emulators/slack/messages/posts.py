@@ -1,0 +1,66 @@
+"""chat.postMessage, chat.postEphemeral, chat.update and chat.delete.
+
+Source: docs.slack.dev, the page of each method. Every one raises Refusal to say no.
+"""
+
+from __future__ import annotations
+
+from gateway_contrib.emulators.slack.content import accepted
+from gateway_contrib.emulators.slack.limits import SlackLimits
+from gateway_contrib.emulators.slack.messages.ephemeral import show
+from gateway_contrib.emulators.slack.messages.stored import made, own, revise, shown, store
+from gateway_contrib.emulators.slack.refusals import Refusal
+from gateway_contrib.emulators.slack.world import Arguments, Bot, Fields, World, opened
+
+
+def post_message(world: World, bot: Bot, given: Arguments) -> Fields:
+    """chat.postMessage: a new message in a channel or thread."""
+    channel = opened(world.directory.channel(given.get("channel")))
+    fields, warnings = _cut(accepted(given, world.limits), world.limits)
+    message = store(world, bot, channel, fields)
+    return {"channel": channel.id, "ts": message.id, "message": shown(message), **warnings}
+
+
+def post_ephemeral(world: World, bot: Bot, given: Arguments) -> Fields:
+    """chat.postEphemeral: seen by one user only, so it stands in no room."""
+    channel = opened(world.directory.channel(given.get("channel")))
+    if not given.get("user"):
+        raise Refusal("invalid_arguments", "missing required field: user")
+    message = made(world, bot, channel, accepted(given, world.limits))
+    show(world, message, str(given["user"]))
+    return {"message_ts": message.id}
+
+
+def update(world: World, bot: Bot, given: Arguments) -> Fields:
+    """chat.update: another content for a message of one's own that does not stream."""
+    channel = world.directory.by_id(given.get("channel"))
+    if channel.closed is not None:
+        raise Refusal("is_inactive" if channel.closed == "is_archived" else channel.closed)
+    message = own(world, bot, channel, given, "cant_update_message")
+    if message.streaming:
+        raise Refusal("streaming_state_conflict")
+    text = given.get("text") or ""
+    if isinstance(text, str) and len(text.encode()) > world.limits.update_bytes:
+        raise Refusal("msg_too_long")
+    revise(message, accepted(given, world.limits))
+    world.counters["edited"] += 1
+    body = shown(message)
+    return {"channel": channel.id, "ts": message.id, "text": body["text"], "message": body}
+
+
+def delete(world: World, bot: Bot, given: Arguments) -> Fields:
+    """chat.delete: a message of one's own goes."""
+    channel = world.directory.by_id(given.get("channel"))
+    if channel.closed == "channel_not_found":
+        raise Refusal(channel.closed)
+    message = own(world, bot, channel, given, "cant_delete_message")
+    message.deleted = True
+    world.counters["deleted"] += 1
+    return {"channel": channel.id, "ts": message.id}
+
+
+def _cut(fields: Fields, limits: SlackLimits) -> tuple[Fields, Fields]:
+    """The fields with a text that is not too long, and the warning that it was."""
+    if len(fields["text"]) <= limits.text_cut:
+        return fields, {}
+    return {**fields, "text": fields["text"][: limits.text_cut]}, {"warning": "message_truncated"}

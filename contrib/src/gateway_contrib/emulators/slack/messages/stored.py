@@ -1,0 +1,98 @@
+"""Messages as Slack stores them: how one is made, found again, changed and shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from gateway_contrib.emulators.rooms import Message
+from gateway_contrib.emulators.slack.content import shown_text
+from gateway_contrib.emulators.slack.messages import statuses
+from gateway_contrib.emulators.slack.refusals import Refusal
+from gateway_contrib.emulators.slack.world import (
+    TEAM,
+    Arguments,
+    Bot,
+    Channel,
+    Fields,
+    World,
+    found,
+    is_ts,
+)
+
+STAYING = ("user", "bot_id", "thread_ts", "shown_to")
+"""What of a message an edit leaves."""
+
+STAYING_UNNAMED = ("blocks", "attachments")
+"""What of a message an edit leaves unless it names it; an empty list takes it off."""
+
+
+def made(world: World, bot: Bot, channel: Channel, fields: Fields) -> Message:
+    """A message of checked fields that stands in no room yet. Raises Refusal for its thread."""
+    return Message(
+        thread=thread_of(world, channel, fields.get("thread_ts")),
+        id=world.clock.ts(),
+        room=channel.id,
+        text=shown_text(fields),
+        fields={**fields, "user": bot.user_id, "bot_id": bot.bot_id},
+        stored_at=trio.current_time(),
+    )
+
+
+def store(world: World, bot: Bot, channel: Channel, fields: Fields) -> Message:
+    """Make a message that everybody in the conversation sees; the bot's status there goes."""
+    message = made(world, bot, channel, fields)
+    world.rooms.add(message)
+    world.counters["stored"] += 1
+    statuses.clear(world, bot, message)
+    return message
+
+
+def thread_of(world: World, channel: Channel, ts: Any) -> str | None:
+    """The thread of that message. One that was never there passes: Slack lets it, too."""
+    if ts in (None, ""):
+        return None
+    if not is_ts(ts):
+        raise Refusal("invalid_thread_ts")
+    parent = world.rooms.get(channel.id, ts)
+    if parent is not None and parent.deleted:
+        raise Refusal("thread_not_found")
+    if ts in channel.locked:
+        raise Refusal("restricted_action_thread_locked")
+    return str(ts)
+
+
+def own(world: World, bot: Bot, channel: Channel, given: Arguments, refusal: str) -> Message:
+    """The message of `ts`, if the bot wrote it. Raises Refusal."""
+    message = found(world, channel, given.get("ts"))
+    if message.fields["user"] != bot.user_id:
+        raise Refusal(refusal)
+    return message
+
+
+def revise(message: Message, fields: Fields) -> None:
+    """Blocks and attachments that the edit does not name stay, like thread and author."""
+    staying = {name: message.fields[name] for name in STAYING if name in message.fields}
+    unnamed = {n: message.fields[n] for n in STAYING_UNNAMED if n in message.fields}
+    message.fields = {**unnamed, **fields, **staying}
+    message.revise(shown_text(message.fields))
+    message.edited_at = trio.current_time()
+
+
+def shown(message: Message) -> Fields:
+    """The message as answers and events carry it."""
+    fields = message.fields
+    body = {
+        "type": "message",
+        "user": fields["user"],
+        "team": TEAM,
+        "ts": message.id,
+        "text": fields["text"],
+    }
+    for name in ("bot_id", "thread_ts", "blocks", "attachments", "metadata"):
+        if fields.get(name):
+            body[name] = fields[name]
+    if message.edited_at is not None:
+        body["edited"] = {"user": fields["user"], "ts": message.id}
+    return body

@@ -1,0 +1,43 @@
+"""The page about the emulators shows a test that passes, and names what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway_contrib.emulators.discord import DiscordEmulator
+from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.telegram import TelegramEmulator
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/emulators.md").read_text()
+EMULATORS = {"Telegram": TelegramEmulator, "Slack": SlackEmulator, "Discord": DiscordEmulator}
+
+
+async def test_the_page_s_test_passes(autojump_clock):
+    code = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
+    names: dict[str, object] = {}
+    exec(code, names)  # noqa: S102 - the page's own
+    await names["test_a_question_is_answered_in_its_thread"](autojump_clock)
+
+
+@pytest.mark.parametrize("platform", EMULATORS)
+async def test_the_parts_and_what_people_do_are_there(platform, autojump_clock):
+    emulator = EMULATORS[platform]()
+    first, *_ = PAGE.split("\n## ")
+    parts = re.findall(r"^\| `(\w+)` \|", first, re.MULTILINE)
+    assert ["app", "rooms", "screen", "people", "counters", "limited"] == parts
+    assert all(hasattr(emulator, part) for part in parts)
+    doing = re.search(rf"^\| {platform} \| (.*?) \|", PAGE, re.MULTILINE)[1]
+    public = {name for name in vars(type(emulator.people)) if not name.startswith("_")}
+    assert set(re.findall(r"`(\w+)`", doing)) == public - {"acknowledge", "listeners", "updates"}
+
+
+def test_controls_that_the_page_names_are_there():
+    section = re.split(r"^## ", PAGE, flags=re.MULTILINE)
+    for text in section:
+        emulator = EMULATORS.get(text.partition("\n")[0])
+        if emulator is not None:
+            controls = re.findall(r"`((?:refuse|remove)_\w+|webhook|statuses)\b", text)
+            assert all(hasattr(emulator, name) for name in controls)
