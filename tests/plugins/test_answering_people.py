@@ -176,6 +176,18 @@ async def test_a_person_on_discord_is_one_room(autojump_clock):
     assert ["three", "two"] == texts(emulator, room)
 
 
+async def test_a_press_on_telegram_is_acknowledged_and_answered_in_the_chat(autojump_clock):
+    emulator = TelegramEmulator()
+    bot = Instance("bot", "telegram", TelegramSettings(token=Secret("1234567:" + "a" * 35)))
+    async with opened(bot, emulator, "https://api.telegram.org") as gateway:
+        keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
+        sent = await gateway.send("bot", "7", "Sure?", extra={"reply_markup": keyboard})
+        update = emulator.people.press("7", sent.ref.parts[0].message_id, "y")
+        await gateway.reply(update, "noted")
+        assert {"made": 1} == gateway.statistics().instances[0].signs
+    assert ["Sure?", "noted"] == texts(emulator, "7")
+
+
 async def test_typing_on_telegram(autojump_clock):
     emulator = TelegramEmulator()
     bot = Instance("bot", "telegram", TelegramSettings(token=Secret("1234567:" + "a" * 35)))

@@ -105,7 +105,13 @@ def test_who_asked_and_where():
     found = hooks.address({"update_id": 1, "message": private})
     assert ("5", True, "8") == (found.user_id, found.direct, found.message_id)
     press = {"id": "x", "chat_instance": "y", "from": {"id": 6}, "message": private}
-    assert "6" == hooks.address({"update_id": 1, "callback_query": press}).user_id
+    for pressed in ({"update_id": 1, "callback_query": press}, press):
+        found = hooks.address(pressed)
+        assert ("6", "x", False) == (
+            found.user_id,
+            found.interaction.id,
+            found.interaction.by_token,
+        )
     post = {"chat": {"id": -100, "type": "channel"}, "message_id": 8}
     found = hooks.address({"update_id": 1, "channel_post": post})
     assert (None, False) == (found.user_id, found.direct)

@@ -137,10 +137,13 @@ class Answers(Verbs):
         name, address = self._resolve(event, instance)
         key = self._numbers.next_key(event, address.key, key)
         interaction = None
-        if address.interaction is not None:
+        asked, account = address.interaction, self._accounts.account(name)
+        if asked is not None and asked.by_token:
             interaction = await self._acknowledgements.before_answer(
-                self._accounts.account(name), address, ephemeral=ephemeral
+                account, address, ephemeral=ephemeral
             )
+        elif asked is not None:
+            self._acknowledgements.begin(account, address, ephemeral=ephemeral)
         try:
             envelope = Send(
                 instance_id=name,

@@ -24,6 +24,8 @@ class Interaction:
     lasts     seconds from the interaction after which the token is worth nothing
     ends      POSIX time of that; None, as an adapter answers where the event does not say when it
               was made: `lasts` after it is resolved
+    by_token  answers are given by the token; False: it only acknowledges, and answers go to the
+              room
     answer    which of the interaction's answers the message is, from 0: the first may take the
               place of the acknowledgement
     """
@@ -34,6 +36,7 @@ class Interaction:
     asked: Asked = "command"
     lasts: float = 900.0
     ends: float | None = None
+    by_token: bool = True
     answer: int = 0
 
 

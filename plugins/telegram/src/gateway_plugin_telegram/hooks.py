@@ -79,6 +79,15 @@ def address(event: Any) -> Address | None:
 
 
 @hookimpl
+def acknowledge(address: Address) -> Sign | None:
+    """answerCallbackQuery, which takes the bar off a pressed button."""
+    press = address.interaction
+    if press is None:
+        return None
+    return Sign(method="answerCallbackQuery", arguments={"callback_query_id": press.id})
+
+
+@hookimpl
 def typing(address: Address) -> Sign | None:
     """By sendChatAction; None in a channel, whose posts name no user, and which shows none."""
     if address.user_id is None and not address.direct:
