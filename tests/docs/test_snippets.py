@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import copy
 import importlib
 import os
 import re
@@ -19,7 +20,7 @@ import sys
 import tomllib
 import types
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -52,7 +53,7 @@ from gateway_core import (
 )
 from gateway_core.authors import hookimpl
 from gateway_core.http import Response
-from gateway_core.testing import Failure, FakeChannel, open_network, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, event, open_network, open_test_gateway
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -265,9 +266,78 @@ async def test_the_guide_s_answer_goes_where_the_event_came_from_and_once(channe
     exec(code, names)  # noqa: S102 - the page's own
     async with bots() as (gateway, emulators):
         for _ in range(2):
-            await names["answer"](gateway, EVENTS[channel])
+            await names["answer"](gateway, copy.deepcopy(EVENTS[channel]))
     rooms = emulators[channel].rooms
     assert ["We are looking into it."] == [m.text for m in rooms.conversation(ROOMS[channel])]
+
+
+ANSWERING = {
+    "AsyncIterator": AsyncIterator,
+    "Awaitable": Awaitable,
+    "Callable": Callable,
+    "DESK": "desk",
+    "FakeChannel": FakeChannel,
+    "Gateway": Gateway,
+    "event": event,
+    "open_test_gateway": open_test_gateway,
+}
+
+
+def defined(start):
+    """What a snippet of the page on answers defines."""
+    names = dict(ANSWERING)
+    exec(block("answer-an-event", "async def answer").code, names)  # noqa: S102 - the page's own
+    exec(block("answer-an-event", start).code, names)  # noqa: S102 - likewise
+    return names[start.removeprefix("async def ")]
+
+
+async def test_the_guide_s_answers_by_name_are_given_once(autojump_clock):
+    deploy, channel = defined("async def deploy"), FakeChannel()
+
+    async def steps():
+        for name in ("build", "push"):
+            yield name
+
+    async with open_test_gateway(channel) as gateway:
+        for _ in range(2):
+            await deploy(gateway, event(id="e1"), steps())
+    assert ["Deploying.", "build: done.", "push: done."] == channel.texts("room")
+
+
+async def test_the_guide_s_typing_is_shown(autojump_clock):
+    think, channel = defined("async def think"), FakeChannel()
+
+    async def model(_):
+        await trio.sleep(12)
+        return "42"
+
+    async with open_test_gateway(channel) as gateway:
+        await think(gateway, event(), model)
+    assert (3, ["42"]) == (len(channel.typed), channel.texts("room"))
+
+
+async def test_the_guide_s_report_is_for_one_alone(autojump_clock):
+    report, channel = defined("async def report"), FakeChannel()
+
+    async def slow():
+        await trio.sleep(12)
+        return "all is well"
+
+    async with open_test_gateway(channel) as gateway:
+        await report(gateway, event(asked="command"), slow)
+    assert [0.0] == [made.at for made in channel.noticed]
+    assert [True] == [made.attempt.ephemeral for made in channel.made]
+
+
+async def test_the_guide_s_own_test_passes(autojump_clock):
+    await defined("async def test_an_event_that_is_delivered_twice_is_answered_once")(None)
+
+
+async def test_the_guide_s_address_says_who_asked(autojump_clock):
+    forward, channel = defined("async def forward"), FakeChannel()
+    async with open_test_gateway(channel, instances=["support-bot"]) as gateway:
+        await forward(gateway, event(user="ada"))
+    assert ["Asked by ada"] == channel.texts("desk")
 
 
 async def test_the_guide_s_calls_are_made(autojump_clock):

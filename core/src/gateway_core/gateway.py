@@ -26,6 +26,7 @@ import trio
 
 from gateway_core.accounts.probing import Prober
 from gateway_core.accounts.reloading import Reloaded
+from gateway_core.answering.verbs import Answers
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig, differing
@@ -69,7 +70,6 @@ from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
 from gateway_core.submission.tickets import Ticket
-from gateway_core.submission.verbs import Verbs
 from gateway_core.telemetry import (
     CONFIGURATION_RELOADED,
     INSTANCE_ADDED,
@@ -83,8 +83,11 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 
-class Gateway(Verbs, Streaming, GroupVerbs):
-    """Send, edit and delete messages on every installed channel. Made by `open_gateway`."""
+class Gateway(Answers, Streaming, GroupVerbs):
+    """Send, edit and delete messages on every installed channel, and answer what comes in.
+
+    Made by `open_gateway`.
+    """
 
     def __init__(
         self,
@@ -168,7 +171,14 @@ class Gateway(Verbs, Streaming, GroupVerbs):
             self._follower = Follower(outbox)
             journal.on_finished = self._follower.wake
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
-        super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
+        super().__init__(
+            Door(drafting, way, self._partitions),
+            self._lookup.withdraw_held,
+            registry=self._registry,
+            clock=self._clock,
+            partition_of=partition_of,
+            spawn=self._spawn,
+        )
         self._streams = Streams(self._door, self._clock, journal, self._spawn, drafting)
         self._groups = groups_of(
             drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held

@@ -9,6 +9,7 @@ import pytest
 
 import gateway_core
 from gateway_core import (
+    AmbiguousEvent,
     ConfigError,
     DeadlinePassed,
     DeliveryError,
@@ -31,6 +32,7 @@ from gateway_core import (
     Reason,
     Receipt,
     Refused,
+    UnknownEvent,
     UnknownInstance,
     Verdict,
     authors,
@@ -50,6 +52,7 @@ RECEIPT = Receipt(
     ended_at=2.0,
 )
 EVERY = [
+    AmbiguousEvent(instances=("bot", "other")),
     AttemptTimeout(3.0),
     ConfigError(PROBLEMS),
     DeadlinePassed(bound_of="room", waited=60.0),
@@ -69,6 +72,7 @@ EVERY = [
     ProbeFailed(instance_id="bot", verdict=VERDICT),
     Refused("x"),
     TransportError("x", dispatched="no"),
+    UnknownEvent(instances=("bot",)),
     UnknownInstance(PROBLEMS),
     UnreadableBody("x", status=200),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import (
+    ANSWER,
     Attempt,
     Call,
     Delete,
@@ -32,6 +33,9 @@ from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
 WITHOUT_REF = (Call, Delete)
 """Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
+
+IN_ROOM = "answered in the room"
+"""The degradation of an answer whose interaction's token had ended."""
 
 _attempt = fast_init(Attempt)
 _message_ref = fast_init(MessageRef)
@@ -170,7 +174,7 @@ class Delivery:
         """The step's next attempt, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
         call = envelope if isinstance(envelope, Call) else None
-        return _attempt(
+        made = _attempt(
             operation=envelope.operation if call else step.kind,
             envelope_id=self.id,
             instance_id=envelope.instance_id,
@@ -185,6 +189,12 @@ class Delivery:
             number=step.number + 1,
             key=f"{self.id}.{step.serial}",
             mode=step.mode,
+        )
+        if step.interaction is None:
+            return made
+        ephemeral = isinstance(envelope, Send) and envelope.ephemeral
+        return attrs.evolve(
+            made, operation=ANSWER, interaction=step.interaction, ephemeral=ephemeral
         )
 
     # -- into a lane, and out again
@@ -347,6 +357,13 @@ class Delivery:
         self.transforms += (how,)
         if lost:
             self.degradations += (lost,)
+
+    def answer_in_room(self) -> None:
+        """The reply token is worth nothing any more: what is left of it goes to the room."""
+        for step in self.steps or ():
+            step.answer_in_room()
+        self.transforms += ("to_room",)
+        self.degradations += (IN_ROOM,)
 
     def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
         """Put new parts where a refused one was."""

@@ -18,6 +18,7 @@ from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.delivery import IN_ROOM
 from gateway_core.deliveries.ending import Ending, broken_by
 from gateway_core.deliveries.retries import Decision, decide
 from gateway_core.deliveries.steps import ARRIVED, Step
@@ -187,6 +188,9 @@ class Consequences:
     def _do_transform(self, failed: Failed, _: Decision) -> None:
         """Drop the reply, or plan the refused part anew from its span of the source text."""
         delivery, step, how = failed.delivery, failed.step, str(failed.verdict.transform)
+        if how == "to_room":
+            self._answer_in_room(failed)
+            return
         self._shard.observer.transformed(delivery, HOW[how])
         growth = delivery.growth
         if how == "without_reply":
@@ -201,6 +205,19 @@ class Consequences:
             self._replan_or_end(failed, "plain" if how == "plain" else "stricter")
         if self._shard.journal is not None and delivery.receipt is None:
             self._shard.journal.planned(delivery)
+        self._scheduler.go_on(failed.lane, failed.now)
+
+    def _answer_in_room(self, failed: Failed) -> None:
+        """The platform does not know the reply token any more; one person alone sees no room."""
+        delivery, step = failed.delivery, failed.step
+        if isinstance(delivery.envelope, Send) and delivery.envelope.ephemeral:
+            step.end("failed")
+            ending = Ending(Disposition.REJECTED, failed.verdict)
+            self._completion.complete(delivery, ending, failed.now)
+        else:
+            self._shard.observer.transformed(delivery, IN_ROOM)
+            step.transform()
+            delivery.answer_in_room()
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _replan_or_end(self, failed: Failed, mode: Mode) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import CHANGES, Edit, Send
+from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.envelopes import CHANGES, Edit, Send, digest_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SUPERSEDED, Ending
 from gateway_core.deliveries.steps import REPEATED
@@ -150,7 +151,11 @@ class Enqueuer:
         envelope = delivery.envelope
         independent = room.account.hooks.traits.independent_threads
         thread = self._targets.thread(delivery, now) if independent else None
-        key = f"{delivery.id} alone" if envelope.order == "none" else thread
+        key = thread
+        if envelope.order == "none":
+            key = f"{delivery.id} alone"
+        elif isinstance(envelope, Send) and envelope.interaction is not None:
+            key = _answers_to(envelope.interaction)
         if delivery.growth is not None and delivery.started:
             key = f"{delivery.id} grows"  # what comes after it does not wait for its end
         lane = room.lanes.get(key)
@@ -195,3 +200,11 @@ class Enqueuer:
                 self._shard.journal.replaced(other, delivery)
         self._completion.complete_waiting(other, SUPERSEDED, now)
         return takes_place
+
+
+def _answers_to(interaction: Interaction) -> str:
+    """The lane of an interaction's answers: they keep their order, and wait for no other message.
+
+    Named by a digest: a lane's name may be shown, and the token may not.
+    """
+    return f"answers {digest_of(interaction.token.reveal())}"

@@ -5,7 +5,8 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 
 from __future__ import annotations
 
-from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit
+from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.envelopes import ANSWER, CHANGES, Delete, Disposition, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
@@ -21,6 +22,11 @@ NO_TARGET = Verdict(
     reason=Reason.MESSAGE_GONE,
     raw="the message to change was deleted, never arrived, or is not known any more",
 )
+TOKEN_ENDED = Verdict(
+    error_class=ErrorClass.NON_RETRYABLE,
+    reason=Reason.EXPIRED,
+    raw="the interaction's reply token has ended: nothing can be shown to its user alone",
+)
 
 
 class Planner:
@@ -28,6 +34,7 @@ class Planner:
 
     def __init__(self, shard: Shard) -> None:
         self._journal = shard.journal
+        self._clock = shard.clock
         self._targets = shard.targets
         self._retries = shard.config.retries
         self._most = shard.config.max_parts
@@ -58,6 +65,8 @@ class Planner:
         if step.maybe_sent and not self._may_repeat(delivery, step, lane, now):
             step.end("unknown")
             return self.plan_next_step(delivery, lane, now)
+        if step.interaction is not None:
+            return self._answering(delivery, step.interaction)
         return envelope.operation if step.kind == "call" else step.kind
 
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
@@ -78,6 +87,15 @@ class Planner:
             recording = None if self._journal is None else self._journal.planned
             self._growing = GrowingPlanner(self._most, recording)
         return self._growing.plan(delivery, growth, lane, now)
+
+    def _answering(self, delivery: Delivery, interaction: Interaction) -> Planned:
+        """Answer by the reply token as long as it lives; afterwards in the room, for all to see."""
+        if interaction.ends is None or self._clock.wall() < interaction.ends:
+            return ANSWER
+        if isinstance(delivery.envelope, Send) and delivery.envelope.ephemeral:
+            return Ending(Disposition.REJECTED, TOKEN_ENDED)
+        delivery.answer_in_room()
+        return "send"
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
         """Whether to repeat a step that may have arrived: much may have changed as it waited."""

@@ -55,6 +55,7 @@ class InstanceStatistics:
     foreseen    attempts refused by a limit that were in flight as its first refusal came
     unforeseen  attempts refused by a limit that nobody knew of, or that was exhausted elsewhere
     recovered   envelopes that a previous process run had accepted
+    signs       of typing, and acknowledgements: `made`, `passed over`, `failed`
     """
 
     id: str
@@ -73,6 +74,7 @@ class InstanceStatistics:
     unforeseen: int = 0
     possible_duplicates: int = 0
     degradations: Mapping[str, int] = attrs.field(factory=dict)
+    signs: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

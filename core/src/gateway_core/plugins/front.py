@@ -6,6 +6,7 @@ becomes a `HookContractError` that names plugin and hook; `Cancelled` and its li
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from fractions import Fraction
@@ -17,6 +18,7 @@ import attrs
 from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
+    ANSWER,
     Attempt,
     Envelope,
     Mode,
@@ -33,6 +35,7 @@ from gateway_core.contract.hookspecs import (
     Limit,
     Pressure,
     Session,
+    Sign,
     Traits,
     Vote,
 )
@@ -114,7 +117,9 @@ class ChannelHooks:
             name: freeze(caller, partial(self._was_slow, name))
             for name, caller in self.callers.items()
         }
+        self._frozen[ANSWER] = self._frozen["send"]
         self._slow_of = {name: partial(self._was_slow, name, None) for name in self.callers}
+        self._slow_of[ANSWER] = self._slow_of["send"]
         self.traits = self._ask("traits", Traits, {})
         if "traits" not in self.served:  # core's default alone: as it has hooks
             edit, delete = "edit" in self.can, "delete" in self.can
@@ -124,6 +129,17 @@ class ChannelHooks:
         self.by_class = any(
             "priority" in impl.argnames for impl in impls_of(self.callers["rate_limit"])
         )
+
+    def of(self, instance: Instance) -> ChannelHooks:
+        """These hooks as they serve the instance, whose sends the platform may not deduplicate.
+
+        Its settings say so by a property `deduplicates` that is false.
+        """
+        if getattr(instance.settings, "deduplicates", True):
+            return self
+        own = copy.copy(self)  # what is counted is shared
+        own.deduplicates_for = 0
+        return own
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """For each hook, the plugins that are asked, in order."""
@@ -164,6 +180,23 @@ class ChannelHooks:
     def address(self, event: Any) -> Address | None:
         """Room, thread, reply and key of an incoming event."""
         return self._ask("address", (Address, type(None)), {"event": event})  # type: ignore[no-any-return]  # checked
+
+    def acknowledge(self, instance: Instance, address: Address, *, ephemeral: bool) -> Sign | None:
+        """What tells the platform that an interaction was noticed."""
+        kwargs = {"instance": instance, "address": address, "ephemeral": ephemeral}
+        return self._sign("acknowledge", kwargs)
+
+    def typing(self, instance: Instance, address: Address) -> Sign | None:
+        """What shows that an answer is being written."""
+        return self._sign("typing", {"instance": instance, "address": address})
+
+    def _sign(self, name: str, kwargs: Mapping[str, Any]) -> Sign | None:
+        if name not in self.served or "call" not in self.can:
+            return None
+        sign: Sign | None = self._ask(name, (Sign, type(None)), kwargs)
+        if sign is not None:
+            self._look(name, usable.sign_fault, (sign,))
+        return sign
 
     def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
         """The policies' vote: any shed wins, else the first class named."""
@@ -231,8 +264,8 @@ class ChannelHooks:
             with repeating():
                 answer = await in_steps(frozen(kwargs), slow)
         if not isinstance(answer, Answer):
-            raise self._wrong(operation, "Answer", answer)
-        return answer if usable.is_plain(answer) else self._usable(operation, answer)
+            raise self._wrong(_hook_of(operation), "Answer", answer)
+        return answer if usable.is_plain(answer) else self._usable(_hook_of(operation), answer)
 
     def _usable(self, operation: str, answer: Answer) -> Answer:
         """The answer, without what the platform garbled in it, which is logged and counted."""
@@ -446,6 +479,11 @@ class ChannelHooks:
 
     def _label(self, plugin: object) -> str:
         return self.labels.get(id(plugin), str(plugin))
+
+
+def _hook_of(operation: str) -> str:
+    """The hook that performs it."""
+    return "send" if operation == ANSWER else operation
 
 
 def _is_told(times: int) -> bool:

@@ -46,6 +46,10 @@ ATTEMPT_ANSWERED = Event(
     "attempt_answered", "debug", "the platform said yes",
     "envelope instance partition pressure operation attempt seconds",
 )  # fmt: skip
+SIGN_FAILED = Event(
+    "sign_failed", "debug", "a sign of typing, or an interaction's acknowledgement, was not made",
+    "instance operation reason scope",
+)  # fmt: skip
 ATTEMPT_FAILED = Event(
     "attempt_failed", "info", "an attempt failed, what that means, and what follows after `wait` s",
     "envelope instance partition pressure room operation attempt reason scope raw then wait",

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gateway_core.testing.fake_channel import Failure, FakeChannel, FakeSettings, Made
+from gateway_core.testing.fake_channel import Failure, FakeChannel, FakeSettings, Made, event
 from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
 from gateway_core.testing.memory_outbox import MemoryOutbox
 from gateway_core.testing.seeded_schedule import Checkpoints, run_seeded, seeded_schedule
@@ -26,6 +26,7 @@ __all__ = [
     "Network",
     "OutboxContract",
     "RecordsContract",
+    "event",
     "open_network",
     "open_test_gateway",
     "run_seeded",

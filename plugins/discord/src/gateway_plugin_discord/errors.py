@@ -43,6 +43,17 @@ RATE_LIMITED = 429
 SERVER_ERROR = 500
 
 
+class PersonOpened(GatewayError):
+    """The room is a person, whose direct messages are this channel: nothing was sent yet."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        super().__init__(channel)
+
+    def __str__(self) -> str:
+        return f"direct messages are channel {self.channel}"
+
+
 class DiscordApiError(GatewayError):
     """Discord answered with a refusal. Nothing in it is trusted to have its documented shape.
 
@@ -161,7 +172,10 @@ NO_ROOM = _Row(error_class=_REFUSED, reason=Reason.ROOM_GONE, scope=Scope.ROOM)
 CLOSED_ROOM = attrs.evolve(NO_ROOM, reason=Reason.FORBIDDEN)
 UNSEEN_ROOM = attrs.evolve(CLOSED_ROOM)
 """A room of which nothing may even be seen, so that any refusal there is the room's."""
+OPENED = _Row(error_class=_RETRYABLE, reason=Reason.ROOM_MOVED, scope=Scope.ROOM)
 NO_TOKEN = _Row(error_class=_REFUSED, reason=Reason.UNAUTHORIZED)
+TO_ROOM = _Row(error_class=_RETRYABLE, reason=Reason.UNAUTHORIZED, transform="to_room")
+"""An interaction's token that has ended, or whose deferred answer is gone."""
 NO_ACCOUNT = _Row(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE)
 SERVER = _Row(
     error_class=_RETRYABLE,
@@ -182,11 +196,11 @@ ROWS: Mapping[int, Verdict] = {
         (NOT_ALLOWED, (50005, 50021, NO_HISTORY, 200000, 200001, 240000)),
         (TOO_LONG, (REQUEST_TOO_LARGE,)),
         (NO_MESSAGE, (UNKNOWN_MESSAGE,)),
-        (NO_ROOM, (10003, 10004)),
+        (NO_ROOM, (10003, 10004, 10013, 50033)),
         (UNSEEN_ROOM, (MISSING_ACCESS,)),
         (CLOSED_ROOM, (40007, 40058, 50007, 50008, 50009, 50013, 50024, 50083, 50095)),
         (CLOSED_ROOM, (50278, 160005)),
-        (NO_TOKEN, (10015, 50027)),
+        (NO_TOKEN, (10015, 10062, 50027)),
         (NO_ACCOUNT, (40001, 40002, 50014)),
         (OLD_VERSION, (50041,)),
     )
@@ -211,6 +225,8 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
     if isinstance(error, BucketSpentError):
         wait, raw = error.retry_after, str(error)
         return attrs.evolve(LIMITED, scope=Scope.MESSAGE, retry_after=wait, raw=raw)
+    if isinstance(error, PersonOpened):
+        return attrs.evolve(OPENED, moved_to=error.channel, raw=str(error))
     if not isinstance(error, DiscordApiError):
         return None
     if error.foreign is not None:
@@ -224,6 +240,13 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
         raw=str(error),
     )
     return _of_bucket(verdict) if row is LIMITED and error.scope == "user" else verdict
+
+
+def of_webhook(verdict: Verdict) -> Verdict:
+    """The same of an account that is a webhook: a token that is refused is its own."""
+    if verdict.reason is not Reason.UNAUTHORIZED:
+        return verdict
+    return attrs.evolve(NO_ACCOUNT, raw=verdict.raw)
 
 
 def _of_bucket(verdict: Verdict) -> Verdict:
@@ -243,6 +266,10 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
     if error.at_front_door:
         return FRONT_DOOR
     row = ROWS.get(error.code, _by_status(error.status))
+    if attempt.interaction is not None and (
+        row in (NO_TOKEN, NO_MESSAGE) or error.status == UNAUTHORIZED
+    ):
+        return TO_ROOM
     route = route_of(attempt.operation)
     if error.status == RATE_LIMITED:
         return _limited(row, route, error)
