@@ -26,7 +26,6 @@ import trio
 
 from gateway_core.accounts.probing import Prober
 from gateway_core.accounts.reloading import Reloaded
-from gateway_core.answering.verbs import Answers
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig, differing
@@ -83,7 +82,7 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 
-class Gateway(Answers, Streaming, GroupVerbs):
+class Gateway(Streaming, GroupVerbs):
     """Send, edit and delete messages on every installed channel, and answer what comes in.
 
     Made by `open_gateway`.

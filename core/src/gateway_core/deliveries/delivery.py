@@ -362,6 +362,8 @@ class Delivery:
         """The reply token is worth nothing any more: what is left of it goes to the room."""
         for step in self.steps or ():
             step.answer_in_room()
+        if self.growth is not None:
+            self.growth.answer_in_room()
         self.transforms += ("to_room",)
         self.degradations += (IN_ROOM,)
 

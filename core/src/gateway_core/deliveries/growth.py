@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import Json, Mode, Part
-from gateway_core.deliveries.steps import ARRIVED, Step
+from gateway_core.deliveries.steps import ARRIVED, Step, answering
 from gateway_core.text import healed
 
 State = Literal["open", "finished", "broken off", "deleted"]
@@ -41,14 +42,14 @@ class Growth:
     look_at     when it is looked at again; None: once it grows
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
-    muted       no passing state is shown any more
+    muted       no passing state is shown: none is taken, or an interaction is answered
     reply       the message that its first part answers
     stopped     the platform's user stopped it
     """
 
     __slots__ = (
-        "_doubted", "_markdown", "_recorded", "_serial", "_status", "attempts", "extra",
-        "granted", "interim", "look_at", "mode", "muted", "number", "paces", "planned",
+        "_doubted", "_interaction", "_markdown", "_recorded", "_serial", "_status", "attempts",
+        "extra", "granted", "interim", "look_at", "mode", "muted", "number", "paces", "planned",
         "planned_text", "posted_anew", "reply", "shown_at", "shows_its_end", "state", "stopped",
         "tail", "text", "transforms", "wake",
     )  # fmt: skip
@@ -60,15 +61,18 @@ class Growth:
         reply: str | None = None,
         extra: Mapping[str, Json] | None = None,
         markdown: bool = True,
+        interaction: Interaction | None = None,
     ) -> None:
         self.text, self.reply, self.extra, self._markdown = text, reply, extra, markdown
+        self._interaction = interaction
         self._status = ""
         self.number, self.planned, self.planned_text = 0, -1, text
         self.state: State = "open"
         self.mode: Mode = "as_asked"
         self.attempts = self.transforms = self._serial = 0
         self.tail: Step | None = None
-        self.interim = self.granted = self.posted_anew = self.stopped = self.muted = False
+        self.interim = self.granted = self.posted_anew = self.stopped = False
+        self.muted = interaction is not None
         self.shown_at = 0
         self.look_at: int | None = None
         self.paces: Any = ()
@@ -86,10 +90,11 @@ class Growth:
         *,
         reply: str | None,
         extra: Mapping[str, Json] | None,
+        interaction: Interaction | None,
     ) -> Growth:
         """That of a stream which a previous process run had, by the number of its newest text."""
-        growth = cls(text, reply=reply, extra=extra)
-        growth._doubted = True
+        growth = cls(text, reply=reply, extra=extra, interaction=interaction)
+        growth._doubted = interaction is None  # such an answer shows nothing before it is whole
         if stored_as < _FINAL:
             growth.break_off(mark)
         else:
@@ -200,6 +205,14 @@ class Growth:
         new, self._recorded = shape != self._recorded, shape
         return new
 
+    def answers(self, interaction: Interaction) -> None:
+        """Its messages answer this one by its reply token, when it is whole."""
+        self._interaction, self.muted = interaction, True
+
+    def answer_in_room(self) -> None:
+        """The reply token is worth nothing any more."""
+        self._interaction = None
+
     def drop_reply(self) -> None:
         """The message that it answers is gone."""
         self.reply = None
@@ -265,6 +278,8 @@ class Growth:
         left = [
             Step("delete", s.serial, message_id=s.message_id) for s in standing[len(plan) :][::-1]
         ]
+        if self._interaction is not None:
+            answering(new, self._interaction)
         self._doubted = False
         stay = set(map(id, new))
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)

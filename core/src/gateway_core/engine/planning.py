@@ -81,12 +81,19 @@ class Planner:
             return Ending(Disposition.FATAL, health.suspended)
         if step is not None and step.kind == "send" and step.maybe_sent:
             if self._may_repeat(delivery, step, lane, now):
-                return step.kind  # it may be there already: nothing else takes its place
+                return self._as_answer(delivery, step.kind)  # nothing else takes its place
             step.end("unknown")
         if self._growing is None:
             recording = None if self._journal is None else self._journal.planned
             self._growing = GrowingPlanner(self._most, recording)
-        return self._growing.plan(delivery, growth, lane, now)
+        return self._as_answer(delivery, self._growing.plan(delivery, growth, lane, now))
+
+    def _as_answer(self, delivery: Delivery, planned: Planned) -> Planned:
+        """The same; by the reply token, if the next step of a stream answers an interaction."""
+        step = delivery.step
+        if planned != "send" or step is None or step.interaction is None:
+            return planned
+        return self._answering(delivery, step.interaction)
 
     def _answering(self, delivery: Delivery, interaction: Interaction) -> Planned:
         """Answer by the reply token as long as it lives; afterwards in the room, for all to see."""

@@ -69,6 +69,7 @@ def _growth(stored: StoredEntry) -> Growth | None:
         envelope.grows.broken_off,
         reply=envelope.reply_to,
         extra=envelope.extra or None,
+        interaction=envelope.interaction,
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 
-from gateway_core.answering.events import Resolved, resolve
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Send
 from gateway_core.deliveries.delivery import Delivery
@@ -39,10 +38,6 @@ class Streams:
     def is_closed(self) -> bool:
         """Whether the gateway accepts nothing more."""
         return self._drafting.closed
-
-    def resolve(self, event: Any, instance: str | None) -> Resolved:
-        """Which instance the event came to, and its address. Raises as `events.resolve` does."""
-        return resolve(event, instance, registry=self._drafting.registry, clock=self.clock)
 
     def open(self, stream: Stream, envelope: Send) -> Stream | None:
         """Note an open stream; the one that it joins, if its key is another open one's."""

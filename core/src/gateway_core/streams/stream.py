@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
 from gateway_core.contract.errors import DeliveryError, GatewayClosed, Invalid, Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
@@ -31,6 +32,13 @@ RECORD = SECOND
 """Nanoseconds between two records of a growing text in a durable outbox, at the least."""
 PLACEHOLDER = "…"
 """Stands for the text of a stream when its place is checked, before there is any."""
+
+
+class Asked(Protocol):
+    """The interaction that a stream answers."""
+
+    def acknowledge(self) -> None: ...  # noqa: D102 - as a platform wants it, within seconds
+    async def before_answer(self) -> Interaction: ...  # noqa: D102 - it is acknowledged from then on
 
 
 class OpenStreams(Protocol):
@@ -56,8 +64,16 @@ class Stream:
     states. The whole text always gets its attempts.
     """
 
-    def __init__(self, streams: OpenStreams, envelope: Send, on_error: OnError, most: int) -> None:
+    def __init__(
+        self,
+        streams: OpenStreams,
+        envelope: Send,
+        on_error: OnError,
+        most: int,
+        asked: Asked | None = None,
+    ) -> None:
         self._streams = streams
+        self._interaction = asked
         self._envelope = envelope
         self._on_error = on_error
         self._most = most
@@ -136,13 +152,20 @@ class Stream:
         if text is not None:
             self._check(text, len(text))
         self._asked = True
-        if self._first is not None:
-            return await self._first.finish()
         if self._growth.is_open:
             self._growth.finish(text, extra)
             self._ends()
+        if self._first is not None:
+            await self._first._accepted.wait()  # noqa: SLF001 - of one kind
+            if self._first.ticket is not None:
+                return await self._first._end()  # noqa: SLF001 - likewise
+            self._first = None  # it was given up, or refused: this one answers after all
         if not self._posting:
             self._post()
+        return await self._end()
+
+    async def _end(self) -> Delivered | Receipt:
+        """Wait for the end of its message. Raises as `finish` does."""
         await self._accepted.wait()
         if self._error is not None:
             raise self._error
@@ -212,6 +235,8 @@ class Stream:
         """
         await trio.lowlevel.checkpoint()
         self._first = self._streams.open(self, self._envelope)
+        if self._interaction is not None:
+            self._interaction.acknowledge()
         return self
 
     async def __aexit__(
@@ -228,6 +253,8 @@ class Stream:
                 await self.finish()
         finally:
             self._streams.close(self)
+            if not self._posting:
+                self._accepted.set()  # those that joined it wait for nothing more
 
     def _post(self) -> None:
         self._posting = True
@@ -242,6 +269,13 @@ class Stream:
         try:
             text = await self._first_text()
             envelope = attrs.evolve(self._envelope, text=text)
+            if self._interaction is not None:
+                await self._whole.wait()
+                answered = await self._interaction.before_answer()
+                envelope = attrs.evolve(
+                    envelope, text=self._growth.showing() or text, interaction=answered
+                )
+                self._growth.answers(answered)
             self._ticket = await self._streams.door.submit(envelope, wait=True, growth=self._growth)
             self._ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
             if not self._growth.is_open:
