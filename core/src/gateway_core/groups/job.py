@@ -121,7 +121,9 @@ class Job:
     async def retry(self) -> int:
         """Try again what `failed` has, and nothing else; how many members that are.
 
-        Their time begins anew. What has arrived of a message of several parts is not sent again.
+        Their time begins anew. They have their turns as the limits allow, and what a kill leaves
+        of them stays failed. With a durable outbox, what has arrived of a message of several parts
+        is not sent again.
         """
         return await self._groups.retry(self.id)
 

@@ -14,7 +14,7 @@ import attrs
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.pager import Pager
 from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, Part, Send
-from gateway_core.contract.errors import HookContractError, Overloaded
+from gateway_core.contract.errors import GatewayClosed, HookContractError, Refused
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, broken_by
@@ -136,7 +136,9 @@ class DurableTaking(Drafts):
             return None
         try:
             ticket = await self._way.accept(draft, wait=False)
-        except Overloaded:
+        except GatewayClosed:
+            raise
+        except Refused:  # there is no slot, or its account was taken out meanwhile
             return None
         return ticket._delivery  # noqa: SLF001 - a ticket is this project's own
 
