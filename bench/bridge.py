@@ -17,6 +17,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
@@ -117,10 +119,9 @@ def in_threads(senders: int, messages: int) -> float:
 
 def kinds() -> dict[str, Callable[[int, int], float]]:
     found: dict[str, Callable[[int, int], float]] = {"asyncio": on_asyncio, "threads": in_threads}
-    try:
-        import uvloop  # noqa: PLC0415 - where it is installed
-    except ImportError:
+    if find_spec("uvloop") is None:
         return found
+    uvloop = import_module("uvloop")
     return {**found, "uvloop": lambda senders, n: on_asyncio(senders, n, uvloop.run)}
 
 

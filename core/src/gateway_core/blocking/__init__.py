@@ -6,7 +6,8 @@ what has not started. What is open as the process exits is drained. `blocking.ce
 closes it in Celery's worker processes.
 """
 
+from gateway_core.blocking import celery
 from gateway_core.blocking.gateway import Gateway, open_gateway
 from gateway_core.blocking.tickets import Ticket
 
-__all__ = ["Gateway", "Ticket", "open_gateway"]
+__all__ = ["Gateway", "Ticket", "celery", "open_gateway"]
