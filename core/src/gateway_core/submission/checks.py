@@ -146,16 +146,17 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
     if isinstance(envelope, Send):
         yield from _name("reply_to", envelope.reply_to, absent=None)
         yield from _name("collapse", envelope.collapse, absent=None)
+    if isinstance(envelope, Send | Edit):
         yield from _interaction(envelope)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
 
 
-def _interaction(send: Send) -> Iterator[Problem]:
+def _interaction(message: Send | Edit) -> Iterator[Problem]:
     """The reply token, which `gateway.address` gives, or `reply` by itself."""
-    asked: object = send.interaction
+    asked: object = message.interaction
     if asked is None:
-        if send.ephemeral is True:
+        if isinstance(message, Send) and message.ephemeral is True:
             yield Problem("ephemeral", "only the answer to an interaction is for one person alone")
         return
     if not isinstance(asked, Interaction):
