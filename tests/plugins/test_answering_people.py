@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
-from gateway_core import DeliveryError, GatewayConfig, Instance, Secret, open_gateway
+from gateway_core import DeliveryError, Edit, GatewayConfig, Instance, Secret, open_gateway
 from gateway_core.testing import open_network, virtual_wall
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings
@@ -85,6 +86,24 @@ async def test_a_long_answer_follows_up(autojump_clock):
         await gateway.reply(asked.event, "word " * 1000)
     assert 3 == len(texts(emulator, CHANNEL))
     assert 3 == len(saw(asked))
+
+
+async def test_an_answer_for_one_alone_is_edited_by_its_token(autojump_clock):
+    """The bot itself sees no such message."""
+    async with on_discord() as (gateway, emulator):
+        asked = emulator.people.command(CHANNEL, "ask", user=USER)
+        receipt = await gateway.reply(asked.event, "one", ephemeral=True)
+        where = gateway.address("bot", asked.event)
+        answers = attrs.evolve(where.interaction, ends=virtual_wall() + 900)
+        edit = Edit(
+            instance_id="bot",
+            external_room_id=CHANNEL,
+            target=receipt.ref,
+            text="two",
+            interaction=answers,
+        )
+        assert (await (await gateway.submit(edit)).receipt()).delivered
+    assert ("two", True) == saw(asked)[-1]
 
 
 async def test_after_fifteen_minutes_the_room_is_used(autojump_clock):

@@ -4,7 +4,7 @@ import attrs
 import pytest
 import trio
 
-from gateway_core import DeliveryError, Disposition, Invalid, Send, from_json, to_json
+from gateway_core import DeliveryError, Disposition, Edit, Invalid, Send, from_json, to_json
 from gateway_core.authors import (
     ErrorClass,
     Limit,
@@ -230,6 +230,22 @@ async def test_an_answer_is_given_by_its_token_after_a_restart(autojump_clock):
     async with open_test_gateway(channel, outbox=outbox):
         await trio.sleep(1)
     assert ["answer"] == operations(channel)
+
+
+async def test_an_answer_is_edited_by_its_token_as_long_as_that_lives(
+    gateway, channel, autojump_clock
+):
+    answers = gateway.address("bot", event(asked="command")).interaction
+    answers = attrs.evolve(answers, ends=EPOCH + 100)
+    place = {"instance_id": "bot", "external_room_id": "room"}
+    ticket = await gateway.submit(Send(**place, text="one", interaction=answers))
+    edit = Edit(**place, target=ticket.ref, text="two", interaction=answers)
+    assert (await (await gateway.submit(edit)).receipt()).delivered
+    await trio.sleep(200)
+    late = attrs.evolve(edit, text="three")
+    receipt = await (await gateway.submit(late)).receipt()
+    assert ["answer", "revise", "edit"] == operations(channel)
+    assert (["three"], ()) == (channel.texts("room"), receipt.degradations)
 
 
 async def test_what_is_no_interaction_is_refused(gateway, autojump_clock):

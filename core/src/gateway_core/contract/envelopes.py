@@ -33,8 +33,10 @@ Mentions: TypeAlias = bool | Sequence[str]
 Mode = Literal["as_asked", "stricter", "plain"]
 """How `chunk` plans: as the envelope asks, with the stricter measure, or as plain text."""
 
-ANSWER = "answer"
-"""The operation of a send by an interaction's reply token, which has limits of its own."""
+ANSWER, REVISE = "answer", "revise"
+"""The operations of a send and of an edit by an interaction's reply token, which has limits of its
+own."""
+BY_TOKEN = (ANSWER, REVISE)
 
 REF_VERSION = 1
 """The format version that `MessageRef` is written with."""
@@ -200,6 +202,7 @@ class Edit(_Change):
     extra    the platform's own fields (buttons), on the new last part: None keeps what the
              message has, an empty mapping removes it, any other replaces it
     interim  one of a stream's passing states: it ranks below finals
+    interaction  by whose reply token the message is edited that answered it, as long as that lives
     """
 
     text: str
@@ -208,6 +211,7 @@ class Edit(_Change):
     mentions: Mentions = False
     link_previews: bool = False
     interim: bool = False
+    interaction: Interaction | None = None
 
     operation = "edit"
 
@@ -369,8 +373,8 @@ class Undelivered:
 class Attempt:
     """One attempt at one step, as the async hooks of an adapter get it.
 
-    operation    `send`, `edit`, `delete`, or `call:<method>`; `answer`: a send by the reply token
-                 of an interaction, whose `interaction` then is not None
+    operation    `send`, `edit`, `delete`, or `call:<method>`; `answer` and `revise`: a send and an
+                 edit by the reply token of an interaction, whose `interaction` then is not None
     envelope_id  the envelope that it is for
     room         the room's present address (a moved room has a new one)
     thread       the thread or topic; None: the room itself

@@ -292,9 +292,9 @@ def rate_limit(
     """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
 
     `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
-    `delete`, `call:<method>`, `answer` (a send by an interaction's token), `typing` (its sign), or
-    `acknowledge`. `priority` is the envelope's class, as policies left it; an
-    impl that lists it is asked once per class as well, and may answer differently: a bucket that
+    `delete`, `call:<method>`, `answer` and `revise` (a send and an edit by an interaction's token),
+    `typing` (its sign), or `acknowledge`. `priority` is the envelope's class, as policies left it;
+    an impl that lists it is asked once per class as well, and may answer differently: a bucket that
     is named for bulk alone paces bulk alone.
     An attempt takes a token of each bucket named, all at once.
     Buckets of one name are one bucket within the instance, or within all of the gateway's that

@@ -9,6 +9,7 @@ import attrs
 
 from gateway_core.contract.envelopes import (
     ANSWER,
+    REVISE,
     Attempt,
     Call,
     Delete,
@@ -34,6 +35,8 @@ from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 WITHOUT_REF = (Call, Delete)
 """Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
 
+BY_TOKEN_OF = {"send": ANSWER, "edit": REVISE}
+"""The operation of a step that is made by a reply token."""
 IN_ROOM = "answered in the room"
 """The degradation of an answer whose interaction's token had ended."""
 
@@ -194,7 +197,10 @@ class Delivery:
             return made
         ephemeral = isinstance(envelope, Send) and envelope.ephemeral
         return attrs.evolve(
-            made, operation=ANSWER, interaction=step.interaction, ephemeral=ephemeral
+            made,
+            operation=BY_TOKEN_OF[step.kind],
+            interaction=step.interaction,
+            ephemeral=ephemeral,
         )
 
     # -- into a lane, and out again
@@ -362,10 +368,16 @@ class Delivery:
         """The reply token is worth nothing any more: what is left of it goes to the room."""
         for step in self.steps or ():
             step.answer_in_room()
+<<<<<<< HEAD
         if self.growth is not None:
             self.growth.answer_in_room()
         self.transforms += ("to_room",)
         self.degradations += (IN_ROOM,)
+=======
+        if isinstance(self.envelope, Send):  # whose reader sees a difference
+            self.transforms += ("to_room",)
+            self.degradations += (IN_ROOM,)
+>>>>>>> replies
 
     def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
         """Put new parts where a refused one was."""

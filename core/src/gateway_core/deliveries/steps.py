@@ -32,7 +32,7 @@ class Step:
     doubtful    an attempt may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
     first_at    when the first attempt of unknown outcome began; 0: there was none
-    interaction  of a send that answers one by its reply token, as long as that lives
+    interaction  by whose reply token it is made, as long as that lives
     """
 
     __slots__ = (
@@ -257,6 +257,8 @@ def answering(steps: Sequence[Step], interaction: Interaction) -> None:
     for step in steps:
         if step.kind == "send":
             step.interaction = interaction if step.serial == 0 else _later(interaction)
+        elif step.kind == "edit":
+            step.interaction = interaction
 
 
 def _later(interaction: Interaction | None) -> Interaction | None:

@@ -18,6 +18,8 @@ from gateway_core.scheduling.scheduler import Hold
 FARTHEST = 1e9
 """Seconds: a schedule beyond that is looked at again then."""
 
+MESSAGES = (Send, Edit)
+
 
 class Enqueuer:
     """Puts deliveries into the lanes of one partition."""
@@ -154,7 +156,7 @@ class Enqueuer:
         key = thread
         if envelope.order == "none":
             key = f"{delivery.id} alone"
-        elif isinstance(envelope, Send) and envelope.interaction is not None:
+        elif isinstance(envelope, MESSAGES) and envelope.interaction is not None:
             key = _answers_to(envelope.interaction)
         if delivery.growth is not None and delivery.started:
             key = f"{delivery.id} grows"  # what comes after it does not wait for its end

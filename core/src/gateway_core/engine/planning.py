@@ -6,9 +6,9 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 from __future__ import annotations
 
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import ANSWER, CHANGES, Delete, Disposition, Edit, Send
+from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
-from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import Step
@@ -66,9 +66,10 @@ class Planner:
             step.end("unknown")
             return self.plan_next_step(delivery, lane, now)
         if step.interaction is not None:
-            return self._answering(delivery, step.interaction)
+            return self._answering(delivery, step, step.interaction)
         return envelope.operation if step.kind == "call" else step.kind
 
+<<<<<<< HEAD
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The same of a stream."""
         step = delivery.step
@@ -96,13 +97,16 @@ class Planner:
         return self._answering(delivery, step.interaction)
 
     def _answering(self, delivery: Delivery, interaction: Interaction) -> Planned:
+=======
+    def _answering(self, delivery: Delivery, step: Step, interaction: Interaction) -> Planned:
+>>>>>>> replies
         """Answer by the reply token as long as it lives; afterwards in the room, for all to see."""
         if interaction.ends is None or self._clock.wall() < interaction.ends:
-            return ANSWER
+            return BY_TOKEN_OF[step.kind]
         if isinstance(delivery.envelope, Send) and delivery.envelope.ephemeral:
             return Ending(Disposition.REJECTED, TOKEN_ENDED)
         delivery.answer_in_room()
-        return "send"
+        return step.kind
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
         """Whether to repeat a step that may have arrived: much may have changed as it waited."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import Call, Send
+from gateway_core.contract.envelopes import Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
@@ -120,7 +120,7 @@ def _steps(stored: StoredEntry) -> list[Step] | None:
     envelope = stored.entry.envelope
     if stored.shapes is not None:
         steps = [_step(shape) for shape in stored.shapes]
-        if isinstance(envelope, Send) and envelope.interaction is not None:
+        if isinstance(envelope, Send | Edit) and envelope.interaction is not None:
             answering(steps, envelope.interaction)
         return steps
     if isinstance(envelope, Send):

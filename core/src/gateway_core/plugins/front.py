@@ -19,6 +19,7 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
     ANSWER,
+    REVISE,
     Attempt,
     Envelope,
     Mode,
@@ -64,6 +65,8 @@ SEQUENCES = (tuple, list, Sequence)
 
 MOST_CAUSES = 1_000
 """Causes of failures that are told apart."""
+PERFORMED_BY = {ANSWER: "send", REVISE: "edit"}
+"""The hooks behind the operations that have none of their name."""
 VOTES = ("shed", "urgent", "normal", "bulk")
 
 
@@ -117,9 +120,11 @@ class ChannelHooks:
             name: freeze(caller, partial(self._was_slow, name))
             for name, caller in self.callers.items()
         }
-        self._frozen[ANSWER] = self._frozen["send"]
+        for operation, hook in PERFORMED_BY.items():
+            self._frozen[operation] = self._frozen[hook]
         self._slow_of = {name: partial(self._was_slow, name, None) for name in self.callers}
-        self._slow_of[ANSWER] = self._slow_of["send"]
+        for operation, hook in PERFORMED_BY.items():
+            self._slow_of[operation] = self._slow_of[hook]
         self.traits = self._ask("traits", Traits, {})
         if "traits" not in self.served:  # core's default alone: as it has hooks
             edit, delete = "edit" in self.can, "delete" in self.can
@@ -483,7 +488,7 @@ class ChannelHooks:
 
 def _hook_of(operation: str) -> str:
     """The hook that performs it."""
-    return "send" if operation == ANSWER else operation
+    return PERFORMED_BY.get(operation, operation)
 
 
 def _is_told(times: int) -> bool:

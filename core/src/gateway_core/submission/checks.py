@@ -148,12 +148,17 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
     if isinstance(envelope, Send):
         yield from _name("reply_to", envelope.reply_to, absent=None)
         yield from _name("collapse", envelope.collapse, absent=None)
+<<<<<<< HEAD
         yield from _grows(envelope.grows)
+=======
+    if isinstance(envelope, Send | Edit):
+>>>>>>> replies
         yield from _interaction(envelope)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
 
 
+<<<<<<< HEAD
 def _grows(grows: object) -> Iterator[Problem]:
     if grows is None:
         return
@@ -164,10 +169,13 @@ def _grows(grows: object) -> Iterator[Problem]:
 
 
 def _interaction(send: Send) -> Iterator[Problem]:
+=======
+def _interaction(message: Send | Edit) -> Iterator[Problem]:
+>>>>>>> replies
     """The reply token, which `gateway.address` gives, or `reply` by itself."""
-    asked: object = send.interaction
+    asked: object = message.interaction
     if asked is None:
-        if send.ephemeral is True:
+        if isinstance(message, Send) and message.ephemeral is True:
             yield Problem("ephemeral", "only the answer to an interaction is for one person alone")
         return
     if not isinstance(asked, Interaction):

@@ -104,6 +104,9 @@ class DiscordSession:
         """PATCH the message to what the part says."""
         if self.webhook:
             return await self._by_webhook(attempt)
+        if attempt.interaction is not None:
+            by_token, route, body = answer_of(attempt)
+            return await self._perform(by_token, route, body)
         await self._open_person(attempt)
         return await self._perform(attempt, ROUTES["edit"], edit_body(attempt))
 
@@ -262,7 +265,7 @@ def _is_foreign(operation: str, result: Any) -> bool:
 
     What other calls are answered with has no such mark.
     """
-    message = operation in ("send", "edit", "delete", "answer")
+    message = operation in ("send", "edit", "delete", "answer", "revise")
     return message and isinstance(result, dict) and bool(result) and not _OWN & result.keys()
 
 

@@ -16,6 +16,7 @@ from gateway_plugin_discord.methods import (
     CALLBACK,
     EDIT_FIELDS,
     FOLLOW_UP,
+    REVISION,
     TYPING,
     Route,
 )
@@ -62,6 +63,8 @@ def answer_of(attempt: Attempt) -> tuple[Attempt, Route, dict[str, Any]]:
     assert interaction is not None  # noqa: S101 - core says so of this operation
     token = {"webhook": interaction.app_id, "token": interaction.token.reveal()}
     by_token = attrs.evolve(attempt, arguments=token, extra=attempt.extra or None)
+    if attempt.operation == "revise":
+        return by_token, REVISION, edit_body(attempt)
     beyond_edits = (attempt.extra or {}).keys() - EDIT_FIELDS
     if interaction.answer == 0 and interaction.asked != "press" and not beyond_edits:
         return by_token, ANSWER_FIRST, edit_body(by_token)

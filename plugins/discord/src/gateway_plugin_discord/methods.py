@@ -78,11 +78,13 @@ PROBE = Route("GET", "/users/@me")
 TYPING = Route("POST", "/channels/{channel}/typing")
 CALLBACK = Route("POST", "/interactions/{interaction}/{token}/callback")
 ANSWER_FIRST = Route("PATCH", "/webhooks/{webhook}/{token}/messages/@original")
+REVISION = Route("PATCH", "/webhooks/{webhook}/{token}/messages/{message}")
 FOLLOW_UP = Route("POST", "/webhooks/{webhook}/{token}")
 OPEN_DM = Route("POST", "/users/@me/channels")
 ROUTES: Mapping[str, Route] = {
     "send": CREATE,
     "answer": FOLLOW_UP,
+    "revise": REVISION,
     "edit": Route("PATCH", _MESSAGE),
     "delete": Route("DELETE", _MESSAGE),
     "probe": PROBE,

@@ -269,9 +269,10 @@ def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
     if error.foreign is not None:
         return attrs.evolve(error.foreign, raw=error.raw)
-    if attempt.interaction is not None:
-        return _of_url(attempt, error)
-    return _of_webhook(attempt, error) if error.method == URL else _told(attempt, error)
+    if error.method != URL:
+        return _told(attempt, error)
+    by_token = attempt.interaction is not None
+    return _of_url(attempt, error) if by_token else _of_webhook(attempt, error)
 
 
 def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
