@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 
 from gateway_core import AmbiguousEvent, UnknownEvent
+from gateway_core.authors import hookimpl
 from gateway_core.testing import FakeChannel, MemoryOutbox, event, open_test_gateway
 
 
@@ -91,6 +93,21 @@ async def test_an_interaction_is_acknowledged_at_once_and_answered_when_it_is_wh
     assert made.attempt.interaction.answer == 0
     assert made.attempt.ephemeral is ephemeral
     assert made.attempt.payload["text"] == "forty-two"
+
+
+async def test_an_interaction_whose_answers_can_be_edited_sees_it_grow(autojump_clock):
+    class Editing(FakeChannel):
+        @hookimpl
+        def address(self, event):
+            address = super().address(event)
+            edits = attrs.evolve(address.interaction, edits=True)
+            return attrs.evolve(address, interaction=edits)
+
+    channel = Editing()
+    async with open_test_gateway(channel) as gateway:
+        await gateway.stream(event(asked="command"), model("forty", "-two", "!", pause=3))
+    assert [made.attempt.operation for made in channel.made] == ["answer", "revise", "revise"]
+    assert channel.texts("room") == ["forty-two!"]
 
 
 async def test_a_reply_token_that_ended_meanwhile_leaves_the_room(autojump_clock):

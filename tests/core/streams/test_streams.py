@@ -19,7 +19,7 @@ from gateway_core import (
     UnknownInstance,
     Verdict,
 )
-from gateway_core.authors import Part, TransportError, hookimpl
+from gateway_core.authors import Answer, Part, TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 PART = 20
@@ -328,6 +328,24 @@ async def test_a_refused_passing_state_is_the_last_and_the_whole_text_gets_its_a
         assert channel.texts("other") == ["never", "never edited"]
         assert out.receipt is not None
         assert "posted anew: its message took no edit" in out.receipt.degradations
+
+
+@pytest.mark.parametrize("more", ["", " more"])
+async def test_a_message_without_an_id_is_not_edited(autojump_clock, more):
+    """The platform's answer could not be read: what differs in the end is posted anew."""
+
+    async def script(attempt):
+        return Answer() if attempt.operation == "send" and len(channel.made) == 1 else None
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "some")
+            out.write(more)
+            await trio.sleep(3)
+        assert out.receipt is not None
+        assert out.receipt.delivered
+    assert [text for _, text in shown(channel)] == ["some", "some more"][: 1 + bool(more)]
 
 
 async def test_passing_states_that_fail_do_not_end_it(autojump_clock):

@@ -26,6 +26,7 @@ class Interaction:
               was made: `lasts` after it is resolved
     by_token  answers are given by the token; False: it only acknowledges, and answers go to the
               room
+    edits     an answer that was given by the token can be edited by it
     answer    which of the interaction's answers the message is, from 0: the first may take the
               place of the acknowledgement
     """
@@ -37,6 +38,7 @@ class Interaction:
     lasts: float = 900.0
     ends: float | None = None
     by_token: bool = True
+    edits: bool = False
     answer: int = 0
 
 

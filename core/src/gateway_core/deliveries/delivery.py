@@ -368,16 +368,11 @@ class Delivery:
         """The reply token is worth nothing any more: what is left of it goes to the room."""
         for step in self.steps or ():
             step.answer_in_room()
-<<<<<<< HEAD
         if self.growth is not None:
             self.growth.answer_in_room()
-        self.transforms += ("to_room",)
-        self.degradations += (IN_ROOM,)
-=======
         if isinstance(self.envelope, Send):  # whose reader sees a difference
             self.transforms += ("to_room",)
             self.degradations += (IN_ROOM,)
->>>>>>> replies
 
     def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
         """Put new parts where a refused one was."""

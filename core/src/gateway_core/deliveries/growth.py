@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import Json, Mode, Part
+from gateway_core.contract.envelopes import ANSWER, REVISE, Json, Mode, Part
 from gateway_core.deliveries.steps import ARRIVED, Step, answering
 from gateway_core.text import healed
 
@@ -72,7 +72,7 @@ class Growth:
         self.attempts = self.transforms = self._serial = 0
         self.tail: Step | None = None
         self.interim = self.granted = self.posted_anew = self.stopped = False
-        self.muted = interaction is not None
+        self.muted = interaction is not None and not interaction.edits
         self.shown_at = 0
         self.look_at: int | None = None
         self.paces: Any = ()
@@ -206,8 +206,17 @@ class Growth:
         return new
 
     def answers(self, interaction: Interaction) -> None:
-        """Its messages answer this one by its reply token, when it is whole."""
-        self._interaction, self.muted = interaction, True
+        """Its messages answer this one by its reply token.
+
+        It is shown when it is whole, where no answer can be edited by the token.
+        """
+        self._interaction, self.muted = interaction, not interaction.edits
+
+    def operation(self, kind: str) -> str:
+        """What its limits are asked for."""
+        if self._interaction is None:
+            return kind
+        return REVISE if kind == "edit" else ANSWER
 
     def answer_in_room(self) -> None:
         """The reply token is worth nothing any more."""
@@ -252,6 +261,8 @@ class Growth:
 
         extra  the platform's own fields on the last part; None: as they are
         """
+        if any(map(is_beyond_edits, steps)):
+            return self._beside_what_stands(steps, plan, extra)
         standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
         gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
         unsent = [s for s in steps if s.kind == "send" and s.message_id is None]
@@ -285,6 +296,19 @@ class Growth:
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
         return [*new, *left, *gone]
 
+    def _beside_what_stands(
+        self, steps: Sequence[Step], plan: Sequence[Part], extra: Mapping[str, Json] | None
+    ) -> list[Step]:
+        """A message stands whose id nobody knows: if it differs in the end, all is posted anew."""
+        arrived = [s.digest for s in steps if s.outcome in ARRIVED]
+        same = not extra and arrived == [part.digest for part in plan]
+        if self.is_open or same or self.posted_anew:
+            return list(steps)
+        self.posted_anew = True
+        self.attempts += sum(s.number for s in steps)
+        self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
+        return self.steps_of((), plan, extra)
+
     def _next_serial(self) -> int:
         self._serial += 1
         return self._serial - 1
@@ -301,6 +325,11 @@ class Growth:
             *steps[:at],
             *(Step("delete", s.serial, message_id=s.message_id) for s in reversed(after)),
         ]
+
+
+def is_beyond_edits(step: Step) -> bool:
+    """Whether its message stands, and nobody knows its id."""
+    return step.kind == "send" and step.outcome == "delivered" and step.message_id is None
 
 
 def _changed(old: Step, part: Part, extra: Mapping[str, Json] | None, *, is_last: bool) -> Step:

@@ -69,7 +69,6 @@ class Planner:
             return self._answering(delivery, step, step.interaction)
         return envelope.operation if step.kind == "call" else step.kind
 
-<<<<<<< HEAD
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The same of a stream."""
         step = delivery.step
@@ -92,14 +91,11 @@ class Planner:
     def _as_answer(self, delivery: Delivery, planned: Planned) -> Planned:
         """The same; by the reply token, if the next step of a stream answers an interaction."""
         step = delivery.step
-        if planned != "send" or step is None or step.interaction is None:
+        if step is None or step.interaction is None or planned not in BY_TOKEN_OF:
             return planned
-        return self._answering(delivery, step.interaction)
+        return self._answering(delivery, step, step.interaction)
 
-    def _answering(self, delivery: Delivery, interaction: Interaction) -> Planned:
-=======
     def _answering(self, delivery: Delivery, step: Step, interaction: Interaction) -> Planned:
->>>>>>> replies
         """Answer by the reply token as long as it lives; afterwards in the room, for all to see."""
         if interaction.ends is None or self._clock.wall() < interaction.ends:
             return BY_TOKEN_OF[step.kind]

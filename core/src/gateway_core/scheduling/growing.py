@@ -15,7 +15,7 @@ from gateway_core.contract.errors import HookContractError, Problem
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
-from gateway_core.deliveries.growth import PEEK, Growth
+from gateway_core.deliveries.growth import PEEK, Growth, is_beyond_edits
 from gateway_core.deliveries.steps import Step
 from gateway_core.ratelimits import interims
 from gateway_core.ratelimits.interims import Drawn
@@ -48,7 +48,7 @@ class GrowingPlanner:
         step = delivery.step if delivery.steps is not None else None
         if step is not None and step.kind == "send" and step.doubtful:
             return step.kind  # it may be there already: nothing else takes its place
-        if growth.is_open and growth.muted:
+        if growth.is_open and (growth.muted or any(map(is_beyond_edits, steps))):
             return Later(NEVER)
         held = self._held(delivery, growth, lane, now) if growth.is_open else now
         if step is None or step is growth.tail or not growth.is_open:
@@ -69,7 +69,9 @@ class GrowingPlanner:
             return self._later(growth, held, now)
         if passing and not growth.granted:
             growth.go(now)
-            interims.went(growth, interims.drawn(lane.buckets(step.kind, now)), now)
+            interims.went(
+                growth, interims.drawn(lane.buckets(growth.operation(step.kind), now)), now
+            )
         return step.kind
 
     def _later(self, growth: Growth, at: int, now: int) -> Later:
@@ -78,8 +80,8 @@ class GrowingPlanner:
 
     def _held(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> int:
         """When it may show its newest state: `now` or before, at once; it stands in its windows."""
-        edits = interims.drawn(lane.buckets("edit", now))
-        sends = interims.drawn(lane.buckets("send", now))
+        edits = interims.drawn(lane.buckets(growth.operation("edit"), now))
+        sends = interims.drawn(lane.buckets(growth.operation("send"), now))
         steps = delivery.steps or ()
         standing = sum(step.message_id is not None for step in steps)
         due = [s.kind for s in steps if s.outcome is None and s is not growth.tail]

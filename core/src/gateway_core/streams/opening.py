@@ -115,7 +115,7 @@ class Streaming(Answers):
         max_text    characters that it may have
 
         An interaction (a command, a pressed button, a form) is acknowledged as the block is
-        entered, and answered when the text is whole.
+        entered. Where an answer by its token cannot be edited, it is given when the text is whole.
 
         The others are those of `send`. Raises `Invalid` for what is no such value, `UnknownEvent`
         and `AmbiguousEvent` for an event that no instance or several know; the rest when the block
@@ -163,6 +163,12 @@ class Answered:
     _account: InstanceState
     _address: Address
     _ephemeral: bool
+
+    @property
+    def is_answered_whole(self) -> bool:
+        """Whether no answer can be edited by the token."""
+        asked = self._address.interaction
+        return asked is not None and asked.by_token and not asked.edits
 
     def acknowledge(self) -> None:
         """Have the platform know at once that an answer comes."""

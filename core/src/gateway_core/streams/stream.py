@@ -37,6 +37,8 @@ PLACEHOLDER = "…"
 class Asked(Protocol):
     """The interaction that a stream answers."""
 
+    @property
+    def is_answered_whole(self) -> bool: ...  # noqa: D102 - no answer can be edited
     def acknowledge(self) -> None: ...  # noqa: D102 - as a platform wants it, within seconds
     async def before_answer(self) -> Interaction: ...  # noqa: D102 - it is acknowledged from then on
 
@@ -270,11 +272,11 @@ class Stream:
             text = await self._first_text()
             envelope = attrs.evolve(self._envelope, text=text)
             if self._interaction is not None:
-                await self._whole.wait()
+                if self._interaction.is_answered_whole:
+                    await self._whole.wait()
                 answered = await self._interaction.before_answer()
-                envelope = attrs.evolve(
-                    envelope, text=self._growth.showing() or text, interaction=answered
-                )
+                text = self._growth.showing() or text
+                envelope = attrs.evolve(envelope, text=text, interaction=answered)
                 self._growth.answers(answered)
             self._ticket = await self._streams.door.submit(envelope, wait=True, growth=self._growth)
             self._ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own

@@ -148,17 +148,13 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
     if isinstance(envelope, Send):
         yield from _name("reply_to", envelope.reply_to, absent=None)
         yield from _name("collapse", envelope.collapse, absent=None)
-<<<<<<< HEAD
         yield from _grows(envelope.grows)
-=======
     if isinstance(envelope, Send | Edit):
->>>>>>> replies
         yield from _interaction(envelope)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
 
 
-<<<<<<< HEAD
 def _grows(grows: object) -> Iterator[Problem]:
     if grows is None:
         return
@@ -168,10 +164,7 @@ def _grows(grows: object) -> Iterator[Problem]:
         yield Problem("grows.broken_off", f"must be a text that can be sent, not {shown(grows)}")
 
 
-def _interaction(send: Send) -> Iterator[Problem]:
-=======
 def _interaction(message: Send | Edit) -> Iterator[Problem]:
->>>>>>> replies
     """The reply token, which `gateway.address` gives, or `reply` by itself."""
     asked: object = message.interaction
     if asked is None:

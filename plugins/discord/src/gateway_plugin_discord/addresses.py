@@ -65,7 +65,9 @@ def _interaction(event: Any, own: str | None) -> Interaction | None:
     if asked is None or own is None or app_id is None or not isinstance(token, str) or not token:
         return None
     answers = Secret(token)
-    return Interaction(token=answers, id=own, app_id=app_id, asked=asked, lasts=TOKEN_LASTS)
+    return Interaction(
+        token=answers, id=own, app_id=app_id, asked=asked, lasts=TOKEN_LASTS, edits=True
+    )
 
 
 def _inner(event: Any) -> Any:
