@@ -262,7 +262,7 @@ def test_an_idle_program_drains_with_files_that_need_a_thread(program):
     code = """
 import trio._core._thread_cache as cache
 cache.IDLE_TIMEOUT = 0.2
-gateway = open_gateway(**given(outbox="sqlite:///outbox.db", drain_timeout=5))
+gateway = open_gateway(**given(outbox=f"sqlite://{os.getcwd()}/outbox.db", drain_timeout=5))
 accept()
 time.sleep(1.5)
 accept("late")

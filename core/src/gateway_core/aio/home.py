@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from gateway_core.aio.presses import Presses
 from gateway_core.aio.returns import Returns
 from gateway_core.bridge.calls import Answer, Call
 from gateway_core.bridge.exits import CUT_AT
@@ -29,8 +30,6 @@ ELSEWHERE = (
     " one in this loop (`async with open_gateway(…)`), or bring the call to the other:"
     " asyncio.run_coroutine_threadsafe(gateway.send(…), loop)"
 )
-SAME_PRESS = 0.05
-"""Seconds within which cancellations count as one: some frameworks repeat theirs in each turn."""
 
 
 class Home:
@@ -119,7 +118,7 @@ class Home:
 
         Raises what the gateway gave up with, and else a cancellation that came meanwhile.
         """
-        hosted, before = self._hosted, 0.0
+        hosted, presses = self._hosted, Presses(self._loop, begun=interrupts > 0)
         hosted.interrupts = max(hosted.interrupts, interrupts)
         hosted.close()
         cancelled: asyncio.CancelledError | None = None
@@ -131,11 +130,11 @@ class Home:
             try:
                 await ended
             except asyncio.CancelledError as error:
-                cancelled, now = error, self._loop.time()
-                hosted.interrupts += now - before > SAME_PRESS
-                before = now
+                cancelled = error
+                hosted.interrupts += presses.is_another()
                 if hosted.interrupts >= CUT_AT:
                     hosted.cut()
+        presses.end()
         hosted.ended.result()
         if cancelled is not None:
             raise cancelled
