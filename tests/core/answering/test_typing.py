@@ -1,10 +1,11 @@
 """`gateway.typing`: shown as long as a block runs, below everything else."""
 
+import attrs
 import pytest
 import trio
 
 from gateway_core import GatewayConfig, Instance, UnknownEvent, open_gateway
-from gateway_core.authors import ErrorClass, Limit, Reason, Sign, Verdict, hookimpl
+from gateway_core.authors import ErrorClass, Limit, Reason, Scope, Sign, Verdict, hookimpl
 from gateway_core.testing import Failure, FakeChannel, FakeSettings, event, open_test_gateway
 
 LIMITED = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED, retry_after=30.0)
@@ -109,6 +110,21 @@ async def test_it_never_goes_ahead_of_a_message_that_waits(autojump_clock):
     assert pytest.approx([10.0 * n for n in range(10)], abs=0.01) == channel.times
     assert [at for at in beats(channel) if at < 90] == []
     assert passed_over > 50
+
+
+async def test_a_room_that_a_limit_has_closed_shows_nothing(autojump_clock):
+    async def script(attempt):
+        if not attempt.method and trio.current_time() < 1:
+            raise Failure(attrs.evolve(LIMITED, scope=Scope.ROOM))
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(gateway.send, "bot", "room", "refused at first")
+        await trio.sleep(1)
+        async with gateway.typing(event()):
+            await trio.sleep(35)
+    assert channel.typed
+    assert all(at > 30 for at in beats(channel))
 
 
 async def test_a_refused_sign_waits_as_long_as_it_was_told(autojump_clock):

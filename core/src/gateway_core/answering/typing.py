@@ -116,7 +116,7 @@ class TypingSigns:
             await self._clear(shown)
 
     async def _once(self, shown: Shown) -> None:
-        if self._is_being_answered(shown):
+        if self._is_busy(shown):
             shown.quiet = trio.current_time() + AGAIN
             return
         every = shown.sign.every or LONGEST
@@ -135,11 +135,18 @@ class TypingSigns:
         else:
             shown.quiet = begun + AGAIN
 
-    def _is_being_answered(self, shown: Shown) -> bool:
-        """Whether an attempt is under way there: a sign beside it could outlast its message."""
+    def _is_busy(self, shown: Shown) -> bool:
+        """Whether nothing is to be shown there now.
+
+        A limit has closed the room; or an attempt is under way, whose message a sign could outlast.
+        """
         place = (shown.account.instance.id, shown.address.external_room_id)
-        room = self._partition_of(*place).scheduler.rooms.get(place)
-        return room is not None and any(lane.running for lane in room.lanes.values())
+        partition = self._partition_of(*place)
+        room = partition.scheduler.rooms.get(place)
+        if room is None:
+            return False
+        closed = room.gate is not None and room.gate.closed_until > partition.clock.now()
+        return closed or any(lane.running for lane in room.lanes.values())
 
     async def _clear(self, shown: Shown) -> None:
         for _ in range(2):
