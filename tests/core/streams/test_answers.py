@@ -64,6 +64,19 @@ async def test_one_that_joined_another_answers_if_that_is_given_up(autojump_cloc
     assert channel.texts("room") == ["abcd"]
 
 
+async def test_until_its_message_stands_it_shows_that_an_answer_is_being_written(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway, gateway.stream(event()) as out:
+        await trio.sleep(20)
+        beats = len(channel.typed)
+        assert beats >= 3
+        out.write("here")
+        await trio.sleep(5)
+        out.write(" it is")
+        await trio.sleep(30)
+    assert len(channel.typed) <= beats + 1
+
+
 async def test_which_account_it_came_to_must_be_clear(autojump_clock):
     async with open_test_gateway(instances=["bot", "other"]) as gateway:
         with pytest.raises(AmbiguousEvent, match="other"):

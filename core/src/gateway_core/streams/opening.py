@@ -5,8 +5,9 @@ This module waits: for what a stream waits for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any, get_args
 
@@ -114,8 +115,9 @@ class Streaming(Answers):
         broken_off  what stands at its end as well if its program is killed
         max_text    characters that it may have
 
-        An interaction (a command, a pressed button, a form) is acknowledged as the block is
-        entered. Where an answer by its token cannot be edited, it is given when the text is whole.
+        Until its first message stands, where the channel can, it shows that an answer is being
+        written. An interaction (a command, a pressed button, a form) is acknowledged as the block
+        is entered. If an answer by its token cannot be edited, it comes when the text is whole.
 
         The others are those of `send`. Raises `Invalid` for what is no such value, `UnknownEvent`
         and `AmbiguousEvent` for an event that no instance or several know; the rest when the block
@@ -152,7 +154,15 @@ class Streaming(Answers):
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
-        return Opening(Stream(self._streams, envelope, on_error, max_text, asked), chunks)
+        serving = self._accounts.serving.get(name)
+        shows = None if serving is None else partial(self._begin_typing, serving, address)
+        stream = Stream(self._streams, envelope, on_error, max_text, asked, shows)
+        return Opening(stream, chunks)
+
+    def _begin_typing(self, account: InstanceState, address: Address) -> Callable[[], None] | None:
+        """Show that an answer is being written; what ends that. None: it is not shown."""
+        shown = self._typing.begin(account, address)
+        return None if shown is None else shown.end
 
 
 @attrs.frozen

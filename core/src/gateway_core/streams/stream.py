@@ -73,9 +73,12 @@ class Stream:
         on_error: OnError,
         most: int,
         asked: Asked | None = None,
+        typing: Callable[[], Callable[[], None] | None] | None = None,
     ) -> None:
         self._streams = streams
         self._interaction = asked
+        self._shows_typing = typing
+        self._typing_ends: Callable[[], None] | None = None
         self._envelope = envelope
         self._on_error = on_error
         self._most = most
@@ -135,9 +138,17 @@ class Stream:
     def _said(self) -> None:
         if self._first is not None:
             return
+        if self._typing_ends is not None and self._delivery is not None and self._delivery.started:
+            self._stop_typing()
         if not self._posting and self._growth.has_something():
             self._post()
         self._record()
+
+    def _stop_typing(self) -> None:
+        """Its message stands: that somebody writes needs no other sign."""
+        ends, self._typing_ends = self._typing_ends, None
+        if ends is not None:
+            ends()
 
     # -- how it ends
 
@@ -237,6 +248,8 @@ class Stream:
         """
         await trio.lowlevel.checkpoint()
         self._first = self._streams.open(self, self._envelope)
+        if self._first is None and self._shows_typing is not None:
+            self._typing_ends = self._shows_typing()
         if self._interaction is not None:
             self._interaction.acknowledge()
         return self
@@ -254,6 +267,7 @@ class Stream:
             elif not self._asked:
                 await self.finish()
         finally:
+            self._stop_typing()
             self._streams.close(self)
             if not self._posting:
                 self._accepted.set()  # those that joined it wait for nothing more
