@@ -109,7 +109,9 @@ class Gateway(Streaming, GroupVerbs):
         self._meters = working_meters(providers)
         self._observer = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
-            channel.privacy, channel.share = privacy, fraction_of(config.share)
+            channel.privacy = privacy
+            if config.share != 1:
+                channel.share = fraction_of(config.share)
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
         self._draining = trio.CancelScope()
