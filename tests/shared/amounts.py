@@ -19,7 +19,7 @@ AMOUNTS = {
     "drawn tags read by Telegram's library": (500, 2_000),
     "other seeds of the demo": (1, 2),
     "cases of recovery": (13, 21),
-    "rooms of a broadcast": (4_000, 50_000),
+    "rooms of a broadcast": (2_000, 50_000),
 }
 """In a short run, and in a long one."""
 
