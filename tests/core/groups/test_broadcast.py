@@ -92,7 +92,7 @@ async def test_a_message_in_between_waits_two_slots_at_most(opened, seed, autoju
 
 async def test_killed_on_the_way_each_room_gets_it_once(autojump_clock):
     """Three times; the outbox is handed from one process run to the next."""
-    outbox, count = MemoryOutbox(), MANY // 2
+    outbox, count = MemoryOutbox(), MANY
     channel = paced(latency=0.2)
     settings = {"outbox": outbox, "drain_timeout": 0.0}
     async with open_test_gateway(channel, **settings) as gateway:
