@@ -112,6 +112,9 @@ def slack(tmp_path, environment):
         assert f"gateway emulate slack --port {port}" in text
         for found in FENCE.finditer(text):
             (tmp_path / found["name"]).write_text(found["code"])
+    programs = FENCE.finditer((ROOT / "README.md").read_text())
+    front = {found["name"]: found["code"] for found in programs}
+    (tmp_path / "front.py").write_text(front["bot.py"])
     words = ["gateway", "emulate", "slack", "--port", port]
     process = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     try:
@@ -126,6 +129,7 @@ def slack(tmp_path, environment):
     ("name", "code", "expected"),
     [
         ("bot", None, ["Deployed v2.3, verified", "and announced"]),
+        ("front", None, ["Deployed v2.3, verified"]),
         ("deploy", None, ["Deployed v2.3, verified"]),
         ("hooked", HOOKS, ["from a hook"]),
         ("forking", CALLED, ["Somebody called"]),
