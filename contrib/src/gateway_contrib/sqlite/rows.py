@@ -175,7 +175,7 @@ def _beside(
 def _envelope(plain: dict[str, Any]) -> Envelope:
     """The envelope. What this release wrote itself is not looked at field by field."""
     name, version = plain.pop("kind"), plain.pop("version")
-    kind = _PLAIN.get(name)
+    kind = None if "grows" in plain else _PLAIN.get(name)
     if kind is not None and version == _VERSION:
         with suppress(TypeError, ValueError):  # else what is wrong is told below
             return kind(**plain)

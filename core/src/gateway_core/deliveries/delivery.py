@@ -261,6 +261,13 @@ class Delivery:
     def grows_on(self, growth: Growth) -> None:
         """It is a stream's: a previous run accepted it, and this is its text."""
         self.growth = growth
+        for step in self.steps or ():
+            step.is_of_a_stream()
+
+    @property
+    def stands(self) -> bool:
+        """Whether a message of it is there."""
+        return any(step.message_id is not None or step.outcome for step in self.steps or ())
 
     def grow(self, steps: list[Step]) -> Step | None:
         """Its text has grown: these are its steps now. The next of them."""
@@ -393,7 +400,7 @@ class Delivery:
     def disposition(self) -> Disposition:
         """How an envelope ends that has no step left."""
         if self.growth is not None and self.growth.state == "deleted":
-            return Disposition.CANCELLED
+            return Disposition.UNKNOWN if self.growth.nameless else Disposition.CANCELLED
         for step in self.steps or ():
             if step.outcome == "unknown":
                 return Disposition.UNKNOWN
@@ -422,6 +429,8 @@ class Delivery:
         for number, step in enumerate(steps):
             parts.append(step.receipt(number))
             attempts += step.number
+        if self.growth is not None and self.growth.nameless:
+            self.possible_duplicate = True
         if self.growth is not None and self.growth.state == "broken off":
             self.degradations += (BROKEN_OFF,)
         ref: Any = self.ref()

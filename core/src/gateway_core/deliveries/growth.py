@@ -43,12 +43,15 @@ class Growth:
     wake        called when there is something new to show, or a reason to look again
     reply       the message that its first part answers
     stopped     the platform's user stopped it
+    nameless    a message of it stands whose id nobody knows: it stays as it is
+    rests_until  no passing state is shown until then, as the last one could not be
     """
 
     __slots__ = (
         "_recorded", "_serial", "_status", "attempts", "extra", "granted", "interim", "look_at",
-        "mode", "number", "paces", "planned", "planned_text", "posted_anew", "reply", "shown_at",
-        "shows_its_end", "state", "stopped", "tail", "text", "transforms", "wake",
+        "mode", "nameless", "number", "paces", "planned", "planned_text", "posted_anew", "reply",
+        "rests_until", "shown_at", "shows_its_end", "state", "stopped", "tail", "text",
+        "transforms", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +69,8 @@ class Growth:
         self.attempts = self.transforms = self._serial = 0
         self.tail: Step | None = None
         self.interim = self.granted = self.posted_anew = self.stopped = False
-        self.shown_at = 0
+        self.nameless = False
+        self.shown_at = self.rests_until = 0
         self.look_at: int | None = None
         self.paces: Any = ()
         self.shows_its_end = True
@@ -155,7 +159,8 @@ class Growth:
             self._end("deleted")
 
     def _end(self, state: State) -> None:
-        self.state, self._status = state, ""
+        """It grows no more; where nothing is said in the end, nothing of it stays."""
+        self.state, self._status = (state if self.text.strip() else "deleted"), ""
         self.number += 1
         self.interim = False
         self.wake()
@@ -199,9 +204,13 @@ class Growth:
         """The message that it answers is gone."""
         self.reply = None
 
-    def drop(self) -> None:
-        """A passing state could not be shown: the next one is tried as if it were the first."""
-        self.planned, self.tail, self.granted = -1, None, False
+    def drop(self, step: Step, until: int) -> None:
+        """A passing state could not be shown: the next one is tried then, as if it were the first.
+
+        The whole text waits for nothing of that.
+        """
+        self.planned, self.granted, self.rests_until = -1, False, until
+        step.forgive()
 
     def look_again(self, at: int | None) -> None:
         """It is looked at then; None: once it grows."""
@@ -233,6 +242,7 @@ class Growth:
         standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
         gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
         unsent = [s for s in steps if s.kind == "send" and s.message_id is None]
+        self.nameless = self.nameless or any(s.is_nameless for s in unsent)
         fresh = not self.is_open  # the whole text has attempts of its own
         self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
         new: list[Step] = []

@@ -296,7 +296,8 @@ class Consequences:
                 self._shard.journal.planned(delivery)
             return True
         if growth.is_open and decision.disposition is Disposition.EXHAUSTED:
-            growth.drop()
+            rest = self._shard.config.retries.cap
+            growth.drop(step, failed.now + round(rest * SECOND))
             return True
         return False
 

@@ -151,7 +151,7 @@ class Enqueuer:
         independent = room.account.hooks.traits.independent_threads
         thread = self._targets.thread(delivery, now) if independent else None
         key = f"{delivery.id} alone" if envelope.order == "none" else thread
-        if delivery.growth is not None and delivery.started:
+        if delivery.growth is not None and delivery.stands:
             key = f"{delivery.id} grows"  # what comes after it does not wait for its end
         lane = room.lanes.get(key)
         if lane is None:

@@ -47,7 +47,11 @@ class GrowingPlanner:
         step = delivery.step if delivery.steps is not None else None
         if step is not None and step.kind == "send" and step.doubtful:
             return step.kind  # it may be there already: nothing else takes its place
-        held = self._held(delivery, growth, lane, now) if growth.is_open else now
+        if growth.is_open and any(each.is_nameless for each in steps):
+            return Later(NEVER)  # nobody can edit that message: the whole text is posted anew
+        held = now
+        if growth.is_open:
+            held = max(growth.rests_until, self._held(delivery, growth, lane, now))
         if step is None or step is growth.tail or not growth.is_open:
             if held > now and len(growth.text) - len(growth.planned_text) < PEEK:
                 return self._later(growth, held, now)

@@ -25,6 +25,7 @@ class Streams:
 
     journal  records for a durable outbox; None: nothing survives the process
     spawn    starts a task of the gateway's
+    closed   the gateway accepts nothing more
     """
 
     door: Door
@@ -32,6 +33,7 @@ class Streams:
     journal: Journal | None
     spawn: Callable[[Callable[[], Any]], None]
     _drafting: Drafting
+    closed: bool = attrs.field(default=False, init=False)
     _open: dict[Stream, Scope | None] = attrs.field(factory=dict, init=False)
     _keyed: dict[Scope, Stream] = attrs.field(factory=dict, init=False)
 
@@ -64,11 +66,13 @@ class Streams:
         ttl = envelope.ttl
         if ttl is None:
             ttl = getattr(draft.config.ttl, delivery.priority)
-        if delivery.id in partition.deliveries and envelope.deadline is None:
+        if delivery.receipt is None and envelope.deadline is None:
             delivery.ends_by(self.clock.now() + round(ttl * SECOND))
-            partition.scheduler.deadlines.add(delivery)
+            if delivery.id in partition.deliveries:  # else once it comes in
+                partition.scheduler.deadlines.add(delivery)
 
     def gateway_closes(self) -> None:
         """The gateway accepts nothing more: what is open does not get whole any more."""
+        self.closed = True
         for stream in list(self._open):
             stream._gateway_closes()  # noqa: SLF001 - of one kind

@@ -14,7 +14,7 @@ import trio
 
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
-from gateway_core.contract.errors import DeliveryError, Invalid, Problem
+from gateway_core.contract.errors import DeliveryError, GatewayClosed, Invalid, Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
@@ -39,6 +39,7 @@ class OpenStreams(Protocol):
     door: Door
     clock: Clock
     journal: Journal | None
+    closed: bool
 
     def spawn(self, task: Callable[[], Any], /) -> None: ...  # noqa: D102 - starts one of its tasks
     def open(self, stream: Stream, envelope: Send) -> Stream | None: ...  # noqa: D102 - as `Streams` says
@@ -129,12 +130,19 @@ class Stream:
         """
         if text is not None:
             self._check(text, len(text))
-        if self._first is not None:
-            return await self._first.finish()
+        while (first := self._first) is not None:
+            await first._accepted.wait()
+            if first._ticket is not None or first._error is not None:
+                return await first._outcome()
+            self._first = self._streams.open(self, self._envelope)  # the first one said nothing
         self._growth.finish(text, extra)
         self._ends()
         if not self._posting:
             self._post()
+        return await self._outcome()
+
+    async def _outcome(self) -> Delivered | Receipt:
+        """How it ended, once it has. Raises as `finish` does."""
         await self._accepted.wait()
         if self._error is not None:
             raise self._error
@@ -160,9 +168,15 @@ class Stream:
     def _ends(self) -> None:
         """It grows no more: its time to live counts from now."""
         self._something.set()
-        if self._ticket is not None:
-            self._streams.ends(self._ticket._delivery, self._envelope)  # noqa: SLF001 - likewise
+        delivery = self._delivery()
+        if delivery is not None:
+            self._streams.ends(delivery, self._envelope)
         self._record(whole=True)
+
+    def _delivery(self) -> Delivery | None:
+        """What was accepted of it; None: nothing yet, or its key stands for another one."""
+        delivery = None if self._ticket is None else self._ticket._delivery  # noqa: SLF001 - likewise
+        return delivery if delivery is not None and delivery.growth is self._growth else None
 
     @property
     def receipt(self) -> Receipt | None:
@@ -208,10 +222,16 @@ class Stream:
                 await self.finish()
         finally:
             self._streams.close(self)
+            if not self._posting:
+                self._accepted.set()  # whoever joined it hears that it said nothing
 
     def _post(self) -> None:
         self._posting = True
-        self._streams.spawn(self._submit)
+        if self._streams.closed:
+            self._error = GatewayClosed()
+            self._accepted.set()
+        else:
+            self._streams.spawn(self._submit)
 
     async def _submit(self) -> None:
         """Have its message accepted; the error, if it is not, is for whoever finishes it."""
@@ -238,13 +258,13 @@ class Stream:
 
     def _record(self, *, whole: bool = False) -> None:
         """Have the outbox know the newest text, at most once a second."""
-        journal, ticket = self._streams.journal, self._ticket
-        if journal is None or ticket is None or ticket._delivery.receipt is not None:  # noqa: SLF001 - likewise
+        journal, delivery = self._streams.journal, self._delivery()
+        if journal is None or delivery is None or delivery.receipt is not None:
             return
         now = self._streams.clock.now()
         if whole or now - self._recorded_at >= RECORD:
             self._recorded_at = now
-            journal.grew(ticket._delivery)  # noqa: SLF001 - likewise
+            journal.grew(delivery)
 
     def _gateway_closes(self) -> None:
         """The gateway closes: an outbox keeps its newest text, else it is broken off."""
