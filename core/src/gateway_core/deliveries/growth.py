@@ -242,7 +242,8 @@ class Growth:
         standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
         gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
         unsent = [s for s in steps if s.kind == "send" and s.message_id is None]
-        self.nameless = self.nameless or any(s.is_nameless for s in unsent)
+        there = {s.digest: s for s in unsent if s.outcome in ARRIVED}  # nobody knows their ids
+        unsent = [s for s in unsent if s.outcome not in ARRIVED]
         fresh = not self.is_open  # the whole text has attempts of its own
         self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
         new: list[Step] = []
@@ -254,13 +255,18 @@ class Growth:
                 step = Step(
                     "send", self._next_serial(), part=part, extra=carried or None, reply=reply
                 )
-                step.goes_on_from(unsent.pop(0) if unsent else None, mode=self.mode, fresh=fresh)
+                if step.digest in there:
+                    step = there.pop(step.digest)
+                else:
+                    old = unsent.pop(0) if unsent else None
+                    step.goes_on_from(old, mode=self.mode, fresh=fresh)
             else:
                 old = standing[index]
                 step = _changed(old, part, carried, is_last=index == last)
                 if step is not old:
                     step.goes_on_from(old, mode=self.mode, fresh=fresh)
             new.append(step)
+        self.nameless = self.nameless or bool(there)
         left = [
             Step("delete", s.serial, message_id=s.message_id) for s in standing[len(plan) :][::-1]
         ]
