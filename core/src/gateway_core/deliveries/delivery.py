@@ -279,6 +279,13 @@ class Delivery:
     def grows_on(self, growth: Growth) -> None:
         """It is a stream's: a previous run accepted it, and this is its text."""
         self.growth = growth
+        for step in self.steps or ():
+            step.is_of_a_stream()
+
+    @property
+    def stands(self) -> bool:
+        """Whether a message of it is there."""
+        return any(step.message_id is not None or step.outcome for step in self.steps or ())
 
     def grow(self, steps: list[Step]) -> Step | None:
         """Its text has grown: these are its steps now. The next of them."""
@@ -421,7 +428,7 @@ class Delivery:
     def disposition(self) -> Disposition:
         """How an envelope ends that has no step left."""
         if self.growth is not None and self.growth.state == "deleted":
-            return Disposition.CANCELLED
+            return Disposition.UNKNOWN if self.growth.nameless else Disposition.CANCELLED
         for step in self.steps or ():
             if step.outcome == "unknown":
                 return Disposition.UNKNOWN
@@ -475,6 +482,8 @@ class Delivery:
 
     def _says_how_it_grew(self, growth: Growth) -> None:
         """Whoever hears of the end of a stream gets all of its text."""
+        if growth.nameless:
+            self.possible_duplicate = True
         if growth.state == "broken off":
             self.degradations += (BROKEN_OFF,)
         if isinstance(self.envelope, Send) and growth.text.strip():

@@ -45,13 +45,15 @@ class Growth:
     muted       no passing state is shown: none is taken, or an interaction is answered
     reply       the message that its first part answers
     stopped     the platform's user stopped it
+    nameless    a message of it stands whose id nobody knows: it stays as it is
+    rests_until  no passing state is shown until then, as the last one could not be
     """
 
     __slots__ = (
-        "_doubted", "_interaction", "_markdown", "_recorded", "_serial", "_status", "attempts",
-        "extra", "granted", "interim", "look_at", "mode", "muted", "number", "paces", "planned",
-        "planned_text", "posted_anew", "reply", "shown_at", "shows_its_end", "state", "stopped",
-        "tail", "text", "transforms", "wake",
+        "_interaction", "_markdown", "_recorded", "_serial", "_status", "attempts", "extra",
+        "granted", "interim", "look_at", "mode", "muted", "nameless", "number", "paces",
+        "planned", "planned_text", "posted_anew", "reply", "rests_until", "shown_at",
+        "shows_its_end", "state", "stopped", "tail", "text", "transforms", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -73,12 +75,12 @@ class Growth:
         self.tail: Step | None = None
         self.interim = self.granted = self.posted_anew = self.stopped = False
         self.muted = interaction is not None and not interaction.edits
-        self.shown_at = 0
+        self.nameless = False
+        self.shown_at = self.rests_until = 0
         self.look_at: int | None = None
         self.paces: Any = ()
         self.shows_its_end = True
         self._recorded: object = None
-        self._doubted = False  # what stands may be older than what the outbox knows as planned
         self.wake: Callable[[], None] = _nobody
 
     @classmethod
@@ -94,7 +96,6 @@ class Growth:
     ) -> Growth:
         """That of a stream which a previous process run had, by the number of its newest text."""
         growth = cls(text, reply=reply, extra=extra, interaction=interaction)
-        growth._doubted = interaction is None  # such an answer shows nothing before it is whole
         if stored_as < _FINAL:
             growth.break_off(mark)
         else:
@@ -165,7 +166,8 @@ class Growth:
             self._end("deleted")
 
     def _end(self, state: State) -> None:
-        self.state, self._status = state, ""
+        """It grows no more; where nothing is said in the end, nothing of it stays."""
+        self.state, self._status = (state if self.text.strip() else "deleted"), ""
         self.number += 1
         self.interim = False
         self.wake()
@@ -226,13 +228,16 @@ class Growth:
         """The message that it answers is gone."""
         self.reply = None
 
-    def drop(self, *, mute: bool) -> None:
-        """A passing state could not be shown: the next one is tried as if it were the first.
+    def drop(self, step: Step, until: int, *, mute: bool) -> None:
+        """A passing state could not be shown: the next one is tried then, as if it were the first.
+
+        The whole text waits for nothing of that.
 
         mute  there is no next one: only the whole text is shown
         """
-        self.planned, self.tail, self.granted = -1, None, False
+        self.planned, self.granted, self.rests_until = -1, False, until
         self.muted = mute
+        step.forgive()
 
     def look_again(self, at: int | None) -> None:
         """It is looked at then; None: once it grows."""
@@ -261,11 +266,11 @@ class Growth:
 
         extra  the platform's own fields on the last part; None: as they are
         """
-        if any(map(is_beyond_edits, steps)):
-            return self._beside_what_stands(steps, plan, extra)
         standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
         gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
         unsent = [s for s in steps if s.kind == "send" and s.message_id is None]
+        there = {s.digest: s for s in unsent if s.outcome in ARRIVED}  # nobody knows their ids
+        unsent = [s for s in unsent if s.outcome not in ARRIVED]
         fresh = not self.is_open  # the whole text has attempts of its own
         self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
         new: list[Step] = []
@@ -277,37 +282,26 @@ class Growth:
                 step = Step(
                     "send", self._next_serial(), part=part, extra=carried or None, reply=reply
                 )
-                step.goes_on_from(unsent.pop(0) if unsent else None, mode=self.mode, fresh=fresh)
+                if step.digest in there:
+                    step = there.pop(step.digest)
+                else:
+                    old = unsent.pop(0) if unsent else None
+                    step.goes_on_from(old, mode=self.mode, fresh=fresh)
             else:
                 old = standing[index]
                 step = _changed(old, part, carried, is_last=index == last)
-                if self._doubted and step is old:
-                    step = old.again()
                 if step is not old:
                     step.goes_on_from(old, mode=self.mode, fresh=fresh)
             new.append(step)
+        self.nameless = self.nameless or bool(there)
         left = [
             Step("delete", s.serial, message_id=s.message_id) for s in standing[len(plan) :][::-1]
         ]
         if self._interaction is not None:
             answering(new, self._interaction)
-        self._doubted = False
         stay = set(map(id, new))
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
         return [*new, *left, *gone]
-
-    def _beside_what_stands(
-        self, steps: Sequence[Step], plan: Sequence[Part], extra: Mapping[str, Json] | None
-    ) -> list[Step]:
-        """A message stands whose id nobody knows: if it differs in the end, all is posted anew."""
-        arrived = [s.digest for s in steps if s.outcome in ARRIVED]
-        same = not extra and arrived == [part.digest for part in plan]
-        if self.is_open or same or self.posted_anew:
-            return list(steps)
-        self.posted_anew = True
-        self.attempts += sum(s.number for s in steps)
-        self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
-        return self.steps_of((), plan, extra)
 
     def _next_serial(self) -> int:
         self._serial += 1
@@ -325,11 +319,6 @@ class Growth:
             *steps[:at],
             *(Step("delete", s.serial, message_id=s.message_id) for s in reversed(after)),
         ]
-
-
-def is_beyond_edits(step: Step) -> bool:
-    """Whether its message stands, and nobody knows its id."""
-    return step.kind == "send" and step.outcome == "delivered" and step.message_id is None
 
 
 def _changed(old: Step, part: Part, extra: Mapping[str, Json] | None, *, is_last: bool) -> Step:

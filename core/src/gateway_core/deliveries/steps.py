@@ -87,6 +87,10 @@ class Step:
         """The attempt counts among those that it may have."""
         self.attempts += 1
 
+    def forgive(self) -> None:
+        """None of its attempts counts any more."""
+        self.attempts = 0
+
     def meet_outage(self, now: int) -> None:
         """The attempt found the instance out of order."""
         self.outages += 1
@@ -139,6 +143,14 @@ class Step:
             setattr(self, name, value)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
+    def is_of_a_stream(self) -> None:
+        """What was recorded of it may be of another text, or of the send of the same message.
+
+        Only the id of its message is certain then: it is edited, or deleted, once more.
+        """
+        if self.kind == "edit" or (self.kind == "delete" and self.outcome != "deleted"):
+            self.outcome = None
+
     def interrupt(self, verdict: Verdict, window: int, now: int) -> None:
         """Its last attempt began in a previous run, and nobody knows how it ended."""
         self.verdict = verdict
@@ -160,12 +172,6 @@ class Step:
         self.transforms, self.verdict = old.transforms, old.verdict
         if not fresh:
             self.attempts = old.attempts
-
-    def again(self) -> Step:
-        """An edit of its message that says the same: nobody knows whether that stands there."""
-        return Step(
-            "edit", self.serial, part=self.part, extra=self.extra, message_id=self.message_id
-        )
 
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts: the first keeps its message and key, the later ones get new ones."""

@@ -312,8 +312,11 @@ class Consequences:
             return False
         gone = failed.verdict.reason is Reason.MESSAGE_GONE
         if growth.is_open and not gone:
-            growth.drop(mute=refused)
-            return refused or decision.disposition is Disposition.EXHAUSTED
+            if not refused and decision.disposition is not Disposition.EXHAUSTED:
+                return False
+            rest = self._shard.config.retries.cap
+            growth.drop(step, failed.now + round(rest * SECOND), mute=refused)
+            return True
         if refused and not growth.posted_anew:
             delivery.grow(growth.vanished(delivery.steps or (), step))
             delivery.lose(POSTED_ANEW if gone else NOT_EDITED)

@@ -158,7 +158,7 @@ class Enqueuer:
             key = f"{delivery.id} alone"
         elif isinstance(envelope, MESSAGES) and envelope.interaction is not None:
             key = _answers_to(envelope.interaction)
-        if delivery.growth is not None and delivery.started:
+        if delivery.growth is not None and delivery.stands:
             key = f"{delivery.id} grows"  # what comes after it does not wait for its end
         lane = room.lanes.get(key)
         if lane is None:

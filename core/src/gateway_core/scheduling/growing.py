@@ -15,7 +15,7 @@ from gateway_core.contract.errors import HookContractError, Problem
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
-from gateway_core.deliveries.growth import PEEK, Growth, is_beyond_edits
+from gateway_core.deliveries.growth import PEEK, Growth
 from gateway_core.deliveries.steps import Step
 from gateway_core.ratelimits import interims
 from gateway_core.ratelimits.interims import Drawn
@@ -48,9 +48,11 @@ class GrowingPlanner:
         step = delivery.step if delivery.steps is not None else None
         if step is not None and step.kind == "send" and step.doubtful:
             return step.kind  # it may be there already: nothing else takes its place
-        if growth.is_open and (growth.muted or any(map(is_beyond_edits, steps))):
-            return Later(NEVER)
-        held = self._held(delivery, growth, lane, now) if growth.is_open else now
+        if growth.is_open and (growth.muted or any(each.is_nameless for each in steps)):
+            return Later(NEVER)  # nobody can edit that message: the whole text is posted anew
+        held = now
+        if growth.is_open:
+            held = max(growth.rests_until, self._held(delivery, growth, lane, now))
         if step is None or step is growth.tail or not growth.is_open:
             if held > now and len(growth.text) - len(growth.planned_text) < PEEK:
                 return self._later(growth, held, now)

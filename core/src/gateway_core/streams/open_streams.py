@@ -64,9 +64,10 @@ class Streams:
         ttl = envelope.ttl
         if ttl is None:
             ttl = getattr(draft.config.ttl, delivery.priority)
-        if delivery.id in partition.deliveries and envelope.deadline is None:
+        if delivery.receipt is None and envelope.deadline is None:
             delivery.ends_by(self.clock.now() + round(ttl * SECOND))
-            partition.scheduler.deadlines.add(delivery)
+            if delivery.id in partition.deliveries:  # else once it comes in
+                partition.scheduler.deadlines.add(delivery)
 
     def gateway_closes(self) -> None:
         """The gateway accepts nothing more: what is open does not get whole any more."""

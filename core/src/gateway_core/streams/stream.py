@@ -165,20 +165,20 @@ class Stream:
         if text is not None:
             self._check(text, len(text))
         self._asked = True
+        while (first := self._first) is not None:
+            await first._accepted.wait()  # noqa: SLF001 - of one kind
+            if first.is_told:
+                return await first._outcome()  # noqa: SLF001 - likewise
+            self._first = self._streams.open(self, self._envelope)  # the first one said nothing
         if self._growth.is_open:
             self._growth.finish(text, extra)
             self._ends()
-        if self._first is not None:
-            await self._first._accepted.wait()  # noqa: SLF001 - of one kind
-            if self._first.ticket is not None:
-                return await self._first._end()  # noqa: SLF001 - likewise
-            self._first = None  # it was given up, or refused: this one answers after all
         if not self._posting:
             self._post()
-        return await self._end()
+        return await self._outcome()
 
-    async def _end(self) -> Delivered | Receipt:
-        """Wait for the end of its message. Raises as `finish` does."""
+    async def _outcome(self) -> Delivered | Receipt:
+        """How it ended, once it has. Raises as `finish` does."""
         await self._accepted.wait()
         if self._error is not None:
             raise self._error
@@ -224,6 +224,11 @@ class Stream:
             return self._first.receipt
         ticket = self._ticket
         return ticket._delivery.receipt if ticket is not None and ticket.ended else None  # noqa: SLF001 - likewise
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its message was accepted, or refused."""
+        return self._ticket is not None or self._error is not None
 
     @property
     def ticket(self) -> Ticket | None:
