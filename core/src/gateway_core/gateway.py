@@ -163,14 +163,7 @@ class Gateway(Answers):
             self._follower = Follower(outbox)
             journal.on_finished = self._follower.wake
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
-        super().__init__(
-            Door(drafting, way, self._partitions),
-            self._lookup.withdraw_held,
-            registry=self._registry,
-            clock=self._clock,
-            partition_of=partition_of,
-            spawn=self._spawn,
-        )
+        super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
         self._supervisor = Supervisor(self._partitions, seeded())
         suspend = self._registry.suspend_account
         self._prober = Prober(self._clock, config.attempt_timeout, suspend, seeded())
