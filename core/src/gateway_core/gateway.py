@@ -58,7 +58,6 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.plugins.sharing import fraction_of
 from gateway_core.scheduling.partitioning import finder
-from gateway_core.streams.open_streams import Streams
 from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
@@ -172,15 +171,8 @@ class Gateway(Streaming, GroupVerbs):
             self._follower = Follower(outbox)
             journal.on_finished = self._follower.wake
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
-        super().__init__(
-            Door(drafting, way, self._partitions),
-            self._lookup.withdraw_held,
-            registry=self._registry,
-            clock=self._clock,
-            partition_of=partition_of,
-            spawn=self._spawn,
-        )
-        self._streams = Streams(self._door, self._clock, journal, self._spawn, drafting)
+        super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
+        self._journal, self._drafting = journal, drafting
         self._groups = groups_of(
             drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held
         )
@@ -516,7 +508,8 @@ class Gateway(Streaming, GroupVerbs):
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
         self._closing.set()
-        self._streams.gateway_closes()
+        if "_streams" in vars(self):  # made with the first one
+            self._streams.gateway_closes()
         if self._pager is not None:
             self._pager.close()
         self._door.close()

@@ -124,7 +124,7 @@ async def test_a_room_that_a_limit_has_closed_shows_nothing(autojump_clock):
         async with gateway.typing(event()):
             await trio.sleep(35)
     assert channel.typed
-    assert all(at > 30 for at in beats(channel))
+    assert all(at >= 30 for at in beats(channel))
 
 
 async def test_a_refused_sign_waits_as_long_as_it_was_told(autojump_clock):

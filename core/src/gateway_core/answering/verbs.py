@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any, Literal, Unpack, overload
 
 from gateway_core.answering.events import Resolved, resolve
 from gateway_core.answering.interactions import Acknowledgements
 from gateway_core.answering.numbering import AnswerNumbers
 from gateway_core.answering.signs import Signs
-from gateway_core.answering.typing import Spawn, TypingSigns
+from gateway_core.answering.typing import TypingSigns
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import (
     Delivered,
@@ -27,10 +28,8 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import Invalid
 from gateway_core.contract.problems import problems_in
-from gateway_core.deliveries.delivery import Delivery
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.submission.door import Door
 from gateway_core.submission.verbs import CommonFields, Verbs, check_flag
 
 
@@ -49,28 +48,35 @@ class _ReplyFields(CommonFields, total=False):
 
 
 class Answers(Verbs):
-    """What a `Gateway` can be asked to answer."""
+    """What a `Gateway` can be asked to answer; what that takes is made at the first event."""
 
-    def __init__(
-        self,
-        door: Door,
-        withdraw: Callable[[Delivery], bool],
-        *,
-        registry: InstanceRegistry,
-        clock: Clock,
-        partition_of: Callable[[str, str], Partition],
-        spawn: Spawn,
-    ) -> None:
-        super().__init__(door, withdraw)
-        self._accounts, self._time = registry, clock
-        signs = Signs(clock)
-        self._typing = TypingSigns(signs, partition_of, spawn)
-        self._acknowledgements = Acknowledgements(signs, spawn)
-        self._numbers = AnswerNumbers()
+    _registry: InstanceRegistry
+    _clock: Clock
+    _partition_of: Callable[[str, str], Partition]
+
+    def _spawn(self, task: Callable[[], Any]) -> None:
+        """Start one of the gateway's tasks."""
+        raise NotImplementedError
+
+    @cached_property
+    def _numbers(self) -> AnswerNumbers:
+        return AnswerNumbers()
+
+    @cached_property
+    def _signs(self) -> Signs:
+        return Signs(self._clock)
+
+    @cached_property
+    def _typing(self) -> TypingSigns:
+        return TypingSigns(self._signs, self._partition_of, self._spawn)
+
+    @cached_property
+    def _acknowledgements(self) -> Acknowledgements:
+        return Acknowledgements(self._signs, self._spawn)
 
     def _resolve(self, event: Any, instance: str | None) -> Resolved:
         """Which instance the event came to, and its address. Raises as `resolve` does."""
-        return resolve(event, instance, registry=self._accounts, clock=self._time)
+        return resolve(event, instance, registry=self._registry, clock=self._clock)
 
     @overload
     async def reply(
@@ -137,7 +143,7 @@ class Answers(Verbs):
         name, address = self._resolve(event, instance)
         key = self._numbers.next_key(event, address.key, key)
         interaction = None
-        asked, account = address.interaction, self._accounts.account(name)
+        asked, account = address.interaction, self._registry.account(name)
         if asked is not None and asked.by_token:
             interaction = await self._acknowledgements.before_answer(
                 account, address, ephemeral=ephemeral
@@ -190,7 +196,7 @@ class Answers(Verbs):
         self._check_loop()
         self._door.check_open()
         name, address = self._resolve(event, instance)
-        account = self._accounts.account(name)
+        account = self._registry.account(name)
         if address.interaction is not None:
             self._acknowledgements.begin(account, address, ephemeral=ephemeral)
         shown = self._typing.begin(account, address)

@@ -384,7 +384,8 @@ class InstanceRegistry:
         hooks = self._hooks.get(instance.channel)
         if hooks is None:
             raise ConfigError([self._unserved(instance)])
-        hooks = hooks.of(instance)
+        if not getattr(instance.settings, "deduplicates", True):
+            hooks = hooks.of(instance)
         config = self._config
         began_at = self._clock.now() if self._journal is None else None
         limits = InstanceLimits(instance.id, config.attempts_per_instance, self.wide, began_at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, aclosing
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, get_args
 
@@ -29,9 +29,11 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.problems import problems_in
+from gateway_core.outboxes.journal import Journal
 from gateway_core.streams.open_streams import Streams
 from gateway_core.streams.stream import PLACEHOLDER, OnError, Stream
 from gateway_core.submission.checks import LONGEST_TEXT
+from gateway_core.submission.draft import Drafting
 from gateway_core.submission.verbs import check_flag
 
 
@@ -76,7 +78,12 @@ class Opening:
 class Streaming(Answers):
     """What a `Gateway` says as it is written."""
 
-    _streams: Streams
+    _journal: Journal | None
+    _drafting: Drafting
+
+    @cached_property
+    def _streams(self) -> Streams:
+        return Streams(self._door, self._clock, self._journal, self._spawn, self._drafting)
 
     def stream(
         self,
@@ -130,7 +137,7 @@ class Streaming(Answers):
         if not isinstance(where, tuple):
             key = self._numbers.next_key(where, address.key, key)
         if address.interaction is not None:
-            account = self._accounts.account(name)
+            account = self._registry.account(name)
             asked = Answered(self._acknowledgements, account, address, ephemeral)
         try:
             envelope = Send(
@@ -154,7 +161,7 @@ class Streaming(Answers):
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
-        serving = self._accounts.serving.get(name)
+        serving = self._registry.serving.get(name)
         shows = None if serving is None else partial(self._begin_typing, serving, address)
         stream = Stream(self._streams, envelope, on_error, max_text, asked, shows)
         return Opening(stream, chunks)
